@@ -1,0 +1,58 @@
+"""Every error a user can meet.
+
+What is raised here is the user's mistake or the surroundings' fault, and the command line turns it into one sentence
+and an exit code. Anything else that is raised is our bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where something stands in a file; line and column count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a config, with its address and the way out."""
+
+    place: Place
+    key: str  # models[2].label, or (file) where no key can be named
+    message: str  # what is wrong (what is expected)
+
+    def line(self, file: str) -> str:
+        return f"{file}:{self.place.line}:{self.place.column}: {self.key}: {self.message}"
+
+
+class StepgluonError(Exception):
+    """The root of the tree; `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+
+class UsageError(StepgluonError):
+    """The command was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class ConfigError(StepgluonError):
+    """The config has problems; all that could be found in one run."""
+
+    exit_code = 2
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(sorted(problems, key=lambda p: (p.place, p.key, p.message)))
+        super().__init__("\n".join(problem.line(file) for problem in self.problems))
+
+
+class SurroundingsError(StepgluonError):
+    """This computer, the network or the account is the problem."""
+
+    exit_code = 3

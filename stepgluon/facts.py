@@ -1,0 +1,76 @@
+"""What AWS has: partitions, regions and SageMaker's instance types.
+
+botocore knows all this, but reading its models takes longer than a whole `validate`. So the few facts needed are kept
+in facts.json, which `python -m stepgluon.facts` makes from botocore; a test fails when it is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("facts.json")
+# The consoles' hosts are in no machine-readable place: https://docs.aws.amazon.com/general/latest/gr/ of each partition.
+CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+    "aws-eusc": "console.amazonaws-eusc.eu",
+}
+
+
+@dataclass(frozen=True)
+class Partition:
+    name: str  # aws, aws-cn, aws-us-gov, ...
+    dns_suffix: str
+    region_pattern: str
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    partitions: tuple[Partition, ...]
+    training_instances: tuple[str, ...]
+    processing_instances: tuple[str, ...]
+
+    def partition_of(self, region: str) -> Partition | None:
+        """The partition that has this region, also one that opened after facts.json was made."""
+        return next((p for p in self.partitions if re.fullmatch(p.region_pattern, region)), None)
+
+
+@lru_cache(maxsize=1)
+def facts() -> Facts:
+    text = json.loads(FILE.read_text(encoding="utf-8"))
+    return Facts(
+        tuple(Partition(**{**p, "regions": tuple(p["regions"])}) for p in text["partitions"]),
+        tuple(text["training_instances"]),
+        tuple(text["processing_instances"]),
+    )
+
+
+def from_botocore() -> dict[str, Any]:
+    from botocore.loaders import Loader
+
+    loader = Loader()
+    shapes = loader.load_service_model("sagemaker", "service-2")["shapes"]
+    return {
+        "partitions": [
+            {
+                "name": partition["id"],
+                "dns_suffix": partition["outputs"]["dnsSuffix"],
+                "region_pattern": partition["regionRegex"],
+                "regions": sorted(region for region in partition["regions"] if not region.endswith("-global")),
+            }
+            for partition in loader.load_data("partitions")["partitions"]
+        ],
+        "training_instances": sorted(shapes["TrainingInstanceType"]["enum"]),
+        "processing_instances": sorted(shapes["ProcessingInstanceType"]["enum"]),
+    }
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(from_botocore(), indent=1) + "\n", encoding="utf-8")

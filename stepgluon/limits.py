@@ -1,0 +1,31 @@
+"""What the services allow, once, each with its source.
+
+Sources: [sfn] Step Functions service quotas; [sm] SageMaker API reference; [sns] SNS quotas and Publish; [s3] bucket
+naming rules. Checked 2026-11 against botocore's models where these carry the number.
+"""
+
+from __future__ import annotations
+
+DEFINITION_BYTES = 1024 * 1024  # [sfn] maximum state machine definition size
+EVENTS = 25_000  # [sfn] maximum execution history
+PAYLOAD_BYTES = 256 * 1024  # [sfn] maximum input or output of a task, state or execution
+STATE_NAME = 80  # [sfn] maximum length of a state name
+EXECUTION_NAME = 80  # [sfn] StartExecution name
+MACHINE_NAME = 80  # [sfn] CreateStateMachine name
+MACHINE_SECONDS = 365 * 24 * 3600  # [sfn] maximum execution time
+REDRIVES = 1000  # [sfn] maximum redrives of one execution
+JOB_NAME = 63  # [sm] TrainingJobName, ProcessingJobName
+JOB_INPUTS = 10  # [sm] ProcessingInputs
+JOB_OUTPUTS = 10  # [sm] ProcessingOutputConfig.Outputs
+JOB_CHANNELS = 20  # [sm] InputDataConfig
+ARGUMENT = 256  # [sm] each of ContainerArguments
+ENVIRONMENT_KEY = 256  # [sm] ProcessingEnvironmentKey; training allows 512
+ENVIRONMENT_VALUE = 256  # [sm] ProcessingEnvironmentValue; training allows 512
+ENVIRONMENT_ENTRIES = 100  # [sm] both kinds of job
+BUCKET_NAME = 63  # [s3]
+SUBJECT = 99  # [sns] Subject: fewer than 100 characters, printable ASCII
+MESSAGE_BYTES = 256 * 1024  # [sns] Publish
+PENDING_SUBSCRIPTIONS = 5000  # [sns] unconfirmed mail subscriptions in an account
+
+# Ours: with a name (and -environment) of at most 20 characters, bucket and job names of every model fit theirs.
+PREFIX = 20

@@ -1,0 +1,103 @@
+"""The name, ARN or address of everything that a pipeline owns, from its config alone.
+
+Nothing else in the house puts such a name together. With a prefix of at most 20 characters all of them fit their
+services' limits in the longest region: `{prefix}-work-{account}-{region}` is a bucket of 59.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from stepgluon.config import Model, PipelineConfig
+from stepgluon.facts import CONSOLES, Partition, facts
+
+SHORT = 12  # characters of a model's name that fit into its jobs' names; see job_name() in states.py
+
+
+@dataclass(frozen=True)
+class Names:
+    config: PipelineConfig
+
+    @cached_property
+    def prefix(self) -> str:
+        """The pipeline's name, with the environment's: two environments never share a resource."""
+        environment = self.config.environment
+        return f"{self.config.name}-{environment}" if environment else self.config.name
+
+    @cached_property
+    def partition(self) -> Partition:
+        partition = facts().partition_of(self.config.region)
+        assert partition is not None, "checks.py accepts only regions of a known partition"
+        return partition
+
+    def arn(self, service: str, resource: str, region: str | None = None, account: str | None = None) -> str:
+        region = self.config.region if region is None else region
+        account = self.config.account if account is None else account
+        return f"arn:{self.partition.name}:{service}:{region}:{account}:{resource}"
+
+    def integration(self, action: str) -> str:
+        """The Resource of a Task, like `arn:aws:states:::sns:publish`."""
+        return self.arn("states", action, region="", account="")
+
+    # Buckets
+
+    @cached_property
+    def raw_bucket(self) -> str:
+        return f"{self.prefix}-raw-{self.config.account}-{self.config.region}"
+
+    @cached_property
+    def work_bucket(self) -> str:
+        return f"{self.prefix}-work-{self.config.account}-{self.config.region}"
+
+    # The state machine and what it uses
+
+    @property
+    def machine(self) -> str:
+        return self.prefix
+
+    @cached_property
+    def machine_arn(self) -> str:
+        return self.arn("states", f"stateMachine:{self.machine}")
+
+    @cached_property
+    def topic(self) -> str:
+        return f"{self.prefix}-mail"
+
+    @cached_property
+    def topic_arn(self) -> str:
+        return self.arn("sns", self.topic)
+
+    def role(self, part: str) -> str:
+        """IAM is one name space for all regions, so the region is part of a role's name."""
+        return f"{self.prefix}-{part}-{self.config.region}"
+
+    @cached_property
+    def job_role_arn(self) -> str:
+        return self.arn("iam", f"role/{self.role('job')}", region="")
+
+    def repository(self, image: str) -> str:
+        return f"{self.prefix}-{image}"
+
+    def image(self, image: str) -> str:
+        """The image's address; its digest is filled in when the definition is deployed (DefinitionSubstitutions)."""
+        host = f"{self.config.account}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
+        return f"{host}/{self.repository(image)}@${{{image.title()}Digest}}"
+
+    @cached_property
+    def console(self) -> str:
+        """Where a browser shows the executions, up to the execution's ARN; empty where no console's address is known."""
+        host = CONSOLES.get(self.partition.name)
+        region = self.config.region
+        return f"https://{region}.{host}/states/home?region={region}#/v2/executions/details/" if host else ""
+
+
+def short(model: Model) -> str:
+    """The model's name as part of its jobs' names: a long one is cut and told apart by a hash."""
+    text = re.sub(r"[^A-Za-z0-9]+", "-", model.name).strip("-")
+    if len(text) <= SHORT:
+        return text
+    digest = hashlib.sha256(model.name.encode()).hexdigest()[:6]
+    return f"{text[: SHORT - 7].rstrip('-')}-{digest}"
