@@ -1,0 +1,53 @@
+"""What the self-check says: findings, and the list that they are written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Iterable
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake of a definition: its kind, the state (empty for the machine itself) and a sentence."""
+
+    code: str
+    state: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.state or '(machine)'}: {self.message} [{self.code}]"
+
+
+@dataclass
+class Report:
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, code: str, state: str, message: str) -> None:
+        self.findings.append(Finding(code, state, message))
+
+
+def kind_of(value: Any) -> str:
+    """The JSON type of a value, as a reader would call it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, (list, tuple)) else "an object"
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    close = get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

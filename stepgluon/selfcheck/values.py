@@ -1,0 +1,233 @@
+"""What is known about a value before the machine has run.
+
+A value is plain JSON where all of it is known: a dict is an object that has no keys but these. Everything else is one
+of the classes here. Whatever is not certain is `Unknown`, and nothing is ever found wrong with that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Union
+
+from stepgluon import limits
+from stepgluon.selfcheck.paths import Step
+
+# A task's error output: https://docs.aws.amazon.com/step-functions/latest/apireference/API_TaskFailedEventDetails.html
+ERROR = 256
+CAUSE = 32_768
+REASON = 1024  # FailureReason and ExitMessage of SageMaker's jobs
+_REASONS = ("FailureReason", "ExitMessage")
+
+Marks = frozenset  # of what makes a text fresh: "execution", "retry", "redrive"
+NO_MARKS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Anything, or anything of a kind; `size` bounds its length where that is known."""
+
+    size: int | None = None
+    kind: str | None = None  # text, number, boolean, list, object
+    marks: frozenset[str] = NO_MARKS
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text or number of which possible values are known, the longest first.
+
+    Where `exact` is false a part of it is not known: the samples' lengths count, their characters do not.
+    """
+
+    samples: tuple[str, ...]
+    marks: frozenset[str] = NO_MARKS
+    exact: bool = True
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A service's answer, of which botocore's model knows the members."""
+
+    members: Any  # Mapping of member name to Answer or Unknown
+    size: int = CAUSE
+
+
+class Open(dict[str, Any]):
+    """An object with at least these keys."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A path leads where nothing can be."""
+
+    reason: str
+
+
+Value = Any  # plain JSON, or Unknown, Text, Answer, Open inside of it
+Found = Union[Value, Missing]
+ANYTHING = Unknown()
+EXECUTION, RETRY, REDRIVE = "execution", "retry", "redrive"
+# The execution's short id that this house's workflows compute: 12 hex characters.
+ID = Text(("0123456789ab", "000000000000", "ffffffffffff"), frozenset({EXECUTION}))
+
+
+def follow(value: Value, steps: tuple[Step, ...], text: str) -> Found:
+    """What a path finds in a value."""
+    for number, step in enumerate(steps):
+        if step is None:
+            return Unknown(size_if_bounded(value))
+        kind = type(value)
+        if kind is dict or kind is Open:
+            if step in value:
+                value = value[step]
+            elif kind is Open:
+                value = ANYTHING
+            else:
+                return Missing(f"{text} leads nowhere: {_here(steps, number)} holds only {_keys(value)}")
+        elif kind is Unknown:
+            value = _inside(value, step)
+        elif kind is Answer:
+            if step not in value.members:
+                return Missing(f"{text} leads nowhere: the service's answer has no {step} in {_here(steps, number)}")
+            value = value.members[step]
+        elif kind is list and isinstance(step, int):
+            if not -len(value) <= step < len(value):
+                return Missing(f"{text} leads nowhere: {_here(steps, number)} has {len(value)} entries")
+            value = value[step]
+        else:
+            return Missing(f"{text} leads nowhere: {_here(steps, number)} is {'a list' if kind is list else 'no object'}")
+    if type(value) is Unknown and steps == ("id",) and not value.marks:
+        return ID
+    return value
+
+
+def _inside(value: Unknown, step: Step) -> Found:
+    if value.kind in ("text", "number", "boolean"):
+        return Missing(f"{step} is looked for inside of a {value.kind}")
+    if step in _REASONS:
+        return Unknown(REASON, "text", value.marks)
+    return Unknown(value.size, None, value.marks)
+
+
+def _here(steps: tuple[Step, ...], number: int) -> str:
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps[:number])
+
+
+def _keys(value: dict[str, Any]) -> str:
+    names = sorted(map(str, value))
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "nothing"
+
+
+def put(data: Value, steps: tuple[Step, ...], value: Value) -> Found:
+    """The data with the value at a reference path: what ResultPath does. The data itself stays as it is."""
+    if not steps:
+        return value
+    step, kind = steps[0], type(data)
+    if kind is dict or kind is Open:
+        inner = put(data.get(step, ANYTHING if kind is Open else {}), steps[1:], value)
+        return inner if isinstance(inner, Missing) else kind({**data, step: inner})
+    if kind is Answer:
+        return ANYTHING
+    if kind is Unknown and data.kind in (None, "object"):
+        inner = put(ANYTHING, steps[1:], value)
+        return inner if isinstance(inner, Missing) or not isinstance(step, str) else Open({step: inner})
+    if kind is list and isinstance(step, int):
+        if not -len(data) <= step < len(data):
+            return Missing("it names an entry that the list does not have")
+        inner = put(data[step], steps[1:], value)
+        return inner if isinstance(inner, Missing) else [*data[:step], inner, *data[step:][1:]]
+    return Missing(f"{step} cannot be set inside of {'a list' if kind is list else 'what is no object'}")
+
+
+def join(left: Value, right: Value) -> Value:
+    """What a state can meet that is reached on two ways; a key that only one way has may be there."""
+    if left is right:
+        return left
+    kinds = {type(left), type(right)}
+    if kinds == {dict} or kinds == {dict, Open} or kinds == {Open}:
+        both = Open() if Open in kinds else {}
+        for key in (*left, *(key for key in right if key not in left)):
+            both[key] = join(left[key], right[key]) if key in left and key in right else left.get(key, right.get(key))
+        return both
+    if kinds == {list} and len(left) == len(right):
+        return [join(one, other) for one, other in zip(left, right)]
+    if kinds == {Text} and left.kind == right.kind:
+        samples = sorted({*left.samples, *right.samples}, key=len, reverse=True)[:6]
+        return Text(tuple(samples), left.marks & right.marks, left.exact and right.exact, left.kind)
+    if len(kinds) == 1 and kinds <= {str, int, float, bool, type(None)} and left == right:
+        return left
+    sizes = size_if_bounded(left), size_if_bounded(right)
+    return Unknown(None if None in sizes else max(sizes))  # type: ignore[type-var]
+
+
+def size_if_bounded(value: Value) -> int | None:
+    """Bytes of the value as JSON; None where something inside has no bound."""
+    kind = type(value)
+    if kind is str:
+        return len(value.encode()) + 2
+    if kind is Unknown:
+        return None if value.size is None else value.size + 2
+    if kind is Text:
+        return len(value.samples[0]) + 2
+    if kind is Answer:
+        return value.size
+    if kind is dict or kind is list:
+        total = 2
+        for key, inner in value.items() if kind is dict else enumerate(value):
+            size = size_if_bounded(inner)
+            if size is None:
+                return None
+            total += size + 1 + (len(key) + 3 if kind is dict else 0)
+        return total
+    if kind is Open:
+        return None
+    return len(repr(value))
+
+
+class Sizes:
+    """Bytes of values as JSON, what has no bound counting nothing. Parts that several values share are weighed once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Value, int]] = {}
+
+    def of(self, value: Value) -> int:
+        kind = type(value)
+        if kind is str:
+            return len(value) + 2
+        if kind is not dict and kind is not list and kind is not Open:
+            return size_if_bounded(value) or 0
+        seen = self._seen.get(id(value))
+        if seen is not None:
+            return seen[1]
+        if kind is list:
+            total = 1 + sum(self.of(inner) + 1 for inner in value)
+        else:
+            total = 1 + sum(self.of(inner) + len(key) + 4 for key, inner in value.items())
+        # The value is kept beside its size, so that no other one can get its id.
+        self._seen[id(value)] = (value, total)
+        return total
+
+
+def context(path: tuple[Step, ...], state: str, attempts: int) -> Value:
+    """The value at a path of the context object, from inside a state that is retried `attempts` times."""
+    match path:
+        case ("Execution", "Name"):
+            n = limits.EXECUTION_NAME
+            return Text(("_-" * (n // 2), "-" * n, "A" * n, "0" * n), frozenset({EXECUTION}))
+        case ("Execution", "Id"):
+            return Unknown(2 * limits.EXECUTION_NAME + 80, "text", frozenset({EXECUTION}))
+        case ("Execution", "StartTime"):
+            return Text(("2026-01-31T23:59:59.999Z",), frozenset({EXECUTION}))
+        case ("Execution", "RedriveCount"):
+            return Text((str(limits.REDRIVES), "0"), frozenset({REDRIVE}), kind="number")
+        case ("Execution", "RoleArn"):
+            return Unknown(2048, "text")
+        case ("State", "RetryCount"):
+            return Text((str(attempts), "0"), frozenset({RETRY}), kind="number")
+        case ("State", "Name"):
+            return Text((state,))
+        case ("StateMachine", "Name"):
+            return Unknown(limits.MACHINE_NAME, "text")
+        case ("StateMachine", "Id"):
+            return Unknown(limits.MACHINE_NAME + 80, "text")
+    return ANYTHING
