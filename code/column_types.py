@@ -1,0 +1,207 @@
+"""Which type each column has, decided once for all files, and the casting of raw batches to it.
+
+A CSV file holds text only: a column there is of the first type of `LADDER` that all its values can be read as. Numbers
+that would lose something (007, 12345678901234567890) stay text. Empty cells are missing values in every column; the
+spellings of `MISSING` are too, except in text columns, where NA may well be Namibia.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+TEXT = pa.string()
+NUMBERS = (pa.int64(), pa.float64())
+MOMENTS = (pa.date32(), pa.timestamp("s"), pa.timestamp("us"))
+ZONED = (pa.timestamp("s", "UTC"), pa.timestamp("us", "UTC"))
+LADDER = (pa.bool_(), *NUMBERS, *MOMENTS, *ZONED)
+_WIDER = (NUMBERS, MOMENTS, ZONED)  # in each line, a later type holds every value of an earlier one
+MISSING = pa.array(["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "-NaN", "null", "NULL", "None", "<NA>"])
+_EXACT = 2**53  # above it, neighbouring whole numbers are the same float64
+
+
+class Misfit(Exception):
+    """A value of a raw batch is not of its column's type."""
+
+    def __init__(self, column: str, index: int, value: object) -> None:
+        super().__init__(column, index, value)
+        self.column, self.index, self.value = column, index, value
+
+
+def words(kind: pa.DataType) -> str:
+    """What users call a type."""
+    if kind in NUMBERS:
+        return "numbers"
+    if pa.types.is_boolean(kind):
+        return "true/false"
+    if pa.types.is_temporal(kind):
+        return "dates"
+    return "text" if kind == TEXT else "nothing"
+
+
+def plain(kind: pa.DataType) -> pa.DataType | None:
+    """The one of our few types that holds values of this type, or None for lists, structs, bytes and the like."""
+    if pa.types.is_dictionary(kind):
+        return plain(kind.value_type)
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return pa.float64()
+    if pa.types.is_timestamp(kind):
+        unit = "s" if kind.unit == "s" else "us"
+        return pa.timestamp(unit, "UTC" if kind.tz else None)
+    if pa.types.is_date(kind):
+        return pa.date32()
+    if pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return kind
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return TEXT
+    return None
+
+
+def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """The narrower of our types that holds the values of both, or None where only text would."""
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    for line in _WIDER:
+        if one in line and other in line:
+            return line[max(line.index(one), line.index(other))]
+    return None
+
+
+def type_of(values: pa.Array, ladder: Iterable[pa.DataType]) -> pa.DataType:
+    """The first type of the ladder that all values can be read as; null where there are none, else text."""
+    if values.type != TEXT:
+        return values.type
+    if values.null_count == len(values) or pc.all(_missing(values)).as_py():
+        return pa.null()
+    for kind in ladder:
+        if first_misfit(values, kind) is None:
+            return kind
+    return TEXT
+
+
+def types_of(batches: Iterable[pa.RecordBatch], ladder: tuple[pa.DataType, ...]) -> dict[str, pa.DataType]:
+    """The types of the columns of one file: of its first batch they are a good guess, of all they are the truth.
+
+    Raises Misfit for a value whose type is not its column's, unless both were read from text and can stay text.
+    """
+    kinds: dict[str, pa.DataType] = {}
+    rows = 0
+    for batch in batches:
+        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+            before = kinds.get(name, pa.null())
+            found = type_of(values, ladder)
+            both = wider(before, found)
+            if both is None and not {before, found} <= {TEXT, *ladder}:
+                index = pc.index(pc.is_valid(values), True).as_py()
+                raise Misfit(name, rows + index, values[index].as_py())
+            kinds[name] = both or TEXT
+        rows += batch.num_rows
+    return kinds
+
+
+def cast(name: str, values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The values as that type; raises Misfit for the first one that is not."""
+    fitting = _cast(values, kind)
+    if fitting is None:
+        index = first_misfit(values, kind)
+        assert index is not None
+        raise Misfit(name, index, values[index].as_py())
+    return fitting
+
+
+def first_misfit(values: pa.Array, kind: pa.DataType) -> int | None:
+    """Where the first value stands that cannot be read as that type."""
+    if _cast(values, kind) is not None:
+        return None
+    start, stop = 0, len(values)  # the first misfit is in values[start:stop]
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        if _cast(values.slice(start, middle - start), kind) is None:
+            stop = middle
+        else:
+            start = middle
+    return start
+
+
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    if values.type == kind:
+        return _without_nan(values)
+    if values.type != TEXT:
+        return _cast_plain(values, kind)
+    return _cast_text(values, kind) if kind != TEXT else values
+
+
+def _cast_plain(values: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    try:
+        if kind == pa.date32():
+            return pc.cast(values, kind)
+        # Nanoseconds beyond the microsecond are dropped, everything else has to fit exactly.
+        finer = pa.types.is_timestamp(values.type) and values.type.unit == "ns"
+        return _without_nan(pc.cast(values, kind, safe=not finer and not pa.types.is_decimal(values.type)))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+
+
+def _cast_text(values: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    try:
+        typed = pc.cast(values, kind)
+    except pa.ArrowInvalid:
+        # Spaces around a value and the spellings of "missing" are rare: looked for only where something does not fit.
+        values = pc.if_else(_missing(values), None, pc.utf8_trim_whitespace(values))
+        try:
+            typed = pc.cast(values, kind)
+        except pa.ArrowInvalid:
+            return None
+    if pa.types.is_boolean(kind):
+        return None if pc.any(pc.is_in(values, pa.array(["0", "1"]))).as_py() else typed
+    if kind in NUMBERS:
+        if _loses_digits(values, typed):
+            return None
+        return _without_nan(typed)
+    return typed
+
+
+def _missing(values: pa.Array) -> pa.Array:
+    return pc.fill_null(pc.is_in(pc.utf8_trim_whitespace(values), MISSING), True)
+
+
+def _loses_digits(values: pa.Array, typed: pa.Array) -> bool:
+    """Whether a text like 007 or a whole number of 20 digits would come back differently."""
+    zero_first = pc.starts_with(values, "0")
+    if pc.any(zero_first).as_py():
+        suspects = values.filter(zero_first)
+        if pc.any(pc.match_substring_regex(suspects, r"^0[0-9]")).as_py():
+            return True
+    if pa.types.is_floating(typed.type):
+        large = pc.greater_equal(pc.abs(typed), float(_EXACT))
+        if pc.any(large).as_py():
+            return bool(pc.any(pc.match_substring_regex(values.filter(large), r"^\s*-?[0-9]{16,}\s*$")).as_py())
+    return False
+
+
+def _without_nan(values: pa.Array) -> pa.Array:
+    """Not-a-number is a missing value."""
+    if not pa.types.is_floating(values.type):
+        return values
+    nan = pc.is_nan(values)
+    return pc.if_else(nan, None, values) if pc.any(nan).as_py() else values
+
+
+def agreed(kinds_by_file: Mapping[str, Mapping[str, pa.DataType]], column: str) -> tuple[pa.DataType, tuple[str, str] | None]:
+    """The type of a column over all files; or, where files disagree, the first two that do."""
+    first, kind = "", pa.null()
+    for file, kinds in kinds_by_file.items():
+        other = kinds.get(column, pa.null())
+        both = wider(kind, other)
+        if both is None:
+            return kind, (first, file)
+        if pa.types.is_null(kind) and not pa.types.is_null(other):
+            first = file
+        kind = both
+    return (TEXT if pa.types.is_null(kind) else kind), None

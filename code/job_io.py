@@ -1,0 +1,207 @@
+"""Where a job finds and leaves its files, and how it ends. No other module here knows a path of the container.
+
+A job is a function without arguments. `run` calls it and answers with the process's exit code: 0 when it returned,
+1 when it failed; then one sentence for the user stands where SageMaker looks for it (output/failure of a training job,
+output/message of a processing job) and the output folder is empty.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+ROW = "stepgluon_row"  # names each row of the run, from prepare to the result
+SUCCESS = "_SUCCESS"
+STOPPED = 128 + signal.SIGTERM
+SENTENCE = 1024  # [sm] FailureReason and ExitMessage hold at most so many characters
+_UNFINISHED = ".unfinished"
+
+log = logging.getLogger("stepgluon")
+_unfinished: set[Path] = set()
+
+
+class JobError(Exception):
+    """The user's data, config or surroundings are the problem; the message is the sentence the user gets."""
+
+
+def root() -> Path:
+    return Path(os.environ.get("STEPGLUON_ROOT") or "/opt/ml")
+
+
+def processing_input(name: str) -> Path:
+    return root() / "processing" / "input" / name
+
+
+def processing_output() -> Path:
+    return root() / "processing" / "output"
+
+
+def channel(name: str) -> Path:
+    return root() / "input" / "data" / name
+
+
+def model_output() -> Path:
+    return root() / "model"
+
+
+def training_model() -> str:
+    """The name of the model that this training job is for."""
+    value = read_json(root() / "input" / "config" / "hyperparameters.json").get("model")
+    if not isinstance(value, str):
+        raise JobError("hyperparameters.json names no model; it must be like {\"model\": \"NAME\"}.")
+    # SageMaker's SDK sends hyperparameters as JSON texts, its API as they are.
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
+def prediction_model() -> str:
+    """The name of the model that this prediction job is for."""
+    value = os.environ.get("STEPGLUON_MODEL")
+    if not value:
+        raise JobError("The environment variable STEPGLUON_MODEL is not set; it must name the model to predict with.")
+    return value
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / "config.json")
+    if not isinstance(config.get("models"), list):
+        raise JobError("config.json has no list of models; it is not a resolved config.")
+    return config
+
+
+def model_of(config: dict[str, Any], name: str) -> dict[str, Any]:
+    for model in config["models"]:
+        if model["name"] == name:
+            found: dict[str, Any] = model
+            return found
+    raise JobError(f"The config has no model {shown(name)}; it has {', '.join(m['name'] for m in config['models'])}.")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise JobError(f"{path.name} is missing in {path.parent}; the job's inputs are not complete.") from None
+    except ValueError as problem:
+        raise JobError(f"{path.name} in {path.parent} is not JSON: {problem}.") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON: NaN and infinity are no numbers that another program could read."""
+    path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+
+
+def shown(value: object, length: int = 60) -> str:
+    """A value of the user's as it can stand in a sentence: quoted, on one line, never long."""
+    text = repr(value[: length + 1] if isinstance(value, str) else value)
+    return text if len(text) <= length + 2 else f"{text[:length]}…{text[0] if text[0] in chr(34) + chr(39) else ''}"
+
+
+def listed(names: list[str], most: int = 5) -> str:
+    """Names as they can stand in a sentence: the first few, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(shown(name) for name in names[:most]) + more
+
+
+def cores() -> int:
+    """The cores this job may use: what STEPGLUON_CORES says, else what the scheduler and the container grant."""
+    asked = os.environ.get("STEPGLUON_CORES")
+    if asked:
+        if not asked.isdigit() or int(asked) < 1:
+            raise JobError(f"The environment variable STEPGLUON_CORES is {shown(asked)}; it must be a number from 1 on.")
+        return int(asked)
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return granted
+    return granted if quota == "max" else max(1, min(granted, int(quota) // int(period)))
+
+
+@contextmanager
+def complete_or_absent(folder: Path) -> Iterator[Path]:
+    """A folder to write into, whose content appears in `folder` when all of it is there, `_SUCCESS` last, or never.
+
+    What an earlier try left in `folder` is removed first. The folder itself stays: it is a mount in a container.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    empty(folder)
+    stage = folder / _UNFINISHED
+    stage.mkdir()
+    _unfinished.add(folder)
+    try:
+        yield stage
+        for item in sorted(stage.iterdir(), key=lambda path: (path.name == SUCCESS, path.name)):
+            item.rename(folder / item.name)
+        stage.rmdir()
+    except BaseException:
+        empty(folder)
+        raise
+    finally:
+        _unfinished.discard(folder)
+
+
+def empty(folder: Path) -> None:
+    for item in folder.iterdir():
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item, ignore_errors=True)
+        else:
+            item.unlink(missing_ok=True)
+
+
+def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    _stop_at_once()
+    try:
+        job()
+    except KeyboardInterrupt:
+        return 130
+    except BaseException as problem:  # the user gets a sentence whatever happens; a bug's traceback goes to the log
+        sentence = _sentence(problem)
+        print(sentence, file=sys.stderr)
+        report = root() / "output" / ("failure" if kind == "training" else "message")
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(sentence, "utf-8")
+        return 1
+    return 0
+
+
+def _sentence(problem: BaseException) -> str:
+    if isinstance(problem, JobError):
+        text = str(problem)
+    elif isinstance(problem, MemoryError):
+        text = "The job ran out of memory; give it an instance with more of it."
+    elif isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = "The job's disk is full; raise volume_gb of its instance."
+    else:
+        traceback.print_exception(problem)
+        text = f"This is a bug in stepgluon, please report it with the job's log: {type(problem).__name__}: {problem}"
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) <= SENTENCE else line[: SENTENCE - 1] + "…"
+
+
+def _stop_at_once() -> None:
+    """SIGTERM ends the process within moments and leaves no half-written output.
+
+    A Python handler would wait for a model's C code to return, and the first process of a container ignores the
+    signal without one; so a thread waits for it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        signal.sigwait({signal.SIGTERM})
+        for folder in list(_unfinished):
+            empty(folder)
+        os._exit(STOPPED)
+
+    threading.Thread(target=wait, name="sigterm", daemon=True).start()

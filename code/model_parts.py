@@ -1,0 +1,152 @@
+"""Which rows are a model's, and which of them train it, test it or are predicted by it.
+
+A row is a model's when every condition of its `where` holds. Of these, rows with a label train or test the model and
+rows without one are predicted.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import column_types
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from job_io import JobError, shown
+
+Mask = npt.NDArray[np.bool_]
+PARTS = ("train", "test", "predict")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One batch's rows of one model, as masks over the batch."""
+
+    train: Mask
+    test: Mask
+    predict: Mask
+
+
+@dataclass
+class Splitter:
+    """Splits the batches of a table, one after the other, for one model.
+
+    Of the rows with a label, a fixed share is held out as the test part: one row of every `1 / share`, at a place that
+    the seed and the count of labelled rows before it decide. So the same rows in the same order give the same split,
+    whatever the batches, the share is exact, and two labelled rows are enough for one row in each part.
+    """
+
+    name: str
+    label: str
+    where: Mapping[str, pa.Array]  # column -> the values that are the model's
+    test_fraction: float
+    seed: int
+    labelled: int = field(default=0, init=False)
+
+    def split(self, batch: pa.RecordBatch) -> Parts:
+        chosen = np.ones(batch.num_rows, dtype=bool)
+        for column, values in self.where.items():
+            chosen &= _mask(pc.is_in(batch.column(column), values))
+        has_label = _mask(pc.is_valid(batch.column(self.label)))
+        labelled = chosen & has_label
+        count = int(labelled.sum())
+        held_out = held_out_places(self.labelled, count, self.test_fraction, self.seed)
+        self.labelled += count
+        test = np.zeros(batch.num_rows, dtype=bool)
+        test[np.flatnonzero(labelled)[held_out]] = True
+        return Parts(train=labelled & ~test, test=test, predict=chosen & ~has_label)
+
+
+def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fraction: float, seed: int) -> Splitter:
+    """Raises JobError where the model's label, conditions or dropped columns do not fit the columns."""
+    name, label = model["name"], model["label"]
+    for use, column in [("label", label), *(("where", c) for c in model["where"]), *(("drop", c) for c in model["drop"])]:
+        if column not in kinds:
+            close = difflib.get_close_matches(column, list(kinds), 1)
+            hint = f"; did you mean {shown(close[0])}?" if close else f"; there are {', '.join(map(shown, list(kinds)[:8]))}."
+            raise JobError(f"Model {name}: {use} names the column {shown(column)}, which the tables do not have{hint}")
+    if label in model["drop"]:
+        raise JobError(f"Model {name}: its label {shown(label)} is among its dropped columns; remove it from drop.")
+    if kinds[label] not in column_types.NUMBERS:
+        kind = column_types.words(kinds[label])
+        raise JobError(f"Model {name}: its label {shown(label)} holds {kind}, not numbers; choose a column of numbers.")
+    where = {column: _wanted(name, column, kinds[column], values) for column, values in model["where"].items()}
+    return Splitter(name, label, where, test_fraction, seed)
+
+
+def _wanted(model: str, column: str, kind: pa.DataType, values: Any) -> pa.Array:
+    """The values of a `where` as values of the column."""
+    wanted: list[Any] = []
+    for value in values if isinstance(values, list) else [values]:
+        found = _as_kind(value, kind)
+        if not found:
+            raise JobError(
+                f"Model {model}: where compares column {shown(column)}, which holds {column_types.words(kind)}, "
+                f"with {shown(value)}; no row can ever match."
+            )
+        wanted += found
+    return pa.array(wanted, kind)
+
+
+def _as_kind(value: Any, kind: pa.DataType) -> list[Any]:
+    """A value of the config as values of a column's type, by meaning: 1, 1.0 and "1" are one number.
+
+    In a column of text, a number is any of its usual spellings, and true is true, True or TRUE.
+    """
+    if kind == column_types.TEXT:
+        if isinstance(value, str):
+            return [value]
+        text = str(value)
+        if isinstance(value, bool):
+            return [text, text.lower(), text.upper()]
+        return [text, str(int(value)), f"{int(value)}.0"] if value == int(value) else [text]
+    if isinstance(value, bool):
+        return [value] if pa.types.is_boolean(kind) else []
+    typed = column_types.type_of(pa.array([str(value)], pa.string()), [kind, pa.float64()])
+    if typed not in (kind, pa.float64()):
+        return []
+    try:
+        return [pc.cast(column_types.cast("", pa.array([str(value)], pa.string()), typed), kind)[0].as_py()]
+    except pa.ArrowInvalid:
+        return []  # 1.5 in a column of whole numbers
+
+
+def held_out_places(before: int, count: int, share: float, seed: int) -> Mask:
+    """Which of the labelled rows number before .. before + count - 1 are held out.
+
+    The smaller side of the split is picked: one row in each cell of 1 / share rows. The first row is never picked and
+    the second always is, so that two rows already give both sides one.
+    """
+    picked_share = min(share, 1 - share)
+    numbers = np.arange(before, before + count, dtype=np.int64)
+    cells = np.floor(numbers * picked_share).astype(np.int64)
+    picked = np.zeros(count, dtype=bool)
+    for neighbour in (-1, 0, 1):  # a row at a cell's edge may be rounded into the next one
+        picked |= numbers == _pick(cells + neighbour, picked_share, seed)
+    return picked if picked_share == share else ~picked
+
+
+def _pick(cells: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.int64]:
+    """The number of the row that is picked in each cell."""
+    start = np.ceil(cells / share).astype(np.int64)
+    stop = np.ceil((cells + 1) / share).astype(np.int64)
+    place = start + (_mixed(cells, seed) % (stop - start).astype(np.uint64)).astype(np.int64)
+    return np.where(cells == 0, 1, place)
+
+
+def _mixed(numbers: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.uint64]:
+    """Well-mixed 64 bits for each number and seed (splitmix64), the same on every machine and version."""
+    with np.errstate(over="ignore"):
+        x = numbers.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def _mask(values: pa.Array) -> Mask:
+    mask: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False).astype(bool)
+    return mask

@@ -1,0 +1,307 @@
+"""Prepare: checks the raw tables and splits them into each model's parts.
+
+Reads   processing/input/raw/                 every table of the .run file's folder
+        processing/input/config/config.json
+Writes  processing/output/rows/               all rows in order, all columns, and `stepgluon_row`
+        processing/output/models/<model>/     train/, test/ and predict/
+        processing/output/profile.json        files, columns, rows of each model
+
+The rows are read once, in batches: a first look at each file decides the columns' types, and only where a later value
+does not fit are all files read through for the types, and the work begun again.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import column_types
+import job_io
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import raw_tables
+from column_types import Misfit
+from job_io import ROW, JobError, log, shown
+from model_parts import PARTS, Parts, Splitter, splitter
+from part_files import PartWriter
+from raw_tables import RawTable
+
+WAITING_BYTES = 256 * 1024 * 1024  # of all parts' rows that wait to be written
+
+
+@dataclass
+class Totals:
+    """What is counted while the rows go by."""
+
+    rows: int = 0
+    unselected: int = 0
+    files: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+
+
+def main() -> None:
+    started = time.monotonic()
+    config = job_io.read_config(job_io.processing_input("config"))
+    tables, ignored = raw_tables.find(job_io.processing_input("raw"), config["data"]["format"])
+    with job_io.complete_or_absent(job_io.processing_output()) as out:
+        profile = prepare(tables, config, out)
+        profile["files_ignored"] = ignored
+        profile["seconds"] = round(time.monotonic() - started, 1)
+        job_io.write_json(out / "profile.json", profile)
+
+
+def prepare(tables: list[RawTable], config: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Writes rows/ and models/ into `out` and returns the profile of the data."""
+    names = one_header(tables)
+    for every_row in (False, True):
+        try:
+            kinds = one_schema(tables, names, config, every_row)
+            return write_parts(tables, kinds, config, out)
+        except Misfit as misfit:
+            if every_row:
+                raise AssertionError("a value does not fit the type that was decided for it") from misfit
+            log.info("column %s has values of another type further on; reading all rows for the types", misfit.column)
+            job_io.empty(out)
+    raise AssertionError("the second try returns or raises")
+
+
+def one_header(tables: list[RawTable]) -> list[str]:
+    """The columns of all tables, in the first table's order."""
+    first, names = tables[0], tables[0].columns()
+    for table in tables[1:]:
+        others = table.columns()
+        for name in [*names, *others]:
+            having, lacking = (first, table) if name in names else (table, first)
+            if (name in names) != (name in others):
+                raise JobError(
+                    f"{lacking.name} lacks the column {shown(name)} that {having.name} has; "
+                    "all tables of a run need the same columns."
+                )
+    if ROW in names:
+        raise JobError(f"{first.name}: the column name {ROW} is taken by stepgluon; rename that column.")
+    return names
+
+
+def one_schema(
+    tables: list[RawTable], names: list[str], config: dict[str, Any], every_row: bool
+) -> dict[str, pa.DataType]:
+    """Each column's type, the same in all files; an error names the file and row that does not agree."""
+    labels = {model["label"]: model["name"] for model in config["models"]}
+    by_file: dict[str, dict[str, pa.DataType]] = {}
+    for table in tables:
+        batches = table.batches()
+        try:
+            by_file[table.name] = column_types.types_of(batches if every_row else first_batch(batches), table.ladder)
+        except Misfit as misfit:
+            raise JobError(
+                f"{table.name}, {table.row(misfit.index)}: column {shown(misfit.column)} holds {shown(misfit.value)}, "
+                "which is of another type than the rows before; make them one type."
+            ) from None
+        for name in labels.keys() & by_file[table.name].keys():
+            if by_file[table.name][name] == column_types.TEXT:
+                raise label_error(table, name, labels[name])
+    kinds = {}
+    for name in names:
+        kinds[name], disagreement = column_types.agreed(by_file, name)
+        if disagreement:
+            one, other = (next(t for t in tables if t.name == file) for file in disagreement)
+            raise disagreement_error(one, other, name, by_file)
+    return kinds
+
+
+def first_batch(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    return [batch for batch, _ in zip(batches, range(1), strict=False)]
+
+
+def label_error(table: RawTable, column: str, model: str) -> JobError:
+    """Names the first rows of the file whose label is text."""
+    places, count, start = [], 0, 0
+    for batch in table.batches():
+        values = batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
+        at = 0
+        while at < len(values) and values.type == column_types.TEXT:
+            index = column_types.first_misfit(values.slice(at), pa.float64())
+            if index is None:
+                break
+            at += index
+            if len(places) < 3:
+                places.append(f"{table.row(start + at)}: {shown(values[at].as_py())}")
+            count += 1
+            at += 1
+        start += len(values)
+    more = f" and {count - len(places)} more" if count > len(places) else ""
+    return JobError(
+        f"{table.name}: column {shown(column)} is the label of model {model} and must hold numbers, but {count} rows "
+        f"hold text: {', '.join(places)}{more}; correct them, or leave them empty to have them predicted."
+    )
+
+
+def disagreement_error(
+    one: RawTable, other: RawTable, column: str, by_file: dict[str, dict[str, pa.DataType]]
+) -> JobError:
+    """Names the first row of the one file whose value is not of the other file's type."""
+    kinds = by_file[one.name][column], by_file[other.name][column]
+    odd, wanted = (one, kinds[1]) if kinds[0] == column_types.TEXT else (other, kinds[0])
+    place = odd.name
+    start = 0
+    for batch in odd.batches():
+        values = batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows)
+        index = column_types.first_misfit(values, wanted)
+        if index is not None:
+            place = f"{odd.name}, {odd.row(start + index)}: {shown(values[index].as_py())}"
+            break
+        start += len(values)
+    said = [f"{column_types.words(kind)} in {table.name}" for kind, table in zip(kinds, (one, other), strict=True)]
+    return JobError(f"Column {shown(column)} holds {said[0]} but {said[1]} ({place}); make it one type in all files.")
+
+
+def typed_batches(
+    table: RawTable, kinds: dict[str, pa.DataType], schema: pa.Schema, first_row: int
+) -> Iterator[pa.RecordBatch]:
+    """The table's rows with the columns in the schema's order, each of its type, and numbered."""
+    done = 0
+    for batch in table.batches():
+        columns = [pa.array(np.arange(first_row + done, first_row + done + batch.num_rows))]
+        for name, kind in kinds.items():
+            if name in batch.schema.names:
+                try:
+                    columns.append(column_types.cast(name, batch.column(name), kind))
+                except Misfit as misfit:
+                    raise Misfit(name, done + misfit.index, misfit.value) from None
+            else:
+                columns.append(pa.nulls(batch.num_rows, kind))
+        done += batch.num_rows
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def write_parts(
+    tables: list[RawTable], kinds: dict[str, pa.DataType], config: dict[str, Any], out: Path
+) -> dict[str, Any]:
+    data = config["data"]
+    splitters = [splitter(model, kinds, data["test_fraction"], data["seed"]) for model in config["models"]]
+    schema = pa.schema([(ROW, pa.int64()), *kinds.items()])
+    writers = Writers(out, schema, config)
+    totals = Totals()
+    for table in tables:
+        before = totals.rows
+        for batch in typed_batches(table, kinds, schema, before):
+            check_labels(table, batch, splitters, before)
+            parts = [each.split(batch) for each in splitters]
+            check_one_prediction(table, batch, splitters, parts, before)
+            writers.write(batch, parts)
+            count(totals, batch, parts)
+        totals.files[table.name] = totals.rows - before
+        log.info("%s: %d rows", table.name, totals.rows - before)
+    if totals.rows == 0:
+        raise JobError(f"{job_io.listed([t.name for t in tables])} have a header but no rows; upload rows to work with.")
+    if totals.unselected == totals.rows:
+        raise JobError("No model's where selects any of the rows; compare its values with those of the tables.")
+    writers.close()
+    return profile_of(tables, kinds, totals, writers, splitters)
+
+
+def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], before: int) -> None:
+    for label in dict.fromkeys(each.label for each in splitters):
+        finite = pc.fill_null(pc.is_finite(batch.column(label)), True)
+        if not pc.all(finite).as_py():
+            index = pc.index(finite, False).as_py()
+            row = batch.column(ROW)[index].as_py() - before
+            raise JobError(
+                f"{table.name}, {table.row(row)}: the label {shown(label)} is infinite; "
+                "correct it, or leave it empty to have it predicted."
+            )
+
+
+def check_one_prediction(
+    table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], parts: list[Parts], before: int
+) -> None:
+    """A row may train several models, but one model alone predicts it."""
+    for label in dict.fromkeys(each.label for each in splitters):
+        taken = [(each.name, part.predict) for each, part in zip(splitters, parts, strict=True) if each.label == label]
+        twice = np.flatnonzero(np.sum([mask for _, mask in taken], axis=0, dtype=np.int64) > 1)
+        if len(twice):
+            both = [name for name, mask in taken if mask[twice[0]]]
+            row = batch.column(ROW)[int(twice[0])].as_py() - before
+            raise JobError(
+                f"{table.name}, {table.row(row)}: the models {both[0]} and {both[1]} both predict its {shown(label)}; "
+                "make their where conditions exclude each other."
+            )
+
+
+class Writers:
+    """The files of rows/ and of every model's parts."""
+
+    def __init__(self, out: Path, schema: pa.Schema, config: dict[str, Any]) -> None:
+        self.rows = PartWriter(out / "rows", schema)
+        self.parts: list[dict[str, PartWriter]] = []
+        self.keep: list[dict[str, list[str]]] = []
+        instances = config["predict"]["instance"]["count"]
+        for model in config["models"]:
+            learnt = [name for name in schema.names if name not in model["drop"]]
+            keep = {"train": learnt, "test": learnt, "predict": [n for n in learnt if n != model["label"]]}
+            folder = out / "models" / model["name"]
+            self.keep.append(keep)
+            self.parts.append(
+                {
+                    part: PartWriter(
+                        folder / part,
+                        pa.schema([schema.field(name) for name in keep[part]]),
+                        instances if part == "predict" else 1,
+                    )
+                    for part in PARTS
+                }
+            )
+
+    def write(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:
+        self.rows.write(batch)
+        for writers, keep, part in zip(self.parts, self.keep, parts, strict=True):
+            for name, writer in writers.items():
+                mask = getattr(part, name)
+                if mask.any():
+                    writer.write(batch.select(keep[name]).filter(pa.array(mask)))
+        if sum(writer.waiting_bytes for writer in self._all()) > WAITING_BYTES:
+            for writer in self._all():
+                writer.flush()
+
+    def _all(self) -> list[PartWriter]:
+        return [self.rows, *(writer for writers in self.parts for writer in writers.values())]
+
+    def close(self) -> None:
+        for writer in self._all():
+            writer.close()
+
+
+def count(totals: Totals, batch: pa.RecordBatch, parts: list[Parts]) -> None:
+    totals.rows += batch.num_rows
+    selected = np.zeros(batch.num_rows, dtype=bool)
+    for part in parts:
+        selected |= part.train | part.test | part.predict
+    totals.unselected += int((~selected).sum())
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        totals.missing[name] = totals.missing.get(name, 0) + values.null_count
+
+
+def profile_of(
+    tables: list[RawTable], kinds: dict[str, pa.DataType], totals: Totals, writers: Writers, splitters: list[Splitter]
+) -> dict[str, Any]:
+    return {
+        "rows": totals.rows,
+        "rows_no_model_selects": totals.unselected,
+        "files": [{"name": t.name, "format": t.format, "rows": totals.files[t.name]} for t in tables],
+        "columns": [
+            {"name": name, "type": str(kind), "missing": totals.missing.get(name, 0)} for name, kind in kinds.items()
+        ],
+        "models": [
+            {"name": each.name, "label": each.label, **{f"rows_{part}": parts[part].rows for part in PARTS}}
+            for each, parts in zip(splitters, writers.parts, strict=True)
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(job_io.run("processing", main))
