@@ -5,45 +5,80 @@ The text of each key's description is what editors show (`pipeline.py schema`) a
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from stepgluon import limits
+from stepgluon.errors import ConfigError, Place, Problem, found
 
 Scalar = str | int | float | bool
+FILE_BYTES = 1024 * 1024  # of a config; larger ones are something else
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
-PRESETS = ("medium_quality", "good_quality", "high_quality", "best_quality")
-_DURATION = re.compile(r"([1-9][0-9]{0,6})(s|m|h)")
+
+# The patterns, and what to tell whoever misses one.
+PIPELINE_NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
+MODEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$"
+ACCOUNT = r"^[0-9]{12}$"
+EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
+VARIABLE = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+SUBNET = r"^subnet-[0-9a-f]{8,17}$"
+SECURITY_GROUP = r"^sg-[0-9a-f]{8,17}$"
+EXPECTED = {
+    PIPELINE_NAME: "a-z, 0-9 and -, beginning with a letter and not ending with -, like penguins",
+    MODEL_NAME: "letters, digits, - and _, beginning and ending with a letter or digit, like adelie",
+    ACCOUNT: "the 12 digits of an AWS account, like 123456789012",
+    EMAIL: "a mail address, like team@example.com",
+    VARIABLE: "letters, digits and _, not beginning with a digit, like MY_OPTION",
+    SUBNET: "the id of a subnet, like subnet-0123456789abcdef0",
+    SECURITY_GROUP: "the id of a security group, like sg-0123456789abcdef0",
+}
+DURATION = r"^[1-9][0-9]{0,6}(s|m|h)$"
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-def seconds(text: Any) -> Any:
+def seconds(text: object) -> int:
     """`90s`, `10m` or `1h` as a number of seconds."""
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError("a duration like 90s, 10m or 1h is expected")
-    return int(match[1]) * _SECONDS[match[2]]
+    if not isinstance(text, str) or not re.fullmatch(DURATION, text):
+        unit = ", with its unit" if isinstance(text, (int, float)) and not isinstance(text, bool) else ""
+        raise ValueError(f"{found(text)} is no duration (expected: 90s, 10m or 1h{unit})")
+    return int(text[:-1]) * _SECONDS[text[-1]]
 
 
-def _email(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text) or len(text) > 254:
-        raise ValueError("a mail address like team@example.com is expected")
-    return text
+def _account(value: object) -> object:
+    """Twelve digits without quotes are an account all the same; YAML takes them for a number."""
+    return str(value) if type(value) is int and len(str(value)) == 12 else value
 
 
-Duration = Annotated[
-    int,
-    BeforeValidator(seconds),
-    Field(json_schema_extra={"type": "string", "pattern": "^[1-9][0-9]{0,6}(s|m|h)$"}),
-]
+def _where(value: object) -> object:
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ValueError("the list is empty (give the values that the rows may have)")
+    for one in values:
+        if not isinstance(one, (str, int, float)) or (isinstance(one, float) and not math.isfinite(one)):
+            raise ValueError(f"{found(one)} is no value that a row can have (expected: text, a number, true or false)")
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(seconds), WithJsonSchema({"type": "string", "pattern": DURATION})]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
-Email = Annotated[str, AfterValidator(_email)]
-PipelineName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=limits.PREFIX)]
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$", max_length=63)]
+Email = Annotated[str, Field(pattern=EMAIL, max_length=254)]
+Account = Annotated[str, BeforeValidator(_account), Field(pattern=ACCOUNT)]
+PipelineName = Annotated[str, Field(pattern=PIPELINE_NAME, max_length=limits.PREFIX)]
+ModelName = Annotated[str, Field(pattern=MODEL_NAME, max_length=63)]
+_ONE = {"type": ["string", "number", "boolean"]}
+RowValue = Annotated[
+    Scalar | list[Scalar],
+    PlainValidator(_where),
+    WithJsonSchema({"anyOf": [_ONE, {"type": "array", "minItems": 1, "items": _ONE}]}),
+]
 EnvironmentVariables = dict[
-    Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=limits.ENVIRONMENT_KEY)],
+    Annotated[str, Field(pattern=VARIABLE, max_length=limits.ENVIRONMENT_KEY)],
     Annotated[str, Field(max_length=limits.ENVIRONMENT_VALUE)],
 ]
 
@@ -55,23 +90,25 @@ class Section(BaseModel):
 
 
 class Instance(Section):
-    type: Text = Field("ml.m5.xlarge", description="SageMaker instance type")
-    count: int = Field(1, ge=1, le=100, description="how many instances share the job")
-    volume_gb: int = Field(30, ge=1, le=16384, description="disk of each instance, in GB")
+    type: Text = Field(default="ml.m5.xlarge", description="SageMaker instance type")
+    count: int = Field(default=1, ge=1, le=100, description="how many instances share the job")
+    volume_gb: int = Field(default=30, ge=1, le=16384, description="disk of each instance, in GB")
 
 
 class Data(Section):
     format: Literal["auto", "csv", "parquet", "jsonl"] = Field(
-        "auto", description="the raw tables' format; auto goes by file name; each may be gzipped"
+        default="auto", description="the raw tables' format; auto goes by file name; each may be gzipped"
     )
-    test_fraction: FiniteFloat = Field(0.2, gt=0, lt=1, description="share of the labelled rows kept for the error")
-    seed: int = Field(7, ge=0, le=2**32 - 1, description="makes the split the same in every run")
+    test_fraction: FiniteFloat = Field(
+        default=0.2, gt=0, lt=1, description="share of the labelled rows kept for the error"
+    )
+    seed: int = Field(default=7, ge=0, le=2**32 - 1, description="makes the split the same in every run")
 
 
 class Job(Section):
-    instance: Instance = Field(default_factory=Instance, description="what the job runs on")
-    max_runtime: Duration = Field(3600, description="the job is stopped after this time")
-    environment: EnvironmentVariables = Field({}, description="environment variables of the job")
+    instance: Instance = Field(default=Instance(), description="what the job runs on")
+    max_runtime: Duration = Field(default=3600, description="the job is stopped after this time")
+    environment: EnvironmentVariables = Field(default={}, description="environment variables of the job")
 
 
 class Prepare(Job):
@@ -88,81 +125,90 @@ class Predict(Job):
 
 class Train(Job):
     presets: Literal["medium_quality", "good_quality", "high_quality", "best_quality"] = Field(
-        "medium_quality", description="AutoGluon's presets: better ones take longer"
+        default="medium_quality", description="AutoGluon's presets: better ones take longer"
     )
-    time_limit: Duration = Field(600, description="how long AutoGluon may search for one model")
-    spot: bool = Field(False, description="train on spare capacity: cheaper, and may have to wait or start again")
+    time_limit: Duration = Field(default=600, description="how long AutoGluon may search for one model")
+    spot: bool = Field(
+        default=False, description="train on spare capacity: cheaper, and may have to wait or start again"
+    )
 
 
 class Model(Section):
     name: ModelName = Field(description="names the model in mails, jobs and results")
     label: Text = Field(description="the column to predict: a number; rows where it is empty are predicted")
-    where: dict[Text, Scalar | Annotated[list[Scalar], Field(min_length=1)]] = Field(
-        {}, description="the rows that are this model's: column: value, or column: [values]"
+    where: dict[Text, RowValue] = Field(
+        default={}, description="the rows that are this model's: column: value, or column: [values]"
     )
-    drop: list[Text] = Field([], description="columns that this model must not see")
-    threshold: FiniteFloat | None = Field(None, gt=0, description="overrides fallback.threshold")
-    default_model: Text | None = Field(None, description="overrides fallback.default_model")
-    train: Train = Field(default_factory=Train, description="overrides keys of train for this model")
+    drop: list[Text] = Field(default=[], description="columns that this model must not see")
+    threshold: FiniteFloat | None = Field(default=None, gt=0, description="overrides fallback.threshold")
+    default_model: Text | None = Field(default=None, description="overrides fallback.default_model")
+    train: Train = Field(default=Train(), description="overrides keys of train for this model")
 
 
 class Fallback(Section):
     threshold: FiniteFloat | None = Field(
-        None, gt=0, description="a model is good enough when its mean absolute error, in the label's unit, is at most this"
+        default=None,
+        gt=0,
+        description="a model is good enough when its mean absolute error, in the label's unit, is at most this",
     )
     when: Literal["each", "any"] = Field(
-        "each", description="each: a bad model is replaced by its own default; any: one bad model, and all are"
+        default="each", description="each: a bad model is replaced by its own default; any: one bad model, and all are"
     )
     default_model: Text = Field(
-        "promoted", description="promoted (pipeline.py promote RUN), or s3://… in the pipeline's own buckets"
+        default="promoted", description="promoted (pipeline.py promote RUN), or s3://… in the pipeline's own buckets"
     )
     if_missing: Literal["fail", "use_trained"] = Field(
-        "fail", description="when there is no default model: fail the run, or use the trained one anyway"
+        default="fail", description="when there is no default model: fail the run, or use the trained one anyway"
     )
 
 
 class Retries(Section):
-    throttling: int = Field(8, ge=0, le=99, description="more tries when a service is busy or throttles")
+    throttling: int = Field(default=8, ge=0, le=99, description="more tries when a service is busy or throttles")
     quota: int | None = Field(
-        None, ge=0, le=999, description="more tries, minutes apart, when an account limit is reached; null: as many as fit, at most 60"
+        default=None,
+        ge=0,
+        le=999,
+        description="more tries, minutes apart, when an account limit is reached; null: as many as fit, at most 60",
     )
-    job: int = Field(1, ge=0, le=10, description="more tries when a job failed, each with a fresh name")
+    job: int = Field(default=1, ge=0, le=10, description="more tries when a job failed, each with a fresh name")
 
 
 class Network(Section):
-    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]] = Field(
-        [], max_length=16, description="run the jobs in these subnets"
+    subnets: list[Annotated[str, Field(pattern=SUBNET)]] = Field(
+        default=[], max_length=16, description="run the jobs in these subnets"
     )
-    security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]] = Field(
-        [], max_length=5, description="with these security groups"
+    security_groups: list[Annotated[str, Field(pattern=SECURITY_GROUP)]] = Field(
+        default=[], max_length=5, description="with these security groups"
     )
-    isolate: bool = Field(False, description="cut the jobs' containers off from every network")
-    encrypt_traffic: bool = Field(False, description="encrypt what instances of one job send each other")
+    isolate: bool = Field(default=False, description="cut the jobs' containers off from every network")
+    encrypt_traffic: bool = Field(default=False, description="encrypt what instances of one job send each other")
 
 
 class Encryption(Section):
-    kms_key: Text | None = Field(None, description="ARN of the KMS key for buckets, volumes, topic and queue")
+    kms_key: Text | None = Field(default=None, description="ARN of the KMS key for buckets, volumes, topic and queue")
 
 
 class PipelineConfig(Section):
     """One pipeline. Every key has a default but name, account, region, notify and models."""
 
     name: PipelineName = Field(description="names the state machine, buckets, roles and jobs")
-    account: Annotated[str, Field(pattern=r"^[0-9]{12}$")] = Field(description="AWS account, 12 digits")
-    region: Annotated[str, Field(max_length=20)] = Field(description="AWS region")
+    account: Account = Field(description="AWS account, 12 digits")
+    region: str = Field(description="AWS region")
     notify: Annotated[list[Email], Field(min_length=1)] = Field(description="who gets the mails")
     models: Annotated[list[Model], Field(min_length=1)] = Field(description="one branch each")
-    data: Data = Field(default_factory=Data, description="how the raw tables are read and split")
-    fallback: Fallback = Field(default_factory=Fallback, description="when a model is good enough, and what else is used")
-    prepare: Prepare = Field(default_factory=Prepare, description="the job that prepares the data")
-    train: Train = Field(default_factory=Train, description="the training jobs")
-    predict: Predict = Field(default_factory=Predict, description="the prediction jobs")
-    postprocess: Postprocess = Field(default_factory=Postprocess, description="the job that assembles the result")
-    retries: Retries = Field(default_factory=Retries, description="how often what is tried again")
-    network: Network = Field(default_factory=Network, description="where the jobs' traffic goes")
-    encryption: Encryption = Field(default_factory=Encryption, description="keys")
-    tags: dict[str, str] = Field({}, max_length=40, description="tags of every resource and job")
-    environment: str | None = Field(None, description="the name given with --env", exclude=True)
+    data: Data = Field(default=Data(), description="how the raw tables are read and split")
+    fallback: Fallback = Field(default=Fallback(), description="when a model is good enough, and what else is used")
+    prepare: Prepare = Field(default=Prepare(), description="the job that prepares the data")
+    train: Train = Field(default=Train(), description="the training jobs")
+    predict: Predict = Field(default=Predict(), description="the prediction jobs")
+    postprocess: Postprocess = Field(default=Postprocess(), description="the job that assembles the result")
+    retries: Retries = Field(default=Retries(), description="how often what is tried again")
+    network: Network = Field(default=Network(), description="where the jobs' traffic goes")
+    encryption: Encryption = Field(default=Encryption(), description="keys")
+    tags: dict[str, str] = Field(default={}, max_length=40, description="tags of every resource and job")
+    environment: str | None = Field(
+        default=None, description="the name given with --env; no key of the file", exclude=True
+    )
 
     def threshold_of(self, model: Model) -> float:
         """What the model's error may be at most; checks.py has made sure that there is one."""
@@ -172,3 +218,58 @@ class PipelineConfig(Section):
 
     def default_model_of(self, model: Model) -> str:
         return model.default_model or self.fallback.default_model
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the values of a config stand in its file.
+
+    Keys are those of the resolved config (`models[2].train.spot`). Where a value comes from elsewhere (an environment,
+    the top-level train, a generated model), `origins` has the key that the user wrote.
+    """
+
+    file: str
+    places: Mapping[str, Place]
+    origins: Mapping[str, str]
+
+    def nearest(self, key: str) -> str:
+        """The key itself, or its nearest parent that stands in the file; empty for the whole file."""
+        while key and key not in self.places:
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return key
+
+    def place(self, key: str) -> Place:
+        return self.places[self.nearest(key)]
+
+    def origin(self, key: str) -> str:
+        nearest = self.nearest(key)
+        return (self.origins.get(nearest, nearest) + key[len(nearest) :]).removeprefix(".")
+
+    def problem(self, key: str, message: str) -> Problem:
+        """What is wrong at a key of the resolved config, at the place where the user can change it."""
+        return Problem(self.place(key), self.origin(key) or "(file)", message)
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    config: PipelineConfig
+    source: Source
+
+
+def load(path: Path, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
+    """The config in a file; see `loads`."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(FILE_BYTES + 1)  # /dev/zero ends here too
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        message = f"the config cannot be read: {reason} (give the config's path with --config FILE)"
+        raise ConfigError(str(path), [Problem(Place(1, 1), "(file)", message)]) from None
+    return loads(text, str(path), environment, variables)
+
+
+def loads(text: str | bytes, file: str, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
+    """The config of an environment, or ConfigError with all that is wrong with it and with the other environments."""
+    from stepgluon.loading import loaded  # needs checks and names, which need the schema above
+
+    return loaded(text, file, environment, variables)

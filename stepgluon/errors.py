@@ -29,6 +29,20 @@ class Problem:
         return f"{file}:{self.place.line}:{self.place.column}: {self.key}: {self.message}"
 
 
+def found(value: object) -> str:
+    """A value from the config as it may stand in a message: one line, at most 60 characters, nothing invisible."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "nothing"}[value]
+    if isinstance(value, (int, float)):
+        return str(value)
+    text = value if isinstance(value, str) else f"a {'list' if isinstance(value, list) else 'mapping'}"
+    if text is not value:
+        return text
+    text = text if len(text) <= 60 else text[:59] + "…"
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return f"'{''.join(shown)}'"
+
+
 class StepgluonError(Exception):
     """The root of the tree; `exit_code` is what the process ends with."""
 

@@ -1,0 +1,317 @@
+"""The way from a file's text to a PipelineConfig, with all problems in one run.
+
+parse        yamltext: a tree of nodes, each with key and place
+environments each overlay merged over the rest: one tree per environment
+models       generated ones written out; `train` merged into each model
+validate     pydantic against config.py; what is invalid is cut out or filled with a placeholder, and again
+check        rules over the whole config (checks.py); what concerns a cut-out place is not said
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from stepgluon import checks, limits
+from stepgluon.config import LoadedConfig, PipelineConfig, Source
+from stepgluon.errors import ConfigError, Place, Problem, found
+from stepgluon.wording import describe, did_you_mean, listed
+from stepgluon.yamltext import START, Broken, Node, join, merge, parse, plain
+
+SHOWN = 1000  # problems; a text with more is no config, and nobody reads on
+_ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,7}")
+_PLACEHOLDERS: dict[str, Any] = {
+    "name": "x",
+    "account": "0" * 12,
+    "region": "us-east-1",
+    "notify": ["x@example.com"],
+    "models": [{"name": "x", "label": "x"}],
+    "label": "x",
+}
+
+
+def loaded(text: str | bytes, file: str, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
+    root, problems = parse(text, variables)
+    result: LoadedConfig | None = None
+    if root is not None:
+        base, overlays = _environments(root, problems)
+        if environment is not None and environment not in overlays:
+            problems.append(_no_environment(root, environment, list(overlays)))
+        chosen = environment if environment in overlays else None
+        names = (
+            [chosen, *(name for name in overlays if name != chosen)] if chosen or not environment else list(overlays)
+        )
+        for name in names or [None]:
+            tree = merge(base, overlays[name]) if name else base
+            reader = _Reader(file, name)
+            one = reader.read(tree)
+            if name and "name" not in reader.cut:
+                problems += _too_long(one.config.name, name, overlays[name])
+            problems += reader.problems
+            result = result or one
+    if problems or result is None:
+        raise ConfigError(file, _shown(problems))
+    return result
+
+
+def _shown(problems: Sequence[Problem]) -> list[Problem]:
+    unique = sorted(set(problems), key=lambda p: (p.place, p.key, p.message))
+    if len(unique) <= SHOWN:
+        return unique
+    rest = Problem(
+        unique[-1].place, "(file)", f"{len(unique) - SHOWN:,} more problems are not shown (solve those above first)"
+    )
+    return [*unique[:SHOWN], rest]
+
+
+def _environments(root: Node, problems: list[Problem]) -> tuple[Node, dict[str, Node]]:
+    """The config without its environments, and each environment's part."""
+    value = dict(root.value)
+    node = value.pop("environments", None)
+    base = replace(root, value=value)
+    if node is None or isinstance(node.value, Broken):
+        return base, {}
+    if not isinstance(node.value, dict):
+        message = f"a mapping from names to keys is expected, found {found(node.value)} (like prod: {{account: '123456789012'}})"
+        problems.append(Problem(node.place, node.key, message))
+        return base, {}
+    overlays = {}
+    for name, overlay in node.value.items():
+        if not _ENVIRONMENT.fullmatch(name):
+            message = f"{found(name)} cannot name an environment (expected: at most 8 of a-z and 0-9, beginning with a letter)"
+            problems.append(Problem(overlay.name_place, overlay.key, message))
+        elif isinstance(overlay.value, dict) or overlay.value is None:
+            overlays[name] = replace(overlay, value=overlay.value or {})
+        elif not isinstance(overlay.value, Broken):
+            message = f"a mapping with the keys that differ in {name} is expected, found {found(overlay.value)}"
+            problems.append(Problem(overlay.place, overlay.key, message))
+    return base, overlays
+
+
+def _no_environment(root: Node, name: str, known: list[str]) -> Problem:
+    node = root.value.get("environments")
+    guess = did_you_mean(name, known)
+    hint = f"did you mean {guess}? " if guess else ""
+    there = (
+        f"the environments are {listed(known, 'and')}" if known else "the config has none: add them, or leave --env out"
+    )
+    place = node.name_place if node else START
+    return Problem(place, "environments", f"there is no environment {found(name)} ({hint}{there})")
+
+
+def _too_long(name: str, environment: str, overlay: Node) -> list[Problem]:
+    size = len(name) + 1 + len(environment)
+    if size <= limits.PREFIX:
+        return []
+    message = f"{name}-{environment} has {size} characters (at most {limits.PREFIX}: shorten one of the two)"
+    return [Problem(overlay.name_place, overlay.key, message)]
+
+
+@dataclass
+class _Reader:
+    """Reads the config of one environment."""
+
+    file: str
+    environment: str | None
+    problems: list[Problem] = field(default_factory=list)
+    cut: set[str] = field(default_factory=set)  # keys that the user wrote or left out, and about which all is said
+
+    def problem(self, place: Place, key: str, message: str) -> None:
+        self.problems.append(Problem(place, key, message))
+
+    def read(self, tree: Node) -> LoadedConfig:
+        """The config; with placeholders where there are problems."""
+        tree = self._without_environment(tree)
+        tree = _with_train(self._with_models(tree))
+        config, tree = self._validated(tree)
+        source = _source(self.file, tree)
+        for finding in checks.findings(config):
+            origins = [source.origin(key) for key in (finding.key, *finding.relies_on)]
+            if not any(self._is_cut(origin) for origin in origins):
+                self.problems.append(source.problem(finding.key, finding.message))
+        return LoadedConfig(config, source)
+
+    def _is_cut(self, key: str) -> bool:
+        while key and key not in self.cut:
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return bool(key)
+
+    def _without_environment(self, tree: Node) -> Node:
+        """`environment` is a field of the config, and what --env says; as a key of the file it is a mistake."""
+        value = dict(tree.value)
+        node = value.pop("environment", None)
+        if node is not None:
+            self.problem(node.name_place, node.key, "unknown key (did you mean environments? one is chosen with --env)")
+        return replace(tree, value=value)
+
+    def _with_models(self, tree: Node) -> Node:
+        node = tree.value.get("models")
+        if node is None or not isinstance(node.value, dict):
+            return tree
+        return replace(tree, value={**tree.value, "models": self._generated(node)})
+
+    def _generated(self, node: Node) -> Node:
+        """A list with one model for each value."""
+        before = len(self.problems)
+        rest = dict(node.value)
+        column, values = rest.pop("partition_by", None), rest.pop("values", None)
+        for name in ("name", "where"):
+            if name in rest:
+                message = "this is made from partition_by and values (remove it, or write the models as a list)"
+                self.problem(rest[name].name_place, rest.pop(name).key, message)
+        self._check_generator(node, column, values)
+        usable = isinstance(values.value, list) and values.value if values else None
+        complete = column is not None and isinstance(column.value, str) and usable
+        if len(self.problems) > before or not complete or any(isinstance(one.value, Broken) for one in usable or ()):
+            self.cut.add(node.key)
+            column, usable = replace(node, value="x"), [replace(node, value="x")]
+        models = [_one_model(node, column, value, rest) for value in usable or ()]
+        return replace(node, value=models)
+
+    def _check_generator(self, node: Node, column: Node | None, values: Node | None) -> None:
+        if column is None and values is None:
+            message = "a list is expected (begin each model with '- name:'), or partition_by and values"
+            return self.problem(node.place, node.key, message)
+        if column is None:
+            message = "this key is missing (the column whose values make the models)"
+            self.problem(node.place, join(node.key, "partition_by"), message)
+        elif not isinstance(column.value, Broken) and (not isinstance(column.value, str) or not column.value):
+            self.problem(column.place, column.key, f"the name of a column is expected, found {found(column.value)}")
+        if values is None:
+            message = "this key is missing (list the values: they are not read from the data yet)"
+            self.problem(node.place, join(node.key, "values"), message)
+        elif not isinstance(values.value, (list, Broken)) or not values.value:
+            self.problem(values.place, values.key, "a list of values is expected (like [Biscoe, Dream])")
+        elif isinstance(values.value, list):
+            for one in values.value:
+                good = isinstance(one.value, (str, bool, int, float, Broken))
+                if (
+                    not good
+                    or one.value == ""
+                    or (isinstance(one.value, float) and abs(one.value) > 1.7e308)
+                    or one.value != one.value
+                ):
+                    self.problem(
+                        one.place, one.key, f"text, a number, true or false is expected, found {found(one.value)}"
+                    )
+
+    def _validated(self, tree: Node) -> tuple[PipelineConfig, Node]:
+        """The errors of the first round are the user's; those of the next ones come from cutting."""
+        first = True
+        while True:
+            try:
+                return PipelineConfig.model_validate({**plain(tree), "environment": self.environment}), tree
+            except ValidationError as error:
+                cuts: set[int] = set()
+                fills: dict[int, dict[str, Node]] = {}
+                for one in error.errors(include_url=False, include_input=False):
+                    node, rest = _locate(tree, one["loc"])
+                    message = None if isinstance(node.value, Broken) and one["type"] != "extra_forbidden" else one
+                    if one["type"] == "missing":
+                        place, key = node.place, join(node.key, str(rest[0]))
+                        fills.setdefault(id(node), {})[str(rest[0])] = _placeholder(
+                            key, place, _filler(str(rest[0]), node)
+                        )
+                    else:
+                        named = one["type"] == "extra_forbidden" or rest == ("[key]",)
+                        place, key = (node.name_place if named else node.place), node.key
+                        cuts.add(id(node))
+                    self.cut.add(key)
+                    if first and message is not None:
+                        written = one["loc"][-2] if rest == ("[key]",) else plain(node)
+                        self.problem(place, key, describe(one, written))
+                first = False
+                tree = _repaired(tree, cuts, fills)
+
+
+def _one_model(node: Node, column: Any, value: Node, rest: dict[str, Node]) -> Node:
+    name = replace(value, value=_slug(value.value))
+    where = replace(value, value={column.value: value})
+    return replace(node, value={"name": name, "where": where, **rest})
+
+
+def _slug(value: object) -> str:
+    """The value as a model's name: `Île d'Or` -> Ile-d-Or; a hash where nothing readable is left, or too much."""
+    text = found(value) if not isinstance(value, str) else value
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", ascii_text).strip("-")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    if not slug:
+        return f"value-{digest}"
+    return slug if len(slug) <= 63 else f"{slug[:56].rstrip('-')}-{digest}"
+
+
+def _with_train(tree: Node) -> Node:
+    """Each model's train: its own keys over the top-level ones."""
+    train, models = tree.value.get("train"), tree.value.get("models")
+    if train is None or models is None or not isinstance(models.value, list):
+        return tree
+    merged = []
+    for model in models.value:
+        if isinstance(model.value, dict):
+            own = model.value.get("train")
+            model = replace(model, value={**model.value, "train": train if own is None else merge(train, own)})
+        merged.append(model)
+    return replace(tree, value={**tree.value, "models": replace(models, value=merged)})
+
+
+def _locate(tree: Node, loc: Sequence[Any]) -> tuple[Node, tuple[Any, ...]]:
+    """The deepest node on the way that pydantic names, and the rest of the way."""
+    node = tree
+    for i, part in enumerate(loc):
+        children = node.value
+        if isinstance(children, dict) and part in children:
+            node = children[part]
+        elif isinstance(children, list) and isinstance(part, int) and part < len(children):
+            node = children[part]
+        else:
+            return node, tuple(loc[i:])
+    return node, ()
+
+
+def _filler(name: str, parent: Node) -> Any:
+    """A placeholder; models without a name get different ones."""
+    return f"x{parent.place.line}-{parent.place.column}" if name == "name" and parent.key else _PLACEHOLDERS[name]
+
+
+def _placeholder(key: str, place: Place, data: Any) -> Node:
+    if isinstance(data, dict):
+        data = {name: _placeholder(join(key, name), place, child) for name, child in data.items()}
+    elif isinstance(data, list):
+        data = [_placeholder(join(key, i), place, child) for i, child in enumerate(data)]
+    return Node(key, place, place, data)
+
+
+def _repaired(node: Node, cuts: set[int], fills: dict[int, dict[str, Node]]) -> Node:
+    value = node.value
+    if isinstance(value, dict):
+        kept = {name: _repaired(child, cuts, fills) for name, child in value.items() if id(child) not in cuts}
+        return replace(node, value={**kept, **fills.get(id(node), {})})
+    if isinstance(value, list):
+        return replace(node, value=[_repaired(child, cuts, fills) for child in value if id(child) not in cuts])
+    return node
+
+
+def _source(file: str, tree: Node) -> Source:
+    places: dict[str, Place] = {}
+    origins: dict[str, str] = {}
+
+    def walk(key: str, node: Node) -> None:
+        places[key] = node.place
+        if node.key != key:
+            origins[key] = node.key
+        if isinstance(node.value, dict):
+            for name, child in node.value.items():
+                walk(join(key, name), child)
+        elif isinstance(node.value, list):
+            for i, child in enumerate(node.value):
+                walk(join(key, i), child)
+
+    walk("", tree)
+    return Source(file, places, origins)
