@@ -193,7 +193,9 @@ def _without_nan(values: pa.Array) -> pa.Array:
     return pc.if_else(nan, None, values) if pc.any(nan).as_py() else values
 
 
-def agreed(kinds_by_file: Mapping[str, Mapping[str, pa.DataType]], column: str) -> tuple[pa.DataType, tuple[str, str] | None]:
+def agreed(
+    kinds_by_file: Mapping[str, Mapping[str, pa.DataType]], column: str
+) -> tuple[pa.DataType, tuple[str, str] | None]:
     """The type of a column over all files; or, where files disagree, the first two that do."""
     first, kind = "", pa.null()
     for file, kinds in kinds_by_file.items():

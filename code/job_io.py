@@ -59,7 +59,7 @@ def training_model() -> str:
     """The name of the model that this training job is for."""
     value = read_json(root() / "input" / "config" / "hyperparameters.json").get("model")
     if not isinstance(value, str):
-        raise JobError("hyperparameters.json names no model; it must be like {\"model\": \"NAME\"}.")
+        raise JobError('hyperparameters.json names no model; it must be like {"model": "NAME"}.')
     # SageMaker's SDK sends hyperparameters as JSON texts, its API as they are.
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
@@ -118,7 +118,9 @@ def cores() -> int:
     asked = os.environ.get("STEPGLUON_CORES")
     if asked:
         if not asked.isdigit() or int(asked) < 1:
-            raise JobError(f"The environment variable STEPGLUON_CORES is {shown(asked)}; it must be a number from 1 on.")
+            raise JobError(
+                f"The environment variable STEPGLUON_CORES is {shown(asked)}; it must be a number from 1 on."
+            )
         return int(asked)
     granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

@@ -64,10 +64,18 @@ class Splitter:
 def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fraction: float, seed: int) -> Splitter:
     """Raises JobError where the model's label, conditions or dropped columns do not fit the columns."""
     name, label = model["name"], model["label"]
-    for use, column in [("label", label), *(("where", c) for c in model["where"]), *(("drop", c) for c in model["drop"])]:
+    for use, column in [
+        ("label", label),
+        *(("where", c) for c in model["where"]),
+        *(("drop", c) for c in model["drop"]),
+    ]:
         if column not in kinds:
             close = difflib.get_close_matches(column, list(kinds), 1)
-            hint = f"; did you mean {shown(close[0])}?" if close else f"; there are {', '.join(map(shown, list(kinds)[:8]))}."
+            hint = (
+                f"; did you mean {shown(close[0])}?"
+                if close
+                else f"; there are {', '.join(map(shown, list(kinds)[:8]))}."
+            )
             raise JobError(f"Model {name}: {use} names the column {shown(column)}, which the tables do not have{hint}")
     if label in model["drop"]:
         raise JobError(f"Model {name}: its label {shown(label)} is among its dropped columns; remove it from drop.")

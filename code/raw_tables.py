@@ -90,7 +90,9 @@ def find(folder: Path, format: str) -> tuple[list[RawTable], list[str]]:
         else:
             tables.append(RawTable(path, name, kind, gzipped))
     if unknown:
-        raise JobError(f"{listed(unknown)} is no table ({_EXPECTED} is expected); move it out of the folder, or set data.format.")
+        raise JobError(
+            f"{listed(unknown)} is no table ({_EXPECTED} is expected); move it out of the folder, or set data.format."
+        )
     if not tables:
         raise JobError(f"There is no table beside the .run file ({_EXPECTED} is expected); upload one first.")
     return tables, ignored
@@ -318,7 +320,9 @@ def _json_row(table: RawTable, index: int, line: int, text: str) -> dict[str, An
     except (ValueError, RecursionError) as problem:
         raise JobError(f"{table.name}, row {index + 1} (line {line}) is not JSON: {problem}.") from None
     if not isinstance(row, dict):
-        raise JobError(f"{table.name}, row {index + 1} (line {line}) is no JSON object; {{\"column\": value, …}} is expected.")
+        raise JobError(
+            f'{table.name}, row {index + 1} (line {line}) is no JSON object; {{"column": value, …}} is expected.'
+        )
     for name, value in row.items():
         if isinstance(value, (dict, list)):
             raise JobError(

@@ -16,7 +16,17 @@ from pathlib import Path
 SEED = 20
 BIRDS = 420  # of each species
 SEASONS = (2024, 2025)
-HEADER = ["bird", "species", "island", "sex", "bill_length_mm", "bill_depth_mm", "flipper_length_mm", "year", "body_mass_g"]
+HEADER = [
+    "bird",
+    "species",
+    "island",
+    "sex",
+    "bill_length_mm",
+    "bill_depth_mm",
+    "flipper_length_mm",
+    "year",
+    "body_mass_g",
+]
 # species: islands, then for each sex the means of bill length, bill depth, flipper length and body mass
 SPECIES: dict[str, tuple[list[str], dict[str, tuple[float, float, float, float]]]] = {
     "Adelie": (
@@ -40,7 +50,7 @@ def bird(rng: random.Random, number: int, species: str) -> list[object]:
         round(depth + 0.4 * size + rng.gauss(0, 0.6), 1),
         round(flipper + 3.2 * size + rng.gauss(0, 4.6)),
     ]
-    grams = 25 * round((mass + 150 * size + rng.gauss(0, 245)) / 25)
+    grams = 25 * round((mass + 150 * size + rng.gauss(0, 268)) / 25)
     cells: list[object] = [species, rng.choice(islands), sex, *measures]
     for place in range(2, len(cells)):
         if rng.random() < MISSING:

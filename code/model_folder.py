@@ -1,0 +1,87 @@
+"""A trained model as a folder: the predictor, what is known about it, and a manifest with the sum of every file.
+
+    predictor/       what AutoGluon saved; parts of it are pickles, and unpickling runs code
+    metrics.json  leaderboard.csv  importance.csv
+    manifest.json    {"files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}}
+
+Nothing of the predictor may be read before `verified` has returned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import job_io
+from job_io import JobError, shown
+
+MANIFEST = "manifest.json"
+PREDICTOR = "predictor"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def versions() -> dict[str, str]:
+    """A predictor can be read by the versions that saved it; of Python, the first two numbers count."""
+    return {"autogluon": importlib.metadata.version("autogluon.tabular"), "python": platform.python_version()}
+
+
+def write_manifest(folder: Path, label: str, features: dict[str, str]) -> None:
+    sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
+    job_io.write_json(folder / MANIFEST, {"files": sums, **versions(), "label": label, "features": features})
+
+
+def verified(folder: Path, model: str) -> dict[str, Any]:
+    """The manifest, after every file of the folder was found to be what training wrote, and readable here."""
+    manifest = job_io.read_json(folder / MANIFEST)
+    sums = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(sums, dict) or not isinstance(manifest.get("features"), dict):
+        raise JobError(f"The manifest of model {model} is not one that training wrote; train the model again.")
+    for name, digest in sums.items():
+        safe = not name.startswith("/") and ".." not in name.split("/") and "\\" not in name
+        if not safe or not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+            raise JobError(f"The manifest of model {model} has a bad entry {shown(name)}; train the model again.")
+    here = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    for name in sorted(sums.keys() | here.keys() - {MANIFEST}):
+        wrong = "is missing"
+        if name in here:
+            wrong = "is not in the manifest" if name not in sums else "was changed after training"
+        if name not in here or name not in sums or _sha256(here[name]) != sums[name]:
+            raise JobError(f"Model {model} is not loaded: its file {shown(name, 200)} {wrong}; train the model again.")
+    _check_versions(manifest, model)
+    return manifest
+
+
+def _check_versions(manifest: dict[str, Any], model: str) -> None:
+    for what, here in versions().items():
+        saved = str(manifest.get(what))
+        same = saved == here if what == "autogluon" else saved.split(".")[:2] == here.split(".")[:2]
+        if not same:
+            called = {"autogluon": "AutoGluon", "python": "Python"}[what]
+            raise JobError(
+                f"Model {model} was trained with {called} {saved} and cannot be loaded with {called} {here}; "
+                "train it again, or promote a model of a run with this image."
+            )
+
+
+def _files(folder: Path) -> list[Path]:
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise JobError(
+                f"The model's folder has a link or special file {shown(path.name)}; only files are expected."
+            )
+        if path.is_file():
+            found.append(path)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1024 * 1024):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,241 @@
+"""Post-process: puts the predictions beside the rows they belong to, in the input's order.
+
+Reads   processing/input/rows/                      prepared/rows: all rows, all columns
+        processing/input/predictions/<model>/       what each prediction job wrote
+        processing/input/verdicts/verdicts.json     processing/input/profile/profile.json
+        processing/input/config/config.json
+Writes  processing/output/predictions.csv  predictions.parquet  summary.json  and, last, _SUCCESS
+
+Rows and predictions are both sorted by `stepgluon_row`, so they are merged in one pass, a batch at a time.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import job_io
+import numpy as np
+import part_files
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from job_io import ROW, JobError, log
+from predictions import Predictions
+from spreadsheet import defused, defused_names
+
+ADDED = ("prediction", "model", "verdict")
+
+
+@dataclass(frozen=True)
+class Addition:
+    """The columns that the predictions of one label add to the result, by the names they have there."""
+
+    label: str
+    models: tuple[str, ...]
+    prediction: str
+    model: str
+    verdict: str
+
+    def fields(self) -> list[pa.Field]:
+        return [
+            pa.field(self.prediction, pa.float64()),
+            pa.field(self.model, pa.string()),
+            pa.field(self.verdict, pa.string()),
+        ]
+
+
+@dataclass
+class Result:
+    """What is counted while the result is written."""
+
+    rows: int = 0
+    predicted: dict[str, int] = field(default_factory=dict)
+
+
+def main() -> None:
+    started = time.monotonic()
+    config = job_io.read_config(job_io.processing_input("config"))
+    verdicts = job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json")
+    profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
+    rows, predictions = job_io.processing_input("rows"), job_io.processing_input("predictions")
+    with job_io.complete_or_absent(job_io.processing_output()) as out:
+        summary = postprocess(rows, predictions, verdicts, profile, config, out)
+        summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
+        job_io.write_json(out / "summary.json", summary)
+        (out / job_io.SUCCESS).touch()
+
+
+def postprocess(
+    rows: Path,
+    predictions: Path,
+    verdicts: list[dict[str, Any]],
+    profile: dict[str, Any],
+    config: dict[str, Any],
+    out: Path,
+) -> dict[str, Any]:
+    """Writes both files of the result into `out` and returns the summary."""
+    by_name = verdicts_of(verdicts, config)
+    paths = part_files.part_paths(rows)
+    columns = [name for name in part_files.read_schema(paths[0]).names if name != ROW]
+    added = additions(config, columns)
+    cursors = {model["name"]: Predictions(model["name"], predictions / model["name"]) for model in config["models"]}
+    result = Result(predicted=dict.fromkeys(cursors, 0))
+    merged = merged_batches(paths, added, cursors, by_name, result)
+    write_result(merged, out)
+    check_counts(result, cursors, profile)
+    return summary_of(result, verdicts, profile, added)
+
+
+def verdicts_of(verdicts: Any, config: dict[str, Any]) -> dict[str, str]:
+    """Each model's verdict by its name."""
+    try:
+        found = {each["name"]: each["verdict"] for each in verdicts}
+    except (TypeError, KeyError):
+        raise JobError("verdicts.json is not a list of models with name and verdict; run the pipeline again.") from None
+    for model in config["models"]:
+        if model["name"] not in found:
+            raise JobError(f"verdicts.json has no verdict of model {model['name']}; run the pipeline again.")
+    return found
+
+
+def additions(config: dict[str, Any], columns: list[str]) -> list[Addition]:
+    """`prediction`, `model` and `verdict`, or with several labels `<label>_prediction` and so on.
+
+    A column of the user's keeps its name; where an added one would have the same, the added one begins with
+    `stepgluon_` instead.
+    """
+    models: dict[str, list[str]] = {}
+    for model in config["models"]:
+        models.setdefault(model["label"], []).append(model["name"])
+    found = []
+    taken = set(columns)
+    for label, names in models.items():
+        wanted = [name if len(models) == 1 else f"{label}_{name}" for name in ADDED]
+        free = [f"stepgluon_{name}" if name in taken else name for name in wanted]
+        for name in free:
+            if name in taken:
+                raise JobError(f"The tables already have a column {name}, which the result needs; rename it.")
+            taken.add(name)
+        found.append(Addition(label, tuple(names), *free))
+    return found
+
+
+def merged_batches(
+    paths: list[Path],
+    added: list[Addition],
+    cursors: dict[str, Predictions],
+    verdicts: dict[str, str],
+    result: Result,
+) -> Iterator[pa.RecordBatch]:
+    """The rows with their predictions; an empty batch too, so that the columns are known."""
+    yield from ()
+    schema = part_files.read_schema(paths[0])
+    kept = [name for name in schema.names if name != ROW]
+    full = pa.schema([*(schema.field(name) for name in kept), *(f for each in added for f in each.fields())])
+    yield pa.RecordBatch.from_pydict({f.name: pa.array([], f.type) for f in full}, schema=full)
+    for path in paths:
+        for batch in part_files.read_batches(path):
+            numbers = batch.column(ROW).to_numpy()
+            if not np.array_equal(numbers, np.arange(result.rows, result.rows + len(numbers))):
+                raise AssertionError(f"the rows of {path.name} are not numbered one after the other")
+            columns = [batch.column(name) for name in kept]
+            for each in added:
+                columns += predicted_columns(batch, each, cursors, verdicts, result)
+            result.rows += len(numbers)
+            yield pa.RecordBatch.from_arrays(columns, schema=full)
+
+
+def predicted_columns(
+    batch: pa.RecordBatch, added: Addition, cursors: dict[str, Predictions], verdicts: dict[str, str], result: Result
+) -> list[pa.Array]:
+    """The three columns of one label for the batch's rows; a row without prediction has none of them."""
+    count = batch.num_rows
+    values = np.full(count, np.nan)
+    chosen = np.full(count, -1, dtype=np.int32)
+    for index, name in enumerate(added.models):
+        numbers, answers = cursors[name].below(result.rows + count)
+        places = numbers - result.rows
+        twice = places[chosen[places] >= 0]
+        if len(twice):
+            other = added.models[chosen[twice[0]]]
+            raise JobError(
+                f"Row {result.rows + int(twice[0]) + 1} of the data has predictions of the models {other} and {name}; "
+                "run the pipeline again."
+            )
+        values[places], chosen[places] = answers, index
+        result.predicted[name] += len(places)
+    labelled = pc.is_valid(batch.column(added.label)).to_numpy(zero_copy_only=False)
+    wrong = np.flatnonzero(labelled & (chosen >= 0))
+    if len(wrong):
+        raise JobError(
+            f"Row {result.rows + int(wrong[0]) + 1} of the data has a {job_io.shown(added.label)} and a prediction; "
+            "the predictions belong to other data, run the pipeline again."
+        )
+    indices = pa.array(chosen, mask=chosen < 0)
+    names = pa.array(added.models)
+    said = pa.array([verdicts[name] for name in added.models])
+    return [pa.array(values, mask=chosen < 0), names.take(indices), said.take(indices)]
+
+
+def write_result(merged: Iterator[pa.RecordBatch], out: Path) -> None:
+    first = next(merged)
+    names = first.schema.names
+    headers = defused_names(names)
+    spreadsheet = pa.schema([f.with_name(name) for f, name in zip(first.schema, headers, strict=True)])
+    with (
+        pq.ParquetWriter(out / "predictions.parquet", first.schema) as table,
+        pyarrow.csv.CSVWriter(out / "predictions.csv", spreadsheet) as text,
+    ):
+        for batch in merged:
+            table.write_batch(batch)
+            text.write_batch(
+                pa.RecordBatch.from_arrays([defused(values) for values in batch.columns], schema=spreadsheet)
+            )
+
+
+def check_counts(result: Result, cursors: dict[str, Predictions], profile: dict[str, Any]) -> None:
+    """As many rows came out as went in, and each model predicted all of its rows."""
+    if result.rows != profile["rows"]:
+        raise JobError(f"The result has {result.rows} rows, the input had {profile['rows']}; run the pipeline again.")
+    for model in profile["models"]:
+        name, expected = model["name"], model["rows_predict"]
+        cursors[name].finished()
+        if result.predicted[name] != expected:
+            raise JobError(
+                f"Model {name} predicted {result.predicted[name]} of its {expected} rows; run the pipeline again."
+            )
+
+
+def summary_of(
+    result: Result, verdicts: list[dict[str, Any]], profile: dict[str, Any], added: list[Addition]
+) -> dict[str, Any]:
+    parts = {model["name"]: model for model in profile["models"]}
+    models = []
+    for verdict in verdicts:
+        name = verdict["name"]
+        known = {key: verdict.get(key) for key in ("mae", "threshold", "verdict", "reason", "uses", "model_uri")}
+        rows = {key: parts[name][key] for key in ("rows_train", "rows_test", "rows_predict")}
+        models.append({"name": name, "label": parts[name]["label"], "rows": result.predicted[name], **rows, **known})
+    predicted = sum(result.predicted.values())
+    log.info("%d rows, %d predictions", result.rows, predicted)
+    return {
+        "rows": result.rows,
+        "predictions": predicted,
+        "rows_no_model_selects": profile["rows_no_model_selects"],
+        "models": models,
+        "columns": [
+            {"label": each.label, "prediction": each.prediction, "model": each.model, "verdict": each.verdict}
+            for each in added
+        ],
+        "files": ["predictions.csv", "predictions.parquet"],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(job_io.run("processing", main))

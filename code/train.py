@@ -1,0 +1,210 @@
+"""Train: fits one model, measures its error on the held-out part, and keeps what prediction needs.
+
+Reads   input/data/train/, input/data/test/     the model's parts, written by prepare
+        input/data/config/config.json
+        input/config/hyperparameters.json       {"model": NAME}
+Writes  model/predictor/                        the deployable predictor
+        model/metrics.json  model/leaderboard.csv  model/importance.csv  model/manifest.json
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import job_io
+from job_io import JobError, log
+
+LEAST_ROWS = 2  # AutoGluon keeps some rows back to choose between its models
+IMPORTANCE_SHARE = 0.1  # of the time limit
+IMPORTANCE_SECONDS = 60
+IMPORTANCE_ROWS = 2000
+NEED_TORCH = [
+    "NN_TORCH",
+    "FASTAI",
+    "AG_AUTOMM",
+    "MITRA",
+    "REALMLP",
+    "TABDPT",
+    "TABICL",
+    "TABM",
+    "TABPFNMIX",
+    "TABPFNV2",
+]
+
+
+def main() -> None:
+    started = time.monotonic()
+    config = job_io.read_config(job_io.channel("config"))
+    model = job_io.model_of(config, job_io.training_model())
+    cores = job_io.cores()
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(cores)  # read once, when the libraries are imported
+    with job_io.complete_or_absent(job_io.model_output()) as out, tempfile.TemporaryDirectory() as scratch:
+        train(model, job_io.channel("train"), job_io.channel("test"), out, Path(scratch), cores, started)
+
+
+def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path, cores: int, started: float) -> None:
+    import frames
+    import model_folder
+
+    name, label = model["name"], model["label"]
+    table, held_out = frames.read_part(train), frames.read_part(test)
+    features = frames.features_of(table.schema, label)
+    check_rows(name, label, table.num_rows, list(features))
+    log.info(
+        "model %s: %d rows to learn from, %d held out, %d columns", name, table.num_rows, len(held_out), len(features)
+    )
+    known, unknown = labelled_frame(table, features, label), labelled_frame(held_out, features, label)
+    del table, held_out
+    predictor = fit(model, known, scratch / "predictor", cores)
+    metrics = score(predictor, known[label], unknown, label)
+    log.info("model %s: mean absolute error %s, of the median %s", name, metrics["mae"], metrics["mae_of_median"])
+    leaderboard(predictor, unknown).to_csv(out / "leaderboard.csv", index=False)
+    importance(predictor, unknown, model["train"]["time_limit"]).to_csv(out / "importance.csv", index_label="column")
+    logging.getLogger("autogluon").setLevel(logging.ERROR)
+    predictor.clone_for_deployment(str(out / model_folder.PREDICTOR))
+    job_io.write_json(
+        out / "metrics.json",
+        {
+            "model": name,
+            **metrics,
+            "rows_train": len(known),
+            "rows_test": len(unknown),
+            "seconds": round(time.monotonic() - started, 1),
+            "best_model": predictor.model_best,
+            **model_folder.versions(),
+        },
+    )
+    model_folder.write_manifest(out, label, features)
+
+
+def check_rows(model: str, label: str, rows: int, features: list[str]) -> None:
+    if rows < LEAST_ROWS:
+        raise JobError(
+            f"Model {model} has {rows} rows to learn from besides the held-out ones, and needs {LEAST_ROWS}; give it more "
+            f"rows with a value in {job_io.shown(label)}, or look at its where."
+        )
+    if not features:
+        raise JobError(f"Model {model} has no column to learn from; drop fewer of them.")
+
+
+def labelled_frame(table: Any, features: dict[str, str], label: str) -> Any:
+    import frames
+
+    known = frames.frame(table, features)
+    known[label] = frames.frame(table, [label])[label]
+    return known
+
+
+def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> Any:
+    from autogluon.tabular import TabularPredictor
+
+    quiet()
+    settings = model["train"]
+    limit = settings["time_limit"]
+    log.info("fitting with presets %s for at most %d s on %d cores", settings["presets"], limit, cores)
+    predictor = TabularPredictor(
+        model["label"],
+        problem_type="regression",  # a whole-number label would otherwise be taken for classes
+        eval_metric="mean_absolute_error",
+        path=str(path),
+        verbosity=2,
+        log_to_file=False,
+    )
+    try:
+        predictor.fit(
+            known,
+            presets=settings["presets"],
+            time_limit=limit,
+            num_cpus=cores,
+            num_gpus=0,
+            excluded_model_types=excluded(),
+        )
+    except RuntimeError as problem:
+        if "No models were trained" not in str(problem):
+            raise
+        raise JobError(
+            f"Model {model['name']}: AutoGluon could fit no model to {len(known)} rows in {limit} s; "
+            "raise time_limit or give it more rows."
+        ) from None
+    return predictor
+
+
+def excluded() -> list[str]:
+    """The kinds of models that cannot run here: without torch, all that need it."""
+    return [] if importlib.util.find_spec("torch") else NEED_TORCH
+
+
+def quiet() -> None:
+    """Leaves of AutoGluon's log what tells how far it is and what went wrong."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    progress = ("Fitting model:", "AutoGluon training complete")
+
+    def wanted(record: logging.LogRecord) -> bool:
+        text = record.getMessage().strip()
+        if "torch" in text or "CUDA" in text:
+            return False
+        return record.levelno >= logging.WARNING or text.startswith(progress) or "= Validation score" in text
+
+    for handler in logging.getLogger("autogluon").handlers:
+        handler.addFilter(wanted)
+
+
+def score(predictor: Any, known_labels: Any, unknown: Any, label: str) -> dict[str, Any]:
+    """The errors on the held-out part, and that of always answering the median; null where there is no number."""
+    if len(unknown) == 0:
+        nothing = dict.fromkeys(["mae", "rmse", "r2", "mae_of_median"])
+        return {**nothing, "reason": "the held-out part has no rows"}
+    truth = unknown[label].to_numpy()
+    return errors(truth, predictor.predict(unknown.drop(columns=label)).to_numpy(), float(known_labels.median()))
+
+
+def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
+    import numpy as np
+
+    if not np.isfinite(answers).all():
+        reason = f"{int((~np.isfinite(answers)).sum())} predictions for the held-out part are no numbers"
+        return {**dict.fromkeys(["mae", "rmse", "r2", "mae_of_median"]), "reason": reason}
+    spread = float(np.sum((truth - truth.mean()) ** 2))
+    values = {
+        "mae": float(np.mean(np.abs(truth - answers))),
+        "rmse": float(np.sqrt(np.mean((truth - answers) ** 2))),
+        "r2": 1 - float(np.sum((truth - answers) ** 2)) / spread if spread > 0 else None,
+        "mae_of_median": float(np.mean(np.abs(truth - median))),
+    }
+    return {name: value if value is not None and np.isfinite(value) else None for name, value in values.items()}
+
+
+def leaderboard(predictor: Any, unknown: Any) -> Any:
+    """One line per model that was tried, the best first; errors are positive, as in metrics.json."""
+    board = predictor.leaderboard(unknown if len(unknown) else None, silent=True)
+    for column in ("score_test", "score_val"):
+        if column in board:
+            board[column.replace("score", "mae")] = -board.pop(column)
+    first = [column for column in ("model", "mae_test", "mae_val") if column in board]
+    return board[first + [column for column in board.columns if column not in first]]
+
+
+def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
+    """How much the error grows when a column is shuffled, as far as the time allows."""
+    import pandas as pd
+
+    if len(unknown) < 2:
+        return pd.DataFrame(columns=["importance", "stddev", "p_value", "n"])
+    box = max(1.0, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * time_limit))
+    columns = predictor.feature_importance(
+        unknown, time_limit=box, subsample_size=IMPORTANCE_ROWS, num_shuffle_sets=5, silent=True
+    )
+    return columns[["importance", "stddev", "p_value", "n"]]
+
+
+if __name__ == "__main__":
+    sys.exit(job_io.run("training", main))
