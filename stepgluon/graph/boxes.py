@@ -1,0 +1,76 @@
+"""The picture as a value: boxes for states, points for edges. Nothing here decides where anything stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from stepgluon.graph.model import Edge, State
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+    @property
+    def middle(self) -> float:
+        return self.left + self.width / 2
+
+    def moved(self, right: float, down: float) -> Box:
+        return replace(self, left=self.left + right, top=self.top + down)
+
+
+@dataclass(frozen=True)
+class Node:
+    state: State
+    box: Box
+    lines: tuple[str, ...]  # the name as it is written
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class Route:
+    edge: Edge
+    points: tuple[Point, ...]  # from the source to the target
+    label: Label | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    width: float
+    height: float
+    nodes: tuple[Node, ...] = ()  # a state comes before the states inside it
+    routes: tuple[Route, ...] = ()
+
+    def moved(self, right: float, down: float, parent: str) -> Layout:
+        """The same, elsewhere; what has no parent gets this one."""
+        return replace(
+            self,
+            nodes=tuple(replace(n, box=n.box.moved(right, down), parent=n.parent or parent) for n in self.nodes),
+            routes=tuple(
+                replace(
+                    route,
+                    points=tuple((x + right, y + down) for x, y in route.points),
+                    label=route.label and replace(route.label, box=route.label.box.moved(right, down)),
+                )
+                for route in self.routes
+            ),
+        )

@@ -1,0 +1,46 @@
+"""One page that opens from a file: the SVG with pan, zoom and search, and the JSON of each state.
+
+Nothing is loaded from elsewhere and only the script below may run: the page's policy names its hash, so whatever a
+definition contains stays text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stepgluon.graph import svg
+from stepgluon.graph.layout import lay_out
+from stepgluon.graph.model import read
+from stepgluon.graph.page import PAGE, SCRIPT, STYLE
+
+
+def draw(definition: Mapping[str, Any], title: str) -> str:
+    """The page's text; all branches can be folded away with one button, so the picture is in it twice."""
+    open_, folded = (
+        svg.draw(lay_out(read(definition, collapsed)), title, prefix, interactive=True)
+        for collapsed, prefix in ((False, "open"), (True, "folded"))
+    )
+    # Within a script element only "<" can end it or hide its end; JSON may write it as an escape.
+    data = json.dumps(definition, ensure_ascii=True).replace("<", "\\u003c")
+    policy = (
+        f"default-src 'none'; script-src '{_hash(SCRIPT)}'; style-src '{_hash(STYLE)}' '{_hash(svg.STYLE)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    filled = {
+        "policy": policy,
+        "title": svg.text(title),
+        "style": STYLE,
+        "open": open_,
+        "folded": folded,
+        "data": data,
+        "script": SCRIPT,
+    }
+    return PAGE.substitute(filled)
+
+
+def _hash(code: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()

@@ -1,0 +1,80 @@
+"""Text that fits: widths without a browser, lines that are cut in time, and characters that no format chokes on."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+NAME_SIZE, CAPTION_SIZE, LABEL_SIZE = 13.0, 11.0, 11.0
+
+# Widths in thousandths of the font size: the averages of Helvetica, Segoe UI and Roboto. What a system's own font has
+# beyond that is covered by SLACK, measured with the widest in common use (DejaVu Sans).
+_GROUPS = {
+    230: "ijlI.,:;'|!`",
+    310: 'ftr()[]{}-/\\ "',
+    390: "*^",
+    510: "sckvxyzJ",
+    560: "abdeghnopqu0123456789_?$L",
+    610: "FTESZXYP+=<>~#",
+    680: "ABKVRCUHND&",
+    760: "GOQw%",
+    880: "mM@W…",
+}
+_WIDTHS = {character: width for width, characters in _GROUPS.items() for character in characters}
+SLACK = 1.13
+
+# Not allowed in XML at all, or able to turn the text around them: controls, surrogates and bidirectional marks.
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def clean(text: str) -> str:
+    """The text as one line without characters that cannot stand in XML."""
+    return _HARMFUL.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"[\t\r\n]+", " ", text))
+
+
+def width(text: str, size: float) -> float:
+    """About how wide the text is, rather too wide than too narrow."""
+    return sum(_width(character) for character in text) * size * SLACK / 1000
+
+
+def _width(character: str) -> int:
+    if character in _WIDTHS:
+        return _WIDTHS[character]
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    if ord(character) > 0xFFFF or unicodedata.east_asian_width(character) in "WF":
+        return 1250  # emoji are wider than their square in some fonts
+    return 700
+
+
+def shorten(text: str, size: float, limit: float) -> str:
+    """The text, or as much of its beginning as fits with an ellipsis."""
+    if width(text, size) <= limit:
+        return text
+    end = len(text)
+    while end and width(text[:end].rstrip() + "…", size) > limit:
+        end -= 1
+    return text[:end].rstrip() + "…"
+
+
+def wrap(text: str, size: float, limit: float, lines: int) -> tuple[str, ...]:
+    """The text in at most so many lines, broken between words where that is possible."""
+    words = text.split(" ")
+    done: list[str] = []
+    while words and len(done) < lines - 1:
+        count = len(words)
+        while count > 1 and width(" ".join(words[:count]), size) > limit:
+            count -= 1
+        line = " ".join(words[:count])
+        if width(line, size) > limit:  # one word that is too long by itself
+            end = len(line)
+            while end > 1 and width(line[:end], size) > limit:
+                end -= 1
+            done.append(line[:end])
+            words[:1] = [line[end:]]
+        else:
+            done.append(line)
+            words = words[count:]
+    if words:
+        done.append(shorten(" ".join(words), size, limit))
+    return tuple(done)
