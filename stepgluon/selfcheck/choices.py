@@ -40,7 +40,9 @@ def check(state: str, rule: Any, where: str, report: Report, outermost: bool = T
         need = "needs Next" if outermost else "is inside of another rule and must not have Next"
         report.add("choice-rule", state, f"{where} {need}")
     if len(operators) != 1:
-        report.add("choice-rule", state, f"{where} needs exactly one comparison, And, Or or Not; it has {len(operators)}")
+        report.add(
+            "choice-rule", state, f"{where} needs exactly one comparison, And, Or or Not; it has {len(operators)}"
+        )
     for operator in operators:
         if operator in _COMBINED:
             _combined(state, rule, operator, where, report)
@@ -90,7 +92,9 @@ def _comparison(state: str, rule: dict[str, Any], operator: str, where: str, rep
     operand = rule[operator]
     expected = _mistake(_OPERANDS[operator], operand)
     if expected:
-        report.add("choice-operand", state, f"{operator} of {where} needs {expected}, not {kind_of(operand)} {operand!r}")
+        report.add(
+            "choice-operand", state, f"{operator} of {where} needs {expected}, not {kind_of(operand)} {operand!r}"
+        )
 
 
 def _mistake(kind: str, operand: Any) -> str | None:

@@ -10,22 +10,38 @@ from stepgluon.selfcheck.paths import Malformed, parse_path
 from stepgluon.selfcheck.report import Report, did_you_mean, is_integer, is_number
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
-NAMES = {f"States.{name}" for name in (
-    "ALL BranchFailed DataLimitExceeded ExceedToleratedFailureThreshold HeartbeatTimeout Http.Socket IntrinsicFailure "
-    "ItemReaderFailed NoChoiceMatched ParameterPathFailure Permissions QueryEvaluationError ResultPathMatchFailure "
-    "ResultWriterFailed Runtime TaskFailed Timeout"
-).split()}  # fmt: skip
+NAMES = {
+    "States.ALL",
+    "States.BranchFailed",
+    "States.DataLimitExceeded",
+    "States.ExceedToleratedFailureThreshold",
+    "States.HeartbeatTimeout",
+    "States.Http.Socket",
+    "States.IntrinsicFailure",
+    "States.ItemReaderFailed",
+    "States.NoChoiceMatched",
+    "States.ParameterPathFailure",
+    "States.Permissions",
+    "States.QueryEvaluationError",
+    "States.ResultPathMatchFailure",
+    "States.ResultWriterFailed",
+    "States.Runtime",
+    "States.TaskFailed",
+    "States.Timeout",
+}
 _FINAL = ("States.Runtime", "States.DataLimitExceeded")
 MAX_DELAY = 31_622_400
 DEFAULT_ATTEMPTS = 3
-_RETRY_FIELDS = {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy", "Comment"}
+_RETRY_FIELDS = {
+    "ErrorEquals",
+    "IntervalSeconds",
+    "MaxAttempts",
+    "BackoffRate",
+    "MaxDelaySeconds",
+    "JitterStrategy",
+    "Comment",
+}
 _CATCH_FIELDS = {"ErrorEquals", "Next", "ResultPath", "Comment"}
-
-
-class _Lists:
-    """What was found in each distinct list: a machine of 1,000 models has few of them."""
-
-    retriers: dict[str, tuple[tuple[str, str], ...]] = {}
 
 
 def attempts(state: Any) -> int:
@@ -43,9 +59,9 @@ def catches_all(catch: Any) -> bool:
 
 
 def retriers(state: str, entries: list[Any], report: Report) -> None:
-    """Report what is wrong with a Retry list."""
+    """Report what is wrong with a Retry list; a machine of 1,000 models has few distinct ones."""
     key = repr(entries)
-    found = _Lists.retriers.get(key)
+    found = report.retriers.get(key)
     if found is None:
         own = Report()
         _names("Retry", entries, own)
@@ -53,7 +69,7 @@ def retriers(state: str, entries: list[Any], report: Report) -> None:
             if isinstance(entry, dict):
                 _retrier(f"Retry[{number}]", entry, own)
         found = tuple((finding.code, finding.message) for finding in own.findings)
-        _Lists.retriers[key] = found
+        report.retriers[key] = found
     for code, message in found:
         report.add(code, state, message)
 
@@ -82,7 +98,9 @@ def _reference(text: str) -> str | None:
         return f"{text!r} is no path: {path.reason}"
     if path.context:
         return f"{text!r} is in the context object, which cannot be written"
-    return None if path.definite else f"{text!r} can mean more than one place; only names and single indexes may be there"
+    return (
+        None if path.definite else f"{text!r} can mean more than one place; only names and single indexes may be there"
+    )
 
 
 def not_a_reference(text: Any) -> str | None:
@@ -109,19 +127,25 @@ def _names(field: str, entries: list[Any], report: Report) -> None:
         if "States.ALL" in seen:
             report.add("states-all-last", "", f"{where} is never used: an entry before it takes States.ALL")
         if "States.ALL" in names and len(names) > 1:
-            report.add("states-all-alone", "", f"States.ALL stands alone in ErrorEquals; {where} names others beside it")
+            report.add(
+                "states-all-alone", "", f"States.ALL stands alone in ErrorEquals; {where} names others beside it"
+            )
         for name in names:
             _name(where, field, name, report)
             if name in seen:
                 report.add(f"{code}-repeated", "", f"{where} is never used for {name}: an entry before it takes it")
             elif "States.TaskFailed" in seen and not name.startswith("States."):
-                report.add(f"{code}-repeated", "", f"{where} is never used for {name}: States.TaskFailed before it takes it")
+                report.add(
+                    f"{code}-repeated", "", f"{where} is never used for {name}: States.TaskFailed before it takes it"
+                )
         seen.update(names)
 
 
 def _name(where: str, field: str, name: str, report: Report) -> None:
     if name.startswith("States.") and name not in NAMES:
-        report.add("error-name", "", f"{where} names {name}, which is no error of the language{did_you_mean(name, NAMES)}")
+        report.add(
+            "error-name", "", f"{where} names {name}, which is no error of the language{did_you_mean(name, NAMES)}"
+        )
     if field == "Retry" and name in _FINAL:
         report.add("retry-final", "", f"{where} names {name}, which is never retried")
 

@@ -18,11 +18,22 @@ _FLOW = {"Next", "End"}
 _PATHS = {"InputPath", "OutputPath"}
 _RESULT = {"ResultPath", "ResultSelector", "Retry", "Catch", "Parameters"}
 _TIMES = {"TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath"}
-_MAP = set(
-    "ItemProcessor Iterator ItemsPath ItemSelector ItemReader ItemBatcher ResultWriter MaxConcurrency "
-    "MaxConcurrencyPath ToleratedFailurePercentage ToleratedFailurePercentagePath ToleratedFailureCount "
-    "ToleratedFailureCountPath Label".split()
-)
+_MAP = {
+    "ItemProcessor",
+    "Iterator",
+    "ItemsPath",
+    "ItemSelector",
+    "ItemReader",
+    "ItemBatcher",
+    "ResultWriter",
+    "MaxConcurrency",
+    "MaxConcurrencyPath",
+    "ToleratedFailurePercentage",
+    "ToleratedFailurePercentagePath",
+    "ToleratedFailureCount",
+    "ToleratedFailureCountPath",
+    "Label",
+}
 ALLOWED: dict[str, set[str]] = {
     "Task": _COMMON | _FLOW | _PATHS | _RESULT | _TIMES | {"Resource", "Credentials"},
     "Pass": _COMMON | _FLOW | _PATHS | {"Result", "ResultPath", "Parameters"},
@@ -67,7 +78,11 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{name: (_list, "a list that is not empty") for name in ("Retry", "Catch", "Branches", "Choices")},
     **{name: (_seconds, f"a whole number from 1 to {SECONDS}") for name in ("TimeoutSeconds", "HeartbeatSeconds")},
     **{name: (_text, "text") for name in ("Type", "Comment", "Next", "Default", "Resource", "Error", "Cause", "Label")},
-    **{name: (_text, "a path") for name in _EVERY_FIELD if name.endswith("Path") and name not in (*_PATHS, "ResultPath")},
+    **{
+        name: (_text, "a path")
+        for name in _EVERY_FIELD
+        if name.endswith("Path") and name not in (*_PATHS, "ResultPath")
+    },
     "End": (lambda value: value is True, "true"),
     "Seconds": (lambda value: is_integer(value) and 0 <= value <= SECONDS, f"a whole number from 0 to {SECONDS}"),
     "Timestamp": (_text, "a time like 2026-01-31T12:00:00Z"),
@@ -136,7 +151,9 @@ def _state(name: str, state: dict[str, Any], report: Report) -> None:
     if required is not None and required not in state:
         report.add("missing-field", name, f"a {kind} state needs {required}")
     if "Next" in allowed and ("Next" in state) == ("End" in state):
-        report.add("next-or-end", name, "exactly one of Next and End must be there" + (", not both" if "Next" in state else ""))
+        report.add(
+            "next-or-end", name, "exactly one of Next and End must be there" + (", not both" if "Next" in state else "")
+        )
     _of_kind(name, kind, state, report)
     if isinstance(state.get("Retry"), list):
         errors.retriers(name, state["Retry"], report)
@@ -149,17 +166,23 @@ def _unknown(name: str, kind: str, state: dict[str, Any], report: Report) -> Non
         if field in ALLOWED[kind]:
             continue
         if field in _JSONATA:
-            report.add("query-language", name, f"{field} belongs to JSONata or to variables, which this check does not read")
+            report.add(
+                "query-language", name, f"{field} belongs to JSONata or to variables, which this check does not read"
+            )
         elif field in _EVERY_FIELD:
             report.add("misplaced-field", name, f"a {kind} state has no {field}")
         else:
-            report.add("unknown-field", name, f"a {kind} state has no field {field}{did_you_mean(str(field), ALLOWED[kind])}")
+            report.add(
+                "unknown-field", name, f"a {kind} state has no field {field}{did_you_mean(str(field), ALLOWED[kind])}"
+            )
 
 
 def _one_of(name: str, state: Mapping[str, Any], names: tuple[str, ...], needed: bool, report: Report) -> None:
     count = sum(field in state for field in names)
     if count > 1:
-        report.add("one-of", name, f"only one of {' and '.join(field for field in names if field in state)} may be there")
+        report.add(
+            "one-of", name, f"only one of {' and '.join(field for field in names if field in state)} may be there"
+        )
     elif needed and not count:
         report.add("missing-field", name, f"one of {', '.join(names)} must be there")
 
@@ -167,14 +190,18 @@ def _one_of(name: str, state: Mapping[str, Any], names: tuple[str, ...], needed:
 def _of_kind(name: str, kind: str, state: dict[str, Any], report: Report) -> None:
     if kind == "Task":
         if "TimeoutSeconds" not in state and "TimeoutSecondsPath" not in state:
-            report.add("task-timeout", name, "a Task needs TimeoutSeconds; without it a lost job holds the run for a year")
+            report.add(
+                "task-timeout", name, "a Task needs TimeoutSeconds; without it a lost job holds the run for a year"
+            )
         _one_of(name, state, ("TimeoutSeconds", "TimeoutSecondsPath"), False, report)
         _one_of(name, state, ("HeartbeatSeconds", "HeartbeatSecondsPath"), False, report)
         timeout, heartbeat = state.get("TimeoutSeconds"), state.get("HeartbeatSeconds")
         if is_integer(timeout) and is_integer(heartbeat) and not 0 < heartbeat < timeout:
             report.add("field-type", name, f"HeartbeatSeconds {heartbeat} must be below TimeoutSeconds {timeout}")
     if kind in ("Task", "Parallel", "Map") and not errors.catches_all(state.get("Catch")):
-        report.add("no-catch", name, f"this {kind} has no Catch for States.ALL; its failure would end the run unexplained")
+        report.add(
+            "no-catch", name, f"this {kind} has no Catch for States.ALL; its failure would end the run unexplained"
+        )
     if kind == "Fail":
         _one_of(name, state, ("Error", "ErrorPath"), False, report)
         _one_of(name, state, ("Cause", "CausePath"), False, report)

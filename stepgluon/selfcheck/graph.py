@@ -90,7 +90,9 @@ def _name(name: str, scope: Scope, owners: dict[str, str], report: Report) -> No
         report.add("state-name", name, f"a state's name has 1 to {limits.STATE_NAME} characters, this one {len(name)}")
     if name in owners:
         places = " and ".join(f"in {place}" if place else "in the machine" for place in (owners[name], scope.owner))
-        report.add("duplicate-name", name, f"two states have this name, {places}; names are unique in the whole machine")
+        report.add(
+            "duplicate-name", name, f"two states have this name, {places}; names are unique in the whole machine"
+        )
     owners[name] = scope.owner
 
 
@@ -106,7 +108,9 @@ def _targets(scope: Scope, owners: Mapping[str, str], report: Report) -> None:
                 found.append(target)
             elif target in owners:
                 inside = f"inside of {owners[target]}" if owners[target] else "outside of this branch"
-                report.add("target", name, f"{place} leads to {target!r}, which is {inside}; no transition crosses that")
+                report.add(
+                    "target", name, f"{place} leads to {target!r}, which is {inside}; no transition crosses that"
+                )
             else:
                 hint = did_you_mean(target, scope.states)
                 report.add("target", name, f"{place} leads to {target!r}, which does not exist{hint}")
@@ -159,7 +163,9 @@ def _ends(scope: Scope, report: Report) -> None:
                     waiting.append(source)
         for name in scope.order:
             if name not in ending:
-                report.add("endless", name, "no way from this state comes to an end: the states only lead to each other")
+                report.add(
+                    "endless", name, "no way from this state comes to an end: the states only lead to each other"
+                )
 
 
 def _is_end(state: State) -> bool:

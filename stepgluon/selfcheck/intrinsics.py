@@ -73,7 +73,9 @@ def mistake(call: Call) -> str | None:
     for number, argument in enumerate(call.arguments):
         expected = kinds[min(number, len(kinds) - 1)]
         found = _kind(argument)
-        if found not in _ACCEPTS[expected] or (expected == _INTEGER and isinstance(argument, Literal) and found != _INTEGER):
+        if found not in _ACCEPTS[expected] or (
+            expected == _INTEGER and isinstance(argument, Literal) and found != _INTEGER
+        ):
             return f"argument {number + 1} of States.{call.name} is {found}, not {expected}"
         if isinstance(argument, Call) and (nested := mistake(argument)):
             return nested
@@ -113,12 +115,12 @@ def _values(call: Call) -> str | None:
         return f"{values[1]!r} is no algorithm of States.Hash ({', '.join(HASHES)})"
     if call.name == "JsonMerge" and values[2] is not False and values[2] is not ...:
         return "the third argument of States.JsonMerge must be false; deep merging is not supported"
-    if call.name == "ArrayGetItem" and is_integer(values[1]) and values[1] < 0:  # type: ignore[operator]
+    if call.name == "ArrayGetItem" and is_integer(values[1]) and values[1] < 0:
         return "States.ArrayGetItem counts from 0 and takes no negative index"
-    if call.name == "ArrayPartition" and is_integer(values[1]) and values[1] < 1:  # type: ignore[operator]
+    if call.name == "ArrayPartition" and is_integer(values[1]) and values[1] < 1:
         return "States.ArrayPartition needs parts of at least 1"
     if call.name == "ArrayRange" and values[2] == 0 and values[2] is not False:
         return "the step of States.ArrayRange must not be 0"
-    if call.name == "MathRandom" and is_integer(values[0]) and is_integer(values[1]) and values[0] >= values[1]:  # type: ignore[operator]
+    if call.name == "MathRandom" and is_integer(values[0]) and is_integer(values[1]) and values[0] >= values[1]:
         return "the start of States.MathRandom must be below its end"
     return None

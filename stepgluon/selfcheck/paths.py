@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Union
 
 # None is a step that can match several nodes: a wildcard, slice, filter, descendant or function.
-Step = Union[str, int, None]
+Step = str | int | None
 MAX_NESTING = 10  # https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html
 
 
@@ -45,7 +44,7 @@ class Malformed:
     reason: str
 
 
-Expression = Union[Path, Literal, Call]
+Expression = Path | Literal | Call
 
 _SIMPLE = re.compile(r"\$\$?(?:\.[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]+\]|\['[^'\\]*'\])*")
 _SIMPLE_STEP = re.compile(r"\.([^.\[]+)|\[([0-9]+)\]|\['([^']*)'\]")
@@ -83,9 +82,7 @@ def parse_path(text: str) -> Path | Malformed:
     """A JSONPath like `$.a['b'][0]`, or why it is none."""
     start = 2 if text.startswith("$$") else 1
     if _SIMPLE.fullmatch(text):
-        steps = (
-            name or (int(index) if index else quoted) for name, index, quoted in _SIMPLE_STEP.findall(text, start)
-        )
+        steps = (name or (int(index) if index else quoted) for name, index, quoted in _SIMPLE_STEP.findall(text, start))
         return Path(text, start == 2, tuple(steps))
     if not text.startswith("$"):
         return Malformed("it is neither a JSONPath, which starts with $, nor an intrinsic like States.Format(…)")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Iterable
+from typing import Any, TypeGuard
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Finding:
 @dataclass
 class Report:
     findings: list[Finding] = field(default_factory=list)
+    retriers: dict[str, tuple[tuple[str, str], ...]] = field(
+        default_factory=dict
+    )  # what errors.py found in equal lists
 
     def add(self, code: str, state: str, message: str) -> None:
         self.findings.append(Finding(code, state, message))
@@ -40,11 +44,11 @@ def kind_of(value: Any) -> str:
     return "a list" if isinstance(value, (list, tuple)) else "an object"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -7,7 +7,7 @@ of the classes here. Whatever is not certain is `Unknown`, and nothing is ever f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from stepgluon import limits
 from stepgluon.selfcheck.paths import Step
@@ -49,7 +49,7 @@ class Answer:
     """A service's answer, of which botocore's model knows the members."""
 
     members: Any  # Mapping of member name to Answer or Unknown
-    size: int = CAUSE
+    size: int = REASON  # an estimate
 
 
 class Open(dict[str, Any]):
@@ -64,7 +64,7 @@ class Missing:
 
 
 Value = Any  # plain JSON, or Unknown, Text, Answer, Open inside of it
-Found = Union[Value, Missing]
+Found = Any  # a Value or Missing
 ANYTHING = Unknown()
 EXECUTION, RETRY, REDRIVE = "execution", "retry", "redrive"
 # The execution's short id that this house's workflows compute: 12 hex characters.
@@ -85,7 +85,7 @@ def follow(value: Value, steps: tuple[Step, ...], text: str) -> Found:
             else:
                 return Missing(f"{text} leads nowhere: {_here(steps, number)} holds only {_keys(value)}")
         elif kind is Unknown:
-            value = _inside(value, step)
+            value = inside(value, step)
         elif kind is Answer:
             if step not in value.members:
                 return Missing(f"{text} leads nowhere: the service's answer has no {step} in {_here(steps, number)}")
@@ -95,13 +95,15 @@ def follow(value: Value, steps: tuple[Step, ...], text: str) -> Found:
                 return Missing(f"{text} leads nowhere: {_here(steps, number)} has {len(value)} entries")
             value = value[step]
         else:
-            return Missing(f"{text} leads nowhere: {_here(steps, number)} is {'a list' if kind is list else 'no object'}")
+            return Missing(
+                f"{text} leads nowhere: {_here(steps, number)} is {'a list' if kind is list else 'no object'}"
+            )
     if type(value) is Unknown and steps == ("id",) and not value.marks:
         return ID
     return value
 
 
-def _inside(value: Unknown, step: Step) -> Found:
+def inside(value: Unknown, step: Step) -> Found:
     if value.kind in ("text", "number", "boolean"):
         return Missing(f"{step} is looked for inside of a {value.kind}")
     if step in _REASONS:
@@ -125,7 +127,7 @@ def put(data: Value, steps: tuple[Step, ...], value: Value) -> Found:
     step, kind = steps[0], type(data)
     if kind is dict or kind is Open:
         inner = put(data.get(step, ANYTHING if kind is Open else {}), steps[1:], value)
-        return inner if isinstance(inner, Missing) else kind({**data, step: inner})
+        return inner if isinstance(inner, Missing) else _with(data, step, inner)
     if kind is Answer:
         return ANYTHING
     if kind is Unknown and data.kind in (None, "object"):
@@ -139,11 +141,17 @@ def put(data: Value, steps: tuple[Step, ...], value: Value) -> Found:
     return Missing(f"{step} cannot be set inside of {'a list' if kind is list else 'what is no object'}")
 
 
+def _with(data: dict[Any, Value], step: Step, value: Value) -> dict[Any, Value]:
+    changed = Open(data) if type(data) is Open else dict(data)
+    changed[step] = value
+    return changed
+
+
 def join(left: Value, right: Value) -> Value:
     """What a state can meet that is reached on two ways; a key that only one way has may be there."""
     if left is right:
         return left
-    kinds = {type(left), type(right)}
+    kinds: set[type[Any]] = {type(left), type(right)}
     if kinds == {dict} or kinds == {dict, Open} or kinds == {Open}:
         both = Open() if Open in kinds else {}
         for key in (*left, *(key for key in right if key not in left)):
@@ -166,19 +174,16 @@ def size_if_bounded(value: Value) -> int | None:
     if kind is str:
         return len(value.encode()) + 2
     if kind is Unknown:
-        return None if value.size is None else value.size + 2
+        bound: int | None = value.size
+        return None if bound is None else bound + 2
     if kind is Text:
         return len(value.samples[0]) + 2
     if kind is Answer:
         return value.size
     if kind is dict or kind is list:
-        total = 2
-        for key, inner in value.items() if kind is dict else enumerate(value):
-            size = size_if_bounded(inner)
-            if size is None:
-                return None
-            total += size + 1 + (len(key) + 3 if kind is dict else 0)
-        return total
+        sizes = [size_if_bounded(inner) for inner in (value.values() if kind is dict else value)]
+        keys = sum(len(key) + 3 for key in value) if kind is dict else 0
+        return None if None in sizes else 2 + keys + sum(size + 1 for size in sizes if size is not None)
     if kind is Open:
         return None
     return len(repr(value))

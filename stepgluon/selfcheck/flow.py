@@ -1,0 +1,201 @@
+"""Runs the machine without running it: what is in the data at each state, and what every path finds there.
+
+Only what is certain is reported: where two ways meet, a key that came on one of them may be there, and what a loop
+brings back may be anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stepgluon import limits
+from stepgluon.selfcheck import choices, errors, tasks
+from stepgluon.selfcheck.graph import Scope, State
+from stepgluon.selfcheck.paths import Malformed, parse_path
+from stepgluon.selfcheck.report import Report
+from stepgluon.selfcheck.templates import Reader, Static, not_a_template
+from stepgluon.selfcheck.values import ANYTHING, CAUSE, ERROR, REASON, Missing, Sizes, Unknown, Value, join, put
+
+# A job that failed is described whole in the cause, as JSON; every other cause is a message.
+_DESCRIBED = {"Error": Unknown(ERROR, "text"), "Cause": Unknown(CAUSE, "text")}
+_TOLD = {"Error": Unknown(ERROR, "text"), "Cause": Unknown(REASON, "text")}
+
+
+class Run:
+    """One walk through a machine whose form and graph are sound."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.static = Static()
+        self.tasks = tasks.Tasks(report, self.static)
+        self._sizes = Sizes()
+        self._inputs: dict[str, Value] = {}
+
+    def scope(self, scope: Scope, data: Value) -> Value:
+        """Walk a scope that begins with this data; what comes out at its ends."""
+        inputs: dict[str, Value] = {scope.start: data}
+        outputs: list[Value] = []
+        for name in scope.order:
+            state = scope.states[name]
+            data = ANYTHING if name in scope.loops else inputs.pop(name, ANYTHING)
+            reader = Reader(name, data, self.report, self.static, in_map=scope.in_map)
+            effective = self._path(state, "InputPath", reader)
+            kind = state["Type"]
+            if kind == "Choice":
+                self._choice(state, reader, effective, inputs)
+                continue
+            result = self._result(scope, name, state, reader, effective)
+            for catcher in state.get("Catch", ()):
+                _lead(inputs, catcher["Next"], _caught(state, catcher, data))
+            if kind == "Fail":
+                continue
+            reader.data = result
+            output = self._path(state, "OutputPath", reader)
+            self._weigh(name, "output", output, data)
+            if "Next" in state:
+                _lead(inputs, state["Next"], output)
+            else:
+                outputs.append(output)
+        if not outputs:
+            return ANYTHING
+        joined = outputs[0]
+        for output in outputs[1:]:
+            joined = join(joined, output)
+        return joined
+
+    def _result(self, scope: Scope, name: str, state: State, reader: Reader, effective: Value) -> Value:
+        """The state's result, put where ResultPath says."""
+        raw, kind = reader.data, state["Type"]
+        reader.data = effective
+        if kind == "Pass":
+            result = self._pass(state, reader)
+        elif kind == "Task":
+            result = self.tasks.answer(state, reader)
+            self._weigh(name, "task's input", reader.data, raw)
+        elif kind == "Parallel":
+            given = self._parameters(state, reader)
+            self._weigh(name, "branches' input", given, raw)
+            result = [self.scope(branch, given) for branch in scope.inner[name]]
+        elif kind == "Map":
+            result = self._map(scope, name, state, reader)
+        else:
+            self._own_paths(state, reader)
+            return effective
+        if "ResultSelector" in state:
+            reader.data, reader.every_attempt = result, False
+            result = reader.evaluate(state["ResultSelector"], "ResultSelector")
+        return self._placed(state, raw, result)
+
+    def _parameters(self, state: State, reader: Reader) -> Value:
+        return reader.evaluate(state["Parameters"], "Parameters") if _is_object(state, "Parameters") else reader.data
+
+    def _pass(self, state: State, reader: Reader) -> Value:
+        given = self._parameters(state, reader)
+        if "Result" not in state:
+            return given
+        key = not_a_template(state["Result"])
+        if key:
+            message = f"Result is taken as it is, so {key} does nothing there; use Parameters"
+            self.report.add("result-template", reader.state, message)
+        return state["Result"]
+
+    def _map(self, scope: Scope, name: str, state: State, reader: Reader) -> Value:
+        inside = Reader(name, reader.data, self.report, self.static, in_map=True)
+        items = reader.path(state["ItemsPath"], "ItemsPath") if "ItemsPath" in state else reader.data
+        if isinstance(items, (dict, str, int, float)) and "ItemReader" not in state and type(items) is dict:
+            self.report.add("data-path", name, "ItemsPath leads to an object; a Map needs a list")
+        selector = "ItemSelector" if "ItemSelector" in state else "Parameters"
+        item: Value = inside.evaluate(state[selector], selector) if _is_object(state, selector) else ANYTHING
+        for processor in scope.inner[name]:
+            self.scope(processor, item)
+        return Unknown(None, "list")
+
+    def _own_paths(self, state: State, reader: Reader) -> None:
+        """Paths of Wait and Fail."""
+        for field in ("SecondsPath", "TimestampPath"):
+            if field in state:
+                reader.path(state[field], field)
+        for field in ("ErrorPath", "CausePath"):
+            if field in state:
+                reader.text(state[field], field)
+
+    def _choice(self, state: State, reader: Reader, effective: Value, inputs: dict[str, Value]) -> None:
+        reader.data = effective
+        onward = self._path(state, "OutputPath", reader)
+        reader.data = effective
+        for number, rule in enumerate(state["Choices"]):
+            for comparison in choices.comparisons(rule):
+                for path in choices.paths(comparison):
+                    if not isinstance(parse_path(path), Malformed):
+                        reader.path(path, f"Choices[{number}]")
+            _lead(inputs, rule["Next"], onward)
+            onward = _otherwise(rule, onward)
+        if "Default" in state:
+            _lead(inputs, state["Default"], onward)
+
+    def _path(self, state: State, field: str, reader: Reader) -> Value:
+        if field not in state:
+            return reader.data
+        return {} if state[field] is None else reader.path(state[field], field)
+
+    def _placed(self, state: State, raw: Value, result: Value) -> Value:
+        if "ResultPath" not in state:
+            return result
+        if state["ResultPath"] is None:
+            return raw
+        return self._put(state["ResultPath"], raw, result)
+
+    def _put(self, text: str, raw: Value, result: Value) -> Value:
+        path = parse_path(text)
+        if isinstance(path, Malformed) or not path.definite:
+            return ANYTHING
+        placed = put(raw, path.steps, result)
+        return ANYTHING if isinstance(placed, Missing) else placed
+
+    def _weigh(self, name: str, what: str, value: Value, before: Value) -> None:
+        """Say once where the data grows over what a state may carry, not again at each state after it."""
+        size = self._sizes.of(value)
+        if size > limits.PAYLOAD_BYTES and self._sizes.of(before) <= limits.PAYLOAD_BYTES:
+            message = f"the {what} can have {size:,} bytes, and {limits.PAYLOAD_BYTES:,} is the limit; keep less of it"
+            self.report.add("payload-size", name, message)
+
+
+def _is_object(state: State, field: str) -> bool:
+    return isinstance(state.get(field), dict)
+
+
+def _lead(inputs: dict[str, Value], target: str, data: Value) -> None:
+    inputs[target] = join(inputs[target], data) if target in inputs else data
+
+
+def _caught(state: State, catcher: Mapping[str, Any], data: Value) -> Value:
+    """What a catcher's state begins with: the state's own input, and the error where ResultPath says."""
+    error = _TOLD if state["Type"] == "Task" and not state["Resource"].endswith((".sync", ".sync:2")) else _DESCRIBED
+    if "ResultPath" not in catcher:
+        return error
+    if catcher["ResultPath"] is None:
+        return data
+    path = parse_path(catcher["ResultPath"])
+    placed = ANYTHING if isinstance(path, Malformed) or not path.definite else put(data, path.steps, error)
+    return ANYTHING if isinstance(placed, Missing) else placed
+
+
+def _otherwise(rule: Mapping[str, Any], data: Value) -> Value:
+    """What is known where a rule did not match: a cause that is no JSON object is a message, not a description."""
+    parts = rule.get("And", [rule])
+    if not all(part.get("IsPresent") is True or part.get("StringMatches") == "{*}" for part in parts):
+        return data
+    for part in parts:
+        path = parse_path(part["Variable"]) if "StringMatches" in part else None
+        if path is not None and not isinstance(path, Malformed) and path.definite and path.steps[-1:] == ("Cause",):
+            placed = put(data, path.steps, Unknown(REASON, "text"))
+            data = data if isinstance(placed, Missing) else placed
+    return data
+
+
+def result_paths(scope: Scope, report: Report) -> None:
+    """Report each ResultPath that is no reference path."""
+    for name, state in scope.states.items():
+        if state.get("ResultPath") is not None and (reason := errors.not_a_reference(state["ResultPath"])):
+            report.add("reference-path", name, f"ResultPath: {reason}")
