@@ -15,7 +15,8 @@ from stepgluon.config import Instance, Model, PipelineConfig
 from stepgluon.errors import found
 from stepgluon.facts import facts
 from stepgluon.names import Names, short
-from stepgluon.wording import unknown
+from stepgluon.wording import did_you_mean, unknown
+from stepgluon.yamltext import join
 
 ROW_ID = "stepgluon_row"  # the column that keeps the input's order
 DAY = 24 * 3600
@@ -83,7 +84,7 @@ def name_is_allowed_in_buckets(config: PipelineConfig) -> Iterator[Finding]:
 def region_is_known(config: PipelineConfig) -> Iterator[Finding]:
     known = sorted(region for partition in facts().partitions for region in partition.regions)
     if config.region not in known:
-        yield Finding("region", unknown(config.region, known, "AWS region"))
+        yield Finding("region", unknown(config.region, known, "AWS region", "ap-northeast-1"))
 
 
 def _instances(config: PipelineConfig) -> Iterator[tuple[str, Instance]]:
@@ -107,7 +108,7 @@ def instance_types_are_known(config: PipelineConfig) -> Iterator[Finding]:
         elif f"ml.{instance.type}" in these:
             message = f"{found(instance.type)} is no SageMaker instance type (did you mean ml.{instance.type}?)"
         else:
-            message = unknown(instance.type, ["ml.m5.xlarge", *these], f"instance type for {kind} jobs")
+            message = unknown(instance.type, these, f"instance type for {kind} jobs", "ml.m5.xlarge")
         yield Finding(f"{key}.type", message)
 
 
@@ -139,7 +140,7 @@ def default_models_are_the_pipelines_own(config: PipelineConfig) -> Iterator[Fin
 def _refused_model(config: PipelineConfig, uri: str) -> str | None:
     match = re.fullmatch(r"s3://([^/]+)/(.*)", uri, re.DOTALL)
     if match is None:
-        guess = "; did you mean promoted?" if unknown(uri, ["promoted"], "").endswith("promoted?)") else ""
+        guess = "; did you mean promoted?" if did_you_mean(uri, ["promoted"]) else ""
         return f"{found(uri)} is no place of a model (expected: promoted, or s3://BUCKET/FOLDER/{guess})"
     bucket, path = match.groups()
     raw, work = _bucket_names(config)
@@ -191,7 +192,7 @@ def environment_variables_are_free(config: PipelineConfig) -> Iterator[Finding]:
                     message = (
                         f"names that begin with {start} are set by the pipeline, SageMaker or AWS (choose another name)"
                     )
-                    yield Finding(f"{key}.{name}", message)
+                    yield Finding(join(key, name), message)
 
 
 def network_is_complete(config: PipelineConfig) -> Iterator[Finding]:
@@ -220,16 +221,16 @@ def durations_fit(config: PipelineConfig) -> Iterator[Finding]:
         if getattr(config, name).max_runtime > PROCESSING_SECONDS:
             yield Finding(
                 f"{name}.max_runtime",
-                f"SageMaker stops processing jobs after {PROCESSING_SECONDS // 3600}h (give at most that)",
+                f"SageMaker lets no processing job run so long (at most {PROCESSING_SECONDS // 3600}h)",
             )
     for key, train in [("train", config.train), *((f"{key}.train", model.train) for key, model in _models(config))]:
         if train.max_runtime > TRAINING_SECONDS:
             yield Finding(
                 f"{key}.max_runtime",
-                f"SageMaker stops training jobs after {TRAINING_SECONDS // 3600}h (give at most that)",
+                f"SageMaker lets no training job run so long (at most {TRAINING_SECONDS // 3600}h)",
             )
         if train.time_limit >= train.max_runtime:
-            message = f"the job is stopped after {train.max_runtime}s, before the search ends after {train.time_limit}s"
+            message = f"the search may take {train.time_limit}s, and the job is stopped after {train.max_runtime}s"
             message += " (make time_limit shorter than max_runtime)"
             yield Finding(f"{key}.time_limit", message, (f"{key}.max_runtime",))
 
@@ -290,7 +291,7 @@ def key_belongs_here(config: PipelineConfig) -> Iterator[Finding]:
 def tags_are_accepted(config: PipelineConfig) -> Iterator[Finding]:
     seen: dict[str, str] = {}
     for name, value in config.tags.items():
-        key = f"tags.{name}"
+        key = join("tags", name)
         if not 1 <= len(name) <= 128:
             yield Finding(key, f"the name of the tag has {len(name)} characters (expected: 1 to 128)")
         if len(value) > 256:

@@ -51,8 +51,8 @@ def seconds(text: object) -> int:
 
 
 def _account(value: object) -> object:
-    """Twelve digits without quotes are an account all the same; YAML takes them for a number."""
-    return str(value) if type(value) is int and len(str(value)) == 12 else value
+    """An account without quotes is text all the same; YAML takes it for a number."""
+    return str(value) if type(value) is int else value
 
 
 def _where(value: object) -> object:
@@ -193,7 +193,7 @@ class PipelineConfig(Section):
 
     name: PipelineName = Field(description="names the state machine, buckets, roles and jobs")
     account: Account = Field(description="AWS account, 12 digits")
-    region: str = Field(description="AWS region")
+    region: str = Field(description="AWS region, like ap-northeast-1")
     notify: Annotated[list[Email], Field(min_length=1)] = Field(description="who gets the mails")
     models: Annotated[list[Model], Field(min_length=1)] = Field(description="one branch each")
     data: Data = Field(default=Data(), description="how the raw tables are read and split")

@@ -34,7 +34,7 @@ def found(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "nothing"}[value]
     if isinstance(value, (int, float)):
-        return str(value)
+        return {float("inf"): "infinity", float("-inf"): "-infinity"}.get(value, str(value).replace("nan", "NaN"))
     text = value if isinstance(value, str) else f"a {'list' if isinstance(value, list) else 'mapping'}"
     if text is not value:
         return text

@@ -19,10 +19,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from stepgluon import checks, limits
-from stepgluon.config import LoadedConfig, PipelineConfig, Source
+from stepgluon.config import LoadedConfig, Model, PipelineConfig, Source
 from stepgluon.errors import ConfigError, Place, Problem, found
-from stepgluon.wording import describe, did_you_mean, listed
-from stepgluon.yamltext import START, Broken, Node, join, merge, parse, plain
+from stepgluon.wording import describe, did_you_mean, keys_at, listed, unknown_key
+from stepgluon.yamltext import GONE, START, Broken, Node, join, merge, parse, plain
 
 SHOWN = 1000  # problems; a text with more is no config, and nobody reads on
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,7}")
@@ -49,9 +49,9 @@ def loaded(text: str | bytes, file: str, environment: str | None, variables: Map
         )
         for name in names or [None]:
             tree = merge(base, overlays[name]) if name else base
-            reader = _Reader(file, name)
-            one = reader.read(tree)
-            if name and "name" not in reader.cut:
+            reader = _Reader(name)
+            one = reader.read(file, tree)
+            if name and "name" not in reader.unsure:
                 problems += _too_long(one.config.name, name, overlays[name])
             problems += reader.problems
             result = result or one
@@ -61,7 +61,10 @@ def loaded(text: str | bytes, file: str, environment: str | None, variables: Map
 
 
 def _shown(problems: Sequence[Problem]) -> list[Problem]:
-    unique = sorted(set(problems), key=lambda p: (p.place, p.key, p.message))
+    shortest: dict[tuple[Place, str], Problem] = {}  # what stands once in the file may stand in several environments
+    for problem in sorted(problems, key=lambda p: (len(p.key), p.key)):
+        shortest.setdefault((problem.place, problem.message), problem)
+    unique = sorted(shortest.values(), key=lambda p: (p.place, p.key, p.message))
     if len(unique) <= SHOWN:
         return unique
     rest = Problem(
@@ -117,28 +120,43 @@ def _too_long(name: str, environment: str, overlay: Node) -> list[Problem]:
 class _Reader:
     """Reads the config of one environment."""
 
-    file: str
     environment: str | None
     problems: list[Problem] = field(default_factory=list)
-    cut: set[str] = field(default_factory=set)  # keys that the user wrote or left out, and about which all is said
+    unsure: set[str] = field(default_factory=set)  # keys of the resolved config about which all is said
 
     def problem(self, place: Place, key: str, message: str) -> None:
         self.problems.append(Problem(place, key, message))
 
-    def read(self, tree: Node) -> LoadedConfig:
+    def read(self, file: str, tree: Node) -> LoadedConfig:
         """The config; with placeholders where there are problems."""
         tree = self._without_environment(tree)
-        tree = _with_train(self._with_models(tree))
-        config, tree = self._validated(tree)
-        source = _source(self.file, tree)
+        config, tree = self._validated(_with_train(self._with_models(tree)))
+        places: dict[str, Place] = {}
+        origins: dict[str, str] = {}
+        self._walk("", tree, places, origins)
+        source = Source(file, places, origins)
         for finding in checks.findings(config):
-            origins = [source.origin(key) for key in (finding.key, *finding.relies_on)]
-            if not any(self._is_cut(origin) for origin in origins):
+            if not any(self._is_unsure(key) for key in (finding.key, *finding.relies_on)):
                 self.problems.append(source.problem(finding.key, finding.message))
         return LoadedConfig(config, source)
 
-    def _is_cut(self, key: str) -> bool:
-        while key and key not in self.cut:
+    def _walk(self, key: str, node: Node, places: dict[str, Place], origins: dict[str, str]) -> None:
+        if node.value is GONE or not node.sure:
+            self.unsure.add(key)
+        if node.value is GONE:
+            return
+        places[key] = node.place
+        if node.key != key:
+            origins[key] = node.key
+        if isinstance(node.value, dict):
+            for name, child in node.value.items():
+                self._walk(join(key, name), child, places, origins)
+        elif isinstance(node.value, list):
+            for i, child in enumerate(_live(node.value)):
+                self._walk(join(key, i), child, places, origins)
+
+    def _is_unsure(self, key: str) -> bool:
+        while key and key not in self.unsure:
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return bool(key)
 
@@ -165,11 +183,16 @@ class _Reader:
             if name in rest:
                 message = "this is made from partition_by and values (remove it, or write the models as a list)"
                 self.problem(rest[name].name_place, rest.pop(name).key, message)
+        for name in [name for name in rest if name not in Model.model_fields]:
+            message = unknown_key(
+                name, ["partition_by", "values", *(k for k in Model.model_fields if k not in ("name", "where"))]
+            )
+            self.problem(rest[name].name_place, rest.pop(name).key, message)
         self._check_generator(node, column, values)
         usable = isinstance(values.value, list) and values.value if values else None
         complete = column is not None and isinstance(column.value, str) and usable
         if len(self.problems) > before or not complete or any(isinstance(one.value, Broken) for one in usable or ()):
-            self.cut.add(node.key)
+            node = replace(node, sure=False)
             column, usable = replace(node, value="x"), [replace(node, value="x")]
         models = [_one_model(node, column, value, rest) for value in usable or ()]
         return replace(node, value=models)
@@ -203,31 +226,44 @@ class _Reader:
 
     def _validated(self, tree: Node) -> tuple[PipelineConfig, Node]:
         """The errors of the first round are the user's; those of the next ones come from cutting."""
-        first = True
+        tell = True
         while True:
             try:
                 return PipelineConfig.model_validate({**plain(tree), "environment": self.environment}), tree
             except ValidationError as error:
-                cuts: set[int] = set()
-                fills: dict[int, dict[str, Node]] = {}
-                for one in error.errors(include_url=False, include_input=False):
-                    node, rest = _locate(tree, one["loc"])
-                    message = None if isinstance(node.value, Broken) and one["type"] != "extra_forbidden" else one
-                    if one["type"] == "missing":
-                        place, key = node.place, join(node.key, str(rest[0]))
-                        fills.setdefault(id(node), {})[str(rest[0])] = _placeholder(
-                            key, place, _filler(str(rest[0]), node)
-                        )
-                    else:
-                        named = one["type"] == "extra_forbidden" or rest == ("[key]",)
-                        place, key = (node.name_place if named else node.place), node.key
-                        cuts.add(id(node))
-                    self.cut.add(key)
-                    if first and message is not None:
-                        written = one["loc"][-2] if rest == ("[key]",) else plain(node)
-                        self.problem(place, key, describe(one, written))
-                first = False
-                tree = _repaired(tree, cuts, fills)
+                errors = error.errors(include_url=False, include_input=False)
+                tree = self._without(tree, errors, tell)
+            tell = False
+
+    def _without(self, tree: Node, errors: Sequence[Any], tell: bool) -> Node:
+        cuts: set[int] = set()
+        fills: dict[int, dict[str, Node]] = {}
+        meant = {
+            (one["loc"][:-1], did_you_mean(one["loc"][-1], keys_at(one["loc"][:-1])))
+            for one in errors
+            if one["type"] == "extra_forbidden"
+        }
+        for one in errors:
+            loc, kind = one["loc"], one["type"]
+            node, rest = _locate(tree, loc)
+            if kind == "missing":
+                key, place = join(node.key, loc[-1]), node.place
+                fills.setdefault(id(node), {})[loc[-1]] = _placeholder(key, place, _filler(loc[-1], node))
+                said = (loc[:-1], loc[-1]) in meant
+            else:
+                about_name = kind == "extra_forbidden" or rest == ("[key]",)
+                key, place = node.key, (node.name_place if about_name else node.place)
+                cuts.add(id(node))
+                said = not about_name and _is_broken(node)
+            if tell and not said:
+                self.problem(place, key, describe(one, loc[-2] if rest == ("[key]",) else plain(node)))
+        return _repaired(tree, cuts, fills)
+
+
+def _is_broken(node: Node) -> bool:
+    """Whether it was said already that the value cannot be read, or one in it."""
+    children = node.value if isinstance(node.value, list) else []
+    return isinstance(node.value, Broken) or any(isinstance(child.value, Broken) for child in children)
 
 
 def _one_model(node: Node, column: Any, value: Node, rest: dict[str, Node]) -> Node:
@@ -261,15 +297,19 @@ def _with_train(tree: Node) -> Node:
     return replace(tree, value={**tree.value, "models": replace(models, value=merged)})
 
 
+def _live(nodes: Sequence[Node]) -> list[Node]:
+    return [node for node in nodes if node.value is not GONE]
+
+
 def _locate(tree: Node, loc: Sequence[Any]) -> tuple[Node, tuple[Any, ...]]:
     """The deepest node on the way that pydantic names, and the rest of the way."""
     node = tree
     for i, part in enumerate(loc):
         children = node.value
-        if isinstance(children, dict) and part in children:
+        if isinstance(children, dict) and part in children and children[part].value is not GONE:
             node = children[part]
-        elif isinstance(children, list) and isinstance(part, int) and part < len(children):
-            node = children[part]
+        elif isinstance(children, list) and isinstance(part, int):
+            node = _live(children)[part]
         else:
             return node, tuple(loc[i:])
     return node, ()
@@ -285,33 +325,16 @@ def _placeholder(key: str, place: Place, data: Any) -> Node:
         data = {name: _placeholder(join(key, name), place, child) for name, child in data.items()}
     elif isinstance(data, list):
         data = [_placeholder(join(key, i), place, child) for i, child in enumerate(data)]
-    return Node(key, place, place, data)
+    return Node(key, place, place, data, sure=False)
 
 
 def _repaired(node: Node, cuts: set[int], fills: dict[int, dict[str, Node]]) -> Node:
-    value = node.value
-    if isinstance(value, dict):
-        kept = {name: _repaired(child, cuts, fills) for name, child in value.items() if id(child) not in cuts}
+    """The tree without what is invalid, and with placeholders for what is missing."""
+    if id(node) in cuts:
+        return replace(node, value=GONE)
+    if isinstance(node.value, dict):
+        kept = {name: _repaired(child, cuts, fills) for name, child in node.value.items()}
         return replace(node, value={**kept, **fills.get(id(node), {})})
-    if isinstance(value, list):
-        return replace(node, value=[_repaired(child, cuts, fills) for child in value if id(child) not in cuts])
+    if isinstance(node.value, list):
+        return replace(node, value=[_repaired(child, cuts, fills) for child in node.value])
     return node
-
-
-def _source(file: str, tree: Node) -> Source:
-    places: dict[str, Place] = {}
-    origins: dict[str, str] = {}
-
-    def walk(key: str, node: Node) -> None:
-        places[key] = node.place
-        if node.key != key:
-            origins[key] = node.key
-        if isinstance(node.value, dict):
-            for name, child in node.value.items():
-                walk(join(key, name), child)
-        elif isinstance(node.value, list):
-            for i, child in enumerate(node.value):
-                walk(join(key, i), child)
-
-    walk("", tree)
-    return Source(file, places, origins)

@@ -32,11 +32,25 @@ def listed(words: Sequence[str], last: str = "or") -> str:
     return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def unknown(word: str, known: Sequence[str], what: str) -> str:
-    """`mars-1 is no region (did you mean …?)`, or the first of the known ones."""
+def unknown(word: str, known: Iterable[str], what: str, like: str) -> str:
+    """`'mars-1' is no AWS region (expected: one like us-east-1)`, or the one that was meant."""
     guess = did_you_mean(word, known)
-    hint = f"did you mean {guess}?" if guess else f"expected: {listed(known)}"
+    hint = f"did you mean {guess}?" if guess else f"expected: one like {like}"
     return f"{found(word)} is no {what} ({hint})"
+
+
+def unknown_key(name: str, here: Sequence[str]) -> str:
+    guess = did_you_mean(name, here)
+    if guess is None and (elsewhere := [key for key in _keys() if key.split(".")[-1] == name]):
+        return f"unknown key (this is a key elsewhere: {listed(elsewhere)})"
+    hint = f"did you mean {guess}?" if guess else f"the keys here are {listed(here, 'and')}"
+    return f"unknown key ({hint})"
+
+
+def keys_at(loc: Sequence[Any]) -> list[str]:
+    """The keys that a section of the file can have."""
+    keys = list(_fields(loc))
+    return keys if loc else [*(key for key in keys if key != "environment"), "environments"]
 
 
 def describe(error: Any, written: object) -> str:
@@ -53,13 +67,7 @@ def _missing(_: Any, __: object, loc: Sequence[Any]) -> str:
 
 
 def _unknown_key(_: Any, __: object, loc: Sequence[Any]) -> str:
-    here = [name for name in _fields(loc[:-1]) if len(loc) > 1 or name != "environment"]
-    here += [] if len(loc) > 1 else ["environments"]
-    guess = did_you_mean(loc[-1], here)
-    if guess is None and (elsewhere := [key for key in _keys() if key.split(".")[-1] == loc[-1]]):
-        return f"unknown key (this is a key elsewhere: {listed(elsewhere)})"
-    hint = f"did you mean {guess}?" if guess else f"the keys here are {listed(here, 'and')}"
-    return f"unknown key ({hint})"
+    return unknown_key(loc[-1], keys_at(loc[:-1]))
 
 
 def _text(_: Any, written: object, __: Any) -> str:
@@ -77,10 +85,6 @@ def _number(kind: str) -> Callable[..., str]:
 
 
 def _kind(written: object) -> str:
-    if isinstance(written, float) and written in (float("inf"), float("-inf")):
-        return "infinity"
-    if isinstance(written, float) and written != written:
-        return "NaN (not a number)"
     return f"the text {found(written)}" if isinstance(written, str) else found(written)
 
 
@@ -111,7 +115,11 @@ def _length(context: Any, written: object, _: Any) -> str:
 
 
 def _limit(size: str, words: str, name: str) -> Callable[..., str]:
-    return lambda context, written, _: f"{found(written)} is too {size} (expected: {words} {context[name]:,})"
+    return lambda context, written, _: f"{found(written)} is too {size} (expected: {words} {_plain(context[name])})"
+
+
+def _plain(limit: float) -> str:
+    return f"{int(limit):,}" if limit == int(limit) else str(limit)
 
 
 _MESSAGES: dict[str, Callable[[Any, object, Any], str]] = {

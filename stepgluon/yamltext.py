@@ -34,6 +34,7 @@ class Broken:
 
 
 BROKEN = Broken()
+GONE = Broken()  # cut out of the config: not part of its data any more
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ class Node:
     place: Place  # of the value
     name_place: Place  # of its key, or of the value where it has none
     value: Any  # str | int | float | bool | None | Broken | dict[str, Node] | list[Node]
+    sure: bool = True  # False for a placeholder that stands in for what is invalid or missing
 
 
 class Fatal(Exception):
@@ -280,9 +282,9 @@ def merge(base: Node, over: Node) -> Node:
 def plain(node: Node) -> Any:
     """The tree's data alone."""
     if isinstance(node.value, dict):
-        return {name: plain(child) for name, child in node.value.items()}
+        return {name: plain(child) for name, child in node.value.items() if child.value is not GONE}
     if isinstance(node.value, list):
-        return [plain(child) for child in node.value]
+        return [plain(child) for child in node.value if child.value is not GONE]
     return node.value
 
 
@@ -295,14 +297,14 @@ _SYNTAX = (  # what libyaml or PyYAML say -> what to tell; the first that fits
     ("mapping values are not allowed", "a colon stands where no key can be (a text with ': ' needs quotes; else check the indentation)"),
     ("could not find expected ':'", "this line has no colon after its key (write key: value)"),
     ("block sequence entries|sequence entries are not", "a list cannot begin here (put each '- item' on its own line)"),
-    ("expected ',' or '[]}]'", "a , or the closing ] or }} is missing (a text with {{ or [ needs quotes, and so has ${{VAR}} in [] or {{}})"),
+    ("expected ',' or '[]}]'", "after this [ or {{, a , or the closing ] or }} is missing (a text with {{ or [ needs quotes, and so has ${{VAR}} in [] or {{}})"),
     ("cannot start any token", "no value can begin with {char} (put the text in quotes)"),
     ("unknown escape", "in double quotes \\ begins an escape, and this one does not exist (use single quotes, or \\\\)"),
     ("escape", "this escape stands for no character (use single quotes, or \\\\)"),
     ("alphabetic or numeric", "a text that begins with * or & needs quotes"),
     ("incompatible YAML", "the %YAML line names a version other than 1.1 or 1.2 (remove it)"),
     ("<document start>", "nothing more is expected here (one closing bracket or ... too many)"),
-    ("expected '-' indicator", "a list item is expected here (begin with '- ', in the same column as the items above)"),
+    ("expected '-' indicator", "this does not fit the list above (items begin with '- ' in one column, and their keys in one)"),
     ("comment or line break|chomping or indentation", "after | or > the text begins on the next line"),
     ("node content", "a value is expected here (a text that begins with , ] }} ? or : needs quotes; close what is open)"),
     ("expected key|<block end>", "this does not fit the lines above (keys of one mapping begin in one column; close quotes; no text after them)"),
@@ -323,6 +325,8 @@ def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> tuple[Place, str]:
         return Place(
             start.line + 1, start.column + 1
         ), "this quote is never closed (close it, or write '' for a quote in quotes)"
+    if "flow" in (error.context or "") and error.context_mark is not None and "expected ','" in words:
+        place = Place(error.context_mark.line + 1, error.context_mark.column + 1)
     for pattern, message in _SYNTAX:
         if re.search(pattern, words):
             return place, message.format(char=found(line[mark.column : mark.column + 1]))
