@@ -13,6 +13,7 @@ JSONPath definitions only. A finding is certain: what cannot be known before the
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,19 +26,30 @@ __all__ = ["Finding", "findings", "worst_case_events"]
 
 def findings(definition: Mapping[str, Any], text: str | None = None) -> list[Finding]:
     """Everything that is wrong with a definition; `text` is what will be sent to AWS, where that exists already."""
+    collecting = gc.isenabled()
+    # A large definition is a million objects that all live on: the collector would walk them again and again.
+    gc.disable()
+    try:
+        return list(dict.fromkeys(_report(definition, text).findings))
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _report(definition: Mapping[str, Any], text: str | None) -> Report:
     report = Report()
     if not fields.check(definition, report):
-        return report.findings
+        return report
     root = graph.scopes(definition)
     if not graph.check(root, report):
-        return report.findings
-    run = flow.Run(report)
+        return report
     for scope in graph.every(root):
         flow.result_paths(scope, report)
+    run = flow.Run(report)
     run.scope(root, ANYTHING)
     run.tasks.partitions()
     sizes.check(definition, root, text, report)
-    return list(dict.fromkeys(report.findings))
+    return report
 
 
 def worst_case_events(definition: Mapping[str, Any]) -> int:

@@ -235,11 +235,11 @@ def _text_check(shape: Mapping[str, Any], whole: bool) -> Check:
     matches = (pattern.fullmatch if whole else pattern.search) if pattern else None
     least, most = shape.get("min", 0), shape.get("max", float("inf"))
 
-    def check_text(text: str, exact: bool = True) -> tuple[Problem, ...]:
+    def check_text(text: str, exact: bool = True, extra: int = 0) -> tuple[Problem, ...]:
         if "${" in text:
             text = _PLACEHOLDER.sub(_DIGEST, text)
-        if len(text) > most or exact and len(text) < least:
-            return _size(len(text), shape, "the number of its characters can be")
+        if len(text) + extra > most or exact and len(text) < least:
+            return _size(len(text) + extra, shape, "the number of its characters can be")
         if not exact:
             return FINE
         if enum and text not in enum:
@@ -254,8 +254,8 @@ def _text_check(shape: Mapping[str, Any], whole: bool) -> Check:
         if kind is str:
             return check_text(value)
         if kind is Text and value.kind == "text":
-            for sample in value.samples:
-                found = check_text(sample, value.exact)
+            for number, sample in enumerate(value.samples):
+                found = check_text(sample, value.exact, 0 if number else value.extra)
                 if found:
                     return tuple((path, code, f"{message} (with {sample[:80]!r})") for path, code, message in found)
             return FINE

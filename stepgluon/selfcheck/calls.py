@@ -54,7 +54,11 @@ def _uuid(every_attempt: bool) -> Text:
 
 
 def _marks(values: list[Value]) -> frozenset[str]:
-    return NO_MARKS.union(*(value.marks for value in values if isinstance(value, (Text, Unknown))))
+    marks = NO_MARKS
+    for value in values:
+        if isinstance(value, (Text, Unknown)) and value.marks:
+            marks = marks | value.marks
+    return marks
 
 
 @lru_cache(maxsize=65536)
@@ -70,16 +74,16 @@ def _format(call: Call, arguments: list[Value]) -> Value | Missing:
             return Missing("the first argument of States.Format is no text")
         return Unknown(None, "text", _marks(arguments))
     values: list[tuple[str, ...]] = []
-    exact = True
+    exact, extra = True, 0
     for value in arguments[1:]:
         if isinstance(value, (*_OBJECTS, list)) or isinstance(value, Unknown) and value.kind in ("list", "object"):
             return Missing("States.Format takes text, numbers, booleans and null; an argument is an object or a list")
         if isinstance(value, Text):
-            exact = exact and value.exact
+            exact, extra = exact and value.exact, extra + value.extra
             values.append(value.samples)
         elif isinstance(value, Unknown):
-            exact = False
-            values.append(("x" * (value.size or 0),))
+            exact, extra = False, extra + (value.size or 0)
+            values.append(("",))
         else:
             values.append((value if isinstance(value, str) else json.dumps(value),))
     parts = _parts(first.raw)
@@ -87,7 +91,7 @@ def _format(call: Call, arguments: list[Value]) -> Value | Missing:
     for number in range(max((len(each) for each in values), default=1)):
         filled = iter([each[number % len(each)] for each in values])
         samples.append("".join([next(filled) if part is None else part for part in parts]))
-    return Text(tuple(samples), _marks(arguments), exact)
+    return Text(tuple(samples), _marks(arguments), exact, extra=extra)
 
 
 def _split(call: Call, arguments: list[Value], every_attempt: bool) -> Value | Missing:

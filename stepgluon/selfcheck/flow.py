@@ -14,8 +14,8 @@ from stepgluon.selfcheck import choices, errors, tasks
 from stepgluon.selfcheck.graph import Scope, State
 from stepgluon.selfcheck.paths import Malformed, parse_path
 from stepgluon.selfcheck.report import Report
-from stepgluon.selfcheck.templates import Reader, Static, not_a_template
-from stepgluon.selfcheck.values import ANYTHING, CAUSE, ERROR, REASON, Missing, Sizes, Unknown, Value, join, put
+from stepgluon.selfcheck.templates import Reader, not_a_template
+from stepgluon.selfcheck.values import ANYTHING, CAUSE, ERROR, REASON, Missing, Sizes, Unknown, Value, follow, join, put
 
 # A job that failed is described whole in the cause, as JSON; every other cause is a message.
 _DESCRIBED = {"Error": Unknown(ERROR, "text"), "Cause": Unknown(CAUSE, "text")}
@@ -27,8 +27,8 @@ class Run:
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self.static = Static()
-        self.tasks = tasks.Tasks(report, self.static)
+        self.static: dict[str, Any] = {}
+        self.tasks = tasks.Tasks(report)
         self._sizes = Sizes()
         self._inputs: dict[str, Value] = {}
 
@@ -184,14 +184,16 @@ def _caught(state: State, catcher: Mapping[str, Any], data: Value) -> Value:
 def _otherwise(rule: Mapping[str, Any], data: Value) -> Value:
     """What is known where a rule did not match: a cause that is no JSON object is a message, not a description."""
     parts = rule.get("And", [rule])
-    if not all(part.get("IsPresent") is True or part.get("StringMatches") == "{*}" for part in parts):
+    matches = [part for part in parts if part.get("StringMatches", "").startswith("{")]
+    if len(matches) != 1 or not all(part is matches[0] or part.get("IsPresent") is True for part in parts):
         return data
-    for part in parts:
-        path = parse_path(part["Variable"]) if "StringMatches" in part else None
-        if path is not None and not isinstance(path, Malformed) and path.definite and path.steps[-1:] == ("Cause",):
-            placed = put(data, path.steps, Unknown(REASON, "text"))
-            data = data if isinstance(placed, Missing) else placed
-    return data
+    path = parse_path(matches[0]["Variable"])
+    if isinstance(path, Malformed) or not path.definite or path.steps[-1:] != ("Cause",):
+        return data
+    if not isinstance(follow(data, path.steps, path.text), Unknown):
+        return data
+    placed = put(data, path.steps, Unknown(REASON, "text"))
+    return data if isinstance(placed, Missing) else placed
 
 
 def result_paths(scope: Scope, report: Report) -> None:

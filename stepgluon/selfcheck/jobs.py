@@ -90,9 +90,9 @@ class Names:
     def _environment(self, state: str, environment: Value) -> None:
         """Training takes longer values; processing does not, and the config promises the same for both."""
         for key, value in environment.items() if isinstance(environment, dict) else ():
-            text = value.samples[0] if isinstance(value, Text) else value
-            if isinstance(text, str) and len(text) > limits.ENVIRONMENT_VALUE:
-                message = f"the value of the environment variable {key} can have {len(text)} characters"
+            length = value.length if isinstance(value, Text) else len(value) if isinstance(value, str) else 0
+            if length > limits.ENVIRONMENT_VALUE:
+                message = f"the value of the environment variable {key} can have {length} characters"
                 self._report.add("environment-value", state, f"{message}, and {limits.ENVIRONMENT_VALUE} are allowed")
 
     def _spot(self, state: str, sent: dict[str, Any]) -> None:
@@ -113,18 +113,18 @@ class Names:
 
     def _subject(self, state: str, subject: Value) -> None:
         """https://docs.aws.amazon.com/sns/latest/api/API_Publish.html: ASCII that begins with a visible character."""
-        exact = not isinstance(subject, Text) or subject.exact
-        samples = subject.samples if isinstance(subject, Text) else (subject,) if isinstance(subject, str) else ()
-        for sample in samples:
-            if len(sample) > limits.SUBJECT:
-                message = (
-                    f"the Subject can have {len(sample)} characters, and {limits.SUBJECT} are allowed: {sample[:60]!r}…"
-                )
-                self._report.add("subject-length", state, message)
-                return
-            if not _SUBJECT.fullmatch(sample) or exact and not sample.strip() or sample.startswith(" "):
-                message = f"the Subject must be printable ASCII on one line that begins with a letter or sign: {sample[:60]!r}"
-                self._report.add("subject-text", state, message)
+        if isinstance(subject, str):
+            subject = Text((subject,))
+        if not isinstance(subject, Text):
+            return
+        length = max(subject.length, *map(len, subject.samples))
+        if length > limits.SUBJECT:
+            message = f"the Subject can have {length} characters, and {limits.SUBJECT} are allowed"
+            self._report.add("subject-length", state, f"{message}: {subject.samples[0][:60]!r}")
+        for sample in subject.samples:
+            if not _SUBJECT.fullmatch(sample) or subject.exact and not sample.strip() or sample.startswith(" "):
+                message = "the Subject must be printable ASCII on one line that begins with a letter or sign"
+                self._report.add("subject-text", state, f"{message}: {sample[:60]!r}")
                 return
 
 

@@ -15,10 +15,12 @@ from stepgluon.selfcheck.report import Report
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
 _EXECUTION = 2  # ExecutionStarted, and how it ended
 _STATE = 2  # entered, exited
-_ATTEMPT = 4  # TaskScheduled, TaskStarted, TaskSubmitted, TaskSucceeded or TaskFailed
+_CALL = 3  # TaskScheduled, TaskStarted, TaskSucceeded or TaskFailed
+_JOB = 4  # the same, and TaskSubmitted once the call was accepted
 _PARALLEL = 2  # ParallelStateStarted, ParallelStateSucceeded or ParallelStateFailed
 _IMAGES = {"ImageUri", "TrainingImage"}
 _IMAGE = re.compile(r"[^${}]+@\$\{(Data|Autogluon)Digest\}")
+_ALLOWED = re.compile(r'(?<=")(?:ImageUri|TrainingImage)": ?"[^"${}]+@\$\{(?:Data|Autogluon)Digest\}"')
 
 
 def worst_case_events(root: Scope) -> int:
@@ -37,11 +39,21 @@ def _scope(scope: Scope) -> int:
 def _state(scope: Scope, name: str) -> int:
     state = scope.states[name]
     if state["Type"] == "Task":
-        return _STATE + _ATTEMPT * (1 + errors.attempts(state))
+        return _STATE + _task(state)
     if state["Type"] in ("Parallel", "Map"):
         inside = sum(_scope(inner) for inner in scope.inner[name])
         return _STATE + (_PARALLEL + inside) * (1 + errors.attempts(state))
     return _STATE
+
+
+def _task(state: Mapping[str, Any]) -> int:
+    """All attempts of a Task. A service's own exceptions refuse the call; what fails later has States.… as its name."""
+    accepted = _JOB if state["Resource"].endswith((".sync", ".sync:2", ".waitForTaskToken")) else _CALL
+    total = accepted
+    for retrier in state.get("Retry", ()):
+        refused = not any(name.startswith("States.") for name in retrier["ErrorEquals"])
+        total += errors.attempts({"Retry": [retrier]}) * (_CALL if refused else accepted)
+    return total
 
 
 def check(definition: Mapping[str, Any], root: Scope, text: str | None, report: Report) -> None:
@@ -55,7 +67,8 @@ def check(definition: Mapping[str, Any], root: Scope, text: str | None, report: 
     if events > limits.EVENTS:
         message = f"with each retry used up, an execution writes {events:,} events, and {limits.EVENTS:,} is the limit"
         report.add("events", "", f"{message}; retry less or have fewer models")
-    if "${" in text:
+    # Most definitions have such texts only where they may be: then the states need not be searched.
+    if text.count("${") != len(_ALLOWED.findall(text)):
         _placeholders(root, report)
 
 

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from stepgluon.selfcheck import errors, jobs
-from stepgluon.selfcheck.apis import Operation, operation
+from stepgluon.selfcheck.apis import Check, Operation, Problem, operation
 from stepgluon.selfcheck.report import Report, did_you_mean
-from stepgluon.selfcheck.templates import Reader, Static
+from stepgluon.selfcheck.templates import Reader
 from stepgluon.selfcheck.values import ANYTHING, Value
 
 _RESOURCE = re.compile(
@@ -113,11 +113,11 @@ def _optimized(service: str, action: str, wait: str) -> str | None:
 class Tasks:
     """The Tasks of one machine."""
 
-    def __init__(self, report: Report, static: Static) -> None:
-        self._report, self._static = report, static
+    def __init__(self, report: Report) -> None:
+        self._report = report
         self._partitions: Counter[str] = Counter()
         self._states: dict[str, str] = {}  # an example for each partition
-        self._seen: dict[tuple[int, str, int], tuple[tuple[str, str, str], ...]] = {}
+        self._seen: dict[tuple[int, str, int], tuple[Value, tuple[Problem, ...]]] = {}
         self.names = jobs.Names(report)
 
     def answer(self, state: Mapping[str, Any], reader: Reader) -> Value:
@@ -158,18 +158,21 @@ class Tasks:
                 hint = did_you_mean(member, api.members)
                 self._report.add("parameter-unknown", name, f"Parameters.{member} is no parameter of {api.name}{hint}")
                 continue
-            key = (id(api), member, id(value))
-            found = self._seen.get(key)
-            if found is None:
-                found = check(value)
-                if id(value) in self._static.ids:
-                    self._seen[key] = found
-            for path, code, message in found:
+            for path, code, message in self._check(api, member, check, value):
                 self._report.add(code, name, f"Parameters.{member}{path}: {message}")
         for member in api.required - sent.keys():
             self._report.add(
                 "parameter-missing", name, f"Parameters needs {member}; {api.name} does not work without it"
             )
+
+    def _check(self, api: Operation, member: str, check: Check, value: Value) -> tuple[Problem, ...]:
+        """What a check finds, once for each value that Tasks share. It is kept, so that no other gets its id."""
+        if not isinstance(value, (dict, list)):
+            return check(value)
+        key = (id(api), member, id(value))
+        if key not in self._seen:
+            self._seen[key] = (value, check(value))
+        return self._seen[key][1]
 
     def partitions(self) -> None:
         """Report the Tasks' partitions where they are not one and the same."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.selfcheck import calls
@@ -29,26 +29,13 @@ _CONTEXT: dict[str, set[str]] = {
 
 
 @dataclass
-class Static:
-    """Parts of templates without dynamic keys, each distinct one once."""
-
-    by_text: dict[str, Any] = field(default_factory=dict)
-    ids: set[int] = field(default_factory=set)
-
-    def keep(self, text: str, value: Any) -> Any:
-        self.by_text[text] = value
-        self.ids.add(id(value))
-        return value
-
-
-@dataclass
 class Reader:
     """Reads paths and templates of one state; `data` is what `$` means."""
 
     state: str
     data: Value
     report: Report
-    static: Static
+    static: dict[str, Any]  # parts without dynamic keys by their text, each distinct one once
     attempts: int = 0
     in_map: bool = False
     token: bool = False
@@ -72,7 +59,7 @@ class Reader:
 
     def _nested(self, value: Any, where: str) -> Value:
         text = repr(value)
-        known = self.static.by_text.get(text)
+        known = self.static.get(text)
         if known is not None:
             return known
         before = len(self.report.findings)
@@ -88,7 +75,8 @@ class Reader:
                 result.append(item)
         if ".$'" in text or '.$"' in text or len(self.report.findings) > before:
             return result
-        return self.static.keep(text, value)
+        self.static[text] = value
+        return value
 
     def _plain(self, value: Any, where: str, key: str) -> None:
         if isinstance(value, str):

@@ -35,13 +35,19 @@ class Unknown:
 class Text:
     """A text or number of which possible values are known, the longest first.
 
-    Where `exact` is false a part of it is not known: the samples' lengths count, their characters do not.
+    Where `exact` is false a part of it is not known; it adds up to `extra` characters to the first sample.
     """
 
     samples: tuple[str, ...]
     marks: frozenset[str] = NO_MARKS
     exact: bool = True
     kind: str = "text"
+    extra: int = 0
+
+    @property
+    def length(self) -> int:
+        """The most characters that it can have, as far as they are known."""
+        return len(self.samples[0]) + self.extra
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Missing:
 Value = Any  # plain JSON, or Unknown, Text, Answer, Open inside of it
 Found = Any  # a Value or Missing
 ANYTHING = Unknown()
+_KEYED: set[Any] = {dict, Open}
 EXECUTION, RETRY, REDRIVE = "execution", "retry", "redrive"
 # The execution's short id that this house's workflows compute: 12 hex characters.
 ID = Text(("0123456789ab", "000000000000", "ffffffffffff"), frozenset({EXECUTION}))
@@ -141,8 +148,8 @@ def put(data: Value, steps: tuple[Step, ...], value: Value) -> Found:
     return Missing(f"{step} cannot be set inside of {'a list' if kind is list else 'what is no object'}")
 
 
-def _with(data: dict[Any, Value], step: Step, value: Value) -> dict[Any, Value]:
-    changed = Open(data) if type(data) is Open else dict(data)
+def _with(data: dict[str, Value], step: Step, value: Value) -> dict[str, Value]:
+    changed: dict[Any, Value] = Open(data) if type(data) is Open else dict(data)
     changed[step] = value
     return changed
 
@@ -151,17 +158,22 @@ def join(left: Value, right: Value) -> Value:
     """What a state can meet that is reached on two ways; a key that only one way has may be there."""
     if left is right:
         return left
-    kinds: set[type[Any]] = {type(left), type(right)}
-    if kinds == {dict} or kinds == {dict, Open} or kinds == {Open}:
+    kinds: set[Any] = {type(left), type(right)}
+    if kinds <= _KEYED:
         both = Open() if Open in kinds else {}
-        for key in (*left, *(key for key in right if key not in left)):
-            both[key] = join(left[key], right[key]) if key in left and key in right else left.get(key, right.get(key))
+        both.update(left)
+        for key, value in right.items():
+            if key not in left:
+                both[key] = value
+            elif left[key] is not value:
+                both[key] = join(left[key], value)
         return both
     if kinds == {list} and len(left) == len(right):
         return [join(one, other) for one, other in zip(left, right)]
     if kinds == {Text} and left.kind == right.kind:
         samples = sorted({*left.samples, *right.samples}, key=len, reverse=True)[:6]
-        return Text(tuple(samples), left.marks & right.marks, left.exact and right.exact, left.kind)
+        longer = max(left.length, right.length) - len(samples[0])
+        return Text(tuple(samples), left.marks & right.marks, left.exact and right.exact, left.kind, longer)
     if len(kinds) == 1 and kinds <= {str, int, float, bool, type(None)} and left == right:
         return left
     sizes = size_if_bounded(left), size_if_bounded(right)
@@ -177,9 +189,9 @@ def size_if_bounded(value: Value) -> int | None:
         bound: int | None = value.size
         return None if bound is None else bound + 2
     if kind is Text:
-        return len(value.samples[0]) + 2
+        return int(value.length) + 2
     if kind is Answer:
-        return value.size
+        return int(value.size)
     if kind is dict or kind is list:
         sizes = [size_if_bounded(inner) for inner in (value.values() if kind is dict else value)]
         keys = sum(len(key) + 3 for key in value) if kind is dict else 0
@@ -197,17 +209,20 @@ class Sizes:
 
     def of(self, value: Value) -> int:
         kind = type(value)
-        if kind is str:
-            return len(value) + 2
         if kind is not dict and kind is not list and kind is not Open:
-            return size_if_bounded(value) or 0
+            return len(value) + 2 if kind is str else size_if_bounded(value) or 0
         seen = self._seen.get(id(value))
         if seen is not None:
             return seen[1]
-        if kind is list:
-            total = 1 + sum(self.of(inner) + 1 for inner in value)
+        total = 2
+        if kind is not list:
+            total += sum(map(len, value)) + 4 * len(value)
+            value_parts = value.values()
         else:
-            total = 1 + sum(self.of(inner) + len(key) + 4 for key, inner in value.items())
+            total += len(value)
+            value_parts = value
+        for inner in value_parts:
+            total += len(inner) + 2 if type(inner) is str else self.of(inner)
         # The value is kept beside its size, so that no other one can get its id.
         self._seen[id(value)] = (value, total)
         return total
