@@ -172,7 +172,9 @@ def _missing(values: pa.Array) -> pa.Array:
 
 
 def _loses_digits(values: pa.Array, typed: pa.Array) -> bool:
-    """Whether a text like 007 or a whole number of 20 digits would come back differently."""
+    """Whether a text like 007, +49 or a whole number of 20 digits would come back differently."""
+    if pc.any(pc.starts_with(values, "+")).as_py():
+        return True
     zero_first = pc.starts_with(values, "0")
     if pc.any(zero_first).as_py():
         suspects = values.filter(zero_first)
@@ -196,7 +198,7 @@ def _without_nan(values: pa.Array) -> pa.Array:
 def agreed(
     kinds_by_file: Mapping[str, Mapping[str, pa.DataType]], column: str
 ) -> tuple[pa.DataType, tuple[str, str] | None]:
-    """The type of a column over all files; or, where files disagree, the first two that do."""
+    """The type of a column over all files, null where it has no values; or the first two files that disagree."""
     first, kind = "", pa.null()
     for file, kinds in kinds_by_file.items():
         other = kinds.get(column, pa.null())
@@ -206,4 +208,4 @@ def agreed(
         if pa.types.is_null(kind) and not pa.types.is_null(other):
             first = file
         kind = both
-    return (TEXT if pa.types.is_null(kind) else kind), None
+    return kind, None

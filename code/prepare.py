@@ -108,6 +108,8 @@ def one_schema(
     kinds = {}
     for name in names:
         kinds[name], disagreement = column_types.agreed(by_file, name)
+        if pa.types.is_null(kinds[name]):  # no values at all: a label that is all to be predicted is still a number
+            kinds[name] = pa.float64() if name in labels else column_types.TEXT
         if disagreement:
             one, other = (next(t for t in tables if t.name == file) for file in disagreement)
             raise disagreement_error(one, other, name, by_file)
@@ -244,8 +246,9 @@ class Writers:
         self.keep: list[dict[str, list[str]]] = []
         instances = config["predict"]["instance"]["count"]
         for model in config["models"]:
+            # A model that was promoted before a column was dropped still needs it, so predict keeps all of them.
             learnt = [name for name in schema.names if name not in model["drop"]]
-            keep = {"train": learnt, "test": learnt, "predict": [n for n in learnt if n != model["label"]]}
+            keep = {"train": learnt, "test": learnt, "predict": [n for n in schema.names if n != model["label"]]}
             folder = out / "models" / model["name"]
             self.keep.append(keep)
             self.parts.append(

@@ -119,11 +119,17 @@ def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> Any:
         verbosity=2,
         log_to_file=False,
     )
+    fit_or_say_why(predictor, model, known, cores)
+    return predictor
+
+
+def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int) -> None:
+    settings = model["train"]
     try:
         predictor.fit(
             known,
             presets=settings["presets"],
-            time_limit=limit,
+            time_limit=settings["time_limit"],
             num_cpus=cores,
             num_gpus=0,
             excluded_model_types=excluded(),
@@ -132,10 +138,9 @@ def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> Any:
         if "No models were trained" not in str(problem):
             raise
         raise JobError(
-            f"Model {model['name']}: AutoGluon could fit no model to {len(known)} rows in {limit} s; "
+            f"Model {model['name']}: AutoGluon could fit no model to {len(known)} rows in {settings['time_limit']} s; "
             "raise time_limit or give it more rows."
         ) from None
-    return predictor
 
 
 def excluded() -> list[str]:

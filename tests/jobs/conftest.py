@@ -1,0 +1,140 @@
+"""A job's folder as SageMaker would lay it out, and the running of a job in it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+HOUSE = Path(__file__).resolve().parents[2]
+CODE = HOUSE / "code"
+DEMO = HOUSE / "demo"
+sys.path.insert(0, str(CODE))  # the scripts import each other by their bare names, as they do in the container
+
+TRAIN = {"presets": "medium_quality", "time_limit": 20}
+MODEL: dict[str, Any] = {
+    "name": "all",
+    "label": "y",
+    "where": {},
+    "drop": [],
+    "threshold": None,
+    "default_model": None,
+    "train": TRAIN,
+}
+
+
+def config(*models: dict[str, Any], instances: int = 1, **data: Any) -> dict[str, Any]:
+    """A resolved config, as far as jobs read it."""
+    return {
+        "name": "test",
+        "models": [copy.deepcopy(MODEL) | model for model in models or ({},)],
+        "data": {"format": "auto", "test_fraction": 0.2, "seed": 7} | data,
+        "predict": {"instance": {"type": "ml.m5.xlarge", "count": instances, "volume_gb": 30}},
+    }
+
+
+@dataclass
+class Outcome:
+    code: int
+    message: str | None  # the sentence that SageMaker shows, None where there is none
+    log: str
+
+
+class Sandbox:
+    """What stands in for /opt/ml."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.raw = root / "processing/input/raw"
+        self.out = root / "processing/output"
+        self.model = root / "model"
+        self.raw.mkdir(parents=True)
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.raw / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def put_json(self, place: str, value: Any) -> None:
+        path = self.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value))
+
+    def put_parquet(self, place: str, columns: dict[str, Any] | pa.Table) -> None:
+        path = self.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(columns if isinstance(columns, pa.Table) else pa.table(columns), path)
+
+    def put_folder(self, source: Path, place: str) -> None:
+        shutil.copytree(source, self.root / place)
+
+    def configure(self, config: dict[str, Any]) -> None:
+        self.put_json("processing/input/config/config.json", config)
+        self.put_json("input/data/config/config.json", config)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return kept | {"STEPGLUON_ROOT": str(self.root), "STEPGLUON_CORES": "1"} | more
+
+    def run(self, script: str, **environment: str) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, str(CODE / script)],
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        reports = [self.root / "output" / name for name in ("failure", "message")]
+        message = next((path.read_text() for path in reports if path.exists()), None)
+        return Outcome(done.returncode, message, done.stdout + done.stderr)
+
+    def table(self, folder: str) -> pa.Table:
+        """All rows of a folder of the output."""
+        paths = sorted((self.out / folder).rglob("*.parquet"))
+        return pa.concat_tables(pq.read_table(path, partitioning=None) for path in paths)
+
+    def written(self) -> list[str]:
+        return sorted(path.relative_to(self.out).as_posix() for path in self.out.rglob("*")) if self.out.exists() else []
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    box = Sandbox(tmp_path / "ml")
+    monkeypatch.setenv("STEPGLUON_ROOT", str(box.root))
+    monkeypatch.delenv("STEPGLUON_CORES", raising=False)
+    return box
+
+
+def points(count: int, start: int = 0) -> dict[str, list[Any]]:
+    """Rows that a model can learn: y is about 3 a, and more in the north."""
+    places = range(start, start + count)
+    return {
+        "a": [(n * 7919) % 101 / 10 for n in places],
+        "b": ["north" if (n * 31) % 7 < 3 else "south" for n in places],
+        "y": [3 * ((n * 7919) % 101) / 10 + (5 if (n * 31) % 7 < 3 else 0) for n in places],
+    }
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that was really fitted, shared by all tests: copy it before changing it."""
+    box = Sandbox(tmp_path_factory.mktemp("trained") / "ml")
+    box.configure(config())
+    box.put_json("input/config/hyperparameters.json", {"model": "all"})
+    box.put_parquet("input/data/train/part-00000.parquet", {"stepgluon_row": list(range(160)), **points(160)})
+    box.put_parquet("input/data/test/part-00000.parquet", {"stepgluon_row": list(range(160, 200)), **points(40, 160)})
+    outcome = box.run("train.py")
+    assert outcome.code == 0, outcome.log
+    return box.model

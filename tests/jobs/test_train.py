@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import CODE, Sandbox, config, points
+
+import job_io
+import train
+
+
+def fitted(box: Sandbox, known: dict[str, Any], held_out: dict[str, Any], **settings: Any) -> Any:
+    """Runs the job on these rows and returns its outcome."""
+    model = {"train": {"presets": "medium_quality", "time_limit": 10} | settings}
+    box.configure(config(model))
+    box.put_json("input/config/hyperparameters.json", {"model": "all"})
+    for part, rows in (("train", known), ("test", held_out)):
+        count = len(next(iter(rows.values())))
+        box.put_parquet(f"input/data/{part}/part-00000.parquet", {"stepgluon_row": list(range(count)), **rows})
+    return box.run("train.py")
+
+
+def metrics(box: Sandbox) -> dict[str, Any]:
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is no JSON")
+
+    found: dict[str, Any] = json.loads((box.model / "metrics.json").read_text(), parse_constant=refuse)
+    return found
+
+
+# A model that was really fitted
+
+
+def test_metrics_have_positive_errors_and_say_how_they_came_about(trained: Path) -> None:
+    found = json.loads((trained / "metrics.json").read_text())
+    assert list(found) == [
+        *("model", "mae", "rmse", "r2", "mae_of_median", "rows_train", "rows_test"),
+        *("seconds", "best_model", "autogluon", "python"),
+    ]
+    assert 0 < found["mae"] < found["mae_of_median"] / 3
+    assert found["mae"] <= found["rmse"]
+    assert 0.8 < found["r2"] <= 1
+    assert (found["model"], found["rows_train"], found["rows_test"]) == ("all", 160, 40)
+
+
+def test_the_manifest_has_the_sum_of_every_file(trained: Path) -> None:
+    manifest = json.loads((trained / "manifest.json").read_text())
+    files = {path.relative_to(trained).as_posix(): path for path in trained.rglob("*") if path.is_file()}
+    sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    del sums["manifest.json"]
+    assert manifest["files"] == sums
+    assert manifest["label"] == "y"
+    assert manifest["features"] == {"a": "double", "b": "string"}
+    assert manifest["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_the_leaderboard_has_positive_errors_and_the_importance_every_column(trained: Path) -> None:
+    with (trained / "leaderboard.csv").open() as file:
+        board = list(csv.DictReader(file))
+    assert len(board) > 3
+    assert all(float(line["mae_test"]) > 0 for line in board)
+    with (trained / "importance.csv").open() as file:
+        assert {line["column"] for line in csv.DictReader(file)} == {"a", "b"}
+
+
+def test_only_what_prediction_needs_is_kept(trained: Path) -> None:
+    with (trained / "leaderboard.csv").open() as file:
+        tried = {line["model"] for line in csv.DictReader(file)}
+    kept = {path.name for path in (trained / "predictor/models").iterdir() if path.is_dir()}
+    assert kept < tried | {"trainer.pkl"}
+    assert not list(trained.rglob("*utils/data*"))
+
+
+# Data that is hard to learn from
+
+
+def test_two_labelled_rows_are_one_sentence(sandbox: Sandbox) -> None:
+    outcome = fitted(sandbox, {"a": [1.0], "y": [2.0]}, {"a": [2.0], "y": [3.0]})
+    assert outcome.code == 1
+    assert outcome.message == (
+        "Model all has 1 rows to learn from besides the held-out ones, and needs 2; "
+        "give it more rows with a value in 'y', or look at its where."
+    )
+    assert list(sandbox.model.iterdir()) == []
+
+
+def test_a_handful_of_rows_and_none_held_out_gives_a_model_without_an_error(sandbox: Sandbox) -> None:
+    outcome = fitted(sandbox, {"a": [1.0, 2.0], "y": [2.0, 3.0]}, {"a": [], "y": []})
+    assert outcome.code == 0, outcome.log
+    found = metrics(sandbox)
+    assert (found["mae"], found["reason"]) == (None, "the held-out part has no rows")
+
+
+def test_a_constant_label_has_an_error_of_zero_and_no_r2(sandbox: Sandbox) -> None:
+    rows = points(60)
+    outcome = fitted(sandbox, rows | {"y": [4] * 60}, points(10) | {"y": [4] * 10})
+    assert outcome.code == 0, outcome.log
+    assert metrics(sandbox)["mae"] == pytest.approx(0, abs=1e-5)
+    assert metrics(sandbox)["r2"] is None
+
+
+def test_strange_columns_do_not_stop_the_training(sandbox: Sandbox) -> None:
+    def strange(rows: dict[str, Any]) -> dict[str, Any]:
+        count = len(rows["a"])
+        return rows | {
+            "empty": [None] * count,
+            "infinite": [float("inf"), float("-inf"), *[1.0] * (count - 2)],
+            "__class__": rows["a"],
+            '{"x": [1], <é>}': [n % 3 for n in range(count)],
+            "long": ["é" * 100_000] * count,
+            "flag": [True, None, *[False] * (count - 2)],
+        }
+
+    outcome = fitted(sandbox, strange(points(80)), strange(points(20, 80)))
+    assert outcome.code == 0, outcome.log
+    assert metrics(sandbox)["mae"] < metrics(sandbox)["mae_of_median"]
+
+
+def test_only_useless_columns_are_one_sentence(sandbox: Sandbox) -> None:
+    outcome = fitted(sandbox, {"a": [None] * 30, "y": list(range(30))}, {"a": [None], "y": [1]})
+    assert outcome.code == 1
+    assert outcome.message == (
+        "Model all: no column tells its rows apart (a constant or empty column says nothing); drop fewer columns or "
+        "look at its where."
+    )
+
+
+def test_two_thousand_columns_are_learnt_from(sandbox: Sandbox) -> None:
+    generator = np.random.default_rng(1)
+
+    def wide(count: int) -> dict[str, Any]:
+        columns = {f"c{number}": generator.normal(size=count) for number in range(2000)}
+        return {**columns, "y": columns["c7"] * 3}
+
+    outcome = fitted(sandbox, wide(60), wide(10), time_limit=8)
+    assert outcome.code == 0, outcome.log
+    assert len(json.loads((sandbox.model / "manifest.json").read_text())["features"]) == 2000
+
+
+def test_a_time_limit_too_small_for_any_model_is_one_sentence() -> None:
+    class Predictor:
+        def fit(self, *_: object, **__: object) -> None:
+            raise RuntimeError("No models were trained successfully during fit().")
+
+    with pytest.raises(job_io.JobError, match=r"no model to 5 rows in 1 s; raise time_limit or give it more rows"):
+        train.fit_or_say_why(Predictor(), config({"train": {"presets": "x", "time_limit": 1}})["models"][0], range(5), 1)
+
+
+# Errors as numbers
+
+
+def test_errors_are_those_of_the_definition() -> None:
+    truth, answers = np.array([1.0, 2.0, 6.0]), np.array([1.0, 4.0, 4.0])
+    found = train.errors(truth, answers, 2.0)
+    assert found["mae"] == pytest.approx(4 / 3)
+    assert found["rmse"] == pytest.approx(math.sqrt(8 / 3))
+    assert found["r2"] == pytest.approx(1 - 8 / 14)
+    assert found["mae_of_median"] == pytest.approx(5 / 3)
+
+
+def test_predictions_that_are_no_numbers_have_no_error_but_a_reason() -> None:
+    found = train.errors(np.array([1.0, 2.0]), np.array([1.0, np.nan]), 1.0)
+    assert found["mae"] is None
+    assert found["reason"] == "1 predictions for the held-out part are no numbers"
+
+
+def test_an_error_too_large_for_a_number_is_null_and_never_infinite() -> None:
+    found = train.errors(np.array([1e308, -1e308]), np.array([-1e308, 1e308]), 0.0)
+    assert found["mae"] is None
+    assert found["rmse"] is None
+
+
+# The surroundings
+
+
+def test_a_quoted_model_name_is_the_same_as_a_plain_one(sandbox: Sandbox) -> None:
+    for written in ("all", '"all"'):
+        sandbox.put_json("input/config/hyperparameters.json", {"model": written})
+        assert job_io.training_model() == "all"
+
+
+def test_an_unknown_model_is_named(sandbox: Sandbox) -> None:
+    sandbox.configure(config())
+    sandbox.put_json("input/config/hyperparameters.json", {"model": "other"})
+    outcome = sandbox.run("train.py")
+    assert outcome.code == 1
+    assert outcome.message == "The config has no model 'other'; it has all."
+
+
+def test_cores_are_those_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPGLUON_CORES", "3")
+    assert job_io.cores() == 3
+    monkeypatch.setenv("STEPGLUON_CORES", "0")
+    with pytest.raises(job_io.JobError, match="STEPGLUON_CORES"):
+        job_io.cores()
+    monkeypatch.delenv("STEPGLUON_CORES")
+    assert job_io.cores() >= 1
+
+
+def test_a_stopped_job_ends_at_once_and_leaves_no_output(sandbox: Sandbox) -> None:
+    waiting = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); import job_io\n"
+        "def job():\n"
+        "    with job_io.complete_or_absent(job_io.model_output()) as out:\n"
+        "        (out / 'half').write_text('x'); print('ready', flush=True); time.sleep(60)\n"
+        "sys.exit(job_io.run('training', job))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", waiting, str(CODE)], env=sandbox.environment(), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143
+    assert list(sandbox.model.iterdir()) == []
+
+
+def test_a_bug_is_called_a_bug_and_its_traceback_goes_to_the_log(sandbox: Sandbox) -> None:
+    failing = "import sys; sys.path.insert(0, sys.argv[1]); import job_io\nsys.exit(job_io.run('training', lambda: 1 / 0))"
+    done = subprocess.run(
+        [sys.executable, "-c", failing, str(CODE)], env=sandbox.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert (sandbox.root / "output/failure").read_text() == (
+        "This is a bug in stepgluon, please report it with the job's log: ZeroDivisionError: division by zero"
+    )
