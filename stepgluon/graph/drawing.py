@@ -68,12 +68,13 @@ class Drawing:
         for edge in self.scope.edges:
             into[edge.target].append(edge)
         for state in self.scope.states:
-            edge, *others = into[state.id] or [None]
             plain = state.type not in ("Choice", "End") and not state.branches
-            if edge is None or others or edge.kind != "catch" or not plain:
+            if not plain or [edge.kind for edge in into[state.id]] != ["catch"]:
                 continue
-            if not states[edge.source].failure and edge.source not in self.beside:
-                self.beside[edge.source] = state.id
+            source = into[state.id][0].source
+            free = {source, state.id}.isdisjoint({*self.beside, *self.beside.values()})
+            if free and source != state.id and not states[source].failure:
+                self.beside[source] = state.id
 
     def _rows(self) -> list[list[Item]]:
         """Layers with an item for each state and a placeholder wherever an edge passes."""
@@ -237,7 +238,7 @@ def _port(edge: Edge, node: Node, back: bool, coming: float) -> float:
     """Where an edge meets the top or bottom of a state: the main line in the middle, others beside it."""
     aside = min(PORT, node.box.width / 4)
     if back:
-        return node.box.middle + (aside if coming > node.box.middle else -aside)
+        return node.box.middle + (aside / 2 if coming > node.box.middle else -aside / 2)
     return node.box.middle + (aside if edge.failure and not node.state.failure else 0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from stepgluon.graph.drawing import label_of
 from stepgluon.graph.model import Scope, State
@@ -47,7 +47,7 @@ def _all(scope: Scope) -> Iterator[State]:
     for state in scope.states:
         yield state
         for branch in state.branches:
-            yield from _all(branch)
+            yield from (inner for inner in _all(branch) if inner.type not in ("Start", "End"))
 
 
 def _name(scope: Scope, ids: dict[str, str]) -> None:
@@ -55,7 +55,7 @@ def _name(scope: Scope, ids: dict[str, str]) -> None:
     taken: set[str] = set()
     for state in _all(scope):
         plain = re.sub(r"[^A-Za-z0-9]+", "_", state.name).strip("_")[:40] or "state"
-        plain = f"{plain}_" if plain.lower() in _RESERVED or plain[0].isdigit() else plain
+        plain = f"{plain}_" if plain.lower() in _RESERVED else plain
         name, number = plain, 2
         while name.lower() in taken:
             name, number = f"{plain}_{number}", number + 1
@@ -64,25 +64,45 @@ def _name(scope: Scope, ids: dict[str, str]) -> None:
 
 
 def _scope(scope: Scope, ids: dict[str, str], indent: str, inside: bool) -> Iterator[str]:
-    shown = [state for state in scope.states if not (inside and state.type in ("Start", "End"))]
-    for state in shown:
+    states = {state.id: state for state in scope.states if not (inside and state.type in ("Start", "End"))}
+    written = set()
+    for state in states.values():
         if state.branches:
+            written.add(state.id)
             yield f'{indent}subgraph {ids[state.id]}["{_text(state.name)}"]'
+            # Branches that run from left to right stand one below the other: three fit the width of a README.
+            yield f"{indent}  direction LR"
             for branch in state.branches:
                 yield from _scope(branch, ids, indent + "  ", inside=True)
             yield f"{indent}end"
-        else:
-            start, end = _SHAPES.get(state.type, ('["', '"]'))
-            yield f"{indent}{ids[state.id]}{start}{_text(state.name)}{end}"
-    known = {state.id for state in shown}
+
+    def node(state: str) -> str:
+        """The state's id; where it is written first, with its name."""
+        if state in written:
+            return ids[state]
+        written.add(state)
+        start, end = _SHAPES.get(states[state].type, ('["', '"]'))
+        return f"{ids[state]}{start}{_text(states[state].name)}{end}"
+
+    for sources, arrow, target in _bundled(scope, states):
+        yield f"{indent}{' & '.join(node(source) for source in sources)} {arrow} {node(target)}"
+    yield from (f"{indent}{node(state)}" for state in states if state not in written)
+
+
+def _bundled(scope: Scope, states: Container[str]) -> Iterator[tuple[list[str], str, str]]:
+    """The edges; those of one kind to one state in one line, where the first of them stands."""
+    bundles: dict[tuple[str, str], list[str]] = {}
     for edge in scope.edges:
-        if edge.source in known and edge.target in known:
-            arrow = "-.->" if edge.failure else "-->"
-            label = f'|"{_text(label_of(edge))}"|' if label_of(edge) else ""
-            yield f"{indent}{ids[edge.source]} {arrow}{label} {ids[edge.target]}"
+        if edge.source in states and edge.target in states:
+            arrow = "-.->" if edge.kind == "catch" else "-->"
+            if label := label_of(edge):
+                arrow += f'|"{_text(label)}"|'
+            bundles.setdefault((arrow, edge.target), []).append(edge.source)
+    for (arrow, target), sources in bundles.items():
+        yield sources, arrow, target
 
 
 def _text(text: str) -> str:
     """Mermaid has its own codes (#60; for <), since a label is HTML and Markdown inside quotes."""
-    coded = re.sub(r"[^\w\s.,:=()…'-]|^\d+\.", lambda found: "".join(f"#{ord(c)};" for c in found[0]), clean(text))
+    coded = re.sub(r"[^\w\s.,:?=()…'-]|^\d+\.", lambda found: "".join(f"#{ord(c)};" for c in found[0]), clean(text))
     return re.sub(r"^([-+])", lambda found: f"#{ord(found[0])};", coded)

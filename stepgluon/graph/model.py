@@ -81,9 +81,8 @@ def _scope(definition: Mapping[str, Any], pointer: str, collapsed: bool) -> Scop
     for name, way in [(source, way) for source in states for way in ways[source]]:
         if way.target is not None and way.target not in states:
             raise UsageError(f"{ids[name]}: leads to {way.target!r}, which is no state beside it (correct the name)")
-    reached = _reached(ways, start, catches=True)
     failing = _failing(ways, start)
-    order = [*reached, *(name for name in states if name not in set(reached))]
+    order = list(dict.fromkeys([*_reached(ways, start, catches=False), *_reached(ways, start, catches=True), *states]))
     first, last = f"{pointer}#start", f"{pointer}#end"
     edges = [Edge(first, ids[start], "start")]
     for name in order:
@@ -188,7 +187,7 @@ def _elided(scopes: list[tuple[Mapping[str, Any], str]], pointer: str) -> Iterat
         yield from (_scope(branch, inner, collapsed=False) for branch, inner in shown)
         if len(group) > ALIKE:
             text = f"… and {len(group) - SHOWN_FIRST - 1} more like these"
-            more = State(f"{pointer}#more{number}", text, "More", f"{len(group)} in all, the last one follows")
+            more = State(f"{pointer}/Branches#more{number}", text, "More", f"{len(group)} in all, the last one follows")
             yield Scope((more,), ())
             yield _scope(*group[-1], collapsed=False)
 

@@ -99,7 +99,8 @@ const zoom = (factor, x = view.x + view.w / 2, y = view.y + view.h / 2) => {
 };
 const point = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
 
-const elements = (pointer) => [...picture.querySelectorAll("[data-state]")].filter((e) => e.dataset.state === pointer);
+const pointerOf = (element) => JSON.parse('"' + element.dataset.state + '"');
+const elements = (pointer) => [...picture.querySelectorAll("[data-state]")].filter((e) => pointerOf(e) === pointer);
 // A state that the picture leaves out is shown by the nearest state around it.
 const nearest = (pointer) => {
   while (pointer && !elements(pointer).length) pointer = pointer.slice(0, pointer.lastIndexOf("/"));
@@ -132,7 +133,7 @@ for (const svg of Object.values(pictures)) {
   });
   const open = (event) => {
     const element = event.target.closest("[data-state]");
-    if (element && !dragged && states.has(element.dataset.state)) choose(element.dataset.state);
+    if (element && !dragged) choose(pointerOf(element).replace(/\/Branches#more\d+$/, ""));
   };
   svg.addEventListener("click", open);
   svg.addEventListener("keydown", (event) => {

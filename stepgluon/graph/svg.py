@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
@@ -118,9 +119,9 @@ def _n(number: float) -> str:
 
 def _open(node: Node, kind: str, interactive: bool) -> str:
     reach = ' tabindex="0" role="button"' if interactive else ""
-    # A title in braces of its own: what a pointer shows, and what is read aloud.
+    pointer = json.dumps(node.state.id)[1:-1]  # names may have characters that XML cannot hold
     title = text(f"{node.state.name} ({node.state.caption})")
-    return f"<g class={quoteattr(kind)} data-state={quoteattr(clean(node.state.id))}{reach}><title>{title}</title>"
+    return f"<g class={quoteattr(kind)} data-state={quoteattr(pointer)}{reach}><title>{title}</title>"
 
 
 def _frame(node: Node, interactive: bool) -> Iterator[str]:

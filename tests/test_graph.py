@@ -1,0 +1,465 @@
+"""The picture of a state machine: complete, legible by its geometry, safe to open, and always the same."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stepgluon.errors import UsageError
+from stepgluon.graph import render
+from stepgluon.graph.boxes import Box, Layout, Node
+from stepgluon.graph.layout import TEXT_LEFT, lay_out
+from stepgluon.graph.model import describe, read
+from stepgluon.graph.text import CAPTION_SIZE, NAME_SIZE, clean, shorten, width, wrap
+
+SAMPLES = Path(__file__).parent / "graphs"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def sample(name: str) -> dict[str, Any]:
+    return json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def pipeline(models: int) -> dict[str, Any]:
+    """The pipeline's own workflow: the sample's branches, once for each model."""
+    definition = sample("one-model")
+    for state in definition["States"].values():
+        if "Branches" in state:
+            one = json.dumps(state["Branches"][0])
+            state["Branches"] = [json.loads(one.replace("adelie", f"model-{n}")) for n in range(1, models + 1)]
+    return definition
+
+
+DEFINITIONS = {
+    "one model": pipeline(1),
+    "three models": pipeline(3),
+    "eight models": pipeline(8),
+    "forty models": pipeline(40),
+    "hostile names": sample("hostile-names"),
+    "nested and loops": sample("nested-and-loops"),
+}
+every_definition = pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=DEFINITIONS.keys())
+
+
+def machines(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A machine and all inside it, found without the code under test."""
+    yield definition
+    for state in definition["States"].values():
+        inside = [*state.get("Branches", []), *(state[k] for k in ("ItemProcessor", "Iterator") if k in state)]
+        for machine in inside:
+            yield from machines(machine)
+
+
+def transitions(definition: dict[str, Any]) -> Counter[tuple[str, str, str]]:
+    """All ways from state to state by name; several Catches or rules to the same state are one."""
+    found: set[tuple[int, str, str, str]] = set()
+    for number, machine in enumerate(machines(definition)):
+        for name, state in machine["States"].items():
+            found |= {(number, name, rule["Next"], "choice") for rule in state.get("Choices", [])}
+            found |= {(number, name, catcher["Next"], "catch") for catcher in state.get("Catch", [])}
+            found |= {(number, name, state[k], k.lower()) for k in ("Next", "Default") if k in state}
+    return Counter((source, target, kind) for _, source, target, kind in found)
+
+
+# Geometry
+
+
+def overlap(one: Box, other: Box) -> bool:
+    return (
+        min(one.right, other.right) - max(one.left, other.left) > 0.5
+        and min(one.bottom, other.bottom) - max(one.top, other.top) > 0.5
+    )
+
+
+def enclosing(layout: Layout, state: str) -> set[str]:
+    parents = {node.state.id: node.parent for node in layout.nodes}
+    found = set()
+    while (parent := parents[state]) is not None:
+        found.add(parent)
+        state = parent
+    return found
+
+
+def findings(layout: Layout) -> list[str]:
+    """What is wrong with where things stand."""
+    wrong = []
+    nodes = {node.state.id: node for node in layout.nodes}
+    for one, other in itertools.combinations(layout.nodes, 2):
+        if one.parent == other.parent and overlap(one.box, other.box):
+            wrong.append(f"{one.state.name} overlaps {other.state.name}")
+    for node in layout.nodes:
+        outer = nodes[node.parent].box if node.parent else Box(0, 0, layout.width, layout.height)
+        if not (outer.left <= node.box.left and node.box.right <= outer.right + 0.5):
+            wrong.append(f"{node.state.name} leaves its parent at a side")
+        if not (outer.top <= node.box.top and node.box.bottom <= outer.bottom + 0.5):
+            wrong.append(f"{node.state.name} leaves its parent at the top or bottom")
+    for route in layout.routes:
+        around = enclosing(layout, route.edge.source)
+        others = [node for node in layout.nodes if node.state.id not in around]
+        # A curve stays between its ends' coordinates, so the rectangle of each piece holds all of it.
+        for (x1, y1), (x2, y2) in itertools.pairwise(route.points):
+            piece = Box(min(x1, x2) - 0.3, min(y1, y2) - 0.3, abs(x1 - x2) + 0.6, abs(y1 - y2) + 0.6)
+            wrong += [f"{route.edge} crosses {node.state.name}" for node in others if overlap(piece, node.box)]
+        wrong += [f"{route.edge} begins elsewhere"] * (not touches(nodes[route.edge.source], route.points[0]))
+        wrong += [f"{route.edge} ends elsewhere"] * (not touches(nodes[route.edge.target], route.points[-1]))
+        if route.label:
+            wrong += [f"{route.label.text} covers {n.state.name}" for n in others if overlap(route.label.box, n.box)]
+    labels = [route.label.box for route in layout.routes if route.label]
+    wrong += ["two labels overlap" for one, other in itertools.combinations(labels, 2) if overlap(one, other)]
+    return wrong
+
+
+def touches(node: Node, point: tuple[float, float]) -> bool:
+    x, y = point
+    level = x in (node.box.left, node.box.right) and node.box.top <= y <= node.box.bottom
+    return level or (y in (node.box.top, node.box.bottom) and node.box.left <= x <= node.box.right)
+
+
+@every_definition
+def test_boxes_stay_apart_and_inside_and_no_edge_or_label_crosses_a_box(definition: dict[str, Any]) -> None:
+    assert findings(lay_out(read(definition))) == []
+    assert findings(lay_out(read(definition, collapsed=True))) == []
+
+
+def test_the_geometry_check_sees_a_box_in_the_way() -> None:
+    layout = lay_out(read(pipeline(1)))
+    first, *others = layout.nodes
+    moved = [Node(n.state, layout.nodes[2].box if n is others[-1] else n.box, n.lines, n.parent) for n in others]
+    assert findings(Layout(layout.width, layout.height, (first, *moved), layout.routes))
+
+
+@pytest.mark.parametrize("name", [name for name in DEFINITIONS if name != "forty models"])
+def test_every_state_is_there_once_and_every_transition_has_an_edge(name: str) -> None:
+    definition = DEFINITIONS[name]
+    layout = lay_out(read(definition))
+    shown = Counter(node.state.name for node in layout.nodes if node.state.type not in ("Start", "End"))
+    assert shown == Counter(state for machine in machines(definition) for state in machine["States"])
+    names = {node.state.id: node.state.name for node in layout.nodes}
+    kinds = ("next", "choice", "default", "catch")
+    edges = [route.edge for route in layout.routes if route.edge.kind in kinds]
+    assert Counter((names[e.source], names[e.target], e.kind) for e in edges) == transitions(definition)
+
+
+def test_each_machine_starts_once_and_what_ends_leads_to_its_end() -> None:
+    layout = lay_out(read(pipeline(3)))
+    kinds = Counter(route.edge.kind for route in layout.routes)
+    branches = 3 * 3
+    assert kinds["start"] == 1 + branches
+    assert kinds["end"] == 1 + 3 * 2 + 3 * 2 + 3  # Done; accept and reject; trained and promoted; predict
+    assert kinds["fail"] == 1  # Failed; a Fail in a branch leads to no end
+
+
+def test_names_and_captions_fit_their_boxes() -> None:
+    for definition in DEFINITIONS.values():
+        for node in lay_out(read(definition)).nodes:
+            if node.state.type in ("Start", "End"):
+                continue
+            assert len(node.lines) <= 2
+            for text, size in [*((line, NAME_SIZE) for line in node.lines), (node.state.caption, CAPTION_SIZE)]:
+                assert TEXT_LEFT + width(text, size) <= node.box.width, node
+
+
+# Random machines
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80)
+
+
+@st.composite
+def definitions(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
+    names = draw(st.lists(NAMES, min_size=1, max_size=7, unique=True))
+    target = st.sampled_from(names)
+    states: dict[str, Any] = {}
+    for name in names:
+        kinds = ["Pass", "Task", "Choice", "Wait", "Succeed", "Fail"] + ["Parallel", "Map"] * (depth > 0)
+        kind = draw(st.sampled_from(kinds))
+        state = states[name] = {"Type": kind}
+        if kind == "Choice":
+            rule = st.builds(
+                lambda v, n: {"Variable": "$.a", "StringEquals": v, "Next": n}, st.text(max_size=40), target
+            )
+            state["Choices"] = draw(st.lists(rule, min_size=1, max_size=3))
+            if draw(st.booleans()):
+                state["Default"] = draw(target)
+        elif kind not in ("Succeed", "Fail"):
+            state.update({"Next": draw(target)} if draw(st.booleans()) else {"End": True})
+        if kind in ("Task", "Parallel", "Map"):
+            catcher = st.builds(lambda n: {"ErrorEquals": ["States.ALL"], "Next": n}, target)
+            state["Catch"] = draw(st.lists(catcher, max_size=3))
+        if kind == "Parallel":
+            state["Branches"] = draw(st.lists(definitions(depth=depth - 1), min_size=1, max_size=3))
+        if kind == "Map":
+            state[draw(st.sampled_from(["ItemProcessor", "Iterator"]))] = draw(definitions(depth=depth - 1))
+    return {"StartAt": draw(target), "States": states}
+
+
+@settings(max_examples=60, deadline=None)
+@given(definitions())
+def test_any_machine_is_drawn_completely_and_without_collisions(definition: dict[str, Any]) -> None:
+    layout = lay_out(read(definition))
+    assert findings(layout) == []
+    drawn = Counter((r.edge.source, r.edge.target, r.edge.kind) for r in layout.routes)
+    assert set(drawn.values()) == {1}
+    counted = sum(transitions(definition).values())
+    assert sum(kind in ("next", "choice", "default", "catch") for _, _, kind in drawn) == counted
+    ElementTree.fromstring(render(definition, "svg", "any"))
+    assert embedded(render(definition, "html", "any")) == definition
+
+
+# Many branches
+
+
+def test_more_than_eight_branches_alike_are_shown_as_three_a_box_and_the_last() -> None:
+    layout = lay_out(read(pipeline(40)))
+    inside = [n for n in layout.nodes if n.parent == "/States/Predict" and n.state.type not in ("Start", "End")]
+    names = [node.state.name for node in sorted(inside, key=lambda node: node.box.left)]
+    models = ["Predict model-1", "Predict model-2", "Predict model-3", "… and 36 more like these", "Predict model-40"]
+    assert names == models
+
+
+def test_eight_branches_alike_are_all_shown() -> None:
+    assert not any(node.state.type == "More" for node in lay_out(read(pipeline(8))).nodes)
+    assert any(node.state.type == "More" for node in lay_out(read(pipeline(9))).nodes)
+
+
+def test_branches_of_another_shape_are_never_left_out() -> None:
+    definition = pipeline(40)
+    odd = {"StartAt": "Odd one", "States": {"Odd one": {"Type": "Pass", "End": True}}}
+    definition["States"]["Predict"]["Branches"].insert(20, odd)
+    names = [node.state.name for node in lay_out(read(definition)).nodes]
+    assert "Odd one" in names
+    assert "… and 36 more like these" in names
+
+
+def test_a_picture_that_leaves_branches_out_says_so() -> None:
+    assert "the first 3 and the last are shown" in render(pipeline(9), "svg", "x")
+    assert "the first 3 and the last are shown" not in render(pipeline(8), "svg", "x")
+    assert "… and 5 more like these" in render(pipeline(9), "mermaid", "x")
+
+
+# The failure path
+
+
+def test_what_only_failures_reach_stands_right_of_the_main_line_and_is_marked() -> None:
+    layout = lay_out(read(pipeline(3)))
+    top = {node.state.name: node for node in layout.nodes if node.parent is None}
+    failing = {name for name, node in top.items() if node.state.failure}
+    stages = {"Prepare data", "Train models", "Choose models", "Record verdicts", "Predict", "Post-process"}
+    assert failing == {f"{stage} failed" for stage in stages} | {"Announce failure", "Failed"}
+    for stage in stages:
+        assert top[f"{stage} failed"].box.left > top[stage].box.right
+        assert top[f"{stage} failed"].box.top == top[stage].box.top
+
+
+def test_a_choice_that_can_only_fail_belongs_to_the_failure_path() -> None:
+    choice = {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.a", "IsPresent": False, "Next": "Say why"}],
+        "Default": "Fine",
+    }
+    states = {"Check": choice, "Say why": {"Type": "Pass", "Next": "Broken"}, "Broken": {"Type": "Fail"}}
+    layout = lay_out(read({"StartAt": "Check", "States": {**states, "Fine": {"Type": "Succeed"}}}))
+    assert {node.state.name for node in layout.nodes if node.state.failure} == {"Say why", "Broken"}
+
+
+def test_a_machine_that_can_only_fail_still_has_a_main_line() -> None:
+    layout = lay_out(read({"StartAt": "Fail", "States": {"Fail": {"Type": "Fail"}}}))
+    assert not any(node.state.failure for node in layout.nodes)
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ({"Variable": "$.score.mae", "NumericLessThanEquals": 350}, "mae <= 350"),
+        ({"Variable": "$.mae", "NumericLessThanEqualsPath": "$.limits.threshold"}, "mae <= threshold"),
+        ({"Variable": "$.ready", "BooleanEquals": True}, "ready = true"),
+        ({"Variable": "$.name", "StringMatches": "a*"}, "name like a*"),
+        ({"Variable": "$.mae", "IsPresent": False}, "mae is not present"),
+        ({"Not": {"Variable": "$.mae", "IsNull": True}}, "not (mae is null)"),
+        ({"Variable": "$", "StringEquals": "x"}, "input = x"),
+        (
+            {"Or": [{"Variable": "$.a", "IsNull": True}, {"Variable": "$.b", "NumericGreaterThan": 0}]},
+            "a is null or b > 0",
+        ),
+        ({"And": [{"Variable": "$.a", "IsPresent": True}, {"Variable": "$.a", "NumericEquals": 1}]}, "a = 1"),
+        (
+            {"And": [{"Variable": "$.a", "IsPresent": True}, {"Variable": "$.b", "NumericEquals": 1}]},
+            "a is present and b = 1",
+        ),
+        ({"Condition": "{% $x > 1 %}"}, "$x > 1"),
+    ],
+)
+def test_a_rule_is_told_in_few_words(rule: dict[str, Any], text: str) -> None:
+    assert describe(rule) == text
+
+
+def test_states_are_captioned_like_the_console_does() -> None:
+    captions = {node.state.name: node.state.caption for node in lay_out(read(pipeline(2))).nodes}
+    assert captions["Train model-1"] == "SageMaker: CreateTrainingJob"
+    assert captions["Read score of model-1"] == "S3: GetObject"
+    assert captions["Announce start"] == "SNS: Publish"
+    assert captions["Predict"] == "Parallel: 2 branches"
+
+
+@given(st.text(max_size=90), st.integers(40, 300))
+def test_wrapped_text_fits_and_loses_nothing_silently(text: str, limit: int) -> None:
+    lines = wrap(text, NAME_SIZE, limit, 2)
+    assert len(lines) <= 2
+    assert all(width(line, NAME_SIZE) <= limit for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "") or lines[-1].endswith("…")
+
+
+def test_short_text_is_left_alone_and_long_text_ends_in_an_ellipsis() -> None:
+    assert shorten("Done", NAME_SIZE, 100) == "Done"
+    assert shorten("W" * 80, NAME_SIZE, 100).endswith("W…")
+
+
+# Files
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self.inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs), []))
+        self.inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.elements[-1][2].append(data)
+
+    def all(self, tag: str) -> list[tuple[dict[str, str | None], str]]:
+        return [(attributes, "".join(text)) for name, attributes, text in self.elements if name == tag]
+
+
+def embedded(page: str) -> Any:
+    return next(json.loads(text) for attributes, text in _Page(page).all("script") if attributes.get("id"))
+
+
+@every_definition
+def test_the_svg_is_well_formed_and_names_every_state_in_full(definition: dict[str, Any]) -> None:
+    root = ElementTree.fromstring(render(definition, "svg", 'A "title" <&>'))
+    assert root.get("role") == "img"
+    assert root.findtext(f"{SVG}title") == 'A "title" <&>'
+    titles = {title.text for title in root.iter(f"{SVG}title")}
+    for node in lay_out(read(definition)).nodes:
+        if node.state.type not in ("Start", "End"):
+            assert f"{clean(node.state.name)} ({node.state.caption})" in titles
+
+
+@every_definition
+def test_nothing_in_a_picture_is_fetched_from_elsewhere(definition: dict[str, Any]) -> None:
+    for text in (render(definition, "svg", "x"), render(definition, "html", "x")):
+        assert not re.search(r"""(?:href|src)\s*=|url\(|@import""", text)
+        assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}
+
+
+@every_definition
+def test_the_page_runs_its_own_script_only_and_holds_the_whole_definition(definition: dict[str, Any]) -> None:
+    text = render(definition, "html", "</title><script>alert(1)</script>")
+    page = _Page(text)
+    (policy,) = [str(a["content"]) for a, _ in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    data, script = page.all("script")
+    assert data[0] == {"type": "application/json", "id": "definition"}
+    for code in (script[1], *(style for _, style in page.all("style"))):
+        assert base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() in policy
+    assert not any(
+        name.startswith("on") or name == "style" for _, attributes, _ in page.elements for name in attributes
+    )
+    assert embedded(text) == definition
+
+
+def test_the_page_finds_each_drawn_state_by_its_json_pointer() -> None:
+    definition = sample("hostile-names")
+    root = ElementTree.fromstring(render(definition, "svg", "x"))
+    pointers = [json.loads(f'"{element.get("data-state")}"') for element in root.iter() if element.get("data-state")]
+    names = [pointer.removeprefix("/States/").replace("~1", "/").replace("~0", "~") for pointer in pointers]
+    assert sorted(names) == sorted(definition["States"])
+
+
+def test_mermaid_has_every_state_once_and_only_plain_characters_in_labels() -> None:
+    for definition in (pipeline(3), sample("hostile-names"), sample("nested-and-loops")):
+        text = render(definition, "mermaid", "x")
+        states = [state for machine in machines(definition) for state in machine["States"]]
+        labels = re.findall(r'(?:\[|\{|\(\[)"([^"]*)"', text)
+        assert len(labels) == len(states)
+        for label in [*labels, *re.findall(r'\|"([^"]*)"\|', text)]:
+            assert not re.search(r"[<>`\[\]{}|\\]|&|;(?<!\d;)", label), label
+
+
+def test_mermaid_draws_catches_dotted_and_branches_as_subgraphs() -> None:
+    text = render(pipeline(3), "mermaid", "x")
+    assert text.startswith("flowchart TD\n")
+    assert 'Prepare_data -.-> Prepare_data_failed["Prepare data failed"]' in text
+    assert text.count("subgraph ") == text.count("  end\n") == 3
+
+
+def test_mermaid_never_uses_a_word_of_its_own_as_an_id() -> None:
+    states = {"end": {"Type": "Pass", "Next": "graph"}, "graph": {"Type": "Succeed"}}
+    text = render({"StartAt": "end", "States": states}, "mermaid", "x")
+    assert 'end_["end"]' in text
+    assert 'graph_(["graph"])' in text
+
+
+@pytest.mark.parametrize("format", ["svg", "html", "mermaid"])
+def test_the_same_definition_gives_the_same_bytes_whatever_the_hash_seed(format: str, tmp_path: Path) -> None:
+    (tmp_path / "definition.json").write_text(json.dumps(sample("nested-and-loops")))
+    code = "import json, sys; from stepgluon.graph import render; "
+    code += "sys.stdout.buffer.write(render(json.load(open(sys.argv[1])), sys.argv[2], 'x').encode())"
+    command = [sys.executable, "-c", code, str(tmp_path / "definition.json"), format]
+    root = Path(__file__).parent.parent
+    seen = {
+        subprocess.run(
+            command,
+            cwd=root,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(seen) == 1
+    assert len(seen.pop()) > 500
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        ({}, "the definition: StartAt names no state of States (name the first state)"),
+        (
+            {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}}},
+            "/States/A: leads to 'B', which is no state beside it (correct the name)",
+        ),
+    ],
+)
+def test_a_definition_that_cannot_be_drawn_is_refused_in_one_sentence(definition: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        render(definition, "svg", "x")
+    assert str(refused.value) == message
