@@ -7,6 +7,7 @@ services' limits in the longest region: `{prefix}-work-{account}-{region}` is a 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,17 @@ class Names:
     def work_bucket(self) -> str:
         return f"{self.prefix}-work-{self.config.account}-{self.config.region}"
 
+    @cached_property
+    def config_json(self) -> str:
+        """The resolved config, as the jobs read it."""
+        return json.dumps(self.config.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @cached_property
+    def config_uri(self) -> str:
+        """The config's place has its hash, so that a run keeps the config that it was started with."""
+        digest = hashlib.sha256(self.config_json.encode()).hexdigest()[:16]
+        return f"s3://{self.work_bucket}/config/{digest}/config.json"
+
     # The state machine and what it uses
 
     @property
@@ -85,6 +97,11 @@ class Names:
         """The image's address; its digest is filled in when the definition is deployed (DefinitionSubstitutions)."""
         host = f"{self.config.account}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
         return f"{host}/{self.repository(image)}@${{{image.title()}Digest}}"
+
+    @staticmethod
+    def key(model: Model) -> str:
+        """The model's name as a key that a JSONPath can have without quotes."""
+        return "m_" + model.name.replace("-", "_")
 
     @cached_property
     def console(self) -> str:

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""The workflow, told once: change it here, and look at it with `python pipeline.py graph --format html -o workflow.html`.
+
+The words are those of the AWS Step Functions Data Science SDK; each state is made by a method of stepgluon/states.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stepgluon.config import Model, PipelineConfig
+    from stepgluon.sdk import Chain
+    from stepgluon.states import States
+
+
+def workflow(config: PipelineConfig) -> Chain:
+    """Prepare the data, train, judge and choose a model for each entry, predict, put the predictions together."""
+    from stepgluon.sdk import Catch, Chain, Choice, Parallel
+    from stepgluon.states import States
+
+    make = States(config)
+
+    announce_start = make.mail("Announce start")
+    prepare = make.processing_job("Prepare data")
+    train = Parallel("Train models", parameters=make.input_of_training(), result_path="$.models")
+    explain_training = make.explain_failures("Explain failed trainings", "training", "$.models")
+    any_rejected = Choice("Is any model rejected?")
+    read_promoted = make.read_promoted("Read promoted models")
+    choose = Parallel("Choose models", result_path="$.models")
+    record = make.record_verdicts("Record verdicts")
+    announce_models = make.mail("Announce models")
+    every_model_found = Choice("Is there a model for each?")
+    predict = Parallel("Predict", result_path="$.predictions")
+    explain_predicting = make.explain_failures("Explain failed predictions", "prediction", "$.predictions")
+    all_predicted = Choice("Is everything predicted?")
+    postprocess = make.processing_job("Post-process")
+    announce_results = make.mail("Announce results")
+
+    for model in config.models:
+        train.add_branch(train_one(make, model))
+        choose.add_branch(choose_one(make, model))
+        predict.add_branch(predict_one(make, model))
+
+    chain = Chain([
+        make.defaults("Defaults"),
+        make.settings("Settings"),
+        announce_start,
+        prepare,
+        train,
+        explain_training,
+        any_rejected,
+        choose,
+        record,
+        announce_models,
+        every_model_found,
+        predict,
+        explain_predicting,
+        all_predicted,
+        postprocess,
+        announce_results,
+        make.done("Done"),
+    ])  # fmt: skip
+
+    # Only where a model is rejected are the defaults looked up; `when: any` then uses the default of every model.
+    everything = [make.use_every_default("Use every default")] if config.fallback.when == "any" else []
+    any_rejected.add_choice(make.a_model_is_rejected(), Chain([*everything, read_promoted, choose]))
+    read_promoted.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=choose))
+
+    # Whatever goes wrong in a stage ends the run as failed, with one mail that says where, why and what to do.
+    failure = make.failure_path()
+    for stage in (prepare, train, explain_training, choose, record, predict, explain_predicting, postprocess):
+        failed = make.failed_stage(stage, failure)
+        stage.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=failed))
+    every_model_found.add_choice(make.a_model_is_missing(), make.missing_models(choose, failure))
+    all_predicted.add_choice(make.a_prediction_is_missing(), make.missing_predictions(predict, failure))
+
+    # A mail that cannot be sent neither stops nor hides a run.
+    for mail in (announce_start, announce_models, announce_results):
+        mail.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=mail.next_step))
+    return chain
+
+
+def train_one(make: States, model: Model) -> Chain:
+    """A training that fails is a rejected model, not a failed run: its branch reports it, and the others go on."""
+    from stepgluon.sdk import Catch, Chain, Choice
+
+    train = make.training_job(model)
+    read_score = make.read_score(model)
+    judge = Choice(f"Judge {model.name}")
+
+    for step in (train, read_score):
+        step.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=judge))
+    judge.add_choice(make.good_enough(model), make.accept(model))
+    judge.default_choice(make.reject(model))
+    return Chain([train, read_score, judge])
+
+
+def choose_one(make: States, model: Model) -> Chain:
+    """An accepted model predicts; for a rejected one its default does, where there is one."""
+    from stepgluon.sdk import Chain, Choice
+
+    choose = Choice(f"Choose {model.name}")
+    choose.add_choice(make.accepted(model), make.keep(model))
+    choose.add_choice(make.has_default(model), make.use_default(model))
+    if make.config.fallback.if_missing == "use_trained":
+        choose.add_choice(make.trained(model), make.keep_anyway(model))
+    choose.default_choice(make.no_model(model))
+    return Chain([choose])
+
+
+def predict_one(make: States, model: Model) -> Chain:
+    """A prediction that fails is reported too, so that the others finish before the run fails."""
+    from stepgluon.sdk import Catch, Chain
+
+    predict = make.prediction_job(model)
+    not_predicted = make.not_predicted(model)
+    predict.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=not_predicted))
+    return Chain([predict])
+
+
+if __name__ == "__main__":
+    from stepgluon.cli import main
+
+    sys.exit(main(workflow))

@@ -1,0 +1,142 @@
+"""From the workflow's graph to the definition: canonical bytes, checked before anyone sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stepgluon import limits
+from stepgluon.config import LoadedConfig, PipelineConfig
+from stepgluon.errors import ConfigError, Problem, StepgluonError
+from stepgluon.names import Names
+from stepgluon.selfcheck import findings, worst_case_events
+from stepgluon.waiting import Waiting
+
+Workflow = Callable[[PipelineConfig], Any]
+
+
+class DefinitionError(StepgluonError):
+    """The workflow compiles to something that Step Functions would refuse, or that would fail when it runs."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    asl: dict[str, Any]
+    text: str  # the canonical bytes: what is written, deployed and run
+
+
+def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
+    """The config's definition; raises ConfigError where the config asks for too much, DefinitionError for the rest."""
+    definition = build(loaded.config, workflow)
+    problems = list(_too_large(loaded, definition, workflow))
+    if problems:
+        raise ConfigError(loaded.source.file, problems)
+    found = findings(definition.asl, definition.text)
+    if found:
+        lines = [f"{finding.state or 'the machine'}: {finding.message} [{finding.code}]" for finding in found]
+        raise DefinitionError("the workflow in pipeline.py would not run on AWS:\n" + "\n".join(lines))
+    return definition
+
+
+def build(config: PipelineConfig, workflow: Workflow) -> Definition:
+    """The definition, not yet checked."""
+    from stepgluon.sdk import asl  # imports the SDKs, which takes seconds
+
+    names = Names(config)
+    machine = {
+        "Comment": f"{names.prefix}: made by stepgluon from its config; change that, not this",
+        "TimeoutSeconds": Waiting(config).machine_seconds(),
+    }
+    graph = asl(workflow(config), **machine)
+    return Definition(graph, canonical(graph))
+
+
+def canonical(machine: dict[str, Any]) -> str:
+    """JSON with a line for each field of a state and for each of its Parameters: nearly as small as it can be, since the
+    size is limited, and yet a diff shows what changed.
+    """
+    lines: list[str] = []
+    _write_scope(machine, "", lines)
+    return "\n".join(lines) + "\n"
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _write_scope(scope: dict[str, Any], end: str, lines: list[str]) -> None:
+    """A machine, a branch or an item processor."""
+    lines.append("{")
+    for key, value in scope.items():
+        if key != "States":
+            lines.append(f"{_compact(key)}:{_compact(value)},")
+    lines.append('"States":{')
+    last = len(scope["States"]) - 1
+    for number, (name, state) in enumerate(scope["States"].items()):
+        _write_state(name, state, "," if number < last else "", lines)
+    lines.append("}}" + end)
+
+
+def _write_state(name: str, state: dict[str, Any], end: str, lines: list[str]) -> None:
+    start = f"{_compact(name)}:{{"
+    last = len(state) - 1
+    for number, (field, value) in enumerate(state.items()):
+        comma = "," if number < last else ""
+        head = f"{start}{_compact(field)}:"
+        start = ""
+        if field == "Branches":
+            lines.append(f"{head}[")
+            for index, branch in enumerate(value):
+                _write_scope(branch, "," if index < len(value) - 1 else f"]{comma}", lines)
+        elif field == "ItemProcessor":
+            lines.append(head)
+            _write_scope(value, comma, lines)
+        elif field == "Parameters":
+            lines.append(head + "{")
+            lines.append(",\n".join(f"{_compact(key)}:{_compact(item)}" for key, item in value.items()))
+            lines.append("}" + comma)
+        else:
+            lines.append(head + _compact(value) + comma)
+    lines[-1] += "}" + end
+
+
+def _too_large(loaded: LoadedConfig, definition: Definition, workflow: Workflow) -> list[Problem]:
+    """Limits that only a smaller config can keep: which, how much over, and what to change."""
+    models = len(loaded.config.models)
+    problems = []
+    size = len(definition.text.encode())
+    if size > limits.DEFINITION_BYTES:
+        fit = most_models(loaded.config, workflow)
+        problems.append(Problem(
+            loaded.source.place("models"), "models",
+            f"{models} models make a definition of {size:,} bytes, {size - limits.DEFINITION_BYTES:,} more than Step "
+            f"Functions takes (at most {limits.DEFINITION_BYTES:,} bytes; with these settings {fit} models fit: "
+            f"split the others off into a second pipeline)",
+        ))  # fmt: skip
+    events = worst_case_events(definition.asl)
+    if events > limits.EVENTS:
+        problems.append(_too_many_events(loaded, events))
+    return problems
+
+
+def _too_many_events(loaded: LoadedConfig, events: int) -> Problem:
+    retries = loaded.config.retries
+    key = "retries.quota" if retries.quota is not None else "models"
+    way_out = "leave retries.quota out, and as many as fit are used" if retries.quota is not None else "use fewer models"
+    return Problem(
+        loaded.source.place(key), key,
+        f"with all these retries a run of {len(loaded.config.models)} models could write {events:,} events, "
+        f"{events - limits.EVENTS:,} more than an execution's history takes (at most {limits.EVENTS:,}: lower "
+        f"retries.throttling or retries.job, or {way_out})",
+    )  # fmt: skip
+
+
+def most_models(config: PipelineConfig, workflow: Workflow) -> int:
+    """How many models of this config's kind fit into one definition."""
+    fits, too_many = 0, len(config.models)
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        size = len(build(config.model_copy(update={"models": config.models[:middle]}), workflow).text.encode())
+        fits, too_many = (middle, too_many) if size <= limits.DEFINITION_BYTES else (fits, middle)
+    return fits

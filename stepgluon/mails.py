@@ -1,0 +1,106 @@
+"""What the mails say. Each is a subject and a message, as intrinsic functions that fill in the run's data.
+
+A subject is printable ASCII of at most 99 characters: so it has the pipeline's name and the run's short id, never the
+execution's name, which may be long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stepgluon.config import PipelineConfig
+from stepgluon.intrinsics import as_json, text
+from stepgluon.names import Names
+
+Mail = tuple[str, str]
+
+
+def announce_start(config: PipelineConfig, names: Names) -> Mail:
+    message = f"""Run {{}} of the pipeline {names.prefix} has started.
+
+Data:   {{}}
+Models: {", ".join(model.name for model in config.models)}
+Note:   {{}}
+
+{_follow(names)}"""
+    return _subject(names, "started"), text(message, "$.run", "$.input.data", "$.input.note", *_FOLLOW)
+
+
+def announce_models(config: PipelineConfig, names: Names) -> Mail:
+    lines, paths = _verdicts(config)
+    message = f"""The models of run {{}} of the pipeline {names.prefix} have been judged.
+
+{lines}
+
+{_follow(names)}"""
+    return _subject(names, "models"), text(message, "$.run", *paths, *_FOLLOW)
+
+
+def announce_results(config: PipelineConfig, names: Names) -> Mail:
+    folder = f"s3://{names.work_bucket}/runs/{{}}/result/"
+    message = f"""Run {{}} of the pipeline {names.prefix} has finished.
+
+Results: {folder}
+         predictions.csv, predictions.parquet, summary.json
+
+Fetch them:
+  aws s3 cp --recursive --region {config.region} {folder} results/
+
+Use its models whenever a later one is not good enough:
+  python pipeline.py promote {{}}
+"""
+    return _subject(names, "finished"), text(message, "$.run", "$.run", "$.run", "$.run")
+
+
+def announce_failure(config: PipelineConfig, names: Names) -> Mail:
+    message = f"""Run {{}} of the pipeline {names.prefix} failed in the state {{}}.
+
+{{}}: {{}}
+{{}}
+The raw data is untouched. What was finished is kept in s3://{names.work_bucket}/runs/{{}}/
+
+{_follow(names)}
+When the reason is gone, upload the .run file again: that starts a new run."""
+    failed = ("$.failed.state", "$.failed.failure.Error", "$.failed.failure.Cause", "$.failed.details")
+    return _subject(names, "failed"), text(message, "$.run", *failed, "$.run", *_FOLLOW)
+
+
+MAILS: dict[str, Callable[[PipelineConfig, Names], Mail]] = {
+    "Announce start": announce_start,
+    "Announce models": announce_models,
+    "Announce results": announce_results,
+    "Announce failure": announce_failure,
+}
+
+
+def outcomes(config: PipelineConfig) -> str:
+    """What became of each model's prediction."""
+    lines, paths = [], []
+    for index, model in enumerate(config.models):
+        lines.append(f"- {model.name}: {{}}. {{}} {{}}")
+        of = f"$.predictions[{index}]"
+        paths += [f"{of}.outcome", f"{of}.failure.Error", f"{of}.failure.Cause"]
+    return text("\n" + "\n".join(lines) + "\n", *paths)
+
+
+def _verdicts(config: PipelineConfig) -> tuple[str, list[str]]:
+    lines, paths = [], []
+    for index, model in enumerate(config.models):
+        lines.append(f"- {model.name}: {{}}, error {{}}, at most {{}}, uses {{}}. {{}} {{}}")
+        of = f"$.models[{index}]"
+        paths += [f"{of}.verdict", as_json(f"{of}.mae"), f"{of}.threshold", f"{of}.uses"]
+        paths += [f"{of}.failure.Error", f"{of}.failure.Cause"]
+    return "\n".join(lines), paths
+
+
+_FOLLOW = ("$.run", "$$.Execution.Id")
+
+
+def _follow(names: Names) -> str:
+    """Where to look; its two gaps are filled from _FOLLOW."""
+    command = "Look closer: python pipeline.py show {}"
+    return f"{command}\n             {names.console}{{}}" if names.console else f"{command}\n             {{}}"
+
+
+def _subject(names: Names, what: str) -> str:
+    return text(f"{names.prefix} {{}}: {what}", "$.id")

@@ -1,0 +1,141 @@
+"""The Step Functions Data Science SDK, with its gaps closed. Nothing else in the house knows that they exist.
+
+What is odd about stepfunctions 2.3.0 and sagemaker 2, and what is done about it:
+
+- Importing them takes seconds, warns on stderr, sets the root logger to ERROR and puts another printer of tracebacks in
+  place. So this module is imported only when something is compiled, the warnings are silenced, and logger and printer
+  are put back.
+- A service step (TrainingStep, ProcessingStep, SnsPublishStep, ...) asks botocore for all its partitions, takes the
+  partition from the shell's region and not from the config, and drops fields of the API without a word; an Estimator
+  looks for credentials. So jobs are plain `Task`s, whose Resource and Parameters states.py writes in full.
+- Newer fields of the language are refused: the classes below allow them.
+- A state's name that occurs twice is not noticed between branches and loses one state within a branch, and a graph is
+  turned into a dict over and over. So `asl()` walks the graph itself, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+
+def _import_quietly() -> None:
+    """Import both SDKs without their warnings, and leave the process as it was."""
+    root = logging.getLogger()
+    level, hook = root.level, sys.excepthook
+    os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+    sagemaker_config = logging.getLogger("sagemaker.config")  # tells on import which defaults it did not find
+    sagemaker_config.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import stepfunctions.steps  # noqa: F401
+    finally:
+        root.setLevel(level)
+        sys.excepthook = hook
+
+
+_import_quietly()
+
+from stepfunctions.steps import states as _sdk  # noqa: E402
+from stepfunctions.steps.choice_rule import ChoiceRule  # noqa: E402
+from stepfunctions.steps.states import Catch, Chain, Choice, Map, Pass, Succeed  # noqa: E402
+
+__all__ = ["Catch", "Chain", "Choice", "ChoiceRule", "Fail", "Map", "Parallel", "Pass", "Retry", "Succeed", "Task", "asl"]
+
+
+class _Field(Enum):
+    """Fields of the language that came after the SDK's last release."""
+
+    ResultSelector = "result_selector"
+    MaxDelaySeconds = "max_delay_seconds"
+    JitterStrategy = "jitter_strategy"
+    ErrorPath = "error_path"
+    CausePath = "cause_path"
+
+
+class Retry(_sdk.Retry):  # type: ignore[misc] # the SDK has no types
+    def allowed_fields(self) -> list[Enum]:
+        return [*super().allowed_fields(), _Field.MaxDelaySeconds, _Field.JitterStrategy]
+
+
+class Task(_sdk.Task):  # type: ignore[misc]
+    def allowed_fields(self) -> list[Enum]:
+        return [*super().allowed_fields(), _Field.ResultSelector]
+
+
+class Parallel(_sdk.Parallel):  # type: ignore[misc]
+    def allowed_fields(self) -> list[Enum]:
+        return [*super().allowed_fields(), _Field.ResultSelector]
+
+
+class Fail(_sdk.Fail):  # type: ignore[misc]
+    def allowed_fields(self) -> list[Enum]:
+        return [*super().allowed_fields(), _Field.ErrorPath, _Field.CausePath]
+
+
+# In the order in which a reader wants them.
+_ORDER = (
+    "Type Comment InputPath Resource Parameters Result Error ErrorPath Cause CausePath ResultSelector ResultPath "
+    "OutputPath TimeoutSeconds Choices Default ItemsPath MaxConcurrency ItemProcessor Branches Retry Catch Next End"
+).split()
+_RANK = {field: rank for rank, field in enumerate(_ORDER)}
+
+
+class DuplicateState(ValueError):
+    """Two states of one machine have the same name, which Step Functions refuses."""
+
+
+def asl(start: Any, **machine: Any) -> dict[str, Any]:
+    """The Amazon States Language of the graph that begins with a state or Chain; `machine` are its top-level fields."""
+    return {**machine, **_scope(start, {})}
+
+
+def _scope(start: Any, names: dict[str, Any]) -> dict[str, Any]:
+    """StartAt and States of the machine or of one branch; `names` are all states met so far in the whole machine."""
+    states: dict[str, Any] = {}
+    first = _first(start)
+    waiting = [first]
+    while waiting:
+        state = waiting.pop()
+        if state.state_id in states and names[state.state_id] is state:
+            continue
+        if state.state_id in names:
+            raise DuplicateState(f"two states are named {state.state_id!r}: give one of them another name")
+        names[state.state_id] = state
+        states[state.state_id] = _state(state, names)
+        waiting.extend(reversed([_first(step) for step in _followers(state)]))
+    return {"StartAt": first.state_id, "States": states}
+
+
+def _first(step: Any) -> Any:
+    return step.steps[0] if isinstance(step, Chain) else step
+
+
+def _followers(state: Any) -> Iterable[Any]:
+    if state.next_step is not None:
+        yield state.next_step
+    if isinstance(state, Choice):
+        yield from (step for _, step in state.choices)
+        if state.default is not None:
+            yield state.default
+    yield from (catch.next_step for catch in state.catches)
+
+
+def _state(state: Any, names: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(state, _sdk.Parallel):
+        fields = _sdk.State.to_dict(state)  # without the branches, which the SDK would build again
+        fields["Branches"] = [_scope(branch, names) for branch in state.branches]
+    elif isinstance(state, Map):
+        fields = _sdk.State.to_dict(state)
+        # What the SDK writes as Iterator is today's ItemProcessor.
+        del fields["Iterator"]
+        fields["ItemProcessor"] = {"ProcessorConfig": {"Mode": "INLINE"}, **_scope(state.iterator, names)}
+    else:
+        fields = state.to_dict()
+    return {field: fields[field] for field in sorted(fields, key=lambda field: _RANK.get(field, len(_RANK)))}

@@ -1,0 +1,355 @@
+"""The states that pipeline.py tells its story with: one method for each kind of state.
+
+What flows from state to state (`$`):
+
+    run, id       the execution's name, and twelve random characters of its own for the names of its jobs
+    input         {data, note, overrides}: the config's defaults merged with the execution's input
+    folder        s3://<work bucket>/runs/<run>: where everything of this run is
+    jobs          what the jobs of a kind have in common
+    thresholds    {threshold} by each model's key
+    promoted      {models}: {uses, model_uri} by each promoted model's key; `external`: of defaults named in the config
+    models        after "Train models", one object per model: name, mae, threshold, verdict, reason, failure, uses,
+                  model_uri
+    predictions   after "Predict", one object per model: name, outcome, failure
+    failure       {Error, Cause} that a Catch caught; of a timeout it may be {Error} alone
+    failed        on the failure path: {state, failure, details}
+
+Nothing here may fail on odd data, because a Pass or a Choice cannot be caught: whatever came from outside is merged
+over an object that has each key that is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepgluon import mails
+from stepgluon.config import Model, PipelineConfig
+from stepgluon.intrinsics import constant, merged, parsed, text
+from stepgluon.jobs import Jobs, longest_training
+from stepgluon.names import Names
+from stepgluon.sdk import Catch, Chain, Choice, ChoiceRule, Fail, Map, Parallel, Pass, Retry, Succeed, Task
+from stepgluon.waiting import STARTUP_SECONDS, Waiting
+
+SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
+SMALL_FILE = "bytes=0-65535"  # more than metrics.json or promoted.json can be; a longer file is cut, and so is no JSON
+PROMOTED = "promoted.json"
+# The description of a failed job is up to 4 KB as text in the state data, which may be 256 KiB. With more models than
+# this only the name of each error is kept; `show RUN` tells the rest.
+MOST_CAUSES = 50
+BLANK = {"Error": "", "Cause": ""}
+
+
+class States:
+    def __init__(self, config: PipelineConfig) -> None:
+        self.config = config
+        self.names = Names(config)
+        self.jobs = Jobs(config, self.names)
+        self.waiting = Waiting(config)
+        self._index = {model.name: index for index, model in enumerate(config.models)}
+
+    # Settings
+
+    def defaults(self, name: str) -> Pass:
+        defaults = {"data": f"s3://{self.names.raw_bucket}/", "note": "", "overrides": {}}
+        return Pass(name, parameters={"defaults": defaults, "given.$": "$"})
+
+    def settings(self, name: str) -> Pass:
+        return Pass(
+            name,
+            parameters={
+                "run.$": "$$.Execution.Name",
+                # The last group of a UUID: enough to be unique, and short enough to leave room in a job's name.
+                "id.$": "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 4)",
+                "input.$": merged("$.defaults", "$.given"),
+                "folder.$": text(f"s3://{self.names.work_bucket}/runs/{{}}", "$$.Execution.Name"),
+                "bucket": self.names.work_bucket,
+                "jobs": self.jobs.settings(),
+                "thresholds": {self.names.key(m): {"threshold": self.config.threshold_of(m)} for m in self.config.models},
+                "every_default": False,
+                "blank": BLANK,
+                "nothing": {"uses": "nothing", "model_uri": ""},
+                "promoted": {"models": {}},
+                "external": self._external_defaults(),
+            },
+        )
+
+    # Mails
+
+    def mail(self, name: str) -> Task:
+        return self._mail(name, *mails.MAILS[name](self.config, self.names))
+
+    def _mail(self, name: str, subject: str, message: str) -> Task:
+        return Task(
+            name,
+            resource=self.names.integration("sns:publish"),
+            parameters={"TopicArn": self.names.topic_arn, "Subject.$": subject, "Message.$": message},
+            result_path=None,
+            timeout_seconds=SMALL_CALL_SECONDS,
+            retry=self._small_call_retries("SNS"),
+        )
+
+    # Jobs
+
+    def processing_job(self, name: str) -> Task:
+        """Prepare data or Post-process: a job of the whole run."""
+        seconds, parameters = {
+            "Prepare data": (self.config.prepare.max_runtime, self.jobs.prepare()),
+            "Post-process": (self.config.postprocess.max_runtime, self.jobs.postprocess()),
+        }[name]
+        kept = {"job.$": "$.ProcessingJobName"}
+        return self._job(name, "sagemaker:createProcessingJob.sync", parameters, seconds, kept, "$.done")
+
+    def training_job(self, model: Model) -> Task:
+        kept = {"name.$": "$.TrainingJobName"}
+        seconds = longest_training(model.train)
+        return self._job(f"Train {model.name}", "sagemaker:createTrainingJob.sync", self.jobs.train(model), seconds, kept, "$.job")
+
+    def prediction_job(self, model: Model) -> Task:
+        parameters = self.jobs.predict(model, f"{self._of(model)}.model_uri")
+        kept = {"name": model.name, "outcome": "predicted", "failure": BLANK}
+        seconds = self.config.predict.max_runtime
+        return self._job(f"Predict {model.name}", "sagemaker:createProcessingJob.sync", parameters, seconds, kept, "$")
+
+    def _job(
+        self, name: str, action: str, parameters: dict[str, Any], seconds: int, kept: dict[str, Any], result_path: str
+    ) -> Task:
+        """A SageMaker job; of its whole description only `kept` goes on."""
+        return Task(
+            name,
+            resource=self.names.integration(action),
+            parameters=parameters,
+            result_selector=kept,
+            result_path=result_path,
+            timeout_seconds=seconds + STARTUP_SECONDS,
+            retry=[Retry(**fields) for fields in self.waiting.job_retries()],
+        )
+
+    # Train models: one branch per model
+
+    def input_of_training(self) -> dict[str, Any]:
+        """What each branch begins with; a score, a job and a failure are there from the start, and empty."""
+        keys = [self.names.key(model) for model in self.config.models]
+        thresholds = {f"{key}.$": merged(f"$.thresholds.{key}", "$.input.overrides") for key in keys}
+        return {
+            "run.$": "$.run",
+            "id.$": "$.id",
+            "folder.$": "$.folder",
+            "bucket.$": "$.bucket",
+            "jobs.$": "$.jobs",
+            "thresholds": thresholds,
+            "job": {"name": ""},
+            "score": {"metrics": {"mae": None}},
+            "failure": BLANK,
+            "blank.$": "$.blank",
+        }
+
+    def read_score(self, model: Model) -> Task:
+        key = text(f"runs/{{}}/models/{model.name}/{{}}/output/model/metrics.json", "$.run", "$.job.name")
+        metrics = {"metrics.$": merged(constant({"mae": None}), parsed("$.Body"))}
+        return self._read(f"Read score of {model.name}", {"Key.$": key}, metrics, "$.score")
+
+    def good_enough(self, model: Model) -> Any:
+        """Only a number decides. A missing file, a missing key, NaN or text is not one."""
+        mae, threshold = "$.score.metrics.mae", self._threshold(model)
+        return ChoiceRule.And([
+            ChoiceRule.IsPresent(mae, True),
+            ChoiceRule.IsNumeric(mae, True),
+            ChoiceRule.IsNumeric(threshold, True),
+            ChoiceRule.NumericGreaterThanEquals(mae, 0),
+            ChoiceRule.NumericLessThanEqualsPath(mae, threshold),
+        ])  # fmt: skip
+
+    def accept(self, model: Model) -> Pass:
+        verdict = self._verdict(model, "accepted", "low enough error")
+        return Pass(f"Accept {model.name}", parameters={**verdict, "failure.$": "$.blank", **self._trained_uri(model)})
+
+    def reject(self, model: Model) -> Pass:
+        verdict = self._verdict(model, "rejected", "no low enough error")
+        # Only `use_trained` asks for the model of a rejected training, and whether there is one.
+        wanted = self.config.fallback.if_missing == "use_trained"
+        uri = {"job.$": "$.job.name", **self._trained_uri(model)} if wanted else {"model_uri": ""}
+        return Pass(f"Reject {model.name}", parameters={**verdict, **self._caught(), **uri})
+
+    def _verdict(self, model: Model, verdict: str, reason: str) -> dict[str, Any]:
+        return {
+            "name": model.name,
+            "mae.$": "$.score.metrics.mae",
+            "threshold.$": self._threshold(model),
+            "verdict": verdict,
+            "reason": reason,
+            "uses": "trained",
+        }
+
+    def _trained_uri(self, model: Model) -> dict[str, str]:
+        return {"model_uri.$": text(f"{{}}/models/{model.name}/{{}}/output/model/", "$.folder", "$.job.name")}
+
+    def _caught(self) -> dict[str, Any]:
+        """What a branch tells of its failure. The causes of many failed jobs at once would not fit into the state data."""
+        if len(self.config.models) <= MOST_CAUSES:
+            return {"failure.$": merged("$.blank", "$.failure")}
+        return {"failure": {"Error.$": "$.failure.Error", "Cause": ""}}
+
+    # Choose models: one branch per model
+
+    def a_model_is_rejected(self) -> Any:
+        return self._any("models", "verdict", "rejected")
+
+    def use_every_default(self, name: str) -> Pass:
+        return Pass(name, result=True, result_path="$.every_default")
+
+    def read_promoted(self, name: str) -> Task:
+        """The models that `promote RUN` made the defaults, all in one small file."""
+        return self._read(name, {"Key": PROMOTED}, {"models.$": parsed("$.Body")}, "$.promoted")
+
+    def accepted(self, model: Model) -> Any:
+        accepted = ChoiceRule.StringEquals(f"{self._of(model)}.verdict", "accepted")
+        if self.config.fallback.when == "each":
+            return accepted
+        return ChoiceRule.And([accepted, ChoiceRule.BooleanEquals("$.every_default", False)])
+
+    def has_default(self, model: Model) -> Any:
+        uri = f"{self._default(model)}.model_uri"
+        return ChoiceRule.And([ChoiceRule.IsPresent(uri, True), ChoiceRule.IsString(uri, True)])
+
+    def keep(self, model: Model) -> Pass:
+        return Pass(f"Keep {model.name}", input_path=self._of(model))
+
+    def use_default(self, model: Model) -> Pass:
+        return self._replaced(f"Use default of {model.name}", model, self._default(model))
+
+    def no_model(self, model: Model) -> Pass:
+        return self._replaced(f"No model for {model.name}", model, "$.nothing")
+
+    def trained(self, model: Model) -> Any:
+        return ChoiceRule.Not(ChoiceRule.StringEquals(f"{self._of(model)}.job", ""))
+
+    def keep_anyway(self, model: Model) -> Pass:
+        return Pass(f"Keep {model.name} anyway", input_path=self._of(model))
+
+    def _replaced(self, name: str, model: Model, by: str) -> Pass:
+        return Pass(name, parameters={"model.$": merged(self._of(model), by)}, output_path="$.model")
+
+    def _default(self, model: Model) -> str:
+        """Where the state data has {uses, model_uri} of the model's default."""
+        default = self.config.default_model_of(model)
+        return f"$.promoted.models.{self.names.key(model)}" if default == "promoted" else f"$.external.{self.names.key(model)}"
+
+    def _external_defaults(self) -> dict[str, Any]:
+        uris = {self.names.key(model): self.config.default_model_of(model) for model in self.config.models}
+        return {key: {"uses": "default", "model_uri": uri} for key, uri in uris.items() if uri != "promoted"}
+
+    def a_model_is_missing(self) -> Any:
+        return self._any("models", "uses", "nothing")
+
+    def record_verdicts(self, name: str) -> Task:
+        """Kept beside the run's other files, for post-process and for `show RUN`."""
+        return Task(
+            name,
+            resource=self.names.integration("aws-sdk:s3:putObject"),
+            parameters={
+                "Bucket.$": "$.bucket",
+                "Key.$": text("runs/{}/verdicts.json", "$.run"),
+                "Body.$": "$.models",
+                "ContentType": "application/json",
+            },
+            result_path=None,
+            timeout_seconds=SMALL_CALL_SECONDS,
+            retry=self._small_call_retries("S3"),
+        )
+
+    # Predict: one branch per model
+
+    def not_predicted(self, model: Model) -> Pass:
+        parameters = {"name": model.name, "outcome": "failed", **self._caught()}
+        return Pass(f"{model.name} is not predicted", parameters=parameters)
+
+    def a_prediction_is_missing(self) -> Any:
+        return self._any("predictions", "outcome", "failed")
+
+    # Failures
+
+    def explain_failures(self, name: str, job: str, items: str) -> Map:
+        """Each item's failure, with the sentence that a failed job left for the user in place of the job's description."""
+        steps = self._explanation(f"Did the {job} job fail?", f"Read failed {job}", f"Note failed {job}", "$.failure")
+        end = Pass(f"The {job} is explained")
+        for step in steps:
+            step.next(end)
+        return Map(name, iterator=Chain([steps[0]]), items_path=items, result_path=items)
+
+    def _explanation(self, ask: str, read: str, note: str, failure: str) -> tuple[Choice, Pass]:
+        """The first and the last state; both go on to what comes next.
+
+        Of a failed job the cause is its whole description as JSON; of everything else it is plain text.
+        """
+        described = merged(constant({"FailureReason": "", "ExitMessage": ""}), parsed(f"{failure}.Cause"))
+        sentence = text("{} {}", f"{failure}.job.FailureReason", f"{failure}.job.ExitMessage")
+        first = Choice(ask)
+        parse = Pass(read, parameters={"Error.$": f"{failure}.Error", "job.$": described}, result_path=failure)
+        last = Pass(note, parameters={"Error.$": f"{failure}.Error", "Cause.$": sentence}, result_path=failure)
+        first.add_choice(ChoiceRule.StringMatches(f"{failure}.Cause", '{"*JobArn":"*}'), Chain([parse, last]))
+        return first, last
+
+    def failed_stage(self, stage: Task | Parallel, then: Chain) -> Pass:
+        failure = {"failure.$": merged("$.blank", "$.failure")}
+        return self._failed(f"{stage.state_id} failed", {"state": stage.state_id, **failure, "details": ""}, then)
+
+    def missing_models(self, stage: Parallel, then: Chain) -> Pass:
+        failure = {
+            "Error": "NoDefaultModel",
+            "Cause": "A model was rejected, and no default model stands in for it. Raise its threshold, improve its "
+            "data, or promote the models of a run that was good: python pipeline.py promote RUN",
+        }
+        return self._failed("A model is missing", {"state": stage.state_id, "failure": failure, "details": ""}, then)
+
+    def missing_predictions(self, stage: Parallel, then: Chain) -> Pass:
+        failure = {"Error": "PredictionFailed", "Cause": "At least one model could not predict its rows."}
+        details = {"details.$": mails.outcomes(self.config)}
+        return self._failed("A prediction is missing", {"state": stage.state_id, "failure": failure, **details}, then)
+
+    def _failed(self, name: str, failed: dict[str, Any], then: Chain) -> Pass:
+        """The first state of the failure path; it drops all data but what the mail says, so that the mail fits."""
+        state = Pass(name, parameters={"run.$": "$.run", "id.$": "$.id", "failed": failed})
+        state.next(then.steps[0])
+        return state
+
+    def failure_path(self) -> Chain:
+        """Find the reason, mail it, and end with the real error and cause, also when the mail cannot be sent."""
+        first, last = self._explanation("Why did it fail?", "Read failed job", "Note failed job", "$.failed.failure")
+        mail = self.mail("Announce failure")
+        end = Fail("Failed", error_path="$.failed.failure.Error", cause_path="$.failed.failure.Cause")
+        mail.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=end))
+        mail.next(end)
+        for step in (first, last):
+            step.next(mail)
+        return Chain([first])
+
+    def done(self, name: str) -> Succeed:
+        return Succeed(name)
+
+    # Small parts
+
+    def _of(self, model: Model) -> str:
+        return f"$.models[{self._index[model.name]}]"
+
+    def _threshold(self, model: Model) -> str:
+        return f"$.thresholds.{self.names.key(model)}.threshold"
+
+    def _any(self, what: str, key: str, value: str) -> Any:
+        rules = [ChoiceRule.StringEquals(f"$.{what}[{i}].{key}", value) for i in range(len(self.config.models))]
+        return ChoiceRule.Or(rules) if len(rules) > 1 else rules[0]
+
+    def _read(self, name: str, place: dict[str, Any], kept: dict[str, Any], result_path: str) -> Task:
+        """A small JSON object from S3."""
+        return Task(
+            name,
+            resource=self.names.integration("aws-sdk:s3:getObject"),
+            parameters={"Bucket.$": "$.bucket", **place, "Range": SMALL_FILE},
+            result_selector=kept,
+            result_path=result_path,
+            timeout_seconds=SMALL_CALL_SECONDS,
+            retry=self._small_call_retries("S3"),
+        )
+
+    def _small_call_retries(self, service: str) -> list[Retry]:
+        return [Retry(**fields) for fields in self.waiting.small_call_retries(service)]
+

@@ -1,0 +1,106 @@
+"""How long things may take and how often they are tried again, within what one execution may last and remember.
+
+Three kinds of error are worth another try, and each needs its own kind of patience:
+
+- a service that throttles or stumbles: soon, with backoff, a ceiling and full jitter;
+- an account limit that is reached (ResourceLimitExceeded): wait in line, minutes apart, for hours;
+- a failed job, which also covers lost capacity and spot: again with a fresh name, a few times.
+
+Anything else is not tried again. Each try is written to the execution's history, which ends at 25,000 events.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from stepgluon import limits
+from stepgluon.config import PipelineConfig
+from stepgluon.jobs import longest_training
+
+MOST_QUOTA_TRIES = 60
+# The tries of one job for its place in line are spread over this time. With full jitter the mean wait is half of it.
+QUOTA_SECONDS = 10 * 3600
+SMALL_CALL_TRIES = 3  # S3 and SNS have retries of their own inside Step Functions; these are on top
+DEFAULT_TRIES = 3  # what a Retry without MaxAttempts gets
+# TimeoutSeconds of a job is its own limit, which does the stopping, and this: so long may it wait for its machines.
+STARTUP_SECONDS = 3600
+
+# History events, as https://docs.aws.amazon.com/step-functions/latest/dg/concepts-states.html tells them: a refused call
+# is Scheduled, Started, Failed; a job also has Submitted; every state is Entered and Exited.
+REFUSED, JOB, STATE = 3, 4, 2
+
+
+class Waiting:
+    def __init__(self, config: PipelineConfig) -> None:
+        self.config = config
+        self.quota_tries = config.retries.quota if config.retries.quota is not None else _fitting_quota_tries(config)
+
+    def job_retries(self) -> list[dict[str, Any]]:
+        """Fields of the Retry blocks of a job; each error is handled by the first block that names it."""
+        retries = self.config.retries
+        blocks = []
+        if retries.throttling:
+            blocks.append(_backoff(["SageMaker.AmazonSageMakerException"], retries.throttling))
+        if self.quota_tries:
+            blocks.append({
+                "error_equals": ["SageMaker.ResourceLimitExceededException"],
+                "interval_seconds": math.ceil(QUOTA_SECONDS / self.quota_tries),
+                "max_attempts": self.quota_tries,
+                "backoff_rate": 1.0,
+                "jitter_strategy": "FULL",
+            })  # fmt: skip
+        if retries.job:
+            blocks.append({
+                "error_equals": ["States.TaskFailed"],
+                "interval_seconds": 30,
+                "max_attempts": retries.job,
+            })  # fmt: skip
+        return blocks
+
+    def small_call_retries(self, service: str) -> list[dict[str, Any]]:
+        tries = min(self.config.retries.throttling, SMALL_CALL_TRIES)
+        errors = {
+            "S3": ["S3.S3Exception", "S3.SdkClientException"],
+            "SNS": ["SNS.AmazonSNSException", "SNS.InternalErrorException", "SNS.ThrottledException", "SNS.SdkClientException"],
+        }
+        fields = {"error_equals": errors[service], "jitter_strategy": "FULL"}
+        most = {} if tries == DEFAULT_TRIES else {"max_attempts": tries}
+        return [{**fields, **most}] if tries else []
+
+    def machine_seconds(self) -> int:
+        """TimeoutSeconds of the machine: all tries of all stages, one after the other, and a day's grace."""
+        config = self.config
+        training = max(longest_training(model.train) for model in config.models)
+        stages = [config.prepare.max_runtime, training, config.predict.max_runtime, config.postprocess.max_runtime]
+        tries, waits = 1 + config.retries.job, QUOTA_SECONDS + 60 * config.retries.throttling
+        return min(sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS)
+
+
+def _backoff(errors: list[str], tries: int) -> dict[str, Any]:
+    return {
+        "error_equals": errors,
+        "interval_seconds": 2,
+        "max_attempts": tries,
+        "max_delay_seconds": 60,
+        "jitter_strategy": "FULL",
+    }
+
+
+def _fitting_quota_tries(config: PipelineConfig) -> int:
+    """As many as the history has room for when every job of every model needs all its tries of every kind."""
+    jobs = 2 * len(config.models) + 2
+    room = limits.EVENTS - events_without_quota(config)
+    return max(0, min(MOST_QUOTA_TRIES, room // (REFUSED * jobs)))
+
+
+def events_without_quota(config: PipelineConfig) -> int:
+    """The most events an execution can write, but for the tries against an account limit."""
+    retries = config.retries
+    small = STATE + REFUSED * (1 + min(retries.throttling, SMALL_CALL_TRIES))
+    job = STATE + REFUSED * retries.throttling + JOB * (1 + retries.job)
+    # Train, read, judge, two to explain, reject; choose, read the default, was it trained, use or none; predict, failed,
+    # two to explain, not predicted. A state is counted in each way it can be entered.
+    per_model = job + small + 4 * STATE + STATE + small + 2 * STATE + job + 4 * STATE
+    whole_run = 2 * job + 5 * small + 20 * STATE
+    return per_model * len(config.models) + whole_run
