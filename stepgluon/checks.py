@@ -239,7 +239,7 @@ def columns_make_sense(config: PipelineConfig) -> Iterator[Finding]:
     for key, model in _models(config):
         label = found(model.label)
         if model.label in model.where:
-            message = f"the label {label} is also in where, so the rows to predict could not be chosen (choose them by another column)"
+            message = f"the label {label} is also in where, but rows to predict have no label yet (choose the rows by another column)"
             yield Finding(f"{key}.label", message, (f"{key}.where",))
         for i, column in enumerate(model.drop):
             if column == model.label:
@@ -319,9 +319,8 @@ def models_do_not_repeat(config: PipelineConfig) -> Iterator[Finding]:
         first_key, first = seen.setdefault((model.label, tuple(sorted(rows.items()))), (key, model.name))
         if first_key != key:
             message = f"{model.name} predicts {found(model.label)} for the same rows as {first} (give them different where, or remove one)"
-            yield Finding(
-                key, message, tuple(f"{k}.{part}" for k in (key, first_key) for part in ("label", "where", "name"))
-            )
+            relies_on = tuple(f"{k}.{part}" for k in (key, first_key) for part in ("label", "where", "name"))
+            yield Finding(f"{key}.where", message, relies_on)
 
 
 def retries_fit_into_names(config: PipelineConfig) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 
@@ -11,15 +12,24 @@ def quoted(text: str) -> str:
     return "'" + "".join("\\" + c if c in "\\'{}" else c for c in text) + "'"
 
 
-def text(template: str, *paths: str) -> str:
-    """`States.Format` of a template whose `{}` are filled from the paths; `{{` and `}}` are not special here.
+NEWLINE = "$.newline"  # where the state data has a line break
 
-    The template is split at `{}`, so literal braces elsewhere stay what they are.
+
+def text(template: str, *paths: str) -> str:
+    """`States.Format` of a template whose `{}` are filled from the paths; a single brace is an ordinary character.
+
+    A function's text may not have a line break, so each of the template's is filled in from the state data.
     """
-    parts = template.split("{}")
-    assert len(parts) == len(paths) + 1, f"{len(parts) - 1} gaps and {len(paths)} paths: {template}"
-    literal = "{}".join(quoted(part)[1:-1] for part in parts)
-    return "States.Format(" + ", ".join([f"'{literal}'", *paths]) + ")"
+    gaps = iter(paths)
+    literal, arguments = [], []
+    for part in re.split(r"(\{\}|\n)", template):
+        if part in ("{}", "\n"):
+            arguments.append(NEWLINE if part == "\n" else next(gaps))
+            literal.append("{}")
+        else:
+            literal.append(quoted(part)[1:-1])
+    assert next(gaps, None) is None, f"more paths than gaps: {template}"
+    return "States.Format(" + ", ".join([f"'{''.join(literal)}'", *arguments]) + ")"
 
 
 def constant(value: Any) -> str:

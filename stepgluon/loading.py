@@ -22,9 +22,9 @@ from stepgluon import checks, limits
 from stepgluon.config import LoadedConfig, Model, PipelineConfig, Source
 from stepgluon.errors import ConfigError, Place, Problem, found
 from stepgluon.wording import describe, did_you_mean, keys_at, listed, unknown_key
-from stepgluon.yamltext import GONE, START, Broken, Node, join, merge, parse, plain
+from stepgluon.yamltext import GONE, PROBLEMS, START, Broken, Node, join, merge, parse, plain
 
-SHOWN = 1000  # problems; a text with more is no config, and nobody reads on
+WORK = 200_000  # values to validate, in all environments together
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,7}")
 _PLACEHOLDERS: dict[str, Any] = {
     "name": "x",
@@ -47,6 +47,11 @@ def loaded(text: str | bytes, file: str, environment: str | None, variables: Map
         names = (
             [chosen, *(name for name in overlays if name != chosen)] if chosen or not environment else list(overlays)
         )
+        if _size(base) * len(names) > WORK:
+            message = f"{len(names)} environments of {_size(base):,} values each are too many (split the config)"
+            raise ConfigError(
+                file, [*problems, Problem(root.value["environments"].name_place, "environments", message)]
+            )
         for name in names or [None]:
             tree = merge(base, overlays[name]) if name else base
             reader = _Reader(name)
@@ -60,17 +65,22 @@ def loaded(text: str | bytes, file: str, environment: str | None, variables: Map
     return result
 
 
+def _size(node: Node) -> int:
+    children = node.value.values() if isinstance(node.value, dict) else node.value
+    return 1 + sum(map(_size, children)) if isinstance(node.value, (dict, list)) else 1
+
+
 def _shown(problems: Sequence[Problem]) -> list[Problem]:
     shortest: dict[tuple[Place, str], Problem] = {}  # what stands once in the file may stand in several environments
     for problem in sorted(problems, key=lambda p: (len(p.key), p.key)):
         shortest.setdefault((problem.place, problem.message), problem)
     unique = sorted(shortest.values(), key=lambda p: (p.place, p.key, p.message))
-    if len(unique) <= SHOWN:
+    if len(unique) <= PROBLEMS:
         return unique
     rest = Problem(
-        unique[-1].place, "(file)", f"{len(unique) - SHOWN:,} more problems are not shown (solve those above first)"
+        unique[-1].place, "(file)", f"{len(unique) - PROBLEMS:,} more problems are not shown (solve those above first)"
     )
-    return [*unique[:SHOWN], rest]
+    return [*unique[:PROBLEMS], rest]
 
 
 def _environments(root: Node, problems: list[Problem]) -> tuple[Node, dict[str, Node]]:
@@ -122,7 +132,8 @@ class _Reader:
 
     environment: str | None
     problems: list[Problem] = field(default_factory=list)
-    unsure: set[str] = field(default_factory=set)  # keys of the resolved config about which all is said
+    unsure: set[str] = field(default_factory=set)  # keys of the resolved config about which, and below, all is said
+    gaps: set[str] = field(default_factory=set)  # lists and mappings of which something was cut out
 
     def problem(self, place: Place, key: str, message: str) -> None:
         self.problems.append(Problem(place, key, message))
@@ -150,12 +161,19 @@ class _Reader:
             origins[key] = node.key
         if isinstance(node.value, dict):
             for name, child in node.value.items():
+                if child.value is GONE:
+                    self.gaps.add(key)
                 self._walk(join(key, name), child, places, origins)
         elif isinstance(node.value, list):
-            for i, child in enumerate(_live(node.value)):
+            live = _live(node.value)
+            if len(live) < len(node.value):
+                self.gaps.add(key)
+            for i, child in enumerate(live):
                 self._walk(join(key, i), child, places, origins)
 
     def _is_unsure(self, key: str) -> bool:
+        if key in self.gaps:
+            return True
         while key and key not in self.unsure:
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return bool(key)
@@ -237,15 +255,16 @@ class _Reader:
 
     def _without(self, tree: Node, errors: Sequence[Any], tell: bool) -> Node:
         cuts: set[int] = set()
+        live: dict[int, list[Node]] = {}
         fills: dict[int, dict[str, Node]] = {}
         meant = {
             (one["loc"][:-1], did_you_mean(one["loc"][-1], keys_at(one["loc"][:-1])))
-            for one in errors
+            for one in errors[:PROBLEMS]
             if one["type"] == "extra_forbidden"
         }
         for one in errors:
             loc, kind = one["loc"], one["type"]
-            node, rest = _locate(tree, loc)
+            node, rest = _locate(tree, loc, live)
             if kind == "missing":
                 key, place = join(node.key, loc[-1]), node.place
                 fills.setdefault(id(node), {})[loc[-1]] = _placeholder(key, place, _filler(loc[-1], node))
@@ -255,7 +274,7 @@ class _Reader:
                 key, place = node.key, (node.name_place if about_name else node.place)
                 cuts.add(id(node))
                 said = not about_name and _is_broken(node)
-            if tell and not said:
+            if tell and not said and len(self.problems) < 2 * PROBLEMS:
                 self.problem(place, key, describe(one, loc[-2] if rest == ("[key]",) else plain(node)))
         return _repaired(tree, cuts, fills)
 
@@ -301,7 +320,7 @@ def _live(nodes: Sequence[Node]) -> list[Node]:
     return [node for node in nodes if node.value is not GONE]
 
 
-def _locate(tree: Node, loc: Sequence[Any]) -> tuple[Node, tuple[Any, ...]]:
+def _locate(tree: Node, loc: Sequence[Any], live: dict[int, list[Node]]) -> tuple[Node, tuple[Any, ...]]:
     """The deepest node on the way that pydantic names, and the rest of the way."""
     node = tree
     for i, part in enumerate(loc):
@@ -309,7 +328,9 @@ def _locate(tree: Node, loc: Sequence[Any]) -> tuple[Node, tuple[Any, ...]]:
         if isinstance(children, dict) and part in children and children[part].value is not GONE:
             node = children[part]
         elif isinstance(children, list) and isinstance(part, int):
-            node = _live(children)[part]
+            if id(children) not in live:
+                live[id(children)] = _live(children)
+            node = live[id(children)][part]
         else:
             return node, tuple(loc[i:])
     return node, ()

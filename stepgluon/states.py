@@ -11,6 +11,7 @@ What flows from state to state (`$`):
     models        after "Train models", one object per model: name, mae, threshold, verdict, reason, failure, uses,
                   model_uri
     predictions   after "Predict", one object per model: name, outcome, failure
+    job, score    of a training: its name, and its metrics
     failure       {Error, Cause} that a Catch caught; of a timeout it may be {Error} alone
     failed        on the failure path: {state, failure, details}
 
@@ -66,12 +67,23 @@ class States:
                 "jobs": self.jobs.settings(),
                 "thresholds": {self.names.key(m): {"threshold": self.config.threshold_of(m)} for m in self.config.models},
                 "every_default": False,
+                # What a training leaves behind is there from the start, and empty.
+                "job": {"name": ""},
+                "score": {"metrics": {"mae": None}},
+                "failure": BLANK,
                 "blank": BLANK,
+                "newline": "\n",  # no function's text may have one
                 "nothing": {"uses": "nothing", "model_uri": ""},
                 "promoted": {"models": {}},
                 "external": self._external_defaults(),
             },
         )
+
+    def thresholds(self, name: str) -> Pass:
+        """Each model's threshold, or the one that this execution was started with."""
+        keys = [self.names.key(model) for model in self.config.models]
+        parameters = {f"{key}.$": merged(f"$.thresholds.{key}", "$.input.overrides") for key in keys}
+        return Pass(name, parameters=parameters, result_path="$.thresholds")
 
     # Mails
 
@@ -125,23 +137,6 @@ class States:
         )
 
     # Train models: one branch per model
-
-    def input_of_training(self) -> dict[str, Any]:
-        """What each branch begins with; a score, a job and a failure are there from the start, and empty."""
-        keys = [self.names.key(model) for model in self.config.models]
-        thresholds = {f"{key}.$": merged(f"$.thresholds.{key}", "$.input.overrides") for key in keys}
-        return {
-            "run.$": "$.run",
-            "id.$": "$.id",
-            "folder.$": "$.folder",
-            "bucket.$": "$.bucket",
-            "jobs.$": "$.jobs",
-            "thresholds": thresholds,
-            "job": {"name": ""},
-            "score": {"metrics": {"mae": None}},
-            "failure": BLANK,
-            "blank.$": "$.blank",
-        }
 
     def read_score(self, model: Model) -> Task:
         key = text(f"runs/{{}}/models/{model.name}/{{}}/output/model/metrics.json", "$.run", "$.job.name")
@@ -308,7 +303,7 @@ class States:
 
     def _failed(self, name: str, failed: dict[str, Any], then: Chain) -> Pass:
         """The first state of the failure path; it drops all data but what the mail says, so that the mail fits."""
-        state = Pass(name, parameters={"run.$": "$.run", "id.$": "$.id", "failed": failed})
+        state = Pass(name, parameters={"run.$": "$.run", "id.$": "$.id", "newline.$": "$.newline", "failed": failed})
         state.next(then.steps[0])
         return state
 

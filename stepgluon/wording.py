@@ -95,7 +95,9 @@ def _mapping(_: Any, written: object, loc: Sequence[Any]) -> str:
     return f"{which} is expected, found {_kind(written)}{nothing}"
 
 
-def _list(_: Any, written: object, __: Any) -> str:
+def _list(_: Any, written: object, loc: Sequence[Any]) -> str:
+    if loc == ("models",):
+        return f"a list is expected, found {_kind(written)} (begin each model with '- name:')"
     hint = f" (write [{written}])" if isinstance(written, str) and re.fullmatch(r"[\w.@/-]{1,50}", written) else ""
     return f"a list is expected, found {_kind(written)}{hint}"
 
@@ -138,7 +140,7 @@ _MESSAGES: dict[str, Callable[[Any, object, Any], str]] = {
     "string_pattern_mismatch": lambda context, written, _: (
         f"{found(written)} is not allowed (expected: {EXPECTED[context['pattern']]})"
     ),
-    "string_too_short": lambda *_: "the text is empty (write something, or remove the key)",
+    "string_too_short": lambda *_: "the text is empty (write something)",
     "too_short": lambda *_: "the list is empty (give at least one entry)",
     "string_too_long": _length,
     "too_long": _length,

@@ -22,7 +22,8 @@ from stepgluon.errors import Place, Problem, found
 from stepgluon.scalars import Unclear, resolve, substitute
 
 DEPTH = 20  # a real config has 8
-NODES = 100_000
+NODES = 50_000  # values, with aliases written out; 1,000 models have about 5,000
+PROBLEMS = 1000  # with more, the text is no config, and nobody reads on
 START = Place(1, 1)
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml the same, slower
 # What YAML forbids, and what it takes for a line break but editors do not (their line numbers would differ).
@@ -114,7 +115,7 @@ class _Composer:
     def __post_init__(self) -> None:
         self.events = self._parsed()
         self.anchors: dict[str, _Raw | None] = {}  # None: the anchor's own value is being read
-        self.merged = 0
+        self.count = self.merged = 0
         self.budget = [FILE_BYTES]
 
     def _parsed(self) -> Iterator[Any]:
@@ -129,6 +130,10 @@ class _Composer:
 
     def problem(self, place: Place, key: str, message: str) -> None:
         self.problems.append(Problem(place, key or "(file)", message))
+        if len(self.problems) == PROBLEMS:
+            raise Fatal(
+                place, "", f"{PROBLEMS:,} problems are enough: the rest of the file is not read (solve those above)"
+            )
 
     def document(self) -> _Raw:
         next(self.events)
@@ -156,6 +161,9 @@ class _Composer:
             return self._alias(event, place, key)
         if depth > DEPTH:
             raise Fatal(place, "", f"values are nested more than {DEPTH} deep (no config needs that)")
+        self.count += 1
+        if self.count > NODES:
+            raise Fatal(place, "", f"the config has more than {NODES:,} values (split it)")
         raw = _Raw(place, BROKEN)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
@@ -258,9 +266,7 @@ class _Expander:
         self.count += 1
         if self.count > NODES or depth > DEPTH:
             what = f"{NODES:,} values" if depth <= DEPTH else f"{DEPTH} levels"
-            raise Fatal(
-                name_place, "", f"with its aliases expanded, the config has more than {what} (use fewer aliases)"
-            )
+            raise Fatal(name_place, "", f"the config has more than {what}, its aliases (*) written out (use fewer)")
         value = raw.value
         if isinstance(value, dict):
             value = {k: self.node(join(key, k), place, child, depth + 1) for k, (place, child) in value.items()}

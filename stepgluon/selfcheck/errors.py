@@ -85,7 +85,9 @@ def catchers(state: str, entries: list[Any], report: Report) -> None:
             own.add("catch", "", f"Catch[{number}] needs Next")
         unknown_fields(f"Catch[{number}]", entry, _CATCH_FIELDS, own)
         path = entry.get("ResultPath")
-        if path is not None and (reason := not_a_reference(path)):
+        if path is not None and not isinstance(path, str):
+            own.add("catch", "", f"ResultPath of Catch[{number}] must be a path or null")
+        elif path is not None and (reason := not_a_reference(path)):
             own.add("reference-path", "", f"ResultPath of Catch[{number}]: {reason}")
     for finding in own.findings:
         report.add(finding.code, state, finding.message)

@@ -72,7 +72,10 @@ def _count(value: Any) -> bool:
 _PATH_OR_NULL: tuple[Callable[[Any], bool], str] = (lambda v: v is None or isinstance(v, str), "a path or null")
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{name: _PATH_OR_NULL for name in ("InputPath", "OutputPath", "ResultPath")},
-    **{name: (_object, "an object") for name in ("ResultSelector", "ItemSelector", "ItemReader", "ItemBatcher")},
+    **{
+        name: (_object, "an object")
+        for name in ("Parameters", "ResultSelector", "ItemSelector", "ItemReader", "ItemBatcher")
+    },
     **{name: (_object, "an object") for name in ("ResultWriter", "Credentials")},
     **{name: (_object, "an object with StartAt and States") for name in ("ItemProcessor", "Iterator")},
     **{name: (_list, "a list that is not empty") for name in ("Retry", "Catch", "Branches", "Choices")},
@@ -113,7 +116,16 @@ def check(definition: Mapping[str, Any], report: Report) -> bool:
     return len(report.findings) == before or not any(f.code in _FATAL for f in report.findings[before:])
 
 
-_FATAL = {"missing-field", "field-type", "state-type", "query-language", "choice-rule", "retry", "catch"}
+_FATAL = {
+    "missing-field",
+    "field-type",
+    "state-type",
+    "query-language",
+    "choice-rule",
+    "choice-operand",
+    "retry",
+    "catch",
+}
 
 
 def _scope(scope: Mapping[str, Any], owner: str, report: Report) -> None:

@@ -155,6 +155,8 @@ class Run:
 
     def _weigh(self, name: str, what: str, value: Value, before: Value) -> None:
         """Say once where the data grows over what a state may carry, not again at each state after it."""
+        if value is before:
+            return
         size = self._sizes.of(value)
         if size > limits.PAYLOAD_BYTES and self._sizes.of(before) <= limits.PAYLOAD_BYTES:
             message = f"the {what} can have {size:,} bytes, and {limits.PAYLOAD_BYTES:,} is the limit; keep less of it"

@@ -20,7 +20,8 @@ _JOB = 4  # the same, and TaskSubmitted once the call was accepted
 _PARALLEL = 2  # ParallelStateStarted, ParallelStateSucceeded or ParallelStateFailed
 _IMAGES = {"ImageUri", "TrainingImage"}
 _IMAGE = re.compile(r"[^${}]+@\$\{(Data|Autogluon)Digest\}")
-_ALLOWED = re.compile(r'(?<=")(?:ImageUri|TrainingImage)": ?"[^"${}]+@\$\{(?:Data|Autogluon)Digest\}"')
+_BEFORE = re.compile(r'"(?:ImageUri|TrainingImage)": ?"[^"${}]+@\Z')
+_ALLOWED = re.compile(r'\$\{(?:Data|Autogluon)Digest\}"')
 
 
 def worst_case_events(root: Scope) -> int:
@@ -67,9 +68,12 @@ def check(definition: Mapping[str, Any], root: Scope, text: str | None, report: 
     if events > limits.EVENTS:
         message = f"with each retry used up, an execution writes {events:,} events, and {limits.EVENTS:,} is the limit"
         report.add("events", "", f"{message}; retry less or have fewer models")
-    # Most definitions have such texts only where they may be: then the states need not be searched.
-    if text.count("${") != len(_ALLOWED.findall(text)):
-        _placeholders(root, report)
+    # In most definitions such texts stand only where they may: then the states need not be searched.
+    for found in re.finditer(r"\$\{", text):
+        place = found.start()
+        if not (_ALLOWED.match(text, place) and _BEFORE.search(text[max(0, place - 400) : place])):
+            _placeholders(root, report)
+            return
 
 
 def _placeholders(root: Scope, report: Report) -> None:

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from stepgluon import yamltext
+from stepgluon.config import LoadedConfig, PipelineConfig, load, loads
+from stepgluon.errors import ConfigError, Place
+from stepgluon.schema import json_schema
+from stepgluon.wording import section
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "pipeline-config.yml"
+TEXT = """\
+name: penguins
+account: 123456789012
+region: ap-northeast-1
+notify: [ml-team@example.com]
+models:
+  - name: adelie
+    label: body_mass_g
+fallback:
+  threshold: 350
+"""
+GENERATED = """\
+name: penguins
+account: 123456789012
+region: ap-northeast-1
+notify: [ml-team@example.com]
+models:
+  partition_by: island
+  values: [Biscoe, Île d'Or, 7, true, 北京]
+  label: body_mass_g
+  threshold: 300
+"""
+
+
+def read(text: str | bytes, environment: str | None = None, **variables: str) -> LoadedConfig:
+    return loads(text, "config.yml", environment, variables)
+
+
+def problems(text: str | bytes, environment: str | None = None, **variables: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(text, environment, **variables)
+    return str(caught.value).split("\n")
+
+
+# The demo
+
+
+def test_the_demo_is_valid_in_each_of_its_environments() -> None:
+    assert [model.name for model in load(DEMO, None, {}).config.models] == ["adelie", "chinstrap", "gentoo"]
+    assert load(DEMO, "prod", {}).config.train.presets == "good_quality"
+
+
+def keys(of: type[PipelineConfig] | type, found: set[str]) -> set[str]:
+    for name, field in of.model_fields.items():
+        found.add(name)
+        if inner := section(field.annotation):
+            keys(inner, found)
+    return found
+
+
+def test_every_key_of_the_schema_stands_in_the_demo_with_words_beside_it() -> None:
+    text = DEMO.read_text(encoding="utf-8")
+    for key in keys(PipelineConfig, {"environments", "partition_by", "values"}) - {"environment"}:
+        assert re.search(rf"^[ #-]*{key}: ?", text, re.MULTILINE) or re.search(rf"\{{[^}}]*\b{key}: ", text), key
+    assert re.search(r"^ *# environment: ", text, re.MULTILINE)
+
+
+def test_the_json_schema_is_valid_and_accepts_the_demo() -> None:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(DEMO.read_text(encoding="utf-8")), schema, jsonschema.Draft202012Validator)
+    jsonschema.validate(yaml.safe_load(GENERATED), schema, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["nmae"], "x"),
+        (["train", "time_limit"], 600),
+        (["train", "presets"], "best"),
+        (["environments", "prod", "regoin"], "us-east-1"),
+        (["models"], []),
+        (["models"], {"partition_by": "island", "values": []}),
+        (["account"], "12345"),
+        (["predict", "instance", "count"], 0),
+    ],
+)
+def test_the_json_schema_refuses_what_validate_refuses(path: list[str], value: object) -> None:
+    data = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
+    part = data
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(data)
+
+
+def test_the_json_schema_shows_defaults_as_they_are_written() -> None:
+    train = json_schema()["$defs"]["Train"]["properties"]
+    assert train["max_runtime"]["default"] == "1h"
+    assert train["time_limit"]["default"] == "10m"
+
+
+# Reading
+
+
+def test_an_account_without_quotes_is_text_also_when_it_begins_with_zero() -> None:
+    assert read(TEXT).config.account == "123456789012"
+    assert read(TEXT.replace("123456789012", "012345678901")).config.account == "012345678901"
+
+
+def test_durations_become_seconds() -> None:
+    train = read(TEXT + "train: {time_limit: 90s, max_runtime: 2h}\n").config.train
+    assert (train.time_limit, train.max_runtime) == (90, 7200)
+
+
+def test_dates_stay_text() -> None:
+    config = read(TEXT.replace("label:", "where: {day: 2024-01-31, at: 2024-01-31 09:30}\n    label:")).config
+    assert config.models[0].where == {"day": "2024-01-31", "at": "2024-01-31 09:30"}
+
+
+def test_where_keeps_the_kind_of_each_value() -> None:
+    config = read(
+        TEXT.replace("label:", "where: {a: 1, b: 1.0, c: true, d: '1', e: [1, 'x', false]}\n    label:")
+    ).config
+    assert repr(config.models[0].where) == "{'a': 1, 'b': 1.0, 'c': True, 'd': '1', 'e': [1, 'x', False]}"
+
+
+def test_merge_keys_work_and_what_is_written_out_wins() -> None:
+    text = TEXT + "prepare: &p {max_runtime: 2h, instance: {volume_gb: 50}}\npredict: {<<: *p, max_runtime: 3h}\n"
+    predict = read(text).config.predict
+    assert (predict.max_runtime, predict.instance.volume_gb) == (10800, 50)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_fine() -> None:
+    assert read(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode()).config == read(TEXT).config
+
+
+def test_the_same_text_is_read_the_same_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = load(DEMO, "prod", {})
+    monkeypatch.setattr(yamltext, "LOADER", yaml.SafeLoader)
+    assert load(DEMO, "prod", {}) == expected
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yml:1:1: \(file\): the config cannot be read: no such file"):
+        load(tmp_path / "none.yml", None, {})
+    with pytest.raises(ConfigError, match="is a directory"):
+        load(tmp_path, None, {})
+
+
+def test_a_file_larger_than_a_mebibyte_is_refused() -> None:
+    assert problems(TEXT + "#" * 1024 * 1024) == [
+        "config.yml:1:1: (file): the file is larger than 1 MiB (is it a config?)"
+    ]
+
+
+# Variables
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${A}", "one"),
+        ("${A:-two}", "one"),
+        ("${B:-two}", "two"),
+        ("${EMPTY:-two}", "two"),
+        ("x-${A}-${B:-}-y", "x-one--y"),
+        ("$${A}", "${A}"),
+        ("'${A}'", "one"),
+        ("$A $ {A}", "$A $ {A}"),
+        ("${NESTED}", "${A}"),
+        ("'${NUMBER}'", "7"),
+    ],
+)
+def test_variables_are_replaced_once_and_in_values_only(text: str, value: str) -> None:
+    config = read(TEXT.replace("body_mass_g", text), A="one", EMPTY="", NESTED="${A}", NUMBER="7").config
+    assert config.models[0].label == value
+
+
+def test_a_replaced_scalar_without_quotes_is_read_again_as_a_scalar_and_never_as_structure() -> None:
+    assert read(TEXT.replace("350", "${LIMIT}"), LIMIT="12.5").config.fallback.threshold == 12.5
+    assert read(TEXT + "encryption:\n  kms_key: ${KEY:-}\n").config.encryption.kms_key is None
+    label = read(TEXT.replace("body_mass_g", "${L}"), L="{a: [b, &c *d]} # no comment").config.models[0].label
+    assert label == "{a: [b, &c *d]} # no comment"
+
+
+# Environments
+
+
+def test_an_environment_merges_mappings_and_replaces_everything_else() -> None:
+    text = TEXT + "tags: {a: x, b: x}\nenvironments: {prod: {tags: {b: z}, notify: [ops@example.com]}}\n"
+    base, prod = read(text).config, read(text, "prod").config
+    assert (base.tags, base.notify, base.environment) == ({"a": "x", "b": "x"}, ["ml-team@example.com"], None)
+    assert (prod.tags, prod.notify, prod.environment) == ({"a": "x", "b": "z"}, ["ops@example.com"], "prod")
+
+
+def test_what_all_environments_give_need_not_stand_outside() -> None:
+    text = TEXT.replace("account: 123456789012\n", "") + "environments: {prod: {account: 123456789012}}\n"
+    assert read(text, "prod").config.account == "123456789012"
+    assert problems(text) == ["config.yml:1:1: account: this key is missing (AWS account, 12 digits)"]
+
+
+def test_an_environment_that_is_not_chosen_is_checked_too_and_once() -> None:
+    text = TEXT + "environments:\n  dev: {}\n  prod: {train: {time_limit: 5}}\n"
+    expected = "config.yml:12:30: environments.prod.train.time_limit: 5 is no duration (expected: 90s, 10m or 1h, with its unit)"
+    assert problems(text) == problems(text, "dev") == problems(text, "prod") == [expected]
+
+
+# Models
+
+
+def test_each_model_has_the_top_level_train_under_its_own() -> None:
+    text = TEXT.replace("fallback", "    train: {instance: {volume_gb: 9}}\nfallback")
+    train = read(text + "train: {spot: true, instance: {type: ml.m5.large}}\n").config.models[0].train
+    assert (train.spot, train.instance.type, train.instance.volume_gb) == (True, "ml.m5.large", 9)
+
+
+def test_generated_models_are_one_for_each_value_and_named_after_it() -> None:
+    models = read(GENERATED).config.models
+    assert [model.name for model in models] == ["Biscoe", "Ile-d-Or", "7", "true", "value-68c77e"]
+    assert [model.where["island"] for model in models] == ["Biscoe", "Île d'Or", 7, True, "北京"]
+    assert {(model.label, model.threshold) for model in models} == {("body_mass_g", 300)}
+
+
+def test_an_environment_can_list_other_values_for_generated_models() -> None:
+    config = read(GENERATED + "environments: {dev: {models: {values: [Dream]}}}\n", "dev").config
+    assert [(model.name, model.label) for model in config.models] == [("Dream", "body_mass_g")]
+
+
+# Places
+
+
+def test_a_place_is_that_of_the_value_or_of_the_nearest_parent_in_the_file() -> None:
+    source = read(TEXT).source
+    assert source.place("models[0].label") == Place(7, 12)
+    assert source.place("models[0].train.spot") == Place(6, 5)
+    assert source.place("retries.quota") == Place(1, 1)
+    assert source.problem("retries.quota", "x").line("f") == "f:1:1: retries.quota: x"
+
+
+def test_a_value_from_elsewhere_is_named_where_the_user_wrote_it() -> None:
+    text = TEXT + "train: {spot: true}\nenvironments: {prod: {train: {spot: false}, models: [{name: a, label: b}]}}\n"
+    assert read(text).source.origin("models[0].train.spot") == "train.spot"
+    prod = read(text, "prod").source
+    assert prod.origin("models[0].train.spot") == "environments.prod.train.spot"
+    assert prod.problem("models[0].label", "x").line("f") == "f:11:71: environments.prod.models[0].label: x"
+
+
+def test_reading_needs_neither_boto_nor_the_sdks() -> None:
+    code = "import sys, stepgluon.loading; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
+    heavy = ("boto3", "botocore", "sagemaker", "stepfunctions", "pandas", "moto", "jsonschema")
+    command = [sys.executable, "-c", code.replace("{heavy}", repr(heavy))]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
