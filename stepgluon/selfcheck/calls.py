@@ -26,7 +26,7 @@ from stepgluon.selfcheck.values import (
     follow,
     inside,
     join,
-    size_if_bounded,
+    weight,
 )
 
 _PARTS = re.compile(r"\\.|\{\}|[^\\{}]+", re.DOTALL)
@@ -117,7 +117,7 @@ def _string_to_json(arguments: list[Value]) -> Value | Missing:
 
 
 def _json_to_string(arguments: list[Value]) -> Value:
-    return Unknown(size_if_bounded(arguments[0]), "text", _marks(arguments))
+    return Unknown(weight(arguments[0]), "text", _marks(arguments))
 
 
 def _hash(arguments: list[Value]) -> Value:

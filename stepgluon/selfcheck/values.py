@@ -24,7 +24,7 @@ NO_MARKS: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class Unknown:
-    """Anything, or anything of a kind; `size` bounds its length where that is known."""
+    """Anything, or anything of a kind; `size` is how long it is known to get."""
 
     size: int | None = None
     kind: str | None = None  # text, number, boolean, list, object
@@ -82,7 +82,7 @@ def follow(value: Value, steps: tuple[Step, ...], text: str) -> Found:
     """What a path finds in a value."""
     for number, step in enumerate(steps):
         if step is None:
-            return Unknown(size_if_bounded(value))
+            return Unknown(weight(value))
         kind = type(value)
         if kind is dict or kind is Open:
             if step in value:
@@ -115,7 +115,7 @@ def inside(value: Unknown, step: Step) -> Found:
         return Missing(f"{step} is looked for inside of a {value.kind}")
     if step in _REASONS:
         return Unknown(REASON, "text", value.marks)
-    return Unknown(value.size, None, value.marks)
+    return Unknown(None, None, value.marks)
 
 
 def _here(steps: tuple[Step, ...], number: int) -> str:
@@ -176,33 +176,29 @@ def join(left: Value, right: Value) -> Value:
         return Text(tuple(samples), left.marks & right.marks, left.exact and right.exact, left.kind, longer)
     if len(kinds) == 1 and kinds <= {str, int, float, bool, type(None)} and left == right:
         return left
-    sizes = size_if_bounded(left), size_if_bounded(right)
-    return Unknown(None if None in sizes else max(sizes))  # type: ignore[type-var]
+    return Unknown(max(weight(left), weight(right)))
 
 
-def size_if_bounded(value: Value) -> int | None:
-    """Bytes of the value as JSON; None where something inside has no bound."""
+def weight(value: Value) -> int:
+    """Bytes of the value as JSON, what is not known counting nothing."""
     kind = type(value)
     if kind is str:
-        return len(value.encode()) + 2
+        return len(value) + 2
     if kind is Unknown:
-        bound: int | None = value.size
-        return None if bound is None else bound + 2
+        return 0 if value.size is None else int(value.size) + 2
     if kind is Text:
         return int(value.length) + 2
     if kind is Answer:
         return int(value.size)
-    if kind is dict or kind is list:
-        sizes = [size_if_bounded(inner) for inner in (value.values() if kind is dict else value)]
-        keys = sum(len(key) + 3 for key in value) if kind is dict else 0
-        return None if None in sizes else 2 + keys + sum(size + 1 for size in sizes if size is not None)
-    if kind is Open:
-        return None
+    if kind is dict or kind is Open:
+        return 2 + sum(weight(inner) + len(key) + 4 for key, inner in value.items())
+    if kind is list:
+        return 2 + sum(weight(inner) + 1 for inner in value)
     return len(repr(value))
 
 
 class Sizes:
-    """Bytes of values as JSON, what has no bound counting nothing. Parts that several values share are weighed once."""
+    """The same as `weight`, but parts that several values share are weighed once."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[Value, int]] = {}
@@ -210,7 +206,7 @@ class Sizes:
     def of(self, value: Value) -> int:
         kind = type(value)
         if kind is not dict and kind is not list and kind is not Open:
-            return len(value) + 2 if kind is str else size_if_bounded(value) or 0
+            return len(value) + 2 if kind is str else weight(value)
         seen = self._seen.get(id(value))
         if seen is not None:
             return seen[1]
