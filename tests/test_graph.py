@@ -304,6 +304,19 @@ def test_a_machine_that_can_only_fail_still_has_a_main_line() -> None:
             {"And": [{"Variable": "$.a", "IsPresent": True}, {"Variable": "$.b", "NumericEquals": 1}]},
             "a is present and b = 1",
         ),
+        (
+            {
+                "And": [
+                    {"Variable": "$.limit", "IsNumeric": True},
+                    {"Variable": "$.a", "IsNumeric": True},
+                    {"Variable": "$.a", "NumericLessThanPath": "$.limit"},
+                    {"Not": {"Variable": "$.b", "StringEquals": "x"}},
+                ]
+            },
+            "a < limit and not (b = x)",
+        ),
+        ({"Or": [{"Variable": f"$[{n}].verdict", "StringEquals": "no"} for n in range(150)]}, "any verdict = no"),
+        ({"And": [{"Variable": f"$[{n}].verdict", "StringEquals": "no"} for n in range(150)]}, "every verdict = no"),
         ({"Condition": "{% $x > 1 %}"}, "$x > 1"),
     ],
 )

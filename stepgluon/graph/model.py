@@ -235,11 +235,12 @@ def describe(rule: Mapping[str, Any]) -> str:
     if "Not" in rule:
         return f"not ({describe(rule['Not'])})"
     if "And" in rule:
-        compared = {part.get("Variable") for part in rule["And"] if not _is_check(part)}
-        told = [p for p in rule["And"] if not (_is_check(p) and p.get("Variable") in compared)]
-        return " and ".join(f"({describe(p)})" if "Or" in p else describe(p) for p in told)
+        compared = [path for part in rule["And"] if not _is_check(part) for path in part.values()]
+        told = [part for part in rule["And"] if not (_is_check(part) and part.get("Variable") in compared)]
+        return _joined([f"({describe(part)})" if "Or" in part else describe(part) for part in told], "and", "every")
     if "Or" in rule:
-        return " or ".join(f"({describe(p)})" if "And" in p else describe(p) for p in rule["Or"])
+        told = rule["Or"]
+        return _joined([f"({describe(part)})" if "And" in part else describe(part) for part in told], "or", "any")
     if "Condition" in rule:
         return str(rule["Condition"]).removeprefix("{%").removesuffix("%}").strip()
     for key, value in rule.items():
@@ -249,6 +250,13 @@ def describe(rule: Mapping[str, Any]) -> str:
         if re.fullmatch("Is[A-Z][a-z]+", key):
             return f"{_last(rule.get('Variable'))} is {'' if value else 'not '}{key[2:].lower()}"
     return "?"
+
+
+def _joined(parts: list[str], word: str, quantity: str) -> str:
+    """The same question about many things is told once: `any verdict = rejected`."""
+    if len(parts) > 1 and len(set(parts)) == 1:
+        return f"{quantity} {parts[0]}"
+    return f" {word} ".join(dict.fromkeys(parts))
 
 
 def _is_check(rule: Mapping[str, Any]) -> bool:

@@ -49,12 +49,19 @@ def _width(character: str) -> int:
 
 def shorten(text: str, size: float, limit: float) -> str:
     """The text, or as much of its beginning as fits with an ellipsis."""
-    if width(text, size) <= limit:
+    if _fitting(text, size, limit) == len(text):
         return text
-    end = len(text)
-    while end and width(text[:end].rstrip() + "…", size) > limit:
-        end -= 1
-    return text[:end].rstrip() + "…"
+    return text[: _fitting(text, size, limit - width("…", size))].rstrip() + "…"
+
+
+def _fitting(text: str, size: float, limit: float) -> int:
+    """How many characters of the text fit."""
+    used = 0.0
+    for count, character in enumerate(text):
+        used += width(character, size)
+        if used > limit:
+            return count
+    return len(text)
 
 
 def wrap(text: str, size: float, limit: float, lines: int) -> tuple[str, ...]:
@@ -67,9 +74,7 @@ def wrap(text: str, size: float, limit: float, lines: int) -> tuple[str, ...]:
             count -= 1
         line = " ".join(words[:count])
         if width(line, size) > limit:  # one word that is too long by itself
-            end = len(line)
-            while end > 1 and width(line[:end], size) > limit:
-                end -= 1
+            end = max(1, _fitting(line, size, limit))
             done.append(line[:end])
             words[:1] = [line[end:]]
         else:
