@@ -291,6 +291,7 @@ def test_a_machine_that_can_only_fail_still_has_a_main_line() -> None:
         ({"Variable": "$.score.mae", "NumericLessThanEquals": 350}, "mae <= 350"),
         ({"Variable": "$.mae", "NumericLessThanEqualsPath": "$.limits.threshold"}, "mae <= threshold"),
         ({"Variable": "$.ready", "BooleanEquals": True}, "ready = true"),
+        ({"Variable": "$.job", "StringEquals": ""}, 'job = ""'),
         ({"Variable": "$.name", "StringMatches": "a*"}, "name like a*"),
         ({"Variable": "$.mae", "IsPresent": False}, "mae is not present"),
         ({"Not": {"Variable": "$.mae", "IsNull": True}}, "not (mae is null)"),

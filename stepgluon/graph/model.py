@@ -6,6 +6,7 @@ words, and of many branches that are alike only some.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -245,7 +246,7 @@ def describe(rule: Mapping[str, Any]) -> str:
         return str(rule["Condition"]).removeprefix("{%").removesuffix("%}").strip()
     for key, value in rule.items():
         if match := _COMPARISON.fullmatch(key):
-            right = _last(value) if match[2] else str(value).lower() if isinstance(value, bool) else str(value)
+            right = _last(value) if match[2] else value if isinstance(value, str) and value else json.dumps(value)
             return f"{_last(rule.get('Variable'))} {_SIGNS.get(match[1], match[1])} {right}"
         if re.fullmatch("Is[A-Z][a-z]+", key):
             return f"{_last(rule.get('Variable'))} is {'' if value else 'not '}{key[2:].lower()}"
