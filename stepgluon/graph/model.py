@@ -179,7 +179,7 @@ def _inside(state: Mapping[str, Any], pointer: str) -> Iterator[tuple[Mapping[st
 
 
 def _elided(scopes: list[tuple[Mapping[str, Any], str]], pointer: str) -> Iterator[Scope]:
-    """Branches of one shape stand together; of more than ALIKE, a box stands for all but the first ones and the last."""
+    """Branches of one shape stand together; of more than ALIKE, a box stands for all but the first and the last."""
     alike: dict[str, list[tuple[Mapping[str, Any], str]]] = {}
     for branch, inner in scopes:
         alike.setdefault(_shape(branch), []).append((branch, inner))

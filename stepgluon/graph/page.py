@@ -58,10 +58,12 @@ main{flex:1;display:flex;min-height:0}
 #pictures svg.away{display:none}
 .state{cursor:pointer}
 .state:focus{outline:none}
-.state:focus-visible>rect:first-of-type,.state.chosen>rect:first-of-type{stroke:#1a73e8;stroke-width:3;stroke-dasharray:none}
+.state:focus-visible>rect:first-of-type,
+.state.chosen>rect:first-of-type{stroke:#1a73e8;stroke-width:3;stroke-dasharray:none}
 aside{width:min(420px,45%);position:relative;padding:12px 16px;border-left:1px solid #8793a166;overflow:auto}
 #close{position:absolute;right:8px;top:8px}
-pre{margin:0;font:12px ui-monospace,Menlo,Consolas,"Liberation Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+pre{margin:0;font:12px ui-monospace,Menlo,Consolas,"Liberation Mono",monospace;
+white-space:pre-wrap;overflow-wrap:anywhere}
 @media (prefers-color-scheme:dark){body{color:#e6e9ed;background:#101822}}
 """
 

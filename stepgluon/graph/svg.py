@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from stepgluon.graph.boxes import Layout, Node, Point, Route
+from stepgluon.graph.boxes import Box, Layout, Node, Point, Route
 from stepgluon.graph.layout import ICON, PADDING, TEXT_LEFT
 from stepgluon.graph.text import clean
 
@@ -126,7 +126,7 @@ def _open(node: Node, kind: str, interactive: bool) -> str:
 
 def _frame(node: Node, interactive: bool) -> Iterator[str]:
     yield _open(node, "state parallel" + (" failure" if node.state.failure else ""), interactive)
-    yield _rect(node, "frame", 8)
+    yield _rect("frame", node.box, 8)
     yield from _icon_and_text(node)
     yield "</g>"
 
@@ -143,13 +143,12 @@ def _node(node: Node, interactive: bool) -> Iterator[str]:
         return
     kinds = ["state", *(kind for kind in ("fail", "more") if kind == state.type.lower())]
     yield _open(node, " ".join(kinds + ["failure"] * state.failure), interactive)
-    yield _rect(node, "box", 8)
+    yield _rect("box", node.box, 8)
     yield from _icon_and_text(node)
     yield "</g>"
 
 
-def _rect(node: Node, kind: str, radius: float) -> str:
-    box = node.box
+def _rect(kind: str, box: Box, radius: float) -> str:
     return (
         f'<rect class="{kind}" x="{_n(box.left)}" y="{_n(box.top)}" '
         f'width="{_n(box.width)}" height="{_n(box.height)}" rx="{_n(radius)}"/>'
@@ -161,8 +160,9 @@ def _icon_and_text(node: Node) -> Iterator[str]:
     key = state.caption if state.type == "Task" else state.type
     color, glyph = next((drawing for start, drawing in _GLYPHS.items() if key.startswith(start)), _OTHER)
     top = box.top + (10 if state.branches else (box.height - ICON) / 2)
-    yield f'<rect x="{_n(box.left + PADDING)}" y="{_n(top)}" width="{_n(ICON)}" height="{_n(ICON)}" rx="5" fill="{color}"/>'
-    yield f'<path class="glyph" transform="translate({_n(box.left + PADDING + 2)} {_n(top + 2)})" d="{glyph}"/>'
+    left = box.left + PADDING
+    yield f'<rect x="{_n(left)}" y="{_n(top)}" width="{_n(ICON)}" height="{_n(ICON)}" rx="5" fill="{color}"/>'
+    yield f'<path class="glyph" transform="translate({_n(left + 2)} {_n(top + 2)})" d="{glyph}"/>'
     y = top + ICON / 2 - 7 * len(node.lines) + 8
     for line in node.lines:
         yield f'<text class="name" x="{_n(box.left + TEXT_LEFT)}" y="{_n(y)}">{text(line)}</text>'
@@ -225,5 +225,5 @@ def _tip(before: Point, end: Point) -> str:
 def _label(route: Route) -> Iterator[str]:
     if route.label:
         box = route.label.box
-        yield f'<rect class="plate" x="{_n(box.left)}" y="{_n(box.top)}" width="{_n(box.width)}" height="{_n(box.height)}" rx="9"/>'
+        yield _rect("plate", box, 9)
         yield f'<text class="label" x="{_n(box.middle)}" y="{_n(box.top + 13)}">{text(route.label.text)}</text>'
