@@ -17,9 +17,8 @@ from stepgluon.selfcheck.report import Report
 from stepgluon.selfcheck.templates import Reader, not_a_template
 from stepgluon.selfcheck.values import ANYTHING, CAUSE, ERROR, REASON, Missing, Sizes, Unknown, Value, follow, join, put
 
-# A job that failed is described whole in the cause, as JSON; every other cause is a message.
-_DESCRIBED = {"Error": Unknown(ERROR, "text"), "Cause": Unknown(CAUSE, "text")}
-_TOLD = {"Error": Unknown(ERROR, "text"), "Cause": Unknown(REASON, "text")}
+# A job that failed is described whole in the cause: what was asked for, and what became of it (statuses, times, reason).
+_BECAME = 4096
 
 
 class Run:
@@ -30,7 +29,7 @@ class Run:
         self.static: dict[str, Any] = {}
         self.tasks = tasks.Tasks(report)
         self._sizes = Sizes()
-        self._inputs: dict[str, Value] = {}
+        self._sent = 0  # bytes of what the last Task sends
 
     def scope(self, scope: Scope, data: Value) -> Value:
         """Walk a scope that begins with this data; what comes out at its ends."""
@@ -47,7 +46,7 @@ class Run:
                 continue
             result = self._result(scope, name, state, reader, effective)
             for catcher in state.get("Catch", ()):
-                _lead(inputs, catcher["Next"], _caught(state, catcher, data))
+                _lead(inputs, catcher["Next"], _caught(state, catcher, data, self._sent))
             if kind == "Fail":
                 continue
             reader.data = result
@@ -73,6 +72,7 @@ class Run:
         elif kind == "Task":
             result = self.tasks.answer(state, reader)
             self._weigh(name, "task's input", reader.data, raw)
+            self._sent = self._sizes.of(reader.data)
         elif kind == "Parallel":
             given = self._parameters(state, reader)
             self._weigh(name, "branches' input", given, raw)
@@ -171,9 +171,13 @@ def _lead(inputs: dict[str, Value], target: str, data: Value) -> None:
     inputs[target] = join(inputs[target], data) if target in inputs else data
 
 
-def _caught(state: State, catcher: Mapping[str, Any], data: Value) -> Value:
+def _caught(state: State, catcher: Mapping[str, Any], data: Value, sent: int) -> Value:
     """What a catcher's state begins with: the state's own input, and the error where ResultPath says."""
-    error = _TOLD if state["Type"] == "Task" and not state["Resource"].endswith((".sync", ".sync:2")) else _DESCRIBED
+    if state["Type"] != "Task":
+        cause = CAUSE
+    else:
+        cause = min(CAUSE, sent + _BECAME) if state["Resource"].endswith((".sync", ".sync:2")) else REASON
+    error = {"Error": Unknown(ERROR, "text"), "Cause": Unknown(cause, "text")}
     if "ResultPath" not in catcher:
         return error
     if catcher["ResultPath"] is None:
