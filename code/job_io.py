@@ -130,6 +130,12 @@ def cores() -> int:
     return granted if quota == "max" else max(1, min(granted, int(quota) // int(period)))
 
 
+def limit_threads(count: int) -> None:
+    """Keeps libraries from taking all the cores that they see; they look at it once, when they are imported."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(count)
+
+
 @contextmanager
 def complete_or_absent(folder: Path) -> Iterator[Path]:
     """A folder to write into, whose content appears in `folder` when all of it is there, `_SUCCESS` last, or never.

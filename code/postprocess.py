@@ -60,11 +60,11 @@ class Result:
 
 def main() -> None:
     started = time.monotonic()
-    config = job_io.read_config(job_io.processing_input("config"))
-    verdicts = job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json")
-    profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
-    rows, predictions = job_io.processing_input("rows"), job_io.processing_input("predictions")
     with job_io.complete_or_absent(job_io.processing_output()) as out:
+        config = job_io.read_config(job_io.processing_input("config"))
+        verdicts = job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json")
+        profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
+        rows, predictions = job_io.processing_input("rows"), job_io.processing_input("predictions")
         summary = postprocess(rows, predictions, verdicts, profile, config, out)
         summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
         job_io.write_json(out / "summary.json", summary)
@@ -127,11 +127,7 @@ def additions(config: dict[str, Any], columns: list[str]) -> list[Addition]:
 
 
 def merged_batches(
-    paths: list[Path],
-    added: list[Addition],
-    cursors: dict[str, Predictions],
-    verdicts: dict[str, str],
-    result: Result,
+    paths: list[Path], added: list[Addition], cursors: dict[str, Predictions], verdicts: dict[str, str], result: Result
 ) -> Iterator[pa.RecordBatch]:
     """The rows with their predictions; an empty batch too, so that the columns are known."""
     yield from ()

@@ -8,10 +8,9 @@ Writes  processing/output/             for each file of rows one of the same nam
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,11 @@ Answer = Callable[[pa.RecordBatch], npt.NDArray[np.float64]]
 
 def main() -> None:
     started = time.monotonic()
-    job_io.model_of(job_io.read_config(job_io.processing_input("config")), job_io.prediction_model())
-    cores = job_io.cores()
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(cores)
     with job_io.complete_or_absent(job_io.processing_output()) as out:
-        rows = predict(
-            job_io.processing_input("rows"), job_io.processing_input("model"), job_io.prediction_model(), out
-        )
+        model = job_io.prediction_model()
+        job_io.model_of(job_io.read_config(job_io.processing_input("config")), model)
+        job_io.limit_threads(job_io.cores())
+        rows = predict(job_io.processing_input("rows"), job_io.processing_input("model"), model, out)
     log.info("%d rows predicted in %.1f s", rows, time.monotonic() - started)
 
 
@@ -94,11 +90,6 @@ def predicted(batch: pa.RecordBatch, answer: Answer, model: str) -> pa.RecordBat
         row = numbers[int(wrong[0])].as_py()
         raise JobError(f"Model {model} predicts {answers[wrong[0]]} for row {row + 1} of the data; train it again.")
     return pa.RecordBatch.from_arrays([numbers, pa.array(answers)], schema=SCHEMA)
-
-
-def batches(paths: list[Path]) -> Iterator[pa.RecordBatch]:
-    for path in paths:
-        yield from part_files.read_batches(path, rows=ROWS)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,10 @@ class Predictions:
         last = -1
         for path in part_files.part_paths(folder):
             for batch in part_files.read_batches(path, [ROW, "prediction"]):
-                rows, answers = batch.column(ROW).to_numpy(), batch.column("prediction").to_numpy(zero_copy_only=False)
+                rows, answers = (
+                    batch.column(ROW).to_numpy(),
+                    batch.column("prediction").to_numpy(zero_copy_only=False),
+                )
                 if len(rows) == 0:
                     continue
                 if rows[0] <= last or (np.diff(rows) <= 0).any():

@@ -46,9 +46,9 @@ class Totals:
 
 def main() -> None:
     started = time.monotonic()
-    config = job_io.read_config(job_io.processing_input("config"))
-    tables, ignored = raw_tables.find(job_io.processing_input("raw"), config["data"]["format"])
     with job_io.complete_or_absent(job_io.processing_output()) as out:
+        config = job_io.read_config(job_io.processing_input("config"))
+        tables, ignored = raw_tables.find(job_io.processing_input("raw"), config["data"]["format"])
         profile = prepare(tables, config, out)
         profile["files_ignored"] = ignored
         profile["seconds"] = round(time.monotonic() - started, 1)

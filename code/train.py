@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Any
 import job_io
 from job_io import JobError, log
 
-LEAST_ROWS = 2  # AutoGluon keeps some rows back to choose between its models
+LEAST_ROWS = 4  # with fewer, AutoGluon 1.6 fits no model at medium_quality: it keeps some back to choose between models
 IMPORTANCE_SHARE = 0.1  # of the time limit
 IMPORTANCE_SECONDS = 60
 IMPORTANCE_ROWS = 2000
@@ -41,29 +40,28 @@ NEED_TORCH = [
 
 
 def main() -> None:
-    started = time.monotonic()
-    config = job_io.read_config(job_io.channel("config"))
-    model = job_io.model_of(config, job_io.training_model())
-    cores = job_io.cores()
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(cores)  # read once, when the libraries are imported
     with job_io.complete_or_absent(job_io.model_output()) as out, tempfile.TemporaryDirectory() as scratch:
-        train(model, job_io.channel("train"), job_io.channel("test"), out, Path(scratch), cores, started)
+        config = job_io.read_config(job_io.channel("config"))
+        model = job_io.model_of(config, job_io.training_model())
+        train(model, job_io.channel("train"), job_io.channel("test"), out, Path(scratch))
 
 
-def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path, cores: int, started: float) -> None:
+def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path) -> None:
+    """Writes the model and all about it into `out`; `scratch` holds what is only needed on the way."""
+    started = time.monotonic()
+    cores = job_io.cores()
+    job_io.limit_threads(cores)
     import frames
     import model_folder
 
     name, label = model["name"], model["label"]
     table, held_out = frames.read_part(train), frames.read_part(test)
     features = frames.features_of(table.schema, label)
-    check_rows(name, label, table.num_rows, list(features))
-    log.info(
-        "model %s: %d rows to learn from, %d held out, %d columns", name, table.num_rows, len(held_out), len(features)
-    )
+    log.info("model %s: %d rows to learn from, %d held out, %d columns", name, len(table), len(held_out), len(features))
+    check_rows(name, label, len(table))
     known, unknown = labelled_frame(table, features, label), labelled_frame(held_out, features, label)
     del table, held_out
+    check_columns(name, known, list(features))
     predictor = fit(model, known, scratch / "predictor", cores)
     metrics = score(predictor, known[label], unknown, label)
     log.info("model %s: mean absolute error %s, of the median %s", name, metrics["mae"], metrics["mae_of_median"])
@@ -86,14 +84,20 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     model_folder.write_manifest(out, label, features)
 
 
-def check_rows(model: str, label: str, rows: int, features: list[str]) -> None:
+def check_rows(model: str, label: str, rows: int) -> None:
     if rows < LEAST_ROWS:
         raise JobError(
             f"Model {model} has {rows} rows to learn from besides the held-out ones, and needs {LEAST_ROWS}; give it more "
             f"rows with a value in {job_io.shown(label)}, or look at its where."
         )
-    if not features:
-        raise JobError(f"Model {model} has no column to learn from; drop fewer of them.")
+
+
+def check_columns(model: str, known: Any, features: list[str]) -> None:
+    if all(known[name].nunique(dropna=False) < 2 for name in features):
+        raise JobError(
+            f"Model {model}: no column tells its rows apart (a constant or empty column says nothing); "
+            "drop fewer columns or look at its where."
+        )
 
 
 def labelled_frame(table: Any, features: dict[str, str], label: str) -> Any:
@@ -178,14 +182,21 @@ def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
     if not np.isfinite(answers).all():
         reason = f"{int((~np.isfinite(answers)).sum())} predictions for the held-out part are no numbers"
         return {**dict.fromkeys(["mae", "rmse", "r2", "mae_of_median"]), "reason": reason}
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = _errors(truth, answers, median)
+    return {name: value if value is not None and np.isfinite(value) else None for name, value in values.items()}
+
+
+def _errors(truth: Any, answers: Any, median: float) -> dict[str, float | None]:
+    import numpy as np
+
     spread = float(np.sum((truth - truth.mean()) ** 2))
-    values = {
+    return {
         "mae": float(np.mean(np.abs(truth - answers))),
         "rmse": float(np.sqrt(np.mean((truth - answers) ** 2))),
         "r2": 1 - float(np.sum((truth - answers) ** 2)) / spread if spread > 0 else None,
         "mae_of_median": float(np.mean(np.abs(truth - median))),
     }
-    return {name: value if value is not None and np.isfinite(value) else None for name, value in values.items()}
 
 
 def leaderboard(predictor: Any, unknown: Any) -> Any:
@@ -199,16 +210,23 @@ def leaderboard(predictor: Any, unknown: Any) -> Any:
 
 
 def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
-    """How much the error grows when a column is shuffled, as far as the time allows."""
+    """How much the error grows when a column is shuffled; of very many columns, the first that the time allows."""
     import pandas as pd
 
-    if len(unknown) < 2:
-        return pd.DataFrame(columns=["importance", "stddev", "p_value", "n"])
+    kept = ["importance", "stddev", "p_value", "n"]
+    used = predictor.features(feature_stage="original")
+    if len(unknown) < 2 or not used:
+        return pd.DataFrame(columns=kept)
+    sample = unknown.sample(min(len(unknown), IMPORTANCE_ROWS), random_state=0)
+    began = time.monotonic()
+    predictor.predict(sample)
+    once = time.monotonic() - began
     box = max(1.0, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * time_limit))
+    affordable = max(1, int(box / once))  # AutoGluon looks at its clock only after it has shuffled every column once
     columns = predictor.feature_importance(
-        unknown, time_limit=box, subsample_size=IMPORTANCE_ROWS, num_shuffle_sets=5, silent=True
+        sample, features=used[:affordable], time_limit=box, num_shuffle_sets=5, silent=True
     )
-    return columns[["importance", "stddev", "p_value", "n"]]
+    return columns[kept]
 
 
 if __name__ == "__main__":

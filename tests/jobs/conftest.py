@@ -106,7 +106,9 @@ class Sandbox:
         return pa.concat_tables(pq.read_table(path, partitioning=None) for path in paths)
 
     def written(self) -> list[str]:
-        return sorted(path.relative_to(self.out).as_posix() for path in self.out.rglob("*")) if self.out.exists() else []
+        return (
+            sorted(path.relative_to(self.out).as_posix() for path in self.out.rglob("*")) if self.out.exists() else []
+        )
 
 
 @pytest.fixture
@@ -118,12 +120,15 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
 
 
 def points(count: int, start: int = 0) -> dict[str, list[Any]]:
-    """Rows that a model can learn: y is about 3 a, and more in the north."""
+    """Rows that a model can learn: y is about 3 a, more in the north, and never quite."""
     places = range(start, start + count)
+    a = [(n * 7919) % 101 / 10 for n in places]
+    b = ["north" if (n * 31) % 7 < 3 else "south" for n in places]
+    noise = [(n * 104729) % 97 / 50 for n in places]
     return {
-        "a": [(n * 7919) % 101 / 10 for n in places],
-        "b": ["north" if (n * 31) % 7 < 3 else "south" for n in places],
-        "y": [3 * ((n * 7919) % 101) / 10 + (5 if (n * 31) % 7 < 3 else 0) for n in places],
+        "a": a,
+        "b": b,
+        "y": [3 * x + (5 if side == "north" else 0) + z for x, side, z in zip(a, b, noise, strict=True)],
     }
 
 

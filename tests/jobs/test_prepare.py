@@ -6,16 +6,15 @@ import json
 import re
 from typing import Any
 
+import job_io
+import model_parts
 import numpy as np
+import prepare
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Sandbox, config
-
-import job_io
-import model_parts
-import prepare
 import raw_tables
+from conftest import Sandbox, config
 
 
 def prepared(box: Sandbox, *models: dict[str, Any], **data: Any) -> dict[str, Any]:
@@ -54,9 +53,7 @@ def test_rows_with_a_label_train_or_test_and_rows_without_one_are_predicted(sand
     assert part(sandbox, "predict") == [n for n in range(40) if n % 4 == 3]
     assert sorted(part(sandbox, "train") + part(sandbox, "test")) == [n for n in range(40) if n % 4 != 3]
     assert len(part(sandbox, "test")) == 6
-    assert profile["models"] == [
-        {"name": "all", "label": "y", "rows_train": 24, "rows_test": 6, "rows_predict": 10},
-    ]
+    assert profile["models"] == [{"name": "all", "label": "y", "rows_train": 24, "rows_test": 6, "rows_predict": 10}]
 
 
 def test_rows_are_numbered_over_all_files_in_the_order_of_their_names(sandbox: Sandbox) -> None:
@@ -118,7 +115,9 @@ def test_every_instance_gets_a_file_of_rows_to_predict(sandbox: Sandbox) -> None
     assert part(sandbox, "predict") == [2, 3, 4, 5, 6]
 
 
-def test_many_files_are_cut_without_losing_rows_or_their_order(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_files_are_cut_without_losing_rows_or_their_order(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("part_files.FILE_ROWS", 4)
     monkeypatch.setattr("part_files.GROUP_ROWS", 2)
     monkeypatch.setattr("raw_tables.BLOCK", 16)
@@ -201,7 +200,7 @@ def test_a_column_that_does_not_exist_is_named_with_the_nearest_one(sandbox: San
 
 
 def test_csv_parquet_and_json_lines_gzipped_or_not_are_one_table(sandbox: Sandbox) -> None:
-    csv, jsonl = "x,t,y\n1,a,2\n", '{"x": 1, "t": "a", "y": 2.0}\n\n{"y": null, "x": 3}\n'
+    csv, jsonl = ("x,t,y\n1,a,2\n", '{"x": 1, "t": "a", "y": 2.0}\n\n{"y": null, "x": 3}\n')
     table = parquet({"t": ["a"], "x": pa.array([1], pa.int16()), "y": [2.0]})
     for name, content in {"a.csv": csv.encode(), "b.parquet": table, "c.jsonl": jsonl.encode()}.items():
         sandbox.write(name, content)

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import job_io
 import numpy as np
 import pytest
-from conftest import CODE, Sandbox, config, points
-
-import job_io
 import train
+from conftest import CODE, Sandbox, config, points
 
 
 def fitted(box: Sandbox, known: dict[str, Any], held_out: dict[str, Any], **settings: Any) -> Any:
@@ -87,14 +86,14 @@ def test_two_labelled_rows_are_one_sentence(sandbox: Sandbox) -> None:
     outcome = fitted(sandbox, {"a": [1.0], "y": [2.0]}, {"a": [2.0], "y": [3.0]})
     assert outcome.code == 1
     assert outcome.message == (
-        "Model all has 1 rows to learn from besides the held-out ones, and needs 2; "
+        "Model all has 1 rows to learn from besides the held-out ones, and needs 4; "
         "give it more rows with a value in 'y', or look at its where."
     )
     assert list(sandbox.model.iterdir()) == []
 
 
 def test_a_handful_of_rows_and_none_held_out_gives_a_model_without_an_error(sandbox: Sandbox) -> None:
-    outcome = fitted(sandbox, {"a": [1.0, 2.0], "y": [2.0, 3.0]}, {"a": [], "y": []})
+    outcome = fitted(sandbox, {"a": [1.0, 2.0, 3.0, 5.0], "y": [2.0, 3.0, 4.0, 6.0]}, {"a": [], "y": []})
     assert outcome.code == 0, outcome.log
     found = metrics(sandbox)
     assert (found["mae"], found["reason"]) == (None, "the held-out part has no rows")
@@ -152,7 +151,9 @@ def test_a_time_limit_too_small_for_any_model_is_one_sentence() -> None:
             raise RuntimeError("No models were trained successfully during fit().")
 
     with pytest.raises(job_io.JobError, match=r"no model to 5 rows in 1 s; raise time_limit or give it more rows"):
-        train.fit_or_say_why(Predictor(), config({"train": {"presets": "x", "time_limit": 1}})["models"][0], range(5), 1)
+        train.fit_or_say_why(
+            Predictor(), config({"train": {"presets": "x", "time_limit": 1}})["models"][0], range(5), 1
+        )
 
 
 # Errors as numbers
@@ -225,9 +226,15 @@ def test_a_stopped_job_ends_at_once_and_leaves_no_output(sandbox: Sandbox) -> No
 
 
 def test_a_bug_is_called_a_bug_and_its_traceback_goes_to_the_log(sandbox: Sandbox) -> None:
-    failing = "import sys; sys.path.insert(0, sys.argv[1]); import job_io\nsys.exit(job_io.run('training', lambda: 1 / 0))"
+    failing = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import job_io\nsys.exit(job_io.run('training', lambda: 1 / 0))"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", failing, str(CODE)], env=sandbox.environment(), capture_output=True, text=True, check=False
+        [sys.executable, "-c", failing, str(CODE)],
+        env=sandbox.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "Traceback" in done.stderr
