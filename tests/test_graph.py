@@ -156,6 +156,16 @@ def test_every_state_is_there_once_and_every_transition_has_an_edge(name: str) -
     assert Counter((names[e.source], names[e.target], e.kind) for e in edges) == transitions(definition)
 
 
+def test_the_main_line_is_straight_and_a_choice_stands_in_the_middle_of_its_targets() -> None:
+    layout = lay_out(read(pipeline(3)))
+    nodes = {node.state.name: node for node in layout.nodes}
+    main = [node.box.middle for node in layout.nodes if node.parent is None and not node.state.failure]
+    assert len(main) == 13
+    assert max(main) - min(main) <= 1
+    accept, reject = nodes["Accept model-2"].box.middle, nodes["Reject model-2"].box.middle
+    assert abs(nodes["Judge model-2"].box.middle - (accept + reject) / 2) <= 2
+
+
 def test_each_machine_starts_once_and_what_ends_leads_to_its_end() -> None:
     layout = lay_out(read(pipeline(3)))
     kinds = Counter(route.edge.kind for route in layout.routes)
