@@ -1,0 +1,250 @@
+"""How fast the jobs are and how much memory they take, as ratios to plain ways of doing the same.
+
+    python benchmarks/jobs.py prepare [--gb 1]
+    python benchmarks/jobs.py predict [--millions 1] [--flat-to 10]
+    python benchmarks/jobs.py postprocess [--millions 1]
+
+Each side runs as a process of its own, one after the other, in turns; times are the best of the turns, memory is the
+highest resident size of the process (on Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CODE = Path(__file__).resolve().parents[1] / "code"
+MODEL = {"label": "y", "where": {}, "drop": [], "threshold": None, "default_model": None}
+TRAIN = {"presets": "medium_quality", "time_limit": 60}
+BYTES_PER_ROW = 99.3
+
+
+@dataclass(frozen=True)
+class Cost:
+    seconds: float
+    megabytes: float
+
+
+def measured(command: list[str], environment: dict[str, str]) -> Cost:
+    """Runs the command and returns what it cost; its children's memory is not added up."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command[:3])} failed")
+    return Cost(time.monotonic() - started, peak(usage))
+
+
+def peak(usage: resource.struct_rusage) -> float:
+    return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+
+
+def best(costs: list[Cost]) -> Cost:
+    return Cost(min(cost.seconds for cost in costs), max(cost.megabytes for cost in costs))
+
+
+def compare(title: str, plain: Cost, ours: Cost) -> None:
+    print(f"{title}")
+    for name, cost in (("plain", plain), ("job", ours)):
+        print(f"  {name:6} {cost.seconds:8.2f} s {cost.megabytes:8.0f} MB")
+    print(f"  ratio  {ours.seconds / plain.seconds:8.2f}   {ours.megabytes / plain.megabytes:8.2f}", flush=True)
+
+
+def script(text: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)]
+
+
+MAKE = """
+    import sys
+    import numpy as np, pyarrow as pa, pyarrow.csv
+    rows, path, gap = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    generator = np.random.default_rng(0)
+    words = pa.array(["alpha", "beta", "gamma", "delta epsilon", "zeta"])
+    with pa.OSFile(path, "wb") as file:
+        writer = None
+        for start in range(0, rows, 500_000):
+            count = min(500_000, rows - start)
+            columns = {f"n{i}": np.round(generator.normal(100, 20, count), 2) for i in range(6)}
+            columns |= {f"i{i}": generator.integers(0, 5000, count) for i in range(4)}
+            columns |= {f"t{i}": words.take(pa.array(generator.integers(0, 5, count))) for i in range(4)}
+            y = columns["n0"] * 2 + columns["i0"] / 100 + generator.normal(0, 3, count)
+            columns["y"] = pa.array(np.round(y, 2), mask=generator.random(count) < gap)
+            table = pa.table(columns)
+            writer = writer or pyarrow.csv.CSVWriter(file, table.schema)
+            writer.write(table)
+        writer.close()
+"""
+
+PLAIN_PREPARE = """
+    import sys
+    import pyarrow.csv, pyarrow.parquet
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv(sys.argv[1]), sys.argv[2])
+"""
+
+PLAIN_PREDICT = """
+    import sys
+    import pandas as pd
+    from autogluon.tabular import TabularPredictor
+    rows = pd.read_csv(sys.argv[1])
+    predictor = TabularPredictor.load(sys.argv[2], verbosity=0)
+    rows["prediction"] = predictor.predict(rows)
+    rows.to_csv(sys.argv[3], index=False)
+"""
+
+PLAIN_POSTPROCESS = """
+    import sys
+    from pathlib import Path
+    import pandas as pd
+    rows = pd.read_parquet(sys.argv[1])
+    answers = pd.concat([pd.read_parquet(f).assign(model=f.parent.name) for f in Path(sys.argv[2]).rglob("*.parquet")])
+    rows.merge(answers, how="left", on="stepgluon_row").to_csv(sys.argv[3], index=False)
+"""
+
+
+def lay_out(root: Path, models: list[dict[str, Any]]) -> dict[str, str]:
+    """A job's folder with its config; returns the environment that leads the job there."""
+    config = {
+        "models": [MODEL | {"train": TRAIN} | model for model in models],
+        "data": {"format": "auto", "test_fraction": 0.2, "seed": 7},
+        "predict": {"instance": {"count": 1}},
+    }
+    for place in ("processing/input/config", "input/data/config"):
+        (root / place).mkdir(parents=True)
+        (root / place / "config.json").write_text(json.dumps(config))
+    return {"STEPGLUON_ROOT": str(root)}
+
+
+def job(name: str) -> list[str]:
+    return [sys.executable, str(CODE / name)]
+
+
+def bench_prepare(folder: Path, gigabytes: float, turns: int) -> None:
+    environment = lay_out(folder / "ml", [{"name": "all"}])
+    raw = folder / "ml/processing/input/raw"
+    raw.mkdir()
+    table = raw / "big.csv"
+    subprocess.run(script(MAKE, int(gigabytes * 1e9 / BYTES_PER_ROW), table, 0.3), check=True)
+    plain, ours = [], []
+    for _ in range(turns):
+        plain.append(measured(script(PLAIN_PREPARE, table, folder / "plain.parquet"), {}))
+        ours.append(measured(job("prepare.py"), environment))
+    compare(
+        f"prepare, a CSV of {table.stat().st_size / 1e9:.2f} GB (budget: time 1.5, 2000 MB)", best(plain), best(ours)
+    )
+
+
+def fitted(folder: Path) -> Path:
+    """A medium_quality model that was trained on 20,000 rows."""
+    environment = lay_out(folder / "prepare", [{"name": "all"}])
+    raw = folder / "prepare/processing/input/raw"
+    raw.mkdir()
+    subprocess.run(script(MAKE, 25_000, raw / "a.csv", 0.0), check=True)
+    measured(job("prepare.py"), environment)
+    environment = lay_out(folder / "train", [{"name": "all"}])
+    for part in ("train", "test"):
+        shutil.copytree(folder / "prepare/processing/output/models/all" / part, folder / "train/input/data" / part)
+    (folder / "train/input/config").mkdir()
+    (folder / "train/input/config/hyperparameters.json").write_text('{"model": "all"}')
+    measured(job("train.py"), environment)
+    metrics = json.loads((folder / "train/model/metrics.json").read_text())
+    kept = sorted(path.name for path in (folder / "train/model/predictor/models").iterdir() if path.is_dir())
+    print(f"model: {metrics['best_model']} of {', '.join(kept)}; MAE {metrics['mae']:.2f}", flush=True)
+    return folder / "train/model"
+
+
+def rows_to_predict(folder: Path, millions: float) -> tuple[Path, dict[str, str]]:
+    """A CSV of rows without label, and the folder of a prediction job on them."""
+    environment = lay_out(folder / "prepare", [{"name": "all"}])
+    raw = folder / "prepare/processing/input/raw"
+    raw.mkdir()
+    subprocess.run(script(MAKE, int(millions * 1e6), raw / "a.csv", 1.0), check=True)
+    measured(job("prepare.py"), environment)
+    environment = lay_out(folder / "predict", [{"name": "all"}]) | {"STEPGLUON_MODEL": "all"}
+    shutil.move(folder / "prepare/processing/output/models/all/predict", folder / "predict/processing/input/rows")
+    return raw / "a.csv", environment
+
+
+def bench_predict(folder: Path, millions: float, flat_to: float, turns: int) -> None:
+    model = fitted(folder / "model")
+    table, environment = rows_to_predict(folder / "small", millions)
+    (folder / "small/predict/processing/input/model").symlink_to(model)
+    plain, ours = [], []
+    for _ in range(turns):
+        plain.append(measured(script(PLAIN_PREDICT, table, model / "predictor", folder / "plain.csv"), {}))
+        ours.append(measured(job("predict.py"), environment))
+    compare(f"predict, {millions:g} million rows (budget: time 1.0, memory 0.5)", best(plain), best(ours))
+    if flat_to > millions:
+        _, environment = rows_to_predict(folder / "large", flat_to)
+        (folder / "large/predict/processing/input/model").symlink_to(model)
+        large = measured(job("predict.py"), environment)
+        print(f"predict, {flat_to:g} million rows: {large.seconds:.2f} s, {large.megabytes:.0f} MB")
+        print(
+            f"  memory, against {millions:g} million (budget: 1.2): {large.megabytes / best(ours).megabytes:.2f}",
+            flush=True,
+        )
+
+
+def bench_postprocess(folder: Path, millions: float, turns: int) -> None:
+    environment = lay_out(folder / "prepare", [{"name": "all"}])
+    raw = folder / "prepare/processing/input/raw"
+    raw.mkdir()
+    subprocess.run(script(MAKE, int(millions * 1e6), raw / "a.csv", 0.3), check=True)
+    measured(job("prepare.py"), environment)
+    prepared = folder / "prepare/processing/output"
+    environment = lay_out(folder / "post", [{"name": "all"}])
+    put = folder / "post/processing/input"
+    answer = """
+        import sys
+        from pathlib import Path
+        import numpy as np, pyarrow.parquet as pq
+        Path(sys.argv[2]).mkdir(parents=True)
+        for path in Path(sys.argv[1]).iterdir():
+            rows = pq.read_table(path, columns=["stepgluon_row"])
+            pq.write_table(rows.append_column("prediction", [np.arange(len(rows)) / 7]), Path(sys.argv[2]) / path.name)
+    """
+    subprocess.run(script(answer, prepared / "models/all/predict", put / "predictions/all"), check=True)
+    shutil.move(prepared / "rows", put / "rows")
+    for name in ("verdicts", "profile"):
+        (put / name).mkdir()
+    shutil.move(prepared / "profile.json", put / "profile/profile.json")
+    (put / "verdicts/verdicts.json").write_text('[{"name": "all", "verdict": "accepted"}]')
+    plain, ours = [], []
+    for _ in range(turns):
+        plain.append(measured(script(PLAIN_POSTPROCESS, put / "rows", put / "predictions", folder / "plain.csv"), {}))
+        ours.append(measured(job("postprocess.py"), environment))
+    compare(f"post-process, {millions:g} million rows, against a pandas merge", best(plain), best(ours))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures the jobs against plain ways of doing the same.")
+    parser.add_argument("what", choices=["prepare", "predict", "postprocess"], nargs="*")
+    parser.add_argument("--gb", type=float, default=1.0, help="size of the table that is prepared")
+    parser.add_argument("--millions", type=float, default=1.0, help="rows that are predicted or put together")
+    parser.add_argument("--flat-to", type=float, default=0.0, help="millions of rows to compare the memory at")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where the tables are made; it needs some times their size")
+    chosen = parser.parse_args()
+    what = chosen.what or ["prepare", "predict", "postprocess"]
+    for each in what:
+        with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
+            if each == "prepare":
+                bench_prepare(Path(name), chosen.gb, chosen.turns)
+            elif each == "predict":
+                bench_predict(Path(name), chosen.millions, chosen.flat_to, chosen.turns)
+            else:
+                bench_postprocess(Path(name), chosen.millions, chosen.turns)
+
+
+if __name__ == "__main__":
+    main()
