@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from stepgluon.errors import UsageError
 from stepgluon.graph import render
 from stepgluon.graph.boxes import Box, Layout, Node
+from stepgluon.graph.layers import Item, distance, spread
 from stepgluon.graph.layout import TEXT_LEFT, lay_out
 from stepgluon.graph.model import describe, read
 from stepgluon.graph.text import CAPTION_SIZE, NAME_SIZE, clean, shorten, width, wrap
@@ -164,6 +165,13 @@ def test_the_main_line_is_straight_and_a_choice_stands_in_the_middle_of_its_targ
     assert max(main) - min(main) <= 1
     accept, reject = nodes["Accept model-2"].box.middle, nodes["Reject model-2"].box.middle
     assert abs(nodes["Judge model-2"].box.middle - (accept + reject) / 2) <= 2
+
+
+def test_neighbours_that_wish_for_the_same_place_stand_around_it_at_their_distance() -> None:
+    row = [Item(name, 0, 40, 40, 48) for name in ("left", "middle", "right")]
+    spread(row, [500.0, 500.0, 500.0], [1.0, 1.0, 1.0])
+    step = distance(row[0], row[1])
+    assert [item.x for item in row] == [500 - step, 500, 500 + step]
 
 
 def test_each_machine_starts_once_and_what_ends_leads_to_its_end() -> None:

@@ -141,7 +141,7 @@ def place(layers: list[list[Item]], links: Sequence[Link]) -> None:
     main = [[item for item in layer if item.lane == 0] for layer in layers]
     above, below = _neighbours(link for link in links if link.upper.lane == link.lower.lane == 0 and not link.failure)
     for row in main:
-        _spread(row, [0.0] * len(row), [1.0] * len(row))
+        spread(row, [0.0] * len(row), [1.0] * len(row))
     for sweep in range(3 * SWEEPS):
         down = sweep % 2 == 0
         for row in main if down else reversed(main):
@@ -171,7 +171,7 @@ def _pull(row: list[Item], beside: dict[str, list[Link]]) -> None:
         total = sum(strength)
         wishes.append(sum(o.x * s for o, s in zip(others, strength, strict=True)) / total if others else item.x)
         weights.append(total or 0.25)
-    _spread(row, wishes, weights)
+    spread(row, wishes, weights)
 
 
 def distance(one: Item, other: Item) -> float:
@@ -180,7 +180,7 @@ def distance(one: Item, other: Item) -> float:
     return one.right + gap + other.left
 
 
-def _spread(row: list[Item], wishes: list[float], weights: list[float]) -> None:
+def spread(row: list[Item], wishes: list[float], weights: list[float]) -> None:
     """The x nearest to the wishes, in weighted squares, that keep order and distance (pool adjacent violators)."""
     offsets = [0.0]
     for one, other in itertools.pairwise(row):
