@@ -79,7 +79,7 @@ def orphan(machine: dict[str, Any]) -> None:
 
 def twin(machine: dict[str, Any]) -> None:
     """The same name in two branches."""
-    first, second = machine["States"]["Train"]["Branches"]
+    second = machine["States"]["Train"]["Branches"][1]
     second["States"]["Accept boots"] = second["States"].pop("Accept hats")
     second["States"]["Judge hats"]["Choices"][0]["Next"] = "Accept boots"
 

@@ -186,15 +186,31 @@ def test_what_cannot_be_there_is_found(path: str) -> None:
     assert codes(after(template, {"Parameters": {"found.$": path}})) == ["data-path"]
 
 
-def test_a_key_that_only_one_way_brings_may_be_there() -> None:
+def two_ways(end: dict[str, Any]) -> dict[str, Any]:
+    """Only one of the two ways to `end` sets $.b."""
     choice = {"Type": "Choice", "Choices": [{"Variable": "$.a", "IsNull": True, "Next": "one"}], "Default": "end"}
     states = {
         "data": {"Type": "Pass", "Parameters": {"a": 1}, "Next": "choice"},
         "choice": choice,
         "one": {"Type": "Pass", "Result": 2, "ResultPath": "$.b", "Next": "end"},
-        "end": {"Type": "Pass", "Parameters": {"b.$": "$.b"}, "End": True},
+        "end": end,
+        "use": {"Type": "Pass", "Parameters": {"b.$": "$.b"}, "End": True},
+        "done": {"Type": "Succeed"},
     }
-    assert codes(machine(states)) == []
+    return machine(states)
+
+
+def test_a_key_that_only_one_way_brings_is_missing_on_the_other() -> None:
+    definition = two_ways({"Type": "Pass", "Parameters": {"b.$": "$.b"}, "End": True})
+    found = [finding for finding in findings(definition) if finding.code != "unreachable"]
+    assert [str(finding) for finding in found] == [
+        "end: coming from choice, $.b leads nowhere: $ holds only a [data-path]"
+    ]
+
+
+def test_a_choice_may_ask_for_a_key_that_only_one_way_brings() -> None:
+    rule = {"Variable": "$.b", "IsPresent": True, "Next": "use"}
+    assert codes(two_ways({"Type": "Choice", "Choices": [rule], "Default": "done"})) == []
 
 
 def test_what_a_loop_brings_back_may_be_anything() -> None:

@@ -7,18 +7,23 @@ brings back may be anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 from stepgluon import limits
 from stepgluon.selfcheck import choices, errors, tasks
 from stepgluon.selfcheck.graph import Scope, State
-from stepgluon.selfcheck.paths import Malformed, parse_path
+from stepgluon.selfcheck.paths import Malformed, Path, parse_path
 from stepgluon.selfcheck.report import Report
 from stepgluon.selfcheck.templates import Reader, not_a_template
 from stepgluon.selfcheck.values import ANYTHING, CAUSE, ERROR, REASON, Missing, Sizes, Unknown, Value, follow, join, put
 
 # A job that failed is described whole in the cause: what was asked for, and what became of it (statuses, times, reason).
 _BECAME = 4096
+
+
+# For each state that is still to come: which states lead to it, with which data.
+Ways = dict[str, list[tuple[str, Value]]]
 
 
 class Run:
@@ -33,40 +38,48 @@ class Run:
 
     def scope(self, scope: Scope, data: Value) -> Value:
         """Walk a scope that begins with this data; what comes out at its ends."""
-        inputs: dict[str, Value] = {scope.start: data}
+        ways: Ways = {scope.start: [("", data)]}
         outputs: list[Value] = []
         for name in scope.order:
             state = scope.states[name]
-            data = ANYTHING if name in scope.loops else inputs.pop(name, ANYTHING)
-            reader = Reader(name, data, self.report, self.static, in_map=scope.in_map)
+            came = [("", ANYTHING)] if name in scope.loops else ways.pop(name, [("", ANYTHING)])
+            data = reduce(join, [given for _, given in came])
+            several = len(came) > 1 and state["Type"] != "Choice"
+            reader = Reader(name, data, self.report, self.static, in_map=scope.in_map, noting=several)
             effective = self._path(state, "InputPath", reader)
-            kind = state["Type"]
-            if kind == "Choice":
-                self._choice(state, reader, effective, inputs)
+            if state["Type"] == "Choice":
+                self._choice(state, reader, effective, ways)
                 continue
             result = self._result(scope, name, state, reader, effective)
+            if several:
+                self._each_way(name, came, reader.noted)
             for catcher in state.get("Catch", ()):
-                _lead(inputs, catcher["Next"], _caught(state, catcher, data, self._sent))
-            if kind == "Fail":
+                _lead(ways, catcher["Next"], name, _caught(state, catcher, data, self._sent))
+            if state["Type"] == "Fail":
                 continue
             reader.data = result
             output = self._path(state, "OutputPath", reader)
             self._weigh(name, "output", output, data)
             if "Next" in state:
-                _lead(inputs, state["Next"], output)
+                _lead(ways, state["Next"], name, output)
             else:
                 outputs.append(output)
-        if not outputs:
-            return ANYTHING
-        joined = outputs[0]
-        for output in outputs[1:]:
-            joined = join(joined, output)
-        return joined
+        return reduce(join, outputs) if outputs else ANYTHING
+
+    def _each_way(self, name: str, came: list[tuple[str, Value]], paths: list[Path]) -> None:
+        """What is there on one way may be missing on another, and each way is taken in some run."""
+        for source, given in came:
+            for path in paths:
+                found = follow(given, path.steps, path.text)
+                if isinstance(found, Missing):
+                    self.report.add("data-path", name, f"coming from {source}, {found.reason}")
 
     def _result(self, scope: Scope, name: str, state: State, reader: Reader, effective: Value) -> Value:
         """The state's result, put where ResultPath says."""
         raw, kind = reader.data, state["Type"]
         reader.data = effective
+        if "InputPath" in state:
+            reader.stop_noting()  # what follows is read from a part of the input
         if kind == "Pass":
             result = self._pass(state, reader)
         elif kind == "Task":
@@ -81,7 +94,9 @@ class Run:
             result = self._map(scope, name, state, reader)
         else:
             self._own_paths(state, reader)
+            reader.stop_noting()
             return effective
+        reader.stop_noting()
         if "ResultSelector" in state:
             reader.data, reader.every_attempt = result, False
             result = reader.evaluate(state["ResultSelector"], "ResultSelector")
@@ -120,7 +135,7 @@ class Run:
             if field in state:
                 reader.text(state[field], field)
 
-    def _choice(self, state: State, reader: Reader, effective: Value, inputs: dict[str, Value]) -> None:
+    def _choice(self, state: State, reader: Reader, effective: Value, ways: Ways) -> None:
         reader.data = effective
         onward = self._path(state, "OutputPath", reader)
         reader.data = effective
@@ -129,10 +144,10 @@ class Run:
                 for path in choices.paths(comparison):
                     if not isinstance(parse_path(path), Malformed):
                         reader.path(path, f"Choices[{number}]")
-            _lead(inputs, rule["Next"], onward)
+            _lead(ways, rule["Next"], reader.state, onward)
             onward = _otherwise(rule, onward)
         if "Default" in state:
-            _lead(inputs, state["Default"], onward)
+            _lead(ways, state["Default"], reader.state, onward)
 
     def _path(self, state: State, field: str, reader: Reader) -> Value:
         if field not in state:
@@ -167,8 +182,8 @@ def _is_object(state: State, field: str) -> bool:
     return isinstance(state.get(field), dict)
 
 
-def _lead(inputs: dict[str, Value], target: str, data: Value) -> None:
-    inputs[target] = join(inputs[target], data) if target in inputs else data
+def _lead(ways: Ways, target: str, source: str, data: Value) -> None:
+    ways.setdefault(target, []).append((source, data))
 
 
 def _caught(state: State, catcher: Mapping[str, Any], data: Value, sent: int) -> Value:

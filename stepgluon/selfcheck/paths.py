@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 # None is a step that can match several nodes: a wildcard, slice, filter, descendant or function.
 Step = str | int | None
 MAX_NESTING = 10  # https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html
 
 
-@dataclass(frozen=True)
-class Path:
+class Path(NamedTuple):
     text: str
     context: bool  # starts at the context object, $$
     steps: tuple[Step, ...]
@@ -27,14 +27,12 @@ class Path:
         return None not in self.steps
 
 
-@dataclass(frozen=True)
-class Literal:
+class Literal(NamedTuple):
     value: str | int | float | bool | None
     raw: str = ""  # the text between the quotes, escapes not yet undone
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     name: str  # without States.
     arguments: tuple[Expression, ...]
 

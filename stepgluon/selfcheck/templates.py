@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stepgluon.selfcheck import calls
@@ -39,7 +39,13 @@ class Reader:
     attempts: int = 0
     in_map: bool = False
     token: bool = False
+    noting: bool = False  # keep the paths that are read from the state's whole input
+    noted: list[Path] = field(default_factory=list)
     every_attempt: bool = False  # the template is evaluated again for each attempt: Parameters of a Task
+
+    def stop_noting(self) -> None:
+        """From here on `data` is something else than the state's input."""
+        self.noting = False
 
     def evaluate(self, template: dict[str, Any], where: str) -> dict[str, Value]:
         result: dict[str, Value] = {}
@@ -111,6 +117,8 @@ class Reader:
 
     def value(self, read: Expression, where: str) -> Value:
         if isinstance(read, Path):
+            if self.noting and not read.context:
+                self.noted.append(read)
             found = self._context(read, where) if read.context else follow(self.data, read.steps, read.text)
         elif isinstance(read, Literal):
             return read.value

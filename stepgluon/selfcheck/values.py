@@ -7,7 +7,7 @@ of the classes here. Whatever is not certain is `Unknown`, and nothing is ever f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepgluon import limits
 from stepgluon.selfcheck.paths import Step
@@ -22,8 +22,7 @@ Marks = frozenset  # of what makes a text fresh: "execution", "retry", "redrive"
 NO_MARKS: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Unknown:
+class Unknown(NamedTuple):
     """Anything, or anything of a kind; `size` is how long it is known to get."""
 
     size: int | None = None
@@ -31,8 +30,7 @@ class Unknown:
     marks: frozenset[str] = NO_MARKS
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """A text or number of which possible values are known, the longest first.
 
     Where `exact` is false a part of it is not known; it adds up to `extra` characters to the first sample.
