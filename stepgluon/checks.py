@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 from stepgluon import limits
-from stepgluon.config import Instance, Model, PipelineConfig
+from stepgluon.config import Instance, PipelineConfig
 from stepgluon.errors import found
 from stepgluon.facts import facts
-from stepgluon.names import Names, short
-from stepgluon.wording import did_you_mean, unknown
-from stepgluon.yamltext import join
+from stepgluon.model_checks import (
+    Finding,
+    columns_make_sense,
+    default_models_are_the_pipelines_own,
+    every_model_has_a_threshold,
+    models_do_not_repeat,
+    models_of,
+    names_stay_different,
+    repeated,
+)
+from stepgluon.nodes import join
+from stepgluon.wording import unknown
 
-ROW_ID = "stepgluon_row"  # the column that keeps the input's order
 DAY = 24 * 3600
 PROCESSING_SECONDS = 777_600  # [sm] ProcessingMaxRuntimeInSeconds
 TRAINING_SECONDS = 28 * DAY  # [sm] quota: longest run time for a training job
@@ -26,14 +33,8 @@ OUR_VARIABLES = 5  # at most so many does the pipeline itself set
 RETRIES = 999  # a job's name has three digits for the number of the try
 RESERVED_VARIABLES = ("STEPGLUON_", "SM_", "SAGEMAKER_", "AWS_")
 RESERVED_NAMES = ("xn--", "sthree-", "amzn-s3-demo-")  # [s3] bucket naming rules
-# SageMaker encrypts the local disk of these itself and refuses a VolumeKmsKeyId: families like m5d, r6id, and the GPUs'.
+# SageMaker encrypts the local disk of these itself and refuses a VolumeKmsKeyId: m5d, r6id, and the GPUs' families.
 _LOCAL_DISK = re.compile(r"ml\.([a-z]+[0-9]+[a-z]*d[a-z]*|g4dn|g5|g6e?|gr6|p4de|p5e?n?|trn1n?|trn2)\.")
-
-
-class Finding(NamedTuple):
-    key: str  # of the resolved config
-    message: str
-    relies_on: tuple[str, ...] = ()  # other keys: where one of them is invalid itself, the finding is not said
 
 
 Rule = Callable[[PipelineConfig], Iterator[Finding]]
@@ -42,37 +43,6 @@ Rule = Callable[[PipelineConfig], Iterator[Finding]]
 def findings(config: PipelineConfig) -> Iterator[Finding]:
     for rule in RULES:
         yield from rule(config)
-
-
-def _models(config: PipelineConfig) -> Iterator[tuple[str, Model]]:
-    for i, model in enumerate(config.models):
-        yield f"models[{i}]", model
-
-
-def every_model_has_a_threshold(config: PipelineConfig) -> Iterator[Finding]:
-    for key, model in _models(config):
-        if model.threshold is None and config.fallback.threshold is None:
-            message = (
-                f"the model {model.name} has no threshold (give it one here, or all models one in fallback.threshold)"
-            )
-            yield Finding(f"{key}.threshold", message, ("fallback.threshold", f"{key}.name"))
-
-
-def names_stay_different(config: PipelineConfig) -> Iterator[Finding]:
-    seen: dict[str, tuple[str, str]] = {}
-    for key, model in _models(config):
-        for kind, form in (("", re.sub(r"[-_]+", "-", model.name).lower()), ("job:", short(model).lower())):
-            first_key, first = seen.setdefault(kind + form, (key, model.name))
-            if first_key == key:
-                continue
-            if first == model.name:
-                message = f"two models have the name {model.name} (rename one)"
-            elif kind:
-                message = f"{model.name} and {first} both become {form} in job names (rename one)"
-            else:
-                message = f"{model.name} and {first} differ only in case, - or _ (rename one: their jobs would have the same names)"
-            yield Finding(f"{key}.name", message, (f"{first_key}.name",))
-            break
 
 
 def name_is_allowed_in_buckets(config: PipelineConfig) -> Iterator[Finding]:
@@ -91,7 +61,7 @@ def _instances(config: PipelineConfig) -> Iterator[tuple[str, Instance]]:
     for name in ("prepare", "predict", "postprocess"):
         yield f"{name}.instance", getattr(config, name).instance
     yield "train.instance", config.train.instance
-    for key, model in _models(config):
+    for key, model in models_of(config):
         yield f"{key}.train.instance", model.train.instance
 
 
@@ -128,44 +98,13 @@ def local_disks_take_no_key(config: PipelineConfig) -> Iterator[Finding]:
             yield Finding(f"{key}.type", message, ("encryption.kms_key",))
 
 
-def default_models_are_the_pipelines_own(config: PipelineConfig) -> Iterator[Finding]:
-    places = [("fallback", config.fallback.default_model)]
-    places += [(key, model.default_model) for key, model in _models(config) if model.default_model is not None]
-    for key, uri in places:
-        if uri != "promoted" and (message := _refused_model(config, uri)):
-            relies_on = ("name", "account", "region") if "bucket" in message else ()
-            yield Finding(f"{key}.default_model", message, relies_on)
-
-
-def _refused_model(config: PipelineConfig, uri: str) -> str | None:
-    match = re.fullmatch(r"s3://([^/]+)/(.*)", uri, re.DOTALL)
-    if match is None:
-        guess = "; did you mean promoted?" if did_you_mean(uri, ["promoted"]) else ""
-        return f"{found(uri)} is no place of a model (expected: promoted, or s3://BUCKET/FOLDER/{guess})"
-    bucket, path = match.groups()
-    raw, work = _bucket_names(config)
-    if bucket not in (raw, work):
-        return f"{found(bucket)} is not a bucket of this pipeline (copy the model to s3://{work}/models/ and name that)"
-    if path.endswith(".run"):
-        return "a file that ends in .run starts the pipeline (expected: the folder of a model)"
-    if not path.strip("/") or "//" in path or not re.fullmatch(r"[A-Za-z0-9!_.*'()/=+@:,-]+", path):
-        return f"{found(path)} is not usable as a folder (expected: letters, digits, - _ . = and single /)"
-    if bucket == work and re.match(r"(config|promoted)(/|$)|runs(/[^/]*(/(?!models/).*)?)?$", path):
-        return (
-            f"{found(path)} is written by the pipeline itself (expected: a folder like models/, or runs/RUN/models/…)"
-        )
-    return None
-
-
-def _bucket_names(config: PipelineConfig) -> tuple[str, str]:
-    names = Names(config)
-    return names.raw_bucket, names.work_bucket
-
-
 def mails_are_deliverable(config: PipelineConfig) -> Iterator[Finding]:
     count = len(config.notify)
     if count > limits.PENDING_SUBSCRIPTIONS:
-        message = f"{count:,} addresses are more than SNS takes (at most {limits.PENDING_SUBSCRIPTIONS:,}: give a mailing list)"
+        message = (
+            f"{count:,} addresses are more than SNS takes"
+            f" (at most {limits.PENDING_SUBSCRIPTIONS:,}: give a mailing list)"
+        )
         yield Finding("notify", message)
     seen: dict[str, str] = {}
     for i, address in enumerate(config.notify):
@@ -177,7 +116,7 @@ def mails_are_deliverable(config: PipelineConfig) -> Iterator[Finding]:
 def _job_environments(config: PipelineConfig) -> Iterator[tuple[str, dict[str, str]]]:
     for name in ("prepare", "train", "predict", "postprocess"):
         yield f"{name}.environment", getattr(config, name).environment
-    for key, model in _models(config):
+    for key, model in models_of(config):
         yield f"{key}.train.environment", model.train.environment
 
 
@@ -205,15 +144,7 @@ def network_is_complete(config: PipelineConfig) -> Iterator[Finding]:
     if network.security_groups and not network.subnets:
         yield Finding("network.subnets", "security groups need at least one subnet (give both, or neither)", both)
     for name in ("subnets", "security_groups"):
-        yield from _repeated(f"network.{name}", getattr(network, name))
-
-
-def _repeated(key: str, values: Iterable[str]) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for i, value in enumerate(values):
-        if value in seen:
-            yield Finding(f"{key}[{i}]", f"{found(value)} is given twice (remove one)")
-        seen.add(value)
+        yield from repeated(f"network.{name}", getattr(network, name))
 
 
 def durations_fit(config: PipelineConfig) -> Iterator[Finding]:
@@ -223,7 +154,7 @@ def durations_fit(config: PipelineConfig) -> Iterator[Finding]:
                 f"{name}.max_runtime",
                 f"SageMaker lets no processing job run so long (at most {PROCESSING_SECONDS // 3600}h)",
             )
-    for key, train in [("train", config.train), *((f"{key}.train", model.train) for key, model in _models(config))]:
+    for key, train in [("train", config.train), *((f"{key}.train", model.train) for key, model in models_of(config))]:
         if train.max_runtime > TRAINING_SECONDS:
             yield Finding(
                 f"{key}.max_runtime",
@@ -233,29 +164,6 @@ def durations_fit(config: PipelineConfig) -> Iterator[Finding]:
             message = f"the search may take {train.time_limit}s, and the job is stopped after {train.max_runtime}s"
             message += " (make time_limit shorter than max_runtime)"
             yield Finding(f"{key}.time_limit", message, (f"{key}.max_runtime",))
-
-
-def columns_make_sense(config: PipelineConfig) -> Iterator[Finding]:
-    for key, model in _models(config):
-        label = found(model.label)
-        if model.label in model.where:
-            message = f"the label {label} is also in where, but rows to predict have no label yet (choose the rows by another column)"
-            yield Finding(f"{key}.label", message, (f"{key}.where",))
-        for i, column in enumerate(model.drop):
-            if column == model.label:
-                yield Finding(
-                    f"{key}.drop[{i}]",
-                    f"{label} is the model's label (remove it: a label is never an input)",
-                    (f"{key}.label",),
-                )
-        yield from _repeated(f"{key}.drop", model.drop)
-        for place, column in [
-            ("label", model.label),
-            *(("where", c) for c in model.where),
-            *(("drop", c) for c in model.drop),
-        ]:
-            if column == ROW_ID:
-                yield Finding(f"{key}.{place}", f"the column {ROW_ID} is added by the pipeline itself (rename yours)")
 
 
 def key_belongs_here(config: PipelineConfig) -> Iterator[Finding]:
@@ -273,7 +181,7 @@ def key_belongs_here(config: PipelineConfig) -> Iterator[Finding]:
     elif partition is not None and match[1] != partition.name:
         yield Finding(
             key,
-            f"the key is in partition {match[1]}, the region {config.region} in {partition.name} (use a key of the region)",
+            f"the key is in partition {match[1]}, {config.region} in {partition.name} (use a key of the region)",
             ("region",),
         )
     elif partition is not None and match[2] != config.region:
@@ -307,20 +215,6 @@ def tags_are_accepted(config: PipelineConfig) -> Iterator[Finding]:
             yield Finding(
                 key, f"the tags {found(first)} and {found(name)} differ only in case, which IAM refuses (remove one)"
             )
-
-
-def models_do_not_repeat(config: PipelineConfig) -> Iterator[Finding]:
-    seen: dict[object, tuple[str, str]] = {}
-    for key, model in _models(config):
-        rows = {
-            column: tuple(sorted((type(v).__name__, str(v)) for v in (value if isinstance(value, list) else [value])))
-            for column, value in model.where.items()
-        }
-        first_key, first = seen.setdefault((model.label, tuple(sorted(rows.items()))), (key, model.name))
-        if first_key != key:
-            message = f"{model.name} predicts {found(model.label)} for the same rows as {first} (give them different where, or remove one)"
-            relies_on = tuple(f"{k}.{part}" for k in (key, first_key) for part in ("label", "where", "name"))
-            yield Finding(f"{key}.where", message, relies_on)
 
 
 def retries_fit_into_names(config: PipelineConfig) -> Iterator[Finding]:

@@ -194,7 +194,9 @@ class PipelineConfig(Section):
     name: PipelineName = Field(description="names the state machine, buckets, roles and jobs")
     account: Account = Field(description="AWS account, 12 digits")
     region: str = Field(description="AWS region, like ap-northeast-1")
-    notify: Annotated[list[Email], Field(min_length=1)] = Field(description="the mail addresses of those who get the mails")
+    notify: Annotated[list[Email], Field(min_length=1)] = Field(
+        description="the mail addresses of those who get the mails"
+    )
     models: Annotated[list[Model], Field(min_length=1)] = Field(description="the models, one branch each")
     data: Data = Field(default=Data(), description="how the raw tables are read and split")
     fallback: Fallback = Field(default=Fallback(), description="when a model is good enough, and what else is used")

@@ -9,9 +9,7 @@ check        rules over the whole config (checks.py); what concerns a cut-out pl
 
 from __future__ import annotations
 
-import hashlib
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,10 +17,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from stepgluon import checks, limits
-from stepgluon.config import LoadedConfig, Model, PipelineConfig, Source
+from stepgluon.config import LoadedConfig, PipelineConfig, Source
 from stepgluon.errors import ConfigError, Place, Problem, found
-from stepgluon.wording import describe, did_you_mean, keys_at, listed, unknown_key
-from stepgluon.yamltext import GONE, PROBLEMS, START, Broken, Node, join, merge, parse, plain
+from stepgluon.generated import written_out
+from stepgluon.nodes import GONE, START, Broken, Node, join, live, merge, plain
+from stepgluon.wording import describe, did_you_mean, keys_at, listed
+from stepgluon.yamltext import PROBLEMS, parse
 
 WORK = 200_000  # values to validate, in all environments together
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,7}")
@@ -85,19 +85,27 @@ def _shown(problems: Sequence[Problem]) -> list[Problem]:
 
 def _environments(root: Node, problems: list[Problem]) -> tuple[Node, dict[str, Node]]:
     """The config without its environments, and each environment's part."""
-    value = dict(root.value)
-    node = value.pop("environments", None)
-    base = replace(root, value=value)
+    node = root.value.get("environments")
+    base, unknown = _without_environment(root)
+    problems += unknown
     if node is None or isinstance(node.value, Broken):
         return base, {}
     if not isinstance(node.value, dict):
-        message = f"a mapping from names to keys is expected, found {found(node.value)} (like prod: {{account: '123456789012'}})"
+        message = (
+            f"a mapping from names to keys is expected, found {found(node.value)}"
+            f" (like prod: {{account: '123456789012'}})"
+        )
         problems.append(Problem(node.place, node.key, message))
         return base, {}
     overlays = {}
     for name, overlay in node.value.items():
+        overlay, found_inside = _without_environment(overlay)
+        problems += found_inside
         if not _ENVIRONMENT.fullmatch(name):
-            message = f"{found(name)} cannot name an environment (expected: at most 8 of a-z and 0-9, beginning with a letter)"
+            message = (
+                f"{found(name)} cannot name an environment"
+                " (expected: at most 8 of a-z and 0-9, beginning with a letter)"
+            )
             problems.append(Problem(overlay.name_place, overlay.key, message))
         elif isinstance(overlay.value, dict) or overlay.value is None:
             overlays[name] = replace(overlay, value=overlay.value or {})
@@ -105,6 +113,21 @@ def _environments(root: Node, problems: list[Problem]) -> tuple[Node, dict[str, 
             message = f"a mapping with the keys that differ in {name} is expected, found {found(overlay.value)}"
             problems.append(Problem(overlay.place, overlay.key, message))
     return base, overlays
+
+
+def _without_environment(node: Node) -> tuple[Node, list[Problem]]:
+    """`environments` hold none themselves; and `environment` is a field of the config, but no key of the file."""
+    if not isinstance(node.value, dict):
+        return node, []
+    problems = []
+    inner, key = node.value.get("environments"), node.value.get("environment")
+    if key is not None:
+        message = "unknown key (did you mean environments? one is chosen with --env)"
+        problems.append(Problem(key.name_place, key.key, message))
+    if inner is not None and node.key:
+        problems.append(Problem(inner.name_place, inner.key, "an environment cannot hold environments (remove it)"))
+    value = {name: child for name, child in node.value.items() if name not in ("environments", "environment")}
+    return replace(node, value=value), problems
 
 
 def _no_environment(root: Node, name: str, known: list[str]) -> Problem:
@@ -140,8 +163,8 @@ class _Reader:
 
     def read(self, file: str, tree: Node) -> LoadedConfig:
         """The config; with placeholders where there are problems."""
-        tree = self._without_environment(tree)
-        config, tree = self._validated(_with_train(self._with_models(tree)))
+        tree, self.problems = written_out(tree)
+        config, tree = self._validated(tree)
         places: dict[str, Place] = {}
         origins: dict[str, str] = {}
         self._walk("", tree, places, origins)
@@ -165,10 +188,10 @@ class _Reader:
                     self.gaps.add(key)
                 self._walk(join(key, name), child, places, origins)
         elif isinstance(node.value, list):
-            live = _live(node.value)
-            if len(live) < len(node.value):
+            children = live(node.value)
+            if len(children) < len(node.value):
                 self.gaps.add(key)
-            for i, child in enumerate(live):
+            for i, child in enumerate(children):
                 self._walk(join(key, i), child, places, origins)
 
     def _is_unsure(self, key: str) -> bool:
@@ -177,70 +200,6 @@ class _Reader:
         while key and key not in self.unsure:
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return bool(key)
-
-    def _without_environment(self, tree: Node) -> Node:
-        """`environment` is a field of the config, and what --env says; as a key of the file it is a mistake."""
-        value = dict(tree.value)
-        node = value.pop("environment", None)
-        if node is not None:
-            self.problem(node.name_place, node.key, "unknown key (did you mean environments? one is chosen with --env)")
-        return replace(tree, value=value)
-
-    def _with_models(self, tree: Node) -> Node:
-        node = tree.value.get("models")
-        if node is None or not isinstance(node.value, dict):
-            return tree
-        return replace(tree, value={**tree.value, "models": self._generated(node)})
-
-    def _generated(self, node: Node) -> Node:
-        """A list with one model for each value."""
-        before = len(self.problems)
-        rest = dict(node.value)
-        column, values = rest.pop("partition_by", None), rest.pop("values", None)
-        for name in ("name", "where"):
-            if name in rest:
-                message = "this is made from partition_by and values (remove it, or write the models as a list)"
-                self.problem(rest[name].name_place, rest.pop(name).key, message)
-        for name in [name for name in rest if name not in Model.model_fields]:
-            message = unknown_key(
-                name, ["partition_by", "values", *(k for k in Model.model_fields if k not in ("name", "where"))]
-            )
-            self.problem(rest[name].name_place, rest.pop(name).key, message)
-        self._check_generator(node, column, values)
-        usable = isinstance(values.value, list) and values.value if values else None
-        complete = column is not None and isinstance(column.value, str) and usable
-        if len(self.problems) > before or not complete or any(isinstance(one.value, Broken) for one in usable or ()):
-            node = replace(node, sure=False)
-            column, usable = replace(node, value="x"), [replace(node, value="x")]
-        models = [_one_model(node, column, value, rest) for value in usable or ()]
-        return replace(node, value=models)
-
-    def _check_generator(self, node: Node, column: Node | None, values: Node | None) -> None:
-        if column is None and values is None:
-            message = "a list is expected (begin each model with '- name:'), or partition_by and values"
-            return self.problem(node.place, node.key, message)
-        if column is None:
-            message = "this key is missing (the column whose values make the models)"
-            self.problem(node.place, join(node.key, "partition_by"), message)
-        elif not isinstance(column.value, Broken) and (not isinstance(column.value, str) or not column.value):
-            self.problem(column.place, column.key, f"the name of a column is expected, found {found(column.value)}")
-        if values is None:
-            message = "this key is missing (list the values: they are not read from the data yet)"
-            self.problem(node.place, join(node.key, "values"), message)
-        elif not isinstance(values.value, (list, Broken)) or not values.value:
-            self.problem(values.place, values.key, "a list of values is expected (like [Biscoe, Dream])")
-        elif isinstance(values.value, list):
-            for one in values.value:
-                good = isinstance(one.value, (str, bool, int, float, Broken))
-                if (
-                    not good
-                    or one.value == ""
-                    or (isinstance(one.value, float) and abs(one.value) > 1.7e308)
-                    or one.value != one.value
-                ):
-                    self.problem(
-                        one.place, one.key, f"text, a number, true or false is expected, found {found(one.value)}"
-                    )
 
     def _validated(self, tree: Node) -> tuple[PipelineConfig, Node]:
         """The errors of the first round are the user's; those of the next ones come from cutting."""
@@ -255,7 +214,7 @@ class _Reader:
 
     def _without(self, tree: Node, errors: Sequence[Any], tell: bool) -> Node:
         cuts: set[int] = set()
-        live: dict[int, list[Node]] = {}
+        lists: dict[int, list[Node]] = {}
         fills: dict[int, dict[str, Node]] = {}
         meant = {
             (one["loc"][:-1], did_you_mean(one["loc"][-1], keys_at(one["loc"][:-1])))
@@ -264,7 +223,7 @@ class _Reader:
         }
         for one in errors:
             loc, kind = one["loc"], one["type"]
-            node, rest = _locate(tree, loc, live)
+            node, rest = _locate(tree, loc, lists)
             if kind == "missing":
                 key, place = join(node.key, loc[-1]), node.place
                 fills.setdefault(id(node), {})[loc[-1]] = _placeholder(key, place, _filler(loc[-1], node))
@@ -285,42 +244,7 @@ def _is_broken(node: Node) -> bool:
     return isinstance(node.value, Broken) or any(isinstance(child.value, Broken) for child in children)
 
 
-def _one_model(node: Node, column: Any, value: Node, rest: dict[str, Node]) -> Node:
-    name = replace(value, value=_slug(value.value))
-    where = replace(value, value={column.value: value})
-    return replace(node, value={"name": name, "where": where, **rest})
-
-
-def _slug(value: object) -> str:
-    """The value as a model's name: `Île d'Or` -> Ile-d-Or; a hash where nothing readable is left, or too much."""
-    text = found(value) if not isinstance(value, str) else value
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", ascii_text).strip("-")
-    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    if not slug:
-        return f"value-{digest}"
-    return slug if len(slug) <= 63 else f"{slug[:56].rstrip('-')}-{digest}"
-
-
-def _with_train(tree: Node) -> Node:
-    """Each model's train: its own keys over the top-level ones."""
-    train, models = tree.value.get("train"), tree.value.get("models")
-    if train is None or models is None or not isinstance(models.value, list):
-        return tree
-    merged = []
-    for model in models.value:
-        if isinstance(model.value, dict):
-            own = model.value.get("train")
-            model = replace(model, value={**model.value, "train": train if own is None else merge(train, own)})
-        merged.append(model)
-    return replace(tree, value={**tree.value, "models": replace(models, value=merged)})
-
-
-def _live(nodes: Sequence[Node]) -> list[Node]:
-    return [node for node in nodes if node.value is not GONE]
-
-
-def _locate(tree: Node, loc: Sequence[Any], live: dict[int, list[Node]]) -> tuple[Node, tuple[Any, ...]]:
+def _locate(tree: Node, loc: Sequence[Any], lists: dict[int, list[Node]]) -> tuple[Node, tuple[Any, ...]]:
     """The deepest node on the way that pydantic names, and the rest of the way."""
     node = tree
     for i, part in enumerate(loc):
@@ -328,9 +252,9 @@ def _locate(tree: Node, loc: Sequence[Any], live: dict[int, list[Node]]) -> tupl
         if isinstance(children, dict) and part in children and children[part].value is not GONE:
             node = children[part]
         elif isinstance(children, list) and isinstance(part, int):
-            if id(children) not in live:
-                live[id(children)] = _live(children)
-            node = live[id(children)][part]
+            if id(children) not in lists:
+                lists[id(children)] = live(children)
+            node = lists[id(children)][part]
         else:
             return node, tuple(loc[i:])
     return node, ()

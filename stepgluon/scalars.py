@@ -13,8 +13,8 @@ from stepgluon.errors import found
 
 Scalar = str | int | float | bool | None
 LONGEST_NUMBER = 40  # characters; longer ones are no numbers that anyone means, and slow to read
-_SAME = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
-_SAME |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}  # type: ignore[dict-item]
+_NULL = ("", "~", "null", "Null", "NULL")
+_BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _FLOATS = {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}
 _FLOATS |= {word: float("nan") for word in (".nan", ".NaN", ".NAN")}
 _YES, _NO = ("yes", "on", "y"), ("no", "off", "n")
@@ -30,8 +30,10 @@ class Unclear(ValueError):
 
 def resolve(text: str) -> Scalar:
     """What a scalar without quotes means, where YAML 1.1 and 1.2 agree about it."""
-    if text in _SAME:
-        return _SAME[text]
+    if text in _NULL:
+        return None
+    if text in _BOOLEAN:
+        return _BOOLEAN[text]
     if text in _FLOATS:
         return _FLOATS[text]
     if re.fullmatch(r"0[0-9]{11}", text):  # an account that begins with 0
@@ -45,9 +47,8 @@ def resolve(text: str) -> Scalar:
         raise Unclear(f"{text} is too large for a number (at most about 1.7e308)")
     if (type(old), old) != (type(new), new):
         way_out = "or true or false" if isinstance(old, bool) else "or the number you mean in plain digits"
-        raise Unclear(
-            f"{text} without quotes is {_words(old)} in YAML 1.1 and {_words(new)} in YAML 1.2 (write '{text}', {way_out})"
-        )
+        readings = f"{_words(old)} in YAML 1.1 and {_words(new)} in YAML 1.2"
+        raise Unclear(f"{text} without quotes is {readings} (write '{text}', {way_out})")
     return new
 
 
@@ -96,7 +97,7 @@ def _read_1_2(text: str) -> Scalar:
 
 
 def substitute(text: str, variables: Mapping[str, str] | None, budget: list[int]) -> str:
-    """The text with its variables; None for keys, in which there are none. `budget` bounds all substitutions together."""
+    """The text with its variables; None for keys, which have none. `budget` bounds all substitutions together."""
 
     def value(match: re.Match[str]) -> str:
         name, default = match[1], match[2]

@@ -54,7 +54,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _generated(model: dict[str, Any]) -> dict[str, Any]:
-    """One model for each value of a column; in an environment any part of it may stand alone, so nothing is required."""
+    """One model for each value of a column; nothing is required, as an environment may give any part."""
     parts = {name: part for name, part in model["properties"].items() if name not in ("name", "where")}
     column = {"type": "string", "minLength": 1, "description": "the column whose values make the models"}
     values = {

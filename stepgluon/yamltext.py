@@ -12,39 +12,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from stepgluon.config import FILE_BYTES
 from stepgluon.errors import Place, Problem, found
+from stepgluon.nodes import BROKEN, START, Broken, Node, join
 from stepgluon.scalars import Unclear, resolve, substitute
+from stepgluon.syntax import explain
 
 DEPTH = 20  # a real config has 8
 NODES = 50_000  # values, with aliases written out; 1,000 models have about 5,000
 PROBLEMS = 1000  # with more, the text is no config, and nobody reads on
-START = Place(1, 1)
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml the same, slower
 # What YAML forbids, and what it takes for a line break but editors do not (their line numbers would differ).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-
-
-class Broken:
-    """Stands for a value that was reported already; nothing more is said about it."""
-
-
-BROKEN = Broken()
-GONE = Broken()  # cut out of the config: not part of its data any more
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    key: str  # models[2].label; empty for the whole file
-    place: Place  # of the value
-    name_place: Place  # of its key, or of the value where it has none
-    value: Any  # str | int | float | bool | None | Broken | dict[str, Node] | list[Node]
-    sure: bool = True  # False for a placeholder that stands in for what is invalid or missing
 
 
 class Fatal(Exception):
@@ -61,18 +45,11 @@ def parse(text: str | bytes, variables: Mapping[str, str]) -> tuple[Node | None,
     try:
         composer = _Composer(_characters(text), variables)
         raw = composer.document()
+        if isinstance(raw.value, Broken):
+            return None, composer.problems
         return _Expander().node("", raw.place, raw), composer.problems
     except Fatal as fatal:
         return None, [*(composer.problems if composer else []), fatal.problem]
-
-
-def join(parent: str, name: str | int) -> str:
-    """`models`, 2 -> `models[2]`; a name with other characters than A-Za-z0-9_- is quoted, and shortened."""
-    if isinstance(name, int):
-        return f"{parent}[{name}]"
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", name):
-        return f"{parent}.{name}" if parent else name
-    return f"{parent}[{found(name)}]"
 
 
 def _characters(text: str | bytes) -> str:
@@ -122,7 +99,8 @@ class _Composer:
         try:
             yield from yaml.parse(self.text, Loader=LOADER)
         except yaml.MarkedYAMLError as error:
-            place, message = _syntax(error, self.text.splitlines())
+            marks = (error.problem_mark, error.context_mark)
+            place, message = explain(error.problem or "", error.context or "", marks, self.text.splitlines())
             raise Fatal(place, "", message) from None
         except (ValueError, OverflowError):
             # PyYAML's scanner without libyaml lets \UFFFFFFFF and %YAML 1.<5,000 digits> through to chr() and int().
@@ -275,65 +253,5 @@ class _Expander:
         return Node(key, raw.place, name_place, value)
 
 
-def merge(base: Node, over: Node) -> Node:
-    """Mappings merge; everything else is replaced. Each value keeps the key and place where it stands."""
-    if not isinstance(base.value, dict) or not isinstance(over.value, dict):
-        return over
-    value = dict(base.value)
-    for name, node in over.value.items():
-        value[name] = merge(value[name], node) if name in value else node
-    return replace(base, value=value)
-
-
-def plain(node: Node) -> Any:
-    """The tree's data alone."""
-    if isinstance(node.value, dict):
-        return {name: plain(child) for name, child in node.value.items() if child.value is not GONE}
-    if isinstance(node.value, list):
-        return [plain(child) for child in node.value if child.value is not GONE]
-    return node.value
-
-
 def _place(event: Any) -> Place:
     return Place(event.start_mark.line + 1, event.start_mark.column + 1)
-
-
-_SYNTAX = (  # what libyaml or PyYAML say -> what to tell; the first that fits
-    ("undefined tag handle", "tags are not allowed (a text that begins with ! needs quotes)"),
-    ("mapping values are not allowed", "a colon stands where no key can be (a text with ': ' needs quotes; else check the indentation)"),
-    ("could not find expected ':'", "this line has no colon after its key (write key: value)"),
-    ("block sequence entries|sequence entries are not", "a list cannot begin here (put each '- item' on its own line)"),
-    ("expected ',' or '[]}]'", "after this [ or {{, a , or the closing ] or }} is missing (a text with {{ or [ needs quotes, and so has ${{VAR}} in [] or {{}})"),
-    ("cannot start any token", "no value can begin with {char} (put the text in quotes)"),
-    ("unknown escape", "in double quotes \\ begins an escape, and this one does not exist (use single quotes, or \\\\)"),
-    ("escape", "this escape stands for no character (use single quotes, or \\\\)"),
-    ("alphabetic or numeric", "a text that begins with * or & needs quotes"),
-    ("incompatible YAML", "the %YAML line names a version other than 1.1 or 1.2 (remove it)"),
-    ("<document start>", "nothing more is expected here (one closing bracket or ... too many)"),
-    ("expected '-' indicator", "this does not fit the list above (items begin with '- ' in one column, and their keys in one)"),
-    ("comment or line break|chomping or indentation", "after | or > the text begins on the next line"),
-    ("node content", "a value is expected here (a text that begins with , ] }} ? or : needs quotes; close what is open)"),
-    ("expected key|<block end>", "this does not fit the lines above (keys of one mapping begin in one column; close quotes; no text after them)"),
-)  # fmt: skip
-
-
-def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> tuple[Place, str]:
-    """Where the text is no YAML, and what to do, in our words."""
-    mark, words = error.problem_mark or error.context_mark, error.problem or ""
-    if mark is None:
-        return START, "the file is not YAML"
-    place = Place(mark.line + 1, mark.column + 1)
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    if "\t" in line[: len(line) - len(line.lstrip())] or line[mark.column : mark.column + 1] == "\t":
-        return place, "a tab is used as indentation (YAML wants spaces: replace the tab)"
-    if "quoted" in (error.context or "") and "escape" not in words and error.context_mark is not None:
-        start = error.context_mark
-        return Place(
-            start.line + 1, start.column + 1
-        ), "this quote is never closed (close it, or write '' for a quote in quotes)"
-    if "flow" in (error.context or "") and error.context_mark is not None and "expected ','" in words:
-        place = Place(error.context_mark.line + 1, error.context_mark.column + 1)
-    for pattern, message in _SYNTAX:
-        if re.search(pattern, words):
-            return place, message.format(char=found(line[mark.column : mark.column + 1]))
-    return place, "this is not YAML (check the indentation, quotes and brackets here and in the line above)"

@@ -124,6 +124,17 @@ def test_what_is_opened_without_end_is_refused(
     assert not refused_or_read(start + opening * 20_000)
 
 
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+@pytest.mark.parametrize(
+    "text", ["!!map {a: b}", "--- !x\na: b", "*a", "&a", "&a {a: *a}", "<<: 1", "- ", "? ", "{}", "--- |\n x"]
+)
+@pytest.mark.parametrize("escape", ["", '\nx: "\\UFFFFFFFF"', '\nx: "\\ud800"', "\n%YAML 1." + "1" * 6000 + "\n---\n"])
+def test_odd_whole_files_are_refused(monkeypatch: pytest.MonkeyPatch, text: str, escape: str, loader: str) -> None:
+    monkeypatch.setattr(yamltext, "LOADER", getattr(yaml, loader))
+    assert not refused_or_read(text + escape)
+    assert not refused_or_read(escape.strip() + text)
+
+
 def _bomb(width: int, depth: int) -> str:
     lines = [f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * width) if i else 'x'}]\n" for i in range(depth)]
     return DEMO.replace("tags:", "tags2:\n" + "".join(lines) + "tags:")

@@ -1,0 +1,105 @@
+"""Models as the config means them: generated ones written out, and the top-level `train` under each one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stepgluon.config import Model
+from stepgluon.errors import Problem, found
+from stepgluon.nodes import Broken, Node, join, merge
+from stepgluon.wording import unknown_key
+
+_MADE = ("name", "where")  # what a generated model gets from its value
+_KEYS = ["partition_by", "values", *(name for name in Model.model_fields if name not in _MADE)]
+
+
+def written_out(tree: Node) -> tuple[Node, list[Problem]]:
+    """The tree with a list of whole models."""
+    models = tree.value.get("models")
+    problems: list[Problem] = []
+    if models is not None and isinstance(models.value, dict):
+        problems = list(_problems(models))
+        tree = replace(tree, value={**tree.value, "models": _generated(models, whole=not problems)})
+    return _with_train(tree), problems
+
+
+def _problems(node: Node) -> Iterator[Problem]:
+    for name, child in node.value.items():
+        if name in _MADE:
+            message = "this is made from partition_by and values (remove it, or write the models as a list)"
+            yield Problem(child.name_place, child.key, message)
+        elif name not in _KEYS:
+            yield Problem(child.name_place, child.key, unknown_key(name, _KEYS))
+    column, values = node.value.get("partition_by"), node.value.get("values")
+    if column is None and values is None:
+        message = "a list is expected (begin each model with '- name:'), or partition_by and values"
+        yield Problem(node.place, node.key, message)
+        return
+    if column is None:
+        message = "this key is missing (the column whose values make the models)"
+        yield Problem(node.place, join(node.key, "partition_by"), message)
+    elif not isinstance(column.value, Broken) and (not isinstance(column.value, str) or not column.value):
+        yield Problem(column.place, column.key, f"the name of a column is expected, found {found(column.value)}")
+    if values is None:
+        message = "this key is missing (list the values: they are not read from the data yet)"
+        yield Problem(node.place, join(node.key, "values"), message)
+    elif not isinstance(values.value, (list, Broken)) or not values.value:
+        yield Problem(values.place, values.key, "a list of values is expected (like [Biscoe, Dream])")
+    elif isinstance(values.value, list):
+        yield from (_no_value(one) for one in values.value if not _is_value(one.value))
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (str, int, Broken)) and value != ""
+
+
+def _no_value(node: Node) -> Problem:
+    return Problem(node.place, node.key, f"text, a number, true or false is expected, found {found(node.value)}")
+
+
+def _generated(node: Node, whole: bool) -> Node:
+    """A list with one model for each value; where these are not known, with one that stands for all of them."""
+    rest = {name: child for name, child in node.value.items() if name in _KEYS[2:]}
+    column, values = node.value.get("partition_by"), node.value.get("values")
+    known = whole and column and values and not any(isinstance(one.value, Broken) for one in (column, values))
+    if not known or any(isinstance(one.value, Broken) for one in values.value):
+        node = replace(node, sure=False)
+        return replace(node, value=[_model(node, "x", replace(node, value="x"), rest)])
+    return replace(node, value=[_model(node, column.value, value, rest) for value in values.value])
+
+
+def _model(node: Node, column: str, value: Node, rest: dict[str, Node]) -> Node:
+    name = replace(value, value=_slug(value.value))
+    return replace(node, value={"name": name, "where": replace(value, value={column: value}), **rest})
+
+
+def _slug(value: object) -> str:
+    """The value as a model's name: `Île d'Or` -> Ile-d-Or; a hash where nothing readable is left, or too much."""
+    text = found(value) if not isinstance(value, str) else value
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", ascii_text).strip("-")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    if not slug:
+        return f"value-{digest}"
+    return slug if len(slug) <= 63 else f"{slug[:56].rstrip('-')}-{digest}"
+
+
+def _with_train(tree: Node) -> Node:
+    """Each model's train: its own keys over the top-level ones."""
+    train, models = tree.value.get("train"), tree.value.get("models")
+    if train is None or models is None or not isinstance(models.value, list):
+        return tree
+    merged = []
+    for model in models.value:
+        if isinstance(model.value, dict):
+            own = model.value.get("train")
+            model = replace(model, value={**model.value, "train": train if own is None else merge(train, own)})
+        merged.append(model)
+    return replace(tree, value={**tree.value, "models": replace(models, value=merged)})

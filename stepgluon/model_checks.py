@@ -1,0 +1,139 @@
+"""Rules about models: their thresholds, names, columns and defaults. checks.py has the other rules, and runs all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from stepgluon.config import Model, PipelineConfig
+from stepgluon.errors import found
+from stepgluon.names import Names, short
+from stepgluon.wording import did_you_mean
+
+ROW_ID = "stepgluon_row"  # the column that keeps the input's order
+
+
+class Finding(NamedTuple):
+    key: str  # of the resolved config
+    message: str
+    relies_on: tuple[str, ...] = ()  # other keys: where one of them is invalid itself, the finding is not said
+
+
+def models_of(config: PipelineConfig) -> Iterator[tuple[str, Model]]:
+    for i, model in enumerate(config.models):
+        yield f"models[{i}]", model
+
+
+def repeated(key: str, values: Iterable[str]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for i, value in enumerate(values):
+        if value in seen:
+            yield Finding(f"{key}[{i}]", f"{found(value)} is given twice (remove one)")
+        seen.add(value)
+
+
+def every_model_has_a_threshold(config: PipelineConfig) -> Iterator[Finding]:
+    for key, model in models_of(config):
+        if model.threshold is None and config.fallback.threshold is None:
+            message = (
+                f"the model {model.name} has no threshold (give it one here, or all models one in fallback.threshold)"
+            )
+            yield Finding(f"{key}.threshold", message, ("fallback.threshold", f"{key}.name"))
+
+
+def names_stay_different(config: PipelineConfig) -> Iterator[Finding]:
+    seen: dict[str, tuple[str, str]] = {}
+    for key, model in models_of(config):
+        for kind, form in (("", re.sub(r"[-_]+", "-", model.name).lower()), ("job:", short(model).lower())):
+            first_key, first = seen.setdefault(kind + form, (key, model.name))
+            if first_key == key:
+                continue
+            if first == model.name:
+                message = f"two models have the name {model.name} (rename one)"
+            elif kind:
+                message = f"{model.name} and {first} both become {form} in job names (rename one)"
+            else:
+                message = (
+                    f"{model.name} and {first} differ only in case, - or _"
+                    " (rename one: their jobs would have the same names)"
+                )
+            yield Finding(f"{key}.name", message, (f"{first_key}.name",))
+            break
+
+
+def default_models_are_the_pipelines_own(config: PipelineConfig) -> Iterator[Finding]:
+    places = [("fallback", config.fallback.default_model)]
+    places += [(key, model.default_model) for key, model in models_of(config) if model.default_model is not None]
+    for key, uri in places:
+        if uri != "promoted" and (message := _refused_model(config, uri)):
+            relies_on = ("name", "account", "region") if uri.startswith("s3://") else ()
+            yield Finding(f"{key}.default_model", message, relies_on)
+
+
+def _refused_model(config: PipelineConfig, uri: str) -> str | None:
+    match = re.fullmatch(r"s3://([^/]+)/(.*)", uri, re.DOTALL)
+    if match is None:
+        guess = "; did you mean promoted?" if did_you_mean(uri, ["promoted"]) else ""
+        return f"{found(uri)} is no place of a model (expected: promoted, or s3://BUCKET/FOLDER/{guess})"
+    bucket, path = match.groups()
+    raw, work = _bucket_names(config)
+    if bucket not in (raw, work):
+        return f"{found(bucket)} is not a bucket of this pipeline (copy the model to s3://{work}/models/ and name that)"
+    if path.endswith(".run"):
+        return "a file that ends in .run starts the pipeline (expected: the folder of a model)"
+    if not path.strip("/") or "//" in path or not re.fullmatch(r"[A-Za-z0-9!_.*'()/=+@:,-]+", path):
+        return f"{found(path)} is not usable as a folder (expected: letters, digits, - _ . = and single /)"
+    if bucket == work and re.match(r"(config|promoted)(/|$)|runs(/[^/]*(/(?!models/).*)?)?$", path):
+        return (
+            f"{found(path)} is written by the pipeline itself (expected: a folder like models/, or runs/RUN/models/…)"
+        )
+    return None
+
+
+def _bucket_names(config: PipelineConfig) -> tuple[str, str]:
+    names = Names(config)
+    return names.raw_bucket, names.work_bucket
+
+
+def columns_make_sense(config: PipelineConfig) -> Iterator[Finding]:
+    for key, model in models_of(config):
+        label = found(model.label)
+        if model.label in model.where:
+            message = (
+                f"the label {label} is also in where, but rows to predict have no label yet"
+                " (choose the rows by another column)"
+            )
+            yield Finding(f"{key}.label", message, (f"{key}.where",))
+        for i, column in enumerate(model.drop):
+            if column == model.label:
+                yield Finding(
+                    f"{key}.drop[{i}]",
+                    f"{label} is the model's label (remove it: a label is never an input)",
+                    (f"{key}.label",),
+                )
+        yield from repeated(f"{key}.drop", model.drop)
+        for place, column in [
+            ("label", model.label),
+            *(("where", c) for c in model.where),
+            *(("drop", c) for c in model.drop),
+        ]:
+            if column == ROW_ID:
+                yield Finding(f"{key}.{place}", f"the column {ROW_ID} is added by the pipeline itself (rename yours)")
+
+
+def models_do_not_repeat(config: PipelineConfig) -> Iterator[Finding]:
+    seen: dict[object, tuple[str, str]] = {}
+    for key, model in models_of(config):
+        rows = {
+            column: tuple(sorted((type(v).__name__, str(v)) for v in (value if isinstance(value, list) else [value])))
+            for column, value in model.where.items()
+        }
+        first_key, first = seen.setdefault((model.label, tuple(sorted(rows.items()))), (key, model.name))
+        if first_key != key:
+            message = (
+                f"{model.name} predicts {found(model.label)} for the same rows as {first}"
+                " (give them different where, or remove one)"
+            )
+            relies_on = tuple(f"{k}.{part}" for k in (key, first_key) for part in ("label", "where", "name"))
+            yield Finding(f"{key}.where", message, relies_on)

@@ -1,0 +1,62 @@
+"""A config as a tree in which each value knows its key and its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stepgluon.errors import Place, found
+
+START = Place(1, 1)
+
+
+class Broken:
+    """Stands for a value that was reported already; nothing more is said about it."""
+
+
+BROKEN = Broken()
+GONE = Broken()  # cut out of the config: not part of its data any more
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    key: str  # models[2].label; empty for the whole file
+    place: Place  # of the value
+    name_place: Place  # of its key, or of the value where it has none
+    value: Any  # str | int | float | bool | None | Broken | dict[str, Node] | list[Node]
+    sure: bool = True  # False for a placeholder that stands in for what is invalid or missing
+
+
+def join(parent: str, name: str | int) -> str:
+    """`models`, 2 -> `models[2]`; a name with other characters than A-Za-z0-9_- is quoted, and shortened."""
+    if isinstance(name, int):
+        return f"{parent}[{name}]"
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", name):
+        return f"{parent}.{name}" if parent else name
+    return f"{parent}[{found(name)}]"
+
+
+def merge(base: Node, over: Node) -> Node:
+    """Mappings merge; everything else is replaced. Each value keeps the key and place where it stands."""
+    if not isinstance(base.value, dict) or not isinstance(over.value, dict):
+        return over
+    value = dict(base.value)
+    for name, node in over.value.items():
+        value[name] = merge(value[name], node) if name in value else node
+    return replace(base, value=value)
+
+
+def plain(node: Node) -> Any:
+    """The tree's data alone."""
+    if isinstance(node.value, dict):
+        return {name: plain(child) for name, child in node.value.items() if child.value is not GONE}
+    if isinstance(node.value, list):
+        return [plain(child) for child in node.value if child.value is not GONE]
+    return node.value
+
+
+def live(nodes: Sequence[Node]) -> list[Node]:
+    """Without those that were cut out."""
+    return [node for node in nodes if node.value is not GONE]
