@@ -209,7 +209,10 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
     "an item outside of a Map": ("context-path", put("Settings", "Parameters.run/$", "$$.Map.Item.Value")),
     "a misspelt path into the data": ("data-path", put("Announce results", "Parameters.Message/$", "$.modles")),
     "a path to what a Parallel did not pass on": ("data-path", put("Accept boots", "Parameters.uri/$", "$.input.uri")),
-    "an entry that the branches do not have": ("data-path", put("Is it late?", "Choices.1.Or.0.Variable", "$.models[2].x")),
+    "an entry that the branches do not have": (
+        "data-path",
+        put("Is it late?", "Choices.1.Or.0.Variable", "$.models[2].x"),
+    ),
     "a key that no branch gives": ("data-path", put("Is it late?", "Choices.1.Or.0.Variable", "$.models[0].veredict")),
     "an answer's misspelt key": ("data-path", put(TRAIN, "ResultSelector.name/$", "$.TrainingJobNam")),
     "a result that was thrown away": ("data-path", put(PREPARE, "Catch.0.ResultPath", None)),
@@ -231,43 +234,95 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
     ),
     "another partition": ("partition", put(MAIL, "Resource", "arn:aws-cn:states:::sns:publish")),
     "a misspelt parameter": ("parameter-unknown", put(TRAIN, "Parameters.HyperParameter", {})),
-    "a misspelt parameter deep inside": ("parameter-unknown", put(TRAIN, "Parameters.ResourceConfig.VolumeSizeInGb", 1)),
+    "a misspelt parameter deep inside": (
+        "parameter-unknown",
+        put(TRAIN, "Parameters.ResourceConfig.VolumeSizeInGb", 1),
+    ),
     "a parameter is missing": ("parameter-missing", drop(TRAIN, "Parameters.RoleArn")),
-    "a parameter is missing deep inside": ("parameter-missing", drop(PREPARE, "Parameters.ProcessingInputs.0.InputName")),
+    "a parameter is missing deep inside": (
+        "parameter-missing",
+        drop(PREPARE, "Parameters.ProcessingInputs.0.InputName"),
+    ),
     "no Parameters": ("parameter-missing", put(MAIL, "Parameters", {})),
     "a null name": ("parameter-null", put(PREPARE, "Parameters.ProcessingInputs.0.InputName", None)),
     "a number as text": ("parameter-type", put(TRAIN, "Parameters.ResourceConfig.InstanceCount", "1")),
     "a hyperparameter that is a number": ("parameter-type", put(TRAIN, "Parameters.HyperParameters.depth", 6)),
     "a count where text is wanted": ("parameter-type", put(SCORE, "Parameters.Key/$", "$$.State.RetryCount")),
-    "an unknown instance type": ("parameter-enum", put(TRAIN, "Parameters.ResourceConfig.InstanceType", "ml.m5.2xlrge")),
-    "an unknown input mode": ("parameter-enum", put(TRAIN, "Parameters.AlgorithmSpecification.TrainingInputMode", "file")),
+    "an unknown instance type": (
+        "parameter-enum",
+        put(TRAIN, "Parameters.ResourceConfig.InstanceType", "ml.m5.2xlrge"),
+    ),
+    "an unknown input mode": (
+        "parameter-enum",
+        put(TRAIN, "Parameters.AlgorithmSpecification.TrainingInputMode", "file"),
+    ),
     "no instance": ("parameter-range", put(TRAIN, "Parameters.ResourceConfig.InstanceCount", -1)),
-    "a role that is no ARN": ("parameter-pattern", put(TRAIN, "Parameters.RoleArn", "the-role-of-the-jobs-in-this-account")),
-    "an output that is no S3 address": ("parameter-pattern", put(TRAIN, "Parameters.OutputDataConfig.S3OutputPath/$", "$.id")),
+    "a role that is no ARN": (
+        "parameter-pattern",
+        put(TRAIN, "Parameters.RoleArn", "the-role-of-the-jobs-in-this-account"),
+    ),
+    "an output that is no S3 address": (
+        "parameter-pattern",
+        put(TRAIN, "Parameters.OutputDataConfig.S3OutputPath/$", "$.id"),
+    ),
     "an environment key with a dash": ("parameter-pattern", put(TRAIN, "Parameters.Environment.MY-KEY", "1")),
-    "an argument of 257 characters": ("parameter-length", put(PREPARE, "Parameters.AppSpecification.ContainerArguments.0", "x" * 257)),
+    "an argument of 257 characters": (
+        "parameter-length",
+        put(PREPARE, "Parameters.AppSpecification.ContainerArguments.0", "x" * 257),
+    ),
     "11 inputs": ("parameter-length", put(PREPARE, "Parameters.ProcessingInputs", many(11, "InputName", INPUT))),
     "21 channels": (
         "parameter-length",
-        put(TRAIN, "Parameters.InputDataConfig", many(21, "ChannelName", {"DataSource": {"S3DataSource": {**OUTPUT, "S3DataType": "S3Prefix"}}})),
+        put(
+            TRAIN,
+            "Parameters.InputDataConfig",
+            many(21, "ChannelName", {"DataSource": {"S3DataSource": {**OUTPUT, "S3DataType": "S3Prefix"}}}),
+        ),
     ),
-    "a job name that gets too long": ("parameter-length", put(TRAIN, NAME, f"States.Format('{'x' * 50}-{{}}-{{}}-{{}}', $.id, {COUNTS})")),
-    "a job name with an underscore": ("parameter-pattern", put(TRAIN, NAME, f"States.Format('my_job-{{}}-{{}}-{{}}', $.id, {COUNTS})")),
+    "a job name that gets too long": (
+        "parameter-length",
+        put(TRAIN, NAME, f"States.Format('{'x' * 50}-{{}}-{{}}-{{}}', $.id, {COUNTS})"),
+    ),
+    "a job name with an underscore": (
+        "parameter-pattern",
+        put(TRAIN, NAME, f"States.Format('my_job-{{}}-{{}}-{{}}', $.id, {COUNTS})"),
+    ),
     "a fixed job name": ("job-name-fixed", both(drop(TRAIN, NAME), put(TRAIN, "Parameters.TrainingJobName", "boots"))),
-    "a job name without the retry": ("job-name-retry", put(TRAIN, NAME, "States.Format('b-{}-{}', $.id, $$.Execution.RedriveCount)")),
-    "a job name without the redrive": ("job-name-redrive", put(TRAIN, NAME, "States.Format('b-{}-{}', $.id, $$.State.RetryCount)")),
+    "a job name without the retry": (
+        "job-name-retry",
+        put(TRAIN, NAME, "States.Format('b-{}-{}', $.id, $$.Execution.RedriveCount)"),
+    ),
+    "a job name without the redrive": (
+        "job-name-redrive",
+        put(TRAIN, NAME, "States.Format('b-{}-{}', $.id, $$.State.RetryCount)"),
+    ),
     "a job name without the run": ("job-name-execution", put(TRAIN, NAME, f"States.Format('b-{{}}-{{}}', {COUNTS})")),
     "a job name from the data": ("job-name-retry", put(TRAIN, NAME, "$.run")),
-    "one job name in two branches": ("job-name-shared", put(TRAIN, NAME, f"States.Format('shop-train-hats-{{}}-{{}}-{{}}', $.id, {COUNTS})")),
+    "one job name in two branches": (
+        "job-name-shared",
+        put(TRAIN, NAME, f"States.Format('shop-train-hats-{{}}-{{}}-{{}}', $.id, {COUNTS})"),
+    ),
     "two channels of one name": ("job-part-name", put(TRAIN, "Parameters.InputDataConfig.1.ChannelName", "train")),
     "two inputs of one name": ("job-part-name", put(PREPARE, "Parameters.ProcessingInputs.1.InputName", "raw")),
-    "an input outside of the container's folder": ("job-path", put(PREPARE, "Parameters.ProcessingInputs.0.S3Input.LocalPath", "/data")),
-    "an environment value of 257 characters": ("environment-value", put(TRAIN, "Parameters.Environment.MODEL", "x" * 257)),
+    "an input outside of the container's folder": (
+        "job-path",
+        put(PREPARE, "Parameters.ProcessingInputs.0.S3Input.LocalPath", "/data"),
+    ),
+    "an environment value of 257 characters": (
+        "environment-value",
+        put(TRAIN, "Parameters.Environment.MODEL", "x" * 257),
+    ),
     "spot without waiting time": ("spot", drop(TRAIN, "Parameters.StoppingCondition.MaxWaitTimeInSeconds")),
     "waiting time without spot": ("spot", drop(TRAIN, "Parameters.EnableManagedSpotTraining")),
-    "a subject of 100 characters": ("subject-length", put(MAIL, "Parameters.Subject/$", f"States.Format('{'x' * 88}{{}}', $.id)")),
+    "a subject of 100 characters": (
+        "subject-length",
+        put(MAIL, "Parameters.Subject/$", f"States.Format('{'x' * 88}{{}}', $.id)"),
+    ),
     "a subject of two lines": ("subject-text", put(MAIL, "Parameters.Subject/$", "States.Format('a\n{}', $.id)")),
-    "a subject that is not ASCII": ("subject-text", put(MAIL, "Parameters.Subject/$", "States.Format('caf\u00e9 {}', $.id)")),
+    "a subject that is not ASCII": (
+        "subject-text",
+        put(MAIL, "Parameters.Subject/$", "States.Format('caf\u00e9 {}', $.id)"),
+    ),
     "a placeholder that nothing fills in": ("placeholder", put(MAIL, "Parameters.TopicArn", "${Topic}")),
     "an image's placeholder with another name": (
         "placeholder",
@@ -277,7 +332,7 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
     "a definition over 1 MiB": ("definition-size", put("Mark", "Comment", "x" * 1024 * 1024)),
     "a history that runs full": ("events", put(PREPARE, "Retry.0.MaxAttempts", 9000)),
     "data over 256 KiB": ("payload-size", put("Mark", "Result", "x" * 256 * 1024)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("code", "mutate"), MUTANTS.values(), ids=MUTANTS.keys())

@@ -70,19 +70,60 @@ def test_a_finding_names_its_state_and_what_to_do() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "$", "$$", "$.a", "$.a.b", "$.a-b", "$['a']", "$['a b'].c", '$["a"]', "$['it\\'s']", "$.a[0]", "$.a[-1]", "$.a[0][1].b",
-        "$.a[*]", "$.a[0,1]", "$.a[0:2]", "$.a[:2]", "$.a[-2:]", "$..a", "$..*", "$.*", "$..['a']", "$['a','b']", "$.a.length()",
-        "$.a[?(@.b == 'c')]", "$.a[?(@.b > 1 && @.c)].d", "$$.Execution.Name", "$.größe",
+        "$",
+        "$$",
+        "$.a",
+        "$.a.b",
+        "$.a-b",
+        "$['a']",
+        "$['a b'].c",
+        '$["a"]',
+        "$['it\\'s']",
+        "$.a[0]",
+        "$.a[-1]",
+        "$.a[0][1].b",
+        "$.a[*]",
+        "$.a[0,1]",
+        "$.a[0:2]",
+        "$.a[:2]",
+        "$.a[-2:]",
+        "$..a",
+        "$..*",
+        "$.*",
+        "$..['a']",
+        "$['a','b']",
+        "$.a.length()",
+        "$.a[?(@.b == 'c')]",
+        "$.a[?(@.b > 1 && @.c)].d",
+        "$$.Execution.Name",
+        "$.größe",
     ],
-)  # fmt: skip
+)
 def test_every_form_of_a_jsonpath_is_understood(text: str) -> None:
     assert not isinstance(parse_path(text), Malformed)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "$a", "$.", "$.a.", "$. a", "$.a b", "$.a[", "$.a[]", "$.a[x]", "$.a['b]", "$.a]", "$...a", "$.a[?()]", "$.a[?(@.b]", "$$$.a"],
-)  # fmt: skip
+    [
+        "",
+        "a",
+        "$a",
+        "$.",
+        "$.a.",
+        "$. a",
+        "$.a b",
+        "$.a[",
+        "$.a[]",
+        "$.a[x]",
+        "$.a['b]",
+        "$.a]",
+        "$...a",
+        "$.a[?()]",
+        "$.a[?(@.b]",
+        "$$$.a",
+    ],
+)
 def test_what_is_no_jsonpath_is_refused(text: str) -> None:
     assert isinstance(parse_path(text), Malformed)
 
@@ -90,16 +131,36 @@ def test_what_is_no_jsonpath_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "States.Format('a')", "States.Format('{} {}', $.a, 'b')", r"States.Format('it\'s \{{}\} \\', $.a)", "States.Format($.a, $.b)",
-        "States.Format('{}\n{}', $.a[?(@.b == 'x,)')], $$.Execution.Id)", "States.StringToJson($.a)", "States.JsonToString($)",
-        "States.Array()", "States.Array(1, 'a', null, true, -1.5, $.a)", "States.ArrayPartition($.a, 4)",
-        "States.ArrayContains($.a, null)", "States.ArrayRange(1, 9, 2)", "States.ArrayGetItem($.a, 0)", "States.ArrayLength($.a)",
-        "States.ArrayUnique($.a)", "States.Base64Encode('a')", "States.Base64Decode($.a)", "States.Hash($.a, 'SHA-512')",
-        "States.JsonMerge($.a, $.b, false)", "States.MathRandom(1, 9)", "States.MathRandom(1, 9, 42)", "States.MathAdd($.a, -1)",
-        "States.StringSplit('a,b', ',')", "States.UUID()", "States.UUID( )", "States.ArrayGetItem(States.Array(States.UUID()), 0)",
-        "States.Format('{}',$.a)", "States.Format( '{}' , $.a )",
+        "States.Format('a')",
+        "States.Format('{} {}', $.a, 'b')",
+        r"States.Format('it\'s \{{}\} \\', $.a)",
+        "States.Format($.a, $.b)",
+        "States.Format('{}\n{}', $.a[?(@.b == 'x,)')], $$.Execution.Id)",
+        "States.StringToJson($.a)",
+        "States.JsonToString($)",
+        "States.Array()",
+        "States.Array(1, 'a', null, true, -1.5, $.a)",
+        "States.ArrayPartition($.a, 4)",
+        "States.ArrayContains($.a, null)",
+        "States.ArrayRange(1, 9, 2)",
+        "States.ArrayGetItem($.a, 0)",
+        "States.ArrayLength($.a)",
+        "States.ArrayUnique($.a)",
+        "States.Base64Encode('a')",
+        "States.Base64Decode($.a)",
+        "States.Hash($.a, 'SHA-512')",
+        "States.JsonMerge($.a, $.b, false)",
+        "States.MathRandom(1, 9)",
+        "States.MathRandom(1, 9, 42)",
+        "States.MathAdd($.a, -1)",
+        "States.StringSplit('a,b', ',')",
+        "States.UUID()",
+        "States.UUID( )",
+        "States.ArrayGetItem(States.Array(States.UUID()), 0)",
+        "States.Format('{}',$.a)",
+        "States.Format( '{}' , $.a )",
     ],
-)  # fmt: skip
+)
 def test_every_form_of_an_intrinsic_is_understood(text: str) -> None:
     assert not isinstance(expression(text), Malformed)
 
@@ -112,7 +173,10 @@ def test_every_form_of_an_intrinsic_is_understood(text: str) -> None:
         ("States.Format('a', $.b)", "States.Format has 0 placeholders and 1 values for them"),
         ("States.Format()", "States.Format takes 1 or more arguments, not 0"),
         ("States.Format(1)", "argument 1 of States.Format is a whole number, not text"),
-        ("States.Format('{}', States.Array(1))", "argument 2 of States.Format is a list, not text, a number, a boolean or null"),
+        (
+            "States.Format('{}', States.Array(1))",
+            "argument 2 of States.Format is a list, not text, a number, a boolean or null",
+        ),
         ("States.Format('{a}')", r"a brace in the text of States.Format is not escaped as \{ or \}"),
         (r"States.Format('\n')", r"\n is no escape of an intrinsic; only \' \{ \} and \\ are"),
         ("States.Format('a'", "a comma or ) is missing after argument 1 of States.Format"),
@@ -125,7 +189,10 @@ def test_every_form_of_an_intrinsic_is_understood(text: str) -> None:
         ("States.MathRandom(9, 1)", "the start of States.MathRandom must be below its end"),
         ("States.MathAdd(1, 'a')", "argument 2 of States.MathAdd is text, not a number"),
         ("States.Hash($.a, 'SHA-3')", "'SHA-3' is no algorithm of States.Hash (MD5, SHA-1, SHA-256, SHA-384, SHA-512)"),
-        ("States.JsonMerge($.a, $.b, true)", "the third argument of States.JsonMerge must be false; deep merging is not supported"),
+        (
+            "States.JsonMerge($.a, $.b, true)",
+            "the third argument of States.JsonMerge must be false; deep merging is not supported",
+        ),
         ("States.JsonMerge($.a, 'b', false)", "argument 2 of States.JsonMerge is text, not an object"),
         ("States.ArrayRange(1, 9, 0)", "the step of States.ArrayRange must not be 0"),
         ("States.ArrayPartition($.a, 0)", "States.ArrayPartition needs parts of at least 1"),
@@ -133,7 +200,7 @@ def test_every_form_of_an_intrinsic_is_understood(text: str) -> None:
         ("States.ArrayGetItem($.a, 1.5)", "argument 2 of States.ArrayGetItem is a number, not a whole number"),
         ("States.Array(" * 11 + ")" * 11, "intrinsics are nested more than 10 deep"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_an_intrinsic_is_said(text: str, reason: str) -> None:
     assert expression(text) == Malformed(reason)
 

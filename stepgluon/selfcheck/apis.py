@@ -238,7 +238,7 @@ def _text_check(shape: Mapping[str, Any], whole: bool) -> Check:
     def check_text(text: str, exact: bool = True, extra: int = 0) -> tuple[Problem, ...]:
         if "${" in text:
             text = _PLACEHOLDER.sub(_DIGEST, text)
-        if len(text) + extra > most or exact and len(text) < least:
+        if len(text) + extra > most or (exact and len(text) < least):
             return _size(len(text) + extra, shape, "the number of its characters can be")
         if not exact:
             return FINE

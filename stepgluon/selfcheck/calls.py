@@ -32,6 +32,7 @@ from stepgluon.selfcheck.values import (
 _PARTS = re.compile(r"\\.|\{\}|[^\\{}]+", re.DOTALL)
 _UUIDS = ("01234567-89ab-4def-8123-456789abcdef", "ffffffff-ffff-4fff-bfff-ffffffffffff")
 _OBJECTS = (dict, Open, Answer)
+_CONTAINERS = frozenset((*_OBJECTS, list))
 _NOT_TEXT = (*_OBJECTS, list, int, float, bool, type(None))
 _NOT_OBJECT = (str, int, float, bool, type(None), list, Text)
 _NOT_LIST = (str, int, float, bool, type(None), Text, *_OBJECTS)
@@ -62,9 +63,10 @@ def _marks(values: list[Value]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=65536)
-def _parts(raw: str) -> tuple[str | None, ...]:
-    """A format's literal parts, None for each placeholder."""
-    return tuple(None if part == "{}" else part[1:] if part[0] == "\\" else part for part in _PARTS.findall(raw))
+def _pattern(raw: str) -> str:
+    """A format's text, with its escapes undone and Python's placeholders."""
+    parts = _PARTS.findall(raw)
+    return "".join("%s" if part == "{}" else part.removeprefix("\\").replace("%", "%%") for part in parts)
 
 
 def _format(call: Call, arguments: list[Value]) -> Value | Missing:
@@ -74,32 +76,33 @@ def _format(call: Call, arguments: list[Value]) -> Value | Missing:
             return Missing("the first argument of States.Format is no text")
         return Unknown(None, "text", _marks(arguments))
     values: list[tuple[str, ...]] = []
-    exact, extra = True, 0
+    exact, extra, marks, longest = True, 0, NO_MARKS, 1
     for value in arguments[1:]:
-        if isinstance(value, (*_OBJECTS, list)) or isinstance(value, Unknown) and value.kind in ("list", "object"):
-            return Missing("States.Format takes text, numbers, booleans and null; an argument is an object or a list")
-        if isinstance(value, Text):
-            exact, extra = exact and value.exact, extra + value.extra
+        kind = type(value)
+        if kind is Text:
             values.append(value.samples)
-        elif isinstance(value, Unknown):
-            exact, extra = False, extra + (value.size or 0)
+            exact, extra, marks = exact and value.exact, extra + value.extra, marks | value.marks
+            longest = max(longest, len(value.samples))
+        elif kind is str:
+            values.append((value,))
+        elif kind in _CONTAINERS or (kind is Unknown and value.kind in ("list", "object")):
+            return Missing("States.Format takes text, numbers, booleans and null; an argument is an object or a list")
+        elif kind is Unknown:
             values.append(("",))
+            exact, extra, marks = False, extra + (value.size or 0), marks | value.marks
         else:
-            values.append((value if isinstance(value, str) else json.dumps(value),))
-    parts = _parts(first.raw)
-    samples = []
-    for number in range(max((len(each) for each in values), default=1)):
-        filled = iter([each[number % len(each)] for each in values])
-        samples.append("".join([next(filled) if part is None else part for part in parts]))
-    return Text(tuple(samples), _marks(arguments), exact, extra=extra)
+            values.append((json.dumps(value),))
+    pattern = _pattern(first.raw)
+    samples = [pattern % tuple([each[number % len(each)] for each in values]) for number in range(longest)]
+    return Text(tuple(samples), marks, exact, extra=extra)
 
 
 def _split(call: Call, arguments: list[Value], every_attempt: bool) -> Value | Missing:
     source, by = call.arguments
-    if isinstance(arguments[0], _NOT_TEXT) or isinstance(arguments[0], Text) and arguments[0].kind != "text":
+    if isinstance(arguments[0], _NOT_TEXT) or (isinstance(arguments[0], Text) and arguments[0].kind != "text"):
         return Missing("the first argument of States.StringSplit is no text")
     if isinstance(source, Call) and source.name == "UUID" and isinstance(by, Literal) and by.value == "-":
-        groups = zip(*(uuid.split("-") for uuid in _UUIDS))
+        groups = zip(*(uuid.split("-") for uuid in _UUIDS), strict=False)
         return [Text(group, _uuid(every_attempt).marks) for group in groups]
     return Unknown(None, "list", _marks(arguments))
 

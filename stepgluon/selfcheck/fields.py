@@ -71,16 +71,15 @@ def _count(value: Any) -> bool:
 
 _PATH_OR_NULL: tuple[Callable[[Any], bool], str] = (lambda v: v is None or isinstance(v, str), "a path or null")
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **{name: _PATH_OR_NULL for name in ("InputPath", "OutputPath", "ResultPath")},
-    **{
-        name: (_object, "an object")
-        for name in ("Parameters", "ResultSelector", "ItemSelector", "ItemReader", "ItemBatcher")
-    },
-    **{name: (_object, "an object") for name in ("ResultWriter", "Credentials")},
-    **{name: (_object, "an object with StartAt and States") for name in ("ItemProcessor", "Iterator")},
-    **{name: (_list, "a list that is not empty") for name in ("Retry", "Catch", "Branches", "Choices")},
-    **{name: (_seconds, f"a whole number from 1 to {SECONDS}") for name in ("TimeoutSeconds", "HeartbeatSeconds")},
-    **{name: (_text, "text") for name in ("Type", "Comment", "Next", "Default", "Resource", "Error", "Cause", "Label")},
+    **dict.fromkeys(("InputPath", "OutputPath", "ResultPath"), _PATH_OR_NULL),
+    **dict.fromkeys(
+        ("Parameters", "ResultSelector", "ItemSelector", "ItemReader", "ItemBatcher"), (_object, "an object")
+    ),
+    **dict.fromkeys(("ResultWriter", "Credentials"), (_object, "an object")),
+    **dict.fromkeys(("ItemProcessor", "Iterator"), (_object, "an object with StartAt and States")),
+    **dict.fromkeys(("Retry", "Catch", "Branches", "Choices"), (_list, "a list that is not empty")),
+    **dict.fromkeys(("TimeoutSeconds", "HeartbeatSeconds"), (_seconds, f"a whole number from 1 to {SECONDS}")),
+    **dict.fromkeys(("Type", "Comment", "Next", "Default", "Resource", "Error", "Cause", "Label"), (_text, "text")),
     **{
         name: (_text, "a path")
         for name in _EVERY_FIELD

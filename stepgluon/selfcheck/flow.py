@@ -18,7 +18,7 @@ from stepgluon.selfcheck.report import Report
 from stepgluon.selfcheck.templates import Reader, not_a_template
 from stepgluon.selfcheck.values import ANYTHING, CAUSE, ERROR, REASON, Missing, Sizes, Unknown, Value, follow, join, put
 
-# A job that failed is described whole in the cause: what was asked for, and what became of it (statuses, times, reason).
+# A failed job's cause is its whole description: what was asked for, and what became of it (statuses, times, reason).
 _BECAME = 4096
 
 

@@ -61,9 +61,9 @@ class Names:
             self._report.add("job-name-fixed", state, message)
         elif isinstance(value, (Text, Unknown)):
             for mark, code, message, source in _FRESH:
-                if mark in value.marks or mark == RETRY and "Retry" not in task:
+                if mark in value.marks or (mark == RETRY and "Retry" not in task):
                     continue
-                if mark != EXECUTION or isinstance(value, Text) and value.exact:
+                if mark != EXECUTION or (isinstance(value, Text) and value.exact):
                     self._report.add(code, state, f"{message}: put {source} into {key}")
             if isinstance(value, Text) and value.exact:
                 other = self._jobs.setdefault((key, value.samples), state)
@@ -122,7 +122,7 @@ class Names:
             message = f"the Subject can have {length} characters, and {limits.SUBJECT} are allowed"
             self._report.add("subject-length", state, f"{message}: {subject.samples[0][:60]!r}")
         for sample in subject.samples:
-            if not _SUBJECT.fullmatch(sample) or subject.exact and not sample.strip() or sample.startswith(" "):
+            if not _SUBJECT.fullmatch(sample) or (subject.exact and not sample.strip()) or sample.startswith(" "):
                 message = "the Subject must be printable ASCII on one line that begins with a letter or sign"
                 self._report.add("subject-text", state, f"{message}: {sample[:60]!r}")
                 return

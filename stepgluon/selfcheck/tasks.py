@@ -34,21 +34,21 @@ OPTIMIZED: dict[str, dict[str, bool]] = {
             f"create{kind}Job": _SYNC
             for kind in ("HyperParameterTuning", "Labeling", "Processing", "Training", "Transform")
         },
-        **{name: _CALL for name in ("createEndpoint", "createEndpointConfig", "createModel", "updateEndpoint")},
+        **dict.fromkeys(("createEndpoint", "createEndpointConfig", "createModel", "updateEndpoint"), _CALL),
     },
     "sns": {"publish": _CALL},
     "sqs": {"sendMessage": _CALL},
     "lambda": {"invoke": _CALL},
     "states": {"startExecution": _SYNC},
     "events": {"putEvents": _CALL},
-    "dynamodb": {name: _CALL for name in ("getItem", "putItem", "updateItem", "deleteItem")},
+    "dynamodb": dict.fromkeys(("getItem", "putItem", "updateItem", "deleteItem"), _CALL),
     "batch": {"submitJob": _SYNC},
-    "codebuild": {name: _SYNC for name in ("startBuild", "startBuildBatch")}
-    | {name: _CALL for name in ("stopBuild", "batchDeleteBuilds", "batchGetReports")},
+    "codebuild": dict.fromkeys(("startBuild", "startBuildBatch"), _SYNC)
+    | dict.fromkeys(("stopBuild", "batchDeleteBuilds", "batchGetReports"), _CALL),
     "ecs": {"runTask": _SYNC},
     "glue": {"startJobRun": _SYNC},
     "athena": {"startQueryExecution": _SYNC}
-    | {n: _CALL for n in ("stopQueryExecution", "getQueryExecution", "getQueryResults")},
+    | dict.fromkeys(("stopQueryExecution", "getQueryExecution", "getQueryResults"), _CALL),
 }
 _UNCHECKED = {
     "apigateway",

@@ -14,7 +14,7 @@ from typing import Any
 
 from stepgluon.selfcheck import calls
 from stepgluon.selfcheck.intrinsics import expression
-from stepgluon.selfcheck.paths import Call, Expression, Literal, Malformed, Path, Step, parse_path
+from stepgluon.selfcheck.paths import Call, Literal, Malformed, Path, Step, parse_path
 from stepgluon.selfcheck.report import Report, kind_of
 from stepgluon.selfcheck.values import ANYTHING, Missing, Value, context, follow
 
@@ -115,17 +115,18 @@ class Reader:
             return ANYTHING
         return self.value(read, where)
 
-    def value(self, read: Expression, where: str) -> Value:
-        if isinstance(read, Path):
+    def value(self, read: Any, where: str) -> Value:
+        kind = type(read)
+        if kind is Path:
             if self.noting and not read.context:
                 self.noted.append(read)
             found = self._context(read, where) if read.context else follow(self.data, read.steps, read.text)
-        elif isinstance(read, Literal):
+        elif kind is Literal:
             return read.value
         else:
             found = self._call(read, where)
-        if isinstance(found, Missing):
-            self._add("data-path" if isinstance(read, Path) else "intrinsic-value", f"{where}: {found.reason}")
+        if type(found) is Missing:
+            self._add("data-path" if kind is Path else "intrinsic-value", f"{where}: {found.reason}")
             return ANYTHING
         return found
 

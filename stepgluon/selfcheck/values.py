@@ -73,7 +73,7 @@ ANYTHING = Unknown()
 _KEYED: set[Any] = {dict, Open}
 EXECUTION, RETRY, REDRIVE = "execution", "retry", "redrive"
 # The execution's short id that this house's workflows compute: 12 hex characters.
-ID = Text(("0123456789ab", "000000000000", "ffffffffffff"), frozenset({EXECUTION}))
+ID = Text(("0123456789ab", "ffffffffffff"), frozenset({EXECUTION}))
 
 
 def follow(value: Value, steps: tuple[Step, ...], text: str) -> Found:
@@ -167,7 +167,7 @@ def join(left: Value, right: Value) -> Value:
                 both[key] = join(left[key], value)
         return both
     if kinds == {list} and len(left) == len(right):
-        return [join(one, other) for one, other in zip(left, right)]
+        return [join(one, other) for one, other in zip(left, right, strict=False)]
     if kinds == {Text} and left.kind == right.kind:
         samples = sorted({*left.samples, *right.samples}, key=len, reverse=True)[:6]
         longer = max(left.length, right.length) - len(samples[0])
@@ -227,7 +227,7 @@ def context(path: tuple[Step, ...], state: str, attempts: int) -> Value:
     match path:
         case ("Execution", "Name"):
             n = limits.EXECUTION_NAME
-            return Text(("_-" * (n // 2), "-" * n, "A" * n, "0" * n), frozenset({EXECUTION}))
+            return Text(("_-" * (n // 2), "A" * n), frozenset({EXECUTION}))
         case ("Execution", "Id"):
             return Unknown(2 * limits.EXECUTION_NAME + 80, "text", frozenset({EXECUTION}))
         case ("Execution", "StartTime"):
