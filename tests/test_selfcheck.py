@@ -326,6 +326,16 @@ def test_the_error_of_a_service_is_counted_as_its_longest() -> None:
     assert (finding.code, finding.state) == ("subject-length", "failed")
 
 
+def test_what_is_missing_is_told_in_the_order_of_the_alphabet() -> None:
+    found = findings(task({}, "arn:aws:states:::sagemaker:createProcessingJob.sync"))
+    assert [finding.message.split()[2].rstrip(";") for finding in found] == [
+        "AppSpecification",
+        "ProcessingJobName",
+        "ProcessingResources",
+        "RoleArn",
+    ]
+
+
 def test_a_job_name_of_random_characters_is_fresh_for_each_attempt() -> None:
     parameters = {
         "TrainingJobName.$": "States.Format('job-{}', States.UUID())",

@@ -53,5 +53,5 @@ def is_integer(value: Any) -> TypeGuard[int]:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    close = get_close_matches(name, list(names), n=1, cutoff=0.6)
+    close = get_close_matches(name, sorted(names), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""

@@ -160,7 +160,7 @@ class Tasks:
                 continue
             for path, code, message in self._check(api, member, check, value):
                 self._report.add(code, name, f"Parameters.{member}{path}: {message}")
-        for member in api.required - sent.keys():
+        for member in sorted(api.required - sent.keys()):
             self._report.add(
                 "parameter-missing", name, f"Parameters needs {member}; {api.name} does not work without it"
             )
