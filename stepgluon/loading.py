@@ -72,7 +72,7 @@ def _size(node: Node) -> int:
 
 def _shown(problems: Sequence[Problem]) -> list[Problem]:
     shortest: dict[tuple[Place, str], Problem] = {}  # what stands once in the file may stand in several environments
-    for problem in sorted(problems, key=lambda p: (len(p.key), p.key)):
+    for problem in sorted(problems, key=lambda p: len(p.key)):
         shortest.setdefault((problem.place, problem.message), problem)
     unique = sorted(shortest.values(), key=lambda p: (p.place, p.key, p.message))
     if len(unique) <= PROBLEMS:

@@ -116,7 +116,7 @@ def columns_make_sense(config: PipelineConfig) -> Iterator[Finding]:
         for place, column in [
             ("label", model.label),
             *(("where", c) for c in model.where),
-            *(("drop", c) for c in model.drop),
+            *((f"drop[{i}]", c) for i, c in enumerate(model.drop)),
         ]:
             if column == ROW_ID:
                 yield Finding(f"{key}.{place}", f"the column {ROW_ID} is added by the pipeline itself (rename yours)")

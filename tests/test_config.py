@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import re
 import subprocess
 import sys
@@ -8,10 +9,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stepgluon import yamltext
 from stepgluon.config import LoadedConfig, PipelineConfig, load, loads
 from stepgluon.errors import ConfigError, Place
+from stepgluon.scalars import Unclear, resolve
 from stepgluon.schema import json_schema
 from stepgluon.wording import section
 
@@ -163,6 +167,45 @@ def test_a_file_larger_than_a_mebibyte_is_refused() -> None:
     ]
 
 
+ALIKE = [("7", 7), ("+7", 7), ("0", 0), ("-0.5", -0.5), ("1.5e+3", 1500.0), ("0x1F", 31), (".5", 0.5), ("true", True)]
+ALIKE += [("~", None), ("FALSE", False), ("1.2.3", "1.2.3"), ("1-2", "1-2"), ("09:30", "09:30"), ("tRUE", "tRUE")]
+ALIKE += [("2024-01-31", "2024-01-31"), ("=", "="), ("NaN", "NaN"), ("yEs", "yEs"), ("0x", "0x"), ("_1", "_1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    ALIKE,
+)
+def test_a_scalar_that_all_read_alike_is_read_so(text: str, value: object) -> None:
+    assert (type(resolve(text)), resolve(text)) == (type(value), value)
+
+
+AMBIGUOUS = ["no", "Yes", "ON", "off", "y", "N", "010", "-010", "09", "0o17", "0b11", "1_000", "12:30", "190:20:30.5"]
+AMBIGUOUS += ["1e3", "-0x1F", "0x_1", "0_"]
+
+
+@pytest.mark.parametrize("text", AMBIGUOUS)
+def test_a_scalar_that_is_read_in_two_ways_is_refused(text: str) -> None:
+    with pytest.raises(Unclear, match=f"^{text} without quotes is .* in YAML 1.1 and .* in YAML 1.2"):
+        resolve(text)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.text("0123456789+-._:eExXob", max_size=12))
+def test_a_scalar_that_is_accepted_is_read_as_pyyaml_reads_it(text: str) -> None:
+    try:
+        value = resolve(text)
+    except Unclear:
+        return
+    try:
+        theirs = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return  # no scalar, or one that PyYAML's own constructor stumbles over
+    if isinstance(theirs, (datetime.date, list, dict)) or re.fullmatch(r"[-+]\.[0-9].*|0[0-9]{11}", text):
+        return  # dates stay text; PyYAML misses -.5, which the specification has; an account keeps its zero
+    assert (type(value), value) == (type(theirs), theirs) or value != value
+
+
 # Variables
 
 
@@ -211,7 +254,8 @@ def test_what_all_environments_give_need_not_stand_outside() -> None:
 
 def test_an_environment_that_is_not_chosen_is_checked_too_and_once() -> None:
     text = TEXT + "environments:\n  dev: {}\n  prod: {train: {time_limit: 5}}\n"
-    expected = "config.yml:12:30: environments.prod.train.time_limit: 5 is no duration (expected: 90s, 10m or 1h, with its unit)"
+    address, message = "config.yml:12:30: environments.prod.train.time_limit", "5 is no duration"
+    expected = f"{address}: {message} (expected: 90s, 10m or 1h, with its unit)"
     assert problems(text) == problems(text, "dev") == problems(text, "prod") == [expected]
 
 
