@@ -24,7 +24,7 @@ def workflow(config: PipelineConfig) -> Chain:
 
     announce_start = make.mail("Announce start")
     prepare = make.processing_job("Prepare data")
-    train = Parallel("Train models", parameters=make.input_of_training(), result_path="$.models")
+    train = Parallel("Train models", result_path="$.models")
     explain_training = make.explain_failures("Explain failed trainings", "training", "$.models")
     any_rejected = Choice("Is any model rejected?")
     read_promoted = make.read_promoted("Read promoted models")
@@ -46,6 +46,7 @@ def workflow(config: PipelineConfig) -> Chain:
     chain = Chain([
         make.defaults("Defaults"),
         make.settings("Settings"),
+        make.thresholds("Thresholds"),
         announce_start,
         prepare,
         train,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any
@@ -33,8 +34,12 @@ def text(template: str, *paths: str) -> str:
 
 
 def constant(value: Any) -> str:
-    """A JSON value where only a function can stand, as in an argument of another function."""
-    return f"States.StringToJson({quoted(json.dumps(value, separators=(',', ':')))})"
+    """A JSON value where only a function can stand, as in an argument of another function.
+
+    Base64, because braces are reserved in a function's text, and not every interpreter reads them back the same way.
+    """
+    encoded = base64.b64encode(json.dumps(value, separators=(",", ":")).encode()).decode()
+    return f"States.StringToJson(States.Base64Decode('{encoded}'))"
 
 
 def merged(first: str, second: str) -> str:

@@ -2,9 +2,10 @@
 
 What is odd about stepfunctions 2.3.0 and sagemaker 2, and what is done about it:
 
-- Importing them takes seconds, warns on stderr, sets the root logger to ERROR and puts another printer of tracebacks in
-  place. So this module is imported only when something is compiled, the warnings are silenced, and logger and printer
-  are put back.
+- Importing them takes seconds, warns on stderr, sets the root logger to ERROR, puts another printer of tracebacks in
+  place, and fails when the shell names an AWS profile that is not there. So this module is imported only when something
+  is compiled, with the warnings silenced and the shell's AWS settings out of sight, and the process is put back as it
+  was.
 - A service step (TrainingStep, ProcessingStep, SnsPublishStep, ...) asks botocore for all its partitions, takes the
   partition from the shell's region and not from the config, and drops fields of the API without a word; an Estimator
   looks for credentials. So jobs are plain `Task`s, whose Resource and Parameters states.py writes in full.
@@ -25,17 +26,21 @@ from typing import Any
 
 
 def _import_quietly() -> None:
-    """Import both SDKs without their warnings, and leave the process as it was."""
+    """Import both SDKs without their warnings and without the shell's AWS settings, and leave the process as it was."""
     root = logging.getLogger()
-    level, hook = root.level, sys.excepthook
-    os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
-    sagemaker_config = logging.getLogger("sagemaker.config")  # tells on import which defaults it did not find
-    sagemaker_config.setLevel(logging.WARNING)
+    level, hook, shell = root.level, sys.excepthook, dict(os.environ)
+    for variable in [name for name in shell if name.startswith("AWS_")]:
+        del os.environ[variable]
+    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
+    logging.getLogger("sagemaker.config").setLevel(logging.WARNING)  # tells on import which defaults it did not find
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import stepfunctions.steps  # noqa: F401
     finally:
+        os.environ.clear()
+        os.environ.update(shell)
         root.setLevel(level)
         sys.excepthook = hook
 

@@ -65,7 +65,7 @@ class States:
                 "folder.$": text(f"s3://{self.names.work_bucket}/runs/{{}}", "$$.Execution.Name"),
                 "bucket": self.names.work_bucket,
                 "jobs": self.jobs.settings(),
-                "thresholds": {self.names.key(m): {"threshold": self.config.threshold_of(m)} for m in self.config.models},
+                "thresholds": {self.names.key(m): {"threshold": _short(self.config.threshold_of(m))} for m in self.config.models},
                 "every_default": False,
                 # What a training leaves behind is there from the start, and empty.
                 "job": {"name": ""},
@@ -281,7 +281,7 @@ class States:
         first = Choice(ask)
         parse = Pass(read, parameters={"Error.$": f"{failure}.Error", "job.$": described}, result_path=failure)
         last = Pass(note, parameters={"Error.$": f"{failure}.Error", "Cause.$": sentence}, result_path=failure)
-        first.add_choice(ChoiceRule.StringMatches(f"{failure}.Cause", '{"*JobArn":"*}'), Chain([parse, last]))
+        first.add_choice(ChoiceRule.StringMatches(f"{failure}.Cause", '{"*JobArn"*}'), Chain([parse, last]))
         return first, last
 
     def failed_stage(self, stage: Task | Parallel, then: Chain) -> Pass:
@@ -348,3 +348,7 @@ class States:
     def _small_call_retries(self, service: str) -> list[Retry]:
         return [Retry(**fields) for fields in self.waiting.small_call_retries(service)]
 
+
+def _short(number: float) -> float:
+    """350.0 as 350: it stands in mails."""
+    return int(number) if number == int(number) else number

@@ -1,0 +1,45 @@
+# What people, CI and CodeBuild call. Everything runs in .venv, which is made from requirements.lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check golden bench lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+setup: $(VENV)/ready  ## make .venv from requirements.lock
+$(VENV)/ready: requirements.lock
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+demo: setup  ## compile the demo's config and show its workflow
+	$(BIN)/python pipeline.py compile
+	$(BIN)/python pipeline.py graph -o build/workflow.html
+	$(BIN)/python pipeline.py graph
+
+test: setup  ## run all tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+check: setup  ## formatting, lint, types, and linters for what is generated
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python tests/lint_definitions.py
+	$(BIN)/shellcheck .ci/run
+
+golden: setup  ## write anew what the golden tests expect; read the diff
+	GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py tests/test_errors.py tests/test_readme.py
+
+bench: setup  ## measure; prints ratios
+	$(BIN)/python benchmarks/compile.py
+
+lock: setup  ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url \
+		--extra dev --no-emit-package stepgluon pyproject.toml -o requirements.lock
+
+clean:  ## remove everything that is made
+	rm -rf $(VENV) build .local

@@ -1,0 +1,182 @@
+"""The command line: words in, one sentence and an exit code out.
+
+Results go to stdout or to the file that is asked for; progress and errors go to stderr. What only some commands need is
+imported by those: `--help` must not wait for the SDKs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn, TextIO, get_args
+
+from stepgluon import __version__
+from stepgluon.errors import ConfigError, StepgluonError, SurroundingsError, UsageError
+
+if TYPE_CHECKING:
+    from stepgluon.config import LoadedConfig
+    from stepgluon.definition import Definition, Workflow
+
+CONFIG = "pipeline-config.yml"
+INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
+Picture = Literal["mermaid", "svg", "html"]
+SUFFIXES: dict[str, Picture] = {".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid", ".svg": "svg", ".html": "html", ".htm": "html"}
+
+
+def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: Mapping[str, str] | None = None) -> int:
+    """Run one command; returns the exit code. `variables` are the environment's, for `${VAR}` in the config."""
+    variables = os.environ if variables is None else variables
+    terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables and sys.stderr.isatty())
+    try:
+        options = _parser().parse_args(arguments)
+        run = {"validate": _validate, "compile": _compile, "graph": _graph, "schema": _schema}[options.command]
+        run(options, workflow, variables, terminal)
+        terminal.results.flush()
+    except StepgluonError as error:
+        terminal.error(error)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in INSTALLED:
+            raise
+        terminal.error(SurroundingsError(f"{error.name} is not installed (run `make setup`, then use .venv/bin/python)"))
+        return SurroundingsError.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain about it once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+class Terminal:
+    """Where the words go, and whether they may have colour."""
+
+    def __init__(self, results: TextIO, progress: TextIO, colour: bool) -> None:
+        self.results = results
+        self._progress = progress
+        self._colour = colour
+
+    def result(self, text: str) -> None:
+        self.results.write(text)
+
+    def say(self, text: str) -> None:
+        print(text, file=self._progress)
+
+    def error(self, error: StepgluonError) -> None:
+        # A config's problems are lines for editors and machines, as compilers write them: they stay as they are.
+        text = str(error)
+        if not isinstance(error, ConfigError):
+            text = f"{self._red('error:')} {text}"
+        print(text, file=self._progress)
+
+    def _red(self, text: str) -> str:
+        return f"\033[1;31m{text}\033[0m" if self._colour else text
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a wrong call is one sentence that ends like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see: {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="pipeline.py",
+        description="Turn pipeline-config.yml into a batch AutoML pipeline on AWS Step Functions.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 this computer is the problem, 130 interrupted.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"stepgluon {__version__}")
+    config = _Parser(add_help=False)
+    config.add_argument("--config", type=Path, default=Path(CONFIG), metavar="FILE", help=f"default: {CONFIG}")
+    config.add_argument("--env", metavar="NAME", help="merge this entry of `environments` over the rest of the config")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, tells: str, parents: tuple[_Parser, ...] = (config,)) -> _Parser:
+        return commands.add_parser(name, help=tells, description=tells, parents=[*parents], allow_abbrev=False)
+
+    command("validate", "Name every mistake in the config, with its file, line and column.")
+    compiling = command("compile", "Write the state machine's definition.")
+    where = compiling.add_mutually_exclusive_group()
+    where.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="default: build/")
+    where.add_argument("--stdout", action="store_true", help="print the definition instead")
+    graph = command("graph", "Draw the workflow.")
+    graph.add_argument("--format", choices=get_args(Picture), help="default: by the file's name, else mermaid")
+    graph.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the picture here instead of printing it")
+    command("schema", "Print the config's JSON Schema, which editors complete and check the file with.", ())
+    return parser
+
+
+def _validate(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    loaded = _load(options, variables)
+    count = len(loaded.config.models)
+    terminal.say(f"{options.config}: no mistakes; {count} model{'s' if count > 1 else ''}")
+
+
+def _compile(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    definition = _definition(_load(options, variables), workflow)
+    if options.stdout:
+        terminal.result(definition.text)
+    else:
+        file = options.out / "definition.asl.json"
+        _write(file, definition.text)
+        terminal.say(f"{file}: {len(definition.text.encode()):,} bytes")
+
+
+def _graph(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    suffix = options.output.suffix.lower() if options.output else ".mmd"
+    if options.format is None and suffix not in SUFFIXES:
+        raise UsageError(f"{options.output}: no picture is known by this ending (add --format mermaid, svg or html)")
+    loaded = _load(options, variables)
+    definition = _definition(loaded, workflow)
+
+    from stepgluon.graph import render
+    from stepgluon.names import Names
+
+    kind: Picture = options.format or SUFFIXES[suffix]
+    picture = render(definition.asl, kind, Names(loaded.config).prefix)
+    if options.output:
+        _write(options.output, picture)
+        terminal.say(f"{options.output}: {len(picture.encode()):,} bytes")
+    else:
+        terminal.result(picture)
+
+
+def _schema(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    import json
+
+    from stepgluon.schema import json_schema
+
+    terminal.result(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _load(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
+    from stepgluon.config import load
+
+    return load(options.config, options.env, variables)
+
+
+def _definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
+    from stepgluon.definition import compile_definition
+
+    return compile_definition(loaded, workflow)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write the whole file or nothing of it: a reader never sees half."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(text, encoding="utf-8", newline="\n")
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise SurroundingsError(f"{file} cannot be written: {reason} (name another place)") from None

@@ -1,0 +1,119 @@
+"""Runs a compiled definition in moto's interpreter, with the services' answers given by the test.
+
+What is faked is what the services answer, nothing else: settings, choices, catches, intrinsic functions and the flow of
+the data are the interpreter's own. The local AWS runs the same definition with real jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import boto3
+from moto import mock_aws
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service as service,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_callback as callback,
+)
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.states import States
+from moto.stepfunctions.parser.mocking.mock_config import MockedResponseReturn, MockedResponseThrow
+
+LIVE = "RUNNING"
+
+
+@dataclass(frozen=True)
+class Throws:
+    """A service's refusal, or a failed job, of which Step Functions tells the whole description as the cause."""
+
+    error: str
+    cause: str
+
+
+def failed_job(reason: str, message: str = "") -> Throws:
+    description = {"ProcessingJobArn": "arn:aws:sagemaker:x", "FailureReason": reason, "ExitMessage": message}
+    # Step Functions says States.TaskFailed here; moto lets no test say so.
+    return Throws("SageMaker.JobFailed", json.dumps(description, separators=(",", ":")))
+
+
+@dataclass
+class Run:
+    """What became of an execution: its status and output, the states it went through, the mails that were sent."""
+
+    status: str
+    error: str
+    cause: str
+    output: Any
+    states: list[str]
+    calls: list[tuple[str, Any]]  # what each Task asked its service, in order
+
+    @property
+    def mails(self) -> list[dict[str, str]]:
+        return [parameters for state, parameters in self.calls if state.startswith("Announce")]
+
+    def call(self, state: str) -> Any:
+        return next(parameters for name, parameters in self.calls if name == state)
+
+    def mail(self, subject: str) -> str:
+        (text,) = [mail["Message"] for mail in self.mails if mail["Subject"].endswith(subject)]
+        return text
+
+
+def run(definition: str, answers: dict[str, Any], given: Any = None, name: str = "june-go") -> Run:
+    """Run to the end. `answers` has for each Task what its service returns, or Throws; mails are answered here."""
+    calls: list[tuple[str, Any]] = []
+    with _answering(answers, calls), mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        client = boto3.client("stepfunctions", region_name="ap-northeast-1")
+        role = "arn:aws:iam::123456789012:role/machine"
+        machine = client.create_state_machine(name="m", definition=definition, roleArn=role)["stateMachineArn"]
+        started = client.start_execution(stateMachineArn=machine, name=name, input=json.dumps({} if given is None else given))
+        arn = started["executionArn"]
+        while (told := client.describe_execution(executionArn=arn))["status"] == LIVE:
+            time.sleep(0.01)
+        events = client.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+    states = [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+    output = json.loads(told["output"]) if "output" in told else None
+    return Run(told["status"], told.get("error", ""), told.get("cause", ""), output, states, calls)
+
+
+@contextmanager
+def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterator[None]:
+    def answer(environment: Environment) -> Any:
+        state = environment.next_state_name
+        given = answers.get(state, {"MessageId": "1"} if state.startswith("Announce") else None)
+        assert given is not None, f"the test has no answer for the state {state!r}"
+        if isinstance(given, Throws):
+            return MockedResponseThrow(0, 0, error=given.error, cause=given.cause)
+        return MockedResponseReturn(0, 0, payload=given)
+
+    begin = States.__init__
+
+    def with_redrives(states: States, context: Any) -> None:
+        context["Execution"].setdefault("RedriveCount", 0)  # moto's context object has none
+        begin(states, context)
+
+    before = service.StateTaskService._before_eval_execution
+
+    def recording(task: Any, env: Environment, raw_parameters: Any, **more: Any) -> None:
+        calls.append((env.next_state_name, raw_parameters))
+        before(task, env=env, raw_parameters=raw_parameters, **more)
+
+    with (
+        mock.patch.object(Environment, "is_mocked_mode", lambda environment: True),
+        mock.patch.object(Environment, "get_current_mocked_response", answer),
+        mock.patch.object(States, "__init__", with_redrives),
+        mock.patch("moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time.sleep"),
+        mock.patch.object(service.StateTaskService, "_before_eval_execution", recording),
+        # moto takes what `$.models[0].name` selects for a list of one.
+        mock.patch("moto.stepfunctions.parser.asl.utils.json_path.Index", type("Never", (), {})),
+        # moto has no `.sync` of SageMaker's jobs; with the answers given, none is needed.
+        mock.patch.object(callback.StateTaskServiceCallback, "_assert_integration_pattern_is_supported", lambda task: None),
+    ):
+        yield

@@ -1,0 +1,51 @@
+"""What others' linters say about the golden definitions: PyPI's statelint, and cfn-lint's rule for state machines.
+
+Run by `make check`. statelint takes 2.0 for a wrong type of number where the language has a float, so FLOAT is ignored.
+cfn-lint's pattern for a Task's Resource knows only the partition `aws`, so it is shown the others' with that name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+GOLDEN = Path(__file__).parent / "golden"
+BIN = Path(sys.executable).parent
+
+
+def template(definition: str) -> str:
+    """The smallest CloudFormation document with this state machine."""
+    properties = {
+        "RoleArn": "arn:aws:iam::123456789012:role/machine",
+        "Definition": json.loads(re.sub(r"arn:aws-[a-z-]+:states:::", "arn:aws:states:::", definition)),
+        "DefinitionSubstitutions": {"DataDigest": "sha256:0", "AutogluonDigest": "sha256:0"},
+    }
+    resource = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    return json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": resource}})
+
+
+def main() -> int:
+    definitions = sorted(GOLDEN.glob("*/definition.asl.json"))
+    assert definitions, "there are no golden definitions: run make golden"
+    with tempfile.TemporaryDirectory() as folder:
+        templates = []
+        for definition in definitions:
+            file = Path(folder) / f"{definition.parent.name}.json"
+            file.write_text(template(definition.read_text(encoding="utf-8")), encoding="utf-8")
+            templates.append(str(file))
+        commands = [
+            [str(BIN / "statelint"), "--ignore=FLOAT", *map(str, definitions)],
+            [str(BIN / "cfn-lint"), "--regions", "us-east-1", "--", *templates],
+        ]
+        said = [subprocess.run(command, capture_output=True, text=True, check=False) for command in commands]
+    for linter in said:
+        print(linter.stdout + linter.stderr, end="")
+    return max(linter.returncode != 0 or bool(linter.stdout.strip()) for linter in said)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

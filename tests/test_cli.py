@@ -1,0 +1,190 @@
+"""The command line, driven as a user drives it: words in; stdout, stderr, files and the exit code out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from golden import HERE
+
+from pipeline import workflow
+from stepgluon import __version__
+from stepgluon.cli import main
+from stepgluon.schema import json_schema
+
+ROOT = HERE.parent
+GOOD = (HERE / "golden" / "one-model" / "config.yml").read_text(encoding="utf-8")
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run one command in an empty folder that has a good config."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline-config.yml").write_text(GOOD, encoding="utf-8")
+
+    def run(*words: str, **variables: str) -> tuple[int, str, str]:
+        try:
+            code = main(workflow, words, variables)
+        except SystemExit as end:  # argparse ends so after --help and --version
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_validate_says_that_a_good_config_is_good(run: Run) -> None:
+    assert run("validate") == (0, "", "pipeline-config.yml: no mistakes; 1 model\n")
+
+
+def test_a_mistake_has_file_line_column_and_key_and_ends_with_2(run: Run) -> None:
+    Path("bad.yml").write_text(GOOD.replace("threshold: 25000", "treshold: 25000"), encoding="utf-8")
+    code, out, err = run("validate", "--config", "bad.yml")
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[-1].startswith("bad.yml:6:12: fallback.treshold: ")
+    assert "did you mean threshold?" in lines[-1]
+    assert all(re.match(r"bad\.yml:\d+:\d+: [\w.\[\]()]+: \S", line) for line in lines)
+
+
+@pytest.mark.parametrize("command", ["validate", "compile", "graph"])
+def test_a_bad_config_writes_nothing(run: Run, command: str) -> None:
+    Path("pipeline-config.yml").write_text("name: [", encoding="utf-8")
+    code, out, err = run(command)
+    assert (code, out) == (2, "")
+    assert err.startswith("pipeline-config.yml:2:1: (file): ")
+    assert os.listdir() == ["pipeline-config.yml"]
+
+
+def test_a_config_that_is_not_there_is_named(run: Run) -> None:
+    code, _, err = run("compile", "--config", "nowhere/x.yml")
+    assert code == 2
+    assert err == (
+        "nowhere/x.yml:1:1: (file): the config cannot be read: no such file or directory "
+        "(give the config's path with --config FILE)\n"
+    )
+
+
+def test_compile_writes_the_definition_into_build(run: Run) -> None:
+    code, out, err = run("compile")
+    definition = Path("build/definition.asl.json").read_text(encoding="utf-8")
+    assert (code, out) == (0, "")
+    assert err == f"build/definition.asl.json: {len(definition.encode()):,} bytes\n"
+    assert definition == (HERE / "golden" / "one-model" / "definition.asl.json").read_text(encoding="utf-8")
+    assert os.listdir("build") == ["definition.asl.json"]
+
+
+def test_compile_prints_the_same_bytes(run: Run) -> None:
+    code, out, err = run("compile", "--stdout")
+    assert (code, err) == (0, "")
+    assert out == (HERE / "golden" / "one-model" / "definition.asl.json").read_text(encoding="utf-8")
+    assert os.listdir() == ["pipeline-config.yml"]
+
+
+def test_compile_writes_into_a_folder_with_an_odd_name(run: Run) -> None:
+    folder = "a folder/ünïcode 'quoted'"
+    assert run("compile", "--out", folder)[0] == 0
+    assert Path(folder, "definition.asl.json").is_file()
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence_and_3(run: Run) -> None:
+    Path("taken").write_text("a file, not a folder", encoding="utf-8")
+    code, out, err = run("compile", "--out", "taken")
+    assert (code, out) == (3, "")
+    assert err == "error: taken/definition.asl.json cannot be written: file exists (name another place)\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "begins"),
+    [("workflow.svg", "<svg"), ("workflow.html", "<!doctype html>"), ("workflow.mmd", "flowchart")],
+)
+def test_graph_draws_by_the_file_name(run: Run, file: str, begins: str) -> None:
+    code, out, _ = run("graph", "-o", file)
+    text = Path(file).read_text(encoding="utf-8")
+    assert (code, out) == (0, "")
+    assert text.lower().lstrip().startswith(begins)
+    assert "Train price" in text
+
+
+def test_graph_prints_mermaid_unless_told_otherwise(run: Run) -> None:
+    code, out, err = run("graph")
+    assert (code, err) == (0, "")
+    assert out.startswith("flowchart")
+    assert run("graph", "--format", "svg")[1].startswith("<svg")
+
+
+def test_graph_names_the_formats_when_the_file_name_tells_none(run: Run) -> None:
+    code, _, err = run("graph", "-o", "workflow.png")
+    assert code == 2
+    assert err == "error: workflow.png: no picture is known by this ending (add --format mermaid, svg or html)\n"
+
+
+def test_schema_prints_the_json_schema(run: Run) -> None:
+    code, out, err = run("schema")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json_schema()
+
+
+def test_an_environment_is_merged_and_named(run: Run) -> None:
+    Path("pipeline-config.yml").write_text(GOOD + "environments: {prod: {region: us-east-1}}\n", encoding="utf-8")
+    assert "houses-prod-work-123456789012-us-east-1" in run("compile", "--stdout", "--env", "prod")[1]
+    code, _, err = run("validate", "--env", "prdo")
+    assert code == 2
+    assert "did you mean prod?" in err
+
+
+def test_variables_of_the_shell_fill_the_config(run: Run) -> None:
+    Path("pipeline-config.yml").write_text(GOOD.replace("eu-central-1", "${REGION}"), encoding="utf-8")
+    assert "-us-west-2" in run("compile", "--stdout", REGION="us-west-2")[1]
+    assert run("validate")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("nonsense",), ("compile", "--nonsense"), ("compile", "--stdout", "--out", "x"), ("graph", "--format", "gif")],
+)
+def test_a_wrong_call_is_one_sentence_and_2(run: Run, words: tuple[str, ...]) -> None:
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"error: .* \(see: pipeline\.py( \w+)? --help\)\n", err)
+
+
+def test_every_command_has_help_and_there_is_a_version(run: Run) -> None:
+    for words in ([], ["validate"], ["compile"], ["graph"], ["schema"]):
+        code, out, err = run(*words, "--help")
+        assert (code, err) == (0, "")
+        assert out.startswith("usage: pipeline.py")
+    assert run("--version") == (0, f"stepgluon {__version__}\n", "")
+
+
+def process(*words: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "pipeline.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **variables}, check=False)
+
+
+def test_as_a_process_the_sdks_stay_silent(tmp_path: Path) -> None:
+    (tmp_path / "pipeline-config.yml").write_text(GOOD, encoding="utf-8")
+    ended = process("compile", "--stdout", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    json.loads(ended.stdout)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "pipeline-config.yml").write_text(GOOD, encoding="utf-8")
+    command = f"'{sys.executable}' '{ROOT / 'pipeline.py'}' schema | head -c 10"
+    ended = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_what_is_not_installed_is_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "pydantic.py").write_text("raise ModuleNotFoundError(\"No module named 'pydantic'\", name='pydantic')")
+    ended = process("validate", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 3
+    assert ended.stderr == "error: pydantic is not installed (run `make setup`, then use .venv/bin/python)\n"

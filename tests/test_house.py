@@ -1,0 +1,66 @@
+"""The rules of the house: which room may use what."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([ROOT / "pipeline.py", *(ROOT / "stepgluon").rglob("*.py"), *(ROOT / "code").rglob("*.py"), *(ROOT / "lambda").rglob("*.py")])
+
+
+def imports(file: Path, anywhere: bool = True) -> Iterator[str]:
+    """The first names of what a file imports; without `anywhere`, only of what it imports when it is imported."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if anywhere else iter(tree.body)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def room(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def who_imports(package: str) -> set[str]:
+    return {room(file) for file in SOURCES if package in imports(file)}
+
+
+def test_only_the_quarantine_knows_the_sdks() -> None:
+    assert who_imports("stepfunctions") | who_imports("sagemaker") == {"stepgluon/sdk.py"}
+
+
+def test_boto3_has_one_door_in_the_generator() -> None:
+    assert {file for file in who_imports("boto3") if file.startswith("stepgluon/")} <= {"stepgluon/aws.py"}
+
+
+def test_only_the_local_aws_knows_moto() -> None:
+    assert all(file.startswith("stepgluon/local/") for file in who_imports("moto"))
+
+
+@pytest.mark.parametrize("folder", ["code", "lambda"])
+def test_what_runs_in_aws_needs_nothing_of_the_generator(folder: str) -> None:
+    assert not [file for file in who_imports("stepgluon") if file.startswith(f"{folder}/")]
+
+
+def test_prepare_and_postprocess_never_load_autogluon() -> None:
+    assert {"code/prepare.py", "code/postprocess.py"}.isdisjoint(who_imports("autogluon"))
+
+
+def test_no_folder_or_script_hides_a_module_of_the_standard_library() -> None:
+    assert not (ROOT / "code" / "__init__.py").exists(), "it would hide the module `code`, which pdb needs"
+    assert not (ROOT / "pipeline").exists(), "it would win over pipeline.py"
+    hidden = {file.stem for file in (ROOT / "code").glob("*.py")} & set(sys.stdlib_module_names)
+    assert not hidden
+
+
+def test_the_command_line_starts_without_what_only_some_commands_need() -> None:
+    allowed = {"stepgluon", "__future__", *sys.stdlib_module_names}
+    for file in (ROOT / "pipeline.py", ROOT / "stepgluon" / "cli.py", ROOT / "stepgluon" / "errors.py"):
+        assert set(imports(file, anywhere=False)) <= allowed, room(file)
