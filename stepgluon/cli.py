@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 CONFIG = "pipeline-config.yml"
 INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
 Picture = Literal["mermaid", "svg", "html"]
-SUFFIXES: dict[str, Picture] = {".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid", ".svg": "svg", ".html": "html", ".htm": "html"}
+SUFFIXES: dict[str, Picture] = {
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".md": "mermaid",
+    ".svg": "svg",
+    ".html": "html",
+    ".htm": "html",
+}
 
 
 def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: Mapping[str, str] | None = None) -> int:
@@ -41,7 +48,9 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in INSTALLED:
             raise
-        terminal.error(SurroundingsError(f"{error.name} is not installed (run `make setup`, then use .venv/bin/python)"))
+        terminal.error(
+            SurroundingsError(f"{error.name} is not installed (run `make setup`, then use .venv/bin/python)")
+        )
         return SurroundingsError.exit_code
     except BrokenPipeError:
         # Whoever read the output has seen enough. Python would complain about it once more when it closes stdout.
@@ -88,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="pipeline.py",
         description="Turn pipeline-config.yml into a batch AutoML pipeline on AWS Step Functions.",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 this computer is the problem, 130 interrupted.",
+        epilog="Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 this computer is the problem, 130 interrupted.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"stepgluon {__version__}")
@@ -107,12 +116,16 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--stdout", action="store_true", help="print the definition instead")
     graph = command("graph", "Draw the workflow.")
     graph.add_argument("--format", choices=get_args(Picture), help="default: by the file's name, else mermaid")
-    graph.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the picture here instead of printing it")
+    graph.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write the picture here instead of printing it"
+    )
     command("schema", "Print the config's JSON Schema, which editors complete and check the file with.", ())
     return parser
 
 
-def _validate(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+def _validate(
+    options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
+) -> None:
     loaded = _load(options, variables)
     count = len(loaded.config.models)
     terminal.say(f"{options.config}: no mistakes; {count} model{'s' if count > 1 else ''}")

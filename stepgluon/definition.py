@@ -10,6 +10,7 @@ from typing import Any
 from stepgluon import limits
 from stepgluon.config import LoadedConfig, PipelineConfig
 from stepgluon.errors import ConfigError, Problem, StepgluonError
+from stepgluon.garbage import paused
 from stepgluon.names import Names
 from stepgluon.selfcheck import findings, worst_case_events
 from stepgluon.waiting import Waiting
@@ -49,13 +50,14 @@ def build(config: PipelineConfig, workflow: Workflow) -> Definition:
         "Comment": f"{names.prefix}: made by stepgluon from its config; change that, not this",
         "TimeoutSeconds": Waiting(config).machine_seconds(),
     }
-    graph = asl(workflow(config), **machine)
-    return Definition(graph, canonical(graph))
+    with paused():
+        graph = asl(workflow(config), **machine)
+        return Definition(graph, canonical(graph))
 
 
 def canonical(machine: dict[str, Any]) -> str:
-    """JSON with a line for each field of a state and for each of its Parameters: nearly as small as it can be, since the
-    size is limited, and yet a diff shows what changed.
+    """JSON with a line for each field of a state and for each of its Parameters: nearly as small as it can be, because
+    the size is limited, and yet a diff shows what changed.
     """
     lines: list[str] = []
     _write_scope(machine, "", lines)
@@ -108,28 +110,29 @@ def _too_large(loaded: LoadedConfig, definition: Definition, workflow: Workflow)
     size = len(definition.text.encode())
     if size > limits.DEFINITION_BYTES:
         fit = most_models(loaded.config, workflow)
-        problems.append(Problem(
-            loaded.source.place("models"), "models",
+        message = (
             f"{models} models make a definition of {size:,} bytes, {size - limits.DEFINITION_BYTES:,} more than Step "
-            f"Functions takes (at most {limits.DEFINITION_BYTES:,} bytes; with these settings {fit} models fit: "
-            f"split the others off into a second pipeline)",
-        ))  # fmt: skip
+            f"Functions takes (at most {limits.DEFINITION_BYTES:,} bytes: with these settings {fit} models fit; move "
+            f"the others into a second pipeline)"
+        )
+        problems.append(loaded.source.problem("models", message))
     events = worst_case_events(definition.asl)
     if events > limits.EVENTS:
-        problems.append(_too_many_events(loaded, events))
+        message = (
+            f"when everything is tried again as often as it may, {models} models write {events:,} events, "
+            f"{events - limits.EVENTS:,} more than an execution's history takes (at most {limits.EVENTS:,}: "
+            f"{_fewer_events(loaded.config)})"
+        )
+        key = "models" if loaded.config.retries.quota is None else "retries.quota"
+        problems.append(loaded.source.problem(key, message))
     return problems
 
 
-def _too_many_events(loaded: LoadedConfig, events: int) -> Problem:
-    retries = loaded.config.retries
-    key = "retries.quota" if retries.quota is not None else "models"
-    way_out = "leave retries.quota out, and as many as fit are used" if retries.quota is not None else "use fewer models"
-    return Problem(
-        loaded.source.place(key), key,
-        f"with all these retries a run of {len(loaded.config.models)} models could write {events:,} events, "
-        f"{events - limits.EVENTS:,} more than an execution's history takes (at most {limits.EVENTS:,}: lower "
-        f"retries.throttling or retries.job, or {way_out})",
-    )  # fmt: skip
+def _fewer_events(config: PipelineConfig) -> str:
+    if config.retries.quota is None:
+        return "lower retries.job or retries.throttling, or use fewer models"
+    fit = Waiting(config.model_copy(update={"retries": config.retries.model_copy(update={"quota": None})})).quota_tries
+    return f"{fit} fit, and are used when retries.quota is left out"
 
 
 def most_models(config: PipelineConfig, workflow: Workflow) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("facts.json")
-# The consoles' hosts are in no machine-readable place: https://docs.aws.amazon.com/general/latest/gr/ of each partition.
+# The consoles' hosts are in no machine-readable place; each partition's user guide tells its own.
 CONSOLES = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",

@@ -8,6 +8,7 @@ docs/decisions/0001-what-a-job-sees.md is the contract with the scripts in code/
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from stepgluon.config import Job, Model, PipelineConfig, Train
@@ -15,6 +16,9 @@ from stepgluon.intrinsics import text
 from stepgluon.names import Names, short
 
 PROCESSING = "/opt/ml/processing"
+# What a Describe answer adds to a job's settings: its names and places, ARNs, times, transitions, and FailureReason and
+# ExitMessage of up to 1 KB each.
+ANSWER_BYTES = 5120
 
 
 class Jobs:
@@ -92,6 +96,15 @@ class Jobs:
             parameters["VpcConfig.$"] = "$.jobs.vpc"
         return parameters
 
+    def longest_description(self) -> int:
+        """Bytes that SageMaker's description of one of the models' jobs may have: it repeats what it was asked."""
+        shared = self.settings()
+        sizes = [
+            len(json.dumps([shared["train"], self.config.network.model_dump(), job.environment]))
+            for job in (self.config.train, *(model.train for model in self.config.models if model.train.environment))
+        ]
+        return max(*sizes, len(json.dumps([shared["predict"], self.config.predict.environment]))) + ANSWER_BYTES
+
     def _training_settings(self, job: Train) -> dict[str, Any]:
         stopping = {"MaxRuntimeInSeconds": job.max_runtime}
         if job.spot:
@@ -122,7 +135,10 @@ class Jobs:
             "ProcessingJobName.$": self._job_name(step),
             "RoleArn.$": "$.jobs.role",
             "ProcessingInputs": inputs,
-            "ProcessingOutputConfig": {"Outputs": [{"OutputName": "output", "S3Output": output}], **self._key("KmsKeyId")},
+            "ProcessingOutputConfig": {
+                "Outputs": [{"OutputName": "output", "S3Output": output}],
+                **self._key("KmsKeyId"),
+            },
             **{f"{field}.$": f"$.jobs.{kind}.{field}" for field in shared},
             "Tags.$": "$.jobs.tags",
         }

@@ -105,7 +105,7 @@ class Names:
 
     @cached_property
     def console(self) -> str:
-        """Where a browser shows the executions, up to the execution's ARN; empty where no console's address is known."""
+        """Where a browser shows the executions, up to the execution's ARN; empty where that is not known."""
         host = CONSOLES.get(self.partition.name)
         region = self.config.region
         return f"https://{region}.{host}/states/home?region={region}#/v2/executions/details/" if host else ""

@@ -17,7 +17,8 @@ _NULL = ("", "~", "null", "Null", "NULL")
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _FLOATS = {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}
 _FLOATS |= {word: float("nan") for word in (".nan", ".NaN", ".NAN")}
-_YES, _NO = ("yes", "on", "y"), ("no", "off", "n")
+# Not `y` and `n`: YAML 1.1 lists them too, but its libraries read them as text, and `label: y` is a habit of the trade.
+_YES, _NO = ("yes", "on"), ("no", "off")
 _NUMERIC = re.compile(r"[-+]?[0-9.][0-9a-fA-FxXo_.:+-]*")
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^{}]*)?\})?")
 

@@ -51,7 +51,20 @@ from stepfunctions.steps import states as _sdk  # noqa: E402
 from stepfunctions.steps.choice_rule import ChoiceRule  # noqa: E402
 from stepfunctions.steps.states import Catch, Chain, Choice, Map, Pass, Succeed  # noqa: E402
 
-__all__ = ["Catch", "Chain", "Choice", "ChoiceRule", "Fail", "Map", "Parallel", "Pass", "Retry", "Succeed", "Task", "asl"]
+__all__ = [
+    "Catch",
+    "Chain",
+    "Choice",
+    "ChoiceRule",
+    "Fail",
+    "Map",
+    "Parallel",
+    "Pass",
+    "Retry",
+    "Succeed",
+    "Task",
+    "asl",
+]
 
 
 class _Field(Enum):
@@ -86,9 +99,10 @@ class Fail(_sdk.Fail):  # type: ignore[misc]
 
 # In the order in which a reader wants them.
 _ORDER = (
-    "Type Comment InputPath Resource Parameters Result Error ErrorPath Cause CausePath ResultSelector ResultPath "
-    "OutputPath TimeoutSeconds Choices Default ItemsPath MaxConcurrency ItemProcessor Branches Retry Catch Next End"
-).split()
+    *("Type", "Comment", "InputPath", "Resource", "Parameters", "Result", "Error", "ErrorPath", "Cause", "CausePath"),
+    *("ResultSelector", "ResultPath", "OutputPath", "TimeoutSeconds", "Choices", "Default", "ItemsPath"),
+    *("MaxConcurrency", "ItemProcessor", "Branches", "Retry", "Catch", "Next", "End"),
+)
 _RANK = {field: rank for rank, field in enumerate(_ORDER)}
 
 

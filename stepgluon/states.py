@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon import mails
+from stepgluon import limits, mails
 from stepgluon.config import Model, PipelineConfig
 from stepgluon.intrinsics import constant, merged, parsed, text
 from stepgluon.jobs import Jobs, longest_training
@@ -34,9 +34,6 @@ from stepgluon.waiting import STARTUP_SECONDS, Waiting
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 SMALL_FILE = "bytes=0-65535"  # more than metrics.json or promoted.json can be; a longer file is cut, and so is no JSON
 PROMOTED = "promoted.json"
-# The description of a failed job is up to 4 KB as text in the state data, which may be 256 KiB. With more models than
-# this only the name of each error is kept; `show RUN` tells the rest.
-MOST_CAUSES = 50
 BLANK = {"Error": "", "Cause": ""}
 
 
@@ -46,6 +43,7 @@ class States:
         self.names = Names(config)
         self.jobs = Jobs(config, self.names)
         self.waiting = Waiting(config)
+        self._causes_fit = self.jobs.longest_description() * len(config.models) <= 0.9 * limits.PAYLOAD_BYTES
         self._index = {model.name: index for index, model in enumerate(config.models)}
 
     # Settings
@@ -65,7 +63,9 @@ class States:
                 "folder.$": text(f"s3://{self.names.work_bucket}/runs/{{}}", "$$.Execution.Name"),
                 "bucket": self.names.work_bucket,
                 "jobs": self.jobs.settings(),
-                "thresholds": {self.names.key(m): {"threshold": _short(self.config.threshold_of(m))} for m in self.config.models},
+                "thresholds": {
+                    self.names.key(m): {"threshold": _short(self.config.threshold_of(m))} for m in self.config.models
+                },
                 "every_default": False,
                 # What a training leaves behind is there from the start, and empty.
                 "job": {"name": ""},
@@ -114,7 +114,9 @@ class States:
     def training_job(self, model: Model) -> Task:
         kept = {"name.$": "$.TrainingJobName"}
         seconds = longest_training(model.train)
-        return self._job(f"Train {model.name}", "sagemaker:createTrainingJob.sync", self.jobs.train(model), seconds, kept, "$.job")
+        return self._job(
+            f"Train {model.name}", "sagemaker:createTrainingJob.sync", self.jobs.train(model), seconds, kept, "$.job"
+        )
 
     def prediction_job(self, model: Model) -> Task:
         parameters = self.jobs.predict(model, f"{self._of(model)}.model_uri")
@@ -179,8 +181,12 @@ class States:
         return {"model_uri.$": text(f"{{}}/models/{model.name}/{{}}/output/model/", "$.folder", "$.job.name")}
 
     def _caught(self) -> dict[str, Any]:
-        """What a branch tells of its failure. The causes of many failed jobs at once would not fit into the state data."""
-        if len(self.config.models) <= MOST_CAUSES:
+        """What a branch tells of its failure.
+
+        The cause of a failed job is its whole description, and those of many jobs at once would not fit into the state
+        data. Then only the name of each error is kept, and `show RUN` tells the rest.
+        """
+        if self._causes_fit:
             return {"failure.$": merged("$.blank", "$.failure")}
         return {"failure": {"Error.$": "$.failure.Error", "Cause": ""}}
 
@@ -227,7 +233,11 @@ class States:
     def _default(self, model: Model) -> str:
         """Where the state data has {uses, model_uri} of the model's default."""
         default = self.config.default_model_of(model)
-        return f"$.promoted.models.{self.names.key(model)}" if default == "promoted" else f"$.external.{self.names.key(model)}"
+        return (
+            f"$.promoted.models.{self.names.key(model)}"
+            if default == "promoted"
+            else f"$.external.{self.names.key(model)}"
+        )
 
     def _external_defaults(self) -> dict[str, Any]:
         uris = {self.names.key(model): self.config.default_model_of(model) for model in self.config.models}
@@ -264,7 +274,7 @@ class States:
     # Failures
 
     def explain_failures(self, name: str, job: str, items: str) -> Map:
-        """Each item's failure, with the sentence that a failed job left for the user in place of the job's description."""
+        """Each item's failure, with the sentence that a failed job left in place of the job's description."""
         steps = self._explanation(f"Did the {job} job fail?", f"Read failed {job}", f"Note failed {job}", "$.failure")
         end = Pass(f"The {job} is explained")
         for step in steps:

@@ -26,8 +26,8 @@ DEFAULT_TRIES = 3  # what a Retry without MaxAttempts gets
 # TimeoutSeconds of a job is its own limit, which does the stopping, and this: so long may it wait for its machines.
 STARTUP_SECONDS = 3600
 
-# History events, as https://docs.aws.amazon.com/step-functions/latest/dg/concepts-states.html tells them: a refused call
-# is Scheduled, Started, Failed; a job also has Submitted; every state is Entered and Exited.
+# History events, as the API reference's HistoryEvent lists them: a refused call is Scheduled, Started, Failed; a job also
+# has Submitted; every state is Entered and Exited.
 REFUSED, JOB, STATE = 3, 4, 2
 
 
@@ -62,7 +62,12 @@ class Waiting:
         tries = min(self.config.retries.throttling, SMALL_CALL_TRIES)
         errors = {
             "S3": ["S3.S3Exception", "S3.SdkClientException"],
-            "SNS": ["SNS.AmazonSNSException", "SNS.InternalErrorException", "SNS.ThrottledException", "SNS.SdkClientException"],
+            "SNS": [
+                "SNS.AmazonSNSException",
+                "SNS.InternalErrorException",
+                "SNS.ThrottledException",
+                "SNS.SdkClientException",
+            ],
         }
         fields = {"error_equals": errors[service], "jitter_strategy": "FULL"}
         most = {} if tries == DEFAULT_TRIES else {"max_attempts": tries}
@@ -74,7 +79,9 @@ class Waiting:
         training = max(longest_training(model.train) for model in config.models)
         stages = [config.prepare.max_runtime, training, config.predict.max_runtime, config.postprocess.max_runtime]
         tries, waits = 1 + config.retries.job, QUOTA_SECONDS + 60 * config.retries.throttling
-        return min(sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS)
+        return min(
+            sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS
+        )
 
 
 def _backoff(errors: list[str], tries: int) -> dict[str, Any]:
@@ -99,8 +106,10 @@ def events_without_quota(config: PipelineConfig) -> int:
     retries = config.retries
     small = STATE + REFUSED * (1 + min(retries.throttling, SMALL_CALL_TRIES))
     job = STATE + REFUSED * retries.throttling + JOB * (1 + retries.job)
-    # Train, read, judge, two to explain, reject; choose, read the default, was it trained, use or none; predict, failed,
-    # two to explain, not predicted. A state is counted in each way it can be entered.
-    per_model = job + small + 4 * STATE + STATE + small + 2 * STATE + job + 4 * STATE
-    whole_run = 2 * job + 5 * small + 20 * STATE
+    # Train, read the score, judge, accept or reject; choose, use one; predict, or not; and both explained: a Map's
+    # iteration begins, asks, reads, notes and ends.
+    explained = STATE + 4 * STATE
+    per_model = 2 * job + small + 5 * STATE + 2 * explained
+    # Prepare, post-process; four mails, verdicts and promoted models; the rest only passes on.
+    whole_run = 2 * job + 6 * small + 20 * STATE
     return per_model * len(config.models) + whole_run

@@ -73,7 +73,9 @@ def run(definition: str, answers: dict[str, Any], given: Any = None, name: str =
         client = boto3.client("stepfunctions", region_name="ap-northeast-1")
         role = "arn:aws:iam::123456789012:role/machine"
         machine = client.create_state_machine(name="m", definition=definition, roleArn=role)["stateMachineArn"]
-        started = client.start_execution(stateMachineArn=machine, name=name, input=json.dumps({} if given is None else given))
+        started = client.start_execution(
+            stateMachineArn=machine, name=name, input=json.dumps({} if given is None else given)
+        )
         arn = started["executionArn"]
         while (told := client.describe_execution(executionArn=arn))["status"] == LIVE:
             time.sleep(0.01)
@@ -114,6 +116,8 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
         # moto takes what `$.models[0].name` selects for a list of one.
         mock.patch("moto.stepfunctions.parser.asl.utils.json_path.Index", type("Never", (), {})),
         # moto has no `.sync` of SageMaker's jobs; with the answers given, none is needed.
-        mock.patch.object(callback.StateTaskServiceCallback, "_assert_integration_pattern_is_supported", lambda task: None),
+        mock.patch.object(
+            callback.StateTaskServiceCallback, "_assert_integration_pattern_is_supported", lambda task: None
+        ),
     ):
         yield

@@ -166,7 +166,9 @@ def test_every_command_has_help_and_there_is_a_version(run: Run) -> None:
 
 def process(*words: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "pipeline.py"), *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **variables}, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **variables}, check=False
+    )
 
 
 def test_as_a_process_the_sdks_stay_silent(tmp_path: Path) -> None:
@@ -179,7 +181,9 @@ def test_as_a_process_the_sdks_stay_silent(tmp_path: Path) -> None:
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "pipeline-config.yml").write_text(GOOD, encoding="utf-8")
     command = f"'{sys.executable}' '{ROOT / 'pipeline.py'}' schema | head -c 10"
-    ended = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
 
 

@@ -180,7 +180,7 @@ def test_a_scalar_that_all_read_alike_is_read_so(text: str, value: object) -> No
     assert (type(resolve(text)), resolve(text)) == (type(value), value)
 
 
-AMBIGUOUS = ["no", "Yes", "ON", "off", "y", "N", "010", "-010", "09", "0o17", "0b11", "1_000", "12:30", "190:20:30.5"]
+AMBIGUOUS = ["no", "Yes", "ON", "off", "010", "-010", "09", "0o17", "0b11", "1_000", "12:30", "190:20:30.5"]
 AMBIGUOUS += ["1e3", "-0x1F", "0x_1", "0_"]
 
 

@@ -17,4 +17,6 @@ def test_a_config_compiles_to_the_definition_that_was_read_and_found_good(case: 
     definition = compile_definition(load(config_of(case), environment_of(case), {}), workflow)
     assert json.loads(definition.text) == definition.asl
     expected = HERE / "golden" / case / "definition.asl.json"
-    assert same_as(expected, definition.text), f"{expected.relative_to(HERE.parent)} differs: run make golden, read the diff"
+    assert same_as(expected, definition.text), (
+        f"{expected.relative_to(HERE.parent)} differs: run make golden, read the diff"
+    )

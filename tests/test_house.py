@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = sorted([ROOT / "pipeline.py", *(ROOT / "stepgluon").rglob("*.py"), *(ROOT / "code").rglob("*.py"), *(ROOT / "lambda").rglob("*.py")])
+SOURCES = sorted(
+    [
+        ROOT / "pipeline.py",
+        *(ROOT / "stepgluon").rglob("*.py"),
+        *(ROOT / "code").rglob("*.py"),
+        *(ROOT / "lambda").rglob("*.py"),
+    ]
+)
 
 
 def imports(file: Path, anywhere: bool = True) -> Iterator[str]:

@@ -32,7 +32,12 @@ BARE = {"PATH": os.environ["PATH"]}
     [
         {},
         {"AWS_DEFAULT_REGION": "cn-north-1", "AWS_REGION": "us-gov-east-1"},
-        {"AWS_PROFILE": "nobody", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": "http://x"},
+        {
+            "AWS_PROFILE": "nobody",
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "y",
+            "AWS_ENDPOINT_URL": "http://x",
+        },
         {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "ascii"},
         {"LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"},
         {"PYTHONHASHSEED": "1"},

@@ -1,4 +1,4 @@
-"""What happens to a run: the compiled definition in an interpreter of the language, services answering as each test says."""
+"""What becomes of a run: the compiled definition in an interpreter, the services answering as each test says."""
 
 from __future__ import annotations
 
@@ -76,13 +76,17 @@ def test_good_models_predict_and_three_mails_tell_of_it() -> None:
 
 def test_jobs_get_this_runs_places_and_fresh_names() -> None:
     first, second = (run(definition(), answers(), {"data": "s3://raw/june/"}) for _ in range(2))
-    names = [call["ProcessingJobName"] for ended in (first, second) for _, call in ended.calls if "ProcessingJobName" in call]
+    names = [
+        call["ProcessingJobName"] for ended in (first, second) for _, call in ended.calls if "ProcessingJobName" in call
+    ]
     assert len(set(names)) == len(names) == 10
     prepare = first.call("Prepare data")
     assert prepare["ProcessingInputs"][0]["S3Input"]["S3Uri"] == "s3://raw/june/"
     train = first.call("Train gentoo")
     assert train["HyperParameters"] == {"model": "gentoo"}
-    assert train["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"].endswith("/runs/june-go/prepared/models/gentoo/")
+    assert train["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"].endswith(
+        "/runs/june-go/prepared/models/gentoo/"
+    )
     assert train["ResourceConfig"]["InstanceType"] == "ml.m5.xlarge"
     predict = first.call("Predict gentoo")
     assert predict["ProcessingInputs"][1]["S3Input"]["S3Uri"] == models(first)["gentoo"]["model_uri"]
@@ -114,8 +118,10 @@ def test_an_error_of_exactly_the_threshold_is_good_enough() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ['{"mae": -1}', '{"mae": null}', '{"mae": "12"}', '{"mae": [1]}', '{"mae": {"a": 1}}', '{"mae": true}', "{}", "[1]", "3"]
-    + ['"text"', "", "{", '{"mae": NaN}', '{"mae": Infinity}', '{"mae": 1', "null"],
+    [
+        *('{"mae": -1}', '{"mae": null}', '{"mae": "12"}', '{"mae": [1]}', '{"mae": {"a": 1}}', '{"mae": true}', "{}"),
+        *("[1]", "3", '"text"', "", "{", '{"mae": NaN}', '{"mae": Infinity}', '{"mae": 1', "null"),
+    ],
 )
 def test_only_a_number_is_a_score(body: str) -> None:
     ended = run(definition(), answers(Read_score_of_gentoo=score(body), Read_promoted_models=PROMOTED))
@@ -143,7 +149,9 @@ def test_without_a_default_the_trained_model_is_used_where_the_config_says_so() 
     ended = run(definition("if_missing: use_trained"), answers(Read_score_of_gentoo=score('{"mae": 999}')))
     assert ended.status == "SUCCEEDED"
     assert (models(ended)["gentoo"]["verdict"], models(ended)["gentoo"]["uses"]) == ("rejected", "trained")
-    assert ended.call("Predict gentoo")["ProcessingInputs"][1]["S3Input"]["S3Uri"].endswith("/train-gentoo/output/model/")
+    assert ended.call("Predict gentoo")["ProcessingInputs"][1]["S3Input"]["S3Uri"].endswith(
+        "/train-gentoo/output/model/"
+    )
 
 
 def test_a_training_that_failed_leaves_no_model_to_use_anyway() -> None:
@@ -165,7 +173,9 @@ def test_no_bad_model_replaces_none_where_the_config_says_any() -> None:
     assert {m["uses"] for m in models(ended).values()} == {"trained"}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", '{"m_gentoo": 3}', '{"m_gentoo": {}}', '{"m_gentoo": {"model_uri": 3}}', "{"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", '{"m_gentoo": 3}', '{"m_gentoo": {}}', '{"m_gentoo": {"model_uri": 3}}', "{"]
+)
 def test_a_damaged_list_of_promoted_models_is_as_good_as_none(text: str) -> None:
     bad = answers(Read_score_of_gentoo=score('{"mae": 999}'), Read_promoted_models={"Body": text})
     assert run(definition(), bad).error == "NoDefaultModel"

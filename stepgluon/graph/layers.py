@@ -69,8 +69,8 @@ def turned(nodes: Sequence[str], arcs: Iterable[tuple[str, str]]) -> set[tuple[s
 
 def layered(nodes: Sequence[str], arcs: Sequence[tuple[str, str, int]]) -> dict[str, int]:
     """The layer of each node: the first one far enough below all that lead to it. The arcs have no cycle."""
-    layer = {node: 0 for node in nodes}
-    missing = {node: 0 for node in nodes}
+    layer = dict.fromkeys(nodes, 0)
+    missing = dict.fromkeys(nodes, 0)
     ahead: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for source, target, length in arcs:
         ahead[source].append((target, length))

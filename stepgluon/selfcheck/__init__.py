@@ -13,10 +13,10 @@ JSONPath definitions only. A finding is certain: what cannot be known before the
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from typing import Any
 
+from stepgluon.garbage import paused
 from stepgluon.selfcheck import fields, flow, graph, sizes
 from stepgluon.selfcheck.report import Finding, Report
 from stepgluon.selfcheck.values import ANYTHING
@@ -26,14 +26,8 @@ __all__ = ["Finding", "findings", "worst_case_events"]
 
 def findings(definition: Mapping[str, Any], text: str | None = None) -> list[Finding]:
     """Everything that is wrong with a definition; `text` is what will be sent to AWS, where that exists already."""
-    collecting = gc.isenabled()
-    # A large definition is a million objects that all live on: the collector would walk them again and again.
-    gc.disable()
-    try:
+    with paused():
         return list(dict.fromkeys(_report(definition, text).findings))
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _report(definition: Mapping[str, Any], text: str | None) -> Report:

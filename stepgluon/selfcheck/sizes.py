@@ -17,7 +17,8 @@ _EXECUTION = 2  # ExecutionStarted, and how it ended
 _STATE = 2  # entered, exited
 _CALL = 3  # TaskScheduled, TaskStarted, TaskSucceeded or TaskFailed
 _JOB = 4  # the same, and TaskSubmitted once the call was accepted
-_PARALLEL = 2  # ParallelStateStarted, ParallelStateSucceeded or ParallelStateFailed
+_PARALLEL = 2  # ParallelStateStarted, ParallelStateSucceeded or ParallelStateFailed; the same for Map
+_ITERATION = 2  # MapIterationStarted, MapIterationSucceeded
 _IMAGES = {"ImageUri", "TrainingImage"}
 _IMAGE = re.compile(r"[^${}]+@\$\{(Data|Autogluon)Digest\}")
 _BEFORE = re.compile(r'"(?:ImageUri|TrainingImage)": ?"[^"${}]+@\Z')
@@ -43,8 +44,17 @@ def _state(scope: Scope, name: str) -> int:
         return _STATE + _task(state)
     if state["Type"] in ("Parallel", "Map"):
         inside = sum(_scope(inner) for inner in scope.inner[name])
+        if state["Type"] == "Map":
+            inside = (inside + _ITERATION) * _items(scope, state)
         return _STATE + (_PARALLEL + inside) * (1 + errors.attempts(state))
     return _STATE
+
+
+def _items(scope: Scope, state: Mapping[str, Any]) -> int:
+    """How often a Map runs: once for each branch of the Parallel that made its list; where none did, once."""
+    path = state.get("ItemsPath", "$")
+    makers = (s for s in scope.states.values() if s["Type"] == "Parallel" and s.get("ResultPath", "$") == path)
+    return max((len(maker["Branches"]) for maker in makers), default=1)
 
 
 def _task(state: Mapping[str, Any]) -> int:

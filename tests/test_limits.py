@@ -1,0 +1,110 @@
+"""What is too much for AWS is said before anything is written: which limit, how much over, and what to change."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from configs import valid_configs
+from pipeline import workflow
+from stepgluon import limits
+from stepgluon.config import LoadedConfig, loads
+from stepgluon.definition import build, compile_definition, most_models
+from stepgluon.errors import ConfigError
+from stepgluon.names import Names, short
+from stepgluon.selfcheck import worst_case_events
+from stepgluon.waiting import Waiting, events_without_quota
+
+
+def config(models: int, more: str = "", fallback: str = "") -> LoadedConfig:
+    names = ", ".join(f"m{number}" for number in range(models))
+    text = f"""
+name: many
+account: "123456789012"
+region: ap-northeast-1
+notify: [ml-team@example.com]
+models: {{partition_by: kind, values: [{names}], label: y}}
+fallback: {{threshold: 350{fallback}}}
+{more}"""
+    return loads(text, "pipeline-config.yml", None, {})
+
+
+def refused(loaded: LoadedConfig) -> str:
+    with pytest.raises(ConfigError) as error:
+        compile_definition(loaded, workflow)
+    return str(error.value)
+
+
+def test_the_most_models_fit_and_one_more_is_refused_with_that_number() -> None:
+    most = most_models(config(400).config, workflow)
+    assert most >= 150
+    assert len(compile_definition(config(most), workflow).text) <= limits.DEFINITION_BYTES
+    said = refused(config(most + 1))
+    assert re.fullmatch(
+        rf"pipeline-config\.yml:6:9: models: {most + 1} models make a definition of 1,0\d\d,\d{{3}} bytes, [\d,]+ more "
+        rf"than Step Functions takes \(at most 1,048,576 bytes: with these settings {most} models fit; move the others "
+        rf"into a second pipeline\)",
+        said,
+    )
+
+
+def test_too_many_tries_for_the_history_are_refused_with_the_number_that_fits() -> None:
+    said = refused(config(100, "retries: {quota: 60}"))
+    fit = Waiting(config(100).config).quota_tries
+    assert 0 < fit < 60
+    assert said.startswith("pipeline-config.yml:8:18: retries.quota: when everything is tried again as often as it may, ")
+    assert said.endswith(f"(at most 25,000: {fit} fit, and are used when retries.quota is left out)")
+    compile_definition(config(100, f"retries: {{quota: {fit}}}"), workflow)
+
+
+def test_other_retries_can_be_too_many_too() -> None:
+    said = refused(config(100, "retries: {throttling: 99, job: 10}"))
+    assert "models: when everything is tried again as often as it may, 100 models write " in said
+    assert said.endswith("(at most 25,000: lower retries.job or retries.throttling, or use fewer models)")
+
+
+@pytest.mark.parametrize("models", [1, 3, 40, 150])
+@pytest.mark.parametrize("more", ["", "retries: {throttling: 0, job: 0}", "retries: {throttling: 20, job: 3}"])
+def test_the_room_for_quota_tries_is_reckoned_as_the_check_counts_it(models: int, more: str) -> None:
+    loaded = config(models, more)
+    waiting = Waiting(loaded.config)
+    reckoned = events_without_quota(loaded.config) + 3 * waiting.quota_tries * (2 * models + 2)
+    counted = worst_case_events(build(loaded.config, workflow).asl)
+    assert counted <= reckoned <= counted * 1.02 + 20
+
+
+def test_forty_models_keep_their_failures_reasons_within_the_payload() -> None:
+    text = compile_definition(config(40), workflow).text
+    assert '"failure.$":"States.JsonMerge($.blank, $.failure, false)"' in text
+
+
+def test_very_many_models_keep_only_the_names_of_their_failures() -> None:
+    text = compile_definition(config(150), workflow).text
+    assert '"failure":{"Error.$":"$.failure.Error","Cause":""}' in text
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(valid_configs())
+def test_any_valid_config_compiles_to_a_definition_without_a_finding(text: Any) -> None:
+    loaded = loads(text, "pipeline-config.yml", None, {})
+    try:
+        compile_definition(loaded, workflow)
+    except ConfigError as error:  # it asks for more than a history takes, and is told so
+        assert "events" in str(error)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(valid_configs())
+def test_every_name_fits_its_service(text: Any) -> None:
+    loaded = loads(text, "pipeline-config.yml", None, {})
+    names = Names(loaded.config)
+    assert len(names.raw_bucket) <= limits.BUCKET_NAME
+    assert len(names.work_bucket) <= limits.BUCKET_NAME
+    assert len(names.role("state-machine")) <= 64
+    for model in loaded.config.models:
+        longest = f"{names.prefix}-predict-{short(model)}-{'f' * 12}-999-1000"
+        assert len(longest) <= limits.JOB_NAME
+        assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", longest)
