@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 import pytest
+from configs import valid_configs
 from hypothesis import HealthCheck, given, settings
 
-from configs import valid_configs
 from pipeline import workflow
 from stepgluon import limits
 from stepgluon.config import LoadedConfig, loads
@@ -55,7 +55,9 @@ def test_too_many_tries_for_the_history_are_refused_with_the_number_that_fits() 
     said = refused(config(100, "retries: {quota: 60}"))
     fit = Waiting(config(100).config).quota_tries
     assert 0 < fit < 60
-    assert said.startswith("pipeline-config.yml:8:18: retries.quota: when everything is tried again as often as it may, ")
+    assert said.startswith(
+        "pipeline-config.yml:8:18: retries.quota: when everything is tried again as often as it may, "
+    )
     assert said.endswith(f"(at most 25,000: {fit} fit, and are used when retries.quota is left out)")
     compile_definition(config(100, f"retries: {{quota: {fit}}}"), workflow)
 

@@ -1,0 +1,105 @@
+"""The README tells the truth: its picture, its table and its examples are made from the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from golden import HERE, same_as
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pipeline import workflow
+from stepgluon.cli import main
+from stepgluon.config import Duration, PipelineConfig, load, loads
+from stepgluon.definition import compile_definition, most_models
+from stepgluon.errors import ConfigError
+from stepgluon.graph import render
+
+ROOT = HERE.parent
+README = ROOT / "README.md"
+DEMO = ROOT / "pipeline-config.yml"
+
+
+def with_part(name: str, made: str) -> str:
+    """The README with what stands between the marks of this name replaced."""
+    text = README.read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    assert start in text
+    assert end in text
+    return text[: text.index(start)] + start + made + text[text.index(end) :]
+
+
+def test_the_picture_is_the_demos_workflow() -> None:
+    definition = compile_definition(load(DEMO, None, {}), workflow)
+    picture = render(definition.asl, "mermaid", "penguins")
+    assert same_as(README, with_part("workflow", f"\n```mermaid\n{picture}```\n\n"))
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    candidates = [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def rows(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    for name, field in section.model_fields.items():
+        if field.exclude:
+            continue
+        inner = section_of(field)
+        several = "[]" if prefix == "" and name == "models" else ""
+        yield f"{prefix}{name}{several}", default_of(field, inner), field.description or ""
+        if inner is not None and not (prefix == "models[]." and name == "train"):
+            yield from rows(inner, f"{prefix}{name}{several}.")
+
+
+def default_of(field: FieldInfo, inner: type[BaseModel] | None) -> str:
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    if inner is not None and isinstance(default, BaseModel):
+        return ""
+    if any(part in field.metadata for part in get_args(Duration)[1:]):
+        return f"`{duration(default)}`"
+    words = {None: "", True: "`true`", False: "`false`"}
+    return words[default] if default is None or isinstance(default, bool) else f"`{default}`"
+
+
+def duration(seconds: int) -> str:
+    unit, size = next((unit, size) for unit, size in (("h", 3600), ("m", 60), ("s", 1)) if seconds % size == 0)
+    return f"{seconds // size}{unit}"
+
+
+def test_the_table_has_every_key_with_its_default() -> None:
+    lines = [
+        f"| `{key}` | {default} | {tells.replace('|', chr(92) + '|')} |" for key, default, tells in rows(PipelineConfig)
+    ]
+    lines.append("| `environments.NAME` | | what differs in this environment, merged over the rest by `--env NAME` |")
+    table = "\n".join(["", "| key | default | what it says |", "|---|---|---|", *lines, "", ""])
+    assert same_as(README, with_part("config", table))
+
+
+def test_the_mistakes_shown_are_what_validate_says() -> None:
+    text = DEMO.read_text(encoding="utf-8").replace("label: body_mass_g", "lable: body_mass_g", 1)
+    text = re.sub(r"(?m)^(fallback:.*\n  threshold:) 350", r"\1 low", text)
+    with pytest.raises(ConfigError) as error:
+        loads(text, "pipeline-config.yml", None, {})
+    assert f"```\n{error.value}\n```" in README.read_text(encoding="utf-8")
+
+
+def test_the_commands_shown_exist(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline-config.yml").write_text(DEMO.read_text(encoding="utf-8"), encoding="utf-8")
+    commands = re.findall(r"^python pipeline\.py ([a-z-]+[^#>\n]*)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(commands) >= 4
+    for command in commands:
+        assert main(workflow, command.split(), {}) == 0, capsys.readouterr().err
+
+
+def test_the_number_of_models_that_fit_is_the_one_that_is_told() -> None:
+    names = ", ".join(f"m{number}" for number in range(300))
+    text = "name: many\naccount: '123456789012'\nregion: ap-northeast-1\nnotify: [a@example.com]\n"
+    text += f"models: {{partition_by: kind, values: [{names}], label: y}}\nfallback: {{threshold: 350}}\n"
+    most = most_models(loads(text, "x.yml", None, {}).config, workflow)
+    assert f"At most {most} models" in README.read_text(encoding="utf-8")
