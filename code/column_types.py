@@ -79,8 +79,9 @@ def type_of(values: pa.Array, ladder: Iterable[pa.DataType]) -> pa.DataType:
         return values.type
     if values.null_count == len(values) or pc.all(_missing(values)).as_py():
         return pa.null()
+    head = values.drop_null().slice(0, 100)  # a failing cast of many values is slow, and mostly the first ones tell
     for kind in ladder:
-        if first_misfit(values, kind) is None:
+        if _cast(head, kind) is not None and _cast(values, kind) is not None:
             return kind
     return TEXT
 

@@ -174,7 +174,7 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
         job()
     except KeyboardInterrupt:
         return 130
-    except BaseException as problem:  # noqa: BLE001 - the user gets a sentence whatever happens
+    except BaseException as problem:  # the user gets a sentence whatever happens
         sentence = _sentence(problem)
         print(sentence, file=sys.stderr)
         report = root() / "output" / ("failure" if kind == "training" else "message")

@@ -130,11 +130,11 @@ def held_out_places(before: int, count: int, share: float, seed: int) -> Mask:
     the second always is, so that two rows already give both sides one.
     """
     picked_share = min(share, 1 - share)
-    numbers = np.arange(before, before + count, dtype=np.int64)
-    cells = np.floor(numbers * picked_share).astype(np.int64)
+    first, last = int(before * picked_share), int((before + count) * picked_share)
+    places = _pick(np.arange(first - 1, last + 2), picked_share, seed)  # one more: a cell's edge may be rounded
+    places = places[(places >= before) & (places < before + count)]
     picked = np.zeros(count, dtype=bool)
-    for neighbour in (-1, 0, 1):  # a row at a cell's edge may be rounded into the next one
-        picked |= numbers == _pick(cells + neighbour, picked_share, seed)
+    picked[places - before] = True
     return picked if picked_share == share else ~picked
 
 

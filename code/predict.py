@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import job_io
 import numpy as np
@@ -22,9 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from job_io import ROW, JobError, log
 
-ROWS = 65_536  # predicted at once
+ROWS = 262_144  # predicted at once, or fewer of very many columns
+CELLS = 4_194_304
 SCHEMA = pa.schema([(ROW, pa.int64()), ("prediction", pa.float64())])
-Answer = Callable[[pa.RecordBatch], npt.NDArray[np.float64]]
+Answer = Callable[[Callable[[], Iterator[pa.RecordBatch]]], list[npt.NDArray[np.float64]]]
 
 
 def main() -> None:
@@ -38,58 +38,51 @@ def main() -> None:
 
 
 def predict(rows: Path, folder: Path, model: str, out: Path) -> int:
+    """Writes the predictions of all files in `rows` into `out` and returns how many there are."""
     import model_folder
 
     manifest = model_folder.verified(folder, model)
-    paths = part_files.part_paths(rows)
     import frames
+    from ensemble import Ensemble
 
+    paths = part_files.part_paths(rows)
     for path in paths:
         frames.check_columns(manifest["features"], part_files.read_schema(path), model)
-    answer = answerer(folder / model_folder.PREDICTOR, manifest["features"])
-    return sum(predict_file(path, rows, out, answer, manifest["features"], model) for path in paths)
+    features = list(manifest["features"])
+    answer = Ensemble(folder / model_folder.PREDICTOR, features, job_io.cores()).answers
+    return sum(predict_file(path, out / path.relative_to(rows), features, answer, model) for path in paths)
 
 
-def answerer(folder: Path, features: dict[str, str]) -> Answer:
-    import frames
-    from autogluon.tabular import TabularPredictor
-
-    predictor: Any = TabularPredictor.load(str(folder), verbosity=0)
-    predictor.persist()
-
-    def answer(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
-        answers: npt.NDArray[np.float64] = predictor.predict(frames.frame(batch, features)).to_numpy(np.float64)
-        return answers
-
-    return answer
-
-
-def predict_file(path: Path, rows: Path, out: Path, answer: Answer, features: dict[str, str], model: str) -> int:
-    target = out / path.relative_to(rows)
+def predict_file(path: Path, target: Path, features: list[str], answer: Answer, model: str) -> int:
+    """One file of predictions for one of rows; files are small enough for all numbers of one to be held at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with pq.ParquetWriter(target, SCHEMA) as writer:
-        for batch in part_files.read_batches(path, [ROW, *features], ROWS):
-            writer.write_batch(predicted(batch, answer, model))
-            count += batch.num_rows
-    expected = pq.read_metadata(path).num_rows
-    if count != expected:
-        raise JobError(f"Model {model}: {count} of {expected} rows of {path.name} were predicted; run the job again.")
-    log.info("%s: %d rows", path.name, count)
-    return count
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        return (
+            batch for batch in part_files.read_batches(path, features, rows_at_once(len(features))) if batch.num_rows
+        )
+
+    answers = answer(batches)
+    table = predicted(pq.read_table(path, columns=[ROW])[ROW].combine_chunks(), answers, model)
+    pq.write_table(table, target)
+    log.info("%s: %d rows", path.name, table.num_rows)
+    return table.num_rows
 
 
-def predicted(batch: pa.RecordBatch, answer: Answer, model: str) -> pa.RecordBatch:
-    """The predictions of a batch: as many as rows, each a finite number."""
-    numbers = batch.column(ROW)
-    answers = answer(batch) if batch.num_rows else np.empty(0)
-    if len(answers) != batch.num_rows:
-        raise JobError(f"Model {model} gave {len(answers)} predictions for {batch.num_rows} rows; train it again.")
-    wrong = np.flatnonzero(~np.isfinite(answers))
+def rows_at_once(columns: int) -> int:
+    return max(1024, min(ROWS, CELLS // columns))
+
+
+def predicted(rows: pa.Array, answers: list[npt.NDArray[np.float64]], model: str) -> pa.Table:
+    """The predictions with their rows: as many as rows, each a finite number."""
+    numbers = np.concatenate(answers) if answers else np.empty(0)
+    if len(numbers) != len(rows):
+        raise JobError(f"Model {model} gave {len(numbers)} predictions for {len(rows)} rows; train it again.")
+    wrong = np.flatnonzero(~np.isfinite(numbers))
     if len(wrong):
-        row = numbers[int(wrong[0])].as_py()
-        raise JobError(f"Model {model} predicts {answers[wrong[0]]} for row {row + 1} of the data; train it again.")
-    return pa.RecordBatch.from_arrays([numbers, pa.array(answers)], schema=SCHEMA)
+        row = rows[int(wrong[0])].as_py()
+        raise JobError(f"Model {model} predicts {numbers[wrong[0]]} for row {row + 1} of the data; train it again.")
+    return pa.Table.from_arrays([rows, pa.array(numbers)], schema=SCHEMA)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import raw_tables
+from background import Background
 from column_types import Misfit
 from job_io import ROW, JobError, log, shown
 from model_parts import PARTS, Parts, Splitter, splitter
@@ -187,25 +189,24 @@ def write_parts(
     data = config["data"]
     splitters = [splitter(model, kinds, data["test_fraction"], data["seed"]) for model in config["models"]]
     schema = pa.schema([(ROW, pa.int64()), *kinds.items()])
-    writers = Writers(out, schema, config)
     totals = Totals()
-    for table in tables:
-        before = totals.rows
-        for batch in typed_batches(table, kinds, schema, before):
-            check_labels(table, batch, splitters, before)
-            parts = [each.split(batch) for each in splitters]
-            check_one_prediction(table, batch, splitters, parts, before)
-            writers.write(batch, parts)
-            count(totals, batch, parts)
-        totals.files[table.name] = totals.rows - before
-        log.info("%s: %d rows", table.name, totals.rows - before)
-    if totals.rows == 0:
-        raise JobError(
-            f"{job_io.listed([t.name for t in tables])} have a header but no rows; upload rows to work with."
-        )
-    if totals.unselected == totals.rows:
-        raise JobError("No model's where selects any of the rows; compare its values with those of the tables.")
-    writers.close()
+    with Writers(out, schema, config) as writers:
+        for table in tables:
+            before = totals.rows
+            for batch in typed_batches(table, kinds, schema, before):
+                check_labels(table, batch, splitters, before)
+                parts = [each.split(batch) for each in splitters]
+                check_one_prediction(table, batch, splitters, parts, before)
+                writers.write(batch, parts)
+                count(totals, batch, parts)
+            totals.files[table.name] = totals.rows - before
+            log.info("%s: %d rows", table.name, totals.rows - before)
+        if totals.rows == 0:
+            raise JobError(
+                f"{job_io.listed([t.name for t in tables])} have a header but no rows; upload rows to work with."
+            )
+        if totals.unselected == totals.rows:
+            raise JobError("No model's where selects any of the rows; compare its values with those of the tables.")
     return profile_of(tables, kinds, totals, writers, splitters)
 
 
@@ -238,19 +239,21 @@ def check_one_prediction(
 
 
 class Writers:
-    """The files of rows/ and of every model's parts."""
+    """The files of rows/ and of every model's parts, each side written by a thread of its own."""
 
     def __init__(self, out: Path, schema: pa.Schema, config: dict[str, Any]) -> None:
         self.rows = PartWriter(out / "rows", schema)
         self.parts: list[dict[str, PartWriter]] = []
-        self.keep: list[dict[str, list[str]]] = []
+        self._keep: list[dict[str, list[str]]] = []
+        self._sides = ExitStack()
+        self._rows_side, self._parts_side = Background(), Background()
         instances = config["predict"]["instance"]["count"]
         for model in config["models"]:
             # A model that was promoted before a column was dropped still needs it, so predict keeps all of them.
             learnt = [name for name in schema.names if name not in model["drop"]]
             keep = {"train": learnt, "test": learnt, "predict": [n for n in schema.names if n != model["label"]]}
             folder = out / "models" / model["name"]
-            self.keep.append(keep)
+            self._keep.append(keep)
             self.parts.append(
                 {
                     part: PartWriter(
@@ -262,23 +265,34 @@ class Writers:
                 }
             )
 
+    def __enter__(self) -> Writers:
+        self._sides.enter_context(self._rows_side)
+        self._sides.enter_context(self._parts_side)
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        if problem[0] is None:
+            self._rows_side.do(self.rows.close)
+            for writer in self._all_parts():
+                self._parts_side.do(writer.close)
+        self._sides.__exit__(*problem)
+
     def write(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:
-        self.rows.write(batch)
-        for writers, keep, part in zip(self.parts, self.keep, parts, strict=True):
+        self._rows_side.do(self.rows.write, batch)
+        self._parts_side.do(self._write_parts, batch, parts)
+
+    def _write_parts(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:
+        for writers, keep, part in zip(self.parts, self._keep, parts, strict=True):
             for name, writer in writers.items():
                 mask = getattr(part, name)
                 if mask.any():
                     writer.write(batch.select(keep[name]).filter(pa.array(mask)))
-        if sum(writer.waiting_bytes for writer in self._all()) > WAITING_BYTES:
-            for writer in self._all():
+        if sum(writer.waiting_bytes for writer in self._all_parts()) > WAITING_BYTES:
+            for writer in self._all_parts():
                 writer.flush()
 
-    def _all(self) -> list[PartWriter]:
-        return [self.rows, *(writer for writers in self.parts for writer in writers.values())]
-
-    def close(self) -> None:
-        for writer in self._all():
-            writer.close()
+    def _all_parts(self) -> list[PartWriter]:
+        return [writer for writers in self.parts for writer in writers.values()]
 
 
 def count(totals: Totals, batch: pa.RecordBatch, parts: list[Parts]) -> None:

@@ -227,8 +227,8 @@ def _csv_after_problem(table: RawTable, names: list[str], problem: str) -> Itera
                 number += 1
                 if len(cells) != len(names):
                     raise JobError(
-                        f"{table.name}, row {number} (line {line}) has {len(cells)} cells, the header has {len(names)}; "
-                        "look for a missing or an unquoted comma."
+                        f"{table.name}, row {number} (line {line}) has {len(cells)} cells, the header has "
+                        f"{len(names)}; look for a missing or an unquoted comma."
                     )
             line = reader.line_num + 1
     raise JobError(f"{table.name} cannot be read as CSV: {problem}")

@@ -87,8 +87,8 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
 def check_rows(model: str, label: str, rows: int) -> None:
     if rows < LEAST_ROWS:
         raise JobError(
-            f"Model {model} has {rows} rows to learn from besides the held-out ones, and needs {LEAST_ROWS}; give it more "
-            f"rows with a value in {job_io.shown(label)}, or look at its where."
+            f"Model {model} has {rows} rows to learn from besides the held-out ones, and needs {LEAST_ROWS}; give it "
+            f"more rows with a value in {job_io.shown(label)}, or look at its where."
         )
 
 

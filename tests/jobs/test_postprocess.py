@@ -166,7 +166,7 @@ DANGEROUS = ["=1+1", "+1", "-1", "@x", "\tx", "\rx"]
 def test_cells_that_a_spreadsheet_would_run_are_made_text_in_the_csv_alone(sandbox: Sandbox) -> None:
     texts = [*DANGEROUS, "a=1", "", "'=1"]
     rows = {"t": texts, "n": [-1.5] * 9, "y": pa.array([None] * 9, pa.int64())}
-    lay_out(sandbox, rows, {"one": {row: -3.0 for row in range(9)}})
+    lay_out(sandbox, rows, {"one": dict.fromkeys(range(9), -3.0)})
     assert result(sandbox)["t"] == texts
     lines = csv_rows(sandbox)[1:]
     assert [line[0] for line in lines] == [*(f"'{text}" for text in DANGEROUS), "a=1", "", "'=1"]

@@ -96,22 +96,66 @@ def test_an_instance_may_have_a_share_of_the_files_and_files_without_rows(sandbo
 
 
 def test_rows_are_read_and_predicted_in_pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(predict, "ROWS", 16)
+    monkeypatch.setattr(predict, "rows_at_once", lambda _: 16)
     pq.write_table(pa.table(rows_of(0, 100)), tmp_path / "part-00000.parquet")
     sizes = []
 
-    def answer(batch: pa.RecordBatch) -> Any:
-        sizes.append(batch.num_rows)
-        return batch.column("a").to_numpy() * 2
+    def answer(batches: Any) -> Any:
+        for batch in batches():
+            sizes.append(batch.num_rows)
+            yield batch.column("a").to_numpy() * 2
 
-    (tmp_path / "out").mkdir()
     count = predict.predict_file(
-        tmp_path / "part-00000.parquet", tmp_path, tmp_path / "out", answer, {"a": "double"}, "m"
+        tmp_path / "part-00000.parquet", tmp_path / "out/part-00000.parquet", ["a"], lambda b: list(answer(b)), "m"
     )
     assert count == 100
     assert max(sizes) == 16
     table = pq.read_table(tmp_path / "out/part-00000.parquet")
     assert table["prediction"].to_pylist() == [a * 2 for a in points(100)["a"]]
+
+
+@pytest.mark.parametrize("together", [0, 2**40])
+def test_models_loaded_one_by_one_answer_as_autogluon_does(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    import ensemble
+    from autogluon.tabular import TabularPredictor
+
+    monkeypatch.setattr(ensemble, "GROUP_BYTES", together)
+    columns = pa.table(rows_of(0, 80)).select(["a", "b"])
+    one = ensemble.Ensemble(trained / "predictor", ["a", "b"], 1)
+    answers = one.answers(lambda: iter(columns.to_batches(30)))
+    assert [len(part) for part in answers] == [30, 30, 20]
+    alone = TabularPredictor.load(str(trained / "predictor"), verbosity=0).predict(columns.to_pandas())
+    assert np.array_equal(np.concatenate(answers), alone.to_numpy(np.float64))
+
+
+def test_all_cores_predict_however_many_trained() -> None:
+    import ensemble
+
+    class Forest:
+        n_jobs = 1
+
+    class Model:
+        def __init__(self, *models: Any) -> None:
+            self.model, self.models = Forest(), models
+
+    bag = Model(Model(), Model())
+    ensemble.use_cores(bag, 3)
+    assert [part.model.n_jobs for part in (bag, *bag.models)] == [3, 3, 3]
+
+
+def test_very_wide_rows_are_predicted_fewer_at_once() -> None:
+    assert predict.rows_at_once(10) == 262_144
+    assert predict.rows_at_once(2000) == 2097
+    assert predict.rows_at_once(100_000) == 1024
+
+
+def test_models_are_grouped_in_their_order_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ensemble
+
+    monkeypatch.setattr(ensemble, "GROUP_BYTES", 10)
+    assert ensemble.grouped({"a": 4, "b": 6, "c": 1, "d": 20, "e": 1}) == [["a", "b"], ["c"], ["d"], ["e"]]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +167,8 @@ def test_rows_are_read_and_predicted_in_pieces(monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 def test_a_prediction_that_is_missing_or_no_number_is_an_error(answers: list[float], words: str) -> None:
-    batch = pa.RecordBatch.from_pydict({"stepgluon_row": [6, 7, 8]})
     with pytest.raises(job_io.JobError, match=words):
-        predict.predicted(batch, lambda _: np.array(answers), "m")
+        predict.predicted(pa.array([6, 7, 8]), [np.array(answers)], "m")
 
 
 # Columns

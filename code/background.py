@@ -1,0 +1,37 @@
+"""Work done on the side: a thread that does one task after the other, while the next ones are being made."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+
+class Background:
+    """Tasks are done in the order they were given; at most `waiting` of them wait, then `do` does."""
+
+    def __init__(self, waiting: int = 2) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting = waiting
+        self._tasks: deque[Future[Any]] = deque()
+
+    def __enter__(self) -> Background:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            self._collect(0)
+
+    def do(self, task: Callable[..., Any], *arguments: Any) -> None:
+        """Raises what an earlier task raised."""
+        self._collect(self._waiting)
+        self._tasks.append(self._thread.submit(task, *arguments))
+
+    def _collect(self, most: int) -> None:
+        while len(self._tasks) > most or (self._tasks and self._tasks[0].done()):
+            self._tasks.popleft().result()
