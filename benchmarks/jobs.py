@@ -144,12 +144,12 @@ def bench_prepare(folder: Path, gigabytes: float, turns: int) -> None:
     )
 
 
-def fitted(folder: Path) -> Path:
-    """A medium_quality model that was trained on 20,000 rows."""
+def fitted(folder: Path, rows: int) -> Path:
+    """A medium_quality model that learnt from four fifths of so many rows."""
     environment = lay_out(folder / "prepare", [{"name": "all"}])
     raw = folder / "prepare/processing/input/raw"
     raw.mkdir()
-    subprocess.run(script(MAKE, 25_000, raw / "a.csv", 0.0), check=True)
+    subprocess.run(script(MAKE, rows, raw / "a.csv", 0.0), check=True)
     measured(job("prepare.py"), environment)
     environment = lay_out(folder / "train", [{"name": "all"}])
     for part in ("train", "test"):
@@ -175,8 +175,8 @@ def rows_to_predict(folder: Path, millions: float) -> tuple[Path, dict[str, str]
     return raw / "a.csv", environment
 
 
-def bench_predict(folder: Path, millions: float, flat_to: float, turns: int) -> None:
-    model = fitted(folder / "model")
+def bench_predict(folder: Path, millions: float, flat_to: float, train_rows: int, turns: int) -> None:
+    model = fitted(folder / "model", train_rows)
     table, environment = rows_to_predict(folder / "small", millions)
     (folder / "small/predict/processing/input/model").symlink_to(model)
     plain, ours = [], []
@@ -232,6 +232,7 @@ def main() -> None:
     parser.add_argument("--gb", type=float, default=1.0, help="size of the table that is prepared")
     parser.add_argument("--millions", type=float, default=1.0, help="rows that are predicted or put together")
     parser.add_argument("--flat-to", type=float, default=0.0, help="millions of rows to compare the memory at")
+    parser.add_argument("--train-rows", type=int, default=5000, help="rows that the model for predict learns from")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the tables are made; it needs some times their size")
     chosen = parser.parse_args()
@@ -241,7 +242,7 @@ def main() -> None:
             if each == "prepare":
                 bench_prepare(Path(name), chosen.gb, chosen.turns)
             elif each == "predict":
-                bench_predict(Path(name), chosen.millions, chosen.flat_to, chosen.turns)
+                bench_predict(Path(name), chosen.millions, chosen.flat_to, chosen.train_rows, chosen.turns)
             else:
                 bench_postprocess(Path(name), chosen.millions, chosen.turns)
 

@@ -173,13 +173,14 @@ def _missing(values: pa.Array) -> pa.Array:
 
 
 def _loses_digits(values: pa.Array, typed: pa.Array) -> bool:
-    """Whether a text like 007, +49 or a whole number of 20 digits would come back differently."""
-    if pc.any(pc.starts_with(values, "+")).as_py():
-        return True
-    zero_first = pc.starts_with(values, "0")
-    if pc.any(zero_first).as_py():
-        suspects = values.filter(zero_first)
-        if pc.any(pc.match_substring_regex(suspects, r"^0[0-9]")).as_py():
+    """Whether a text like 007, 0x1F, +49 or a whole number of 20 digits would come back differently."""
+    for start in ("0", "-0", "+"):
+        starting = pc.starts_with(values, start)
+        # The regular expression is slow, so it sees only the few values that may be meant.
+        if (
+            pc.any(starting).as_py()
+            and pc.any(pc.match_substring_regex(values.filter(starting), r"^(\+|-?0[0-9xX])")).as_py()
+        ):
             return True
     if pa.types.is_floating(typed.type):
         large = pc.greater_equal(pc.abs(typed), float(_EXACT))

@@ -10,8 +10,8 @@ import csv
 import gzip
 import io
 import json
-import math
 import shutil
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -29,6 +29,7 @@ from job_io import JobError, listed, shown
 BLOCK = 8 * 1024 * 1024  # bytes of CSV or JSON lines in a batch; a longer row is refused
 ROWS = 65_536  # of Parquet in a batch
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_MAGIC = {b"PK\x03\x04": "an Excel workbook or zip file", b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file"}
 _EXPECTED = ".csv, .parquet or .jsonl, each also with .gz"
 
 
@@ -153,6 +154,9 @@ def _encoding_error(table: RawTable) -> JobError:
     """Names the first line that is not UTF-8, and the encoding that it looks like."""
     with _open(table) as file:
         start = file.read(4)
+    for magic, called in _MAGIC.items():
+        if start.startswith(magic):
+            return JobError(f"{table.name} is {called}, not {table.format}; give it the right name or save it as text.")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return JobError(f"{table.name} is UTF-16; save it as UTF-8.")
     with _open(table) as file:
@@ -272,12 +276,20 @@ def _parquet_batches(table: RawTable) -> Iterator[pa.RecordBatch]:
                     "flatten the column or leave it out."
                 )
             kinds.append(kind)
+        done = 0
         for batch in source.iter_batches(ROWS):
             columns = []
             for name, values, kind in zip(batch.schema.names, batch.columns, kinds, strict=True):
                 if pa.types.is_dictionary(values.type):
                     values = values.dictionary_decode()
-                columns.append(values if pa.types.is_null(values.type) else column_types.cast(name, values, kind))
+                try:
+                    columns.append(values if pa.types.is_null(values.type) else column_types.cast(name, values, kind))
+                except column_types.Misfit as misfit:
+                    raise JobError(
+                        f"{table.name}, row {done + misfit.index + 1}: column {shown(name)} holds {misfit.value}, "
+                        "which is too large; store the column as text or as floating point numbers."
+                    ) from None
+            done += batch.num_rows
             yield pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 
@@ -324,12 +336,21 @@ def _json_row(table: RawTable, index: int, line: int, text: str) -> dict[str, An
             f'{table.name}, row {index + 1} (line {line}) is no JSON object; {{"column": value, …}} is expected.'
         )
     for name, value in row.items():
+        if not (_is_unicode(name) and _is_unicode(value)):
+            raise JobError(
+                f"{table.name}, row {index + 1} (line {line}): column {shown(name)} holds half of a character "
+                "(a lone \\ud800 to \\udfff); write the character itself."
+            )
         if isinstance(value, (dict, list)):
             raise JobError(
                 f"{table.name}, row {index + 1} (line {line}): column {shown(name)} holds {shown(value)}, which is no "
                 "single value; flatten the column or leave it out."
             )
     return row
+
+
+def _is_unicode(value: object) -> bool:
+    return not isinstance(value, str) or value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _json_batch(table: RawTable, rows: list[dict[str, Any]], start: int) -> pa.RecordBatch:
@@ -352,13 +373,12 @@ def _json_column(table: RawTable, name: str, rows: list[dict[str, Any]], start: 
                 f"hold {column_types.words(kind)}; make them one type."
             )
         kind = both
-    if kind == pa.float64():
-        values = [None if value is None else _float(value) for value in values]
+    for index, value in enumerate(values):
+        if isinstance(value, int) and kind == pa.float64():
+            if abs(value) > sys.float_info.max:
+                raise JobError(
+                    f"{table.name}, {table.row(start + index)}: column {shown(name)} holds a whole number of more than "
+                    "308 digits; make it a text."
+                )
+            values[index] = float(value)
     return pa.array(values, kind)
-
-
-def _float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # a whole number of more than 308 digits
-        return math.copysign(math.inf, value)

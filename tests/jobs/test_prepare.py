@@ -244,6 +244,9 @@ def test_the_format_can_be_given_for_files_of_any_name(sandbox: Sandbox) -> None
         (["1e3", "nan", "-inf"], "double", [1000.0, None, float("-inf")]),
         (["007", "12", "1"], "string", ["007", "12", "1"]),
         (["12345678901234567890", "1", "2"], "string", ["12345678901234567890", "1", "2"]),
+        (["-007", "12", "1"], "string", ["-007", "12", "1"]),
+        (["0x1F", "12", "1"], "string", ["0x1F", "12", "1"]),
+        (["0", "0.5", "-0.5"], "double", [0.0, 0.5, -0.5]),
         (["true", "False", ""], "bool", [True, False, None]),
         (["0", "1", "1"], "int64", [0, 1, 1]),
         (["NA", "DE", ""], "string", ["NA", "DE", None]),
@@ -314,6 +317,9 @@ LATE = "x,y\n" + "1,2\n" * 5
         ({"a.jsonl": '{"x": 1, "y": 1}\n{"x": "a", "y": 1}\n'}, "a.jsonl, row 2 (line 2): column 'x' holds 'a', the rows before hold numbers"),
         ({"a.jsonl": '{"y": 1, "y": 2}\n'}, "a.jsonl, row 1 (line 1) is not JSON: a key stands in it twice"),
         ({"a.jsonl": ""}, "a.jsonl is empty"),
+        ({"a.jsonl": '{"y": 1}\n{"y": 1, "x": "\\ud800"}\n'}, "a.jsonl, row 2 (line 2): column 'x' holds half of a"),
+        ({"a.jsonl": '{"y": 1, "x": ' + "9" * 400 + "}"}, "a.jsonl, row 1 (line 1): column 'x' holds a whole number of"),
+
         ({"a.parquet": "no parquet"}, "a.parquet cannot be read as parquet"),
         ({"a.csv.gz": "no gzip"}, "a.csv.gz is not a whole gzip file"),
         ({"a.txt": "x,y\n1,2\n"}, "'a.txt' is no table (.csv, .parquet or .jsonl, each also with .gz is expected)"),
@@ -342,6 +348,19 @@ def test_another_encoding_is_named(sandbox: Sandbox, kind: str, encoding: str, w
     lines = [LATE, "é,2\n"] if kind == "csv" else ['{"x": "a", "y": 1}\n' * 6, '{"x": "é", "y": 1}\n']
     sandbox.write(f"a.{kind}", "".join(lines).encode(encoding))
     assert words in sentence(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("start", "words"), [(b"PK\3\4", "an Excel workbook or zip"), (b"PAR1", "a Parquet"), (b"\x1f\x8b\x08", "a gzip")]
+)
+def test_a_file_with_the_wrong_name_is_named(sandbox: Sandbox, start: bytes, words: str) -> None:
+    sandbox.write("a.csv", start + bytes(range(256)))
+    assert sentence(sandbox) == f"a.csv is {words} file, not csv; give it the right name or save it as text."
+
+
+def test_a_number_too_large_for_a_column_of_numbers_is_named(sandbox: Sandbox) -> None:
+    sandbox.write("a.parquet", parquet({"u": pa.array([1, 2**63], pa.uint64()), "y": [1, 2]}))
+    assert "a.parquet, row 2: column 'u' holds 9223372036854775808, which is too large" in sentence(sandbox)
 
 
 def test_text_in_a_label_is_named_row_by_row(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
