@@ -1,0 +1,262 @@
+"""Starts an execution of the state machine for each .run file that is uploaded to the raw bucket.
+
+Environment: RAW_BUCKET, the bucket; STATE_MACHINE_ARN, the state machine or its alias.
+
+An execution's name is made from the upload alone: however often and in whatever order S3 delivers its event, the
+upload starts exactly one execution. A record that is wrong does not stop its neighbours; it makes the invocation fail
+afterwards, so that Lambda tries again and at last keeps the event in the dead-letter queue. Every record leaves one
+line of JSON in the log.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from typing import Any
+from urllib.parse import unquote_plus
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+SUFFIX = ".run"
+FILE_BYTES = 4096
+NOTE_CHARACTERS = 500
+STEM_CHARACTERS = 40  # with the date and the hash this gives names of at most 77; Step Functions allows 80
+QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
+
+
+class Refused(Exception):
+    """The record or its file is wrong; the message says what, and what is expected."""
+
+
+def handler(event: Any, context: Any) -> dict[str, int]:
+    """Start what the event asks for; fail if any of its records failed, after all of them had their turn."""
+    if isinstance(event, dict) and event.get("Event") == "s3:TestEvent":
+        log("ignored", reason="a test event, which S3 sends when notifications are set up")
+        return {"started": 0, "ignored": 1}
+    records = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(records, list):
+        log("failed", reason="the event has no list of Records (expected: an S3 event notification)")
+        raise Refused("The event has no list of Records (expected: an S3 event notification).")
+    outcomes = [outcome_of(record) for record in records]
+    failed = outcomes.count("failed")
+    if failed:
+        raise Refused(f"{failed} of {len(outcomes)} records failed; each has a line in the log.")
+    return {"started": outcomes.count("started"), "ignored": outcomes.count("ignored")}
+
+
+def outcome_of(record: Any) -> str:
+    """What became of one record: started, ignored or failed; the log says why."""
+    place: dict[str, Any] = {}
+    try:
+        if not isinstance(record, dict):
+            raise Refused("the record is not an object (expected: a record of an S3 event notification)")
+        kind = text_at(record, "eventName")
+        place["bucket"] = text_at(record, "s3", "bucket", "name")
+        place["key"] = key = decoded(text_at(record, "s3", "object", "key"))
+        reason = why_ignored(text_at(record, "eventSource"), kind, place["bucket"], key)
+        if reason:
+            log("ignored", reason=reason, **place)
+            return "ignored"
+        name = execution_name(record, place["bucket"], key)
+        place["execution"] = name
+        fresh = start(name, execution_input(record, place["bucket"], key))
+        log("started", **place, **({} if fresh else {"reason": "this upload's execution is there already"}))
+        return "started"
+    except Exception as error:  # whatever is wrong with one record, its neighbours must have their turn
+        log("failed", reason=f"{error}" if isinstance(error, Refused) else f"{type(error).__name__}: {error}", **place)
+        return "failed"
+
+
+def why_ignored(source: str, kind: str, bucket: str, key: str) -> str:
+    if source != "aws:s3" or not kind.startswith("ObjectCreated:"):
+        return f"not an upload but {kind} of {source}"
+    if bucket != os.environ["RAW_BUCKET"]:
+        return f"not in the bucket {os.environ['RAW_BUCKET']}"
+    return "" if key.endswith(SUFFIX) else f"the key does not end with {SUFFIX}"
+
+
+def start(name: str, given: dict[str, Any]) -> bool:
+    """False where the execution was there before, which is as good."""
+    try:
+        client("stepfunctions").start_execution(
+            stateMachineArn=os.environ["STATE_MACHINE_ARN"], name=name, input=json.dumps(given)
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
+            raise
+        return False
+    return True
+
+
+def execution_name(record: dict[str, Any], bucket: str, key: str) -> str:
+    """Date and time of the upload, the file's stem, and a hash of what makes the upload unlike every other."""
+    time = re.match(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", text_at(record, "eventTime"), re.ASCII)
+    if not time:
+        raise Refused("eventTime is not a time (expected: like 2025-01-31T12:00:00.000Z)")
+    year, month, day, hour, minute, second = time.groups()
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", key.rpartition("/")[2][: -len(SUFFIX)])[:STEM_CHARACTERS].strip("-")
+    what = version(record).get("VersionId") or text_at(record, "s3", "object", "eTag")
+    unique = json.dumps([bucket, key, what, text_at(record, "s3", "object", "sequencer")])
+    digest = hashlib.sha256(unique.encode()).hexdigest()[:20]
+    return f"{year}{month}{day}-{hour}{minute}{second}-{stem or 'run'}-{digest}"
+
+
+def execution_input(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
+    settings = parsed(run_file(record, bucket, key))
+    overrides = {"threshold": settings["threshold"]} if "threshold" in settings else {}
+    folder = "".join(key.rpartition("/")[:2])
+    return {
+        "data": f"s3://{bucket}/{folder}",
+        "note": one_line(settings.get("note", "")),
+        "overrides": overrides,
+        "run_file": f"s3://{bucket}/{key}",
+    }
+
+
+# The .run file
+
+
+def run_file(record: dict[str, Any], bucket: str, key: str) -> bytes:
+    """The content of exactly the upload that the event tells of, never of a later one."""
+    size = record["s3"]["object"].get("size")
+    if size == 0:
+        return b""  # nothing to read, and one call less that may fail
+    if isinstance(size, int) and size > FILE_BYTES:
+        raise Refused(f"the file has {size} bytes (expected: at most {FILE_BYTES})")
+    which = version(record) or {"IfMatch": text_at(record, "s3", "object", "eTag")}
+    try:
+        body = client("s3").get_object(Bucket=bucket, Key=key, **which)["Body"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "PreconditionFailed", "412", "404"):
+            raise Refused("the file was deleted or replaced before it could be read (upload it again)") from error
+        raise
+    content: bytes = body.read(FILE_BYTES + 1)
+    if len(content) > FILE_BYTES:
+        raise Refused(f"the file has more than {FILE_BYTES} bytes (expected: at most {FILE_BYTES})")
+    return content
+
+
+def parsed(content: bytes) -> dict[str, Any]:
+    """note and threshold, as far as the file gives them: as a JSON object, or as lines of `key: value`."""
+    try:
+        text = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise Refused("the file is not UTF-8 text (expected: nothing, `key: value` lines or a JSON object)") from None
+    settings = from_json(text) if text.startswith("{") else from_lines(text)
+    unknown = sorted(settings.keys() - {"note", "threshold"})
+    if unknown:
+        raise Refused(f"{shown(unknown[0])} is not a key of a .run file (expected: note or threshold)")
+    if not isinstance(settings.get("note", ""), str):
+        raise Refused("note is not text (expected: text in quotes)")
+    if "threshold" in settings:
+        check_threshold(settings["threshold"])
+    return settings
+
+
+def check_threshold(threshold: Any) -> None:
+    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if not number or not 0 < threshold < 1e300:  # no model errs by more, and floats end soon after; NaN is neither
+        raise Refused(f"threshold is {shown(threshold)} (expected: a number above 0, like 400)")
+
+
+def from_json(text: str) -> dict[str, Any]:
+    try:
+        settings = json.loads(text, object_pairs_hook=without_duplicates)
+    except json.JSONDecodeError as error:
+        raise Refused(f"line {error.lineno} is not JSON: {error.msg} (expected: one JSON object)") from None
+    except RecursionError:
+        raise Refused('the JSON is nested too deeply (expected: like {"note": "text", "threshold": 400})') from None
+    return dict(settings)  # the text starts with {, so it is an object
+
+
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    settings = dict(pairs)
+    if len(settings) < len(pairs):
+        raise Refused("a key stands twice in the JSON (expected: each key once)")
+    return settings
+
+
+def from_lines(text: str) -> dict[str, Any]:
+    """The YAML that needs no YAML library: comments, and `key: value` with plain or quoted values on one line."""
+    settings: dict[str, Any] = {}
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = re.fullmatch(r"([A-Za-z_]+)[ ]*:(?:[ ]+(.*))?", line)
+        if not match:
+            raise Refused(f"line {number} is {shown(line)} (expected: `note: text`, `threshold: 400` or a JSON object)")
+        key, value = match[1], (match[2] or "").strip()
+        if key in settings:
+            raise Refused(f"{key} stands twice in the file, the second time in line {number} (expected: each key once)")
+        settings[key] = scalar(value, key, number)
+    return settings
+
+
+def scalar(value: str, key: str, number: int) -> Any:
+    quoted = re.fullmatch(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?:[ \t]+#.*)?""", value)
+    if quoted:
+        inner = quoted[1]
+        try:
+            return inner[1:-1].replace("''", "'") if inner[0] == "'" else json.loads(inner, strict=False)
+        except json.JSONDecodeError:
+            raise Refused(f"line {number}: {key} has an escape that is not understood (expected: as in JSON)") from None
+    plain = re.split(r"(?:^|[ \t])#", value, maxsplit=1)[0].strip()
+    # What YAML reads as more than plain text is not guessed at.
+    if re.match(r"""[\[\]{}&*!|>%@`"',]|[-?:](?:\s|$)""", plain) or re.search(r":(?:\s|$)", plain):
+        raise Refused(f"line {number}: {key} is {shown(plain)} (expected: one line of text; put it in quotes)")
+    if key == "threshold" and re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", plain, re.ASCII):
+        return float(plain) if re.search(r"[.eE]", plain) else int(plain)
+    return plain
+
+
+def one_line(note: str) -> str:
+    """The note as it may stand in a mail: one line, nothing invisible, not too long."""
+    spaced = "".join(" " if character.isspace() else character for character in note)
+    visible = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    line = " ".join(visible.split())
+    return line if len(line) <= NOTE_CHARACTERS else line[: NOTE_CHARACTERS - 1] + "…"
+
+
+# Small parts
+
+
+def text_at(record: Any, *path: str) -> str:
+    for key in path:
+        record = record.get(key) if isinstance(record, dict) else None
+    if not isinstance(record, str) or not record:
+        raise Refused(f"the record has no {'.'.join(path)} (expected: a record of an S3 event notification)")
+    return record
+
+
+def version(record: dict[str, Any]) -> dict[str, str]:
+    """The object's version, where the bucket keeps versions."""
+    given = record["s3"]["object"].get("versionId")
+    return {"VersionId": given} if given else {}
+
+
+def decoded(key: str) -> str:
+    try:
+        return unquote_plus(key, errors="strict")
+    except UnicodeDecodeError:
+        raise Refused("the key is not UTF-8 (expected: a key as S3 encodes it)") from None
+
+
+def shown(value: Any) -> str:
+    """A value from outside as it may stand in a message."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return json.dumps(text if len(text) <= 60 else text[:59] + "…", ensure_ascii=False)
+
+
+def log(outcome: str, **more: Any) -> None:
+    print(json.dumps({"outcome": outcome, **more}), flush=True)
+
+
+@functools.cache
+def client(service: str) -> Any:
+    return boto3.client(service, config=QUICK)

@@ -1,0 +1,355 @@
+"""The trigger, against Step Functions and S3 as moto has them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.stepfunctions.models import StateMachine
+from trigger.lambda_events import BUCKET, REGION, SOURCE, event, record, trigger
+
+ACCOUNT = "123456789012"
+FILE = "june/go.run"
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("RAW_BUCKET", BUCKET)
+    monkeypatch.setenv("STATE_MACHINE_ARN", f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:penguins")
+    with mock_aws():
+        states = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+        boto3.client("stepfunctions").create_state_machine(
+            name="penguins", definition=json.dumps(states), roleArn=f"arn:aws:iam::{ACCOUNT}:role/states"
+        )
+        boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        yield
+
+
+@pytest.fixture
+def start_pipeline(cloud: None) -> ModuleType:
+    return trigger()
+
+
+def executions() -> list[dict[str, Any]]:
+    client = boto3.client("stepfunctions")
+    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:penguins"
+    listed = client.list_executions(stateMachineArn=machine)["executions"]
+    return [client.describe_execution(executionArn=execution["executionArn"]) for execution in listed]
+
+
+def inputs() -> list[dict[str, Any]]:
+    return [json.loads(execution["input"]) for execution in executions()]
+
+
+def upload(content: bytes, key: str = FILE) -> dict[str, Any]:
+    """Put the file there; the event that tells of it."""
+    answer = boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
+    return event(record(key, size=len(content), eTag=answer["ETag"].strip('"'), versionId=answer.get("VersionId")))
+
+
+def keep_versions() -> None:
+    boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+
+
+def log_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# What is started
+
+
+def test_an_empty_file_starts_the_folder_it_lies_in(start_pipeline: ModuleType) -> None:
+    assert start_pipeline.handler(event(record(FILE)), None) == {"started": 1, "ignored": 0}
+    assert inputs() == [
+        {"data": f"s3://{BUCKET}/june/", "note": "", "overrides": {}, "run_file": f"s3://{BUCKET}/{FILE}"}
+    ]
+
+
+def test_a_file_at_the_root_starts_the_whole_bucket(start_pipeline: ModuleType) -> None:
+    start_pipeline.handler(event(record("go.run")), None)
+    assert inputs()[0]["data"] == f"s3://{BUCKET}/"
+
+
+def test_the_name_tells_when_and_from_which_file(start_pipeline: ModuleType) -> None:
+    start_pipeline.handler(event(record("june/Über nächste Woche.run")), None)
+    assert executions()[0]["name"].startswith("20250131-120000-ber-n-chste-Woche-")
+
+
+@pytest.mark.parametrize(
+    ("content", "note", "overrides"),
+    [
+        ("", "", {}),
+        ("\n# nothing yet\n\n", "", {}),
+        ("note: June, second try\nthreshold: 400\n", "June, second try", {"threshold": 400}),
+        ("note: June # a comment\r\nthreshold: 1.5e2 # another\r\n", "June", {"threshold": 150.0}),
+        ('note: "a: b # c \\u00fc"\n', "a: b # c ü", {}),
+        ("note: 'it''s June'  # a comment", "it's June", {}),
+        ("note:\n", "", {}),
+        ("note: 2025-01-31 no yes 012\n", "2025-01-31 no yes 012", {}),
+        ('\ufeff{"note": "June", "threshold": 0.5}', "June", {"threshold": 0.5}),
+        ("{}", "", {}),
+        ('{"note": "two\\nlines\\u0000\\u202e \\ud800"}', "two lines", {}),
+        ("note: " + "x" * 501, "x" * 499 + "…", {}),
+        ("note: " + "x" * 500, "x" * 500, {}),
+    ],
+)
+def test_what_the_file_says_goes_into_the_input(
+    start_pipeline: ModuleType, content: str, note: str, overrides: dict[str, Any]
+) -> None:
+    start_pipeline.handler(upload(content.encode()), None)
+    assert [(given["note"], given["overrides"]) for given in inputs()] == [(note, overrides)]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff\xfe", "the file is not UTF-8 text"),
+        (b"x" * 4097, "the file has 4097 bytes (expected: at most 4096)"),
+        (b"hello", 'line 1 is "hello"'),
+        (b"- note: x", 'line 1 is "- note: x"'),
+        (b"note:x", 'line 1 is "note:x"'),
+        (b"note: x\n  more", 'line 2 is "  more"'),
+        (b"a: 1", '"a" is not a key of a .run file (expected: note or threshold)'),
+        (b"note: x\nnote: y", "note stands twice in the file, the second time in line 2"),
+        (b"note: |", 'line 1: note is "|"'),
+        (b"note: [a]", 'line 1: note is "[a]"'),
+        (b"note: a: b", 'line 1: note is "a: b"'),
+        (b"note: !!python/name:os.system", "put it in quotes"),
+        (b'note: "\\x"', "line 1: note has an escape that is not understood"),
+        (b"threshold: '400'", 'threshold is "400" (expected: a number above 0, like 400)'),
+        (b"threshold: 0", 'threshold is "0"'),
+        (b"threshold: -1", 'threshold is "-1"'),
+        (b"threshold: .inf", 'threshold is ".inf"'),
+        (b"threshold: 1e999", 'threshold is "Infinity"'),
+        (b"threshold:", 'threshold is ""'),
+        (b"threshold: 0x10", 'threshold is "0x10"'),
+        ("threshold: ٤".encode(), 'threshold is "٤"'),
+        (b'{"threshold": NaN}', 'threshold is "NaN"'),
+        (b'{"threshold": true}', 'threshold is "true"'),
+        (b'{"threshold": null}', 'threshold is "null"'),
+        (b'{"threshold": 1' + b"0" * 400 + b"}", "(expected: a number above 0, like 400)"),
+        (b'{"note": null}', "note is not text"),
+        (b'{"note": "x", "note": "y"}', "a key stands twice in the JSON"),
+        (b'{"note": "x"', "line 1 is not JSON"),
+        (b'{"note":' + b"[" * 4000, "the JSON is nested too deeply"),
+    ],
+)
+def test_a_file_that_is_not_understood_starts_nothing_and_the_log_says_why(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str], content: bytes, reason: str
+) -> None:
+    with pytest.raises(start_pipeline.Refused, match="1 of 1 records failed"):
+        start_pipeline.handler(upload(content), None)
+    (line,) = log_lines(capsys.readouterr().out)
+    assert line["outcome"] == "failed" and reason in line["reason"] and line["key"] == FILE
+    assert not executions()
+
+
+def test_a_file_whose_size_is_not_told_is_refused_for_its_size_too(start_pipeline: ModuleType) -> None:
+    told = upload(b"#" * 4097)
+    del told["Records"][0]["s3"]["object"]["size"]
+    with pytest.raises(start_pipeline.Refused):
+        start_pipeline.handler(told, None)
+    assert not executions()
+
+
+# Exactly one execution for each upload
+
+
+def test_the_same_event_again_starts_nothing_new_and_is_a_success(start_pipeline: ModuleType) -> None:
+    for _ in range(3):
+        assert start_pipeline.handler(event(record(FILE)), None)["started"] == 1
+    assert len(executions()) == 1
+
+
+def test_the_same_event_is_a_success_also_when_the_file_has_gone_another_way_meanwhile(
+    start_pipeline: ModuleType,
+) -> None:
+    """Step Functions then says ExecutionAlreadyExists, because the input is another one."""
+    start_pipeline.handler(event(record(FILE)), None)
+    with mock.patch.object(start_pipeline, "run_file", return_value=b"note: another"):
+        assert start_pipeline.handler(event(record(FILE)), None)["started"] == 1
+    assert [given["note"] for given in inputs()] == [""]
+
+
+def test_a_new_upload_of_the_same_key_starts_a_new_execution(start_pipeline: ModuleType) -> None:
+    for sequencer in ("0055AED6DCD90281E5", "0055AED6DCD90281E6"):
+        start_pipeline.handler(event(record(FILE, sequencer=sequencer)), None)
+    assert len(executions()) == 2
+
+
+def test_64_identical_events_at_once_start_exactly_one_execution(start_pipeline: ModuleType) -> None:
+    start_pipeline.client("stepfunctions")  # one process of Lambda has one event at a time; here they share a client
+    original, one_at_a_time = StateMachine.start_execution, threading.Lock()
+
+    def start_execution(*args: Any, **kwargs: Any) -> Any:
+        with one_at_a_time:  # as in AWS; moto looks for the name and takes it in two steps
+            return original(*args, **kwargs)
+
+    with mock.patch.object(StateMachine, "start_execution", start_execution), ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(lambda _: start_pipeline.handler(event(record(FILE)), None), range(64)))
+    assert answers == [{"started": 1, "ignored": 0}] * 64
+    assert len(executions()) == 1
+
+
+def test_events_in_any_order_and_many_times_start_each_upload_once(start_pipeline: ModuleType) -> None:
+    uploads = [record(f"{folder}/go.run", sequencer=f"{n:016X}") for folder in "abc" for n in range(4)]
+    shuffled = uploads * 3
+    random.Random(7).shuffle(shuffled)
+    for start in range(0, len(shuffled), 5):
+        start_pipeline.handler(event(*shuffled[start : start + 5]), None)
+    assert sorted(given["data"] for given in inputs()) == [f"s3://{BUCKET}/{f}/" for f in "abc" for _ in range(4)]
+
+
+def test_each_version_is_read_for_itself_in_whatever_order_its_event_comes(start_pipeline: ModuleType) -> None:
+    keep_versions()
+    first, second = upload(b"note: first"), upload(b"note: second")
+    start_pipeline.handler(second, None)
+    start_pipeline.handler(first, None)
+    assert sorted(given["note"] for given in inputs()) == ["first", "second"]
+
+
+def test_without_versions_a_replaced_file_is_not_taken_for_the_one_before(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = upload(b"note: first"), upload(b"note: second")
+    with pytest.raises(start_pipeline.Refused):
+        start_pipeline.handler(first, None)
+    assert "deleted or replaced before it could be read" in capsys.readouterr().out
+    start_pipeline.handler(second, None)
+    assert [given["note"] for given in inputs()] == ["second"]
+
+
+# Neighbours
+
+
+def test_a_bad_record_does_not_stop_its_neighbours_and_fails_the_invocation_afterwards(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = record("bad/go.run", size=99999)
+    with pytest.raises(start_pipeline.Refused, match="1 of 3 records failed"):
+        start_pipeline.handler(event(record("a/go.run"), bad, record("b/go.run")), None)
+    assert sorted(given["data"] for given in inputs()) == [f"s3://{BUCKET}/a/", f"s3://{BUCKET}/b/"]
+    assert [line["outcome"] for line in log_lines(capsys.readouterr().out)] == ["started", "failed", "started"]
+
+
+def without(*path: str) -> dict[str, Any]:
+    damaged = record(FILE)
+    part = damaged
+    for name in path[:-1]:
+        part = part[name]
+    del part[path[-1]]
+    return damaged
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        7,
+        "text",
+        [],
+        {},
+        {"s3": 7},
+        without("s3"),
+        without("s3", "bucket"),
+        without("s3", "bucket", "name"),
+        without("s3", "object"),
+        without("s3", "object", "key"),
+        without("s3", "object", "eTag"),
+        without("s3", "object", "sequencer"),
+        without("eventName"),
+        without("eventSource"),
+        without("eventTime"),
+        {**record(FILE), "eventTime": "yesterday"},
+        {**record(FILE), "eventTime": "٢٠٢٥-01-31T12:00:00Z"},
+        record(FILE, key="%ff.run"),
+        record(FILE, key=["go.run"]),
+        record(FILE, size="12", versionId=12),
+    ],
+)
+def test_a_malformed_record_is_logged_and_fails(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str], bad: Any
+) -> None:
+    with pytest.raises(start_pipeline.Refused):
+        start_pipeline.handler(event(bad, record("neighbour/go.run")), None)
+    assert [line["outcome"] for line in log_lines(capsys.readouterr().out)] == ["failed", "started"]
+    assert [given["data"] for given in inputs()] == [f"s3://{BUCKET}/neighbour/"]
+
+
+@pytest.mark.parametrize("bad", [None, 7, "text", [], {}, {"Records": None}, {"Records": {}}])
+def test_what_is_no_s3_event_fails(start_pipeline: ModuleType, bad: Any) -> None:
+    with pytest.raises(start_pipeline.Refused, match="no list of Records"):
+        start_pipeline.handler(bad, None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**record(FILE), "eventName": "ObjectRemoved:Delete"},
+        {**record(FILE), "eventName": "ObjectTagging:Put"},
+        {**record(FILE), "eventSource": "aws:sns"},
+        {**record(FILE), "s3": {**record(FILE)["s3"], "bucket": {"name": "another-bucket"}}},
+        record("june/go.run.csv"),
+        record("june/go.RUN"),
+        record("june/run"),
+    ],
+)
+def test_what_is_not_an_upload_of_a_run_file_to_our_bucket_is_ignored_and_logged(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str], other: Any
+) -> None:
+    assert start_pipeline.handler(event(other), None) == {"started": 0, "ignored": 1}
+    (line,) = log_lines(capsys.readouterr().out)
+    assert line["outcome"] == "ignored" and line["reason"]
+    assert not executions()
+
+
+def test_the_test_event_of_s3_is_ignored(start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET}
+    assert start_pipeline.handler(told, None) == {"started": 0, "ignored": 1}
+    assert log_lines(capsys.readouterr().out)[0]["outcome"] == "ignored"
+
+
+def test_a_machine_that_is_gone_fails_the_invocation(
+    start_pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STATE_MACHINE_ARN", f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:gone")
+    with pytest.raises(start_pipeline.Refused):
+        start_pipeline.handler(event(record(FILE)), None)
+    assert "StateMachineDoesNotExist" in log_lines(capsys.readouterr().out)[0]["reason"]
+
+
+# The cold start
+
+
+def test_nothing_but_the_standard_library_and_boto3_is_imported() -> None:
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    names = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    names |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "boto3", "botocore"}
+
+
+def test_importing_makes_no_client_and_needs_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAW_BUCKET", "STATE_MACHINE_ARN", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with mock.patch.object(boto3, "client", side_effect=AssertionError("a client was made")):
+        trigger()
+
+
+def test_an_empty_file_needs_no_client_of_s3(start_pipeline: ModuleType) -> None:
+    with mock.patch.object(start_pipeline, "client", wraps=start_pipeline.client) as made:
+        start_pipeline.handler(event(record(FILE)), None)
+    assert [call.args for call in made.call_args_list] == [("stepfunctions",)]
