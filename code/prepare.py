@@ -77,13 +77,13 @@ def one_header(tables: list[RawTable]) -> list[str]:
     first, names = tables[0], tables[0].columns()
     for table in tables[1:]:
         others = table.columns()
-        for name in [*names, *others]:
-            having, lacking = (first, table) if name in names else (table, first)
-            if (name in names) != (name in others):
-                raise JobError(
-                    f"{lacking.name} lacks the column {shown(name)} that {having.name} has; "
-                    "all tables of a run need the same columns."
-                )
+        odd = next(iter(sorted(set(names) ^ set(others))), None)
+        if odd is not None:
+            having, lacking = (first, table) if odd in names else (table, first)
+            raise JobError(
+                f"{lacking.name} lacks the column {shown(odd)} that {having.name} has; "
+                "all tables of a run need the same columns."
+            )
     if ROW in names:
         raise JobError(f"{first.name}: the column name {ROW} is taken by stepgluon; rename that column.")
     return names

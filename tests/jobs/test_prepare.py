@@ -120,7 +120,7 @@ def test_many_files_are_cut_without_losing_rows_or_their_order(
 ) -> None:
     monkeypatch.setattr("part_files.FILE_ROWS", 4)
     monkeypatch.setattr("part_files.GROUP_ROWS", 2)
-    monkeypatch.setattr("raw_tables.BLOCK", 16)
+    monkeypatch.setattr("raw_file.BLOCK", 16)
     sandbox.write("a.csv", "x,y\n1,1\n2,2\n" + "3,\n" * 20)
     sandbox.configure(config(instances=12))
     prepare.main()
@@ -135,7 +135,7 @@ def test_the_split_depends_on_seed_and_rows_alone(sandbox: Sandbox, monkeypatch:
     sandbox.write("a.csv", "x,y\n" + "".join(f"{n},{n}\n" for n in range(3000)))
     prepared(sandbox)
     first = part(sandbox, "test")
-    monkeypatch.setattr("raw_tables.BLOCK", 1000)
+    monkeypatch.setattr("raw_file.BLOCK", 1000)
     prepared(sandbox)
     assert part(sandbox, "test") == first
     prepared(sandbox, seed=8)
@@ -166,8 +166,10 @@ def test_held_out_rows_stand_in_no_fixed_distance() -> None:
 
 @pytest.mark.parametrize(
     ("cells", "value"),
-    [("1,1.0,2", 1), ("1,1.0,2", 1.0), ("1,1.0,2", "1"), ("x,1,1.0", 1), ("true,True,false", True)]
-    + [("true,True,false", "true"), ("x,True,TRUE", True), ("2024-01-02,2024-01-02,2024-01-03", "2024-01-02")],
+    [
+        *[("1,1.0,2", 1), ("1,1.0,2", 1.0), ("1,1.0,2", "1"), ("x,1,1.0", 1), ("true,True,false", True)],
+        *[("true,True,false", "true"), ("x,True,TRUE", True), ("2024-01-02,2024-01-02,2024-01-03", "2024-01-02")],
+    ],
 )
 def test_where_compares_by_value(sandbox: Sandbox, cells: str, value: object) -> None:
     sandbox.write("a.csv", "k,y\n" + "".join(f"{cell},1\n" for cell in cells.split(",")))
@@ -280,7 +282,7 @@ def test_dates_are_recognized(sandbox: Sandbox, cells: list[str], type: str) -> 
 def test_a_value_far_down_that_does_not_fit_changes_the_type_of_the_whole_column(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raw_tables.BLOCK", 256)
+    monkeypatch.setattr("raw_file.BLOCK", 256)
     sandbox.write("a.csv", "x,z,y\n" + "1,1,1\n" * 1000 + "late,2.5,1\n")
     profile = prepared(sandbox)
     assert [column["type"] for column in profile["columns"]] == ["string", "double", "int64"]
@@ -308,18 +310,32 @@ LATE = "x,y\n" + "1,2\n" * 5
         ({"a.csv": LATE + "é,2\n".encode("latin-1").decode("latin-1")}, None),
         ({"a.csv": LATE, "b.csv": "x\n1\n"}, "b.csv lacks the column 'y' that a.csv has"),
         ({"a.csv": LATE, "b.csv": "x,y,z\n1,2,3\n"}, "a.csv lacks the column 'z' that b.csv has"),
-        ({"a.csv": LATE, "b.csv": "x,y\n1,2\noops,2\n"}, "Column 'x' holds numbers in a.csv but text in b.csv (b.csv, row 2 (line 3): 'oops')"),
-        ({"a.csv": "x,y\na,2\n", "b.csv": LATE}, "Column 'x' holds text in a.csv but numbers in b.csv (a.csv, row 1 (line 2): 'a')"),
+        (
+            {"a.csv": LATE, "b.csv": "x,y\n1,2\noops,2\n"},
+            "numbers in a.csv but text in b.csv (b.csv, row 2 (line 3): 'oops')",
+        ),
+        (
+            {"a.csv": "x,y\na,2\n", "b.csv": LATE},
+            "Column 'x' holds text in a.csv but numbers in b.csv (a.csv, row 1 (line 2): 'a')",
+        ),
         ({"a.csv": "x,y\ntrue,2\n", "b.csv": LATE}, "Column 'x' holds true/false in a.csv but numbers in b.csv"),
         ({"a.jsonl": '{"y": 1}\n[1]\n'}, "a.jsonl, row 2 (line 2) is no JSON object"),
         ({"a.jsonl": '{"y": 1}\n{"y": \n'}, "a.jsonl, row 2 (line 2) is not JSON"),
-        ({"a.jsonl": '{"y": 1}\n\n{"y": [1]}\n'}, "a.jsonl, row 2 (line 3): column 'y' holds [1], which is no single value"),
-        ({"a.jsonl": '{"x": 1, "y": 1}\n{"x": "a", "y": 1}\n'}, "a.jsonl, row 2 (line 2): column 'x' holds 'a', the rows before hold numbers"),
+        (
+            {"a.jsonl": '{"y": 1}\n\n{"y": [1]}\n'},
+            "a.jsonl, row 2 (line 3): column 'y' holds [1], which is no single value",
+        ),
+        (
+            {"a.jsonl": '{"x": 1, "y": 1}\n{"x": "a", "y": 1}\n'},
+            "a.jsonl, row 2 (line 2): column 'x' holds 'a', the rows before hold numbers",
+        ),
         ({"a.jsonl": '{"y": 1, "y": 2}\n'}, "a.jsonl, row 1 (line 1) is not JSON: a key stands in it twice"),
         ({"a.jsonl": ""}, "a.jsonl is empty"),
         ({"a.jsonl": '{"y": 1}\n{"y": 1, "x": "\\ud800"}\n'}, "a.jsonl, row 2 (line 2): column 'x' holds half of a"),
-        ({"a.jsonl": '{"y": 1, "x": ' + "9" * 400 + "}"}, "a.jsonl, row 1 (line 1): column 'x' holds a whole number of"),
-
+        (
+            {"a.jsonl": '{"y": 1, "x": ' + "9" * 400 + "}"},
+            "a.jsonl, row 1 (line 1): column 'x' holds a whole number of",
+        ),
         ({"a.parquet": "no parquet"}, "a.parquet cannot be read as parquet"),
         ({"a.csv.gz": "no gzip"}, "a.csv.gz is not a whole gzip file"),
         ({"a.txt": "x,y\n1,2\n"}, "'a.txt' is no table (.csv, .parquet or .jsonl, each also with .gz is expected)"),
@@ -327,7 +343,7 @@ LATE = "x,y\n" + "1,2\n" * 5
         ({"a.csv": "x,y\n1,inf\n2,3\n"}, "a.csv, row 1 (line 2): the label 'y' is infinite"),
         ({"a.csv": "x,y\n1,true\n2,\n"}, "Model all: its label 'y' holds true/false, not numbers"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_table_is_named_with_its_file_row_and_column(
     sandbox: Sandbox, files: dict[str, str], words: str | None
 ) -> None:
@@ -364,7 +380,7 @@ def test_a_number_too_large_for_a_column_of_numbers_is_named(sandbox: Sandbox) -
 
 
 def test_text_in_a_label_is_named_row_by_row(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raw_tables.BLOCK", 4096)
+    monkeypatch.setattr("raw_file.BLOCK", 4096)
     cells = [str(n) for n in range(20_000)]
     for row in (5_000, 12_345, 19_999):
         cells[row - 1] = "n/k"
@@ -388,7 +404,7 @@ def test_a_truncated_gzip_file_is_named(sandbox: Sandbox) -> None:
 
 
 def test_a_quote_that_is_never_closed_is_named(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raw_tables.BLOCK", 4096)
+    monkeypatch.setattr("raw_file.BLOCK", 4096)
     sandbox.write("a.csv", 'x,y\n1,2\n"1,2\n' + "1,2\n" * 5000)
     assert re.search(r"a.csv: the row that starts near line \d+ is longer", sentence(sandbox))
 
