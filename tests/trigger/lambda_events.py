@@ -33,7 +33,13 @@ def zipped() -> bytes:
 
 def record(name: str, **other: Any) -> dict[str, Any]:
     """One upload; `other` replaces what the object's part has, and None removes it."""
-    thing = {"key": quote_plus(name, safe="/"), "size": 0, "eTag": "d41d8cd9", "sequencer": "0055AED6DCD90281E5", **other}
+    thing = {
+        "key": quote_plus(name, safe="/"),
+        "size": 0,
+        "eTag": "d41d8cd9",
+        "sequencer": "0055AED6DCD90281E5",
+        **other,
+    }
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",

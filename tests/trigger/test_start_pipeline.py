@@ -16,6 +16,7 @@ from unittest import mock
 import boto3
 import pytest
 from moto import mock_aws
+from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.models import StateMachine
 from trigger.lambda_events import BUCKET, REGION, SOURCE, event, record, trigger
 
@@ -23,20 +24,26 @@ ACCOUNT = "123456789012"
 FILE = "june/go.run"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def moto() -> Iterator[None]:
+    """Once for all tests, because a session of boto3 takes longer to make than a test to run."""
+    with pytest.MonkeyPatch.context() as environment, mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(name, "testing")
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        yield
+
+
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+def cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAW_BUCKET", BUCKET)
     monkeypatch.setenv("STATE_MACHINE_ARN", f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:penguins")
-    with mock_aws():
-        states = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
-        boto3.client("stepfunctions").create_state_machine(
-            name="penguins", definition=json.dumps(states), roleArn=f"arn:aws:iam::{ACCOUNT}:role/states"
-        )
-        boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        yield
+    moto_api_backend.reset()
+    states = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+    boto3.client("stepfunctions").create_state_machine(
+        name="penguins", definition=json.dumps(states), roleArn=f"arn:aws:iam::{ACCOUNT}:role/states"
+    )
+    boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
 @pytest.fixture

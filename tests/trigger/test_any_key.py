@@ -1,0 +1,133 @@
+"""Whatever S3 takes as a key and Lambda gets as an event, the trigger has an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trigger.lambda_events import BUCKET, event, record, trigger
+
+SETTINGS = settings(deadline=None, database=None)
+NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+
+
+def at_most_1024_bytes(key: str) -> bool:
+    return len(key.encode()) <= 1024
+
+
+def keys() -> st.SearchStrategy[str]:
+    """S3 takes any text of at most 1,024 bytes in UTF-8."""
+    any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+    odd = st.text(st.sampled_from("a/ +%.:\\\"'&=?#\n\0é日🐧"), max_size=60)
+    long = st.integers(500, 1020).map("k".__mul__)
+    return st.one_of(any_text, odd, long).map(lambda text: f"{text}.run").filter(at_most_1024_bytes)
+
+
+UPLOADS = st.tuples(keys(), st.text("0123456789ABCDEF", min_size=16, max_size=18), st.sampled_from([None, "v1", "v2"]))
+
+
+class Machine:
+    """Step Functions as far as the trigger needs it: it keeps what it is asked to start."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, dict[str, Any]]] = []
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:
+        assert len(input.encode()) < 256 * 1024
+        self.started.append((name, json.loads(input)))
+
+
+@pytest.fixture(scope="module")
+def start_pipeline() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAW_BUCKET", BUCKET)
+        environment.setenv("STATE_MACHINE_ARN", "the machine")
+        yield trigger()
+
+
+def started(start_pipeline: ModuleType, *told: Any) -> list[tuple[str, dict[str, Any]]]:
+    machine = Machine()
+    start_pipeline.client = lambda service: machine
+    for one in told:
+        start_pipeline.handler(one, None)
+    return machine.started
+
+
+@SETTINGS
+@given(UPLOADS)
+def test_any_key_gives_a_legal_stable_name_and_an_input_that_carries_the_key(
+    start_pipeline: ModuleType, upload: tuple[str, str, str | None]
+) -> None:
+    key, sequencer, version = upload
+    told = event(record(key, sequencer=sequencer, versionId=version))
+    (first, again) = started(start_pipeline, told, told)
+    assert first == again
+    name, given_input = first
+    assert NAME.fullmatch(name)
+    assert given_input["run_file"] == f"s3://{BUCKET}/{key}"
+    assert f"s3://{BUCKET}/{key}".startswith(given_input["data"]) and given_input["data"].endswith("/")
+    assert "/" not in f"s3://{BUCKET}/{key}"[len(given_input["data"]) :]
+
+
+@SETTINGS
+@given(st.lists(UPLOADS, min_size=2, max_size=5, unique=True))
+def test_distinct_uploads_have_distinct_names(
+    start_pipeline: ModuleType, uploads: list[tuple[str, str, str | None]]
+) -> None:
+    told = event(*[record(key, sequencer=sequencer, versionId=version) for key, sequencer, version in uploads])
+    assert len({name for name, _ in started(start_pipeline, told)}) == len(uploads)
+
+
+def test_keys_that_look_alike_have_distinct_names(start_pipeline: ModuleType) -> None:
+    keys = [
+        "a b.run",
+        "a+b.run",
+        "a-b.run",
+        "a%20b.run",
+        "A b.run",
+        "x/a b.run",
+        f"{'a' * 900}b.run",
+        f"{'a' * 901}.run",
+    ]
+    told = event(*[record(key) for key in keys])
+    assert len({name for name, _ in started(start_pipeline, told)}) == len(keys)
+
+
+@SETTINGS
+@given(st.one_of(st.binary(max_size=200), st.text(st.sampled_from("note:threshold 4.0e-'\"#{}[],\n\\u"), max_size=80)))
+def test_any_content_is_understood_or_refused(start_pipeline: ModuleType, content: bytes | str) -> None:
+    try:
+        found = start_pipeline.parsed(content if isinstance(content, bytes) else content.encode())
+    except start_pipeline.Refused as refused:
+        assert "expected" in str(refused) or "upload it again" in str(refused)
+    else:
+        assert found.keys() <= {"note", "threshold"}
+        assert 0 < found.get("threshold", 1) < 1e300
+
+
+@SETTINGS
+@given(st.text(max_size=2000))
+def test_any_note_is_one_line_of_at_most_500_visible_characters(start_pipeline: ModuleType, note: str) -> None:
+    line = start_pipeline.one_line(note)
+    assert len(line) <= 500 and "\n" not in line and line == line.strip()
+    line.encode()
+    assert start_pipeline.one_line(line) == line
+
+
+@SETTINGS
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_is_answered_or_refused_and_starts_nothing(start_pipeline: ModuleType, nonsense: Any) -> None:
+    with contextlib.suppress(start_pipeline.Refused):
+        assert started(start_pipeline, {"Records": nonsense}) == []
