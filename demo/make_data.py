@@ -3,7 +3,8 @@
     python demo/make_data.py [FOLDER]
 
 The same seed gives the same bytes. Means and spreads per species and sex are like those published for real penguins.
-Some cells are missing, as they are when a bird gets away, and some birds were never weighed: the pipeline predicts them.
+Some cells are missing, as they are when a bird gets away, and some birds were never weighed: the pipeline predicts
+them.
 """
 
 from __future__ import annotations

@@ -36,10 +36,11 @@ def lay_out(
     box.put_json(
         "processing/input/verdicts/verdicts.json",
         [
-            {"name": name, "mae": 1.5, "threshold": 2, "verdict": "accepted", "reason": None, "uses": "trained", "model_uri": "s3://b/m"}
+            {"name": name, "mae": 1.5, "threshold": 2, "verdict": "accepted", "reason": None, "uses": "trained"}
+            | {"model_uri": "s3://b/m"}
             for name in predictions
         ],
-    )  # fmt: skip
+    )
     box.put_json(
         "processing/input/profile/profile.json",
         {
@@ -47,11 +48,12 @@ def lay_out(
             "rows_no_model_selects": 0,
             "seconds": 1.0,
             "models": [
-                {"name": name, "label": (labels or {}).get(name, "y"), "rows_train": 1, "rows_test": 1, "rows_predict": len(answers)}
+                {"name": name, "label": (labels or {}).get(name, "y")}
+                | {"rows_train": 1, "rows_test": 1, "rows_predict": len(answers)}
                 for name, answers in predictions.items()
             ],
         },
-    )  # fmt: skip
+    )
 
 
 def result(box: Sandbox) -> dict[str, list[Any]]:
