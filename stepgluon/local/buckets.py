@@ -1,0 +1,193 @@
+"""moto's S3 with its contents on disk: it keeps keys and headers in memory, and the bytes in `Objects`.
+
+moto is left as it is but for where a key keeps its value, how a multipart upload is put together, and that each change
+of a bucket is written to the index before the request is answered.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from stepgluon.local.objects import Content, Objects, Stored
+from stepgluon.local.patching import Patches
+
+_KEPT_HEADERS = ("content-type", "content-encoding", "x-amz-meta-")
+
+
+class Buckets:
+    """The buckets of one account, as moto serves them and as jobs read and write them."""
+
+    def __init__(self, objects: Objects, account: str, partition: str) -> None:
+        from moto.s3.models import s3_backends
+
+        self.objects = objects
+        self._backend = s3_backends[account][partition]
+        self.load()
+
+    def load(self) -> None:
+        for name, region in self.objects.buckets():
+            self._backend.create_bucket(name, region)
+            self.bring_back(name)
+
+    def bring_back(self, name: str) -> None:
+        keys = self._backend.buckets[name].keys
+        for stored in self.objects.below(name):
+            key = self._key(name, stored)
+            # Past the index, where this comes from.
+            dict.__setitem__(keys, stored.key, [key])
+
+    def exists(self, bucket: str) -> bool:
+        return bucket in self._backend.buckets
+
+    def ensure(self, name: str, region: str) -> None:
+        if not self.exists(name):
+            self._backend.create_bucket(name, region)
+
+    def put_content(self, bucket: str, key: str, content: Content, modified: float) -> None:
+        """A new object with a content that is here already."""
+        stored = Stored(key, content, {"content-type": "binary/octet-stream"}, modified)
+        self._backend.get_bucket(bucket).keys.setlist(key, [self._key(bucket, stored)])
+
+    def put_file(self, bucket: str, key: str, file: Path, modified: float) -> None:
+        self.put_content(bucket, key, self.objects.copy_in(file), modified)
+
+    def _key(self, bucket: str, stored: Stored) -> Any:
+        from moto.s3 import models
+
+        key = models.FakeKey(
+            name=stored.key,
+            bucket_name=bucket,
+            value=stored.content,
+            account_id=self._backend.account_id,
+            region_name=self._backend.region_name,
+            version_id="null",
+        )
+        key.last_modified = datetime.datetime.fromtimestamp(stored.modified, datetime.timezone.utc).replace(tzinfo=None)
+        key._metadata.update(stored.headers)
+        return key
+
+
+def keep_on_disk(patches: Patches, objects: Objects) -> None:
+    """Makes moto's S3 keep what it gets in `objects`."""
+    from moto.s3 import models
+
+    key_class, multipart_class = _key_class(models, objects), _multipart_class(models, objects)
+    patches.everywhere("moto.s3", models.FakeKey, key_class)
+    patches.everywhere("moto.s3", models.FakeMultipart, multipart_class)
+    keys_class = _keys_class(models, objects)
+    begin, end = models.FakeBucket.__init__, models.S3Backend.delete_bucket
+
+    def create(bucket: Any, *values: Any, **named: Any) -> None:
+        begin(bucket, *values, **named)
+        bucket.keys = keys_class(bucket.name)
+        objects.add_bucket(bucket.name, bucket.region_name)
+
+    def delete(backend: Any, bucket_name: str) -> Any:
+        deleted = end(backend, bucket_name)
+        if deleted:
+            objects.remove_bucket(bucket_name)
+        return deleted
+
+    patches.attribute(models.FakeBucket, "__init__", create)
+    patches.attribute(models.S3Backend, "delete_bucket", delete)
+
+
+def _key_class(models: Any, objects: Objects) -> type:
+    plain = models.FakeKey
+
+    class KeyOnDisk(plain):  # type: ignore[misc, valid-type]
+        """A key whose value is a content; it may be given as one, or as bytes."""
+
+        content: Content
+
+        @property
+        def value(self) -> bytes:
+            return objects.file(self.content).read_bytes()
+
+        @value.setter
+        def value(self, given: bytes | str | Content) -> None:
+            if isinstance(given, str):
+                given = given.encode()
+            self.content = given if isinstance(given, Content) else objects.add(bytes(given))
+            self.contentsize = self.content.size
+            self._value_buffer.close()
+
+        @property
+        def etag(self) -> str:
+            return f'"{self._etag or self.content.etag}"'
+
+        def set_metadata(self, metadata: Any, replace: bool = False) -> None:
+            super().set_metadata(metadata, replace)
+            if isinstance(self.name, str) and self.bucket_name:
+                objects.put(self.bucket_name, stored(self))
+
+        def __getstate__(self) -> dict[str, Any]:
+            state = self.__dict__.copy()
+            del state["_value_buffer"], state["lock"]
+            return state
+
+        def __setstate__(self, state: dict[str, Any]) -> None:
+            super().__setstate__({**state, "value": state["content"]})
+
+    return KeyOnDisk
+
+
+def stored(key: Any) -> Stored:
+    content = Content(key.content.sha256, key.content.size, key.etag.strip('"'))
+    headers = {name: text for name, text in key.metadata.items() if name.lower().startswith(_KEPT_HEADERS)}
+    return Stored(key.name, content, headers, key.last_modified.replace(tzinfo=datetime.timezone.utc).timestamp())
+
+
+def _multipart_class(models: Any, objects: Objects) -> type:
+    plain = models.FakeMultipart
+
+    class MultipartOnDisk(plain):  # type: ignore[misc, valid-type]
+        def complete(self, body: Any) -> tuple[Any, str, Any]:
+            """As moto does it, but the parts are joined from file to file and never in memory."""
+            asked = list(body)
+            parts = [self.parts.get(number) for number, _ in asked]
+            for part, (_, etag) in zip(parts, asked, strict=True):
+                if part is None or part.etag.strip('"') != etag.strip('"'):
+                    raise models.InvalidPart()
+            if not parts:
+                raise models.MalformedXML()
+            if any(part.contentsize < models.S3_UPLOAD_PART_MIN_SIZE for part in parts[:-1]):
+                raise models.EntityTooSmall()
+            digest = models.md5_hash()
+            digest.update(b"".join(bytes.fromhex(part.content.etag) for part in parts))
+            content = objects.join([objects.file(part.content) for part in parts])
+            return content, f"{digest.hexdigest()}-{len(parts)}", None
+
+    return MultipartOnDisk
+
+
+def _keys_class(models: Any, objects: Objects) -> type:
+    class KeysOnDisk(models._VersionedKeyStore):  # type: ignore[misc]
+        """A bucket's keys; the index has each key's latest version, if that is no delete marker."""
+
+        def __init__(self, bucket: str) -> None:
+            super().__init__()
+            self._bucket = bucket
+
+        def __setitem__(self, key: str, value: Any) -> None:
+            super().__setitem__(key, value)
+            self._write(key)
+
+        def setlist(self, key: str, versions: Any) -> None:
+            super().setlist(key, versions)
+            self._write(key)
+
+        def pop(self, key: str) -> None:  # type: ignore[override]
+            super().pop(key)
+            self._write(key)
+
+        def _write(self, key: str) -> None:
+            latest = self.get(key)
+            if isinstance(latest, models.FakeKey):
+                objects.put(self._bucket, stored(latest))
+            else:
+                objects.remove(self._bucket, key)
+
+    return KeysOnDisk

@@ -1,0 +1,52 @@
+"""Clients of the local AWS: made once, with credentials that are none, and no way to anywhere else."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+
+class Clients:
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+        self._session: Any = None
+
+    def get(self, service: str, region: str) -> Any:
+        with self._lock:
+            client = self._clients.get((service, region))
+            if client is None:
+                client = self._clients[service, region] = self._make(service, region)
+            return client
+
+    def _make(self, service: str, region: str) -> Any:
+        from botocore.config import Config
+        from botocore.session import Session
+
+        if self._session is None:
+            self._session = Session()
+        config = Config(
+            retries={"total_max_attempts": 1},
+            proxies={},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=50,
+            parameter_validation=False,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        return self._session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=self._endpoint,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+            config=config,
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()

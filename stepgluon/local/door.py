@@ -1,0 +1,48 @@
+"""The door in front of moto's web server: what is asked of SageMaker's jobs is answered here, all else goes on to moto."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from stepgluon.local.sagemaker import ApiError, SageMaker
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+_TARGET = "SageMaker."
+
+
+def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        if not target.startswith(_TARGET):
+            return moto(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        action = target[len(_TARGET) :]
+        try:
+            request = json.loads(body or b"{}")
+        except ValueError:
+            request = None
+        if not isinstance(request, dict):
+            return _answer(start_response, 400, {"__type": "SerializationException", "message": "The body is no JSON."})
+        if not sagemaker.answers(action, request):
+            environ["wsgi.input"] = io.BytesIO(body)
+            return moto(environ, start_response)
+        try:
+            return _answer(start_response, 200, sagemaker.call(action, request))
+        except ApiError as error:
+            return _answer(start_response, error.status, {"__type": error.code, "message": error.message})
+
+    return application
+
+
+def _answer(start_response: Any, status: int, content: dict[str, Any]) -> Iterable[bytes]:
+    body = json.dumps(content).encode()
+    headers = [
+        ("Content-Type", "application/x-amz-json-1.1"),
+        ("Content-Length", str(len(body))),
+        ("x-amzn-RequestId", "00000000-0000-0000-0000-000000000000"),
+    ]
+    start_response(f"{status} {'OK' if status == 200 else 'Error'}", headers)
+    return [body]

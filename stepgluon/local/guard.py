@@ -1,0 +1,63 @@
+"""Ends what a killed server leaves behind.
+
+It is started beside the server and reads from a pipe of which only the server has the other end: `+PID` and `-PID` are
+process groups that begin and end. When the pipe closes, by whatever ending, the groups that are left are killed and the
+folder of the jobs' files is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+
+class Guard:
+    def __init__(self, folder: Path) -> None:
+        # -S and -E: it needs nothing but the standard library, and starts in a few milliseconds.
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-E", __file__, os.fspath(folder)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            env={},
+        )
+        self._lock = threading.Lock()
+
+    def began(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def ended(self, group: int) -> None:
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with self._lock:
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+
+
+def main(folder: str) -> None:
+    groups = set()
+    for line in sys.stdin:
+        (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    # A process that was just killed may still be writing.
+    for _ in range(3):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,123 @@
+"""What a job reads from S3 and where it finds it, with SageMaker's meaning of a prefix."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stepgluon.local.job_process import ROOT, inside
+from stepgluon.local.objects import Objects, Stored
+
+
+class InputError(Exception):
+    """SageMaker would fail the job with this reason."""
+
+
+@dataclass(frozen=True)
+class Input:
+    uri: str
+    folder: str  # in the container
+    sharded: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """An input with the objects that are below it now."""
+
+    input: Input
+    files: tuple[tuple[str, Stored], ...]  # name below the folder, object
+
+    def of_instance(self, number: int, count: int) -> tuple[tuple[str, Stored], ...]:
+        return self.files[number::count] if self.input.sharded else self.files
+
+
+def inputs_of(kind: str, request: dict[str, Any]) -> list[Input]:
+    if kind == "training":
+        return [
+            Input(source["S3Uri"], f"{ROOT}/input/data/{channel['ChannelName']}", _sharded(source))
+            for channel in request.get("InputDataConfig", [])
+            if (source := channel.get("DataSource", {}).get("S3DataSource"))
+        ]
+    return [
+        Input(source["S3Uri"], source["LocalPath"], _sharded(source))
+        for given in request.get("ProcessingInputs", [])
+        if (source := given.get("S3Input"))
+    ]
+
+
+def _sharded(source: dict[str, Any]) -> bool:
+    return source.get("S3DataDistributionType") == "ShardedByS3Key"
+
+
+def split(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def find(given: Input, objects: Objects, role: str, region: str) -> Found:
+    bucket, prefix = split(given.uri)
+    # A key that ends with / is a folder that somebody made in the console.
+    stored = [found for found in objects.below(bucket, prefix) if not found.key.endswith("/")]
+    if not stored:
+        raise InputError(
+            f'ClientError: No S3 objects found under S3 URL "{given.uri}" given in input data source. Please ensure that '
+            f"the bucket exists in the selected region ({region}), that objects exist under that S3 prefix, and that "
+            f'the role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
+        )
+    files = tuple((_name(found.key, prefix), found) for found in stored)
+    for name, found in files:
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            raise InputError(f"ClientError: The key {found.key} of the bucket {bucket} cannot be a file's path.")
+    return Found(given, files)
+
+
+def _name(key: str, prefix: str) -> str:
+    """The path of an object below the input's folder: relative to the prefix, where that is a folder."""
+    if key == prefix:
+        return key.rsplit("/", 1)[-1]
+    if prefix and not prefix.endswith("/") and key[len(prefix)] == "/":
+        return key[len(prefix) + 1 :]
+    return key[prefix.rfind("/") + 1 :]
+
+
+def lay_out(found: list[Found], objects: Objects, root: Path, number: int, count: int) -> None:
+    for one in found:
+        folder = inside(root, one.input.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, stored in one.of_instance(number, count):
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # A copy: the job may do with its files what it likes.
+            shutil.copyfile(objects.file(stored.content), file)
+
+
+def write_settings(kind: str, request: dict[str, Any], root: Path, number: int, count: int) -> None:
+    """The files with which SageMaker tells a container about its job."""
+    hosts = [f"algo-{index + 1}" for index in range(count)]
+    resources = {"current_host": hosts[number], "hosts": hosts, "network_interface_name": "eth0"}
+    if kind == "training":
+        folder = root / "input" / "config"
+        channels = {
+            channel["ChannelName"]: {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated"}
+            for channel in request.get("InputDataConfig", [])
+        }
+        settings = {
+            "hyperparameters.json": request.get("HyperParameters", {}),
+            "inputdataconfig.json": channels,
+            "resourceconfig.json": resources,
+        }
+        made = [root / "input" / "data", root / "model", root / "output" / "data"]
+    else:
+        folder = root / "config"
+        settings = {"processingjobconfig.json": request, "resourceconfig.json": resources}
+        outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        made = [inside(root, output["S3Output"]["LocalPath"]) for output in outputs if "S3Output" in output]
+        made += [root / "processing", root / "output"]
+    for made_folder in [folder, root / "home", root / "tmp", *made]:
+        os.makedirs(made_folder, exist_ok=True)
+    for name, content in settings.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")

@@ -1,0 +1,130 @@
+"""One instance of a job: a folder in place of /opt/ml, and a process that sees only what the job declared."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepgluon.local.surroundings import UNREACHABLE
+
+ROOT = "/opt/ml"  # what the job's folder stands in for
+PROGRAM = "/opt/program/"
+LONGEST_LINE = 256 * 1024  # [logs] a log event's message
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A job's entrypoint and arguments, as they run here."""
+
+    command: tuple[str, ...]
+    script: Path
+
+    @classmethod
+    def of(cls, entrypoint: list[str], arguments: list[str], code: Path) -> Program | None:
+        """None where the container would be asked for something that is not one of this project's scripts."""
+        words = [*entrypoint, *arguments]
+        if len(words) < 2 or not words[0].startswith("python") or not words[1].startswith(PROGRAM):
+            return None
+        name = words[1][len(PROGRAM) :]
+        if "/" in name or not name.endswith(".py"):
+            return None
+        script = code / name
+        return cls((sys.executable, os.fspath(script), *words[2:]), script)
+
+
+def environment(
+    declared: Mapping[str, str], service: Mapping[str, str], root: Path, cores: int, cache: Path
+) -> dict[str, str]:
+    """The job's own variables, what SageMaker sets, and the little that a process needs to start."""
+    inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
+    return {
+        **inherited,
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": os.fspath(root / "home"),
+        "TMPDIR": os.fspath(root / "tmp"),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPYCACHEPREFIX": os.fspath(cache),
+        **UNREACHABLE,
+        **dict.fromkeys(_THREADS, str(cores)),
+        **declared,
+        **service,
+        "STEPGLUON_ROOT": os.fspath(root),
+        "STEPGLUON_CORES": str(cores),
+    }
+
+
+def inside(root: Path, path: str) -> Path:
+    """Where a path of the container is here."""
+    assert path == ROOT or path.startswith(f"{ROOT}/"), path
+    return root / path[len(ROOT) :].lstrip("/")
+
+
+class Instance:
+    """A running process; its output goes line by line to `log`, and `ended` is called when it is over."""
+
+    def __init__(
+        self,
+        program: Program,
+        root: Path,
+        variables: Mapping[str, str],
+        log: Callable[[str], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self.code: int | None = None  # as a container gives it: 128 + signal
+        self._log = log
+        self._ended = ended
+        self._process = subprocess.Popen(
+            program.command,
+            cwd=root,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that all that it starts can be ended with it
+        )
+        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._read, self._wait)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def group(self) -> int:
+        return self._process.pid
+
+    def terminate(self) -> None:
+        """What `docker stop` begins with: SIGTERM to the first process alone."""
+        self._process.terminate()
+
+    def close(self) -> None:
+        """Ends the process and what it left running, and its log."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        for thread in self._threads:
+            # A child that made a session of its own may hold the log's other end for as long as it lives.
+            thread.join(1)
+
+    def _wait(self) -> None:
+        code = self._process.wait()
+        self.code = code if code >= 0 else 128 - code
+        self._ended()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            while line := output.readline(LONGEST_LINE):
+                self._log(line.decode("utf-8", "replace").rstrip("\r\n"))

@@ -1,0 +1,38 @@
+"""CloudWatch's log groups of SageMaker's jobs: one stream for each instance, named as on AWS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+GROUPS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
+MOST_LINES = 10_000  # of one stream: they are in memory, and the first ones give way
+
+
+class Logs:
+    def __init__(self, account: str, region: str) -> None:
+        from moto.logs.models import logs_backends
+
+        self._backend = logs_backends[account][region]
+
+    def stream(self, kind: str, job: str, instance: int) -> Callable[[str], None]:
+        """A new stream; what is returned writes a line to it."""
+        name = f"{job}/algo-{instance + 1}-{int(time.time())}"
+        self._backend.ensure_log_group(GROUPS[kind])
+        self._backend.ensure_log_stream(GROUPS[kind], name)
+        stream = self._backend.groups[GROUPS[kind]].streams[name]
+
+        def write(line: str) -> None:
+            now = int(time.time() * 1000)
+            stream.put_log_events([{"timestamp": now, "message": line or " "}])
+            if len(stream.events) > MOST_LINES:
+                del stream.events[: MOST_LINES // 10]
+
+        return write
+
+    def lines(self, kind: str, job: str) -> list[str]:
+        """All that a job wrote, instance by instance."""
+        group: Any = self._backend.groups.get(GROUPS[kind])
+        streams = sorted(name for name in group.streams if name.startswith(f"{job}/")) if group else []
+        return [event.message for name in streams for event in group.streams[name].events]

@@ -1,0 +1,106 @@
+"""Finished jobs are not run again: a job with the same code, settings and inputs has the same outputs.
+
+What a job is known by leaves out what is different in each run and changes nothing: names, tags, roles, places in S3.
+Only jobs that completed are remembered, and a remembered content is read and compared with its hash before it is used.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import sys
+import sysconfig
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stepgluon.local.inputs import Found
+from stepgluon.local.job_process import Program
+from stepgluon.local.objects import Content, Objects
+from stepgluon.local.outputs import Uploaded
+
+# Fields of a request that say what is to be done, and not where, how long or under which name.
+_TOLD = ("HyperParameters", "Environment", "AlgorithmSpecification", "AppSpecification")
+
+
+class Memory:
+    def __init__(self, objects: Objects, fresh: bool) -> None:
+        self._objects = objects
+        self._fresh = fresh
+
+    def fingerprint(self, kind: str, request: dict[str, Any], program: Program, found: list[Found], count: int) -> str:
+        known = {
+            "kind": kind,
+            "told": {field: request.get(field) for field in _TOLD},
+            "instances": count,
+            "command": program.command[2:],
+            "code": _code(program.script),
+            "python": [sys.version, sorted(_packages())],
+            "inputs": [
+                [one.input.folder, one.input.sharded, [[name, stored.content.sha256] for name, stored in one.files]]
+                for one in found
+            ],
+            "outputs": _output_folders(request),
+        }
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+    def recall(self, fingerprint: str) -> tuple[list[Uploaded], str] | None:
+        """A finished job's outputs and its exit message, if all of them are here and whole."""
+        if self._fresh:
+            return None
+        text = self._objects.remembered(fingerprint)
+        if text is None:
+            return None
+        remembered = json.loads(text)
+        outputs = [(number, name, Content(sha, size, etag)) for number, sha, name, size, etag in remembered["outputs"]]
+        if not all(self._objects.whole(content) for _, _, content in outputs):
+            self._objects.forget(fingerprint)
+            return None
+        return outputs, remembered["message"]
+
+    def remember(self, fingerprint: str, outputs: list[Uploaded], message: str) -> None:
+        entries = [[number, content.sha256, name, content.size, content.etag] for number, name, content in outputs]
+        self._objects.remember(fingerprint, json.dumps({"outputs": entries, "message": message}))
+
+
+def _output_folders(request: dict[str, Any]) -> list[str]:
+    outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    packed = request.get("OutputDataConfig", {}).get("CompressionType", "")
+    return [packed, *(output["S3Output"]["LocalPath"] for output in outputs if "S3Output" in output)]
+
+
+def _code(script: Path) -> dict[str, str]:
+    """The hash of the script and of all that it imports from its own folder, directly or not."""
+    hashes: dict[str, str] = {}
+    waiting = [script]
+    while waiting:
+        file = waiting.pop()
+        if file.name in hashes or not file.is_file():
+            continue
+        source = file.read_bytes()
+        hashes[file.name] = hashlib.sha256(source).hexdigest()
+        waiting += [script.parent / f"{name}.py" for name in _imports(source)]
+    return hashes
+
+
+def _imports(source: bytes) -> set[str]:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return set()
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@cache
+def _packages() -> list[str]:
+    """Installed packages with their versions, as their folders are named."""
+    places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    return [name for place in places for name in os.listdir(place) if name.endswith(".dist-info")]

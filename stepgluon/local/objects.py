@@ -1,0 +1,224 @@
+"""What the buckets hold, on disk: contents by their hash, and an index of which key has which content.
+
+A content is written beside its place, flushed and renamed, so that a file with a hash for a name is whole. The index is
+an SQLite database: after kill -9 it is as it was after the last object that was put. The same content is kept once,
+however many keys or remembered jobs have it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepgluon.errors import SurroundingsError
+
+_CHUNK = 1 << 20
+_FORGET_AFTER = 30 * 24 * 3600  # seconds that the outputs of a job are remembered without being used
+_TABLES = """
+create table if not exists buckets (name text primary key, region text not null);
+create table if not exists objects (
+    bucket text, key text, sha256 text not null, size integer not null, etag text not null,
+    headers text not null, modified real not null, primary key (bucket, key)) without rowid;
+create table if not exists jobs (fingerprint text primary key, remembered text not null, used real not null);
+create table if not exists documents (kind text, name text, content blob not null, at real not null,
+    primary key (kind, name));
+"""
+
+
+@dataclass(frozen=True)
+class Content:
+    sha256: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object of a bucket."""
+
+    key: str
+    content: Content
+    headers: dict[str, str]
+    modified: float
+
+
+class Objects:
+    def __init__(self, folder: Path) -> None:
+        self._contents = folder / "contents"
+        self._lock = threading.RLock()
+        try:
+            self._contents.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(folder / "index.sqlite", check_same_thread=False, isolation_level=None)
+            self._base.executescript("pragma journal_mode=wal; pragma synchronous=normal;" + _TABLES)
+        except sqlite3.Error as problem:
+            raise SurroundingsError(
+                f"{folder} cannot be used: {problem} (remove the folder, or name another with --work)"
+            ) from None
+        self._sweep()
+
+    def close(self) -> None:
+        with self._lock:
+            self._base.close()
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._base
+            except sqlite3.OperationalError as problem:
+                # A full or read-only disk; whoever asked gets an error of the kind that files give.
+                raise OSError(28, f"the index cannot be written: {problem}") from problem
+
+    # Contents
+
+    def add(self, data: bytes) -> Content:
+        content = Content(hashlib.sha256(data).hexdigest(), len(data), _md5(data))
+        place = self.file(content)
+        if not place.exists():
+            with self._part() as part:
+                with part.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                _into(part, place)
+        return content
+
+    def copy_in(self, source: Path) -> Content:
+        """The content of a file, which stays where it is and may be changed afterwards."""
+        return self.join([source])
+
+    def join(self, sources: list[Path]) -> Content:
+        """The contents of files, one after the other, never whole in memory."""
+        sha, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+        with self._part() as part:
+            with part.open("wb") as target:
+                for source in sources:
+                    with source.open("rb") as file:
+                        while chunk := file.read(_CHUNK):
+                            sha.update(chunk)
+                            md5.update(chunk)
+                            target.write(chunk)
+                            size += len(chunk)
+                target.flush()
+                os.fsync(target.fileno())
+            content = Content(sha.hexdigest(), size, md5.hexdigest())
+            _into(part, self.file(content))
+        return content
+
+    def file(self, content: Content) -> Path:
+        return self._contents / content.sha256[:2] / content.sha256
+
+    def whole(self, content: Content) -> bool:
+        """Whether the file still has the content that its name says."""
+        sha = hashlib.sha256()
+        try:
+            with self.file(content).open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    sha.update(chunk)
+        except OSError:
+            return False
+        return sha.hexdigest() == content.sha256
+
+    @contextmanager
+    def _part(self) -> Iterator[Path]:
+        part = self._contents / f".{os.getpid()}.{threading.get_ident()}.part"
+        try:
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Contents that nothing refers to any more, and halves that a crash left."""
+        with self._change() as base:
+            base.execute("delete from jobs where used < ?", (time.time() - _FORGET_AFTER,))
+            used = {row[0] for row in base.execute("select sha256 from objects")}
+            for (remembered,) in base.execute("select remembered from jobs"):
+                used |= {entry[1] for entry in json.loads(remembered)["outputs"]}
+        for file in self._contents.rglob("*"):
+            if file.is_file() and file.name not in used:
+                file.unlink(missing_ok=True)
+
+    # Buckets and keys
+
+    def buckets(self) -> list[tuple[str, str]]:
+        with self._lock:
+            return list(self._base.execute("select name, region from buckets order by name"))
+
+    def add_bucket(self, name: str, region: str) -> None:
+        with self._change() as base:
+            base.execute("insert or replace into buckets values (?, ?)", (name, region))
+
+    def remove_bucket(self, name: str) -> None:
+        with self._change() as base:
+            base.execute("delete from objects where bucket = ?", (name,))
+            base.execute("delete from buckets where name = ?", (name,))
+
+    def put(self, bucket: str, stored: Stored) -> None:
+        content = stored.content
+        row = (bucket, stored.key, content.sha256, content.size, content.etag, json.dumps(stored.headers))
+        with self._change() as base:
+            base.execute("insert or replace into objects values (?, ?, ?, ?, ?, ?, ?)", (*row, stored.modified))
+
+    def remove(self, bucket: str, key: str) -> None:
+        with self._change() as base:
+            base.execute("delete from objects where bucket = ? and key = ?", (bucket, key))
+
+    def below(self, bucket: str, prefix: str = "") -> list[Stored]:
+        """The objects whose keys start with the prefix, in the order of S3: by the keys' bytes."""
+        with self._lock:
+            rows = self._base.execute(
+                "select key, sha256, size, etag, headers, modified from objects "
+                "where bucket = ? and key >= ? and key < ? order by key",
+                (bucket, prefix, prefix + chr(0x10FFFF)),
+            ).fetchall()
+        return [Stored(key, Content(sha, size, etag), json.loads(head), at) for key, sha, size, etag, head, at in rows]
+
+    # Finished jobs
+
+    def remembered(self, fingerprint: str) -> str | None:
+        with self._change() as base:
+            base.execute("update jobs set used = ? where fingerprint = ?", (time.time(), fingerprint))
+            row = base.execute("select remembered from jobs where fingerprint = ?", (fingerprint,)).fetchone()
+        return row[0] if row else None
+
+    def remember(self, fingerprint: str, remembered: str) -> None:
+        with self._change() as base:
+            base.execute("insert or replace into jobs values (?, ?, ?)", (fingerprint, remembered, time.time()))
+
+    def forget(self, fingerprint: str) -> None:
+        with self._change() as base:
+            base.execute("delete from jobs where fingerprint = ?", (fingerprint,))
+
+    # Documents: what has a name and is written once, like an execution's history
+
+    def write_document(self, kind: str, name: str, content: bytes) -> None:
+        with self._change() as base:
+            base.execute("insert or replace into documents values (?, ?, ?, ?)", (kind, name, content, time.time()))
+
+    def document(self, kind: str, name: str) -> bytes | None:
+        with self._lock:
+            row = self._base.execute(
+                "select content from documents where kind = ? and name = ?", (kind, name)
+            ).fetchone()
+        return row[0] if row else None
+
+    def documents(self, kind: str) -> list[tuple[str, bytes]]:
+        with self._lock:
+            return list(self._base.execute("select name, content from documents where kind = ? order by at", (kind,)))
+
+
+def _into(part: Path, place: Path) -> None:
+    place.parent.mkdir(exist_ok=True)
+    part.replace(place)
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

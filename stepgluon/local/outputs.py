@@ -1,0 +1,98 @@
+"""What a job leaves behind: the files that are uploaded, and the sentence that it ends with."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stepgluon.local.buckets import Buckets
+from stepgluon.local.faults import Faults
+from stepgluon.local.inputs import split
+from stepgluon.local.job_process import inside
+from stepgluon.local.objects import Content
+
+SENTENCE = 1024  # [sm] FailureReason and ExitMessage
+
+
+@dataclass(frozen=True)
+class Output:
+    """A folder that is uploaded at the end; `uri` is the prefix that its files get, without a / at the end."""
+
+    folder: str
+    uri: str
+    packed: bool = False
+
+
+def outputs_of(kind: str, name: str, request: dict[str, Any]) -> list[Output]:
+    if kind == "training":
+        config = request["OutputDataConfig"]
+        place = f"{config['S3OutputPath'].rstrip('/')}/{name}/output"
+        if config.get("CompressionType", "GZIP") == "NONE":
+            return [Output("/opt/ml/model", f"{place}/model")]
+        return [Output("/opt/ml/model", f"{place}/model.tar.gz", packed=True)]
+    return [
+        Output(given["LocalPath"], given["S3Uri"].rstrip("/"))
+        for output in request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        if (given := output.get("S3Output"))
+    ]
+
+
+# An uploaded file as it is remembered: which output, name below it, and its content.
+Uploaded = tuple[int, str, Content]
+
+
+def upload(
+    outputs: list[Output], roots: list[Path], buckets: Buckets, faults: Faults, kind: str, name: str
+) -> list[Uploaded]:
+    """First all contents, then all keys: nothing of an output is seen before all of it can be."""
+    done: list[Uploaded] = []
+    for number, output in enumerate(outputs):
+        for root in roots:
+            folder = inside(root, output.folder)
+            for relative, file in [("", _pack(folder, root))] if output.packed else list(_files(folder)):
+                faults.upload(kind, name, file)
+                done.append((number, relative, buckets.objects.copy_in(file)))
+    publish(outputs, done, buckets)
+    return done
+
+
+def publish(outputs: list[Output], uploaded: list[Uploaded], buckets: Buckets) -> None:
+    now = time.time()
+    for number, relative, content in uploaded:
+        bucket, key = split(outputs[number].uri)
+        buckets.put_content(bucket, "/".join(part for part in (key, relative) if part), content, now)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            file = Path(place, name)
+            # A link may lead out of the job's folder, and a pipe has no end.
+            if file.is_file() and not file.is_symlink():
+                yield file.relative_to(folder).as_posix(), file
+
+
+def _pack(folder: Path, root: Path) -> Path:
+    packed = root / "tmp" / "model.tar.gz"
+    with tarfile.open(packed, "w:gz", compresslevel=1) as tar:
+        for relative, file in _files(folder):
+            tar.add(file, relative, recursive=False)
+    return packed
+
+
+def sentence(roots: list[Path], name: str) -> str:
+    """What the job wrote to output/failure or output/message, or nothing."""
+    for root in roots:
+        try:
+            text = (root / "output" / name).read_text("utf-8", "replace").strip()
+        except OSError:
+            continue
+        if text:
+            return text[:SENTENCE]
+    return ""

@@ -1,0 +1,245 @@
+"""SageMaker's training and processing jobs: the API, answered over HTTP and inside of this process alike.
+
+moto keeps such jobs as records that nothing ever runs; these run (job.py). Everything else that is asked of SageMaker
+is moto's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from stepgluon.local.job import Job, Workshop
+from stepgluon.selfcheck.apis import operation
+
+KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
+DAY = 24 * 3600
+_DEFAULT_LIMITS = {"training": DAY, "processing": DAY}
+
+
+class ApiError(Exception):
+    """The service refuses."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class SageMaker:
+    def __init__(self, workshop: Workshop, account: str, partition: str) -> None:
+        self.workshop = workshop
+        self._prefix = f"arn:{partition}:sagemaker:{workshop.region}:{account}"
+        self._roles = _role_exists(account, partition)
+        self._jobs: dict[tuple[str, str], Job] = {}
+        self._lock = threading.Lock()
+        self._actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "ListTags": self._list_tags,
+            "AddTags": self._add_tags,
+        }
+        for kind, noun in KINDS.items():
+            self._actions |= {
+                f"Create{noun}": lambda request, kind=kind: self._create(kind, request),  # type: ignore[misc]
+                f"Describe{noun}": lambda request, kind=kind: self._describe(kind, request),  # type: ignore[misc]
+                f"Stop{noun}": lambda request, kind=kind: self._stop(kind, request),  # type: ignore[misc]
+                f"List{noun}s": lambda request, kind=kind: self._list(kind, request),  # type: ignore[misc]
+            }
+
+    def answers(self, action: str, request: dict[str, Any]) -> bool:
+        """Whether this is ours; tags of other resources are moto's."""
+        if action in ("AddTags", "ListTags"):
+            return any(f":{kind}-job/" in str(request.get("ResourceArn", "")) for kind in KINDS)
+        return action in self._actions
+
+    def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer, with times as seconds since 1970; raises ApiError."""
+        _validate(action, request)
+        return self._actions[action](request)
+
+    def job(self, kind: str, name: str) -> Job:
+        job = self._jobs.get((kind, name))
+        if job is None:
+            raise ApiError("ValidationException", f"Could not find requested job with name: {name}")
+        return job
+
+    def jobs(self) -> list[Job]:
+        with self._lock:
+            return list(self._jobs.values())
+
+    def close(self, seconds: float) -> None:
+        """Stops all jobs and waits for them."""
+        running = [job for job in self.jobs() if not job.done.is_set()]
+        for job in running:
+            job.stop()
+        for job in running:
+            job.join(seconds)
+
+    # Actions
+
+    def _create(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
+        noun = KINDS[kind]
+        name = request[f"{noun}Name"]
+        refused = self.workshop.faults.refuse(kind, name)
+        if refused:
+            raise ApiError(*refused)
+        self._check_surroundings(kind, request)
+        arn = f"{self._prefix}:{kind}-job/{name}"
+        with self._lock:
+            # Names are remembered without regard to case, and for ever.
+            if any(taken == kind and known.lower() == name.lower() for taken, known in self._jobs):
+                article = "Training job" if kind == "training" else "Processing job"
+                raise ApiError(
+                    "ResourceInUse",
+                    f"{article} names must be unique within an AWS account and region, and a job with this name already exists ({arn})",
+                )
+            job = self._jobs[kind, name] = Job(kind, name, arn, request, self.workshop)
+        job.start()
+        return {f"{noun}Arn": arn}
+
+    def _check_surroundings(self, kind: str, request: dict[str, Any]) -> None:
+        if not self._roles(request["RoleArn"]):
+            raise ApiError(
+                "ValidationException",
+                f"Could not assume role {request['RoleArn']}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' to assume the role.",
+            )
+        buckets = self.workshop.buckets
+        uris = [
+            output["S3Output"]["S3Uri"]
+            for output in request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+            if "S3Output" in output
+        ]
+        if kind == "training":
+            uris.append(request["OutputDataConfig"]["S3OutputPath"])
+        for uri in uris:
+            bucket = uri.removeprefix("s3://").split("/")[0]
+            if not buckets.exists(bucket):
+                raise ApiError("ValidationException", f"The bucket {bucket} of the output path {uri} does not exist.")
+        for given in [
+            *request.get("ProcessingInputs", []),
+            *request.get("ProcessingOutputConfig", {}).get("Outputs", []),
+        ]:
+            path = given.get("S3Input", given.get("S3Output", {})).get("LocalPath", "/opt/ml/processing")
+            if path != "/opt/ml/processing" and not path.startswith("/opt/ml/processing/") or ".." in path.split("/"):
+                raise ApiError("ValidationException", f"LocalPath {path} must be a path below /opt/ml/processing.")
+
+    def _describe(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
+        return described(self.job(kind, request[f"{KINDS[kind]}Name"]))
+
+    def _stop(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
+        job = self.job(kind, request[f"{KINDS[kind]}Name"])
+        if job.done.is_set():
+            raise ApiError(
+                "ValidationException",
+                f"The request was rejected because the {kind} job is in status {job.state.status}.",
+            )
+        job.stop()
+        return {}
+
+    def _list(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
+        noun = KINDS[kind]
+        found = [job for job in self.jobs() if job.kind == kind and _matches(job, request)]
+        by_name = request.get("SortBy") == "Name"
+        found.sort(
+            key=lambda job: job.name if by_name else job.state.created,
+            reverse=request.get("SortOrder", "Descending") == "Descending",
+        )
+        start, most = int(request.get("NextToken", 0)), request.get("MaxResults", 10 if kind == "processing" else 10)
+        answer: dict[str, Any] = {f"{noun}Summaries": [_summary(job) for job in found[start : start + most]]}
+        if start + most < len(found):
+            answer["NextToken"] = str(start + most)
+        return answer
+
+    def _list_tags(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"Tags": self._by_arn(request["ResourceArn"]).request.get("Tags", [])}
+
+    def _add_tags(self, request: dict[str, Any]) -> dict[str, Any]:
+        job = self._by_arn(request["ResourceArn"])
+        tags = {tag["Key"]: tag for tag in [*job.request.get("Tags", []), *request["Tags"]]}
+        job.request["Tags"] = list(tags.values())
+        return {"Tags": job.request["Tags"]}
+
+    def _by_arn(self, arn: str) -> Job:
+        for job in self.jobs():
+            if job.arn == arn:
+                return job
+        raise ApiError("ResourceNotFound", f"There is no job with the ARN {arn}.")
+
+
+def _validate(action: str, request: dict[str, Any]) -> None:
+    model = operation("sagemaker", action[0].lower() + action[1:], False, False)
+    if isinstance(model, str):
+        raise ApiError("UnknownOperationException", model)
+    wrong = [f"{member} is required" for member in sorted(model.required - request.keys())]
+    for member, value in request.items():
+        check = model.members.get(member)
+        wrong += (
+            [f"{member} is not known"]
+            if check is None
+            else [f"{member}{place}: {told}" for place, _, told in check(value)]
+        )
+    if wrong:
+        count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
+        raise ApiError("ValidationException", f"{count}: {'; '.join(wrong)}")
+
+
+def _role_exists(account: str, partition: str) -> Callable[[str], bool]:
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[account][partition]
+    return lambda arn: any(role.arn == arn for role in backend.roles.values())
+
+
+def described(job: Job) -> dict[str, Any]:
+    noun, state = KINDS[job.kind], job.state
+    request = {key: value for key, value in job.request.items() if key != "Tags"}
+    answer = {
+        **request,
+        f"{noun}Arn": job.arn,
+        f"{noun}Status": state.status,
+        "CreationTime": state.created,
+        "LastModifiedTime": state.changed,
+    }
+    if state.failure:
+        answer["FailureReason"] = state.failure
+    if job.kind == "processing":
+        times = {"ProcessingStartTime": state.started, "ProcessingEndTime": state.ended if state.started else None}
+        answer |= {"ExitMessage": state.message} if state.message else {}
+        answer.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": int(job.max_seconds)})
+    else:
+        times = {"TrainingStartTime": state.started, "TrainingEndTime": state.ended if state.started else None}
+        answer |= {
+            "SecondaryStatus": state.secondary,
+            "SecondaryStatusTransitions": [dict(one) for one in state.transitions],
+        }
+        config = job.request["OutputDataConfig"]
+        packed = config.get("CompressionType", "GZIP") != "NONE"
+        place = f"{config['S3OutputPath'].rstrip('/')}/{job.name}/output/model{'.tar.gz' if packed else '/'}"
+        if state.status in ("Completed", "Stopped"):
+            answer["ModelArtifacts"] = {"S3ModelArtifacts": place}
+        if state.started and state.ended:
+            answer |= {
+                "TrainingTimeInSeconds": int(state.ended - state.started),
+                "BillableTimeInSeconds": int(state.ended - state.started),
+            }
+    return answer | {key: value for key, value in times.items() if value is not None}
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    told = described(job)
+    noun = KINDS[job.kind]
+    keys = [f"{noun}Name", f"{noun}Arn", f"{noun}Status", "CreationTime", "LastModifiedTime", "SecondaryStatus"]
+    summary = {key: told[key] for key in keys if key in told}
+    if job.kind == "processing":
+        summary |= {key: told[key] for key in ("FailureReason", "ExitMessage", "ProcessingEndTime") if key in told}
+    elif "TrainingEndTime" in told:
+        summary["TrainingEndTime"] = told["TrainingEndTime"]
+    return summary
+
+
+def _matches(job: Job, request: dict[str, Any]) -> bool:
+    return (
+        request.get("StatusEquals", job.state.status) == job.state.status
+        and request.get("NameContains", "") in job.name
+    )

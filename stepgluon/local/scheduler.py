@@ -1,0 +1,72 @@
+"""Who may run, and on how many cores: jobs start in the order in which they came, and never more at once than fit.
+
+A job gets its share of the cores when it starts and keeps it: all of them where it is alone, half where another one
+waits beside it. Branches of a Parallel ask within milliseconds of each other, so the first one waits that long.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIBLINGS_SECONDS = 0.02
+
+
+class Stopped(Exception):
+    """The job was stopped before its turn came."""
+
+
+class Scheduler:
+    def __init__(self, cores: int) -> None:
+        self._cores = cores
+        self._free = cores
+        self._queue: deque[object] = deque()
+        self._running = 0
+        self._last_arrival = 0.0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def turn(self, stopped: Callable[[], bool]) -> Iterator[int]:
+        """Waits for the job's turn and gives the number of cores it may use; raises Stopped if it is stopped first."""
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            self._last_arrival = time.monotonic()
+            self._changed.notify_all()
+        try:
+            share = self._wait(ticket, stopped)
+        except BaseException:
+            with self._changed:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+            raise
+        try:
+            yield share
+        finally:
+            with self._changed:
+                self._free += share
+                self._running -= 1
+                self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Somebody who waits may have been stopped."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _wait(self, ticket: object, stopped: Callable[[], bool]) -> int:
+        with self._changed:
+            while True:
+                if stopped():
+                    raise Stopped
+                settling = self._last_arrival + SIBLINGS_SECONDS - time.monotonic()
+                if self._queue[0] is ticket and self._free > 0 and settling <= 0:
+                    self._queue.popleft()
+                    share = min(self._free, max(1, self._cores // (self._running + 1 + len(self._queue))))
+                    self._free -= share
+                    self._running += 1
+                    self._changed.notify_all()
+                    return share
+                self._changed.wait(settling if settling > 0 and self._queue[0] is ticket else None)

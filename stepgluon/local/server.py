@@ -1,0 +1,170 @@
+"""The local AWS: one process, one folder, one port on 127.0.0.1.
+
+    with LocalAws(Settings(work=Path(".local"), account="123456789012", region="eu-west-1")) as aws:
+        aws.endpoint, aws.client("s3")
+
+What is started is ended in the opposite order, whatever happens in between; a server that is killed is cleaned up by
+its guard (guard.py). There is at most one in a process: moto's state is global.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stepgluon.errors import SurroundingsError
+from stepgluon.facts import facts
+from stepgluon.local import moto_fixes
+from stepgluon.local.clients import Clients
+from stepgluon.local.faults import Faults
+from stepgluon.local.guard import Guard
+from stepgluon.local.objects import Objects
+from stepgluon.local.patching import Patches
+from stepgluon.local.surroundings import clean_environment, harmless
+from stepgluon.local.web import HOST, Web, bind
+
+CODE = Path(__file__).parent.parent.parent / "code"
+
+
+@dataclass(frozen=True)
+class Settings:
+    work: Path
+    account: str
+    region: str
+    port: int = 0  # any free one
+    code: Path = CODE  # where the jobs' scripts are
+    fresh: bool = False  # run every job, even if its outputs are remembered
+    cores: int = field(
+        default_factory=lambda: (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
+    )
+    waiting: float = 0.01  # how long a second of a retry's waiting lasts here
+    grace_seconds: float = 10.0  # between SIGTERM and SIGKILL; 120 on AWS
+    faults: Faults = field(default_factory=Faults)
+    execution_ended: Callable[[Any], None] = lambda execution: None  # called with moto's execution
+
+
+class LocalAws:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._ending = ExitStack()
+
+    def __enter__(self) -> LocalAws:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        with ExitStack() as starting:
+            self._start(starting)
+            self._ending = starting.pop_all()
+
+    def stop(self) -> None:
+        self._ending.close()
+
+    def client(self, service: str) -> Any:
+        return self._clients.get(service, self.settings.region)
+
+    def _start(self, ending: ExitStack) -> None:
+        settings = self.settings
+        partition = facts().partition_of(settings.region)
+        assert partition is not None, "a checked config has only known regions"
+        try:
+            _lock(settings.work, ending)
+            self.objects = Objects(settings.work / "buckets")
+        except OSError as problem:
+            reason = (problem.strerror or str(problem)).lower()
+            raise SurroundingsError(
+                f"{settings.work} cannot be used: {reason} (name another folder with --work)"
+            ) from None
+        ending.callback(self.objects.close)
+        listener = bind(settings.port)
+        ending.callback(listener.close)
+        self.port = listener.getsockname()[1]
+        self.endpoint = f"http://{HOST}:{self.port}"
+        jobs = settings.work / "jobs"
+        guard = Guard(jobs)
+        ending.callback(guard.close)
+        server = {"MOTO_ACCOUNT_ID": settings.account, "MOTO_PORT": str(self.port)}
+        ending.enter_context(
+            clean_environment({**harmless(settings.account, settings.region, self.endpoint), **server})
+        )
+        self._clients = Clients(self.endpoint)
+        ending.callback(self._clients.close)
+        self._start_moto(ending, jobs, guard, partition.name)
+        web = Web(listener, self._application)
+        ending.callback(web.close)
+
+    def _start_moto(self, ending: ExitStack, jobs: Path, guard: Guard, partition: str) -> None:
+        moto_fixes.load_without_batch()
+        from moto.core.config import default_user_config
+        from moto.moto_api._internal.models import moto_api_backend
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+        from moto.s3 import responses  # noqa: F401 - what is replaced must be loaded
+        from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
+
+        from stepgluon.local.buckets import Buckets, keep_on_disk
+        from stepgluon.local.door import sagemaker_door
+        from stepgluon.local.job import Workshop
+        from stepgluon.local.logs import Logs
+        from stepgluon.local.memory import Memory
+        from stepgluon.local.sagemaker import SageMaker
+        from stepgluon.local.scheduler import Scheduler
+        from stepgluon.local.sync import sagemaker_task
+
+        settings = self.settings
+        patches = Patches()
+        ending.callback(patches.undo)
+        moto_api_backend.reset()
+        ending.callback(moto_api_backend.reset)
+        patches.entry(default_user_config, "stepfunctions", {"execute_state_machine": True})
+        here = moto_fixes.Here(self._clients.get, settings.waiting, settings.execution_ended)
+        moto_fixes.apply(patches, here)
+        keep_on_disk(patches, self.objects)
+        self.buckets = Buckets(self.objects, settings.account, partition)
+        self.logs = Logs(settings.account, settings.region)
+        workshop = Workshop(
+            folder=jobs,
+            cache=settings.work / "pycache",
+            code=settings.code,
+            region=settings.region,
+            buckets=self.buckets,
+            scheduler=Scheduler(settings.cores),
+            memory=Memory(self.objects, settings.fresh),
+            logs=self.logs,
+            guard=guard,
+            faults=settings.faults,
+            grace_seconds=settings.grace_seconds,
+        )
+        self.sagemaker = SageMaker(workshop, settings.account, partition)
+        ending.callback(self.sagemaker.close, settings.grace_seconds + 5)
+        task, others = sagemaker_task(self.sagemaker), state_task_factory.state_task_service_for
+        patches.attribute(
+            state_task_factory,
+            "state_task_service_for",
+            lambda service_name: task() if service_name == "sagemaker" else others(service_name),
+        )
+        self._application = sagemaker_door(self.sagemaker, DomainDispatcherApplication(create_backend_app))
+
+
+def _lock(work: Path, ending: ExitStack) -> None:
+    """One server for a folder; the lock goes with the process, however that ends."""
+    work.mkdir(parents=True, exist_ok=True)
+    file = ending.enter_context((work / "lock").open("w"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SurroundingsError(
+            f"{work} is used by another local AWS (stop that, or name another folder with --work)"
+        ) from None

@@ -1,0 +1,60 @@
+"""What the shell says about AWS, proxies and certificates must never reach what runs here: a stray profile or proxy
+would send a laptop's test run to a real account.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+_FOREIGN = re.compile(
+    r"(AWS|BOTO|MOTO|AMAZON|ECS|EKS|SAGEMAKER|SM|STEPGLUON)_.*|.*_PROXY|.*_CA_BUNDLE|SSL_CERT_(FILE|DIR)"
+    r"|SF_EXECUTION_HISTORY_TYPE|S3_IGNORE_SUBDOMAIN_BUCKETNAME|TEST_(SERVER|PROXY)_.*",
+    re.IGNORECASE,
+)
+
+
+def harmless(account: str, region: str, endpoint: str) -> dict[str, str]:
+    """Variables with which any AWS SDK or command line talks to the local AWS, and can talk to nothing else."""
+    return {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_ACCOUNT_ID": account,
+        "AWS_ENDPOINT_URL": endpoint,
+        **UNREACHABLE,
+    }
+
+
+# An SDK without credentials of its own looks for them in these places.
+UNREACHABLE = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_PROXY": "*",
+    "no_proxy": "*",
+}
+
+
+def scrubbed(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if not _FOREIGN.fullmatch(name)}
+
+
+@contextmanager
+def clean_environment(extra: Mapping[str, str]) -> Iterator[None]:
+    """This process's own environment, scrubbed; moto and botocore read it at any time."""
+    before = dict(os.environ)
+    _replace({**scrubbed(before), **extra})
+    try:
+        yield
+    finally:
+        _replace(before)
+
+
+def _replace(variables: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    os.environ.update(variables)

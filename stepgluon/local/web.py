@@ -1,0 +1,71 @@
+"""The web server on 127.0.0.1: moto's application behind our door, in threads, until it is closed."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from typing import Any
+
+from stepgluon.errors import SurroundingsError
+
+HOST = "127.0.0.1"
+
+
+def bind(port: int) -> socket.socket:
+    """A listening socket on a given port, or on any with 0."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError as problem:
+        listener.close()
+        reason = (
+            "is used by another program" if problem.errno == errno.EADDRINUSE else f"cannot be used: {problem.strerror}"
+        )
+        raise SurroundingsError(f"port {port} of this computer {reason} (name another with --port)") from None
+    return listener
+
+
+class Web:
+    def __init__(self, listener: socket.socket, application: Any) -> None:
+        from moto.moto_server.werkzeug_app import MotoRequestHandler
+        from werkzeug.serving import ThreadedWSGIServer
+
+        class Handler(MotoRequestHandler):  # type: ignore[misc]
+            disable_nagle_algorithm = True  # else each answer waits for the client's acknowledgement
+
+        class Server(ThreadedWSGIServer):
+            """Knows its open connections: a client that keeps one alive must not keep a thread alive."""
+
+            def __init__(self, *values: Any, **named: Any) -> None:
+                self._open: set[Any] = set()
+                super().__init__(*values, **named)
+
+            def process_request(self, request: Any, client_address: Any) -> None:
+                self._open.add(request)
+                super().process_request(request, client_address)
+
+            def shutdown_request(self, request: Any) -> None:
+                self._open.discard(request)
+                super().shutdown_request(request)
+
+            def close_connections(self) -> None:
+                for request in list(self._open):
+                    try:
+                        request.shutdown(socket.SHUT_RDWR)
+                    except OSError:
+                        continue  # closed in the meantime
+
+        host, port = listener.getsockname()
+        self._server = Server(host, port, application, handler=Handler, fd=listener.fileno())
+        listener.close()  # the server has a copy
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="local AWS", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.close_connections()
+        self._server.server_close()
