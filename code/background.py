@@ -1,16 +1,18 @@
-"""Work done on the side: a thread that does one task after the other, while the next ones are being made."""
+"""Work done on the side, while the work before or after it goes on."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Background:
-    """Tasks are done in the order they were given; at most `waiting` of them wait, then `do` does."""
+    """A thread that does tasks in the order they were given; at most `waiting` of them wait, then `do` does."""
 
     def __init__(self, waiting: int = 2) -> None:
         self._thread = ThreadPoolExecutor(1)
@@ -35,3 +37,13 @@ class Background:
     def _collect(self, most: int) -> None:
         while len(self._tasks) > most or (self._tasks and self._tasks[0].done()):
             self._tasks.popleft().result()
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items; the next one is made while the last one is used."""
+    with ThreadPoolExecutor(1) as side:
+        end = object()
+        waiting = side.submit(next, items, end)
+        while (item := waiting.result()) is not end:
+            waiting = side.submit(next, items, end)
+            yield item  # type: ignore[misc]

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import job_io
 import numpy as np
@@ -19,12 +19,12 @@ import numpy.typing as npt
 import part_files
 import pyarrow as pa
 import pyarrow.parquet as pq
+from background import ahead
 from job_io import ROW, JobError, log
 
-ROWS = 262_144  # predicted at once, or fewer of very many columns
-CELLS = 4_194_304
+ROWS = 65_536  # predicted at once, or fewer of very many columns
+CELLS = 1_048_576
 SCHEMA = pa.schema([(ROW, pa.int64()), ("prediction", pa.float64())])
-Answer = Callable[[Callable[[], Iterator[pa.RecordBatch]]], list[npt.NDArray[np.float64]]]
 
 
 def main() -> None:
@@ -43,46 +43,69 @@ def predict(rows: Path, folder: Path, model: str, out: Path) -> int:
 
     manifest = model_folder.verified(folder, model)
     import frames
-    from ensemble import Ensemble
 
     paths = part_files.part_paths(rows)
     for path in paths:
         frames.check_columns(manifest["features"], part_files.read_schema(path), model)
-    features = list(manifest["features"])
-    answer = Ensemble(folder / model_folder.PREDICTOR, features, job_io.cores()).answers
-    return sum(predict_file(path, out / path.relative_to(rows), features, answer, model) for path in paths)
+    predictor = Predictor(folder / model_folder.PREDICTOR, list(manifest["features"]))
+    return sum(predict_file(path, out / path.relative_to(rows), predictor, model) for path in paths)
 
 
-def predict_file(path: Path, target: Path, features: list[str], answer: Answer, model: str) -> int:
-    """One file of predictions for one of rows; files are small enough for all numbers of one to be held at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+class Predictor:
+    """AutoGluon's predictor, loaded once, and taken in two steps so that both can go on at the same time."""
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        return (
-            batch for batch in part_files.read_batches(path, features, rows_at_once(len(features))) if batch.num_rows
+    def __init__(self, folder: Path, features: list[str]) -> None:
+        import forest
+        from autogluon.tabular import TabularPredictor
+
+        self.features = features
+        forest.keep_on_disk(job_io.cores())
+        self._predictor: Any = TabularPredictor.load(str(folder), verbosity=0)
+        self._predictor.persist(max_memory=None)
+
+    def inputs(self, batch: pa.RecordBatch) -> Any:
+        """What the models see of the rows."""
+        import frames
+
+        return self._predictor.transform_features(frames.frame(batch, self.features))
+
+    def answers(self, inputs: Any) -> npt.NDArray[np.float64]:
+        answers: npt.NDArray[np.float64] = self._predictor.predict(inputs, transform_features=False).to_numpy(
+            np.float64
         )
+        return answers
 
-    answers = answer(batches)
-    table = predicted(pq.read_table(path, columns=[ROW])[ROW].combine_chunks(), answers, model)
-    pq.write_table(table, target)
-    log.info("%s: %d rows", path.name, table.num_rows)
-    return table.num_rows
+
+def predict_file(path: Path, target: Path, predictor: Predictor, model: str) -> int:
+    """One file of predictions for one of rows, read and written in pieces."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    columns = [ROW, *predictor.features]
+    pieces = (piece for piece in part_files.read_batches(path, columns, rows_at_once(len(columns))) if piece.num_rows)
+    count = 0
+    with pq.ParquetWriter(target, SCHEMA) as writer:
+        for rows, inputs in ahead((piece.column(ROW), predictor.inputs(piece)) for piece in pieces):
+            writer.write_batch(predicted(rows, predictor.answers(inputs), model))
+            count += len(rows)
+    expected = pq.read_metadata(path).num_rows
+    if count != expected:
+        raise JobError(f"Model {model}: {count} of the {expected} rows of {path.name} were read; run the job again.")
+    log.info("%s: %d rows", path.name, count)
+    return count
 
 
 def rows_at_once(columns: int) -> int:
     return max(1024, min(ROWS, CELLS // columns))
 
 
-def predicted(rows: pa.Array, answers: list[npt.NDArray[np.float64]], model: str) -> pa.Table:
+def predicted(rows: pa.Array, answers: npt.NDArray[np.float64], model: str) -> pa.RecordBatch:
     """The predictions with their rows: as many as rows, each a finite number."""
-    numbers = np.concatenate(answers) if answers else np.empty(0)
-    if len(numbers) != len(rows):
-        raise JobError(f"Model {model} gave {len(numbers)} predictions for {len(rows)} rows; train it again.")
-    wrong = np.flatnonzero(~np.isfinite(numbers))
+    if len(answers) != len(rows):
+        raise JobError(f"Model {model} gave {len(answers)} predictions for {len(rows)} rows; train it again.")
+    wrong = np.flatnonzero(~np.isfinite(answers))
     if len(wrong):
         row = rows[int(wrong[0])].as_py()
-        raise JobError(f"Model {model} predicts {numbers[wrong[0]]} for row {row + 1} of the data; train it again.")
-    return pa.Table.from_arrays([rows, pa.array(numbers)], schema=SCHEMA)
+        raise JobError(f"Model {model} predicts {answers[wrong[0]]} for row {row + 1} of the data; train it again.")
+    return pa.RecordBatch.from_arrays([rows, pa.array(answers)], schema=SCHEMA)
 
 
 if __name__ == "__main__":

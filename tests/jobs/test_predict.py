@@ -95,67 +95,70 @@ def test_an_instance_may_have_a_share_of_the_files_and_files_without_rows(sandbo
     assert pq.read_table(sandbox.out / "part-00004.parquet").num_rows == 0
 
 
+class Doubling:
+    """Predicts twice the column a, and remembers how many rows it was asked for at once."""
+
+    features = ("a",)
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def inputs(self, batch: pa.RecordBatch) -> Any:
+        self.sizes.append(batch.num_rows)
+        return batch.column("a").to_numpy()
+
+    def answers(self, inputs: Any) -> Any:
+        return inputs * 2
+
+
 def test_rows_are_read_and_predicted_in_pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(predict, "rows_at_once", lambda _: 16)
-    pq.write_table(pa.table(rows_of(0, 100)), tmp_path / "part-00000.parquet")
-    sizes = []
-
-    def answer(batches: Any) -> Any:
-        for batch in batches():
-            sizes.append(batch.num_rows)
-            yield batch.column("a").to_numpy() * 2
-
-    count = predict.predict_file(
-        tmp_path / "part-00000.parquet", tmp_path / "out/part-00000.parquet", ["a"], lambda b: list(answer(b)), "m"
-    )
+    pq.write_table(pa.table(rows_of(0, 100)), tmp_path / "rows.parquet")
+    predictor = Doubling()
+    count = predict.predict_file(tmp_path / "rows.parquet", tmp_path / "out/answers.parquet", predictor, "m")
     assert count == 100
-    assert max(sizes) == 16
-    table = pq.read_table(tmp_path / "out/part-00000.parquet")
+    assert max(predictor.sizes) == 16
+    table = pq.read_table(tmp_path / "out/answers.parquet")
     assert table["prediction"].to_pylist() == [a * 2 for a in points(100)["a"]]
 
 
-@pytest.mark.parametrize("together", [0, 2**40])
-def test_models_loaded_one_by_one_answer_as_autogluon_does(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, together: int
-) -> None:
-    import ensemble
-    from autogluon.tabular import TabularPredictor
-
-    monkeypatch.setattr(ensemble, "GROUP_BYTES", together)
-    columns = pa.table(rows_of(0, 80)).select(["a", "b"])
-    one = ensemble.Ensemble(trained / "predictor", ["a", "b"], 1)
-    answers = one.answers(lambda: iter(columns.to_batches(30)))
-    assert [len(part) for part in answers] == [30, 30, 20]
-    alone = TabularPredictor.load(str(trained / "predictor"), verbosity=0).predict(columns.to_pandas())
-    assert np.array_equal(np.concatenate(answers), alone.to_numpy(np.float64))
-
-
-def test_all_cores_predict_however_many_trained() -> None:
-    import ensemble
-
-    class Forest:
-        n_jobs = 1
-
-    class Model:
-        def __init__(self, *models: Any) -> None:
-            self.model, self.models = Forest(), models
-
-    bag = Model(Model(), Model())
-    ensemble.use_cores(bag, 3)
-    assert [part.model.n_jobs for part in (bag, *bag.models)] == [3, 3, 3]
-
-
 def test_very_wide_rows_are_predicted_fewer_at_once() -> None:
-    assert predict.rows_at_once(10) == 262_144
-    assert predict.rows_at_once(2000) == 2097
+    assert predict.rows_at_once(10) == 65_536
+    assert predict.rows_at_once(200) == 5242
     assert predict.rows_at_once(100_000) == 1024
 
 
-def test_models_are_grouped_in_their_order_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ensemble
+@pytest.mark.filterwarnings("ignore")  # of AutoGluon about so small a forest
+@pytest.mark.parametrize("kind", ["RF", "XT"])
+@pytest.mark.parametrize("bagged", [False, True])
+def test_a_forest_on_disk_answers_as_the_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, bagged: bool
+) -> None:
+    import forest
+    import pandas as pd
+    from autogluon.tabular import TabularPredictor
+    from autogluon.tabular.models import RFModel
 
-    monkeypatch.setattr(ensemble, "GROUP_BYTES", 10)
-    assert ensemble.grouped({"a": 4, "b": 6, "c": 1, "d": 20, "e": 1}) == [["a", "b"], ["c"], ["d"], ["e"]]
+    rows = pd.DataFrame(points(60))
+    predictor = TabularPredictor("y", problem_type="regression", path=str(tmp_path / "p"), verbosity=0)
+    folds = (
+        {"num_bag_folds": 2, "ag_args_ensemble": {"fold_fitting_strategy": "sequential_local", "use_child_oof": False}}
+        if bagged
+        else {}
+    )
+    predictor.fit(rows, hyperparameters={kind: {"n_estimators": 7}}, num_cpus=1, num_gpus=0, **folds)
+    whole = predictor.predict(rows)
+    monkeypatch.setattr(RFModel, "load", classmethod(RFModel.load.__func__))  # so that it is put back afterwards
+    forest.keep_on_disk(2)
+    stored = []
+    predict_stored = forest.StoredForest.predict
+    monkeypatch.setattr(
+        forest.StoredForest, "predict", lambda one, rows: (stored.append(one), predict_stored(one, rows))[1]
+    )
+    later = TabularPredictor.load(str(tmp_path / "p"), verbosity=0)
+    assert np.allclose(later.predict(rows), whole, rtol=1e-6)
+    assert len(stored) == (2 if bagged else 1)
+    assert {len(each.trees) for each in stored} == {7}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +171,7 @@ def test_models_are_grouped_in_their_order_by_size(monkeypatch: pytest.MonkeyPat
 )
 def test_a_prediction_that_is_missing_or_no_number_is_an_error(answers: list[float], words: str) -> None:
     with pytest.raises(job_io.JobError, match=words):
-        predict.predicted(pa.array([6, 7, 8]), [np.array(answers)], "m")
+        predict.predicted(pa.array([6, 7, 8]), np.array(answers), "m")
 
 
 # Columns
