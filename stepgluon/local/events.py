@@ -1,0 +1,111 @@
+"""S3's events as AWS sends them.
+
+moto's lack the sequencer and the version, encode `/`, come twice for a multipart upload, and call the function inside
+the PUT. Here each upload has one event, and a function gets it after the PUT, which neither waits for it nor fails
+with it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote_plus
+
+from stepgluon.local.patching import Patches
+
+DELAY = 0.05  # seconds from the upload to the function: the answer to the PUT is under way by then
+COMPLETED = "s3:ObjectCreated:CompleteMultipartUpload"
+
+Send = Callable[[str, dict[str, Any], float], None]
+"""Gives a function, by its ARN, an event after so many seconds."""
+
+
+class Sequencer:
+    """Hexadecimal texts that grow from event to event, also from one server to the next."""
+
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> str:
+        with self._lock:
+            self._last = max(self._last + 1, self._clock())
+            return f"{self._last:018X}"
+
+
+def install(send: Send, delay: float = DELAY) -> Patches:
+    """From now on uploads into moto's buckets have AWS's events; `undo()` ends that."""
+    from moto.s3 import notifications
+    from moto.s3.models import S3Backend
+
+    sequencer, completing = Sequencer(), threading.local()
+    complete = S3Backend.complete_multipart_upload
+
+    def complete_once(*args: Any, **kwargs: Any) -> Any:
+        # In it moto also puts the object and its tags, and tells of each.
+        completing.now = True
+        try:
+            return complete(*args, **kwargs)
+        finally:
+            completing.now = False
+
+    def send_event(account_id: str, event_name: Any, bucket: Any, key: Any) -> None:
+        configuration = bucket.notification_configuration
+        kind = str(getattr(event_name, "value", event_name))
+        if configuration is None or (getattr(completing, "now", False) and kind != COMPLETED):
+            return
+        order = sequencer.next()  # one for the upload, whoever is told
+        for target in (*configuration.cloud_function, *configuration.queue, *configuration.topic):
+            if target.matches(kind, key.name):
+                event = {"Records": [record(kind, bucket, key, target.id, order, account_id)]}
+                _tell(send, delay, account_id, target.arn, event)
+        if configuration.event_bridge is not None:
+            notifications._send_event_bridge_message(account_id, bucket, event_name, key)
+
+    patches = Patches()
+    patches.attribute(S3Backend, "complete_multipart_upload", complete_once)
+    patches.attribute(notifications, "send_event", send_event)
+    return patches
+
+
+def _tell(send: Send, delay: float, account: str, arn: str, event: dict[str, Any]) -> None:
+    from moto.s3 import notifications
+
+    service, region, name = arn.split(":")[2], arn.split(":")[3], arn.split(":")[-1]
+    if service == "lambda":
+        send(arn, event, delay)
+    elif service == "sqs":
+        notifications._send_sqs_message(account, event, name, region)
+    else:
+        notifications._send_sns_message(account, event, arn, region)
+
+
+def record(kind: str, bucket: Any, key: Any, notification: str, sequencer: str, account: str) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html"""
+    thing: dict[str, Any] = {"key": quote_plus(key.name, safe="/")}
+    if kind.startswith("s3:ObjectCreated:"):
+        thing |= {"size": key.size, "eTag": key.etag.strip('"')}
+    if key.version_id not in (None, "null"):
+        thing["versionId"] = key.version_id
+    now = datetime.now(timezone.utc)
+    return {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": bucket.region_name,
+        "eventTime": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
+        "eventName": kind.removeprefix("s3:"),
+        "userIdentity": {"principalId": f"AWS:{account}"},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {"x-amz-request-id": secrets.token_hex(8).upper(), "x-amz-id-2": secrets.token_urlsafe(56)},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": notification,
+            "bucket": {"name": bucket.name, "ownerIdentity": {"principalId": account}, "arn": bucket.arn},
+            "object": {**thing, "sequencer": sequencer},
+        },
+    }

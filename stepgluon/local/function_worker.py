@@ -1,0 +1,163 @@
+"""One warm process of a function, as Lambda keeps one: the zip unpacked, the function's environment, its log."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+START_SECONDS = 60  # until the handler's module is loaded; Lambda allows 10, on a faster and idle computer
+PROGRAM = Path(__file__).with_name("function_process.py")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a process is started with: when it changes, another process is started."""
+
+    name: str
+    version: str
+    arn: str
+    handler: str
+    code: bytes
+    variables: tuple[tuple[str, str], ...]
+    memory: int
+
+
+class Ended(Exception):
+    """The process gave no answer; the failure says how it ended."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.failure = {"errorType": kind, "errorMessage": message}
+
+
+class Worker:
+    def __init__(self, setup: Setup, environment: Mapping[str, str], log: Path, stream: str) -> None:
+        self.setup = setup
+        self.stream = stream
+        self._folder = tempfile.TemporaryDirectory(prefix="stepgluon-function-")
+        self._channel, theirs = socket.socketpair()
+        self._buffer = b""
+        try:
+            with theirs, log.open("ab") as output:
+                with zipfile.ZipFile(io.BytesIO(setup.code)) as archive:
+                    archive.extractall(self._folder.name)
+                self._process = self._started(environment, theirs.fileno(), output)
+        except BaseException:
+            self._channel.close()
+            self._folder.cleanup()
+            raise
+        self.group = self._process.pid
+
+    def _started(self, environment: Mapping[str, str], channel: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        folder = self._folder.name
+        return subprocess.Popen(
+            # -I: neither the shell's variables nor the folder of this program decide what is imported.
+            [sys.executable, "-I", "-X", "utf8", PROGRAM, folder, self.setup.handler, str(channel)],
+            cwd=folder,
+            env=self._environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[channel],
+            start_new_session=True,
+        )
+
+    def _environment(self, harmless: Mapping[str, str]) -> dict[str, str]:
+        """The function's own variables; none of them may lead it out of this computer, as none may on AWS."""
+        setup = self.setup
+        return {
+            "PATH": os.defpath,
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            **dict(setup.variables),
+            "HOME": self._folder.name,
+            "TMPDIR": self._folder.name,
+            "LAMBDA_TASK_ROOT": self._folder.name,
+            "AWS_LAMBDA_FUNCTION_NAME": setup.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": setup.version,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(setup.memory),
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{setup.name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
+            "_HANDLER": setup.handler,
+            **harmless,
+        }
+
+    def load(self) -> None:
+        """Wait until the handler's module is imported. Raises Ended where that failed."""
+        answer = self._answer(START_SECONDS, f"The handler was not loaded within {START_SECONDS} seconds")
+        if "failure" in answer:
+            failed = Ended(answer["failure"]["errorType"], answer["failure"]["errorMessage"])
+            failed.failure = answer["failure"]
+            raise failed
+
+    def ask(self, event: Any, request_id: str, seconds: int) -> dict[str, Any]:
+        """{result}, the handler's answer as JSON, or {failure}. Raises Ended where the process gave no answer."""
+        setup = self.setup
+        context = {
+            "aws_request_id": request_id,
+            "function_name": setup.name,
+            "function_version": setup.version,
+            "invoked_function_arn": setup.arn,
+            "memory_limit_in_mb": str(setup.memory),
+            "log_group_name": f"/aws/lambda/{setup.name}",
+            "log_stream_name": self.stream,
+        }
+        request = json.dumps({"event": event, "context": context, "seconds": seconds}).encode() + b"\n"
+        late = f"{request_id} Task timed out after {seconds:.2f} seconds"
+        self._channel.settimeout(seconds)
+        try:
+            self._channel.sendall(request)
+        except TimeoutError:
+            raise Ended("Sandbox.Timedout", late) from None
+        except OSError:
+            raise self._exited() from None
+        return self._answer(seconds, late)
+
+    def _answer(self, seconds: float, late: str) -> dict[str, Any]:
+        end = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            self._channel.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                more = self._channel.recv(1 << 16)
+            except TimeoutError:
+                raise Ended("Sandbox.Timedout", late) from None
+            except OSError:
+                raise self._exited() from None
+            if not more:
+                raise self._exited()
+            self._buffer += more
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _exited(self) -> Ended:
+        try:
+            status = self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            return Ended("Runtime.ExitError", "The runtime closed its channel without an answer")
+        how = f"signal: {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return Ended("Runtime.ExitError", f"Runtime exited with error: {how}")
+
+    def kill(self) -> None:
+        """End the process and all that it started; may be called from another thread, and again."""
+        with contextlib.suppress(ProcessLookupError):  # all of them have ended by themselves
+            os.killpg(self.group, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.kill()
+        self._process.wait()
+        self._channel.close()
+        self._folder.cleanup()

@@ -1,0 +1,332 @@
+"""Lambda: runs the deployed zip of a function, as moto's Lambda has it, in a process with the function's environment.
+
+What is invoked as an event is tried again twice when it fails, and goes to the function's dead-letter queue at last.
+Each function has one process, which stays warm, and does one thing after the other.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import itertools
+import json
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stepgluon.local.function_logs import FunctionLog
+from stepgluon.local.function_worker import Ended, Setup, Worker
+from stepgluon.local.patching import Patches
+
+RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third try of an event
+
+
+def nothing(group: int) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where the functions live, and what their processes are told so that they can reach nothing else."""
+
+    number: str
+    region: str
+    harmless: Mapping[str, str]  # surroundings.harmless(...)
+    folder: Path  # of the logs
+
+
+@dataclass(order=True)
+class _Task:
+    due: float
+    number: int
+    arn: str = field(compare=False)
+    event: Any = field(compare=False)
+    request_id: str = field(compare=False)
+    attempt: int = field(compare=False, default=1)
+    waiting: Future[dict[str, Any]] | None = field(compare=False, default=None)  # who waits for the answer
+
+
+class Functions:
+    """`began` and `ended` are told the process groups of the functions' processes."""
+
+    def __init__(
+        self,
+        account: Account,
+        wait_scale: float = 1.0,
+        began: Callable[[int], None] = nothing,
+        ended: Callable[[int], None] = nothing,
+    ) -> None:
+        self.account = account
+        self._wait_scale = wait_scale
+        self._began, self._ended = began, ended
+        self._changed = threading.Condition()
+        self._lanes: dict[str, _Lane] = {}
+        self._numbers = itertools.count()
+        self._open = 0
+        self._closed = False
+
+    def install(self) -> Patches:
+        """From now on moto's Lambda invokes functions here; `undo()` ends that, `close()` ends the processes."""
+        return _installed(self)
+
+    def send(self, arn: str, event: Any, delay: float = 0.0) -> str:
+        """Invoke a function with an event, some time; the request's id."""
+        return self._add(arn, event, delay, None)
+
+    def call(self, arn: str, event: Any) -> dict[str, Any]:
+        """Invoke a function and wait for its answer: {result} or {failure}, and the last of its log."""
+        waiting: Future[dict[str, Any]] = Future()
+        self._add(arn, event, 0.0, waiting)
+        return waiting.result()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until no event is under way or waits for its next try; False when that took too long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._open == 0 or self._closed, timeout)
+
+    def close(self) -> None:
+        """End all processes and threads; what was not done yet is dropped. Calling it again is harmless."""
+        with self._changed:
+            self._closed = True
+            lanes = list(self._lanes.values())
+            self._changed.notify_all()
+        for lane in lanes:
+            lane.close()
+
+    def _add(self, arn: str, event: Any, delay: float, waiting: Future[dict[str, Any]] | None) -> str:
+        task = _Task(time.monotonic() + delay, next(self._numbers), arn, event, str(uuid.uuid4()), 1, waiting)
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the local AWS has ended")
+            self._open += 1
+            self._queue(task)
+        return task.request_id
+
+    def _queue(self, task: _Task) -> None:
+        name = task.arn.split(":")[6]
+        with self._changed:
+            lane = self._lanes.get(name)
+            if lane is None:
+                lane = self._lanes[name] = _Lane(self, name)
+            heapq.heappush(lane.tasks, task)
+            self._changed.notify_all()
+
+    def _done(self) -> None:
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+
+class _Lane:
+    """One function: its thread, its process, and what it has to do."""
+
+    def __init__(self, owner: Functions, name: str) -> None:
+        self.tasks: list[_Task] = []
+        self._owner = owner
+        self._log = FunctionLog(owner.account.number, owner.account.region, name, owner.account.folder)
+        self._worker: Worker | None = None
+        self._starting = threading.Lock()  # so that no process is started behind close()'s back
+        self._thread = threading.Thread(target=self._run, name=f"function {name}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        with self._starting:
+            if self._worker is not None:
+                self._worker.kill()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                self._do(task)
+            finally:
+                self._owner._done()
+        self._stop()
+        for task in self.tasks:
+            if task.waiting:
+                task.waiting.set_exception(RuntimeError("the local AWS has ended"))
+
+    def _next(self) -> _Task | None:
+        changed = self._owner._changed
+        with changed:
+            while not self._owner._closed:
+                now = time.monotonic()
+                if self.tasks and self.tasks[0].due <= now:
+                    return heapq.heappop(self.tasks)
+                changed.wait(self.tasks[0].due - now if self.tasks else None)
+        return None
+
+    def _do(self, task: _Task) -> None:
+        function = _find(self._owner.account, task.arn)
+        if function is None:
+            failure = {"errorType": "ResourceNotFoundException", "errorMessage": f"Function not found: {task.arn}"}
+            self._log.line(f"{failure['errorMessage']}; its event is dropped")
+            answer: dict[str, Any] = {"failure": failure, "log": ""}
+        else:
+            answer = self._answer(function, task)
+        if task.waiting:
+            task.waiting.set_result(answer)
+        elif "failure" in answer and function is not None and not self._owner._closed:
+            self._failed(function, task, answer["failure"])
+
+    def _answer(self, function: Any, task: _Task) -> dict[str, Any]:
+        began = time.monotonic()
+        try:
+            worker = self._warm(function)
+            self._log.line(f"START RequestId: {task.request_id} Version: {function.version}")
+            answer = worker.ask(task.event, task.request_id, int(function.timeout))
+        except Ended as error:
+            answer = {"failure": error.failure}
+            self._stop()
+            self._log.line(f"RequestId: {task.request_id} Error: {error}")
+        except (OSError, ValueError, zipfile.BadZipFile) as error:  # a damaged zip or variable, a full disk
+            answer = {"failure": {"errorType": type(error).__name__, "errorMessage": str(error)}}
+            self._log.line(f"RequestId: {task.request_id} Error: {error}")
+        taken = (time.monotonic() - began) * 1000
+        self._log.line(f"END RequestId: {task.request_id}")
+        self._log.line(f"REPORT RequestId: {task.request_id}\tDuration: {taken:.2f} ms")
+        return {**answer, "log": self._log.collect()}
+
+    def _warm(self, function: Any) -> Worker:
+        """The process that is there, or a fresh one where the function was changed or has none."""
+        setup = _setup(function)
+        if self._worker is not None and self._worker.setup == setup:
+            return self._worker
+        self._stop()
+        with self._starting:
+            if self._owner._closed:
+                raise Ended("Runtime.ExitError", "the local AWS has ended")
+            stream = self._log.open_stream(function.version)
+            self._worker = Worker(setup, self._owner.account.harmless, self._log.file, stream)
+            self._owner._began(self._worker.group)
+        self._worker.load()
+        return self._worker
+
+    def _stop(self) -> None:
+        if self._worker is not None:
+            group = self._worker.group
+            self._worker.close()
+            self._worker = None
+            self._owner._ended(group)
+
+    def _failed(self, function: Any, task: _Task, failure: dict[str, Any]) -> None:
+        """Try again later, or keep the event where somebody finds it."""
+        configured = [config.config for config in function.event_invoke_config]
+        retries = int(configured[-1].get("MaximumRetryAttempts", 2)) if configured else 2
+        if task.attempt <= retries:
+            wait = RETRY_WAITS[min(task.attempt, 2) - 1] * self._owner._wait_scale
+            task.due, task.attempt = time.monotonic() + wait, task.attempt + 1
+            with self._owner._changed:
+                self._owner._open += 1
+                self._owner._queue(task)
+        else:
+            self._log.line(_kept_as_dead(self._owner.account, function, task, failure))
+            self._log.collect()
+
+
+def _find(account: Account, arn: str) -> Any:
+    from moto.awslambda.exceptions import UnknownAliasException, UnknownFunctionException
+    from moto.awslambda.models import lambda_backends
+
+    try:
+        return lambda_backends[account.number][account.region].get_function(arn)
+    except (UnknownFunctionException, UnknownAliasException):
+        return None
+
+
+def _setup(function: Any) -> Setup:
+    if function.package_type != "Zip" or not str(function.run_time).startswith("python"):
+        raise Ended("Runtime.NotSupported", "Only zip files for a Python runtime run on this computer")
+    return Setup(
+        name=function.function_name,
+        version=str(function.version),
+        arn=function.function_arn,
+        handler=str(function.handler),
+        code=bytes(function.code_bytes),
+        variables=tuple(sorted((str(k), str(v)) for k, v in (function.environment_vars or {}).items())),
+        memory=int(function.memory_size),
+    )
+
+
+def _kept_as_dead(account: Account, function: Any, task: _Task, failure: dict[str, Any]) -> str:
+    """Put the event into the dead-letter queue, in Lambda's shape; what the log says of it."""
+    from moto.sqs.exceptions import QueueDoesNotExist
+    from moto.sqs.models import sqs_backends
+
+    target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn", "")
+    if ":sqs:" not in target:
+        return f"RequestId: {task.request_id} failed {task.attempt} times; without a dead-letter queue it is lost"
+    # [lambda] the first 1 KB; [sqs] no control characters, and no empty text
+    message = "".join(c if c.isprintable() else " " for c in failure["errorMessage"][:1024]) or failure["errorType"]
+    attributes = {
+        "RequestID": {"DataType": "String", "StringValue": task.request_id},
+        "ErrorCode": {"DataType": "Number", "StringValue": "200"},
+        "ErrorMessage": {"DataType": "String", "StringValue": message},
+    }
+    try:
+        sqs_backends[account.number][account.region].send_message(
+            target.split(":")[-1], json.dumps(task.event), message_attributes=attributes
+        )
+    except QueueDoesNotExist:
+        return f"RequestId: {task.request_id} is lost: its dead-letter queue {target} does not exist"
+    return f"RequestId: {task.request_id} failed {task.attempt} times and is in {target.split(':')[-1]}"
+
+
+def _installed(functions: Functions) -> Patches:
+    from moto.awslambda.models import LambdaFunction
+
+    patches = Patches()
+
+    def invoke(function: Any, body: Any, request_headers: Any, response_headers: Any) -> Any:
+        event = json.loads(body) if body else {}
+        kind = request_headers.get("x-amz-invocation-type", "RequestResponse")
+        if kind == "Event":
+            functions.send(function.function_arn, event)
+        if kind != "RequestResponse":
+            return ""
+        answer = functions.call(function.function_arn, event)
+        response_headers["x-amz-log-result"] = base64.b64encode(answer["log"][-4096:].encode()).decode()
+        if "failure" in answer:
+            response_headers["x-amz-function-error"] = "Unhandled"
+            return json.dumps(answer["failure"]).encode()
+        return answer["result"].encode()
+
+    patches.attribute(LambdaFunction, "invoke", invoke)
+    _keep_dead_letter_config(patches, LambdaFunction)
+    return patches
+
+
+def _keep_dead_letter_config(patches: Patches, kind: Any) -> None:
+    """moto forgets a function's DeadLetterConfig, from the API as from CloudFormation."""
+    create, update, show = kind.__init__, kind.update_configuration, kind.get_configuration
+    from_template = kind.create_from_cloudformation_json.__func__
+
+    def created(function: Any, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        create(function, account_id, spec, *args, **kwargs)
+        function.dead_letter_config = spec.get("DeadLetterConfig") or {}
+
+    def updated(function: Any, config_updates: dict[str, Any]) -> Any:
+        if "DeadLetterConfig" in config_updates:
+            function.dead_letter_config = config_updates["DeadLetterConfig"] or {}
+        update(function, config_updates)
+        return function.get_configuration()
+
+    def shown(function: Any, on_create: bool = False) -> Any:
+        target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
+        return {**show(function, on_create), **({"DeadLetterConfig": {"TargetArn": target}} if target else {})}
+
+    def made(cls: Any, resource_name: str, cloudformation_json: Any, *args: Any, **kwargs: Any) -> Any:
+        function = from_template(cls, resource_name, cloudformation_json, *args, **kwargs)
+        function.dead_letter_config = cloudformation_json["Properties"].get("DeadLetterConfig") or {}
+        return function
+
+    patches.attribute(kind, "__init__", created)
+    patches.attribute(kind, "update_configuration", updated)
+    patches.attribute(kind, "get_configuration", shown)
+    patches.attribute(kind, "create_from_cloudformation_json", classmethod(made))

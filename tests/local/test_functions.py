@@ -1,0 +1,398 @@
+"""Functions that really run: deployed through the API, in processes, with what happens when they fail."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+import pytest
+from moto.awslambda.models import LambdaFunction
+from moto.moto_api._internal.models import moto_api_backend
+from moto.server import ThreadedMotoServer
+
+from stepgluon.local import events
+from stepgluon.local.functions import Account, Functions
+from stepgluon.local.surroundings import harmless
+
+ACCOUNT, REGION = "123456789012", "ap-northeast-1"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/start"
+TRUST = '{"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}'
+NAME = "penguins-start"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}"
+QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead"
+PATIENT = 60.0  # seconds that nothing here takes; a test that waits for so long has failed
+
+ECHO = """
+import os
+def handler(event, context):
+    print("got", event)
+    if event == "environment":
+        return dict(os.environ)
+    return {"event": event, "pid": os.getpid(), "version": VERSION}
+VERSION = 1
+"""
+
+NEVER = """
+import os
+with open(os.environ["MARKS"], "a") as file:
+    file.write("started\\n")
+def handler(event, context):
+    with open(os.environ["MARKS"], "a") as file:
+        file.write(f"{context.aws_request_id}\\n")
+    raise ValueError(f"no\\nnever: {event['n']}")
+"""
+
+
+def zipped(source: str, name: str = "main.py") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, source)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def alive(group: int) -> list[str]:
+    """The processes of a group that are more than an entry that nobody has collected yet."""
+    listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], check=True, capture_output=True, text=True).stdout
+    return [line for line in listed.splitlines() if line.split()[0] == str(group) and "Z" not in line]
+
+
+class Cloud:
+    """The services as a user reaches them."""
+
+    def __init__(self, endpoint: str) -> None:
+        session = boto3.Session("local", "local", region_name=REGION)
+        settings = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=120, max_pool_connections=64)
+        names = {
+            "functions": "lambda",
+            "s3": "s3",
+            "sqs": "sqs",
+            "logs": "logs",
+            "states": "stepfunctions",
+            "roles": "iam",
+        }
+        self.client = {n: session.client(s, endpoint_url=endpoint, config=settings) for n, s in names.items()}
+
+    def deploy(self, source: str, **other: Any) -> None:
+        setup = {
+            "FunctionName": NAME,
+            "Runtime": "python3.11",
+            "Role": ROLE,
+            "Handler": "main.handler",
+            "Code": {"ZipFile": zipped(source)},
+            "Timeout": 30,
+        }
+        self.client["functions"].create_function(**{**setup, **other})
+
+    def invoke(self, event: Any, kind: str = "RequestResponse") -> dict[str, Any]:
+        answer: dict[str, Any] = self.client["functions"].invoke(
+            FunctionName=NAME, Payload=json.dumps(event), InvocationType=kind, LogType="Tail"
+        )
+        body = answer["Payload"].read()
+        return {**answer, "Payload": json.loads(body) if body else None}
+
+    def dead(self) -> list[dict[str, Any]]:
+        url = self.client["sqs"].get_queue_url(QueueName="dead")["QueueUrl"]
+        answer = self.client["sqs"].receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], WaitTimeSeconds=0
+        )
+        return list(answer.get("Messages", []))
+
+
+@pytest.fixture(scope="module")
+def services(endpoint: str) -> Cloud:
+    return Cloud(endpoint)
+
+
+@pytest.fixture
+def cloud(services: Cloud) -> Cloud:
+    moto_api_backend.reset()
+    services.client["roles"].create_role(RoleName="start", AssumeRolePolicyDocument=TRUST)
+    services.client["sqs"].create_queue(QueueName="dead")
+    return services
+
+
+@pytest.fixture
+def groups() -> set[int]:
+    return set()
+
+
+@pytest.fixture
+def functions(endpoint: str, cloud: Cloud, groups: set[int], tmp_path: Path) -> Iterator[Functions]:
+    account = Account(ACCOUNT, REGION, harmless(ACCOUNT, REGION, endpoint), tmp_path / "logs")
+    running = Functions(account, wait_scale=0.0005, began=groups.add, ended=groups.discard)
+    patches = running.install()
+    yield running
+    patches.undo()
+    running.close()
+    assert not groups and "function" not in " ".join(thread.name for thread in threading.enumerate())
+
+
+# What runs
+
+
+def test_a_function_runs_from_its_zip_with_its_environment_and_no_way_out(cloud: Cloud, functions: Functions) -> None:
+    variables = {"RAW_BUCKET": "raw", "AWS_ENDPOINT_URL": "https://somewhere.example.com"}
+    cloud.deploy(ECHO, Environment={"Variables": variables})
+    seen = cloud.invoke("environment")["Payload"]
+    assert seen["RAW_BUCKET"] == "raw" and seen["AWS_LAMBDA_FUNCTION_NAME"] == NAME
+    assert seen["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:") and seen["AWS_ACCESS_KEY_ID"] == "local"
+    assert not {"PYTEST_CURRENT_TEST", "VIRTUAL_ENV", "USER"} & seen.keys()
+
+
+def test_the_process_stays_warm(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy(ECHO)
+    answers = [cloud.invoke(n)["Payload"] for n in range(3)]
+    assert [answer["event"] for answer in answers] == [0, 1, 2] and len({answer["pid"] for answer in answers}) == 1
+
+
+def test_new_code_and_new_variables_take_effect_at_the_next_invocation(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy(ECHO)
+    assert cloud.invoke(0)["Payload"]["version"] == 1
+    client = cloud.client["functions"]
+    client.update_function_code(FunctionName=NAME, ZipFile=zipped(ECHO.replace("VERSION = 1", "VERSION = 2")))
+    assert cloud.invoke(0)["Payload"]["version"] == 2
+    client.update_function_configuration(FunctionName=NAME, Environment={"Variables": {"NEW": "yes"}})
+    assert cloud.invoke("environment")["Payload"]["NEW"] == "yes"
+
+
+def test_code_can_come_from_a_bucket(cloud: Cloud, functions: Functions) -> None:
+    cloud.client["s3"].create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})
+    cloud.client["s3"].put_object(Bucket="code", Key="a/start.zip", Body=zipped(ECHO))
+    cloud.deploy(ECHO, Code={"S3Bucket": "code", "S3Key": "a/start.zip"})
+    assert cloud.invoke(7)["Payload"]["event"] == 7
+
+
+def test_an_error_of_the_handler_is_the_answer(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy("def handler(event, context):\n    raise KeyError('x')")
+    answer = cloud.invoke({})
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["Payload"]["errorType"] == "KeyError" and "main.py" in answer["Payload"]["stackTrace"][0]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        ("import nowhere", "Runtime.ImportModuleError", "No module named 'nowhere'"),
+        ("x = 1", "Runtime.ImportModuleError", "has no attribute 'handler'"),
+        ("import os\ndef handler(e, c):\n    os._exit(3)", "Runtime.ExitError", "exit status 3"),
+        ("import sys\ndef handler(e, c):\n    sys.exit(4)", "Runtime.ExitError", "exit status 4"),
+        ("import os\ndef handler(e, c):\n    os.kill(os.getpid(), 9)", "Runtime.ExitError", "SIGKILL"),
+        ("import os\nos.abort()", "Runtime.ExitError", "SIGABRT"),
+        ("def handler(e, c):\n    return object()", "TypeError", "not JSON serializable"),
+    ],
+)
+def test_a_function_that_cannot_answer_says_why_and_the_next_invocation_has_a_fresh_process(
+    cloud: Cloud, functions: Functions, source: str, kind: str, message: str
+) -> None:
+    cloud.deploy(source)
+    answer = cloud.invoke({})["Payload"]
+    assert answer["errorType"] == kind and message in answer["errorMessage"]
+    cloud.client["functions"].update_function_code(FunctionName=NAME, ZipFile=zipped(ECHO))
+    assert cloud.invoke(1)["Payload"]["event"] == 1
+
+
+@pytest.mark.parametrize("source", ["while True: pass", "subprocess.run(['sleep', '600'])"])
+def test_a_function_that_hangs_is_killed_with_all_that_it_started(
+    cloud: Cloud, functions: Functions, groups: set[int], source: str
+) -> None:
+    cloud.deploy(f"import subprocess\ndef handler(e, c):\n    {source}", Timeout=1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(cloud.invoke, {})
+        while not groups:
+            time.sleep(0.01)
+        (group,) = groups
+        assert "Task timed out after 1.00 seconds" in waiting.result()["Payload"]["errorMessage"]
+    assert not groups and not alive(group)
+
+
+def test_a_damaged_zip_is_a_failure_and_not_the_end(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy(ECHO, Code={"ZipFile": b"no zip"})
+    assert cloud.invoke({})["Payload"]["errorType"] == "BadZipFile"
+    cloud.client["functions"].update_function_code(FunctionName=NAME, ZipFile=zipped(ECHO))
+    assert cloud.invoke(1)["Payload"]["event"] == 1
+
+
+# Logs
+
+
+def test_what_a_function_prints_is_in_its_log_file_in_cloudwatch_and_in_the_tail(
+    cloud: Cloud, functions: Functions, tmp_path: Path
+) -> None:
+    cloud.deploy(ECHO)
+    tail = base64.b64decode(cloud.invoke("x")["LogResult"]).decode()
+    (stream,) = cloud.client["logs"].describe_log_streams(logGroupName=f"/aws/lambda/{NAME}")["logStreams"]
+    found = cloud.client["logs"].get_log_events(
+        logGroupName=f"/aws/lambda/{NAME}", logStreamName=stream["logStreamName"], startFromHead=True
+    )
+    lines = [line["message"] for line in found["events"]]
+    assert [line.split()[0] for line in lines] == ["START", "got", "END", "REPORT"]
+    assert tail.splitlines() == lines == (tmp_path / "logs" / f"{NAME}.log").read_text().splitlines()
+    assert "/[$LATEST]" in stream["logStreamName"]
+
+
+# Events
+
+
+def test_an_event_is_tried_three_times_and_then_kept_in_the_dead_letter_queue(
+    cloud: Cloud, functions: Functions, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    cloud.deploy(NEVER, DeadLetterConfig={"TargetArn": QUEUE}, Environment={"Variables": {"MARKS": str(marks)}})
+    assert cloud.invoke({"n": 1}, "Event")["StatusCode"] == 202
+    assert functions.drain(PATIENT)
+    started, *requests = marks.read_text().split()
+    assert started == "started" and len(requests) == 3 and len(set(requests)) == 1
+    (letter,) = cloud.dead()
+    assert json.loads(letter["Body"]) == {"n": 1}
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert attributes == {"RequestID": requests[0], "ErrorCode": "200", "ErrorMessage": "no never: 1"}
+
+
+def test_an_event_that_succeeds_at_last_is_not_kept(cloud: Cloud, functions: Functions, tmp_path: Path) -> None:
+    source = NEVER.replace("raise", "if len(open(os.environ['MARKS']).readlines()) < 4: raise")
+    variables = {"Variables": {"MARKS": str(tmp_path / "marks")}}
+    cloud.deploy(source, DeadLetterConfig={"TargetArn": QUEUE}, Environment=variables)
+    cloud.invoke({"n": 1}, "Event")
+    assert functions.drain(PATIENT)
+    assert len((tmp_path / "marks").read_text().split()) == 4 and cloud.dead() == []
+
+
+def test_a_process_that_dies_with_an_event_is_tried_again_in_a_fresh_one(
+    cloud: Cloud, functions: Functions, tmp_path: Path
+) -> None:
+    source = NEVER.replace("raise", "if event['n'] == 1: os.kill(os.getpid(), 9)\n    0 and ")
+    marks = tmp_path / "marks"
+    source = "import os\n" + source.replace("0 and  ValueError(f\"no\\nnever: {event['n']}\")", "return 1")
+    cloud.deploy(source, DeadLetterConfig={"TargetArn": QUEUE}, Environment={"Variables": {"MARKS": str(marks)}})
+    for n in (1, 2):
+        cloud.invoke({"n": n}, "Event")
+    assert functions.drain(PATIENT)
+    assert [json.loads(letter["Body"]) for letter in cloud.dead()] == [{"n": 1}]
+    assert marks.read_text().split().count("started") >= 3
+
+
+def test_the_number_of_tries_can_be_configured(cloud: Cloud, functions: Functions, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    cloud.deploy(NEVER, DeadLetterConfig={"TargetArn": QUEUE}, Environment={"Variables": {"MARKS": str(marks)}})
+    cloud.client["functions"].put_function_event_invoke_config(FunctionName=NAME, MaximumRetryAttempts=0)
+    cloud.invoke({"n": 1}, "Event")
+    assert functions.drain(PATIENT)
+    assert len(marks.read_text().split()) == 2 and len(cloud.dead()) == 1
+
+
+@pytest.mark.parametrize("target", [{}, {"TargetArn": f"{QUEUE}-gone"}])
+def test_without_a_queue_a_failed_event_is_lost_and_the_log_says_so(
+    cloud: Cloud, functions: Functions, tmp_path: Path, target: dict[str, str]
+) -> None:
+    cloud.deploy("def handler(e, c): raise ValueError", DeadLetterConfig=target)
+    cloud.invoke({}, "Event")
+    assert functions.drain(PATIENT)
+    assert "lost" in (tmp_path / "logs" / f"{NAME}.log").read_text().splitlines()[-1]
+
+
+def test_the_dead_letter_queue_is_shown_and_can_be_changed(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy(ECHO, DeadLetterConfig={"TargetArn": QUEUE})
+    client = cloud.client["functions"]
+    assert client.get_function_configuration(FunctionName=NAME)["DeadLetterConfig"] == {"TargetArn": QUEUE}
+    changed = client.update_function_configuration(FunctionName=NAME, DeadLetterConfig={"TargetArn": f"{QUEUE}-2"})
+    assert changed["DeadLetterConfig"] == {"TargetArn": f"{QUEUE}-2"}
+    assert client.get_function(FunctionName=NAME)["Configuration"]["DeadLetterConfig"] == {"TargetArn": f"{QUEUE}-2"}
+
+
+def test_an_event_for_a_function_that_is_gone_is_dropped(cloud: Cloud, functions: Functions, tmp_path: Path) -> None:
+    functions.send(FUNCTION, {})
+    assert functions.drain(PATIENT)
+    assert "Function not found" in (tmp_path / "logs" / f"{NAME}.log").read_text()
+
+
+def test_closing_ends_a_function_that_runs_and_drops_what_waits(
+    cloud: Cloud, functions: Functions, groups: set[int]
+) -> None:
+    cloud.deploy("import time\ndef handler(e, c): time.sleep(600)", Timeout=900)
+    for _ in range(3):
+        functions.send(FUNCTION, {})
+    while not groups:
+        time.sleep(0.01)
+    functions.close()
+    assert not groups
+
+
+# With S3
+
+
+@pytest.fixture
+def bucket(cloud: Cloud, functions: Functions) -> Iterator[str]:
+    patches = events.install(functions.send, delay=0.0)
+    cloud.client["s3"].create_bucket(Bucket="raw", CreateBucketConfiguration={"LocationConstraint": REGION})
+    told = {"LambdaFunctionArn": FUNCTION, "Events": ["s3:ObjectCreated:*"]}
+    cloud.client["s3"].put_bucket_notification_configuration(
+        Bucket="raw", NotificationConfiguration={"LambdaFunctionConfigurations": [told]}
+    )
+    yield "raw"
+    patches.undo()
+
+
+def test_an_upload_waits_for_no_function(cloud: Cloud, functions: Functions, bucket: str, groups: set[int]) -> None:
+    cloud.deploy("import time\ndef handler(e, c): time.sleep(600)", Timeout=900)
+    for key in "ab":
+        cloud.client["s3"].put_object(Bucket=bucket, Key=key, Body=b"")
+    assert not functions.drain(0.01)
+
+
+def test_an_upload_succeeds_although_its_function_fails(cloud: Cloud, functions: Functions, bucket: str) -> None:
+    cloud.deploy("import nowhere", DeadLetterConfig={"TargetArn": QUEUE})
+    cloud.client["s3"].put_object(Bucket=bucket, Key="a b", Body=b"")
+    assert functions.drain(PATIENT)
+    (letter,) = cloud.dead()
+    assert json.loads(letter["Body"])["Records"][0]["s3"]["object"]["key"] == "a+b"
+
+
+def test_the_trigger_starts_one_execution_for_each_of_100_uploads(
+    cloud: Cloud, functions: Functions, bucket: str
+) -> None:
+    source = Path(__file__).parents[2] / "lambda" / "start_pipeline.py"
+    states = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+    client = cloud.client["states"]
+    machine = client.create_state_machine(name="penguins", definition=json.dumps(states), roleArn=ROLE)[
+        "stateMachineArn"
+    ]
+    variables = {"RAW_BUCKET": bucket, "STATE_MACHINE_ARN": machine}
+    code = {"ZipFile": zipped(source.read_text(encoding="utf-8"), "start_pipeline.py")}
+    cloud.deploy("", Code=code, Handler="start_pipeline.handler", Environment={"Variables": variables})
+    for n in range(100):
+        cloud.client["s3"].put_object(Bucket=bucket, Key=f"run {n % 10}/go.run", Body=b"note: x" if n % 2 else b"")
+    assert functions.drain(PATIENT)
+    pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
+    inputs = [json.loads(client.describe_execution(executionArn=arn)["input"]) for arn in arns]
+    assert sorted(given["data"] for given in inputs) == sorted(f"s3://raw/run {n % 10}/" for n in range(100))
+    assert sorted(given["note"] for given in inputs) == [""] * 50 + ["x"] * 50
+
+
+def test_after_undo_moto_is_as_it_was(tmp_path: Path) -> None:
+    names = ("__init__", "invoke", "update_configuration", "get_configuration", "create_from_cloudformation_json")
+    before = [vars(LambdaFunction)[name] for name in names]
+    running = Functions(Account(ACCOUNT, REGION, {}, tmp_path))
+    running.install().undo()
+    running.close()
+    assert [vars(LambdaFunction)[name] for name in names] == before
