@@ -33,6 +33,7 @@ BYTES_PER_ROW = 99.3
 @dataclass(frozen=True)
 class Cost:
     seconds: float
+    cpu: float  # seconds of all cores; what a busy computer changes least
     megabytes: float
 
 
@@ -43,7 +44,7 @@ def measured(command: list[str], environment: dict[str, str]) -> Cost:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command[:3])} failed")
-    return Cost(time.monotonic() - started, peak(usage))
+    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, peak(usage))
 
 
 def peak(usage: resource.struct_rusage) -> float:
@@ -51,14 +52,17 @@ def peak(usage: resource.struct_rusage) -> float:
 
 
 def best(costs: list[Cost]) -> Cost:
-    return Cost(min(cost.seconds for cost in costs), max(cost.megabytes for cost in costs))
+    return Cost(
+        min(cost.seconds for cost in costs), min(cost.cpu for cost in costs), max(cost.megabytes for cost in costs)
+    )
 
 
 def compare(title: str, plain: Cost, ours: Cost) -> None:
     print(f"{title}")
     for name, cost in (("plain", plain), ("job", ours)):
-        print(f"  {name:6} {cost.seconds:8.2f} s {cost.megabytes:8.0f} MB")
-    print(f"  ratio  {ours.seconds / plain.seconds:8.2f}   {ours.megabytes / plain.megabytes:8.2f}", flush=True)
+        print(f"  {name:6} {cost.seconds:8.2f} s {cost.cpu:8.2f} s of CPU {cost.megabytes:8.0f} MB")
+    ratios = ours.seconds / plain.seconds, ours.cpu / plain.cpu, ours.megabytes / plain.megabytes
+    print("  ratio  {:8.2f}   {:8.2f}          {:8.2f}".format(*ratios), flush=True)
 
 
 def script(text: str, *arguments: object) -> list[str]:
