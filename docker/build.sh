@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Builds the jobs' images with docker, podman or buildah.
+#
+#   docker/build.sh [--push | --tags] [NAME...]
+#
+# A NAME is `data` or `autogluon`, or a repository that ends so: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-data.
+# Without a NAME both are built. stdout has one line for each: `NAME:TAG`, and with --push also the digest in ECR.
+# The tag is a hash of all that the image is made from, so what was built or pushed before is not built again.
+#
+#   --push   push to ECR, unless the tag is there
+#   --tags   print the lines, build nothing
+#
+# Environment: BASE (another base image), PLATFORM (linux/amd64), ENGINE (docker, podman or buildah).
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$0")/.."
+
+PLATFORM=${PLATFORM:-linux/amd64}
+mode=build
+
+die() {
+    echo "docker/build.sh: $*" >&2
+    exit "${code:-1}"
+}
+
+usage() {
+    sed -n '2,/^set /s/^# \{0,1\}//p' docker/build.sh >&2
+    exit 2
+}
+
+sha256() {
+    if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1
+}
+
+# data or autogluon, of a NAME
+kind_of() {
+    case $1 in
+    data | */data | *-data) echo data ;;
+    autogluon | */autogluon | *-autogluon) echo autogluon ;;
+    *) code=2 die "'$1' is no image: a name is data or autogluon, or ends with -data or -autogluon" ;;
+    esac
+}
+
+base_of() {
+    echo "${BASE:-$(sed -n 's/^ARG BASE=//p' "docker/$1/Dockerfile")}"
+}
+
+# The Dockerfile, and the files of the repository that it names
+files_of() {
+    echo "docker/$1/Dockerfile"
+    grep -v '^#' "docker/$1/Dockerfile" | grep -oE '\b(code|docker)/[a-z0-9_/]+\.(py|lock)\b' | sort -u
+}
+
+# Names and bytes only: modes, times and the place of the checkout do not matter.
+content_of() {
+    local file
+    {
+        echo "base $(base_of "$1")"
+        echo "platform $PLATFORM"
+        for file in $(files_of "$1"); do
+            [ -f "$file" ] || die "docker/$1/Dockerfile copies $file, which is not there"
+            echo "$file $(sha256 <"$file")"
+        done
+    } | sha256
+}
+
+find_engine() {
+    if [ -n "${ENGINE:-}" ]; then
+        command -v "$ENGINE" >/dev/null || die "ENGINE is $ENGINE, which is not installed here"
+    elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+        ENGINE=docker
+    elif command -v podman >/dev/null; then
+        ENGINE=podman
+    elif command -v buildah >/dev/null; then
+        ENGINE=buildah
+    else
+        die "docker (with its daemon running), podman or buildah is needed; none is here"
+    fi
+}
+
+# pip's settings of this machine as a pip.conf for the build. Places on this machine's disk mean nothing in there.
+pip_settings() {
+    echo '[global]'
+    if [ -f "$1" ]; then echo 'cert = /etc/pip.pem'; fi
+    { python3 -m pip config list 2>/dev/null || true; } |
+        sed -nE "s/^(:env:|global|install)\.(index-url|extra-index-url|find-links|trusted-host|proxy|(default-)?timeout|retries)='(.*)'\$/\2 \4/p" |
+        sed -E 's/\\n/ /g; s/^default-timeout/timeout/' |
+        awk '{
+            values = ""
+            for (i = 2; i <= NF; i++) if ($i !~ /^(file:|[.\/~])/) values = values " " $i
+            if (values != "") settings[$1] = values  # the environment comes first in the list, and wins
+        }
+        END { for (key in settings) print key " =" settings[key] }'
+}
+
+is_here() {
+    if [ "$ENGINE" = buildah ]; then
+        buildah inspect --type image "$1" >/dev/null 2>&1
+    else
+        "$ENGINE" image inspect "$1" >/dev/null 2>&1
+    fi
+}
+
+build() {
+    local image=$1 kind=$2 content=$3 certificates=${PIP_CERT:-${SSL_CERT_FILE:-}}
+    set -- --file "docker/$kind/Dockerfile" --tag "$image" --platform "$PLATFORM" --build-arg "CONTENT=$content" \
+        --build-arg "BASE=$(base_of "$kind")" \
+        --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' stepgluon/__init__.py)"
+    pip_settings "$certificates" >"$scratch/pip.conf"
+    set -- "$@" --secret "id=pip,src=$scratch/pip.conf"
+    if [ -f "$certificates" ]; then set -- "$@" --secret "id=certificates,src=$certificates"; fi
+    # SageMaker takes plain images in Docker's format: no list of platforms, no attestations beside the image.
+    if [ "$ENGINE" != docker ]; then set -- "$@" --format docker; fi
+    echo "$image: building with $ENGINE" >&2
+    DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 "$ENGINE" build "$@" . >&2
+}
+
+# The digest of an image in ECR, or nothing where the tag is not there
+pushed() {
+    local answer
+    if answer=$(aws ecr describe-images --registry-id "${registry%%.*}" --region "$region" --output text \
+        --repository-name "$repository" --image-ids "imageTag=$1" --query 'imageDetails[0].imageDigest' 2>&1); then
+        echo "$answer"
+    elif [[ $answer != *ImageNotFoundException* ]]; then
+        die "ECR does not tell whether $repository:$1 is there: $(tail -n 1 <<<"$answer")"
+    fi
+}
+
+split() {
+    registry=${1%%/*} repository=${1#*/}
+    [[ $registry =~ ^[0-9]{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$ ]] ||
+        code=2 die "--push needs a repository of ECR, like 123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-data, not '$1'"
+    region=${BASH_REMATCH[1]}
+    command -v aws >/dev/null || die "--push needs the aws command line, which is not installed here"
+}
+
+make_one() {
+    local name=$1 kind content tag digest
+    kind=$(kind_of "$name")
+    content=$(content_of "$kind")
+    tag=${content:0:32}
+    if [ "$mode" = push ]; then
+        split "$name"
+        digest=$(pushed "$tag")
+        if [ -n "$digest" ]; then
+            echo "$name:$tag: already in ECR" >&2
+            echo "$name:$tag $digest"
+            return
+        fi
+    fi
+    if [ "$mode" != tags ]; then
+        find_engine
+        is_here "$name:$tag" || build "$name:$tag" "$kind" "$content"
+    fi
+    if [ "$mode" = push ]; then
+        aws ecr get-login-password --region "$region" |
+            "$ENGINE" login --username AWS --password-stdin "$registry" >&2
+        # Somebody else may have pushed the same meanwhile; ECR has the last word.
+        "$ENGINE" push "$name:$tag" >&2 || echo "$name:$tag: the push failed; asking ECR whether it is there" >&2
+        digest=$(pushed "$tag")
+        [ -n "$digest" ] || die "$name:$tag was not pushed"
+    fi
+    echo "$name:$tag${digest:+ $digest}"
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --push) mode=push ;;
+    --tags) mode=tags ;;
+    -*) usage ;;
+    *) break ;;
+    esac
+    shift
+done
+[ $# -gt 0 ] || set -- data autogluon
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+for name in "$@"; do kind_of "$name" >/dev/null; done
+for name in "$@"; do make_one "$name"; done
