@@ -123,7 +123,7 @@ def lay_out(root: Path, models: list[dict[str, Any]]) -> dict[str, str]:
         "data": {"format": "auto", "test_fraction": 0.2, "seed": 7},
         "predict": {"instance": {"count": 1}},
     }
-    for place in ("processing/input/config", "input/data/config"):
+    for place in ("processing/input/config", "input/data/data"):
         (root / place).mkdir(parents=True)
         (root / place / "config.json").write_text(json.dumps(config))
     return {"STEPGLUON_ROOT": str(root)}
@@ -157,7 +157,7 @@ def fitted(folder: Path, rows: int) -> Path:
     measured(job("prepare.py"), environment)
     environment = lay_out(folder / "train", [{"name": "all"}])
     for part in ("train", "test"):
-        shutil.copytree(folder / "prepare/processing/output/models/all" / part, folder / "train/input/data" / part)
+        shutil.copytree(folder / "prepare/processing/output/models/all" / part, folder / "train/input/data/data" / part)
     (folder / "train/input/config").mkdir()
     (folder / "train/input/config/hyperparameters.json").write_text('{"model": "all"}')
     measured(job("train.py"), environment)
@@ -175,7 +175,7 @@ def rows_to_predict(folder: Path, millions: float) -> tuple[Path, dict[str, str]
     subprocess.run(script(MAKE, int(millions * 1e6), raw / "a.csv", 1.0), check=True)
     measured(job("prepare.py"), environment)
     environment = lay_out(folder / "predict", [{"name": "all"}]) | {"STEPGLUON_MODEL": "all"}
-    shutil.move(folder / "prepare/processing/output/models/all/predict", folder / "predict/processing/input/rows")
+    shutil.move(folder / "prepare/processing/output/predict/all", folder / "predict/processing/input/rows")
     return raw / "a.csv", environment
 
 
@@ -217,7 +217,7 @@ def bench_postprocess(folder: Path, millions: float, turns: int) -> None:
             rows = pq.read_table(path, columns=["stepgluon_row"])
             pq.write_table(rows.append_column("prediction", [np.arange(len(rows)) / 7]), Path(sys.argv[2]) / path.name)
     """
-    subprocess.run(script(answer, prepared / "models/all/predict", put / "predictions/all"), check=True)
+    subprocess.run(script(answer, prepared / "predict/all", put / "predictions/all"), check=True)
     shutil.move(prepared / "rows", put / "rows")
     for name in ("verdicts", "profile"):
         (put / name).mkdir()

@@ -11,6 +11,7 @@ Rows and predictions are both sorted by `stepgluon_row`, so they are merged in o
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -63,6 +64,8 @@ def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
         verdicts = job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json")
+        if isinstance(verdicts, str):  # Step Functions may write the list as a JSON text
+            verdicts = json.loads(verdicts)
         profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
         rows, predictions = job_io.processing_input("rows"), job_io.processing_input("predictions")
         summary = postprocess(rows, predictions, verdicts, profile, config, out)

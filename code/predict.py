@@ -2,7 +2,7 @@
 
 Reads   processing/input/rows/         this instance's share of the model's predict part
         processing/input/model/        a folder that train wrote
-        processing/input/config/config.json; the environment's STEPGLUON_MODEL
+        the environment's STEPGLUON_MODEL
 Writes  processing/output/             for each file of rows one of the same name: `stepgluon_row`, `prediction`
 """
 
@@ -31,7 +31,6 @@ def main() -> None:
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         model = job_io.prediction_model()
-        job_io.model_of(job_io.read_config(job_io.processing_input("config")), model)
         job_io.limit_threads(job_io.cores())
         rows = predict(job_io.processing_input("rows"), job_io.processing_input("model"), model, out)
     log.info("%d rows predicted in %.1f s", rows, time.monotonic() - started)

@@ -3,7 +3,8 @@
 Reads   processing/input/raw/                 every table of the .run file's folder
         processing/input/config/config.json
 Writes  processing/output/rows/               all rows in order, all columns, and `stepgluon_row`
-        processing/output/models/<model>/     train/, test/ and predict/
+        processing/output/models/<model>/     train/, test/ and a copy of config.json: a training needs one input
+        processing/output/predict/<model>/    the rows that the model predicts
         processing/output/profile.json        files, columns, rows of each model
 
 The rows are read once, in batches: a first look at each file decides the columns' types, and only where a later value
@@ -252,12 +253,14 @@ class Writers:
             # A model that was promoted before a column was dropped still needs it, so predict keeps all of them.
             learnt = [name for name in schema.names if name not in model["drop"]]
             keep = {"train": learnt, "test": learnt, "predict": [n for n in schema.names if n != model["label"]]}
-            folder = out / "models" / model["name"]
+            learning, predicting = out / "models" / model["name"], out / "predict" / model["name"]
+            learning.mkdir(parents=True)
+            job_io.write_json(learning / "config.json", config)
             self._keep.append(keep)
             self.parts.append(
                 {
                     part: PartWriter(
-                        folder / part,
+                        predicting if part == "predict" else learning / part,
                         pa.schema([schema.field(name) for name in keep[part]]),
                         instances if part == "predict" else 1,
                     )

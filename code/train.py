@@ -1,7 +1,6 @@
 """Train: fits one model, measures its error on the held-out part, and keeps what prediction needs.
 
-Reads   input/data/train/, input/data/test/     the model's parts, written by prepare
-        input/data/config/config.json
+Reads   input/data/data/                        train/, test/ and config.json, written by prepare
         input/config/hyperparameters.json       {"model": NAME}
 Writes  model/predictor/                        the deployable predictor
         model/metrics.json  model/leaderboard.csv  model/importance.csv  model/manifest.json
@@ -11,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -41,9 +41,10 @@ NEED_TORCH = [
 
 def main() -> None:
     with job_io.complete_or_absent(job_io.model_output()) as out, tempfile.TemporaryDirectory() as scratch:
-        config = job_io.read_config(job_io.channel("config"))
+        data = job_io.channel("data")
+        config = job_io.read_config(data)
         model = job_io.model_of(config, job_io.training_model())
-        train(model, job_io.channel("train"), job_io.channel("test"), out, Path(scratch))
+        train(model, data / "train", data / "test", out, Path(scratch))
 
 
 def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path) -> None:
@@ -184,7 +185,12 @@ def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
         return {**dict.fromkeys(["mae", "rmse", "r2", "mae_of_median"]), "reason": reason}
     with np.errstate(over="ignore", invalid="ignore"):
         values = _errors(truth, answers, median)
-    return {name: value if value is not None and np.isfinite(value) else None for name, value in values.items()}
+    return {name: rounded(value) for name, value in values.items()}
+
+
+def rounded(value: float | None) -> float | None:
+    """Six significant digits, because the number stands in mails; null where there is no number."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
 
 
 def _errors(truth: Any, answers: Any, median: float) -> dict[str, float | None]:

@@ -81,7 +81,7 @@ class Sandbox:
 
     def configure(self, config: dict[str, Any]) -> None:
         self.put_json("processing/input/config/config.json", config)
-        self.put_json("input/data/config/config.json", config)
+        self.put_json("input/data/data/config.json", config)
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -138,8 +138,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     box = Sandbox(tmp_path_factory.mktemp("trained") / "ml")
     box.configure(config())
     box.put_json("input/config/hyperparameters.json", {"model": "all"})
-    box.put_parquet("input/data/train/part-00000.parquet", {"stepgluon_row": list(range(160)), **points(160)})
-    box.put_parquet("input/data/test/part-00000.parquet", {"stepgluon_row": list(range(160, 200)), **points(40, 160)})
+    box.put_parquet("input/data/data/train/part-00000.parquet", {"stepgluon_row": list(range(160)), **points(160)})
+    box.put_parquet(
+        "input/data/data/test/part-00000.parquet", {"stepgluon_row": list(range(160, 200)), **points(40, 160)}
+    )
     outcome = box.run("train.py")
     assert outcome.code == 0, outcome.log
     return box.model

@@ -97,7 +97,7 @@ def test_rows_come_back_as_they_went_in(files: list[dict[str, list[Any]]], form:
         prepare.main()
         hand_over(box, later, [verdict("a"), verdict("b")])
         for model in "ab":
-            for path in (box.out / f"models/{model}/predict").iterdir():
+            for path in (box.out / f"predict/{model}").iterdir():
                 rows_to_predict = pq.read_table(path)["stepgluon_row"]
                 later.put_parquet(
                     f"processing/input/predictions/{model}/{path.name}",
@@ -167,12 +167,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     for model in (name.lower() for name in PENGUINS):
         training, prediction = Sandbox(folder / f"train-{model}"), Sandbox(folder / f"predict-{model}")
         for part in ("train", "test"):
-            training.put_folder(prepared.out / "models" / model / part, f"input/data/{part}")
+            training.put_folder(prepared.out / "models" / model / part, f"input/data/data/{part}")
         training.configure(chosen)
         training.put_json("input/config/hyperparameters.json", {"model": model})
         run(training, "train.py")
         verdicts.append(verdict(model, json.loads((training.model / "metrics.json").read_text())["mae"]))
-        prediction.put_folder(prepared.out / "models" / model / "predict", "processing/input/rows")
+        prediction.put_folder(prepared.out / "predict" / model, "processing/input/rows")
         prediction.put_folder(training.model, "processing/input/model")
         prediction.configure(chosen)
         run(prediction, "predict.py", STEPGLUON_MODEL=model)

@@ -34,7 +34,8 @@ def sentence(box: Sandbox, *models: dict[str, Any], **data: Any) -> str:
 
 
 def part(box: Sandbox, name: str, model: str = "all") -> list[int]:
-    rows: list[int] = box.table(f"models/{model}/{name}")["stepgluon_row"].to_pylist()
+    place = f"predict/{model}" if name == "predict" else f"models/{model}/{name}"
+    rows: list[int] = box.table(place)["stepgluon_row"].to_pylist()
     return rows
 
 
@@ -73,7 +74,7 @@ def test_a_model_gets_the_rows_of_its_where_and_not_its_dropped_columns(sandbox:
     assert sorted(part(sandbox, "train", "one") + part(sandbox, "test", "one")) == [0, 2, 4, 6, 8]
     assert part(sandbox, "predict", "one") == [10]
     assert sandbox.table("models/one/train").column_names == ["stepgluon_row", "kind", "y"]
-    assert sandbox.table("models/one/predict").column_names == ["stepgluon_row", "kind", "x"]
+    assert sandbox.table("predict/one").column_names == ["stepgluon_row", "kind", "x"]
     assert profile["rows_no_model_selects"] == 5
 
 
@@ -103,7 +104,7 @@ def test_a_row_may_train_two_models_but_only_one_may_predict_it(sandbox: Sandbox
 def test_a_part_without_rows_is_one_file_with_the_columns(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "x,y\n1,1\n2,2\n")
     prepared(sandbox)
-    assert sandbox.table("models/all/predict").schema.names == ["stepgluon_row", "x"]
+    assert sandbox.table("predict/all").schema.names == ["stepgluon_row", "x"]
     assert part(sandbox, "predict") == []
 
 
@@ -111,7 +112,7 @@ def test_every_instance_gets_a_file_of_rows_to_predict(sandbox: Sandbox) -> None
     sandbox.write("a.csv", "x,y\n1,1\n2,2\n" + "3,\n" * 5)
     sandbox.configure(config(instances=3))
     prepare.main()
-    assert len(list((sandbox.out / "models/all/predict").iterdir())) == 3
+    assert len(list((sandbox.out / "predict/all").iterdir())) == 3
     assert part(sandbox, "predict") == [2, 3, 4, 5, 6]
 
 
@@ -124,7 +125,7 @@ def test_many_files_are_cut_without_losing_rows_or_their_order(
     sandbox.write("a.csv", "x,y\n1,1\n2,2\n" + "3,\n" * 20)
     sandbox.configure(config(instances=12))
     prepare.main()
-    assert len(list((sandbox.out / "models/all/predict").iterdir())) >= 12
+    assert len(list((sandbox.out / "predict/all").iterdir())) >= 12
     assert part(sandbox, "predict") == list(range(2, 22))
 
 
