@@ -130,10 +130,8 @@ def main() -> None:
     python = process("-c", "pass")
     validating = process("pipeline.py", "validate", "--config", str(file))
     helping = process("pipeline.py", "--help")
-    print(
-        f"validate of 50 models, whole process, at most 0.5:   {validating:.2f} s ({validating / python:.0f} bare Pythons)"
-    )
-    print(f"--help, whole process, at most 0.2:                  {helping:.2f} s ({helping / python:.0f} bare Pythons)")
+    for name, most_seconds, taken in (("validate of 50 models", 0.5, validating), ("--help", 0.2, helping)):
+        print(f"{name}, whole process, at most {most_seconds}: {taken:.2f} s ({taken / python:.0f} bare Pythons)")
 
 
 if __name__ == "__main__":
