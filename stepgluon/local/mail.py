@@ -1,0 +1,158 @@
+"""SNS's mails: each publish to a topic becomes one .eml file, addressed to all who subscribed by email.
+
+Nobody has to confirm a subscription here. What AWS refuses and moto takes, is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.policy
+import email.utils
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from stepgluon.local.patching import Patches
+
+SENDER = "no-reply@sns.amazonaws.com"
+NO_SUBJECT = "AWS Notification Message"  # [sns] the subject of a mail that was published without one
+LONGEST_LINE = 998  # [RFC 5322] bytes
+MESSAGE_BYTES = 256 * 1024  # [sns]
+
+Once = Callable[[str, str], str]
+"""What a mail, by subject and text, tells. Of two mails that tell the same only the first is kept; "" tells nothing."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def always(subject: str, text: str) -> str:
+    return ""
+
+
+class Outbox:
+    """A folder of mails whose names sort by time. With `once`, a run that is resumed sends no mail twice."""
+
+    def __init__(self, folder: Path, once: Once = always, clock: Callable[[], datetime] = utc_now) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._once, self._clock = once, clock
+        self._last = datetime.min.replace(tzinfo=timezone.utc)
+        self._lock = threading.Lock()
+        self._told = {
+            match[1] for path in folder.glob("*.eml") if (match := re.search(r"-([0-9a-f]{16})\.eml", path.name))
+        }
+
+    def put(self, to: list[str], sender: str, subject: str, text: str, message_id: str) -> Path | None:
+        """The mail's file, written whole or not at all; None where the outbox has told that already."""
+        told = self._once(subject, text)
+        digest = hashlib.sha256((told or message_id).encode()).hexdigest()[:16]
+        with self._lock:
+            if told and digest in self._told:
+                return None
+            # Two mails of one moment still have an order.
+            now = self._last = max(self._clock(), self._last + timedelta(microseconds=1))
+            words = re.sub(r"[^A-Za-z0-9]+", "-", subject)[:60].strip("-")
+            path = self.folder / f"{now:%Y%m%dT%H%M%S.%fZ}-{words}-{digest}.eml"
+            _write(path, _letter(to, sender, subject, text, message_id, now))
+            self._told.add(digest)
+        return path
+
+
+def _letter(to: list[str], sender: str, subject: str, text: str, message_id: str, now: datetime) -> bytes:
+    letter = EmailMessage(email.policy.default)
+    letter["From"] = sender
+    letter["To"] = ", ".join(to)
+    letter["Subject"] = subject
+    letter["Date"] = email.utils.format_datetime(now)
+    letter["Message-ID"] = f"<{message_id}@sns.amazonaws.com>"
+    # As it is, so that `cat` shows it too, unless a line is longer than mail allows.
+    plain = all(len(line) <= LONGEST_LINE for line in text.encode().splitlines())
+    letter.set_content(text, charset="utf-8", cte="8bit" if plain else "quoted-printable")
+    return letter.as_bytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.tmp")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def install(outbox: Outbox) -> Patches:
+    """From now on moto's SNS mails into the outbox; `undo()` ends that."""
+    from moto.sns.exceptions import InternalError
+    from moto.sns.models import SNSBackend, Topic
+
+    publish, send, subscribe = SNSBackend.publish, Topic.publish, SNSBackend.subscribe
+
+    def published(backend: Any, message: str, arn: str | None, *args: Any, **kwargs: Any) -> Any:
+        _check(message, kwargs.get("subject"))
+        if arn and "/" not in arn:
+            backend.get_topic(arn)  # raises NotFound as AWS does; moto goes on to look for a phone
+        return publish(backend, message, arn, *args, **kwargs)
+
+    def sent(topic: Any, message: str, subject: str | None = None, **kwargs: Any) -> Any:
+        message_id = send(topic, message, subject=subject, **kwargs)
+        to = [s for s in _subscriptions(topic) if _wants(s, kwargs.get("message_attributes"), message)]
+        if to:
+            text = (
+                to[0]._parse_message_structure(message, "email")
+                if kwargs.get("message_structure") == "json"
+                else message
+            )
+            sender = email.utils.formataddr((topic.display_name or "AWS Notifications", SENDER))
+            try:
+                outbox.put([s.endpoint for s in to], sender, subject or NO_SUBJECT, text, message_id)
+            except OSError as error:
+                raise InternalError(f"The mail could not be written to the outbox: {error}") from error
+        return message_id
+
+    def subscribed(backend: Any, topic_arn: str, endpoint: str, protocol: str) -> Any:
+        if protocol == "email" and not re.fullmatch(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+", endpoint):
+            raise _invalid("Email address")
+        return subscribe(backend, topic_arn, endpoint, protocol)
+
+    patches = Patches()
+    patches.attribute(SNSBackend, "publish", published)
+    patches.attribute(SNSBackend, "subscribe", subscribed)
+    patches.attribute(Topic, "publish", sent)
+    return patches
+
+
+def _subscriptions(topic: Any) -> list[Any]:
+    everyone = topic.sns_backend.subscriptions.values()
+    return [s for s in list(everyone) if s.topic is topic and s.protocol == "email"]
+
+
+def _wants(subscription: Any, attributes: Any, message: str) -> bool:
+    matcher = subscription._filter_policy_matcher
+    return matcher is None or bool(matcher.matches(attributes, message))
+
+
+def _check(message: str, subject: str | None) -> None:
+    """[sns] Publish: a subject is less than 100 printable ASCII characters on one line, and there is a message."""
+    if subject is not None and not re.fullmatch(r"[!-~][ -~]{0,98}", subject):
+        raise _invalid("Subject")
+    if not message:
+        raise _invalid("Empty message")
+    if len(message.encode()) > MESSAGE_BYTES:
+        raise _invalid("Message too long")
+
+
+def _invalid(what: str) -> Exception:
+    from moto.sns.exceptions import SNSInvalidParameter
+
+    error: Exception = SNSInvalidParameter(f"Invalid parameter: {what}")
+    return error
