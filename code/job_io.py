@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ _UNFINISHED = ".unfinished"
 
 log = logging.getLogger("stepgluon")
 _unfinished: set[Path] = set()
+_scratch: set[Path] = set()
 
 
 class JobError(Exception):
@@ -57,7 +59,8 @@ def model_output() -> Path:
 
 def training_model() -> str:
     """The name of the model that this training job is for."""
-    value = read_json(root() / "input" / "config" / "hyperparameters.json").get("model")
+    given = read_json(root() / "input" / "config" / "hyperparameters.json")
+    value = given.get("model") if isinstance(given, dict) else None
     if not isinstance(value, str):
         raise JobError('hyperparameters.json names no model; it must be like {"model": "NAME"}.')
     # SageMaker's SDK sends hyperparameters as JSON texts, its API as they are.
@@ -74,7 +77,7 @@ def prediction_model() -> str:
 
 def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(folder / "config.json")
-    if not isinstance(config.get("models"), list):
+    if not isinstance(config, dict) or not isinstance(config.get("models"), list):
         raise JobError("config.json has no list of models; it is not a resolved config.")
     return config
 
@@ -159,6 +162,17 @@ def complete_or_absent(folder: Path) -> Iterator[Path]:
         _unfinished.discard(folder)
 
 
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for what is only needed on the way; it is gone afterwards, after SIGTERM too."""
+    with tempfile.TemporaryDirectory() as name:
+        _scratch.add(Path(name))
+        try:
+            yield Path(name)
+        finally:
+            _scratch.discard(Path(name))
+
+
 def empty(folder: Path) -> None:
     for item in folder.iterdir():
         if item.is_dir() and not item.is_symlink():
@@ -210,6 +224,8 @@ def _stop_at_once() -> None:
         signal.sigwait({signal.SIGTERM})
         for folder in list(_unfinished):
             empty(folder)
+        for folder in list(_scratch):
+            shutil.rmtree(folder, ignore_errors=True)
         os._exit(STOPPED)
 
     threading.Thread(target=wait, name="sigterm", daemon=True).start()

@@ -12,7 +12,6 @@ import importlib.util
 import logging
 import math
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -40,11 +39,11 @@ NEED_TORCH = [
 
 
 def main() -> None:
-    with job_io.complete_or_absent(job_io.model_output()) as out, tempfile.TemporaryDirectory() as scratch:
+    with job_io.complete_or_absent(job_io.model_output()) as out, job_io.scratch() as scratch:
         data = job_io.channel("data")
         config = job_io.read_config(data)
         model = job_io.model_of(config, job_io.training_model())
-        train(model, data / "train", data / "test", out, Path(scratch))
+        train(model, data / "train", data / "test", out, scratch)
 
 
 def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path) -> None:

@@ -212,16 +212,20 @@ def test_a_stopped_job_ends_at_once_and_leaves_no_output(sandbox: Sandbox) -> No
         "import sys, time; sys.path.insert(0, sys.argv[1]); import job_io\n"
         "def job():\n"
         "    with job_io.complete_or_absent(job_io.model_output()) as out:\n"
-        "        (out / 'half').write_text('x'); print('ready', flush=True); time.sleep(60)\n"
+        "        with job_io.scratch() as scratch:\n"
+        "            (out / 'half').write_text('x'); (scratch / 'x').mkdir()\n"
+        "            print(scratch, flush=True); time.sleep(60)\n"
         "sys.exit(job_io.run('training', job))"
     )
     command = [sys.executable, "-c", waiting, str(CODE)]
     with subprocess.Popen(command, env=sandbox.environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
+        scratch = Path(process.stdout.readline().decode().strip())
+        assert (scratch / "x").is_dir()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 143
     assert list(sandbox.model.iterdir()) == []
+    assert not scratch.exists()
 
 
 def test_a_bug_is_called_a_bug_and_its_traceback_goes_to_the_log(sandbox: Sandbox) -> None:
