@@ -179,8 +179,10 @@ def rows_to_predict(folder: Path, millions: float) -> tuple[Path, dict[str, str]
     return raw / "a.csv", environment
 
 
-def bench_predict(folder: Path, millions: float, flat_to: float, train_rows: int, turns: int) -> None:
-    model = fitted(folder / "model", train_rows)
+def bench_predict(
+    folder: Path, millions: float, flat_to: float, train_rows: int, turns: int, ready: Path | None
+) -> None:
+    model = ready.resolve() if ready else fitted(folder / "model", train_rows)
     table, environment = rows_to_predict(folder / "small", millions)
     (folder / "small/predict/processing/input/model").symlink_to(model)
     plain, ours = [], []
@@ -237,6 +239,7 @@ def main() -> None:
     parser.add_argument("--millions", type=float, default=1.0, help="rows that are predicted or put together")
     parser.add_argument("--flat-to", type=float, default=0.0, help="millions of rows to compare the memory at")
     parser.add_argument("--train-rows", type=int, default=5000, help="rows that the model for predict learns from")
+    parser.add_argument("--model", type=Path, help="predict with this model that train wrote, on the same columns")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the tables are made; it needs some times their size")
     chosen = parser.parse_args()
@@ -246,7 +249,9 @@ def main() -> None:
             if each == "prepare":
                 bench_prepare(Path(name), chosen.gb, chosen.turns)
             elif each == "predict":
-                bench_predict(Path(name), chosen.millions, chosen.flat_to, chosen.train_rows, chosen.turns)
+                bench_predict(
+                    Path(name), chosen.millions, chosen.flat_to, chosen.train_rows, chosen.turns, chosen.model
+                )
             else:
                 bench_postprocess(Path(name), chosen.millions, chosen.turns)
 
