@@ -179,7 +179,7 @@ def _keys_class(models: Any, objects: Objects) -> type:
             super().setlist(key, versions)
             self._write(key)
 
-        def pop(self, key: str) -> None:  # type: ignore[override]
+        def pop(self, key: str) -> None:
             super().pop(key)
             self._write(key)
 

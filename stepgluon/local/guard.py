@@ -46,7 +46,7 @@ class Guard:
 
 
 def main(folder: str) -> None:
-    groups = set()
+    groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
     for group in groups:

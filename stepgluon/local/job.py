@@ -83,11 +83,12 @@ class Job:
 
     def stop(self) -> None:
         """Asks for the end; `done` is set when it has come."""
-        if self.done.is_set() or self._stop.is_set():
-            return
-        self.state.status = "Stopping"
-        self._turn("Stopping", "Stopping the training job")
-        self._stop.set()
+        with self._woken:
+            if self.state.ended is not None or self._stop.is_set():
+                return
+            self.state.status = "Stopping"
+            self._turn("Stopping", "Stopping the training job")
+            self._stop.set()
         self._shop.scheduler.wake()
         self._wake()
 
@@ -249,9 +250,11 @@ class Job:
         state.changed = now
 
     def _end(self, status: str, secondary: str, reason: str) -> None:
-        self._turn(secondary, reason or f"Training job {secondary.lower()}")
-        self.state.transitions[-1]["EndTime"] = self.state.changed
-        self.state.failure = reason[: outputs.SENTENCE]
-        self.state.ended = self.state.changed
-        self.state.status = status
+        with self._woken:
+            self._turn(secondary, reason or f"Training job {secondary.lower()}")
+            self.state.transitions[-1]["EndTime"] = self.state.changed
+            self.state.failure = reason[: outputs.SENTENCE]
+            self.state.ended = self.state.changed
+            self.state.status = status
+        self._instances = []  # their processes are over, and a server may see thousands
         self.done.set()

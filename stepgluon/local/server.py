@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from typing import Any
 
 from stepgluon.errors import SurroundingsError
 from stepgluon.facts import facts
-from stepgluon.local import moto_fixes
+from stepgluon.local import executions, moto_fixes
 from stepgluon.local.clients import Clients
 from stepgluon.local.faults import Faults
 from stepgluon.local.guard import Guard
@@ -76,6 +77,12 @@ class LocalAws:
     def client(self, service: str) -> Any:
         return self._clients.get(service, self.settings.region)
 
+    def _execution_ended(self, execution: Any) -> None:
+        try:
+            executions.keep(execution, self.objects)
+        finally:
+            self.settings.execution_ended(execution)
+
     def _start(self, ending: ExitStack) -> None:
         settings = self.settings
         partition = facts().partition_of(settings.region)
@@ -94,6 +101,7 @@ class LocalAws:
         self.port = listener.getsockname()[1]
         self.endpoint = f"http://{HOST}:{self.port}"
         jobs = settings.work / "jobs"
+        shutil.rmtree(jobs, ignore_errors=True)  # of a server whose guard was killed too
         guard = Guard(jobs)
         ending.callback(guard.close)
         server = {"MOTO_ACCOUNT_ID": settings.account, "MOTO_PORT": str(self.port)}
@@ -129,8 +137,9 @@ class LocalAws:
         moto_api_backend.reset()
         ending.callback(moto_api_backend.reset)
         patches.entry(default_user_config, "stepfunctions", {"execute_state_machine": True})
-        here = moto_fixes.Here(self._clients.get, settings.waiting, settings.execution_ended)
+        here = moto_fixes.Here(self._clients.get, settings.waiting, self._execution_ended)
         moto_fixes.apply(patches, here)
+        executions.bring_back(patches, self.objects)
         keep_on_disk(patches, self.objects)
         self.buckets = Buckets(self.objects, settings.account, partition)
         self.logs = Logs(settings.account, settings.region)

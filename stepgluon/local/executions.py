@@ -1,0 +1,95 @@
+"""Executions that have ended, on disk: their description and history survive the server, and their memory is given back.
+
+moto keeps each execution with all threads' data for ever; here an ended one is swapped for a `PastExecution`, which reads
+what is asked. A state machine that is made again finds its past executions, so that a name is used once, as on AWS.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import zlib
+from typing import Any
+
+from stepgluon.local.objects import Objects
+from stepgluon.local.patching import Patches
+
+_KIND = "execution"
+
+
+class PastExecution:
+    """As much of moto's Execution as its answers need."""
+
+    exec_worker = None
+    output_details = {"included": True}  # noqa: RUF012 - a constant
+
+    def __init__(self, objects: Objects, told: dict[str, Any]) -> None:
+        self._objects = objects
+        self.execution_arn = self.exec_arn = told["arn"]
+        self.name = told["name"]
+        self.status = told["status"]
+        self.state_machine_arn = told["machine"]
+        self.start_date = datetime.datetime.fromisoformat(told["started"])
+        self.stop_date = datetime.datetime.fromisoformat(told["stopped"])
+        self.error, self.cause = told["error"], told["cause"]
+
+    @property
+    def execution_input(self) -> str:
+        return str(self._document()["input"])
+
+    @property
+    def output(self) -> Any:
+        return self._document()["output"]
+
+    def to_history_output(self) -> dict[str, Any]:
+        return {"events": self._document()["events"]}
+
+    def stop(self, *values: Any, **named: Any) -> None:
+        """It has ended."""
+
+    def _document(self) -> dict[str, Any]:
+        content = self._objects.document(_KIND, self.execution_arn)
+        assert content is not None, "documents are never removed while the server runs"
+        document: dict[str, Any] = json.loads(zlib.decompress(content))
+        return document
+
+
+def keep(execution: Any, objects: Objects) -> None:
+    """Writes an execution of moto's that has just ended, and swaps it in its machine's list."""
+    from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+    told = {
+        "arn": execution.exec_arn,
+        "name": execution.name,
+        "status": str(getattr(execution.exec_status, "value", execution.exec_status)),
+        "machine": execution.state_machine_arn,
+        "started": execution.start_date.isoformat(),
+        "stopped": execution.stop_date.isoformat(),
+        "error": execution.error,
+        "cause": execution.cause,
+    }
+    events = execution.to_history_output()["events"]
+    document = {**told, "input": execution.execution_input, "output": execution.output, "events": events}
+    objects.write_document(_KIND, execution.exec_arn, zlib.compress(json.dumps(document).encode(), 1))
+    backend = stepfunctions_parser_backends[execution.account_id][execution.region_name]
+    for machine in backend.state_machines:
+        if execution in machine.executions:
+            machine.executions[machine.executions.index(execution)] = PastExecution(objects, told)
+
+
+def bring_back(patches: Patches, objects: Objects) -> None:
+    """Gives each state machine that is made its past executions."""
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+    plain = StepFunctionsParserBackend.create_state_machine
+
+    def create(self: Any, *values: Any, **named: Any) -> Any:
+        machine = plain(self, *values, **named)
+        if not machine.executions:
+            prefix = machine.arn.replace(":stateMachine:", ":execution:") + ":"
+            for name, content in objects.documents(_KIND):
+                if name.startswith(prefix):
+                    machine.executions.append(PastExecution(objects, json.loads(zlib.decompress(content))))
+        return machine
+
+    patches.attribute(StepFunctionsParserBackend, "create_state_machine", create)

@@ -1,0 +1,36 @@
+"""What all stand-in jobs do: as they are ordered by orders.json, which travels from the raw folder through the stages."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+root = Path(os.environ["STEPGLUON_ROOT"])
+inputs = root / "processing" / "input"
+
+
+def obey(stage: str, folder: Path) -> str:
+    """Misbehaves if it is ordered to; returns the order for what is written."""
+    orders = folder / "orders.json"
+    order = json.loads(orders.read_text()).get(stage, "") if orders.exists() else ""
+    if order == "exit 1":
+        kind = "failure" if stage.startswith("train") else "message"
+        (root / "output" / kind).write_text(f"{stage} does not like the data")
+        sys.exit(1)
+    if order in ("SIGKILL", "SIGSEGV"):
+        os.kill(os.getpid(), getattr(signal, order))
+    if order == "ignore SIGTERM":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if order in ("hang", "ignore SIGTERM"):
+        print("hanging", flush=True)
+        time.sleep(600)
+    if order == "no output":
+        sys.exit(0)
+    return order
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
