@@ -367,26 +367,70 @@ def test_an_upload_succeeds_although_its_function_fails(cloud: Cloud, functions:
     assert json.loads(letter["Body"])["Records"][0]["s3"]["object"]["key"] == "a+b"
 
 
-def test_the_trigger_starts_one_execution_for_each_of_100_uploads(
-    cloud: Cloud, functions: Functions, bucket: str
-) -> None:
-    source = Path(__file__).parents[2] / "lambda" / "start_pipeline.py"
-    states = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+TRIGGER = Path(__file__).parents[2] / "lambda" / "start_pipeline.py"
+
+DIES = """
+import os, start_pipeline
+def handler(event, context):
+    start_pipeline.start = lambda *given, start=start_pipeline.start: (start(*given), died_once())
+    return start_pipeline.handler(event, context)
+def died_once():
+    if not os.path.exists(os.environ["MARKS"]):
+        open(os.environ["MARKS"], "w").close()
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def machine(cloud: Cloud) -> str:
+    states = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
+    made = cloud.client["states"].create_state_machine(name="penguins", definition=states, roleArn=ROLE)
+    return str(made["stateMachineArn"])
+
+
+def deploy_trigger(cloud: Cloud, bucket: str, machine: str, wrapper: str = "", **variables: str) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.write(TRIGGER, TRIGGER.name)
+        archive.writestr("main.py", wrapper)
+    handler = "main.handler" if wrapper else "start_pipeline.handler"
+    variables = {"RAW_BUCKET": bucket, "STATE_MACHINE_ARN": machine, **variables}
+    code = {"ZipFile": buffer.getvalue()}
+    cloud.deploy("", Code=code, Handler=handler, Environment={"Variables": variables})
+
+
+def inputs(cloud: Cloud, machine: str) -> list[dict[str, Any]]:
     client = cloud.client["states"]
-    machine = client.create_state_machine(name="penguins", definition=json.dumps(states), roleArn=ROLE)[
-        "stateMachineArn"
-    ]
-    variables = {"RAW_BUCKET": bucket, "STATE_MACHINE_ARN": machine}
-    code = {"ZipFile": zipped(source.read_text(encoding="utf-8"), "start_pipeline.py")}
-    cloud.deploy("", Code=code, Handler="start_pipeline.handler", Environment={"Variables": variables})
+    pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
+    return [json.loads(client.describe_execution(executionArn=arn)["input"]) for arn in arns]
+
+
+def test_the_trigger_starts_one_execution_for_each_of_100_uploads(
+    cloud: Cloud, functions: Functions, bucket: str, machine: str
+) -> None:
+    deploy_trigger(cloud, bucket, machine)
     for n in range(100):
         cloud.client["s3"].put_object(Bucket=bucket, Key=f"run {n % 10}/go.run", Body=b"note: x" if n % 2 else b"")
     assert functions.drain(PATIENT)
-    pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine)
-    arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
-    inputs = [json.loads(client.describe_execution(executionArn=arn)["input"]) for arn in arns]
-    assert sorted(given["data"] for given in inputs) == sorted(f"s3://raw/run {n % 10}/" for n in range(100))
-    assert sorted(given["note"] for given in inputs) == [""] * 50 + ["x"] * 50
+    started = inputs(cloud, machine)
+    assert sorted(given["data"] for given in started) == sorted(f"s3://raw/run {n % 10}/" for n in range(100))
+    assert sorted(given["note"] for given in started) == [""] * 50 + ["x"] * 50
+
+
+def test_a_trigger_that_dies_between_two_records_starts_both_once(
+    cloud: Cloud, functions: Functions, bucket: str, machine: str, tmp_path: Path
+) -> None:
+    deploy_trigger(cloud, bucket, machine, DIES, MARKS=str(tmp_path / "died"))
+    records = []
+    uploads = events.install(lambda arn, event, delay: records.extend(event["Records"]))
+    for folder in "ab":
+        cloud.client["s3"].put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
+    uploads.undo()
+    functions.send(FUNCTION, {"Records": records})
+    assert functions.drain(PATIENT)
+    assert (tmp_path / "died").exists() and len(records) == 2
+    assert sorted(given["data"] for given in inputs(cloud, machine)) == ["s3://raw/a/", "s3://raw/b/"]
 
 
 def test_after_undo_moto_is_as_it_was(tmp_path: Path) -> None:
