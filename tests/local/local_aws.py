@@ -42,7 +42,7 @@ class Scripted(Faults):
 
 
 def settings(work: Path, **changed: Any) -> Settings:
-    usual = {"account": ACCOUNT, "region": REGION, "code": SCRIPTS, "waiting": 0.0005, "grace_seconds": 0.3}
+    usual = {"account": ACCOUNT, "region": REGION, "code": SCRIPTS, "waiting": 0.00001, "grace_seconds": 0.3}
     return Settings(work=work, **{**usual, **changed})
 
 

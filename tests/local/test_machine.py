@@ -1,0 +1,291 @@
+"""The compiled workflow as a whole in the local AWS: real processes in the place of each job, and each fault of a job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+from local_aws import Scripted, until
+
+from pipeline import workflow
+from stepgluon.config import LoadedConfig, loads
+from stepgluon.definition import compile_definition
+from stepgluon.local.server import LocalAws
+from stepgluon.local.stack import Stack, stand_up
+
+THROTTLED = ("ThrottlingException", "Rate exceeded")
+QUOTA = ("ResourceLimitExceeded", "The account-level service limit is 0 Instances.")
+CONFIG = """
+name: penguins
+account: "123456789012"
+region: ap-northeast-1
+notify: [ml-team@example.com]
+models: {partition_by: species, values: [adelie, gentoo], label: body_mass_g}
+train: {time_limit: 1s, max_runtime: 2s}
+prepare: {max_runtime: 1s}
+predict: {max_runtime: 1s}
+postprocess: {max_runtime: 1s}
+fallback: {threshold: 350, if_missing: fail}
+retries: {throttling: 3, quota: 3, job: 1}
+"""
+
+
+@cache
+def compiled() -> tuple[LoadedConfig, str]:
+    loaded = loads(CONFIG, "config.yml", None, {})
+    return loaded, compile_definition(loaded, workflow).text
+
+
+@dataclass
+class Run:
+    arn: str
+    status: str
+    error: str
+    cause: str
+    output: Any
+    states: list[str]
+    mails: list[str]
+
+    def ended_as(self) -> tuple[str, str]:
+        return self.status, self.error
+
+
+class Pipeline:
+    def __init__(self, aws: LocalAws) -> None:
+        self.aws = aws
+        self.stack: Stack = stand_up(*compiled(), aws)
+        self.machines = aws.client("stepfunctions")
+        self._count = 0
+
+    def start(self, **orders: str) -> str:
+        """Starts a run; `orders` say how a stage misbehaves, with _ for -."""
+        self._count += 1
+        folder = f"run-{self._count}"
+        content = json.dumps({stage.replace("_", "-"): order for stage, order in orders.items()})
+        # The number makes each run's data its own: what a job did in another test is not remembered for this one.
+        content = content[:-1] + (", " if orders else "") + f'"": "{self._count}"}}'
+        self.aws.client("s3").put_object(
+            Bucket=self.stack.raw_bucket, Key=f"{folder}/orders.json", Body=content.encode()
+        )
+        given = json.dumps({"data": f"s3://{self.stack.raw_bucket}/{folder}/"})
+        started = self.machines.start_execution(stateMachineArn=self.stack.machine_arn, name=folder, input=given)
+        return str(started["executionArn"])
+
+    def run(self, **orders: str) -> Run:
+        return self.ended(self.start(**orders))
+
+    def ended(self, arn: str) -> Run:
+        told = until(lambda: (d := self.machines.describe_execution(executionArn=arn))["status"] != "RUNNING" and d, 60)
+        events = self.machines.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+        states = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+        tasks = [event["taskScheduledEventDetails"] for event in events if "taskScheduledEventDetails" in event]
+        mails = [
+            json.loads(task["parameters"])["Subject"].split(": ")[1] for task in tasks if task["resource"] == "publish"
+        ]
+        output = json.loads(told["output"]) if "output" in told else None
+        return Run(arn, told["status"], told.get("error", ""), told.get("cause", ""), output, states, mails)
+
+    def uses(self, ended: Run) -> dict[str, str]:
+        return {model["name"]: model["uses"] for model in ended.output["models"]}
+
+    def result(self, name: str) -> str:
+        key = f"runs/{name}/result/predictions.csv"
+        found = self.aws.client("s3").get_object(Bucket=self.stack.work_bucket, Key=key)
+        return str(found["Body"].read().decode())
+
+    def promote(self, *models: str) -> None:
+        entries = {}
+        for model in models:
+            place = f"promoted/{model}/"
+            self.aws.client("s3").put_object(
+                Bucket=self.stack.work_bucket, Key=f"{place}model.bin", Body=model.encode()
+            )
+            entries[f"m_{model}"] = {
+                "uses": "default", "model_uri": f"s3://{self.stack.work_bucket}/{place}", "run": "old", "default_mae": 1,
+            }  # fmt: skip
+        self.aws.client("s3").put_object(
+            Bucket=self.stack.work_bucket, Key="promoted.json", Body=json.dumps(entries).encode()
+        )
+
+    def jobs(self, part: str, run: Run) -> list[Any]:
+        names = self.machines.get_execution_history(executionArn=run.arn)["events"]
+        asked = json.dumps(names, default=str)
+        return [job for job in self.aws.sagemaker.jobs() if part in job.name and job.name in asked]
+
+
+@pytest.fixture(scope="module")
+def made(aws: LocalAws) -> Pipeline:
+    return Pipeline(aws)
+
+
+@pytest.fixture
+def pipeline(made: Pipeline, faults: Scripted) -> Iterator[Pipeline]:
+    made.aws.client("s3").delete_object(Bucket=made.stack.work_bucket, Key="promoted.json")
+    yield made
+    made.aws.sagemaker.close(20)
+
+
+def test_the_whole_pipeline_runs_and_leaves_a_result(pipeline: Pipeline) -> None:
+    ended = pipeline.run()
+    assert ended.ended_as() == ("SUCCEEDED", "")
+    assert ended.mails == ["started", "models", "finished"]
+    assert pipeline.uses(ended) == {"adelie": "trained", "gentoo": "trained"}
+    assert pipeline.result(ended.arn.split(":")[-1]) == "adelie\ngentoo"
+
+
+def test_two_runs_at_once_do_not_meet(pipeline: Pipeline) -> None:
+    first, second = pipeline.start(), pipeline.start(**{"train_adelie": 'score {"mae": 1}'})
+    outputs = [pipeline.ended(arn).output["models"][0]["mae"] for arn in (first, second)]
+    assert outputs == [200, 1]
+
+
+@pytest.mark.parametrize("fault", ["exit 1", "SIGKILL", "SIGSEGV", "hang", "ignore SIGTERM"])
+@pytest.mark.parametrize("stage", ["prepare", "post"])
+def test_a_stage_that_fails_is_tried_again_and_then_ends_the_run_with_one_mail(
+    pipeline: Pipeline, stage: str, fault: str
+) -> None:
+    ended = pipeline.run(**{stage: fault})
+    assert ended.ended_as() == ("FAILED", "States.TaskFailed")
+    assert ended.mails == (["started", "failed"] if stage == "prepare" else ["started", "models", "failed"])
+    jobs = pipeline.jobs(f"-{stage}", ended)
+    assert len(jobs) == 2
+    assert len({job.name for job in jobs}) == 2
+    if fault == "exit 1":
+        assert f"{stage} does not like the data" in ended.cause
+
+
+@pytest.mark.parametrize("fault", ["exit 1", "SIGKILL", "SIGSEGV", "hang", "ignore SIGTERM"])
+def test_a_failed_training_is_replaced_by_the_promoted_model(pipeline: Pipeline, fault: str) -> None:
+    pipeline.promote("adelie")
+    ended = pipeline.run(train_adelie=fault)
+    assert ended.status == "SUCCEEDED"
+    assert pipeline.uses(ended) == {"adelie": "default", "gentoo": "trained"}
+
+
+@pytest.mark.parametrize(
+    "score",
+    ["NaN", '{"mae": NaN}', '{"mae": "12"}', "{}", '{"mae": -1}', '{"mae": 350.1}', '{"mae": 3', '{"mae": null}'],
+)
+def test_a_score_that_is_no_good_number_rejects_the_model(pipeline: Pipeline, score: str) -> None:
+    pipeline.promote("adelie")
+    ended = pipeline.run(train_adelie=f"score {score}")
+    assert (ended.status, pipeline.uses(ended)["adelie"]) == ("SUCCEEDED", "default")
+
+
+def test_a_training_without_output_has_no_score(pipeline: Pipeline) -> None:
+    pipeline.promote("adelie")
+    ended = pipeline.run(train_adelie="no output")
+    assert pipeline.uses(ended)["adelie"] == "default"
+    assert "S3.NoSuchKeyException" in json.dumps(ended.output["models"])
+
+
+def test_a_prepare_without_output_fails_the_trainings_and_so_the_run(pipeline: Pipeline) -> None:
+    ended = pipeline.run(prepare="no output")
+    assert ended.ended_as() == ("FAILED", "NoDefaultModel")
+    assert ended.mails == ["started", "models", "failed"]
+
+
+def test_all_trainings_may_fail(pipeline: Pipeline) -> None:
+    pipeline.promote("adelie", "gentoo")
+    ended = pipeline.run(train_adelie="exit 1", train_gentoo="SIGKILL")
+    assert pipeline.uses(ended) == {"adelie": "default", "gentoo": "default"}
+
+
+def test_a_failed_prediction_fails_the_run_after_the_others(pipeline: Pipeline) -> None:
+    ended = pipeline.run(predict_adelie="exit 1")
+    assert ended.ended_as() == ("FAILED", "PredictionFailed")
+    assert ended.mails == ["started", "models", "failed"]
+    assert [job.state.status for job in pipeline.jobs("-predict-gentoo", ended)] == ["Completed"]
+
+
+@pytest.mark.parametrize("refusal", [THROTTLED, QUOTA])
+def test_a_refused_job_is_asked_for_again_under_another_name(
+    pipeline: Pipeline, faults: Scripted, refusal: tuple[str, str]
+) -> None:
+    faults.refusals = [refusal] * 2
+    ended = pipeline.run()
+    assert ended.status == "SUCCEEDED"
+    assert len(set(faults.refused)) == 2
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [(THROTTLED, "SageMaker.AmazonSageMakerException"), (QUOTA, "SageMaker.ResourceLimitExceededException")],
+)
+def test_a_job_that_is_refused_for_ever_ends_the_run(
+    pipeline: Pipeline, faults: Scripted, refusal: tuple[str, str], error: str
+) -> None:
+    faults.for_ever = refusal
+    ended = pipeline.run()
+    assert ended.ended_as() == ("FAILED", error)
+    assert ended.mails == ["started", "failed"]
+    assert len(faults.refused) == 4
+
+
+def test_capacity_that_is_lost_once_costs_a_retry_and_nothing_else(pipeline: Pipeline, faults: Scripted) -> None:
+    faults.lost = ["CapacityError: Unable to provision requested ML compute capacity."]
+    ended = pipeline.run()
+    assert ended.status == "SUCCEEDED"
+    assert len(pipeline.jobs("-prepare", ended)) == 2
+
+
+@pytest.mark.parametrize("stage", ["prepare", "post"])
+def test_a_full_disk_ends_the_run_and_says_so(pipeline: Pipeline, faults: Scripted, stage: str) -> None:
+    faults.disk_full_for = f"-{stage}"
+    ended = pipeline.run()
+    assert ended.status == "FAILED"
+    assert "No space left on device" in ended.cause
+
+
+def test_a_job_that_is_stopped_by_hand_is_tried_again(pipeline: Pipeline) -> None:
+    arn = pipeline.start(prepare="hang")
+    hanging = until(lambda: [job for job in pipeline.aws.sagemaker.jobs() if not job.done.is_set()])[0]
+    until(lambda: pipeline.aws.logs.lines("processing", hanging.name))
+    pipeline.aws.client("sagemaker").stop_processing_job(ProcessingJobName=hanging.name)
+    ended = pipeline.ended(arn)
+    assert ended.ended_as() == ("FAILED", "States.TaskFailed")
+    assert [job.state.status for job in pipeline.jobs("-prepare", ended)] == ["Stopped", "Stopped"]
+
+
+def test_a_stopped_execution_stops_its_jobs_and_is_aborted(pipeline: Pipeline) -> None:
+    arn = pipeline.start(train_adelie="hang", train_gentoo="hang")
+    running = until(lambda: [j for j in pipeline.aws.sagemaker.jobs() if not j.done.is_set() and j.kind == "training"])
+    until(lambda: any(pipeline.aws.logs.lines("training", job.name) for job in running))
+    pipeline.machines.stop_execution(executionArn=arn, error="Mine", cause="I changed my mind")
+    ended = pipeline.ended(arn)
+    assert (ended.status, ended.error, ended.cause) == ("ABORTED", "Mine", "I changed my mind")
+    assert all(job.done.wait(10) and job.state.status == "Stopped" for job in pipeline.jobs("-train", ended))
+    history = pipeline.machines.get_execution_history(executionArn=arn, reverseOrder=False)["events"]
+    assert history[-1]["type"] == "ExecutionAborted"
+
+
+def test_a_rerun_repeats_only_what_was_not_finished(pipeline: Pipeline) -> None:
+    first = pipeline.run(post="exit 1")
+    before = {job.name for job in pipeline.aws.sagemaker.jobs()}
+    given = pipeline.machines.describe_execution(executionArn=first.arn)["input"]
+    again = pipeline.machines.start_execution(stateMachineArn=pipeline.stack.machine_arn, name="again", input=given)
+    ended = pipeline.ended(again["executionArn"])
+    assert ended.ended_as() == ("FAILED", "States.TaskFailed")
+    run = [job for job in pipeline.aws.sagemaker.jobs() if job.name not in before]
+    assert {job.name.split("-")[1] for job in run if not job.state.remembered} == {"post"}
+    assert {job.name.split("-")[1] for job in run if job.state.remembered} == {"prepare", "train", "predict"}
+
+
+def test_the_cause_of_a_failed_job_is_its_description(pipeline: Pipeline) -> None:
+    ended = pipeline.run(prepare="exit 1")
+    events = pipeline.machines.get_execution_history(executionArn=ended.arn)["events"]
+    failed = next(event["taskFailedEventDetails"] for event in events if event["type"] == "TaskFailed")
+    assert (failed["error"], failed["resource"], failed["resourceType"]) == (
+        "States.TaskFailed",
+        "createProcessingJob.sync",
+        "sagemaker",
+    )
+    told = json.loads(failed["cause"])
+    assert told["ProcessingJobStatus"] == "Failed"
+    assert told["ExitMessage"] == "prepare does not like the data"
+    assert isinstance(told["CreationTime"], int)
+    assert failed["cause"] == json.dumps(told, separators=(",", ":"), ensure_ascii=False)
