@@ -44,7 +44,7 @@ def install(send: Send, delay: float = DELAY) -> Patches:
     from moto.s3.models import S3Backend
 
     sequencer, completing = Sequencer(), threading.local()
-    complete = S3Backend.complete_multipart_upload
+    complete, set_up = S3Backend.complete_multipart_upload, S3Backend.put_bucket_notification_configuration
 
     def complete_once(*args: Any, **kwargs: Any) -> Any:
         # In it moto also puts the object and its tags, and tells of each.
@@ -67,10 +67,32 @@ def install(send: Send, delay: float = DELAY) -> Patches:
         if configuration.event_bridge is not None:
             notifications._send_event_bridge_message(account_id, bucket, event_name, key)
 
+    def configure(backend: Any, bucket_name: str, notification_config: dict[str, Any]) -> None:
+        for target in notification_config.get("CloudFunctionConfiguration", ()):
+            _check_function(backend.account_id, str(target["CloudFunction"]))
+        set_up(backend, bucket_name, notification_config)
+
     patches = Patches()
+    patches.attribute(S3Backend, "put_bucket_notification_configuration", configure)
     patches.attribute(S3Backend, "complete_multipart_upload", complete_once)
     patches.attribute(notifications, "send_event", send_event)
     return patches
+
+
+def _check_function(account: str, arn: str) -> None:
+    """S3 takes no notification for a function that is not there; moto takes any."""
+    from moto.awslambda.exceptions import UnknownAliasException, UnknownFunctionException
+    from moto.awslambda.models import lambda_backends
+    from moto.s3.exceptions import S3ClientError
+
+    parts = arn.split(":")
+    try:
+        if len(parts) < 7:
+            raise UnknownFunctionException(arn)
+        lambda_backends[account][parts[3]].get_function(arn)
+    except (UnknownFunctionException, UnknownAliasException):
+        reason = "Unable to validate the following destination configurations"
+        raise S3ClientError("InvalidArgument", reason) from None
 
 
 def _tell(send: Send, delay: float, account: str, arn: str, event: dict[str, Any]) -> None:

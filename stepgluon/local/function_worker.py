@@ -44,10 +44,14 @@ class Ended(Exception):
 
 
 class Worker:
-    def __init__(self, setup: Setup, environment: Mapping[str, str], log: Path, stream: str) -> None:
+    def __init__(
+        self, setup: Setup, environment: Mapping[str, str], log: Path, stream: str, scratch: Path | None = None
+    ) -> None:
         self.setup = setup
         self.stream = stream
-        self._folder = tempfile.TemporaryDirectory(prefix="stepgluon-function-")
+        if scratch is not None:
+            scratch.mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="stepgluon-function-", dir=scratch)
         self._channel, theirs = socket.socketpair()
         self._buffer = b""
         try:

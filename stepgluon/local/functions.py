@@ -39,6 +39,7 @@ class Account:
     region: str
     harmless: Mapping[str, str]  # surroundings.harmless(...)
     folder: Path  # of the logs
+    scratch: Path | None = None  # where processes have their files; else in the system's temporary folder
 
 
 @dataclass(order=True)
@@ -202,8 +203,8 @@ class _Lane:
         with self._starting:
             if self._owner._closed:
                 raise Ended("Runtime.ExitError", "the local AWS has ended")
-            stream = self._log.open_stream(function.version)
-            self._worker = Worker(setup, self._owner.account.harmless, self._log.file, stream)
+            account, stream = self._owner.account, self._log.open_stream(function.version)
+            self._worker = Worker(setup, account.harmless, self._log.file, stream, account.scratch)
             self._owner._began(self._worker.group)
         self._worker.load()
         return self._worker

@@ -19,6 +19,7 @@ from stepgluon.local import events
 
 BUCKET, REGION = "penguins-raw", "ap-northeast-1"
 FUNCTION = f"arn:aws:lambda:{REGION}:123456789012:function:penguins-start"
+TRUST = '{"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}'
 MIB = 1024 * 1024
 
 
@@ -65,6 +66,11 @@ def told() -> Iterator[Told]:
 @pytest.fixture
 def s3(told: Told) -> Any:
     moto_api_backend.reset()
+    role = boto3.client("iam").create_role(RoleName="start", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    code = {"ZipFile": b"never run"}
+    boto3.client("lambda").create_function(
+        FunctionName="penguins-start", Runtime="python3.11", Role=role, Handler="main.handler", Code=code
+    )
     client = boto3.client("s3")
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     notify(client, {"Events": ["s3:ObjectCreated:*"], "Filter": suffix(".run")})
@@ -169,6 +175,14 @@ def test_a_bucket_without_notifications_tells_nothing(s3: Any, told: Told) -> No
     assert told.events == []
 
 
+@pytest.mark.parametrize("arn", [f"{FUNCTION}-gone", f"{FUNCTION}:gone", FUNCTION.rpartition(":")[0]])
+def test_a_notification_for_a_function_that_is_not_there_is_refused(s3: Any, told: Told, arn: str) -> None:
+    with pytest.raises(s3.exceptions.ClientError, match="Unable to validate the following destination"):
+        notify(s3, {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]})
+    s3.put_object(Bucket=BUCKET, Key="go.run", Body=b"")
+    assert len(told.events) == 1, "the configuration of before still counts"
+
+
 def test_a_queue_gets_the_same_event(s3: Any, told: Told) -> None:
     queue = boto3.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
     arn = f"arn:aws:sqs:{REGION}:123456789012:uploads"
@@ -204,6 +218,7 @@ def test_uploads_at_the_same_time_have_different_sequencers(s3: Any, told: Told)
 
 
 def test_after_undo_moto_is_as_it_was() -> None:
-    before = notifications.send_event, S3Backend.complete_multipart_upload
+    names = ("complete_multipart_upload", "put_bucket_notification_configuration")
+    before = [notifications.send_event, *(vars(S3Backend)[name] for name in names)]
     events.install(Told()).undo()
-    assert (notifications.send_event, S3Backend.complete_multipart_upload) == before
+    assert [notifications.send_event, *(vars(S3Backend)[name] for name in names)] == before

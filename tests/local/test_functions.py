@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -138,13 +139,14 @@ def groups() -> set[int]:
 
 @pytest.fixture
 def functions(endpoint: str, cloud: Cloud, groups: set[int], tmp_path: Path) -> Iterator[Functions]:
-    account = Account(ACCOUNT, REGION, harmless(ACCOUNT, REGION, endpoint), tmp_path / "logs")
+    account = Account(ACCOUNT, REGION, harmless(ACCOUNT, REGION, endpoint), tmp_path / "logs", tmp_path / "scratch")
     running = Functions(account, wait_scale=0.0005, began=groups.add, ended=groups.discard)
     patches = running.install()
     yield running
     patches.undo()
     running.close()
     assert not groups and "function" not in " ".join(thread.name for thread in threading.enumerate())
+    assert not (tmp_path / "scratch").exists() or not list((tmp_path / "scratch").iterdir())
 
 
 # What runs
@@ -180,6 +182,16 @@ def test_code_can_come_from_a_bucket(cloud: Cloud, functions: Functions) -> None
     cloud.client["s3"].put_object(Bucket="code", Key="a/start.zip", Body=zipped(ECHO))
     cloud.deploy(ECHO, Code={"S3Bucket": "code", "S3Key": "a/start.zip"})
     assert cloud.invoke(7)["Payload"]["event"] == 7
+
+
+def test_an_alias_leads_to_its_version(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy(ECHO)
+    client = cloud.client["functions"]
+    version = client.publish_version(FunctionName=NAME)["Version"]
+    client.create_alias(FunctionName=NAME, Name="live", FunctionVersion=version)
+    client.update_function_code(FunctionName=NAME, ZipFile=zipped(ECHO.replace("VERSION = 1", "VERSION = 2")))
+    assert functions.call(f"{FUNCTION}:live", 0)["result"].endswith('"version": 1}')
+    assert functions.call(FUNCTION, 0)["result"].endswith('"version": 2}')
 
 
 def test_an_error_of_the_handler_is_the_answer(cloud: Cloud, functions: Functions) -> None:
@@ -337,6 +349,29 @@ def test_closing_ends_a_function_that_runs_and_drops_what_waits(
     assert not groups
 
 
+def test_a_server_that_is_killed_leaves_no_process(endpoint: str, tmp_path: Path) -> None:
+    program = """
+import io, sys, time, zipfile
+from pathlib import Path
+from stepgluon.local.function_worker import Setup, Worker
+code = io.BytesIO()
+with zipfile.ZipFile(code, "w") as archive:
+    archive.writestr("main.py", "def handler(event, context): pass")
+worker = Worker(Setup("f", "1", "arn", "main.handler", code.getvalue(), (), 128), {}, Path(sys.argv[1]) / "log", "s")
+worker.load()
+print(worker.group, flush=True)
+time.sleep(600)
+"""
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, cwd=root) as server:
+        assert server.stdout
+        group = int(server.stdout.readline())
+        assert alive(group)
+        server.kill()
+    while alive(group):
+        time.sleep(0.01)
+
+
 # With S3
 
 
@@ -344,16 +379,21 @@ def test_closing_ends_a_function_that_runs_and_drops_what_waits(
 def bucket(cloud: Cloud, functions: Functions) -> Iterator[str]:
     patches = events.install(functions.send, delay=0.0)
     cloud.client["s3"].create_bucket(Bucket="raw", CreateBucketConfiguration={"LocationConstraint": REGION})
-    told = {"LambdaFunctionArn": FUNCTION, "Events": ["s3:ObjectCreated:*"]}
-    cloud.client["s3"].put_bucket_notification_configuration(
-        Bucket="raw", NotificationConfiguration={"LambdaFunctionConfigurations": [told]}
-    )
     yield "raw"
     patches.undo()
 
 
+def notify(cloud: Cloud, bucket: str) -> None:
+    """Once the function is there."""
+    told = {"LambdaFunctionArn": FUNCTION, "Events": ["s3:ObjectCreated:*"]}
+    cloud.client["s3"].put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [told]}
+    )
+
+
 def test_an_upload_waits_for_no_function(cloud: Cloud, functions: Functions, bucket: str, groups: set[int]) -> None:
     cloud.deploy("import time\ndef handler(e, c): time.sleep(600)", Timeout=900)
+    notify(cloud, bucket)
     for key in "ab":
         cloud.client["s3"].put_object(Bucket=bucket, Key=key, Body=b"")
     assert not functions.drain(0.01)
@@ -361,6 +401,7 @@ def test_an_upload_waits_for_no_function(cloud: Cloud, functions: Functions, buc
 
 def test_an_upload_succeeds_although_its_function_fails(cloud: Cloud, functions: Functions, bucket: str) -> None:
     cloud.deploy("import nowhere", DeadLetterConfig={"TargetArn": QUEUE})
+    notify(cloud, bucket)
     cloud.client["s3"].put_object(Bucket=bucket, Key="a b", Body=b"")
     assert functions.drain(PATIENT)
     (letter,) = cloud.dead()
@@ -397,6 +438,7 @@ def deploy_trigger(cloud: Cloud, bucket: str, machine: str, wrapper: str = "", *
     variables = {"RAW_BUCKET": bucket, "STATE_MACHINE_ARN": machine, **variables}
     code = {"ZipFile": buffer.getvalue()}
     cloud.deploy("", Code=code, Handler=handler, Environment={"Variables": variables})
+    notify(cloud, bucket)
 
 
 def inputs(cloud: Cloud, machine: str) -> list[dict[str, Any]]:
