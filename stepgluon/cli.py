@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, TextIO, get_args
 
-from stepgluon import __version__
+from stepgluon import __version__, cli_local
 from stepgluon.errors import ConfigError, StepgluonError, SurroundingsError, UsageError
 
 if TYPE_CHECKING:
     from stepgluon.config import LoadedConfig
     from stepgluon.definition import Definition, Workflow
+    from stepgluon.progress import Progress
 
 CONFIG = "pipeline-config.yml"
 INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
@@ -39,8 +40,8 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
     terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables and sys.stderr.isatty())
     try:
         options = _parser().parse_args(arguments)
-        run = {"validate": _validate, "compile": _compile, "graph": _graph, "schema": _schema}[options.command]
-        run(options, workflow, variables, terminal)
+        commands = {"validate": _validate, "compile": _compile, "graph": _graph, "schema": _schema, **cli_local.COMMANDS}
+        code = commands[options.command](options, workflow, variables, terminal)
         terminal.results.flush()
     except StepgluonError as error:
         terminal.error(error)
@@ -58,7 +59,7 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
         return 0
     except KeyboardInterrupt:
         return 130
-    return 0
+    return code or 0
 
 
 class Terminal:
@@ -81,6 +82,11 @@ class Terminal:
         if not isinstance(error, ConfigError):
             text = f"{self._red('error:')} {text}"
         print(text, file=self._progress)
+
+    def progress(self) -> Progress:
+        from stepgluon.progress import Progress
+
+        return Progress(self._progress, self._colour, self._progress.isatty())
 
     def _red(self, text: str) -> str:
         return f"\033[1;31m{text}\033[0m" if self._colour else text
@@ -120,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, metavar="FILE", help="write the picture here instead of printing it"
     )
     command("schema", "Print the config's JSON Schema, which editors complete and check the file with.", ())
+    cli_local.add(command)
     return parser
 
 

@@ -1,0 +1,140 @@
+"""The commands that need no account: run, local up, promote, runs and show."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepgluon.errors import UsageError
+
+if TYPE_CHECKING:
+    from stepgluon.cli import Terminal
+    from stepgluon.config import LoadedConfig
+    from stepgluon.definition import Workflow
+
+WORK = ".local"
+Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
+
+
+def add(command: Callable[..., Any]) -> None:
+    """Adds the commands to the parser; `command` makes one from its name and what it tells."""
+    run = command("run", "Run the pipeline on this computer: start a local AWS, upload the data, follow the run.")
+    run.add_argument("--local", action="store_true", help="on this computer; needs no account")
+    run.add_argument("--data", type=Path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines")
+    run.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold in this run")
+    run.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")
+    run.add_argument("--fresh", action="store_true", help="run every job, and go on with nothing")
+    _folder_and_json(run)
+    local = command("local", "Serve the local AWS with the pipeline in it, for the aws command line, until Ctrl-C.")
+    local.add_argument("action", choices=["up"])
+    local.add_argument("--port", type=_port, default=0, metavar="N", help="default: any free one")
+    local.add_argument("--work", type=Path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
+    promote = command("promote", "Make the accepted models of a run the defaults.")
+    promote.add_argument("run", metavar="RUN")
+    _folder_and_json(promote)
+    _folder_and_json(command("runs", "List the runs, the latest first.", ()))
+    show = command("show", "Tell a run's states, jobs, verdicts, and the reason where it failed.", ())
+    show.add_argument("run", metavar="RUN")
+    _folder_and_json(show)
+
+
+def _folder_and_json(parser: Any) -> None:
+    parser.add_argument("--work", type=Path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+
+
+def _threshold(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e300:
+        raise argparse.ArgumentTypeError(f"{text!r} is no threshold (expected: a number above 0, like 400)")
+    return int(number) if number == int(number) else number
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port (expected: a number from 1 to 65535)")
+    return int(text)
+
+
+def _run(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
+    if not options.local:
+        raise UsageError("run needs --local for now (in an account, upload the data and then a .run file)")
+
+    from stepgluon.local.run import Order, check_files, run
+    from stepgluon.local.view import panel
+
+    check_files(tuple(options.data))
+    loaded = _load(options, variables)
+    order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh)
+    told = run(loaded, workflow, order, terminal.progress())
+    terminal.result(_json(told) if options.json else f"\n{panel(told, again(options))}")
+    return 0 if told["status"] == "SUCCEEDED" else 1
+
+
+def again(options: argparse.Namespace) -> str:
+    """The command as the user wrote it, without --fresh."""
+    words = ["python", "pipeline.py", "run", "--local", "--data", *map(str, options.data)]
+    given = {"--config": options.config, "--env": options.env, "--work": options.work, "--threshold": options.threshold}
+    usual = {"--config": Path("pipeline-config.yml"), "--work": Path(WORK)}
+    for flag, value in {**given, "--note": options.note or None}.items():
+        if value is not None and value != usual.get(flag):
+            words += [flag, str(value)]
+    return shlex.join(words)
+
+
+def _local(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
+    from stepgluon.local.up import serve
+
+    serve(_load(options, variables), workflow, options.work, options.port, terminal.progress(), terminal.result)
+    return 0
+
+
+def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.follow import number
+    from stepgluon.local.stored import buckets_of
+    from stepgluon.names import Names
+    from stepgluon.promote import promote
+
+    loaded = _load(options, variables)
+    with buckets_of(loaded, options.work) as s3:
+        promoted = promote(s3, Names(loaded.config), options.run)
+    lines = [f"{name} (error {number(error)})" for name, error in promoted.items()]
+    text = f"Promoted from run {options.run}: {', '.join(lines)}.\n"
+    terminal.result(_json({"run": options.run, "promoted": promoted}) if options.json else text)
+
+
+def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.local.stored import all_runs
+    from stepgluon.local.view import runs_table
+
+    runs = all_runs(options.work)
+    terminal.result(_json(runs) if options.json else runs_table(runs))
+
+
+def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.local.stored import one_run
+    from stepgluon.local.view import details
+
+    told = one_run(options.work, options.run)
+    terminal.result(_json(told) if options.json else details(told))
+
+
+def _load(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
+    from stepgluon.config import load
+
+    return load(options.config, options.env, variables)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+COMMANDS: dict[str, Command] = {"run": _run, "local": _local, "promote": _promote, "runs": _runs, "show": _show}

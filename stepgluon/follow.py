@@ -1,0 +1,231 @@
+"""What a run has done so far, read from its history: here and in an account alike.
+
+`read` is a function of the history's events alone, and the lines that it tells only grow as the history does. `follow`
+asks a client of Step Functions for the history until the execution has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Event = dict[str, Any]
+_JOB_NAMES = {"training": "TrainingJobName", "processing": "ProcessingJobName"}
+# Bookkeeping in S3 and between the branches takes no time worth a line, unless it fails.
+_SHOWN = ("Task", "Parallel", "Fail")
+ENDED = {
+    "ExecutionSucceeded": "SUCCEEDED",
+    "ExecutionFailed": "FAILED",
+    "ExecutionAborted": "ABORTED",
+    "ExecutionTimedOut": "TIMED_OUT",
+}
+
+
+@dataclass
+class Job:
+    """A job that a state asked for."""
+
+    kind: str  # training or processing
+    name: str
+    state: str
+    started: float
+    ended: float | None = None
+    status: str = "InProgress"
+    sentence: str = ""  # why it failed
+
+
+@dataclass
+class Story:
+    """A run so far; times are seconds since 1970."""
+
+    started: float = 0.0
+    ended: float | None = None
+    status: str = "RUNNING"
+    error: str = ""
+    cause: str = ""
+    failed_state: str = ""
+    models: list[dict[str, Any]] = field(default_factory=list)  # the verdicts, as verdicts.json has them
+    jobs: list[Job] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or self.started) - self.started
+
+    @property
+    def running(self) -> list[Job]:
+        return [job for job in self.jobs if job.ended is None and self.ended is None]
+
+    @property
+    def sentence(self) -> str:
+        """Why the run failed, for its user: what the last failed job said, else the execution's own cause."""
+        said = next((job.sentence for job in reversed(self.jobs) if job.state == self.failed_state), "")
+        return said or " ".join(f"{self.error}: {self.cause}".split()).strip(": ")
+
+
+@dataclass
+class _Visit:
+    """A state from its entry to its exit."""
+
+    name: str
+    kind: str
+    since: float
+    job: Job | None = None
+    quiet: bool = False
+    failure: str = ""
+
+
+def read(events: Sequence[Event]) -> Story:
+    return _Reader().read(events)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.story = Story()
+        self._visit_of: dict[int, _Visit] = {}  # by the id of each event that belongs to the visit
+        self._named: dict[str, _Visit] = {}  # the latest visit of each state
+
+    def read(self, events: Sequence[Event]) -> Story:
+        for event in events:
+            at, kind = seconds(event["timestamp"]), str(event["type"])
+            if kind == "ExecutionStarted":
+                self.story.started = at
+            elif kind in ENDED:
+                self._end(event, kind, at)
+            elif kind.endswith("StateEntered"):
+                self._enter(event, kind[: -len("StateEntered")], at)
+            elif kind.endswith("StateExited"):
+                # Its previous event may be one of a branch.
+                self._leave(event["stateExitedEventDetails"], at)
+            elif visit := self._visit_of.get(event.get("previousEventId", 0)):
+                self._visit_of[event["id"]] = visit
+                self._go_on(event, kind, visit, at)
+        return self.story
+
+    def _enter(self, event: Event, kind: str, at: float) -> None:
+        details = event["stateEnteredEventDetails"]
+        visit = _Visit(details["name"], kind, at)
+        self._visit_of[event["id"]] = self._named[visit.name] = visit
+        self._learn(details.get("input"))
+
+    def _go_on(self, event: Event, kind: str, visit: _Visit, at: float) -> None:
+        if kind == "TaskScheduled":
+            self._schedule(event["taskScheduledEventDetails"], visit, at)
+        elif kind in ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed"):
+            details = event.get(f"{kind[0].lower()}{kind[1:]}EventDetails", {})
+            visit.failure = _sentence(details.get("error", ""), details.get("cause", ""))
+            if visit.job:
+                visit.job.ended, visit.job.status, visit.job.sentence = at, "Failed", visit.failure
+        elif kind == "TaskSucceeded":
+            visit.failure = ""
+            if visit.job:
+                visit.job.ended, visit.job.status = at, "Completed"
+
+    def _schedule(self, details: dict[str, Any], visit: _Visit, at: float) -> None:
+        resource = str(details.get("resource", ""))
+        visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
+        kind = next((kind for kind in _JOB_NAMES if kind.title() in resource), "")
+        name = _parsed(details.get("parameters")).get(_JOB_NAMES.get(kind, ""), "")
+        if visit.failure:  # of the try before
+            self._line(at, visit.name, f"is tried again: {visit.failure}")
+        if name:
+            visit.job = Job(kind, name, visit.name, at)
+            self.story.jobs.append(visit.job)
+
+    def _leave(self, details: dict[str, Any], at: float) -> None:
+        visit, told = self._named.get(details["name"]), _parsed(details.get("output"))
+        if visit is None:
+            return
+        self._learn(told)
+        if visit.kind == "Pass" and visit.name.split(" ")[0] in ("Accept", "Reject") and "verdict" in told:
+            self._line(at, f"  {told['name']}", verdict(told))
+        elif visit.kind in _SHOWN and (visit.failure or not visit.quiet):
+            took = f"{at - visit.since:6.1f} s"
+            self._line(at, visit.name, f"{took}  failed: {visit.failure}" if visit.failure else took)
+
+    def _learn(self, data: Any) -> None:
+        """What the state data says of models and failures."""
+        told = _parsed(data)
+        models = told.get("models")
+        if isinstance(models, list) and models and all(isinstance(m, dict) and "verdict" in m for m in models):
+            self.story.models = models
+        failed = told.get("failed")
+        if isinstance(failed, dict):
+            self.story.failed_state = str(failed.get("state", ""))
+
+    def _end(self, event: Event, kind: str, at: float) -> None:
+        story = self.story
+        details = event.get(f"{kind[0].lower()}{kind[1:]}EventDetails") or {}
+        story.ended, story.status = at, ENDED[kind]
+        story.error, story.cause = details.get("error") or "", details.get("cause") or ""
+        if story.status != "SUCCEEDED" and not story.failed_state and story.jobs:
+            story.failed_state = next((job.state for job in story.jobs if job.ended is None), story.jobs[-1].state)
+        for job in story.jobs:
+            if job.ended is None:
+                job.ended, job.status = at, "Stopped"
+
+    def _line(self, at: float, what: str, told: str) -> None:
+        self.story.lines.append(f"{at - self.story.started:7.1f} s  {what:<24} {told}")
+
+
+def verdict(model: dict[str, Any]) -> str:
+    """A model's verdict in words."""
+    why = (model.get("failure") or {}).get("Error") or ""
+    error = number(model.get("mae"))
+    told = f"error {error}, at most {number(model.get('threshold'))}" if error != "-" or not why else f"no error: {why}"
+    return f"{model['verdict']} ({told})"
+
+
+def number(value: Any) -> str:
+    """A figure as it stands in lines and tables; what is none is a dash."""
+    return f"{value:.6g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else "-"
+
+
+def seconds(timestamp: Any) -> float:
+    """The time of an event as clients give it, or as it is written in history.json."""
+    if isinstance(timestamp, (int, float)):
+        return float(timestamp)
+    return (timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp))).timestamp()
+
+
+def _sentence(error: str, cause: str) -> str:
+    """Of a failed job's description the sentence for the user, else error and cause as they are, on one line."""
+    told = _parsed(cause)
+    text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
+    text = text.removeprefix("AlgorithmError: ")
+    return " ".join((text or f"{error}: {cause}").split()).strip(": ")[:500]
+
+
+def _parsed(text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def history(client: Any, arn: str) -> list[Event]:
+    """All events of an execution."""
+    events: list[Event] = []
+    token: dict[str, str] = {}
+    while True:
+        answer = client.get_execution_history(executionArn=arn, maxResults=1000, **token)
+        events += answer["events"]
+        if not answer.get("nextToken"):
+            return events
+        token = {"nextToken": answer["nextToken"]}
+
+
+def follow(client: Any, arn: str, tell: Callable[[Story], None], wait: Callable[[float], None]) -> Story:
+    """Tells the story again and again, at last the whole of it; `wait` gets the seconds until the next look."""
+    looks = 0
+    while True:
+        story = read(history(client, arn))
+        tell(story)
+        if story.ended is not None:
+            return story
+        looks += 1
+        wait(0.2 if looks < 50 else 1.0)

@@ -1,0 +1,261 @@
+"""A run on this computer, from the data files to the panel: the story of `run --local` and of `local up`.
+
+    check the files -> start and deploy -> upload the data -> upload the .run file, which starts the run through the
+    Lambda as on AWS -> follow -> collect what is left -> stop everything
+
+The same command with the same files and settings is the same order. When the computer was cut off while it was being
+carried out, the next such command goes on with that run; docs/decisions/0050-the-same-command-again.md tells how.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stepgluon.config import LoadedConfig
+from stepgluon.definition import Workflow
+from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
+from stepgluon.follow import Story, follow
+from stepgluon.local import view
+from stepgluon.local.compiled import compiled
+from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.local.journal import Begun
+from stepgluon.local.run_folder import collect
+from stepgluon.local.server import Settings
+from stepgluon.progress import Progress
+
+TRIGGER_SECONDS = 120  # for the Lambda and its tries
+GRACE_SECONDS = 4.0  # Ctrl-C ends everything within 10 s
+_THIS_COMPUTER = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO, errno.ENAMETOOLONG}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What `run --local` was asked for."""
+
+    data: tuple[Path, ...]
+    work: Path
+    threshold: float | None = None
+    note: str = ""
+    fresh: bool = False
+    command: str = ""  # as the user would write it again
+    port: int = 0
+
+
+Change = Callable[[Settings], Settings]
+
+
+def unchanged(settings: Settings) -> Settings:
+    return settings
+
+
+def run(
+    loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progress, change: Change = unchanged
+) -> dict[str, Any]:
+    """Carries out the order; returns what run.json says of the run."""
+    check_files(order.data)
+    with whatever_this_computer_does(order.work), terminated_as_interrupted():
+        definition = definition_of(loaded, workflow, order.work)
+        settings = change(_settings(loaded, order))
+        with deployed(loaded, definition, settings) as place:
+            begun = _begin(place, order, progress)
+            try:
+                _follow(place, begun, progress)
+            except KeyboardInterrupt:
+                _stop(place, begun, progress)
+                collect(place, begun)
+                raise
+            told = collect(place, begun)
+            place.journal.write_command(_identity(place, order), {"before": [], "done": True})
+    _blame_the_disk(told, order.work)
+    return told
+
+
+def definition_of(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
+    def compile_now() -> str:
+        from stepgluon.definition import compile_definition
+
+        return compile_definition(loaded, workflow).text
+
+    return compiled(loaded, workflow, work, compile_now)
+
+
+def _settings(loaded: LoadedConfig, order: Order) -> Settings:
+    config = loaded.config
+    return Settings(
+        work=order.work,
+        account=config.account,
+        region=config.region,
+        port=order.port,
+        fresh=order.fresh,
+        grace_seconds=GRACE_SECONDS,
+    )
+
+
+# The files
+
+
+def check_files(files: tuple[Path, ...]) -> None:
+    names: dict[str, Path] = {}
+    for file in files:
+        if not file.exists():
+            raise UsageError(f"--data {file}: there is no such file (name tables that exist)")
+        if not file.is_file():
+            raise UsageError(f"--data {file}: this is no file (name the tables in it, like {file}/*.csv)")
+        if not os.access(file, os.R_OK):
+            raise UsageError(f"--data {file}: you may not read this file (change its permissions)")
+        if file.name.startswith((".", "_")) or file.name.endswith(".run"):
+            raise UsageError(f"--data {file}: the pipeline ignores files with such a name (rename it)")
+        if file.name in names:
+            raise UsageError(f"--data {file}: {names[file.name]} has the same name, and both go to one folder (rename one)")
+        names[file.name] = file
+
+
+def _upload(place: Deployed, order: Order) -> str:
+    """Puts the data into a folder named after its content; returns the folder."""
+    objects = place.aws.objects
+    contents = {file.name: objects.copy_in(file) for file in order.data}
+    digest = hashlib.sha256(json.dumps(sorted((name, c.sha256) for name, c in contents.items())).encode()).hexdigest()
+    folder = f"{_stem(order)}-{digest[:12]}"
+    for name, content in contents.items():
+        place.aws.buckets.put_content(place.stack.raw_bucket, f"{folder}/{name}", content, time.time())
+    return folder
+
+
+def _stem(order: Order) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", order.data[0].name.split(".")[0])[:40].strip("-") or "data"
+
+
+# The run's beginning
+
+
+def _identity(place: Deployed, order: Order) -> str:
+    """What makes two commands the same order."""
+    contents = [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in order.data]
+    told = [sorted(contents), place.names.config_uri, order.threshold, order.note]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _begin(place: Deployed, order: Order, progress: Progress) -> Begun:
+    folder = _upload(place, order)
+    key = f"{folder}/{_stem(order)}.run"
+    run_file, identity = f"s3://{place.stack.raw_bucket}/{key}", _identity(place, order)
+    resumed = None if order.fresh else _resumed(place, identity, run_file)
+    if resumed:
+        progress.say(f"Going on with run {resumed.name}, which was cut off.")
+        return resumed
+    before = [begun.arn for begun in place.journal.begun() if begun.run_file == run_file]
+    place.journal.write_command(identity, {"before": before, "done": False})
+    told = {"note": order.note or None, "threshold": order.threshold}
+    content = {key: value for key, value in told.items() if value is not None}
+    body = json.dumps(content).encode() if content else b""
+    place.aws.client("s3").put_object(Bucket=place.stack.raw_bucket, Key=key, Body=body)
+    begun = _triggered(place, run_file, before)
+    progress.say(f"Run {begun.name} has started.")
+    return begun
+
+
+def _resumed(place: Deployed, identity: str, run_file: str) -> Begun | None:
+    """The run that the same command began and did not finish; it goes on."""
+    known = place.journal.command(identity)
+    if known is None or known["done"]:
+        return None
+    for begun in place.journal.begun():
+        if begun.run_file == run_file and begun.arn not in known["before"]:
+            if not place.journal.ended(begun.arn):
+                place.aws.client("stepfunctions").start_execution(
+                    stateMachineArn=begun.machine, name=begun.name, input=begun.input
+                )
+            return begun
+    return None
+
+
+def _triggered(place: Deployed, run_file: str, before: list[str]) -> Begun:
+    """The execution that the uploaded .run file starts."""
+    end = time.monotonic() + TRIGGER_SECONDS
+    while time.monotonic() < end:
+        for begun in place.journal.begun():
+            if begun.run_file == run_file and begun.arn not in before:
+                return begun
+        place.journal.wait(0.5)
+    log = place.work / "functions" / f"{place.names.prefix}-start.log"
+    raise StepgluonError(f"the .run file started no run (the function's log tells why: {view.shown(os.fspath(log))})")
+
+
+# Its course
+
+
+def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
+    client = place.aws.client("stepfunctions")
+
+    def tell(story: Story) -> None:
+        progress.tell(story)
+
+    follow(client, begun.arn, tell, place.journal.wait)
+    place.journal.wait_for_end(begun.arn, 10)  # until its last mail is written
+    progress.done()
+
+
+def _stop(place: Deployed, begun: Begun, progress: Progress) -> None:
+    progress.done()
+    progress.say("Stopping the run and its jobs.")
+    place.aws.client("stepfunctions").stop_execution(
+        executionArn=begun.arn, error="Interrupted", cause="The run was stopped with Ctrl-C."
+    )
+    place.journal.wait_for_end(begun.arn, 5)
+    for job in place.aws.sagemaker.jobs():
+        job.stop()
+
+
+# This computer
+
+
+@contextmanager
+def whatever_this_computer_does(work: Path) -> Iterator[None]:
+    """A full or read-only disk is one sentence, wherever it shows."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in _THIS_COMPUTER:
+            raise
+        place = problem.filename or work
+        reason = (problem.strerror or "unknown reason").lower()
+        raise SurroundingsError(f"{place} cannot be written: {reason} (make room, or name another folder with --work)") from None
+
+
+def _blame_the_disk(told: dict[str, Any], work: Path) -> None:
+    full = os.strerror(errno.ENOSPC)
+    failure = told["failure"] or {}
+    if full.lower() in str(failure.get("sentence", "")).lower():
+        raise SurroundingsError(
+            f"the disk of {work} is full, so the run {told['run']} failed (make room, then call the same command again)"
+        )
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM and a closed terminal end everything in the way of Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

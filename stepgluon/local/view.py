@@ -1,0 +1,123 @@
+"""How a run's end reads: a panel for people, made from what run.json says."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from stepgluon.follow import number
+
+LAST_LINES = 12
+WORDS = {
+    "SUCCEEDED": "finished",
+    "FAILED": "failed",
+    "ABORTED": "was stopped",
+    "TIMED_OUT": "took too long",
+    "RUNNING": "is running",
+    "CUT OFF": "was cut off",
+}
+
+
+def panel(told: dict[str, Any], command: str = "") -> str:
+    """The run's end: verdicts, then the result and where it is, or why there is none and what to do."""
+    lines = [f"Run {told['run']} {WORDS[told['status']]}{_where(told)} after {told['seconds']:.1f} s.", ""]
+    if told["models"]:
+        lines += [*table(told["models"]), ""]
+    if told["status"] == "SUCCEEDED":
+        lines += _result(told)
+    elif told["failure"]:
+        lines += _failure(told, command)
+    return "\n".join(lines) + "\n"
+
+
+def _where(told: dict[str, Any]) -> str:
+    failure = told["failure"]
+    return f" in the state {failure['state']}" if failure and failure["state"] else ""
+
+
+def _result(told: dict[str, Any]) -> list[str]:
+    lines = []
+    if told["predictions"] is not None:
+        lines.append(f"  {told['predictions']:,} of {told['rows']:,} rows predicted")
+    return [
+        *lines,
+        f"  results  {shown(told['results'] or told['folder'])}",
+        f"  logs     {shown(told['folder'])}/logs",
+        f"  mails    {shown(told['outbox'])}",
+        f"  next     python pipeline.py promote {told['run']}",
+        "           makes its accepted models the defaults: they predict whenever a later one is not good enough",
+    ]
+
+
+def _failure(told: dict[str, Any], command: str) -> list[str]:
+    lines = [f"  {told['failure']['sentence'] or 'No reason is known.'}", ""]
+    job = last_failed(told)
+    said = last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
+    if said:
+        lines += [f"  The last lines of {shown(told['folder'])}/logs/{job}.log:", *(f"  | {line}" for line in said), ""]
+    lines.append(f"  mails    {shown(told['outbox'])}")
+    lines.append(f"  look     python pipeline.py show {told['run']}")
+    if command:
+        lines.append(f"  again    {command}")
+        lines.append("           repeats only the jobs that did not finish")
+    return lines
+
+
+def last_failed(told: dict[str, Any]) -> str:
+    failed = [job["name"] for job in told["jobs"] if job["status"] == "Failed"]
+    return failed[-1] if failed else ""
+
+
+def last_lines(log: Path) -> list[str]:
+    try:
+        return log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
+    except OSError:
+        return []
+
+
+def table(models: list[dict[str, Any]]) -> list[str]:
+    rows = [("model", "error", "at most", "verdict", "predicts with")]
+    rows += [(m["name"], number(m["mae"]), number(m["threshold"]), m["verdict"], uses(m)) for m in models]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    right = (1, 2)
+    return [
+        "  " + "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]  # fmt: skip
+
+
+def uses(model: dict[str, Any]) -> str:
+    if model["uses"] == "default":
+        run, error = model.get("default_of_run"), model.get("default_mae")
+        known = f", error {number(error)}" if error is not None else ""
+        return f"the promoted model of {run}{known}" if run else "the default model"
+    if model["uses"] == "nothing":
+        return "nothing: no model was promoted"
+    return "the trained model" + (", there is no other" if model["verdict"] == "rejected" else "")
+
+
+def runs_table(runs: list[dict[str, Any]]) -> str:
+    if not runs:
+        return "No runs yet. Start one: python pipeline.py run --local --data FILE\n"
+    lines = []
+    for told in runs:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["started"])) if told["started"] else "-"
+        lines.append(f"{started}  {told['status']:<9}  {told['seconds']:8.1f} s  {told['run']}  {told['note']}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def details(told: dict[str, Any]) -> str:
+    """`show RUN`: the states with their times, the jobs, then the panel."""
+    jobs = [
+        f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  remembered' if job['remembered'] else ''}"
+        for job in told["jobs"]
+    ]
+    return "\n".join([*told["lines"], "", "Jobs:", *jobs, ""]) + "\n" + panel(told)
+
+
+def shown(path: str) -> str:
+    """A path as short as it can be written here."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(path) and not relative.startswith("..") else path
