@@ -1,0 +1,206 @@
+"""The images, really built, and the demo's jobs in them with the paths that SageMaker gives them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from containers import BASE, HOUSE, Container, built, call, environ, make_base, missing
+
+from stepgluon.config import loads
+from stepgluon.names import Names
+
+MODELS = ("adelie", "chinstrap", "gentoo")
+COMPILERS = re.compile(
+    r"(^|/)(x86_64-linux-gnu-)?(gcc|g\+\+|cc|c\+\+|cpp|clang|ld|as|make|cmake|ninja|rustc|go)(-[\d.]+)?$"
+)
+pytestmark = pytest.mark.skipif(bool(missing()), reason=f"images are not built here: {missing()}")
+
+
+@pytest.fixture(scope="module", params=["data", "autogluon"])
+def each(request: pytest.FixtureRequest) -> Container:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def base() -> None:
+    make_base()
+
+
+@pytest.fixture(scope="module")
+def data(base: None) -> Iterator[Container]:
+    container = Container(built("data"))
+    yield container
+    container.remove()
+
+
+@pytest.fixture(scope="module")
+def autogluon(base: None) -> Iterator[Container]:
+    container = Container(built("autogluon"))
+    yield container
+    container.remove()
+
+
+# The jobs
+
+
+def config_json() -> str:
+    """The demo's config as the jobs get it, with less time for training."""
+    text = (HOUSE / "pipeline-config.yml").read_text(encoding="utf-8")
+    short = re.sub(r"time_limit: 10m", "time_limit: 10s", text, count=1)
+    assert short != text
+    return Names(loads(short, "pipeline-config.yml", None, {}).config).config_json
+
+
+def place(folder: Path, files: dict[str, str | Path]) -> Path:
+    """A folder that becomes /opt/ml: each place in it gets a text, or a copy of a file or folder."""
+    for where, what in files.items():
+        path = folder / where
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(what, str):
+            path.write_text(what, encoding="utf-8")
+        elif what.is_dir():
+            shutil.copytree(what, path)
+        else:
+            shutil.copy(what, path)
+    return folder
+
+
+def job(container: Container, script: str, folder: Path, **variables: str) -> Path:
+    ran = container.run("python3", f"/opt/program/{script}.py", opt_ml=folder, **variables)
+    assert ran.code == 0, ran.said
+    return folder / "processing/output"
+
+
+@pytest.fixture(scope="module")
+def result(data: Container, autogluon: Container, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What post-process leaves when all four jobs ran, each in the image that the state machine names for it."""
+    top, inputs = tmp_path_factory.mktemp("jobs"), "processing/input"
+    config = {f"{inputs}/config/config.json": config_json()}
+    raw = {f"{inputs}/raw/{path.name}": path for path in (HOUSE / "demo").glob("*.csv")}
+    prepared = job(data, "prepare", place(top / "prepare", {**config, **raw, f"{inputs}/raw/go.run": ""}))
+    last: dict[str, str | Path] = {
+        **config,
+        f"{inputs}/rows": prepared / "rows",
+        f"{inputs}/profile/profile.json": prepared / "profile.json",
+    }
+    verdicts = []
+    for model in MODELS:
+        training = place(
+            top / f"train-{model}",
+            {
+                "input/data/data": prepared / "models" / model,
+                "input/config/hyperparameters.json": json.dumps({"model": model}),
+                "model/.keep": "",
+            },
+        )
+        (training / "model/.keep").unlink()  # SageMaker makes the folder
+        job(autogluon, "train", training)
+        mae = json.loads((training / "model/metrics.json").read_text())["mae"]
+        said = {"threshold": 350, "verdict": "accepted", "reason": None, "uses": "trained", "model_uri": "s3://w/m/"}
+        verdicts.append({"name": model, "mae": mae, **said})
+        rows = {f"{inputs}/rows": prepared / "predict" / model, f"{inputs}/model": training / "model"}
+        predicted = job(autogluon, "predict", place(top / f"predict-{model}", rows), STEPGLUON_MODEL=model)
+        last[f"{inputs}/predictions/{model}"] = predicted
+    last[f"{inputs}/verdicts/verdicts.json"] = json.dumps(verdicts)
+    return job(data, "postprocess", place(top / "postprocess", last))
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_four_jobs_in_their_images_fill_the_demos_gaps(result: Path) -> None:
+    came = [row for path in sorted((HOUSE / "demo").glob("*.csv")) for row in table(path)]
+    found = table(result / "predictions.csv")
+    assert list(found[0])[: len(came[0])] == list(came[0])
+    assert [row["bird"] for row in found] == [row["bird"] for row in came]
+    gaps = [row for row in found if not row["body_mass_g"]]
+    assert len(gaps) >= 60
+    assert all(2000 < float(row["prediction"]) < 7000 for row in gaps)
+    assert {row["model"] for row in gaps} == set(MODELS)
+    assert not any(row["prediction"] for row in found if row["body_mass_g"])
+
+
+def test_the_models_trained_in_the_image_are_good_enough(result: Path) -> None:
+    summary = json.loads((result / "summary.json").read_text())
+    assert [model["name"] for model in summary["models"]] == list(MODELS)
+    assert all(150 < model["mae"] < 350 for model in summary["models"])
+    assert (result / "_SUCCESS").exists()
+
+
+def test_a_failing_job_leaves_its_sentence_where_sagemaker_looks(data: Container, tmp_path: Path) -> None:
+    files = {"processing/input/config/config.json": config_json(), "processing/input/raw/go.run": ""}
+    ran = data.run("python3", "/opt/program/prepare.py", opt_ml=place(tmp_path / "ml", files))
+    assert ran.code == 1, ran.said
+    assert (tmp_path / "ml/output/message").read_text().endswith(".")
+
+
+# What is in the images
+
+
+def test_the_data_image_has_no_autogluon(data: Container) -> None:
+    ran = data.run("python3", "-c", "import pyarrow, numpy; import autogluon.tabular")
+    assert ran.code == 1
+    assert "No module named 'autogluon'" in ran.said
+
+
+def test_an_image_has_no_build_tools(each: Container) -> None:
+    assert not [file for file in each.files() if COMPILERS.search(file) and "bin/" in file]
+    assert each.run("python3", "-m", "pip", "--version").code == 1
+
+
+def test_an_image_keeps_no_caches_and_no_tests(each: Container) -> None:
+    files = each.files()
+    leftovers = re.compile(
+        r"^opt/pip|\.whl$|^(root|home|tmp)/.|^var/cache/apt/.|^var/lib/apt/lists/.|^opt/venv/.*(/tests/|\.pyc$)"
+    )
+    assert [file for file in files if leftovers.search(file)] == []
+
+
+def test_an_image_keeps_nothing_of_the_machine_that_built_it(each: Container) -> None:
+    assert not {"etc/pip.conf", "etc/pip.pem", "root/.pip", "root/.config"} & each.files()
+    said = json.dumps(json.loads(call("buildah", "inspect", "--type", "image", each.image)))
+    assert str(HOUSE) not in said
+    assert not re.search(r"index-url|PIP_|https?://", said)
+
+
+def test_an_image_has_the_code_of_its_jobs_and_nothing_else_of_the_house(each: Container) -> None:
+    kind = "data" if "-data:" in each.image else "autogluon"
+    dockerfile = (HOUSE / f"docker/{kind}/Dockerfile").read_text(encoding="utf-8")
+    program = each.root / "opt/program"
+    assert {path.name for path in program.iterdir()} == set(
+        re.findall(r"^    code/(\w+\.py) ", dockerfile, re.MULTILINE)
+    )
+    for path in program.iterdir():
+        assert path.read_bytes() == (HOUSE / "code" / path.name).read_bytes()
+        assert path.stat().st_mode & 0o777 == 0o644
+    assert {path.name for path in (each.root / "opt").iterdir()} == {"program", "venv"}
+
+
+def test_an_image_tells_version_and_content_and_starts_without_a_shell(each: Container) -> None:
+    config = each.config()
+    tag = each.image.split(":")[1]
+    assert config["Entrypoint"] == ["python3"]
+    assert config["Labels"]["stepgluon.content"].startswith(tag)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", config["Labels"]["org.opencontainers.image.version"])
+    assert "PYTHONUNBUFFERED=1" in config["Env"]
+
+
+def test_what_was_built_is_not_built_again(each: Container) -> None:
+    line = each.image.removeprefix("localhost/")
+    done = subprocess.run(
+        [HOUSE / "docker/build.sh", line.split(":")[0]],
+        capture_output=True,
+        text=True,
+        env=environ() | {"BASE": BASE},
+        cwd="/",
+    )
+    assert (done.stdout, done.stderr) == (line + "\n", "")
