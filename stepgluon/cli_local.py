@@ -25,7 +25,9 @@ def add(command: Callable[..., Any]) -> None:
     """Adds the commands to the parser; `command` makes one from its name and what it tells."""
     run = command("run", "Run the pipeline on this computer: start a local AWS, upload the data, follow the run.")
     run.add_argument("--local", action="store_true", help="on this computer; needs no account")
-    run.add_argument("--data", type=Path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines")
+    run.add_argument(
+        "--data", type=Path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines"
+    )
     run.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold in this run")
     run.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")
     run.add_argument("--fresh", action="store_true", help="run every job, and go on with nothing")

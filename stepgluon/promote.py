@@ -24,7 +24,9 @@ def promote(s3: Any, names: Names, run: str) -> dict[str, Any]:
     bucket = names.work_bucket
     verdicts = _read(s3, bucket, f"runs/{run}/verdicts.json")
     if verdicts is None:
-        raise NotPromoted(f"{run} has no verdicts (`python pipeline.py runs` lists the runs; it must have judged its models)")
+        raise NotPromoted(
+            f"{run} has no verdicts (`python pipeline.py runs` lists the runs; it must have judged its models)"
+        )
     if isinstance(verdicts, str):  # Step Functions may write the list as a text
         verdicts = json.loads(verdicts)
     accepted = {v["name"]: v for v in verdicts if v.get("verdict") == "accepted" and v.get("uses") == "trained"}

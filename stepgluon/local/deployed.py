@@ -53,7 +53,7 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
         place = Deployed(aws, stack, names, journal, lambdas, settings.work)
         _announce_what_no_state_can(place)
         _deploy_trigger(place)
-        ending.callback(_end_executions, place)
+        ending.callback(end_executions, place)
         yield place
 
 
@@ -146,7 +146,7 @@ def zipped(script: Path) -> bytes:
     return packed.getvalue()
 
 
-def _end_executions(place: Deployed) -> None:
+def end_executions(place: Deployed) -> None:
     """What still runs when the server ends is stopped as StopExecution does it, before its jobs are."""
     running = place.journal.running()
     client = place.aws.client("stepfunctions")

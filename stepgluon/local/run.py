@@ -33,11 +33,23 @@ from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect
 from stepgluon.local.server import Settings
+from stepgluon.local.stored import told_where
+from stepgluon.local.watcher import watched
 from stepgluon.progress import Progress
 
 TRIGGER_SECONDS = 120  # for the Lambda and its tries
 GRACE_SECONDS = 4.0  # Ctrl-C ends everything within 10 s
-_THIS_COMPUTER = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO, errno.ENAMETOOLONG}
+_THIS_COMPUTER = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 @dataclass(frozen=True)
@@ -67,15 +79,15 @@ def run(
     check_files(order.data)
     with whatever_this_computer_does(order.work), terminated_as_interrupted():
         definition = definition_of(loaded, workflow, order.work)
-        settings = change(_settings(loaded, order))
-        with deployed(loaded, definition, settings) as place:
-            begun = _begin(place, order, progress)
-            try:
-                _follow(place, begun, progress)
-            except KeyboardInterrupt:
-                _stop(place, begun, progress)
-                collect(place, begun)
-                raise
+        settings = change(settings_of(loaded, order))
+        with deployed(loaded, definition, settings) as place, told_where(order.work, place.aws.endpoint):
+            with watched(place):
+                begun = _begin(place, order, progress)
+                try:
+                    _follow(place, begun, progress)
+                except KeyboardInterrupt:
+                    _stop(place, begun, progress)
+                    raise
             told = collect(place, begun)
             place.journal.write_command(_identity(place, order), {"before": [], "done": True})
     _blame_the_disk(told, order.work)
@@ -91,7 +103,7 @@ def definition_of(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
     return compiled(loaded, workflow, work, compile_now)
 
 
-def _settings(loaded: LoadedConfig, order: Order) -> Settings:
+def settings_of(loaded: LoadedConfig, order: Order) -> Settings:
     config = loaded.config
     return Settings(
         work=order.work,
@@ -223,8 +235,9 @@ def _stop(place: Deployed, begun: Begun, progress: Progress) -> None:
 
 @contextmanager
 def whatever_this_computer_does(work: Path) -> Iterator[None]:
-    """A full or read-only disk is one sentence, wherever it shows."""
+    """A folder that cannot be one and a full or read-only disk are one sentence, wherever they show."""
     try:
+        work.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as problem:
         if problem.errno not in _THIS_COMPUTER:

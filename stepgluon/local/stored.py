@@ -1,0 +1,93 @@
+"""What a work folder knows of its runs, with or without a server on it."""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stepgluon.config import LoadedConfig
+from stepgluon.errors import SurroundingsError, UsageError
+
+SERVER = "server.json"
+
+
+def all_runs(work: Path) -> list[dict[str, Any]]:
+    """What run.json says of each run, the latest first."""
+    served = is_served(work)
+    found = [_told(file, served) for file in (work / "runs").glob("*/run.json")]
+    return sorted(found, key=lambda told: (told["started"], told["run"]), reverse=True)
+
+
+def one_run(work: Path, run: str) -> dict[str, Any]:
+    runs = {told["run"]: told for told in all_runs(work)}
+    if run in runs:
+        return runs[run]
+    close = [name for name in runs if name.startswith(run)] or difflib.get_close_matches(run, runs, 1)
+    hint = f"did you mean {close[0]}?" if close else "`python pipeline.py runs` lists them"
+    raise UsageError(f"{work} has no run {run} ({hint})")
+
+
+def _told(file: Path, served: bool) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    if told["status"] == "RUNNING" and not served:
+        told["status"] = "CUT OFF"
+    return told
+
+
+def is_served(work: Path) -> bool:
+    """Whether a local AWS is at work on the folder."""
+    try:
+        with (work / "lock").open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextmanager
+def told_where(work: Path, endpoint: str) -> Iterator[None]:
+    """While the block lasts, other commands find the server."""
+    file = work / SERVER
+    part = file.with_name(f".{SERVER}.{os.getpid()}.part")
+    part.write_text(json.dumps({"endpoint": endpoint}), encoding="utf-8")
+    part.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
+    """A client of S3 for the work folder's buckets: of the server that is at work on it, else of one for the moment."""
+    config = loaded.config
+    if not (work / "buckets").is_dir():
+        raise UsageError(f"{work} has no runs (start one: python pipeline.py run --local --data FILE)")
+    if is_served(work):
+        from stepgluon.local.clients import Clients
+
+        clients = Clients(_endpoint(work))
+        try:
+            yield clients.get("s3", config.region)
+        finally:
+            clients.close()
+    else:
+        from stepgluon.local.server import LocalAws, Settings
+
+        with LocalAws(Settings(work, config.account, config.region)) as aws:
+            yield aws.client("s3")
+
+
+def _endpoint(work: Path) -> str:
+    try:
+        return str(json.loads((work / SERVER).read_text("utf-8"))["endpoint"])
+    except (OSError, ValueError, KeyError):
+        raise SurroundingsError(f"{work} is used by a local AWS that is about to start or to end (try again)") from None

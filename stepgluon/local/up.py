@@ -1,0 +1,74 @@
+"""`local up`: the local AWS with the pipeline in it, for whoever talks to AWS, until Ctrl-C."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from stepgluon.config import LoadedConfig
+from stepgluon.definition import Workflow
+from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.local.run import (
+    Change,
+    Order,
+    definition_of,
+    settings_of,
+    terminated_as_interrupted,
+    unchanged,
+    whatever_this_computer_does,
+)
+from stepgluon.local.stored import told_where
+from stepgluon.local.watcher import watched
+from stepgluon.progress import Progress
+
+
+def serve(
+    loaded: LoadedConfig,
+    workflow: Workflow,
+    work: Path,
+    port: int,
+    progress: Progress,
+    result: Callable[[str], None],
+    change: Change = unchanged,
+) -> None:
+    """Serves until KeyboardInterrupt, which it passes on."""
+    with whatever_this_computer_does(work), terminated_as_interrupted():
+        definition = definition_of(loaded, workflow, work)
+        settings = change(settings_of(loaded, Order((), work, port=port)))
+        with deployed(loaded, definition, settings) as place, told_where(work, place.aws.endpoint):
+            with watched(place, progress.say):
+                result(words(place))
+                _go_on(place, progress)
+                threading.Event().wait()
+
+
+def words(place: Deployed) -> str:
+    """How to reach the pipeline, and the five commands that do a run by hand."""
+    aws = f"aws --endpoint-url {place.aws.endpoint}"
+    raw, work, config = place.stack.raw_bucket, place.stack.work_bucket, place.names.config
+    return f"""The local AWS is at {place.aws.endpoint}, with the pipeline {place.names.prefix} in it. Ctrl-C ends it.
+Any credentials do; with the aws command line, for example:
+
+  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION={config.region}
+
+A run by hand:
+
+  {aws} s3 cp my.csv s3://{raw}/june/
+  echo 'note: by hand' | {aws} s3 cp - s3://{raw}/june/go.run
+  {aws} stepfunctions list-executions --state-machine-arn {place.stack.machine_arn}
+  {aws} sagemaker list-training-jobs
+  {aws} s3 cp --recursive s3://{work}/runs/RUN/result/ results/
+
+Mails arrive in {place.outbox}.
+"""
+
+
+def _go_on(place: Deployed, progress: Progress) -> None:
+    """Runs that were cut off with the last server go on in this one."""
+    for begun in place.journal.cut_off():
+        if begun.machine == place.stack.machine_arn:
+            progress.say(f"Going on with run {begun.name}, which was cut off.")
+            place.aws.client("stepfunctions").start_execution(
+                stateMachineArn=begun.machine, name=begun.name, input=begun.input
+            )

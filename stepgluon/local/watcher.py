@@ -1,0 +1,61 @@
+"""Keeps DIR/runs/ up to date while a local AWS serves, so that `show` and `runs` need no server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from stepgluon.local.deployed import Deployed, end_executions
+from stepgluon.local.run_folder import collect
+
+LOOK_SECONDS = 1.0
+
+
+def nothing(text: str) -> None:
+    """Nobody wants to know."""
+
+
+@contextmanager
+def watched(place: Deployed, say: Callable[[str], None] = nothing) -> Iterator[None]:
+    """Watches during the block; what still runs then is stopped, and kept as stopped."""
+    watcher = _Watcher(place, say)
+    watcher.thread.start()
+    try:
+        yield
+    finally:
+        try:
+            end_executions(place)
+        finally:
+            watcher.closed.set()
+            watcher.thread.join()
+
+
+class _Watcher:
+    def __init__(self, place: Deployed, say: Callable[[str], None]) -> None:
+        self._place = place
+        self._say = say
+        self._told: set[str] = set()
+        self._done = {begun.arn for begun in place.journal.begun()}  # by an earlier server
+        self.closed = threading.Event()
+        self.thread = threading.Thread(target=self._watch, name="watcher")
+
+    def _watch(self) -> None:
+        while not self.closed.is_set():
+            self._look()
+            self._place.journal.wait(LOOK_SECONDS)
+        self._look()
+
+    def _look(self) -> None:
+        running = set(self._place.journal.running())
+        self._done -= running
+        for begun in self._place.journal.begun():
+            if begun.arn in self._done:
+                continue
+            if begun.arn not in self._told:
+                self._told.add(begun.arn)
+                self._say(f"Run {begun.name} has started.")
+            told = collect(self._place, begun)
+            if begun.arn not in running and told["status"] != "RUNNING":
+                self._done.add(begun.arn)
+                self._say(f"Run {begun.name}: {told['status']} after {told['seconds']:.1f} s")
