@@ -6,10 +6,8 @@ Each function has one process, which stays warm, and does one thing after the ot
 
 from __future__ import annotations
 
-import base64
 import heapq
 import itertools
-import json
 import threading
 import time
 import uuid
@@ -20,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stepgluon.local import function_api as api
 from stepgluon.local.function_logs import FunctionLog
-from stepgluon.local.function_worker import Ended, Setup, Worker
+from stepgluon.local.function_worker import Ended, Worker
 from stepgluon.local.patching import Patches
 
 RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third try of an event
@@ -74,7 +73,7 @@ class Functions:
 
     def install(self) -> Patches:
         """From now on moto's Lambda invokes functions here; `undo()` ends that, `close()` ends the processes."""
-        return _installed(self)
+        return api.install(self.send, self.call)
 
     def send(self, arn: str, event: Any, delay: float = 0.0) -> str:
         """Invoke a function with an event, some time; the request's id."""
@@ -164,7 +163,7 @@ class _Lane:
         return None
 
     def _do(self, task: _Task) -> None:
-        function = _find(self._owner.account, task.arn)
+        function = api.find(self._owner.account.number, self._owner.account.region, task.arn)
         if function is None:
             failure = {"errorType": "ResourceNotFoundException", "errorMessage": f"Function not found: {task.arn}"}
             self._log.line(f"{failure['errorMessage']}; its event is dropped")
@@ -196,7 +195,7 @@ class _Lane:
 
     def _warm(self, function: Any) -> Worker:
         """The process that is there, or a fresh one where the function was changed or has none."""
-        setup = _setup(function)
+        setup = api.setup(function)
         if self._worker is not None and self._worker.setup == setup:
             return self._worker
         self._stop()
@@ -227,107 +226,5 @@ class _Lane:
                 self._owner._open += 1
                 self._owner._queue(task)
         else:
-            self._log.line(_kept_as_dead(self._owner.account, function, task, failure))
+            self._log.line(api.keep_as_dead(function, task.request_id, task.event, task.attempt, failure))
             self._log.collect()
-
-
-def _find(account: Account, arn: str) -> Any:
-    from moto.awslambda.exceptions import UnknownAliasException, UnknownFunctionException
-    from moto.awslambda.models import lambda_backends
-
-    try:
-        return lambda_backends[account.number][account.region].get_function(arn)
-    except (UnknownFunctionException, UnknownAliasException):
-        return None
-
-
-def _setup(function: Any) -> Setup:
-    if function.package_type != "Zip" or not str(function.run_time).startswith("python"):
-        raise Ended("Runtime.NotSupported", "Only zip files for a Python runtime run on this computer")
-    return Setup(
-        name=function.function_name,
-        version=str(function.version),
-        arn=function.function_arn,
-        handler=str(function.handler),
-        code=bytes(function.code_bytes),
-        variables=tuple(sorted((str(k), str(v)) for k, v in (function.environment_vars or {}).items())),
-        memory=int(function.memory_size),
-    )
-
-
-def _kept_as_dead(account: Account, function: Any, task: _Task, failure: dict[str, Any]) -> str:
-    """Put the event into the dead-letter queue, in Lambda's shape; what the log says of it."""
-    from moto.sqs.exceptions import QueueDoesNotExist
-    from moto.sqs.models import sqs_backends
-
-    target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn", "")
-    if ":sqs:" not in target:
-        return f"RequestId: {task.request_id} failed {task.attempt} times; without a dead-letter queue it is lost"
-    # [lambda] the first 1 KB; [sqs] no control characters, and no empty text
-    message = "".join(c if c.isprintable() else " " for c in failure["errorMessage"][:1024]) or failure["errorType"]
-    attributes = {
-        "RequestID": {"DataType": "String", "StringValue": task.request_id},
-        "ErrorCode": {"DataType": "Number", "StringValue": "200"},
-        "ErrorMessage": {"DataType": "String", "StringValue": message},
-    }
-    try:
-        sqs_backends[account.number][account.region].send_message(
-            target.split(":")[-1], json.dumps(task.event), message_attributes=attributes
-        )
-    except QueueDoesNotExist:
-        return f"RequestId: {task.request_id} is lost: its dead-letter queue {target} does not exist"
-    return f"RequestId: {task.request_id} failed {task.attempt} times and is in {target.split(':')[-1]}"
-
-
-def _installed(functions: Functions) -> Patches:
-    from moto.awslambda.models import LambdaFunction
-
-    patches = Patches()
-
-    def invoke(function: Any, body: Any, request_headers: Any, response_headers: Any) -> Any:
-        event = json.loads(body) if body else {}
-        kind = request_headers.get("x-amz-invocation-type", "RequestResponse")
-        if kind == "Event":
-            functions.send(function.function_arn, event)
-        if kind != "RequestResponse":
-            return ""
-        answer = functions.call(function.function_arn, event)
-        response_headers["x-amz-log-result"] = base64.b64encode(answer["log"][-4096:].encode()).decode()
-        if "failure" in answer:
-            response_headers["x-amz-function-error"] = "Unhandled"
-            return json.dumps(answer["failure"]).encode()
-        return answer["result"].encode()
-
-    patches.attribute(LambdaFunction, "invoke", invoke)
-    _keep_dead_letter_config(patches, LambdaFunction)
-    return patches
-
-
-def _keep_dead_letter_config(patches: Patches, kind: Any) -> None:
-    """moto forgets a function's DeadLetterConfig, from the API as from CloudFormation."""
-    create, update, show = kind.__init__, kind.update_configuration, kind.get_configuration
-    from_template = kind.create_from_cloudformation_json.__func__
-
-    def created(function: Any, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        create(function, account_id, spec, *args, **kwargs)
-        function.dead_letter_config = spec.get("DeadLetterConfig") or {}
-
-    def updated(function: Any, config_updates: dict[str, Any]) -> Any:
-        if "DeadLetterConfig" in config_updates:
-            function.dead_letter_config = config_updates["DeadLetterConfig"] or {}
-        update(function, config_updates)
-        return function.get_configuration()
-
-    def shown(function: Any, on_create: bool = False) -> Any:
-        target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
-        return {**show(function, on_create), **({"DeadLetterConfig": {"TargetArn": target}} if target else {})}
-
-    def made(cls: Any, resource_name: str, cloudformation_json: Any, *args: Any, **kwargs: Any) -> Any:
-        function = from_template(cls, resource_name, cloudformation_json, *args, **kwargs)
-        function.dead_letter_config = cloudformation_json["Properties"].get("DeadLetterConfig") or {}
-        return function
-
-    patches.attribute(kind, "__init__", created)
-    patches.attribute(kind, "update_configuration", updated)
-    patches.attribute(kind, "get_configuration", shown)
-    patches.attribute(kind, "create_from_cloudformation_json", classmethod(made))

@@ -111,8 +111,8 @@ class Cloud:
         body = answer["Payload"].read()
         return {**answer, "Payload": json.loads(body) if body else None}
 
-    def dead(self) -> list[dict[str, Any]]:
-        url = self.client["sqs"].get_queue_url(QueueName="dead")["QueueUrl"]
+    def dead(self, queue: str = "dead") -> list[dict[str, Any]]:
+        url = self.client["sqs"].get_queue_url(QueueName=queue)["QueueUrl"]
         answer = self.client["sqs"].receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], WaitTimeSeconds=0
         )
@@ -329,6 +329,29 @@ def test_the_dead_letter_queue_is_shown_and_can_be_changed(cloud: Cloud, functio
     changed = client.update_function_configuration(FunctionName=NAME, DeadLetterConfig={"TargetArn": f"{QUEUE}-2"})
     assert changed["DeadLetterConfig"] == {"TargetArn": f"{QUEUE}-2"}
     assert client.get_function(FunctionName=NAME)["Configuration"]["DeadLetterConfig"] == {"TargetArn": f"{QUEUE}-2"}
+
+
+def test_the_dead_letter_queue_of_a_template_counts(cloud: Cloud, functions: Functions) -> None:
+    cloud.client["s3"].create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})
+    cloud.client["s3"].put_object(
+        Bucket="code", Key="start.zip", Body=zipped("def handler(e, c): raise ValueError('x')")
+    )
+    properties = {
+        "FunctionName": NAME,
+        "Runtime": "python3.11",
+        "Handler": "main.handler",
+        "Role": ROLE,
+        "Code": {"S3Bucket": "code", "S3Key": "start.zip"},
+        "DeadLetterConfig": {"TargetArn": {"Fn::GetAtt": ["Dead", "Arn"]}},
+    }
+    resources = {
+        "Dead": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "dead-of-template"}},
+        "Start": {"Type": "AWS::Lambda::Function", "Properties": properties},
+    }
+    cloud.client["stacks"].create_stack(StackName="pipeline", TemplateBody=json.dumps({"Resources": resources}))
+    cloud.invoke({"n": 1}, "Event")
+    assert functions.drain(PATIENT)
+    assert [json.loads(letter["Body"]) for letter in cloud.dead("dead-of-template")] == [{"n": 1}]
 
 
 def test_an_event_for_a_function_that_is_gone_is_dropped(cloud: Cloud, functions: Functions, tmp_path: Path) -> None:

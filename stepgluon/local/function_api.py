@@ -1,0 +1,114 @@
+"""What moto's Lambda knows of a function and is asked of it, and where the events go that it could not handle."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+from stepgluon.local.function_worker import Ended, Setup
+from stepgluon.local.patching import Patches
+
+
+def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str, Any]]) -> Patches:
+    """What is asked of moto's Lambda is done by `send` and `call`; `undo()` ends that."""
+    from moto.awslambda.models import LambdaFunction
+
+    patches = Patches()
+
+    def invoke(function: Any, body: Any, request_headers: Any, response_headers: Any) -> Any:
+        event = json.loads(body) if body else {}
+        kind = request_headers.get("x-amz-invocation-type", "RequestResponse")
+        if kind == "Event":
+            send(function.function_arn, event)
+        if kind != "RequestResponse":
+            return ""
+        answer = call(function.function_arn, event)
+        response_headers["x-amz-log-result"] = base64.b64encode(answer["log"][-4096:].encode()).decode()
+        if "failure" in answer:
+            response_headers["x-amz-function-error"] = "Unhandled"
+            return json.dumps(answer["failure"]).encode()
+        return answer["result"].encode()
+
+    patches.attribute(LambdaFunction, "invoke", invoke)
+    _keep_dead_letter_config(patches, LambdaFunction)
+    return patches
+
+
+def _keep_dead_letter_config(patches: Patches, kind: Any) -> None:
+    """moto forgets a function's DeadLetterConfig, from the API as from CloudFormation."""
+    create, update, show = kind.__init__, kind.update_configuration, kind.get_configuration
+    from_template = kind.create_from_cloudformation_json.__func__
+
+    def created(function: Any, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        create(function, account_id, spec, *args, **kwargs)
+        function.dead_letter_config = spec.get("DeadLetterConfig") or {}
+
+    def updated(function: Any, config_updates: dict[str, Any]) -> Any:
+        if "DeadLetterConfig" in config_updates:
+            function.dead_letter_config = config_updates["DeadLetterConfig"] or {}
+        update(function, config_updates)
+        return function.get_configuration()
+
+    def shown(function: Any, on_create: bool = False) -> Any:
+        target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
+        return {**show(function, on_create), **({"DeadLetterConfig": {"TargetArn": target}} if target else {})}
+
+    def made(cls: Any, resource_name: str, cloudformation_json: Any, *args: Any, **kwargs: Any) -> Any:
+        function = from_template(cls, resource_name, cloudformation_json, *args, **kwargs)
+        function.dead_letter_config = cloudformation_json["Properties"].get("DeadLetterConfig") or {}
+        return function
+
+    patches.attribute(kind, "__init__", created)
+    patches.attribute(kind, "update_configuration", updated)
+    patches.attribute(kind, "get_configuration", shown)
+    patches.attribute(kind, "create_from_cloudformation_json", classmethod(made))
+
+
+def find(account: str, region: str, arn: str) -> Any:
+    from moto.awslambda.exceptions import UnknownAliasException, UnknownFunctionException
+    from moto.awslambda.models import lambda_backends
+
+    try:
+        return lambda_backends[account][region].get_function(arn)
+    except (UnknownFunctionException, UnknownAliasException):
+        return None
+
+
+def setup(function: Any) -> Setup:
+    if function.package_type != "Zip" or not str(function.run_time).startswith("python"):
+        raise Ended("Runtime.NotSupported", "Only zip files for a Python runtime run on this computer")
+    return Setup(
+        name=function.function_name,
+        version=str(function.version),
+        arn=function.function_arn,
+        handler=str(function.handler),
+        code=bytes(function.code_bytes),
+        variables=tuple(sorted((str(k), str(v)) for k, v in (function.environment_vars or {}).items())),
+        memory=int(function.memory_size),
+    )
+
+
+def keep_as_dead(function: Any, request_id: str, event: Any, attempt: int, failure: dict[str, Any]) -> str:
+    """Put the event into the dead-letter queue, in Lambda's shape; what the log says of it."""
+    from moto.sqs.exceptions import QueueDoesNotExist
+    from moto.sqs.models import sqs_backends
+
+    target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn", "")
+    if ":sqs:" not in target:
+        return f"RequestId: {request_id} failed {attempt} times; without a dead-letter queue it is lost"
+    # [lambda] the first 1 KB; [sqs] no control characters, and no empty text
+    message = "".join(c if c.isprintable() else " " for c in failure["errorMessage"][:1024]) or failure["errorType"]
+    attributes = {
+        "RequestID": {"DataType": "String", "StringValue": request_id},
+        "ErrorCode": {"DataType": "Number", "StringValue": "200"},
+        "ErrorMessage": {"DataType": "String", "StringValue": message},
+    }
+    try:
+        sqs_backends[function.account_id][function.region].send_message(
+            target.split(":")[-1], json.dumps(event), message_attributes=attributes
+        )
+    except QueueDoesNotExist:
+        return f"RequestId: {request_id} is lost: its dead-letter queue {target} does not exist"
+    return f"RequestId: {request_id} failed {attempt} times and is in {target.split(':')[-1]}"
