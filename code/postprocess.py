@@ -65,7 +65,7 @@ def main() -> None:
         config = job_io.read_config(job_io.processing_input("config"))
         verdicts = job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json")
         if isinstance(verdicts, str):  # Step Functions may write the list as a JSON text
-            verdicts = json.loads(verdicts)
+            verdicts = listed_in(verdicts)
         profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
         rows, predictions = job_io.processing_input("rows"), job_io.processing_input("predictions")
         summary = postprocess(rows, predictions, verdicts, profile, config, out)
@@ -93,6 +93,13 @@ def postprocess(
     write_result(merged, out)
     check_counts(result, cursors, profile)
     return summary_of(result, verdicts, profile, added)
+
+
+def listed_in(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise JobError("verdicts.json holds a text that is not JSON; run the pipeline again.") from None
 
 
 def verdicts_of(verdicts: Any, config: dict[str, Any]) -> dict[str, str]:

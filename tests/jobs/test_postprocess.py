@@ -221,6 +221,15 @@ def test_a_missing_verdict_is_named(sandbox: Sandbox) -> None:
     assert sentence(sandbox) == "verdicts.json has no verdict of model one; run the pipeline again."
 
 
+def test_verdicts_may_be_a_json_text(sandbox: Sandbox) -> None:
+    lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
+    path = sandbox.root / "processing/input/verdicts/verdicts.json"
+    path.write_text(json.dumps(path.read_text()))
+    assert result(sandbox)["verdict"] == [None, "accepted", None, "accepted"]
+    path.write_text(json.dumps("nonsense"))
+    assert sentence(sandbox) == "verdicts.json holds a text that is not JSON; run the pipeline again."
+
+
 def test_missing_predictions_of_a_model_are_named(sandbox: Sandbox) -> None:
     lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
     (sandbox.root / "processing/input/predictions/one/part-00000.parquet").unlink()
