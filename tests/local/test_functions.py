@@ -90,6 +90,7 @@ class Cloud:
             "logs": "logs",
             "states": "stepfunctions",
             "roles": "iam",
+            "stacks": "cloudformation",
         }
         self.client = {n: session.client(s, endpoint_url=endpoint, config=settings) for n, s in names.items()}
 
