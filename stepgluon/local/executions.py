@@ -1,13 +1,14 @@
-"""Executions that have ended, on disk: their description and history survive the server, and their memory is given back.
+"""Executions that have ended, on disk: what they were survives the server, and their memory is given back.
 
-moto keeps each execution with all threads' data for ever; here an ended one is swapped for a `PastExecution`, which reads
-what is asked. A state machine that is made again finds its past executions, so that a name is used once, as on AWS.
+moto keeps each execution with all threads' data for ever; here an ended one is swapped for a `PastExecution`, which
+reads what is asked. A state machine that is made again finds its past executions, so that a name is used once, as on AWS.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+import time
 import zlib
 from typing import Any
 
@@ -93,3 +94,18 @@ def bring_back(patches: Patches, objects: Objects) -> None:
         return machine
 
     patches.attribute(StepFunctionsParserBackend, "create_state_machine", create)
+
+
+def abandon(account: str, region: str) -> None:
+    """Ends the threads of all executions that still run, and waits for them."""
+    from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+    backend = stepfunctions_parser_backends[account][region]
+    now = datetime.datetime.now(datetime.timezone.utc)
+    running = [one for machine in backend.state_machines for one in machine.executions if one.status == "RUNNING"]
+    for execution in running:
+        if execution.exec_worker.env:
+            execution.exec_worker.env.set_stop(stop_date=now, error=None, cause=None)
+    end = time.monotonic() + 5
+    while any(one.status == "RUNNING" for one in running) and time.monotonic() < end:
+        time.sleep(0.01)

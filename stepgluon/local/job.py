@@ -26,7 +26,9 @@ from stepgluon.local.memory import Memory
 from stepgluon.local.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600
-OUT_OF_MEMORY = "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an instance."
+OUT_OF_MEMORY = (
+    "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an instance."
+)
 
 
 @dataclass

@@ -50,7 +50,7 @@ def _fix(function: Fix) -> Fix:
 
 
 def apply(patches: Patches, here: Here, without: str = "") -> None:
-    import moto.stepfunctions.parser.models  # noqa: F401 - everything that is replaced must be loaded
+    import moto.stepfunctions.parser.models
     import moto.stepfunctions.responses  # noqa: F401
 
     for name, fix in FIXES.items():
@@ -469,16 +469,23 @@ def executions_are_checked(patches: Patches, here: Here) -> None:
 
 
 @_fix
-def definitions_are_limited(patches: Patches, here: Here) -> None:
-    """At most 1 MiB; moto takes any size. Each definition is parsed once: moto does it again at each start."""
+def definitions_are_checked(patches: Patches, here: Here) -> None:
+    """InvalidDefinition for what is no definition or larger than 1 MiB; moto's error has no code, and no size is too
+    large. Each definition is parsed once: moto does it again at each start.
+    """
     backend = _module("moto.stepfunctions.parser.models").StepFunctionsParserBackend
-    invalid = _module("moto.stepfunctions.parser.api").InvalidDefinition
+    refused = _module("moto.stepfunctions.parser.api").InvalidDefinition
+    base = _module("moto.stepfunctions.exceptions").AWSError
+    invalid = type("InvalidDefinition", (base,), {"TYPE": "InvalidDefinition", "STATUS": 400})
     check = backend._validate_definition
 
     def validate(definition: str) -> None:
         if len(definition.encode()) > limits.DEFINITION_BYTES:
-            raise invalid(message=f"Invalid State Machine Definition: 'larger than {limits.DEFINITION_BYTES} bytes'")
-        check(definition=definition)
+            raise invalid(f"Invalid State Machine Definition: 'larger than {limits.DEFINITION_BYTES} bytes'")
+        try:
+            check(definition=definition)
+        except refused as problem:
+            raise invalid(f"Invalid State Machine Definition: '{str(problem.message)[:1000]}'") from None
 
     patches.attribute(backend, "_validate_definition", staticmethod(validate))
     parser = _module(f"{_ASL}.parse.asl_parser").AmazonStateLanguageParser
@@ -527,6 +534,27 @@ def _copied(value: Any) -> Any:
     if kind in (str, int, float, bool, type(None)):
         return value
     return copy.deepcopy(value)
+
+
+@_fix
+def outputs_are_json(patches: Patches, here: Here) -> None:
+    """DescribeExecution gives the output as JSON; moto gives a text as it is, and the status before the output."""
+    module = _module("moto.stepfunctions.parser.backend.execution")
+    communication = module.BaseExecutionWorkerCommunication
+    plain = communication._reflect_execution_status
+
+    def reflect(self: Any) -> None:
+        env = self.execution.exec_worker.env
+        execution = types.SimpleNamespace(exec_worker=self.execution.exec_worker, output=None, error=None, cause=None)
+        plain(types.SimpleNamespace(execution=execution))
+        if isinstance(env.program_state(), module.ProgramEnded):
+            self.execution.output = json.dumps(execution.output, ensure_ascii=False)
+        self.execution.stop_date = execution.stop_date
+        self.execution.error = self.execution.error or execution.error
+        self.execution.cause = self.execution.cause or execution.cause
+        self.execution.exec_status = execution.exec_status
+
+    patches.attribute(communication, "_reflect_execution_status", reflect)
 
 
 @_fix

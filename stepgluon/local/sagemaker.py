@@ -14,8 +14,6 @@ from stepgluon.local.job import Job, Workshop
 from stepgluon.selfcheck.apis import operation
 
 KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
-DAY = 24 * 3600
-_DEFAULT_LIMITS = {"training": DAY, "processing": DAY}
 
 
 class ApiError(Exception):
@@ -145,7 +143,7 @@ class SageMaker:
             key=lambda job: job.name if by_name else job.state.created,
             reverse=request.get("SortOrder", "Descending") == "Descending",
         )
-        start, most = int(request.get("NextToken", 0)), request.get("MaxResults", 10 if kind == "processing" else 10)
+        start, most = int(request.get("NextToken", 0)), request.get("MaxResults", 10)
         answer: dict[str, Any] = {f"{noun}Summaries": [_summary(job) for job in found[start : start + most]]}
         if start + most < len(found):
             answer["NextToken"] = str(start + most)

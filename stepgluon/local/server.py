@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from stepgluon.local.patching import Patches
 from stepgluon.local.surroundings import clean_environment, harmless
 from stepgluon.local.web import HOST, Web, bind
 
+_ONE = threading.Lock()
 CODE = Path(__file__).parent.parent.parent / "code"
 
 
@@ -56,6 +58,7 @@ class LocalAws:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._ending = ExitStack()
+        self._closing = False
 
     def __enter__(self) -> LocalAws:
         self.start()
@@ -67,17 +70,21 @@ class LocalAws:
         self.stop()
 
     def start(self) -> None:
+        self._closing = False
         with ExitStack() as starting:
             self._start(starting)
             self._ending = starting.pop_all()
 
     def stop(self) -> None:
+        self._closing = True
         self._ending.close()
 
     def client(self, service: str) -> Any:
         return self._clients.get(service, self.settings.region)
 
     def _execution_ended(self, execution: Any) -> None:
+        if self._closing:
+            return  # it has not ended, it was left: nobody hears of it, and its name can be used again
         try:
             executions.keep(execution, self.objects)
         finally:
@@ -85,6 +92,9 @@ class LocalAws:
 
     def _start(self, ending: ExitStack) -> None:
         settings = self.settings
+        if not _ONE.acquire(blocking=False):
+            raise RuntimeError("there is a local AWS in this process already, and moto's state is global")
+        ending.callback(_ONE.release)
         partition = facts().partition_of(settings.region)
         assert partition is not None, "a checked config has only known regions"
         try:
@@ -157,6 +167,7 @@ class LocalAws:
             grace_seconds=settings.grace_seconds,
         )
         self.sagemaker = SageMaker(workshop, settings.account, partition)
+        ending.callback(executions.abandon, settings.account, settings.region)
         ending.callback(self.sagemaker.close, settings.grace_seconds + 5)
         task, others = sagemaker_task(self.sagemaker), state_task_factory.state_task_service_for
         patches.attribute(

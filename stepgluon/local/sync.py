@@ -1,5 +1,5 @@
-"""The Task `sagemaker:create...Job.sync` in moto's interpreter: it asks for the job, waits for its end, and stops it when
-the execution does not wait any longer.
+"""The Task `sagemaker:create...Job.sync` in moto's interpreter: it asks for the job, waits for its end, and stops it
+when the execution does not wait any longer.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ def sagemaker_task(sagemaker: SageMaker) -> type:
                     if named
                     else "SageMaker.AmazonSageMakerException"
                 )
+                told = f"Service: AmazonSageMaker; Status Code: {ex.status}; Error Code: {ex.code}"
                 request = "Request ID: 00000000-0000-0000-0000-000000000000; Proxy: null"
-                cause = f"{ex.message} (Service: AmazonSageMaker; Status Code: {ex.status}; Error Code: {ex.code}; {request})"
+                cause = f"{ex.message} ({told}; {request})"
                 return self._failure(env, error, cause)
             return super()._from_error(env=env, ex=ex)
 

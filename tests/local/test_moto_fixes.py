@@ -1,0 +1,341 @@
+"""Each fix of moto, with what AWS does. Without the fix moto does otherwise: when that test fails, drop the fix."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from local_aws import ACCOUNT, REGION, settings, until
+
+from stepgluon.local import moto_fixes
+from stepgluon.local.server import LocalAws
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
+Told = dict[str, Any]
+
+
+class Interpreter:
+    def __init__(self, aws: LocalAws) -> None:
+        self.aws = aws
+        self.api = aws.client("stepfunctions")
+        self._count = 0
+
+    def machine(self, states: Any, **more: Any) -> str:
+        self._count += 1
+        definition = json.dumps({"StartAt": next(iter(states)), "States": states, **more})
+        made = self.api.create_state_machine(name=f"m{self._count}", definition=definition, roleArn=ROLE)
+        return str(made["stateMachineArn"])
+
+    def start(self, states: Any, given: Any = None, **more: Any) -> str:
+        machine = self.machine(states, **more)
+        return str(
+            self.api.start_execution(stateMachineArn=machine, name="x", input=json.dumps(given or {}))["executionArn"]
+        )
+
+    def ended(self, arn: str) -> Told:
+        return dict(until(lambda: (t := self.api.describe_execution(executionArn=arn))["status"] != "RUNNING" and t, 3))
+
+    def run(self, states: Any, given: Any = None, **more: Any) -> Told:
+        return self.ended(self.start(states, given, **more))
+
+    def output(self, states: Any, given: Any = None) -> Any:
+        told = self.run(states, given)
+        assert told["status"] == "SUCCEEDED", told
+        return json.loads(told["output"])
+
+
+def a_pass(**parameters: Any) -> Any:
+    return {"P": {"Type": "Pass", "Parameters": parameters, "End": True}}
+
+
+def task(resource: str, **fields: Any) -> Any:
+    return {"Type": "Task", "Resource": f"arn:aws:states:::{resource}", "End": True, **fields}
+
+
+def failing(error: str) -> Any:
+    return {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": error, "Cause": "c"}}}
+
+
+WRONG = (AssertionError, ClientError, LookupError, ValueError, pytest.fail.Exception)  # how a check fails
+CAUGHT = {"Type": "Pass", "Result": "caught", "End": True}
+CHECKS: dict[str, Callable[[Interpreter], None]] = {}
+
+
+def check(function: Callable[[Interpreter], None]) -> Callable[[Interpreter], None]:
+    CHECKS[function.__name__] = function
+    return function
+
+
+@check
+def one_entry_of_a_list_is_a_value(asl: Interpreter) -> None:
+    given = {"models": [{"name": "a", "n": [1, 2]}, {"name": "b"}]}
+    paths = {"one.$": "$.models[0].name", "all.$": "$.models[*].name", "deep.$": "$.models[0].n[1]"}
+    assert asl.output(a_pass(**paths), given) == {"one": "a", "all": ["a", "b"], "deep": 2}
+
+
+@check
+def the_context_has_a_redrive_count_and_texts_for_times(asl: Interpreter) -> None:
+    told = asl.output(a_pass(**{"n.$": "$$.Execution.RedriveCount", "t.$": "$$.Execution.StartTime"}))
+    assert told["n"] == 0
+    assert told["t"].endswith("Z") and "T" in told["t"]
+
+
+@check
+def a_choice_on_a_missing_path_fails(asl: Interpreter) -> None:
+    rule = {"Variable": "$.nothing", "NumericEquals": 1, "Next": "P"}
+    told = asl.run({"C": {"Type": "Choice", "Choices": [rule], "Default": "P"}, "P": CAUGHT})
+    assert (told["status"], told["error"]) == ("FAILED", "States.Runtime")
+    assert "Invalid path '$.nothing'" in told["cause"]
+    rule = {"Variable": "$.nothing", "IsPresent": True, "Next": "P"}
+    assert asl.output({"C": {"Type": "Choice", "Choices": [rule], "Default": "P"}, "P": CAUGHT}) == "caught"
+
+
+@check
+def a_choice_without_a_match_has_its_own_error(asl: Interpreter) -> None:
+    rule = {"Variable": "$.a", "NumericEquals": 1, "Next": "P"}
+    told = asl.run({"C": {"Type": "Choice", "Choices": [rule]}, "P": CAUGHT}, {"a": 2})
+    assert (told["status"], told["error"]) == ("FAILED", "States.NoChoiceMatched")
+
+
+@check
+def a_key_named_like_a_keyword_is_a_key(asl: Interpreter) -> None:
+    given = {"role": "r"}
+    bindings = {"RoleArn.$": "$.role", "in": {"RoleArn.$": "States.Format('{}!', $.role)"}}
+    assert asl.output(a_pass(**bindings), given) == {"RoleArn": "r", "in": {"RoleArn": "r!"}}
+
+
+@check
+def errors_of_states_pass_through_branches(asl: Interpreter) -> None:
+    catch = [{"ErrorEquals": ["States.Timeout"], "Next": "P"}]
+    parallel = {"Type": "Parallel", "Branches": [failing("States.Timeout")], "Catch": catch, "End": True}
+    assert asl.output({"S": parallel, "P": CAUGHT}) == "caught"
+    a_map = {"Type": "Map", "ItemsPath": "$.a", "ItemProcessor": failing("States.Timeout"), "Catch": catch, "End": True}
+    assert asl.output({"S": a_map, "P": CAUGHT}, {"a": [1]}) == "caught"
+    told = asl.run({"F": {"Type": "Fail", "ErrorPath": "$.e", "Cause": "c"}}, {"e": "States.TaskFailed"})
+    assert (told["error"], told["cause"]) == ("States.TaskFailed", "c")
+
+
+@check
+def wildcards_match_what_they_match_on_aws(asl: Interpreter) -> None:
+    def caught(error: str, by: str) -> bool:
+        parallel = {"Type": "Parallel", "Branches": [failing(error)], "Catch": [{"ErrorEquals": [by], "Next": "P"}]}
+        return bool(asl.run({"S": {**parallel, "End": True}, "P": CAUGHT})["status"] == "SUCCEEDED")
+
+    assert caught("Mine", "States.TaskFailed") and caught("States.Permissions", "States.TaskFailed")
+    assert caught("States.Timeout", "States.ALL") and not caught("States.Timeout", "States.TaskFailed")
+    assert not caught("States.Runtime", "States.ALL") and not caught("States.DataLimitExceeded", "States.ALL")
+
+
+@check
+def a_failing_function_is_an_intrinsic_failure(asl: Interpreter) -> None:
+    told = asl.run(a_pass(**{"x.$": "States.StringToJson($.text)"}), {"text": "{"})
+    assert told["error"] == "States.IntrinsicFailure"
+
+
+@check
+def services_have_their_names_in_errors(asl: Interpreter) -> None:
+    told = asl.run({"T": task("aws-sdk:s3:getObject", Parameters={"Bucket": "data", "Key": "nothing"})})
+    assert told["error"] == "S3.NoSuchKeyException"
+
+
+@check
+def a_stopped_execution_stays_stopped(asl: Interpreter) -> None:
+    asl.aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
+    asl.aws.client("s3").put_object(Bucket="data", Key="do.py", Body=b"import time; time.sleep(600)")
+    place = {"LocalPath": "/opt/ml/processing/input/do", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+    parameters = {
+        "ProcessingJobName": "hangs",
+        "RoleArn": ROLE,
+        "ProcessingInputs": [{"InputName": "do", "S3Input": {"S3Uri": "s3://data/do.py", **place}}],
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
+        },
+        "AppSpecification": {"ImageUri": "i", "ContainerEntrypoint": ["python3", "/opt/program/act.py"]},
+    }
+    arn = asl.start({"J": task("sagemaker:createProcessingJob.sync", Parameters=parameters)})
+    until(lambda: asl.aws.sagemaker.jobs())
+    asl.api.stop_execution(executionArn=arn)
+    assert asl.ended(arn)["status"] == "ABORTED"
+
+
+@check
+def contents_go_in_and_out_as_text(asl: Interpreter) -> None:
+    write = task("aws-sdk:s3:putObject", Parameters={"Bucket": "data", "Key": "k", "Body.$": "$.b"}, Next="R")
+    del write["End"]
+    read = task("aws-sdk:s3:getObject", Parameters={"Bucket": "data", "Key": "k"})
+    told = asl.output({"W": write, "R": read}, {"b": [{"ü": 1}]})
+    assert json.loads(told["Body"]) == [{"ü": 1}]
+    assert isinstance(told["LastModified"], str)
+
+
+@check
+def subjects_are_checked(asl: Interpreter) -> None:
+    sns = asl.aws.client("sns")
+    topic = sns.create_topic(Name="t")["TopicArn"]
+    sns.publish(TopicArn=topic, Subject="a" * 99, Message="m")
+    for subject in ("a" * 100, "two\nlines", "ü"):
+        with pytest.raises(ClientError, match="Invalid parameter: Subject"):
+            sns.publish(TopicArn=topic, Subject=subject, Message="m")
+
+
+@check
+def waits_are_scaled_and_end_with_the_execution(asl: Interpreter) -> None:
+    retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 3600, "MaxAttempts": 2}]
+    parallel = {"Type": "Parallel", "Branches": [failing("Mine")], "Retry": retry, "End": True}
+    assert asl.run({"S": parallel})["error"] == "Mine"
+    assert asl.output({"W": {"Type": "Wait", "Seconds": 3600, "Next": "P"}, "P": CAUGHT}) == "caught"
+
+
+@check
+def a_timed_out_execution_is_over(asl: Interpreter) -> None:
+    loop = {"P": {"Type": "Pass", "Next": "Q"}, "Q": {"Type": "Pass", "Next": "P"}}
+    arn = asl.start(loop, TimeoutSeconds=1)
+    told = asl.ended(arn)
+    assert told["status"] == "TIMED_OUT"
+    assert told["stopDate"] > told["startDate"]
+    assert asl.api.get_execution_history(executionArn=arn)["events"][-1]["type"] == "ExecutionTimedOut"
+
+
+@check
+def stopping_keeps_the_reason(asl: Interpreter) -> None:
+    loop = {"P": {"Type": "Pass", "Next": "Q"}, "Q": {"Type": "Pass", "Next": "P"}}
+    arn = asl.start(loop)
+    asl.api.stop_execution(executionArn=arn, error="E", cause="why")
+    told = asl.ended(arn)
+    assert (told["status"], told.get("error"), told.get("cause")) == ("ABORTED", "E", "why")
+
+
+@check
+def executions_are_checked(asl: Interpreter) -> None:
+    machine = asl.machine(a_pass(a=1))
+    first, second = (asl.api.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(2))
+    assert first != second
+    for name in ("a b", "a/b", "a" * 81, "a:b"):
+        with pytest.raises(ClientError, match="InvalidName"):
+            asl.api.start_execution(stateMachineArn=machine, name=name)
+    with pytest.raises(ClientError, match="InvalidExecutionInput"):
+        asl.api.start_execution(stateMachineArn=machine, name="big", input=json.dumps("x" * 256 * 1024))
+
+
+@check
+def outputs_are_json(asl: Interpreter) -> None:
+    for value in ("text", None, {"a": 1}):
+        assert asl.output({"P": {"Type": "Pass", "Result": value, "End": True}}) == value
+
+
+@check
+def definitions_are_checked(asl: Interpreter) -> None:
+    with pytest.raises(ClientError, match="InvalidDefinition"):
+        asl.api.create_state_machine(name="bad", definition='{"StartAt": "A"}', roleArn=ROLE)
+    with pytest.raises(ClientError, match="InvalidDefinition"):
+        asl.api.create_state_machine(name="worse", definition="{", roleArn=ROLE)
+    same = [asl.machine(a_pass(a=1)) for _ in range(2)]
+    assert len(set(same)) == 2
+    with pytest.raises(ClientError, match="InvalidDefinition"):
+        asl.machine(a_pass(a="x" * 1024 * 1024))
+
+
+@check
+def failures_are_not_printed_as_object_graphs(asl: Interpreter) -> None:
+    heard: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    ear = Ear()
+    logging.getLogger("moto").addHandler(ear)
+    try:
+        asl.run({"F": {"Type": "Fail", "Error": "E", "Cause": "c"}})
+    finally:
+        logging.getLogger("moto").removeHandler(ear)
+    assert heard == []
+
+
+@check
+def ended_threads_are_forgotten(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.backend import execution_worker
+
+    asl.output(a_pass(a=1))
+    assert len(execution_worker.TMP_THREADS) == 0
+
+
+@check
+def an_ended_execution_is_told_of(asl: Interpreter) -> None:
+    arn = asl.start(a_pass(a=1))
+    until(lambda: asl.aws.objects.document("execution", arn), 1)
+
+
+@check
+def tasks_call_this_server_alone(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sns as sns
+
+    assert sns.boto_client_for("ap-northeast-1", "sns") is asl.aws.client("sns")
+
+
+@check
+def data_is_copied_quickly(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.asl.eval import states
+
+    assert states.copy.deepcopy is moto_fixes._copied
+    given = {"a": [{"b": 1}]}
+    copied = moto_fixes._copied(given)
+    assert copied == given and copied["a"][0] is not given["a"][0]
+
+
+@contextmanager
+def interpreter(work: Path, without: str = "") -> Iterator[Interpreter]:
+    apply = moto_fixes.apply
+    moto_fixes.apply = lambda patches, here, *_: apply(patches, here, without)
+    try:
+        with LocalAws(settings(work)) as aws:
+            aws.buckets.ensure("data", REGION)
+            yield Interpreter(aws)
+    finally:
+        moto_fixes.apply = apply
+
+
+# First those with servers of their own: there is one at a time.
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_without_the_fix_moto_does_otherwise(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    with (
+        interpreter(tmp_path, without=name) as broken,
+        pytest.raises(WRONG),
+    ):
+        CHECKS[name](broken)
+
+
+def test_all_is_put_back_in_the_end(tmp_path: Path) -> None:
+    from moto.stepfunctions.parser.asl.utils import json_path
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+    before = json_path.extract_json, StepFunctionsParserBackend.start_execution
+    with interpreter(tmp_path):
+        assert before[1] is not StepFunctionsParserBackend.start_execution
+    assert before == (json_path.extract_json, StepFunctionsParserBackend.start_execution)
+
+
+@pytest.fixture(scope="module")
+def asl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interpreter]:
+    with interpreter(tmp_path_factory.mktemp("work")) as running:
+        yield running
+
+
+def test_each_fix_has_a_check() -> None:
+    assert set(CHECKS) == set(moto_fixes.FIXES)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_with_the_fix_it_is_as_on_aws(asl: Interpreter, name: str) -> None:
+    CHECKS[name](asl)
