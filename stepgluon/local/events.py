@@ -20,7 +20,7 @@ from stepgluon.local.patching import Patches
 DELAY = 0.05  # seconds from the upload to the function: the answer to the PUT is under way by then
 COMPLETED = "s3:ObjectCreated:CompleteMultipartUpload"
 
-Send = Callable[[str, dict[str, Any], float], None]
+Send = Callable[[str, dict[str, Any], float], object]
 """Gives a function, by its ARN, an event after so many seconds."""
 
 
