@@ -43,12 +43,20 @@ def environ() -> dict[str, str]:
     return os.environ | {"BUILDAH_ISOLATION": "chroot", "CONTAINERS_STORAGE_CONF": str(settings), "ENGINE": "buildah"}
 
 
+def make_store() -> None:
+    """Layers on top of each other where the kernel and the disk can do that, copies elsewhere."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for driver in ("overlay", "vfs"):
+        store = {"driver": driver, "graphroot": str(CACHE / f"images-{driver}"), "runroot": str(CACHE / "run")}
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in store.items()]
+        (CACHE / "storage.conf").write_text("[storage]\n" + "".join(lines))
+        if subprocess.run(["buildah", "info"], capture_output=True, env=environ()).returncode == 0:
+            return
+
+
 def make_base() -> None:
     """A plain Debian bookworm as the image BASE, unless it is there."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    store = {"driver": "", "graphroot": str(CACHE / "images"), "runroot": str(CACHE / "run")}
-    lines = [f"{key} = {json.dumps(value)}\n" for key, value in store.items()]
-    (CACHE / "storage.conf").write_text("[storage]\n" + "".join(lines))
+    make_store()
     if subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, env=environ()).returncode:
         container = call("buildah", "from", "scratch").strip()
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:

@@ -143,6 +143,12 @@ def test_a_failing_job_leaves_its_sentence_where_sagemaker_looks(data: Container
     assert (tmp_path / "ml/output/message").read_text().endswith(".")
 
 
+def test_the_jobs_run_as_a_user_who_may_write_to_opt_ml_alone(each: Container, tmp_path: Path) -> None:
+    for folder, code in {"/opt/ml": 0, "/opt/program": 1, "/opt/venv": 1, "/root": 1, "/": 1}.items():
+        ran = each.run("python3", "-c", f"open('{folder}/x', 'w')", opt_ml=tmp_path)
+        assert ran.code == code, f"{folder}: {ran.said}"
+
+
 # What is in the images
 
 
@@ -160,7 +166,7 @@ def test_an_image_has_no_build_tools(each: Container) -> None:
 def test_an_image_keeps_no_caches_and_no_tests(each: Container) -> None:
     files = each.files()
     leftovers = re.compile(
-        r"^opt/pip|\.whl$|^(root|home|tmp)/.|^var/cache/apt/.|^var/lib/apt/lists/.|^opt/venv/.*(/tests/|\.pyc$)"
+        r"\.whl$|^root/\.(cache|config|local)|^(home|tmp|var/cache/apt|var/lib/apt/lists)/.|^opt/venv/.*(/tests/|\.pyc$)"
     )
     assert [file for file in files if leftovers.search(file)] == []
 
@@ -182,7 +188,7 @@ def test_an_image_has_the_code_of_its_jobs_and_nothing_else_of_the_house(each: C
     for path in program.iterdir():
         assert path.read_bytes() == (HOUSE / "code" / path.name).read_bytes()
         assert path.stat().st_mode & 0o777 == 0o644
-    assert {path.name for path in (each.root / "opt").iterdir()} == {"program", "venv"}
+    assert {path.name for path in (each.root / "opt").iterdir()} - {"ml"} == {"program", "venv"}
 
 
 def test_an_image_tells_version_and_content_and_starts_without_a_shell(each: Container) -> None:
