@@ -22,6 +22,7 @@ def workflow(config: PipelineConfig) -> Chain:
 
     make = States(config)
 
+    input_is_bad = Choice("Is the input usable?")
     announce_start = make.mail("Announce start")
     prepare = make.processing_job("Prepare data")
     train = Parallel("Train models", result_path="$.models")
@@ -45,6 +46,7 @@ def workflow(config: PipelineConfig) -> Chain:
 
     chain = Chain([
         make.defaults("Defaults"),
+        input_is_bad,
         make.settings("Settings"),
         make.thresholds("Thresholds"),
         announce_start,
@@ -67,13 +69,17 @@ def workflow(config: PipelineConfig) -> Chain:
     # Only where a model is rejected are the defaults looked up; `when: any` then uses the default of every model.
     everything = [make.use_every_default("Use every default")] if config.fallback.when == "any" else []
     any_rejected.add_choice(make.a_model_is_rejected(), Chain([*everything, read_promoted, choose]))
-    read_promoted.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=choose))
+    read_promoted.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], result_path="$.failure", next_step=choose))
 
     # Whatever goes wrong in a stage ends the run as failed, with one mail that says where, why and what to do.
     failure = make.failure_path()
-    for stage in (prepare, train, explain_training, choose, record, predict, explain_predicting, postprocess):
+    for stage in (
+        *(prepare, train, explain_training, read_promoted, choose, record),
+        *(predict, explain_predicting, postprocess),
+    ):
         failed = make.failed_stage(stage, failure)
         stage.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=failed))
+    input_is_bad.add_choice(make.bad_input(), make.refuse_input(failure))
     every_model_found.add_choice(make.a_model_is_missing(), make.missing_models(choose, failure))
     all_predicted.add_choice(make.a_prediction_is_missing(), make.missing_predictions(predict, failure))
 
@@ -94,7 +100,8 @@ def train_one(make: States, model: Model) -> Chain:
     for step in (train, read_score):
         step.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=judge))
     judge.add_choice(make.good_enough(model), make.accept(model))
-    judge.default_choice(make.reject(model))
+    judge.add_choice(make.has_score(), make.reject(model))
+    judge.default_choice(make.reject_without_score(model))
     return Chain([train, read_score, judge])
 
 

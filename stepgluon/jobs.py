@@ -16,6 +16,9 @@ from stepgluon.intrinsics import text
 from stepgluon.names import Names, short
 
 PROCESSING = "/opt/ml/processing"
+# The parts of a job's settings, and what each kind of job calls them.
+TRAINING_FIELDS = {"program": "AlgorithmSpecification", "machines": "ResourceConfig", "limits": "StoppingCondition"}
+PROCESSING_FIELDS = {"program": "AppSpecification", "machines": "ProcessingResources", "limits": "StoppingCondition"}
 # What a Describe answer adds to a job's settings: its names and places, ARNs, times, transitions, and FailureReason and
 # ExitMessage of up to 1 KB each.
 ANSWER_BYTES = 5120
@@ -72,8 +75,8 @@ class Jobs:
         # A model with settings of its own names them; the others share.
         shared, own = self._training_settings(self.config.train), self._training_settings(model.train)
         settings: dict[str, Any] = {}
-        for field, value in own.items():
-            settings |= {f"{field}.$": f"$.jobs.train.{field}"} if value == shared[field] else {field: value}
+        for part, field in TRAINING_FIELDS.items():
+            settings |= {f"{field}.$": f"$.jobs.train.{part}"} if own[part] == shared[part] else {field: own[part]}
         parameters = {
             "TrainingJobName.$": self._job_name(f"train-{short(model)}"),
             "RoleArn.$": "$.jobs.role",
@@ -109,28 +112,26 @@ class Jobs:
         stopping = {"MaxRuntimeInSeconds": job.max_runtime}
         if job.spot:
             stopping["MaxWaitTimeInSeconds"] = longest_training(job)
+        program = {"TrainingImage": self.names.image("autogluon"), "TrainingInputMode": "File"}
         return {
-            "AlgorithmSpecification": {
-                "TrainingImage": self.names.image("autogluon"),
-                "TrainingInputMode": "File",
-                "ContainerEntrypoint": _script("train"),
-            },
-            "ResourceConfig": {**_cluster(job), **self._key("VolumeKmsKeyId")},
-            "StoppingCondition": stopping,
+            "program": {**program, "ContainerEntrypoint": _script("train")},
+            "machines": {**_cluster(job), **self._key("VolumeKmsKeyId")},
+            "limits": stopping,
         }
 
     def _processing_settings(self, job: Job, image: str, script: str) -> dict[str, Any]:
+        cluster = {**_cluster(job), **self._key("VolumeKmsKeyId")}
+        program = {"ImageUri": self.names.image(image), "ContainerEntrypoint": _script(script)}
         return {
-            "AppSpecification": {"ImageUri": self.names.image(image), "ContainerEntrypoint": _script(script)},
-            "ProcessingResources": {"ClusterConfig": {**_cluster(job), **self._key("VolumeKmsKeyId")}},
-            "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime},
+            "program": program,
+            "machines": {"ClusterConfig": cluster},
+            "limits": {"MaxRuntimeInSeconds": job.max_runtime},
         }
 
     def _processing(
         self, kind: str, step: str, inputs: list[dict[str, Any]], place: str, environment: dict[str, str]
     ) -> dict[str, Any]:
         output = {**_in_folder(place), "LocalPath": f"{PROCESSING}/output", "S3UploadMode": "EndOfJob"}
-        shared = ("AppSpecification", "ProcessingResources", "StoppingCondition")
         parameters: dict[str, Any] = {
             "ProcessingJobName.$": self._job_name(step),
             "RoleArn.$": "$.jobs.role",
@@ -139,7 +140,7 @@ class Jobs:
                 "Outputs": [{"OutputName": "output", "S3Output": output}],
                 **self._key("KmsKeyId"),
             },
-            **{f"{field}.$": f"$.jobs.{kind}.{field}" for field in shared},
+            **{f"{field}.$": f"$.jobs.{kind}.{part}" for part, field in PROCESSING_FIELDS.items()},
             "Tags.$": "$.jobs.tags",
         }
         if self._has_network():

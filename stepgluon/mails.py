@@ -86,9 +86,9 @@ def outcomes(config: PipelineConfig) -> str:
 def _verdicts(config: PipelineConfig) -> tuple[str, list[str]]:
     lines, paths = [], []
     for index, model in enumerate(config.models):
-        lines.append(f"- {model.name}: {{}}, error {{}}, at most {{}}, uses {{}}. {{}} {{}}")
+        lines.append(f"- {model.name}: {{}}, {{}} ({{}}, at most {{}}), uses {{}}. {{}} {{}}")
         of = f"$.models[{index}]"
-        paths += [f"{of}.verdict", as_json(f"{of}.mae"), f"{of}.threshold", f"{of}.uses"]
+        paths += [f"{of}.verdict", f"{of}.reason", as_json(f"{of}.mae"), f"{of}.threshold", f"{of}.uses"]
         paths += [f"{of}.failure.Error", f"{of}.failure.Cause"]
     return "\n".join(lines), paths
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from stepgluon import limits, mails
 from stepgluon.config import Model, PipelineConfig
+from stepgluon.failure_rule import MAILED
 from stepgluon.intrinsics import constant, merged, parsed, text
 from stepgluon.jobs import Jobs, longest_training
 from stepgluon.names import Names
@@ -50,15 +51,44 @@ class States:
 
     def defaults(self, name: str) -> Pass:
         defaults = {"data": f"s3://{self.names.raw_bucket}/", "note": "", "overrides": {}}
-        return Pass(name, parameters={"defaults": defaults, "given.$": "$"})
-
-    def settings(self, name: str) -> Pass:
         return Pass(
             name,
             parameters={
                 "run.$": "$$.Execution.Name",
                 # The last group of a UUID: enough to be unique, and short enough to leave room in a job's name.
                 "id.$": "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 4)",
+                "newline": "\n",  # no function's text may have one
+                "defaults": defaults,
+                "given.$": "$",
+            },
+        )
+
+    def bad_input(self) -> Any:
+        """Whoever starts an execution by hand may give anything, and what a Pass cannot take could not be caught."""
+        given, overrides = "$.given", "$.given.overrides"
+        return ChoiceRule.Or([
+            _no_object(given),
+            _present_and(f"{given}.data", ChoiceRule.IsString(f"{given}.data", False)),
+            _present_and(f"{given}.note", ChoiceRule.IsString(f"{given}.note", False)),
+            _present_and(overrides, _no_object(overrides)),
+            _present_and(f"{overrides}.threshold", ChoiceRule.IsNumeric(f"{overrides}.threshold", False)),
+        ])  # fmt: skip
+
+    def refuse_input(self, then: Chain) -> Pass:
+        failure = {
+            "Error": "BadInput",
+            "Cause": "The execution was started with an input that is not usable. It may have data (the folder's S3 URI), "
+            "note (text) and overrides (an object with threshold, a number), and nothing in place of an object.",
+        }
+        return self._failed("Input is not usable", {"state": "Settings", "failure": failure, "details": ""}, then)
+
+    def settings(self, name: str) -> Pass:
+        return Pass(
+            name,
+            parameters={
+                "run.$": "$.run",
+                "id.$": "$.id",
+                "newline.$": "$.newline",
                 "input.$": merged("$.defaults", "$.given"),
                 "folder.$": text(f"s3://{self.names.work_bucket}/runs/{{}}", "$$.Execution.Name"),
                 "bucket": self.names.work_bucket,
@@ -72,7 +102,6 @@ class States:
                 "score": {"metrics": {"mae": None}},
                 "failure": BLANK,
                 "blank": BLANK,
-                "newline": "\n",  # no function's text may have one
                 "nothing": {"uses": "nothing", "model_uri": ""},
                 "promoted": {"models": {}},
                 "external": self._external_defaults(),
@@ -151,21 +180,25 @@ class States:
         return ChoiceRule.And([
             ChoiceRule.IsPresent(mae, True),
             ChoiceRule.IsNumeric(mae, True),
-            ChoiceRule.IsNumeric(threshold, True),
             ChoiceRule.NumericGreaterThanEquals(mae, 0),
             ChoiceRule.NumericLessThanEqualsPath(mae, threshold),
         ])  # fmt: skip
 
+    def has_score(self) -> Any:
+        """The path is there, whatever was read: see read_score."""
+        return ChoiceRule.IsNumeric("$.score.metrics.mae", True)
+
     def accept(self, model: Model) -> Pass:
-        verdict = self._verdict(model, "accepted", "low enough error")
-        return Pass(f"Accept {model.name}", parameters={**verdict, "failure.$": "$.blank", **self._trained_uri(model)})
+        verdict = self._verdict(model, "accepted", "good enough")
+        return Pass(f"Accept {model.name}", parameters={**verdict, "failure.$": "$.blank"})
 
     def reject(self, model: Model) -> Pass:
-        verdict = self._verdict(model, "rejected", "no low enough error")
-        # Only `use_trained` asks for the model of a rejected training, and whether there is one.
-        wanted = self.config.fallback.if_missing == "use_trained"
-        uri = {"job.$": "$.job.name", **self._trained_uri(model)} if wanted else {"model_uri": ""}
-        return Pass(f"Reject {model.name}", parameters={**verdict, **self._caught(), **uri})
+        verdict = self._verdict(model, "rejected", "not good enough")
+        return Pass(f"Reject {model.name}", parameters={**verdict, "failure.$": "$.blank"})
+
+    def reject_without_score(self, model: Model) -> Pass:
+        verdict = self._verdict(model, "rejected", "no score")
+        return Pass(f"No score of {model.name}", parameters={**verdict, **self._caught()})
 
     def _verdict(self, model: Model, verdict: str, reason: str) -> dict[str, Any]:
         return {
@@ -175,10 +208,15 @@ class States:
             "verdict": verdict,
             "reason": reason,
             "uses": "trained",
+            **self._trained(model, verdict),
         }
 
-    def _trained_uri(self, model: Model) -> dict[str, str]:
-        return {"model_uri.$": text(f"{{}}/models/{model.name}/{{}}/output/model/", "$.folder", "$.job.name")}
+    def _trained(self, model: Model, verdict: str) -> dict[str, str]:
+        """The trained model's place. Of a rejected one only `use_trained` asks for it, and whether there is one."""
+        uri = {"model_uri.$": text(f"{{}}/models/{model.name}/{{}}/output/model/", "$.folder", "$.job.name")}
+        if self.config.fallback.if_missing == "use_trained":
+            return {**uri, "job.$": "$.job.name"}
+        return uri if verdict == "accepted" else {"model_uri": ""}
 
     def _caught(self) -> dict[str, Any]:
         """What a branch tells of its failure.
@@ -241,7 +279,9 @@ class States:
 
     def _external_defaults(self) -> dict[str, Any]:
         uris = {self.names.key(model): self.config.default_model_of(model) for model in self.config.models}
-        return {key: {"uses": "default", "model_uri": uri} for key, uri in uris.items() if uri != "promoted"}
+        # With its slash: `models/v1` as an S3 prefix would be `models/v10` too.
+        folders = {key: f"{uri.rstrip('/')}/" for key, uri in uris.items() if uri != "promoted"}
+        return {key: {"uses": "default", "model_uri": folder} for key, folder in folders.items()}
 
     def a_model_is_missing(self) -> Any:
         return self._any("models", "uses", "nothing")
@@ -318,14 +358,20 @@ class States:
         return state
 
     def failure_path(self) -> Chain:
-        """Find the reason, mail it, and end with the real error and cause, also when the mail cannot be sent."""
-        first, last = self._explanation("Why did it fail?", "Read failed job", "Note failed job", "$.failed.failure")
+        """Find the reason, mail it, and end with the real error and cause, also when the mail cannot be sent.
+
+        The cause then says that it was mailed: docs/decisions/0030.
+        """
+        failure = "$.failed.failure"
+        first, last = self._explanation("Why did it fail?", "Read failed job", "Note failed job", failure)
         mail = self.mail("Announce failure")
-        end = Fail("Failed", error_path="$.failed.failure.Error", cause_path="$.failed.failure.Cause")
+        noted = {"Error.$": f"{failure}.Error", "Cause.$": text(f"{MAILED}{{}}", f"{failure}.Cause")}
+        note = Pass("Note the mail", parameters=noted, result_path=failure)
+        end = Fail("Failed", error_path=f"{failure}.Error", cause_path=f"{failure}.Cause")
         mail.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=end))
-        mail.next(end)
         for step in (first, last):
             step.next(mail)
+        Chain([mail, note, end])
         return Chain([first])
 
     def done(self, name: str) -> Succeed:
@@ -362,3 +408,13 @@ class States:
 def _short(number: float) -> float:
     """350.0 as 350: it stands in mails."""
     return int(number) if number == int(number) else number
+
+
+def _no_object(path: str) -> Any:
+    """The language asks for no objects, so for everything else; an empty list is not noticed."""
+    kinds = (ChoiceRule.IsString, ChoiceRule.IsNumeric, ChoiceRule.IsBoolean, ChoiceRule.IsNull)
+    return ChoiceRule.Or([ChoiceRule.IsPresent(f"{path}[0]", True), *(kind(path, True) for kind in kinds)])
+
+
+def _present_and(path: str, rule: Any) -> Any:
+    return ChoiceRule.And([ChoiceRule.IsPresent(path, True), rule])

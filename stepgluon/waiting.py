@@ -26,7 +26,7 @@ DEFAULT_TRIES = 3  # what a Retry without MaxAttempts gets
 # TimeoutSeconds of a job is its own limit, which does the stopping, and this: so long may it wait for its machines.
 STARTUP_SECONDS = 3600
 
-# History events, as the API reference's HistoryEvent lists them: a refused call is Scheduled, Started, Failed; a job also
+# History events, as the API reference lists them: a refused call is Scheduled, Started, Failed; a job also
 # has Submitted; every state is Entered and Exited.
 REFUSED, JOB, STATE = 3, 4, 2
 
@@ -40,9 +40,11 @@ class Waiting:
         """Fields of the Retry blocks of a job; each error is handled by the first block that names it."""
         retries = self.config.retries
         blocks = []
-        if retries.throttling:
-            blocks.append(_backoff(["SageMaker.AmazonSageMakerException"], retries.throttling))
-        if self.quota_tries:
+        # A block that allows no try stands there too: the last one would match its errors otherwise.
+        blocks.append(_backoff(["SageMaker.AmazonSageMakerException"], retries.throttling))
+        if self.quota_tries == 0:
+            blocks.append({"error_equals": ["SageMaker.ResourceLimitExceededException"], "max_attempts": 0})
+        else:
             blocks.append({
                 "error_equals": ["SageMaker.ResourceLimitExceededException"],
                 "interval_seconds": math.ceil(QUOTA_SECONDS / self.quota_tries),

@@ -23,8 +23,10 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
     state_task_service_callback as callback,
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment
-from moto.stepfunctions.parser.asl.eval.states import States
 from moto.stepfunctions.parser.mocking.mock_config import MockedResponseReturn, MockedResponseThrow
+
+from stepgluon.local import moto_fixes
+from stepgluon.local.patching import Patches
 
 LIVE = "RUNNING"
 
@@ -95,12 +97,6 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
             return MockedResponseThrow(0, 0, error=given.error, cause=given.cause)
         return MockedResponseReturn(0, 0, payload=given)
 
-    begin = States.__init__
-
-    def with_redrives(states: States, context: Any) -> None:
-        context["Execution"].setdefault("RedriveCount", 0)  # moto's context object has none
-        begin(states, context)
-
     before = service.StateTaskService._before_eval_execution
 
     def recording(task: Any, env: Environment, raw_parameters: Any, **more: Any) -> None:
@@ -110,14 +106,15 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
     with (
         mock.patch.object(Environment, "is_mocked_mode", lambda environment: True),
         mock.patch.object(Environment, "get_current_mocked_response", answer),
-        mock.patch.object(States, "__init__", with_redrives),
-        mock.patch("moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time.sleep"),
         mock.patch.object(service.StateTaskService, "_before_eval_execution", recording),
-        # moto takes what `$.models[0].name` selects for a list of one.
-        mock.patch("moto.stepfunctions.parser.asl.utils.json_path.Index", type("Never", (), {})),
         # moto has no `.sync` of SageMaker's jobs; with the answers given, none is needed.
         mock.patch.object(
             callback.StateTaskServiceCallback, "_assert_integration_pattern_is_supported", lambda task: None
         ),
     ):
-        yield
+        patches = Patches()
+        moto_fixes.apply(patches, moto_fixes.Here(lambda service, region: None, seconds=0))
+        try:
+            yield
+        finally:
+            patches.undo()

@@ -63,14 +63,14 @@ def test_good_models_predict_and_three_mails_tell_of_it() -> None:
         "mae": 231.5,
         "threshold": 350,
         "verdict": "accepted",
-        "reason": "low enough error",
+        "reason": "good enough",
         "failure": {"Error": "", "Cause": ""},
         "uses": "trained",
         "model_uri": "s3://penguins-work-123456789012-eu-west-1/runs/june-go/models/adelie/train-adelie/output/model/",
     }
     assert "s3://raw/june/" in ended.mail("started")
     assert "first try" in ended.mail("started")
-    assert "- adelie: accepted, error 231.5, at most 350, uses trained." in ended.mail("models")
+    assert "- adelie: accepted, good enough (231.5, at most 350), uses trained." in ended.mail("models")
     assert "/runs/june-go/result/" in ended.mail("finished")
 
 
@@ -98,7 +98,7 @@ def test_a_model_that_is_not_good_enough_is_replaced_by_the_promoted_one() -> No
     assert (models(ended)["gentoo"]["verdict"], models(ended)["gentoo"]["uses"]) == ("rejected", "default")
     assert ended.call("Predict gentoo")["ProcessingInputs"][1]["S3Input"]["S3Uri"] == OLD
     assert models(ended)["adelie"]["uses"] == "trained"
-    assert "- gentoo: rejected, error 350.01, at most 350, uses default." in ended.mail("models")
+    assert "- gentoo: rejected, not good enough (350.01, at most 350), uses default." in ended.mail("models")
 
 
 def test_a_failed_training_job_is_replaced_by_the_promoted_model_and_its_sentence_is_mailed() -> None:
@@ -127,7 +127,9 @@ def test_only_a_number_is_a_score(body: str) -> None:
     ended = run(definition(), answers(Read_score_of_gentoo=score(body), Read_promoted_models=PROMOTED))
     assert ended.status == "SUCCEEDED"
     assert models(ended)["gentoo"]["verdict"] == "rejected"
-    assert "- gentoo: rejected" in ended.mail("models")
+    assert "- gentoo: rejected, " in ended.mail("models")
+    if body not in ('{"mae": -1}', '{"mae": NaN}', '{"mae": Infinity}'):  # moto reads the last two, AWS does not
+        assert "no score" in ended.mail("models")
 
 
 def test_a_score_that_is_not_there_rejects_the_model() -> None:
@@ -140,7 +142,7 @@ def test_without_a_default_the_run_fails_after_the_models_were_announced() -> No
     ended = run(definition(), answers(Read_score_of_gentoo=score('{"mae": 999}')))
     assert (ended.status, ended.error) == ("FAILED", "NoDefaultModel")
     assert [mail["Subject"].split(": ")[1] for mail in ended.mails] == ["started", "models", "failed"]
-    assert "- gentoo: rejected, error 999, at most 350, uses nothing." in ended.mail("models")
+    assert "- gentoo: rejected, not good enough (999, at most 350), uses nothing." in ended.mail("models")
     assert "python pipeline.py promote RUN" in ended.mail("failed")
     assert "Predict" not in ended.states
 
@@ -173,12 +175,16 @@ def test_no_bad_model_replaces_none_where_the_config_says_any() -> None:
     assert {m["uses"] for m in models(ended).values()} == {"trained"}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "3", '{"m_gentoo": 3}', '{"m_gentoo": {}}', '{"m_gentoo": {"model_uri": 3}}', "{"]
-)
-def test_a_damaged_list_of_promoted_models_is_as_good_as_none(text: str) -> None:
+@pytest.mark.parametrize("text", ["[]", "3", '{"m_gentoo": 3}', '{"m_gentoo": {}}', '{"m_gentoo": {"model_uri": 3}}'])
+def test_a_promoted_model_without_a_place_is_none(text: str) -> None:
     bad = answers(Read_score_of_gentoo=score('{"mae": 999}'), Read_promoted_models={"Body": text})
     assert run(definition(), bad).error == "NoDefaultModel"
+
+
+@pytest.mark.parametrize("text", ["{", "no JSON"])
+def test_a_damaged_list_of_promoted_models_fails_the_run(text: str) -> None:
+    bad = answers(Read_score_of_gentoo=score('{"mae": 999}'), Read_promoted_models={"Body": text})
+    assert "Read promoted models failed" in run(definition(), bad).states
 
 
 def test_a_default_named_in_the_config_is_used() -> None:
@@ -192,9 +198,36 @@ def test_the_run_file_can_change_the_threshold() -> None:
     assert models(ended)["chinstrap"]["threshold"] == 349
 
 
-def test_a_threshold_that_is_no_number_accepts_nothing() -> None:
-    ended = run(definition(), answers(), {"overrides": {"threshold": "9999"}})
-    assert (ended.status, ended.error) == ("FAILED", "NoDefaultModel")
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("text", 3, True, [1, 2], {"data": 3}, {"note": {"a": 1}}, {"overrides": None}, {"overrides": "x"}),
+        *({"overrides": [1]}, {"overrides": {"threshold": "9999"}}, {"overrides": {"threshold": None}}),
+    ],
+)
+def test_an_input_that_is_not_usable_is_refused_with_a_mail(given: Any) -> None:
+    ended = run(definition(), answers(), given)
+    assert (ended.status, ended.error) == ("FAILED", "BadInput")
+    assert "overrides (an object with threshold, a number)" in ended.mail("failed")
+    assert "Prepare data" not in ended.states
+
+
+def test_promoted_models_that_cannot_be_read_are_not_taken_for_none() -> None:
+    denied = Throws("S3.S3Exception", "Access Denied (Service: S3, Status Code: 403)")
+    ended = run(
+        definition("if_missing: use_trained"),
+        answers(Read_score_of_gentoo=score('{"mae": 999}'), Read_promoted_models=denied),
+    )
+    assert (ended.status, ended.error) == ("FAILED", "S3.S3Exception")
+    assert "failed in the state Read promoted models." in ended.mail("failed")
+    assert "Access Denied" in ended.mail("failed")
+
+
+def test_a_good_model_without_a_default_is_kept_where_any_bad_one_replaces_all() -> None:
+    bad = answers(Read_score_of_gentoo=score('{"mae": 999}'))
+    ended = run(definition("when: any, if_missing: use_trained"), bad)
+    assert ended.status == "SUCCEEDED"
+    assert {m["uses"] for m in models(ended).values()} == {"trained"}
 
 
 @pytest.mark.parametrize("stage", ["Prepare data", "Post-process"])
@@ -245,5 +278,7 @@ def test_a_failure_that_cannot_be_mailed_still_ends_with_its_own_reason() -> Non
     assert (ended.status, ended.error, ended.cause.strip()) == ("FAILED", "SageMaker.JobFailed", "no data")
 
 
-def test_nothing_but_an_object_can_start_a_run() -> None:
-    assert run(definition(), answers(), [1, 2]).status == "FAILED"
+def test_a_cause_says_that_it_was_mailed_so_that_the_failure_rule_mails_it_not_again() -> None:
+    ended = run(definition(), answers(Prepare_data=failed_job("no data")))
+    assert ended.cause.strip() == "Mailed: no data"
+    assert "Mailed: " not in ended.mail("failed")
