@@ -1,4 +1,4 @@
-"""The door in front of moto's web server: what is asked of SageMaker's jobs is answered here, all else goes on to moto."""
+"""The door in front of moto's web server: what is asked of SageMaker's jobs is answered here, all else goes on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Executions that have ended, on disk: what they were survives the server, and their memory is given back.
 
 moto keeps each execution with all threads' data for ever; here an ended one is swapped for a `PastExecution`, which
-reads what is asked. A state machine that is made again finds its past executions, so that a name is used once, as on AWS.
+reads what is asked. A state machine that is made again finds its past executions, so that a name is used once.
 """
 
 from __future__ import annotations

@@ -12,6 +12,12 @@ from typing import Any
 from stepgluon.local.job_process import ROOT, inside
 from stepgluon.local.objects import Objects, Stored
 
+NO_OBJECTS = (
+    'ClientError: No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket '
+    "exists in the selected region ({region}), that objects exist under that S3 prefix, and that the role "
+    '"{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
+)
+
 
 class InputError(Exception):
     """SageMaker would fail the job with this reason."""
@@ -63,11 +69,7 @@ def find(given: Input, objects: Objects, role: str, region: str) -> Found:
     # A key that ends with / is a folder that somebody made in the console.
     stored = [found for found in objects.below(bucket, prefix) if not found.key.endswith("/")]
     if not stored:
-        raise InputError(
-            f'ClientError: No S3 objects found under S3 URL "{given.uri}" given in input data source. Please ensure that '
-            f"the bucket exists in the selected region ({region}), that objects exist under that S3 prefix, and that "
-            f'the role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
-        )
+        raise InputError(NO_OBJECTS.format(uri=given.uri, region=region, role=role, bucket=bucket))
     files = tuple((_name(found.key, prefix), found) for found in stored)
     for name, found in files:
         if any(part in ("", ".", "..") for part in name.split("/")):

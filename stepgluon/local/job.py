@@ -27,7 +27,8 @@ from stepgluon.local.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600
 OUT_OF_MEMORY = (
-    "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an instance."
+    "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an "
+    "instance."
 )
 
 

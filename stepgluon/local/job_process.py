@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -110,10 +111,8 @@ class Instance:
 
     def close(self) -> None:
         """Ends the process and what it left running, and its log."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         for thread in self._threads:
             # A child that made a session of its own may hold the log's other end for as long as it lives.
             thread.join(1)

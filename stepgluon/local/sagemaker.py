@@ -16,6 +16,17 @@ from stepgluon.selfcheck.apis import operation
 KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
 
 
+PROCESSING = "/opt/ml/processing"
+TAKEN = (
+    "{kind} job names must be unique within an AWS account and region, and a {kind} job with this name already exists "
+    "({arn})"
+)
+NO_ROLE = (
+    "Could not assume role {role}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' "
+    "to assume the role."
+)
+
+
 class ApiError(Exception):
     """The service refuses."""
 
@@ -32,6 +43,7 @@ class SageMaker:
         self._prefix = f"arn:{partition}:sagemaker:{workshop.region}:{account}"
         self._roles = _role_exists(account, partition)
         self._jobs: dict[tuple[str, str], Job] = {}
+        self._names: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "ListTags": self._list_tags,
@@ -85,42 +97,29 @@ class SageMaker:
         self._check_surroundings(kind, request)
         arn = f"{self._prefix}:{kind}-job/{name}"
         with self._lock:
-            # Names are remembered without regard to case, and for ever.
-            if any(taken == kind and known.lower() == name.lower() for taken, known in self._jobs):
-                article = "Training job" if kind == "training" else "Processing job"
-                raise ApiError(
-                    "ResourceInUse",
-                    f"{article} names must be unique within an AWS account and region, and a job with this name already exists ({arn})",
-                )
+            # Names are known without regard to case, and for ever.
+            if (kind, name.lower()) in self._names:
+                raise ApiError("ResourceInUse", TAKEN.format(kind=kind.title(), arn=arn))
+            self._names.add((kind, name.lower()))
             job = self._jobs[kind, name] = Job(kind, name, arn, request, self.workshop)
         job.start()
         return {f"{noun}Arn": arn}
 
     def _check_surroundings(self, kind: str, request: dict[str, Any]) -> None:
         if not self._roles(request["RoleArn"]):
-            raise ApiError(
-                "ValidationException",
-                f"Could not assume role {request['RoleArn']}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' to assume the role.",
-            )
-        buckets = self.workshop.buckets
-        uris = [
-            output["S3Output"]["S3Uri"]
-            for output in request.get("ProcessingOutputConfig", {}).get("Outputs", [])
-            if "S3Output" in output
-        ]
+            raise ApiError("ValidationException", NO_ROLE.format(role=request["RoleArn"]))
+        outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        uris = [output["S3Output"]["S3Uri"] for output in outputs if "S3Output" in output]
         if kind == "training":
             uris.append(request["OutputDataConfig"]["S3OutputPath"])
         for uri in uris:
             bucket = uri.removeprefix("s3://").split("/")[0]
-            if not buckets.exists(bucket):
+            if not self.workshop.buckets.exists(bucket):
                 raise ApiError("ValidationException", f"The bucket {bucket} of the output path {uri} does not exist.")
-        for given in [
-            *request.get("ProcessingInputs", []),
-            *request.get("ProcessingOutputConfig", {}).get("Outputs", []),
-        ]:
-            path = given.get("S3Input", given.get("S3Output", {})).get("LocalPath", "/opt/ml/processing")
-            if path != "/opt/ml/processing" and not path.startswith("/opt/ml/processing/") or ".." in path.split("/"):
-                raise ApiError("ValidationException", f"LocalPath {path} must be a path below /opt/ml/processing.")
+        for given in [*request.get("ProcessingInputs", []), *outputs]:
+            path = given.get("S3Input", given.get("S3Output", {})).get("LocalPath", PROCESSING)
+            if not f"{path}/".startswith(f"{PROCESSING}/") or ".." in path.split("/"):
+                raise ApiError("ValidationException", f"LocalPath {path} must be a path below {PROCESSING}.")
 
     def _describe(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
         return described(self.job(kind, request[f"{KINDS[kind]}Name"]))

@@ -95,11 +95,12 @@ class LocalAws:
         if not _ONE.acquire(blocking=False):
             raise RuntimeError("there is a local AWS in this process already, and moto's state is global")
         ending.callback(_ONE.release)
+        work = Path(os.path.abspath(settings.work))  # the jobs have working folders of their own
         partition = facts().partition_of(settings.region)
         assert partition is not None, "a checked config has only known regions"
         try:
-            _lock(settings.work, ending)
-            self.objects = Objects(settings.work / "buckets")
+            _lock(work, ending)
+            self.objects = Objects(work / "buckets")
         except OSError as problem:
             reason = (problem.strerror or str(problem)).lower()
             raise SurroundingsError(
@@ -110,7 +111,7 @@ class LocalAws:
         ending.callback(listener.close)
         self.port = listener.getsockname()[1]
         self.endpoint = f"http://{HOST}:{self.port}"
-        jobs = settings.work / "jobs"
+        jobs = work / "jobs"
         shutil.rmtree(jobs, ignore_errors=True)  # of a server whose guard was killed too
         guard = Guard(jobs)
         ending.callback(guard.close)
@@ -155,7 +156,7 @@ class LocalAws:
         self.logs = Logs(settings.account, settings.region)
         workshop = Workshop(
             folder=jobs,
-            cache=settings.work / "pycache",
+            cache=jobs.parent / "pycache",
             code=settings.code,
             region=settings.region,
             buckets=self.buckets,

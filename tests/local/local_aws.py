@@ -14,6 +14,13 @@ SCRIPTS = Path(__file__).parent / "scripts"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
 
 
+# What a job does that must not be done twice: the time tells whether it was.
+NOTES_THE_TIME = (
+    "out = root / 'processing' / 'output'; out.mkdir(exist_ok=True)\n"
+    "(out / 'when').write_text(str(__import__('time').time_ns()))"
+)
+
+
 class Scripted(Faults):
     """Faults as a test orders them; each list is used up, `for_ever` is not."""
 

@@ -1,4 +1,4 @@
-"""The compiled workflow as a whole in the local AWS: real processes in the place of each job, and each fault of a job."""
+"""The compiled workflow as a whole in the local AWS: a real process for each job, and each fault of a job."""
 
 from __future__ import annotations
 
@@ -83,9 +83,8 @@ class Pipeline:
         events = self.machines.get_execution_history(executionArn=arn, maxResults=1000)["events"]
         states = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
         tasks = [event["taskScheduledEventDetails"] for event in events if "taskScheduledEventDetails" in event]
-        mails = [
-            json.loads(task["parameters"])["Subject"].split(": ")[1] for task in tasks if task["resource"] == "publish"
-        ]
+        sent = [json.loads(task["parameters"]) for task in tasks if task["resource"] == "publish"]
+        mails = [mail["Subject"].split(": ")[1] for mail in sent]
         output = json.loads(told["output"]) if "output" in told else None
         return Run(arn, told["status"], told.get("error", ""), told.get("cause", ""), output, states, mails)
 
@@ -104,9 +103,8 @@ class Pipeline:
             self.aws.client("s3").put_object(
                 Bucket=self.stack.work_bucket, Key=f"{place}model.bin", Body=model.encode()
             )
-            entries[f"m_{model}"] = {
-                "uses": "default", "model_uri": f"s3://{self.stack.work_bucket}/{place}", "run": "old", "default_mae": 1,
-            }  # fmt: skip
+            uri = f"s3://{self.stack.work_bucket}/{place}"
+            entries[f"m_{model}"] = {"uses": "default", "model_uri": uri, "run": "old", "default_mae": 1}
         self.aws.client("s3").put_object(
             Bucket=self.stack.work_bucket, Key="promoted.json", Body=json.dumps(entries).encode()
         )

@@ -20,12 +20,22 @@ def refused(call: Any) -> ClientError:
     return caught.value
 
 
+def cluster(**changed: Any) -> Any:
+    return {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30, **changed}}
+
+
+def output(uri: str, path: str) -> Any:
+    place = {"S3Uri": uri, "LocalPath": path, "S3UploadMode": "EndOfJob"}
+    return {"Outputs": [{"OutputName": "o", "S3Output": place}]}
+
+
 def test_a_processing_job_reads_its_inputs_and_its_output_is_uploaded_when_it_ends(jobs: Jobs) -> None:
     jobs.s3.put_object(Bucket="data", Key="rows/a/1.csv", Body=b"one")
     jobs.s3.put_object(Bucket="data", Key="rows/b.csv", Body=b"two")
     do = (
         OUT
-        + "(out / 'deep').mkdir(); (out / 'deep' / 'x').write_text((root / 'processing/input/rows/a/1.csv').read_text())"
+        + "i = root / 'processing/input/rows/a/1.csv'; (out / 'deep').mkdir()\n"
+        + "(out / 'deep' / 'x').write_text(i.read_text())"
     )
     name = jobs.processing(do, inputs=[input_of("rows", "s3://data/rows")])
     told = jobs.ended(name)
@@ -105,7 +115,8 @@ def test_a_prefix_means_what_it_means_on_aws(jobs: Jobs, prefix: str, names: lis
         jobs.s3.put_object(Bucket="data", Key=key, Body=b"x")
     do = (
         OUT
-        + "i = root / 'processing/input/in'; (out / 's').write_text(repr(sorted(str(p.relative_to(i)) for p in i.rglob('*') if p.is_file())))"
+        + "i = root / 'processing/input/in'; found = sorted(p for p in i.rglob('*') if p.is_file())\n"
+        + "(out / 's').write_text(repr(sorted(str(p.relative_to(i)) for p in found)))"
     )
     name = jobs.processing(do, inputs=[input_of("in", f"s3://data/{prefix}")])
     assert jobs.ended(name)["status"] == "Completed"
@@ -146,7 +157,8 @@ def test_a_failed_training_tells_its_sentence_and_exit_code(jobs: Jobs) -> None:
 def test_a_failed_processing_tells_its_sentence_as_exit_message_and_uploads_nothing(jobs: Jobs) -> None:
     name = jobs.processing(
         OUT
-        + "(out / 'half').write_text('1'); (root / 'output' / 'message').write_text('bad data'); import sys; sys.exit(1)"
+        + "(out / 'half').write_text('1'); (root / 'output' / 'message').write_text('bad data')\n"
+        + "import sys; sys.exit(1)"
     )
     told = jobs.ended(name)
     assert (told["status"], told["ExitMessage"]) == ("Failed", "bad data")
@@ -240,12 +252,13 @@ def test_a_name_that_aws_refuses_is_refused(jobs: Jobs, name: str) -> None:
     [
         {"RoleArn": "arn:aws:iam::123456789012:role/nobody"},
         {"Environment": {"A": "x" * 257}},
-        {"ProcessingResources": {"ClusterConfig": {"InstanceCount": 0, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30}}},
-        {"ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "toaster", "VolumeSizeInGB": 30}}},
-        {"ProcessingOutputConfig": {"Outputs": [{"OutputName": "o", "S3Output": {"S3Uri": "s3://nowhere/x", "LocalPath": "/opt/ml/processing/o", "S3UploadMode": "EndOfJob"}}]}},
-        {"ProcessingOutputConfig": {"Outputs": [{"OutputName": "o", "S3Output": {"S3Uri": "s3://data/x", "LocalPath": "/opt/ml/processing/../../etc", "S3UploadMode": "EndOfJob"}}]}},
+        {"ProcessingResources": cluster(InstanceCount=0)},
+        {"ProcessingResources": cluster(InstanceType="toaster")},
+        {"ProcessingOutputConfig": output("s3://nowhere/x", "/opt/ml/processing/o")},
+        {"ProcessingOutputConfig": output("s3://data/x", "/opt/ml/processing/../../etc")},
+        {"ProcessingOutputConfig": output("s3://data/x", "/opt/ml/processing-else")},
     ],
-)  # fmt: skip
+)
 def test_a_request_that_aws_refuses_is_refused(jobs: Jobs, changed: dict[str, Any]) -> None:
     assert refused(lambda: jobs.processing("", **changed)).response["Error"]["Code"] == "ValidationException"
 
@@ -278,7 +291,8 @@ def test_the_rest_of_sagemaker_is_still_answered(jobs: Jobs) -> None:
 def test_jobs_side_by_side_share_the_cores(jobs: Jobs) -> None:
     do = (
         OUT
-        + "import os, time; (out / 'cores').write_text(os.environ['STEPGLUON_CORES'] + os.environ['OMP_NUM_THREADS']); time.sleep(0.2)"
+        + "import os, time; told = os.environ['STEPGLUON_CORES'] + os.environ['OMP_NUM_THREADS']\n"
+        + "(out / 'cores').write_text(told); time.sleep(0.2)"
     )
     with ThreadPoolExecutor() as both:
         names = list(both.map(lambda _: jobs.processing(do), range(2)))

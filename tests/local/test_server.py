@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, REGION, ROLE, SCRIPTS, Jobs, settings, until
+from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, settings, until
 
 from stepgluon.errors import SurroundingsError
 from stepgluon.local.server import LocalAws
@@ -223,14 +223,13 @@ SERVER = f"""
 import sys, time
 sys.path[:0] = {[os.fspath(Path(__file__).parent), os.fspath(Path(__file__).parent.parent.parent)]!r}
 from pathlib import Path
-from local_aws import Jobs, REGION, settings
+from local_aws import NOTES_THE_TIME, Jobs, REGION, settings
 from stepgluon.local.server import LocalAws
 with LocalAws(settings(Path(sys.argv[1]))) as aws:
     aws.buckets.ensure("data", REGION)
     aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{{}}")
     jobs = Jobs(aws)
-    do = "out = root / 'processing/output'; out.mkdir(exist_ok=True); (out / 'a').write_text(str(__import__('time').time_ns()))"
-    jobs.ended(jobs.processing(do))
+    jobs.ended(jobs.processing(NOTES_THE_TIME))
     name = jobs.processing("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
     jobs.running(name)
     aws.client("s3").put_object(Bucket="data", Key="last", Body=b"kept")
@@ -251,8 +250,7 @@ def test_after_a_kill_nothing_runs_and_nothing_is_lost(tmp_path: Path, ending: i
         assert get(aws, "last") == b"kept"
         aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
         jobs = Jobs(aws)
-        do = "out = root / 'processing/output'; out.mkdir(exist_ok=True); (out / 'a').write_text(str(__import__('time').time_ns()))"
-        name = jobs.processing(do)
+        name = jobs.processing(NOTES_THE_TIME)
         jobs.ended(name)
         assert aws.sagemaker.job("processing", name).state.remembered
 
@@ -314,4 +312,3 @@ def test_the_ordinary_command_line_sees_the_truth(tmp_path: Path) -> None:
         listed = json.loads(run("sagemaker", "list-processing-jobs", "--output", "json"))
     assert (tmp_path / "back").read_bytes() == (tmp_path / "big").read_bytes()
     assert [one["ProcessingJobName"] for one in listed["ProcessingJobSummaries"]] == [name]
-    assert SCRIPTS.exists()

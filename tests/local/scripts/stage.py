@@ -1,4 +1,4 @@
-"""What all stand-in jobs do: as they are ordered by orders.json, which travels from the raw folder through the stages."""
+"""What all stand-in jobs do: as orders.json says, which travels from the raw folder through the stages."""
 
 import json
 import os
