@@ -40,7 +40,13 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
     terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables and sys.stderr.isatty())
     try:
         options = _parser().parse_args(arguments)
-        commands = {"validate": _validate, "compile": _compile, "graph": _graph, "schema": _schema, **cli_local.COMMANDS}
+        commands = {
+            "validate": _validate,
+            "compile": _compile,
+            "graph": _graph,
+            "schema": _schema,
+            **cli_local.COMMANDS,
+        }
         code = commands[options.command](options, workflow, variables, terminal)
         terminal.results.flush()
     except StepgluonError as error:

@@ -7,6 +7,7 @@ asks a client of Step Functions for the history until the execution has ended.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,9 +62,9 @@ class Story:
 
     @property
     def sentence(self) -> str:
-        """Why the run failed, for its user: what the last failed job said, else the execution's own cause."""
+        """Why the run failed, for its user: what the failed job said, else the execution's own cause."""
         said = next((job.sentence for job in reversed(self.jobs) if job.state == self.failed_state), "")
-        return said or " ".join(f"{self.error}: {self.cause}".split()).strip(": ")
+        return said or _sentence("" if "." not in self.error else self.error, self.cause)
 
 
 @dataclass
@@ -181,7 +182,13 @@ def verdict(model: dict[str, Any]) -> str:
 
 def number(value: Any) -> str:
     """A figure as it stands in lines and tables; what is none is a dash."""
-    return f"{value:.6g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else "-"
+    return "-" if finite(value) is None else f"{value:.6g}"
+
+
+def finite(value: Any) -> float | None:
+    """The value, if it is a finite number."""
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return value if fits else None
 
 
 def seconds(timestamp: Any) -> float:
@@ -196,6 +203,7 @@ def _sentence(error: str, cause: str) -> str:
     told = _parsed(cause)
     text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
     text = text.removeprefix("AlgorithmError: ")
+    cause = cause.partition(" (Service: ")[0]
     return " ".join((text or f"{error}: {cause}").split()).strip(": ")[:500]
 
 

@@ -51,7 +51,9 @@ def _file_of(workflow: Workflow) -> Path:
 def _loaded_sources(workflow: Workflow) -> list[Path]:
     """The files of this project, and those beside the workflow, that are loaded now."""
     places = (ROOT, _file_of(workflow).parent)
-    files = {Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    files = {
+        Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))
+    }
     ours = {file for file in files if any(place in file.parents for place in places) and not _installed(file)}
     return sorted(ours | {_file_of(workflow)} | {ROOT / name for name in _DATA})
 

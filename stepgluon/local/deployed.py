@@ -1,13 +1,14 @@
 """A pipeline deployed to its local AWS: what `run --local` and `local up` both stand on.
 
-    with deployed(loaded, definition, settings) as place:
-        place.aws.client("s3"), place.stack.raw_bucket
+with deployed(loaded, definition, settings) as place:
+    place.aws.client("s3"), place.stack.raw_bucket
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -81,12 +82,13 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
 
 
 def once(journal: Journal, names: Names) -> mail.Once:
-    """What a mail tells of a run that was cut off: by the run's name and the kind of mail, whatever its short id."""
-    resumed = {begun.name for begun in journal.cut_off()}
+    """What a mail tells of a run, whatever its short id: a run that goes on after it was cut off says nothing twice."""
 
     def told(subject: str, text: str) -> str:
-        run = next((name for name in resumed if name in text), "")
-        return f"{run} {subject.rpartition(': ')[2]}" if run else ""
+        found = re.search(r"\brun (\S+) of the pipeline\b", text, re.IGNORECASE)
+        if not found or not journal.knows(names.arn("states", f"execution:{names.machine}:{found[1]}")):
+            return ""
+        return f"{found[1]} {subject.rpartition(': ')[2]}"
 
     return told
 
@@ -99,7 +101,9 @@ def _announce_what_no_state_can(place: Deployed) -> None:
         "ended": {"status": ["TIMED_OUT", "ABORTED"]},
         "broken": {"status": ["FAILED"], "error": ["States.Runtime", "States.DataLimitExceeded"]},
     }
-    message = f"Run <run> of the pipeline {place.names.prefix} ended as <status>. Look closer: python pipeline.py show <run>"
+    message = (
+        f"Run <run> of the pipeline {place.names.prefix} ended as <status>. Look closer: python pipeline.py show <run>"
+    )
     for name, detail in patterns.items():
         rule = f"{place.names.prefix}-{name}"
         pattern = {"source": ["aws.states"], "detail-type": [STATUS_CHANGE], "detail": {**machine, **detail}}
@@ -124,9 +128,7 @@ def _deploy_trigger(place: Deployed) -> None:
         Handler=f"{TRIGGER.stem}.handler",
         Code={"ZipFile": zipped(TRIGGER)},
         Timeout=60,
-        Environment={
-            "Variables": {"RAW_BUCKET": place.stack.raw_bucket, "STATE_MACHINE_ARN": place.stack.machine_arn}
-        },
+        Environment={"Variables": {"RAW_BUCKET": place.stack.raw_bucket, "STATE_MACHINE_ARN": place.stack.machine_arn}},
         DeadLetterConfig={"TargetArn": dead["Attributes"]["QueueArn"]},
     )
     suffix = {"Key": {"FilterRules": [{"Name": "suffix", "Value": ".run"}]}}

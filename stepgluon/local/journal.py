@@ -48,7 +48,11 @@ class Journal:
         start, ended = StepFunctionsParserBackend.start_execution, BaseExecutionWorkerCommunication.terminated
 
         def started(
-            backend: Any, state_machine_arn: str, name: str | None = None, execution_input: str | None = None, *more: Any
+            backend: Any,
+            state_machine_arn: str,
+            name: str | None = None,
+            execution_input: str | None = None,
+            *more: Any,
         ) -> Any:
             name = name or str(uuid.uuid4())
             arn = f"{state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
@@ -98,6 +102,9 @@ class Journal:
 
     def begun(self) -> list[Begun]:
         return [Begun(**json.loads(content)) for _, content in self._objects.documents(_BEGUN) if content]
+
+    def knows(self, arn: str) -> bool:
+        return bool(self._objects.document(_BEGUN, arn))
 
     def cut_off(self) -> list[Begun]:
         """Executions that neither ended nor run."""

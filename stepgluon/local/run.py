@@ -106,7 +106,7 @@ def definition_of(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
 def settings_of(loaded: LoadedConfig, order: Order) -> Settings:
     config = loaded.config
     return Settings(
-        work=order.work,
+        work=Path(os.path.abspath(order.work)),  # jobs have a working folder of their own
         account=config.account,
         region=config.region,
         port=order.port,
@@ -130,7 +130,9 @@ def check_files(files: tuple[Path, ...]) -> None:
         if file.name.startswith((".", "_")) or file.name.endswith(".run"):
             raise UsageError(f"--data {file}: the pipeline ignores files with such a name (rename it)")
         if file.name in names:
-            raise UsageError(f"--data {file}: {names[file.name]} has the same name, and both go to one folder (rename one)")
+            raise UsageError(
+                f"--data {file}: {names[file.name]} has the same name, and both go to one folder (rename one)"
+            )
         names[file.name] = file
 
 
@@ -238,19 +240,24 @@ def whatever_this_computer_does(work: Path) -> Iterator[None]:
     """A folder that cannot be one and a full or read-only disk are one sentence, wherever they show."""
     try:
         work.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        reason = (problem.strerror or str(problem)).lower()
+        raise SurroundingsError(f"{work} cannot be used: {reason} (name another folder with --work)") from None
+    try:
         yield
     except OSError as problem:
         if problem.errno not in _THIS_COMPUTER:
             raise
         place = problem.filename or work
         reason = (problem.strerror or "unknown reason").lower()
-        raise SurroundingsError(f"{place} cannot be written: {reason} (make room, or name another folder with --work)") from None
+        raise SurroundingsError(
+            f"{place} cannot be written: {reason} (make room, or name another folder with --work)"
+        ) from None
 
 
 def _blame_the_disk(told: dict[str, Any], work: Path) -> None:
-    full = os.strerror(errno.ENOSPC)
-    failure = told["failure"] or {}
-    if full.lower() in str(failure.get("sentence", "")).lower():
+    full = os.strerror(errno.ENOSPC).lower()
+    if told["failure"] and any(full in job["sentence"].lower() for job in told["jobs"]):
         raise SurroundingsError(
             f"the disk of {work} is full, so the run {told['run']} failed (make room, then call the same command again)"
         )

@@ -16,12 +16,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stepgluon.follow import Story, history, read
+from stepgluon.follow import Story, finite, history, read
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.journal import Begun
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
-REMEMBERED = "This job did not run again: its outputs are those of an earlier job with the same code, settings and inputs.\n"
+REMEMBERED = (
+    "This job did not run again: its outputs are those of an earlier job with the same code, settings and inputs.\n"
+)
 
 
 def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
@@ -72,7 +74,8 @@ def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str,
 def _model(model: dict[str, Any]) -> dict[str, Any]:
     failure = model.get("failure") or {}
     return {
-        **{key: model.get(key) for key in ("name", "mae", "threshold", "verdict", "uses", "model_uri")},
+        **{key: model.get(key) for key in ("name", "verdict", "uses", "model_uri")},
+        **{key: finite(model.get(key)) for key in ("mae", "threshold")},
         "failure": f"{failure.get('Error', '')}: {failure.get('Cause', '')}".strip(": ") or None,
         "default_of_run": model.get("run") if model.get("uses") == "default" else None,
         "default_mae": model.get("default_mae") if model.get("uses") == "default" else None,

@@ -82,7 +82,7 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
     else:
         from stepgluon.local.server import LocalAws, Settings
 
-        with LocalAws(Settings(work, config.account, config.region)) as aws:
+        with LocalAws(Settings(Path(os.path.abspath(work)), config.account, config.region)) as aws:
             yield aws.client("s3")
 
 

@@ -25,6 +25,8 @@ def panel(told: dict[str, Any], command: str = "") -> str:
     lines = [f"Run {told['run']} {WORDS[told['status']]}{_where(told)} after {told['seconds']:.1f} s.", ""]
     if told["models"]:
         lines += [*table(told["models"]), ""]
+        reasons = [f"  {model['name']}: {model['failure']}" for model in told["models"] if model["failure"]]
+        lines += [*reasons, ""] if reasons else []
     if told["status"] == "SUCCEEDED":
         lines += _result(told)
     elif told["failure"]:
@@ -104,7 +106,9 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
     lines = []
     for told in runs:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["started"])) if told["started"] else "-"
-        lines.append(f"{started}  {told['status']:<9}  {told['seconds']:8.1f} s  {told['run']}  {told['note']}".rstrip())
+        lines.append(
+            f"{started}  {told['status']:<9}  {told['seconds']:8.1f} s  {told['run']}  {told['note']}".rstrip()
+        )
     return "\n".join(lines) + "\n"
 
 

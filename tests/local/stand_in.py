@@ -1,0 +1,36 @@
+"""The command line as it is, but with the stand-in jobs of scripts/ in place of code/, and short waits.
+
+    python tests/local/stand_in.py FOLDER CODE run --local --data ...
+
+FOLDER keeps compiled definitions between tests, CODE has the jobs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SCRIPTS = HERE / "scripts"
+
+
+def arrange(shared: Path, set_attribute: Callable[[Any, str, Any], None] = setattr, **changed: Any) -> None:
+    from stepgluon.local import run
+
+    usual = {"code": SCRIPTS, "waiting": 0.0005, "grace_seconds": 0.3, "cores": 2}
+    settings_of, definition_of = run.settings_of, run.definition_of
+    set_attribute(run, "settings_of", lambda *given: replace(settings_of(*given), **{**usual, **changed}))
+    set_attribute(run, "definition_of", lambda loaded, workflow, work: definition_of(loaded, workflow, shared))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    from pipeline import workflow
+    from stepgluon.cli import main
+
+    arrange(Path(sys.argv[1]), code=Path(sys.argv[2]))
+    sys.exit(main(workflow, sys.argv[3:]))

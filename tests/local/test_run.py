@@ -1,0 +1,485 @@
+"""`run --local` and what comes after it, driven as a user does: words in; files, mails, words and the exit code out."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_aws import Scripted, until
+from stand_in import HERE, SCRIPTS, arrange
+
+from pipeline import workflow
+from stepgluon.cli import main
+
+CONFIG = """
+name: penguins
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models: {partition_by: species, values: [adelie, gentoo], label: body_mass_g}
+fallback: {threshold: 350, if_missing: fail}
+retries: {job: 0}
+"""
+MODELS = ("adelie", "gentoo")
+
+
+class User:
+    """Sits in a folder with a config and data, and calls commands."""
+
+    def __init__(self, folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.shared, self._capsys = folder, shared, capsys
+        self.work = folder / ".local"
+        self.code = SCRIPTS
+        self.config = folder / "pipeline-config.yml"
+        self.config.write_text(CONFIG)
+        self.orders()
+
+    def orders(self, **orders: str) -> None:
+        """What the stand-in jobs do, by their stage; _ may stand for -."""
+        text = json.dumps({stage.replace("_", "-"): order for stage, order in orders.items()})
+        (self.folder / "orders.json").write_text(text)
+
+    def calls(self, *words: str, **variables: str) -> tuple[int, str, str]:
+        try:
+            code = main(workflow, words, variables)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = self._capsys.readouterr()
+        return code, captured.out, captured.err
+
+    def runs(self, *words: str) -> tuple[int, str, str]:
+        return self.calls("run", "--local", "--data", "orders.json", *words)
+
+    def told(self, *words: str) -> dict[str, Any]:
+        """What a run tells to a script."""
+        code, out, err = self.runs("--json", *words)
+        told: dict[str, Any] = json.loads(out) if out else {"err": err}
+        return {**told, "code": code}
+
+    def process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(HERE / "stand_in.py"), str(self.shared), str(self.code), *words]
+        environment = {**os.environ, **variables}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def mails(self) -> list[tuple[str, str]]:
+        """Kind and text of each mail, in their order."""
+        letters = [
+            email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+            for file in sorted((self.work / "outbox").glob("*.eml"))
+        ]
+        return [(str(letter["Subject"]).rpartition(": ")[2], letter.get_content()) for letter in letters]
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.mails()]
+
+    def result(self, told: dict[str, Any]) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads((Path(told["folder"]) / "summary.json").read_text())
+        return summary
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def faults() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def user(
+    tmp_path: Path,
+    shared: Path,
+    faults: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> User:
+    monkeypatch.chdir(tmp_path)
+    arrange(shared, monkeypatch.setattr, faults=faults)
+    return User(tmp_path, shared, capsys)
+
+
+# A run that ends well
+
+
+def test_a_run_leaves_its_result_logs_history_and_mails(user: User) -> None:
+    code, out, err = user.runs("--note", "by hand")
+    assert code == 0, err
+    (folder,) = (user.work / "runs").iterdir()
+    assert {"predictions.csv", "summary.json", "history.json", "run.json", "logs"} <= set(os.listdir(folder))
+    assert (folder / "predictions.csv").read_text() == "adelie\ngentoo"
+    logs = {re.sub(r"-[0-9a-f]{12}-0-0\.log$", "", log.name): log.read_text() for log in (folder / "logs").iterdir()}
+    stages = {"prepare", "train-adelie", "train-gentoo", "predict-adelie", "predict-gentoo", "post"}
+    assert set(logs) == {f"penguins-{stage}" for stage in stages}
+    assert logs["penguins-train-adelie"].startswith("training adelie")
+    assert json.loads((folder / "history.json").read_text())[-1]["type"] == "ExecutionSucceeded"
+    assert user.kinds() == ["started", "models", "finished"]
+    assert "Note:   by hand" in user.mails()[0][1]
+    assert f"Run {folder.name} finished" in out
+    assert re.search(r"adelie +200 +350 +accepted +the trained model", out)
+    for state in ("Prepare data", "Train adelie", "Predict gentoo", "Post-process"):
+        assert re.search(rf"^ +[\d.]+ s  {state} +[\d.]+ s$", err, re.MULTILINE), err
+    assert "\033" not in out + err, "colours belong on terminals"
+
+
+def test_a_script_gets_the_run_as_json(user: User) -> None:
+    told = user.told("--threshold", "250")
+    assert (told["code"], told["status"]) == (0, "SUCCEEDED")
+    assert [(m["name"], m["mae"], m["threshold"], m["uses"]) for m in told["models"]] == [
+        (name, 200, 250, "trained") for name in MODELS
+    ]
+    assert {job["status"] for job in told["jobs"]} == {"Completed"}
+
+
+def test_the_same_command_after_a_finished_run_is_a_new_run_with_remembered_jobs(user: User) -> None:
+    first, second = user.told(), user.told()
+    assert first["run"] != second["run"]
+    assert not any(job["remembered"] for job in first["jobs"])
+    assert {job["state"] for job in second["jobs"] if not job["remembered"]} == {"Post-process"}
+    assert user.result(first)["predicted"] == user.result(second)["predicted"]
+    assert user.kinds() == ["started", "models", "finished"] * 2
+    log = next(Path(second["folder"]).glob("logs/*train-adelie*")).read_text()
+    assert log.startswith("This job did not run again")
+
+
+def test_fresh_repeats_every_job(user: User) -> None:
+    user.told()
+    assert not any(job["remembered"] for job in user.told("--fresh")["jobs"])
+
+
+def test_a_rejected_model_is_replaced_by_the_promoted_one(user: User) -> None:
+    good = user.told()
+    code, out, err = user.calls("promote", good["run"])
+    assert (code, out) == (0, f"Promoted from run {good['run']}: adelie (error 200), gentoo (error 200).\n"), err
+    user.orders(train_gentoo="exit 1")
+    code, out, err = user.runs()
+    assert code == 0, err
+    assert re.search(rf"gentoo +- +350 +rejected +the promoted model of {good['run']}, error 200", out)
+    assert "Train gentoo" in err
+    assert "failed: train-gentoo does not like the data" in err
+    assert "train-gentoo does not like the data" in user.mails()[-2][1]
+
+
+# A run that fails
+
+
+def test_a_failing_job_is_told_with_state_sentence_log_and_the_next_command(user: User) -> None:
+    user.orders(prepare="exit 1")
+    raw = (user.folder / "orders.json").read_bytes()
+    code, out, err = user.runs()
+    assert code == 1
+    assert "failed in the state Prepare data" in out
+    assert "\n  prepare does not like the data\n" in out
+    assert "  again    python pipeline.py run --local --data orders.json\n" in out
+    assert user.kinds() == ["started", "failed"]
+    assert not list(user.work.glob("runs/*/predictions.csv"))
+    assert (user.folder / "orders.json").read_bytes() == raw
+
+
+@pytest.mark.parametrize(
+    ("orders", "state"),
+    [
+        ({"train-adelie": "exit 1"}, "Choose models"),
+        ({"train-adelie": "SIGKILL", "train-gentoo": "SIGSEGV"}, "Choose models"),
+        ({"train-adelie": 'score {"mae": 350.1}'}, "Choose models"),
+        ({"train-adelie": 'score {"mae": NaN}'}, "Choose models"),
+        ({"train-adelie": 'score {"mae": -1}'}, "Choose models"),
+        ({"train-adelie": "no output"}, "Choose models"),
+        ({"predict-gentoo": "exit 1"}, "Predict"),
+        ({"predict-gentoo": "SIGKILL"}, "Predict"),
+        ({"post": "SIGKILL"}, "Post-process"),
+    ],
+)
+def test_whatever_goes_wrong_there_is_one_mail_of_failure_and_exit_1(
+    user: User, orders: dict[str, str], state: str
+) -> None:
+    user.orders(**orders)
+    told = user.told()
+    assert (told["code"], told["status"]) == (1, "FAILED")
+    assert told["failure"]["state"] == state
+    assert told["failure"]["sentence"]
+    assert user.kinds()[0] == "started"
+    assert user.kinds()[-1] == "failed"
+    assert (user.kinds().count("started"), user.kinds().count("failed"), user.kinds().count("finished")) == (1, 1, 0)
+
+
+def test_after_the_reason_is_gone_only_what_had_failed_is_repeated(user: User, faults: Scripted) -> None:
+    faults.disk_full_for = "predict-gentoo"
+    code, out, err = user.runs()
+    assert code == 3, "the disk is this computer's problem"
+    assert re.fullmatch(r"error: the disk of \.local is full, .*\(make room, .*\)", err.splitlines()[-1])
+    assert user.kinds()[-1] == "failed"
+    faults.disk_full_for = ""
+    told = user.told()
+    assert told["code"] == 0
+    assert {job["state"] for job in told["jobs"] if not job["remembered"]} == {"Predict gentoo", "Post-process"}
+
+
+# Usage
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "no.csv"], "--data no.csv: there is no such file"),
+        (["--data", "."], "--data .: this is no file"),
+        (["--data", "orders.json", "other/orders.json"], "--data other/orders.json: orders.json has the same name"),
+        (["--data", ".hidden.csv"], "--data .hidden.csv: the pipeline ignores files with such a name"),
+        (["--data", "orders.json", "--threshold", "0"], "argument --threshold: '0' is no threshold"),
+        (["--data", "orders.json", "--threshold", "nan"], "argument --threshold: 'nan' is no threshold"),
+        ([], "the following arguments are required: --data"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_and_starts_nothing(user: User, words: list[str], told: str) -> None:
+    Path("other").mkdir()
+    Path("other/orders.json").write_text("{}")
+    Path(".hidden.csv").write_text("")
+    code, out, err = user.calls("run", "--local", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {told}")
+    assert err.count("\n") == 1
+    assert not user.work.exists()
+
+
+def test_run_without_local_says_what_it_needs(user: User) -> None:
+    assert user.calls("run", "--data", "orders.json")[0] == 2
+
+
+def test_a_bad_config_starts_nothing(user: User) -> None:
+    user.config.write_text(CONFIG.replace("threshold", "treshold"))
+    code, out, err = user.runs()
+    assert (code, out) == (2, "")
+    assert "did you mean threshold?" in err
+    assert not user.work.exists()
+
+
+def test_promote_and_show_name_what_they_do_not_find(user: User) -> None:
+    assert user.calls("runs")[1].startswith("No runs yet.")
+    assert user.calls("promote", "nothing")[0] == 2
+    user.orders(train_adelie='score {"mae": 900}', train_gentoo='score {"mae": "low"}')
+    told = user.told()
+    code, out, err = user.calls("promote", told["run"])
+    assert (code, out) == (1, "")
+    assert "has no accepted model: adelie was rejected, gentoo was rejected" in err
+    code, out, err = user.calls("promote", "no-such-run")
+    assert (code, out) == (1, "")
+    assert "no-such-run has no verdicts" in err
+    code, out, err = user.calls("show", told["run"][:20])
+    assert (code, out) == (2, "")
+    assert f"did you mean {told['run']}?" in err
+
+
+def test_show_and_runs_tell_of_a_run_without_a_server(user: User) -> None:
+    user.orders(post="exit 1")
+    told = user.told("--note", "my note")
+    code, out, _ = user.calls("show", told["run"])
+    assert code == 0
+    assert "Post-process" in out
+    assert "post does not like the data" in out
+    assert re.search(r"Failed +[\d.]+ s  penguins-post-", out)
+    assert json.loads(user.calls("show", told["run"], "--json")[1])["failure"]["state"] == "Post-process"
+    assert re.search(rf"FAILED .* {told['run']}  my note", user.calls("runs")[1])
+    assert [run["run"] for run in json.loads(user.calls("runs", "--json")[1])] == [told["run"]]
+
+
+def test_promoting_keeps_what_was_promoted_of_other_models(user: User) -> None:
+    first = user.told()
+    user.calls("promote", first["run"])
+    user.orders(train_gentoo="exit 1", train_adelie='score {"mae": 100}')
+    second = user.told()
+    promoted = json.loads(user.calls("promote", second["run"], "--json")[1])
+    assert promoted["promoted"] == {"adelie": 100}
+    user.orders(train_gentoo="exit 1", train_adelie="exit 1")
+    third = user.told()
+    assert [m["default_of_run"] for m in third["models"]] == [second["run"], first["run"]]
+
+
+# This computer
+
+
+@pytest.mark.parametrize("name", ["with some spaces", "データ 🐧 & 'quotes' \"x\" %41 #?", "x" * 200])
+def test_odd_folder_names_work(user: User, name: str) -> None:
+    code, _, err = user.runs("--work", name)
+    assert code == 0, err
+    assert list(Path(name).glob("runs/*/predictions.csv"))
+
+
+@pytest.mark.parametrize("work", ["orders.json", "orders.json/below", "/proc/here", "y" * 300])
+def test_a_folder_that_cannot_be_used_is_one_sentence_and_exit_3(user: User, work: str) -> None:
+    code, out, err = user.runs("--work", work)
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert err.startswith("error: ")
+    assert "--work" in err
+
+
+def test_a_port_in_use_is_one_sentence_and_exit_3(user: User) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, out, err = user.calls("local", "up", "--port", str(port))
+    assert (code, out) == (3, "")
+    assert err == f"error: port {port} of this computer is used by another program (name another with --port)\n"
+
+
+# Ends that nobody wanted
+
+
+def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
+    user.orders(train_adelie="hang", train_gentoo="ignore SIGTERM")
+    process = user.process("run", "--local", "--data", "orders.json")
+    until(lambda: sum("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")) == 2, 60)
+    hanging = _processes(user)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Stopping the run and its jobs." in err
+    assert not any(Path(f"/proc/{pid}").exists() for pid in hanging)
+    assert not (user.work / "jobs").exists()
+    kinds = user.kinds()
+    assert len(kinds) == 2, "one of the start, one of the end"
+    assert "ended as ABORTED" in user.mails()[1][1]
+    (run,) = json.loads(user.calls("runs", "--json")[1])
+    assert run["status"] == "ABORTED"
+    user.orders()
+    assert user.told()["code"] == 0
+
+
+def _processes(user: User) -> list[int]:
+    """The processes of jobs that run in the user's work folder."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                words, folder = (place / "cmdline").read_bytes(), os.readlink(place / "cwd")
+            except OSError:
+                continue
+            if folder.startswith(str(user.work / "jobs")) or str(user.work / "jobs").encode() in words:
+                found.append(int(place.name))
+    return found
+
+
+class Gate:
+    """Jobs of one stage wait while the gate is closed; they do not know it, so they stay the same jobs."""
+
+    def __init__(self, user: User, stage: str) -> None:
+        self._file = user.folder / "gate"
+        self._file.write_text(stage)
+        user.code = user.folder / "code"
+        shutil.copytree(SCRIPTS, user.code, ignore=shutil.ignore_patterns("__pycache__"))
+        with (user.code / "stage.py").open("a") as script:
+            script.write(GATE.format(file=str(self._file)))
+
+    def open(self) -> None:
+        self._file.unlink()
+
+
+GATE = """
+
+gate, plain = Path({file!r}), obey
+
+
+def obey(stage: str, folder: Path) -> str:
+    while gate.exists() and gate.read_text() == stage:
+        print("waiting", flush=True)
+        time.sleep(0.02)
+    return plain(stage, folder)
+"""
+
+
+def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_finished(user: User) -> None:
+    gate = Gate(user, "predict-gentoo")
+    process = user.process("run", "--local", "--data", "orders.json", "--note", "the one")
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*predict-gentoo*")), 60)
+    waiting = _processes(user)
+    process.kill()
+    process.communicate()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in waiting))
+    (cut,) = json.loads(user.calls("runs", "--json")[1])
+    assert cut["status"] == "CUT OFF"
+    assert user.kinds() == ["started", "models"]
+    gate.open()
+    process = user.process("run", "--local", "--data", "orders.json", "--note", "the one", "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert f"Going on with run {cut['run']}, which was cut off." in err
+    told = json.loads(out)
+    assert told["run"] == cut["run"]
+    assert {job["state"] for job in told["jobs"] if not job["remembered"]} == {"Predict gentoo", "Post-process"}
+    assert user.result(told)["predicted"] == list(MODELS)
+    assert user.kinds() == ["started", "models", "finished"]
+    assert not (user.work / "jobs").exists()
+
+
+@pytest.mark.parametrize("moment", ["", "has started", "Prepare data", "Train models", "Announce results", "Run 2"])
+def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called_again(user: User, moment: str) -> None:
+    process = user.process("run", "--local", "--data", "orders.json")
+    stream = process.stdout if moment == "Run 2" else process.stderr
+    assert stream is not None
+    if moment:
+        until(lambda: moment in stream.readline(), 60)
+    else:
+        until((user.work / "buckets" / "index.sqlite").exists, 60)
+    process.kill()
+    process.communicate()
+    told = user.told()
+    assert told["code"] == 0
+    assert user.result(told)["predicted"] == list(MODELS)
+    runs = len(json.loads(user.calls("runs", "--json")[1]))
+    # Killed after its end it is a new run, with mails of its own.
+    assert user.kinds() == ["started", "models", "finished"] * runs
+    assert runs == 1 or moment in ("Announce results", "Run 2")
+
+
+def test_what_the_shell_says_about_aws_never_gets_here(user: User) -> None:
+    (user.folder / "credentials").write_text("[work]\naws_access_key_id = AKIAREAL\naws_secret_access_key = real\n")
+    (user.folder / "config").write_text("[profile work]\nregion = us-west-2\nendpoint_url = http://127.0.0.1:9\n")
+    nowhere = "http://127.0.0.1:9"
+    shell = {
+        "AWS_PROFILE": "work",
+        "AWS_SHARED_CREDENTIALS_FILE": str(user.folder / "credentials"),
+        "AWS_CONFIG_FILE": str(user.folder / "config"),
+        "AWS_ACCESS_KEY_ID": "AKIAREAL",
+        "AWS_REGION": "us-west-2",
+        "AWS_ENDPOINT_URL": nowhere,
+        **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), nowhere),
+    }
+    process = user.process("run", "--local", "--data", "orders.json", **shell)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    for file in user.work.rglob("*"):
+        if file.is_file():
+            assert b"AKIAREAL" not in file.read_bytes(), file
+
+
+def test_two_stacks_at_once_do_not_meet(user: User) -> None:
+    processes = [user.process("run", "--local", "--data", "orders.json", "--work", work) for work in ("one", "two")]
+    for process in processes:
+        _, err = process.communicate(timeout=90)
+        assert process.returncode == 0, err
+    for work in ("one", "two"):
+        assert len(list(Path(work).glob("runs/*/predictions.csv"))) == 1
+        assert len(list(Path(work).glob("outbox/*.eml"))) == 3
+
+
+def test_a_folder_in_use_is_one_sentence_and_exit_3(user: User) -> None:
+    user.work.mkdir()
+    with (user.work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, out, err = user.runs()
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert "is used by another local AWS" in err
