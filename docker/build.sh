@@ -48,14 +48,16 @@ base_of() {
 # The Dockerfile, and the files of the repository that it names
 files_of() {
     echo "docker/$1/Dockerfile"
-    grep -v '^#' "docker/$1/Dockerfile" | grep -oE '\b(code|docker)/[a-z0-9_/]+\.(py|lock)\b' | sort -u
+    grep -v '^#' "docker/$1/Dockerfile" | grep -oE '(code|docker)/[a-z0-9_/]+\.(py|lock)' | sort -u
 }
 
-# Names and bytes only: modes, times and the place of the checkout do not matter.
+# Names and bytes only: modes, times and the place of the checkout do not matter. Nor does the registry that a base with
+# a digest is pulled from.
 content_of() {
-    local file
+    local file base
+    base=$(base_of "$1")
     {
-        echo "base $(base_of "$1")"
+        echo "base ${base##*@}"
         echo "platform $PLATFORM"
         for file in $(files_of "$1"); do
             [ -f "$file" ] || die "docker/$1/Dockerfile copies $file, which is not there"
@@ -163,17 +165,23 @@ make_one() {
     echo "$name:$tag${digest:+ $digest}"
 }
 
-while [ $# -gt 0 ]; do
-    case $1 in
-    --push) mode=push ;;
-    --tags) mode=tags ;;
-    -*) usage ;;
-    *) break ;;
-    esac
-    shift
-done
-[ $# -gt 0 ] || set -- data autogluon
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-for name in "$@"; do kind_of "$name" >/dev/null; done
-for name in "$@"; do make_one "$name"; done
+main() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --push) mode=push ;;
+        --tags) mode=tags ;;
+        -*) usage ;;
+        *) break ;;
+        esac
+        shift
+    done
+    [ $# -gt 0 ] || set -- data autogluon
+    local name
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    for name in "$@"; do kind_of "$name" >/dev/null; done
+    for name in "$@"; do make_one "$name"; done
+}
+
+main "$@"
+exit # a checkout that changes while this runs is not read any further

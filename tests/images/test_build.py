@@ -145,6 +145,11 @@ def test_another_base_or_platform_is_another_image(checkout: Checkout) -> None:
     assert len({tag for each in tags for tag in each.values()}) == 6
 
 
+def test_a_copy_of_the_base_in_another_registry_is_the_same_base(checkout: Checkout) -> None:
+    one, other = (f"{registry}/python:3.11@sha256:{'0' * 64}" for registry in ("docker.io/library", "cache.example"))
+    assert checkout.tags(BASE=one) == checkout.tags(BASE=other)
+
+
 def test_a_change_of_the_config_alone_builds_nothing(checkout: Checkout) -> None:
     first = checkout.run()
     assert checkout.calls("build") == 2
