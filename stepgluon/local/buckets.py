@@ -7,6 +7,9 @@ of a bucket is written to the index before the request is answered.
 from __future__ import annotations
 
 import datetime
+import io
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +93,56 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
             objects.remove_bucket(bucket_name)
         return deleted
 
+    responses = _module_of_responses()
+    get = responses.S3Response.get_object
+
+    def get_object(self: Any) -> Any:
+        _sending.now = True
+        try:
+            return get(self)
+        finally:
+            _sending.now = False
+
+    patches.attribute(responses.S3Response, "get_object", get_object)
     patches.attribute(models.FakeBucket, "__init__", create)
     patches.attribute(models.S3Backend, "delete_bucket", delete)
 
 
+_sending = threading.local()  # whether this thread answers GetObject
+
+
+class OnDisk:
+    """A content that is sent piece by piece; moto takes the range that was asked for, or all of it."""
+
+    def __init__(self, file: Path, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, end, _ = part.indices(self._size)
+        with self._file.open("rb") as file:
+            file.seek(start)
+            return file.read(max(0, end - start))
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._file.open("rb") as file:
+            while piece := file.read(1 << 20):
+                yield piece
+
+
+def _module_of_responses() -> Any:
+    from moto.s3 import responses
+
+    return responses
+
+
 def _key_class(models: Any, objects: Objects) -> type:
     plain = models.FakeKey
+    private, closed = models.get_canned_acl("private"), io.BytesIO()
+    closed.close()
 
     class KeyOnDisk(plain):  # type: ignore[misc, valid-type]
         """A key whose value is a content; it may be given as one, or as bytes."""
@@ -103,8 +150,9 @@ def _key_class(models: Any, objects: Objects) -> type:
         content: Content
 
         @property
-        def value(self) -> bytes:
-            return objects.file(self.content).read_bytes()
+        def value(self) -> Any:
+            file = objects.file(self.content)
+            return OnDisk(file, self.content.size) if getattr(_sending, "now", False) else file.read_bytes()
 
         @value.setter
         def value(self, given: bytes | str | Content) -> None:
@@ -112,7 +160,9 @@ def _key_class(models: Any, objects: Objects) -> type:
                 given = given.encode()
             self.content = given if isinstance(given, Content) else objects.add(bytes(given))
             self.contentsize = self.content.size
+            # Thousands of keys share what is the same for all of them.
             self._value_buffer.close()
+            self._value_buffer, self.acl = closed, private
 
         @property
         def etag(self) -> str:

@@ -259,5 +259,5 @@ class Job:
             self.state.failure = reason[: outputs.SENTENCE]
             self.state.ended = self.state.changed
             self.state.status = status
-        self._instances = []  # their processes are over, and a server may see thousands
+        self._instances = []  # their processes are over, and a server may see thousands of jobs
         self.done.set()

@@ -7,6 +7,7 @@ however many keys or remembered jobs have it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -75,7 +76,9 @@ class Objects:
                 yield self._base
             except sqlite3.OperationalError as problem:
                 # A full or read-only disk; whoever asked gets an error of the kind that files give.
-                raise OSError(28, f"the index cannot be written: {problem}") from problem
+                full, locked = "full" in str(problem), "readonly" in str(problem)
+                kind = errno.ENOSPC if full else errno.EROFS if locked else errno.EIO
+                raise OSError(kind, os.strerror(kind)) from problem
 
     # Contents
 
