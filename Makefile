@@ -12,14 +12,24 @@ help:  ## this list
 
 setup: $(VENV)/ready  ## make .venv from requirements.lock
 $(VENV)/ready: requirements.lock
+	@test ! -L $(VENV) || { echo "$(VENV) is a link: remove it, or make what it points to" >&2; exit 3; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-demo: setup  ## compile the demo's config and show its workflow
-	$(BIN)/python pipeline.py compile
-	$(BIN)/python pipeline.py graph -o build/workflow.html
-	$(BIN)/python pipeline.py graph
+demo: setup  ## the whole pipeline on this computer, twice: with good models, then with promoted ones
+	@echo "== The workflow: build/workflow.html"
+	@$(BIN)/python pipeline.py graph -o build/workflow.html
+	@echo; echo "== First run: every model is good enough"
+	@$(BIN)/python pipeline.py run --local --data demo/*.csv --note "the demo's first run"
+	@echo; echo "== Its models become the defaults"
+	@$(BIN)/python pipeline.py promote latest
+	@echo; echo "== Second run: no model may err by more than 150 g, so the promoted ones predict"
+	@$(BIN)/python pipeline.py run --local --data demo/*.csv --threshold 150 --note "the demo's second run"
+	@echo; echo "== The mail about its models"
+	@cat "$$(ls .local/outbox/*-models-*.eml | tail -n 1)"
+	@echo; echo "== The first predictions"
+	@grep -m 4 -E '"(verdict|accepted|rejected)"$$' "$$(ls -d .local/runs/*/ | tail -n 1)predictions.csv"
 
 test: setup  ## run all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

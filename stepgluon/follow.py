@@ -79,12 +79,21 @@ class _Visit:
     failure: str = ""
 
 
-def read(events: Sequence[Event]) -> Story:
-    return _Reader().read(events)
+Remark = Callable[[Job], str]
+"""A word about a job that its history does not have."""
+
+
+def no_remark(job: Job) -> str:
+    return ""
+
+
+def read(events: Sequence[Event], remark: Remark = no_remark) -> Story:
+    return _Reader(remark).read(events)
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, remark: Remark) -> None:
+        self._remark = remark
         self.story = Story()
         self._visit_of: dict[int, _Visit] = {}  # by the id of each event that belongs to the visit
         self._named: dict[str, _Visit] = {}  # the latest visit of each state
@@ -144,8 +153,9 @@ class _Reader:
         if visit.kind == "Pass" and visit.name.split(" ")[0] in ("Accept", "Reject") and "verdict" in told:
             self._line(at, f"  {told['name']}", verdict(told))
         elif visit.kind in _SHOWN and (visit.failure or not visit.quiet):
-            took = f"{at - visit.since:6.1f} s"
-            self._line(at, visit.name, f"{took}  failed: {visit.failure}" if visit.failure else took)
+            remark = self._remark(visit.job) if visit.job and not visit.failure else ""
+            told = [f"{at - visit.since:6.1f} s", f"failed: {visit.failure}" if visit.failure else remark]
+            self._line(at, visit.name, "  ".join(told).rstrip())
 
     def _learn(self, data: Any) -> None:
         """What the state data says of models and failures."""
@@ -227,11 +237,17 @@ def history(client: Any, arn: str) -> list[Event]:
         token = {"nextToken": answer["nextToken"]}
 
 
-def follow(client: Any, arn: str, tell: Callable[[Story], None], wait: Callable[[float], None]) -> Story:
+def follow(
+    client: Any,
+    arn: str,
+    tell: Callable[[Story], None],
+    wait: Callable[[float], None],
+    remark: Remark = no_remark,
+) -> Story:
     """Tells the story again and again, at last the whole of it; `wait` gets the seconds until the next look."""
     looks = 0
     while True:
-        story = read(history(client, arn))
+        story = read(history(client, arn), remark)
         tell(story)
         if story.ended is not None:
             return story

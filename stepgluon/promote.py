@@ -1,7 +1,7 @@
 """`promote RUN`: makes the accepted models of a run the defaults.
 
-promoted.json is one small object, so promoting is atomic; models that the run did not accept keep the defaults that they
-had. docs/decisions/0001-what-a-job-sees.md has its form.
+promoted.json is one small object, so promoting is atomic; models that the run did not accept keep the defaults that
+they had. docs/decisions/0001-what-a-job-sees.md has its form.
 """
 
 from __future__ import annotations

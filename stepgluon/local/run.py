@@ -26,12 +26,12 @@ from typing import Any
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
-from stepgluon.follow import Story, follow
+from stepgluon.follow import Job, follow
 from stepgluon.local import view
 from stepgluon.local.compiled import compiled
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
-from stepgluon.local.run_folder import collect
+from stepgluon.local.run_folder import collect, remembered
 from stepgluon.local.server import Settings
 from stepgluon.local.stored import told_where
 from stepgluon.local.watcher import watched
@@ -213,10 +213,10 @@ def _triggered(place: Deployed, run_file: str, before: list[str]) -> Begun:
 def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
     client = place.aws.client("stepfunctions")
 
-    def tell(story: Story) -> None:
-        progress.tell(story)
+    def remark(job: Job) -> str:
+        return "remembered" if remembered(place, job) else ""
 
-    follow(client, begun.arn, tell, place.journal.wait)
+    follow(client, begun.arn, progress.tell, place.journal.wait, remark)
     place.journal.wait_for_end(begun.arn, 10)  # until its last mail is written
     progress.done()
 

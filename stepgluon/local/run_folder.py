@@ -16,7 +16,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stepgluon.follow import Story, finite, history, read
+from stepgluon.follow import Job, Story, finite, history, read
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.journal import Begun
 
@@ -31,13 +31,13 @@ def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     folder = place.work / "runs" / begun.name
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     events = history(place.aws.client("stepfunctions"), begun.arn)
-    story = read(events)
+    story = read(events, lambda job: "remembered" if remembered(place, job) else "")
     _write(folder / "history.json", json.dumps(events, default=str, indent=1))
     for job in story.jobs:
         log = folder / "logs" / f"{job.name}.log"
         lines = place.aws.logs.lines(job.kind, job.name)
         if lines or not log.exists():
-            _write(log, "".join(f"{line}\n" for line in lines) or _no_log(place, job.kind, job.name))
+            _write(log, "".join(f"{line}\n" for line in lines) or _no_log(place, job))
     if story.status == "SUCCEEDED":
         _fetch_results(place, begun, folder)
     told = tell(place, begun, story, folder)
@@ -82,24 +82,26 @@ def _model(model: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _job(place: Deployed, story: Story, job: Any) -> dict[str, Any]:
+def _job(place: Deployed, story: Story, job: Job) -> dict[str, Any]:
     return {
         "name": job.name,
         "kind": job.kind,
         "state": job.state,
         "status": job.status,
         "seconds": round((job.ended or story.ended or job.started) - job.started, 1),
-        "remembered": _remembered(place, job.kind, job.name),
+        "remembered": remembered(place, job),
         "sentence": job.sentence,
     }
 
 
-def _remembered(place: Deployed, kind: str, name: str) -> bool:
-    return any(job.name == name and job.kind == kind and job.state.remembered for job in place.aws.sagemaker.jobs())
+def remembered(place: Deployed, job: Job) -> bool:
+    """Whether the job did not run, because its outputs were known."""
+    known = place.aws.sagemaker.jobs()
+    return any(one.name == job.name and one.kind == job.kind and one.state.remembered for one in known)
 
 
-def _no_log(place: Deployed, kind: str, name: str) -> str:
-    return REMEMBERED if _remembered(place, kind, name) else ""
+def _no_log(place: Deployed, job: Job) -> str:
+    return REMEMBERED if remembered(place, job) else ""
 
 
 def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:

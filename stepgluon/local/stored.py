@@ -25,7 +25,10 @@ def all_runs(work: Path) -> list[dict[str, Any]]:
 
 
 def one_run(work: Path, run: str) -> dict[str, Any]:
+    """The run of that name; `latest` is the one that started last."""
     runs = {told["run"]: told for told in all_runs(work)}
+    if run == "latest" and runs:
+        return next(iter(runs.values()))
     if run in runs:
         return runs[run]
     close = [name for name in runs if name.startswith(run)] or difflib.get_close_matches(run, runs, 1)

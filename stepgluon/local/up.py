@@ -36,11 +36,14 @@ def serve(
     with whatever_this_computer_does(work), terminated_as_interrupted():
         definition = definition_of(loaded, workflow, work)
         settings = change(settings_of(loaded, Order((), work, port=port)))
-        with deployed(loaded, definition, settings) as place, told_where(work, place.aws.endpoint):
-            with watched(place, progress.say):
-                result(words(place))
-                _go_on(place, progress)
-                threading.Event().wait()
+        with (
+            deployed(loaded, definition, settings) as place,
+            told_where(work, place.aws.endpoint),
+            watched(place, progress.say),
+        ):
+            result(words(place))
+            _go_on(place, progress)
+            threading.Event().wait()
 
 
 def words(place: Deployed) -> str:

@@ -43,14 +43,17 @@ def _result(told: dict[str, Any]) -> list[str]:
     lines = []
     if told["predictions"] is not None:
         lines.append(f"  {told['predictions']:,} of {told['rows']:,} rows predicted")
-    return [
-        *lines,
+    lines += [
         f"  results  {shown(told['results'] or told['folder'])}",
         f"  logs     {shown(told['folder'])}/logs",
         f"  mails    {shown(told['outbox'])}",
-        f"  next     python pipeline.py promote {told['run']}",
-        "           makes its accepted models the defaults: they predict whenever a later one is not good enough",
     ]
+    if any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
+        lines += [
+            f"  next     python pipeline.py promote {told['run']}",
+            "           makes its accepted models the defaults: they predict whenever a later one is not good enough",
+        ]
+    return lines
 
 
 def _failure(told: dict[str, Any], command: str) -> list[str]:
@@ -83,18 +86,18 @@ def table(models: list[dict[str, Any]]) -> list[str]:
     rows = [("model", "error", "at most", "verdict", "predicts with")]
     rows += [(m["name"], number(m["mae"]), number(m["threshold"]), m["verdict"], uses(m)) for m in models]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    right = (1, 2)
-    return [
-        "  " + "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]  # fmt: skip
+    return ["  " + "  ".join(map(_aligned, row, widths, (False, True, True, False, False))).rstrip() for row in rows]
+
+
+def _aligned(cell: str, width: int, right: bool) -> str:
+    return cell.rjust(width) if right else cell.ljust(width)
 
 
 def uses(model: dict[str, Any]) -> str:
     if model["uses"] == "default":
         run, error = model.get("default_of_run"), model.get("default_mae")
         known = f", error {number(error)}" if error is not None else ""
-        return f"the promoted model of {run}{known}" if run else "the default model"
+        return f"the model promoted from {run}{known}" if run else "the default model"
     if model["uses"] == "nothing":
         return "nothing: no model was promoted"
     return "the trained model" + (", there is no other" if model["verdict"] == "rejected" else "")

@@ -169,7 +169,7 @@ def test_a_rejected_model_is_replaced_by_the_promoted_one(user: User) -> None:
     user.orders(train_gentoo="exit 1")
     code, out, err = user.runs()
     assert code == 0, err
-    assert re.search(rf"gentoo +- +350 +rejected +the promoted model of {good['run']}, error 200", out)
+    assert re.search(rf"gentoo +- +350 +rejected +the model promoted from {good['run']}, error 200", out)
     assert "Train gentoo" in err
     assert "failed: train-gentoo does not like the data" in err
     assert "train-gentoo does not like the data" in user.mails()[-2][1]
@@ -181,7 +181,7 @@ def test_a_rejected_model_is_replaced_by_the_promoted_one(user: User) -> None:
 def test_a_failing_job_is_told_with_state_sentence_log_and_the_next_command(user: User) -> None:
     user.orders(prepare="exit 1")
     raw = (user.folder / "orders.json").read_bytes()
-    code, out, err = user.runs()
+    code, out, _ = user.runs()
     assert code == 1
     assert "failed in the state Prepare data" in out
     assert "\n  prepare does not like the data\n" in out
@@ -220,7 +220,7 @@ def test_whatever_goes_wrong_there_is_one_mail_of_failure_and_exit_1(
 
 def test_after_the_reason_is_gone_only_what_had_failed_is_repeated(user: User, faults: Scripted) -> None:
     faults.disk_full_for = "predict-gentoo"
-    code, out, err = user.runs()
+    code, _, err = user.runs()
     assert code == 3, "the disk is this computer's problem"
     assert re.fullmatch(r"error: the disk of \.local is full, .*\(make room, .*\)", err.splitlines()[-1])
     assert user.kinds()[-1] == "failed"
@@ -344,7 +344,7 @@ def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     until(lambda: sum("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")) == 2, 60)
     hanging = _processes(user)
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "Stopping the run and its jobs." in err
@@ -459,7 +459,7 @@ def test_what_the_shell_says_about_aws_never_gets_here(user: User) -> None:
         **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), nowhere),
     }
     process = user.process("run", "--local", "--data", "orders.json", **shell)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     for file in user.work.rglob("*"):
         if file.is_file():
