@@ -154,8 +154,8 @@ class _Reader:
             self._line(at, f"  {told['name']}", verdict(told))
         elif visit.kind in _SHOWN and (visit.failure or not visit.quiet):
             remark = self._remark(visit.job) if visit.job and not visit.failure else ""
-            told = [f"{at - visit.since:6.1f} s", f"failed: {visit.failure}" if visit.failure else remark]
-            self._line(at, visit.name, "  ".join(told).rstrip())
+            ending = f"failed: {visit.failure}" if visit.failure else remark
+            self._line(at, visit.name, f"{at - visit.since:6.1f} s  {ending}".rstrip())
 
     def _learn(self, data: Any) -> None:
         """What the state data says of models and failures."""
