@@ -44,6 +44,7 @@ def workflow(config: PipelineConfig) -> Chain:
         choose.add_branch(choose_one(make, model))
         predict.add_branch(predict_one(make, model))
 
+    # What follows a Choice here is where it leads when none of its rules, below, matches.
     chain = Chain([
         make.defaults("Defaults"),
         input_is_bad,
@@ -71,26 +72,26 @@ def workflow(config: PipelineConfig) -> Chain:
     any_rejected.add_choice(make.a_model_is_rejected(), Chain([*everything, read_promoted, choose]))
     read_promoted.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], result_path="$.failure", next_step=choose))
 
-    # Whatever goes wrong in a stage ends the run as failed, with one mail that says where, why and what to do.
+    # A failed job is caught inside its branch (train_one, predict_one). What goes wrong here ends the run as failed,
+    # with one mail that says where, why and what to do. A mail that cannot be sent neither stops nor hides a run.
     failure = make.failure_path()
-    for stage in (
-        *(prepare, train, explain_training, read_promoted, choose, record),
-        *(predict, explain_predicting, postprocess),
-    ):
-        failed = make.failed_stage(stage, failure)
-        stage.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=failed))
     input_is_bad.add_choice(make.bad_input(), make.refuse_input(failure))
     every_model_found.add_choice(make.a_model_is_missing(), make.missing_models(choose, failure))
     all_predicted.add_choice(make.a_prediction_is_missing(), make.missing_predictions(predict, failure))
-
-    # A mail that cannot be sent neither stops nor hides a run.
-    for mail in (announce_start, announce_models, announce_results):
-        mail.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=mail.next_step))
+    for step in [*chain, read_promoted]:
+        if make.is_mail(step):
+            step.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=step.next_step))
+        elif make.can_fail(step):
+            failed = make.failed_stage(step, failure)
+            step.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=failed))
     return chain
 
 
 def train_one(make: States, model: Model) -> Chain:
-    """A training that fails is a rejected model, not a failed run: its branch reports it, and the others go on."""
+    """A training that fails is a rejected model, not a failed run: its branch reports it, and the others go on.
+
+    It fails when it has failed again after `retries`, each time under a fresh name.
+    """
     from stepgluon.sdk import Catch, Chain, Choice
 
     train = make.training_job(model)
@@ -98,6 +99,7 @@ def train_one(make: States, model: Model) -> Chain:
     judge = Choice(f"Judge {model.name}")
 
     for step in (train, read_score):
+        # Judged without a score, it is rejected.
         step.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=judge))
     judge.add_choice(make.good_enough(model), make.accept(model))
     judge.add_choice(make.has_score(), make.reject(model))

@@ -11,15 +11,15 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, TextIO, get_args
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from stepgluon import __version__, cli_local
-from stepgluon.errors import ConfigError, StepgluonError, SurroundingsError, UsageError
+from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
+from stepgluon.terminal import Terminal, forget, write_file
 
 if TYPE_CHECKING:
     from stepgluon.config import LoadedConfig
     from stepgluon.definition import Definition, Workflow
-    from stepgluon.progress import Progress
 
 CONFIG = "pipeline-config.yml"
 INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
@@ -37,7 +37,7 @@ SUFFIXES: dict[str, Picture] = {
 def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: Mapping[str, str] | None = None) -> int:
     """Run one command; returns the exit code. `variables` are the environment's, for `${VAR}` in the config."""
     variables = os.environ if variables is None else variables
-    terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables and sys.stderr.isatty())
+    terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables)
     try:
         options = _parser().parse_args(arguments)
         commands = {
@@ -48,7 +48,6 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
             **cli_local.COMMANDS,
         }
         code = commands[options.command](options, workflow, variables, terminal)
-        terminal.results.flush()
     except StepgluonError as error:
         terminal.error(error)
         return error.exit_code
@@ -60,42 +59,11 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
         )
         return SurroundingsError.exit_code
     except BrokenPipeError:
-        # Whoever read the output has seen enough. Python would complain about it once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget(terminal.results)  # whoever read the output has seen enough
         return 0
     except KeyboardInterrupt:
         return 130
     return code or 0
-
-
-class Terminal:
-    """Where the words go, and whether they may have colour."""
-
-    def __init__(self, results: TextIO, progress: TextIO, colour: bool) -> None:
-        self.results = results
-        self._progress = progress
-        self._colour = colour
-
-    def result(self, text: str) -> None:
-        self.results.write(text)
-
-    def say(self, text: str) -> None:
-        print(text, file=self._progress)
-
-    def error(self, error: StepgluonError) -> None:
-        # A config's problems are lines for editors and machines, as compilers write them: they stay as they are.
-        text = str(error)
-        if not isinstance(error, ConfigError):
-            text = f"{self._red('error:')} {text}"
-        print(text, file=self._progress)
-
-    def progress(self) -> Progress:
-        from stepgluon.progress import Progress
-
-        return Progress(self._progress, self._colour, self._progress.isatty())
-
-    def _red(self, text: str) -> str:
-        return f"\033[1;31m{text}\033[0m" if self._colour else text
 
 
 class _Parser(argparse.ArgumentParser):
@@ -114,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"stepgluon {__version__}")
     config = _Parser(add_help=False)
-    config.add_argument("--config", type=Path, default=Path(CONFIG), metavar="FILE", help=f"default: {CONFIG}")
+    config.add_argument("--config", type=_path, default=Path(CONFIG), metavar="FILE", help=f"default: {CONFIG}")
     config.add_argument("--env", metavar="NAME", help="merge this entry of `environments` over the rest of the config")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
@@ -124,23 +92,33 @@ def _parser() -> argparse.ArgumentParser:
     command("validate", "Name every mistake in the config, with its file, line and column.")
     compiling = command("compile", "Write the state machine's definition.")
     where = compiling.add_mutually_exclusive_group()
-    where.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="default: build/")
+    where.add_argument("--out", type=_path, default=Path("build"), metavar="DIR", help="default: build/")
     where.add_argument("--stdout", action="store_true", help="print the definition instead")
     graph = command("graph", "Draw the workflow.")
     graph.add_argument("--format", choices=get_args(Picture), help="default: by the file's name, else mermaid")
     graph.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write the picture here instead of printing it"
+        "-o", "--output", type=_path, metavar="FILE", help="write the picture here instead of printing it"
     )
-    command("schema", "Print the config's JSON Schema, which editors complete and check the file with.", ())
+    command("schema", "Print the config's JSON Schema, which editors complete and check the file with.")
     cli_local.add(command)
     return parser
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("a path is expected, not an empty text")
+    return Path(text)
 
 
 def _validate(
     options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
 ) -> None:
+    from stepgluon.size import surely_fits
+
     loaded = _load(options, variables)
     count = len(loaded.config.models)
+    if not surely_fits(loaded.config):
+        _definition(loaded, workflow)  # takes seconds, and names what is over a limit
     terminal.say(f"{options.config}: no mistakes; {count} model{'s' if count > 1 else ''}")
 
 
@@ -150,7 +128,7 @@ def _compile(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         terminal.result(definition.text)
     else:
         file = options.out / "definition.asl.json"
-        _write(file, definition.text)
+        write_file(file, definition.text, options.config)
         terminal.say(f"{file}: {len(definition.text.encode()):,} bytes")
 
 
@@ -167,7 +145,7 @@ def _graph(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
     kind: Picture = options.format or SUFFIXES[suffix]
     picture = render(definition.asl, kind, Names(loaded.config).prefix)
     if options.output:
-        _write(options.output, picture)
+        write_file(options.output, picture, options.config)
         terminal.say(f"{options.output}: {len(picture.encode()):,} bytes")
     else:
         terminal.result(picture)
@@ -191,18 +169,3 @@ def _definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
     from stepgluon.definition import compile_definition
 
     return compile_definition(loaded, workflow)
-
-
-def _write(file: Path, text: str) -> None:
-    """Write the whole file or nothing of it: a reader never sees half."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(text, encoding="utf-8", newline="\n")
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise SurroundingsError(f"{file} cannot be written: {reason} (name another place)") from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stepgluon.errors import UsageError
 
 if TYPE_CHECKING:
-    from stepgluon.cli import Terminal
+    from stepgluon.terminal import Terminal
     from stepgluon.config import LoadedConfig
     from stepgluon.definition import Workflow
 
@@ -37,11 +37,11 @@ def add(command: Callable[..., Any]) -> None:
     local.add_argument("--port", type=_port, default=0, metavar="N", help="default: any free one")
     local.add_argument("--work", type=Path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
     promote = command("promote", "Make the accepted models of a run the defaults.")
-    promote.add_argument("run", metavar="RUN")
+    promote.add_argument("run", metavar="RUN", help="its name, or latest")
     _folder_and_json(promote)
     _folder_and_json(command("runs", "List the runs, the latest first.", ()))
     show = command("show", "Tell a run's states, jobs, verdicts, and the reason where it failed.", ())
-    show.add_argument("run", metavar="RUN")
+    show.add_argument("run", metavar="RUN", help="its name, or latest")
     _folder_and_json(show)
 
 
@@ -101,16 +101,17 @@ def _local(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
 
 def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.follow import number
-    from stepgluon.local.stored import buckets_of
+    from stepgluon.local.stored import buckets_of, one_run
     from stepgluon.names import Names
     from stepgluon.promote import promote
 
     loaded = _load(options, variables)
+    run = one_run(options.work, "latest")["run"] if options.run == "latest" else options.run
     with buckets_of(loaded, options.work) as s3:
-        promoted = promote(s3, Names(loaded.config), options.run)
+        promoted = promote(s3, Names(loaded.config), run)
     lines = [f"{name} (error {number(error)})" for name, error in promoted.items()]
-    text = f"Promoted from run {options.run}: {', '.join(lines)}.\n"
-    terminal.result(_json({"run": options.run, "promoted": promoted}) if options.json else text)
+    text = f"Promoted from run {run}: {', '.join(lines)}.\n"
+    terminal.result(_json({"run": run, "promoted": promoted}) if options.json else text)
 
 
 def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:

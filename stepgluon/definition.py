@@ -9,17 +9,15 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config import LoadedConfig, PipelineConfig
-from stepgluon.errors import ConfigError, Problem, StepgluonError
+from stepgluon.errors import ConfigError, DefinitionError, Problem
 from stepgluon.garbage import paused
 from stepgluon.names import Names
 from stepgluon.selfcheck import findings, worst_case_events
 from stepgluon.waiting import Waiting
 
+SIZES = ("definition-size", "events")  # findings that are the config's fault and not the workflow's
+
 Workflow = Callable[[PipelineConfig], Any]
-
-
-class DefinitionError(StepgluonError):
-    """The workflow compiles to something that Step Functions would refuse, or that would fail when it runs."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +29,10 @@ class Definition:
 def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
     """The config's definition; raises ConfigError where the config asks for too much, DefinitionError for the rest."""
     definition = build(loaded.config, workflow)
-    problems = list(_too_large(loaded, definition, workflow))
+    found = findings(definition.asl, definition.text)
+    problems = [_too_large(loaded, definition, workflow, finding.code) for finding in found if finding.code in SIZES]
     if problems:
         raise ConfigError(loaded.source.file, problems)
-    found = findings(definition.asl, definition.text)
     if found:
         lines = [f"{finding.state or 'the machine'}: {finding.message} [{finding.code}]" for finding in found]
         raise DefinitionError("the workflow in pipeline.py would not run on AWS:\n" + "\n".join(lines))
@@ -103,29 +101,25 @@ def _write_state(name: str, state: dict[str, Any], end: str, lines: list[str]) -
     lines[-1] += "}" + end
 
 
-def _too_large(loaded: LoadedConfig, definition: Definition, workflow: Workflow) -> list[Problem]:
-    """Limits that only a smaller config can keep: which, how much over, and what to change."""
+def _too_large(loaded: LoadedConfig, definition: Definition, workflow: Workflow, code: str) -> Problem:
+    """A limit that only a smaller config can keep: which, how much over, and what to change."""
     models = len(loaded.config.models)
-    problems = []
-    size = len(definition.text.encode())
-    if size > limits.DEFINITION_BYTES:
+    if code == "definition-size":
+        size = len(definition.text.encode())
         fit = most_models(loaded.config, workflow)
         message = (
             f"{models} models make a definition of {size:,} bytes, {size - limits.DEFINITION_BYTES:,} more than Step "
             f"Functions takes (at most {limits.DEFINITION_BYTES:,} bytes: with these settings {fit} models fit; move "
             f"the others into a second pipeline)"
         )
-        problems.append(loaded.source.problem("models", message))
+        return loaded.source.problem("models", message)
     events = worst_case_events(definition.asl)
-    if events > limits.EVENTS:
-        message = (
-            f"when everything is tried again as often as it may, {models} models write {events:,} events, "
-            f"{events - limits.EVENTS:,} more than an execution's history takes (at most {limits.EVENTS:,}: "
-            f"{_fewer_events(loaded.config)})"
-        )
-        key = "models" if loaded.config.retries.quota is None else "retries.quota"
-        problems.append(loaded.source.problem(key, message))
-    return problems
+    message = (
+        f"when everything is tried again as often as it may, {models} models write {events:,} events, "
+        f"{events - limits.EVENTS:,} more than an execution's history takes (at most {limits.EVENTS:,}: "
+        f"{_fewer_events(loaded.config)})"
+    )
+    return loaded.source.problem("models" if loaded.config.retries.quota is None else "retries.quota", message)
 
 
 def _fewer_events(config: PipelineConfig) -> str:

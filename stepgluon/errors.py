@@ -66,6 +66,10 @@ class ConfigError(StepgluonError):
         super().__init__("\n".join(problem.line(file) for problem in self.problems))
 
 
+class DefinitionError(StepgluonError):
+    """pipeline.py makes something that Step Functions would refuse, or that would fail when it runs."""
+
+
 class SurroundingsError(StepgluonError):
     """This computer, the network or the account is the problem."""
 

@@ -24,6 +24,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
+from stepgluon.errors import DefinitionError
+
 
 def _import_quietly() -> None:
     """Import both SDKs without their warnings and without the shell's AWS settings, and leave the process as it was."""
@@ -106,10 +108,6 @@ _ORDER = (
 _RANK = {field: rank for rank, field in enumerate(_ORDER)}
 
 
-class DuplicateState(ValueError):
-    """Two states of one machine have the same name, which Step Functions refuses."""
-
-
 def asl(start: Any, **machine: Any) -> dict[str, Any]:
     """The Amazon States Language of the graph that begins with a state or Chain; `machine` are its top-level fields."""
     return {**machine, **_scope(start, {})}
@@ -124,8 +122,12 @@ def _scope(start: Any, names: dict[str, Any]) -> dict[str, Any]:
         state = waiting.pop()
         if state.state_id in states and names[state.state_id] is state:
             continue
+        if state.state_id in names and names[state.state_id] is state:
+            raise DefinitionError(
+                f"{state.state_id!r} stands outside the branch that leads to it: a branch must end inside"
+            )
         if state.state_id in names:
-            raise DuplicateState(f"two states are named {state.state_id!r}: give one of them another name")
+            raise DefinitionError(f"two states are named {state.state_id!r}: give one of them another name")
         names[state.state_id] = state
         states[state.state_id] = _state(state, names)
         waiting.extend(reversed([_first(step) for step in _followers(state)]))

@@ -77,8 +77,8 @@ class States:
     def refuse_input(self, then: Chain) -> Pass:
         failure = {
             "Error": "BadInput",
-            "Cause": "The execution was started with an input that is not usable. It may have data (the folder's S3 URI), "
-            "note (text) and overrides (an object with threshold, a number), and nothing in place of an object.",
+            "Cause": "The execution was started with an input that is not usable. It may have data (the folder's S3 "
+            "URI), note (text) and overrides (an object with threshold, a number), and nothing in place of an object.",
         }
         return self._failed("Input is not usable", {"state": "Settings", "failure": failure, "details": ""}, then)
 
@@ -333,6 +333,12 @@ class States:
         last = Pass(note, parameters={"Error.$": f"{failure}.Error", "Cause.$": sentence}, result_path=failure)
         first.add_choice(ChoiceRule.StringMatches(f"{failure}.Cause", '{"*JobArn"*}'), Chain([parse, last]))
         return first, last
+
+    def is_mail(self, step: Any) -> bool:
+        return isinstance(step, Task) and step.resource == self.names.integration("sns:publish")
+
+    def can_fail(self, step: Any) -> bool:
+        return isinstance(step, (Task, Parallel, Map))
 
     def failed_stage(self, stage: Task | Parallel, then: Chain) -> Pass:
         failure = {"failure.$": merged("$.blank", "$.failure")}

@@ -113,5 +113,5 @@ def events_without_quota(config: PipelineConfig) -> int:
     explained = STATE + 4 * STATE
     per_model = 2 * job + small + 5 * STATE + 2 * explained
     # Prepare, post-process; four mails, verdicts and promoted models; the rest only passes on.
-    whole_run = 2 * job + 6 * small + 20 * STATE
+    whole_run = 2 * job + 6 * small + 24 * STATE
     return per_model * len(config.models) + whole_run

@@ -192,3 +192,58 @@ def test_what_is_not_installed_is_told_with_the_way_out(tmp_path: Path) -> None:
     ended = process("validate", PYTHONPATH=str(tmp_path))
     assert ended.returncode == 3
     assert ended.stderr == "error: pydantic is not installed (run `make setup`, then use .venv/bin/python)\n"
+
+
+def test_a_full_disk_behind_stdout_is_one_sentence_and_3(tmp_path: Path) -> None:
+    (tmp_path / "pipeline-config.yml").write_text(GOOD, encoding="utf-8")
+    for words in ("schema", "compile --stdout", "graph"):
+        command = f"'{sys.executable}' '{ROOT / 'pipeline.py'}' {words} > /dev/full"
+        ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert ended.returncode == 3
+        assert ended.stderr == "error: the output cannot be written: no space left on device (send it elsewhere)\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "good.yml").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "bad.yml").write_text("name: [", encoding="utf-8")
+    for config, code in (("good.yml", 0), ("bad.yml", 2)):
+        command = f"'{sys.executable}' '{ROOT / 'pipeline.py'}' validate --config {config} {closed}"
+        assert (
+            subprocess.run(["bash", "-c", command], capture_output=True, cwd=tmp_path, check=False).returncode == code
+        )
+
+
+def test_a_pipe_a_device_and_a_link_stay_what_they_are(run: Run) -> None:
+    os.mkfifo("pipe")
+    with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        assert run("graph", "--format", "mermaid", "-o", "pipe")[0] == 0
+        assert reader.communicate()[0].startswith("flowchart")
+    Path("real.svg").write_text("old", encoding="utf-8")
+    Path("link.svg").symlink_to("real.svg")
+    assert run("graph", "-o", "link.svg")[0] == 0
+    assert Path("link.svg").is_symlink()
+    assert Path("real.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_the_config_itself_is_never_overwritten(run: Run) -> None:
+    Path("config.svg").write_text(GOOD, encoding="utf-8")
+    code, _, err = run("graph", "--config", "config.svg", "-o", "config.svg")
+    assert (code, err) == (2, "error: config.svg is the config itself (name another file)\n")
+    assert Path("config.svg").read_text(encoding="utf-8") == GOOD
+
+
+def test_validate_names_what_only_compiling_can_tell(run: Run) -> None:
+    names = ", ".join(f"m{number}" for number in range(200))
+    many = GOOD.replace("[{name: price, label: price}]", f"{{partition_by: kind, values: [{names}], label: price}}")
+    Path("pipeline-config.yml").write_text(many, encoding="utf-8")
+    code, _, err = run("validate")
+    assert code == 2
+    assert "200 models make a definition of 1," in err
+
+
+def test_every_command_takes_a_config_and_an_environment(run: Run) -> None:
+    for command in ("validate", "compile", "graph", "schema"):
+        assert "--config FILE" in run(command, "--help")[1]
+        assert "--env NAME" in run(command, "--help")[1]
+    assert run("compile", "--out", "")[0] == 2

@@ -16,6 +16,7 @@ from stepgluon.definition import build, compile_definition, most_models
 from stepgluon.errors import ConfigError
 from stepgluon.names import Names, short
 from stepgluon.selfcheck import worst_case_events
+from stepgluon.size import surely_fits
 from stepgluon.waiting import Waiting, events_without_quota
 
 
@@ -110,3 +111,16 @@ def test_every_name_fits_its_service(text: Any) -> None:
         longest = f"{names.prefix}-predict-{short(model)}-{'f' * 12}-999-1000"
         assert len(longest) <= limits.JOB_NAME
         assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", longest)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(valid_configs())
+def test_what_surely_fits_fits(text: Any) -> None:
+    loaded = loads(text, "pipeline-config.yml", None, {})
+    if surely_fits(loaded.config):
+        compile_definition(loaded, workflow)
+
+
+def test_most_configs_need_not_be_compiled_to_be_validated() -> None:
+    assert surely_fits(config(50).config)
+    assert not surely_fits(config(200).config)

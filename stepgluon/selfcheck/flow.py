@@ -85,7 +85,9 @@ class Run:
         elif kind == "Task":
             result = self.tasks.answer(state, reader)
             self._weigh(name, "task's input", reader.data, raw)
-            self._sent = self._sizes.of(reader.data)
+            # A job's description repeats what was asked for, but for the tags.
+            tags = reader.data.get("Tags") if isinstance(reader.data, dict) else None
+            self._sent = self._sizes.of(reader.data) - (self._sizes.of(tags) if tags else 0)
         elif kind == "Parallel":
             given = self._parameters(state, reader)
             self._weigh(name, "branches' input", given, raw)

@@ -86,7 +86,9 @@ class Reader:
 
     def _plain(self, value: Any, where: str, key: str) -> None:
         if isinstance(value, str):
-            if value[:1] in ("$", "S") and _FORGOTTEN.match(value):
+            # What a user's variables and tags say is theirs.
+            own = ".Environment" in where or key == "Value"
+            if value[:1] in ("$", "S") and not own and _FORGOTTEN.match(value):
                 message = f"{where}.{key} is the plain text {value[:60]!r}; for its value the key must be {key}.$"
                 self._add("forgotten-dollar", message)
         elif isinstance(value, float) and not math.isfinite(value):

@@ -1,0 +1,24 @@
+"""Whether a config surely keeps the limits that only compiling can measure: an estimate that errs on the safe side."""
+
+from __future__ import annotations
+
+import json
+
+from stepgluon import limits
+from stepgluon.config import PipelineConfig
+from stepgluon.waiting import Waiting, events_without_quota
+
+# A whole definition without models, and a model of the longest names; measured with room to spare, and tested.
+MACHINE_BYTES, MODEL_BYTES = 64 * 1024, 9 * 1024
+
+
+def surely_fits(config: PipelineConfig) -> bool:
+    """Then `validate` need not compile, which takes seconds."""
+    settings = json.dumps(config.model_dump(exclude={"models"}), ensure_ascii=False)
+    own = sum(len(json.dumps(model.train.model_dump(), ensure_ascii=False)) for model in config.models)
+    environment = len(json.dumps(config.predict.environment, ensure_ascii=False))
+    each = MODEL_BYTES + 4 * environment
+    size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + each * len(config.models)
+    jobs = 2 * len(config.models) + 2
+    events = events_without_quota(config) + 3 * Waiting(config).quota_tries * jobs
+    return size <= limits.DEFINITION_BYTES and events <= limits.EVENTS

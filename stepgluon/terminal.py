@@ -1,0 +1,81 @@
+"""Where a command's words and files go: results to stdout or a file, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from stepgluon.errors import ConfigError, StepgluonError, SurroundingsError, UsageError
+
+if TYPE_CHECKING:
+    from stepgluon.progress import Progress
+
+
+class Terminal:
+    def __init__(self, results: TextIO | None, progress: TextIO | None, colour: bool) -> None:
+        """A stream that the shell has closed is None in Python; what goes there is dropped."""
+        self.results = results or io.StringIO()
+        self._progress = progress or io.StringIO()
+        self._colour = colour and self._progress.isatty()
+
+    def result(self, text: str) -> None:
+        """All of a result, or SurroundingsError; BrokenPipeError says that the reader has seen enough."""
+        try:
+            self.results.write(text)
+            self.results.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            forget(self.results)
+            raise SurroundingsError(f"the output cannot be written: {_reason(error)} (send it elsewhere)") from None
+
+    def say(self, text: str) -> None:
+        print(text, file=self._progress)
+
+    def error(self, error: StepgluonError) -> None:
+        # A config's problems are lines for editors and machines, as compilers write them: they stay as they are.
+        text = str(error)
+        if not isinstance(error, ConfigError):
+            text = f"{self._red('error:')} {text}"
+        print(text, file=self._progress)
+
+    def progress(self) -> Progress:
+        from stepgluon.progress import Progress
+
+        return Progress(self._progress, self._colour, self._progress.isatty())
+
+    def _red(self, text: str) -> str:
+        return f"\033[1;31m{text}\033[0m" if self._colour else text
+
+
+def forget(stream: TextIO) -> None:
+    """Python would complain once more about what a stream could not take when it closes it."""
+    if stream is sys.stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def write_file(file: Path, text: str, source: Path | None = None) -> None:
+    """Write the whole file or nothing of it: a reader never sees half. `source` is what must not be overwritten."""
+    if source is not None and file.exists() and source.exists() and file.samefile(source):
+        raise UsageError(f"{file} is the config itself (name another file)")
+    try:
+        target = file.resolve()  # a link stays one
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8", newline="\n")  # a device or a pipe; of a folder the error tells
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+        try:
+            part.write_text(text, encoding="utf-8", newline="\n")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise SurroundingsError(f"{file} cannot be written: {_reason(error)} (name another place)") from None
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "unknown reason").lower()
