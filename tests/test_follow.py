@@ -1,0 +1,186 @@
+"""What a run's history tells: a function of the events alone."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from stepgluon.follow import Event, Job, follow, number, read, seconds, verdict
+
+START = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+BLANK = {"Error": "", "Cause": ""}
+
+
+class History:
+    """Writes events as Step Functions does; each takes half a second."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.add("ExecutionStarted", 0)
+
+    def add(self, kind: str, after: int | None = None, **details: Any) -> int:
+        number = len(self.events) + 1
+        key = f"{kind[0].lower()}{kind[1:]}EventDetails"
+        if kind.endswith(("StateEntered", "StateExited")):
+            key = f"state{kind[-len('Entered') if kind.endswith('Entered') else -len('Exited') :]}EventDetails"
+        at = START + timedelta(seconds=0.5 * (number - 1))
+        before = number - 1 if after is None else after
+        self.events.append({"id": number, "previousEventId": before, "type": kind, "timestamp": at, key: details})
+        return number
+
+    def enter(self, kind: str, name: str, data: Any = None, after: int | None = None) -> int:
+        return self.add(f"{kind}StateEntered", after, name=name, input=json.dumps(data or {}))
+
+    def leave(self, kind: str, name: str, data: Any = None, after: int | None = None) -> int:
+        return self.add(f"{kind}StateExited", after, name=name, output=json.dumps(data or {}))
+
+    def job(self, name: str, after: int | None = None, kind: str = "Training") -> int:
+        parameters = json.dumps({f"{kind}JobName": name})
+        resource = f"create{kind}Job.sync"
+        return self.add("TaskScheduled", after, resourceType="sagemaker", resource=resource, parameters=parameters)
+
+    def failed_job(self, after: int, **description: str) -> int:
+        cause = json.dumps({"TrainingJobArn": "arn", **description})
+        return self.add("TaskFailed", after, error="States.TaskFailed", cause=cause)
+
+
+def model(name: str, **changed: Any) -> dict[str, Any]:
+    usual = {"mae": 231.5, "threshold": 350, "verdict": "accepted", "failure": BLANK, "uses": "trained"}
+    return {"name": name, **usual, **changed}
+
+
+@pytest.fixture
+def good() -> History:
+    """Two trainings whose events are mixed, one tried twice."""
+    history = History()
+    parallel = history.enter("Parallel", "Train models")
+    a = history.enter("Task", "Train a", after=parallel)
+    b = history.enter("Task", "Train b", after=parallel)
+    a, b = history.job("train-a-0", a), history.job("train-b-0", b)
+    a = history.failed_job(a, FailureReason="AlgorithmError: lost the machine, exit code: 1")
+    a = history.job("train-a-1", a)
+    b = history.leave("Task", "Train b", after=history.add("TaskSucceeded", b))
+    b = history.leave("Pass", "Accept b", model("b"), history.enter("Pass", "Accept b", after=b))
+    a = history.leave("Task", "Train a", after=history.add("TaskSucceeded", a))
+    history.leave("Parallel", "Train models", {"models": [model("a", mae=400, verdict="rejected"), model("b")]}, a)
+    history.enter("Task", "Record verdicts", {"models": [model("a", uses="default", run="old"), model("b")]})
+    history.add("TaskScheduled", resourceType="aws-sdk:s3", resource="putObject", parameters="{}")
+    history.leave("Task", "Record verdicts")
+    history.add("ExecutionSucceeded")
+    return history
+
+
+def test_lines_tell_each_state_with_its_time_and_each_verdict(good: History) -> None:
+    assert [" ".join(line.split("s  ", 1)[1].split()) for line in read(good.events).lines] == [
+        "Train a is tried again: lost the machine, exit code: 1",
+        "Train b 3.0 s",
+        "b accepted (error 231.5, at most 350)",
+        "Train a 5.5 s",
+        "Train models 6.5 s",
+    ]
+
+
+def test_what_was_told_stays_as_the_history_grows(good: History) -> None:
+    whole = read(good.events).lines
+    for count in range(len(good.events)):
+        lines = read(good.events[:count]).lines
+        assert lines == whole[: len(lines)]
+
+
+def test_jobs_have_their_state_and_their_end(good: History) -> None:
+    assert [(job.name, job.state, job.status) for job in read(good.events).jobs] == [
+        ("train-a-0", "Train a", "Failed"),
+        ("train-b-0", "Train b", "Completed"),
+        ("train-a-1", "Train a", "Completed"),
+    ]
+    assert [job.name for job in read(good.events[:7]).running] == ["train-b-0"]
+    assert read(good.events).running == []
+
+
+def test_the_latest_verdicts_count(good: History) -> None:
+    story = read(good.events)
+    assert [(m["name"], m["uses"]) for m in story.models] == [("a", "default"), ("b", "trained")]
+    assert (story.status, story.seconds) == ("SUCCEEDED", 0.5 * (len(good.events) - 1))
+
+
+def test_a_remark_stands_beside_the_state_of_its_job(good: History) -> None:
+    def remark(job: Job) -> str:
+        return "remembered" if job.name == "train-b-0" else ""
+
+    assert [line for line in read(good.events, remark).lines if "remembered" in line] == [
+        f"{4.5:7.1f} s  {'Train b':<24} {3.0:6.1f} s  remembered"
+    ]
+
+
+def test_a_history_that_was_written_as_json_tells_the_same(good: History) -> None:
+    written = json.loads(json.dumps(good.events, default=str))
+    assert read(written) == read(good.events)
+    assert seconds("2026-01-31T12:00:00+00:00") == START.timestamp()
+
+
+def test_a_failure_has_its_state_and_the_jobs_own_sentence() -> None:
+    history = History()
+    started = history.job("prepare-0", history.enter("Task", "Prepare data"), "Processing")
+    described = {"ExitMessage": "row 7 has no species", "FailureReason": "AlgorithmError: See job logs"}
+    history.leave("Task", "Prepare data", after=history.failed_job(started, **described))
+    history.enter("Fail", "Failed", {"failed": {"state": "Prepare data"}})
+    history.add("ExecutionFailed", error="States.TaskFailed", cause="long and odd")
+    story = read(history.events)
+    assert (story.status, story.failed_state, story.sentence) == ("FAILED", "Prepare data", "row 7 has no species")
+    assert story.lines[0].endswith("failed: row 7 has no species")
+
+
+@pytest.mark.parametrize(("kind", "status"), [("ExecutionAborted", "ABORTED"), ("ExecutionTimedOut", "TIMED_OUT")])
+def test_an_end_from_outside_names_the_state_that_was_running(kind: str, status: str) -> None:
+    history = History()
+    history.job("prepare-0", history.enter("Task", "Prepare data"), "Processing")
+    history.add(kind, error="Interrupted", cause="The run was stopped.")
+    story = read(history.events)
+    assert (story.status, story.failed_state) == (status, "Prepare data")
+    assert story.sentence == "The run was stopped."
+    assert [job.status for job in story.jobs] == ["Stopped"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "accepted (error 231.5, at most 350)"),
+        ({"verdict": "rejected", "mae": None, "failure": {"Error": "Late"}}, "rejected (no error: Late)"),
+        ({"verdict": "rejected", "mae": "low"}, "rejected (error -, at most 350)"),
+        ({"verdict": "rejected", "mae": float("nan")}, "rejected (error -, at most 350)"),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_told_in_words(changed: dict[str, Any], words: str) -> None:
+    assert verdict(model("a", **changed)) == words
+
+
+@pytest.mark.parametrize("value", [None, "12", True, float("nan"), float("inf"), {}])
+def test_what_is_no_number_is_a_dash(value: Any) -> None:
+    assert number(value) == "-"
+
+
+class Client:
+    """Gives the history in pages, and one event more at each look."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events, self.looks = events, 0
+
+    def get_execution_history(self, executionArn: str, maxResults: int, nextToken: str = "0") -> dict[str, Any]:
+        assert executionArn == "arn"
+        self.looks += nextToken == "0"
+        known, first = self.events[: self.looks], int(nextToken)
+        more = {"nextToken": str(first + 3)} if first + 3 < len(known) else {}
+        return {"events": known[first : first + 3], **more}
+
+
+def test_following_goes_through_all_pages_until_the_end(good: History) -> None:
+    told: list[int] = []
+    client, waits = Client(good.events), []
+    story = follow(client, "arn", lambda story: told.append(len(story.lines)), waits.append)
+    assert story == read(good.events)
+    assert client.looks == len(good.events)
+    assert len(waits) == client.looks - 1
+    assert told[-1] == len(story.lines)
