@@ -125,7 +125,10 @@ def environment_variables_are_free(config: PipelineConfig) -> Iterator[Finding]:
     for key, variables in _job_environments(config):
         if len(variables) > most:
             yield Finding(key, f"{len(variables)} environment variables are too many (at most {most} for a job)")
-        for name in variables:
+        for name, value in variables.items():
+            if "${" in value:
+                message = "the text holds ${, which CloudFormation would fill in (write it without the $ or the {)"
+                yield Finding(join(key, name), message)
             for start in RESERVED_VARIABLES:
                 if name.upper().startswith(start):
                     message = (
@@ -206,6 +209,8 @@ def tags_are_accepted(config: PipelineConfig) -> Iterator[Finding]:
             yield Finding(key, f"the value of the tag has {len(value)} characters (at most 256)")
         if name.lower().startswith("aws:"):
             yield Finding(key, "names of tags that begin with aws: belong to AWS (choose another name)")
+        if name.lower() == "stepgluon":
+            yield Finding(key, "the pipeline itself gives everything the tag stepgluon (choose another name)")
         bad = [c for c in name + value if unicodedata.category(c)[0] not in "LNZ" and c not in "_.:/=+-@"]
         if bad:
             yield Finding(

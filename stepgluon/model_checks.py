@@ -12,6 +12,9 @@ from stepgluon.names import Names, short
 from stepgluon.wording import did_you_mean
 
 ROW_ID = "stepgluon_row"  # the column that keeps the input's order
+_FILE = re.compile(
+    r"\.(json|tar|t?gz|zip|pkl|pickle|joblib|bin|pt|pth|onnx|csv|parquet|ya?ml|txt|log|md)$", re.IGNORECASE
+)
 
 
 class Finding(NamedTuple):
@@ -82,12 +85,16 @@ def _refused_model(config: PipelineConfig, uri: str) -> str | None:
         return f"{found(bucket)} is not a bucket of this pipeline (copy the model to s3://{work}/models/ and name that)"
     if path.endswith(".run"):
         return "a file that ends in .run starts the pipeline (expected: the folder of a model)"
+    if re.search(r"(^|/)\.\.?(/|$)", path):
+        return f"{found(path)} has a part . or .., which S3 takes for a name (write the folder's own path)"
     if not path.strip("/") or "//" in path or not re.fullmatch(r"[A-Za-z0-9!_.*'()/=+@:,-]+", path):
         return f"{found(path)} is not usable as a folder (expected: letters, digits, - _ . = and single /)"
     if bucket == work and re.match(r"(config|promoted)(/|$)|runs(/[^/]*(/(?!models/).*)?)?$", path):
         return (
             f"{found(path)} is written by the pipeline itself (expected: a folder like models/, or runs/RUN/models/…)"
         )
+    if _FILE.search(path):
+        return f"{found(path)} is a file (expected: the folder of a model, as a training leaves it)"
     return None
 
 

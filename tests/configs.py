@@ -76,7 +76,13 @@ def _flow(draw: st.DrawFn, value: Any) -> str:
         return "{" + ", ".join(f"{draw(_text(k))}: {draw(_flow(v))}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(draw(_flow(v)) for v in value) + "]"
-    return json.dumps(value)
+    return _exponent(value) if isinstance(value, float) else json.dumps(value)
+
+
+def _exponent(value: float) -> str:
+    """5e-324 -> 5.0e-324: with a dot and a sign all versions of YAML read it alike."""
+    digits, mark, power = repr(value).partition("e")
+    return f"{digits if '.' in digits else digits + '.0'}{mark}{power}" if mark else digits
 
 
 def _some(parts: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
@@ -88,7 +94,8 @@ def _names(pattern: str) -> st.SearchStrategy[str]:
 
 
 _THRESHOLD = st.one_of(st.integers(1, 10**6), st.floats(0.001, 1e9))
-_VARIABLES = st.dictionaries(_names(r"X[A-Z0-9_]{0,9}"), st.text(st.sampled_from(ODD), max_size=20), max_size=3)
+_VALUE = st.text(st.sampled_from(ODD), max_size=20).filter(lambda text: "${" not in text)  # CloudFormation fills it in
+_VARIABLES = st.dictionaries(_names(r"X[A-Z0-9_]{0,9}"), _VALUE, max_size=3)
 _INSTANCE = {"type": st.sampled_from(TYPES), "volume_gb": st.integers(1, 16384)}
 _JOB = {
     "instance": _some(_INSTANCE),
@@ -165,7 +172,7 @@ def valid_configs(draw: st.DrawFn) -> str:
         "encrypt_traffic": draw(st.booleans()),
     }
     key = f"arn:{partition}:kms:{region}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-    tags = st.dictionaries(_TAG.filter(lambda tag: not tag.startswith("aws:")), _TAG, max_size=3)
+    tags = st.dictionaries(_TAG.filter(lambda tag: not tag.startswith("aws:") and tag != "stepgluon"), _TAG, max_size=3)
     predict = _JOB | {"instance": _some({**_INSTANCE, "count": st.integers(1, 100)})}
     optional = {
         "data": _some(_DATA),
