@@ -148,6 +148,7 @@ def _key_class(models: Any, objects: Objects) -> type:
         """A key whose value is a content; it may be given as one, or as bytes."""
 
         content: Content
+        _value_buffer: Any
 
         @property
         def value(self) -> Any:

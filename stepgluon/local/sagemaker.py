@@ -65,6 +65,8 @@ class SageMaker:
 
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         """The answer, with times as seconds since 1970; raises ApiError."""
+        if action not in self._actions:
+            raise ApiError("UnknownOperationException", f"{action} is not available on this computer.")
         _validate(action, request)
         return self._actions[action](request)
 

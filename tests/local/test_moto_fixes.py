@@ -268,6 +268,14 @@ def ended_threads_are_forgotten(asl: Interpreter) -> None:
 
 
 @check
+def modules_are_listed_once(asl: Interpreter) -> None:
+    from moto import backends
+
+    assert backends.list_of_moto_modules() is backends.list_of_moto_modules()
+    assert "s3" in backends.list_of_moto_modules()
+
+
+@check
 def an_ended_execution_is_told_of(asl: Interpreter) -> None:
     arn = asl.start(a_pass(a=1))
     until(lambda: asl.aws.objects.document("execution", arn), 1)
