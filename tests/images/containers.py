@@ -5,11 +5,14 @@ Base and images stay in the user's cache folder, so that only what changed is bu
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,6 @@ NOBODY = 65534
 
 def missing() -> str | None:
     """What this computer lacks for building images so, None where it has all."""
-    if os.environ.get("STEPGLUON_IMAGES") == "skip":
-        return "STEPGLUON_IMAGES is skip"
     tools = [tool for tool in ("buildah", "debootstrap") if not shutil.which(tool)]
     if tools:
         return f"{' and '.join(tools)} not installed: apt-get install buildah debootstrap"
@@ -54,9 +55,18 @@ def make_store() -> None:
             return
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keeps other test runs of this user from the store; what one that was killed left in it goes."""
+    make_store()
+    with (CACHE / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        call("buildah", "rm", "--all")
+        yield
+
+
 def make_base() -> None:
     """A plain Debian bookworm as the image BASE, unless it is there."""
-    make_store()
     if subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, env=environ()).returncode:
         container = call("buildah", "from", "scratch").strip()
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:

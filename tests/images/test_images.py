@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from containers import BASE, HOUSE, Container, built, call, environ, make_base, missing
+from containers import BASE, HOUSE, Container, alone, built, call, environ, make_base, missing
 
 from stepgluon.config import loads
 from stepgluon.names import Names
@@ -29,8 +29,10 @@ def each(request: pytest.FixtureRequest) -> Container:
 
 
 @pytest.fixture(scope="module")
-def base() -> None:
-    make_base()
+def base() -> Iterator[None]:
+    with alone():
+        make_base()
+        yield
 
 
 @pytest.fixture(scope="module")
