@@ -59,9 +59,13 @@ class Objects:
             self._contents.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(folder / "index.sqlite", check_same_thread=False, isolation_level=None)
             self._base.executescript("pragma journal_mode=wal; pragma synchronous=normal;" + _TABLES)
-        except sqlite3.Error as problem:
+        except sqlite3.OperationalError as problem:
             raise SurroundingsError(
-                f"{folder} cannot be used: {problem} (remove the folder, or name another with --work)"
+                f"{folder} cannot be used: {problem} (make room on its disk, or name another folder with --work)"
+            ) from None
+        except sqlite3.DatabaseError as problem:
+            raise SurroundingsError(
+                f"{folder} cannot be used: {problem} (move it away, or name another folder with --work)"
             ) from None
         self._sweep()
 
