@@ -90,6 +90,11 @@ class Journal:
         with self._changed:
             self._changed.wait(seconds)
 
+    def wake(self) -> None:
+        """Whoever waits looks again."""
+        with self._changed:
+            self._changed.notify_all()
+
     def wait_for_end(self, arn: str, seconds: float) -> bool:
         """Until an execution ended and all who had to hear of it did; False when that took too long."""
         with self._changed:

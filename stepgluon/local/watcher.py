@@ -28,6 +28,7 @@ def watched(place: Deployed, say: Callable[[str], None] = nothing) -> Iterator[N
             end_executions(place)
         finally:
             watcher.closed.set()
+            place.journal.wake()
             watcher.thread.join()
 
 
@@ -43,7 +44,8 @@ class _Watcher:
     def _watch(self) -> None:
         while not self.closed.is_set():
             self._look()
-            self._place.journal.wait(LOOK_SECONDS)
+            if not self.closed.is_set():
+                self._place.journal.wait(LOOK_SECONDS)
         self._look()
 
     def _look(self) -> None:

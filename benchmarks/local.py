@@ -1,0 +1,165 @@
+"""How long a run on this computer takes, as ratios measured side by side in turns.
+
+    python benchmarks/local.py nothing [--turns 5]     jobs that do nothing: the whole process, from command to exit
+    python benchmarks/local.py real [--turns 2]        the demo's jobs, against the same scripts run by hand
+
+By hand means: the scripts of code/ as processes, one after the other or as many side by side as there are cores, with
+folders that are copied between them, and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE, STAND_INS = ROOT / "code", ROOT / "tests" / "local" / "scripts"
+DEMO = sorted((ROOT / "demo").glob("*.csv"))
+CONFIG = ROOT / "pipeline-config.yml"
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def seconds(what: Callable[[], None]) -> float:
+    started = time.monotonic()
+    what()
+    return time.monotonic() - started
+
+
+def command(code: Path, compiled: Path, work: Path) -> Callable[[], None]:
+    """A run as a user starts it, but with another folder of jobs."""
+    words = [sys.executable, str(ROOT / "tests" / "local" / "stand_in.py"), str(compiled), str(code)]
+    words += ["run", "--local", "--fresh", "--config", str(CONFIG), "--work", str(work), "--data", *map(str, DEMO)]
+    return lambda: called(words, {})
+
+
+def called(words: list[str], variables: dict[str, str]) -> None:
+    done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{words} failed:\n{done.stdout}{done.stderr}")
+
+
+def nothing(turns: int, folder: Path) -> None:
+    run = command(STAND_INS, folder / "compiled", folder / "work")
+    first = seconds(run)
+    python = [seconds(lambda: called([sys.executable, "-c", "import botocore.session, moto.server"], {}))]
+    taken = []
+    for _ in range(turns):
+        taken.append(seconds(run))
+        python.append(seconds(lambda: called([sys.executable, "-c", "import botocore.session, moto.server"], {})))
+    best = min(taken)
+    print(f"jobs that do nothing, best of {turns}: {best:.2f} s (budget 3 s); the first, which compiles: {first:.2f} s")
+    print(f"  {best / min(python):.1f} times an interpreter that only imports moto's server ({min(python):.2f} s)")
+
+
+def real(turns: int, folder: Path) -> None:
+    run = command(CODE, folder / "compiled", folder / "work")
+    seconds(command(STAND_INS, folder / "compiled", folder / "warm"))  # compiles
+    seconds(lambda: by_hand(folder / "warm-hand"))  # files into memory
+    ours, plain = [], []
+    for turn in range(turns):
+        plain.append(seconds(lambda turn=turn: by_hand(folder / f"hand-{turn}")))  # type: ignore[misc]
+        ours.append(seconds(run))
+    ratio = min(ours) / min(plain)
+    print(f"the demo, best of {turns}: {min(ours):.1f} s, by hand {min(plain):.1f} s: {ratio:.2f} times (budget 1.15)")
+
+
+# The same jobs by hand
+
+
+def by_hand(folder: Path) -> None:
+    names = [model["name"] for model in config()["models"]]
+    prepared, models, predictions = folder / "prepared", folder / "models", folder / "predictions"
+    raw = {"raw": DEMO, "config": [config_file(folder)]}
+    job(folder / "prepare", "prepare", raw, "processing/output", prepared, CORES)
+    share = max(1, CORES // min(CORES, len(names)))
+    with ThreadPoolExecutor(CORES) as side_by_side:
+        list(side_by_side.map(lambda name: train(folder, name, prepared, models, share), names))
+    with ThreadPoolExecutor(CORES) as side_by_side:
+        list(side_by_side.map(lambda name: predict(folder, name, prepared, models, predictions, share), names))
+    verdicts = folder / "verdicts.json"
+    told = {"mae": 200, "threshold": 350, "verdict": "accepted", "reason": "", "uses": "trained", "model_uri": ""}
+    verdicts.write_text(json.dumps([{"name": name, **told} for name in names]))
+    inputs = {"rows": [prepared / "rows"], "predictions": [predictions], "verdicts": [verdicts]}
+    inputs |= {"profile": [prepared / "profile.json"], "config": [config_file(folder)]}
+    job(folder / "post", "postprocess", inputs, "processing/output", folder / "result", CORES)
+
+
+def train(folder: Path, name: str, prepared: Path, models: Path, cores: int) -> None:
+    root = folder / f"train-{name}"
+    settings = root / "input" / "config" / "hyperparameters.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"model": name}))
+    shutil.copytree(prepared / "models" / name, root / "input" / "data" / "data")
+    (root / "model").mkdir()
+    script(root, "train", cores, {})
+    shutil.copytree(root / "model", models / name)
+
+
+def predict(folder: Path, name: str, prepared: Path, models: Path, predictions: Path, cores: int) -> None:
+    inputs = {"rows": [prepared / "predict" / name], "model": [models / name]}
+    root = folder / f"predict-{name}"
+    job(root, "predict", inputs, "processing/output", predictions / name, cores, STEPGLUON_MODEL=name)
+
+
+def job(
+    root: Path, name: str, inputs: dict[str, list[Path]], output: str, to: Path, cores: int, **variables: str
+) -> None:
+    for place, sources in inputs.items():
+        folder = root / "processing" / "input" / place
+        for source in sources:
+            if source.is_dir():
+                shutil.copytree(source, folder, dirs_exist_ok=True)
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, folder / source.name)
+    (root / output).mkdir(parents=True)
+    script(root, name, cores, variables)
+    shutil.copytree(root / output, to)
+
+
+def script(root: Path, name: str, cores: int, variables: dict[str, str]) -> None:
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(cores))
+    told = {"STEPGLUON_ROOT": str(root), "STEPGLUON_CORES": str(cores), **threads, **variables}
+    called([sys.executable, str(CODE / f"{name}.py")], told)
+
+
+def config() -> dict[str, list[dict[str, str]]]:
+    sys.path.insert(0, str(ROOT))
+    from stepgluon.config import load
+    from stepgluon.names import Names
+
+    resolved: dict[str, list[dict[str, str]]] = json.loads(Names(load(CONFIG, None, {}).config).config_json)
+    return resolved
+
+
+def config_file(folder: Path) -> Path:
+    file = folder / "config.json"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(config()))
+    return file
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["nothing", "real"])
+    parser.add_argument("--turns", type=int)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.what == "nothing":
+            nothing(options.turns or 5, Path(folder))
+        else:
+            real(options.turns or 2, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
