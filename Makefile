@@ -39,7 +39,8 @@ check: setup  ## formatting, lint, types, and linters for what is generated
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tests/lint_definitions.py
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run docker/build.sh
+	@! command -v $(BIN)/hadolint >/dev/null || $(BIN)/hadolint docker/*/Dockerfile
 
 golden: setup  ## write anew what the golden tests expect; read the diff
 	GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py tests/test_errors.py tests/test_readme.py
@@ -50,6 +51,8 @@ bench: setup  ## measure; prints ratios
 lock: setup  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url \
 		--extra dev --no-emit-package stepgluon pyproject.toml -o requirements.lock
+	$(MAKE) setup
+	$(BIN)/python docker/update.py
 
 clean:  ## remove everything that is made
 	rm -rf $(VENV) build .local

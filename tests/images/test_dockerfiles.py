@@ -45,7 +45,7 @@ def versions(image: str) -> dict[str, str]:
 def test_a_lock_has_the_same_versions_and_hashes_as_the_lock_of_the_house(image: str) -> None:
     house = packages((HOUSE / "requirements.lock").read_text(encoding="utf-8"))
     ours = packages(text_of(image, "requirements.lock"))
-    assert len(ours) >= 4
+    assert len(ours) >= 2
     assert [name for name, entry in ours.items() if house.get(name) != entry] == []
     assert [name for name, entry in ours.items() if "--hash=sha256:" not in entry] == []
 
