@@ -63,8 +63,11 @@ class Story:
     @property
     def sentence(self) -> str:
         """Why the run failed, for its user: what the failed job said, else the execution's own cause."""
+        from stepgluon.failure_rule import MAILED  # the config's library comes with it, and takes its time
+
         said = next((job.sentence for job in reversed(self.jobs) if job.state == self.failed_state), "")
-        return said or _sentence("" if "." not in self.error else self.error, self.cause)
+        cause = self.cause.removeprefix(MAILED)
+        return said or _sentence(self.error if "." in self.error or not cause else "", cause)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepgluon import failure_rule
 from stepgluon.config import LoadedConfig
 from stepgluon.local import events, functions, mail, rules
 from stepgluon.local.journal import Journal
@@ -26,7 +27,6 @@ from stepgluon.local.surroundings import harmless
 from stepgluon.names import Names
 
 TRIGGER = Path(__file__).parent.parent.parent / "lambda" / "start_pipeline.py"
-STATUS_CHANGE = "Step Functions Execution Status Change"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
         lambdas = _install(aws, names, journal, ending)
         stack = stand_up(loaded, definition, aws)
         place = Deployed(aws, stack, names, journal, lambdas, settings.work)
-        _announce_what_no_state_can(place)
+        _deploy_failure_rule(place)
         _deploy_trigger(place)
         ending.callback(end_executions, place)
         yield place
@@ -93,27 +93,13 @@ def once(journal: Journal, names: Names) -> mail.Once:
     return told
 
 
-def _announce_what_no_state_can(place: Deployed) -> None:
+def _deploy_failure_rule(place: Deployed) -> None:
     """The mail of runs that end where no Catch reaches: stopped by hand, too long for the machine, States.Runtime."""
-    client = place.aws.client("events")
-    machine = {"stateMachineArn": [place.stack.machine_arn]}
-    patterns = {
-        "ended": {"status": ["TIMED_OUT", "ABORTED"]},
-        "broken": {"status": ["FAILED"], "error": ["States.Runtime", "States.DataLimitExceeded"]},
-    }
-    message = (
-        f"Run <run> of the pipeline {place.names.prefix} ended as <status>. Look closer: python pipeline.py show <run>"
-    )
-    for name, detail in patterns.items():
-        rule = f"{place.names.prefix}-{name}"
-        pattern = {"source": ["aws.states"], "detail-type": [STATUS_CHANGE], "detail": {**machine, **detail}}
-        client.put_rule(Name=rule, EventPattern=json.dumps(pattern))
-        transformer = {
-            "InputPathsMap": {"run": "$.detail.name", "status": "$.detail.status"},
-            "InputTemplate": json.dumps(message),
-        }
-        target = {"Id": "mail", "Arn": place.stack.topic_arn, "InputTransformer": transformer}
-        client.put_targets(Rule=rule, Targets=[target])
+    client, rule = place.aws.client("events"), f"{place.names.prefix}-failed"
+    client.put_rule(Name=rule, EventPattern=json.dumps(failure_rule.event_pattern(place.names)))
+    transformer = failure_rule.input_transformer(place.names)
+    target = {"Id": "mail", "Arn": place.stack.topic_arn, "InputTransformer": transformer}
+    client.put_targets(Rule=rule, Targets=[target])
 
 
 def _deploy_trigger(place: Deployed) -> None:

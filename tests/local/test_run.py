@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class User:
         self.folder, self.shared, self._capsys = folder, shared, capsys
         self.work = folder / ".local"
         self.code = SCRIPTS
+        self._processes: list[subprocess.Popen[str]] = []
         self.config = folder / "pipeline-config.yml"
         self.config.write_text(CONFIG)
         self.orders()
@@ -71,9 +73,17 @@ class User:
     def process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(HERE / "stand_in.py"), str(self.shared), str(self.code), *words]
         environment = {**os.environ, **variables}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self._processes.append(process)
+        return process
+
+    def leaves(self) -> None:
+        """Ends what a failed test has left."""
+        for process in self._processes:
+            with process:
+                process.kill()
 
     def mails(self) -> list[tuple[str, str]]:
         """Kind and text of each mail, in their order."""
@@ -108,10 +118,12 @@ def user(
     faults: Scripted,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> User:
+) -> Iterator[User]:
     monkeypatch.chdir(tmp_path)
     arrange(shared, monkeypatch.setattr, faults=faults)
-    return User(tmp_path, shared, capsys)
+    user = User(tmp_path, shared, capsys)
+    yield user
+    user.leaves()
 
 
 # A run that ends well
@@ -216,6 +228,35 @@ def test_whatever_goes_wrong_there_is_one_mail_of_failure_and_exit_1(
     assert user.kinds()[0] == "started"
     assert user.kinds()[-1] == "failed"
     assert (user.kinds().count("started"), user.kinds().count("failed"), user.kinds().count("finished")) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "lost"),
+    [
+        ([("ThrottlingException", "Rate exceeded")] * 2, []),
+        ([("ResourceLimitExceeded", "The account-level service limit is 0 instances")] * 3, []),
+        ([], ["CapacityError: Unable to provision requested ML compute capacity."]),
+    ],
+)
+def test_what_passes_is_waited_for(
+    user: User, faults: Scripted, refusals: list[tuple[str, str]], lost: list[str]
+) -> None:
+    user.config.write_text(CONFIG.replace("{job: 0}", "{job: 1}"))
+    faults.refusals, faults.lost = list(refusals), list(lost)
+    told = user.told()
+    assert (told["code"], user.kinds()) == (0, ["started", "models", "finished"])
+    names = [job["name"] for job in told["jobs"]]
+    assert len(set(names)) == len(names), "SageMaker takes each name once"
+
+
+def test_what_does_not_pass_fails_the_run_in_the_end(user: User, faults: Scripted) -> None:
+    user.config.write_text(CONFIG.replace("{job: 0}", "{job: 0, quota: 3}"))
+    faults.for_ever = ("ResourceLimitExceeded", "The account-level service limit is 0 instances")
+    told = user.told()
+    assert (told["code"], user.kinds()) == (1, ["started", "failed"])
+    assert told["failure"]["state"] == "Prepare data"
+    assert "The account-level service limit is 0 instances" in told["failure"]["sentence"]
+    assert len(faults.refused) == 4
 
 
 def test_after_the_reason_is_gone_only_what_had_failed_is_repeated(user: User, faults: Scripted) -> None:
@@ -341,7 +382,7 @@ def test_a_port_in_use_is_one_sentence_and_exit_3(user: User) -> None:
 def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     user.orders(train_adelie="hang", train_gentoo="ignore SIGTERM")
     process = user.process("run", "--local", "--data", "orders.json")
-    until(lambda: sum("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")) == 2, 60)
+    until(lambda: any("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")), 60)
     hanging = _processes(user)
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
