@@ -351,6 +351,29 @@ def subjects_are_checked(patches: Patches, here: Here) -> None:
     patches.attribute(module.SNSBackend, "publish", publish)
 
 
+@_fix
+def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None:
+    """FilterLogEvents with logStreamNamePrefix tells of these streams alone; moto tells of all."""
+    response = _module("moto.logs.responses").LogsResponse
+    plain = response.filter_log_events
+
+    def filter_log_events(self: Any) -> Any:
+        prefix, group = self._get_param("logStreamNamePrefix"), self._get_param("logGroupName")
+        if not prefix or group not in self.logs_backend.groups:
+            return plain(self)
+        names = [name for name in self.logs_backend.groups[group].streams if name.startswith(prefix)]
+        if not names:  # no names at all would mean all streams
+            return json.dumps({"events": [], "searchedLogStreams": []})
+        asked = self._get_param
+        self._get_param = lambda name, *more: names if name == "logStreamNames" else asked(name, *more)
+        try:
+            return plain(self)
+        finally:
+            del self._get_param
+
+    patches.attribute(response, "filter_log_events", filter_log_events)
+
+
 # Time
 
 

@@ -186,6 +186,16 @@ def subjects_are_checked(asl: Interpreter) -> None:
 
 
 @check
+def logs_are_found_by_their_streams_prefix(asl: Interpreter) -> None:
+    for job in ("a-1", "a-2", "b-1"):
+        asl.aws.logs.stream("training", job, 0)(f"said by {job}")
+    logs, group = asl.aws.client("logs"), "/aws/sagemaker/TrainingJobs"
+    for prefix, said in (("a-", ["said by a-1", "said by a-2"]), ("b-1/", ["said by b-1"]), ("c", [])):
+        found = logs.filter_log_events(logGroupName=group, logStreamNamePrefix=prefix)["events"]
+        assert sorted(event["message"] for event in found) == said
+
+
+@check
 def waits_are_scaled_and_end_with_the_execution(asl: Interpreter) -> None:
     retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 3600, "MaxAttempts": 2}]
     parallel = {"Type": "Parallel", "Branches": [failing("Mine")], "Retry": retry, "End": True}
