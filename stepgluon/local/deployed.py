@@ -18,6 +18,7 @@ from pathlib import Path
 
 from stepgluon import failure_rule
 from stepgluon.config import LoadedConfig
+from stepgluon.garbage import paused
 from stepgluon.local import events, functions, mail, rules
 from stepgluon.local.journal import Journal
 from stepgluon.local.patching import Patches
@@ -47,13 +48,14 @@ class Deployed:
 def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Iterator[Deployed]:
     """The local AWS with the pipeline in it, until the end of the block; then nothing of it runs any more."""
     with ExitStack() as ending:
-        aws = ending.enter_context(LocalAws(settings))
-        names, journal = Names(loaded.config), Journal(aws.objects)
-        lambdas = _install(aws, names, journal, ending)
-        stack = stand_up(loaded, definition, aws)
-        place = Deployed(aws, stack, names, journal, lambdas, settings.work)
-        _deploy_failure_rule(place)
-        _deploy_trigger(place)
+        with paused():  # thousands of modules' objects that all live on
+            aws = ending.enter_context(LocalAws(settings))
+            names, journal = Names(loaded.config), Journal(aws.objects)
+            lambdas = _install(aws, names, journal, ending)
+            stack = stand_up(loaded, definition, aws)
+            place = Deployed(aws, stack, names, journal, lambdas, settings.work)
+            _deploy_failure_rule(place)
+            _deploy_trigger(place)
         ending.callback(end_executions, place)
         yield place
 
