@@ -13,8 +13,9 @@ from pydantic.fields import FieldInfo
 
 from pipeline import workflow
 from stepgluon.cli import main
-from stepgluon.config import Duration, PipelineConfig, load, loads
+from stepgluon.config import DURATION_SCHEMA, PipelineConfig, load, loads
 from stepgluon.definition import compile_definition, most_models
+from stepgluon.durations import as_duration
 from stepgluon.errors import ConfigError
 from stepgluon.graph import render
 
@@ -60,15 +61,10 @@ def default_of(field: FieldInfo, inner: type[BaseModel] | None) -> str:
     default = field.get_default(call_default_factory=True)
     if inner is not None and isinstance(default, BaseModel):
         return ""
-    if any(part in field.metadata for part in get_args(Duration)[1:]):
-        return f"`{duration(default)}`"
+    if DURATION_SCHEMA in field.metadata:
+        return f"`{as_duration(default)}`"
     words = {None: "", True: "`true`", False: "`false`"}
     return words[default] if default is None or isinstance(default, bool) else f"`{default}`"
-
-
-def duration(seconds: int) -> str:
-    unit, size = next((unit, size) for unit, size in (("h", 3600), ("m", 60), ("s", 1)) if seconds % size == 0)
-    return f"{seconds // size}{unit}"
 
 
 def test_the_table_has_every_key_with_its_default() -> None:
@@ -91,7 +87,9 @@ def test_the_mistakes_shown_are_what_validate_says() -> None:
 def test_the_commands_shown_exist(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline-config.yml").write_text(DEMO.read_text(encoding="utf-8"), encoding="utf-8")
-    commands = re.findall(r"^python pipeline\.py ([a-z-]+[^#>\n]*)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    told = re.findall(r"^python pipeline\.py ([a-z-]+[^#>\n]*)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    # Those that run something are what tests/local is about.
+    commands = [command for command in told if command.split()[0] in ("validate", "compile", "graph", "schema")]
     assert len(commands) >= 4
     for command in commands:
         assert main(workflow, command.split(), {}) == 0, capsys.readouterr().err
