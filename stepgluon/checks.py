@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from stepgluon import limits
-from stepgluon.config import Instance, PipelineConfig
+from stepgluon.config import Machine, PipelineConfig
+from stepgluon.durations import as_duration
 from stepgluon.errors import found
 from stepgluon.facts import facts
 from stepgluon.model_checks import (
@@ -24,11 +26,9 @@ from stepgluon.model_checks import (
     repeated,
 )
 from stepgluon.nodes import join
+from stepgluon.waiting import MOST_QUOTA_TRIES
 from stepgluon.wording import unknown
 
-DAY = 24 * 3600
-PROCESSING_SECONDS = 777_600  # [sm] ProcessingMaxRuntimeInSeconds
-TRAINING_SECONDS = 28 * DAY  # [sm] quota: longest run time for a training job
 OUR_VARIABLES = 5  # at most so many does the pipeline itself set
 RETRIES = 999  # a job's name has three digits for the number of the try
 RESERVED_VARIABLES = ("STEPGLUON_", "SM_", "SAGEMAKER_", "AWS_")
@@ -57,7 +57,7 @@ def region_is_known(config: PipelineConfig) -> Iterator[Finding]:
         yield Finding("region", unknown(config.region, known, "AWS region", "ap-northeast-1"))
 
 
-def _instances(config: PipelineConfig) -> Iterator[tuple[str, Instance]]:
+def _instances(config: PipelineConfig) -> Iterator[tuple[str, Machine]]:
     for name in ("prepare", "predict", "postprocess"):
         yield f"{name}.instance", getattr(config, name).instance
     yield "train.instance", config.train.instance
@@ -66,27 +66,21 @@ def _instances(config: PipelineConfig) -> Iterator[tuple[str, Instance]]:
 
 
 def instance_types_are_known(config: PipelineConfig) -> Iterator[Finding]:
-    training, processing = facts().training_instances, facts().processing_instances
+    training, processing = dict.fromkeys(facts().training_instances), dict.fromkeys(facts().processing_instances)
     for key, instance in _instances(config):
         kind, these, others = "training", training, processing
         if "train." not in key:
             kind, these, others = "processing", processing, training
         if instance.type in these:
             continue
+        message: str | Callable[[], str]
         if instance.type in others:
             message = f"{instance.type} is not offered for {kind} jobs (choose another type, such as ml.m5.xlarge)"
         elif f"ml.{instance.type}" in these:
             message = f"{found(instance.type)} is no SageMaker instance type (did you mean ml.{instance.type}?)"
         else:
-            message = unknown(instance.type, these, f"instance type for {kind} jobs", "ml.m5.xlarge")
+            message = partial(unknown, instance.type, these, f"instance type for {kind} jobs", "ml.m5.xlarge")
         yield Finding(f"{key}.type", message)
-
-
-def only_predict_shares_its_work(config: PipelineConfig) -> Iterator[Finding]:
-    for key, instance in _instances(config):
-        if instance.count > 1 and not key.startswith("predict"):
-            message = f"{instance.count} instances cannot share this job (expected: 1; only predict takes more)"
-            yield Finding(f"{key}.count", message)
 
 
 def local_disks_take_no_key(config: PipelineConfig) -> Iterator[Finding]:
@@ -151,20 +145,10 @@ def network_is_complete(config: PipelineConfig) -> Iterator[Finding]:
 
 
 def durations_fit(config: PipelineConfig) -> Iterator[Finding]:
-    for name in ("prepare", "predict", "postprocess"):
-        if getattr(config, name).max_runtime > PROCESSING_SECONDS:
-            yield Finding(
-                f"{name}.max_runtime",
-                f"SageMaker lets no processing job run so long (at most {PROCESSING_SECONDS // 3600}h)",
-            )
     for key, train in [("train", config.train), *((f"{key}.train", model.train) for key, model in models_of(config))]:
-        if train.max_runtime > TRAINING_SECONDS:
-            yield Finding(
-                f"{key}.max_runtime",
-                f"SageMaker lets no training job run so long (at most {TRAINING_SECONDS // 3600}h)",
-            )
         if train.time_limit >= train.max_runtime:
-            message = f"the search may take {train.time_limit}s, and the job is stopped after {train.max_runtime}s"
+            search, job = as_duration(train.time_limit), as_duration(train.max_runtime)
+            message = f"the search may take {search}, and the job is stopped after {job}"
             message += " (make time_limit shorter than max_runtime)"
             yield Finding(f"{key}.time_limit", message, (f"{key}.max_runtime",))
 
@@ -224,7 +208,7 @@ def tags_are_accepted(config: PipelineConfig) -> Iterator[Finding]:
 
 def retries_fit_into_names(config: PipelineConfig) -> Iterator[Finding]:
     retries = config.retries
-    total = retries.throttling + (60 if retries.quota is None else retries.quota) + retries.job
+    total = retries.throttling + (MOST_QUOTA_TRIES if retries.quota is None else retries.quota) + retries.job
     if total > RETRIES:
         yield Finding("retries", f"throttling, quota and job are {total} tries together (at most {RETRIES})")
 
@@ -235,7 +219,6 @@ RULES: tuple[Rule, ...] = (
     name_is_allowed_in_buckets,
     region_is_known,
     instance_types_are_known,
-    only_predict_shares_its_work,
     local_disks_take_no_key,
     default_models_are_the_pipelines_own,
     mails_are_deliverable,

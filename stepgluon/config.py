@@ -6,15 +6,16 @@ The text of each key's description is what editors show (`pipeline.py schema`) a
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from stepgluon import limits
+from stepgluon.durations import DURATION, seconds
 from stepgluon.errors import ConfigError, Place, Problem, found
 
 Scalar = str | int | float | bool
@@ -38,16 +39,6 @@ EXPECTED = {
     SUBNET: "the id of a subnet, like subnet-0123456789abcdef0",
     SECURITY_GROUP: "the id of a security group, like sg-0123456789abcdef0",
 }
-DURATION = r"^[1-9][0-9]{0,6}(s|m|h)$"
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-def seconds(text: object) -> int:
-    """`90s`, `10m` or `1h` as a number of seconds."""
-    if not isinstance(text, str) or not re.fullmatch(DURATION, text):
-        unit = ", with its unit" if isinstance(text, (int, float)) and not isinstance(text, bool) else ""
-        raise ValueError(f"{found(text)} is no duration (expected: 90s, 10m or 1h{unit})")
-    return int(text[:-1]) * _SECONDS[text[-1]]
 
 
 def _account(value: object) -> object:
@@ -61,11 +52,13 @@ def _where(value: object) -> object:
         raise ValueError("the list is empty (give the values that the rows may have)")
     for one in values:
         if not isinstance(one, (str, int, float)) or (isinstance(one, float) and not math.isfinite(one)):
-            raise ValueError(f"{found(one)} is no value that a row can have (expected: text, a number, true or false)")
+            raise ValueError(f"{found(one)} is no value of a row (text, a number, true or false is expected)")
     return value
 
 
-Duration = Annotated[int, BeforeValidator(seconds), WithJsonSchema({"type": "string", "pattern": DURATION})]
+DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": DURATION})
+ProcessingTime = Annotated[int, BeforeValidator(partial(seconds, most=limits.PROCESSING_SECONDS)), DURATION_SCHEMA]
+TrainingTime = Annotated[int, BeforeValidator(partial(seconds, most=limits.TRAINING_SECONDS)), DURATION_SCHEMA]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Email = Annotated[str, Field(pattern=EMAIL, max_length=254)]
 Account = Annotated[str, BeforeValidator(_account), Field(pattern=ACCOUNT)]
@@ -89,10 +82,23 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Instance(Section):
+class Machine(Section):
+    """What a job runs on."""
+
     type: Text = Field(default="ml.m5.xlarge", description="SageMaker instance type")
-    count: int = Field(default=1, ge=1, le=100, description="how many instances share the job")
     volume_gb: int = Field(default=30, ge=1, le=16384, description="disk of each instance, in GB")
+
+
+class Instance(Machine):
+    """One instance: these jobs cannot share their work."""
+
+    @property
+    def count(self) -> int:
+        return 1
+
+
+class Instances(Machine):
+    count: int = Field(default=1, ge=1, le=100, description="how many instances share the rows")
 
 
 class Data(Section):
@@ -105,29 +111,40 @@ class Data(Section):
     seed: int = Field(default=7, ge=0, le=2**32 - 1, description="makes the split the same in every run")
 
 
+_RUNS_ON, _STOPPED = "what the job runs on", "the job is stopped after this time"
+
+
 class Job(Section):
-    instance: Instance = Field(default=Instance(), description="what the job runs on")
-    max_runtime: Duration = Field(default=3600, description="the job is stopped after this time")
+    instance: Instance | Instances = Field(default=Instance(), description=_RUNS_ON)
+    max_runtime: ProcessingTime = Field(default=3600, description=_STOPPED)
     environment: EnvironmentVariables = Field(default={}, description="environment variables of the job")
 
 
 class Prepare(Job):
     """One job that splits the raw tables into each model's parts."""
 
+    instance: Instance = Field(default=Instance(), description=_RUNS_ON)
+
 
 class Postprocess(Job):
     """One job that puts the predictions together in the input's order."""
+
+    instance: Instance = Field(default=Instance(), description=_RUNS_ON)
 
 
 class Predict(Job):
     """One job per model."""
 
+    instance: Instances = Field(default=Instances(), description=_RUNS_ON)
+
 
 class Train(Job):
+    instance: Instance = Field(default=Instance(), description=_RUNS_ON)
+    max_runtime: TrainingTime = Field(default=3600, description=_STOPPED)
     presets: Literal["medium_quality", "good_quality", "high_quality", "best_quality"] = Field(
         default="medium_quality", description="AutoGluon's presets: better ones take longer"
     )
-    time_limit: Duration = Field(default=600, description="how long AutoGluon may search for one model")
+    time_limit: TrainingTime = Field(default=600, description="how long AutoGluon may search for one model")
     spot: bool = Field(
         default=False, description="train on spare capacity: cheaper, and may have to wait or start again"
     )

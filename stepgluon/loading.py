@@ -10,8 +10,9 @@ check        rules over the whole config (checks.py); what concerns a cut-out pl
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,10 +21,12 @@ from stepgluon import checks, limits
 from stepgluon.config import LoadedConfig, PipelineConfig, Source
 from stepgluon.errors import ConfigError, Place, Problem, found
 from stepgluon.generated import written_out
+from stepgluon.model_checks import Finding
 from stepgluon.nodes import GONE, START, Broken, Node, join, live, merge, plain
 from stepgluon.wording import describe, did_you_mean, keys_at, listed
-from stepgluon.yamltext import PROBLEMS, parse
+from stepgluon.yamltext import parse
 
+PROBLEMS = 100  # so many are listed; nobody reads on
 WORK = 200_000  # values to validate, in all environments together
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,7}")
 _PLACEHOLDERS: dict[str, Any] = {
@@ -36,8 +39,22 @@ _PLACEHOLDERS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class _Late:
+    """A problem whose words are found only when it is shown: looking for what was meant takes time."""
+
+    place: Place
+    key: str
+    message: str  # tells it from other problems at this place
+    words: Callable[[], str]
+
+    def said(self) -> Problem:
+        return Problem(self.place, self.key, self.words())
+
+
 def loaded(text: str | bytes, file: str, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
-    root, problems = parse(text, variables)
+    root, texts = parse(text, environment, variables)
+    problems: list[Problem | _Late] = [*texts]
     result: LoadedConfig | None = None
     if root is not None:
         base, overlays = _environments(root, problems)
@@ -49,15 +66,15 @@ def loaded(text: str | bytes, file: str, environment: str | None, variables: Map
         )
         if _size(base) * len(names) > WORK:
             message = f"{len(names)} environments of {_size(base):,} values each are too many (split the config)"
-            raise ConfigError(
-                file, [*problems, Problem(root.value["environments"].name_place, "environments", message)]
-            )
+            problems.append(Problem(root.value["environments"].name_place, "environments", message))
+            raise ConfigError(file, _shown(problems))
+        guesses = [PROBLEMS]
         for name in names or [None]:
             tree = merge(base, overlays[name]) if name else base
-            reader = _Reader(name)
+            reader = _Reader(name, guesses)
             one = reader.read(file, tree)
             if name and "name" not in reader.unsure:
-                problems += _too_long(one.config.name, name, overlays[name])
+                problems += _too_long(reader, one.config.name, name, overlays[name])
             problems += reader.problems
             result = result or one
     if problems or result is None:
@@ -70,20 +87,20 @@ def _size(node: Node) -> int:
     return 1 + sum(map(_size, children)) if isinstance(node.value, (dict, list)) else 1
 
 
-def _shown(problems: Sequence[Problem]) -> list[Problem]:
-    shortest: dict[tuple[Place, str], Problem] = {}  # what stands once in the file may stand in several environments
+def _shown(problems: Sequence[Problem | _Late]) -> list[Problem]:
+    shortest: dict[tuple[Place, str], Problem | _Late] = {}  # one place may stand in several environments
     for problem in sorted(problems, key=lambda p: len(p.key)):
         shortest.setdefault((problem.place, problem.message), problem)
     unique = sorted(shortest.values(), key=lambda p: (p.place, p.key, p.message))
-    if len(unique) <= PROBLEMS:
-        return unique
-    rest = Problem(
-        unique[-1].place, "(file)", f"{len(unique) - PROBLEMS:,} more problems are not shown (solve those above first)"
-    )
-    return [*unique[:PROBLEMS], rest]
+    shown = [problem if isinstance(problem, Problem) else problem.said() for problem in unique[:PROBLEMS]]
+    shown = list({(problem.place, problem.message): problem for problem in reversed(shown)}.values())
+    if len(unique) > PROBLEMS:
+        message = f"{len(unique) - PROBLEMS:,} more problems are not shown (solve those above first)"
+        shown.append(Problem(unique[-1].place, "(file)", message))
+    return shown
 
 
-def _environments(root: Node, problems: list[Problem]) -> tuple[Node, dict[str, Node]]:
+def _environments(root: Node, problems: list[Problem | _Late]) -> tuple[Node, dict[str, Node]]:
     """The config without its environments, and each environment's part."""
     node = root.value.get("environments")
     base, unknown = _without_environment(root)
@@ -92,8 +109,8 @@ def _environments(root: Node, problems: list[Problem]) -> tuple[Node, dict[str, 
         return base, {}
     if not isinstance(node.value, dict):
         message = (
-            f"a mapping from names to keys is expected, found {found(node.value)}"
-            f" (like prod: {{account: '123456789012'}})"
+            f"{node.shown} is no mapping from names to keys"
+            " (a mapping like prod: {account: '123456789012'} is expected)"
         )
         problems.append(Problem(node.place, node.key, message))
         return base, {}
@@ -110,7 +127,7 @@ def _environments(root: Node, problems: list[Problem]) -> tuple[Node, dict[str, 
         elif isinstance(overlay.value, dict) or overlay.value is None:
             overlays[name] = replace(overlay, value=overlay.value or {})
         elif not isinstance(overlay.value, Broken):
-            message = f"a mapping with the keys that differ in {name} is expected, found {found(overlay.value)}"
+            message = f"{overlay.shown} is no mapping (the keys that differ in {name} are expected)"
             problems.append(Problem(overlay.place, overlay.key, message))
     return base, overlays
 
@@ -141,11 +158,12 @@ def _no_environment(root: Node, name: str, known: list[str]) -> Problem:
     return Problem(place, "environments", f"there is no environment {found(name)} ({hint}{there})")
 
 
-def _too_long(name: str, environment: str, overlay: Node) -> list[Problem]:
+def _too_long(reader: _Reader, name: str, environment: str, overlay: Node) -> list[Problem]:
     size = len(name) + 1 + len(environment)
     if size <= limits.PREFIX:
         return []
-    message = f"{name}-{environment} has {size} characters (at most {limits.PREFIX}: shorten one of the two)"
+    named = reader.without_secrets(f"{name}-{environment}", ["name"])
+    message = f"{named} has {size} characters (at most {limits.PREFIX}: shorten one of the two)"
     return [Problem(overlay.name_place, overlay.key, message)]
 
 
@@ -154,16 +172,17 @@ class _Reader:
     """Reads the config of one environment."""
 
     environment: str | None
-    problems: list[Problem] = field(default_factory=list)
+    guesses: list[int]  # how often a misspelling may still be looked for, in all environments together
+    problems: list[Problem | _Late] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)  # the values of variables -> ${NAME}
+    spoken: dict[str, tuple[str, str]] = field(default_factory=dict)  # key -> its value in a message, and what to say
     unsure: set[str] = field(default_factory=set)  # keys of the resolved config about which, and below, all is said
     gaps: set[str] = field(default_factory=set)  # lists and mappings of which something was cut out
 
-    def problem(self, place: Place, key: str, message: str) -> None:
-        self.problems.append(Problem(place, key, message))
-
     def read(self, file: str, tree: Node) -> LoadedConfig:
         """The config; with placeholders where there are problems."""
-        tree, self.problems = written_out(tree)
+        tree, problems = written_out(tree)
+        self.problems += problems
         config, tree = self._validated(tree)
         places: dict[str, Place] = {}
         origins: dict[str, str] = {}
@@ -171,8 +190,27 @@ class _Reader:
         source = Source(file, places, origins)
         for finding in checks.findings(config):
             if not any(self._is_unsure(key) for key in (finding.key, *finding.relies_on)):
-                self.problems.append(source.problem(finding.key, finding.message))
+                self.problems.append(self._late(source, finding))
         return LoadedConfig(config, source)
+
+    def _late(self, source: Source, finding: Finding) -> _Late:
+        message, keys = finding.message, (finding.key, *finding.relies_on)
+        identity, words = ("", message) if callable(message) else (message, lambda: message)
+        at = source.problem(finding.key, identity)
+        return _Late(at.place, at.key, identity, lambda: self.without_secrets(words(), keys))
+
+    def without_secrets(self, message: str, keys: Sequence[str]) -> str:
+        """The message with the names of variables in place of their values."""
+        for shown, spoken in (self.spoken[key] for key in keys if key in self.spoken):
+            message = message.replace(shown, spoken)
+        for value, name in sorted(self.secrets.items(), key=lambda one: -len(one[0])):
+            if value:
+                message = message.replace(found(value), f"the value of {name}")
+            if value in message and len(value) >= 8:
+                message = message.replace(value, name)
+            elif value in message and len(value) >= 4 and not value.islower():
+                message = re.sub(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", name, message)
+        return message
 
     def _walk(self, key: str, node: Node, places: dict[str, Place], origins: dict[str, str]) -> None:
         if node.value is GONE or not node.sure:
@@ -180,6 +218,9 @@ class _Reader:
         if node.value is GONE:
             return
         places[key] = node.place
+        if node.spoken:
+            self.spoken[key] = (found(node.value), node.spoken)
+            self.secrets.update(node.secrets)
         if node.key != key:
             origins[key] = node.key
         if isinstance(node.value, dict):
@@ -216,11 +257,7 @@ class _Reader:
         cuts: set[int] = set()
         lists: dict[int, list[Node]] = {}
         fills: dict[int, dict[str, Node]] = {}
-        meant = {
-            (one["loc"][:-1], did_you_mean(one["loc"][-1], keys_at(one["loc"][:-1])))
-            for one in errors[:PROBLEMS]
-            if one["type"] == "extra_forbidden"
-        }
+        meant = self._meant(errors)
         for one in errors:
             loc, kind = one["loc"], one["type"]
             node, rest = _locate(tree, loc, lists)
@@ -233,9 +270,18 @@ class _Reader:
                 key, place = node.key, (node.name_place if about_name else node.place)
                 cuts.add(id(node))
                 said = not about_name and _is_broken(node)
-            if tell and not said and len(self.problems) < 2 * PROBLEMS:
-                self.problem(place, key, describe(one, loc[-2] if rest == ("[key]",) else plain(node)))
+            if tell and not said:
+                told = replace(node, value=loc[-2], spoken="") if rest == ("[key]",) else node
+                self.problems.append(_Late(place, key, f"{kind} {loc[-1]}", partial(describe, one, told)))
         return _repaired(tree, cuts, fills)
+
+    def _meant(self, errors: Sequence[Any]) -> set[tuple[Any, str | None]]:
+        """The missing keys that are there, but misspelt."""
+        lacking = {one["loc"][:-1] for one in errors if one["type"] == "missing"}
+        misspelt = [one["loc"] for one in errors if one["type"] == "extra_forbidden" and one["loc"][:-1] in lacking]
+        misspelt = misspelt[: self.guesses[0]]
+        self.guesses[0] -= len(misspelt)
+        return {(loc[:-1], did_you_mean(loc[-1], keys_at(loc[:-1]))) for loc in misspelt}
 
 
 def _is_broken(node: Node) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from stepgluon.config import Model, PipelineConfig
@@ -19,7 +19,7 @@ _FILE = re.compile(
 
 class Finding(NamedTuple):
     key: str  # of the resolved config
-    message: str
+    message: str | Callable[[], str]  # a function where finding the words takes time
     relies_on: tuple[str, ...] = ()  # other keys: where one of them is invalid itself, the finding is not said
 
 

@@ -10,10 +10,18 @@ from typing import Any
 from stepgluon.errors import Place, found
 
 START = Place(1, 1)
+Secrets = tuple[tuple[str, str], ...]  # the value of a variable, and ${ITS_NAME}
 
 
 class Broken:
     """Stands for a value that was reported already; nothing more is said about it."""
+
+
+class Unset(Broken):
+    """A value whose variable is not set, which matters only where the value is used."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
 
 
 BROKEN = Broken()
@@ -27,6 +35,13 @@ class Node:
     name_place: Place  # of its key, or of the value where it has none
     value: Any  # str | int | float | bool | None | Broken | dict[str, Node] | list[Node]
     sure: bool = True  # False for a placeholder that stands in for what is invalid or missing
+    spoken: str = ""  # what messages call a value that came from a variable: it may be a secret
+    secrets: Secrets = ()
+
+    @property
+    def shown(self) -> str:
+        """The value as it may stand in a message."""
+        return self.spoken or found(self.value)
 
 
 def join(parent: str, name: str | int) -> str:

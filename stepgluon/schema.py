@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon.config import ACCOUNT, DURATION, PipelineConfig
+from stepgluon.config import ACCOUNT, PipelineConfig
+from stepgluon.durations import DURATION, as_duration
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VARIABLE = {"$ref": "#/$defs/Variable"}
@@ -87,12 +88,6 @@ def _with_variables(node: Any) -> Any:
     }
     kept = ("default", "propertyNames") if "$ref" not in node else ()  # a section's default is that of its keys
     return {**changed, **{name: node[name] for name in kept if name in node}}
-
-
-def as_duration(seconds: int) -> str:
-    """3600 -> 1h: as it is written in the file."""
-    unit = next(unit for unit, length in (("h", 3600), ("m", 60), ("s", 1)) if seconds % length == 0)
-    return f"{seconds // {'h': 3600, 'm': 60, 's': 1}[unit]}{unit}"
 
 
 def _is_scalar(node: dict[str, Any]) -> bool:

@@ -24,7 +24,7 @@ _MESSAGES = (  # what the parser says -> what is wrong, and what to do; the firs
     (
         "expected ',' or '[]}]'",
         "this [ or {{ is not closed, or lacks a ,",
-        "a text with {{ or [ needs quotes, and so has ${{VAR}} in [] or {{}}",
+        "a text with {{ or [ needs quotes",
     ),
     ("cannot start any token", "no value can begin with {char}", "put the text in quotes"),
     (
@@ -33,7 +33,7 @@ _MESSAGES = (  # what the parser says -> what is wrong, and what to do; the firs
         "use single quotes, or \\\\",
     ),
     ("escape", "this escape stands for no character", "use single quotes, or \\\\"),
-    ("alphabetic or numeric", "a text that begins with * or & needs quotes", ""),
+    ("alphabetic or numeric", "no name stands after this * or &", "a text that begins with * or & needs quotes"),
     ("incompatible YAML", "the %YAML line names a version other than 1.1 or 1.2", "remove it"),
     ("<document start>", "nothing more is expected here", "one closing bracket or ... too many"),
     (
@@ -41,7 +41,7 @@ _MESSAGES = (  # what the parser says -> what is wrong, and what to do; the firs
         "this does not fit the list above",
         "items begin with '- ' in one column, and their keys in one",
     ),
-    ("comment or line break|chomping or indentation", "after | or > the text begins on the next line", ""),
+    ("comment or line break|chomping or indentation", "text stands after | or >", "begin it on the next line"),
     (
         "node content",
         "a value is expected here",
@@ -60,17 +60,19 @@ def explain(problem: str, context: str, marks: tuple[Any, Any], lines: list[str]
     at, began = marks
     at = at or began
     if at is None:
-        return START, "the file is not YAML"
+        return START, "the file is not YAML (save it as plain text)"
     line = lines[at.line] if at.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())] or line[at.column : at.column + 1] == "\t":
         return _place(at), "a tab is used as indentation (YAML wants spaces: replace the tab)"
     if began is not None and "quoted" in context and "escape" not in problem:
         return _place(began), "this quote is never closed (close it, or write '' for a quote in quotes)"
+    if line[max(at.column - 1, 0) : at.column + 1] == "${":
+        message = "a variable stands in [] or {} without quotes (write it in quotes, or on a line of its own)"
+        return Place(at.line + 1, at.column), message
     place = _place(began if began is not None and "flow" in context and "expected ','" in problem else at)
     for pattern, wrong, way_out in _MESSAGES:
         if re.search(pattern, problem):
-            message = f"{wrong} ({way_out})" if way_out else wrong
-            return place, message.format(char=found(line[at.column : at.column + 1]))
+            return place, f"{wrong} ({way_out})".format(char=found(line[at.column : at.column + 1]))
     return place, "this is not YAML (check the indentation, quotes and brackets here and in the line above)"
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, get_args
+from functools import lru_cache
+from typing import Any, Literal, get_args, get_origin
 
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from stepgluon.config import EXPECTED, Model, PipelineConfig, Section
+from stepgluon.config import DURATION_SCHEMA, EXPECTED, Model, PipelineConfig, Section
+from stepgluon.durations import LIKE
 from stepgluon.errors import found
+from stepgluon.nodes import Node
 
 LONGEST = 64  # characters; a longer word is no misspelling of anything
 
@@ -53,103 +57,189 @@ def keys_at(loc: Sequence[Any]) -> list[str]:
     return keys if loc else [*(key for key in keys if key != "environment"), "environments"]
 
 
-def describe(error: Any, written: object) -> str:
-    """The message for one of pydantic's errors; `written` is what stands in the file."""
+def describe(error: Any, node: Node) -> str:
+    """The message for one of pydantic's errors about a node: what is wrong (what is expected)."""
     words = _MESSAGES.get(error["type"])
     if words is None:
-        return f"{found(written)} is not valid here (see the key's description: python pipeline.py schema)"
-    return words(error.get("ctx", {}), written, error["loc"])
+        return f"{node.shown} is not valid here (see the key's description: python pipeline.py schema)"
+    return words(error.get("ctx", {}), node, error["loc"])
 
 
-def _missing(_: Any, __: object, loc: Sequence[Any]) -> str:
+def _no(node: Node, what: str) -> str:
+    """`the text 'low' is no number`, `nothing stands here`."""
+    if node.spoken:
+        return f"{node.spoken} is no {what}"
+    if node.value is None or isinstance(node.value, (list, dict)):
+        return f"{found(node.value)} stands here"
+    return f"{'the text ' if isinstance(node.value, str) else ''}{found(node.value)} is no {what}"
+
+
+def _missing(_: Any, __: Node, loc: Sequence[Any]) -> str:
     field = _fields(loc[:-1]).get(loc[-1])
     return f"this key is missing ({field.description if field else 'it is required'})"
 
 
-def _unknown_key(_: Any, __: object, loc: Sequence[Any]) -> str:
+def _unknown_key(_: Any, __: Node, loc: Sequence[Any]) -> str:
+    if loc[-2:] == ("instance", "count"):
+        return "this job runs on one instance (remove the key: only predict.instance has a count)"
     return unknown_key(loc[-1], keys_at(loc[:-1]))
 
 
-def _text(_: Any, written: object, __: Any) -> str:
-    if isinstance(written, (bool, int, float)):
-        return f"text is expected, found {_kind(written)} (put it in quotes: '{found(written)}')"
-    return f"text is expected, found {_kind(written)}"
+def _text(_: Any, node: Node, loc: Sequence[Any]) -> str:
+    names = {part for part in loc if isinstance(part, str)}
+    if isinstance(node.value, (bool, int, float)) and (names & _FREE or (loc[-1] == "name" and "models" in names)):
+        way_out = "write the variable in quotes" if node.spoken else f"put it in quotes: '{found(node.value)}'"
+        return f"{_no(node, 'text')} ({way_out})"
+    field = _fields(loc[:-1]).get(loc[-1])
+    like = field.description if field and node.value is not None else None
+    for part in field.metadata if field else ():
+        like = EXPECTED.get(getattr(part, "pattern", None) or "", like)
+    return f"{_no(node, 'text')} ({like or 'text is expected'})"
 
 
 def _number(kind: str) -> Callable[..., str]:
-    def words(_: Any, written: object, __: Any) -> str:
-        quoted = isinstance(written, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", written)
-        return f"{kind} is expected, found {_kind(written)}{' (remove the quotes)' if quoted else ''}"
+    def words(_: Any, node: Node, loc: Sequence[Any]) -> str:
+        if isinstance(node.value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", node.value):
+            return f"{_no(node, kind)} (remove the quotes)"
+        return f"{_no(node, kind)} ({_in_range(loc)} is expected)"
 
     return words
 
 
-def _kind(written: object) -> str:
-    return f"the text {found(written)}" if isinstance(written, str) else found(written)
+def _in_range(loc: Sequence[Any]) -> str:
+    """`a whole number from 1 to 16384`, as the schema has it."""
+    field = _fields(loc[:-1]).get(loc[-1])
+    parts = field.metadata if field else []
+    limits = {name: getattr(part, name) for part in parts for name in ("gt", "ge", "lt", "le") if hasattr(part, name)}
+    kind = "a whole number" if field and int in _kinds(field.annotation) else "a number"
+    if "ge" in limits and "le" in limits:
+        return f"{kind} from {limits['ge']} to {limits['le']}"
+    words = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
+    return f"{kind} {' and '.join(f'{words[name]} {limit}' for name, limit in limits.items())}".rstrip()
 
 
-def _mapping(_: Any, written: object, loc: Sequence[Any]) -> str:
+def _mapping(_: Any, node: Node, loc: Sequence[Any]) -> str:
     keys = list(_fields(loc))
     which = f"a mapping with keys like {listed(keys[:3])}" if keys else "a mapping (key: value)"
-    nothing = " (give it a key, or remove the line)" if written is None else ""
-    return f"{which} is expected, found {_kind(written)}{nothing}"
+    if node.value is None and not node.spoken:
+        return f"nothing stands here ({which} is expected: give it a key, or remove the line)"
+    return f"{_no(node, 'mapping')} ({which.replace(' (key: value)', ' like key: value')} is expected)"
 
 
-def _list(_: Any, written: object, loc: Sequence[Any]) -> str:
+def _list(_: Any, node: Node, loc: Sequence[Any]) -> str:
     if loc == ("models",):
-        return f"a list is expected, found {_kind(written)} (begin each model with '- name:')"
-    hint = f" (write [{written}])" if isinstance(written, str) and re.fullmatch(r"[\w.@/-]{1,50}", written) else ""
-    return f"a list is expected, found {_kind(written)}{hint}"
+        way_out = "begin each model with '- name:'"
+    elif node.spoken:
+        way_out = 'a variable is one text: write ["${FIRST}", "${SECOND}"]'
+    elif isinstance(node.value, str) and re.fullmatch(r"[\w.@/-]{1,50}", node.value):
+        way_out = f"write [{node.value}]"
+    else:
+        way_out = "a list is expected"
+    return f"{_no(node, 'list')} ({way_out})"
 
 
-def _choice(context: Any, written: object, _: Any) -> str:
+def _choice(context: Any, node: Node, _: Any) -> str:
     choices = re.findall("'([^']*)'", context["expected"])
-    guess = did_you_mean(written, choices) if isinstance(written, str) else None
-    return (
-        f"{found(written)} is not known here (expected: {listed(choices)}{f'; did you mean {guess}?' if guess else ''})"
-    )
+    guess = did_you_mean(node.value, choices) if isinstance(node.value, str) and not node.spoken else None
+    hint = f"; did you mean {guess}?" if guess else ""
+    return f"{node.shown} is not known here (expected: {listed(choices)}{hint})"
 
 
-def _length(context: Any, written: object, _: Any) -> str:
-    size = len(written) if isinstance(written, (str, list, dict)) else 0
-    unit = "characters" if isinstance(written, str) else "entries"
+def _length(context: Any, node: Node, _: Any) -> str:
+    size = len(node.value) if isinstance(node.value, (str, list, dict)) else 0
+    unit = "characters" if isinstance(node.value, str) else "entries"
+    if node.spoken:
+        return f"{node.spoken} has {size:,} {unit} (at most {context['max_length']:,})"
     return f"{size:,} {unit} are too many (at most {context['max_length']:,})"
 
 
-def _limit(size: str, words: str, name: str) -> Callable[..., str]:
-    return lambda context, written, _: f"{found(written)} is too {size} (expected: {words} {_plain(context[name])})"
+def _limit(size: str) -> Callable[..., str]:
+    return lambda _, node, loc: f"{node.shown} is too {size} ({_in_range(loc)} is expected)"
 
 
-def _plain(limit: float) -> str:
-    return f"{int(limit):,}" if limit == int(limit) else str(limit)
-
-
-_MESSAGES: dict[str, Callable[[Any, object, Any], str]] = {
+_FREE = {"label", "drop", "tags", "environment"}  # where any text will do
+_MESSAGES: dict[str, Callable[[Any, Node, Any], str]] = {
     "missing": _missing,
     "extra_forbidden": _unknown_key,
     "string_type": _text,
-    "int_type": _number("a whole number"),
-    "int_from_float": _number("a whole number"),
-    "float_type": _number("a number"),
-    "finite_number": _number("a finite number"),
-    "bool_type": lambda _, written, __: f"true or false is expected, found {_kind(written)}",
+    "int_type": _number("whole number"),
+    "int_from_float": _number("whole number"),
+    "float_type": _number("number"),
+    "finite_number": _number("finite number"),
+    "bool_type": lambda _, node, __: (
+        f"{_no(node, 'true or false').replace(' is no ', ' is not ')} ({_true_or_false(node)})"
+    ),
     "list_type": _list,
     "dict_type": _mapping,
     "model_type": _mapping,
     "literal_error": _choice,
-    "string_pattern_mismatch": lambda context, written, _: (
-        f"{found(written)} is not allowed (expected: {EXPECTED[context['pattern']]})"
+    "string_pattern_mismatch": lambda context, node, _: (
+        f"{node.shown} is not allowed (expected: {EXPECTED[context['pattern']]})"
     ),
-    "string_too_short": lambda *_: "the text is empty (write something)",
+    "string_too_short": lambda _, node, __: (
+        f"{node.spoken} is no text (text is expected)" if node.spoken else "the text is empty (write something)"
+    ),
     "too_short": lambda *_: "the list is empty (give at least one entry)",
     "string_too_long": _length,
     "too_long": _length,
-    "greater_than": _limit("small", "more than", "gt"),
-    "greater_than_equal": _limit("small", "at least", "ge"),
-    "less_than": _limit("large", "less than", "lt"),
-    "less_than_equal": _limit("large", "at most", "le"),
-    "value_error": lambda context, _, __: str(context["error"]),
+    "greater_than": _limit("small"),
+    "greater_than_equal": _limit("small"),
+    "less_than": _limit("large"),
+    "less_than_equal": _limit("large"),
+    "value_error": lambda context, node, _: _refused(str(context["error"]), node),
 }
+
+
+def _refused(message: str, node: Node) -> str:
+    """What one of the schema's own checks says; {} in it stands for the value."""
+    if node.value is None and not node.spoken:
+        return message.replace("{} is no duration", "nothing stands here")
+    if node.spoken:
+        message = re.sub(r"\(write .*\)", f"({LIKE})", message)  # what to write would tell what is there
+    return message.replace("{}", node.shown, 1)
+
+
+def _true_or_false(node: Node) -> str:
+    quoted = isinstance(node.value, str) and node.value.lower() in ("true", "false")
+    return "remove the quotes" if quoted else "true or false is expected"
+
+
+def wanted(key: str) -> str:
+    """What a key of the file takes: whole number, number, true or false, duration, text; or "" where it may be more."""
+    head, odd, _ = re.sub(r"\[[0-9]+\]", "", key).partition("['")
+    return _wanted((*re.sub(r"^environments\.[^.]*\.", "", head).split("."), *(["?"] if odd else [])))
+
+
+@lru_cache(maxsize=1024)
+def _wanted(path: tuple[str, ...]) -> str:
+    here: type[Section] | None = PipelineConfig
+    for i, part in enumerate(path):
+        field = here.model_fields.get(part) if here else None
+        if field is None:
+            return "text" if path == ("models", "partition_by") else ""
+        here = section(field.annotation)
+        if here is None:
+            return _taken(field, inside=i + 1 < len(path))
+    return ""
+
+
+def _taken(field: FieldInfo, inside: bool) -> str:
+    kinds = _kinds(field.annotation)
+    if dict in kinds:
+        return "text" if inside and not {int, float} & kinds else ""
+    if DURATION_SCHEMA in field.metadata:
+        return "duration"
+    if any(isinstance(part, BeforeValidator) for part in field.metadata):
+        return ""  # an account may be digits
+    names = {bool: "true or false", float: "number", int: "whole number", str: "text", Literal: "text"}
+    return next((name for kind, name in names.items() if kind in kinds), "")
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    kind = get_origin(annotation) or annotation
+    kinds = {kind} if isinstance(kind, type) or kind is Literal else set()
+    return kinds.union(*map(_kinds, get_args(annotation)))
 
 
 def section(annotation: Any) -> type[Section] | None:

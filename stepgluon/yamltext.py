@@ -19,13 +19,13 @@ import yaml
 
 from stepgluon.config import FILE_BYTES
 from stepgluon.errors import Place, Problem, found
-from stepgluon.nodes import BROKEN, START, Broken, Node, join
-from stepgluon.scalars import Unclear, resolve, substitute
+from stepgluon.nodes import BROKEN, START, Broken, Node, Secrets, Unset, join
+from stepgluon.scalars import NUMBERS, Unclear, UnsetVariable, is_variable, resolve, substitute
 from stepgluon.syntax import explain
+from stepgluon.wording import wanted
 
 DEPTH = 20  # a real config has 8
 NODES = 50_000  # values, with aliases written out; 1,000 models have about 5,000
-PROBLEMS = 1000  # with more, the text is no config, and nobody reads on
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml the same, slower
 # What YAML forbids, and what it takes for a line break but editors do not (their line numbers would differ).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -39,15 +39,21 @@ class Fatal(Exception):
         super().__init__(message)
 
 
-def parse(text: str | bytes, variables: Mapping[str, str]) -> tuple[Node | None, list[Problem]]:
-    """The config's tree, or None where the text is no mapping at all; and everything that is wrong with the text."""
+def parse(
+    text: str | bytes, environment: str | None, variables: Mapping[str, str]
+) -> tuple[Node | None, list[Problem]]:
+    """The config's tree, or None where the text is no mapping at all; and everything that is wrong with the text.
+
+    Inside environments other than this one a variable need not be set.
+    """
     composer = None
     try:
         composer = _Composer(_characters(text), variables)
         raw = composer.document()
         if isinstance(raw.value, Broken):
             return None, composer.problems
-        return _Expander().node("", raw.place, raw), composer.problems
+        expander = _Expander(environment, composer.problems)
+        return expander.node("", raw.place, raw), composer.problems
     except Fatal as fatal:
         return None, [*(composer.problems if composer else []), fatal.problem]
 
@@ -80,7 +86,9 @@ class _Raw:
     """A node before aliases are expanded: the same one may stand in several places."""
 
     place: Place
-    value: Any  # scalar | BROKEN | list[_Raw] | dict[str, tuple[Place, _Raw]]
+    value: Any  # scalar | Broken | list[_Raw] | dict[str, tuple[Place, _Raw]]
+    spoken: str = ""
+    secrets: Secrets = ()
 
 
 @dataclass
@@ -108,10 +116,6 @@ class _Composer:
 
     def problem(self, place: Place, key: str, message: str) -> None:
         self.problems.append(Problem(place, key or "(file)", message))
-        if len(self.problems) == PROBLEMS:
-            raise Fatal(
-                place, "", f"{PROBLEMS:,} problems are enough: the rest of the file is not read (solve those above)"
-            )
 
     def document(self) -> _Raw:
         next(self.events)
@@ -146,7 +150,7 @@ class _Composer:
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            raw.value = self._scalar(event, place, key)
+            self._scalar(event, raw, key)
         elif isinstance(event, yaml.SequenceStartEvent):
             raw.value = []
             while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
@@ -175,16 +179,22 @@ class _Composer:
             )
         return _Raw(place, BROKEN)
 
-    def _scalar(self, event: Any, place: Place, key: str) -> Any:
+    def _scalar(self, event: Any, raw: _Raw, key: str) -> None:
         if event.tag is not None:
-            return BROKEN
+            return
         plain = event.style not in ("'", '"', "|", ">")
         try:
-            text = substitute(event.value, self.variables, self.budget)
-            return resolve(text) if plain else text
+            filled = substitute(event.value, self.variables, self.budget)
+            raw.spoken, raw.secrets = filled.spoken, filled.secrets
+            # A lone variable in quotes is the only way to write one inside {}: the key says whether it is text.
+            if plain or (is_variable(event.value) and wanted(key) in (*NUMBERS, "true or false")):
+                raw.value = resolve(filled.text, wanted(key), filled.spoken)
+            else:
+                raw.value = filled.text
+        except UnsetVariable as unset:
+            raw.value = Unset(str(unset))
         except Unclear as unclear:
-            self.problem(place, key, str(unclear))
-            return BROKEN
+            self.problem(raw.place, key, str(unclear))
 
     def _mapping(self, key: str, depth: int) -> dict[str, tuple[Place, _Raw]]:
         entries: dict[str, tuple[Place, _Raw]] = {}
@@ -213,31 +223,35 @@ class _Composer:
     def _merge_sources(self, raw: _Raw, key: str) -> list[_Raw]:
         sources = raw.value if isinstance(raw.value, list) else [raw]
         for source in sources:
-            if not isinstance(source.value, (dict, Broken)):
-                self.problem(source.place, key, "<< takes a mapping, or a list of mappings (such as *defaults)")
+            if not isinstance(source.value, (dict, Broken)) or isinstance(source.value, Unset):
+                message = "<< has nothing to merge (a mapping or a list of mappings is expected, such as *defaults)"
+                message = source.value.message if isinstance(source.value, Unset) else message
+                self.problem(source.place, key, message)
         return [source for source in sources if isinstance(source.value, dict)]
 
     def _name(self, event: Any, place: Place, key: str, depth: int) -> str | None:
         """The key's text; None where it is not text, which is reported."""
         if isinstance(event, yaml.ScalarEvent) and event.tag is None:
             try:
-                text: str = substitute(event.value, None, self.budget)
-                value = resolve(text) if event.style not in ("'", '"', "|", ">") else text
+                text = substitute(event.value, None, self.budget).text
+                value = resolve(text, "text") if event.style not in ("'", '"', "|", ">") else text
             except Unclear as unclear:
                 self.problem(place, join(key, event.value), str(unclear))
                 return None
             if isinstance(value, str):
                 return value
             way_out = f"write '{event.value}'" if event.value else "write a name before the colon"
-            self.problem(place, join(key, event.value), f"the key is not text ({way_out})")
+            self.problem(place, join(key, event.value), f"the key is no text ({way_out})")
             return None
         self.node(event, key, depth + 1)
-        self.problem(place, key, "a key must be plain text (no list, mapping, alias or tag)")
+        self.problem(place, key, "a list, mapping, alias or tag stands where a key belongs (plain text is expected)")
         return None
 
 
 @dataclass
 class _Expander:
+    environment: str | None
+    problems: list[Problem]
     count: int = 0
 
     def node(self, key: str, name_place: Place, raw: _Raw, depth: int = 1) -> Node:
@@ -250,7 +264,13 @@ class _Expander:
             value = {k: self.node(join(key, k), place, child, depth + 1) for k, (place, child) in value.items()}
         elif isinstance(value, list):
             value = [self.node(join(key, i), child.place, child, depth + 1) for i, child in enumerate(value)]
-        return Node(key, raw.place, name_place, value)
+        elif isinstance(value, Unset) and not self._elsewhere(key):
+            self.problems.append(Problem(raw.place, key, value.message))
+        return Node(key, raw.place, name_place, value, spoken=raw.spoken, secrets=raw.secrets)
+
+    def _elsewhere(self, key: str) -> bool:
+        match = re.match(r"environments\.([^.\[]+)", key)
+        return match is not None and match[1] != self.environment
 
 
 def _place(event: Any) -> Place:

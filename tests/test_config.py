@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepgluon import yamltext
-from stepgluon.config import LoadedConfig, PipelineConfig, load, loads
+from stepgluon.config import LoadedConfig, PipelineConfig, Section, load, loads
 from stepgluon.errors import ConfigError, Place
 from stepgluon.scalars import Unclear, resolve
 from stepgluon.schema import json_schema
@@ -63,19 +63,40 @@ def test_the_demo_is_valid_in_each_of_its_environments() -> None:
     assert load(DEMO, "prod", {}).config.train.presets == "good_quality"
 
 
-def keys(of: type[PipelineConfig] | type, found: set[str]) -> set[str]:
+def keys(of: type[Section]) -> set[tuple[str, str]]:
+    """Each key with the section that declares it: jobs share theirs."""
+    found = set()
     for name, field in of.model_fields.items():
-        found.add(name)
+        owner = next(one for one in reversed(of.__mro__) if name in getattr(one, "model_fields", {}))
+        found |= {(owner.__name__, name)} if not field.exclude else set()
         if inner := section(field.annotation):
-            keys(inner, found)
+            found |= keys(inner)
     return found
 
 
-def test_every_key_of_the_schema_stands_in_the_demo_with_words_beside_it() -> None:
+def shown(of: type[Section], part: object) -> set[tuple[str, str]]:
+    """The keys that a part of the demo has, in the same way."""
+    if isinstance(part, list):
+        return {key for one in part for key in shown(of, one)}
+    found = set()
+    for name, value in part.items() if isinstance(part, dict) else ():
+        assert name in of.model_fields, f"the demo has the key {name}, which does not exist"
+        owner = next(one for one in reversed(of.__mro__) if name in getattr(one, "model_fields", {}))
+        found.add((owner.__name__, name))
+        if inner := section(of.model_fields[name].annotation):
+            found |= shown(inner, value)
+    return found
+
+
+def test_every_key_of_the_schema_stands_in_the_demo_where_it_belongs() -> None:
     text = DEMO.read_text(encoding="utf-8")
-    for key in keys(PipelineConfig, {"environments", "partition_by", "values"}) - {"environment"}:
-        assert re.search(rf"^[ #-]*{key}: ?", text, re.MULTILINE) or re.search(rf"\{{[^}}]*\b{key}: ", text), key
-    assert re.search(r"^ *# environment: ", text, re.MULTILINE)
+    generated = re.search(r"^# models:\n(?:#   .*\n)+", text, re.MULTILINE)
+    assert generated is not None
+    models = yaml.safe_load(re.sub("(?m)^# ", "", generated[0]))["models"]
+    assert {"partition_by", "values", "label"} <= set(models)
+    demo = yaml.safe_load(re.sub(r"(?m)^( *)# (?=[a-z_]+: )", r"\1", text.replace(generated[0], "")))
+    assert demo.pop("environments")
+    assert keys(PipelineConfig) - shown(PipelineConfig, demo) == set()
 
 
 def test_the_json_schema_is_valid_and_accepts_the_demo() -> None:
@@ -254,8 +275,8 @@ def test_what_all_environments_give_need_not_stand_outside() -> None:
 
 def test_an_environment_that_is_not_chosen_is_checked_too_and_once() -> None:
     text = TEXT + "environments:\n  dev: {}\n  prod: {train: {time_limit: 5}}\n"
-    address, message = "config.yml:12:30: environments.prod.train.time_limit", "5 is no duration"
-    expected = f"{address}: {message} (expected: 90s, 10m or 1h, with its unit)"
+    address, message = "config.yml:12:30: environments.prod.train.time_limit", "5 has no unit"
+    expected = f"{address}: {message} (write 5s for seconds, or 5m for minutes)"
     assert problems(text) == problems(text, "dev") == problems(text, "prod") == [expected]
 
 
