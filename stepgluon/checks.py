@@ -163,7 +163,8 @@ def key_belongs_here(config: PipelineConfig) -> Iterator[Finding]:
         r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):([0-9]{12}):(key/[A-Za-z0-9-]+|alias/[A-Za-z0-9/_-]+)", arn
     )
     if match is None:
-        expected = f"arn:{partition.name if partition else 'aws'}:kms:{config.region}:{config.account}:key/…"
+        place = f"{partition.name}:kms:{config.region}" if partition else "aws:kms:REGION"
+        expected = f"arn:{place}:{config.account}:key/…"
         yield Finding(key, f"{found(arn)} is not the ARN of a KMS key (expected: {expected})", ("region", "account"))
     elif partition is not None and match[1] != partition.name:
         yield Finding(

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from typing_extensions import Self
 
 from stepgluon import limits
 from stepgluon.durations import DURATION, seconds
@@ -80,6 +81,10 @@ class Section(BaseModel):
     """A part of the config: no unknown keys, no silent conversions, never changed once read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Itself: thousands of models share their defaults, and pydantic would copy each."""
+        return self
 
 
 class Machine(Section):

@@ -9,6 +9,7 @@ from typing import Any
 
 from stepgluon.errors import Place, found
 
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 START = Place(1, 1)
 Secrets = tuple[tuple[str, str], ...]  # the value of a variable, and ${ITS_NAME}
 
@@ -48,7 +49,7 @@ def join(parent: str, name: str | int) -> str:
     """`models`, 2 -> `models[2]`; a name with other characters than A-Za-z0-9_- is quoted, and shortened."""
     if isinstance(name, int):
         return f"{parent}[{name}]"
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", name):
+    if _PLAIN.fullmatch(name):
         return f"{parent}.{name}" if parent else name
     return f"{parent}[{found(name)}]"
 

@@ -25,7 +25,7 @@ from stepgluon.syntax import explain
 from stepgluon.wording import wanted
 
 DEPTH = 20  # a real config has 8
-NODES = 50_000  # values, with aliases written out; 1,000 models have about 5,000
+NODES = 20_000  # values, with aliases written out; 1,000 models have about 5,000
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml the same, slower
 # What YAML forbids, and what it takes for a line break but editors do not (their line numbers would differ).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")

@@ -257,6 +257,54 @@ def test_a_replaced_scalar_without_quotes_is_read_again_as_a_scalar_and_never_as
     assert label == "{a: [b, &c *d]} # no comment"
 
 
+def test_a_lone_variable_in_quotes_is_a_number_or_true_where_the_key_takes_no_text() -> None:
+    text = TEXT.replace("\n  threshold: 350", ' {threshold: "${LIMIT}"}') + "train: {spot: '${SPOT:-true}'}\n"
+    text += "tags: {limit: '${LIMIT}'}\nprepare: {environment: {SPOT: '${LIMIT}'}}\n"
+    config = read(text, LIMIT="12.5").config
+    assert (config.fallback.threshold, config.train.spot) == (12.5, True)
+    assert (config.tags, config.prepare.environment) == ({"limit": "12.5"}, {"SPOT": "12.5"})
+
+
+def test_variables_of_an_environment_that_is_not_chosen_need_not_be_set() -> None:
+    text = TEXT + "environments: {prod: {account: '${PROD}', train: {spot: '${SPOT}'}}, dev: {train: {spot: true}}}\n"
+    assert read(text).config.train.spot is False
+    assert read(text, "dev").config.train.spot is True
+    assert len(problems(text, "prod")) == 2
+    assert read(text, "prod", PROD="210987654321", SPOT="true").config.account == "210987654321"
+
+
+SECRET = "Hunter2/x"
+PLACES = ["name: penguins", "account: 123456789012", "region: ap-northeast-1", "name: adelie", "label: body_mass_g"]
+PLACES += ["threshold: 350", "type: t", "volume_gb: 1", "time_limit: 1m", "spot: true", "default_model: promoted"]
+PLACES += ["when: each", "subnets: x", "kms_key: k", "presets: p", "environment: {}"]
+FULL = """\
+  default_model: promoted
+  when: each
+train:
+  presets: p
+  time_limit: 1m
+  spot: true
+  environment: {}
+  instance:
+    type: t
+    volume_gb: 1
+network:
+  subnets: x
+encryption:
+  kms_key: k
+"""
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("written", ["${SECRET}", '"${SECRET}"', "a${SECRET}", "s3://${SECRET}/b"])
+@pytest.mark.parametrize("secret", [SECRET, "hunter two", "0123", "1e5", "1h30m", "x" * 80])
+def test_the_value_of_a_variable_is_never_shown(place: str, written: str, secret: str) -> None:
+    text = (TEXT + FULL).replace(place, f"{place.split(':')[0]}: {written}", 1)
+    for line in problems(text, SECRET=secret):
+        assert secret not in line
+        assert secret[:50] not in line
+
+
 # Environments
 
 
