@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from stepgluon.errors import UsageError
 
 if TYPE_CHECKING:
-    from stepgluon.terminal import Terminal
     from stepgluon.config import LoadedConfig
     from stepgluon.definition import Workflow
+    from stepgluon.terminal import Terminal
 
 WORK = ".local"
 Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
