@@ -47,6 +47,9 @@ golden: setup  ## write anew what the golden tests expect; read the diff
 
 bench: setup  ## measure; prints ratios
 	$(BIN)/python benchmarks/compile.py
+	$(BIN)/python benchmarks/jobs.py
+	$(BIN)/python benchmarks/local.py nothing
+	$(BIN)/python benchmarks/local.py real
 
 lock: setup  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url \

@@ -2,7 +2,8 @@
 
 pipeline-config.yml
   config      what it can say (schema: for editors; facts, limits: what AWS has and allows)
-  loading     text -> PipelineConfig, all problems at once   (yamltext, nodes, syntax, scalars, generated, wording)
+  loading     text -> PipelineConfig, all problems at once   (yamltext, nodes, syntax, scalars, generated, durations,
+                                                                 wording)
   checks      rules over a whole config                      (model_checks)
 pipeline.py   the workflow, told once, with
   states        its states                                   (jobs, mails, waiting, intrinsics, names)

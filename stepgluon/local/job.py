@@ -37,7 +37,6 @@ class Workshop:
     """What every job needs: where things are, and who else is there."""
 
     folder: Path  # of the jobs' files; empty when no job runs
-    cache: Path
     code: Path
     region: str
     buckets: Buckets
@@ -177,9 +176,7 @@ class Job:
         with ExitStack() as ending:
             for number, root in enumerate(roots):
                 log = self._shop.logs.stream(self.kind, self.name, number)
-                variables = environment(
-                    self.request.get("Environment", {}), self._told(), root, cores, self._shop.cache
-                )
+                variables = environment(self.request.get("Environment", {}), self._told(), root, cores)
                 instance = Instance(program, root, variables, log, self._wake)
                 self._shop.guard.began(instance.group)
                 self._instances.append(instance)

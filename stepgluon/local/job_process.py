@@ -46,9 +46,7 @@ class Program:
         return cls((sys.executable, os.fspath(script), *words[2:]), script)
 
 
-def environment(
-    declared: Mapping[str, str], service: Mapping[str, str], root: Path, cores: int, cache: Path
-) -> dict[str, str]:
+def environment(declared: Mapping[str, str], service: Mapping[str, str], root: Path, cores: int) -> dict[str, str]:
     """The job's own variables, what SageMaker sets, and the little that a process needs to start."""
     inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
     return {
@@ -58,7 +56,7 @@ def environment(
         "TMPDIR": os.fspath(root / "tmp"),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPYCACHEPREFIX": os.fspath(cache),
+        "PYTHONDONTWRITEBYTECODE": "1",  # what is installed has its byte code; the repository's folder is left alone
         **UNREACHABLE,
         **dict.fromkeys(_THREADS, str(cores)),
         **declared,

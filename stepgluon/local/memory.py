@@ -12,7 +12,8 @@ import json
 import os
 import sys
 import sysconfig
-from functools import cache
+import threading
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,14 @@ def _code(script: Path) -> dict[str, str]:
     return hashes
 
 
+_parsing = threading.Lock()  # two threads that parse at once can end in a SystemError: CPython's issue 106905
+
+
+@lru_cache(maxsize=256)
 def _imports(source: bytes) -> set[str]:
     try:
-        tree = ast.parse(source)
+        with _parsing:
+            tree = ast.parse(source)
     except SyntaxError:
         return set()
     names = set()

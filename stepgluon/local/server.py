@@ -156,7 +156,6 @@ class LocalAws:
         self.logs = Logs(settings.account, settings.region)
         workshop = Workshop(
             folder=jobs,
-            cache=jobs.parent / "pycache",
             code=settings.code,
             region=settings.region,
             buckets=self.buckets,

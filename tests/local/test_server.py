@@ -125,7 +125,7 @@ def test_what_the_shell_says_about_aws_never_gets_here(tmp_path: Path, monkeypat
 
 
 def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
-    before = children()
+    before, threads = children(), set(threading.enumerate())
     with LocalAws(settings(tmp_path)) as aws:
         aws.buckets.ensure("data", REGION)
         aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
@@ -138,7 +138,7 @@ def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
         port = aws.port
     assert children() == before
     assert not (tmp_path / "jobs").exists()
-    assert [thread for thread in threading.enumerate() if thread is not threading.main_thread()] == []
+    assert set(threading.enumerate()) - threads == set()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)
 
@@ -271,6 +271,7 @@ def test_runs_leave_no_threads_and_no_open_files(tmp_path: Path) -> None:
     retry = [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 1}]
     read = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "Retry": retry, "End": True}
     states = {"R": {**read, "Parameters": {"Bucket": "data", "Key": "nothing"}}}
+    others = set(threading.enumerate())
     with LocalAws(settings(tmp_path)) as aws:
         aws.buckets.ensure("data", REGION)
         arn = machine(aws, states)
@@ -281,7 +282,7 @@ def test_runs_leave_no_threads_and_no_open_files(tmp_path: Path) -> None:
                 finished(aws, one)
 
         ten_runs()
-        until(lambda: not [t for t in threading.enumerate() if "_execution_logic" in t.name])
+        until(lambda: not [t for t in set(threading.enumerate()) - others if "_execution_logic" in t.name])
         before = len(threading.enumerate()), len(os.listdir("/proc/self/fd"))
         for _ in range(3):
             ten_runs()
