@@ -15,7 +15,8 @@ from functools import cached_property
 from stepgluon.config import Model, PipelineConfig
 from stepgluon.facts import CONSOLES, Partition, facts
 
-SHORT = 12  # characters of a model's name that fit into its jobs' names; see job_name() in states.py
+PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
+SHORT = 12  # characters of a model's name that fit into its jobs' names; see Jobs._job_name
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,7 @@ import json
 from typing import Any
 
 from stepgluon.errors import StepgluonError
-from stepgluon.names import Names
-
-PROMOTED = "promoted.json"  # as states.py reads it; importing that would load the SDKs
+from stepgluon.names import PROMOTED, Names
 
 
 class NotPromoted(StepgluonError):

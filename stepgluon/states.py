@@ -28,13 +28,12 @@ from stepgluon.config import Model, PipelineConfig
 from stepgluon.failure_rule import MAILED
 from stepgluon.intrinsics import constant, merged, parsed, text
 from stepgluon.jobs import Jobs, longest_training
-from stepgluon.names import Names
+from stepgluon.names import PROMOTED, Names
 from stepgluon.sdk import Catch, Chain, Choice, ChoiceRule, Fail, Map, Parallel, Pass, Retry, Succeed, Task
 from stepgluon.waiting import STARTUP_SECONDS, Waiting
 
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 SMALL_FILE = "bytes=0-65535"  # more than metrics.json or promoted.json can be; a longer file is cut, and so is no JSON
-PROMOTED = "promoted.json"
 BLANK = {"Error": "", "Cause": ""}
 
 

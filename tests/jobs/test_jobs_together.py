@@ -30,7 +30,7 @@ def hand_over(prepared: Sandbox, box: Sandbox, verdicts: list[dict[str, Any]]) -
 
 def verdict(name: str, mae: float | None = 1.0) -> dict[str, Any]:
     return {"name": name, "mae": mae, "threshold": 350, "verdict": "accepted", "reason": None, "uses": "trained"} | {
-        "model_uri": f"s3://work/models/{name}/"
+        "model_uri": f"s3://bucket/models/{name}/"
     }
 
 
