@@ -18,7 +18,6 @@ JOB_NAME = 63  # [sm] TrainingJobName, ProcessingJobName
 JOB_INPUTS = 10  # [sm] ProcessingInputs
 JOB_OUTPUTS = 10  # [sm] ProcessingOutputConfig.Outputs
 JOB_CHANNELS = 20  # [sm] InputDataConfig
-ARGUMENT = 256  # [sm] each of ContainerArguments
 PROCESSING_SECONDS = 9 * 24 * 3600  # [sm] ProcessingMaxRuntimeInSeconds
 TRAINING_SECONDS = 28 * 24 * 3600  # [sm] quota: longest run time for a training job
 ENVIRONMENT_KEY = 256  # [sm] ProcessingEnvironmentKey; training allows 512

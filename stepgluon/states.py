@@ -374,9 +374,8 @@ class States:
         note = Pass("Note the mail", parameters=noted, result_path=failure)
         end = Fail("Failed", error_path=f"{failure}.Error", cause_path=f"{failure}.Cause")
         mail.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=end))
-        for step in (first, last):
-            step.next(mail)
-        Chain([mail, note, end])
+        for step, following in ((first, mail), (last, mail), (mail, note), (note, end)):
+            step.next(following)
         return Chain([first])
 
     def done(self, name: str) -> Succeed:
