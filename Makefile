@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CHECKOV := .venv-checkov
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
@@ -15,6 +16,12 @@ $(VENV)/ready: requirements.lock
 	@test ! -L $(VENV) || { echo "$(VENV) is a link: remove it, or make what it points to" >&2; exit 3; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# checkov pins its own boto3 and more, so it lives alone.
+$(CHECKOV)/ready: requirements-checkov.lock
+	$(PYTHON) -m venv --clear $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.lock
 	@touch $@
 
 demo: setup  ## the whole pipeline on this computer, twice: with good models, then with promoted ones
@@ -54,8 +61,10 @@ bench: setup  ## measure; prints ratios
 lock: setup  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url \
 		--extra dev --no-emit-package stepgluon pyproject.toml -o requirements.lock
+	echo checkov | uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url \
+		- -o requirements-checkov.lock
 	$(MAKE) setup
 	$(BIN)/python docker/update.py
 
 clean:  ## remove everything that is made
-	rm -rf $(VENV) build .local
+	rm -rf $(VENV) $(CHECKOV) build .local

@@ -46,12 +46,15 @@ def holds(marker: Marker | None, extra: str = "") -> bool:
 
 
 def entries(lock: str) -> dict[str, str]:
-    """The packages of a lock that are for the images' Python, each with its whole text."""
+    """The packages of a lock that are for the images' Python, each with its text.
+
+    Without the comments: who else needs a package must not change an image.
+    """
     found: dict[str, str] = {}
     for text in re.findall(r"^[^\s#].*\n(?:[ \t]+.*\n)*", lock, re.MULTILINE):
         requirement = Requirement(text.split("\\\n", 1)[0])
         if holds(requirement.marker):
-            found[canonicalize_name(requirement.name)] = text
+            found[canonicalize_name(requirement.name)] = re.sub(r"(?m)^ +#.*\n", "", text)
     return found
 
 

@@ -16,6 +16,7 @@ from stepgluon.config import Model, PipelineConfig
 from stepgluon.facts import CONSOLES, Partition, facts
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
+LIVE = "live"
 SHORT = 12  # characters of a model's name that fit into its jobs' names; see Jobs._job_name
 
 
@@ -75,6 +76,11 @@ class Names:
     def machine_arn(self) -> str:
         return self.arn("states", f"stateMachine:{self.machine}")
 
+    @property
+    def live(self) -> str:
+        """The machine's alias, which the trigger starts: it leads to one published version."""
+        return f"{self.machine_arn}:{LIVE}"
+
     @cached_property
     def topic(self) -> str:
         return f"{self.prefix}-mail"
@@ -89,7 +95,15 @@ class Names:
 
     @cached_property
     def job_role_arn(self) -> str:
-        return self.arn("iam", f"role/{self.role('job')}", region="")
+        return self.role_arn("job")
+
+    def role_arn(self, part: str) -> str:
+        return self.arn("iam", f"role/{self.role(part)}", region="")
+
+    @property
+    def boundary_arn(self) -> str:
+        """The managed policy that says what no role of this pipeline may ever exceed."""
+        return self.arn("iam", f"policy/{self.role('boundary')}", region="")
 
     def repository(self, image: str) -> str:
         return f"{self.prefix}-{image}"
@@ -103,6 +117,42 @@ class Names:
     def key(model: Model) -> str:
         """The model's name as a key that a JSONPath can have without quotes."""
         return "m_" + model.name.replace("-", "_")
+
+    # What starts it, and what keeps watch
+
+    @property
+    def function(self) -> str:
+        return f"{self.prefix}-start"
+
+    @property
+    def queue(self) -> str:
+        """Events that nothing could be done with: of the function, and of the failure rule."""
+        return f"{self.prefix}-start-failed"
+
+    @property
+    def rule(self) -> str:
+        return f"{self.prefix}-failed"
+
+    @property
+    def alarm(self) -> str:
+        return f"{self.prefix}-start-failed"
+
+    def log_group(self, part: str) -> str:
+        groups = {
+            "function": "/aws/lambda/{}-start",
+            "machine": "/aws/vendedlogs/states/{}",
+            "build": "/aws/codebuild/{}",
+        }
+        return groups[part].format(self.prefix)
+
+    def stack(self, part: str) -> str:
+        """base, pipeline or cicd; the part comes last, so that no two pipelines have a stack in common."""
+        return f"{self.prefix}-{part}"
+
+    @property
+    def build(self) -> str:
+        """The CodeBuild project and the CodePipeline of cicd."""
+        return f"{self.prefix}-cicd"
 
     @cached_property
     def console(self) -> str:

@@ -33,7 +33,7 @@ def packages(lock: str) -> dict[str, str]:
             requirement = Requirement(line.rstrip("\\\n"))
             name = f"{canonicalize_name(requirement.name)} {requirement.specifier}"
             assert name not in found, f"{name} stands twice"
-        if not line.startswith("#"):
+        if not line.lstrip().startswith("#"):
             found[name] = found.get(name, "") + line
     return found
 
