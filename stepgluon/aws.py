@@ -1,0 +1,264 @@
+"""The one door to boto3: clients of an account, and botocore's errors as sentences with a way out.
+
+    with told():
+        Aws("eu-west-1").client("s3").list_buckets()
+
+Credentials come from where every AWS tool takes them. AWS_ENDPOINT_URL leads to another endpoint, like `local up`'s.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from stepgluon import __version__
+from stepgluon.errors import StepgluonError, SurroundingsError
+
+
+class Door(Protocol):
+    """Where clients come from: an account's, or the local AWS's."""
+
+    def client(self, service: str) -> Any: ...
+
+
+class Refused(StepgluonError):
+    """AWS was reached, and does not do what it was asked to."""
+
+
+class Denied(SurroundingsError):
+    """Whoever asks has no right to do it."""
+
+
+class Aws:
+    def __init__(self, region: str) -> None:
+        self.region = region
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()  # making a client is not safe in threads; using one is
+
+    def client(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._make(service)
+            return self._clients[service]
+
+    def _make(self, service: str) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        if self._session is None:
+            self._session = boto3.Session(region_name=self.region)
+        config = Config(
+            # Adaptive slows down before it is told to; six attempts wait for about half a minute.
+            retries={"mode": "adaptive", "total_max_attempts": 6},
+            connect_timeout=10,
+            read_timeout=60,
+            tcp_keepalive=True,
+            user_agent_extra=f"stepgluon/{__version__}",
+        )
+        return self._session.client(service, config=config)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns what botocore raises for its user into one sentence; its own bugs and ours stay as they are."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise refusal(error) from None
+    except BotoCoreError as error:
+        sentence = _unreached(error)
+        if sentence is None:
+            raise
+        raise SurroundingsError(sentence) from None
+
+
+def code_of(error: Any) -> str:
+    """The code of a ClientError, like NoSuchKey."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def message_of(error: Any) -> str:
+    """What AWS says of a ClientError, in one line."""
+    return " ".join(str(error.response.get("Error", {}).get("Message") or "").split())
+
+
+# Answers of AWS
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_UNKNOWN = {
+    "AuthFailure",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorizedException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_CLOCK = {"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"}
+_DENIED = {
+    "403",
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "AuthorizationErrorException",
+    "Forbidden",
+    "UnauthorizedException",
+    "UnauthorizedOperation",
+}
+_BUSY = {
+    "429",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+_NOT_ENABLED = {"OptInRequired", "RegionDisabledException", "SubscriptionRequiredException"}
+_FAULT = {
+    "500",
+    "502",
+    "503",
+    "504",
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServiceError",
+    "InternalServiceException",
+    "ServerException",
+    "ServiceException",
+    "ServiceFailure",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+}
+
+
+def refusal(error: Any) -> StepgluonError:
+    """A ClientError as one of ours."""
+    code, message, operation = code_of(error), message_of(error), error.operation_name
+    if code in _EXPIRED or "token included in the request is expired" in message:
+        return SurroundingsError(
+            "the AWS credentials have expired (get new ones, with SSO by `aws sso login`, and run the command again)"
+        )
+    if code in _CLOCK or re.search(r"Signature (expired|not yet current)", message):
+        return SurroundingsError("AWS refuses what this computer signs: its clock is wrong (set the time)")
+    if code in _UNKNOWN:
+        return SurroundingsError(
+            f"AWS does not know these credentials in this region: {_stop(message)} (look with `aws sts "
+            f"get-caller-identity`; a region that is off by default is enabled in the account's settings)"
+        )
+    if code in _DENIED:
+        return Denied(_denied(message, operation))
+    if code in _BUSY:
+        return SurroundingsError(
+            f"AWS is too busy for {operation}, also after several attempts: {_stop(message or code)} "
+            f"(run the command again in some minutes)"
+        )
+    if code in _NOT_ENABLED:
+        return SurroundingsError(
+            f"{operation} cannot be used in this account and region: {_stop(message)} (enable it in the account's "
+            f"settings, or choose another region)"
+        )
+    if code in _FAULT or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        return SurroundingsError(
+            f"AWS itself failed at {operation}: {_stop(message or code)} (run the command again in some minutes)"
+        )
+    return Refused(f"AWS refuses {operation}: {_stop(message or code)} [{code}]")
+
+
+def _denied(message: str, operation: str) -> str:
+    """Who may not do what, on what, by AWS's own words; S3 often says no more than 'Access Denied'."""
+    who = re.search(r"\bUser:? (arn:\S+)", message)
+    what = re.search(r"not authorized to perform:? ([\w-]+:\w+)", message)
+    on = re.search(r"\bon (?:the )?resource:? (\S+)", message)
+    why = re.search(r"\b(?:because|with) (an explicit deny in (?:a|an) [\w -]+? policy)\b", message)
+    asked = what[1] if what else operation
+    sentence = f"{who[1] if who else 'whoever uses these credentials'} may not {asked}"
+    if on and on[1] != "*":
+        sentence += f" on {on[1].rstrip('.,')}"
+    if why:
+        return f"{sentence}: there is {why[1]} (ask those who look after the account)"
+    if "permissions boundary" in message:
+        return f"{sentence}: the permissions boundary does not allow it (ask those who look after the account)"
+    return f"{sentence} (ask for the rights of policy/deployer.json)"
+
+
+def _stop(text: str) -> str:
+    return text.rstrip(". ")
+
+
+# No answer
+
+
+def _unreached(error: Any) -> str | None:
+    """Why AWS could not be asked; None where that is a bug and not the surroundings' fault."""
+    from botocore import exceptions as botocore
+
+    credentials = _credentials(error)
+    if credentials:
+        return credentials
+    said = dict(getattr(error, "kwargs", {}))
+    place = _host(str(said.get("endpoint_url") or ""))
+    if isinstance(error, botocore.ProxyConnectionError):
+        return f"the proxy {_host(str(said.get('proxy_url')))} does not answer (look at HTTPS_PROXY and NO_PROXY)"
+    if isinstance(error, botocore.SSLError):
+        return (
+            f"the certificate of {place} is not trusted here (a proxy that opens connections needs its authority's "
+            f"certificate in AWS_CA_BUNDLE)"
+        )
+    if isinstance(error, (botocore.EndpointConnectionError, botocore.ConnectTimeoutError)):
+        return f"{place} cannot be reached (look at the network, the region's name and AWS_ENDPOINT_URL)"
+    lost = (botocore.HTTPClientError, botocore.ConnectionError, botocore.ResponseStreamingError)
+    if isinstance(error, (*lost, botocore.IncompleteReadError)):
+        return f"the connection to {place or 'AWS'} was lost (run the command again: what was done stays done)"
+    if isinstance(error, (botocore.InvalidRegionError, botocore.UnknownRegionError, botocore.NoRegionError)):
+        return f"botocore takes no such region: {_stop(str(error))} (look at the config's region)"
+    if isinstance(error, botocore.EndpointResolutionError):
+        return f"no endpoint is known: {_stop(str(error))} (look at the config's region and AWS_ENDPOINT_URL)"
+    return None
+
+
+def _credentials(error: Any) -> str | None:
+    from botocore import exceptions as botocore
+
+    text = _stop(" ".join(str(error).split()))
+    if isinstance(error, botocore.NoCredentialsError):
+        return (
+            "there are no AWS credentials (`aws configure sso` sets them up; set AWS_PROFILE where there are several)"
+        )
+    if isinstance(error, botocore.PartialCredentialsError):
+        said = error.kwargs
+        return f"the AWS credentials from {said['provider']} lack {said['cred_var']} (add it)"
+    if isinstance(error, botocore.ProfileNotFound):
+        return (
+            f"there is no AWS profile {error.kwargs['profile']} (`aws configure list-profiles` lists them; set "
+            f"AWS_PROFILE)"
+        )
+    if isinstance(error, (botocore.ConfigParseError, botocore.ConfigNotFound, botocore.InvalidConfigError)):
+        return f"the settings of AWS's tools cannot be used: {text} (look at ~/.aws/config)"
+    sso = (botocore.SSOError, botocore.TokenRetrievalError, botocore.NoAuthTokenError)
+    if isinstance(error, sso):
+        return "the AWS session has ended, or was never begun (`aws sso login`, and run the command again)"
+    if isinstance(error, (botocore.CredentialRetrievalError, botocore.MetadataRetrievalError)):
+        return f"the AWS credentials cannot be had: {text} (look with `aws sts get-caller-identity`)"
+    login = getattr(botocore, "LoginError", None)  # since `aws login`
+    if login and isinstance(error, login):
+        return "the AWS session has ended, or was never begun (`aws login`, and run the command again)"
+    return None
+
+
+def _host(url: str) -> str:
+    """https://sts.eu-west-1.amazonaws.com/?x=y -> sts.eu-west-1.amazonaws.com; never a proxy's user and password."""
+    return re.sub(r"^\w+://|/.*$|^[^/]*@", "", re.sub(r"^\w+://", "", url))
