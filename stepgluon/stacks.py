@@ -1,0 +1,320 @@
+"""CloudFormation by change sets: what would change in a stack, and the change itself.
+
+    apply    make it changeable -> change set -> execute it, and follow the events to the end
+    changes  change set -> read it, delete it
+
+Each is safe to repeat: what an interrupted call has left is found, waited for or cleared away. A stack needs no
+termination protection: what has data in it is kept by the templates' DeletionPolicy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from stepgluon.aws import Door, code_of, message_of, refusal
+from stepgluon.errors import StepgluonError
+from stepgluon.stack_events import End, Events, plain
+
+_NEVER_THERE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")  # can only be deleted
+_STUCK = ("UPDATE_ROLLBACK_FAILED", "IMPORT_ROLLBACK_FAILED")
+_NOTHING = re.compile(r"didn't contain changes|No updates are to be performed")
+_TAKEN = re.compile(r"bucket name is not available|BucketAlreadyExists|already exists", re.IGNORECASE)
+
+
+class StackFailed(StepgluonError):
+    """CloudFormation could not do it, and says why."""
+
+
+class StackBusy(StepgluonError):
+    """Somebody else changes the stack."""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """A stack as it shall be."""
+
+    name: str
+    text: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What would become of one resource."""
+
+    action: str  # created, found again, changed, replaced, perhaps replaced, removed, let go
+    resource: str  # its logical id
+    kind: str  # AWS::S3::Bucket
+    name: str = ""  # its physical id; unknown of what is not there yet
+    properties: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _ChangeSet:
+    arn: str  # empty: nothing would change
+    stack_id: str
+
+
+class Stacks:
+    def __init__(self, door: Door, tell: Callable[[str], None], wait: Callable[[float], None]) -> None:
+        self._client = door.client("cloudformation")
+        self._tell = tell
+        self._wait = wait
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The stack's description by DescribeStacks, or None where there is none."""
+        from botocore.exceptions import ClientError
+
+        try:
+            stack: dict[str, Any] = self._client.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" in message_of(error):
+                return None
+            raise
+        return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
+
+    def changes(self, desired: Desired) -> tuple[Change, ...]:
+        """What `apply` would change; of a stack that is not there, or never came to be, everything is created."""
+        stack = self.find(desired.name)
+        status = "" if stack is None else str(stack["StackStatus"])
+        if status in ("", "REVIEW_IN_PROGRESS", "DELETE_IN_PROGRESS", *_NEVER_THERE):
+            resources = json.loads(desired.text)["Resources"]
+            return tuple(Change("created", name, resource["Type"]) for name, resource in resources.items())
+        if status.endswith("_IN_PROGRESS"):
+            raise _busy(desired.name)
+        self._refuse_stuck(desired.name, status)
+        change_set = self._create(desired, "UPDATE")
+        try:
+            described = self._described(desired, change_set)
+        finally:
+            self._forget(change_set)
+        return tuple(_change(found, desired.name) for found in described)
+
+    def apply(self, desired: Desired) -> bool:
+        """Makes the stack as desired; whether that changed anything. Raises StackFailed where it is as before."""
+        kind = "CREATE" if self._at_rest(desired.name) is None else "UPDATE"
+        change_set = self._create(desired, kind)
+        if not self._described(desired, change_set):
+            self._forget(change_set)
+            return False
+        self._tell(f"{desired.name} is {'created' if kind == 'CREATE' else 'changed'}")
+        end = self._run(desired.name, kind, change_set.stack_id, lambda: self._execute(desired.name, change_set.arn))
+        if not end.good:
+            raise StackFailed(_failure(desired.name, kind, end))
+        return True
+
+    def delete(self, name: str) -> bool:
+        """Deletes the stack; whether there was one. What its template retains stays."""
+        stack = self.find(name)
+        if stack is None:
+            return False
+        arn, token = str(stack["StackId"]), f"stepgluon-{uuid4().hex}"
+        end = self._run(name, "DELETE", arn, lambda: self._client.delete_stack(StackName=arn, ClientRequestToken=token))
+        if not end.good:
+            raise StackFailed(_failure(name, "DELETE", end))
+        return True
+
+    # From any state to one that can be changed
+
+    def _at_rest(self, name: str) -> dict[str, Any] | None:
+        while stack := self.find(name):
+            status = str(stack["StackStatus"])
+            if status == "REVIEW_IN_PROGRESS":
+                self.delete(name)  # the empty shell of a change set that was never executed
+            elif status.endswith("_IN_PROGRESS"):
+                self._tell(f"{name} is being changed already, perhaps by an earlier deploy: waiting for its end")
+                self._events(stack["StackId"]).follow(begun=True)
+            elif status in _NEVER_THERE:
+                self._tell(f"{name} was never completed ({status}): what is left of it is deleted first")
+                self.delete(name)
+            else:
+                self._refuse_stuck(name, status)
+                return stack
+        return None
+
+    def _refuse_stuck(self, name: str, status: str) -> None:
+        if status in _STUCK:
+            raise StackFailed(
+                f"{name} could not be rolled back after a failed change, and needs a hand ({status}: mend what its "
+                f"events name, then `aws cloudformation continue-update-rollback --stack-name {name} "
+                f"--region {self._client.meta.region_name}`)"
+            )
+
+    # Change sets
+
+    def _create(self, desired: Desired, kind: str) -> _ChangeSet:
+        from botocore.exceptions import ClientError
+
+        token = f"stepgluon-{uuid4().hex}"
+        try:
+            made = self._client.create_change_set(
+                StackName=desired.name,
+                ChangeSetName=token,
+                ChangeSetType=kind,
+                ClientToken=token,  # an answer that was lost is asked for again, and is the same one
+                TemplateBody=desired.text,
+                Parameters=_pairs(desired.parameters, "ParameterKey", "ParameterValue"),
+                Tags=_pairs(desired.tags, "Key", "Value"),
+                Capabilities=["CAPABILITY_NAMED_IAM"],
+                ImportExistingResources=True,  # buckets that an earlier stack has left
+            )
+        except ClientError as error:
+            if _NOTHING.search(message_of(error)):
+                return _ChangeSet("", "")
+            raise self._refused(desired.name, error) from None
+        return _ChangeSet(str(made["Id"]), str(made["StackId"]))
+
+    def _forget(self, change_set: _ChangeSet) -> None:
+        from botocore.exceptions import ClientError
+
+        if change_set.arn:
+            with suppress(ClientError):  # one that is not finished cannot be deleted; the next change of its stack does
+                self._client.delete_change_set(ChangeSetName=change_set.arn)
+
+    def _described(self, desired: Desired, change_set: _ChangeSet) -> list[dict[str, Any]]:
+        """The changes of a change set; none where nothing would change."""
+        if not change_set.arn:
+            return []
+        while True:
+            pages = self._pages(change_set.arn)
+            status = pages[0]["Status"]
+            if status == "CREATE_COMPLETE":
+                return [change for page in pages for change in page.get("Changes", [])] or [{}]
+            if status not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
+                break
+            self._wait(1)
+        reason = str(pages[0].get("StatusReason") or status)
+        if _NOTHING.search(reason):
+            return []
+        if (self.find(desired.name) or {}).get("StackStatus") == "REVIEW_IN_PROGRESS":
+            self.delete(desired.name)
+        raise StackFailed(
+            f"{desired.name} cannot become what its template says, and nothing was changed: "
+            f"{self._validation(change_set.arn, reason)} (mend that, then run the command again)"
+        )
+
+    def _pages(self, change_set: str) -> list[dict[str, Any]]:
+        page = self._client.describe_change_set(ChangeSetName=change_set, IncludePropertyValues=True)
+        pages = [page]
+        while page.get("NextToken"):
+            page = self._client.describe_change_set(
+                ChangeSetName=change_set, IncludePropertyValues=True, NextToken=page["NextToken"]
+            )
+            pages.append(page)
+        return pages
+
+    def _validation(self, change_set: str, reason: str) -> str:
+        """The reason; of a validation before the change, what it found: the reason tells no more than its name."""
+        if "EarlyValidation" not in reason:
+            return plain(reason)
+        events = self._client.describe_events(ChangeSetName=change_set, Filters={"FailedEvents": True})
+        for event in events["OperationEvents"]:
+            if event.get("ValidationStatusReason"):
+                return f"{event.get('LogicalResourceId', 'the stack')}: {plain(event['ValidationStatusReason'])}"
+        return plain(reason)
+
+    def _execute(self, name: str, change_set: str) -> None:
+        from botocore.exceptions import ClientError
+
+        token = f"stepgluon-{hashlib.sha256(change_set.encode()).hexdigest()[:32]}"
+        try:
+            self._client.execute_change_set(ChangeSetName=change_set, ClientRequestToken=token)
+        except ClientError as error:
+            if code_of(error) != "TokenAlreadyExistsException":  # the answer to an earlier attempt was lost
+                raise self._refused(name, error) from None
+
+    def _refused(self, name: str, error: Any) -> Exception:
+        busy = code_of(error).startswith(("InvalidChangeSetStatus", "ChangeSetNotFound"))
+        busy = busy or "IN_PROGRESS" in message_of(error)
+        return _busy(name) if busy else refusal(error)
+
+    # Following
+
+    def _events(self, stack_id: str) -> Events:
+        return Events(self._client, stack_id, self._tell, self._wait)
+
+    def _run(self, name: str, kind: str, stack_id: str, start: Callable[[], object]) -> End:
+        events = self._events(stack_id)
+        try:
+            start()
+            return events.follow()
+        except KeyboardInterrupt:
+            self._tell(_goes_on(name, kind, self._client.meta.region_name))
+            raise
+
+
+def _pairs(values: Mapping[str, str], key: str, value: str) -> list[dict[str, str]]:
+    return [{key: name, value: text} for name, text in values.items()]
+
+
+_ACTIONS = {"Add": "created", "Import": "found again", "Modify": "changed", "Remove": "removed"}
+_REPLACED = {"True": "replaced", "Conditional": "perhaps replaced"}
+
+
+def _change(found: dict[str, Any], stack: str) -> Change:
+    told = found.get("ResourceChange")
+    if not told:  # a change set without any resource changes the stack's outputs, parameters or tags
+        return Change("changed", stack, "AWS::CloudFormation::Stack", stack)
+    action = _ACTIONS.get(told["Action"], "changed")
+    if action == "changed":
+        action = _REPLACED.get(told.get("Replacement", ""), action)
+    elif action == "removed" and told.get("PolicyAction") == "Retain":
+        action = "let go"
+    targets = [detail.get("Target", {}) for detail in told.get("Details", [])]
+    properties = {str(target.get("Name") or target.get("Attribute") or "") for target in targets} - {""}
+    resource, kind, name = told["LogicalResourceId"], told["ResourceType"], told.get("PhysicalResourceId") or ""
+    return Change(action, str(resource), str(kind), str(name), tuple(sorted(properties)))
+
+
+def _busy(name: str) -> StackBusy:
+    return StackBusy(
+        f"{name} is being changed by somebody else at this moment (wait until that is done, then run the command again)"
+    )
+
+
+def _goes_on(name: str, kind: str, region: str) -> str:
+    aws = f"--stack-name {name} --region {region}"
+    cancel = {
+        "CREATE": f"; `aws cloudformation delete-stack {aws}` ends it",
+        "UPDATE": f"; `aws cloudformation cancel-update-stack {aws}` takes it back",
+    }
+    return (
+        f"interrupted, but {name} goes on in AWS: `aws cloudformation describe-stack-events {aws}` tells how"
+        f"{cancel.get(kind, '')}; the same command again waits for it"
+    )
+
+
+def _failure(name: str, kind: str, end: End) -> str:
+    done, left = {
+        "CREATE": ("created", "nothing of it is left but buckets and images"),
+        "UPDATE": ("changed", "it is as it was before"),
+        "DELETE": ("deleted", "the rest of it is still there"),
+    }[kind]
+    if end.status.endswith("ROLLBACK_FAILED"):
+        left = f"could not be rolled back either ({end.status})"
+    event = end.failed
+    if event is None:
+        return f"{name} could not be {done}: {end.status} (look at the stack's events; {left})"
+    reason = plain(str(event.get("ResourceStatusReason") or ""))
+    resource = f"{event['LogicalResourceId']} ({event['ResourceType']})"
+    return f"{name} could not be {done}: {resource}: {reason} ({_way_out(event, reason)}; {left})"
+
+
+def _way_out(event: dict[str, Any], reason: str) -> str:
+    if event["ResourceType"] == "AWS::S3::Bucket" and _TAKEN.search(reason):
+        return "bucket names are shared by all accounts: choose another `name` in the config"
+    if "not authorized to perform" in reason or "AccessDenied" in reason:
+        return "ask for the rights of policy/deployer.json"
+    if _TAKEN.search(reason):
+        return "something of that name was made by other means: remove it, or choose another `name` in the config"
+    if re.search(r"UnreservedConcurrentExecution", reason):
+        return "ask AWS for more concurrent executions of Lambda in the account's service quotas"
+    return "mend that, then run the command again"
