@@ -24,11 +24,13 @@ def workflow(config: PipelineConfig) -> Chain:
 
     input_is_bad = Choice("Is the input usable?")
     announce_start = make.mail("Announce start")
+    begin = Choice("Where to begin?")
     prepare = make.processing_job("Prepare data")
     train = Parallel("Train models", result_path="$.models")
     explain_training = make.explain_failures("Explain failed trainings", "training", "$.models")
     any_rejected = Choice("Is any model rejected?")
     read_promoted = make.read_promoted("Read promoted models")
+    read_verdicts = make.read_verdicts("Read verdicts")
     choose = Parallel("Choose models", result_path="$.models")
     record = make.record_verdicts("Record verdicts")
     announce_models = make.mail("Announce models")
@@ -48,9 +50,11 @@ def workflow(config: PipelineConfig) -> Chain:
     chain = Chain([
         make.defaults("Defaults"),
         input_is_bad,
+        make.whole_input("Input"),
         make.settings("Settings"),
         make.thresholds("Thresholds"),
         announce_start,
+        begin,
         prepare,
         train,
         explain_training,
@@ -76,9 +80,12 @@ def workflow(config: PipelineConfig) -> Chain:
     # with one mail that says where, why and what to do. A mail that cannot be sent neither stops nor hides a run.
     failure = make.failure_path()
     input_is_bad.add_choice(make.bad_input(), make.refuse_input(failure))
+    # `redrive RUN` starts a run that takes up RUN: it uses what that one has finished, and begins with the next stage.
+    begin.add_choice(make.begins_with("train"), train)
+    begin.add_choice(make.begins_later(), make.take_up(read_verdicts, any_rejected, postprocess, failure))
     every_model_found.add_choice(make.a_model_is_missing(), make.missing_models(choose, failure))
     all_predicted.add_choice(make.a_prediction_is_missing(), make.missing_predictions(predict, failure))
-    for step in [*chain, read_promoted]:
+    for step in [*chain, read_promoted, read_verdicts]:
         if make.is_mail(step):
             step.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=step.next_step))
         elif make.can_fail(step):

@@ -40,7 +40,9 @@ def input_transformer(names: Names) -> dict[str, Any]:
         f"Run <run> of the pipeline {names.prefix} ended as <status>.",
         "Look closer: python pipeline.py show <run>",
         f"{names.console}<execution>",
-        "The raw data is untouched. When the reason is gone, upload the .run file again: that starts a new run.",
+        "The raw data is untouched. When the reason is gone, go on with what is not finished:",
+        "python pipeline.py redrive <run>",
+        "Or upload the .run file again: that starts a new run, from the beginning.",
     ]
     return {
         "InputPathsMap": {"run": "$.detail.name", "status": "$.detail.status", "execution": "$.detail.executionArn"},

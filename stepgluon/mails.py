@@ -21,9 +21,11 @@ def announce_start(config: PipelineConfig, names: Names) -> Mail:
 Data:   {{}}
 Models: {", ".join(model.name for model in config.models)}
 Note:   {{}}
+Begins: with {{}}, in the folder of the run {{}}
 
 {_follow(names)}"""
-    return _subject(names, "started"), text(message, "$.run", "$.input.data", "$.input.note", *_FOLLOW)
+    told = ("$.run", "$.input.data", "$.input.note", "$.input.resume.from", "$.home")
+    return _subject(names, "started"), text(message, *told, *_FOLLOW)
 
 
 def announce_models(config: PipelineConfig, names: Names) -> Mail:
@@ -49,7 +51,7 @@ Fetch them:
 Use its models whenever a later one is not good enough:
   python pipeline.py promote {{}}
 """
-    return _subject(names, "finished"), text(message, "$.run", "$.run", "$.run", "$.run")
+    return _subject(names, "finished"), text(message, "$.run", "$.home", "$.home", "$.home")
 
 
 def announce_failure(config: PipelineConfig, names: Names) -> Mail:
@@ -60,9 +62,11 @@ def announce_failure(config: PipelineConfig, names: Names) -> Mail:
 The raw data is untouched. What was finished is kept in s3://{names.work_bucket}/runs/{{}}/
 
 {_follow(names)}
-When the reason is gone, upload the .run file again: that starts a new run."""
+When the reason is gone, go on with what is not finished:
+  python pipeline.py redrive {{}}
+Or upload the .run file again: that starts a new run, from the beginning."""
     failed = ("$.failed.state", "$.failed.failure.Error", "$.failed.failure.Cause", "$.failed.details")
-    return _subject(names, "failed"), text(message, "$.run", *failed, "$.run", *_FOLLOW)
+    return _subject(names, "failed"), text(message, "$.run", *failed, "$.home", *_FOLLOW, "$.run")
 
 
 MAILS: dict[str, Callable[[PipelineConfig, Names], Mail]] = {

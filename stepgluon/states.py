@@ -3,8 +3,9 @@
 What flows from state to state (`$`):
 
     run, id       the execution's name, and twelve random characters of its own for the names of its jobs
-    input         {data, note, overrides}: the config's defaults merged with the execution's input
-    folder        s3://<work bucket>/runs/<run>: where everything of this run is
+    input         {data, note, overrides, resume}: the config's defaults merged with the execution's input
+    home          the run in whose folder it works: its own, or the one that it takes up (resume.py)
+    folder        s3://<work bucket>/runs/<home>: where everything of this run is
     jobs          what the jobs of a kind have in common
     thresholds    {threshold} by each model's key
     promoted      {models}: {uses, model_uri} by each promoted model's key; `external`: of defaults named in the config
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon import limits, mails
+from stepgluon import limits, mails, resume
 from stepgluon.config import Model, PipelineConfig
 from stepgluon.failure_rule import MAILED
 from stepgluon.intrinsics import constant, merged, parsed, text
@@ -35,6 +36,7 @@ from stepgluon.waiting import STARTUP_SECONDS, Waiting
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 SMALL_FILE = "bytes=0-65535"  # more than metrics.json or promoted.json can be; a longer file is cut, and so is no JSON
 BLANK = {"Error": "", "Cause": ""}
+_KEPT = {f"{key}.$": f"$.{key}" for key in ("run", "home", "id", "newline")}  # what the mail of a failure tells
 
 
 class States:
@@ -49,11 +51,13 @@ class States:
     # Settings
 
     def defaults(self, name: str) -> Pass:
-        defaults = {"data": f"s3://{self.names.raw_bucket}/", "note": "", "overrides": {}}
+        place = f"s3://{self.names.raw_bucket}/"
+        defaults = {"data": place, "note": "", "overrides": {}, "resume": resume.NOTHING}
         return Pass(
             name,
             parameters={
                 "run.$": "$$.Execution.Name",
+                "home.$": "$$.Execution.Name",
                 # The last group of a UUID: enough to be unique, and short enough to leave room in a job's name.
                 "id.$": "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 4)",
                 "newline": "\n",  # no function's text may have one
@@ -71,15 +75,20 @@ class States:
             _present_and(f"{given}.note", ChoiceRule.IsString(f"{given}.note", False)),
             _present_and(overrides, _no_object(overrides)),
             _present_and(f"{overrides}.threshold", ChoiceRule.IsNumeric(f"{overrides}.threshold", False)),
+            _present_and(f"{given}.resume", ChoiceRule.Or([_no_object(f"{given}.resume"), *resume.bad(f"{given}.resume")])),
         ])  # fmt: skip
 
     def refuse_input(self, then: Chain) -> Pass:
         failure = {
             "Error": "BadInput",
             "Cause": "The execution was started with an input that is not usable. It may have data (the folder's S3 "
-            "URI), note (text) and overrides (an object with threshold, a number), and nothing in place of an object.",
+            "URI), note (text), overrides (an object with threshold, a number) and resume (an object with run, a name, "
+            f"and from, one of {', '.join(resume.STAGES)}), and nothing in place of an object.",
         }
         return self._failed("Input is not usable", {"state": "Settings", "failure": failure, "details": ""}, then)
+
+    def whole_input(self, name: str) -> Pass:
+        return Pass(name, parameters={"input.$": merged("$.defaults", "$.given")}, result_path="$.whole")
 
     def settings(self, name: str) -> Pass:
         return Pass(
@@ -88,8 +97,9 @@ class States:
                 "run.$": "$.run",
                 "id.$": "$.id",
                 "newline.$": "$.newline",
-                "input.$": merged("$.defaults", "$.given"),
-                "folder.$": text(f"s3://{self.names.work_bucket}/runs/{{}}", "$$.Execution.Name"),
+                "input.$": "$.whole.input",
+                "home.$": "$.whole.input.resume.run",
+                "folder.$": text(f"s3://{self.names.work_bucket}/runs/{{}}", "$.whole.input.resume.run"),
                 "bucket": self.names.work_bucket,
                 "jobs": self.jobs.settings(),
                 "thresholds": {
@@ -169,7 +179,7 @@ class States:
     # Train models: one branch per model
 
     def read_score(self, model: Model) -> Task:
-        key = text(f"runs/{{}}/models/{model.name}/{{}}/output/model/metrics.json", "$.run", "$.job.name")
+        key = text(f"runs/{{}}/models/{model.name}/{{}}/output/model/metrics.json", "$.home", "$.job.name")
         metrics = {"metrics.$": merged(constant({"mae": None}), parsed("$.Body"))}
         return self._read(f"Read score of {model.name}", {"Key.$": key}, metrics, "$.score")
 
@@ -292,7 +302,7 @@ class States:
             resource=self.names.integration("aws-sdk:s3:putObject"),
             parameters={
                 "Bucket.$": "$.bucket",
-                "Key.$": text("runs/{}/verdicts.json", "$.run"),
+                "Key.$": resume.VERDICTS,
                 "Body.$": "$.models",
                 "ContentType": "application/json",
             },
@@ -300,6 +310,30 @@ class States:
             timeout_seconds=SMALL_CALL_SECONDS,
             retry=self._small_call_retries("S3"),
         )
+
+    # Taking up another run
+
+    def begins_with(self, stage: str) -> Any:
+        return resume.begins_with(stage)
+
+    def begins_later(self) -> Any:
+        return ChoiceRule.Or([resume.begins_with("predict"), resume.begins_with("postprocess")])
+
+    def read_verdicts(self, name: str) -> Task:
+        return self._read(name, {"Key.$": resume.VERDICTS}, {"models.$": parsed("$.Body")}, "$.read")
+
+    def take_up(self, read: Task, choose: Any, postprocess: Any, failure: Chain) -> Chain:
+        """From the verdicts of the run that is taken up to its next stage."""
+        kept = ["name", "job"] if self.config.fallback.if_missing == "use_trained" else ["name"]
+        same = resume.same_models([model.name for model in self.config.models], kept)
+        others = {
+            "Error": "OtherModels",
+            "Cause": "The run that is to be taken up had other models than the pipeline has now. Start a new run.",
+        }
+        refused = self._failed(
+            "Its models are others", {"state": read.state_id, "failure": others, "details": ""}, failure
+        )
+        return resume.take_up(read, same, choose, postprocess, refused)
 
     # Predict: one branch per model
 
@@ -358,7 +392,7 @@ class States:
 
     def _failed(self, name: str, failed: dict[str, Any], then: Chain) -> Pass:
         """The first state of the failure path; it drops all data but what the mail says, so that the mail fits."""
-        state = Pass(name, parameters={"run.$": "$.run", "id.$": "$.id", "newline.$": "$.newline", "failed": failed})
+        state = Pass(name, parameters={**_KEPT, "failed": failed})
         state.next(then.steps[0])
         return state
 
