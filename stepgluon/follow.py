@@ -15,6 +15,7 @@ from typing import Any
 
 Event = dict[str, Any]
 _JOB_NAMES = {"training": "TrainingJobName", "processing": "ProcessingJobName"}
+LONGEST_SENTENCE = 500
 # Bookkeeping in S3 and between the branches takes no time worth a line, unless it fails.
 _SHOWN = ("Task", "Parallel", "Fail")
 ENDED = {
@@ -66,8 +67,12 @@ class Story:
         from stepgluon.failure_rule import MAILED  # the config's library comes with it, and takes its time
 
         said = next((job.sentence for job in reversed(self.jobs) if job.state == self.failed_state), "")
+        # Of a Parallel the last try of each of its branches' jobs: "Predict adelie" belongs to "Predict".
+        inside = {job.state: job.sentence for job in self.jobs if job.state.startswith(f"{self.failed_state} ")}
+        branches = [f"{state}: {sentence}" for state, sentence in inside.items() if sentence]
         cause = self.cause.removeprefix(MAILED)
-        return said or _sentence(self.error if "." in self.error or not cause else "", cause)
+        told = _sentence(self.error if "." in self.error or not cause else "", cause)
+        return said or " ".join([told, *branches])[:LONGEST_SENTENCE]
 
 
 @dataclass
@@ -217,7 +222,7 @@ def _sentence(error: str, cause: str) -> str:
     text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
     text = text.removeprefix("AlgorithmError: ")
     cause = cause.partition(" (Service: ")[0]
-    return " ".join((text or f"{error}: {cause}").split()).strip(": ")[:500]
+    return " ".join((text or f"{error}: {cause}").split()).strip(": ")[:LONGEST_SENTENCE]
 
 
 def _parsed(text: Any) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def run(
                     raise
             told = collect(place, begun)
             place.journal.write_command(_identity(place, order), {"before": [], "done": True})
-    _blame_the_disk(told, order.work)
+    blame_the_disk(told, order.work)
     return told
 
 
@@ -255,7 +255,7 @@ def whatever_this_computer_does(work: Path) -> Iterator[None]:
         ) from None
 
 
-def _blame_the_disk(told: dict[str, Any], work: Path) -> None:
+def blame_the_disk(told: dict[str, Any], work: Path) -> None:
     full = os.strerror(errno.ENOSPC).lower()
     if told["failure"] and any(full in job["sentence"].lower() for job in told["jobs"]):
         raise SurroundingsError(

@@ -47,8 +47,8 @@ def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
 
 def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str, Any]:
     given = json.loads(begun.input)
-    summary = folder / "summary.json"
-    counts = json.loads(summary.read_text("utf-8")) if story.status == "SUCCEEDED" and summary.exists() else {}
+    result = folder / "predictions.csv"
+    counts = _counts(folder / "summary.json") if story.status == "SUCCEEDED" else {}
     return {
         "run": begun.name,
         "arn": begun.arn,
@@ -64,11 +64,21 @@ def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str,
         "failure": None
         if story.status in ("RUNNING", "SUCCEEDED")
         else {"state": story.failed_state, "error": story.error, "sentence": story.sentence},
-        "results": os.fspath(folder / "predictions.csv") if counts else None,
+        "results": os.fspath(result) if story.status == "SUCCEEDED" and result.exists() else None,
         "folder": os.fspath(folder),
         "outbox": os.fspath(place.outbox),
         "lines": story.lines,
     }
+
+
+def _counts(summary: Path) -> dict[str, int]:
+    """How many rows there are; postprocess.py is the user's to change, so its summary may say anything."""
+    try:
+        told = json.loads(summary.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    counts = told if isinstance(told, dict) else {}
+    return {key: counts[key] for key in ("rows", "predictions") if type(counts.get(key)) is int}
 
 
 def _model(model: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def _where(told: dict[str, Any]) -> str:
 
 def _result(told: dict[str, Any]) -> list[str]:
     lines = []
-    if told["predictions"] is not None:
+    if told["predictions"] is not None and told["rows"] is not None:
         lines.append(f"  {told['predictions']:,} of {told['rows']:,} rows predicted")
     lines += [
         f"  results  {shown(told['results'] or told['folder'])}",

@@ -9,12 +9,19 @@ from pathlib import Path
 
 root = Path(os.environ["STEPGLUON_ROOT"])
 inputs = root / "processing" / "input"
+order = ""
 
 
 def obey(stage: str, folder: Path) -> str:
     """Misbehaves if it is ordered to; returns the order for what is written."""
+    global order
     orders = folder / "orders.json"
     order = json.loads(orders.read_text()).get(stage, "") if orders.exists() else ""
+    if order.startswith("wait for "):
+        file, _, order = order.removeprefix("wait for ").partition(", then ")
+        print("waiting", flush=True)
+        while not Path(file).exists():
+            time.sleep(0.02)
     if order == "exit 1":
         kind = "failure" if stage.startswith("train") else "message"
         (root / "output" / kind).write_text(f"{stage} does not like the data")
@@ -33,4 +40,7 @@ def obey(stage: str, folder: Path) -> str:
 
 def write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
+    cut = order in ("truncated", "dies while it writes")
+    file.write_text(text[: len(text) // 2] if cut else text)
+    if order == "dies while it writes":
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,216 @@
+"""The demo's workflow in a local AWS as users have it: uploads start it, mails land in a folder.
+
+Here is what a test breaks, how a run ended, and what holds for every run however it ended.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from local_aws import until
+from stand_in import SCRIPTS
+
+from pipeline import workflow
+from stepgluon.config import LoadedConfig, loads
+from stepgluon.definition import compile_definition
+from stepgluon.errors import SurroundingsError
+from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.local.faults import Faults
+from stepgluon.local.journal import Begun
+from stepgluon.local.run import blame_the_disk
+from stepgluon.local.run_folder import collect
+from stepgluon.local.server import Settings
+
+MODELS = ("adelie", "chinstrap", "gentoo")
+CONFIG = """
+name: penguins
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models: {partition_by: species, values: [adelie, chinstrap, gentoo], label: body_mass_g}
+fallback: {threshold: 350, if_missing: fail}
+retries: {throttling: 3, quota: 3, job: 1}
+"""
+
+
+@cache
+def compiled() -> tuple[LoadedConfig, str]:
+    loaded = loads(CONFIG, "config.yml", None, {})
+    return loaded, compile_definition(loaded, workflow).text
+
+
+class OfOneStage(Faults):
+    """What is refused, lost or full, for the jobs of one stage alone."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.stage = "no stage"
+        self.refusals: list[tuple[str, str]] = []
+        self.for_ever: tuple[str, str] | None = None
+        self.losses = 0
+        self.full = False
+        self.refused: list[str] = []
+
+    def refuse(self, kind: str, name: str) -> tuple[str, str] | None:
+        if self.stage not in name:
+            return None
+        found = self.for_ever or (self.refusals.pop(0) if self.refusals else None)
+        if found:
+            self.refused.append(name)
+        return found
+
+    def capacity(self, kind: str, name: str) -> str | None:
+        if self.stage not in name or not self.losses:
+            return None
+        self.losses -= 1
+        return "CapacityError: Unable to provision requested ML compute capacity."
+
+    def upload(self, kind: str, name: str, file: Path) -> None:
+        if self.full and self.stage in name:
+            raise OSError(28, "No space left on device")
+
+
+@dataclass
+class Ended:
+    """A run that is over."""
+
+    name: str
+    told: dict[str, Any]  # as run.json has it
+    mails: list[tuple[str, str]]  # kind and text
+    code: int  # the exit code that `run --local` has
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.mails]
+
+    @property
+    def uses(self) -> dict[str, str]:
+        return {model["name"]: model["uses"] for model in self.told["models"]}
+
+
+class Whole:
+    def __init__(self, place: Deployed, faults: OfOneStage) -> None:
+        self.place, self.faults = place, faults
+        self.s3 = place.aws.client("s3")
+        self.machines = place.aws.client("stepfunctions")
+        self.raw, self.bucket = place.names.raw_bucket, place.names.work_bucket
+        self._count = 0
+
+    def upload(self, **orders: str) -> str:
+        """A table whose orders say how a stage misbehaves (_ for -), and then a .run file; returns the folder."""
+        self._count += 1
+        folder = f"folder-{self._count}"
+        told = {stage.replace("_", "-"): order for stage, order in orders.items()}
+        # The number makes each run's data its own: what a job did in another test is not remembered for this one.
+        body = json.dumps({**told, "": self._count}).encode()
+        self.s3.put_object(Bucket=self.raw, Key=f"{folder}/orders.json", Body=body)
+        self.s3.put_object(Bucket=self.raw, Key=f"{folder}/go.run", Body=b"")
+        return folder
+
+    def begun(self, folder: str) -> Begun:
+        uri = f"s3://{self.raw}/{folder}/go.run"
+        found: Begun = until(lambda: next((b for b in self.place.journal.begun() if b.run_file == uri), None))
+        return found
+
+    def run(self, **orders: str) -> Ended:
+        return self.ended(self.upload(**orders))
+
+    def ended(self, folder: str, holds: bool = True) -> Ended:
+        """The run when it has ended; unless mails are broken it held what holds for every run."""
+        begun = self.begun(folder)
+        until(lambda: self.place.journal.ended(begun.arn), 60)
+        assert self.place.journal.wait_for_end(begun.arn, 20)
+        told = collect(self.place, begun)
+        try:
+            blame_the_disk(told, self.place.work)
+            code = 0 if told["status"] == "SUCCEEDED" else 1
+        except SurroundingsError as problem:
+            code = problem.exit_code
+        ended = Ended(begun.name, told, self.mails(begun.name), code)
+        if holds:
+            self._holds(folder, ended)
+        return ended
+
+    def _holds(self, folder: str, ended: Ended) -> None:
+        kinds = ended.kinds
+        assert kinds.count("started") == 1
+        assert len([kind for kind in kinds if kind not in ("started", "models")]) == 1, "one of finished or failed"
+        assert self.keys(self.raw, f"{folder}/") == [f"{folder}/go.run", f"{folder}/orders.json"]
+        for job in ended.told["jobs"]:
+            if job["status"] == "Completed" and "no output" not in self.text(self.raw, f"{folder}/orders.json"):
+                assert self.keys(self.bucket, self._output(job)), f"{job['name']} finished, its output is kept"
+        until(lambda: not list((self.place.work / "jobs").iterdir()))  # jobs leave no files
+
+    def _output(self, job: dict[str, Any]) -> str:
+        request = self.place.aws.sagemaker.job(job["kind"], job["name"]).request
+        if job["kind"] == "training":
+            uri = f"{request['OutputDataConfig']['S3OutputPath']}/{job['name']}/"
+        else:
+            uri = request["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
+        return str(uri).removeprefix(f"s3://{self.bucket}/")
+
+    def mails(self, run: str) -> list[tuple[str, str]]:
+        """Kind and text of each mail of a run, in their order; the failure rule's own has the kind `rule`."""
+        found = []
+        for file in sorted(self.place.outbox.glob("*.eml")):
+            letter = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+            subject, text = str(letter["Subject"]), letter.get_content()
+            if run in text:
+                found.append(("rule" if subject.startswith("AWS Notification") else subject.rpartition(": ")[2], text))
+        return found
+
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        found = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+        return [one["Key"] for one in found]
+
+    def text(self, bucket: str, key: str) -> str:
+        return str(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+
+    def result(self, ended: Ended) -> dict[str, str]:
+        """The result's files; a result is complete or absent."""
+        prefix = f"runs/{ended.name}/result/"
+        return {key.removeprefix(prefix): self.text(self.bucket, key) for key in self.keys(self.bucket, prefix)}
+
+    def promote(self, *models: str, **files: str) -> None:
+        """Makes a model of each name the default, with these files (_ for .); of the others there is none."""
+        entries = {}
+        for model in models:
+            place = f"promoted/{model}/"
+            for key in self.keys(self.bucket, place):
+                self.s3.delete_object(Bucket=self.bucket, Key=key)
+            for name, text in (files or {"model_bin": model}).items():
+                self.s3.put_object(Bucket=self.bucket, Key=f"{place}{name.replace('_', '.')}", Body=text.encode())
+            uri = f"s3://{self.bucket}/{place}"
+            entries[f"m_{model}"] = {"uses": "default", "model_uri": uri, "run": "old", "default_mae": 1}
+        self.s3.put_object(Bucket=self.bucket, Key="promoted.json", Body=json.dumps(entries).encode())
+
+    def hanging(self, stage: str) -> Any:
+        """The job of a stage, when it has said that it hangs."""
+        logs = self.place.aws.logs
+
+        def found() -> Any:
+            alive = [job for job in self.place.aws.sagemaker.jobs() if stage in job.name and not job.done.is_set()]
+            return next((job for job in alive if logs.lines(job.kind, job.name)), None)
+
+        return until(found, 60)
+
+
+@contextmanager
+def whole(work: Path, definition: str = "", **changed: Any) -> Iterator[Whole]:
+    faults = OfOneStage()
+    loaded, definition = compiled()[0], definition or compiled()[1]
+    config = loaded.config
+    usual = {"code": SCRIPTS, "waiting": 0.00001, "grace_seconds": 0.3, "cores": 2, "faults": faults}
+    settings = replace(Settings(work=work, account=config.account, region=config.region), **{**usual, **changed})
+    with deployed(loaded, definition, settings) as place:
+        yield Whole(place, faults)
