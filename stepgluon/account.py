@@ -1,0 +1,108 @@
+"""What is looked at in the account before anything is changed there, and what it allows a run to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from stepgluon.aws import Door, code_of
+from stepgluon.errors import SurroundingsError
+
+if TYPE_CHECKING:
+    from stepgluon.config import PipelineConfig
+    from stepgluon.names import Names
+
+# Lambda lets nobody reserve so much that less than this is left, in larger accounts 100; a new one may have 10 in all.
+UNRESERVED = 10
+# A question that is only asked for a good advice; the answer may be refused, or be unknown to the local AWS.
+_NO_ANSWER = ("AccessDenied", "AccessDeniedException", "NoSuchResourceException", "NotImplemented", "404", "501")
+
+
+class WrongAccount(SurroundingsError):
+    """The credentials are those of another account than the config's."""
+
+
+def check_identity(names: Names, door: Door) -> str:
+    """Who asks, by ARN; raises where the credentials are none, or those of another account or partition."""
+    identity = door.client("sts").get_caller_identity()
+    config = names.config
+    if identity["Account"] != config.account:
+        raise WrongAccount(
+            f"these credentials are of the account {identity['Account']}, and the config's is {config.account} (set "
+            f"AWS_PROFILE to one of that account, or correct `account` in the config)"
+        )
+    partition = str(identity["Arn"]).split(":")[1]
+    if partition != names.partition.name:
+        raise WrongAccount(
+            f"these credentials are of the partition {partition}, and the config's region {config.region} is of "
+            f"{names.partition.name} (set AWS_PROFILE to one of that partition, or correct `region` in the config)"
+        )
+    return str(identity["Arn"])
+
+
+def check_concurrency(names: Names, door: Door, reserved: int) -> None:
+    """Raises where the account is too small for the trigger's reserved executions, before a stack fails for it."""
+    settings = _answer(door, "lambda", "get_account_settings")
+    if settings is None or not reserved or _function_is_there(names, door):
+        return
+    free = settings["AccountLimit"]["UnreservedConcurrentExecutions"]
+    if free - reserved < UNRESERVED:
+        raise SurroundingsError(
+            f"the account may run {free} functions at once that nobody has reserved, and the trigger's {reserved} "
+            f"must leave {UNRESERVED} (ask for more 'Concurrent executions' of AWS Lambda in Service Quotas)"
+        )
+
+
+def _function_is_there(names: Names, door: Door) -> bool:
+    return _answer(door, "lambda", "get_function_concurrency", FunctionName=names.function) is not None
+
+
+def wanted_instances(config: PipelineConfig) -> Counter[str]:
+    """How many instances a run may ask for at once, by the name of their quota in Service Quotas."""
+    training: Counter[str] = Counter()
+    for model in config.models:
+        kind = "spot training" if model.train.spot else "training"
+        training[f"{model.train.instance.type} for {kind} job usage"] += model.train.instance.count
+    processing: Counter[str] = Counter()
+    at_once = ((config.prepare, 1), (config.predict, len(config.models)), (config.postprocess, 1))
+    for job, jobs in at_once:
+        quota = f"{job.instance.type} for processing job usage"
+        processing[quota] = max(processing[quota], job.instance.count * jobs)
+    return training + processing
+
+
+def short_quotas(config: PipelineConfig, door: Door) -> tuple[str, ...]:
+    """A sentence for each kind of instance of which the account has fewer than a run would use at once."""
+    wanted = wanted_instances(config)
+    found = {name: int(value) for name, value in _sagemaker_quotas(door) if name in wanted}
+    return tuple(
+        f"the account may have {found[name]} of {name} at once, and a run would use {count}"
+        + (": its jobs wait for each other" if found[name] else ": no such job can run")
+        + " (ask for more in Service Quotas, Amazon SageMaker)"
+        for name, count in sorted(wanted.items())
+        if name in found and found[name] < count
+    )
+
+
+def _sagemaker_quotas(door: Door) -> Iterator[tuple[str, float]]:
+    token: dict[str, str] = {}
+    while True:
+        page = _answer(door, "service-quotas", "list_service_quotas", ServiceCode="sagemaker", MaxResults=100, **token)
+        for quota in (page or {}).get("Quotas", []):
+            yield quota["QuotaName"], quota["Value"]
+        if not page or not page.get("NextToken"):
+            return
+        token = {"NextToken": page["NextToken"]}
+
+
+def _answer(door: Door, service: str, operation: str, **request: Any) -> Any:
+    """The answer to a question that may stay without one."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return getattr(door.client(service), operation)(**request)
+    except ClientError as error:
+        if code_of(error) in _NO_ANSWER or code_of(error) == "ResourceNotFoundException":
+            return None
+        raise

@@ -1,0 +1,170 @@
+"""From a Release to an account where it runs, in stages that are each safe to repeat.
+
+    check          the credentials are the config's account's, and the account is large enough
+    base           the stack with the work bucket and the image repositories
+    images         those of which ECR lacks the tag are built and pushed; their digests are the pipeline's parameters
+    objects        definition, trigger and config go to the work bucket, under keys with their hash
+    pipeline       the stack with all the rest; where it fails, the machine of before goes on
+    cicd           the stack that does all this on a push, where the config has `cicd`
+    look           what is left to do: mails to confirm, quotas that are short, an alias that leads to an old version
+
+Whatever stops it, the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stepgluon.account import check_concurrency, check_identity, short_quotas
+from stepgluon.aws import Door, code_of
+from stepgluon.errors import SurroundingsError
+from stepgluon.images import Builder, digest_in_ecr
+from stepgluon.stacks import Desired, Stacks
+
+if TYPE_CHECKING:
+    from stepgluon.names import Names
+    from stepgluon.release import Release, Stored, Template
+
+PARTS = ("base", "pipeline", "cicd")
+Tell = Callable[[str], None]
+Wait = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    changed: tuple[str, ...]  # the stacks that were
+    digests: dict[str, str]  # of the images, by parameter
+    unconfirmed: tuple[str, ...] = ()  # addresses that get no mail yet
+    remarks: tuple[str, ...] = ()
+
+
+def deploy(
+    release: Release, door: Door, builder: Builder, tell: Tell, wait: Wait, only: Collection[str] = PARTS
+) -> Deployed:
+    """Makes the account as the release says; `only` some of its parts."""
+    names, stacks = release.names, Stacks(door, tell, wait)
+    changed: list[str] = []
+    digests: dict[str, str] = {}
+
+    def bring(template: Template) -> None:
+        if stacks.apply(desired(names, template, digests if template.part == "pipeline" else {})):
+            changed.append(template.stack)
+        else:
+            tell(f"{template.stack} is up to date")
+
+    check_identity(names, door)
+    if "pipeline" in only:
+        check_concurrency(names, door, reserved(release.pipeline))
+    if "base" in only:
+        bring(release.base)
+    if "pipeline" in only:
+        _need_base(release, stacks)
+        digests.update(bring_images(release, door, builder, tell))
+        bring_objects(release, door, tell)
+        bring(release.pipeline)
+    if "cicd" in only and release.cicd:
+        _need_base(release, stacks)
+        bring(release.cicd)
+    if "pipeline" not in only:
+        return Deployed(tuple(changed), digests)
+    remarks = short_quotas(names.config, door) if release.pipeline.stack in changed else ()
+    remarks += _alias_is_behind(names, door)
+    return Deployed(tuple(changed), digests, unconfirmed(names, door), remarks)
+
+
+def desired(names: Names, template: Template, parameters: dict[str, str]) -> Desired:
+    return Desired(template.stack, template.text, parameters, {"stepgluon": names.prefix, **names.config.tags})
+
+
+def reserved(template: Template) -> int:
+    """The executions that the trigger reserves for itself."""
+    import json
+
+    trigger = json.loads(template.text)["Resources"].get("Trigger", {})
+    return int(trigger.get("Properties", {}).get("ReservedConcurrentExecutions", 0))
+
+
+def _need_base(release: Release, stacks: Stacks) -> None:
+    if stacks.find(release.base.stack) is None:
+        raise SurroundingsError(f"{release.base.stack} is not there yet (`deploy --only base` first)")
+
+
+def bring_images(release: Release, door: Door, builder: Builder, tell: Tell) -> dict[str, str]:
+    """The digest of each image by its parameter; what ECR does not have is built and pushed."""
+    digests = {}
+    for image in release.images:
+        digest = digest_in_ecr(door, image)
+        if digest:
+            tell(f"image {image.repository}:{image.tag} is there")
+        else:
+            tell(f"image {image.repository}:{image.tag} is built and pushed")
+            digest = builder.push(image)
+        digests[image.parameter] = digest
+    return digests
+
+
+def bring_objects(release: Release, door: Door, tell: Tell) -> None:
+    """Puts what is not there; a key has its content's hash, so what is there is right."""
+    for stored in release.objects:
+        if not is_stored(release.names, door, stored):
+            tell(f"s3://{release.names.work_bucket}/{stored.key} is uploaded")
+            door.client("s3").put_object(**_place(release.names, stored), Body=stored.body)
+
+
+def is_stored(names: Names, door: Door, stored: Stored) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        door.client("s3").head_object(**_place(names, stored))
+    except ClientError as error:
+        if code_of(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+            return False
+        raise
+    return True
+
+
+def _place(names: Names, stored: Stored) -> dict[str, str]:
+    # A bucket of this name that belongs to somebody else gets nothing.
+    return {"Bucket": names.work_bucket, "Key": stored.key, "ExpectedBucketOwner": names.config.account}
+
+
+def unconfirmed(names: Names, door: Door) -> tuple[str, ...]:
+    """The addresses of `notify` that have not confirmed, or have cancelled, their subscription."""
+    pages = door.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=names.topic_arn)
+    confirmed = {
+        subscription["Endpoint"]
+        for page in pages
+        for subscription in page["Subscriptions"]
+        if subscription["SubscriptionArn"].startswith("arn:")
+    }
+    return tuple(address for address in names.config.notify if address not in confirmed)
+
+
+def _alias_is_behind(names: Names, door: Door) -> tuple[str, ...]:
+    """A remark where `rollback` has moved the alias away from the version that the stack has published last."""
+    live = leads_to(door.client("stepfunctions"), names)
+    resource = door.client("cloudformation").describe_stack_resource(
+        StackName=names.stack("pipeline"), LogicalResourceId="MachineVersion"
+    )
+    newest = str(resource["StackResourceDetail"].get("PhysicalResourceId", "")).rpartition(":")[2]
+    if not live or live == newest:
+        return ()
+    return (
+        f"runs still start version {live}, to which `rollback` went, and not {newest} (the next change of the "
+        f"workflow moves them on)",
+    )
+
+
+def leads_to(stepfunctions: Any, names: Names) -> str:
+    """The number of the version that the alias leads to; empty where there is no alias yet."""
+    from botocore.exceptions import ClientError
+
+    try:
+        alias = stepfunctions.describe_state_machine_alias(stateMachineAliasArn=names.live)
+    except ClientError as error:
+        if code_of(error) in ("ResourceNotFound", "ResourceNotFoundException", "StateMachineDoesNotExist"):
+            return ""
+        raise
+    return str(alias["routingConfiguration"][0]["stateMachineVersionArn"]).rpartition(":")[2]

@@ -1,0 +1,89 @@
+"""The jobs' images in ECR: which are there, by their content's tag, and how the others get there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from stepgluon.aws import Door, code_of
+from stepgluon.errors import StepgluonError, SurroundingsError
+
+if TYPE_CHECKING:
+    from stepgluon.names import Names
+    from stepgluon.release import Image
+
+SCRIPT = Path(__file__).parent.parent / "docker" / "build.sh"
+
+
+class NotBuilt(StepgluonError):
+    """An image could not be built or pushed."""
+
+
+class Builder(Protocol):
+    def push(self, image: Image) -> str:
+        """Builds the image, where it is not built yet, and pushes it; its digest."""
+
+
+def digest_in_ecr(door: Door, image: Image) -> str:
+    """The digest that the image's tag has in ECR; empty where it, or its repository, is not there."""
+    from botocore.exceptions import ClientError
+
+    try:
+        found = door.client("ecr").describe_images(repositoryName=image.repository, imageIds=[{"imageTag": image.tag}])
+    except ClientError as error:
+        if code_of(error) in ("ImageNotFoundException", "RepositoryNotFoundException"):
+            return ""
+        raise
+    return str(found["imageDetails"][0]["imageDigest"])
+
+
+class Docker:
+    """Builds with docker/build.sh, which takes docker, podman or buildah, and the aws command line for ECR."""
+
+    def __init__(self, names: Names, tell: Callable[[str], None]) -> None:
+        self._names = names
+        self._tell = tell
+
+    def push(self, image: Image) -> str:
+        address = self._names.image(image.name).partition("@")[0]
+        # The aws command line stands beside this Python where it was installed from the lock.
+        path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+        said: list[str] = []
+        with subprocess.Popen(
+            ["bash", str(SCRIPT), "--push", address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PATH": path},
+        ) as build:
+            assert build.stdout and build.stderr
+            for line in build.stderr:
+                said.append(line.rstrip())
+                self._tell(f"  {said[-1]}")
+            result = build.stdout.read().split()
+        if build.returncode:
+            raise self._failed(image, next((line for line in reversed(said) if line), "it says nothing"))
+        tag, digest = result[0].rpartition(":")[2], result[-1]
+        if tag != image.tag or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            raise NotBuilt(f"docker/build.sh has pushed {' '.join(result)} and not {image.tag}: a file was changed "
+                           f"meanwhile, or BASE or PLATFORM is set (run the command again)")  # fmt: skip
+        return digest
+
+    def _failed(self, image: Image, last: str) -> StepgluonError:
+        reason = last.removeprefix("docker/build.sh: ")
+        if re.search(r"none is here|not installed here", reason):
+            return SurroundingsError(
+                f"the image {image.name} is not in ECR yet and cannot be built here: {reason} (install it, or let "
+                f"CodeBuild build: give the config a `cicd`, and `deploy --only base cicd`)"
+            )
+        return NotBuilt(
+            f"the image {image.name} could not be built and pushed: {reason} (`docker/build.sh {image.name}` builds "
+            f"it alone; then run the command again)"
+        )
