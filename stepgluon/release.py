@@ -1,0 +1,113 @@
+"""All that a deployment consists of, reckoned from the config alone: templates, objects and images.
+
+config + definition --release--> Release; see docs/decisions/0060.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stepgluon.config import LoadedConfig
+from stepgluon.errors import SurroundingsError
+from stepgluon.names import Names
+from stepgluon.templates.base import IMAGES, base
+from stepgluon.templates.pipeline import pipeline
+
+ROOT = Path(__file__).parent.parent
+TRIGGER = ROOT / "lambda" / "start_pipeline.py"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object of the work bucket; its key has a hash of its content."""
+
+    key: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Image:
+    name: str  # data or autogluon
+    repository: str
+    tag: str  # a hash of its content
+    parameter: str  # of the pipeline's template, for its digest
+
+
+@dataclass(frozen=True)
+class Template:
+    part: str  # base, pipeline or cicd
+    stack: str
+    text: str  # the canonical bytes
+
+
+@dataclass(frozen=True)
+class Release:
+    names: Names
+    definition: str
+    base: Template
+    pipeline: Template
+    cicd: Template | None
+    objects: tuple[Stored, ...]
+    images: tuple[Image, ...]
+
+
+def release(loaded: LoadedConfig, definition: str) -> Release:
+    names = Names(loaded.config)
+    asl, trigger = definition.encode(), zipped(TRIGGER)
+    objects = (
+        Stored(f"definitions/{_hash(asl)}.asl.json", asl),
+        Stored(f"trigger/{_hash(trigger)}.zip", trigger),
+        Stored(names.config_uri.removeprefix(f"s3://{names.work_bucket}/"), names.config_json.encode()),
+    )
+    return Release(
+        names,
+        definition,
+        _template(names, "base", base(names)),
+        _template(names, "pipeline", pipeline(names, objects[0].key, objects[1].key)),
+        None,
+        objects,
+        images(names),
+    )
+
+
+def images(names: Names) -> tuple[Image, ...]:
+    tags = _tags()
+    return tuple(Image(name, names.repository(name), tags[name], f"{name.title()}Digest") for name in IMAGES)
+
+
+def _tags() -> dict[str, str]:
+    """Each image's tag, as the script that builds them reckons it: from the files that they are made of."""
+    script = ROOT / "docker" / "build.sh"
+    try:
+        said = subprocess.run(["bash", str(script), "--tags"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise SurroundingsError("bash is not installed, and docker/build.sh needs it (install bash)") from None
+    if said.returncode:
+        raise SurroundingsError(f"the images' tags cannot be reckoned: {said.stderr.strip()}")
+    return dict(line.rsplit(":", 1) for line in said.stdout.split())
+
+
+def zipped(script: Path) -> bytes:
+    """A zip with the script in it, readable for Lambda; the same script gives the same bytes."""
+    packed = io.BytesIO()
+    member = zipfile.ZipInfo(script.name)
+    member.external_attr = 0o100644 << 16  # without a mode, Lambda may not read it
+    member.create_system = 3  # Unix, on whatever system this runs
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, script.read_bytes(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _template(names: Names, part: str, document: dict[str, Any]) -> Template:
+    return Template(part, names.stack(part), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

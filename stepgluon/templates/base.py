@@ -1,0 +1,86 @@
+"""The base stack: work bucket, image repositories, and the boundary that no role of the pipeline may exceed.
+
+What is in it outlives every version of the pipeline, and so it changes rarely.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from stepgluon.names import Names
+from stepgluon.templates.parts import Resource, document, kept, private_bucket, ref, tags, tidy
+from stepgluon.templates.policies import policy
+
+IMAGES = ("data", "autogluon")
+
+
+def base(names: Names) -> dict[str, Any]:
+    resources = {
+        "WorkBucket": kept({"Type": "AWS::S3::Bucket", "Properties": _work_bucket(names)}),
+        "WorkBucketPolicy": {
+            "Type": "AWS::S3::BucketPolicy",
+            "DeletionPolicy": "Retain",
+            "UpdateReplacePolicy": "Retain",
+            "Properties": {"Bucket": ref("WorkBucket"), "PolicyDocument": policy(names, "work-bucket")},
+        },
+        **{f"{image.title()}Repository": _repository(names, image) for image in IMAGES},
+        "Boundary": {
+            "Type": "AWS::IAM::ManagedPolicy",
+            "Properties": {
+                "ManagedPolicyName": names.role("boundary"),
+                "Description": f"What no role of the pipeline {names.prefix} may exceed",
+                "PolicyDocument": policy(names, "boundary"),
+            },
+        },
+    }
+    outputs = {
+        "WorkBucket": {"Description": "Models, results and all in between", "Value": ref("WorkBucket")},
+        "Boundary": {"Description": "Every role of the pipeline carries it", "Value": ref("Boundary")},
+    }
+    return document(names, "work bucket, image repositories and the boundary of all roles", resources, Outputs=outputs)
+
+
+def _work_bucket(names: Names) -> dict[str, Any]:
+    """Results and models never expire. Old runs move to where they cost less until they are read again."""
+    runs = {
+        "Id": "runs",
+        "Status": "Enabled",
+        "Prefix": "runs/",
+        "Transitions": [{"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": 30}],
+    }
+    return private_bucket(names, names.work_bucket, [*tidy(30), runs])
+
+
+def _repository(names: Names, image: str) -> Resource:
+    key = names.config.encryption.kms_key
+    encryption = {"EncryptionType": "KMS", "KmsKey": key} if key else {"EncryptionType": "AES256"}
+    return {
+        "Type": "AWS::ECR::Repository",
+        "Properties": {
+            "RepositoryName": names.repository(image),
+            "EmptyOnDelete": True,
+            "EncryptionConfiguration": encryption,
+            "ImageScanningConfiguration": {"ScanOnPush": True},
+            "ImageTagMutability": "IMMUTABLE",
+            "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(LIFECYCLE, sort_keys=True)},
+            "Tags": tags(names),
+        },
+    }
+
+
+LIFECYCLE = {
+    "rules": [
+        {
+            "rulePriority": 1,
+            "description": "Images that were never tagged: what a broken push left",
+            "selection": {
+                "tagStatus": "untagged",
+                "countType": "sinceImagePushed",
+                "countUnit": "days",
+                "countNumber": 7,
+            },
+            "action": {"type": "expire"},
+        }
+    ]
+}

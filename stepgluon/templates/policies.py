@@ -1,0 +1,94 @@
+"""policy/*.json filled for one pipeline: concrete names, nothing computed.
+
+A placeholder like `${work_bucket}` stands for one text. One that stands alone in a list stands for as many as the
+config has; a statement with a list that stays empty is left out, as the config does not need it.
+policy/README.md explains the placeholders.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from stepgluon.names import Names
+
+FOLDER = Path(__file__).parent.parent.parent / "policy"
+PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
+
+
+def policy(names: Names, part: str) -> dict[str, Any]:
+    """The filled document of `policy/<part>.json`."""
+    document = _document(part)
+    values = _values(names)
+    filled = [_filled(statement, values) for statement in document["Statement"]]
+    return {"Version": document["Version"], "Statement": [s for s in filled if not _has_empty_list(s)]}
+
+
+@lru_cache
+def _document(part: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((FOLDER / f"{part}.json").read_text(encoding="utf-8"))
+    return document
+
+
+def _values(names: Names) -> dict[str, str | list[str]]:
+    config = names.config
+    network, key = config.network, config.encryption.kms_key
+    return {
+        "partition": names.partition.name,
+        "dns_suffix": names.partition.dns_suffix,
+        "region": config.region,
+        "account": config.account,
+        "prefix": names.prefix,
+        "raw_bucket": names.raw_bucket,
+        "work_bucket": names.work_bucket,
+        "topic_arn": names.topic_arn,
+        "queue_arn": names.arn("sqs", names.queue),
+        "rule_arn": names.arn("events", f"rule/{names.rule}"),
+        "alarm_arn": names.arn("cloudwatch", f"alarm:{names.alarm}"),
+        "machine_arn": names.machine_arn,
+        "live_arn": names.live,
+        "function_arn": names.arn("lambda", f"function:{names.function}"),
+        "function_log_arn": names.arn("logs", f"log-group:{names.log_group('function')}"),
+        "job_role_arn": names.role_arn("job"),
+        "machine_role_arn": names.role_arn("machine"),
+        "trigger_role_arn": names.role_arn("trigger"),
+        "kms_key": [key] if key else [],
+        "subnets": [names.arn("ec2", f"subnet/{subnet}") for subnet in network.subnets],
+        "security_groups": [
+            names.arn("ec2", f"security-group/{group}") for group in network.security_groups if network.subnets
+        ],
+        "network_region": [config.region] if network.subnets else [],
+        "default_models": [],
+    }
+
+
+def _filled(value: Any, values: dict[str, str | list[str]]) -> Any:
+    if isinstance(value, dict):
+        return {_text(key, values): _filled(item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [item for part in value for item in _items(part, values)]
+    return _text(value, values) if isinstance(value, str) else value
+
+
+def _items(part: Any, values: dict[str, str | list[str]]) -> list[Any]:
+    alone = PLACEHOLDER.fullmatch(part) if isinstance(part, str) else None
+    found = values[alone[1]] if alone else None
+    return found if isinstance(found, list) else [_filled(part, values)]
+
+
+def _text(text: str, values: dict[str, str | list[str]]) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = values[match[1]]
+        assert isinstance(found, str), f"{match[0]} stands for several values, so it must stand alone in a list"
+        return found
+
+    return PLACEHOLDER.sub(value, text)
+
+
+def _has_empty_list(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_empty_list(item) for item in value.values())
+    return isinstance(value, list) and not value
