@@ -21,7 +21,7 @@ from stepgluon.account import check_concurrency, check_identity, short_quotas
 from stepgluon.aws import Door, code_of
 from stepgluon.errors import SurroundingsError
 from stepgluon.images import Builder, digest_in_ecr
-from stepgluon.stacks import Desired, Stacks
+from stepgluon.stacks import Agree, Desired, Stacks, always
 
 if TYPE_CHECKING:
     from stepgluon.names import Names
@@ -41,10 +41,16 @@ class Deployed:
 
 
 def deploy(
-    release: Release, door: Door, builder: Builder, tell: Tell, wait: Wait, only: Collection[str] = PARTS
+    release: Release,
+    door: Door,
+    builder: Builder,
+    tell: Tell,
+    wait: Wait,
+    only: Collection[str] = PARTS,
+    agree: Agree = always,
 ) -> Deployed:
-    """Makes the account as the release says; `only` some of its parts."""
-    names, stacks = release.names, Stacks(door, tell, wait)
+    """Makes the account as the release says; `only` some of its parts, and only what `agree` agrees with."""
+    names, stacks = release.names, Stacks(door, tell, wait, agree)
     changed: list[str] = []
     digests: dict[str, str] = {}
 

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 from stepgluon.aws import Door, code_of, message_of, refusal
+from stepgluon.changes import Change, change_of
 from stepgluon.errors import StepgluonError
 from stepgluon.stack_events import End, Events, plain
 
@@ -47,27 +48,27 @@ class Desired:
 
 
 @dataclass(frozen=True)
-class Change:
-    """What would become of one resource."""
-
-    action: str  # created, found again, changed, replaced, perhaps replaced, removed, let go
-    resource: str  # its logical id
-    kind: str  # AWS::S3::Bucket
-    name: str = ""  # its physical id; unknown of what is not there yet
-    properties: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class _ChangeSet:
     arn: str  # empty: nothing would change
     stack_id: str
 
 
+Agree = Callable[[str, tuple[Change, ...]], None]
+"""Asked with a stack's name and its changes before they are made; raises where they shall not be."""
+
+
+def always(stack: str, changes: tuple[Change, ...]) -> None:
+    return None
+
+
 class Stacks:
-    def __init__(self, door: Door, tell: Callable[[str], None], wait: Callable[[float], None]) -> None:
+    def __init__(
+        self, door: Door, tell: Callable[[str], None], wait: Callable[[float], None], agree: Agree = always
+    ) -> None:
         self._client = door.client("cloudformation")
         self._tell = tell
         self._wait = wait
+        self._agree = agree
 
     def find(self, name: str) -> dict[str, Any] | None:
         """The stack's description by DescribeStacks, or None where there is none."""
@@ -96,15 +97,21 @@ class Stacks:
             described = self._described(desired, change_set)
         finally:
             self._forget(change_set)
-        return tuple(_change(found, desired.name) for found in described)
+        return tuple(change_of(found, desired.name) for found in described)
 
     def apply(self, desired: Desired) -> bool:
         """Makes the stack as desired; whether that changed anything. Raises StackFailed where it is as before."""
         kind = "CREATE" if self._at_rest(desired.name) is None else "UPDATE"
         change_set = self._create(desired, kind)
-        if not self._described(desired, change_set):
+        described = self._described(desired, change_set)
+        if not described:
             self._forget(change_set)
             return False
+        try:
+            self._agree(desired.name, tuple(change_of(found, desired.name) for found in described))
+        except StepgluonError:
+            self._forget(change_set)
+            raise
         self._tell(f"{desired.name} is {'created' if kind == 'CREATE' else 'changed'}")
         end = self._run(desired.name, kind, change_set.stack_id, lambda: self._execute(desired.name, change_set.arn))
         if not end.good:
@@ -253,25 +260,6 @@ class Stacks:
 
 def _pairs(values: Mapping[str, str], key: str, value: str) -> list[dict[str, str]]:
     return [{key: name, value: text} for name, text in values.items()]
-
-
-_ACTIONS = {"Add": "created", "Import": "found again", "Modify": "changed", "Remove": "removed"}
-_REPLACED = {"True": "replaced", "Conditional": "perhaps replaced"}
-
-
-def _change(found: dict[str, Any], stack: str) -> Change:
-    told = found.get("ResourceChange")
-    if not told:  # a change set without any resource changes the stack's outputs, parameters or tags
-        return Change("changed", stack, "AWS::CloudFormation::Stack", stack)
-    action = _ACTIONS.get(told["Action"], "changed")
-    if action == "changed":
-        action = _REPLACED.get(told.get("Replacement", ""), action)
-    elif action == "removed" and told.get("PolicyAction") == "Retain":
-        action = "let go"
-    targets = [detail.get("Target", {}) for detail in told.get("Details", [])]
-    properties = {str(target.get("Name") or target.get("Attribute") or "") for target in targets} - {""}
-    resource, kind, name = told["LogicalResourceId"], told["ResourceType"], told.get("PhysicalResourceId") or ""
-    return Change(action, str(resource), str(kind), str(name), tuple(sorted(properties)))
 
 
 def _busy(name: str) -> StackBusy:

@@ -1,0 +1,50 @@
+"""What a change set would do to one resource, and what would be lost with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+LOSES = {
+    "AWS::ECR::Repository": "its images go with it",
+    "AWS::KMS::Key": "what it has encrypted can no longer be read",
+    "AWS::Logs::LogGroup": "its logs go with it",
+    "AWS::S3::Bucket": "its objects are lost to the pipeline",
+    "AWS::SNS::Subscription": "the address must confirm again",
+    "AWS::SNS::Topic": "every address must confirm again",
+    "AWS::SQS::Queue": "its messages go with it",
+    "AWS::StepFunctions::StateMachine": "its runs' histories go with it",
+}
+_GONE = ("removed", "replaced", "perhaps replaced")
+_ACTIONS = {"Add": "created", "Import": "found again", "Modify": "changed", "Remove": "removed"}
+_REPLACED = {"True": "replaced", "Conditional": "perhaps replaced"}
+
+
+@dataclass(frozen=True)
+class Change:
+    action: str  # created, found again, changed, replaced, perhaps replaced, removed, let go
+    resource: str  # its logical id
+    kind: str  # AWS::S3::Bucket
+    name: str = ""  # its physical id; unknown of what is not there yet
+    properties: tuple[str, ...] = ()  # that change
+
+    @property
+    def loses(self) -> str:
+        """What is lost; empty where nothing is."""
+        return LOSES.get(self.kind, "") if self.action in _GONE else ""
+
+
+def change_of(found: dict[str, Any], stack: str) -> Change:
+    """One of the Changes of DescribeChangeSet."""
+    told = found.get("ResourceChange")
+    if not told:  # a change set without any resource changes the stack's outputs, parameters or tags
+        return Change("changed", stack, "AWS::CloudFormation::Stack", stack)
+    action = _ACTIONS.get(told["Action"], "changed")
+    if action == "changed":
+        action = _REPLACED.get(told.get("Replacement", ""), action)
+    elif action == "removed" and told.get("PolicyAction") == "Retain":
+        action = "let go"
+    targets = [detail.get("Target", {}) for detail in told.get("Details", [])]
+    properties = {str(target.get("Name") or target.get("Attribute") or "") for target in targets} - {""}
+    resource, kind, name = told["LogicalResourceId"], told["ResourceType"], told.get("PhysicalResourceId") or ""
+    return Change(action, str(resource), str(kind), str(name), tuple(sorted(properties)))

@@ -1,0 +1,154 @@
+"""The commands that bring a pipeline into an account and out of it again: plan, deploy and destroy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from stepgluon.errors import StepgluonError, UsageError
+
+if TYPE_CHECKING:
+    from stepgluon.changes import Change
+    from stepgluon.config import LoadedConfig
+    from stepgluon.definition import Workflow
+    from stepgluon.deploy import Deployed
+    from stepgluon.names import Names
+    from stepgluon.release import Release
+    from stepgluon.terminal import Terminal
+
+PARTS = ("base", "pipeline", "cicd")
+Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
+
+
+class NotAgreed(StepgluonError):
+    """The user was asked, and did not agree."""
+
+
+def add(command: Callable[..., Any]) -> None:
+    """Adds the commands to the parser; `command` makes one from its name and what it tells."""
+    planning = command("plan", "Tell what deploy would change in the account, and change nothing.")
+    deploying = command("deploy", "Make the account as the config says; safe to repeat and to interrupt.")
+    destroying = command("destroy", "Remove the pipeline from the account; buckets and images are kept.")
+    for parser in (planning, deploying, destroying):
+        parser.add_argument(
+            "--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of: base pipeline cicd"
+        )
+        parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    for parser in (deploying, destroying):
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+    destroying.add_argument("--delete-data", action="store_true", help="delete buckets and images too")
+    destroying.add_argument("--stop-runs", action="store_true", help="stop the runs that are going on")
+
+
+def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.aws import Aws, told
+    from stepgluon.plan import plan
+
+    release = _release(options, workflow, variables)
+    with told():
+        planned = plan(release, Aws(release.names.config.region), time.sleep, options.only)
+    terminal.result(_json(planned.as_json()) if options.json else planned.words())
+
+
+def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.aws import Aws, told
+    from stepgluon.deploy import deploy
+    from stepgluon.images import Docker
+
+    release = _release(options, workflow, variables)
+    names = release.names
+
+    def agree(stack: str, changes: tuple[Change, ...]) -> None:
+        losing = [change for change in changes if change.loses]
+        if losing and not options.yes:
+            lost = [f"  {change.resource} is {change.action}: {change.loses}" for change in losing]
+            _ask(terminal, "\n".join([f"This change of {stack} loses something:", *lost]), names.prefix)
+
+    with told():
+        deployed = deploy(
+            release,
+            Aws(names.config.region),
+            Docker(names, terminal.say),
+            terminal.say,
+            time.sleep,
+            options.only,
+            agree,
+        )
+    terminal.result(_json(asdict(deployed)) if options.json else _next_steps(names, deployed, options.only))
+
+
+def _next_steps(names: Names, deployed: Deployed, only: tuple[str, ...]) -> str:
+    """What is left to do after a deploy, and how a run is started."""
+    done = f"changed: {', '.join(deployed.changed)}" if deployed.changed else "nothing had to be changed"
+    lines = [f"{names.prefix} is deployed in account {names.config.account}, {names.config.region}; {done}."]
+    if "pipeline" in only:
+        if deployed.unconfirmed:
+            addresses = ", ".join(deployed.unconfirmed)
+            lines.append(f"Not confirmed yet: {addresses}. Each gets mails when the link in AWS's mail was followed.")
+        lines += [f"Note: {remark}." for remark in deployed.remarks]
+        folder = f"s3://{names.raw_bucket}/june/"
+        lines += [
+            "To start a run, upload tables to a folder, and then a file that ends in .run:",
+            f"  aws s3 cp my.csv {folder}",
+            f"  echo | aws s3 cp - {folder}go.run",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.aws import Aws, told
+    from stepgluon.destroy import Order, destroy
+    from stepgluon.names import Names
+
+    names = Names(_load(options, variables).config)
+    config = names.config
+    order = Order(tuple(options.only), options.stop_runs, options.delete_data)
+    if not options.yes:
+        stacks = ", ".join(names.stack(part) for part in PARTS if part in order.only)
+        data = "All their data, in buckets and images, IS DELETED." if order.delete_data else "Their data is kept."
+        _ask(terminal, f"This deletes {stacks} in account {config.account}, {config.region}. {data}", names.prefix)
+    with told():
+        done = destroy(names, Aws(config.region), order, terminal.say, time.sleep)
+    if options.json:
+        terminal.result(_json(asdict(done)))
+        return
+    lines = [f"Deleted: {', '.join([*done.stacks, *done.deleted]) or 'nothing, nothing was there'}."]
+    if done.kept:
+        lines.append(f"Kept: {', '.join(done.kept)} (`destroy --delete-data` deletes them too).")
+    terminal.result("\n".join(lines) + "\n")
+
+
+def _ask(terminal: Terminal, what: str, name: str) -> None:
+    """Returns when the user has typed the pipeline's name."""
+    if not sys.stdin or not sys.stdin.isatty():
+        raise UsageError(f"{' '.join(what.split())} Nobody can be asked here (add --yes to do it)")
+    terminal.say(f"{what}\nType {name} to go on:")
+    if sys.stdin.readline().strip() != name:
+        raise NotAgreed("not done, as the name was not typed (run it again, or add --yes)")
+
+
+def _load(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
+    from stepgluon.config import load
+
+    return load(options.config, options.env, variables)
+
+
+def _release(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str]) -> Release:
+    """All that can be wrong with the config is found before the account hears of it."""
+    from stepgluon.definition import compile_definition
+    from stepgluon.release import release
+
+    loaded = _load(options, variables)
+    return release(loaded, compile_definition(loaded, workflow).text)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+COMMANDS: dict[str, Command] = {"plan": _plan, "deploy": _deploy, "destroy": _destroy}

@@ -1,0 +1,138 @@
+"""Takes a pipeline out of its account: runs, stacks in the opposite order of deploy, and data where that is asked.
+
+Buckets and image repositories outlive their stacks, so that a later deploy finds them again. Safe to repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stepgluon.account import check_identity
+from stepgluon.aws import Door, Refused, code_of
+from stepgluon.deploy import PARTS, Tell, Wait
+from stepgluon.errors import StepgluonError
+from stepgluon.stacks import Stacks
+
+if TYPE_CHECKING:
+    from stepgluon.names import Names
+
+IMAGES = ("data", "autogluon")
+
+
+class RunsGoOn(StepgluonError):
+    """Somebody waits for the result of a run."""
+
+
+@dataclass(frozen=True)
+class Order:
+    only: Collection[str] = PARTS
+    stop_runs: bool = False
+    delete_data: bool = False
+
+
+@dataclass(frozen=True)
+class Destroyed:
+    stacks: tuple[str, ...]  # that were there
+    kept: tuple[str, ...]  # buckets and repositories that are still there
+    deleted: tuple[str, ...]  # buckets and repositories
+
+
+def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> Destroyed:
+    check_identity(names, door)
+    if "pipeline" in order.only:
+        end_runs(names, door, order.stop_runs, tell)
+    stacks = Stacks(door, tell, wait)
+    gone = []
+    for part in reversed(PARTS):
+        if part in order.only:
+            tell(f"{names.stack(part)} is deleted")
+            if stacks.delete(names.stack(part)):
+                gone.append(names.stack(part))
+    buckets, repositories = _data(names, door, order.only)
+    if order.delete_data:
+        for bucket in buckets:
+            tell(f"s3://{bucket} is emptied and deleted")
+            delete_bucket(names, door.client("s3"), bucket)
+        for repository in repositories:
+            tell(f"the images of {repository} are deleted")
+            door.client("ecr").delete_repository(repositoryName=repository, force=True)
+    data = (*(f"s3://{bucket}" for bucket in buckets), *repositories)
+    return Destroyed(tuple(gone), () if order.delete_data else data, data if order.delete_data else ())
+
+
+def end_runs(names: Names, door: Door, stop: bool, tell: Tell) -> None:
+    """Stops what runs, or raises RunsGoOn."""
+    running = _running(names, door)
+    if running and not stop:
+        told = ", ".join(running[:3]) + (f" and {len(running) - 3} more" if len(running) > 3 else "")
+        raise RunsGoOn(f"runs are going on: {told} (wait for their end, or add --stop-runs)")
+    for run in running:
+        tell(f"run {run} is stopped")
+        door.client("stepfunctions").stop_execution(
+            executionArn=names.arn("states", f"execution:{names.machine}:{run}"),
+            error="Stopped",
+            cause="The pipeline was destroyed.",
+        )
+
+
+def _running(names: Names, door: Door) -> list[str]:
+    from botocore.exceptions import ClientError
+
+    pages = door.client("stepfunctions").get_paginator("list_executions")
+    try:
+        found = pages.paginate(stateMachineArn=names.machine_arn, statusFilter="RUNNING")
+        return [execution["name"] for page in found for execution in page["executions"]]
+    except ClientError as error:
+        if code_of(error) == "StateMachineDoesNotExist":
+            return []
+        raise
+
+
+def _data(names: Names, door: Door, only: Collection[str]) -> tuple[list[str], list[str]]:
+    """The buckets and repositories of the parts that are still there."""
+    buckets = {"base": names.work_bucket, "pipeline": names.raw_bucket}
+    there = [bucket for part, bucket in buckets.items() if part in only and _is_bucket(names, door, bucket)]
+    repositories = [names.repository(image) for image in IMAGES] if "base" in only else []
+    return there, [repository for repository in repositories if _is_repository(door, repository)]
+
+
+def _is_bucket(names: Names, door: Door, bucket: str) -> bool:
+    return _is_there(door.client("s3").head_bucket, Bucket=bucket, ExpectedBucketOwner=names.config.account)
+
+
+def _is_repository(door: Door, repository: str) -> bool:
+    return _is_there(door.client("ecr").describe_repositories, repositoryNames=[repository])
+
+
+def _is_there(ask: Any, **request: Any) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        ask(**request)
+    except ClientError as error:
+        if code_of(error) in ("404", "NoSuchBucket", "RepositoryNotFoundException"):
+            return False
+        raise
+    return True
+
+
+def delete_bucket(names: Names, s3: Any, bucket: str) -> None:
+    """Every version of every object, a thousand at a time, and then the bucket."""
+    ours = {"Bucket": bucket, "ExpectedBucketOwner": names.config.account}
+    while True:
+        # Always the first page: what was on it is gone when it is asked for again.
+        page = s3.list_object_versions(**ours)
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if not found:
+            break
+        objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+        errors = s3.delete_objects(**ours, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
+        if errors:
+            first = errors[0]
+            raise Refused(
+                f"s3://{bucket}/{first['Key']} cannot be deleted: {first.get('Message') or first.get('Code')} (and "
+                f"{len(errors) - 1} more; the rest of the data is still there)"
+            )
+    s3.delete_bucket(**ours)
