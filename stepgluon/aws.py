@@ -262,3 +262,22 @@ def _credentials(error: Any) -> str | None:
 def _host(url: str) -> str:
     """https://sts.eu-west-1.amazonaws.com/?x=y -> sts.eu-west-1.amazonaws.com; never a proxy's user and password."""
     return re.sub(r"^\w+://|/.*$|^[^/]*@", "", re.sub(r"^\w+://", "", url))
+
+
+def passes(error: Exception) -> bool:
+    """Whether what botocore raised is likely to be over soon: too many calls, AWS's own fault, a lost connection."""
+    from botocore import exceptions as botocore
+
+    if isinstance(error, botocore.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return code_of(error) in _BUSY | _FAULT or status >= 500
+    return isinstance(error, (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError))
+
+
+@contextmanager
+def transfers(client: Any) -> Iterator[Any]:
+    """What moves objects of any size in parts, side by side; an error shows in the future of its transfer."""
+    from s3transfer.manager import TransferManager  # type: ignore[import-untyped]
+
+    with TransferManager(client) as manager:
+        yield manager

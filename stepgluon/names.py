@@ -16,6 +16,7 @@ from stepgluon.config import Model, PipelineConfig
 from stepgluon.facts import CONSOLES, Partition, facts
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
+DEFAULTS = "promoted"  # beside it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
 SHORT = 12  # characters of a model's name that fit into its jobs' names; see Jobs._job_name
 
@@ -107,6 +108,9 @@ class Names:
 
     def repository(self, image: str) -> str:
         return f"{self.prefix}-{image}"
+
+    def execution_arn(self, run: str) -> str:
+        return self.arn("states", f"execution:{self.machine}:{run}")
 
     def image(self, image: str) -> str:
         """The image's address; its digest is filled in when the definition is deployed (DefinitionSubstitutions)."""

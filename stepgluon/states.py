@@ -31,6 +31,7 @@ from stepgluon.intrinsics import constant, merged, parsed, text
 from stepgluon.jobs import Jobs, longest_training
 from stepgluon.names import PROMOTED, Names
 from stepgluon.sdk import Catch, Chain, Choice, ChoiceRule, Fail, Map, Parallel, Pass, Retry, Succeed, Task
+from stepgluon.stages import STAGES
 from stepgluon.waiting import STARTUP_SECONDS, Waiting
 
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
@@ -68,14 +69,14 @@ class States:
 
     def bad_input(self) -> Any:
         """Whoever starts an execution by hand may give anything, and what a Pass cannot take could not be caught."""
-        given, overrides = "$.given", "$.given.overrides"
+        given, overrides, taken_up = "$.given", "$.given.overrides", "$.given.resume"
         return ChoiceRule.Or([
             _no_object(given),
             _present_and(f"{given}.data", ChoiceRule.IsString(f"{given}.data", False)),
             _present_and(f"{given}.note", ChoiceRule.IsString(f"{given}.note", False)),
             _present_and(overrides, _no_object(overrides)),
             _present_and(f"{overrides}.threshold", ChoiceRule.IsNumeric(f"{overrides}.threshold", False)),
-            _present_and(f"{given}.resume", ChoiceRule.Or([_no_object(f"{given}.resume"), *resume.bad(f"{given}.resume")])),
+            _present_and(taken_up, ChoiceRule.Or([_no_object(taken_up), *resume.bad(taken_up)])),
         ])  # fmt: skip
 
     def refuse_input(self, then: Chain) -> Pass:
@@ -83,7 +84,7 @@ class States:
             "Error": "BadInput",
             "Cause": "The execution was started with an input that is not usable. It may have data (the folder's S3 "
             "URI), note (text), overrides (an object with threshold, a number) and resume (an object with run, a name, "
-            f"and from, one of {', '.join(resume.STAGES)}), and nothing in place of an object.",
+            f"and from, one of {', '.join(STAGES)}), and nothing in place of an object.",
         }
         return self._failed("Input is not usable", {"state": "Settings", "failure": failure, "details": ""}, then)
 

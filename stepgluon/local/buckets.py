@@ -103,12 +103,23 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
         finally:
             _sending.now = False
 
+    copy = models.S3Backend.copy_object
+
+    def copy_object(self: Any, *values: Any, **named: Any) -> Any:
+        _copying.now = True
+        try:
+            return copy(self, *values, **named)
+        finally:
+            _copying.now = False
+
+    patches.attribute(models.S3Backend, "copy_object", copy_object)
     patches.attribute(responses.S3Response, "get_object", get_object)
     patches.attribute(models.FakeBucket, "__init__", create)
     patches.attribute(models.S3Backend, "delete_bucket", delete)
 
 
 _sending = threading.local()  # whether this thread answers GetObject
+_copying = threading.local()  # whether it answers CopyObject: a copy has the same content, which need not be read
 
 
 class OnDisk:
@@ -152,6 +163,8 @@ def _key_class(models: Any, objects: Objects) -> type:
 
         @property
         def value(self) -> Any:
+            if getattr(_copying, "now", False):
+                return self.content
             file = objects.file(self.content)
             return OnDisk(file, self.content.size) if getattr(_sending, "now", False) else file.read_bytes()
 

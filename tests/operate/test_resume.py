@@ -1,4 +1,4 @@
-"""A run that takes up another one: the compiled definition in an interpreter, the services answering as each test says."""
+"""A run that takes up another one: the definition in an interpreter, the services answering as each test says."""
 
 from __future__ import annotations
 

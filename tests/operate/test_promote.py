@@ -1,0 +1,151 @@
+"""Promoting in the local AWS: the models' files are kept, and promoted.json is written last or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepgluon.config import loads
+from stepgluon.local.server import LocalAws, Settings
+from stepgluon.names import Names
+from stepgluon.promote import NotPromoted, promote
+
+CONFIG = """
+name: penguins
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models: {partition_by: species, values: [adelie, gentoo], label: body_mass_g}
+fallback: {threshold: 350}
+"""
+NAMES = Names(loads(CONFIG, "config.yml", None, {}).config)
+WORK = NAMES.work_bucket
+
+
+class Bucket:
+    def __init__(self, aws: LocalAws) -> None:
+        self.s3 = aws.client("s3")
+        self.aws = aws
+
+    def put(self, key: str, body: Any) -> None:
+        self.s3.put_object(Bucket=WORK, Key=key, Body=body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.s3.get_object(Bucket=WORK, Key=key)["Body"].read())
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=WORK, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def run(self, run: str, job: str = "job", **models: dict[str, bytes]) -> None:
+        """A run whose models have these files, and were accepted."""
+        verdicts = []
+        for model, files in models.items():
+            folder = f"runs/{run}/models/{model}/{job}/output/model/"
+            for name, content in files.items():
+                self.put(folder + name, content)
+            verdict = {"name": model, "verdict": "accepted", "uses": "trained", "mae": 200}
+            verdicts.append({**verdict, "model_uri": f"s3://{WORK}/{folder}"})
+        self.put(f"runs/{run}/verdicts.json", verdicts)
+
+    def promoted(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.get("promoted.json"))
+        return told
+
+
+def whole(**files: bytes) -> dict[str, bytes]:
+    return {**files, "manifest.json": json.dumps({"files": dict.fromkeys(files, "0" * 64)}).encode()}
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[Bucket]:
+    with LocalAws(Settings(tmp_path, "123456789012", "eu-west-1", cores=1)) as aws:
+        aws.buckets.ensure(WORK, "eu-west-1")
+        yield Bucket(aws)
+
+
+def test_a_promoted_model_stays_when_its_runs_files_are_cleaned_up(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a" * 10, deep=b""), gentoo=whole(learner=b"g"))
+    assert promote(bucket.s3, NAMES, "june") == {"adelie": 200, "gentoo": 200}
+    for key in bucket.keys("runs/"):
+        bucket.s3.delete_object(Bucket=WORK, Key=key)
+    place = bucket.promoted()["m_adelie"]["model_uri"]
+    assert place == f"s3://{WORK}/promoted/june/adelie/job/"
+    folder = place.removeprefix(f"s3://{WORK}/")
+    assert [key.removeprefix(folder) for key in bucket.keys(folder)] == ["deep", "learner", "manifest.json"]
+    assert bucket.get(folder + "learner") == b"a" * 10
+
+
+def test_more_files_than_one_page_lists_are_all_kept(bucket: Bucket) -> None:
+    files = whole(**{f"part-{number}": b"x" for number in range(1100)})
+    bucket.run("june", adelie=files)
+    promote(bucket.s3, NAMES, "june")
+    assert len(bucket.keys("promoted/june/adelie/")) == 1101
+
+
+def test_promoting_again_is_the_same_and_copies_nothing(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a"))
+    promote(bucket.s3, NAMES, "june")
+    before = bucket.promoted()
+    times = [bucket.s3.head_object(Bucket=WORK, Key=key)["LastModified"] for key in bucket.keys("promoted/")]
+    promote(bucket.s3, NAMES, "june")
+    assert bucket.promoted() == before
+    assert [bucket.s3.head_object(Bucket=WORK, Key=key)["LastModified"] for key in bucket.keys("promoted/")] == times
+
+
+def test_what_an_interrupted_promotion_left_is_completed(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"abc", other=b"o"))
+    bucket.put("promoted/june/adelie/job/learner", b"abc")
+    promote(bucket.s3, NAMES, "june")
+    assert len(bucket.keys("promoted/june/adelie/job/")) == 3
+
+
+def test_a_model_that_was_trained_again_in_the_same_folder_is_another_one(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"old"))
+    promote(bucket.s3, NAMES, "june")
+    bucket.run("june", job="second", adelie=whole(learner=b"new"))
+    promote(bucket.s3, NAMES, "june")
+    place = bucket.promoted()["m_adelie"]["model_uri"].removeprefix(f"s3://{WORK}/")
+    assert bucket.get(place + "learner") == b"new"
+
+
+def test_a_model_that_is_not_whole_changes_nothing(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a"))
+    promote(bucket.s3, NAMES, "june")
+    before = bucket.promoted()
+    bucket.run("july", adelie=whole(learner=b"new"), gentoo=whole(learner=b"g"))
+    bucket.s3.delete_object(Bucket=WORK, Key="runs/july/models/gentoo/job/output/model/learner")
+    with pytest.raises(NotPromoted, match=r"gentoo in s3://.* is not whole: its file learner is missing"):
+        promote(bucket.s3, NAMES, "july")
+    bucket.run("july", gentoo={"manifest.json": b"[]", "learner": b"g"})
+    with pytest.raises(NotPromoted, match="its manifest is not one that training wrote"):
+        promote(bucket.s3, NAMES, "july")
+    bucket.run("august", gentoo=whole())
+    bucket.s3.delete_object(Bucket=WORK, Key="runs/august/models/gentoo/job/output/model/manifest.json")
+    with pytest.raises(NotPromoted, match="the files of gentoo are gone"):
+        promote(bucket.s3, NAMES, "august")
+    assert bucket.promoted() == before
+
+
+def test_a_run_whose_models_the_config_no_longer_has_is_not_promoted(bucket: Bucket) -> None:
+    bucket.run("june", chinstrap=whole(learner=b"c"))
+    with pytest.raises(NotPromoted, match="accepted no model that the config still has"):
+        promote(bucket.s3, NAMES, "june")
+
+
+def test_verdicts_that_step_functions_wrote_as_a_text_are_read(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a"))
+    bucket.put("runs/june/verdicts.json", bucket.get("runs/june/verdicts.json").decode())
+    assert promote(bucket.s3, NAMES, "june") == {"adelie": 200}
+
+
+def test_a_copy_here_shares_its_bytes_with_the_model(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a" * 100_000))
+    files = sum(1 for file in (bucket.aws.settings.work / "buckets").rglob("*") if file.is_file())
+    promote(bucket.s3, NAMES, "june")
+    after = sum(1 for file in (bucket.aws.settings.work / "buckets").rglob("*") if file.is_file())
+    assert after == files + 1  # promoted.json
