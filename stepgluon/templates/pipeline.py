@@ -87,6 +87,7 @@ def _mail(names: Names) -> dict[str, Resource]:
     own_key = {
         "Key": {
             "Type": "AWS::KMS::Key",
+            "DependsOn": "MachineRole",  # KMS refuses a policy that names a role which is not there
             "Properties": {
                 "Description": f"The mails of the pipeline {names.prefix}",
                 "EnableKeyRotation": True,
@@ -214,6 +215,8 @@ def _machine(names: Names, definition_key: str) -> dict[str, Resource]:
         "RoleArn": attribute("MachineRole"),
         "LoggingConfiguration": {
             "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": attribute("MachineLog")}}],
+            # Step Functions itself keeps each run's whole history for 90 days. The log is for alarms and searches: what
+            # failed, without data, of which a failed job's message may have some.
             "IncludeExecutionData": False,
             "Level": "ERROR",
         },
@@ -260,6 +263,7 @@ def _watch(names: Names) -> dict[str, Resource]:
                 "EventPattern": failure_rule.event_pattern(names),
                 "State": "ENABLED",
                 "Targets": [target],
+                "Tags": tags(names),
             },
         },
         "QueueAlarm": {

@@ -36,6 +36,7 @@ def _document(part: str) -> dict[str, Any]:
 def _values(names: Names) -> dict[str, str | list[str]]:
     config = names.config
     network, key = config.network, config.encryption.kms_key
+    groups = network.security_groups if network.subnets else []
     return {
         "partition": names.partition.name,
         "dns_suffix": names.partition.dns_suffix,
@@ -56,20 +57,28 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "machine_role_arn": names.role_arn("machine"),
         "trigger_role_arn": names.role_arn("trigger"),
         "kms_key": [key] if key else [],
+        "default_models": _default_models(names),
         "subnets": [names.arn("ec2", f"subnet/{subnet}") for subnet in network.subnets],
-        "security_groups": [
-            names.arn("ec2", f"security-group/{group}") for group in network.security_groups if network.subnets
-        ],
+        "security_groups": [names.arn("ec2", f"security-group/{group}") for group in groups],
+        "network_interfaces": [names.arn("ec2", "network-interface/*")] if network.subnets else [],
         "network_region": [config.region] if network.subnets else [],
-        "default_models": [],
     }
+
+
+def _default_models(names: Names) -> list[str]:
+    """Everything below the folders that the config names as default models; checks.py allows only own buckets."""
+    config = names.config
+    folders = {config.default_model_of(model) for model in config.models} - {"promoted"}
+    paths = sorted(folder.removeprefix("s3://").rstrip("/") for folder in folders)
+    return [names.arn("s3", f"{path}/*", region="", account="") for path in paths]
 
 
 def _filled(value: Any, values: dict[str, str | list[str]]) -> Any:
     if isinstance(value, dict):
         return {_text(key, values): _filled(item, values) for key, item in value.items()}
     if isinstance(value, list):
-        return [item for part in value for item in _items(part, values)]
+        items = [item for part in value for item in _items(part, values)]
+        return [item for index, item in enumerate(items) if item not in items[:index]]
     return _text(value, values) if isinstance(value, str) else value
 
 
