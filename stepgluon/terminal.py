@@ -57,19 +57,20 @@ def forget(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def write_file(file: Path, text: str, source: Path | None = None) -> None:
+def write_file(file: Path, content: str | bytes, source: Path | None = None) -> None:
     """Write the whole file or nothing of it: a reader never sees half. `source` is what must not be overwritten."""
     if source is not None and file.exists() and source.exists() and file.samefile(source):
         raise UsageError(f"{file} is the config itself (name another file)")
+    body = content.encode() if isinstance(content, str) else content
     try:
         target = file.resolve()  # a link stays one
         if target.exists() and not target.is_file():
-            target.write_text(text, encoding="utf-8", newline="\n")  # a device or a pipe; of a folder the error tells
+            target.write_bytes(body)  # a device or a pipe; of a folder the error tells
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
         try:
-            part.write_text(text, encoding="utf-8", newline="\n")
+            part.write_bytes(body)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
