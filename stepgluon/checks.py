@@ -182,6 +182,10 @@ def key_belongs_here(config: PipelineConfig) -> Iterator[Finding]:
         yield Finding(
             key, f"{match[4]} is managed by AWS and cannot be shared between services (use a key of your own)"
         )
+    elif match[4].startswith("alias/"):
+        message = f"a policy cannot name a key by its alias {match[4]}"
+        way_out = f"aws kms describe-key --key-id {match[4]} tells the key's own ARN"
+        yield Finding(key, f"{message} (expected: an ARN that ends with key/…; {way_out})")
 
 
 def tags_are_accepted(config: PipelineConfig) -> Iterator[Finding]:
