@@ -16,6 +16,7 @@ from typing import Any
 from stepgluon.names import Names
 
 FOLDER = Path(__file__).parent.parent.parent / "policy"
+FOLDERS = 20
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 
@@ -66,11 +67,19 @@ def _values(names: Names) -> dict[str, str | list[str]]:
 
 
 def _default_models(names: Names) -> list[str]:
-    """Everything below the folders that the config names as default models; checks.py allows only own buckets."""
-    config = names.config
-    folders = {config.default_model_of(model) for model in config.models} - {"promoted"}
-    paths = sorted(folder.removeprefix("s3://").rstrip("/") for folder in folders)
-    return [names.arn("s3", f"{path}/*", region="", account="") for path in paths]
+    """The first folders, in the work bucket, of the default models that the config names.
+
+    A policy has room for some folders only; with more of them it is the whole bucket.
+    """
+    config, bucket = names.config, f"s3://{names.work_bucket}/"
+    uris = {config.default_model_of(model) for model in config.models}
+    folders = sorted({uri.removeprefix(bucket).split("/")[0] for uri in uris if uri.startswith(bucket)} - {"runs"})
+    places = [f"{names.work_bucket}/{folder}/*" for folder in folders]
+    return [names.arn("s3", place, region="", account="") for place in _few(places, f"{names.work_bucket}/*")]
+
+
+def _few(places: list[str], all_of_them: str) -> list[str]:
+    return places if len(places) <= FOLDERS else [all_of_them]
 
 
 def _filled(value: Any, values: dict[str, str | list[str]]) -> Any:
