@@ -61,7 +61,7 @@ class Plan:
             return f"{place}: nothing to do.\n"
         blocks = [f"{place}:\n", *(_stack_words(stack) for stack in self.stacks)]
         if self.workflow:
-            blocks.append(_workflow_words(self.workflow))
+            blocks.append(workflow_words(self.workflow))
         for title, names in (("Images to build", self.images), ("Objects to upload", self.objects)):
             if names:
                 blocks.append("".join([f"{title}:\n", *(f"  + {name}\n" for name in names)]))
@@ -149,7 +149,7 @@ def _change_words(change: Change, width: int) -> str:
     return f"{line}      WARNING: {change.loses}\n" if change.loses else line
 
 
-def _workflow_words(workflow: Difference) -> str:
+def workflow_words(workflow: Difference) -> str:
     lines = ["The workflow:\n"]
     lines += [f"  + {name}\n" for name in workflow.added]
     for name, fields in workflow.changed:
