@@ -16,5 +16,5 @@ server.py        the local AWS as a whole: what is started, in which order, and 
   executions.py    what an execution was, kept on disk when it has ended
   faults.py        where tests break things
 stack.py         what a pipeline needs to be there
-events.py, functions.py, mail.py   uploads that start the Lambda, and mails in a folder
+events.py, functions.py, mail.py   uploads that start the Lambda, and mails in a folder; pending.py: no event is lost
 """

@@ -1,6 +1,7 @@
 """Lambda: runs the deployed zip of a function, as moto's Lambda has it, in a process with the function's environment.
 
-What is invoked as an event is tried again twice when it fails, and goes to the function's dead-letter queue at last.
+What is invoked as an event is tried again twice when it fails, and goes to the function's dead-letter queue at last;
+until then it is on disk, so that a killed server loses none (pending.py).
 Each function has one process, which stays warm, and does one thing after the other.
 """
 
@@ -22,6 +23,7 @@ from stepgluon.local import function_api as api
 from stepgluon.local.function_logs import FunctionLog
 from stepgluon.local.function_worker import Ended, Worker
 from stepgluon.local.patching import Patches
+from stepgluon.local.pending import Pending
 
 RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third try of an event
 
@@ -50,6 +52,7 @@ class _Task:
     request_id: str = field(compare=False)
     attempt: int = field(compare=False, default=1)
     waiting: Future[dict[str, Any]] | None = field(compare=False, default=None)  # who waits for the answer
+    kept: Path | None = field(compare=False, default=None)  # the event, until it is dealt with
 
 
 class Functions:
@@ -65,6 +68,7 @@ class Functions:
         self.account = account
         self._wait_scale = wait_scale
         self._began, self._ended = began, ended
+        self.pending = Pending(account.folder / "pending")
         self._changed = threading.Condition()
         self._lanes: dict[str, _Lane] = {}
         self._numbers = itertools.count()
@@ -77,12 +81,17 @@ class Functions:
 
     def send(self, arn: str, event: Any, delay: float = 0.0) -> str:
         """Invoke a function with an event, some time; the request's id."""
-        return self._add(arn, event, delay, None)
+        return self._add(arn, event, delay, None, self.pending.keep(arn, event))
+
+    def deliver_left(self) -> None:
+        """Invoke functions with the events that an earlier server left."""
+        for file, arn, event in self.pending.left():
+            self._add(arn, event, 0.0, None, file)
 
     def call(self, arn: str, event: Any) -> dict[str, Any]:
         """Invoke a function and wait for its answer: {result} or {failure}, and the last of its log."""
         waiting: Future[dict[str, Any]] = Future()
-        self._add(arn, event, 0.0, waiting)
+        self._add(arn, event, 0.0, waiting, None)
         return waiting.result()
 
     def drain(self, timeout: float) -> bool:
@@ -91,7 +100,7 @@ class Functions:
             return self._changed.wait_for(lambda: self._open == 0 or self._closed, timeout)
 
     def close(self) -> None:
-        """End all processes and threads; what was not done yet is dropped. Calling it again is harmless."""
+        """End all processes and threads; events that were not dealt with stay on disk. Calling it again is harmless."""
         with self._changed:
             self._closed = True
             lanes = list(self._lanes.values())
@@ -99,8 +108,10 @@ class Functions:
         for lane in lanes:
             lane.close()
 
-    def _add(self, arn: str, event: Any, delay: float, waiting: Future[dict[str, Any]] | None) -> str:
-        task = _Task(time.monotonic() + delay, next(self._numbers), arn, event, str(uuid.uuid4()), 1, waiting)
+    def _add(
+        self, arn: str, event: Any, delay: float, waiting: Future[dict[str, Any]] | None, kept: Path | None
+    ) -> str:
+        task = _Task(time.monotonic() + delay, next(self._numbers), arn, event, str(uuid.uuid4()), 1, waiting, kept)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the local AWS has ended")
@@ -172,7 +183,9 @@ class _Lane:
             answer = self._answer(function, task)
         if task.waiting:
             task.waiting.set_result(answer)
-        elif "failure" in answer and function is not None and not self._owner._closed:
+        elif "failure" not in answer or function is None:
+            _settle(task)
+        elif not self._owner._closed:
             self._failed(function, task, answer["failure"])
 
     def _answer(self, function: Any, task: _Task) -> dict[str, Any]:
@@ -228,3 +241,9 @@ class _Lane:
         else:
             self._log.line(api.keep_as_dead(function, task.request_id, task.event, task.attempt, failure))
             self._log.collect()
+            _settle(task)
+
+
+def _settle(task: _Task) -> None:
+    if task.kept is not None:
+        task.kept.unlink(missing_ok=True)

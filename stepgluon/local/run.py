@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
@@ -171,13 +172,27 @@ def _begin(place: Deployed, order: Order, progress: Progress) -> Begun:
         return resumed
     before = [begun.arn for begun in place.journal.begun() if begun.run_file == run_file]
     place.journal.write_command(identity, {"before": before, "done": False})
+    _forget_upload(place, key)
     told = {"note": order.note or None, "threshold": order.threshold}
     content = {key: value for key, value in told.items() if value is not None}
     body = json.dumps(content).encode() if content else b""
     place.aws.client("s3").put_object(Bucket=place.stack.raw_bucket, Key=key, Body=body)
-    begun = _triggered(place, run_file, before)
+    try:
+        begun = _triggered(place, run_file, before)
+    except KeyboardInterrupt:
+        _forget_upload(place, key)
+        raise
     progress.say(f"Run {begun.name} has started.")
     return begun
+
+
+def _forget_upload(place: Deployed, key: str) -> None:
+    """An upload that has started nothing yet will not: its command was called again, or stopped with Ctrl-C."""
+
+    def is_it(event: dict[str, Any]) -> bool:
+        return any(unquote_plus(record["s3"]["object"]["key"]) == key for record in event.get("Records", []))
+
+    place.functions.pending.drop(is_it)
 
 
 def _resumed(place: Deployed, identity: str, run_file: str) -> Begun | None:

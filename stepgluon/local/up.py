@@ -68,10 +68,11 @@ Mails arrive in {place.outbox}.
 
 
 def _go_on(place: Deployed, progress: Progress) -> None:
-    """Runs that were cut off with the last server go on in this one."""
+    """Runs that were cut off with the last server go on in this one, and uploads that it left get their runs."""
     for begun in place.journal.cut_off():
         if begun.machine == place.stack.machine_arn:
             progress.say(f"Going on with run {begun.name}, which was cut off.")
             place.aws.client("stepfunctions").start_execution(
                 stateMachineArn=begun.machine, name=begun.name, input=begun.input
             )
+    place.functions.deliver_left()

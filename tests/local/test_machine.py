@@ -1,4 +1,4 @@
-"""The compiled workflow as a whole in the local AWS: a real process for each job, and each fault of a job."""
+"""The compiled workflow as a whole in the local AWS: a real process for each job. Faults have files of their own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from stepgluon.definition import compile_definition
 from stepgluon.local.server import LocalAws
 from stepgluon.local.stack import Stack, stand_up
 
-THROTTLED = ("ThrottlingException", "Rate exceeded")
-QUOTA = ("ResourceLimitExceeded", "The account-level service limit is 0 Instances.")
 CONFIG = """
 name: penguins
 account: "123456789012"
@@ -139,114 +137,6 @@ def test_two_runs_at_once_do_not_meet(pipeline: Pipeline) -> None:
     first, second = pipeline.start(), pipeline.start(**{"train_adelie": 'score {"mae": 1}'})
     outputs = [pipeline.ended(arn).output["models"][0]["mae"] for arn in (first, second)]
     assert outputs == [200, 1]
-
-
-@pytest.mark.parametrize("fault", ["exit 1", "SIGKILL", "SIGSEGV", "hang", "ignore SIGTERM"])
-@pytest.mark.parametrize("stage", ["prepare", "post"])
-def test_a_stage_that_fails_is_tried_again_and_then_ends_the_run_with_one_mail(
-    pipeline: Pipeline, stage: str, fault: str
-) -> None:
-    ended = pipeline.run(**{stage: fault})
-    assert ended.ended_as() == ("FAILED", "States.TaskFailed")
-    assert ended.mails == (["started", "failed"] if stage == "prepare" else ["started", "models", "failed"])
-    jobs = pipeline.jobs(f"-{stage}", ended)
-    assert len(jobs) == 2
-    assert len({job.name for job in jobs}) == 2
-    if fault == "exit 1":
-        assert f"{stage} does not like the data" in ended.cause
-
-
-@pytest.mark.parametrize("fault", ["exit 1", "SIGKILL", "SIGSEGV", "hang", "ignore SIGTERM"])
-def test_a_failed_training_is_replaced_by_the_promoted_model(pipeline: Pipeline, fault: str) -> None:
-    pipeline.promote("adelie")
-    ended = pipeline.run(train_adelie=fault)
-    assert ended.status == "SUCCEEDED"
-    assert pipeline.uses(ended) == {"adelie": "default", "gentoo": "trained"}
-
-
-@pytest.mark.parametrize(
-    "score",
-    ["NaN", '{"mae": NaN}', '{"mae": "12"}', "{}", '{"mae": -1}', '{"mae": 350.1}', '{"mae": 3', '{"mae": null}'],
-)
-def test_a_score_that_is_no_good_number_rejects_the_model(pipeline: Pipeline, score: str) -> None:
-    pipeline.promote("adelie")
-    ended = pipeline.run(train_adelie=f"score {score}")
-    assert (ended.status, pipeline.uses(ended)["adelie"]) == ("SUCCEEDED", "default")
-
-
-def test_a_training_without_output_has_no_score(pipeline: Pipeline) -> None:
-    pipeline.promote("adelie")
-    ended = pipeline.run(train_adelie="no output")
-    assert pipeline.uses(ended)["adelie"] == "default"
-    assert "S3.NoSuchKeyException" in json.dumps(ended.output["models"])
-
-
-def test_a_prepare_without_output_fails_the_trainings_and_so_the_run(pipeline: Pipeline) -> None:
-    ended = pipeline.run(prepare="no output")
-    assert ended.ended_as() == ("FAILED", "NoDefaultModel")
-    assert ended.mails == ["started", "models", "failed"]
-
-
-def test_all_trainings_may_fail(pipeline: Pipeline) -> None:
-    pipeline.promote("adelie", "gentoo")
-    ended = pipeline.run(train_adelie="exit 1", train_gentoo="SIGKILL")
-    assert pipeline.uses(ended) == {"adelie": "default", "gentoo": "default"}
-
-
-def test_a_failed_prediction_fails_the_run_after_the_others(pipeline: Pipeline) -> None:
-    ended = pipeline.run(predict_adelie="exit 1")
-    assert ended.ended_as() == ("FAILED", "PredictionFailed")
-    assert ended.mails == ["started", "models", "failed"]
-    assert [job.state.status for job in pipeline.jobs("-predict-gentoo", ended)] == ["Completed"]
-
-
-@pytest.mark.parametrize("refusal", [THROTTLED, QUOTA])
-def test_a_refused_job_is_asked_for_again_under_another_name(
-    pipeline: Pipeline, faults: Scripted, refusal: tuple[str, str]
-) -> None:
-    faults.refusals = [refusal] * 2
-    ended = pipeline.run()
-    assert ended.status == "SUCCEEDED"
-    assert len(set(faults.refused)) == 2
-
-
-@pytest.mark.parametrize(
-    ("refusal", "error"),
-    [(THROTTLED, "SageMaker.AmazonSageMakerException"), (QUOTA, "SageMaker.ResourceLimitExceededException")],
-)
-def test_a_job_that_is_refused_for_ever_ends_the_run(
-    pipeline: Pipeline, faults: Scripted, refusal: tuple[str, str], error: str
-) -> None:
-    faults.for_ever = refusal
-    ended = pipeline.run()
-    assert ended.ended_as() == ("FAILED", error)
-    assert ended.mails == ["started", "failed"]
-    assert len(faults.refused) == 4
-
-
-def test_capacity_that_is_lost_once_costs_a_retry_and_nothing_else(pipeline: Pipeline, faults: Scripted) -> None:
-    faults.lost = ["CapacityError: Unable to provision requested ML compute capacity."]
-    ended = pipeline.run()
-    assert ended.status == "SUCCEEDED"
-    assert len(pipeline.jobs("-prepare", ended)) == 2
-
-
-@pytest.mark.parametrize("stage", ["prepare", "post"])
-def test_a_full_disk_ends_the_run_and_says_so(pipeline: Pipeline, faults: Scripted, stage: str) -> None:
-    faults.disk_full_for = f"-{stage}"
-    ended = pipeline.run()
-    assert ended.status == "FAILED"
-    assert "No space left on device" in ended.cause
-
-
-def test_a_job_that_is_stopped_by_hand_is_tried_again(pipeline: Pipeline) -> None:
-    arn = pipeline.start(prepare="hang")
-    hanging = until(lambda: [job for job in pipeline.aws.sagemaker.jobs() if not job.done.is_set()])[0]
-    until(lambda: pipeline.aws.logs.lines("processing", hanging.name))
-    pipeline.aws.client("sagemaker").stop_processing_job(ProcessingJobName=hanging.name)
-    ended = pipeline.ended(arn)
-    assert ended.ended_as() == ("FAILED", "States.TaskFailed")
-    assert [job.state.status for job in pipeline.jobs("-prepare", ended)] == ["Stopped", "Stopped"]
 
 
 def test_a_stopped_execution_stops_its_jobs_and_is_aborted(pipeline: Pipeline) -> None:
