@@ -41,11 +41,12 @@ demo: setup  ## the whole pipeline on this computer, twice: with good models, th
 test: setup  ## run all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-check: setup  ## formatting, lint, types, and linters for what is generated
+check: setup $(CHECKOV)/ready  ## formatting, lint, types, and linters for what is generated
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tests/lint_definitions.py
+	$(BIN)/python tests/lint_templates.py
 	$(BIN)/shellcheck .ci/run docker/build.sh
 	@! command -v $(BIN)/hadolint >/dev/null || $(BIN)/hadolint docker/*/Dockerfile
 

@@ -95,13 +95,16 @@ def _tags() -> dict[str, str]:
 
 
 def zipped(script: Path) -> bytes:
-    """A zip with the script in it, readable for Lambda; the same script gives the same bytes."""
+    """A zip with the script in it, readable for Lambda.
+
+    The same script gives the same bytes everywhere. It is stored as it is, because compressors differ.
+    """
     packed = io.BytesIO()
     member = zipfile.ZipInfo(script.name)
     member.external_attr = 0o100644 << 16  # without a mode, Lambda may not read it
     member.create_system = 3  # Unix, on whatever system this runs
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(member, script.read_bytes(), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(member, script.read_bytes())
     return packed.getvalue()
 
 

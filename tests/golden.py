@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CASES = sorted(folder.name for folder in (HERE / "golden").iterdir() if folder.is_dir())
+GOLDEN = HERE / "golden"
+CASES = sorted(folder.name for folder in GOLDEN.iterdir() if folder.is_dir())
+TEMPLATE_CASES = [case for case in CASES if (GOLDEN / case / "base.json").is_file()]
 
 
 def same_as(file: Path, text: str) -> bool:

@@ -5,18 +5,29 @@ from __future__ import annotations
 import json
 
 import pytest
-from golden import CASES, HERE, config_of, environment_of, same_as
+from golden import CASES, GOLDEN, HERE, TEMPLATE_CASES, config_of, environment_of, same_as
 
 from pipeline import workflow
 from stepgluon.config import load
 from stepgluon.definition import compile_definition
+from stepgluon.release import release
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_config_compiles_to_the_definition_that_was_read_and_found_good(case: str) -> None:
     definition = compile_definition(load(config_of(case), environment_of(case), {}), workflow)
     assert json.loads(definition.text) == definition.asl
-    expected = HERE / "golden" / case / "definition.asl.json"
+    expected = GOLDEN / case / "definition.asl.json"
     assert same_as(expected, definition.text), (
         f"{expected.relative_to(HERE.parent)} differs: run make golden, read the diff"
     )
+
+
+@pytest.mark.parametrize("case", TEMPLATE_CASES)
+def test_a_config_is_deployed_with_the_templates_that_were_read_and_found_good(case: str) -> None:
+    definition = (GOLDEN / case / "definition.asl.json").read_text(encoding="utf-8")
+    made = release(load(config_of(case), environment_of(case), {}), definition)
+    templates = [template for template in (made.base, made.pipeline, made.cicd) if template]
+    differ = [t.part for t in templates if not same_as(GOLDEN / case / f"{t.part}.json", t.text)]
+    assert not differ, f"{case}: {differ} differ: run make golden, read the diff"
+    assert {file.stem for file in GOLDEN.glob(f"{case}/*.json")} - {"definition.asl"} == {t.part for t in templates}

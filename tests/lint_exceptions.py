@@ -1,0 +1,58 @@
+"""What the linters of `make check` find and we leave as it is, with the reason; lint_templates.py reads it.
+
+An exception that is no longer needed is an error.
+
+CHECKOV     the check, and the type of the resource, or Dockerfile
+BANDIT      the rule, and the file, or * for all files
+PARLIAMENT  the issue, the policy, and the statement's Sid
+"""
+
+from __future__ import annotations
+
+OWN_KEY = "is encrypted with AWS's key; who must hold the key gives encryption.kms_key, and then it is theirs"
+
+CHECKOV = {
+    ("CKV_AWS_18", "AWS::S3::Bucket"): (
+        "access logs need one more bucket; whoever must have them has CloudTrail's data events for all buckets"
+    ),
+    ("CKV_AWS_27", "AWS::SQS::Queue"): f"the queue {OWN_KEY} (SqsManagedSseEnabled, which the check does not know)",
+    ("CKV_AWS_117", "AWS::Lambda::Function"): (
+        "it calls S3 and Step Functions and nothing in a VPC; in one it would need an endpoint or a gateway for both"
+    ),
+    (
+        "CKV_AWS_136",
+        "AWS::ECR::Repository",
+    ): f"an image holds public packages and this repository's code, and {OWN_KEY}",
+    ("CKV_AWS_158", "AWS::Logs::LogGroup"): (
+        "the logs hold names of files and runs but no data; CloudWatch encrypts them with its own key"
+    ),
+    (
+        "CKV_AWS_173",
+        "AWS::Lambda::Function",
+    ): f"the variables hold two names and no secret; Lambda's environment {OWN_KEY}",
+    ("CKV_DOCKER_2", "Dockerfile"): "a SageMaker job runs once to its end: nothing asks for its health",
+    (
+        "CKV_DOCKER_3",
+        "Dockerfile",
+    ): "SageMaker runs a job's container as root, and mounts /opt/ml so that only root writes",
+    ("CKV_DOCKER_7", "Dockerfile"): "the base has a version and a digest; the check does not follow ARG BASE",
+}
+
+BANDIT = {
+    ("B101", "*"): "asserts state what the code itself makes sure of; what a user gives is checked without them",
+    ("B105", "stepgluon/local/surroundings.py"): "the local AWS takes any secret key; this one says so",
+    ("B106", "stepgluon/local/clients.py"): "the local AWS takes any secret key; this one says so",
+    ("B311", "stepgluon/local/machine_versions.py"): "an alias shares executions out by weight: that keeps no secret",
+    (
+        "B403",
+        "code/forest.py",
+    ): "a model is a pickle; predict.py checks its manifest of sha256 sums before it is loaded",
+    ("B404", "*"): "programs are started with lists of arguments and never through a shell, as B602 and B605 hold",
+    ("B406", "stepgluon/graph/svg.py"): "escape writes XML and parses none",
+    ("B406", "stepgluon/local/cloudformation/web.py"): "escape writes XML and parses none",
+    ("B603", "*"): "the arguments are the house's own, or single arguments that no shell sees",
+    ("B607", "stepgluon/images.py"): "bash is where the system has it",
+    ("B607", "stepgluon/release.py"): "bash is where the system has it",
+}
+
+PARLIAMENT: dict[tuple[str, str, str], str] = {}
