@@ -33,7 +33,7 @@ def add(command: Callable[..., Any]) -> None:
     """Adds the commands to the parser; `command` makes one from its name and what it tells."""
     planning = command("plan", "Tell what deploy would change in the account, and change nothing.")
     deploying = command("deploy", "Make the account as the config says; safe to repeat and to interrupt.")
-    destroying = command("destroy", "Remove the pipeline from the account; buckets and images are kept.")
+    destroying = command("destroy", "Remove the pipeline from the account; the data in its buckets is kept.")
     for parser in (planning, deploying, destroying):
         parser.add_argument(
             "--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of: base pipeline cicd"
@@ -41,7 +41,7 @@ def add(command: Callable[..., Any]) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     for parser in (deploying, destroying):
         parser.add_argument("--yes", action="store_true", help="do not ask")
-    destroying.add_argument("--delete-data", action="store_true", help="delete buckets and images too")
+    destroying.add_argument("--delete-data", action="store_true", help="delete the buckets and all data in them too")
     destroying.add_argument("--stop-runs", action="store_true", help="stop the runs that are going on")
 
 
@@ -110,7 +110,9 @@ def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     order = Order(tuple(options.only), options.stop_runs, options.delete_data)
     if not options.yes:
         stacks = ", ".join(names.stack(part) for part in PARTS if part in order.only)
-        data = "All their data, in buckets and images, IS DELETED." if order.delete_data else "Their data is kept."
+        data = (
+            "ALL DATA in their buckets is deleted too." if order.delete_data else "The data in their buckets is kept."
+        )
         _ask(terminal, f"This deletes {stacks} in account {config.account}, {config.region}. {data}", names.prefix)
     with told():
         done = destroy(names, Aws(config.region), order, terminal.say, time.sleep)

@@ -1,6 +1,6 @@
 """Takes a pipeline out of its account: runs, stacks in the opposite order of deploy, and data where that is asked.
 
-Buckets and image repositories outlive their stacks, so that a later deploy finds them again. Safe to repeat.
+Buckets outlive their stacks, so that a later deploy finds them again. Safe to repeat.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> D
     stacks = Stacks(door, tell, wait)
     gone = []
     for part in reversed(PARTS):
-        if part in order.only:
+        if part in order.only and stacks.find(names.stack(part)):
             tell(f"{names.stack(part)} is deleted")
-            if stacks.delete(names.stack(part)):
-                gone.append(names.stack(part))
+            stacks.delete(names.stack(part))
+            gone.append(names.stack(part))
     buckets, repositories = _data(names, door, order.only)
     if order.delete_data:
         for bucket in buckets:

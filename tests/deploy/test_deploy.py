@@ -1,0 +1,169 @@
+"""deploy on the local AWS: what it makes, that it can be repeated, and that it can be broken off anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from local_account import CONFIG, Door, Registry, deployed, no_wait, outcome, release_of
+
+from stepgluon.account import WrongAccount
+from stepgluon.aws import told
+from stepgluon.deploy import deploy
+from stepgluon.destroy import Order, destroy
+from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.local.server import LocalAws, Settings
+from stepgluon.names import Names
+from stepgluon.release import Release
+
+
+@pytest.fixture(scope="module")
+def wanted() -> Release:
+    return release_of()
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory, wanted: Release) -> Iterator[LocalAws]:
+    config = wanted.names.config
+    with LocalAws(Settings(tmp_path_factory.mktemp("work"), config.account, config.region)) as running:
+        yield running
+
+
+@pytest.fixture
+def door(aws: LocalAws, wanted: Release) -> Iterator[Door]:
+    door = Door(aws)
+    yield door
+    door.close()
+    cleared(aws, wanted)
+
+
+def cleared(aws: LocalAws, what: Release) -> None:
+    destroy(what.names, aws, Order(delete_data=True, stop_runs=True), lambda text: None, no_wait)
+
+
+def test_it_brings_stacks_images_and_objects_and_the_second_time_finds_all_of_them(door: Door, wanted: Release) -> None:
+    said: list[str] = []
+    first = deployed(wanted, door, said)
+    assert first.changed == ("houses-base", "houses-pipeline")
+    assert [line for line in said if not line.startswith("  ")] == [
+        "houses-base is created",
+        *(f"image {image.repository}:{image.tag} is built and pushed" for image in wanted.images),
+        *(f"s3://{wanted.names.work_bucket}/{stored.key} is uploaded" for stored in wanted.objects),
+        "houses-pipeline is created",
+    ]
+    before = outcome(wanted, door.aws)
+    said.clear()
+    second = deployed(wanted, door, said)
+    assert second == replace(first, changed=())
+    assert said == [
+        "houses-base is up to date",
+        *(f"image {image.repository}:{image.tag} is there" for image in wanted.images),
+        "houses-pipeline is up to date",
+    ]
+    assert outcome(wanted, door.aws) == before
+
+
+def test_the_machine_that_runs_is_the_definition_with_the_images_digests(door: Door, wanted: Release) -> None:
+    done = deployed(wanted, door)
+    live = door.aws.client("stepfunctions").describe_state_machine_alias(stateMachineAliasArn=wanted.names.live)
+    version = live["routingConfiguration"][0]["stateMachineVersionArn"]
+    machine = door.aws.client("stepfunctions").describe_state_machine(stateMachineArn=version)
+    text = wanted.definition
+    for name, digest in done.digests.items():
+        text = text.replace(f"${{{name}}}", digest)
+    assert machine["definition"] == text
+
+
+def test_a_changed_config_builds_no_image_and_publishes_one_version_more(door: Door, wanted: Release) -> None:
+    deployed(wanted, door)
+    changed = release_of(CONFIG.read_text(encoding="utf-8").replace("25000", "26000"))
+    registry = Registry(door)
+    done = deploy(changed, door, registry, lambda text: None, no_wait)
+    assert (done.changed, registry.pushed) == (("houses-pipeline",), [])
+    after = outcome(changed, door.aws)
+    assert after["versions"] == 2
+    assert after["live"][0]["stateMachineVersionArn"].endswith(":2")
+
+
+def test_a_part_can_be_deployed_alone(door: Door, wanted: Release) -> None:
+    with pytest.raises(SurroundingsError) as caught:
+        deployed(wanted, door, only=("pipeline",))
+    assert str(caught.value) == "houses-base is not there yet (`deploy --only base` first)"
+    assert deployed(wanted, door, only=("base",)).changed == ("houses-base",)
+    assert deployed(wanted, door, only=("pipeline",)).changed == ("houses-pipeline",)
+
+
+def test_the_account_of_the_credentials_must_be_the_configs(door: Door, wanted: Release) -> None:
+    config = wanted.names.config.model_copy(update={"account": "999999999999"})
+    with pytest.raises(WrongAccount) as caught:
+        deployed(replace(wanted, names=Names(config)), door)
+    assert str(caught.value) == (
+        "these credentials are of the account 123456789012, and the config's is 999999999999 (set AWS_PROFILE to one "
+        "of that account, or correct `account` in the config)"
+    )
+    assert door.calls == ["GetCallerIdentity"], "and nothing else was asked or done"
+
+
+def test_a_pipeline_that_was_destroyed_finds_its_data_again(door: Door, wanted: Release) -> None:
+    deployed(wanted, door)
+    bucket = wanted.names.raw_bucket
+    door.aws.client("s3").put_object(Bucket=bucket, Key="june/houses.csv", Body=b"x")
+    gone = destroy(wanted.names, door, Order(), lambda text: None, no_wait)
+    assert gone.stacks == ("houses-pipeline", "houses-base")
+    assert gone.kept == (f"s3://{wanted.names.work_bucket}", f"s3://{bucket}")
+    said: list[str] = []
+    deployed(wanted, door, said)
+    assert {"  found again WorkBucket", "  found again RawBucket"} <= set(said)
+    assert door.aws.client("s3").get_object(Bucket=bucket, Key="june/houses.csv")["Body"].read() == b"x"
+
+
+def test_two_environments_live_side_by_side(door: Door, wanted: Release) -> None:
+    text = CONFIG.read_text(encoding="utf-8") + "environments: {dev: {fallback: {threshold: 9}}}\n"
+    dev = release_of(text, "dev")
+    deployed(wanted, door)
+    before = outcome(wanted, door.aws)
+    try:
+        deployed(dev, door)
+        assert outcome(wanted, door.aws) == before
+    finally:
+        cleared(door.aws, dev)
+    assert outcome(wanted, door.aws) == before
+
+
+def test_an_alias_that_was_moved_back_is_said(door: Door, wanted: Release) -> None:
+    deployed(wanted, door)
+    changed = release_of(CONFIG.read_text(encoding="utf-8").replace("25000", "26000"))
+    deployed(changed, door)
+    route = [{"stateMachineVersionArn": f"{wanted.names.machine_arn}:1", "weight": 100}]
+    door.aws.client("stepfunctions").update_state_machine_alias(
+        stateMachineAliasArn=wanted.names.live, routingConfiguration=route
+    )
+    assert deployed(changed, door).remarks == (
+        "runs still start version 1, to which `rollback` went, and not 2 (the next change of the workflow moves them "
+        "on)",
+    )
+
+
+@pytest.mark.parametrize("lost", ["lost_before", "lost_after"])
+def test_a_connection_lost_at_any_call_is_made_good_by_the_same_command(
+    aws: LocalAws, wanted: Release, lost: str
+) -> None:
+    """Every call of a first deploy in turn; what comes out is what comes out without a fault."""
+    door = Door(aws)
+    try:
+        deployed(wanted, door)
+        right, calls = outcome(wanted, aws), list(door.calls)
+        cleared(aws, wanted)
+        for number in range(len(calls)):
+            door.calls.clear()
+            setattr(door, lost, number)
+            with pytest.raises(StepgluonError, match=r"was lost \(run the command again"), told():
+                deployed(wanted, door)
+            setattr(door, lost, -1)
+            deployed(wanted, door)
+            assert outcome(wanted, aws) == right, (lost, number, calls[number])
+            cleared(aws, wanted)
+    finally:
+        door.close()
+        cleared(aws, wanted)
