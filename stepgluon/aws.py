@@ -281,3 +281,14 @@ def transfers(client: Any) -> Iterator[Any]:
 
     with TransferManager(client) as manager:
         yield manager
+
+
+def there_are_credentials() -> bool:
+    """Whether an account could be asked; settings that are broken are told of when it is."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return boto3.Session().get_credentials() is not None
+    except BotoCoreError:
+        return True

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
-from stepgluon import __version__, cli_deploy, cli_local, cli_template
+from stepgluon import __version__, cli_deploy, cli_local, cli_runs, cli_template
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.terminal import Terminal, forget, write_file
 
@@ -46,6 +46,7 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
             "graph": _graph,
             "schema": _schema,
             **cli_local.COMMANDS,
+            **cli_runs.COMMANDS,
             **cli_deploy.COMMANDS,
             **cli_template.COMMANDS,
         }
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command("schema", "Print the config's JSON Schema, which editors complete and check the file with.")
     cli_local.add(command)
+    cli_runs.add(command)
     cli_template.add(command)
     cli_deploy.add(command)
     return parser

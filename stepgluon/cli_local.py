@@ -1,4 +1,4 @@
-"""The commands that need no account: run, local up, promote, runs and show."""
+"""The commands that need no account: run and local up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add(command: Callable[..., Any]) -> None:
     run.add_argument(
         "--data", type=Path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines"
     )
-    run.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold in this run")
+    run.add_argument("--threshold", type=threshold, metavar="N", help="replaces every model's threshold in this run")
     run.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")
     run.add_argument("--fresh", action="store_true", help="run every job, and go on with nothing")
     _folder_and_json(run)
@@ -36,13 +36,6 @@ def add(command: Callable[..., Any]) -> None:
     local.add_argument("action", choices=["up"])
     local.add_argument("--port", type=_port, default=0, metavar="N", help="default: any free one")
     local.add_argument("--work", type=Path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
-    promote = command("promote", "Make the accepted models of a run the defaults.")
-    promote.add_argument("run", metavar="RUN", help="its name, or latest")
-    _folder_and_json(promote)
-    _folder_and_json(command("runs", "List the runs, the latest first.", ()))
-    show = command("show", "Tell a run's states, jobs, verdicts, and the reason where it failed.", ())
-    show.add_argument("run", metavar="RUN", help="its name, or latest")
-    _folder_and_json(show)
 
 
 def _folder_and_json(parser: Any) -> None:
@@ -50,7 +43,7 @@ def _folder_and_json(parser: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 
 
-def _threshold(text: str) -> float:
+def threshold(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -68,7 +61,7 @@ def _port(text: str) -> int:
 
 def _run(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
     if not options.local:
-        raise UsageError("run needs --local for now (in an account, upload the data and then a .run file)")
+        raise UsageError("run needs --local (in an account: python pipeline.py start --data FILE)")
 
     from stepgluon.local.run import Order, check_files, run
     from stepgluon.local.view import panel
@@ -99,37 +92,6 @@ def _local(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
     return 0
 
 
-def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.follow import number
-    from stepgluon.local.stored import buckets_of, one_run
-    from stepgluon.names import Names
-    from stepgluon.promote import promote
-
-    loaded = _load(options, variables)
-    run = one_run(options.work, "latest")["run"] if options.run == "latest" else options.run
-    with buckets_of(loaded, options.work) as s3:
-        promoted = promote(s3, Names(loaded.config), run)
-    lines = [f"{name} (error {number(error)})" for name, error in promoted.items()]
-    text = f"Promoted from run {run}: {', '.join(lines)}.\n"
-    terminal.result(_json({"run": run, "promoted": promoted}) if options.json else text)
-
-
-def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.local.stored import all_runs
-    from stepgluon.local.view import runs_table
-
-    runs = all_runs(options.work)
-    terminal.result(_json(runs) if options.json else runs_table(runs))
-
-
-def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.local.stored import one_run
-    from stepgluon.local.view import details
-
-    told = one_run(options.work, options.run)
-    terminal.result(_json(told) if options.json else details(told))
-
-
 def _load(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
     from stepgluon.config import load
 
@@ -140,4 +102,4 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-COMMANDS: dict[str, Command] = {"run": _run, "local": _local, "promote": _promote, "runs": _runs, "show": _show}
+COMMANDS: dict[str, Command] = {"run": _run, "local": _local}

@@ -16,7 +16,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stepgluon.follow import Job, Story, finite, history, read
+from stepgluon.executions import failure_told, home_of, job_told, model_told
+from stepgluon.follow import Job, Story, history, read
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.journal import Begun
 
@@ -46,29 +47,34 @@ def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
 
 
 def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str, Any]:
-    given = json.loads(begun.input)
+    given = _given(begun)
     result = folder / "predictions.csv"
     counts = _counts(folder / "summary.json") if story.status == "SUCCEEDED" else {}
     return {
         "run": begun.name,
+        "home": home_of(begun.name, given),
         "arn": begun.arn,
         "status": story.status,
         "started": story.started,
         "seconds": round(story.seconds, 1),
         "data": given.get("data", ""),
         "note": given.get("note", ""),
-        "models": [_model(model) for model in story.models],
-        "jobs": [_job(place, story, job) for job in story.jobs],
+        "models": [model_told(model) for model in story.models],
+        "jobs": [job_told(story, job, remembered(place, job)) for job in story.jobs],
         "rows": counts.get("rows"),
         "predictions": counts.get("predictions"),
-        "failure": None
-        if story.status in ("RUNNING", "SUCCEEDED")
-        else {"state": story.failed_state, "error": story.error, "sentence": story.sentence},
+        "failure": failure_told(story),
         "results": os.fspath(result) if story.status == "SUCCEEDED" and result.exists() else None,
         "folder": os.fspath(folder),
         "outbox": os.fspath(place.outbox),
         "lines": story.lines,
     }
+
+
+def _given(begun: Begun) -> dict[str, Any]:
+    """The run's input; who starts an execution by hand may give anything."""
+    given = json.loads(begun.input)
+    return given if isinstance(given, dict) else {}
 
 
 def _counts(summary: Path) -> dict[str, int]:
@@ -79,29 +85,6 @@ def _counts(summary: Path) -> dict[str, int]:
         return {}
     counts = told if isinstance(told, dict) else {}
     return {key: counts[key] for key in ("rows", "predictions") if type(counts.get(key)) is int}
-
-
-def _model(model: dict[str, Any]) -> dict[str, Any]:
-    failure = model.get("failure") or {}
-    return {
-        **{key: model.get(key) for key in ("name", "verdict", "uses", "model_uri")},
-        **{key: finite(model.get(key)) for key in ("mae", "threshold")},
-        "failure": f"{failure.get('Error', '')}: {failure.get('Cause', '')}".strip(": ") or None,
-        "default_of_run": model.get("run") if model.get("uses") == "default" else None,
-        "default_mae": model.get("default_mae") if model.get("uses") == "default" else None,
-    }
-
-
-def _job(place: Deployed, story: Story, job: Job) -> dict[str, Any]:
-    return {
-        "name": job.name,
-        "kind": job.kind,
-        "state": job.state,
-        "status": job.status,
-        "seconds": round((job.ended or story.ended or job.started) - job.started, 1),
-        "remembered": remembered(place, job),
-        "sentence": job.sentence,
-    }
 
 
 def remembered(place: Deployed, job: Job) -> bool:
@@ -115,7 +98,7 @@ def _no_log(place: Deployed, job: Job) -> str:
 
 
 def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:
-    prefix = f"runs/{begun.name}/result/"
+    prefix = f"runs/{home_of(begun.name, _given(begun))}/result/"
     found = {
         stored.key.removeprefix(prefix): stored for stored in place.aws.objects.below(place.stack.work_bucket, prefix)
     }

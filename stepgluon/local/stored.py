@@ -36,6 +36,19 @@ def one_run(work: Path, run: str) -> dict[str, Any]:
     raise UsageError(f"{work} has no run {run} ({hint})")
 
 
+def knows(work: Path, run: str) -> bool:
+    """Whether a command that names this run, or its beginning, or `latest`, may mean one of the folder's."""
+    return any(run == "latest" or told["run"].startswith(run) for told in all_runs(work))
+
+
+def home_of_run(work: Path, run: str) -> str:
+    """The run that has the files: of one that took up another, that one. Of an unknown run, itself."""
+    if run == "latest":
+        run = str(one_run(work, run)["run"])
+    homes = {told["run"]: told.get("home", told["run"]) for told in all_runs(work)}
+    return str(homes.get(run, run))
+
+
 def _told(file: Path, served: bool) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(file.read_text("utf-8"))
     if told["status"] == "RUNNING" and not served:
@@ -77,7 +90,7 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
     if is_served(work):
         from stepgluon.local.clients import Clients
 
-        clients = Clients(_endpoint(work))
+        clients = Clients(endpoint(work))
         try:
             yield clients.get("s3", config.region)
         finally:
@@ -89,7 +102,8 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
             yield aws.client("s3")
 
 
-def _endpoint(work: Path) -> str:
+def endpoint(work: Path) -> str:
+    """Where the server is that is at work on the folder."""
     try:
         return str(json.loads((work / SERVER).read_text("utf-8"))["endpoint"])
     except (OSError, ValueError, KeyError):

@@ -20,8 +20,11 @@ WORDS = {
 }
 
 
-def panel(told: dict[str, Any], command: str = "") -> str:
-    """The run's end: verdicts, then the result and where it is, or why there is none and what to do."""
+def panel(told: dict[str, Any], command: str = "", repeats: str = "only the jobs that did not finish") -> str:
+    """The run's end: verdicts, then the result and where it is, or why there is none and what to do.
+
+    `command` goes on where it failed, and repeats what `repeats` says.
+    """
     lines = [f"Run {told['run']} {WORDS[told['status']]}{_where(told)} after {told['seconds']:.1f} s.", ""]
     if told["models"]:
         lines += [*table(told["models"]), ""]
@@ -30,7 +33,7 @@ def panel(told: dict[str, Any], command: str = "") -> str:
     if told["status"] == "SUCCEEDED":
         lines += _result(told)
     elif told["failure"]:
-        lines += _failure(told, command)
+        lines += _failure(told, command, repeats)
     return "\n".join(lines) + "\n"
 
 
@@ -45,28 +48,29 @@ def _result(told: dict[str, Any]) -> list[str]:
         lines.append(f"  {told['predictions']:,} of {told['rows']:,} rows predicted")
     lines += [
         f"  results  {shown(told['results'] or told['folder'])}",
-        f"  logs     {shown(told['folder'])}/logs",
+        f"  logs     {told.get('logs') or shown(told['folder']) + '/logs'}",
         f"  mails    {shown(told['outbox'])}",
     ]
     if any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
         lines += [
-            f"  next     python pipeline.py promote {told['run']}",
+            f"  next     python pipeline.py promote {told.get('home', told['run'])}",
             "           makes its accepted models the defaults: they predict whenever a later one is not good enough",
         ]
     return lines
 
 
-def _failure(told: dict[str, Any], command: str) -> list[str]:
+def _failure(told: dict[str, Any], command: str, repeats: str) -> list[str]:
     lines = [f"  {told['failure']['sentence'] or 'No reason is known.'}", ""]
     job = last_failed(told)
-    said = last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
+    log = told.get("logs") or f"{shown(told['folder'])}/logs/{job}.log"
+    said = told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
     if said:
-        lines += [f"  The last lines of {shown(told['folder'])}/logs/{job}.log:", *(f"  | {line}" for line in said), ""]
+        lines += [f"  The last lines of {log}:", *(f"  | {line}" for line in said), ""]
     lines.append(f"  mails    {shown(told['outbox'])}")
     lines.append(f"  look     python pipeline.py show {told['run']}")
     if command:
         lines.append(f"  again    {command}")
-        lines.append("           repeats only the jobs that did not finish")
+        lines.append(f"           repeats {repeats}")
     return lines
 
 
@@ -103,9 +107,9 @@ def uses(model: dict[str, Any]) -> str:
     return "the trained model" + (", there is no other" if model["verdict"] == "rejected" else "")
 
 
-def runs_table(runs: list[dict[str, Any]]) -> str:
+def runs_table(runs: list[dict[str, Any]], start: str = "run --local --data FILE") -> str:
     if not runs:
-        return "No runs yet. Start one: python pipeline.py run --local --data FILE\n"
+        return f"No runs yet. Start one: python pipeline.py {start}\n"
     lines = []
     for told in runs:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["started"])) if told["started"] else "-"
@@ -125,6 +129,8 @@ def details(told: dict[str, Any]) -> str:
 
 
 def shown(path: str) -> str:
-    """A path as short as it can be written here."""
+    """A path as short as it can be written here; an address as it is."""
+    if "://" in path:
+        return path
     relative = os.path.relpath(path)
     return relative if len(relative) < len(path) and not relative.startswith("..") else path

@@ -1,0 +1,314 @@
+"""The commands about runs: start, status, runs, show, watch, redrive, promote and rollback.
+
+A command goes where its run is: to the work folder when that knows the run, else to the account. `--work DIR` says the
+folder and `--aws` says the account; docs/decisions/0061 has the rule. What both can do is one function with two doors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepgluon.cli_local import WORK, threshold
+from stepgluon.errors import UsageError
+
+if TYPE_CHECKING:
+    from stepgluon.aws import Aws
+    from stepgluon.definition import Workflow
+    from stepgluon.executions import Execution
+    from stepgluon.names import Names
+    from stepgluon.terminal import Terminal
+
+LATEST = "latest"
+LISTED = 20  # runs of an account
+Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
+
+
+def add(command: Callable[..., Any]) -> None:
+    """Adds the commands to the parser; `command` makes one from its name and what it tells."""
+    starting = command(
+        "start", "Start a run in the account, with tables of this computer or a folder of the raw bucket."
+    )
+    data = starting.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data", nargs="+", metavar="FILE", help="tables to upload, or one s3://RAW-BUCKET/FOLDER/")
+    data.add_argument("--folder", metavar="FOLDER", help="a folder of the raw bucket, like june")
+    starting.add_argument("--threshold", type=threshold, metavar="N", help="replaces every model's threshold")
+    starting.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")
+    _json_option(starting)
+    _json_option(command("status", "Tell how the pipeline in the account is, and what to do next."))
+    back = command("rollback", "Make an earlier version of the workflow the one that is started.")
+    back.add_argument("--to", type=_version, metavar="VERSION", help="default: the one before what is live")
+    _json_option(back)
+    _place_and_json(command("runs", "List the runs, the latest first."))
+    for name, tells in {
+        "show": "Tell a run's states, jobs, verdicts, and the reason where it failed.",
+        "watch": "Follow a run until it ends; Ctrl-C leaves it running.",
+        "redrive": "Go on with a failed run: a new run takes it up, and repeats only the stages that did not finish.",
+        "promote": "Make the accepted models of a run the defaults.",
+    }.items():
+        parser = command(name, tells)
+        parser.add_argument("run", metavar="RUN", help="its name, or latest")
+        _place_and_json(parser)
+
+
+def _json_option(parser: Any) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+
+
+def _place_and_json(parser: Any) -> None:
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--work", type=Path, metavar="DIR", help=f"of this computer, in this folder; default: {WORK}/")
+    place.add_argument("--aws", action="store_true", help="of the account")
+    _json_option(parser)
+
+
+def _version(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no version (expected: a number, like 3)")
+    return int(text)
+
+
+def _here(options: argparse.Namespace) -> bool:
+    """Whether the command is about this computer."""
+    from stepgluon.local.stored import knows
+
+    if options.aws or options.work:
+        return bool(options.work)
+    options.work = Path(WORK)
+    run = getattr(options, "run", None)
+    if run is None or knows(options.work, run):
+        return True
+
+    from stepgluon.aws import there_are_credentials
+
+    return not there_are_credentials()
+
+
+def _account(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[Aws, Names]:
+    from stepgluon.aws import Aws
+    from stepgluon.config import load
+    from stepgluon.names import Names
+
+    names = Names(load(options.config, options.env, variables).config)
+    return Aws(names.config.region), names
+
+
+# Runs that are, and were
+
+
+def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.local.view import runs_table
+
+    if _here(options):
+        from stepgluon.local.stored import all_runs
+
+        runs, start = all_runs(options.work), "run --local --data FILE"
+    else:
+        from stepgluon.aws import told
+        from stepgluon.executions import listed
+        from stepgluon.status import run_told
+
+        door, names = _account(options, variables)
+        with told():
+            runs, start = [run_told(execution) for execution in listed(door, names, LISTED)], "start --data FILE"
+    terminal.result(_json(runs) if options.json else runs_table(runs, start))
+
+
+def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.local.view import details
+
+    if _here(options):
+        from stepgluon.local.stored import one_run
+
+        run = one_run(options.work, options.run)
+    else:
+        from stepgluon.aws import told
+        from stepgluon.executions import one
+
+        door, names = _account(options, variables)
+        with told():
+            run = _told(door, names, one(door, names, options.run))
+    terminal.result(_json(run) if options.json else details(run))
+
+
+def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
+    from stepgluon.executions import last_words, tell
+    from stepgluon.watch import story_of
+
+    told = tell(door, names, execution, story_of(door, execution.arn))
+    return {**told, "said": last_words(door, told)}
+
+
+def _watch(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
+    if _here(options):
+        from stepgluon.local.again import watched_here
+
+        return _ended(watched_here(options.work, options.run, terminal.progress()), options, terminal)
+
+    from stepgluon.aws import told
+    from stepgluon.executions import one
+
+    door, names = _account(options, variables)
+    with told():
+        return _followed(door, names, one(door, names, options.run), options, terminal)
+
+
+def _followed(door: Aws, names: Names, execution: Execution, options: argparse.Namespace, terminal: Terminal) -> int:
+    """Follows a run of the account to its end and tells it; Ctrl-C ends the following alone."""
+    from stepgluon.watch import watch
+
+    progress = terminal.progress()
+    try:
+        watch(door, execution.arn, progress.tell, progress.say, time.sleep)
+    except KeyboardInterrupt:
+        progress.done()
+        progress.say(f"The run goes on. Follow it again: python pipeline.py watch {execution.run}")
+        raise
+    progress.done()
+    return _ended(_told(door, names, execution), options, terminal)
+
+
+def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> int:
+    from stepgluon.local.view import panel
+
+    again = f"python pipeline.py redrive {told['run']}"
+    text = f"\n{panel(told, again, 'only the stages that did not finish')}"
+    terminal.result(_json(told) if options.json else text)
+    return 0 if told["status"] == "SUCCEEDED" else 1
+
+
+# What changes something
+
+
+def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.aws import told
+    from stepgluon.start import folder_of, start, upload
+
+    files = [] if options.folder or options.data[0].startswith("s3://") else [Path(name) for name in options.data]
+    if files:
+        from stepgluon.local.run import check_files
+
+        check_files(tuple(files))
+    elif not options.folder and len(options.data) > 1:
+        raise UsageError("--data takes one s3:// folder, or files of this computer")
+    door, names = _account(options, variables)
+    with told():
+        if files:
+            folder = upload(door, names, files)
+            terminal.say(f"The data are in {folder}")
+        else:
+            folder = folder_of(door, names, options.folder or options.data[0])
+        run = start(door, names, folder, options.threshold, options.note)
+    text = f"Run {run} has started.\nFollow it: python pipeline.py watch {run}\n"
+    terminal.result(_json({"run": run, "data": folder}) if options.json else text)
+
+
+def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
+    if _here(options):
+        from stepgluon.config import load
+        from stepgluon.local.again import redriven
+
+        loaded = load(options.config, options.env, variables)
+        return _ended(redriven(loaded, workflow, options.work, options.run, terminal.progress()), options, terminal)
+
+    from stepgluon.aws import told
+    from stepgluon.executions import one
+    from stepgluon.redrive import planned, redrive
+
+    door, names = _account(options, variables)
+    with told():
+        plan = planned(door, names, one(door, names, options.run))
+        run = redrive(door, names, plan)
+    text = f"{plan.words()}\nFollow it: python pipeline.py watch {run}\n"
+    terminal.result(_json({"run": run, "of": plan.of, "home": plan.home, "from": plan.stage}) if options.json else text)
+    return 0
+
+
+def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.promote import promote
+
+    if _here(options):
+        from stepgluon.config import load
+        from stepgluon.local.stored import buckets_of, home_of_run
+        from stepgluon.names import Names
+
+        loaded = load(options.config, options.env, variables)
+        run = home_of_run(options.work, options.run)
+        with buckets_of(loaded, options.work) as s3:
+            promoted = promote(s3, Names(loaded.config), run)
+    else:
+        from stepgluon.aws import told
+        from stepgluon.executions import LATEST, find, one
+
+        door, names = _account(options, variables)
+        with told():
+            # Step Functions forgets an execution after 90 days; its folder may be there still.
+            found = one(door, names, LATEST) if options.run == LATEST else find(door, names, options.run)
+            run = found.home if found else options.run
+            promoted = promote(door.client("s3"), names, run)
+    _say_promoted(run, promoted, options, terminal)
+
+
+def _say_promoted(run: str, promoted: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> None:
+    from stepgluon.follow import number
+
+    lines = [f"{name} (error {number(error)})" for name, error in promoted.items()]
+    text = f"Promoted from run {run}: {', '.join(lines)}.\n"
+    terminal.result(_json({"run": run, "promoted": promoted}) if options.json else text)
+
+
+# The pipeline
+
+
+def _status(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+    from stepgluon.aws import told
+    from stepgluon.local.view import runs_table
+    from stepgluon.status import status, words
+
+    door, names = _account(options, variables)
+    with told():
+        found = status(door, names)
+    text = words(found, runs_table(found.runs, "start --data FILE"))
+    terminal.result(_json(found.as_json()) if options.json else text)
+
+
+def _rollback(
+    options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
+) -> None:
+    from dataclasses import asdict
+
+    from stepgluon.aws import told
+    from stepgluon.plan import workflow_words
+    from stepgluon.rollback import planned, roll_back
+
+    door, names = _account(options, variables)
+    with told():
+        plan = planned(door, names, options.to)
+        roll_back(door, names, plan)
+    changed = workflow_words(plan.workflow) if plan.workflow else "The workflow is the same in both.\n"
+    text = (
+        f"Version {plan.after.number} is live in place of version {plan.before.number}.\n{changed}"
+        f"Runs that are going on are not affected. The next deploy that changes the workflow moves on from here;\n"
+        f"back again: python pipeline.py rollback --to {plan.before.number}\n"
+    )
+    terminal.result(_json(asdict(plan)) if options.json else text)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+COMMANDS: dict[str, Command] = {
+    "start": _start,
+    "status": _status,
+    "rollback": _rollback,
+    "runs": _runs,
+    "show": _show,
+    "watch": _watch,
+    "redrive": _redrive,
+    "promote": _promote,
+}

@@ -1,0 +1,202 @@
+"""A pipeline's runs as Step Functions knows them: in an account and in the local AWS alike."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stepgluon.aws import Door, code_of
+from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.follow import Job, Story, finite, seconds
+from stepgluon.names import Names
+from stepgluon.promote import read_json
+
+LATEST = "latest"
+LAST_LINES = 12
+_GONE = {"ExecutionDoesNotExist", "InvalidArn"}
+
+
+@dataclass(frozen=True)
+class Execution:
+    run: str
+    arn: str
+    status: str
+    started: float
+    ended: float | None
+    given: dict[str, Any]  # its input
+    error: str = ""
+
+    @property
+    def home(self) -> str:
+        return home_of(self.run, self.given)
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or self.started) - self.started
+
+
+def home_of(run: str, given: dict[str, Any]) -> str:
+    """The run in whose folder a run with this input works: its own, or the one that it takes up."""
+    taken_up = given.get("resume")
+    return str(taken_up.get("run", run)) if isinstance(taken_up, dict) else run
+
+
+class NotDeployed(StepgluonError):
+    """The account has no such pipeline."""
+
+
+def not_deployed(names: Names) -> NotDeployed:
+    return NotDeployed(
+        f"the account {names.config.account} has no pipeline {names.prefix} in {names.config.region} "
+        f"(`python pipeline.py deploy` makes it)"
+    )
+
+
+def listed(door: Door, names: Names, most: int) -> list[Execution]:
+    """The latest runs, the latest first, without their inputs."""
+    from botocore.exceptions import ClientError
+
+    try:
+        pages = door.client("stepfunctions").get_paginator("list_executions")
+        found: list[Execution] = []
+        for page in pages.paginate(stateMachineArn=names.machine_arn, PaginationConfig={"PageSize": min(most, 1000)}):
+            found += [_execution(entry, {}) for entry in page["executions"]]
+            if len(found) >= most:
+                break
+    except ClientError as error:
+        if code_of(error) == "StateMachineDoesNotExist":
+            raise not_deployed(names) from None
+        raise
+    return sorted(found, key=lambda execution: (execution.started, execution.run), reverse=True)[:most]
+
+
+def find(door: Door, names: Names, run: str) -> Execution | None:
+    from botocore.exceptions import ClientError
+
+    try:
+        told = door.client("stepfunctions").describe_execution(executionArn=names.execution_arn(run))
+    except ClientError as error:
+        if code_of(error) in _GONE:
+            return None
+        raise
+    try:
+        given = json.loads(told.get("input") or "{}")
+    except ValueError:
+        given = {}
+    return _execution(told, given if isinstance(given, dict) else {})
+
+
+def one(door: Door, names: Names, run: str) -> Execution:
+    """The run of that name; `latest` is the one that started last."""
+    if run == LATEST:
+        last = listed(door, names, 1)
+        if not last:
+            raise UsageError("there are no runs yet (start one: python pipeline.py start --data FILE)")
+        run = last[0].run
+    found = find(door, names, run)
+    if found:
+        return found
+    known = [execution.run for execution in listed(door, names, 100)]
+    close = [name for name in known if name.startswith(run)] or difflib.get_close_matches(run, known, 1)
+    hint = f"did you mean {close[0]}?" if close else "`python pipeline.py runs --aws` lists them"
+    raise UsageError(f"the pipeline {names.prefix} in the account {names.config.account} has no run {run} ({hint})")
+
+
+def _execution(told: dict[str, Any], given: dict[str, Any]) -> Execution:
+    ended = told.get("stopDate")
+    return Execution(
+        run=told["name"],
+        arn=told["executionArn"],
+        status=told["status"],
+        started=seconds(told["startDate"]),
+        ended=None if ended is None else seconds(ended),
+        given=given,
+        error=told.get("error") or "",
+    )
+
+
+def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[str, Any]:
+    """The run in the form of run.json (local/run_folder.py), so that it reads the same."""
+    folder = f"s3://{names.work_bucket}/runs/{execution.home}"
+    done = story.status == "SUCCEEDED"
+    summary = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.home}/result/summary.json")
+    counts = summary if done and isinstance(summary, dict) else {}
+    rows, predictions = counts.get("rows"), counts.get("predictions")
+    counted = type(rows) is int and type(predictions) is int
+    return {
+        "run": execution.run,
+        "home": execution.home,
+        "arn": execution.arn,
+        "status": story.status,
+        "started": story.started,
+        "seconds": round(story.seconds, 1),
+        "data": execution.given.get("data", ""),
+        "note": execution.given.get("note", ""),
+        "models": [model_told(model) for model in story.models],
+        "jobs": [job_told(story, job) for job in story.jobs],
+        "rows": rows if counted else None,
+        "predictions": predictions if counted else None,
+        "failure": failure_told(story),
+        "results": f"{folder}/result/" if done else None,
+        "folder": folder,
+        "logs": "CloudWatch, in /aws/sagemaker/TrainingJobs and ProcessingJobs",
+        "outbox": ", ".join(names.config.notify),
+        "lines": story.lines,
+    }
+
+
+def model_told(model: dict[str, Any]) -> dict[str, Any]:
+    failure = model.get("failure") or {}
+    default = model.get("uses") == "default"
+    return {
+        **{key: model.get(key) for key in ("name", "verdict", "uses", "model_uri")},
+        **{key: finite(model.get(key)) for key in ("mae", "threshold")},
+        "failure": f"{failure.get('Error', '')}: {failure.get('Cause', '')}".strip(": ") or None,
+        "default_of_run": model.get("run") if default else None,
+        "default_mae": model.get("default_mae") if default else None,
+    }
+
+
+def job_told(story: Story, job: Job, remembered: bool = False) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "kind": job.kind,
+        "state": job.state,
+        "status": job.status,
+        "seconds": round((job.ended or story.ended or job.started) - job.started, 1),
+        "remembered": remembered,
+        "sentence": job.sentence,
+    }
+
+
+def failure_told(story: Story) -> dict[str, Any] | None:
+    if story.status in ("RUNNING", "SUCCEEDED"):
+        return None
+    return {"state": story.failed_state, "error": story.error, "sentence": story.sentence}
+
+
+def last_words(door: Door, told: dict[str, Any]) -> list[str]:
+    """The last lines of the last job that failed; nothing where they cannot be read."""
+    from botocore.exceptions import ClientError
+
+    failed = [job for job in told["jobs"] if job["status"] == "Failed"]
+    if not failed:
+        return []
+    group = f"/aws/sagemaker/{failed[-1]['kind'].title()}Jobs"
+    logs = door.client("logs")
+    try:
+        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{failed[-1]['name']}/")
+        return list(_tail(logs, group, [stream["logStreamName"] for stream in streams["logStreams"]]))
+    except ClientError:
+        return []  # no log yet, or no right to read it; the failure's own sentence is there all the same
+
+
+def _tail(logs: Any, group: str, streams: list[str]) -> Iterator[str]:
+    if streams:
+        events = logs.get_log_events(
+            logGroupName=group, logStreamName=streams[-1], limit=LAST_LINES, startFromHead=False
+        )["events"]
+        yield from (event["message"].rstrip("\n") for event in events[-LAST_LINES:])

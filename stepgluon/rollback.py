@@ -1,0 +1,144 @@
+"""`rollback`: the alias `live` leads to an earlier version of the machine.
+
+Runs go on with the version that they were started with; new ones get the earlier one, until a deploy changes the
+machine again. A version names its images by digest and its config by hash, so it is what it was, as long as those are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from stepgluon.aws import Door, code_of
+from stepgluon.definition_diff import Difference, difference
+from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.executions import not_deployed
+from stepgluon.names import Names
+from stepgluon.promote import read_json
+
+_IMAGE = re.compile(r"\.dkr\.ecr\.[^/\"]+/([^@\"]+)@(sha256:[0-9a-f]{64})")
+
+
+class NoWayBack(StepgluonError):
+    """There is no earlier version that would work."""
+
+
+@dataclass(frozen=True)
+class Version:
+    number: int
+    arn: str
+    created: float
+
+
+@dataclass(frozen=True)
+class Rollback:
+    before: Version
+    after: Version
+    workflow: Difference
+
+
+def versions(door: Door, names: Names) -> list[Version]:
+    """The machine's published versions, the latest first."""
+    from botocore.exceptions import ClientError
+
+    client = door.client("stepfunctions")
+    found: list[Version] = []
+    token: dict[str, str] = {}
+    try:
+        while True:
+            page = client.list_state_machine_versions(stateMachineArn=names.machine_arn, maxResults=1000, **token)
+            found += [_version(entry) for entry in page["stateMachineVersions"]]
+            if not page.get("nextToken"):
+                return sorted(found, key=lambda version: version.number, reverse=True)
+            token = {"nextToken": page["nextToken"]}
+    except ClientError as error:
+        if code_of(error) in ("StateMachineDoesNotExist", "ResourceNotFound"):
+            raise not_deployed(names) from None
+        raise
+
+
+def live(door: Door, names: Names) -> str:
+    """The ARN of the version that new runs get."""
+    from botocore.exceptions import ClientError
+
+    try:
+        alias = door.client("stepfunctions").describe_state_machine_alias(stateMachineAliasArn=names.live)
+    except ClientError as error:
+        if code_of(error) in ("ResourceNotFound", "StateMachineDoesNotExist"):
+            raise not_deployed(names) from None
+        raise
+    # While traffic shifts there are two; the heavier one counts.
+    routes = sorted(alias["routingConfiguration"], key=lambda route: route["weight"])
+    return str(routes[-1]["stateMachineVersionArn"])
+
+
+def planned(door: Door, names: Names, to: int | None) -> Rollback:
+    """What going back would change; raises where there is nothing to go back to, or it would not work."""
+    now, known = live(door, names), versions(door, names)
+    current = next((version for version in known if version.arn == now), None)
+    if current is None:
+        raise NoWayBack(f"{now} is live and not among the machine's versions (run `python pipeline.py deploy`)")
+    target = _target(known, current, to)
+    definitions = [_definition(door, version) for version in (current, target)]
+    _check_images(door, definitions[1], target)
+    _check_config(door, names, definitions[1], target)
+    return Rollback(current, target, difference(*(json.loads(text) for text in definitions)))
+
+
+def roll_back(door: Door, names: Names, plan: Rollback) -> None:
+    routes = [{"stateMachineVersionArn": plan.after.arn, "weight": 100}]
+    door.client("stepfunctions").update_state_machine_alias(
+        stateMachineAliasArn=names.live, routingConfiguration=routes
+    )
+
+
+def _version(entry: dict[str, Any]) -> Version:
+    arn = entry["stateMachineVersionArn"]
+    return Version(int(arn.rpartition(":")[2]), arn, entry["creationDate"].timestamp())
+
+
+def _target(known: list[Version], current: Version, to: int | None) -> Version:
+    numbers = ", ".join(str(version.number) for version in known[:20])
+    if to is None:
+        earlier = [version for version in known if version.number < current.number]
+        if not earlier:
+            raise NoWayBack(f"version {current.number} is live, and there is none before it (there are: {numbers})")
+        return earlier[0]
+    target = next((version for version in known if version.number == to), None)
+    if target is None:
+        raise UsageError(f"--to {to}: there is no such version (there are: {numbers})")
+    if target == current:
+        raise UsageError(f"--to {to}: this version is live already (there are: {numbers})")
+    return target
+
+
+def _definition(door: Door, version: Version) -> str:
+    return str(door.client("stepfunctions").describe_state_machine(stateMachineArn=version.arn)["definition"])
+
+
+def _check_images(door: Door, definition: str, version: Version) -> None:
+    from botocore.exceptions import ClientError
+
+    for repository, digest in sorted(set(_IMAGE.findall(definition))):
+        try:
+            door.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageDigest": digest}])
+        except ClientError as error:
+            if code_of(error) not in ("ImageNotFoundException", "RepositoryNotFoundException"):
+                raise
+            raise NoWayBack(
+                f"version {version.number} needs the image {repository}@{digest[:19]}, which is gone from ECR "
+                f"(choose a later version with --to, or deploy the commit that it was made from)"
+            ) from None
+
+
+def _check_config(door: Door, names: Names, definition: str, version: Version) -> None:
+    for key in sorted(
+        set(re.findall(rf"s3://{re.escape(names.work_bucket)}/(config/[0-9a-f]+/config\.json)", definition))
+    ):
+        if read_json(door.client("s3"), names.work_bucket, key) is None:
+            raise NoWayBack(
+                f"version {version.number} needs s3://{names.work_bucket}/{key}, which is gone "
+                f"(deploy the commit that it was made from)"
+            )

@@ -1,0 +1,85 @@
+"""`start`: the tables into a folder of the raw bucket, and an execution of what is live.
+
+An upload of a .run file starts a run too, through the trigger. `start` asks Step Functions itself: it knows the run's
+name at once, and says why where a run cannot be started. The input has the trigger's form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stepgluon.aws import Door, code_of, transfers
+from stepgluon.errors import UsageError
+from stepgluon.executions import not_deployed
+from stepgluon.names import Names
+from stepgluon.promote import listed
+
+
+def start(
+    door: Door, names: Names, folder: str, threshold: float | None, note: str, machine: str = "", name: str = ""
+) -> str:
+    """The run's name. The client repeats a lost call with the same name, so that it starts one run."""
+    overrides = {} if threshold is None else {"threshold": threshold}
+    given = {"data": folder, "note": note, "overrides": overrides}
+    return execute(door, names, machine or names.live, name or run_name(folder), given)
+
+
+def execute(door: Door, names: Names, machine: str, name: str, given: dict[str, Any]) -> str:
+    from botocore.exceptions import ClientError
+
+    try:
+        door.client("stepfunctions").start_execution(stateMachineArn=machine, name=name, input=json.dumps(given))
+    except ClientError as error:
+        if code_of(error) in ("StateMachineDoesNotExist", "ResourceNotFound"):
+            raise not_deployed(names) from None
+        raise
+    return name
+
+
+def run_name(folder: str) -> str:
+    """When, what, and eight characters that are its own."""
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", folder.rstrip("/").rpartition("/")[2]).strip("-")[:40].strip("-") or "data"
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{stem}-{secrets.token_hex(4)}"
+
+
+def folder_of(door: Door, names: Names, folder: str) -> str:
+    """The S3 address of a folder that is there: s3://BUCKET/FOLDER/, or FOLDER of the raw bucket."""
+    address = folder if folder.startswith("s3://") else f"s3://{names.raw_bucket}/{folder.lstrip('/')}"
+    address = address.rstrip("/") + "/"
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    if bucket != names.raw_bucket:
+        raise UsageError(f"{address}: the jobs may read only s3://{names.raw_bucket}/ (upload the tables there)")
+    page = door.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    if not page.get("Contents"):
+        raise UsageError(f"{address} is empty (upload the tables: aws s3 cp my.csv {address})")
+    return address
+
+
+def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
+    """Brings tables into a folder named after their contents; returns it. What is there is not sent again."""
+    sums = sorted((file.name, _sha256(file)) for file in files)
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", files[0].name.split(".")[0])[:40].strip("-") or "data"
+    folder = f"{stem}-{hashlib.sha256(json.dumps(sums).encode()).hexdigest()[:12]}/"
+    s3 = door.client("s3")
+    there = listed(s3, names.raw_bucket, folder)
+    missing = [file for file in files if there.get(file.name) != file.stat().st_size]
+    with transfers(s3) as manager:
+        sent = [manager.upload(str(file), names.raw_bucket, folder + file.name) for file in missing]
+        for one in sent:
+            one.result()
+    return f"s3://{names.raw_bucket}/{folder}"
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

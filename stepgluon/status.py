@@ -1,0 +1,207 @@
+"""`status`: how a deployed pipeline is, on one screen, and what to do next.
+
+What cannot be asked, for want of rights or because it is not there, is said in its line; the others are told all the
+same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from stepgluon.aws import Denied, Door, code_of, told
+from stepgluon.executions import Execution, NotDeployed, listed
+from stepgluon.names import Names
+from stepgluon.rollback import live, versions
+
+STACKS = ("base", "pipeline", "cicd")
+RUNS = 5
+RUNNING = 20
+T = TypeVar("T")
+_GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+
+
+@dataclass(frozen=True)
+class Live:
+    version: int
+    newest: int
+    seconds: float  # since it was published
+
+
+@dataclass(frozen=True)
+class Status:
+    pipeline: str
+    account: str
+    region: str
+    stacks: dict[str, str | None]  # the state of each; None where there is none
+    live: Live | None
+    runs: list[dict[str, Any]]  # the last ones
+    running: list[str]
+    unconfirmed: list[str]  # addresses that get no mail yet
+    queue: int | None  # events that started no run
+    unknown: dict[str, str]  # what could not be asked, and why
+    next: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class _Asked:
+    """Each question by itself: what is refused is noted, and the others are asked."""
+
+    def __init__(self) -> None:
+        self.unknown: dict[str, str] = {}
+
+    def __call__(self, what: str, ask: Callable[[], T], otherwise: T) -> T:
+        try:
+            with told():
+                return ask()
+        except Denied as problem:
+            self.unknown[what] = str(problem)
+        except NotDeployed:
+            pass  # the stacks tell
+        return otherwise
+
+
+def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> Status:
+    asked = _Asked()
+    stacks = {part: asked(f"{part} stack", partial(_stack, door, names, part), None) for part in STACKS}
+    if stacks["cicd"] is None:
+        del stacks["cicd"]  # only some pipelines have it
+    executions: list[Execution] = asked("runs", lambda: listed(door, names, RUNNING), [])
+    running = [execution.run for execution in executions if execution.status == "RUNNING"]
+    runs = [run_told(execution) for execution in executions[:RUNS]]
+    known = asked("live version", lambda: _live(door, names, now), None)
+    unconfirmed: list[str] = asked("subscriptions", lambda: _unconfirmed(door, names), [])
+    queue = asked("dead letters", lambda: _queue(door, names), None)
+    following = _next(names, stacks, known, runs, running, unconfirmed, queue)
+    config = names.config
+    return Status(
+        names.prefix, config.account, config.region, stacks, known, runs, running, unconfirmed, queue, asked.unknown,
+        following,
+    )  # fmt: skip
+
+
+def _stack(door: Door, names: Names, part: str) -> str | None:
+    from botocore.exceptions import ClientError
+
+    try:
+        found = door.client("cloudformation").describe_stacks(StackName=names.stack(part))["Stacks"]
+    except ClientError as error:
+        if code_of(error) == "ValidationError":  # does not exist
+            return None
+        raise
+    return str(found[0]["StackStatus"]) if found else None
+
+
+def _live(door: Door, names: Names, now: Callable[[], float]) -> Live | None:
+    arn, known = live(door, names), versions(door, names)
+    current = next((version for version in known if version.arn == arn), None)
+    return Live(current.number, known[0].number, now() - current.created) if current else None
+
+
+def run_told(execution: Execution) -> dict[str, Any]:
+    return {
+        "run": execution.run,
+        "status": execution.status,
+        "started": execution.started,
+        "seconds": round(execution.seconds, 1),
+        "note": "",
+    }
+
+
+def _unconfirmed(door: Door, names: Names) -> list[str]:
+    from botocore.exceptions import ClientError
+
+    try:
+        pages = door.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=names.topic_arn)
+        found = [subscription for page in pages for subscription in page["Subscriptions"]]
+    except ClientError as error:
+        if code_of(error) in ("NotFound", "NotFoundException"):
+            return []
+        raise
+    return sorted(one["Endpoint"] for one in found if not one["SubscriptionArn"].startswith("arn:"))
+
+
+def _queue(door: Door, names: Names) -> int | None:
+    from botocore.exceptions import ClientError
+
+    sqs = door.client("sqs")
+    try:
+        url = sqs.get_queue_url(QueueName=names.queue)["QueueUrl"]
+        wanted = ["ApproximateNumberOfMessages"]
+        return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"][wanted[0]])
+    except ClientError as error:
+        if code_of(error) in ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"):
+            return None
+        raise
+
+
+def _next(
+    names: Names,
+    stacks: dict[str, str | None],
+    known: Live | None,
+    runs: list[dict[str, Any]],
+    running: list[str],
+    unconfirmed: list[str],
+    queue: int | None,
+) -> list[str]:
+    """What to do, the most urgent first."""
+    steps = []
+    absent = [part for part, state in stacks.items() if state is None]
+    if absent:
+        return [f"python pipeline.py deploy   (there is no stack {', '.join(names.stack(part) for part in absent)})"]
+    steps += [
+        f"python pipeline.py deploy   (the stack {names.stack(part)} is {state})"
+        for part, state in stacks.items()
+        if state not in _GOOD and not str(state).endswith("_IN_PROGRESS")
+    ]
+    if unconfirmed:
+        steps.append(f"confirm the subscription in the mail that AWS sent to {', '.join(unconfirmed)}")
+    if queue:
+        steps.append(f"look at the queue {names.queue}: {queue} events started no run")
+    if running:
+        steps.append(f"python pipeline.py watch {running[0]}")
+    elif runs and runs[0]["status"] != "SUCCEEDED":
+        steps.append(f"python pipeline.py show {runs[0]['run']}, then redrive {runs[0]['run']}")
+    elif not runs:
+        steps.append("python pipeline.py start --data my.csv")
+    if known and known.version < known.newest:
+        steps.append(f"version {known.newest} is newer than what is live; the next deploy that changes it moves on")
+    return steps
+
+
+# Words
+
+
+def words(status: Status, run_lines: str) -> str:
+    """`run_lines` are the last runs as `runs` shows them."""
+    lines = [f"{status.pipeline} in the account {status.account}, {status.region}", ""]
+    for part, state in status.stacks.items():
+        lines.append(f"  {f'{part} stack':<15}{state or status.unknown.get(f'{part} stack') or 'not there'}")
+    lines.append(f"  {'live':<15}{_live_words(status)}")
+    mails = f"not confirmed: {', '.join(status.unconfirmed)}" if status.unconfirmed else "all addresses confirmed"
+    lines.append(f"  {'mails':<15}{status.unknown.get('subscriptions') or mails}")
+    queue = "no queue" if status.queue is None else "none" if status.queue == 0 else f"{status.queue} events"
+    lines.append(f"  {'dead letters':<15}{status.unknown.get('dead letters') or queue}")
+    lines.append(f"  {'running':<15}{status.unknown.get('runs') or ', '.join(status.running) or 'nothing'}")
+    lines += ["", "The last runs:", *(f"  {line}" for line in run_lines.splitlines())]
+    lines += ["", "Next:", *(f"  {step}" for step in status.next)] if status.next else []
+    return "\n".join(lines) + "\n"
+
+
+def _live_words(status: Status) -> str:
+    if status.live is None:
+        return status.unknown.get("live version") or "no version"
+    behind = f", and {status.live.newest} is the newest" if status.live.newest != status.live.version else ""
+    return f"version {status.live.version}, published {_ago(status.live.seconds)} ago{behind}"
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0, seconds):.0f} seconds"
