@@ -33,6 +33,7 @@ class PastExecution:
         self.start_date = datetime.datetime.fromisoformat(told["started"])
         self.stop_date = datetime.datetime.fromisoformat(told["stopped"])
         self.error, self.cause = told["error"], told["cause"]
+        self.version_arn, self.alias_arn = told.get("version"), told.get("alias")
 
     @property
     def execution_input(self) -> str:
@@ -66,6 +67,8 @@ def keep(execution: Any, objects: Objects) -> None:
         "machine": execution.state_machine_arn,
         "started": execution.start_date.isoformat(),
         "stopped": execution.stop_date.isoformat(),
+        "version": execution.version_arn,
+        "alias": execution.alias_arn,
         "error": execution.error,
         "cause": execution.cause,
     }

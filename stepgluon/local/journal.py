@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from stepgluon.local.machine_versions import unqualified
 from stepgluon.local.objects import Objects
 from stepgluon.local.patching import Patches
 
@@ -55,7 +56,7 @@ class Journal:
             *more: Any,
         ) -> Any:
             name = name or str(uuid.uuid4())
-            arn = f"{state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+            arn = f"{unqualified(state_machine_arn).replace(':stateMachine:', ':execution:', 1)}:{name}"
             fresh = not self._objects.document(_BEGUN, arn)
             if fresh:
                 begun = Begun(arn, state_machine_arn, name, execution_input or "{}")

@@ -45,7 +45,7 @@ Fix = Callable[[Patches, Here], None]
 FIXES: dict[str, Fix] = {}
 
 
-def _fix(function: Fix) -> Fix:
+def fix(function: Fix) -> Fix:
     FIXES[function.__name__] = function
     return function
 
@@ -54,12 +54,14 @@ def apply(patches: Patches, here: Here, without: str = "") -> None:
     import moto.stepfunctions.parser.models
     import moto.stepfunctions.responses  # noqa: F401
 
+    from stepgluon.local import moto_services  # noqa: F401 - adds its own
+
     for name, fix in FIXES.items():
         if name != without:
             fix(patches, here)
 
 
-def _module(name: str) -> Any:
+def loaded(name: str) -> Any:
     __import__(name)
     return sys.modules[name]
 
@@ -84,10 +86,10 @@ class _NoBatch:
 # Paths and data
 
 
-@_fix
+@fix
 def one_entry_of_a_list_is_a_value(patches: Patches, here: Here) -> None:
     """`$.models[0].name` selects a value; moto makes a list of one of it. Each path is parsed once: that is slow."""
-    module = _module(f"{_ASL}.utils.json_path")
+    module = loaded(f"{_ASL}.utils.json_path")
     parse = lru_cache(maxsize=4096)(module.parse)
     definite = re.compile(r"\$(\.[A-Za-z_]\w*|\[\d+\]|\['[^']*'\])*")
     steps = lru_cache(maxsize=4096)(
@@ -116,10 +118,10 @@ def _none() -> Any:
     raise KeyError
 
 
-@_fix
+@fix
 def the_context_has_a_redrive_count_and_texts_for_times(patches: Patches, here: Here) -> None:
     """`$$.Execution.RedriveCount` is 0 at first, and `StartTime` a text; moto has none, and a date that is no JSON."""
-    worker = _module("moto.stepfunctions.parser.backend.execution_worker").ExecutionWorker
+    worker = loaded("moto.stepfunctions.parser.backend.execution_worker").ExecutionWorker
     plain = worker._get_evaluation_environment
 
     def environment(self: Any) -> Any:
@@ -134,12 +136,12 @@ def the_context_has_a_redrive_count_and_texts_for_times(patches: Patches, here: 
     patches.attribute(worker, "_get_evaluation_environment", environment)
 
 
-@_fix
+@fix
 def a_choice_on_a_missing_path_fails(patches: Patches, here: Here) -> None:
     """Only IsPresent may look at what is not there; any other rule ends the execution. moto goes on to Default."""
-    module = _module(f"{_STATES}.choice.comparison.comparison_variable")
-    missing = _module(f"{_STATES}.choice.comparison.variable").NoSuchVariable
-    present = _module(f"{_STATES}.choice.comparison.comparison_operator_type").ComparisonOperatorType.IsPresent
+    module = loaded(f"{_STATES}.choice.comparison.comparison_variable")
+    missing = loaded(f"{_STATES}.choice.comparison.variable").NoSuchVariable
+    present = loaded(f"{_STATES}.choice.comparison.comparison_operator_type").ComparisonOperatorType.IsPresent
     plain = module.ComparisonVariable._eval_body
 
     def compare(self: Any, env: Any) -> None:
@@ -154,10 +156,10 @@ def a_choice_on_a_missing_path_fails(patches: Patches, here: Here) -> None:
     patches.attribute(module.ComparisonVariable, "_eval_body", compare)
 
 
-@_fix
+@fix
 def a_choice_without_a_match_has_its_own_error(patches: Patches, here: Here) -> None:
     """States.NoChoiceMatched; moto says States.Runtime."""
-    choice = _module(f"{_STATES}.choice.state_choice").StateChoice
+    choice = loaded(f"{_STATES}.choice.state_choice").StateChoice
     plain = choice._eval_state
 
     def choose(self: Any, env: Any) -> None:
@@ -169,11 +171,11 @@ def a_choice_without_a_match_has_its_own_error(patches: Patches, here: Here) -> 
     patches.attribute(choice, "_eval_state", choose)
 
 
-@_fix
+@fix
 def a_key_named_like_a_keyword_is_a_key(patches: Patches, here: Here) -> None:
     """`"RoleArn.$": "$.role"` in Parameters is a path; moto takes the keyword of Credentials for a plain text."""
-    module = _module(f"{_ASL}.parse.preprocessor")
-    strings = _module(f"{_COMMON}.string.string_expression")
+    module = loaded(f"{_ASL}.parse.preprocessor")
+    strings = loaded(f"{_COMMON}.string.string_expression")
     plain = module.Preprocessor.visitPayload_binding_value
 
     def visit(self: Any, ctx: Any) -> Any:
@@ -200,10 +202,10 @@ def a_key_named_like_a_keyword_is_a_key(patches: Patches, here: Here) -> None:
 
 def _failure(env: Any, error: str, cause: str) -> Exception:
     """The exception with which moto's components fail a state."""
-    failure = _module(f"{_COMMON}.error_name.failure_event")
-    api = _module("moto.stepfunctions.parser.api")
-    details = _module(f"{_ASL}.eval.event.event_detail").EventDetails
-    name = object.__new__(_module(f"{_COMMON}.error_name.custom_error_name").CustomErrorName)
+    failure = loaded(f"{_COMMON}.error_name.failure_event")
+    api = loaded("moto.stepfunctions.parser.api")
+    details = loaded(f"{_ASL}.eval.event.event_detail").EventDetails
+    name = object.__new__(loaded(f"{_COMMON}.error_name.custom_error_name").CustomErrorName)
     name.error_name = error
     event = failure.FailureEvent(
         env=env,
@@ -215,19 +217,19 @@ def _failure(env: Any, error: str, cause: str) -> Exception:
     return exception
 
 
-@_fix
+@fix
 def errors_of_states_pass_through_branches(patches: Patches, here: Here) -> None:
     """A `States.` error of a branch or an iteration, or of a Fail's ErrorPath, is an error like others; moto raises."""
-    name = _module(f"{_COMMON}.error_name.custom_error_name").CustomErrorName
+    name = loaded(f"{_COMMON}.error_name.custom_error_name").CustomErrorName
     patches.attribute(name, "__init__", lambda self, error_name: setattr(self, "error_name", error_name))
 
 
-@_fix
+@fix
 def wildcards_match_what_they_match_on_aws(patches: Patches, here: Here) -> None:
     """States.TaskFailed matches all but States.Timeout; nothing catches States.Runtime or too much data. In moto
     States.ALL does, and States.TaskFailed matches no other `States.` error.
     """
-    declared = _module(f"{_COMMON}.error_name.error_equals_decl").ErrorEqualsDecl
+    declared = loaded(f"{_COMMON}.error_name.error_equals_decl").ErrorEqualsDecl
 
     def matches(self: Any, env: Any) -> None:
         error = env.stack.pop()
@@ -245,12 +247,12 @@ def wildcards_match_what_they_match_on_aws(patches: Patches, here: Here) -> None
     patches.attribute(declared, "_eval_body", matches)
 
 
-@_fix
+@fix
 def a_failing_function_is_an_intrinsic_failure(patches: Patches, here: Here) -> None:
     """States.IntrinsicFailure, which can be caught; moto says States.Runtime."""
-    function = _module(f"{_ASL}.component.intrinsic.function.statesfunction.states_function").StatesFunction
-    no_path = _module(f"{_ASL}.utils.json_path").NoSuchJsonPathError
-    failed = _module(f"{_COMMON}.error_name.failure_event").FailureEventException
+    function = loaded(f"{_ASL}.component.intrinsic.function.statesfunction.states_function").StatesFunction
+    no_path = loaded(f"{_ASL}.utils.json_path").NoSuchJsonPathError
+    failed = loaded(f"{_COMMON}.error_name.failure_event").FailureEventException
     plain = function.eval
 
     def evaluate(self: Any, env: Any) -> None:
@@ -266,20 +268,20 @@ def a_failing_function_is_an_intrinsic_failure(patches: Patches, here: Here) -> 
     patches.attribute(function, "eval", evaluate)
 
 
-@_fix
+@fix
 def services_have_their_names_in_errors(patches: Patches, here: Here) -> None:
     """`S3.NoSuchKeyException`; moto says `s3.NoSuchKeyException`."""
-    names = _module(f"{_SERVICE}.state_task_service_aws_sdk")._SERVICE_ERROR_NAMES
+    names = loaded(f"{_SERVICE}.state_task_service_aws_sdk")._SERVICE_ERROR_NAMES
     for service, name in {"s3": "S3", "sns": "Sns", "sqs": "Sqs", "sagemaker": "SageMaker", "lambda": "Lambda"}.items():
         patches.entry(names, service, name)
 
 
-@_fix
+@fix
 def a_stopped_execution_stays_stopped(patches: Patches, here: Here) -> None:
     """What a Task does after the execution was stopped or timed out changes nothing; moto makes it FAILED."""
-    state = _module(f"{_STATES}.exec.execute_state").ExecutionState
+    state = loaded(f"{_STATES}.exec.execute_state").ExecutionState
     plain = state._evaluate_with_timeout
-    set_error = _module(f"{_ASL}.eval.environment").Environment.set_error
+    set_error = loaded(f"{_ASL}.eval.environment").Environment.set_error
 
     def evaluate(self: Any, env: Any) -> None:
         try:
@@ -293,16 +295,16 @@ def a_stopped_execution_stays_stopped(patches: Patches, here: Here) -> None:
             set_error(self, error)
 
     patches.attribute(state, "_evaluate_with_timeout", evaluate)
-    patches.attribute(_module(f"{_ASL}.eval.environment").Environment, "set_error", fail)
+    patches.attribute(loaded(f"{_ASL}.eval.environment").Environment, "set_error", fail)
 
 
 # Tasks that call other services
 
 
-@_fix
+@fix
 def tasks_call_this_server_alone(patches: Patches, here: Here) -> None:
     """moto makes a client for each call, for http://localhost and whatever proxy the shell has."""
-    module = _module(f"{_ASL}.utils.boto_client")
+    module = loaded(f"{_ASL}.utils.boto_client")
     patches.everywhere(
         "moto.stepfunctions",
         module.boto_client_for,
@@ -310,10 +312,10 @@ def tasks_call_this_server_alone(patches: Patches, here: Here) -> None:
     )
 
 
-@_fix
+@fix
 def contents_go_in_and_out_as_text(patches: Patches, here: Here) -> None:
     """s3:getObject gives the Body as text, s3:putObject takes any JSON as Body; moto has a stream, and fails."""
-    task = _module(f"{_SERVICE}.state_task_service_aws_sdk").StateTaskServiceAwsSdk
+    task = loaded(f"{_SERVICE}.state_task_service_aws_sdk").StateTaskServiceAwsSdk
     plain = task._eval_service_task
 
     def call(self: Any, env: Any, normalised_parameters: dict[str, Any], **more: Any) -> None:
@@ -337,24 +339,24 @@ def _as_json(value: Any) -> Any:
     return value
 
 
-@_fix
+@fix
 def subjects_are_checked(patches: Patches, here: Here) -> None:
     """SNS takes fewer than 100 printable ASCII characters without line breaks; moto takes 100 of any kind."""
-    module = _module("moto.sns.models")
+    module = loaded("moto.sns.models")
     plain = module.SNSBackend.publish
 
     def publish(self: Any, message: str, arn: str | None, *values: Any, subject: str | None = None, **more: Any) -> Any:
         if subject is not None and not re.fullmatch(rf"[ -~]{{1,{limits.SUBJECT}}}", subject):
-            raise _module("moto.sns.exceptions").SNSInvalidParameter("Invalid parameter: Subject")
+            raise loaded("moto.sns.exceptions").SNSInvalidParameter("Invalid parameter: Subject")
         return plain(self, message, arn, *values, subject=subject, **more)
 
     patches.attribute(module.SNSBackend, "publish", publish)
 
 
-@_fix
+@fix
 def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None:
     """FilterLogEvents with logStreamNamePrefix tells of these streams alone; moto tells of all."""
-    response = _module("moto.logs.responses").LogsResponse
+    response = loaded("moto.logs.responses").LogsResponse
     plain = response.filter_log_events
 
     def filter_log_events(self: Any) -> Any:
@@ -377,12 +379,12 @@ def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None
 # Time
 
 
-@_fix
+@fix
 def waits_are_scaled_and_end_with_the_execution(patches: Patches, here: Here) -> None:
     """A Retry waits minutes on AWS; here each second lasts as long as asked, and a stopped execution waits no more."""
-    retrier = _module(f"{_COMMON}.retry.retrier_decl").RetrierDecl
-    outcomes = _module(f"{_COMMON}.retry.retrier_outcome").RetrierOutcome
-    module = _module(f"{_COMMON}.retry.retrier_decl")
+    retrier = loaded(f"{_COMMON}.retry.retrier_decl").RetrierDecl
+    outcomes = loaded(f"{_COMMON}.retry.retrier_outcome").RetrierOutcome
+    module = loaded(f"{_COMMON}.retry.retrier_decl")
     plain = retrier._eval_body
 
     # moto sleeps in the middle of the evaluation: here it only says how long, and the waiting comes after.
@@ -399,7 +401,7 @@ def waits_are_scaled_and_end_with_the_execution(patches: Patches, here: Here) ->
 
     patches.attribute(module, "time", NoSleep)
     patches.attribute(retrier, "_eval_body", evaluate)
-    wait = _module(f"{_STATES}.wait.wait_function.wait_function").WaitFunction
+    wait = loaded(f"{_STATES}.wait.wait_function.wait_function").WaitFunction
     patches.attribute(wait, "_wait_interval", lambda self, env, wait_seconds: _pause(env, wait_seconds * here.seconds))
 
 
@@ -412,13 +414,13 @@ def _pause(env: Any, seconds: float) -> None:
         time.sleep(min(left, 0.05))
 
 
-@_fix
+@fix
 def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
     """The status is TIMED_OUT with its last event and its end; moto tells the status before the event is there, and no
     end.
     """
-    program = _module(f"{_ASL}.component.program.program").Program
-    component = _module(f"{_ASL}.component.eval_component").EvalComponent
+    program = loaded(f"{_ASL}.component.program.program").Program
+    component = loaded(f"{_ASL}.component.eval_component").EvalComponent
 
     def evaluate(self: Any, env: Any) -> None:
         env.next_state_name = self.start_at.start_at_name
@@ -431,9 +433,9 @@ def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
             running.join()
 
     patches.attribute(program, "eval", evaluate)
-    status = _module("moto.stepfunctions.responses").ExecutionStatus
+    status = loaded("moto.stepfunctions.responses").ExecutionStatus
     patches.attribute(
-        _module("moto.stepfunctions.responses"),
+        loaded("moto.stepfunctions.responses"),
         "ExecutionStatus",
         types.SimpleNamespace(SUCCEEDED=status.SUCCEEDED, FAILED=_Ended(), ABORTED=status.ABORTED),
     )
@@ -449,11 +451,11 @@ class _Ended(str):
         return 0
 
 
-@_fix
+@fix
 def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
     """StopExecution's error and cause stand in the description and the history, and it answers with a time."""
-    module = _module("moto.stepfunctions.responses")
-    execution = _module("moto.stepfunctions.parser.backend.execution").Execution
+    module = loaded("moto.stepfunctions.responses")
+    execution = loaded("moto.stepfunctions.parser.backend.execution").Execution
 
     def stop(self: Any) -> Any:
         found = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
@@ -469,13 +471,13 @@ def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
 # Names and sizes
 
 
-@_fix
+@fix
 def executions_are_checked(patches: Patches, here: Here) -> None:
     """A missing name is made up; names have at most 80 characters of some kinds; inputs are JSON of at most 256 KiB.
     moto names every execution without a name alike, takes any name and any size.
     """
-    backend = _module("moto.stepfunctions.parser.models").StepFunctionsParserBackend
-    errors = _module("moto.stepfunctions.exceptions")
+    backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
+    errors = loaded("moto.stepfunctions.exceptions")
     plain = backend.start_execution
 
     def start(
@@ -492,14 +494,14 @@ def executions_are_checked(patches: Patches, here: Here) -> None:
     patches.attribute(backend, "start_execution", start)
 
 
-@_fix
+@fix
 def definitions_are_checked(patches: Patches, here: Here) -> None:
     """InvalidDefinition for what is no definition or larger than 1 MiB; moto's error has no code, and no size is too
     large. Each definition is parsed once: moto does it again at each start.
     """
-    backend = _module("moto.stepfunctions.parser.models").StepFunctionsParserBackend
-    refused = _module("moto.stepfunctions.parser.api").InvalidDefinition
-    base = _module("moto.stepfunctions.exceptions").AWSError
+    backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
+    refused = loaded("moto.stepfunctions.parser.api").InvalidDefinition
+    base = loaded("moto.stepfunctions.exceptions").AWSError
     invalid = type("InvalidDefinition", (base,), {"TYPE": "InvalidDefinition", "STATUS": 400})
     check = backend._validate_definition
 
@@ -512,7 +514,7 @@ def definitions_are_checked(patches: Patches, here: Here) -> None:
             raise invalid(f"Invalid State Machine Definition: '{str(problem.message)[:1000]}'") from None
 
     patches.attribute(backend, "_validate_definition", staticmethod(validate))
-    parser = _module(f"{_ASL}.parse.asl_parser").AmazonStateLanguageParser
+    parser = loaded(f"{_ASL}.parse.asl_parser").AmazonStateLanguageParser
     plain = parser.parse
 
     @lru_cache(maxsize=64)
@@ -526,10 +528,10 @@ def definitions_are_checked(patches: Patches, here: Here) -> None:
 # Quiet, small and tidy
 
 
-@_fix
+@fix
 def failures_are_not_printed_as_object_graphs(patches: Patches, here: Here) -> None:
     """moto logs each failure at each level of the machine, with all components that it is made of."""
-    component = _module(f"{_ASL}.component.eval_component").EvalComponent
+    component = loaded(f"{_ASL}.component.eval_component").EvalComponent
     for name in ("_log_failure_event_exception", "_log_exception", "_log_evaluation_step"):
         patches.attribute(component, name, lambda self, *values, **named: None)
     for name in ("moto", "werkzeug"):
@@ -538,7 +540,7 @@ def failures_are_not_printed_as_object_graphs(patches: Patches, here: Here) -> N
         logger.setLevel(logging.CRITICAL)
 
 
-@_fix
+@fix
 def ended_threads_are_forgotten(patches: Patches, here: Here) -> None:
     """moto keeps every thread that it ever started in a list."""
 
@@ -546,14 +548,14 @@ def ended_threads_are_forgotten(patches: Patches, here: Here) -> None:
         def append(self, thread: Any) -> None:
             """Nobody reads it."""
 
-    patches.everywhere("moto.stepfunctions", _module("moto.stepfunctions.parser.utils").TMP_THREADS, Forgetful())
+    patches.everywhere("moto.stepfunctions", loaded("moto.stepfunctions.parser.utils").TMP_THREADS, Forgetful())
 
 
-@_fix
+@fix
 def data_is_copied_quickly(patches: Patches, here: Here) -> None:
     """Each state copies its data many times; JSON needs none of what copy.deepcopy looks after."""
     for name in (f"{_ASL}.eval.states", f"{_COMMON}.string.string_expression"):
-        patches.attribute(_module(name), "copy", types.SimpleNamespace(deepcopy=_copied, copy=copy.copy))
+        patches.attribute(loaded(name), "copy", types.SimpleNamespace(deepcopy=_copied, copy=copy.copy))
 
 
 def _copied(value: Any) -> Any:
@@ -567,10 +569,10 @@ def _copied(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
-@_fix
+@fix
 def outputs_are_json(patches: Patches, here: Here) -> None:
     """DescribeExecution gives the output as JSON; moto gives a text as it is, and the status before the output."""
-    module = _module("moto.stepfunctions.parser.backend.execution")
+    module = loaded("moto.stepfunctions.parser.backend.execution")
     communication = module.BaseExecutionWorkerCommunication
     plain = communication._reflect_execution_status
 
@@ -588,18 +590,18 @@ def outputs_are_json(patches: Patches, here: Here) -> None:
     patches.attribute(communication, "_reflect_execution_status", reflect)
 
 
-@_fix
+@fix
 def modules_are_listed_once(patches: Patches, here: Here) -> None:
     """For each request moto looks through its own folder: nearly half of the time that a small request takes."""
-    backends = _module("moto.backends")
+    backends = loaded("moto.backends")
     names = tuple(backends.list_of_moto_modules())
     patches.attribute(backends, "list_of_moto_modules", lambda: names)
 
 
-@_fix
+@fix
 def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
     """Step Functions sends an event when an execution ends; moto tells nobody."""
-    communication = _module("moto.stepfunctions.parser.backend.execution").BaseExecutionWorkerCommunication
+    communication = loaded("moto.stepfunctions.parser.backend.execution").BaseExecutionWorkerCommunication
     plain = communication.terminated
 
     def terminated(self: Any) -> None:

@@ -69,7 +69,9 @@ def status_change(execution: Any) -> dict[str, Any]:
         "ingestion-time": now,
         "detail": {
             "executionArn": execution.exec_arn,
-            "stateMachineArn": getattr(execution.state_machine, "source_arn", None) or execution.state_machine.arn,
+            "stateMachineArn": execution.state_machine_arn,
+            "stateMachineVersionArn": execution.version_arn,
+            "stateMachineAliasArn": execution.alias_arn,
             "name": execution.name,
             "status": status,
             "startDate": _milliseconds(execution.start_date),

@@ -22,7 +22,7 @@ from typing import Any
 
 from stepgluon.errors import SurroundingsError
 from stepgluon.facts import facts
-from stepgluon.local import executions, moto_fixes
+from stepgluon.local import executions, machine_versions, moto_fixes
 from stepgluon.local.clients import Clients
 from stepgluon.local.faults import Faults
 from stepgluon.local.guard import Guard
@@ -134,6 +134,8 @@ class LocalAws:
         from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
 
         from stepgluon.local.buckets import Buckets, keep_on_disk
+        from stepgluon.local.cloudformation.service import CloudFormation
+        from stepgluon.local.cloudformation.web import cloudformation_door
         from stepgluon.local.door import sagemaker_door
         from stepgluon.local.job import Workshop
         from stepgluon.local.logs import Logs
@@ -148,6 +150,7 @@ class LocalAws:
         moto_api_backend.reset()
         ending.callback(moto_api_backend.reset)
         patches.entry(default_user_config, "stepfunctions", {"execute_state_machine": True})
+        machine_versions.install(patches)
         here = moto_fixes.Here(self._clients.get, settings.waiting, self._execution_ended)
         moto_fixes.apply(patches, here)
         executions.bring_back(patches, self.objects)
@@ -175,7 +178,9 @@ class LocalAws:
             "state_task_service_for",
             lambda service_name: task() if service_name == "sagemaker" else others(service_name),
         )
-        self._application = sagemaker_door(self.sagemaker, DomainDispatcherApplication(create_backend_app))
+        stacks = CloudFormation(settings.account, partition, self._clients.get)
+        moto = sagemaker_door(self.sagemaker, DomainDispatcherApplication(create_backend_app))
+        self._application = cloudformation_door(stacks, moto)
 
 
 def _lock(work: Path, ending: ExitStack) -> None:

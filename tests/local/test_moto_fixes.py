@@ -14,10 +14,14 @@ import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, REGION, settings, until
 
-from stepgluon.local import moto_fixes
+from stepgluon.local import (
+    moto_fixes,
+    moto_services,  # noqa: F401 - adds its fixes
+)
 from stepgluon.local.server import LocalAws
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
+POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sqs:*"}]})
 Told = dict[str, Any]
 
 
@@ -193,6 +197,37 @@ def logs_are_found_by_their_streams_prefix(asl: Interpreter) -> None:
     for prefix, said in (("a-", ["said by a-1", "said by a-2"]), ("b-1/", ["said by b-1"]), ("c", [])):
         found = logs.filter_log_events(logGroupName=group, logStreamNamePrefix=prefix)["events"]
         assert sorted(event["message"] for event in found) == said
+
+
+@check
+def bucket_policies_deny_by_their_conditions(asl: Interpreter) -> None:
+    s3, everything = (
+        asl.aws.client("s3"),
+        {"Principal": {"AWS": "*"}, "Action": "s3:*", "Resource": "arn:aws:s3:::data/*"},
+    )
+    deny = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}, **everything}
+    s3.put_bucket_policy(Bucket="data", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    s3.put_object(Bucket="data", Key="k", Body=b"encrypted")
+    deny.pop("Condition")
+    s3.put_bucket_policy(Bucket="data", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    with pytest.raises(ClientError):
+        s3.put_object(Bucket="data", Key="k", Body=b"denied")
+    s3.delete_bucket_policy(Bucket="data")
+
+
+@check
+def what_is_not_there_is_said(asl: Interpreter) -> None:
+    with pytest.raises(ClientError) as raised:
+        asl.aws.client("service-quotas").list_service_quotas(ServiceCode="sagemaker")
+    assert raised.value.response["Error"]["Code"] == "NotImplemented"
+
+
+@check
+def a_queue_keeps_its_policy(asl: Interpreter) -> None:
+    sqs = asl.aws.client("sqs")
+    url = sqs.create_queue(QueueName="kept", Attributes={"Policy": POLICY})["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "5"})
+    assert sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["Policy"] == POLICY
 
 
 @check

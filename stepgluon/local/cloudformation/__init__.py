@@ -1,0 +1,12 @@
+"""CloudFormation of the local AWS: deploys the templates that an account gets, by the calls that AWS's handlers make.
+
+web.py        what is asked of CloudFormation, taken out of the stream of requests
+  service.py    stacks and change sets by name, and the calls about them
+    template.py   a template's text: its parts, and what its functions give
+    changes.py    what of a stack would change
+    stack.py      a stack: applies a template resource by resource, and takes everything back when one fails
+      kinds.py      what a type of resource is: made, changed, removed
+        storage.py, identity.py, messages.py, functions.py, machines.py, watching.py, building.py   the types
+
+A type or property that is not known here fails the deployment: nothing is ignored in silence.
+"""

@@ -1,0 +1,153 @@
+"""Versions and aliases of state machines, as Step Functions has them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from local_aws import ACCOUNT, until
+
+from stepgluon.local.server import LocalAws
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
+
+
+class Machines:
+    _numbers = itertools.count()
+
+    def __init__(self, api: Any) -> None:
+        self.api = api
+
+    def made(self, says: str) -> str:
+        name = f"v{next(self._numbers)}"  # a machine of an old name would find its executions again
+        made = self.api.create_state_machine(name=name, definition=definition(says), roleArn=ROLE)
+        return str(made["stateMachineArn"])
+
+    def published(self, machine: str, **more: str) -> str:
+        return str(self.api.publish_state_machine_version(stateMachineArn=machine, **more)["stateMachineVersionArn"])
+
+    def changed(self, machine: str, says: str) -> str:
+        return str(
+            self.api.update_state_machine(stateMachineArn=machine, definition=definition(says)).get("revisionId")
+        )
+
+    def alias(self, version: str, name: str = "live") -> str:
+        routes = [{"stateMachineVersionArn": version, "weight": 100}]
+        return str(self.api.create_state_machine_alias(name=name, routingConfiguration=routes)["stateMachineAliasArn"])
+
+    def said(self, arn: str) -> Any:
+        execution = self.api.start_execution(stateMachineArn=arn)["executionArn"]
+        told = until(lambda: (t := self.api.describe_execution(executionArn=execution))["status"] != "RUNNING" and t)
+        return json.loads(told["output"]), told
+
+
+def definition(says: str) -> str:
+    return json.dumps({"StartAt": "S", "States": {"S": {"Type": "Pass", "Result": says, "End": True}}})
+
+
+@pytest.fixture
+def machines(aws: LocalAws) -> Machines:
+    return Machines(aws.client("stepfunctions"))
+
+
+def refusal(call: Callable[..., Any], **given: Any) -> str:
+    with pytest.raises(ClientError) as raised:
+        call(**given)
+    return str(raised.value.response["Error"]["Code"])
+
+
+def test_a_version_runs_as_it_was_published(machines: Machines) -> None:
+    machine = machines.made("one")
+    version = machines.published(machine)
+    machines.changed(machine, "two")
+    assert (machines.said(version)[0], machines.said(machine)[0]) == ("one", "two")
+
+
+def test_an_alias_leads_to_a_version_and_moves(machines: Machines) -> None:
+    machine = machines.made("one")
+    first = machines.published(machine)
+    live = machines.alias(first)
+    machines.changed(machine, "two")
+    second = machines.published(machine)
+    assert machines.said(live)[0] == "one"
+    routes = [{"stateMachineVersionArn": second, "weight": 100}]
+    machines.api.update_state_machine_alias(stateMachineAliasArn=live, routingConfiguration=routes)
+    assert machines.said(live)[0] == "two"
+
+
+def test_an_execution_tells_what_it_was_started_by_and_belongs_to_the_machine(machines: Machines) -> None:
+    machine = machines.made("one")
+    version = machines.published(machine)
+    live = machines.alias(version)
+    _, told = machines.said(live)
+    assert told["stateMachineArn"] == machine
+    assert (told["stateMachineVersionArn"], told["stateMachineAliasArn"]) == (version, live)
+    _, plain = machines.said(machine)
+    assert "stateMachineVersionArn" not in plain
+    listed = machines.api.list_executions(stateMachineArn=live)["executions"]
+    assert [one["executionArn"] for one in listed] == [told["executionArn"]]
+    assert listed[0]["stateMachineAliasArn"] == live
+    assert len(machines.api.list_executions(stateMachineArn=machine)["executions"]) == 2
+
+
+def test_publishing_the_same_revision_again_is_the_same_version(machines: Machines) -> None:
+    machine = machines.made("one")
+    assert machines.published(machine, revisionId="INITIAL") == machines.published(machine) == f"{machine}:1"
+    revision = machines.changed(machine, "two")
+    assert machines.published(machine, revisionId=revision) == f"{machine}:2"
+    told = machines.api.list_state_machine_versions(stateMachineArn=machine)["stateMachineVersions"]
+    assert [one["stateMachineVersionArn"] for one in told] == [f"{machine}:2", f"{machine}:1"]
+
+
+def test_publishing_another_revision_than_the_machine_has_is_refused(machines: Machines) -> None:
+    machine = machines.made("one")
+    machines.changed(machine, "two")
+    publish = machines.api.publish_state_machine_version
+    assert refusal(publish, stateMachineArn=machine, revisionId="INITIAL") == "ConflictException"
+
+
+def test_a_version_that_an_alias_leads_to_is_not_deleted_and_numbers_are_used_once(machines: Machines) -> None:
+    machine = machines.made("one")
+    version = machines.published(machine)
+    live = machines.alias(version)
+    delete = machines.api.delete_state_machine_version
+    assert refusal(delete, stateMachineVersionArn=version) == "ConflictException"
+    machines.api.delete_state_machine_alias(stateMachineAliasArn=live)
+    delete(stateMachineVersionArn=version)
+    assert refusal(machines.api.start_execution, stateMachineArn=version) == "StateMachineDoesNotExist"
+    assert machines.published(machine) == f"{machine}:2"
+
+
+def test_an_alias_leads_only_to_what_is_there(machines: Machines) -> None:
+    machine = machines.made("one")
+    live = machines.alias(machines.published(machine))
+    routes = [{"stateMachineVersionArn": f"{machine}:7", "weight": 100}]
+    update = machines.api.update_state_machine_alias
+    assert refusal(update, stateMachineAliasArn=live, routingConfiguration=routes) == "StateMachineDoesNotExist"
+    assert refusal(machines.api.start_execution, stateMachineArn=f"{machine}:dead") == "StateMachineDoesNotExist"
+
+
+def test_of_many_who_take_one_name_at_once_one_gets_it(machines: Machines) -> None:
+    machine = machines.made("one")
+    live = machines.alias(machines.published(machine))
+    begin, outcomes = threading.Barrier(8), []
+
+    def start(number: int) -> None:
+        begin.wait()
+        try:
+            machines.api.start_execution(stateMachineArn=(machine, live)[number % 2], name="x", input=str(number))
+            outcomes.append("started")
+        except ClientError as error:
+            outcomes.append(error.response["Error"]["Code"])
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["ExecutionAlreadyExists"] * 7 + ["started"]
