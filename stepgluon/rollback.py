@@ -1,7 +1,8 @@
 """`rollback`: the alias `live` leads to an earlier version of the machine.
 
 Runs go on with the version that they were started with; new ones get the earlier one, until a deploy changes the
-machine again. A version names its images by digest and its config by hash, so it is what it was, as long as those are kept.
+machine again. A version names its images by digest and its config by hash, so it is what it was, as long as those
+are kept.
 """
 
 from __future__ import annotations

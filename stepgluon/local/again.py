@@ -13,17 +13,10 @@ from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.executions import one
 from stepgluon.follow import follow
+from stepgluon.local import run as a_run
 from stepgluon.local.clients import Clients
 from stepgluon.local.deployed import deployed
-from stepgluon.local.run import (
-    Change,
-    Order,
-    definition_of,
-    settings_of,
-    terminated_as_interrupted,
-    unchanged,
-    whatever_this_computer_does,
-)
+from stepgluon.local.run import Change, Order, terminated_as_interrupted, unchanged, whatever_this_computer_does
 from stepgluon.local.run_folder import collect
 from stepgluon.local.stored import all_runs, endpoint, is_served, one_run, told_where
 from stepgluon.local.watcher import watched
@@ -68,8 +61,8 @@ def redriven(
             redrive.redrive(door, names, plan, names.machine_arn)
         return _followed(work, names.execution_arn(plan.name), progress)
     with whatever_this_computer_does(work), terminated_as_interrupted():
-        definition = definition_of(loaded, workflow, work)
-        settings = change(settings_of(loaded, Order((), work)))
+        definition = a_run.definition_of(loaded, workflow, work)
+        settings = change(a_run.settings_of(loaded, Order((), work)))
         with deployed(loaded, definition, settings) as place, told_where(work, place.aws.endpoint):
             with watched(place):
                 plan = redrive.planned(place.aws, names, one(place.aws, names, known["run"]))

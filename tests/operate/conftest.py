@@ -1,0 +1,51 @@
+"""The user of tests/local, whose jobs are never remembered: what is not repeated here was really taken up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "local"))
+
+from local_aws import Scripted
+from stand_in import arrange
+from test_run import User
+
+
+class Picky(Scripted):
+    """Refuses the jobs whose names have this text in them."""
+
+    unwanted = ""
+
+    def refuse(self, kind: str, name: str) -> tuple[str, str] | None:
+        if self.unwanted and self.unwanted in name:
+            return ("ValidationException", "No such job is wanted.")
+        return super().refuse(kind, name)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def faults() -> Picky:
+    return Picky()
+
+
+@pytest.fixture
+def user(
+    tmp_path: Path,
+    shared: Path,
+    faults: Picky,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[User]:
+    monkeypatch.chdir(tmp_path)
+    arrange(shared, monkeypatch.setattr, faults=faults, fresh=True)
+    user = User(tmp_path, shared, capsys)
+    yield user
+    user.leaves()

@@ -1,0 +1,117 @@
+"""`redrive` and `watch` on this computer, as a user calls them; no job is remembered: what does not run was kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from conftest import Picky
+from test_run import User
+
+
+def redriven(user: User, run: str, *words: str) -> dict[str, Any]:
+    code, out, err = user.calls("redrive", run, "--json", *words)
+    told: dict[str, Any] = json.loads(out) if out else {}
+    return {**told, "code": code, "err": err}
+
+
+def states(told: dict[str, Any]) -> list[str]:
+    return sorted(job["state"] for job in told["jobs"])
+
+
+def failed(user: User, faults: Picky, job: str) -> str:
+    faults.unwanted = job
+    told = user.told()
+    assert told["code"] == 1, told
+    return str(told["run"])
+
+
+PREDICTED = ["Post-process", "Predict adelie", "Predict gentoo"]
+
+
+@pytest.mark.parametrize(
+    ("job", "repeated"),
+    [
+        ("-post-", ["Post-process"]),
+        ("-predict-gentoo-", PREDICTED),
+        ("-prepare-", sorted([*PREDICTED, "Prepare data", "Train adelie", "Train gentoo"])),
+    ],
+)
+def test_only_what_did_not_finish_is_repeated(user: User, faults: Picky, job: str, repeated: list[str]) -> None:
+    run = failed(user, faults, job)
+    faults.unwanted = ""
+    told = redriven(user, run)
+    assert (told["code"], told["status"], states(told)) == (0, "SUCCEEDED", repeated), told["err"]
+    assert told["run"] == f"{run}-again-2"
+    assert user.result(told)["predicted"] == ["adelie", "gentoo"]
+    assert user.kinds()[2 if job == "-prepare-" else 3 :].count("started") == 1
+    assert user.kinds().count("finished") == 1
+
+
+def test_the_panel_tells_what_is_kept_and_what_is_repeated(user: User, faults: Picky) -> None:
+    run = failed(user, faults, "-post-")
+    assert f"python pipeline.py redrive {run}" in user.mails()[-1][1]
+    faults.unwanted = ""
+    code, out, err = user.calls("redrive", run)
+    assert code == 0, err
+    assert f"Run {run}-again-2 takes up {run}." in err
+    assert f"kept      preparing the data, training the models, choosing models and predicting (runs/{run}/)" in err
+    assert "repeated  putting the result together" in err
+    assert f"Run {run}-again-2 finished" in out
+    assert f"python pipeline.py promote {run}\n" in out
+    assert f"with postprocess, in the folder of the run {run}" in user.mails()[-2][1]
+
+
+def test_a_redrive_that_fails_can_be_redriven_by_either_name(user: User, faults: Picky) -> None:
+    run = failed(user, faults, "-post-")
+    second = redriven(user, run)
+    assert (second["code"], second["status"], set(states(second))) == (1, "FAILED", {"Post-process"})
+    faults.unwanted = ""
+    third = redriven(user, second["run"])
+    assert (third["run"], third["home"], third["status"]) == (f"{run}-again-3", run, "SUCCEEDED")
+    assert user.calls("redrive", run)[0] == 1
+    assert f"{run}-again-3 has finished" in user.calls("redrive", run)[2]
+
+
+def test_a_redriven_runs_models_are_promoted_by_either_name(user: User, faults: Picky) -> None:
+    run = failed(user, faults, "-post-")
+    faults.unwanted = ""
+    again = redriven(user, run)["run"]
+    for name in (run, again, "latest"):
+        code, out, err = user.calls("promote", name)
+        assert (code, out) == (0, f"Promoted from run {run}: adelie (error 200), gentoo (error 200).\n"), err
+
+
+def test_a_model_that_was_missing_is_found_after_another_run_was_promoted(user: User) -> None:
+    good = user.told()
+    user.orders(train_gentoo="exit 1")
+    bad = user.told()
+    assert "no default model stands in for it" in bad["failure"]["sentence"]
+    user.calls("promote", good["run"])
+    told = redriven(user, bad["run"])
+    assert (told["status"], states(told)) == ("SUCCEEDED", PREDICTED), told["err"]
+    assert told["models"][1]["default_of_run"] == good["run"]
+
+
+def test_what_cannot_be_taken_up_is_told_in_one_sentence(user: User, faults: Picky) -> None:
+    good = user.told()["run"]
+    code, out, err = user.calls("redrive", good)
+    assert (code, out) == (1, "")
+    assert err == f"error: {good} has finished, and there is nothing left to do (start a new run)\n"
+    run = failed(user, faults, "-post-")
+    user.config.write_text(user.config.read_text().replace("[adelie, gentoo]", "[adelie, chinstrap]"))
+    code, out, err = user.calls("redrive", run)
+    assert (code, err) == (1, f"error: {run} had other models than the config has now (start a new run)\n")
+    assert user.calls("redrive", "nothing")[0] == 2
+
+
+def test_watching_a_run_that_has_ended_tells_its_end(user: User, faults: Picky) -> None:
+    good = user.told()["run"]
+    code, out, _ = user.calls("watch", good)
+    assert code == 0
+    assert f"Run {good} finished" in out
+    bad = failed(user, faults, "-post-")
+    code, out, _ = user.calls("watch", "latest")
+    assert code == 1
+    assert f"python pipeline.py redrive {bad}" in out
