@@ -66,11 +66,16 @@ class Aws:
 def told() -> Iterator[None]:
     """Turns what botocore raises for its user into one sentence; its own bugs and ours stay as they are."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
         raise refusal(error) from None
+    except ResponseParserError:
+        raise SurroundingsError(
+            "something between here and AWS has answered in its place (look at the network, HTTPS_PROXY and NO_PROXY)"
+        ) from None
     except BotoCoreError as error:
         sentence = _unreached(error)
         if sentence is None:

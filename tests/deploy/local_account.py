@@ -13,6 +13,7 @@ from pipeline import workflow
 from stepgluon.config import load, loads
 from stepgluon.definition import compile_definition
 from stepgluon.deploy import Deployed, deploy
+from stepgluon.local.clients import Clients
 from stepgluon.local.server import LocalAws
 from stepgluon.release import Image, Release, release
 
@@ -32,15 +33,15 @@ class Door:
         self.calls: list[str] = []
         self.lost_before = -1  # the number of a call that never arrives
         self.lost_after = -1  # ... whose answer is lost
+        self._clients = Clients(aws.endpoint)  # the local AWS's own are used inside it, too
 
     def client(self, service: str) -> Any:
-        client = self.aws.client(service)
+        client = self._clients.get(service, self.aws.settings.region)
         client.meta.events.register_first("before-send.*.*", self._send(client), unique_id="door")
         return client
 
     def close(self) -> None:
-        for client in self.aws._clients._clients.values():
-            client.meta.events.unregister("before-send.*.*", unique_id="door")
+        self._clients.close()
 
     def _send(self, client: Any) -> Callable[..., Any]:
         def send(request: Any, event_name: str, **rest: Any) -> Any:
