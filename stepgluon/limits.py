@@ -30,3 +30,4 @@ PENDING_SUBSCRIPTIONS = 5000  # [sns] unconfirmed mail subscriptions in an accou
 
 # Ours: with a name (and -environment) of at most 20 characters, bucket and job names of every model fit theirs.
 PREFIX = 20
+TEMPLATE_BYTES = 51_200  # of a template that is sent with the call: CloudFormation quotas

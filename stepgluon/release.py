@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import subprocess
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stepgluon import limits
 from stepgluon.config import LoadedConfig
-from stepgluon.errors import SurroundingsError
+from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
 from stepgluon.templates.base import IMAGES, base
 from stepgluon.templates.pipeline import pipeline
+from stepgluon.templates.text import canonical
 
 ROOT = Path(__file__).parent.parent
+MANY = 40  # addresses that certainly fit
 TRIGGER = ROOT / "lambda" / "start_pipeline.py"
 
 
@@ -59,6 +62,7 @@ class Release:
 
 
 def release(loaded: LoadedConfig, definition: str) -> Release:
+    """What to deploy; raises ConfigError where the config's template would be larger than CloudFormation takes."""
     names = Names(loaded.config)
     asl, trigger = definition.encode(), zipped(TRIGGER)
     objects = (
@@ -66,15 +70,12 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
         Stored(f"trigger/{_hash(trigger)}.zip", trigger),
         Stored(names.config_uri.removeprefix(f"s3://{names.work_bucket}/"), names.config_json.encode()),
     )
-    return Release(
-        names,
-        definition,
+    templates = (
         _template(names, "base", base(names)),
         _template(names, "pipeline", pipeline(names, objects[0].key, objects[1].key)),
-        None,
-        objects,
-        images(names),
     )
+    _fit(loaded, templates)
+    return Release(names, definition, *templates, None, objects, images(names))
 
 
 def images(names: Names) -> tuple[Image, ...]:
@@ -109,7 +110,21 @@ def zipped(script: Path) -> bytes:
 
 
 def _template(names: Names, part: str, document: dict[str, Any]) -> Template:
-    return Template(part, names.stack(part), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return Template(part, names.stack(part), canonical(document))
+
+
+def _fit(loaded: LoadedConfig, templates: Iterable[Template]) -> None:
+    """Addresses and tags are the only parts of a template that grow without a limit of their own."""
+    for template in templates:
+        over = len(template.text.encode()) - limits.TEMPLATE_BYTES
+        if over > 0:
+            key = "notify" if len(loaded.config.notify) > MANY else "tags"
+            advice = {"notify": "give a mailing list", "tags": "use fewer or shorter ones"}[key]
+            message = (
+                f"the template {template.part} is {over:,} bytes larger than CloudFormation takes"
+                f" (at most {limits.TEMPLATE_BYTES:,}: {advice})"
+            )
+            raise ConfigError(loaded.source.file, [loaded.source.problem(key, message)])
 
 
 def _hash(content: bytes) -> str:

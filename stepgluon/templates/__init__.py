@@ -5,4 +5,5 @@ pipeline  what runs: raw bucket, trigger, state machine, mails
 cicd      what rebuilds it on a push
 policies  policy/*.json, filled for one pipeline
 parts     what all documents share
+text      a document as the bytes that are sent
 """

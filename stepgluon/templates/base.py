@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from stepgluon.names import Names
-from stepgluon.templates.parts import Resource, document, kept, private_bucket, ref, tags, tidy
+from stepgluon.templates.parts import Resource, bucket_policy, document, kept, private_bucket, ref, tags, tidy
 from stepgluon.templates.policies import policy
 
 IMAGES = ("data", "autogluon")
@@ -18,12 +18,7 @@ IMAGES = ("data", "autogluon")
 def base(names: Names) -> dict[str, Any]:
     resources = {
         "WorkBucket": kept({"Type": "AWS::S3::Bucket", "Properties": _work_bucket(names)}),
-        "WorkBucketPolicy": {
-            "Type": "AWS::S3::BucketPolicy",
-            "DeletionPolicy": "Retain",
-            "UpdateReplacePolicy": "Retain",
-            "Properties": {"Bucket": ref("WorkBucket"), "PolicyDocument": policy(names, "work-bucket")},
-        },
+        "WorkBucketPolicy": bucket_policy("WorkBucket", policy(names, "work-bucket")),
         **{f"{image.title()}Repository": _repository(names, image) for image in IMAGES},
         "Boundary": {
             "Type": "AWS::IAM::ManagedPolicy",
@@ -55,20 +50,19 @@ def _work_bucket(names: Names) -> dict[str, Any]:
 def _repository(names: Names, image: str) -> Resource:
     key = names.config.encryption.kms_key
     encryption = {"EncryptionType": "KMS", "KmsKey": key} if key else {"EncryptionType": "AES256"}
-    return {
-        "Type": "AWS::ECR::Repository",
-        "Properties": {
-            "RepositoryName": names.repository(image),
-            "EmptyOnDelete": True,
-            "EncryptionConfiguration": encryption,
-            "ImageScanningConfiguration": {"ScanOnPush": True},
-            "ImageTagMutability": "IMMUTABLE",
-            "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(LIFECYCLE, sort_keys=True)},
-            "Tags": tags(names),
-        },
+    properties = {
+        "RepositoryName": names.repository(image),
+        "EncryptionConfiguration": encryption,
+        "ImageScanningConfiguration": {"ScanOnPush": True},
+        "ImageTagMutability": "IMMUTABLE",
+        "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(LIFECYCLE)},
+        "Tags": tags(names),
     }
+    return kept({"Type": "AWS::ECR::Repository", "Properties": properties})
 
 
+# A tag is the hash of what is in the image, so any tagged one may be used again: by a rollback, or when a change is taken
+# back. ECR does not know which are in use, and so only what no tag leads to expires.
 LIFECYCLE = {
     "rules": [
         {

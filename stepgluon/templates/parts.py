@@ -7,6 +7,7 @@ from typing import Any
 from stepgluon.names import Names
 
 Resource = dict[str, Any]
+REASONS = ("docs/decisions/0060-how-it-is-deployed.md", "docs/decisions/0061-policies.md")
 
 
 def ref(name: str) -> dict[str, str]:
@@ -27,13 +28,14 @@ def tags(names: Names) -> list[dict[str, str]]:
 
 def kept(resource: Resource) -> Resource:
     """The resource stays when its stack goes, or when a change would replace it."""
-    return {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", **resource}
+    return {"Type": resource["Type"], "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", **resource}
 
 
 def document(names: Names, tells: str, resources: dict[str, Resource], **more: Any) -> dict[str, Any]:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"{names.prefix}: {tells} (made by stepgluon from its config; change that, not this)",
+        "Metadata": {"Stepgluon": {"Pipeline": names.prefix, "Reasons": list(REASONS)}},
         **more,
         "Resources": resources,
     }
@@ -63,6 +65,14 @@ def private_bucket(names: Names, name: str, rules: list[dict[str, Any]]) -> dict
         },
         "VersioningConfiguration": {"Status": "Enabled"},
         "Tags": tags(names),
+    }
+
+
+def bucket_policy(bucket: str, document: dict[str, Any]) -> Resource:
+    """Not kept with its bucket: CloudFormation makes no policy where one is, so the next deploy would fail."""
+    return {
+        "Type": "AWS::S3::BucketPolicy",
+        "Properties": {"Bucket": ref(bucket), "PolicyDocument": document},
     }
 
 

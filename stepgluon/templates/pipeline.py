@@ -6,7 +6,17 @@ from typing import Any
 
 from stepgluon import failure_rule
 from stepgluon.names import LIVE, Names
-from stepgluon.templates.parts import Resource, attribute, document, kept, private_bucket, ref, tags, tidy
+from stepgluon.templates.parts import (
+    Resource,
+    attribute,
+    bucket_policy,
+    document,
+    kept,
+    private_bucket,
+    ref,
+    tags,
+    tidy,
+)
 from stepgluon.templates.policies import policy
 
 RUNTIME = "python3.12"
@@ -47,7 +57,8 @@ def _parameters() -> dict[str, Any]:
 
 
 def _outputs(names: Names) -> dict[str, Any]:
-    console = {"Console": {"Description": "The runs, in a browser", "Value": names.console}} if names.console else {}
+    page = f"{names.console.partition('#')[0]}#/statemachines/view/{names.machine_arn}"
+    console = {"Console": {"Description": "The runs, in a browser", "Value": page}} if names.console else {}
     return {
         "RawBucket": {"Description": "Upload tables here, then a file that ends in .run", "Value": ref("RawBucket")},
         "Topic": {"Description": "Mails the runs' news", "Value": ref("Topic")},
@@ -73,12 +84,7 @@ def _raw_bucket(names: Names) -> dict[str, Resource]:
             # S3 refuses a notification to a function that it may not call.
             {"Type": "AWS::S3::Bucket", "DependsOn": "TriggerPermission", "Properties": properties}
         ),
-        "RawBucketPolicy": kept(
-            {
-                "Type": "AWS::S3::BucketPolicy",
-                "Properties": {"Bucket": ref("RawBucket"), "PolicyDocument": policy(names, "raw-bucket")},
-            }
-        ),
+        "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
     }
 
 
