@@ -61,8 +61,8 @@ def _repository(names: Names, image: str) -> Resource:
     return kept({"Type": "AWS::ECR::Repository", "Properties": properties})
 
 
-# A tag is the hash of what is in the image, so any tagged one may be used again: by a rollback, or when a change is taken
-# back. ECR does not know which are in use, and so only what no tag leads to expires.
+# A tag is the hash of what is in the image, so each tagged one may be used again: by a rollback, or when a change is
+# taken back. ECR does not know which are in use, and so only what no tag leads to expires.
 LIFECYCLE = {
     "rules": [
         {
