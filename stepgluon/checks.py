@@ -218,6 +218,21 @@ def retries_fit_into_names(config: PipelineConfig) -> Iterator[Finding]:
         yield Finding("retries", f"throttling, quota and job are {total} tries together (at most {RETRIES})")
 
 
+def cicd_has_one_source(config: PipelineConfig) -> Iterator[Finding]:
+    if config.cicd is None:
+        return
+    key, source = "cicd.source", config.cicd.source
+    given = [name for name in ("connection", "codecommit", "s3") if getattr(source, name) is not None]
+    if len(given) != 1:
+        there = f"{' and '.join(given)} are given together" if given else "there is no source to build from"
+        keys = tuple(f"{key}.{name}" for name in ("connection", "codecommit", "s3"))
+        yield Finding(key, f"{there} (give one of connection, codecommit and s3)", keys)
+    partition = facts().partition_of(config.region)
+    if source.connection and partition and source.connection.arn.split(":")[1] != partition.name:
+        message = f"the connection is in partition {source.connection.arn.split(':')[1]}, {config.region} in"
+        yield Finding(f"{key}.connection.arn", f"{message} {partition.name} (use a connection of its own)", ("region",))
+
+
 RULES: tuple[Rule, ...] = (
     every_model_has_a_threshold,
     names_stay_different,
@@ -235,4 +250,5 @@ RULES: tuple[Rule, ...] = (
     tags_are_accepted,
     models_do_not_repeat,
     retries_fit_into_names,
+    cicd_has_one_source,
 )

@@ -31,6 +31,12 @@ EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 VARIABLE = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 SUBNET = r"^subnet-[0-9a-f]{8,17}$"
 SECURITY_GROUP = r"^sg-[0-9a-f]{8,17}$"
+CONNECTION = r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:[0-9]{12}:connection/[0-9a-f-]{36}$"
+REPOSITORY = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$"
+CODECOMMIT = r"^[A-Za-z0-9_.-]+$"
+BRANCH = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"
+BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+ZIP = r"^[A-Za-z0-9][A-Za-z0-9_./-]*\.zip$"
 EXPECTED = {
     PIPELINE_NAME: "a-z, 0-9 and -, beginning with a letter and not ending with -, like penguins",
     MODEL_NAME: "letters, digits, - and _, beginning and ending with a letter or digit, like adelie",
@@ -39,6 +45,12 @@ EXPECTED = {
     VARIABLE: "letters, digits and _, not beginning with a digit, like MY_OPTION",
     SUBNET: "the id of a subnet, like subnet-0123456789abcdef0",
     SECURITY_GROUP: "the id of a security group, like sg-0123456789abcdef0",
+    CONNECTION: "the ARN of a connection, like arn:aws:codeconnections:REGION:ACCOUNT:connection/ID",
+    REPOSITORY: "owner/name, like my-team/penguins",
+    CODECOMMIT: "letters, digits, _ . and -, like penguins",
+    BRANCH: "letters, digits and _ . / -, like main",
+    BUCKET: "the name of a bucket, like my-team-sources",
+    ZIP: "letters, digits and _ . / - with .zip at the end, like penguins/source.zip",
 }
 
 
@@ -210,6 +222,55 @@ class Encryption(Section):
     kms_key: Text | None = Field(default=None, description="ARN of the KMS key for buckets, volumes, topic and queue")
 
 
+Branch = Annotated[str, Field(pattern=BRANCH, max_length=limits.BRANCH)]
+_BRANCH = "pushes to this branch are built"
+
+
+class Connection(Section):
+    """GitHub, GitLab or Bitbucket, by a connection that a person has made and confirmed in the console."""
+
+    arn: Annotated[str, Field(pattern=CONNECTION)] = Field(
+        description="ARN of the connection, confirmed in the console"
+    )
+    repository: Annotated[str, Field(pattern=REPOSITORY, max_length=limits.REPOSITORY)] = Field(
+        description="owner/name there"
+    )
+    branch: Branch = Field(default="main", description=_BRANCH)
+
+
+class CodeCommit(Section):
+    name: Annotated[str, Field(pattern=CODECOMMIT, max_length=limits.CODECOMMIT)] = Field(
+        description="the repository's name, in the pipeline's account and region"
+    )
+    branch: Branch = Field(default="main", description=_BRANCH)
+
+
+class Zip(Section):
+    bucket: Annotated[str, Field(pattern=BUCKET)] = Field(
+        description="a bucket of the region, with versioning and with its events sent to EventBridge"
+    )
+    key: Annotated[str, Field(pattern=ZIP, max_length=limits.OBJECT_KEY)] = Field(
+        description="the zip of the repository; each new version is built"
+    )
+
+
+class CicdSource(Section):
+    """One of three."""
+
+    connection: Connection | None = Field(default=None, description="GitHub, GitLab or Bitbucket by CodeConnections")
+    codecommit: CodeCommit | None = Field(default=None, description="a repository of CodeCommit")
+    s3: Zip | None = Field(default=None, description="a zip in a bucket")
+
+
+class Cicd(Section):
+    """How a push gets into the account. It concerns neither jobs nor the state machine."""
+
+    source: CicdSource = Field(default=CicdSource(), description="where the repository is: one of the three")
+    build: Literal["small", "medium", "large", "xlarge"] = Field(
+        default="medium", description="how large a machine CodeBuild takes: general1.small to general1.xlarge"
+    )
+
+
 class PipelineConfig(Section):
     """One pipeline. Every key has a default but name, account, region, notify and models."""
 
@@ -230,6 +291,7 @@ class PipelineConfig(Section):
     network: Network = Field(default=Network(), description="where the jobs' traffic goes")
     encryption: Encryption = Field(default=Encryption(), description="keys")
     tags: dict[str, str] = Field(default={}, max_length=40, description="tags of every resource and job")
+    cicd: Cicd | None = Field(default=None, description="what deploys each push; left out, nothing does")
     environment: str | None = Field(
         default=None, description="the name given with --env; no key of the file", exclude=True
     )

@@ -1,7 +1,8 @@
 """What the services allow, once, each with its source.
 
 Sources: [sfn] Step Functions service quotas; [sm] SageMaker API reference; [sns] SNS quotas and Publish; [s3] bucket
-naming rules. Checked 2026-11 against botocore's models where these carry the number.
+naming rules; [cp] CodePipeline and CodeCommit quotas. Checked 2026-11 against botocore's models where these carry the
+number.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ BUCKET_NAME = 63  # [s3]
 SUBJECT = 99  # [sns] Subject: fewer than 100 characters, printable ASCII
 MESSAGE_BYTES = 256 * 1024  # [sns] Publish
 PENDING_SUBSCRIPTIONS = 5000  # [sns] unconfirmed mail subscriptions in an account
+BRANCH = 255  # [cp] BranchName: a Git reference's longest
+REPOSITORY = 200  # [cp] FullRepositoryId
+CODECOMMIT = 100  # [cp] RepositoryName
+OBJECT_KEY = 1024  # [s3]
 
 # Ours: with a name (and -environment) of at most 20 characters, bucket and job names of every model fit theirs.
 PREFIX = 20

@@ -36,6 +36,10 @@ _PLACEHOLDERS: dict[str, Any] = {
     "notify": ["x@example.com"],
     "models": [{"name": "x", "label": "x"}],
     "label": "x",
+    "arn": f"arn:aws:codeconnections:us-east-1:{'0' * 12}:connection/{'0' * 36}",
+    "repository": "x/x",
+    "bucket": "xxx",
+    "key": "x.zip",
 }
 
 

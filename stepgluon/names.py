@@ -59,7 +59,8 @@ class Names:
     @cached_property
     def config_json(self) -> str:
         """The resolved config, as the jobs read it."""
-        return json.dumps(self.config.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        told = self.config.model_dump(mode="json", exclude={"cicd"})  # no business of theirs: it shall change no run
+        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @cached_property
     def config_uri(self) -> str:
