@@ -375,6 +375,15 @@ def test_what_is_lost_is_mailed() -> None:
     assert {s["Endpoint"] for s in subscriptions} == {"a@example.com", "b@example.com"}
 
 
+def test_whoever_has_confirmed_need_not_do_so_again_when_others_come_and_go() -> None:
+    first, second = (
+        of_type(released(config(notify=notify)), "AWS::SNS::Subscription")
+        for notify in (["a@example.com", "b@example.com"], ["c@example.com", "b@example.com"])
+    )
+    [stays] = first.keys() & second.keys()
+    assert first[stays]["Endpoint"] == second[stays]["Endpoint"] == "b@example.com"
+
+
 def test_whoever_mails_may_use_the_topics_key() -> None:
     made = released(config())
     assert of_type(made, "AWS::SNS::Topic")["Topic"]["KmsMasterKeyId"] == {"Fn::GetAtt": ["Key", "Arn"]}

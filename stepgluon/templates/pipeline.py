@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from stepgluon import failure_rule
@@ -105,11 +106,11 @@ def _mail(names: Names) -> dict[str, Resource]:
     }
     key = names.config.encryption.kms_key
     subscriptions = {
-        f"Subscription{number}": {
+        _subscription(address): {
             "Type": "AWS::SNS::Subscription",
             "Properties": {"TopicArn": ref("Topic"), "Protocol": "email", "Endpoint": address},
         }
-        for number, address in enumerate(names.config.notify, 1)
+        for address in names.config.notify
     }
     queue_key = {"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": True}
     return {
@@ -141,6 +142,11 @@ def _mail(names: Names) -> dict[str, Resource]:
             "Properties": {"Queues": [ref("Queue")], "PolicyDocument": policy(names, "queue")},
         },
     }
+
+
+def _subscription(address: str) -> str:
+    """A number would go to another address when the list changes, and everybody would have to confirm again."""
+    return f"Subscription{hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
 def _roles(names: Names) -> dict[str, Resource]:
