@@ -10,20 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "local"))
 
-from local_aws import Scripted
+from account import Picky
 from stand_in import arrange
 from test_run import User
-
-
-class Picky(Scripted):
-    """Refuses the jobs whose names have this text in them."""
-
-    unwanted = ""
-
-    def refuse(self, kind: str, name: str) -> tuple[str, str] | None:
-        if self.unwanted and self.unwanted in name:
-            return ("ValidationException", "No such job is wanted.")
-        return super().refuse(kind, name)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Picky
+from account import Picky
 from test_run import User
 
 

@@ -1,0 +1,106 @@
+"""An account as the commands see it: the local AWS with the pipeline in it, reached by boto3's ordinary ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from local_aws import Scripted, settings, until
+from test_run import CONFIG
+
+from pipeline import workflow
+from stepgluon.cli import main
+from stepgluon.config import loads
+from stepgluon.definition import compile_definition
+from stepgluon.local.deployed import Deployed, deployed
+
+
+class Picky(Scripted):
+    """Refuses the jobs whose names have this text in them."""
+
+    unwanted = ""
+
+    def refuse(self, kind: str, name: str) -> tuple[str, str] | None:
+        if self.unwanted and self.unwanted in name:
+            return ("ValidationException", "No such job is wanted.")
+        return super().refuse(kind, name)
+
+
+class Account:
+    """Calls commands, and changes what is deployed."""
+
+    def __init__(self, place: Deployed, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.place, self.folder, self._capsys = place, folder, capsys
+        self.machines = place.aws.client("stepfunctions")
+        self.s3 = place.aws.client("s3")
+        self.names = place.names
+        (folder / "pipeline-config.yml").write_text(CONFIG)
+        self.orders()
+        self._release()
+
+    def orders(self, **orders: str) -> None:
+        text = json.dumps({stage.replace("_", "-"): order for stage, order in orders.items()})
+        (self.folder / "orders.json").write_text(text)
+
+    def calls(self, *words: str) -> tuple[int, str, str]:
+        code = main(workflow, words, {})
+        captured = self._capsys.readouterr()
+        return code, captured.out, captured.err
+
+    def told(self, *words: str) -> Any:
+        code, out, err = self.calls(*words, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    def starts(self, *words: str) -> str:
+        return str(self.told("start", *(words or ("--data", "orders.json")))["run"])
+
+    def ended(self, run: str) -> str:
+        """The status of a run when it has ended."""
+        arn = self.names.execution_arn(run)
+        assert self.place.journal.wait_for_end(arn, 60)
+        return str(self.machines.describe_execution(executionArn=arn)["status"])
+
+    def _release(self) -> None:
+        try:
+            self.machines.describe_state_machine_alias(stateMachineAliasArn=self.names.live)
+        except ClientError:
+            made = self.machines.publish_state_machine_version(stateMachineArn=self.names.machine_arn)
+            routes = [{"stateMachineVersionArn": made["stateMachineVersionArn"], "weight": 100}]
+            self.machines.create_state_machine_alias(name="live", routingConfiguration=routes)
+
+    def changed(self, change: Any) -> str:
+        """A new version of the definition, which is live; its ARN."""
+        definition = json.loads(
+            self.machines.describe_state_machine(stateMachineArn=self.names.machine_arn)["definition"]
+        )
+        change(definition)
+        made = self.machines.update_state_machine(
+            stateMachineArn=self.names.machine_arn, definition=json.dumps(definition), publish=True
+        )
+        version = str(made["stateMachineVersionArn"])
+        self.machines.update_state_machine_alias(
+            stateMachineAliasArn=self.names.live,
+            routingConfiguration=[{"stateMachineVersionArn": version, "weight": 100}],
+        )
+        return version
+
+    def mails(self) -> list[str]:
+        return [file.stem.rpartition("-")[0] for file in sorted(self.place.outbox.glob("*.eml"))]
+
+
+@contextmanager
+def an_account(folder: Path, faults: Scripted, capsys: pytest.CaptureFixture[str]) -> Iterator[Account]:
+    loaded = loads(CONFIG, "config.yml", None, {})
+    definition = compile_definition(loaded, workflow).text
+    chosen = settings(folder / "aws", account="123456789012", region="eu-west-1", faults=faults, cores=2, fresh=True)
+    with deployed(loaded, definition, chosen) as place:
+        yield Account(place, folder, capsys)
+
+
+__all__ = ["Account", "Picky", "an_account", "until"]

@@ -1,0 +1,242 @@
+"""start, status, watch, show, runs, redrive, promote and rollback in an account, which the local AWS stands in for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from account import Account, Picky, an_account, until
+
+from stepgluon import watch
+
+
+@pytest.fixture
+def account(
+    tmp_path: Path, faults: Picky, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Account]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(watch, "SOON", 0.05)
+    with an_account(tmp_path, faults, capsys) as account:
+        yield account
+
+
+# start and watch
+
+
+def test_tables_of_this_computer_are_uploaded_and_a_run_started(account: Account) -> None:
+    code, out, err = account.calls("start", "--data", "orders.json", "--note", "by hand", "--threshold", "400")
+    assert code == 0, err
+    (run,) = re.findall(r"^Run (\S+) has started\.$", out, re.MULTILINE)
+    assert f"python pipeline.py watch {run}\n" in out
+    code, out, err = account.calls("watch", run)
+    assert code == 0, err
+    assert f"Run {run} finished" in out
+    assert re.search(r"adelie +200 +400 +accepted", out)
+    assert f"python pipeline.py promote {run}\n" in out
+    assert "Train adelie" in err
+    assert account.told("show", run)["note"] == "by hand"
+
+
+def test_the_same_tables_are_uploaded_once(account: Account) -> None:
+    first = account.told("start", "--data", "orders.json")
+    key = first["data"].removeprefix(f"s3://{account.names.raw_bucket}/") + "orders.json"
+    before = account.s3.head_object(Bucket=account.names.raw_bucket, Key=key)["LastModified"]
+    assert account.told("start", "--data", "orders.json")["data"] == first["data"]
+    assert account.s3.head_object(Bucket=account.names.raw_bucket, Key=key)["LastModified"] == before
+
+
+@pytest.mark.parametrize("words", [("--folder", "june"), ("--data", "s3://penguins-raw-123456789012-eu-west-1/june")])
+def test_a_folder_of_the_raw_bucket_is_used_as_it_is(account: Account, words: tuple[str, str]) -> None:
+    account.s3.put_object(Bucket=account.names.raw_bucket, Key="june/orders.json", Body=b"{}")
+    told = account.told("start", *words)
+    assert told["data"] == f"s3://{account.names.raw_bucket}/june/"
+    assert account.ended(told["run"]) == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--folder", "july"), "july/ is empty"),
+        (("--data", "s3://elsewhere/june/"), "the jobs may read only s3://penguins-raw-"),
+        (("--data", "s3://a/b", "s3://a/c"), "--data takes one s3:// folder"),
+        (("--data", "no.csv"), "there is no such file"),
+    ],
+)
+def test_data_that_cannot_be_used_start_nothing(account: Account, words: tuple[str, ...], said: str) -> None:
+    code, out, err = account.calls("start", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert account.told("runs", "--aws") == []
+
+
+def test_watching_a_run_that_fails_ends_with_its_reason_and_1(account: Account, faults: Picky) -> None:
+    account.orders(train_adelie="exit 1", train_gentoo="exit 1")
+    run = account.starts()
+    code, out, _ = account.calls("watch", "latest", "--aws")
+    assert code == 1
+    assert f"python pipeline.py redrive {run}" in out
+    assert "repeats only the stages that did not finish" in out
+
+
+def test_ctrl_c_leaves_the_run_alone(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    run = account.starts()
+    monkeypatch.setattr("stepgluon.cli_runs.time.sleep", interrupt)
+    code, out, err = account.calls("watch", run)
+    monkeypatch.undo()
+    assert (code, out) == (130, "")
+    assert f"The run goes on. Follow it again: python pipeline.py watch {run}" in err
+    assert account.ended(run) == "SUCCEEDED"
+
+
+# A command goes where its run is
+
+
+def test_a_run_that_the_work_folder_does_not_know_is_looked_for_in_the_account(account: Account) -> None:
+    run = account.starts()
+    assert account.ended(run) == "SUCCEEDED"
+    assert account.calls("show", run)[0] == 0
+    code, _, err = account.calls("show", run, "--work", "here")
+    assert (code, err) == (2, f"error: here has no run {run} (`python pipeline.py runs` lists them)\n")
+    assert account.told("runs") == []
+    assert [told["run"] for told in account.told("runs", "--aws")] == [run]
+    code, _, err = account.calls("show", run[:-3])
+    assert (code, f"did you mean {run}?" in err) == (2, True)
+
+
+# redrive and promote
+
+
+def test_a_failed_run_is_taken_up(account: Account, faults: Picky) -> None:
+    faults.unwanted = "-post-"
+    run = account.starts()
+    assert account.ended(run) == "FAILED"
+    faults.unwanted = ""
+    told = account.told("redrive", run)
+    assert told == {"run": f"{run}-again-2", "of": run, "home": run, "from": "postprocess"}
+    assert account.calls("watch", told["run"])[0] == 0
+    assert [job["state"] for job in account.told("show", told["run"])["jobs"]] == ["Post-process"]
+    assert account.told("promote", told["run"]) == {"run": run, "promoted": {"adelie": 200, "gentoo": 200}}
+
+
+def test_a_running_run_is_not_taken_up(account: Account) -> None:
+    account.orders(prepare="sleep")
+    run = account.starts()
+    code, _, err = account.calls("redrive", run)
+    account.machines.stop_execution(executionArn=account.names.execution_arn(run))
+    assert (code, err) == (1, f"error: {run} is still running (follow it: python pipeline.py watch {run})\n")
+
+
+def test_a_stopped_run_is_taken_up_where_it_was(account: Account, faults: Picky) -> None:
+    account.orders(post="sleep")
+    run = account.starts()
+    arn = account.names.execution_arn(run)
+
+    def entered() -> Any:
+        return "Post-process" in json.dumps(account.machines.get_execution_history(executionArn=arn), default=str)
+
+    until(entered, 60)
+    account.machines.stop_execution(executionArn=arn)
+    assert account.ended(run) == "ABORTED"
+    assert account.told("redrive", run)["from"] == "postprocess"
+
+
+def test_verdicts_and_data_that_were_cleaned_up_are_made_again(account: Account, faults: Picky) -> None:
+    faults.unwanted = "-post-"
+    run = account.starts()
+    assert account.ended(run) == "FAILED"
+    bucket = account.names.work_bucket
+    account.s3.delete_object(Bucket=bucket, Key=f"runs/{run}/verdicts.json")
+    second = account.told("redrive", run)
+    assert second["from"] == "train"
+    assert account.ended(second["run"]) == "FAILED"
+    account.s3.delete_object(Bucket=bucket, Key=f"runs/{run}/prepared/profile.json")
+    faults.unwanted = ""
+    code, out, err = account.calls("redrive", run)
+    assert code == 0, err
+    assert "because its prepared data are gone" in out
+    assert account.ended(f"{run}-again-3") == "SUCCEEDED"
+
+
+def test_an_input_that_was_not_usable_is_not_tried_again(account: Account) -> None:
+    account.machines.start_execution(stateMachineArn=account.names.live, name="odd", input="[1]")
+    assert account.ended("odd") == "FAILED"
+    code, _, err = account.calls("redrive", "odd")
+    assert (code, err) == (1, "error: the input of odd was not usable, and would not be again (start a new run)\n")
+
+
+# rollback
+
+
+def longer(definition: dict[str, Any]) -> None:
+    definition["TimeoutSeconds"] = 77777
+
+
+def test_rollback_makes_the_version_before_live_and_tells_the_difference(account: Account) -> None:
+    account.changed(longer)
+    code, out, err = account.calls("rollback")
+    assert code == 0, err
+    assert out.startswith("Version 1 is live in place of version 2.\nThe workflow:\n")
+    assert "TimeoutSeconds: 77777 -> " in out
+    assert "python pipeline.py rollback --to 2\n" in out
+    assert account.told("status")["live"]["version"] == 1
+    run = account.starts()
+    told = account.machines.describe_execution(executionArn=account.names.execution_arn(run))
+    assert told["stateMachineVersionArn"].endswith(":1")
+    assert account.calls("rollback", "--to", "2")[0] == 0
+    assert account.told("status")["live"]["version"] == 2
+
+
+def test_rollback_refuses_what_is_not_there(account: Account) -> None:
+    code, out, err = account.calls("rollback")
+    assert (code, out) == (1, "")
+    assert err == "error: version 1 is live, and there is none before it (there are: 1)\n"
+    account.changed(longer)
+    assert "there is no such version (there are: 2, 1)" in account.calls("rollback", "--to", "9")[2]
+    assert "this version is live already" in account.calls("rollback", "--to", "2")[2]
+
+
+def test_rollback_refuses_a_version_whose_image_or_config_is_gone(account: Account) -> None:
+    account.changed(longer)
+    (key,) = [
+        entry["Key"]
+        for entry in account.s3.list_objects_v2(Bucket=account.names.work_bucket, Prefix="config/")["Contents"]
+    ]
+    account.s3.delete_object(Bucket=account.names.work_bucket, Key=key)
+    code, _, err = account.calls("rollback")
+    assert code == 1
+    assert "which is gone" in err
+    assert account.told("status")["live"]["version"] == 2
+
+
+# status
+
+
+def test_status_tells_the_pipeline_on_one_screen(account: Account, faults: Picky) -> None:
+    faults.unwanted = "-prepare-"
+    run = account.starts()
+    assert account.ended(run) == "FAILED"
+    code, out, err = account.calls("status")
+    assert code == 0, err
+    assert out.startswith("penguins in the account 123456789012, eu-west-1\n")
+    assert re.search(r"live +version 1, published", out)
+    assert re.search(rf"FAILED .* {run}", out)
+    assert re.search(r"dead letters +none", out)
+    assert len(out.splitlines()) < 24
+
+
+def test_without_a_pipeline_each_command_says_so_in_one_sentence(account: Account) -> None:
+    config = account.folder / "pipeline-config.yml"
+    config.write_text(config.read_text().replace("name: penguins", "name: seals"))
+    said = "error: the account 123456789012 has no pipeline seals in eu-west-1 (`python pipeline.py deploy` makes it)\n"
+    for words in (("runs", "--aws"), ("watch", "latest", "--aws"), ("rollback",)):
+        assert account.calls(*words)[::2] == (1, said)
+    code, out, _ = account.calls("status")
+    assert code == 0
+    assert "python pipeline.py deploy" in out
