@@ -33,7 +33,7 @@ def add(command: Callable[..., Any]) -> None:
     """Adds the commands to the parser; `command` makes one from its name and what it tells."""
     planning = command("plan", "Tell what deploy would change in the account, and change nothing.")
     deploying = command("deploy", "Make the account as the config says; safe to repeat and to interrupt.")
-    destroying = command("destroy", "Remove the pipeline from the account; the data in its buckets is kept.")
+    destroying = command("destroy", "Remove the pipeline from the account; its buckets and images are kept.")
     for parser in (planning, deploying, destroying):
         parser.add_argument(
             "--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of: base pipeline cicd"
@@ -41,7 +41,9 @@ def add(command: Callable[..., Any]) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     for parser in (deploying, destroying):
         parser.add_argument("--yes", action="store_true", help="do not ask")
-    destroying.add_argument("--delete-data", action="store_true", help="delete the buckets and all data in them too")
+    destroying.add_argument(
+        "--delete-data", action="store_true", help="delete the buckets and images too, with all that is in them"
+    )
     destroying.add_argument("--stop-runs", action="store_true", help="stop the runs that are going on")
 
 
@@ -111,7 +113,9 @@ def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     if not options.yes:
         stacks = ", ".join(names.stack(part) for part in PARTS if part in order.only)
         data = (
-            "ALL DATA in their buckets is deleted too." if order.delete_data else "The data in their buckets is kept."
+            "ALL DATA in their buckets, and their images, are deleted too."
+            if order.delete_data
+            else "Buckets and images are kept."
         )
         _ask(terminal, f"This deletes {stacks} in account {config.account}, {config.region}. {data}", names.prefix)
     with told():

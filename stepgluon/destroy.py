@@ -1,6 +1,6 @@
 """Takes a pipeline out of its account: runs, stacks in the opposite order of deploy, and data where that is asked.
 
-Buckets outlive their stacks, so that a later deploy finds them again. Safe to repeat.
+Buckets and repositories outlive their stacks, so that a later deploy finds them again. Safe to repeat.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from stepgluon.local.server import LocalAws
 from stepgluon.release import Image, Release, release
 
 CONFIG = HERE / "golden" / "one-model" / "config.yml"
+WRITES = ("Put", "Execute", "Update", "Delete", "Create", "Subscribe", "Publish", "Tag")
 
 
 def release_of(text: str = "", environment: str | None = None) -> Release:
