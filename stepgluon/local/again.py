@@ -67,7 +67,7 @@ def redriven(
             with watched(place):
                 plan = redrive.planned(place.aws, names, one(place.aws, names, known["run"]))
                 progress.say(plan.words())
-                redrive.redrive(place.aws, names, plan, place.stack.machine_arn)
+                redrive.redrive(place.aws, names, plan, place.names.machine_arn)
                 arn = names.execution_arn(plan.name)
                 follow(place.aws.client("stepfunctions"), arn, progress.tell, place.journal.wait)
                 place.journal.wait_for_end(arn, 10)

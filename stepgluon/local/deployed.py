@@ -1,39 +1,37 @@
 """A pipeline deployed to its local AWS: what `run --local` and `local up` both stand on.
 
 with deployed(loaded, definition, settings) as place:
-    place.aws.client("s3"), place.stack.raw_bucket
+    place.aws.client("s3"), place.names.raw_bucket
 """
 
 from __future__ import annotations
 
-import io
+import hashlib
 import json
 import re
-import sys
-import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stepgluon import failure_rule
 from stepgluon.config import LoadedConfig
+from stepgluon.deploy import deploy
 from stepgluon.garbage import paused
 from stepgluon.local import events, functions, mail, rules
 from stepgluon.local.journal import Journal
 from stepgluon.local.patching import Patches
 from stepgluon.local.server import LocalAws, Settings
-from stepgluon.local.stack import Stack, stand_up
 from stepgluon.local.surroundings import harmless
 from stepgluon.names import Names
+from stepgluon.release import Image, Release, release
 
-TRIGGER = Path(__file__).parent.parent.parent / "lambda" / "start_pipeline.py"
+_DOCKER = "application/vnd.docker"
 
 
 @dataclass(frozen=True)
 class Deployed:
     aws: LocalAws
-    stack: Stack
     names: Names
     journal: Journal
     functions: functions.Functions
@@ -48,16 +46,30 @@ class Deployed:
 def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Iterator[Deployed]:
     """The local AWS with the pipeline in it, until the end of the block; then nothing of it runs any more."""
     with ExitStack() as ending:
-        with paused():  # thousands of modules' objects that all live on
+        with paused(), ThreadPoolExecutor(1) as aside:  # thousands of modules' objects that all live on
+            wanted = aside.submit(release, loaded, definition)
             aws = ending.enter_context(LocalAws(settings))
             names, journal = Names(loaded.config), Journal(aws.objects)
             lambdas = _install(aws, names, journal, ending)
-            stack = stand_up(loaded, definition, aws)
-            place = Deployed(aws, stack, names, journal, lambdas, settings.work)
-            _deploy_failure_rule(place)
-            _deploy_trigger(place)
+            place = Deployed(aws, names, journal, lambdas, settings.work)
+            bring(wanted.result(), aws)
+            # So the function is warm when the first upload comes.
+            lambdas.send(names.arn("lambda", f"function:{names.function}"), {"Event": "s3:TestEvent"})
         ending.callback(end_executions, place)
         yield place
+
+
+def bring(wanted: Release, aws: LocalAws) -> None:
+    """Deploys as to an account, but for what rebuilds the pipeline on a push: nobody pushes to this computer."""
+    deploy(wanted, aws, Images(aws), nothing, _settled, only=("base", "pipeline"))
+
+
+def nothing(text: str) -> None:
+    """Nobody wants to know."""
+
+
+def _settled(seconds: float) -> None:
+    """Whatever CloudFormation is asked for here has happened when it answers."""
 
 
 def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -> functions.Functions:
@@ -95,45 +107,21 @@ def once(journal: Journal, names: Names) -> mail.Once:
     return told
 
 
-def _deploy_failure_rule(place: Deployed) -> None:
-    """The mail of runs that end where no Catch reaches: stopped by hand, too long for the machine, States.Runtime."""
-    client, rule = place.aws.client("events"), f"{place.names.prefix}-failed"
-    client.put_rule(Name=rule, EventPattern=json.dumps(failure_rule.event_pattern(place.names)))
-    transformer = failure_rule.input_transformer(place.names)
-    target = {"Id": "mail", "Arn": place.stack.topic_arn, "InputTransformer": transformer}
-    client.put_targets(Rule=rule, Targets=[target])
+class Images:
+    """A builder for a place where no image is ever run: each is a manifest without layers."""
 
+    def __init__(self, aws: LocalAws) -> None:
+        self._aws = aws
 
-def _deploy_trigger(place: Deployed) -> None:
-    """The function of lambda/, what it may lose, and the bucket's notification."""
-    names, client = place.names, place.aws.client("lambda")
-    queue = place.aws.client("sqs").create_queue(QueueName=f"{names.prefix}-start-failed")["QueueUrl"]
-    dead = place.aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-    function = client.create_function(
-        FunctionName=f"{names.prefix}-start",
-        Runtime=f"python3.{sys.version_info.minor}",
-        Role=f"arn:{names.partition.name}:iam::{names.config.account}:role/{names.role('machine')}",
-        Handler=f"{TRIGGER.stem}.handler",
-        Code={"ZipFile": zipped(TRIGGER)},
-        Timeout=60,
-        Environment={"Variables": {"RAW_BUCKET": place.stack.raw_bucket, "STATE_MACHINE_ARN": place.stack.machine_arn}},
-        DeadLetterConfig={"TargetArn": dead["Attributes"]["QueueArn"]},
-    )
-    suffix = {"Key": {"FilterRules": [{"Name": "suffix", "Value": ".run"}]}}
-    notification = {"LambdaFunctionArn": function["FunctionArn"], "Events": ["s3:ObjectCreated:*"], "Filter": suffix}
-    place.aws.client("s3").put_bucket_notification_configuration(
-        Bucket=place.stack.raw_bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [notification]}
-    )
-    # As S3 does when a notification is set up; so the function is warm when the first upload comes.
-    place.functions.send(function["FunctionArn"], {"Event": "s3:TestEvent", "Bucket": place.stack.raw_bucket})
-
-
-def zipped(script: Path) -> bytes:
-    """A zip with the script in it; the same script gives the same bytes."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(script.name), script.read_bytes(), zipfile.ZIP_DEFLATED)
-    return packed.getvalue()
+    def push(self, image: Image) -> str:
+        config = {"mediaType": f"{_DOCKER}.container.image.v1+json", "size": 1, "digest": f"sha256:{image.tag * 2}"}
+        media = f"{_DOCKER}.distribution.manifest.v2+json"
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": media, "config": config, "layers": []})
+        digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
+        self._aws.client("ecr").put_image(
+            repositoryName=image.repository, imageTag=image.tag, imageManifest=manifest, imageDigest=digest
+        )
+        return digest
 
 
 def end_executions(place: Deployed) -> None:

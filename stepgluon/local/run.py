@@ -144,7 +144,7 @@ def _upload(place: Deployed, order: Order) -> str:
     digest = hashlib.sha256(json.dumps(sorted((name, c.sha256) for name, c in contents.items())).encode()).hexdigest()
     folder = f"{_stem(order)}-{digest[:12]}"
     for name, content in contents.items():
-        place.aws.buckets.put_content(place.stack.raw_bucket, f"{folder}/{name}", content, time.time())
+        place.aws.buckets.put_content(place.names.raw_bucket, f"{folder}/{name}", content, time.time())
     return folder
 
 
@@ -165,7 +165,7 @@ def _identity(place: Deployed, order: Order) -> str:
 def _begin(place: Deployed, order: Order, progress: Progress) -> Begun:
     folder = _upload(place, order)
     key = f"{folder}/{_stem(order)}.run"
-    run_file, identity = f"s3://{place.stack.raw_bucket}/{key}", _identity(place, order)
+    run_file, identity = f"s3://{place.names.raw_bucket}/{key}", _identity(place, order)
     resumed = None if order.fresh else _resumed(place, identity, run_file)
     if resumed:
         progress.say(f"Going on with run {resumed.name}, which was cut off.")
@@ -176,7 +176,7 @@ def _begin(place: Deployed, order: Order, progress: Progress) -> Begun:
     told = {"note": order.note or None, "threshold": order.threshold}
     content = {key: value for key, value in told.items() if value is not None}
     body = json.dumps(content).encode() if content else b""
-    place.aws.client("s3").put_object(Bucket=place.stack.raw_bucket, Key=key, Body=body)
+    place.aws.client("s3").put_object(Bucket=place.names.raw_bucket, Key=key, Body=body)
     try:
         begun = _triggered(place, run_file, before)
     except KeyboardInterrupt:

@@ -100,7 +100,7 @@ def _no_log(place: Deployed, job: Job) -> str:
 def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:
     prefix = f"runs/{home_of(begun.name, _given(begun))}/result/"
     found = {
-        stored.key.removeprefix(prefix): stored for stored in place.aws.objects.below(place.stack.work_bucket, prefix)
+        stored.key.removeprefix(prefix): stored for stored in place.aws.objects.below(place.names.work_bucket, prefix)
     }
     for name in RESULTS:
         if name in found:

@@ -9,6 +9,7 @@ from pathlib import Path
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.local.machine_versions import unqualified
 from stepgluon.local.run import (
     Change,
     Order,
@@ -49,7 +50,7 @@ def serve(
 def words(place: Deployed) -> str:
     """How to reach the pipeline, and the five commands that do a run by hand."""
     aws = f"aws --endpoint-url {place.aws.endpoint}"
-    raw, work, config = place.stack.raw_bucket, place.stack.work_bucket, place.names.config
+    raw, work, config = place.names.raw_bucket, place.names.work_bucket, place.names.config
     return f"""The local AWS is at {place.aws.endpoint}, with the pipeline {place.names.prefix} in it. Ctrl-C ends it.
 Any credentials do; with the aws command line, for example:
 
@@ -59,7 +60,7 @@ A run by hand:
 
   {aws} s3 cp my.csv s3://{raw}/june/
   echo 'note: by hand' | {aws} s3 cp - s3://{raw}/june/go.run
-  {aws} stepfunctions list-executions --state-machine-arn {place.stack.machine_arn}
+  {aws} stepfunctions list-executions --state-machine-arn {place.names.machine_arn}
   {aws} sagemaker list-training-jobs
   {aws} s3 cp --recursive s3://{work}/runs/RUN/result/ results/
 
@@ -70,7 +71,7 @@ Mails arrive in {place.outbox}.
 def _go_on(place: Deployed, progress: Progress) -> None:
     """Runs that were cut off with the last server go on in this one, and uploads that it left get their runs."""
     for begun in place.journal.cut_off():
-        if begun.machine == place.stack.machine_arn:
+        if unqualified(begun.machine) == place.names.machine_arn:
             progress.say(f"Going on with run {begun.name}, which was cut off.")
             place.aws.client("stepfunctions").start_execution(
                 stateMachineArn=begun.machine, name=begun.name, input=begun.input

@@ -14,8 +14,10 @@ from local_aws import Scripted, until
 from pipeline import workflow
 from stepgluon.config import LoadedConfig, loads
 from stepgluon.definition import compile_definition
+from stepgluon.local.deployed import bring
 from stepgluon.local.server import LocalAws
-from stepgluon.local.stack import Stack, stand_up
+from stepgluon.names import Names
+from stepgluon.release import release
 
 CONFIG = """
 name: penguins
@@ -55,7 +57,8 @@ class Run:
 class Pipeline:
     def __init__(self, aws: LocalAws) -> None:
         self.aws = aws
-        self.stack: Stack = stand_up(*compiled(), aws)
+        self.stack = Names(compiled()[0].config)
+        bring(release(*compiled()), aws)
         self.machines = aws.client("stepfunctions")
         self._count = 0
 
