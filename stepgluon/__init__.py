@@ -6,7 +6,7 @@ pipeline-config.yml
                                                                  wording)
   checks      rules over a whole config                      (model_checks)
 pipeline.py   the workflow, told once, with
-  states        its states                                   (jobs, mails, waiting, intrinsics, names)
+  states        its states                                   (jobs, mails, waiting, resume, intrinsics, names)
   sdk           the Data Science SDK, its gaps closed
   definition  graph -> canonical text, checked by
     selfcheck/  AWS's rules, and harder ones
@@ -14,6 +14,9 @@ pipeline.py   the workflow, told once, with
   graph/      its picture
   local/      AWS on this computer, which runs it
   failure_rule  mails what the machine cannot mail itself
+what became of it, in an account and on this computer, through one door (aws)
+  start, watch, redrive, promote    a run, from its beginning to its use   (executions, follow, progress, stages)
+  status, rollback                  the pipeline
 cli, terminal   words in, files and exit codes out           (errors: every error a user can meet)
 """
 
