@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from golden import GOLDEN, TEMPLATE_CASES, config_of, environment_of
 
+from pipeline import workflow
+from stepgluon.cli import main
 from stepgluon.config import LoadedConfig, load, loads
 from stepgluon.errors import ConfigError
 from stepgluon.limits import TEMPLATE_BYTES
 from stepgluon.names import Names
 from stepgluon.release import TRIGGER, Release, release, zipped
-from stepgluon.templates.base import base
-from stepgluon.templates.pipeline import pipeline
 from stepgluon.templates.policies import FOLDER, PLACEHOLDER, policy
 
 ROOT = Path(__file__).parent.parent
@@ -461,8 +461,27 @@ def test_the_policies_leave_no_placeholder_and_know_no_account() -> None:
             assert "${" not in json.dumps(policy(names, file.stem)), file.name
 
 
-def test_the_templates_are_functions_of_the_names_alone() -> None:
-    names = Names(config().config)
-    assert base(names) == base(names)
-    assert pipeline(names, "d", "t") == pipeline(names, "d", "t")
-    assert (GOLDEN / "demo" / "pipeline.json").is_file()
+def test_the_command_writes_all_that_a_deployment_consists_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "folder"
+    given = ["template", "--config", str(config_of("one-model")), "--out", str(out)]
+    assert main(workflow, given, {}) == 0
+    definition = (GOLDEN / "one-model" / "definition.asl.json").read_text(encoding="utf-8")
+    made = released(case("one-model"), definition)
+    written = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert written == {
+        "base.json": made.base.text.encode(),
+        "pipeline.json": made.pipeline.text.encode(),
+        "definition.asl.json": definition.encode(),
+        "start_pipeline.zip": zipped(TRIGGER),
+        "config.json": made.names.config_json.encode(),
+    }
+    assert "no cicd.json: the config has no cicd" in capsys.readouterr().err
+
+
+def test_the_command_writes_nothing_for_a_config_with_mistakes(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text("name: X\n", encoding="utf-8")
+    assert main(workflow, ["template", "--config", str(file), "--out", str(tmp_path / "out")], {}) == 2
+    assert not (tmp_path / "out").exists()
