@@ -13,6 +13,7 @@ server.py        the local AWS as a whole: what is started, in which order, and 
     outputs.py       what it leaves
     memory.py        finished jobs are not run again
     logs.py          what it says
+  turns.py         a few executions at a time, in their order
   executions.py    what an execution was, kept on disk when it has ended
   faults.py        where tests break things
 stack.py         what a pipeline needs to be there

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from typing import Any
 from stepgluon.local.objects import Content, Objects, Stored
 from stepgluon.local.patching import Patches
 
+IN_MEMORY = (
+    1000  # keys of a bucket that moto holds, each as an object of 2 KB; the others are read when they are asked for
+)
+_VERSION = "stepgluon-version"  # in an object's headers in the index
 _KEPT_HEADERS = ("content-type", "content-encoding", "x-amz-meta-")
 
 
@@ -32,14 +37,6 @@ class Buckets:
     def load(self) -> None:
         for name, region in self.objects.buckets():
             self._backend.create_bucket(name, region)
-            self.bring_back(name)
-
-    def bring_back(self, name: str) -> None:
-        keys = self._backend.buckets[name].keys
-        for stored in self.objects.below(name):
-            key = self._key(name, stored)
-            # Past the index, where this comes from.
-            dict.__setitem__(keys, stored.key, [key])
 
     def exists(self, bucket: str) -> bool:
         return bucket in self._backend.buckets
@@ -57,19 +54,28 @@ class Buckets:
         self.put_content(bucket, key, self.objects.copy_in(file), modified)
 
     def _key(self, bucket: str, stored: Stored) -> Any:
-        from moto.s3 import models
+        return key_of(self._backend.buckets[bucket], stored)
 
-        key = models.FakeKey(
-            name=stored.key,
-            bucket_name=bucket,
-            value=stored.content,
-            account_id=self._backend.account_id,
-            region_name=self._backend.region_name,
-            version_id="null",
-        )
-        key.last_modified = datetime.datetime.fromtimestamp(stored.modified, datetime.timezone.utc).replace(tzinfo=None)
-        key._metadata.update(stored.headers)
-        return key
+
+def key_of(bucket: Any, stored: Stored) -> Any:
+    """moto's key for an object of the index."""
+    from moto.s3 import models
+
+    headers = dict(stored.headers)
+    version = headers.pop(_VERSION, "null")
+    key = models.FakeKey(
+        name=stored.key,
+        bucket_name=bucket.name,
+        value=stored.content,
+        account_id=bucket.account_id,
+        region_name=bucket.region_name,
+        version_id=version,
+        is_versioned=version != "null",
+        etag=stored.content.etag,
+    )
+    key.last_modified = datetime.datetime.fromtimestamp(stored.modified, datetime.timezone.utc).replace(tzinfo=None)
+    key._metadata.update(headers)
+    return key
 
 
 def keep_on_disk(patches: Patches, objects: Objects) -> None:
@@ -84,7 +90,7 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
 
     def create(bucket: Any, *values: Any, **named: Any) -> None:
         begin(bucket, *values, **named)
-        bucket.keys = keys_class(bucket.name)
+        bucket.keys = keys_class(bucket)
         objects.add_bucket(bucket.name, bucket.region_name)
 
     def delete(backend: Any, bucket_name: str) -> Any:
@@ -92,6 +98,15 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
         if deleted:
             objects.remove_bucket(bucket_name)
         return deleted
+
+    list_objects = models.S3Backend.list_objects
+
+    def listed(self: Any, bucket: Any, prefix: str | None, *more: Any, **named: Any) -> Any:
+        _listing.prefix = prefix or ""
+        try:
+            return list_objects(self, bucket, prefix, *more, **named)
+        finally:
+            _listing.prefix = ""
 
     responses = _module_of_responses()
     get = responses.S3Response.get_object
@@ -114,6 +129,7 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
 
     patches.attribute(models.S3Backend, "copy_object", copy_object)
     patches.attribute(responses.S3Response, "get_object", get_object)
+    patches.attribute(models.S3Backend, "list_objects", listed)
     patches.attribute(models.FakeBucket, "__init__", create)
     patches.attribute(models.S3Backend, "delete_bucket", delete)
 
@@ -182,6 +198,12 @@ def _key_class(models: Any, objects: Objects) -> type:
         def etag(self) -> str:
             return f'"{self._etag or self.content.etag}"'
 
+        def __new__(cls, *values: Any, **named: Any) -> Any:
+            return object.__new__(cls)  # moto would keep each key for ever in a list of all
+
+        def __del__(self) -> None:
+            """It holds no file, so nobody has to dispose of it."""
+
         def set_metadata(self, metadata: Any, replace: bool = False) -> None:
             super().set_metadata(metadata, replace)
             if isinstance(self.name, str) and self.bucket_name:
@@ -201,6 +223,8 @@ def _key_class(models: Any, objects: Objects) -> type:
 def stored(key: Any) -> Stored:
     content = Content(key.content.sha256, key.content.size, key.etag.strip('"'))
     headers = {name: text for name, text in key.metadata.items() if name.lower().startswith(_KEPT_HEADERS)}
+    if key.version_id != "null":
+        headers[_VERSION] = key.version_id
     return Stored(key.name, content, headers, key.last_modified.replace(tzinfo=datetime.timezone.utc).timestamp())
 
 
@@ -229,11 +253,28 @@ def _multipart_class(models: Any, objects: Objects) -> type:
 
 def _keys_class(models: Any, objects: Objects) -> type:
     class KeysOnDisk(models._VersionedKeyStore):  # type: ignore[misc]
-        """A bucket's keys; the index has each key's latest version, if that is no delete marker."""
+        """A bucket's keys. The index has each key's latest version, if that is no delete marker; here are those with
+        several versions or a marker, and the ones that were put last.
+        """
 
-        def __init__(self, bucket: str) -> None:
+        def __init__(self, bucket: Any) -> None:
             super().__init__()
             self._bucket = bucket
+
+        def __sgetitem__(self, key: str) -> list[Any]:
+            held = dict.get(self, key)
+            if held is None:
+                stored = objects.one(self._bucket.name, key)
+                if stored is None:
+                    raise KeyError(key)
+                held = [key_of(self._bucket, stored)]
+            return held
+
+        def __contains__(self, key: object) -> bool:
+            return dict.__contains__(self, key) or objects.one(self._bucket.name, str(key)) is not None
+
+        def __len__(self) -> int:
+            return sum(1 for _ in self._iteritems())
 
         def __setitem__(self, key: str, value: Any) -> None:
             super().__setitem__(key, value)
@@ -244,14 +285,44 @@ def _keys_class(models: Any, objects: Objects) -> type:
             self._write(key)
 
         def pop(self, key: str) -> None:
-            super().pop(key)
+            if dict.__contains__(self, key):
+                super().pop(key)
             self._write(key)
 
+        def _iteritems(self) -> Iterator[tuple[str, Any]]:
+            for key, versions in self._iterlists():
+                yield key, versions[-1]
+
+        def _itervalues(self) -> Iterator[Any]:
+            for _, versions in self._iterlists():
+                yield versions[-1]
+
+        def _iterlists(self) -> Iterator[tuple[str, list[Any]]]:
+            """All keys, or those that begin with what this thread is listing."""
+            prefix = getattr(_listing, "prefix", "")
+            held = {key: versions for key, versions in dict(self).items() if key.startswith(prefix)}
+            yield from held.items()
+            for stored in objects.below(self._bucket.name, prefix):
+                if stored.key not in held:
+                    yield stored.key, [key_of(self._bucket, stored)]
+
+        items, values, lists, iterlists = _iteritems, _itervalues, _iterlists, _iterlists
+
+        def item_size(self) -> int:
+            return len(self)  # only whether it is 0 counts
+
         def _write(self, key: str) -> None:
-            latest = self.get(key)
+            latest = dict.get(self, key, [None])[-1]
             if isinstance(latest, models.FakeKey):
-                objects.put(self._bucket, stored(latest))
+                objects.put(self._bucket.name, stored(latest))
             else:
-                objects.remove(self._bucket, key)
+                objects.remove(self._bucket.name, key)
+            for name in list(itertools.islice(self, max(0, dict.__len__(self) - IN_MEMORY))):
+                versions: list[Any] = dict.pop(self, name)
+                if len(versions) > 1 or not isinstance(versions[0], models.FakeKey):
+                    dict.__setitem__(self, name, versions)  # the index does not know all of it
 
     return KeysOnDisk
+
+
+_listing = threading.local()  # the prefix that this thread lists

@@ -32,6 +32,10 @@ OUT_OF_MEMORY = (
 )
 
 
+_OVER = threading.Event()  # what an ended job has in place of its own events: a server may see thousands of jobs
+_OVER.set()
+
+
 @dataclass
 class Workshop:
     """What every job needs: where things are, and who else is there."""
@@ -78,9 +82,10 @@ class Job:
         self._instances: list[Instance] = []
         self._outputs = outputs.outputs_of(kind, name, request)
         self._turn("Starting", "Launching requested ML instances" if kind == "training" else "")
-        self._thread = threading.Thread(target=self._live, name=f"job {name}", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        self._thread = threading.Thread(target=self._live, name=f"job {self.name}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -95,7 +100,9 @@ class Job:
         self._wake()
 
     def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
 
     # The thread
 
@@ -256,5 +263,6 @@ class Job:
             self.state.failure = reason[: outputs.SENTENCE]
             self.state.ended = self.state.changed
             self.state.status = status
-        self._instances = []  # their processes are over, and a server may see thousands of jobs
+        self._instances, self._thread = [], None
         self.done.set()
+        self.done = self._stop = _OVER

@@ -186,7 +186,15 @@ class Objects:
                 "where bucket = ? and key >= ? and key < ? order by key",
                 (bucket, prefix, prefix + chr(0x10FFFF)),
             ).fetchall()
-        return [Stored(key, Content(sha, size, etag), json.loads(head), at) for key, sha, size, etag, head, at in rows]
+        return [_stored(*row) for row in rows]
+
+    def one(self, bucket: str, key: str) -> Stored | None:
+        with self._lock:
+            row = self._base.execute(
+                "select key, sha256, size, etag, headers, modified from objects where bucket = ? and key = ?",
+                (bucket, key),
+            ).fetchone()
+        return _stored(*row) if row else None
 
     # Finished jobs
 
@@ -220,6 +228,10 @@ class Objects:
     def documents(self, kind: str) -> list[tuple[str, bytes]]:
         with self._lock:
             return list(self._base.execute("select name, content from documents where kind = ? order by at", (kind,)))
+
+
+def _stored(key: str, sha256: str, size: int, etag: str, headers: str, modified: float) -> Stored:
+    return Stored(key, Content(sha256, size, etag), json.loads(headers), modified)
 
 
 def _into(part: Path, place: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from stepgluon.errors import SurroundingsError
 from stepgluon.facts import facts
-from stepgluon.local import executions, machine_versions, moto_fixes
+from stepgluon.local import executions, machine_versions, moto_fixes, turns
 from stepgluon.local.clients import Clients
 from stepgluon.local.faults import Faults
 from stepgluon.local.guard import Guard
@@ -171,6 +171,7 @@ class LocalAws:
         )
         self.sagemaker = SageMaker(workshop, settings.account, partition)
         ending.callback(executions.abandon, settings.account, settings.region)
+        ending.callback(turns.install(patches))
         ending.callback(self.sagemaker.close, settings.grace_seconds + 5)
         task, others = sagemaker_task(self.sagemaker), state_task_factory.state_task_service_for
         patches.attribute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,7 @@ class _Watcher:
         self._say = say
         self._told: set[str] = set()
         self._done = {begun.arn for begun in place.journal.begun()}  # by an earlier server
+        self._next_refresh = 0.0
         self.closed = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="watcher")
 
@@ -49,15 +51,23 @@ class _Watcher:
         self._look()
 
     def _look(self) -> None:
+        """What ended is collected at once; what runs only now and then, so that many runs do not watch each other."""
         running = set(self._place.journal.running())
         self._done -= running
+        began = time.monotonic()
+        refresh = began >= self._next_refresh
         for begun in self._place.journal.begun():
             if begun.arn in self._done:
                 continue
             if begun.arn not in self._told:
                 self._told.add(begun.arn)
                 self._say(f"Run {begun.name} has started.")
+            elif begun.arn in running and not refresh:
+                continue
             told = collect(self._place, begun)
             if begun.arn not in running and told["status"] != "RUNNING":
                 self._done.add(begun.arn)
                 self._say(f"Run {begun.name}: {told['status']} after {told['seconds']:.1f} s")
+        if refresh:
+            now = time.monotonic()
+            self._next_refresh = now + max(LOOK_SECONDS, 4 * (now - began))

@@ -1,0 +1,90 @@
+"""Executions begin in the order in which they were started, and a few at a time go on side by side.
+
+An execution of moto's is a dozen threads. AWS runs a million at once; here jobs wait for a core anyway, so a thousand
+uploads are a queue. One that waits is RUNNING and has no history yet; stopped while it waits, it is ABORTED.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from stepgluon.local.patching import Patches
+
+AT_ONCE = 16
+
+
+def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
+    """Returns what makes those that still wait be left as they are: they are no executions that ended."""
+    from moto.stepfunctions.parser.api import ExecutionStatus
+    from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+
+    start, stop, run = ExecutionWorker.start, ExecutionWorker.stop, ExecutionWorker._execution_logic
+    lock, waiting, running = threading.Lock(), deque[Any](), set[Any]()
+
+    def started(worker: Any) -> None:
+        with lock:
+            waiting.append(worker)
+        begin()
+
+    def begin() -> None:
+        with lock:
+            ready = [waiting.popleft() for _ in range(min(len(waiting), most - len(running)))]
+            running.update(ready)
+        for worker in ready:
+            start(worker)
+
+    def lived(worker: Any) -> None:
+        try:
+            run(worker)
+        finally:
+            with lock:
+                running.discard(worker)
+            begin()
+
+    def stopped(worker: Any, **told: Any) -> None:
+        with lock:
+            waits = worker in waiting
+            if waits:
+                waiting.remove(worker)
+        if waits:
+            _abort(worker, told)
+        elif worker.env is not None:
+            stop(worker, **told)
+
+    patches.attribute(ExecutionWorker, "start", started)
+    patches.attribute(ExecutionWorker, "stop", stopped)
+    patches.attribute(ExecutionWorker, "_execution_logic", lived)
+
+    def leave() -> None:
+        with lock:
+            for worker in waiting:
+                worker._execution_communication.execution.exec_status = ExecutionStatus.ABORTED
+            waiting.clear()
+
+    return leave
+
+
+def _abort(worker: Any, told: dict[str, Any]) -> None:
+    """Ends an execution whose first state never began: its history is a start and an end."""
+    from moto.stepfunctions.parser.api import ExecutionStartedEventDetails, HistoryEventType
+    from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+
+    program = worker._get_evaluation_entrypoint()
+    env = worker.env = worker._get_evaluation_environment()
+    given = json.dumps(worker._evaluation_details.execution_details.inpt)
+    role = worker._evaluation_details.aws_execution_details.role_arn
+    started = ExecutionStartedEventDetails(input=given, inputDetails={"truncated": False}, roleArn=role)
+    env.event_manager.add_event(
+        context=env.event_history_context,
+        event_type=HistoryEventType.ExecutionStarted,
+        event_details=EventDetails(executionStartedEventDetails=started),
+        update_source_event_id=False,
+    )
+    env.next_state_name = program.start_at.start_at_name  # moto's sign that it runs, without which nothing is stopped
+    env.set_stop(**told)
+    program._eval_body(env)
+    worker._execution_communication.terminated()

@@ -1,0 +1,46 @@
+"""Many runs in one server: each upload is one run, a few go on at a time, and memory does not grow with what was."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from local_aws import until
+from whole import Whole, whole
+
+from stepgluon.local.turns import AT_ONCE
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    with whole(tmp_path_factory.mktemp("work")) as running:
+        yield running
+
+
+def test_sixty_uploads_at_once_are_sixty_runs(pipeline: Whole) -> None:
+    """Most of them fail in their first job, so that this is quick; the whole way is in benchmarks/local.py uploads."""
+    pipeline.run(prepare="exit 1")
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    folders = [pipeline.upload(**({} if n % 20 == 0 else {"prepare": "exit 1"})) for n in range(60)]
+    ended = [pipeline.ended(folder) for folder in folders]
+    assert len({run.name for run in ended}) == 60
+    assert [run.code for run in ended] == [0 if n % 20 == 0 else 1 for n in range(60)]
+    assert len(pipeline.place.journal.begun()) == 61, "none twice"
+    until(lambda: threading.active_count() <= threads)
+    until(lambda: len(os.listdir("/proc/self/fd")) <= files)
+
+
+def test_a_run_that_waits_for_its_turn_can_be_stopped(pipeline: Whole, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    folders = [pipeline.upload(prepare=f"wait for {gate}, then exit 1") for _ in range(AT_ONCE + 1)]
+    last = pipeline.begun(folders[-1])
+    assert pipeline.machines.get_execution_history(executionArn=last.arn)["events"] == []
+    assert pipeline.machines.describe_execution(executionArn=last.arn)["status"] == "RUNNING"
+    pipeline.machines.stop_execution(executionArn=last.arn, error="Mine", cause="I changed my mind")
+    ended = pipeline.ended(folders[-1], holds=False)
+    assert (ended.told["status"], ended.kinds) == ("ABORTED", ["rule"])
+    gate.touch()
+    assert {pipeline.ended(folder).code for folder in folders[:-1]} == {1}
