@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stepgluon.definition import Workflow
+    from stepgluon.names import Names
     from stepgluon.release import Release
     from stepgluon.terminal import Terminal
 
@@ -36,15 +38,33 @@ def _template(
         write_file(options.out / name, content, options.config)
         terminal.say(f"{options.out / name}: {len(content):,} bytes")
     if made.cicd is None:
-        terminal.say("no cicd.json: the config has no cicd")
+        terminal.say(
+            "the config has no cicd, so deploy leaves cicd.json out: it is as for pushes to a repository "
+            f"{made.names.prefix} of CodeCommit"
+        )
 
 
 def _files(made: Release) -> dict[str, bytes]:
-    templates = [template for template in (made.base, made.pipeline, made.cicd) if template]
+    from stepgluon.templates.policies import policy
+    from stepgluon.templates.text import canonical
+
     return {
-        **{f"{template.part}.json": template.text.encode() for template in templates},
+        "deployer-policy.json": canonical(policy(made.names, "deployer")).encode(),
+        "base.json": made.base.text.encode(),
+        "pipeline.json": made.pipeline.text.encode(),
+        "cicd.json": (made.cicd.text if made.cicd else _example(made.names)).encode(),
         **{name: stored.body for name, stored in zip(OBJECTS, made.objects, strict=True)},
     }
+
+
+def _example(names: Names) -> str:
+    """What the third stack would be, for who reviews before deciding where pushes come from."""
+    from stepgluon.config import Cicd, CicdSource, CodeCommit
+    from stepgluon.templates.cicd import cicd
+    from stepgluon.templates.text import canonical
+
+    pushes = Cicd(source=CicdSource(codecommit=CodeCommit(name=names.prefix)))
+    return canonical(cicd(replace(names, config=names.config.model_copy(update={"cicd": pushes}))))
 
 
 COMMANDS: dict[str, Command] = {"template": _template}

@@ -159,6 +159,15 @@ class Names:
         """The CodeBuild project and the CodePipeline of cicd."""
         return f"{self.prefix}-cicd"
 
+    @property
+    def build_pipeline_arn(self) -> str:
+        return self.arn("codepipeline", self.build)
+
+    @property
+    def artifacts(self) -> str:
+        """The folder of the work bucket that CodePipeline takes: the first 20 characters of its own name."""
+        return self.build[:20]
+
     @cached_property
     def console(self) -> str:
         """Where a browser shows the executions, up to the execution's ARN; empty where that is not known."""

@@ -19,6 +19,7 @@ from stepgluon.config import LoadedConfig
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
 from stepgluon.templates.base import IMAGES, base
+from stepgluon.templates.cicd import cicd
 from stepgluon.templates.pipeline import pipeline
 from stepgluon.templates.text import canonical
 
@@ -75,7 +76,8 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
         _template(names, "pipeline", pipeline(names, objects[0].key, objects[1].key)),
     )
     _fit(loaded, templates)
-    return Release(names, definition, *templates, None, objects, images(names))
+    pushes = _template(names, "cicd", cicd(names)) if names.config.cicd else None
+    return Release(names, definition, *templates, pushes, objects, images(names))
 
 
 def images(names: Names) -> tuple[Image, ...]:

@@ -55,4 +55,25 @@ BANDIT = {
     ("B607", "stepgluon/release.py"): "bash is where the system has it",
 }
 
-PARLIAMENT: dict[tuple[str, str, str], str] = {}
+OWN = "everything that can be done to the pipeline's own resources: the actions that need others stay refused"
+PARLIAMENT: dict[tuple[str, str, str], str] = {
+    ("UNKNOWN_ACTION", "build", "ChangeThePipelineStack"): "cloudformation:DescribeEvents is newer than parliament",
+    **{
+        ("RESOURCE_MISMATCH", "deployer", statement): OWN
+        for statement in (
+            "Alarm",
+            "Buckets",
+            "Build",
+            "Images",
+            "Logs",
+            "MachineAndRuns",
+            "OwnKey",
+            "PipelineOfPushes",
+            "Queue",
+            "Rules",
+            "Stacks",
+            "Topic",
+            "Trigger",
+        )
+    },
+}

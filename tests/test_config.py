@@ -94,7 +94,7 @@ def test_every_key_of_the_schema_stands_in_the_demo_where_it_belongs() -> None:
     assert generated is not None
     models = yaml.safe_load(re.sub("(?m)^# ", "", generated[0]))["models"]
     assert {"partition_by", "values", "label"} <= set(models)
-    demo = yaml.safe_load(re.sub(r"(?m)^( *)# (?=[a-z_]+: )", r"\1", text.replace(generated[0], "")))
+    demo = yaml.safe_load(re.sub(r"(?m)^( *)# (?=[a-z0-9_]+: )", r"\1", text.replace(generated[0], "")))
     assert demo.pop("environments")
     assert keys(PipelineConfig) - shown(PipelineConfig, demo) == set()
 

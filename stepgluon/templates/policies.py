@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from stepgluon.config import CicdSource
 from stepgluon.names import Names
 
 FOLDER = Path(__file__).parent.parent.parent / "policy"
@@ -57,12 +58,35 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "job_role_arn": names.role_arn("job"),
         "machine_role_arn": names.role_arn("machine"),
         "trigger_role_arn": names.role_arn("trigger"),
+        **{f"{part}_role_arn": names.role_arn(part) for part in ("build", "pipeline", "start")},
+        "boundary_arn": names.boundary_arn,
+        "machine_log_arn": names.arn("logs", f"log-group:{names.log_group('machine')}"),
+        "build_log_arn": names.arn("logs", f"log-group:{names.log_group('build')}"),
+        "build_arn": names.arn("codebuild", f"project/{names.build}"),
+        "build_pipeline_arn": names.build_pipeline_arn,
+        "push_rule_arn": names.arn("events", f"rule/{names.build}-push"),
+        "build_failed_rule_arn": names.arn("events", f"rule/{names.build}-failed"),
+        "artifacts": names.artifacts,
+        **_sources(names),
         "kms_key": [key] if key else [],
         "default_models": _default_models(names),
         "subnets": [names.arn("ec2", f"subnet/{subnet}") for subnet in network.subnets],
         "security_groups": [names.arn("ec2", f"security-group/{group}") for group in groups],
         "network_interfaces": [names.arn("ec2", "network-interface/*")] if network.subnets else [],
         "network_region": [config.region] if network.subnets else [],
+    }
+
+
+def _sources(names: Names) -> dict[str, str | list[str]]:
+    """Where pushes come from: of the three, one has a value."""
+    source = names.config.cicd.source if names.config.cicd else CicdSource()
+    bucket = [names.arn("s3", source.s3.bucket, region="", account="")] if source.s3 else []
+    return {
+        "connection_service": source.connection.arn.split(":")[2] if source.connection else "codeconnections",
+        "connection": [source.connection.arn] if source.connection else [],
+        "codecommit": [names.arn("codecommit", source.codecommit.name)] if source.codecommit else [],
+        "zip_bucket": list(bucket),
+        "zip": [f"{bucket[0]}/{source.s3.key}"] if source.s3 else [],
     }
 
 

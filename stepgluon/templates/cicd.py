@@ -1,0 +1,200 @@
+"""The cicd stack: each push is tested and deployed, by CodePipeline and CodeBuild.
+
+docs/decisions/0064 has the reasons.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepgluon.config import CicdSource
+from stepgluon.names import Names
+from stepgluon.templates.parts import Resource, attribute, document, ref, tags
+from stepgluon.templates.policies import policy
+
+IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"  # has Python 3.11, Docker and the aws command line
+LOG_DAYS = 90
+MINUTES = 120
+SOURCE = "Source"
+
+
+def cicd(names: Names) -> dict[str, Any]:
+    """The template of a config that has `cicd`."""
+    assert names.config.cicd is not None
+    source = names.config.cicd.source
+    resources = {
+        "BuildLog": _log(names),
+        "BuildRole": _role(names, "build"),
+        "Build": _build(names, names.config.cicd.build),
+        "PipelineRole": _role(names, "pipeline"),
+        "Pipeline": _pipeline(names, source),
+        **({} if source.connection else _start(names, source)),
+        "FailureRule": _failure_rule(names),
+    }
+    outputs = {
+        "Pipeline": {"Description": "The pipeline that deploys each push", "Value": ref("Pipeline")},
+        "Build": {"Description": "The project that tests and deploys", "Value": ref("Build")},
+    }
+    return document(names, "tests and deploys each push", resources, Outputs=outputs)
+
+
+def _role(names: Names, part: str) -> Resource:
+    """Without the boundary of the roles that run the pipeline: these make such roles, and nobody but a person these."""
+    return {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "RoleName": names.role(part),
+            "AssumeRolePolicyDocument": policy(names, f"{part}-trust"),
+            "Policies": [{"PolicyName": part, "PolicyDocument": policy(names, part)}],
+            "Tags": tags(names),
+        },
+    }
+
+
+def _log(names: Names) -> Resource:
+    return {
+        "Type": "AWS::Logs::LogGroup",
+        "Properties": {"LogGroupName": names.log_group("build"), "RetentionInDays": LOG_DAYS, "Tags": tags(names)},
+    }
+
+
+def _build(names: Names, machine: str) -> Resource:
+    key = names.config.encryption.kms_key
+    variables = {"AWS_ACCOUNT_ID": names.config.account, "STEPGLUON_ENV": names.config.environment or ""}
+    properties = {
+        "Name": names.build,
+        "Description": f"Tests {names.prefix} and deploys it: buildspec.yml",
+        "ServiceRole": attribute("BuildRole"),
+        "Source": {"Type": "CODEPIPELINE", "BuildSpec": "buildspec.yml"},
+        "Artifacts": {"Type": "CODEPIPELINE"},
+        **({"EncryptionKey": key} if key else {}),
+        "Environment": {
+            "Type": "LINUX_CONTAINER",
+            "Image": IMAGE,
+            "ComputeType": f"BUILD_GENERAL1_{machine.upper()}",
+            "PrivilegedMode": True,  # it builds images
+            "EnvironmentVariables": [{"Name": name, "Value": value} for name, value in variables.items() if value],
+        },
+        "Cache": {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE", "LOCAL_DOCKER_LAYER_CACHE"]},
+        "LogsConfig": {"CloudWatchLogs": {"Status": "ENABLED", "GroupName": ref("BuildLog")}},
+        "TimeoutInMinutes": MINUTES,
+        "Tags": tags(names),
+    }
+    return {"Type": "AWS::CodeBuild::Project", "Properties": properties}
+
+
+def _pipeline(names: Names, source: CicdSource) -> Resource:
+    key = names.config.encryption.kms_key
+    store = {"Type": "S3", "Location": names.work_bucket}
+    build = {
+        "Name": "Build",
+        "ActionTypeId": {"Category": "Build", "Owner": "AWS", "Provider": "CodeBuild", "Version": "1"},
+        "Configuration": {"ProjectName": ref("Build")},
+        "InputArtifacts": [{"Name": SOURCE}],
+    }
+    properties = {
+        "Name": names.build,
+        "PipelineType": "V2",
+        # One execution at a time in each stage, in the order of the pushes; of those that wait, the newest goes on.
+        "ExecutionMode": "SUPERSEDED",
+        "RoleArn": attribute("PipelineRole"),
+        "ArtifactStore": {**store, "EncryptionKey": {"Type": "KMS", "Id": key}} if key else store,
+        "Stages": [
+            {"Name": SOURCE, "Actions": [_source_action(source)]},
+            {"Name": "Build", "Actions": [build]},
+        ],
+        "Tags": tags(names),
+    }
+    return {"Type": "AWS::CodePipeline::Pipeline", "Properties": properties}
+
+
+def _source_action(source: CicdSource) -> dict[str, Any]:
+    provider, configuration = _provider(source)
+    owner = {"Category": "Source", "Owner": "AWS", "Provider": provider, "Version": "1"}
+    return {
+        "Name": SOURCE,
+        "ActionTypeId": owner,
+        "Configuration": configuration,
+        "OutputArtifacts": [{"Name": SOURCE}],
+    }
+
+
+def _provider(source: CicdSource) -> tuple[str, dict[str, Any]]:
+    """A connection tells of pushes itself; of the others, EventBridge does, which is sooner than polling."""
+    if source.connection:
+        asked = {
+            "ConnectionArn": source.connection.arn,
+            "FullRepositoryId": source.connection.repository,
+            "BranchName": source.connection.branch,
+            "DetectChanges": True,
+        }
+        return "CodeStarSourceConnection", asked
+    if source.codecommit:
+        names = {"RepositoryName": source.codecommit.name, "BranchName": source.codecommit.branch}
+        return "CodeCommit", {**names, "PollForSourceChanges": False}
+    assert source.s3 is not None, "checks.py accepts no config without a source"
+    place = {"S3Bucket": source.s3.bucket, "S3ObjectKey": source.s3.key}
+    return "S3", {**place, "PollForSourceChanges": False}
+
+
+def _start(names: Names, source: CicdSource) -> dict[str, Resource]:
+    rule = {
+        "Name": f"{names.build}-push",
+        "Description": f"Starts {names.build} when its source has changed",
+        "EventPattern": _pushed(names, source),
+        "State": "ENABLED",
+        "Targets": [{"Id": "pipeline", "Arn": names.build_pipeline_arn, "RoleArn": attribute("StartRole")}],
+        "Tags": tags(names),
+    }
+    return {"StartRole": _role(names, "start"), "PushRule": {"Type": "AWS::Events::Rule", "Properties": rule}}
+
+
+def _pushed(names: Names, source: CicdSource) -> dict[str, Any]:
+    if source.codecommit:
+        return {
+            "source": ["aws.codecommit"],
+            "detail-type": ["CodeCommit Repository State Change"],
+            "resources": [names.arn("codecommit", source.codecommit.name)],
+            "detail": {
+                "event": ["referenceCreated", "referenceUpdated"],
+                "referenceType": ["branch"],
+                "referenceName": [source.codecommit.branch],
+            },
+        }
+    assert source.s3 is not None, "a connection needs no rule"
+    return {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [source.s3.bucket]}, "object": {"key": [source.s3.key]}},
+    }
+
+
+def _failure_rule(names: Names) -> Resource:
+    """A build that turns red is mailed; what is live is as it was before."""
+    lines = [
+        f"A push could not be deployed to {names.prefix}: execution <execution> of {names.build} has failed.",
+        "What runs there is what ran before, unless the log of the build says otherwise.",
+        f"Look closer: aws logs tail {names.log_group('build')} --since 3h --region {names.config.region}",
+    ]
+    target = {
+        "Id": "mail",
+        "Arn": names.topic_arn,
+        "InputTransformer": {
+            "InputPathsMap": {"execution": "$.detail.execution-id"},
+            "InputTemplate": "\n".join(f'"{line}"' for line in lines),
+        },
+    }
+    pattern = {
+        "source": ["aws.codepipeline"],
+        "detail-type": ["CodePipeline Pipeline Execution State Change"],
+        "detail": {"pipeline": [names.build], "state": ["FAILED"]},
+    }
+    properties = {
+        "Name": f"{names.build}-failed",
+        "Description": f"Mails failures of {names.build}",
+        "EventPattern": pattern,
+        "State": "ENABLED",
+        "Targets": [target],
+        "Tags": tags(names),
+    }
+    return {"Type": "AWS::Events::Rule", "Properties": properties}
