@@ -1,0 +1,349 @@
+"""Every API call of a running pipeline, with its resource and what its request tells IAM.
+
+Derived from what is deployed: the definition, run in an interpreter whose Tasks tell what they ask; the jobs that it
+asks SageMaker for; the function's own code, whose clients tell what they are asked; the templates, for what services do
+in their own name. What a service does beyond the call is from its documentation, named where it stands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+from unittest import mock
+
+import botocore.session
+from botocore import xform_name
+from interpreter import Throws, run
+from policies.iam import Call, Value
+from trigger.lambda_events import event, record, trigger
+
+from stepgluon.names import Names
+
+RUN = "20250131-120000-go-0123456789abcdef0123"
+KEY_ID = "12345678-90ab-cdef-1234-567890abcdef"  # of the key that the pipeline's stack makes
+DIGESTS = {"DataDigest": "sha256:" + "0" * 64, "AutogluonDigest": "sha256:" + "1" * 64}
+PROCESSING, TRAINING = "sagemaker:createProcessingJob.sync", "sagemaker:createTrainingJob.sync"
+READ, WRITE, PUBLISH = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject", "sns:publish"
+Asked = tuple[str, dict[str, Any]]  # an integration, and the parameters it is called with
+
+
+class Caller:
+    """One principal's calls; what every request tells is added here."""
+
+    def __init__(self, names: Names, principal: str) -> None:
+        self.names, self.principal = names, principal
+
+    def __call__(self, why: str, action: str, resource: str = "*", **context: Value) -> Call:
+        return Call(self.principal, action, resource, {"aws:SecureTransport": "true", **context}, why)
+
+    def with_key(self, why: str, key: str | None, service: str, actions: str, **context: Value) -> Iterator[Call]:
+        """Calls of KMS that a service makes in the caller's name."""
+        if key:
+            via = f"{service}.{self.names.config.region}.{self.names.partition.dns_suffix}"
+            for action in actions.split():
+                yield self(why, f"kms:{action}", key, **{"kms:ViaService": via, **context})
+
+
+def topic_key(names: Names) -> str:
+    return names.config.encryption.kms_key or names.arn("kms", f"key/{KEY_ID}")
+
+
+# What the definition asks
+
+
+def tasks(definition: Any) -> dict[str, str]:
+    """The integration of each Task, nested ones too, by the state's name."""
+    found: dict[str, str] = {}
+    if isinstance(definition, dict):
+        for name, state in (definition.get("States") or {}).items():
+            if state["Type"] == "Task":
+                found[name] = state["Resource"].split(":::", 1)[1]
+        for value in definition.values():
+            found |= tasks(value)
+    elif isinstance(definition, list):
+        for item in definition:
+            found |= tasks(item)
+    return found
+
+
+def asked(names: Names, definition: str) -> list[Asked]:
+    """What every Task asks its service; each Task is reached by one of three runs."""
+    filled = definition
+    for name, digest in DIGESTS.items():
+        filled = filled.replace(f"${{{name}}}", digest)
+    of = tasks(json.loads(filled))
+    given = {"data": f"s3://{names.raw_bucket}/june/", "note": ""}
+    good = _answers(names, of)
+    # Every model is rejected, and its default predicts; at last the run fails, which is mailed.
+    bad = good | {state: {"Body": "{}"} for state in of if state.startswith("Read score")}
+    bad["Post-process"] = Throws("States.Timeout", "")
+    runs = ((good, given), (bad, given), (good, {**given, "resume": {"run": RUN, "from": "predict"}}))
+    found: dict[str, Asked] = {}
+    for number, (answers, data) in enumerate(runs):
+        for state, parameters in run(filled, answers, data, f"{RUN}{number}").calls:
+            found[f"{number} {state}"] = (of[state], parameters)
+    missed = of.keys() - {key.partition(" ")[2] for key in found}
+    assert not missed, f"no run reaches {sorted(missed)}"
+    return list(found.values())
+
+
+def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
+    """Every job does its work; the promoted models lie where promote puts them."""
+    models = names.config.models
+    promoted = {
+        names.key(m): {"uses": "default", "model_uri": f"s3://{names.work_bucket}/promoted/{RUN}/{m.name}/job/"}
+        for m in models
+    }
+    verdicts = [
+        {"name": m.name, "job": "job", "verdict": "accepted", "uses": "trained", "model_uri": _trained(names, m.name)}
+        for m in models
+    ]
+    bodies = {"Read promoted models": promoted, "Read verdicts": verdicts}
+    jobs = {PROCESSING: {"ProcessingJobName": "job"}, TRAINING: {"TrainingJobName": "job"}, WRITE: {}, PUBLISH: {}}
+    answers = {s: jobs.get(kind) or {"Body": json.dumps(bodies.get(s, {"mae": 0.001}))} for s, kind in of.items()}
+    return answers | {s: {"MessageId": "1"} for s, kind in of.items() if kind == PUBLISH}
+
+
+def _trained(names: Names, model: str) -> str:
+    return f"s3://{names.work_bucket}/runs/{RUN}/models/{model}/job/output/model/"
+
+
+# The state machine's role
+
+
+def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
+    call = Caller(names, names.role_arn("machine"))
+    for integration, parameters in asked_for:
+        yield from {
+            PROCESSING: _job_started,
+            TRAINING: _job_started,
+            READ: _object_read,
+            WRITE: _object_written,
+            PUBLISH: _mail_sent,
+        }[integration](call, integration, parameters)
+    # "Using CloudWatch Logs to log execution history" and "Trace with X-Ray" in the Step Functions guide
+    deliveries = ("Create", "Get", "Update", "Delete")
+    for action in (*(f"{verb}LogDelivery" for verb in deliveries), "ListLogDeliveries"):
+        yield call("the machine's log", f"logs:{action}")
+    for action in ("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"):
+        yield call("the machine's log", f"logs:{action}")
+    for action in ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets"):
+        yield call("the machine's traces", f"xray:{action}")
+
+
+def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    """What `.sync` does: create, follow through EventBridge and Describe, stop when the execution is stopped."""
+    names, kind = call.names, "Training" if integration == TRAINING else "Processing"
+    job = names.arn("sagemaker", f"{kind.lower()}-job/{parameters[f'{kind}JobName'].lower()}")
+    tags = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in parameters["Tags"]}
+    tags |= {"aws:TagKeys": tuple(tag["Key"] for tag in parameters["Tags"])}
+    yield call("start a job", f"sagemaker:Create{kind}Job", job, **tags)
+    yield call("tag it", "sagemaker:AddTags", job, **tags, **{"sagemaker:TaggingAction": f"Create{kind}Job"})
+    kept = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in parameters["Tags"]}
+    for verb in ("Describe", "Stop"):
+        yield call("follow it to its end", f"sagemaker:{verb}{kind}Job", job, **kept)
+    role = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+    yield call("give it its role", "iam:PassRole", parameters["RoleArn"], **role)
+    rule = names.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
+    for action in ("PutRule", "PutTargets", "DescribeRule"):
+        yield call("hear of its end", f"events:{action}", rule)
+    machines = parameters.get("ResourceConfig") or parameters["ProcessingResources"]["ClusterConfig"]
+    # "SageMaker API permissions": the caller's, unless the job's role may do it
+    yield from call.with_key(
+        "encrypt its disk",
+        machines.get("VolumeKmsKeyId"),
+        "sagemaker",
+        "CreateGrant",
+        **{"kms:GrantIsForAWSResource": "true"},
+    )
+
+
+def _object_read(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    bucket = _bucket(call.names, parameters["Bucket"])
+    yield call("read a small file", "s3:GetObject", f"{bucket}/{parameters['Key']}")
+    # GetObject: without ListBucket a file that is not there is AccessDenied and not NoSuchKey, which is caught
+    yield call("tell missing from forbidden", "s3:ListBucket", bucket)
+    yield from call.with_key("decrypt it", call.names.config.encryption.kms_key, "s3", "Decrypt")
+
+
+def _object_written(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    yield call("write a small file", "s3:PutObject", f"{_bucket(call.names, parameters['Bucket'])}/{parameters['Key']}")
+    yield from call.with_key("encrypt it", call.names.config.encryption.kms_key, "s3", "GenerateDataKey")
+
+
+def _mail_sent(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    topic = parameters["TopicArn"]
+    yield call("mail", "sns:Publish", topic)
+    context = {"kms:EncryptionContext:aws:sns:topicArn": topic}
+    yield from call.with_key("encrypt the mail", topic_key(call.names), "sns", "GenerateDataKey Decrypt", **context)
+
+
+# The jobs' role: what SageMaker does with it ("How to use SageMaker AI execution roles" in its guide)
+
+
+def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
+    call = Caller(names, names.role_arn("job"))
+    for integration, parameters in asked_for:
+        if integration == PROCESSING:
+            job = parameters["ProcessingJobName"]
+            places = [i["S3Input"]["S3Uri"] for i in parameters["ProcessingInputs"]]
+            results = parameters["ProcessingOutputConfig"]
+            outputs = [output["S3Output"]["S3Uri"] for output in results["Outputs"]]
+            yield from _job(call, "Processing", job, parameters["AppSpecification"]["ImageUri"], places, outputs)
+            disks = parameters["ProcessingResources"]["ClusterConfig"]
+            yield from _encrypts(call, results.get("KmsKeyId"), disks.get("VolumeKmsKeyId"))
+            yield from _in_network(call, parameters.get("NetworkConfig", {}).get("VpcConfig"))
+        elif integration == TRAINING:
+            places = [i["DataSource"]["S3DataSource"]["S3Uri"] for i in parameters["InputDataConfig"]]
+            results = parameters["OutputDataConfig"]
+            output = f"{results['S3OutputPath']}/{parameters['TrainingJobName']}/output"
+            image = parameters["AlgorithmSpecification"]["TrainingImage"]
+            yield from _job(call, "Training", parameters["TrainingJobName"], image, places, [output])
+            yield from _encrypts(call, results.get("KmsKeyId"), parameters["ResourceConfig"].get("VolumeKmsKeyId"))
+            yield from _in_network(call, parameters.get("VpcConfig"))
+
+
+def _files(place: str) -> list[str]:
+    """A folder stands for what lies in it."""
+    if place and not place.endswith("/"):
+        return [place]
+    return [
+        f"{place}{name}"
+        for name in ("part-0.parquet", *(["go.run"] if "/" not in place.strip("/") else ["metrics.json"]))
+    ]
+
+
+def _job(call: Caller, kind: str, job: str, image: str, inputs: list[str], outputs: list[str]) -> Iterator[Call]:
+    names = call.names
+    repository = names.arn("ecr", f"repository/{image.partition('@')[0].partition('/')[2]}")
+    yield call("pull the image", "ecr:GetAuthorizationToken")
+    for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"):
+        yield call("pull the image", f"ecr:{action}", repository)
+    for uri in inputs:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        yield call("find the input", "s3:ListBucket", _bucket(names, bucket), **{"s3:prefix": key})
+        for file in _files(key):
+            yield call("read the input", "s3:GetObject", f"{_bucket(names, bucket)}/{file}")
+        yield from call.with_key("decrypt the input", names.config.encryption.kms_key, "s3", "Decrypt")
+    for uri in outputs:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        for file in _files(f"{key.rstrip('/')}/"):
+            for action in ("PutObject", "AbortMultipartUpload"):
+                yield call("write the output", f"s3:{action}", f"{_bucket(names, bucket)}/{file}")
+    streams = f"log-group:/aws/sagemaker/{kind}Jobs:log-stream:"
+    for action in ("CreateLogGroup", "DescribeLogStreams"):  # of the group: IAM is asked for a stream without a name
+        yield call("log", f"logs:{action}", names.arn("logs", streams))
+    for action in ("CreateLogStream", "PutLogEvents"):
+        yield call("log", f"logs:{action}", names.arn("logs", f"{streams}{job}/algo-1-1700000000"))
+    yield call("measure", "cloudwatch:PutMetricData", **{"cloudwatch:namespace": f"/aws/sagemaker/{kind}Jobs"})
+
+
+def _encrypts(call: Caller, key: str | None, disks: str | None) -> Iterator[Call]:
+    for_service = {"kms:GrantIsForAWSResource": "true"}
+    yield from call.with_key("encrypt the disks", disks, "sagemaker", "CreateGrant", **for_service)
+    yield from call.with_key("encrypt the output", key, "s3", "Encrypt GenerateDataKey Decrypt")
+
+
+def _in_network(call: Caller, vpc: dict[str, Any] | None) -> Iterator[Call]:
+    if not vpc:
+        return
+    names, where = call.names, {"ec2:Region": call.names.config.region}
+    subnets = [names.arn("ec2", f"subnet/{subnet}") for subnet in vpc["Subnets"]]
+    groups = [names.arn("ec2", f"security-group/{group}") for group in vpc["SecurityGroupIds"]]
+    made = names.arn("ec2", "network-interface/eni-0123456789abcdef0")
+    for resource in (*subnets, *groups, names.arn("ec2", "network-interface/*")):
+        yield call("join the network", "ec2:CreateNetworkInterface", resource, **where)
+    for action in ("DeleteNetworkInterface", "CreateNetworkInterfacePermission"):
+        for subnet in subnets:
+            yield call("join the network", f"ec2:{action}", made, **where, **{"ec2:Subnet": subnet})
+    yield call("leave the network", "ec2:DeleteNetworkInterfacePermission", **where)
+    for what in ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups"):
+        yield call("join the network", f"ec2:Describe{what}", **where)
+
+
+# The trigger's role
+
+
+def trigger_calls(names: Names) -> Iterator[Call]:
+    """What the function's clients are asked, and what Lambda does with the function's role."""
+    call, key = Caller(names, names.role_arn("trigger")), names.config.encryption.kms_key
+    for service, operation, parameters in _recorded(names):
+        if operation == "GetObject":
+            bucket = _bucket(names, parameters["Bucket"])
+            versioned = "Version" if "VersionId" in parameters else ""
+            yield call("read the .run file", f"s3:GetObject{versioned}", f"{bucket}/{parameters['Key']}")
+            if not versioned:
+                yield call("tell missing from forbidden", "s3:ListBucket", bucket)
+            yield from call.with_key("decrypt it", key, "s3", "Decrypt")
+        else:
+            assert (service, operation) == ("states", "StartExecution"), f"{service}:{operation} is a new call"
+            machine, _, qualifier = parameters["stateMachineArn"].rpartition(":")
+            # "Authorization for versions and aliases": IAM is asked for the machine; the alias is the qualifier
+            yield call("start", "states:StartExecution", machine, **{"states:StateMachineQualifier": qualifier})
+    stream = names.arn("logs", f"log-group:{names.log_group('function')}:log-stream:2025/01/31/[$LATEST]0123")
+    for action in ("CreateLogStream", "PutLogEvents"):
+        yield call("log", f"logs:{action}", stream)
+    for action in ("PutTraceSegments", "PutTelemetryRecords"):
+        yield call("trace", f"xray:{action}")
+    yield call("keep what failed", "sqs:SendMessage", names.arn("sqs", names.queue))
+    yield from call.with_key("encrypt it", key, "sqs", "GenerateDataKey Decrypt")
+    yield from call.with_key("read the variables", key, "lambda", "Decrypt")
+
+
+def _recorded(names: Names) -> list[tuple[str, str, dict[str, Any]]]:
+    """What the function asks its clients, for uploads with and without versions, with and without content."""
+    asked_for: list[tuple[str, str, dict[str, Any]]] = []
+
+    class Client:
+        def __init__(self, service: str) -> None:
+            self.model = _model(service)
+
+        def __getattr__(self, method: str) -> Any:
+            (operation,) = [name for name in self.model.operation_names if xform_name(name) == method]
+
+            def called(**parameters: Any) -> Any:
+                asked_for.append((self.model.signing_name, operation, parameters))
+                return {"Body": mock.Mock(read=lambda size: b"")}
+
+            return called
+
+    function = trigger()
+    function.client, function.log = Client, lambda outcome, **more: None
+    records = [record("june/go.run", size=size, versionId=v) for size in (0, 9) for v in (None, "v1")]
+    for one in (*records, record("go.run"), record("deep/er/Über 1+1.run", size=9)):
+        one["s3"]["bucket"]["name"] = names.raw_bucket
+        with mock.patch.dict("os.environ", {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live}):
+            function.handler(event(one), None)
+    return asked_for
+
+
+@lru_cache
+def _model(service: str) -> Any:
+    return botocore.session.get_session().get_service_model(service)
+
+
+# What services do in their own name
+
+
+def service_calls(names: Names) -> Iterator[tuple[str, Call]]:
+    """With the policy that decides: of the topic, its key, the queue, or the function."""
+    account = {"aws:SourceAccount": names.config.account}
+    rule, alarm = names.arn("events", f"rule/{names.rule}"), names.arn("cloudwatch", f"alarm:{names.alarm}")
+    queue, topic = names.arn("sqs", names.queue), names.topic_arn
+    events, cloudwatch = Caller(names, "events.amazonaws.com"), Caller(names, "cloudwatch.amazonaws.com")
+    # EventBridge tells SNS no source, neither for the topic nor for its key: "Troubleshooting Amazon EventBridge",
+    # and "Managing Amazon SNS encryption keys"
+    yield "topic", events("mail a failure", "sns:Publish", topic)
+    yield "queue", events("keep a mail that was lost", "sqs:SendMessage", queue, **{"aws:SourceArn": rule})
+    yield "topic", cloudwatch("mail an alarm", "sns:Publish", topic, **account, **{"aws:SourceArn": alarm})
+    if not names.config.encryption.kms_key:
+        context: dict[str, Value] = {"kms:EncryptionContext:aws:sns:topicArn": topic}
+        for action in ("kms:GenerateDataKey", "kms:Decrypt"):
+            yield "key", events("encrypt the mail", action, topic_key(names), **context)
+            yield "key", cloudwatch("encrypt the mail", action, topic_key(names), **context, **account)
+
+
+def _bucket(names: Names, bucket: str) -> str:
+    return names.arn("s3", bucket, region="", account="")

@@ -1,0 +1,102 @@
+"""Whole pipelines, with the policies that are attached and every call that is made: one for each golden config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from golden import CASES, config_of, environment_of
+from policies.calls import Asked, asked, job_calls, machine_calls, service_calls, topic_key, trigger_calls
+from policies.iam import Call, Policies, Policy, allowed
+
+from pipeline import workflow
+from stepgluon.config import LoadedConfig, load, loads
+from stepgluon.definition import compile_definition
+from stepgluon.names import Names
+from stepgluon.templates.policies import policy
+
+ROLES = ("job", "machine", "trigger")
+# Default models in both buckets, with and without a slash, and a name that is as long as a name may be.
+EXTRA = {
+    "default-models": """
+name: a-name-of-20-letters
+account: "123456789012"
+region: ap-northeast-1
+notify: [ml-team@example.com]
+models:
+  - {name: a, label: y, default_model: "s3://a-name-of-20-letters-work-123456789012-ap-northeast-1/models/v1"}
+  - {name: b, label: z, default_model: "s3://a-name-of-20-letters-raw-123456789012-ap-northeast-1/models/b/"}
+  - {name: c, label: w}
+fallback: {threshold: 1}
+encryption: {kms_key: "arn:aws:kms:ap-northeast-1:123456789012:key/11111111-2222-3333-4444-555555555555"}
+network: {subnets: [subnet-0123abcd], security_groups: [sg-0123abcd]}
+""",
+}
+ALL = (*CASES, *EXTRA)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    loaded: LoadedConfig
+
+    @cached_property
+    def names(self) -> Names:
+        return Names(self.loaded.config)
+
+    @cached_property
+    def asked(self) -> list[Asked]:
+        return asked(self.names, compile_definition(self.loaded, workflow).text)
+
+    @cached_property
+    def calls(self) -> dict[str, list[Call]]:
+        """Each different call once, by the role that makes it."""
+        made = {
+            "job": job_calls(self.names, self.asked),
+            "machine": machine_calls(self.names, self.asked),
+            "trigger": trigger_calls(self.names),
+        }
+        return {role: _different(list(calls)) for role, calls in made.items()}
+
+    @cached_property
+    def service_calls(self) -> list[tuple[str, Call]]:
+        return list(service_calls(self.names))
+
+    def policy(self, part: str) -> Policy:
+        return policy(self.names, part)
+
+    def resource_policy(self, call: Call) -> Policy | None:
+        """Of the bucket, topic, queue or key that the call is about, where it has one."""
+        names = self.names
+        service = call.action.partition(":")[0]
+        if service == "kms":
+            own = call.resource == topic_key(names) and not names.config.encryption.kms_key
+            return self.policy("key") if own else _account_decides(call)
+        bucket = call.resource.partition(":::")[2].partition("/")[0]
+        part = {names.raw_bucket: "raw-bucket", names.work_bucket: "work-bucket"}.get(bucket)
+        part = part or {names.topic_arn: "topic", names.arn("sqs", names.queue): "queue"}.get(call.resource)
+        return self.policy(part) if part else None
+
+    def allows(self, call: Call, identity: Policy, boundary: Policy | None) -> bool:
+        return allowed(call, Policies((identity,), boundary, self.resource_policy(call)))
+
+
+def _account_decides(call: Call) -> Policy:
+    """The policy that a key has unless its owner writes another: its own account decides."""
+    partition, account = call.resource.split(":")[1], call.resource.split(":")[4]
+    root = {"AWS": f"arn:{partition}:iam::{account}:root"}
+    return {"Statement": [{"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"}]}
+
+
+@cache
+def deployed(case: str) -> Deployed:
+    if case in EXTRA:
+        return Deployed(loads(EXTRA[case], "config.yml", None, {}))
+    return Deployed(load(config_of(case), environment_of(case), {}))
+
+
+def _different(calls: list[Call]) -> list[Call]:
+    found: dict[Any, Call] = {}
+    for call in calls:
+        found.setdefault((call.action, call.resource, tuple(sorted(call.context.items()))), call)
+    return list(found.values())

@@ -1,0 +1,145 @@
+"""For a call that is made, those that are almost the same and must not be allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from policies.iam import Call, Value
+
+from stepgluon.names import Names
+
+ACCOUNT, REGION = "210987654321", "eu-north-1"
+KEYS = (
+    "config/0123456789abcdef/config.json",
+    "definitions/0123456789abcdef.asl.json",
+    "june/data.csv",
+    "june/go.run",
+    "promoted.json",
+    "promoted/run/model/job/model.pkl",
+    "runs/run/models/model/job/output/model/metrics.json",
+    "runs/run/models/model/job/output/model/model.pkl",
+    "runs/run/predictions/model/part-0.parquet",
+    "runs/run/prepared/rows/part-0.parquet",
+    "runs/run/result/predictions.csv",
+    "runs/run/verdicts.json",
+    "something-else/file",
+    "trigger/0123456789abcdef.zip",
+)
+
+
+def neighbours(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Iterator[tuple[str, Call]]:
+    """`own` are the kinds of objects that the role works on: see kind()."""
+    if call.resource != "*":
+        yield from _elsewhere(names, call)
+        yield from _of_another_pipeline(names, call)
+    service = call.action.partition(":")[0]
+    yield from {
+        "s3": lambda: _objects(names, call, own),
+        "iam": lambda: _roles(names, call),
+        "states": lambda: _versions(call),
+        "kms": lambda: _keys(names, call),
+        "sagemaker": lambda: _untagged(call),
+        "logs": lambda: _logs(names, call),
+        "events": lambda: _rules(names, call),
+        "cloudwatch": lambda: iter([("other measures", with_context(call, **{"cloudwatch:namespace": "AWS/Billing"}))]),
+        "ec2": lambda: _network(names, call),
+    }.get(service, lambda: iter(()))()
+
+
+def with_context(call: Call, **changed: Value | None) -> Call:
+    """The same with other context; None takes a key away."""
+    context = {**call.context, **changed}
+    return replace(call, context={key: value for key, value in context.items() if value is not None})
+
+
+def _elsewhere(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+    parts = call.resource.split(":", 5)
+    if parts[3]:
+        yield "another region", replace(call, resource=":".join([*parts[:3], REGION, *parts[4:]]))
+    if parts[4]:
+        yield "another account", replace(call, resource=":".join([*parts[:4], ACCOUNT, parts[5]]))
+    elif names.config.account in parts[5]:
+        yield "another account", replace(call, resource=call.resource.replace(names.config.account, ACCOUNT))
+
+
+def _of_another_pipeline(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+    """Names that begin or end with ours, and the environments of ours. What it owns has its tag."""
+    for other in (f"{names.prefix}-prod", f"{names.prefix}-train", f"{names.prefix}x", f"x{names.prefix}", "another"):
+        head, _, rest = call.resource.partition(f"{call.action.partition(':')[0]}:")
+        if names.prefix in rest:
+            tags = {key: other for key in call.context if key.endswith("Tag/stepgluon")}
+            moved = head + call.resource[len(head) : len(call.resource) - len(rest)] + rest.replace(names.prefix, other)
+            yield f"the pipeline {other}", with_context(replace(call, resource=moved), **tags)
+
+
+def kind(arn: str) -> tuple[str, str]:
+    """What an object is: its bucket, and its key without what differs from run to run."""
+    bucket, _, key = arn.partition(":::")[2].partition("/")
+    parts = key.split("/")
+    if "-raw-" in bucket and parts[0] != "models":
+        return bucket, ".run" if key.endswith(".run") else "table"
+    metrics = "metrics.json" if parts[-1] == "metrics.json" and "models" in parts else ""
+    return bucket, f"{parts[0]} {parts[2] if parts[0] == 'runs' else ''} {metrics}"
+
+
+def _objects(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Iterator[tuple[str, Call]]:
+    yield "no encryption on the way", with_context(call, **{"aws:SecureTransport": "false"})
+    if "/" not in call.resource:
+        return
+    for bucket in (names.raw_bucket, names.work_bucket):
+        for key in KEYS:
+            arn = f"{names.arn('s3', bucket, region='', account='')}/{key}"
+            if kind(arn) not in own:
+                yield "another object", replace(call, resource=arn)
+
+
+def _roles(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+    for part in ("machine", "trigger", "build", "pipeline", "deployer"):
+        yield "another role", replace(call, resource=names.role_arn(part))
+    yield "a role of the account", replace(call, resource=names.arn("iam", "role/Admin", region=""))
+    for service in ("lambda.amazonaws.com", "ec2.amazonaws.com", "states.amazonaws.com"):
+        yield "to another service", with_context(call, **{"iam:PassedToService": service})
+
+
+def _versions(call: Call) -> Iterator[tuple[str, Call]]:
+    for qualifier in ("1", "test", None):
+        yield "not what is live", with_context(call, **{"states:StateMachineQualifier": qualifier})
+
+
+def _keys(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+    other = names.arn("kms", "key/99999999-9999-9999-9999-999999999999")
+    if names.config.encryption.kms_key:
+        yield "another key", replace(call, resource=other)
+    if call.action == "kms:CreateGrant":
+        yield "for oneself", with_context(call, **{"kms:GrantIsForAWSResource": None})
+
+
+def _untagged(call: Call) -> Iterator[tuple[str, Call]]:
+    for key in call.context:
+        if key.endswith("Tag/stepgluon"):
+            yield "without our tag", with_context(call, **{key: None})
+            yield "with another's tag", with_context(call, **{key: "another"})
+
+
+def _logs(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+    _, mark, stream = call.resource.partition(":log-stream:")
+    if mark:
+        for other in ("/aws/sagemaker/Endpoints/x", "/aws/codebuild/x", names.log_group("machine"), "/aws/lambda/x"):
+            yield "another log", replace(call, resource=names.arn("logs", f"log-group:{other}:log-stream:{stream}"))
+
+
+def _rules(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+    for rule in (names.rule, "another", "StepFunctionsGetEventsForSageMakerTransformJobsRule"):
+        yield "another rule", replace(call, resource=names.arn("events", f"rule/{rule}"))
+
+
+def _network(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+    if ":subnet/" in call.resource:
+        yield "another subnet", replace(call, resource=names.arn("ec2", "subnet/subnet-99999999"))
+    if ":security-group/" in call.resource:
+        yield "another security group", replace(call, resource=names.arn("ec2", "security-group/sg-99999999"))
+    if "ec2:Subnet" in call.context:
+        yield "in another subnet", with_context(call, **{"ec2:Subnet": names.arn("ec2", "subnet/subnet-99999999")})
+    if call.resource == "*":
+        yield "another region", with_context(call, **{"ec2:Region": REGION})

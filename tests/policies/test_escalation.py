@@ -1,0 +1,136 @@
+"""What no role may do, whatever it is for; and that the build, which deploys, cannot give itself or another more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from policies.calls import Caller
+from policies.deployed import ROLES, Deployed, deployed
+from policies.iam import Call
+from policies.neighbours import ACCOUNT, with_context
+
+from stepgluon.names import Names
+
+CASES = ("demo", "everything", "cn-northwest-1", "us-gov-west-1")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("part", [*ROLES, "boundary"])
+def test_no_running_part_changes_what_runs_or_who_may(part: str, case: str) -> None:
+    found = deployed(case)
+    granted = [call for call in _changes(found.names, part) if found.allows(call, found.policy(part), None)]
+    assert not granted, [f"{call.action} {call.resource}" for call in granted]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_build_makes_roles_with_the_boundary_alone(case: str) -> None:
+    found = deployed(case)
+    names, caller = found.names, Caller(found.names, found.names.role_arn("build"))
+    made = caller("", "iam:CreateRole", names.role_arn("job"), **{"iam:PermissionsBoundary": names.boundary_arn})
+    assert allows_build(found, made)
+    admin = names.arn("iam", "policy/AdministratorAccess", region="", account="aws")
+    for boundary in (None, admin, f"{names.boundary_arn}2", names.boundary_arn.replace(names.config.account, ACCOUNT)):
+        assert not allows_build(found, with_context(made, **{"iam:PermissionsBoundary": boundary})), boundary
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_build_cannot_give_itself_more(case: str) -> None:
+    found = deployed(case)
+    granted = [call for call in _escalations(found.names) if allows_build(found, call)]
+    assert not granted, [f"{call.action} {call.resource} {dict(call.context)}" for call in granted]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("part", ["build", "deployer"])
+def test_whoever_deploys_touches_no_other_pipeline(part: str, case: str) -> None:
+    found = deployed(case)
+    names = found.names
+    granted = [
+        call
+        for other in (f"{names.prefix}-prod", f"{names.prefix}x", "another")
+        for call in _deployment(Caller(names, names.role_arn(part)), other)
+        if found.allows(call, found.policy(part), None)
+    ]
+    assert not granted, [f"{call.action} {call.resource}" for call in granted]
+    own = [call for call in _deployment(Caller(names, names.role_arn(part)), names.prefix) if "iam" not in call.action]
+    assert all(found.allows(call, found.policy(part), None) for call in own)
+
+
+def allows_build(found: Deployed, call: Call) -> bool:
+    return found.allows(call, found.policy("build"), None)
+
+
+def _changes(names: Names, part: str) -> Iterator[Call]:
+    call = Caller(names, names.role_arn(part))
+    for role in ("job", "machine", "trigger", "build"):
+        for action in ("AttachRolePolicy", "PutRolePolicy", "UpdateAssumeRolePolicy", "DeleteRolePermissionsBoundary"):
+            yield call("", f"iam:{action}", names.role_arn(role))
+        yield call("", "sts:AssumeRole", names.role_arn(role))
+    for bucket in (names.raw_bucket, names.work_bucket):
+        arn = names.arn("s3", bucket, region="", account="")
+        for action in ("PutBucketPolicy", "DeleteBucket", "PutBucketNotification", "PutLifecycleConfiguration"):
+            yield call("", f"s3:{action}", arn)
+        for action in ("DeleteObject", "DeleteObjectVersion", "PutObjectAcl"):
+            yield call("", f"s3:{action}", f"{arn}/runs/run/result/predictions.csv")
+    for action in ("UpdateStateMachine", "DeleteStateMachine", "PublishStateMachineVersion", "UpdateStateMachineAlias"):
+        yield call("", f"states:{action}", names.machine_arn)
+    for action in ("UpdateFunctionCode", "UpdateFunctionConfiguration", "AddPermission", "InvokeFunction"):
+        yield call("", f"lambda:{action}", names.arn("lambda", f"function:{names.function}"))
+    yield call("", "sns:Subscribe", names.topic_arn)
+    yield call("", "sns:SetTopicAttributes", names.topic_arn)
+    yield call("", "sqs:PurgeQueue", names.arn("sqs", names.queue))
+    yield call("", "events:DeleteRule", names.arn("events", f"rule/{names.rule}"))
+    yield call("", "ecr:PutImage", names.arn("ecr", f"repository/{names.repository('data')}"))
+    if names.config.encryption.kms_key:
+        for action in ("PutKeyPolicy", "ScheduleKeyDeletion", "DisableKey"):
+            yield call("", f"kms:{action}", names.config.encryption.kms_key)
+
+
+def _escalations(names: Names) -> Iterator[Call]:
+    call = Caller(names, names.role_arn("build"))
+    bounded = {"iam:PermissionsBoundary": names.boundary_arn}
+    for action in ("CreatePolicyVersion", "DeletePolicy", "DeletePolicyVersion", "SetDefaultPolicyVersion"):
+        yield call("", f"iam:{action}", names.boundary_arn)
+    for role in ("build", "pipeline", "start"):
+        for action in ("PutRolePolicy", "AttachRolePolicy", "CreateRole", "PutRolePermissionsBoundary"):
+            yield call("", f"iam:{action}", names.role_arn(role), **bounded)
+        yield call("", "iam:UpdateAssumeRolePolicy", names.role_arn(role))
+    for role in ("job", "machine", "trigger"):
+        yield call("", "iam:PutRolePolicy", names.role_arn(role))
+        yield call("", "iam:DeleteRolePermissionsBoundary", names.role_arn(role), **bounded)
+        yield call("", "iam:AttachRolePolicy", names.role_arn(role), **bounded)
+        yield call("", "sts:AssumeRole", names.role_arn(role))
+    for role in (names.role_arn("build"), names.arn("iam", "role/Admin", region="")):
+        for service in ("lambda.amazonaws.com", "states.amazonaws.com", "cloudformation.amazonaws.com"):
+            yield call("", "iam:PassRole", role, **{"iam:PassedToService": service})
+    for service in ("ec2.amazonaws.com", "cloudformation.amazonaws.com", "codebuild.amazonaws.com"):
+        yield call("", "iam:PassRole", names.role_arn("machine"), **{"iam:PassedToService": service})
+    for part in ("base", "cicd"):
+        for action in ("CreateChangeSet", "ExecuteChangeSet", "UpdateStack", "DeleteStack"):
+            yield call("", f"cloudformation:{action}", names.arn("cloudformation", f"stack/{names.stack(part)}/0123"))
+    yield call("", "codebuild:UpdateProject", names.arn("codebuild", f"project/{names.build}"))
+    yield call("", "iam:CreateUser", names.arn("iam", "user/me", region=""))
+    yield call("", "iam:CreateAccessKey", names.arn("iam", "user/me", region=""))
+    for bucket in (names.raw_bucket, names.work_bucket):
+        yield call("", "s3:DeleteBucket", names.arn("s3", bucket, region="", account=""))
+
+
+def _deployment(call: Caller, prefix: str) -> Iterator[Call]:
+    names = call.names
+    for action in ("CreateChangeSet", "ExecuteChangeSet", "DeleteStack"):
+        yield call("", f"cloudformation:{action}", names.arn("cloudformation", f"stack/{prefix}-pipeline/0123"))
+    bucket = names.raw_bucket.replace(names.prefix, prefix)
+    yield call("", "s3:PutBucketPolicy", names.arn("s3", bucket, region="", account=""))
+    yield call("", "ecr:PutImage", names.arn("ecr", f"repository/{prefix}-data"))
+    yield call("", "states:UpdateStateMachine", names.arn("states", f"stateMachine:{prefix}"))
+    yield call("", "lambda:UpdateFunctionCode", names.arn("lambda", f"function:{prefix}-start"))
+    yield call("", "sns:SetTopicAttributes", names.arn("sns", f"{prefix}-mail"))
+    yield call("", "sqs:SetQueueAttributes", names.arn("sqs", f"{prefix}-start-failed"))
+    yield call("", "events:PutRule", names.arn("events", f"rule/{prefix}-failed"))
+    tags = {"aws:ResourceTag/stepgluon": prefix}
+    yield call("", "kms:ScheduleKeyDeletion", names.arn("kms", "key/99999999-9999-9999-9999-999999999999"), **tags)
+    role = names.role_arn("job").replace(f"role/{names.prefix}", f"role/{prefix}")
+    bounded = {"iam:PermissionsBoundary": names.boundary_arn}
+    yield call("", "iam:PutRolePolicy", role, **bounded)
+    yield call("", "iam:CreateRole", role, **bounded)

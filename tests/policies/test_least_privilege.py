@@ -1,0 +1,86 @@
+"""Each role may do what the pipeline does, and nothing else: every call is derived, and so are its neighbours."""
+
+from __future__ import annotations
+
+import pytest
+from policies.deployed import ALL, ROLES, Deployed, deployed
+from policies.iam import Call, Policy
+from policies.neighbours import kind, neighbours
+from policies.reference import GLOBAL_KEYS, condition_keys, is_resource_of
+
+from stepgluon.config import loads
+from stepgluon.names import Names
+from stepgluon.templates.policies import policy
+
+MANY = """
+name: many
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models: {partition_by: shop, values: [%s], label: sales}
+fallback: {threshold: 1}
+"""
+VALUES = [f"s{number}" for number in range(150)]
+
+
+@pytest.mark.parametrize("case", ALL)
+def test_every_call_of_a_running_pipeline_is_allowed_by_its_role_and_by_the_boundary(case: str) -> None:
+    pipeline = deployed(case)
+    boundary = pipeline.policy("boundary")
+    for role in ROLES:
+        identity = pipeline.policy(role)
+        denied = [call for call in pipeline.calls[role] if not pipeline.allows(call, identity, boundary)]
+        assert not denied, f"{role}: {told(denied)}"
+
+
+@pytest.mark.parametrize("case", ALL)
+def test_every_derived_call_is_one_that_iam_knows(case: str) -> None:
+    pipeline = deployed(case)
+    calls = [call for role in ROLES for call in pipeline.calls[role]]
+    for call in [*calls, *(call for _, call in pipeline.service_calls)]:
+        assert is_resource_of(call.action, call.resource), f"{call.action} is not about {call.resource}"
+        known = (*GLOBAL_KEYS, *condition_keys(call.action, call.resource))
+        assert all(any(key.fullmatch(name) for key in known) for name in call.context), call
+
+
+@pytest.mark.parametrize("case", ALL)
+def test_no_neighbour_of_a_call_is_allowed(case: str) -> None:
+    pipeline = deployed(case)
+    for role in ROLES:
+        wrong = allowed_neighbours(pipeline, role, pipeline.policy(role))
+        assert not wrong, f"{role}: " + "; ".join(f"{why}: {told([call])}" for why, call in wrong[:10])
+
+
+def allowed_neighbours(pipeline: Deployed, role: str, identity: Policy) -> list[tuple[str, Call]]:
+    """Without the boundary: the role's own policy has to be tight."""
+    return [(why, call) for why, call in neighbours_of(pipeline, role) if pipeline.allows(call, identity, None)]
+
+
+def neighbours_of(pipeline: Deployed, role: str) -> list[tuple[str, Call]]:
+    calls = pipeline.calls[role]
+    own = {
+        action: frozenset(kind(call.resource) for call in calls if call.action == action)
+        for action in {call.action for call in calls}
+    }
+    return [
+        (why, near)
+        for call in calls
+        for why, near in neighbours(pipeline.names, call, own[call.action])
+        if near not in calls and not shares_a_prefix(near, why)
+    ]
+
+
+def shares_a_prefix(call: Call, why: str) -> bool:
+    """Log streams have no tags, and of penguins-train they begin like those of the trainings of penguins."""
+    return ":log-stream:" in call.resource and why.endswith("-train")
+
+
+def test_policies_do_not_grow_with_the_models() -> None:
+    """What is proved for a few models is proved for 150."""
+    few, many = (Names(loads(MANY % count, "config.yml", None, {}).config) for count in ("s0", ", ".join(VALUES)))
+    for part in (*ROLES, "boundary", "topic", "queue", "key"):
+        assert policy(few, part) == policy(many, part)
+
+
+def told(calls: list[Call]) -> str:
+    return "; ".join(f"{call.why}: {call.action} {call.resource} {dict(call.context)}" for call in calls[:10])
