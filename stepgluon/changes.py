@@ -31,6 +31,8 @@ class Change:
     @property
     def loses(self) -> str:
         """What is lost; empty where nothing is."""
+        if self.kind == "AWS::SNS::Subscription" and self.action == "removed":
+            return ""  # its address was taken out of the config
         return LOSES.get(self.kind, "") if self.action in _GONE else ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 MACHINE = "(the machine)"
 _SHOWN = 60  # characters of a value
+_CONTEXT = 15  # ... before the first that differs
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ _SCOPES = ("Branches", "ItemProcessor", "Iterator")
 def _outline(scopes: Any) -> Any:
     """Branches by what they start with, so that an added one changes one field and moves no others."""
     if isinstance(scopes, list):
-        return {branch.get("StartAt", ""): _outline(branch) for branch in scopes}
+        return {branch.get("StartAt", ""): "branch" for branch in scopes}
     return {key: value for key, value in scopes.items() if key != "States"}
 
 
@@ -64,14 +65,21 @@ def _fields(path: str, old: Any, new: Any) -> Iterator[Field]:
         for key in [*old, *(key for key in new if key not in old)]:
             yield from _fields(f"{path}.{key}" if path else key, old.get(key, _NONE), new.get(key, _NONE))
     elif type(old) is not type(new) or old != new:
-        yield Field(path, _shown(old), _shown(new))
+        yield Field(path, *_shown(old, new))
 
 
 _NONE = object()
 
 
-def _shown(value: Any) -> str:
-    if value is _NONE:
-        return ""
-    text = json.dumps(value, ensure_ascii=False)
+def _shown(old: Any, new: Any) -> tuple[str, str]:
+    """Both as JSON, cut to where they differ; empty for what is not there."""
+    before, after = ("" if value is _NONE else json.dumps(value, ensure_ascii=False) for value in (old, new))
+    same = next((place for place, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
+    start = max(same - _CONTEXT, 0)
+    return _cut(before, start), _cut(after, start)
+
+
+def _cut(text: str, start: int) -> str:
+    if start and len(text) > _SHOWN:
+        text = "…" + text[start:]
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

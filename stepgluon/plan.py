@@ -62,7 +62,10 @@ class Plan:
         blocks = [f"{place}:\n", *(_stack_words(stack) for stack in self.stacks)]
         if self.workflow:
             blocks.append(workflow_words(self.workflow))
-        for title, names in (("Images to build", self.images), ("Objects to upload", self.objects)):
+        for title, names in (
+            ("Images to build, which the machine then uses", self.images),
+            ("Objects to upload", self.objects),
+        ):
             if names:
                 blocks.append("".join([f"{title}:\n", *(f"  + {name}\n" for name in names)]))
         blocks.append("Nothing has been changed: `python pipeline.py deploy` does it.\n")
@@ -137,13 +140,16 @@ def _stack_words(stack: StackPlan) -> str:
         return f"{stack.stack}: nothing to do\n"
     head = f"{stack.stack}:\n" if stack.exists else f"{stack.stack}, which is new:\n"
     width = max(len(change.resource) for change in stack.changes)
-    return head + "".join(_change_words(change, width) for change in stack.changes)
+    action = max(len(change.action) for change in stack.changes)
+    return head + "".join(_change_words(change, action, width) for change in stack.changes)
 
 
-def _change_words(change: Change, width: int) -> str:
+def _change_words(change: Change, action: int, width: int) -> str:
     properties = f" ({', '.join(change.properties)})" if change.properties else ""
     kind = change.kind.removeprefix("AWS::")
-    line = f"  {_SIGNS.get(change.action, '~')} {change.action:<7} {change.resource:<{width}}  {kind}{properties}\n"
+    line = (
+        f"  {_SIGNS.get(change.action, '~')} {change.action:<{action}} {change.resource:<{width}}  {kind}{properties}\n"
+    )
     if change.action == "let go":
         return f"{line}      it stays in the account, but is no longer the pipeline's\n"
     return f"{line}      WARNING: {change.loses}\n" if change.loses else line

@@ -113,12 +113,7 @@ def test_what_would_be_lost_is_warned_of() -> None:
     stack = StackPlan("houses-pipeline", True, changes)
     reads_as("losses", Plan("houses", "123456789012", "eu-central-1", (stack,), Difference(), (), ()).words())
     told = Plan("houses", "123456789012", "eu-central-1", (stack,), None, (), ()).as_json()
-    assert [change["loses"] != "" for change in told["stacks"][0]["changes"]] == [
-        *[True] * 3,
-        False,
-        True,
-        *[False] * 3,
-    ]
+    assert [change["loses"] != "" for change in told["stacks"][0]["changes"]] == [True] * 3 + [False] * 5
 
 
 def machine(**states: object) -> dict[str, object]:
@@ -136,13 +131,21 @@ def test_states_in_branches_are_compared_by_their_names_and_a_branch_is_no_diffe
     found = difference(parallel(one, two), parallel(new))
     assert (found.added, found.removed) == ((), ("C",))
     assert dict(found.changed) == {
-        "A": (Field("Branches.C.StartAt", '"C"', ""),),
+        "A": (Field("Branches.C", '"branch"', ""),),
         "B": (
             Field("Result.n", "1", "1.0"),
             Field("Result.gone", "true", ""),
             Field("Result.new", "", '"' + "x" * 58 + "…"),
         ),
     }
+
+
+def test_long_values_are_shown_where_they_differ() -> None:
+    def said(text: str) -> dict[str, object]:
+        return machine(A={"Type": "Pass", "Result": text})
+
+    ((_, (field,)),) = difference(said("x" * 90 + "the threshold is 1"), said("x" * 90 + "the threshold is 2")).changed
+    assert (field.before, field.after) == ('…e threshold is 1"', '…e threshold is 2"')
 
 
 def test_a_map_and_the_machine_itself_are_compared_too() -> None:

@@ -1,0 +1,128 @@
+"""plan, deploy and destroy as a user calls them: words in; stdout, stderr and the exit code out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_account import CONFIG, Door, Registry
+
+from pipeline import workflow
+from stepgluon.cli import main
+from stepgluon.local.server import LocalAws, Settings
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with LocalAws(Settings(tmp_path_factory.mktemp("work"), "123456789012", "eu-central-1")) as running:
+        yield running
+
+
+@pytest.fixture
+def run(aws: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run one command against the local AWS, with images that need no Docker."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline-config.yml").write_bytes(CONFIG.read_bytes())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr("stepgluon.images.Docker", lambda names, tell: Registry(Door(aws)))
+
+    def run(*words: str, typed: str | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", Keyboard(typed) if typed is not None else io.StringIO())
+        code = main(workflow, words, {})
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+class Keyboard(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+DEPLOYED = """houses is deployed in account 123456789012, eu-central-1; {}.
+To start a run, upload tables to a folder, and then a file that ends in .run:
+  aws s3 cp my.csv s3://houses-raw-123456789012-eu-central-1/june/
+  echo | aws s3 cp - s3://houses-raw-123456789012-eu-central-1/june/go.run
+"""
+
+
+def test_plan_deploy_plan_deploy_destroy(run: Run) -> None:
+    code, out, err = run("plan")
+    assert (code, err) == (0, "") and out.startswith("houses in account 123456789012, eu-central-1:\n")
+    code, out, err = run("deploy")
+    assert (code, out) == (0, DEPLOYED.format("changed: houses-base, houses-pipeline"))
+    assert err.startswith("houses-base is created\n  created WorkBucket\n")
+    assert run("plan") == (0, "houses in account 123456789012, eu-central-1: nothing to do.\n", "")
+    assert json.loads(run("plan", "--json")[1])["nothing"] is True
+    assert run("deploy", "--only", "pipeline")[:2] == (0, DEPLOYED.format("nothing had to be changed"))
+    told: dict[str, Any] = json.loads(run("deploy", "--json")[1])
+    assert told["changed"] == [] and told["unconfirmed"] == []
+
+    code, out, err = run("destroy", typed="house\n")
+    assert (code, out) == (1, "")
+    assert err == (
+        "This deletes houses-base, houses-pipeline, houses-cicd in account 123456789012, eu-central-1. Buckets and "
+        "images are kept.\nType houses to go on:\nerror: not done, as the name was not typed (run it again, or add "
+        "--yes)\n"
+    )
+    assert run("destroy") == (
+        2,
+        "",
+        "error: This deletes houses-base, houses-pipeline, houses-cicd in account 123456789012, eu-central-1. Buckets "
+        "and images are kept. Nobody can be asked here (add --yes to do it)\n",
+    )
+    assert run("plan")[1].endswith("nothing to do.\n"), "so far nothing is deleted"
+    code, out, err = run("destroy", typed="houses\n")
+    assert (code, out) == (
+        0,
+        "Deleted: houses-pipeline, houses-base.\nKept: s3://houses-work-123456789012-eu-central-1, "
+        "s3://houses-raw-123456789012-eu-central-1, houses-data, houses-autogluon (`destroy --delete-data` deletes "
+        "them too).\n",
+    )
+    code, out, err = run("destroy", "--yes", "--delete-data", "--json")
+    assert json.loads(out)["deleted"][2:] == ["houses-data", "houses-autogluon"]
+    assert run("destroy", "--yes")[1] == "Deleted: nothing, nothing was there.\n"
+
+
+@pytest.mark.parametrize("command", ["plan", "deploy", "destroy"])
+def test_a_bad_config_ends_with_2_before_the_account_hears_of_it(
+    run: Run, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")  # who asks there gets no answer
+    Path("pipeline-config.yml").write_text(CONFIG.read_text().replace("fallback", "falback"), encoding="utf-8")
+    code, out, err = run(command)
+    assert (code, out) == (2, "")
+    assert "did you mean fallback?" in err
+
+
+@pytest.mark.parametrize("command", [("plan",), ("deploy",), ("destroy", "--yes")])
+def test_no_network_ends_with_3_and_one_sentence(
+    run: Run, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *any: 0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert run(*command) == (
+        3,
+        "",
+        "error: 127.0.0.1:1 cannot be reached (look at the network, the region's name and AWS_ENDPOINT_URL)\n",
+    )
+
+
+def test_another_account_than_the_configs_ends_with_3(run: Run) -> None:
+    Path("pipeline-config.yml").write_text(CONFIG.read_text().replace("123456789012", "999999999999"), "utf-8")
+    code, out, err = run("deploy")
+    assert (code, out) == (3, "")
+    assert err.startswith("error: these credentials are of the account 123456789012, and the config's is 999999999999 ")
+
+
+def test_an_unknown_part_is_a_wrong_call(run: Run) -> None:
+    code, _, err = run("deploy", "--only", "bse")
+    assert code == 2 and "'bse'" in err

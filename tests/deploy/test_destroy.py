@@ -1,0 +1,131 @@
+"""destroy on the local AWS: what goes, what stays, and what stands in its way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from local_account import Door, deployed, no_wait, release_of
+
+from stepgluon.aws import Refused
+from stepgluon.destroy import Destroyed, Order, RunsGoOn, delete_bucket, destroy
+from stepgluon.local.server import LocalAws, Settings
+from stepgluon.release import Release
+
+
+@pytest.fixture(scope="module")
+def what() -> Release:
+    return release_of()
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory, what: Release) -> Iterator[LocalAws]:
+    config = what.names.config
+    with LocalAws(Settings(tmp_path_factory.mktemp("work"), config.account, config.region)) as running:
+        yield running
+
+
+@pytest.fixture
+def door(aws: LocalAws) -> Iterator[Door]:
+    door = Door(aws)
+    yield door
+    door.close()
+
+
+def gone(what: Release, door: Door, order: Order, said: list[str] | None = None) -> Destroyed:
+    return destroy(what.names, door, order, (said if said is not None else []).append, no_wait)
+
+
+def test_with_delete_data_nothing_is_left_however_many_versions_there_are(door: Door, what: Release) -> None:
+    deployed(what, door)
+    names, s3 = what.names, door.client("s3")
+    for number in range(3):
+        s3.put_object(Bucket=names.raw_bucket, Key="june/houses.csv", Body=str(number).encode())
+    s3.delete_object(Bucket=names.raw_bucket, Key="june/houses.csv")
+    said: list[str] = []
+    done = gone(what, door, Order(delete_data=True), said)
+    buckets = (f"s3://{names.work_bucket}", f"s3://{names.raw_bucket}")
+    assert done == Destroyed(("houses-pipeline", "houses-base"), (), (*buckets, "houses-data", "houses-autogluon"))
+    assert [line for line in said if not line.startswith("  ")] == [
+        "houses-pipeline is deleted",
+        "houses-base is deleted",
+        *(f"{bucket} is emptied and deleted" for bucket in buckets),
+        "the images of houses-data are deleted",
+        "the images of houses-autogluon are deleted",
+    ]
+    assert not s3.list_buckets()["Buckets"]
+    assert not door.client("ecr").describe_repositories()["repositories"]
+    assert gone(what, door, Order(delete_data=True)) == Destroyed((), (), ()), "the second time there is nothing to do"
+
+
+def test_more_versions_than_one_page_holds_are_all_deleted(what: Release) -> None:
+    class S3:
+        """2,500 versions, a thousand a page, which only goes when it was deleted."""
+
+        def __init__(self) -> None:
+            self.left = [f"key-{number}" for number in range(2500)]
+            self.deleted = False
+
+        def list_object_versions(self, **asked: str) -> dict[str, object]:
+            return {"Versions": [{"Key": key, "VersionId": "1"} for key in self.left[:1000]]}
+
+        def delete_objects(self, Delete: dict[str, list[dict[str, str]]], **asked: str) -> dict[str, object]:
+            assert len(Delete["Objects"]) <= 1000, "S3 takes no more"
+            going = {found["Key"] for found in Delete["Objects"]}
+            self.left = [key for key in self.left if key not in going]
+            return {}
+
+        def delete_bucket(self, **asked: str) -> None:
+            assert not self.left, "S3 deletes no bucket with something in it"
+            self.deleted = True
+
+    s3 = S3()
+    delete_bucket(what.names, s3, "b")
+    assert s3.deleted
+
+
+def test_an_object_that_cannot_be_deleted_is_named_and_ends_it(what: Release) -> None:
+    class S3:
+        def list_object_versions(self, **asked: str) -> dict[str, object]:
+            return {"DeleteMarkers": [{"Key": "a", "VersionId": "1"}]}
+
+        def delete_objects(self, **asked: object) -> dict[str, object]:
+            return {"Errors": [{"Key": "a", "Code": "AccessDenied", "Message": "Access Denied"}]}
+
+    with pytest.raises(Refused) as caught:
+        delete_bucket(what.names, S3(), "b")
+    assert str(caught.value) == (
+        "s3://b/a cannot be deleted: Access Denied (and 0 more; the rest of the data is still there)"
+    )
+
+
+def test_runs_that_go_on_are_stopped_only_when_that_is_said(door: Door, what: Release) -> None:
+    deployed(what, door)
+    names, states = what.names, door.client("stepfunctions")
+    waiting = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 86400, "End": True}}}
+    states.update_state_machine(stateMachineArn=names.machine_arn, definition=json.dumps(waiting))
+    for name in ("a", "b", "c", "d"):
+        states.start_execution(stateMachineArn=names.machine_arn, name=name, input="{}")
+    try:
+        with pytest.raises(RunsGoOn) as caught:
+            gone(what, door, Order())
+        told = str(caught.value)
+        assert told.startswith("runs are going on: ") and told.endswith(
+            " and 1 more (wait for their end, or add --stop-runs)"
+        )
+        assert door.client("cloudformation").describe_stacks(StackName="houses-pipeline"), "nothing has been deleted"
+        said: list[str] = []
+        assert gone(what, door, Order(stop_runs=True), said).stacks == ("houses-pipeline", "houses-base")
+        assert sorted(said[:4]) == [f"run {name} is stopped" for name in ("a", "b", "c", "d")]
+    finally:
+        gone(what, door, Order(delete_data=True, stop_runs=True))
+
+
+def test_a_part_can_be_destroyed_alone_and_takes_only_its_own_data(door: Door, what: Release) -> None:
+    deployed(what, door)
+    try:
+        done = gone(what, door, Order(only=("pipeline",), delete_data=True))
+        assert done == Destroyed(("houses-pipeline",), (), (f"s3://{what.names.raw_bucket}",))
+    finally:
+        gone(what, door, Order(delete_data=True))
