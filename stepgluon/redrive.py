@@ -77,9 +77,9 @@ def planned(door: Door, names: Names, execution: Execution) -> Redrive:
     return Redrive(last.run, home, name, stage, given, why)
 
 
-def redrive(door: Door, names: Names, plan: Redrive, machine: str = "") -> str:
+def redrive(door: Door, names: Names, plan: Redrive) -> str:
     """Starts it; the same plan twice starts one run."""
-    return execute(door, names, machine or names.live, plan.name, plan.given)
+    return execute(door, names, plan.name, plan.given)
 
 
 def _last_attempt(door: Door, names: Names, execution: Execution) -> tuple[Execution, int]:

@@ -22,20 +22,19 @@ from stepgluon.names import Names
 from stepgluon.promote import listed
 
 
-def start(
-    door: Door, names: Names, folder: str, threshold: float | None, note: str, machine: str = "", name: str = ""
-) -> str:
+def start(door: Door, names: Names, folder: str, threshold: float | None, note: str) -> str:
     """The run's name. The client repeats a lost call with the same name, so that it starts one run."""
     overrides = {} if threshold is None else {"threshold": threshold}
     given = {"data": folder, "note": note, "overrides": overrides}
-    return execute(door, names, machine or names.live, name or run_name(folder), given)
+    return execute(door, names, run_name(folder), given)
 
 
-def execute(door: Door, names: Names, machine: str, name: str, given: dict[str, Any]) -> str:
+def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:
+    """Starts what is live; returns the run's name."""
     from botocore.exceptions import ClientError
 
     try:
-        door.client("stepfunctions").start_execution(stateMachineArn=machine, name=name, input=json.dumps(given))
+        door.client("stepfunctions").start_execution(stateMachineArn=names.live, name=name, input=json.dumps(given))
     except ClientError as error:
         if code_of(error) in ("StateMachineDoesNotExist", "ResourceNotFound"):
             raise not_deployed(names) from None

@@ -58,7 +58,7 @@ def redriven(
         with _served(work, loaded.config.region) as door:
             plan = redrive.planned(door, names, one(door, names, known["run"]))
             progress.say(plan.words())
-            redrive.redrive(door, names, plan, names.machine_arn)
+            redrive.redrive(door, names, plan)
         return _followed(work, names.execution_arn(plan.name), progress)
     with whatever_this_computer_does(work), terminated_as_interrupted():
         definition = a_run.definition_of(loaded, workflow, work)
@@ -67,7 +67,7 @@ def redriven(
             with watched(place):
                 plan = redrive.planned(place.aws, names, one(place.aws, names, known["run"]))
                 progress.say(plan.words())
-                redrive.redrive(place.aws, names, plan, place.names.machine_arn)
+                redrive.redrive(place.aws, names, plan)
                 arn = names.execution_arn(plan.name)
                 follow(place.aws.client("stepfunctions"), arn, progress.tell, place.journal.wait)
                 place.journal.wait_for_end(arn, 10)

@@ -202,7 +202,19 @@ def test_rollback_refuses_what_is_not_there(account: Account) -> None:
     assert "this version is live already" in account.calls("rollback", "--to", "2")[2]
 
 
-def test_rollback_refuses_a_version_whose_image_or_config_is_gone(account: Account) -> None:
+def test_rollback_refuses_a_version_whose_image_is_gone(account: Account) -> None:
+    account.changed(longer)
+    ecr, repository = account.place.aws.client("ecr"), account.names.repository("data")
+    digests = [
+        {"imageDigest": image["imageDigest"]} for image in ecr.list_images(repositoryName=repository)["imageIds"]
+    ]
+    ecr.batch_delete_image(repositoryName=repository, imageIds=digests)
+    code, _, err = account.calls("rollback")
+    assert (code, err.startswith("error: version 1 needs the image penguins-data@sha256:")) == (1, True)
+    assert account.told("status")["live"]["version"] == 2
+
+
+def test_rollback_refuses_a_version_whose_config_is_gone(account: Account) -> None:
     account.changed(longer)
     (key,) = [
         entry["Key"]
@@ -211,7 +223,7 @@ def test_rollback_refuses_a_version_whose_image_or_config_is_gone(account: Accou
     account.s3.delete_object(Bucket=account.names.work_bucket, Key=key)
     code, _, err = account.calls("rollback")
     assert code == 1
-    assert "which is gone" in err
+    assert f"{key}, which is gone" in err
     assert account.told("status")["live"]["version"] == 2
 
 
