@@ -18,7 +18,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -260,14 +260,29 @@ def whatever_this_computer_does(work: Path) -> Iterator[None]:
         raise SurroundingsError(f"{work} cannot be used: {reason} (name another folder with --work)") from None
     try:
         yield
-    except OSError as problem:
-        if problem.errno not in _THIS_COMPUTER:
+    except StepgluonError:
+        raise
+    except Exception as problem:  # a full disk has many faces, one of them a request that the local AWS cannot answer
+        reason = problem if isinstance(problem, OSError) and problem.errno in _THIS_COMPUTER else _no_room(work)
+        if reason is None:
             raise
-        place = problem.filename or work
-        reason = (problem.strerror or "unknown reason").lower()
+        words = (reason.strerror or "unknown reason").lower()
         raise SurroundingsError(
-            f"{place} cannot be written: {reason} (make room, or name another folder with --work)"
+            f"{reason.filename or work} cannot be written: {words} (make room, or name another folder with --work)"
         ) from None
+
+
+def _no_room(work: Path) -> OSError | None:
+    """Why nothing more can be written into the folder."""
+    part = work / f".room.{os.getpid()}.part"
+    try:
+        part.write_bytes(bytes(1 << 16))
+    except OSError as problem:
+        return OSError(problem.errno, problem.strerror, os.fspath(work))
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return None
 
 
 def blame_the_disk(told: dict[str, Any], work: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.local.run_folder import collect
@@ -45,10 +45,12 @@ class _Watcher:
 
     def _watch(self) -> None:
         while not self.closed.is_set():
-            self._look()
+            with suppress(OSError):  # a full disk; whoever waits for the run tells of it
+                self._look()
             if not self.closed.is_set():
                 self._place.journal.wait(LOOK_SECONDS)
-        self._look()
+        with suppress(OSError):
+            self._look()
 
     def _look(self) -> None:
         """What ended is collected at once; what runs only now and then, so that many runs do not watch each other."""

@@ -1,0 +1,47 @@
+"""A disk that is really full or really read-only, in a mount of its own: one sentence and exit 3, whenever it happens."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+from stand_in import HERE
+from test_run import User, faults, shared, user
+
+__all__ = ["faults", "shared", "user"]
+
+
+@cache
+def may_mount() -> bool:
+    """Root may in most places, and users where they have namespaces of their own."""
+    done = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True)
+    return done.returncode == 0
+
+
+def mounted(user: User, options: str) -> subprocess.CompletedProcess[str]:
+    """A run whose work folder is a file system of its own."""
+    if sys.platform != "linux" or not may_mount():
+        pytest.skip("a file system of its own needs Linux and the right to mount")
+    user.work.mkdir()
+    mount = f'mount -t tmpfs -o {options} none "$1" && shift && exec "$@"'
+    run = [sys.executable, str(HERE / "stand_in.py"), str(user.shared), str(user.code)]
+    words = ["unshare", "-m", "sh", "-c", mount, "sh", str(user.work), *run]
+    words += ["run", "--local", "--data", "orders.json"]
+    return subprocess.run(words, cwd=user.folder, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("size", ["16k", "160k", "400k"])
+def test_a_full_disk_is_one_sentence_and_exit_3(user: User, size: str) -> None:
+    done = mounted(user, f"size={size}")
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert (done.returncode, len(errors)) == (3, 1), done.stderr
+    assert "make room" in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_read_only_disk_is_one_sentence_and_exit_3(user: User) -> None:
+    done = mounted(user, "ro")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
+    assert "read-only file system" in done.stderr and "--work" in done.stderr
