@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -83,6 +84,21 @@ def test_distinct_uploads_have_distinct_names(
 ) -> None:
     told = event(*[record(key, sequencer=sequencer, versionId=version) for key, sequencer, version in uploads])
     assert len({name for name, _ in started(start_pipeline, told)}) == len(uploads)
+
+
+def test_nothing_is_asked_but_to_start_the_alias_that_the_environment_names(
+    start_pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its executions are the machine's, so the alias changes no name; and nothing needs a right but to start."""
+    live = "arn:aws:states:eu-west-1:123456789012:stateMachine:penguins:live"
+    monkeypatch.setenv("STATE_MACHINE_ARN", live)
+    asked: list[tuple[str, Any]] = []
+    machine = mock.Mock(
+        start_execution=lambda **given: asked.append(("start", given["stateMachineArn"])), spec_set=["start_execution"]
+    )
+    start_pipeline.client = lambda service: machine
+    start_pipeline.handler(event(record("june/go.run")), None)
+    assert asked == [("start", live)]
 
 
 def test_keys_that_look_alike_have_distinct_names(start_pipeline: ModuleType) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import http.server
 import json
 import queue
+import random
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -88,9 +92,9 @@ def step_functions(endpoint: str) -> Any:
     return client
 
 
-@pytest.fixture(scope="module")
-def lambda_(endpoint: str, step_functions: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RuntimeApi]:
-    folder = tmp_path_factory.mktemp("task")
+@contextmanager
+def runtime(endpoint: str, folder: Path) -> Iterator[RuntimeApi]:
+    """One of Lambda's environments for the function: a process that has one event at a time."""
     zipfile.ZipFile(BytesIO(zipped())).extractall(folder)
     api = RuntimeApi()
     threading.Thread(target=api.serve_forever, daemon=True).start()
@@ -113,12 +117,20 @@ def lambda_(endpoint: str, step_functions: Any, tmp_path_factory: pytest.TempPat
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    yield api
-    process.kill()
-    process.wait()
-    api.events.put(None)
-    api.shutdown()
-    api.server_close()
+    try:
+        yield api
+    finally:
+        process.kill()
+        process.wait()
+        api.events.put(None)
+        api.shutdown()
+        api.server_close()
+
+
+@pytest.fixture(scope="module")
+def lambda_(endpoint: str, step_functions: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RuntimeApi]:
+    with runtime(endpoint, tmp_path_factory.mktemp("task")) as api:
+        yield api
 
 
 def started(step_functions: Any) -> set[str]:
@@ -146,3 +158,21 @@ def test_the_zip_answers_events_one_after_the_other_in_lambda_s_own_runtime(
     assert lambda_.ask({"Event": "s3:TestEvent"}) == ("response", {"started": 0, "ignored": 1})
     assert lambda_.ask([])[0] == "error"
     assert len(started(step_functions)) == 3
+
+
+def test_two_environments_get_every_event_three_times_in_any_order_and_each_upload_starts_once(
+    lambda_: RuntimeApi, step_functions: Any, endpoint: str, tmp_path: Path
+) -> None:
+    before = started(step_functions)
+    uploads = [event(record(f"many/{n}/go.run", sequencer=f"{n:016X}")) for n in range(8)]
+    malformed = [event({"s3": 7}), {}, event(record("many/go.run", key="%ff.run"))]
+    told = (uploads + malformed) * 3
+    random.Random(7).shuffle(told)
+    with runtime(endpoint, tmp_path) as another, ThreadPoolExecutor(2) as both:
+        halves = [both.submit(lambda api, part: [api.ask(one) for one in part], *pair) for pair in (
+            (lambda_, told[::2]),
+            (another, told[1::2]),
+        )]  # fmt: skip
+        answers = [kind for half in halves for kind, _ in half.result()]
+    assert answers.count("response") == 24 and answers.count("error") == 9
+    assert len(started(step_functions) - before) == 8
