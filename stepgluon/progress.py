@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
+from collections.abc import Callable
 from typing import TextIO
 
-from stepgluon.follow import Story
+from stepgluon.follow import Job, Story
 
 _COLOURS = {"failed": "31", "rejected": "33", "accepted": "32"}
+
+
+def nothing(job: Job) -> str:
+    """Nobody listens to the jobs."""
+    return ""
 
 
 class Progress:
@@ -22,17 +30,19 @@ class Progress:
         self._clear()
         print(self._coloured(text), file=self._stream, flush=True)
 
-    def tell(self, story: Story) -> None:
-        """Says what is new in the story."""
+    def tell(self, story: Story, said: Callable[[Job], str] = nothing) -> None:
+        """Says what is new in the story, and on a terminal what runs now with the last line of each job's log."""
         for line in story.lines[self._told :]:
             self.say(line)
         self._told = len(story.lines)
         running = story.running
         if self._terminal and running:
             now = time.time()
-            text = " · ".join(f"{job.state} {now - job.started:.0f} s" for job in running)
+            width = shutil.get_terminal_size((100, 24)).columns - 1  # a line that is broken cannot be taken back
+            room = max(0, width // len(running) - 24)
+            text = " · ".join(f"{job.state} {now - job.started:.0f} s{_words(said(job), room)}" for job in running)
             self._clear()
-            self._stream.write(f"  {now - story.started:7.1f} s  {text}"[:100])
+            self._stream.write(f"  {now - story.started:7.1f} s  {text}"[:width])
             self._stream.flush()
             self._open = True
 
@@ -50,3 +60,9 @@ class Progress:
                 if word in line:
                     return line.replace(word, f"\033[{code}m{word}\033[0m", 1)
         return line
+
+
+def _words(line: str, room: int) -> str:
+    """A line of a log as it fits behind its job: without its own time, and without what a terminal would obey."""
+    text = "".join(c if c.isprintable() else " " for c in re.sub(r"^\d\d:\d\d:\d\d ", "", line)).strip()
+    return f": {text[:room]}" if text and room > 8 else ""

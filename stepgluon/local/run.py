@@ -231,7 +231,11 @@ def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
     def remark(job: Job) -> str:
         return "remembered" if remembered(place, job) else ""
 
-    follow(client, begun.arn, progress.tell, place.journal.wait, remark)
+    def said(job: Job) -> str:
+        lines = place.aws.logs.lines(job.kind, job.name)
+        return lines[-1] if lines else ""
+
+    follow(client, begun.arn, lambda story: progress.tell(story, said), place.journal.wait, remark)
     place.journal.wait_for_end(begun.arn, 10)  # until its last mail is written
     progress.done()
 
@@ -263,12 +267,12 @@ def whatever_this_computer_does(work: Path) -> Iterator[None]:
     except StepgluonError:
         raise
     except Exception as problem:  # a full disk has many faces, one of them a request that the local AWS cannot answer
-        reason = problem if isinstance(problem, OSError) and problem.errno in _THIS_COMPUTER else _no_room(work)
-        if reason is None:
+        failed = problem if isinstance(problem, OSError) and problem.errno in _THIS_COMPUTER else _no_room(work)
+        if failed is None:
             raise
-        words = (reason.strerror or "unknown reason").lower()
+        words = (failed.strerror or "unknown reason").lower()
         raise SurroundingsError(
-            f"{reason.filename or work} cannot be written: {words} (make room, or name another folder with --work)"
+            f"{failed.filename or work} cannot be written: {words} (make room, or name another folder with --work)"
         ) from None
 
 

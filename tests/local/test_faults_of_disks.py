@@ -1,4 +1,4 @@
-"""A disk that is really full or really read-only, in a mount of its own: one sentence and exit 3, whenever it happens."""
+"""A disk that is really full or really read-only, in a mount of its own: one sentence and exit 3, at any moment."""
 
 from __future__ import annotations
 
