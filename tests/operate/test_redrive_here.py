@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from account import Picky
+from account import Picky, until
 from test_run import User
 
 
@@ -104,6 +104,18 @@ def test_what_cannot_be_taken_up_is_told_in_one_sentence(user: User, faults: Pic
     code, out, err = user.calls("redrive", run)
     assert (code, err) == (1, f"error: {run} had other models than the config has now (start a new run)\n")
     assert user.calls("redrive", "nothing")[0] == 2
+
+
+def test_a_server_that_is_at_work_on_the_folder_takes_the_run_up(user: User) -> None:
+    user.orders(post="exit 1")
+    run = user.told()["run"]
+    server = user.process("local", "up")
+    until((user.work / "server.json").exists, 60)
+    told = redriven(user, run)
+    assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process"]), told["err"]
+    assert "post does not like the data" in told["failure"]["sentence"]
+    assert user.calls("watch", told["run"])[0] == 1
+    assert server.poll() is None
 
 
 def test_watching_a_run_that_has_ended_tells_its_end(user: User, faults: Picky) -> None:
