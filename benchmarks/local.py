@@ -2,6 +2,7 @@
 
     python benchmarks/local.py nothing [--turns 5]     jobs that do nothing: the whole process, from command to exit
     python benchmarks/local.py real [--turns 2]        the demo's jobs, against the same scripts run by hand
+    python benchmarks/local.py uploads [--count 1000]  so many .run files at once, with jobs that do nothing
 
 By hand means: the scripts of code/ as processes, one after the other or as many side by side as there are cores, with
 folders that are copied between them, and nothing else.
@@ -73,6 +74,37 @@ def real(turns: int, folder: Path) -> None:
     hand, whole = min(plain), min(ours)
     print(f"the demo, best of {turns}: {whole:.1f} s, by hand {hand:.1f} s: {whole / hand:.2f} times (budget 1.15)")
     print(f"  the execution alone {inner:.1f} s: {inner / hand:.2f} times; the first run in a new folder {first:.1f} s")
+
+
+# Many uploads
+
+
+def uploads(count: int, folder: Path) -> None:
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "local")]
+    from local_aws import until
+    from whole import whole
+
+    with whole(folder / "work") as pipeline:
+        journal = pipeline.place.journal
+        pipeline.run()
+        began, parts = time.monotonic(), 4
+        for part in range(1, parts + 1):
+            before = resident()
+            folders = [pipeline.upload() for _ in range(count // parts)]
+            runs = [pipeline.begun(one) for one in folders]
+            until(lambda: all(journal.ended(run.arn) for run in runs), 3600)  # noqa: B023 - asked at once
+            taken = time.monotonic() - began
+            print(
+                f"{part * (count // parts)} uploads after {taken:.0f} s, memory {resident() - before:+.1f} MB",
+                flush=True,
+            )
+        begun = journal.begun()
+        once = len({run.run_file for run in begun}) == len(begun) == 1 + parts * (count // parts)
+        print("each upload is exactly one execution" if once else f"WRONG: {len(begun)} executions")
+
+
+def resident() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 # The same jobs by hand
@@ -154,12 +186,15 @@ def config_file(folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["nothing", "real"])
+    parser.add_argument("what", choices=["nothing", "real", "uploads"])
     parser.add_argument("--turns", type=int)
+    parser.add_argument("--count", type=int, default=1000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.what == "nothing":
             nothing(options.turns or 5, Path(folder))
+        elif options.what == "uploads":
+            uploads(options.count, Path(folder))
         else:
             real(options.turns or 2, Path(folder))
 
