@@ -14,6 +14,9 @@ pipeline.py   the workflow, told once, with
   graph/      its picture
   local/      AWS on this computer, which runs it
   failure_rule  mails what the machine cannot mail itself
+release       all that a deployment consists of: templates/, objects, images
+  plan        what deploy would change                      (definition_diff, changes)
+  deploy      stacks, images, objects; destroy is the way back   (account, images, stacks, stack_events)
 what became of it, in an account and on this computer, through one door (aws)
   start, watch, redrive, promote    a run, from its beginning to its use   (executions, follow, progress, stages)
   status, rollback                  the pipeline

@@ -45,16 +45,18 @@ class Events:
         self._last = next((event["EventId"] for event in self._newest_first()), "")
 
     def follow(self, begun: bool = False) -> End:
-        """Returns when the stack is at rest. Until it has `begun`, its status may still be that of the time before."""
-        quiet = 0
+        """Returns when the stack is at rest. Unless it has `begun`, that is when an event tells the status that it has:
+        without one, it may still be the status of the time before.
+        """
+        quiet, told = 0, ""
         while True:
             status = self._status()  # before its events are read: so none of them is missed
             fresh = self._new()
             for event in fresh:
                 self._note(event)
-            begun = begun or any(self._is_stack(event) for event in fresh)
+                told = str(event["ResourceStatus"]) if self._is_stack(event) else told
             quiet = 0 if fresh else quiet + 1
-            if not status.endswith("_IN_PROGRESS") and (begun or quiet > QUIET_POLLS):
+            if not status.endswith("_IN_PROGRESS") and (begun or told == status or quiet > QUIET_POLLS):
                 return End(status, self._failed)
             self._wait(POLL_SECONDS)
 

@@ -123,8 +123,8 @@ class Stacks:
         stack = self.find(name)
         if stack is None:
             return False
-        arn, token = str(stack["StackId"]), f"stepgluon-{uuid4().hex}"
-        end = self._run(name, "DELETE", arn, lambda: self._client.delete_stack(StackName=arn, ClientRequestToken=token))
+        arn = str(stack["StackId"])
+        end = self._run(name, "DELETE", arn, lambda: self._begin_deletion(name, arn))
         if not end.good:
             raise StackFailed(_failure(name, "DELETE", end))
         return True
@@ -237,6 +237,14 @@ class Stacks:
         except ClientError as error:
             if code_of(error) != "TokenAlreadyExistsException":  # the answer to an earlier attempt was lost
                 raise self._refused(name, error) from None
+
+    def _begin_deletion(self, name: str, arn: str) -> None:
+        from botocore.exceptions import ClientError
+
+        try:
+            self._client.delete_stack(StackName=arn, ClientRequestToken=f"stepgluon-{uuid4().hex}")
+        except ClientError as error:
+            raise self._refused(name, error) from None
 
     def _refused(self, name: str, error: Any) -> Exception:
         busy = code_of(error).startswith(("InvalidChangeSetStatus", "ChangeSetNotFound"))

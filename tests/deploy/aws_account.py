@@ -71,6 +71,7 @@ class CloudFormation:
         self.refuses: tuple[str, str] | None = None  # the status and reason of the next change set
         self.script: Callable[[Stack, str], None] | None = None
         self.busy_when_executed = False
+        self.goes_on_at = "DescribeStacks"  # the call at which the next thing has happened
 
     def named(self, name: str) -> Stack | None:
         return next(
@@ -92,7 +93,8 @@ class CloudFormation:
 
     def DescribeStacks(self, asked: dict[str, str]) -> str:
         stack = self._need(asked["StackName"])
-        stack.step()
+        if self.goes_on_at == "DescribeStacks":
+            stack.step()
         parameters = "".join(
             f"<member><ParameterKey>{key}</ParameterKey><ParameterValue>{value}</ParameterValue></member>"
             for key, value in stack.parameters.items()
@@ -106,6 +108,8 @@ class CloudFormation:
     def DescribeStackEvents(self, asked: dict[str, str]) -> str:
         """Two events a page, the newest first."""
         stack = self._need(asked["StackName"])
+        if self.goes_on_at == "DescribeStackEvents":
+            stack.step()
         numbered = list(enumerate(stack.events))[::-1]
         start = int(asked.get("NextToken", 0))
         shown = "".join(
@@ -203,6 +207,8 @@ class CloudFormation:
 
     def DeleteStack(self, asked: dict[str, str]) -> str:
         stack = self._need(asked["StackName"])
+        if stack.status == "UPDATE_IN_PROGRESS":
+            raise Answer("ValidationError", f"Stack [{stack.name}] cannot be deleted while in status {stack.status}")
         if self.script:
             script, self.script = self.script, None
             script(stack, "DELETE")

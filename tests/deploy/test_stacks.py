@@ -392,6 +392,24 @@ def test_a_stack_in_progress_cannot_be_planned(account: Account, said: Told) -> 
         said.stacks(account).changes(WANTED)
 
 
+@pytest.mark.parametrize("before", ["", "UPDATE_COMPLETE"])
+def test_the_status_of_the_time_before_is_not_taken_for_the_end(account: Account, said: Told, before: str) -> None:
+    """The change begins between the look at the status and the look at the events."""
+    if before:
+        account.cloudformation.put("demo-base", before)
+    account.cloudformation.goes_on_at = "DescribeStackEvents"
+    assert said.stacks(account).apply(WANTED)
+    assert said[-1] == ("  changed Thing" if before else "  created Thing")
+    stack = account.cloudformation.named("demo-base")
+    assert stack and not stack.to_come, "it was followed to its end"
+
+
+def test_a_stack_that_somebody_changes_is_not_deleted(account: Account, said: Told) -> None:
+    account.cloudformation.put("demo-base", "UPDATE_IN_PROGRESS")
+    with pytest.raises(StackBusy):
+        said.stacks(account).delete("demo-base")
+
+
 def states(account: Account) -> list[tuple[str, str, str, dict[str, str]]]:
     there = [stack for stack in account.cloudformation.stacks if stack.status != "DELETE_COMPLETE"]
     return [(stack.name, stack.status, stack.template, stack.parameters) for stack in there]
