@@ -5,10 +5,15 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from stepgluon.local.within import Application, answered
+
 
 class Clients:
-    def __init__(self, endpoint: str) -> None:
+    """With an application the clients' calls go to it and to no socket."""
+
+    def __init__(self, endpoint: str, application: Application | None = None) -> None:
         self._endpoint = endpoint
+        self._application = application
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         self._session: Any = None
@@ -36,7 +41,7 @@ class Clients:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return self._session.create_client(
+        client = self._session.create_client(
             service,
             region_name=region,
             endpoint_url=self._endpoint,
@@ -44,6 +49,13 @@ class Clients:
             aws_secret_access_key="local",
             config=config,
         )
+        if self._application:
+            client.meta.events.register("before-send.*.*", self._send)
+        return client
+
+    def _send(self, request: Any, **more: Any) -> Any:
+        assert self._application, "it is registered only with an application"
+        return answered(self._application, request)
 
     def close(self) -> None:
         with self._lock:

@@ -119,7 +119,7 @@ class LocalAws:
         ending.enter_context(
             clean_environment({**harmless(settings.account, settings.region, self.endpoint), **server})
         )
-        self._clients = Clients(self.endpoint)
+        self._clients = Clients(self.endpoint, lambda *request: self._application(*request))
         ending.callback(self._clients.close)
         self._start_moto(ending, jobs, guard, partition.name)
         web = Web(listener, self._application)
