@@ -312,14 +312,14 @@ def _keys_class(models: Any, objects: Objects) -> type:
             return len(self)  # only whether it is 0 counts
 
         def _write(self, key: str) -> None:
-            latest = dict.get(self, key, [None])[-1]
+            latest = (dict.get(self, key) or [None])[-1]  # the last version of a key leaves an empty list for a moment
             if isinstance(latest, models.FakeKey):
                 objects.put(self._bucket.name, stored(latest))
             else:
                 objects.remove(self._bucket.name, key)
             for name in list(itertools.islice(self, max(0, dict.__len__(self) - IN_MEMORY))):
                 versions: list[Any] = dict.pop(self, name)
-                if len(versions) > 1 or not isinstance(versions[0], models.FakeKey):
+                if len(versions) != 1 or not isinstance(versions[0], models.FakeKey):
                     dict.__setitem__(self, name, versions)  # the index does not know all of it
 
     return KeysOnDisk
