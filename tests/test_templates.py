@@ -43,7 +43,7 @@ HAS_TAGS = {
     "AWS::SQS::Queue",
     "AWS::StepFunctions::StateMachine",
 }
-# All that AWS lets nobody restrict to a resource; docs/decisions/0061 has each with its reason.
+# All that AWS lets nobody restrict to a resource; docs/decisions/0063 has each with its reason.
 EVERYWHERE = {
     "cloudwatch:PutMetricData",
     "ec2:DeleteNetworkInterfacePermission",
@@ -416,7 +416,7 @@ def test_each_role_is_what_its_files_say_trusts_its_own_account_and_has_the_boun
         assert role["AssumeRolePolicyDocument"] == policy(names, f"{part}-trust")
         [statement] = role["AssumeRolePolicyDocument"]["Statement"]
         if part == "trigger":
-            continue  # Lambda documents no source; docs/decisions/0061
+            continue  # Lambda documents no source; docs/decisions/0063
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": names.config.account}
         assert "aws:SourceArn" in statement["Condition"]["ArnLike"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from stepgluon.names import Names
 
 Resource = dict[str, Any]
-REASONS = ("docs/decisions/0060-how-it-is-deployed.md", "docs/decisions/0061-policies.md")
+REASONS = ("docs/decisions/0060-how-it-is-deployed.md", "docs/decisions/0063-policies.md")
 
 
 def ref(name: str) -> dict[str, str]:
