@@ -58,6 +58,9 @@ BANDIT = {
 OWN = "everything that can be done to the pipeline's own resources: the actions that need others stay refused"
 PARLIAMENT: dict[tuple[str, str, str], str] = {
     ("UNKNOWN_ACTION", "build", "ChangeThePipelineStack"): "cloudformation:DescribeEvents is newer than parliament",
+    ("RESOURCE_POLICY_PRIVILEGE_ESCALATION", "build", "RawBucket"): (
+        "the bucket's lifecycle stands in the stack that the build deploys; who may push can shorten it, as a person can"
+    ),
     **{
         ("RESOURCE_MISMATCH", "deployer", statement): OWN
         for statement in (

@@ -22,6 +22,7 @@ from stepgluon.graph import render
 ROOT = HERE.parent
 README = ROOT / "README.md"
 DEMO = ROOT / "pipeline-config.yml"
+ACCOUNT = {"plan", "deploy", "destroy", "status", "start", "watch", "redrive", "rollback"}
 
 
 def with_part(name: str, made: str) -> str:
@@ -88,9 +89,14 @@ def test_the_commands_shown_exist(tmp_path: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline-config.yml").write_text(DEMO.read_text(encoding="utf-8"), encoding="utf-8")
     told = re.findall(r"^python pipeline\.py ([a-z-]+[^#>\n]*)", README.read_text(encoding="utf-8"), re.MULTILINE)
-    # Those that run something are what tests/local is about.
-    commands = [command for command in told if command.split()[0] in ("validate", "compile", "graph", "schema")]
-    assert len(commands) >= 4
+    runs = ("validate", "compile", "graph", "schema", "template")
+    commands = [command for command in told if command.split()[0] in runs]
+    assert len(commands) >= 5
+    # Those that run something are what tests/local is about; plan and deploy need an account, as tests/deploy has one.
+    assert {command.split()[0] for command in told} - {*runs, "run", "runs", "show", "promote", "local"} <= ACCOUNT
+    for name in ACCOUNT:
+        with pytest.raises(SystemExit, match="0"):
+            main(workflow, [name, "--help"], {})
     for command in commands:
         assert main(workflow, command.split(), {}) == 0, capsys.readouterr().err
 

@@ -52,6 +52,9 @@ def _project(given: Properties) -> dict[str, Any]:
     if "BuildSpec" in source:
         told["source"] = {**lower_first(source), "buildspec": source["BuildSpec"]}
         del told["source"]["buildSpec"]
+    for part in ("source", "artifacts"):
+        if told[part]["type"] == "CODEPIPELINE":  # has no place of its own, but moto asks for one
+            told[part] = {**told[part], "location": "codepipeline"}
     return told
 
 
