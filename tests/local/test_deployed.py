@@ -1,0 +1,49 @@
+"""The pipeline as it is deployed here, by the templates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from golden import HERE
+from local_aws import settings, until
+
+from pipeline import workflow
+from stepgluon.config import load
+from stepgluon.definition import compile_definition
+from stepgluon.local.deployed import Deployed, deployed
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    loaded = load(HERE / "golden" / "one-model" / "config.yml", None, {})
+    account: dict[str, Any] = {"account": loaded.config.account, "region": loaded.config.region}
+    there = settings(tmp_path_factory.mktemp("work"), **account)
+    with deployed(loaded, compile_definition(loaded, workflow).text, there) as made:
+        yield made
+
+
+def test_two_quick_uploads_of_one_key_start_a_run_each_with_its_own_content(place: Deployed) -> None:
+    s3, bucket = place.aws.client("s3"), place.names.raw_bucket
+    for note in ("first", "second"):
+        s3.put_object(Bucket=bucket, Key="june/go.run", Body=f"note: {note}".encode())
+    until(lambda: len(place.journal.begun()) == 2)
+    assert {json.loads(begun.input)["note"] for begun in place.journal.begun()} == {"first", "second"}
+
+
+def test_an_upload_starts_the_version_that_the_alias_leads_to(place: Deployed) -> None:
+    until(place.journal.begun)
+    told = place.aws.client("stepfunctions").describe_execution(executionArn=place.journal.begun()[0].arn)
+    assert told["stateMachineAliasArn"] == place.names.live
+    assert told["stateMachineVersionArn"] == f"{place.names.machine_arn}:1"
+
+
+def test_what_was_deleted_in_a_versioned_bucket_is_hidden_and_not_lost(place: Deployed) -> None:
+    s3, bucket = place.aws.client("s3"), place.names.raw_bucket
+    version = s3.put_object(Bucket=bucket, Key="hidden/a.csv", Body=b"x")["VersionId"]
+    s3.delete_object(Bucket=bucket, Key="hidden/a.csv")
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="hidden/")["KeyCount"] == 0
+    found = s3.get_object(Bucket=bucket, Key="hidden/a.csv", VersionId=version)
+    assert found["Body"].read() == b"x"
