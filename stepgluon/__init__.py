@@ -1,26 +1,23 @@
-"""The generator: from one YAML file to a state machine.
+"""The generator: from one YAML file to a state machine, to an account, and to a run.
 
 pipeline-config.yml
-  config      what it can say (schema: for editors; facts, limits: what AWS has and allows)
-  loading     text -> PipelineConfig, all problems at once   (yamltext, nodes, syntax, scalars, generated, durations,
-                                                                 wording)
-  checks      rules over a whole config                      (model_checks)
-pipeline.py   the workflow, told once, with
-  states        its states                                   (jobs, mails, waiting, resume, intrinsics, names)
+  config        what it can say            (schema: for editors; facts, limits: what AWS has and allows)
+  reading/      text -> PipelineConfig, all problems at once
+  checks        rules over a whole config
+pipeline.py     the workflow, told once, with
+  states        its states                 (jobs, mails, waiting, resume, stages, intrinsics, names)
   sdk           the Data Science SDK, its gaps closed
-  definition  graph -> canonical text, checked by
-    selfcheck/  AWS's rules, and harder ones
-    size        what validate can tell without compiling
-  graph/      its picture
-  local/      AWS on this computer, which runs it
+  definition    graph -> canonical text, checked by
+    selfcheck/    AWS's rules, and harder ones
+    size          what validate can tell without compiling
+  graph/        its picture
+the definition goes two ways, and both are one
+  release       all that a deployment consists of: templates/ with the policies, objects, images
+  deploy        decide, then act           (deployment/: plan, stacks, images, destroy; aws: the one door outward)
+  local/        AWS on this computer, to which it is deployed alike
   failure_rule  mails what the machine cannot mail itself
-release       all that a deployment consists of: templates/, objects, images
-  plan        what deploy would change                      (definition_diff, changes)
-  deploy      stacks, images, objects; destroy is the way back   (account, images, stacks, stack_events)
-what became of it, in an account and on this computer, through one door (aws)
-  start, watch, redrive, promote    a run, from its beginning to its use   (executions, follow, progress, stages)
-  status, rollback                  the pipeline
-cli, terminal   words in, files and exit codes out           (errors: every error a user can meet)
+runs/           what becomes of it: start, follow, take up, promote, roll back
+cli, cli_*      words in, files and exit codes out   (terminal, progress; errors: every error a user can meet)
 """
 
 __version__ = "0.1.0"

@@ -12,10 +12,10 @@ from functools import partial
 
 from stepgluon import limits
 from stepgluon.config import Machine, PipelineConfig
-from stepgluon.durations import as_duration
 from stepgluon.errors import found
 from stepgluon.facts import facts
-from stepgluon.model_checks import (
+from stepgluon.reading.durations import as_duration
+from stepgluon.reading.model_checks import (
     Finding,
     columns_make_sense,
     default_models_are_the_pipelines_own,
@@ -25,9 +25,9 @@ from stepgluon.model_checks import (
     names_stay_different,
     repeated,
 )
-from stepgluon.nodes import join
+from stepgluon.reading.nodes import join
+from stepgluon.reading.wording import unknown
 from stepgluon.waiting import MOST_QUOTA_TRIES
-from stepgluon.wording import unknown
 
 OUR_VARIABLES = 5  # at most so many does the pipeline itself set
 RETRIES = 999  # a job's name has three digits for the number of the try

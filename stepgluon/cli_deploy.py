@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from stepgluon.errors import StepgluonError, UsageError
 
 if TYPE_CHECKING:
-    from stepgluon.changes import Change
     from stepgluon.config import LoadedConfig
     from stepgluon.definition import Workflow
     from stepgluon.deploy import Deployed
+    from stepgluon.deployment.changes import Change
     from stepgluon.names import Names
     from stepgluon.release import Release
     from stepgluon.terminal import Terminal
@@ -49,7 +49,7 @@ def add(command: Callable[..., Any]) -> None:
 
 def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, told
-    from stepgluon.plan import plan
+    from stepgluon.deployment.plan import plan
 
     release = _release(options, workflow, variables)
     with told():
@@ -60,7 +60,7 @@ def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
 def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, told
     from stepgluon.deploy import deploy
-    from stepgluon.images import Docker
+    from stepgluon.deployment.images import Docker
 
     release = _release(options, workflow, variables)
     names = release.names
@@ -104,7 +104,7 @@ def _next_steps(names: Names, deployed: Deployed, only: tuple[str, ...]) -> str:
 
 def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, told
-    from stepgluon.destroy import Order, destroy
+    from stepgluon.deployment.destroy import Order, destroy
     from stepgluon.names import Names
 
     names = Names(_load(options, variables).config)

@@ -19,8 +19,8 @@ from stepgluon.errors import UsageError
 if TYPE_CHECKING:
     from stepgluon.aws import Aws
     from stepgluon.definition import Workflow
-    from stepgluon.executions import Execution
     from stepgluon.names import Names
+    from stepgluon.runs.executions import Execution
     from stepgluon.terminal import Terminal
 
 LATEST = "latest"
@@ -109,8 +109,8 @@ def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
         runs, start = all_runs(options.work), "run --local --data FILE"
     else:
         from stepgluon.aws import told
-        from stepgluon.executions import listed
-        from stepgluon.status import run_told
+        from stepgluon.runs.executions import listed
+        from stepgluon.runs.status import run_told
 
         door, names = _account(options, variables)
         with told():
@@ -127,7 +127,7 @@ def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
         run = one_run(options.work, options.run)
     else:
         from stepgluon.aws import told
-        from stepgluon.executions import one
+        from stepgluon.runs.executions import one
 
         door, names = _account(options, variables)
         with told():
@@ -136,8 +136,8 @@ def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
 
 
 def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
-    from stepgluon.executions import last_words, tell
-    from stepgluon.watch import story_of
+    from stepgluon.runs.executions import last_words, tell
+    from stepgluon.runs.watch import story_of
 
     told = tell(door, names, execution, story_of(door, execution.arn))
     return {**told, "said": last_words(door, told)}
@@ -150,7 +150,7 @@ def _watch(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
         return _ended(watched_here(options.work, options.run, terminal.progress()), options, terminal)
 
     from stepgluon.aws import told
-    from stepgluon.executions import one
+    from stepgluon.runs.executions import one
 
     door, names = _account(options, variables)
     with told():
@@ -159,7 +159,7 @@ def _watch(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
 
 def _followed(door: Aws, names: Names, execution: Execution, options: argparse.Namespace, terminal: Terminal) -> int:
     """Follows a run of the account to its end and tells it; Ctrl-C ends the following alone."""
-    from stepgluon.watch import watch
+    from stepgluon.runs.watch import watch
 
     progress = terminal.progress()
     try:
@@ -186,7 +186,7 @@ def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal
 
 def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import told
-    from stepgluon.start import folder_of, start, upload
+    from stepgluon.runs.start import folder_of, start, upload
 
     files = [] if options.folder or options.data[0].startswith("s3://") else [Path(name) for name in options.data]
     if files:
@@ -216,8 +216,8 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         return _ended(redriven(loaded, workflow, options.work, options.run, terminal.progress()), options, terminal)
 
     from stepgluon.aws import told
-    from stepgluon.executions import one
-    from stepgluon.redrive import planned, redrive
+    from stepgluon.runs.executions import one
+    from stepgluon.runs.redrive import planned, redrive
 
     door, names = _account(options, variables)
     with told():
@@ -229,7 +229,7 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
 
 
 def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.promote import promote
+    from stepgluon.runs.promote import promote
 
     if _here(options):
         from stepgluon.config import load
@@ -242,7 +242,7 @@ def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping
             promoted = promote(s3, Names(loaded.config), run)
     else:
         from stepgluon.aws import told
-        from stepgluon.executions import LATEST, find, one
+        from stepgluon.runs.executions import LATEST, find, one
 
         door, names = _account(options, variables)
         with told():
@@ -254,7 +254,7 @@ def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping
 
 
 def _say_promoted(run: str, promoted: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> None:
-    from stepgluon.follow import number
+    from stepgluon.runs.follow import number
 
     lines = [f"{name} (error {number(error)})" for name, error in promoted.items()]
     text = f"Promoted from run {run}: {', '.join(lines)}.\n"
@@ -267,7 +267,7 @@ def _say_promoted(run: str, promoted: dict[str, Any], options: argparse.Namespac
 def _status(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import told
     from stepgluon.local.view import runs_table
-    from stepgluon.status import status, words
+    from stepgluon.runs.status import status, words
 
     door, names = _account(options, variables)
     with told():
@@ -282,8 +282,8 @@ def _rollback(
     from dataclasses import asdict
 
     from stepgluon.aws import told
-    from stepgluon.plan import workflow_words
-    from stepgluon.rollback import planned, roll_back
+    from stepgluon.deployment.plan import workflow_words
+    from stepgluon.runs.rollback import planned, roll_back
 
     door, names = _account(options, variables)
     with told():

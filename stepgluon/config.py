@@ -16,8 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from typing_extensions import Self
 
 from stepgluon import limits
-from stepgluon.durations import DURATION, seconds
 from stepgluon.errors import ConfigError, Place, Problem, found
+from stepgluon.reading.durations import DURATION, seconds
 
 Scalar = str | int | float | bool
 FILE_BYTES = 1024 * 1024  # of a config; larger ones are something else
@@ -356,6 +356,6 @@ def load(path: Path, environment: str | None, variables: Mapping[str, str]) -> L
 
 def loads(text: str | bytes, file: str, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
     """The config of an environment, or ConfigError with all that is wrong with it and with the other environments."""
-    from stepgluon.loading import loaded  # needs checks and names, which need the schema above
+    from stepgluon.reading.loading import loaded  # needs checks and names, which need the schema above
 
     return loaded(text, file, environment, variables)

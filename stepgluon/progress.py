@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from stepgluon.follow import Job, Story
+from stepgluon.runs.follow import Job, Story
 
 _COLOURS = {"failed": "31", "rejected": "33", "accepted": "32"}
 

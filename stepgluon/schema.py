@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config import ACCOUNT, PipelineConfig
-from stepgluon.durations import DURATION, as_duration
+from stepgluon.reading.durations import DURATION, as_duration
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VARIABLE = {"$ref": "#/$defs/Variable"}

@@ -51,7 +51,7 @@ BANDIT = {
     ("B406", "stepgluon/graph/svg.py"): "escape writes XML and parses none",
     ("B406", "stepgluon/local/cloudformation/web.py"): "escape writes XML and parses none",
     ("B603", "*"): "the arguments are the house's own, or single arguments that no shell sees",
-    ("B607", "stepgluon/images.py"): "bash is where the system has it",
+    ("B607", "stepgluon/deployment/images.py"): "bash is where the system has it",
     ("B607", "stepgluon/release.py"): "bash is where the system has it",
 }
 
@@ -59,7 +59,7 @@ OWN = "everything that can be done to the pipeline's own resources: the actions 
 PARLIAMENT: dict[tuple[str, str, str], str] = {
     ("UNKNOWN_ACTION", "build", "ChangeThePipelineStack"): "cloudformation:DescribeEvents is newer than parliament",
     ("RESOURCE_POLICY_PRIVILEGE_ESCALATION", "build", "RawBucket"): (
-        "the bucket's lifecycle stands in the stack that the build deploys; who may push can shorten it, as a person can"
+        "the bucket's lifecycle stands in the stack that the build deploys; who pushes can shorten it, as a person can"
     ),
     **{
         ("RESOURCE_MISMATCH", "deployer", statement): OWN

@@ -12,12 +12,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepgluon import yamltext
 from stepgluon.config import LoadedConfig, PipelineConfig, Section, load, loads
 from stepgluon.errors import ConfigError, Place
-from stepgluon.scalars import Unclear, resolve
+from stepgluon.reading import yamltext
+from stepgluon.reading.scalars import Unclear, resolve
+from stepgluon.reading.wording import section
 from stepgluon.schema import json_schema
-from stepgluon.wording import section
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "pipeline-config.yml"
@@ -369,7 +369,7 @@ def test_a_value_from_elsewhere_is_named_where_the_user_wrote_it() -> None:
 
 
 def test_reading_needs_neither_boto_nor_the_sdks() -> None:
-    code = "import sys, stepgluon.loading; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
+    code = "import sys, stepgluon.reading.loading; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
     heavy = ("boto3", "botocore", "sagemaker", "stepfunctions", "pandas", "moto", "jsonschema")
     command = [sys.executable, "-c", code.replace("{heavy}", repr(heavy))]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -10,9 +10,9 @@ from configs import valid_configs
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stepgluon import yamltext
 from stepgluon.config import loads
 from stepgluon.errors import ConfigError
+from stepgluon.reading import yamltext
 
 DEMO = (Path(__file__).parent.parent / "pipeline-config.yml").read_text(encoding="utf-8")
 TOKENS = (

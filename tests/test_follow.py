@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stepgluon.follow import Event, Job, follow, number, read, seconds, verdict
+from stepgluon.runs.follow import Event, Job, follow, number, read, seconds, verdict
 
 START = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 BLANK = {"Error": "", "Cause": ""}

@@ -15,9 +15,9 @@ from pipeline import workflow
 from stepgluon.cli import main
 from stepgluon.config import DURATION_SCHEMA, PipelineConfig, load, loads
 from stepgluon.definition import compile_definition, most_models
-from stepgluon.durations import as_duration
 from stepgluon.errors import ConfigError
 from stepgluon.graph import render
+from stepgluon.reading.durations import as_duration
 
 ROOT = HERE.parent
 README = ROOT / "README.md"

@@ -8,11 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stepgluon import redrive
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
-from stepgluon.executions import one
-from stepgluon.follow import follow
 from stepgluon.local import run as a_run
 from stepgluon.local.clients import Clients
 from stepgluon.local.deployed import deployed
@@ -22,6 +19,9 @@ from stepgluon.local.stored import all_runs, endpoint, is_served, one_run, told_
 from stepgluon.local.watcher import watched
 from stepgluon.names import Names
 from stepgluon.progress import Progress
+from stepgluon.runs import redrive
+from stepgluon.runs.executions import one
+from stepgluon.runs.follow import follow
 
 KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
 

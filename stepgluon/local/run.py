@@ -27,7 +27,6 @@ from urllib.parse import unquote_plus
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
-from stepgluon.follow import Job, follow
 from stepgluon.local import view
 from stepgluon.local.compiled import compiled
 from stepgluon.local.deployed import Deployed, deployed
@@ -37,6 +36,7 @@ from stepgluon.local.server import Settings
 from stepgluon.local.stored import told_where
 from stepgluon.local.watcher import watched
 from stepgluon.progress import Progress
+from stepgluon.runs.follow import Job, follow
 
 TRIGGER_SECONDS = 120  # for the Lambda and its tries
 GRACE_SECONDS = 4.0  # Ctrl-C ends everything within 10 s

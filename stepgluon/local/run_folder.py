@@ -16,10 +16,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stepgluon.executions import failure_told, home_of, job_told, model_told
-from stepgluon.follow import Job, Story, history, read
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.journal import Begun
+from stepgluon.runs.executions import failure_told, home_of, job_told, model_told
+from stepgluon.runs.follow import Job, Story, history, read
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
 REMEMBERED = (

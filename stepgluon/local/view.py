@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stepgluon.follow import number
+from stepgluon.runs.follow import number
 
 LAST_LINES = 12
 WORDS = {

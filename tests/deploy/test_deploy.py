@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from local_account import CONFIG, WRITES, Door, Registry, deployed, no_wait, outcome, release_of
 
-from stepgluon.account import WrongAccount
 from stepgluon.aws import told
 from stepgluon.deploy import deploy
-from stepgluon.destroy import Order, destroy
+from stepgluon.deployment.account import WrongAccount
+from stepgluon.deployment.destroy import Order, destroy
 from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.local.server import LocalAws, Settings
 from stepgluon.names import Names

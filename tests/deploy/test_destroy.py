@@ -9,7 +9,7 @@ import pytest
 from local_account import Door, deployed, no_wait, release_of
 
 from stepgluon.aws import Refused
-from stepgluon.destroy import Destroyed, Order, RunsGoOn, delete_bucket, destroy
+from stepgluon.deployment.destroy import Destroyed, Order, RunsGoOn, delete_bucket, destroy
 from stepgluon.local.server import LocalAws, Settings
 from stepgluon.release import Release
 

@@ -11,10 +11,10 @@ import pytest
 from golden import same_as
 from local_account import WRITES, Door, deployed, no_wait, release_of
 
-from stepgluon.changes import Change
-from stepgluon.definition_diff import Difference, Field, difference
+from stepgluon.deployment.changes import Change
+from stepgluon.deployment.definition_diff import Difference, Field, difference
+from stepgluon.deployment.plan import Plan, StackPlan, plan
 from stepgluon.local.server import LocalAws, Settings
-from stepgluon.plan import Plan, StackPlan, plan
 from stepgluon.release import Release
 
 PLANS = Path(__file__).parent / "plans"

@@ -9,11 +9,11 @@ import pytest
 from aws_account import ACCOUNT, Account, Answer
 from local_account import release_of
 
-from stepgluon import images
-from stepgluon.account import check_concurrency, check_identity, short_quotas, wanted_instances
 from stepgluon.aws import told
+from stepgluon.deployment import images
+from stepgluon.deployment.account import check_concurrency, check_identity, short_quotas, wanted_instances
+from stepgluon.deployment.images import Docker, NotBuilt, digest_in_ecr
 from stepgluon.errors import SurroundingsError
-from stepgluon.images import Docker, NotBuilt, digest_in_ecr
 from stepgluon.names import Names
 from stepgluon.release import Release
 

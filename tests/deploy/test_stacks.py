@@ -9,9 +9,9 @@ import pytest
 from aws_account import Account, Stack
 
 from stepgluon.aws import told
-from stepgluon.changes import Change
+from stepgluon.deployment.changes import Change
+from stepgluon.deployment.stacks import Desired, StackBusy, StackFailed, Stacks
 from stepgluon.errors import StepgluonError
-from stepgluon.stacks import Desired, StackBusy, StackFailed, Stacks
 
 TEXT = json.dumps({"Resources": {"Thing": {"Type": "AWS::SNS::Topic"}, "Bucket": {"Type": "AWS::S3::Bucket"}}})
 WANTED = Desired("demo-base", TEXT, {"DataDigest": "sha256:1"}, {"stepgluon": "demo"})

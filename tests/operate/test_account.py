@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from account import Account, Picky, an_account, until
 
-from stepgluon import watch
+from stepgluon.runs import watch
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from stepgluon.config import loads
 from stepgluon.local.server import LocalAws, Settings
 from stepgluon.names import Names
-from stepgluon.promote import NotPromoted, promote
+from stepgluon.runs.promote import NotPromoted, promote
 
 CONFIG = """
 name: penguins

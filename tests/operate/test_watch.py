@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stepgluon import watch
+from stepgluon.runs import watch
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:penguins:june"

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from stepgluon.errors import Place, found
-from stepgluon.nodes import START
+from stepgluon.reading.nodes import START
 
 _MESSAGES = (  # what the parser says -> what is wrong, and what to do; the first that fits
     ("undefined tag handle", "tags are not allowed", "a text that begins with ! needs quotes"),

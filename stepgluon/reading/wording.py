@@ -12,9 +12,9 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from stepgluon.config import DURATION_SCHEMA, EXPECTED, Model, PipelineConfig, Section
-from stepgluon.durations import LIKE
 from stepgluon.errors import found
-from stepgluon.nodes import Node
+from stepgluon.reading.durations import LIKE
+from stepgluon.reading.nodes import Node
 
 LONGEST = 64  # characters; a longer word is no misspelling of anything
 

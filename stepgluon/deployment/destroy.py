@@ -9,11 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.account import check_identity
 from stepgluon.aws import Door, Refused, code_of
 from stepgluon.deploy import PARTS, Tell, Wait
+from stepgluon.deployment.account import check_identity
+from stepgluon.deployment.stacks import Stacks
 from stepgluon.errors import StepgluonError
-from stepgluon.stacks import Stacks
 
 if TYPE_CHECKING:
     from stepgluon.names import Names

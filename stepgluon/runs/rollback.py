@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.aws import Door, code_of
-from stepgluon.definition_diff import Difference, difference
+from stepgluon.deployment.definition_diff import Difference, difference
 from stepgluon.errors import StepgluonError, UsageError
-from stepgluon.executions import not_deployed
 from stepgluon.names import Names
-from stepgluon.promote import read_json
+from stepgluon.runs.executions import not_deployed
+from stepgluon.runs.promote import read_json
 
 _IMAGE = re.compile(r"\.dkr\.ecr\.[^/\"]+/([^@\"]+)@(sha256:[0-9a-f]{64})")
 

@@ -19,10 +19,10 @@ import yaml
 
 from stepgluon.config import FILE_BYTES
 from stepgluon.errors import Place, Problem, found
-from stepgluon.nodes import BROKEN, START, Broken, Node, Secrets, Unset, join
-from stepgluon.scalars import NUMBERS, Unclear, UnsetVariable, is_variable, resolve, substitute
-from stepgluon.syntax import explain
-from stepgluon.wording import wanted
+from stepgluon.reading.nodes import BROKEN, START, Broken, Node, Secrets, Unset, join
+from stepgluon.reading.scalars import NUMBERS, Unclear, UnsetVariable, is_variable, resolve, substitute
+from stepgluon.reading.syntax import explain
+from stepgluon.reading.wording import wanted
 
 DEPTH = 20  # a real config has 8
 NODES = 20_000  # values, with aliases written out; 1,000 models have about 5,000

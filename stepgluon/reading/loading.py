@@ -20,11 +20,11 @@ from pydantic import ValidationError
 from stepgluon import checks, limits
 from stepgluon.config import LoadedConfig, PipelineConfig, Source
 from stepgluon.errors import ConfigError, Place, Problem, found
-from stepgluon.generated import written_out
-from stepgluon.model_checks import Finding
-from stepgluon.nodes import GONE, START, Broken, Node, join, live, merge, plain
-from stepgluon.wording import describe, did_you_mean, keys_at, listed
-from stepgluon.yamltext import parse
+from stepgluon.reading.generated import written_out
+from stepgluon.reading.model_checks import Finding
+from stepgluon.reading.nodes import GONE, START, Broken, Node, join, live, merge, plain
+from stepgluon.reading.wording import describe, did_you_mean, keys_at, listed
+from stepgluon.reading.yamltext import parse
 
 PROBLEMS = 100  # so many are listed; nobody reads on
 WORK = 60_000  # values to validate, in all environments together

@@ -17,9 +17,9 @@ from typing import Any
 
 from stepgluon.aws import Door, code_of, transfers
 from stepgluon.errors import UsageError
-from stepgluon.executions import not_deployed
 from stepgluon.names import Names
-from stepgluon.promote import listed
+from stepgluon.runs.executions import not_deployed
+from stepgluon.runs.promote import listed
 
 
 def start(door: Door, names: Names, folder: str, threshold: float | None, note: str) -> str:

@@ -19,9 +19,9 @@ from typing import Any
 from uuid import uuid4
 
 from stepgluon.aws import Door, code_of, message_of, refusal
-from stepgluon.changes import Change, change_of
+from stepgluon.deployment.changes import Change, change_of
+from stepgluon.deployment.stack_events import End, Events, plain
 from stepgluon.errors import StepgluonError
-from stepgluon.stack_events import End, Events, plain
 
 _NEVER_THERE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")  # can only be deleted
 _STUCK = ("UPDATE_ROLLBACK_FAILED", "IMPORT_ROLLBACK_FAILED")

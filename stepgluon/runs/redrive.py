@@ -14,13 +14,13 @@ from typing import Any
 
 from stepgluon.aws import Door
 from stepgluon.errors import StepgluonError
-from stepgluon.executions import Execution, find
-from stepgluon.follow import Event, history
 from stepgluon.limits import EXECUTION_NAME
 from stepgluon.names import Names
-from stepgluon.promote import read_json, verdicts_of
+from stepgluon.runs.executions import Execution, find
+from stepgluon.runs.follow import Event, history
+from stepgluon.runs.promote import read_json, verdicts_of
+from stepgluon.runs.start import execute
 from stepgluon.stages import STAGES
-from stepgluon.start import execute
 
 # A stage has finished when what comes after it was entered.
 _REACHED = {"Train models": "train", "Announce models": "predict", "Post-process": "postprocess"}

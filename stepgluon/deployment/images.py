@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stepgluon.names import Names
     from stepgluon.release import Image
 
-SCRIPT = Path(__file__).parent.parent / "docker" / "build.sh"
+SCRIPT = Path(__file__).parent.parent.parent / "docker" / "build.sh"
 
 
 class NotBuilt(StepgluonError):

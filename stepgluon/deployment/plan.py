@@ -10,13 +10,13 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.account import check_identity
 from stepgluon.aws import Door, code_of
-from stepgluon.changes import Change
-from stepgluon.definition_diff import Difference, Field, difference
 from stepgluon.deploy import PARTS, Wait, desired, is_stored
-from stepgluon.images import digest_in_ecr
-from stepgluon.stacks import Stacks
+from stepgluon.deployment.account import check_identity
+from stepgluon.deployment.changes import Change
+from stepgluon.deployment.definition_diff import Difference, Field, difference
+from stepgluon.deployment.images import digest_in_ecr
+from stepgluon.deployment.stacks import Stacks
 
 if TYPE_CHECKING:
     from stepgluon.names import Names

@@ -10,9 +10,9 @@ from typing import Any
 
 from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, UsageError
-from stepgluon.follow import Job, Story, finite, seconds
 from stepgluon.names import Names
-from stepgluon.promote import read_json
+from stepgluon.runs.follow import Job, Story, finite, seconds
+from stepgluon.runs.promote import read_json
 
 LATEST = "latest"
 LAST_LINES = 12

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from stepgluon.aws import Denied, Door, code_of, told
-from stepgluon.executions import Execution, NotDeployed, listed
 from stepgluon.names import Names
-from stepgluon.rollback import live, versions
+from stepgluon.runs.executions import Execution, NotDeployed, listed
+from stepgluon.runs.rollback import live, versions
 
 STACKS = ("base", "pipeline", "cicd")
 RUNS = 5

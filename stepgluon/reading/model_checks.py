@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stepgluon.config import Model, PipelineConfig
 from stepgluon.errors import found
 from stepgluon.names import Names, short
-from stepgluon.wording import did_you_mean
+from stepgluon.reading.wording import did_you_mean
 
 ROW_ID = "stepgluon_row"  # the column that keeps the input's order
 _FILE = re.compile(

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepgluon import aws
 from stepgluon.aws import Door
-from stepgluon.follow import Event, Remark, Story, no_remark, read
+from stepgluon.runs.follow import Event, Remark, Story, no_remark, read
 
 SOON, LATE, SLOWER = 2.0, 20.0, 1.5  # seconds between two looks: at first, at most; and how they grow
 PATIENCE = 60  # looks that may fail in a row: about a quarter of an hour with the client's own tries

@@ -1,0 +1,8 @@
+"""Runs of a pipeline that is there, in an account or on this computer.
+
+start       begins one; redrive takes up a failed one at its first stage that is not finished
+follow      an execution's history, told line by line; watch does so from afar
+executions  what a run was: the same shape wherever it ran
+status      everything on one screen
+promote     its models become the defaults; rollback: the machine of before
+"""
