@@ -146,7 +146,9 @@ def test_another_base_or_platform_is_another_image(checkout: Checkout) -> None:
 
 
 def test_a_copy_of_the_base_in_another_registry_is_the_same_base(checkout: Checkout) -> None:
-    one, other = (f"{registry}/python:3.11@sha256:{'0' * 64}" for registry in ("docker.io/library", "cache.example"))
+    one, other = (
+        f"{registry}/python:3.11@sha256:{'0' * 64}" for registry in ("public.ecr.aws/docker/library", "cache.example")
+    )
     assert checkout.tags(BASE=one) == checkout.tags(BASE=other)
 
 

@@ -97,7 +97,7 @@ def test_the_scripts_that_the_definition_starts_are_in_the_image(image: str) -> 
 
 def test_the_base_is_pinned_by_its_digest_and_the_same_for_both(image: str) -> None:
     base = re.findall(r"^ARG BASE=(.+)$", text_of(image, "Dockerfile"), re.MULTILINE)
-    assert re.fullmatch(r"docker\.io/library/python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", base[0])
+    assert re.fullmatch(r"public\.ecr\.aws/docker/library/python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", base[0])
     assert base == re.findall(r"^ARG BASE=(.+)$", text_of("data", "Dockerfile"), re.MULTILINE)
     assert base[0].split(":")[1].split("-")[0] == update.TARGET["python_full_version"]
 
