@@ -16,9 +16,9 @@ from unittest import mock
 import botocore.session
 from botocore import xform_name
 from interpreter import Throws, run
-from policies.iam import Call, Value
 from trigger.lambda_events import event, record, trigger
 
+from stepgluon.local.iam import Call, Value
 from stepgluon.names import Names
 
 RUN = "20250131-120000-go-0123456789abcdef0123"

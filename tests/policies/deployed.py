@@ -8,11 +8,12 @@ from typing import Any
 
 from golden import CASES, config_of, environment_of
 from policies.calls import Asked, asked, job_calls, machine_calls, service_calls, topic_key, trigger_calls
-from policies.iam import Call, Policies, Policy, allowed
+from policies.reference import allowed
 
 from pipeline import workflow
 from stepgluon.config import LoadedConfig, load, loads
 from stepgluon.definition import compile_definition
+from stepgluon.local.iam import Call, Policies, Policy
 from stepgluon.names import Names
 from stepgluon.templates.policies import policy
 

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from stepgluon.local import iam
+
 VARIABLE = re.compile(r"\\\$\\\{.*?\\\}|<.*?>")  # of an escaped key, like aws:RequestTag/${TagKey}
 
 # Those of the global keys that are in every request, or that a service adds when it calls in another's name.
@@ -19,6 +21,16 @@ GLOBAL_KEYS = tuple(
         *("aws:SourceArn", "aws:SourceAccount", "aws:CalledVia", "aws:RequestedRegion", "aws:username"),
     )
 )
+
+
+def allowed(call: iam.Call, policies: iam.Policies) -> bool:
+    """As IAM decides it; raises for a condition on a key that the action does not have."""
+    return iam.allowed(call, policies, _check_key)
+
+
+def _check_key(key: str, call: iam.Call) -> None:
+    if not any(pattern.fullmatch(key) for pattern in (*GLOBAL_KEYS, *condition_keys(call.action, call.resource))):
+        raise ValueError(f"{call.action} has no condition key {key}: such a condition never holds as it is meant")
 
 
 @cache

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from policies.calls import Caller
 from policies.deployed import ROLES, Deployed, deployed
-from policies.iam import Call
 from policies.neighbours import ACCOUNT, with_context
 
+from stepgluon.local.iam import Call
 from stepgluon.names import Names
 
 CASES = ("demo", "everything", "cn-northwest-1", "us-gov-west-1")

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from moto.iam.access_control import IAMPolicy, PermissionResult
-from policies.iam import Call, Policies, Policy, allowed
+from policies.reference import allowed
+
+from stepgluon.local.iam import Call, Policies, Policy
 
 ME = "arn:aws:iam::123456789012:role/me"
 ROOT = "arn:aws:iam::123456789012:root"

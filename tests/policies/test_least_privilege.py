@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from policies.deployed import ALL, ROLES, Deployed, deployed
-from policies.iam import Call, Policy
 from policies.neighbours import kind, neighbours
 from policies.reference import GLOBAL_KEYS, condition_keys, is_resource_of
 
 from stepgluon.config import loads
+from stepgluon.local.iam import Call, Policy
 from stepgluon.names import Names
 from stepgluon.templates.policies import policy
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from policies.deployed import ROLES, deployed
-from policies.iam import Policy, actions_of, listed
 from policies.reference import actions_like
 from policies.test_least_privilege import neighbours_of
 
+from stepgluon.local.iam import Policy, actions_of, listed
 from stepgluon.templates import policies as templates
 
 CASES = ("demo", "everything", "default-models")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from policies.calls import Caller
 from policies.deployed import ALL, ROLES, deployed
-from policies.iam import Call, Policies, Policy, allowed
 from policies.neighbours import ACCOUNT, with_context
+from policies.reference import allowed
 
+from stepgluon.local.iam import Call, Policies, Policy
 from stepgluon.names import Names
 from stepgluon.templates.pipeline import pipeline
 

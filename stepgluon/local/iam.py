@@ -8,7 +8,8 @@ AWS's "Policy evaluation logic" is the specification, for callers in the account
     anything else                                                                -> denied
 
 For a KMS key the role's own policy counts only where the key's policy hands the decision to the account. What is not
-known here is never guessed at: an operator or a condition key that is unknown raises.
+known here is never guessed at: an operator that is unknown raises. Whoever knows which condition keys an action has can
+refuse the others (`known`): such a condition never holds as it is meant.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
-
-from policies.reference import GLOBAL_KEYS, condition_keys
 
 Policy = Mapping[str, Any]
 Value = str | tuple[str, ...]  # a tuple is a key of several values, like aws:TagKeys
@@ -48,28 +48,57 @@ class Policies:
     resource: Policy | None = None
 
 
-def allowed(call: Call, policies: Policies) -> bool:
-    everyone = [*policies.identity, *filter(None, [policies.boundary, policies.resource])]
-    if any(_matching(policy, "Deny", call) for policy in everyone):
-        return False
-    within = policies.boundary is None or bool(_matching(policies.boundary, "Allow", call))
-    named = _matching(policies.resource, "Allow", call) if policies.resource else []
+Known = Callable[[str, Call], None]
+"""Raises for a condition key that the call's action does not have."""
+
+
+def every_key(key: str, call: Call) -> None:
+    """Takes all of them."""
+
+
+def allowed(call: Call, policies: Policies, known: Known = every_key) -> bool:
+    return not refusal(call, policies, known)
+
+
+def refusal(call: Call, policies: Policies, known: Known = every_key) -> str:
+    """Why the call is denied, in the words of AWS's messages; nothing where it is allowed."""
+
+    def says(policy: Policy | None, effect: str) -> list[Policy]:
+        return [s for s in statements(policy) if s["Effect"] == effect and applies(s, call, known)] if policy else []
+
+    kinds = [
+        *((policy, "an identity-based policy") for policy in policies.identity),
+        (policies.boundary, "a permissions boundary"),
+        (policies.resource, "a resource-based policy"),
+    ]
+    for policy, kind in kinds:
+        if says(policy, "Deny"):
+            return f"with an explicit deny in {kind}"
+    outside = policies.boundary is not None and not says(policies.boundary, "Allow")
+    beyond = _nobody_allows(call, "permissions boundary") if outside else ""
+    named = says(policies.resource, "Allow")
     if any(_names_the_caller(statement, call) for statement in named):
-        return within
+        return beyond
     if call.action.startswith("kms:") and not any(_names_the_account(statement, call) for statement in named):
-        return False
-    return within and any(_matching(policy, "Allow", call) for policy in policies.identity)
+        return _nobody_allows(call, "resource-based policy")
+    if not any(says(policy, "Allow") for policy in policies.identity):
+        return _nobody_allows(call, "identity-based policy" if _is_role(call) else "resource-based policy")
+    return beyond
 
 
-def _matching(policy: Policy, effect: str, call: Call) -> list[Policy]:
-    return [s for s in statements(policy) if s["Effect"] == effect and applies(s, call)]
+def _nobody_allows(call: Call, kind: str) -> str:
+    return f"because no {kind} allows the {call.action} action"
+
+
+def _is_role(call: Call) -> bool:
+    return call.principal.startswith("arn:")
 
 
 def statements(policy: Policy) -> list[Policy]:
     return listed(policy["Statement"])
 
 
-def applies(statement: Policy, call: Call) -> bool:
+def applies(statement: Policy, call: Call, known: Known = every_key) -> bool:
     """Whether the statement speaks of this call: principal, action, resource and every condition."""
     unknown = statement.keys() - {
         *("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition")
@@ -80,7 +109,7 @@ def applies(statement: Policy, call: Call) -> bool:
         ("Principal" not in statement or _is_principal(statement["Principal"], call))
         and _is_action(statement, call)
         and _is_resource(statement, call)
-        and all(_holds(operator, rules, call) for operator, rules in statement.get("Condition", {}).items())
+        and all(_holds(operator, rules, call, known) for operator, rules in statement.get("Condition", {}).items())
     )
 
 
@@ -92,7 +121,7 @@ def _is_principal(principal: Any, call: Call) -> bool:
         return True
     if principal.keys() - {"AWS", "Service"}:
         raise ValueError(f"the principal {principal} is not known here")
-    of_account = {_root(call), _root(call).split(":")[4]} if call.principal.startswith("arn:") else set()
+    of_account = {_root(call), _root(call).split(":")[4]} if _is_role(call) else set()
     return bool(
         {"*", call.principal, *of_account} & {*listed(principal.get("AWS", [])), *listed(principal.get("Service", []))}
     )
@@ -122,7 +151,7 @@ def _root(call: Call) -> str:
 
 def _is_action(statement: Policy, call: Call) -> bool:
     def any_of(patterns: Any) -> bool:
-        return any(_like(pattern.lower(), call.action.lower()) for pattern in listed(patterns))
+        return any(_plain_pattern(pattern.lower()).fullmatch(call.action.lower()) for pattern in listed(patterns))
 
     return any_of(statement["Action"]) if "Action" in statement else not any_of(statement["NotAction"])
 
@@ -142,29 +171,35 @@ def arn_like(pattern: str, arn: str, call: Call) -> bool:
     return len(expected) == len(found) and all(_like(p, f, call) for p, f in zip(expected, found, strict=True))
 
 
-def _like(pattern: str, text: str, call: Call | None = None) -> bool:
-    expression = _expression(pattern, call)
-    return expression is not None and re.fullmatch(expression, text, re.DOTALL) is not None
-
-
-def _expression(pattern: str, call: Call | None) -> str | None:
-    """As a regular expression: `*` and `?` mean any text and any character, ${key} the value of a context key."""
-    parts = VARIABLE.split(pattern) if call else [pattern]
+def _like(pattern: str, text: str, call: Call) -> bool:
+    """`*` and `?` mean any text and any character, ${key} the value of a context key."""
+    if "$" not in pattern:
+        return pattern == text or _plain_pattern(pattern).fullmatch(text) is not None
+    parts = VARIABLE.split(pattern)
     expression = ""
     for index, part in enumerate(parts):
         if index % 2 == 0:
-            expression += re.escape(part).replace(r"\*", ".*").replace(r"\?", ".")
+            expression += _expression(part)
             continue
         value = part if part in ("*", "?", "$") else _variable(part, call)
         if value is None:
-            return None  # a variable without a value: the element matches nothing
+            return False  # a variable without a value: the element matches nothing
         expression += re.escape(value)
-    return expression
+    return re.fullmatch(expression, text, re.DOTALL) is not None
 
 
-def _variable(text: str, call: Call | None) -> str | None:
+@lru_cache(maxsize=4096)
+def _plain_pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(_expression(pattern), re.DOTALL)
+
+
+def _expression(pattern: str) -> str:
+    return re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+
+
+def _variable(text: str, call: Call) -> str | None:
     name, _, default = text.partition(",")
-    value = call.value(name.strip()) if call else None
+    value = call.value(name.strip())
     if isinstance(value, tuple):
         raise ValueError(f"{name} has several values, and a variable can have one")
     return value if value is not None else (default.strip().strip("'") if default else None)
@@ -203,14 +238,15 @@ def _plain(text: str, call: Call) -> str | None:
     return None if None in values else "".join(value or "" for value in values)
 
 
-def _holds(operator: str, rules: Mapping[str, Any], call: Call) -> bool:
+def _holds(operator: str, rules: Mapping[str, Any], call: Call, known: Known) -> bool:
+    for key in rules:
+        known(key, call)
     return all(
         _key_holds(operator, key, [str(value) for value in listed(wanted)], call) for key, wanted in rules.items()
     )
 
 
 def _key_holds(operator: str, key: str, wanted: list[str], call: Call) -> bool:
-    _check_key(key, call)
     found = call.value(key)
     if operator == "Null":
         return (found is None) == (wanted[0].lower() == "true")
@@ -228,11 +264,6 @@ def _key_holds(operator: str, key: str, wanted: list[str], call: Call) -> bool:
         for value in ([found] if isinstance(found, str) else found)
     ]
     return any(results) if quantifier == "ForAnyValue" else all(results)
-
-
-def _check_key(key: str, call: Call) -> None:
-    if not any(pattern.fullmatch(key) for pattern in (*GLOBAL_KEYS, *condition_keys(call.action, call.resource))):
-        raise ValueError(f"{call.action} has no condition key {key}: such a condition never holds as it is meant")
 
 
 def listed(value: Any) -> list[Any]:
