@@ -17,3 +17,13 @@ def paused() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """What was made up to now is not looked at by the collector until the end of the block, which it all outlives."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -1,7 +1,7 @@
 """AWS on this computer: the same definition, templates, Lambda and scripts as in an account, with nothing but Python.
 
 run.py, up.py    `run --local` and `local up`, told from the beginning to the end; again.py: redrive and watch
-  compiled.py      the definition, compiled once
+  compiled.py      the definition, compiled once; parsed.py: and parsed once
   deployed.py      a local AWS with the pipeline deployed to it
   watcher.py       keeps DIR/runs/ up to date; run_folder.py: what is left of a run, stored.py: what is known of all
   view.py          how a run's end reads

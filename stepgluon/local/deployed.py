@@ -17,8 +17,8 @@ from pathlib import Path
 
 from stepgluon.config import LoadedConfig
 from stepgluon.deploy import deploy
-from stepgluon.garbage import paused
-from stepgluon.local import events, functions, mail, rules
+from stepgluon.garbage import kept, paused
+from stepgluon.local import events, functions, mail, parsed, rules
 from stepgluon.local.journal import Journal
 from stepgluon.local.patching import Patches
 from stepgluon.local.server import LocalAws, Settings
@@ -53,8 +53,7 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
             lambdas = _install(aws, names, journal, ending)
             place = Deployed(aws, names, journal, lambdas, settings.work)
             bring(wanted.result(), aws)
-            # So the function is warm when the first upload comes.
-            lambdas.send(names.arn("lambda", f"function:{names.function}"), {"Event": "s3:TestEvent"})
+            ending.enter_context(kept())
         ending.callback(end_executions, place)
         yield place
 
@@ -87,8 +86,9 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     def in_place(patches: Patches) -> None:
         ending.callback(patches.undo)
 
+    in_place(parsed.install(settings.work / "compiled"))
     in_place(lambdas.install())
-    in_place(events.install(lambdas.send))
+    in_place(events.install(lambdas.send, soon=lambdas.warm))
     in_place(mail.install(mail.Outbox(settings.work / "outbox", once=once(journal, names))))
     in_place(rules.install())
     in_place(journal.install())

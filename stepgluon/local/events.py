@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote_plus
 
+from stepgluon.local.function_api import find
 from stepgluon.local.patching import Patches
 
 DELAY = 0.05  # seconds from the upload to the function: the answer to the PUT is under way by then
@@ -38,9 +40,13 @@ class Sequencer:
             return f"{self._last:018X}"
 
 
-def install(send: Send, delay: float = DELAY) -> Patches:
-    """From now on uploads into moto's buckets have AWS's events; `undo()` ends that."""
+def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = lambda arn: None) -> Patches:
+    """From now on uploads into moto's buckets have AWS's events; `undo()` ends that.
+
+    `soon` hears of each function that a bucket will tell of its uploads.
+    """
     from moto.s3 import notifications
+    from moto.s3.exceptions import S3ClientError
     from moto.s3.models import S3Backend
 
     sequencer, completing = Sequencer(), threading.local()
@@ -63,14 +69,18 @@ def install(send: Send, delay: float = DELAY) -> Patches:
         for target in (*configuration.cloud_function, *configuration.queue, *configuration.topic):
             if target.matches(kind, key.name):
                 event = {"Records": [record(kind, bucket, key, target.id, order, account_id)]}
-                _tell(send, delay, account_id, target.arn, event)
+                _tell(send, delay, account_id, bucket.name, target.arn, event)
         if configuration.event_bridge is not None:
             notifications._send_event_bridge_message(account_id, bucket, event_name, key)
 
     def configure(backend: Any, bucket_name: str, notification_config: dict[str, Any]) -> None:
         for target in notification_config.get("CloudFunctionConfiguration", ()):
-            _check_function(backend.account_id, str(target["CloudFunction"]))
+            if not _may_invoke(backend.account_id, bucket_name, str(target["CloudFunction"])):
+                reason = "Unable to validate the following destination configurations"
+                raise S3ClientError("InvalidArgument", reason)
         set_up(backend, bucket_name, notification_config)
+        for target in notification_config.get("CloudFunctionConfiguration", ()):
+            soon(str(target["CloudFunction"]))
 
     patches = Patches()
     patches.attribute(S3Backend, "put_bucket_notification_configuration", configure)
@@ -79,28 +89,34 @@ def install(send: Send, delay: float = DELAY) -> Patches:
     return patches
 
 
-def _check_function(account: str, arn: str) -> None:
-    """S3 takes no notification for a function that is not there; moto takes any."""
-    from moto.awslambda.exceptions import UnknownAliasException, UnknownFunctionException
-    from moto.awslambda.models import lambda_backends
-    from moto.s3.exceptions import S3ClientError
-
+def _may_invoke(account: str, bucket: str, arn: str) -> bool:
+    """Whether the function is there and its policy lets S3 call it for this bucket; moto calls whatever there is."""
     parts = arn.split(":")
-    try:
-        if len(parts) < 7:
-            raise UnknownFunctionException(arn)
-        lambda_backends[account][parts[3]].get_function(arn)
-    except (UnknownFunctionException, UnknownAliasException):
-        reason = "Unable to validate the following destination configurations"
-        raise S3ClientError("InvalidArgument", reason) from None
+    function = find(account, parts[3], arn) if len(parts) >= 7 else None
+    statements = function.policy.statements if function else []
+    return any(_allows(statement, account, f"arn:{parts[1]}:s3:::{bucket}") for statement in statements)
 
 
-def _tell(send: Send, delay: float, account: str, arn: str, event: dict[str, Any]) -> None:
+def _allows(statement: dict[str, Any], account: str, bucket: str) -> bool:
+    conditions = statement.get("Condition", {})
+    owner = conditions.get("StringEquals", {}).get("AWS:SourceAccount", account)
+    source = conditions.get("ArnLike", {}).get("AWS:SourceArn", bucket)
+    return (
+        statement["Effect"] == "Allow"
+        and statement["Principal"] in ("*", {"Service": "s3.amazonaws.com"})
+        and statement["Action"] in ("*", "lambda:*", "lambda:InvokeFunction")
+        and owner == account
+        and fnmatchcase(bucket, source)
+    )
+
+
+def _tell(send: Send, delay: float, account: str, bucket: str, arn: str, event: dict[str, Any]) -> None:
     from moto.s3 import notifications
 
     service, region, name = arn.split(":")[2], arn.split(":")[3], arn.split(":")[-1]
     if service == "lambda":
-        send(arn, event, delay)
+        if _may_invoke(account, bucket, arn):  # else S3 says nothing, and the event is lost
+            send(arn, event, delay)
     elif service == "sqs":
         notifications._send_sqs_message(account, event, name, region)
     else:

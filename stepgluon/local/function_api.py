@@ -37,9 +37,8 @@ def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str
 
 
 def _keep_dead_letter_config(patches: Patches, kind: Any) -> None:
-    """moto forgets a function's DeadLetterConfig, from the API as from CloudFormation."""
+    """moto forgets a function's DeadLetterConfig."""
     create, update, show = kind.__init__, kind.update_configuration, kind.get_configuration
-    from_template = kind.create_from_cloudformation_json.__func__
 
     def created(function: Any, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         create(function, account_id, spec, *args, **kwargs)
@@ -55,15 +54,9 @@ def _keep_dead_letter_config(patches: Patches, kind: Any) -> None:
         target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
         return {**show(function, on_create), **({"DeadLetterConfig": {"TargetArn": target}} if target else {})}
 
-    def made(cls: Any, resource_name: str, cloudformation_json: Any, *args: Any, **kwargs: Any) -> Any:
-        function = from_template(cls, resource_name, cloudformation_json, *args, **kwargs)
-        function.dead_letter_config = cloudformation_json["Properties"].get("DeadLetterConfig") or {}
-        return function
-
     patches.attribute(kind, "__init__", created)
     patches.attribute(kind, "update_configuration", updated)
     patches.attribute(kind, "get_configuration", shown)
-    patches.attribute(kind, "create_from_cloudformation_json", classmethod(made))
 
 
 def find(account: str, region: str, arn: str) -> Any:

@@ -25,6 +25,7 @@ from stepgluon.local.function_worker import Ended, Worker
 from stepgluon.local.patching import Patches
 from stepgluon.local.pending import Pending
 
+_READY = object()  # in place of an event: the process shall be there
 RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third try of an event
 
 
@@ -78,6 +79,10 @@ class Functions:
     def install(self) -> Patches:
         """From now on moto's Lambda invokes functions here; `undo()` ends that, `close()` ends the processes."""
         return api.install(self.send, self.call)
+
+    def warm(self, arn: str) -> None:
+        """Have the function's process ready for its first event."""
+        self._add(arn, _READY, 0.0, None, None)
 
     def send(self, arn: str, event: Any, delay: float = 0.0) -> str:
         """Invoke a function with an event, some time; the request's id."""
@@ -192,6 +197,8 @@ class _Lane:
         began = time.monotonic()
         try:
             worker = self._warm(function)
+            if task.event is _READY:
+                return {"log": ""}
             self._log.line(f"START RequestId: {task.request_id} Version: {function.version}")
             answer = worker.ask(task.event, task.request_id, int(function.timeout))
         except Ended as error:

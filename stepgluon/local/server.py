@@ -142,7 +142,7 @@ class LocalAws:
         from stepgluon.local.memory import Memory
         from stepgluon.local.sagemaker import SageMaker
         from stepgluon.local.scheduler import Scheduler
-        from stepgluon.local.sync import sagemaker_task
+        from stepgluon.local.sync import SageMakerTask
 
         settings = self.settings
         patches = Patches()
@@ -173,11 +173,12 @@ class LocalAws:
         ending.callback(executions.abandon, settings.account, settings.region)
         ending.callback(turns.install(patches))
         ending.callback(self.sagemaker.close, settings.grace_seconds + 5)
-        task, others = sagemaker_task(self.sagemaker), state_task_factory.state_task_service_for
+        patches.attribute(SageMakerTask, "sagemaker", self.sagemaker)
+        others = state_task_factory.state_task_service_for
         patches.attribute(
             state_task_factory,
             "state_task_service_for",
-            lambda service_name: task() if service_name == "sagemaker" else others(service_name),
+            lambda service_name: SageMakerTask() if service_name == "sagemaker" else others(service_name),
         )
         stacks = CloudFormation(settings.account, partition, self._clients.get)
         moto = sagemaker_door(self.sagemaker, DomainDispatcherApplication(create_backend_app))

@@ -7,6 +7,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
+    StateTaskServiceCallback,
+)
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+
 from stepgluon.local.job import Job
 from stepgluon.local.sagemaker import ApiError, SageMaker, described
 from stepgluon.selfcheck.apis import operation
@@ -28,73 +37,62 @@ class _Failed(Exception):
         self.description = description
 
 
-def sagemaker_task(sagemaker: SageMaker) -> type:
-    """The class of moto's component for such a Task."""
-    from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
-    from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
-    from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
-    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
-    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
-        StateTaskServiceCallback,
-    )
-    from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
+    sagemaker: SageMaker  # of the server; not of the task, so that a parsed definition outlives it
 
-    class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__(supported_integration_patterns={ResourceCondition.Sync})
+    def __init__(self) -> None:
+        super().__init__(supported_integration_patterns={ResourceCondition.Sync})
 
-        @property
-        def _action(self) -> str:
-            name: str = self.resource.api_action
-            return name[0].upper() + name[1:]
+    @property
+    def _action(self) -> str:
+        name: str = self.resource.api_action
+        return name[0].upper() + name[1:]
 
-        def _get_supported_parameters(self) -> set[str] | None:
-            model = operation("sagemaker", self.resource.api_action, True, False)
-            return None if isinstance(model, str) else set(model.members)
+    def _get_supported_parameters(self) -> set[str] | None:
+        model = operation("sagemaker", self.resource.api_action, True, False)
+        return None if isinstance(model, str) else set(model.members)
 
-        def _eval_service_task(self, env: Any, normalised_parameters: dict[str, Any], **_: Any) -> None:
-            env.stack.append(sagemaker.call(self._action, normalised_parameters))
+    def _eval_service_task(self, env: Any, normalised_parameters: dict[str, Any], **_: Any) -> None:
+        env.stack.append(self.sagemaker.call(self._action, normalised_parameters))
 
-        def _eval_integration_pattern(self, env: Any, normalised_parameters: dict[str, Any], **_: Any) -> None:
-            env.stack.pop()
-            kind = "training" if "Training" in self._action else "processing"
-            job = sagemaker.job(kind, normalised_parameters[f"{kind.title()}JobName"])
-            while not job.done.wait(_STILL_WANTED_SECONDS):
-                if not env.is_running():
-                    job.stop()
-                    raise _NotWanted
-            if job.state.status != "Completed":
-                raise _Failed(json.dumps(_for_step_functions(job), separators=(",", ":"), ensure_ascii=False))
-            env.stack.append(_for_step_functions(job))
+    def _eval_integration_pattern(self, env: Any, normalised_parameters: dict[str, Any], **_: Any) -> None:
+        env.stack.pop()
+        kind = "training" if "Training" in self._action else "processing"
+        job = self.sagemaker.job(kind, normalised_parameters[f"{kind.title()}JobName"])
+        while not job.done.wait(_STILL_WANTED_SECONDS):
+            if not env.is_running():
+                job.stop()
+                raise _NotWanted
+        if job.state.status != "Completed":
+            raise _Failed(json.dumps(_for_step_functions(job), separators=(",", ":"), ensure_ascii=False))
+        env.stack.append(_for_step_functions(job))
 
-        def _from_error(self, env: Any, ex: Exception) -> Any:
-            if isinstance(ex, _Failed):
-                return self._failure(env, "States.TaskFailed", ex.description)
-            if isinstance(ex, ApiError):
-                named = ex.code.removesuffix("Exception") in _NAMED or ex.code in _NAMED
-                error = (
-                    f"SageMaker.{ex.code.removesuffix('Exception')}Exception"
-                    if named
-                    else "SageMaker.AmazonSageMakerException"
-                )
-                told = f"Service: AmazonSageMaker; Status Code: {ex.status}; Error Code: {ex.code}"
-                request = "Request ID: 00000000-0000-0000-0000-000000000000; Proxy: null"
-                cause = f"{ex.message} ({told}; {request})"
-                return self._failure(env, error, cause)
-            return super()._from_error(env=env, ex=ex)
-
-        def _failure(self, env: Any, error: str, cause: str) -> Any:
-            details = TaskFailedEventDetails(
-                resourceType=self._get_sfn_resource_type(), resource=self._get_sfn_resource(), error=error, cause=cause
+    def _from_error(self, env: Any, ex: Exception) -> Any:
+        if isinstance(ex, _Failed):
+            return self._failure(env, "States.TaskFailed", ex.description)
+        if isinstance(ex, ApiError):
+            named = ex.code.removesuffix("Exception") in _NAMED or ex.code in _NAMED
+            error = (
+                f"SageMaker.{ex.code.removesuffix('Exception')}Exception"
+                if named
+                else "SageMaker.AmazonSageMakerException"
             )
-            return FailureEvent(
-                env=env,
-                error_name=CustomErrorName(error),
-                event_type=HistoryEventType.TaskFailed,
-                event_details=EventDetails(taskFailedEventDetails=details),
-            )
+            told = f"Service: AmazonSageMaker; Status Code: {ex.status}; Error Code: {ex.code}"
+            request = "Request ID: 00000000-0000-0000-0000-000000000000; Proxy: null"
+            cause = f"{ex.message} ({told}; {request})"
+            return self._failure(env, error, cause)
+        return super()._from_error(env=env, ex=ex)
 
-    return SageMakerTask
+    def _failure(self, env: Any, error: str, cause: str) -> Any:
+        details = TaskFailedEventDetails(
+            resourceType=self._get_sfn_resource_type(), resource=self._get_sfn_resource(), error=error, cause=cause
+        )
+        return FailureEvent(
+            env=env,
+            error_name=CustomErrorName(error),
+            event_type=HistoryEventType.TaskFailed,
+            event_details=EventDetails(taskFailedEventDetails=details),
+        )
 
 
 def _for_step_functions(job: Job) -> dict[str, Any]:

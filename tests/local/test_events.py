@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.moto_api._internal.models import moto_api_backend
 from moto.s3 import notifications
@@ -71,10 +72,17 @@ def s3(told: Told) -> Any:
     boto3.client("lambda").create_function(
         FunctionName="penguins-start", Runtime="python3.11", Role=role, Handler="main.handler", Code=code
     )
+    permit(boto3.client("lambda"), "penguins-start")
     client = boto3.client("s3")
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     notify(client, {"Events": ["s3:ObjectCreated:*"], "Filter": suffix(".run")})
     return client
+
+
+def permit(client: Any, function: str, **changed: str) -> None:
+    source = {"SourceAccount": "123456789012", "SourceArn": f"arn:aws:s3:::{BUCKET}"}
+    told = {"StatementId": "s3", "Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}
+    client.add_permission(FunctionName=function, **{**told, **source, **changed})
 
 
 def suffix(text: str) -> dict[str, Any]:
@@ -198,6 +206,29 @@ def test_a_queue_gets_the_same_event(s3: Any, told: Told) -> None:
     ]
     (record,) = [body["Records"][0] for body in bodies if "Records" in body]
     assert record["s3"]["object"] == told.things[0]
+
+
+OTHERS = [
+    {"Principal": "sns.amazonaws.com"},
+    {"Action": "lambda:GetFunction"},
+    {"SourceAccount": "111122223333"},
+    {"SourceArn": "arn:aws:s3:::another"},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: next(iter(other)))
+def test_a_function_that_s3_may_not_call_for_this_bucket_is_refused(s3: Any, other: dict[str, str]) -> None:
+    client = boto3.client("lambda")
+    client.remove_permission(FunctionName="penguins-start", StatementId="s3")
+    permit(client, "penguins-start", **other)
+    with pytest.raises(ClientError, match=r"InvalidArgument.*Unable to validate the following destination"):
+        notify(s3, {"Events": ["s3:ObjectCreated:*"]})
+
+
+def test_a_function_whose_permission_was_taken_away_hears_of_nothing(s3: Any, told: Told) -> None:
+    boto3.client("lambda").remove_permission(FunctionName="penguins-start", StatementId="s3")
+    s3.put_object(Bucket=BUCKET, Key="go.run", Body=b"")
+    assert told.events == []
 
 
 def test_sequencers_grow_with_each_upload_even_when_the_clock_stands_still_or_goes_back() -> None:

@@ -332,29 +332,6 @@ def test_the_dead_letter_queue_is_shown_and_can_be_changed(cloud: Cloud, functio
     assert client.get_function(FunctionName=NAME)["Configuration"]["DeadLetterConfig"] == {"TargetArn": f"{QUEUE}-2"}
 
 
-def test_the_dead_letter_queue_of_a_template_counts(cloud: Cloud, functions: Functions) -> None:
-    cloud.client["s3"].create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})
-    cloud.client["s3"].put_object(
-        Bucket="code", Key="start.zip", Body=zipped("def handler(e, c): raise ValueError('x')")
-    )
-    properties = {
-        "FunctionName": NAME,
-        "Runtime": "python3.11",
-        "Handler": "main.handler",
-        "Role": ROLE,
-        "Code": {"S3Bucket": "code", "S3Key": "start.zip"},
-        "DeadLetterConfig": {"TargetArn": {"Fn::GetAtt": ["Dead", "Arn"]}},
-    }
-    resources = {
-        "Dead": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "dead-of-template"}},
-        "Start": {"Type": "AWS::Lambda::Function", "Properties": properties},
-    }
-    cloud.client["stacks"].create_stack(StackName="pipeline", TemplateBody=json.dumps({"Resources": resources}))
-    cloud.invoke({"n": 1}, "Event")
-    assert functions.drain(PATIENT)
-    assert [json.loads(letter["Body"]) for letter in cloud.dead("dead-of-template")] == [{"n": 1}]
-
-
 def test_an_event_for_a_function_that_is_gone_is_dropped(cloud: Cloud, functions: Functions, tmp_path: Path) -> None:
     functions.send(FUNCTION, {})
     assert functions.drain(PATIENT)
@@ -409,6 +386,9 @@ def bucket(cloud: Cloud, functions: Functions) -> Iterator[str]:
 
 def notify(cloud: Cloud, bucket: str) -> None:
     """Once the function is there."""
+    cloud.client["functions"].add_permission(
+        FunctionName=NAME, StatementId="s3", Action="lambda:InvokeFunction", Principal="s3.amazonaws.com"
+    )
     told = {"LambdaFunctionArn": FUNCTION, "Events": ["s3:ObjectCreated:*"]}
     cloud.client["s3"].put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [told]}

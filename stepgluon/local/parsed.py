@@ -1,0 +1,72 @@
+"""What moto makes of a definition, made once: parsing takes longer than a small run.
+
+It is kept in DIR/compiled/, and while the process lives. What is read there becomes objects of moto's interpreter and
+of nothing else, so that a file which somebody changed can do no harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from stepgluon.local import moto_fixes, sync
+from stepgluon.local.patching import Patches
+
+_ALLOWED = ("moto.stepfunctions.parser.", sync.__name__)
+_made: dict[str, Any] = {}
+
+
+def install(folder: Path) -> Patches:
+    """From now on definitions are parsed once; comes after all fixes, because they change what parsing makes."""
+    from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+    plain: Callable[[str], Any] = AmazonStateLanguageParser.parse
+    surroundings = _surroundings()
+
+    def parse(definition: str) -> Any:
+        key = hashlib.sha256(f"{surroundings}{definition}".encode()).hexdigest()[:32]
+        if key not in _made:
+            file = folder / f"{key}.parsed"
+            _made[key] = _read(file) or _written(file, plain(definition)[0])
+        return _made[key], None  # the second is the tree of the text, which nobody asks for
+
+    patches = Patches()
+    patches.attribute(AmazonStateLanguageParser, "parse", staticmethod(parse))
+    return patches
+
+
+def _surroundings() -> str:
+    """All but the definition that decides what it becomes."""
+    import moto
+
+    ours = [hashlib.sha256(Path(str(one.__file__)).read_bytes()).hexdigest() for one in (moto_fixes, sync)]
+    return f"{moto.__version__} {sys.version} {ours}"
+
+
+class _OfTheInterpreter(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name) if module.startswith(_ALLOWED) else None
+        if not isinstance(found, type) or found.__module__ != module:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of a definition")
+        return found
+
+
+def _read(file: Path) -> Any:
+    try:
+        return _OfTheInterpreter(BytesIO(file.read_bytes())).load()
+    except Exception:  # a damaged file raises whatever it comes to; it is made anew
+        return None
+
+
+def _written(file: Path, made: Any) -> Any:
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(pickle.dumps(made, 5))
+    part.replace(file)
+    return made

@@ -1,0 +1,91 @@
+"""What moto makes of a definition is kept: it is made once, and what is read is a definition or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from local_aws import settings
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, ASLParserException
+
+from stepgluon.local import parsed
+from stepgluon.local.server import LocalAws
+
+DEFINITION = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": 1, "End": True}}})
+
+
+class Counted:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times = 0
+        plain = AmazonStateLanguageParser.parse
+
+        def parse(definition: str) -> object:
+            self.times += 1
+            return plain(definition)
+
+        monkeypatch.setattr(AmazonStateLanguageParser, "parse", staticmethod(parse))
+
+
+@pytest.fixture
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+    with LocalAws(settings(tmp_path.parent / f"{tmp_path.name}-work")):
+        monkeypatch.setattr(parsed, "_made", {})
+        yield Counted(monkeypatch)
+
+
+def program(folder: Path, another_process: bool = True) -> object:
+    if another_process:
+        parsed._made.clear()
+    patches = parsed.install(folder)
+    try:
+        return AmazonStateLanguageParser.parse(DEFINITION)[0]
+    finally:
+        patches.undo()
+
+
+def test_a_definition_is_parsed_once_for_all_processes(tmp_path: Path, counted: Counted) -> None:
+    first = program(tmp_path)
+    assert program(tmp_path, another_process=False) is first
+    again = program(tmp_path)
+    assert again is not first and type(again) is type(first)
+    assert counted.times == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x05K", pickle.dumps(os.getpid)], ids=["empty", "cut", "another"])
+def test_a_damaged_file_is_made_anew(tmp_path: Path, counted: Counted, content: bytes) -> None:
+    program(tmp_path)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(content)
+    program(tmp_path)
+    assert counted.times == 2 and file.read_bytes() == whole
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch harmed",)
+
+
+def test_a_file_that_somebody_changed_runs_nothing(
+    tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "compiled"
+    program(folder)
+    (file,) = folder.iterdir()
+    file.write_bytes(pickle.dumps(Harmful()))
+    program(folder)
+    assert counted.times == 2 and not Path("harmed").exists()
+
+
+def test_what_is_no_definition_is_refused_each_time(tmp_path: Path, counted: Counted) -> None:
+    patches = parsed.install(tmp_path)
+    for _ in range(2):
+        with pytest.raises(ASLParserException):
+            AmazonStateLanguageParser.parse("{}")
+    patches.undo()
+    assert list(tmp_path.iterdir()) == []
