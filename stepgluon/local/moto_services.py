@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import types
 from typing import Any
 
@@ -62,3 +63,41 @@ def a_queue_keeps_its_policy(patches: Patches, here: Here) -> None:
             self.policy = kept
 
     patches.attribute(queue, "_set_attributes", set_attributes)
+
+
+@fix
+def a_history_is_read_in_pages_and_from_its_end(patches: Patches, here: Here) -> None:
+    """`reverseOrder`, `maxResults` and `nextToken`; moto always gives all events, the oldest first."""
+    response = loaded("moto.stepfunctions.responses").StepFunctionResponse
+    result = loaded("moto.core.responses").ActionResult
+
+    def get_execution_history(self: Any) -> Any:
+        history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))
+        events = history["events"][:: -1 if self._get_param("reverseOrder") else 1]
+        start = int(self._get_param("nextToken") or 0)
+        end = start + int(self._get_param("maxResults") or len(events))
+        more = {"nextToken": str(end)} if end < len(events) else {}
+        return result({"events": events[start:end], **more})
+
+    patches.attribute(response, "get_execution_history", get_execution_history)
+
+
+@fix
+def a_symmetric_key_has_no_pair(patches: Patches, here: Here) -> None:
+    """moto makes a pair of RSA for it, which takes as long as the rest of a small deployment."""
+    models = loaded("moto.kms.models")
+    plain = models.generate_private_key
+    patches.attribute(models, "generate_private_key", lambda spec: None if spec == "SYMMETRIC_DEFAULT" else plain(spec))
+
+
+@fix
+def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
+    """Before it reads a service's model, botocore looks for such a file of each of four hundred services."""
+    loader = loaded("botocore.loaders").Loader
+
+    def list_available_services(self: Any, type_name: str) -> list[str]:
+        return sorted({name for place in self._potential_locations() for name in os.listdir(place)})
+
+    patches.attribute(
+        loader, "list_available_services", loaded("botocore.loaders").instance_cache(list_available_services)
+    )

@@ -231,6 +231,44 @@ def a_queue_keeps_its_policy(asl: Interpreter) -> None:
 
 
 @check
+def a_history_is_read_in_pages_and_from_its_end(asl: Interpreter) -> None:
+    arn = asl.start(a_pass(a=1))
+    asl.ended(arn)
+    kinds = [event["type"] for event in asl.api.get_execution_history(executionArn=arn)["events"]]
+    assert kinds[0] == "ExecutionStarted" and len(kinds) == 4
+    latest = asl.api.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=1)
+    assert [event["type"] for event in latest["events"]] == [kinds[-1]] == ["ExecutionSucceeded"]
+    paged = asl.api.get_paginator("get_execution_history").paginate(
+        executionArn=arn, reverseOrder=True, PaginationConfig={"PageSize": 3}
+    )
+    assert [[event["type"] for event in page["events"]] for page in paged] == [kinds[:0:-1], kinds[:1]]
+
+
+@check
+def a_symmetric_key_has_no_pair(asl: Interpreter) -> None:
+    from moto.kms.models import kms_backends
+
+    kms = asl.aws.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    assert kms_backends[ACCOUNT][REGION].keys[key].private_key is None
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"x"
+    pair = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    assert kms.get_public_key(KeyId=pair)["PublicKey"]
+
+
+@check
+def a_service_is_known_by_its_folder(asl: Interpreter) -> None:
+    from botocore.loaders import Loader
+
+    looked: list[str] = []
+    loader = Loader()
+    loader.file_loader.exists = looked.append
+    assert {"s3", "sagemaker"} <= set(loader.list_available_services("service-2"))
+    assert looked == []
+
+
+@check
 def waits_are_scaled_and_end_with_the_execution(asl: Interpreter) -> None:
     retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 3600, "MaxAttempts": 2}]
     parallel = {"Type": "Parallel", "Branches": [failing("Mine")], "Retry": retry, "End": True}
