@@ -18,6 +18,7 @@ from botocore import xform_name
 from interpreter import Throws, run
 from trigger.lambda_events import event, record, trigger
 
+from stepgluon.local.asked import Right, job_right, managed_rule, rights
 from stepgluon.local.iam import Call, Value
 from stepgluon.names import Names
 
@@ -37,6 +38,14 @@ class Caller:
 
     def __call__(self, why: str, action: str, resource: str = "*", **context: Value) -> Call:
         return Call(self.principal, action, resource, {"aws:SecureTransport": "true", **context}, why)
+
+    def asks(self, why: str, operation: str, parameters: dict[str, Any]) -> Iterator[Call]:
+        """What IAM is asked for an operation like s3:GetObject."""
+        for right in rights(self.names, operation, parameters):
+            yield self.needs(why, right)
+
+    def needs(self, why: str, right: Right) -> Call:
+        return self(why, right.action, right.resource, **right.context)
 
     def with_key(self, why: str, key: str | None, service: str, actions: str, **context: Value) -> Iterator[Call]:
         """Calls of KMS that a service makes in the caller's name."""
@@ -135,20 +144,14 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
 
 def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
     """What `.sync` does: create, follow through EventBridge and Describe, stop when the execution is stopped."""
-    names, kind = call.names, "Training" if integration == TRAINING else "Processing"
-    job = names.arn("sagemaker", f"{kind.lower()}-job/{parameters[f'{kind}JobName'].lower()}")
-    tags = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in parameters["Tags"]}
-    tags |= {"aws:TagKeys": tuple(tag["Key"] for tag in parameters["Tags"])}
-    yield call("start a job", f"sagemaker:Create{kind}Job", job, **tags)
-    yield call("tag it", "sagemaker:AddTags", job, **tags, **{"sagemaker:TaggingAction": f"Create{kind}Job"})
-    kept = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in parameters["Tags"]}
+    kind = "Training" if integration == TRAINING else "Processing"
+    yield from call.asks("start a job", f"sagemaker:Create{kind}Job", parameters)
+    tags = {tag["Key"]: tag["Value"] for tag in parameters["Tags"]}
     for verb in ("Describe", "Stop"):
-        yield call("follow it to its end", f"sagemaker:{verb}{kind}Job", job, **kept)
-    role = {"iam:PassedToService": "sagemaker.amazonaws.com"}
-    yield call("give it its role", "iam:PassRole", parameters["RoleArn"], **role)
-    rule = names.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
-    for action in ("PutRule", "PutTargets", "DescribeRule"):
-        yield call("hear of its end", f"events:{action}", rule)
+        followed = job_right(call.names, verb, kind, parameters[f"{kind}JobName"], tags)
+        yield call.needs("follow it to its end", followed)
+    for right in managed_rule(call.names, kind):
+        yield call.needs("hear of its end", right)
     machines = parameters.get("ResourceConfig") or parameters["ProcessingResources"]["ClusterConfig"]
     # "SageMaker API permissions": the caller's, unless the job's role may do it
     yield from call.with_key(
@@ -161,22 +164,20 @@ def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> 
 
 
 def _object_read(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
-    bucket = _bucket(call.names, parameters["Bucket"])
-    yield call("read a small file", "s3:GetObject", f"{bucket}/{parameters['Key']}")
+    yield from call.asks("read a small file", "s3:GetObject", parameters)
     # GetObject: without ListBucket a file that is not there is AccessDenied and not NoSuchKey, which is caught
-    yield call("tell missing from forbidden", "s3:ListBucket", bucket)
+    yield from call.asks("tell missing from forbidden", "s3:ListObjects", {"Bucket": parameters["Bucket"]})
     yield from call.with_key("decrypt it", call.names.config.encryption.kms_key, "s3", "Decrypt")
 
 
 def _object_written(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
-    yield call("write a small file", "s3:PutObject", f"{_bucket(call.names, parameters['Bucket'])}/{parameters['Key']}")
+    yield from call.asks("write a small file", "s3:PutObject", parameters)
     yield from call.with_key("encrypt it", call.names.config.encryption.kms_key, "s3", "GenerateDataKey")
 
 
 def _mail_sent(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
-    topic = parameters["TopicArn"]
-    yield call("mail", "sns:Publish", topic)
-    context = {"kms:EncryptionContext:aws:sns:topicArn": topic}
+    yield from call.asks("mail", "sns:Publish", parameters)
+    context = {"kms:EncryptionContext:aws:sns:topicArn": parameters["TopicArn"]}
     yield from call.with_key("encrypt the mail", topic_key(call.names), "sns", "GenerateDataKey Decrypt", **context)
 
 
@@ -222,21 +223,22 @@ def _job(call: Caller, kind: str, job: str, image: str, inputs: list[str], outpu
     for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"):
         yield call("pull the image", f"ecr:{action}", repository)
     for uri in inputs:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        yield call("find the input", "s3:ListBucket", _bucket(names, bucket), **{"s3:prefix": key})
+        place, _, key = uri.removeprefix("s3://").partition("/")
+        yield from call.asks("find the input", "s3:ListObjectsV2", {"Bucket": place, "Prefix": key})
         for file in _files(key):
-            yield call("read the input", "s3:GetObject", f"{_bucket(names, bucket)}/{file}")
+            yield from call.asks("read the input", "s3:GetObject", {"Bucket": place, "Key": file})
         yield from call.with_key("decrypt the input", names.config.encryption.kms_key, "s3", "Decrypt")
     for uri in outputs:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        place, _, key = uri.removeprefix("s3://").partition("/")
         for file in _files(f"{key.rstrip('/')}/"):
-            for action in ("PutObject", "AbortMultipartUpload"):
-                yield call("write the output", f"s3:{action}", f"{_bucket(names, bucket)}/{file}")
-    streams = f"log-group:/aws/sagemaker/{kind}Jobs:log-stream:"
+            for operation in ("PutObject", "AbortMultipartUpload"):
+                yield from call.asks("write the output", f"s3:{operation}", {"Bucket": place, "Key": file})
+    group = f"/aws/sagemaker/{kind}Jobs"
     for action in ("CreateLogGroup", "DescribeLogStreams"):  # of the group: IAM is asked for a stream without a name
-        yield call("log", f"logs:{action}", names.arn("logs", streams))
-    for action in ("CreateLogStream", "PutLogEvents"):
-        yield call("log", f"logs:{action}", names.arn("logs", f"{streams}{job}/algo-1-1700000000"))
+        yield call("log", f"logs:{action}", names.arn("logs", f"log-group:{group}:log-stream:"))
+    stream = {"logGroupName": group, "logStreamName": f"{job}/algo-1-1700000000"}
+    for operation in ("CreateLogStream", "PutLogEvents"):
+        yield from call.asks("log", f"logs:{operation}", stream)
     yield call("measure", "cloudwatch:PutMetricData", **{"cloudwatch:namespace": f"/aws/sagemaker/{kind}Jobs"})
 
 
@@ -271,20 +273,16 @@ def trigger_calls(names: Names) -> Iterator[Call]:
     call, key = Caller(names, names.role_arn("trigger")), names.config.encryption.kms_key
     for service, operation, parameters in _recorded(names):
         if operation == "GetObject":
-            bucket = _bucket(names, parameters["Bucket"])
-            versioned = "Version" if "VersionId" in parameters else ""
-            yield call("read the .run file", f"s3:GetObject{versioned}", f"{bucket}/{parameters['Key']}")
-            if not versioned:
-                yield call("tell missing from forbidden", "s3:ListBucket", bucket)
+            yield from call.asks("read the .run file", "s3:GetObject", parameters)
+            if "VersionId" not in parameters:
+                yield from call.asks("tell missing from forbidden", "s3:ListObjects", {"Bucket": parameters["Bucket"]})
             yield from call.with_key("decrypt it", key, "s3", "Decrypt")
         else:
             assert (service, operation) == ("states", "StartExecution"), f"{service}:{operation} is a new call"
-            machine, _, qualifier = parameters["stateMachineArn"].rpartition(":")
-            # "Authorization for versions and aliases": IAM is asked for the machine; the alias is the qualifier
-            yield call("start", "states:StartExecution", machine, **{"states:StateMachineQualifier": qualifier})
-    stream = names.arn("logs", f"log-group:{names.log_group('function')}:log-stream:2025/01/31/[$LATEST]0123")
-    for action in ("CreateLogStream", "PutLogEvents"):
-        yield call("log", f"logs:{action}", stream)
+            yield from call.asks("start", "states:StartExecution", parameters)
+    stream = {"logGroupName": names.log_group("function"), "logStreamName": "2025/01/31/[$LATEST]0123"}
+    for operation in ("CreateLogStream", "PutLogEvents"):
+        yield from call.asks("log", f"logs:{operation}", stream)
     for action in ("PutTraceSegments", "PutTelemetryRecords"):
         yield call("trace", f"xray:{action}")
     yield call("keep what failed", "sqs:SendMessage", names.arn("sqs", names.queue))
@@ -343,7 +341,3 @@ def service_calls(names: Names) -> Iterator[tuple[str, Call]]:
         for action in ("kms:GenerateDataKey", "kms:Decrypt"):
             yield "key", events("encrypt the mail", action, topic_key(names), **context)
             yield "key", cloudwatch("encrypt the mail", action, topic_key(names), **context, **account)
-
-
-def _bucket(names: Names, bucket: str) -> str:
-    return names.arn("s3", bucket, region="", account="")
