@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from stepgluon.local.machine_versions import unqualified
@@ -28,7 +29,7 @@ class Begun:
     name: str
     input: str
 
-    @property
+    @cached_property
     def run_file(self) -> str:
         """The upload that it is for, or nothing."""
         given = json.loads(self.input)
@@ -38,6 +39,7 @@ class Begun:
 class Journal:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+        self._begun = {arn: Begun(**json.loads(told)) for arn, told in objects.documents(_BEGUN) if told}
         self._changed = threading.Condition()
         self._running: set[str] = set()
 
@@ -57,14 +59,16 @@ class Journal:
         ) -> Any:
             name = name or str(uuid.uuid4())
             arn = f"{unqualified(state_machine_arn).replace(':stateMachine:', ':execution:', 1)}:{name}"
-            fresh = not self._objects.document(_BEGUN, arn)
+            fresh = arn not in self._begun
             if fresh:
                 begun = Begun(arn, state_machine_arn, name, execution_input or "{}")
-                self._objects.write_document(_BEGUN, arn, json.dumps(vars(begun)).encode())
+                self._objects.write_document(_BEGUN, arn, json.dumps(asdict(begun)).encode())
+                self._begun[arn] = begun
             try:
                 execution = start(backend, state_machine_arn, name, execution_input, *more)
             except BaseException:
                 if fresh:
+                    del self._begun[arn]
                     self._objects.write_document(_BEGUN, arn, b"")
                 raise
             with self._changed:
@@ -107,10 +111,11 @@ class Journal:
             return sorted(self._running)
 
     def begun(self) -> list[Begun]:
-        return [Begun(**json.loads(content)) for _, content in self._objects.documents(_BEGUN) if content]
+        """In the order in which they began."""
+        return list(self._begun.values())
 
     def knows(self, arn: str) -> bool:
-        return bool(self._objects.document(_BEGUN, arn))
+        return arn in self._begun
 
     def cut_off(self) -> list[Begun]:
         """Executions that neither ended nor run."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 GROUPS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
+MOST_STREAMS = 500  # of one group; what the jobs of older runs said is in DIR/runs/
 MOST_LINES = 10_000  # of one stream: they are in memory, and the first ones give way
 
 
@@ -21,7 +22,10 @@ class Logs:
         name = f"{job}/algo-{instance + 1}-{int(time.time())}"
         self._backend.ensure_log_group(GROUPS[kind])
         self._backend.ensure_log_stream(GROUPS[kind], name)
-        stream = self._backend.groups[GROUPS[kind]].streams[name]
+        streams = self._backend.groups[GROUPS[kind]].streams
+        stream = streams[name]
+        while len(streams) > MOST_STREAMS:
+            streams.pop(next(iter(streams)))
 
         def write(line: str) -> None:
             now = int(time.time() * 1000)

@@ -101,3 +101,13 @@ def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
     patches.attribute(
         loader, "list_available_services", loaded("botocore.loaders").instance_cache(list_available_services)
     )
+
+
+@fix
+def what_was_made_is_not_kept_in_a_list(patches: Patches, here: Here) -> None:
+    """Each class of moto's lists all that was ever made of it, so that nothing of a deleted object is given back."""
+    patches.attribute(
+        loaded("moto.core.common_models").BaseModel,
+        "__new__",
+        staticmethod(lambda made, *_, **__: object.__new__(made)),
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, REGION, settings, until
+from local_aws import ACCOUNT, REGION, may_do_everything, settings, until
 
 from stepgluon.local import (
     moto_fixes,
@@ -151,7 +151,6 @@ def services_have_their_names_in_errors(asl: Interpreter) -> None:
 
 @check
 def a_stopped_execution_stays_stopped(asl: Interpreter) -> None:
-    asl.aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
     asl.aws.client("s3").put_object(Bucket="data", Key="do.py", Body=b"import time; time.sleep(600)")
     place = {"LocalPath": "/opt/ml/processing/input/do", "S3DataType": "S3Prefix", "S3InputMode": "File"}
     parameters = {
@@ -266,6 +265,14 @@ def a_service_is_known_by_its_folder(asl: Interpreter) -> None:
     loader.file_loader.exists = looked.append
     assert {"s3", "sagemaker"} <= set(loader.list_available_services("service-2"))
     assert looked == []
+
+
+@check
+def what_was_made_is_not_kept_in_a_list(asl: Interpreter) -> None:
+    from moto.s3.models import FakeAcl
+
+    asl.aws.client("s3").put_object(Bucket="data", Key="listed", Body=b"")
+    assert FakeAcl.instances_tracked == []
 
 
 @check
@@ -388,6 +395,7 @@ def interpreter(work: Path, without: str = "") -> Iterator[Interpreter]:
     try:
         with LocalAws(settings(work)) as aws:
             aws.buckets.ensure("data", REGION)
+            may_do_everything(aws)
             yield Interpreter(aws)
     finally:
         moto_fixes.apply = apply
