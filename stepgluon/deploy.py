@@ -1,7 +1,7 @@
 """From a Release to an account where it runs, in stages that are each safe to repeat.
 
     check          the credentials are the config's account's, and the account is large enough
-    base           the stack with the work bucket and the image repositories
+    base           the stack with the work bucket and the image repositories; untouched, it must be the release's
     images         those of which ECR lacks the tag are built and pushed; their digests are the pipeline's parameters
     objects        definition, trigger and config go to the work bucket, under keys with their hash
     pipeline       the stack with all the rest; where it fails, the machine of before goes on
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 PARTS = ("base", "pipeline", "cicd")
 Tell = Callable[[str], None]
 Wait = Callable[[float], None]
+
+
+class BaseOutdated(SurroundingsError):
+    """The base stack is of another version or config, and only a person may change it."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ def deploy(
         bring(release.base)
     if "pipeline" in only:
         _need_base(release, stacks)
+        outdated = "" if "base" in only else outdated_base(release, stacks)
+        if outdated:
+            raise BaseOutdated(outdated)
         digests.update(bring_images(release, door, builder, tell))
         bring_objects(release, door, tell)
         bring(release.pipeline)
@@ -76,7 +83,7 @@ def deploy(
     if "pipeline" not in only:
         return Deployed(tuple(changed), digests)
     remarks = short_quotas(names.config, door) if release.pipeline.stack in changed else ()
-    remarks += _alias_is_behind(names, door)
+    remarks += _alias_is_behind(names, door) + left_cicd(release, stacks)
     return Deployed(tuple(changed), digests, unconfirmed(names, door), remarks)
 
 
@@ -95,6 +102,28 @@ def reserved(template: Template) -> int:
 def _need_base(release: Release, stacks: Stacks) -> None:
     if stacks.find(release.base.stack) is None:
         raise SurroundingsError(f"{release.base.stack} is not there yet (`deploy --only base` first)")
+
+
+def outdated_base(release: Release, stacks: Stacks) -> str:
+    """What a person has to do first, where the base stack is not the release's; the build has no right to change it.
+
+    The roles' boundary is in it: without it the new pipeline might be deployed, and be refused at its first run.
+    """
+    differing = stacks.differing(desired(release.names, release.base, {}))
+    if not differing:
+        return ""
+    return (
+        f"{release.base.stack} is not as this config and this version of stepgluon need it: {', '.join(differing)} (a "
+        f"person with the rights of policy/deployer.json runs `python pipeline.py deploy --only base`; then this again)"
+    )
+
+
+def left_cicd(release: Release, stacks: Stacks) -> tuple[str, ...]:
+    """A remark where pushes are deployed although the config says so no more."""
+    name = release.names.stack("cicd")
+    if release.cicd or not stacks.find(name):
+        return ()
+    return (f"{name} still deploys each push, and the config has no `cicd` (`destroy --only cicd` takes it away)",)
 
 
 def bring_images(release: Release, door: Door, builder: Builder, tell: Tell) -> dict[str, str]:

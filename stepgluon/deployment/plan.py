@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.aws import Door, code_of
-from stepgluon.deploy import PARTS, Wait, desired, is_stored
+from stepgluon.deploy import PARTS, Wait, desired, is_stored, left_cicd, outdated_base
 from stepgluon.deployment.account import check_identity
 from stepgluon.deployment.changes import Change
 from stepgluon.deployment.definition_diff import Difference, Field, difference
@@ -43,6 +43,7 @@ class Plan:
     workflow: Difference | None  # None: there is none yet
     images: tuple[str, ...]  # to be built
     objects: tuple[str, ...]  # to be uploaded
+    remarks: tuple[str, ...] = ()  # what a person should know, or do first
 
     @property
     def nothing(self) -> bool:
@@ -57,8 +58,9 @@ class Plan:
 
     def words(self) -> str:
         place = f"{self.pipeline} in account {self.account}, {self.region}"
+        notes = "".join(f"Note: {remark}.\n" for remark in self.remarks)
         if self.nothing:
-            return f"{place}: nothing to do.\n"
+            return f"{place}: nothing to do.\n{notes}"
         blocks = [f"{place}:\n", *(_stack_words(stack) for stack in self.stacks)]
         if self.workflow:
             blocks.append(workflow_words(self.workflow))
@@ -68,7 +70,7 @@ class Plan:
         ):
             if names:
                 blocks.append("".join([f"{title}:\n", *(f"  + {name}\n" for name in names)]))
-        blocks.append("Nothing has been changed: `python pipeline.py deploy` does it.\n")
+        blocks.append(f"{notes}Nothing has been changed: `python pipeline.py deploy` does it.\n")
         return "\n".join(blocks)
 
 
@@ -87,7 +89,14 @@ def plan(release: Release, door: Door, wait: Wait, only: Collection[str] = PARTS
         _workflow(release, door, parameters) if main else Difference(),
         tuple(_address(image) for image in release.images if main and not digests[image.parameter]),
         tuple(stored.key for stored in release.objects if main and not is_stored(names, door, stored)),
+        _remarks(release, stacks, only) if main else (),
     )
+
+
+def _remarks(release: Release, stacks: Stacks, only: Collection[str]) -> tuple[str, ...]:
+    brought = "base" in only or stacks.find(release.base.stack) is None
+    outdated = "" if brought else outdated_base(release, stacks)
+    return (*filter(None, [outdated]), *left_cicd(release, stacks))
 
 
 def _stack(names: Names, stacks: Stacks, template: Template, parameters: dict[str, str]) -> StackPlan:

@@ -82,6 +82,13 @@ class Stacks:
             raise
         return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
+    def differing(self, desired: Desired) -> tuple[str, ...]:
+        """The resources in which the stack, which is there, was last asked to be something else."""
+        body = self._client.get_template(StackName=desired.name)["TemplateBody"]
+        there = (json.loads(body) if isinstance(body, str) else body)["Resources"]
+        wanted = json.loads(desired.text)["Resources"]
+        return tuple(name for name in sorted({*there, *wanted}) if there.get(name) != wanted.get(name))
+
     def changes(self, desired: Desired) -> tuple[Change, ...]:
         """What `apply` would change; of a stack that is not there, or never came to be, everything is created."""
         stack = self.find(desired.name)

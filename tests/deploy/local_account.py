@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -71,8 +72,10 @@ class Registry:
             "size": 1,
             "digest": "sha256:" + "1" * 64,
         }
+        layer = f"sha256:{hashlib.sha256(image.tag.encode()).hexdigest()}"  # moto reckons the image's digest from it
+        layers = [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 1, "digest": layer}]
         media = "application/vnd.docker.distribution.manifest.v2+json"
-        manifest = {"schemaVersion": 2, "mediaType": media, "config": config, "layers": [], "tag": image.tag}
+        manifest = {"schemaVersion": 2, "mediaType": media, "config": config, "layers": layers}
         put = self._door.client("ecr").put_image(
             repositoryName=image.repository, imageManifest=json.dumps(manifest), imageTag=image.tag
         )

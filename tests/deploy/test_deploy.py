@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,9 +10,10 @@ import pytest
 from local_account import CONFIG, WRITES, Door, Registry, deployed, no_wait, outcome, release_of
 
 from stepgluon.aws import told
-from stepgluon.deploy import deploy
+from stepgluon.deploy import BaseOutdated, deploy
 from stepgluon.deployment.account import WrongAccount
 from stepgluon.deployment.destroy import Order, destroy
+from stepgluon.deployment.plan import plan
 from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.local.server import LocalAws, Settings
 from stepgluon.names import Names
@@ -168,3 +170,44 @@ def test_a_connection_lost_at_any_call_is_made_good_by_the_same_command(
     finally:
         door.close()
         cleared(aws, wanted)
+
+
+def test_each_image_of_the_machine_has_its_own_digest(door: Door, wanted: Release) -> None:
+    digests = deployed(wanted, door).digests
+    assert len(set(digests.values())) == len(wanted.images) == 2
+    machine = door.aws.client("stepfunctions").describe_state_machine(stateMachineArn=wanted.names.machine_arn)
+    used = set(re.findall(r"/houses-(\w+)@(sha256:[0-9a-f]{64})", machine["definition"]))
+    assert used == {(image.name, digests[image.parameter]) for image in wanted.images}
+
+
+def test_a_pipeline_is_not_deployed_onto_the_base_of_another_version(door: Door, wanted: Release) -> None:
+    """A push after an upgrade: the build may not change the base, in which the boundary of all roles is."""
+    deployed(wanted, door)
+    before = outcome(wanted, door.aws)
+    text = CONFIG.read_text(encoding="utf-8")
+    newer = release_of(f"{text}network: {{subnets: [subnet-0123abcd], security_groups: [sg-0123abcd]}}\n")
+    for _ in range(2):
+        with pytest.raises(BaseOutdated) as error:
+            deployed(newer, door, only=("pipeline",))
+        assert "houses-base is not as this config and this version of stepgluon need it: Boundary (a person" in str(
+            error.value
+        )
+        assert "`python pipeline.py deploy --only base`" in str(error.value)
+        assert outcome(wanted, door.aws) == before
+    assert plan(newer, door, no_wait, ("pipeline",)).remarks == (str(error.value),)
+    assert plan(newer, door, no_wait).remarks == ()
+    assert deployed(newer, door, only=("base",)).changed == ("houses-base",)
+    assert deployed(newer, door, only=("pipeline",)).changed == ("houses-pipeline",)
+
+
+def test_a_stack_of_cicd_that_the_config_has_no_more_is_told(door: Door, wanted: Release) -> None:
+    text = CONFIG.read_text(encoding="utf-8")
+    assert deployed(release_of(f"{text}cicd: {{source: {{codecommit: {{name: houses}}}}}}\n"), door).remarks == ()
+    told = "houses-cicd still deploys each push, and the config has no `cicd` (`destroy --only cicd` takes it away)"
+    left = plan(wanted, door, no_wait)
+    assert left.nothing
+    assert left.remarks == (told,)
+    assert f"nothing to do.\nNote: {told}.\n" in left.words()
+    assert deployed(wanted, door).remarks == (told,)
+    destroy(wanted.names, door, Order(only=("cicd",)), lambda text: None, no_wait)
+    assert deployed(wanted, door).remarks == ()
