@@ -59,6 +59,10 @@ BANDIT = {
 OWN = "everything that can be done to the pipeline's own resources: the actions that need others stay refused"
 PARLIAMENT: dict[tuple[str, str, str], str] = {
     ("UNKNOWN_ACTION", "build", "ChangeThePipelineStack"): "cloudformation:DescribeEvents is newer than parliament",
+    ("UNKNOWN_ACTION", "build", "Trigger"): "lambda:GetFunctionScalingConfig is newer than parliament",
+    ("RESOURCE_MISMATCH", "build", "RawBucket"): (
+        "CloudFormation reads all of a bucket's settings, and the names of all of them grow; of other resources, none"
+    ),
     ("RESOURCE_POLICY_PRIVILEGE_ESCALATION", "build", "RawBucket"): (
         "the bucket's lifecycle stands in the stack that the build deploys; who pushes can shorten it, as a person can"
     ),

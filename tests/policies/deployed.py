@@ -72,7 +72,7 @@ class Deployed:
         service = call.action.partition(":")[0]
         if service == "kms":
             own = call.resource == topic_key(names) and not names.config.encryption.kms_key
-            return self.policy("key") if own else _account_decides(call)
+            return self.policy("key") if own else _account_decides(call.principal)
         bucket = call.resource.partition(":::")[2].partition("/")[0]
         part = {names.raw_bucket: "raw-bucket", names.work_bucket: "work-bucket"}.get(bucket)
         part = part or {names.topic_arn: "topic", names.arn("sqs", names.queue): "queue"}.get(call.resource)
@@ -82,9 +82,9 @@ class Deployed:
         return allowed(call, Policies((identity,), boundary, self.resource_policy(call)))
 
 
-def _account_decides(call: Call) -> Policy:
+def _account_decides(arn: str) -> Policy:
     """The policy that a key has unless its owner writes another: its own account decides."""
-    partition, account = call.resource.split(":")[1], call.resource.split(":")[4]
+    partition, account = arn.split(":")[1], arn.split(":")[4]
     root = {"AWS": f"arn:{partition}:iam::{account}:root"}
     return {"Statement": [{"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"}]}
 

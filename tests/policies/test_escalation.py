@@ -109,6 +109,18 @@ def _escalations(names: Names) -> Iterator[Call]:
     for part in ("base", "cicd"):
         for action in ("CreateChangeSet", "ExecuteChangeSet", "UpdateStack", "DeleteStack"):
             yield call("", f"cloudformation:{action}", names.arn("cloudformation", f"stack/{names.stack(part)}/0123"))
+    # Another's key must not become ours by our tag, neither directly nor by way of the stack.
+    other, own = (
+        names.arn("kms", "key/99999999-9999-9999-9999-999999999999"),
+        {"aws:RequestTag/stepgluon": names.prefix},
+    )
+    yield call("", "kms:TagResource", other, **own)
+    stack = names.arn("cloudformation", f"stack/{names.stack('pipeline')}/0123")
+    yield call(
+        "", "cloudformation:CreateChangeSet", stack, **{"cloudformation:ImportResourceTypes": ("AWS::KMS::Key",)}
+    )
+    for action in ("PutKeyPolicy", "ScheduleKeyDeletion"):
+        yield call("", f"kms:{action}", other, **{"aws:CalledVia": ("cloudformation.amazonaws.com",)})
     yield call("", "codebuild:UpdateProject", names.arn("codebuild", f"project/{names.build}"))
     yield call("", "iam:CreateUser", names.arn("iam", "user/me", region=""))
     yield call("", "iam:CreateAccessKey", names.arn("iam", "user/me", region=""))

@@ -1,0 +1,210 @@
+"""The calls of whoever deploys and operates: the commands of `pipeline.py`, the build, and what CodePipeline does.
+
+OPERATIONS has each operation that the commands call, and what IAM is asked for it; a test compares it with the code.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore import xform_name
+from policies.calls import RUN, Caller
+
+from stepgluon.local.iam import Call
+from stepgluon.names import Names
+
+CODE = Path(__file__).parent.parent.parent / "stepgluon"
+STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "execution", "repository", "topic", "queue"
+LIVE, OBJECT, BUCKET, LOG, STREAM, NONE, FUNCTION = "live", "object", "bucket", "log", "stream", "none", "function"
+
+# Where an operation asks for more than one action, or for one of another name, AWS's page of the operation says so.
+OPERATIONS: dict[str, tuple[str, str]] = {
+    # plan and deploy; CloudFormation's own calls are in handlers.py
+    "create_change_set": ("cloudformation:CreateChangeSet cloudformation:TagResource", STACKS),
+    "delete_change_set": ("cloudformation:DeleteChangeSet", STACKS),
+    "delete_stack": ("cloudformation:DeleteStack", STACKS),
+    "describe_change_set": ("cloudformation:DescribeChangeSet", STACKS),
+    "describe_stack_events": ("cloudformation:DescribeStackEvents", STACKS),
+    "describe_stack_resource": ("cloudformation:DescribeStackResource", STACKS),
+    "describe_stacks": ("cloudformation:DescribeStacks", STACKS),
+    "describe_events": ("cloudformation:DescribeEvents", STACKS),
+    "execute_change_set": (
+        "cloudformation:ExecuteChangeSet cloudformation:TagResource cloudformation:UntagResource",
+        STACKS,
+    ),
+    "get_template": ("cloudformation:GetTemplate", STACKS),
+    "describe_images": ("ecr:DescribeImages", REPOSITORY),
+    "describe_repositories": ("ecr:DescribeRepositories", REPOSITORY),
+    "get_account_settings": ("lambda:GetAccountSettings", NONE),
+    "get_function_concurrency": ("lambda:GetFunctionConcurrency", FUNCTION),
+    "list_service_quotas": ("servicequotas:ListServiceQuotas", NONE),
+    "list_subscriptions_by_topic": ("sns:ListSubscriptionsByTopic", TOPIC),
+    "head_object": ("s3:GetObject", OBJECT),
+    "get_object": ("s3:GetObject", OBJECT),
+    "put_object": ("s3:PutObject s3:AbortMultipartUpload", OBJECT),
+    "head_bucket": ("s3:ListBucket", BUCKET),
+    "list_objects_v2": ("s3:ListBucket", BUCKET),
+    # destroy
+    "delete_bucket": ("s3:DeleteBucket", BUCKET),
+    "delete_objects": ("s3:DeleteObject s3:DeleteObjectVersion", OBJECT),
+    "list_object_versions": ("s3:ListBucketVersions", BUCKET),
+    "delete_repository": ("ecr:DeleteRepository", REPOSITORY),
+    "stop_execution": ("states:StopExecution", EXECUTION),
+    # start, watch, status, redrive, promote and rollback
+    "copy": ("s3:GetObject s3:GetObjectTagging s3:PutObject s3:PutObjectTagging s3:AbortMultipartUpload", OBJECT),
+    "describe_execution": ("states:DescribeExecution", EXECUTION),
+    "get_execution_history": ("states:GetExecutionHistory", EXECUTION),
+    "list_executions": ("states:ListExecutions", MACHINE),
+    "start_execution": ("states:StartExecution", LIVE),
+    "describe_state_machine": ("states:DescribeStateMachine", MACHINE),
+    "describe_state_machine_alias": ("states:DescribeStateMachineAlias", MACHINE),
+    "list_state_machine_versions": ("states:ListStateMachineVersions", MACHINE),
+    "update_state_machine_alias": ("states:UpdateStateMachineAlias", MACHINE),
+    "get_queue_url": ("sqs:GetQueueUrl", QUEUE),
+    "get_queue_attributes": ("sqs:GetQueueAttributes", QUEUE),
+    "describe_log_streams": ("logs:DescribeLogStreams", LOG),
+    "get_log_events": ("logs:GetLogEvents", STREAM),
+}
+FREE = {"get_caller_identity": "sts:GetCallerIdentity is allowed to everybody"}
+# "IAM permissions for pushing an image" in ECR's guide; docker logs in with the token
+PUSH = """BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeImages GetDownloadUrlForLayer
+    InitiateLayerUpload PutImage UploadLayerPart"""
+OF_THE_BUILD = {  # what `plan` and `deploy --only pipeline` call, of the stacks they change and those they look at
+    "pipeline": "create_change_set delete_change_set delete_stack describe_change_set describe_events"
+    " describe_stack_events describe_stack_resource describe_stacks execute_change_set",
+    "base": "describe_stacks get_template",
+    "cicd": "describe_stacks",
+}
+BUILD_ALSO = "describe_images get_account_settings get_function_concurrency list_service_quotas"
+BUILD_ALSO += " list_subscriptions_by_topic describe_state_machine describe_state_machine_alias"
+
+
+def called_by_the_code() -> set[str]:
+    """The methods of boto3's clients that the code of the commands names."""
+    files = [CODE / "deploy.py", *(CODE / "deployment").glob("*.py"), *(CODE / "runs").glob("*.py")]
+    found: set[str] = set()
+    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)  # a paginator's name, or an operation that is asked for by its name
+    return found & _methods()
+
+
+@cache
+def _methods() -> set[str]:
+    services = ("cloudformation", "ecr", "lambda", "logs", "s3", "service-quotas", "sns", "sqs", "stepfunctions", "sts")
+    session = botocore.session.get_session()
+    return {xform_name(name) for service in services for name in session.get_service_model(service).operation_names}
+
+
+def operator_calls(names: Names, who: str = "deployer") -> Iterator[Call]:
+    """Every command, of all three stacks."""
+    call = Caller(names, names.role_arn(who))
+    for operation, (actions, about) in OPERATIONS.items():
+        for action in actions.split():
+            for arn in _resources(names, about):
+                qualifier = {"states:StateMachineQualifier": "live"} if about == LIVE else {}
+                yield call(operation, action, arn, **qualifier)
+    yield from _pushes(call)
+    yield from _encrypted(call, "Decrypt GenerateDataKey")
+
+
+def build_calls(names: Names, objects: tuple[str, ...]) -> Iterator[Call]:
+    """What CodeBuild does with its role, and what buildspec.yml runs; `objects` are the keys of the release's."""
+    call = Caller(names, names.role_arn("build"))
+    work = names.arn("s3", names.work_bucket, region="", account="")
+    for part, operations in OF_THE_BUILD.items():
+        for operation in operations.split():
+            for action in OPERATIONS[operation][0].split():
+                yield call(operation, action, names.arn("cloudformation", f"stack/{names.stack(part)}/0123"))
+    for operation in BUILD_ALSO.split():
+        actions, about = OPERATIONS[operation]
+        yield from (call(operation, action, arn) for action in actions.split() for arn in _resources(names, about))
+    for key in objects:
+        yield call("what the stack refers to", "s3:GetObject", f"{work}/{key}")
+        yield call("what the stack refers to", "s3:PutObject", f"{work}/{key}")
+    yield call("tell missing from forbidden", "s3:ListBucket", work)
+    yield from _pushes(call)
+    # "Allow CodeBuild to interact with other AWS services": its log, and the source that CodePipeline hands over
+    stream = names.arn("logs", f"log-group:{names.log_group('build')}:log-stream:0123")
+    for action in ("CreateLogStream", "PutLogEvents"):
+        yield call("log", f"logs:{action}", stream)
+    for action in ("GetObject", "GetObjectVersion"):
+        yield call("the source", f"s3:{action}", f"{work}/{names.artifacts}/Source/0123")
+    yield from _encrypted(call, "Decrypt GenerateDataKey")
+
+
+def pipeline_calls(names: Names, template: dict[str, Any]) -> Iterator[Call]:
+    """What CodePipeline does with its role: "Permissions required" of each action in its reference of structures."""
+    call = Caller(names, names.role_arn("pipeline"))
+    store = names.arn("s3", names.work_bucket, region="", account="")
+    for action in ("GetObject", "GetObjectVersion", "PutObject"):
+        yield call("artifacts", f"s3:{action}", f"{store}/{names.artifacts}/Source/0123")
+    for action in ("GetBucketLocation", "GetBucketVersioning"):
+        yield call("artifacts", f"s3:{action}", store)
+    yield from _encrypted(call, "Decrypt GenerateDataKey")
+    for stage in template["Resources"]["Pipeline"]["Properties"]["Stages"]:
+        for action in stage["Actions"]:
+            yield from _action_calls(call, action["ActionTypeId"]["Provider"], action["Configuration"])
+
+
+def _action_calls(call: Caller, provider: str, configuration: dict[str, Any]) -> Iterator[Call]:
+    names = call.names
+    if provider == "CodeBuild":
+        for action in ("BatchGetBuilds", "StartBuild"):
+            yield call("build", f"codebuild:{action}", names.arn("codebuild", f"project/{names.build}"))
+    elif provider == "CodeStarSourceConnection":
+        arn = configuration["ConnectionArn"]
+        yield call("source", f"{arn.split(':')[2]}:UseConnection", arn)
+    elif provider == "CodeCommit":
+        arn = names.arn("codecommit", configuration["RepositoryName"])
+        actions = "CancelUploadArchive GetBranch GetCommit GetRepository GetUploadArchiveStatus UploadArchive"
+        yield from (call("source", f"codecommit:{action}", arn) for action in actions.split())
+    else:
+        assert provider == "S3"
+        bucket = names.arn("s3", configuration["S3Bucket"], region="", account="")
+        for action in ["GetBucketAcl", "GetBucketLocation", "GetBucketVersioning", "ListBucket"]:
+            yield call("source", f"s3:{action}", bucket)
+        for action in ["GetObject", "GetObjectTagging", "GetObjectVersion", "GetObjectVersionTagging"]:
+            yield call("source", f"s3:{action}", f"{bucket}/{configuration['S3ObjectKey']}")
+
+
+def start_calls(names: Names) -> Iterator[Call]:
+    call = Caller(names, names.role_arn("start"))
+    yield call("a push", "codepipeline:StartPipelineExecution", names.build_pipeline_arn)
+
+
+def _resources(names: Names, about: str) -> list[str]:
+    buckets = [names.arn("s3", bucket, region="", account="") for bucket in (names.raw_bucket, names.work_bucket)]
+    kinds = [f"log-group:/aws/sagemaker/{kind}Jobs" for kind in ("Training", "Processing")]
+    return {
+        NONE: ["*"],
+        STACKS: [names.arn("cloudformation", f"stack/{names.stack(p)}/0123") for p in ("base", "pipeline", "cicd")],
+        REPOSITORY: [names.arn("ecr", f"repository/{names.repository(image)}") for image in ("data", "autogluon")],
+        FUNCTION: [names.arn("lambda", f"function:{names.function}")],
+        TOPIC: [names.topic_arn],
+        QUEUE: [names.arn("sqs", names.queue)],
+        MACHINE: [names.machine_arn],
+        LIVE: [names.machine_arn],
+        EXECUTION: [names.arn("states", f"execution:{names.machine}:{RUN}")],
+        BUCKET: buckets,
+        OBJECT: [f"{buckets[0]}/june/my.csv", f"{buckets[1]}/promoted.json"],
+        LOG: [names.arn("logs", kind) for kind in kinds],
+        STREAM: [names.arn("logs", f"{kind}:log-stream:{names.prefix}-train-x") for kind in kinds],
+    }[about]
+
+
+def _pushes(call: Caller) -> Iterator[Call]:
+    yield call("log in to ECR", "ecr:GetAuthorizationToken")
+    for repository in _resources(call.names, REPOSITORY):
+        yield from (call("push an image", f"ecr:{action}", repository) for action in PUSH.split())
+
+
+def _encrypted(call: Caller, actions: str) -> Iterator[Call]:
+    yield from call.with_key("what lies in S3", call.names.config.encryption.kms_key, "s3", actions)
