@@ -113,7 +113,7 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
         ),
     ):
         patches = Patches()
-        moto_fixes.apply(patches, moto_fixes.Here(lambda service, region: None, seconds=0))
+        moto_fixes.apply(patches, moto_fixes.Here(lambda service, region, role: None, seconds=0))
         try:
             yield
         finally:

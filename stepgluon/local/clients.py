@@ -1,31 +1,45 @@
-"""Clients of the local AWS: made once, with credentials that are none, and no way to anywhere else."""
+"""Clients of the local AWS: made once, the administrator's or a role's, with no way to anywhere else."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stepgluon.local.within import Application, answered
 
+ADMINISTRATOR = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+
+def only_administrator(role: str) -> Mapping[str, str]:
+    raise KeyError(f"nobody here has credentials of {role}")
+
 
 class Clients:
-    """With an application the clients' calls go to it and to no socket."""
+    """With an application the clients' calls go to it and to no socket; `credentials` has those of roles."""
 
-    def __init__(self, endpoint: str, application: Application | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        application: Application | None = None,
+        credentials: Callable[[str], Mapping[str, str]] = only_administrator,
+    ) -> None:
         self._endpoint = endpoint
         self._application = application
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._credentials = credentials
+        self._clients: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
         self._session: Any = None
 
-    def get(self, service: str, region: str) -> Any:
+    def get(self, service: str, region: str, role: str = "") -> Any:
+        """The administrator's client, or that of a role, by its ARN."""
         with self._lock:
-            client = self._clients.get((service, region))
+            client = self._clients.get((service, region, role))
             if client is None:
-                client = self._clients[service, region] = self._make(service, region)
+                client = self._clients[service, region, role] = self._make(service, region, role)
             return client
 
-    def _make(self, service: str, region: str) -> Any:
+    def _make(self, service: str, region: str, role: str) -> Any:
         from botocore.config import Config
         from botocore.session import Session
 
@@ -41,12 +55,14 @@ class Clients:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
+        known = self._credentials(role) if role else ADMINISTRATOR
         client = self._session.create_client(
             service,
             region_name=region,
             endpoint_url=self._endpoint,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
+            aws_access_key_id=known["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=known["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=known.get("AWS_SESSION_TOKEN"),
             config=config,
         )
         if self._application:

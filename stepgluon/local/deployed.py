@@ -79,6 +79,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
         settings.region,
         harmless(settings.account, settings.region, aws.endpoint),
         settings.work / "functions",
+        permissions=aws.permissions,
     )
     lambdas = functions.Functions(account, settings.waiting, guard.began, guard.ended)
     ending.callback(lambdas.close)
@@ -90,7 +91,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     in_place(lambdas.install())
     in_place(events.install(lambdas.send, soon=lambdas.warm))
     in_place(mail.install(mail.Outbox(settings.work / "outbox", once=once(journal, names))))
-    in_place(rules.install())
+    in_place(rules.install(aws.permissions))
     in_place(journal.install())
     return lambdas
 

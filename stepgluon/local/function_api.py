@@ -9,6 +9,7 @@ from typing import Any
 
 from stepgluon.local.function_worker import Ended, Setup
 from stepgluon.local.patching import Patches
+from stepgluon.local.permissions import Permissions
 
 
 def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str, Any]]) -> Patches:
@@ -80,10 +81,18 @@ def setup(function: Any) -> Setup:
         code=bytes(function.code_bytes),
         variables=tuple(sorted((str(k), str(v)) for k, v in (function.environment_vars or {}).items())),
         memory=int(function.memory_size),
+        role=str(function.role),
     )
 
 
-def keep_as_dead(function: Any, request_id: str, event: Any, attempt: int, failure: dict[str, Any]) -> str:
+def keep_as_dead(
+    function: Any,
+    request_id: str,
+    event: Any,
+    attempt: int,
+    failure: dict[str, Any],
+    permissions: Permissions | None = None,
+) -> str:
     """Put the event into the dead-letter queue, in Lambda's shape; what the log says of it."""
     from moto.sqs.exceptions import QueueDoesNotExist
     from moto.sqs.models import sqs_backends
@@ -91,6 +100,11 @@ def keep_as_dead(function: Any, request_id: str, event: Any, attempt: int, failu
     target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn", "")
     if ":sqs:" not in target:
         return f"RequestId: {request_id} failed {attempt} times; without a dead-letter queue it is lost"
+    if permissions:  # [lambda] the function's role must have the right
+        user = permissions.user(function.role, function.function_name)
+        told = permissions.why_not(user, "sqs:SendMessage", {"QueueUrl": target.split(":")[-1]})
+        if told:
+            return f"RequestId: {request_id} failed {attempt} times and is lost: {told}"
     # [lambda] the first 1 KB; [sqs] no control characters, and no empty text
     message = "".join(c if c.isprintable() else " " for c in failure["errorMessage"][:1024]) or failure["errorType"]
     attributes = {

@@ -33,6 +33,7 @@ class Setup:
     code: bytes
     variables: tuple[tuple[str, str], ...]
     memory: int
+    role: str = ""
 
 
 class Ended(Exception):

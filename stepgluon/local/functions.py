@@ -21,9 +21,10 @@ from typing import Any
 
 from stepgluon.local import function_api as api
 from stepgluon.local.function_logs import FunctionLog
-from stepgluon.local.function_worker import Ended, Worker
+from stepgluon.local.function_worker import Ended, Setup, Worker
 from stepgluon.local.patching import Patches
 from stepgluon.local.pending import Pending
+from stepgluon.local.permissions import Permissions
 
 _READY = object()  # in place of an event: the process shall be there
 RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third try of an event
@@ -42,6 +43,12 @@ class Account:
     harmless: Mapping[str, str]  # surroundings.harmless(...)
     folder: Path  # of the logs
     scratch: Path | None = None  # where processes have their files; else in the system's temporary folder
+    permissions: Permissions | None = None  # with them functions act with their roles, else as the administrator
+
+    def surroundings(self, setup: Setup) -> dict[str, str]:
+        """What a function's process is told, and no other variable can change."""
+        mine = self.permissions.credentials(setup.role, setup.name) if self.permissions else {}
+        return {**self.harmless, **mine}
 
 
 @dataclass(order=True)
@@ -223,7 +230,7 @@ class _Lane:
             if self._owner._closed:
                 raise Ended("Runtime.ExitError", "the local AWS has ended")
             account, stream = self._owner.account, self._log.open_stream(function.version)
-            self._worker = Worker(setup, account.harmless, self._log.file, stream, account.scratch)
+            self._worker = Worker(setup, account.surroundings(setup), self._log.file, stream, account.scratch)
             self._owner._began(self._worker.group)
         self._worker.load()
         return self._worker
@@ -246,7 +253,9 @@ class _Lane:
                 self._owner._open += 1
                 self._owner._queue(task)
         else:
-            self._log.line(api.keep_as_dead(function, task.request_id, task.event, task.attempt, failure))
+            permissions = self._owner.account.permissions
+            kept = api.keep_as_dead(function, task.request_id, task.event, task.attempt, failure, permissions)
+            self._log.line(kept)
             self._log.collect()
             _settle(task)
 

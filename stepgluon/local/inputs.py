@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ NO_OBJECTS = (
 
 class InputError(Exception):
     """SageMaker would fail the job with this reason."""
+
+
+Refused = Callable[[str, dict[str, Any]], str]
+"""Why the job's role may not call an operation of S3; nothing where it may."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,16 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def find(given: Input, objects: Objects, role: str, region: str) -> Found:
+def find(given: Input, objects: Objects, role: str, region: str, refused: Refused) -> Found:
     bucket, prefix = split(given.uri)
     # A key that ends with / is a folder that somebody made in the console.
     stored = [found for found in objects.below(bucket, prefix) if not found.key.endswith("/")]
-    if not stored:
+    if not stored or refused("s3:ListObjectsV2", {"Bucket": bucket, "Prefix": prefix}):
         raise InputError(NO_OBJECTS.format(uri=given.uri, region=region, role=role, bucket=bucket))
+    for found in stored:
+        told = refused("s3:GetObject", {"Bucket": bucket, "Key": found.key})
+        if told:
+            raise InputError(f"ClientError: Data download failed:AccessDenied (403): {told}")
     files = tuple((_name(found.key, prefix), found) for found in stored)
     for name, found in files:
         if any(part in ("", ".", "..") for part in name.split("/")):

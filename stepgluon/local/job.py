@@ -23,6 +23,7 @@ from stepgluon.local.inputs import Found, InputError
 from stepgluon.local.job_process import Instance, Program, environment
 from stepgluon.local.logs import Logs
 from stepgluon.local.memory import Memory
+from stepgluon.local.permissions import Permissions
 from stepgluon.local.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600
@@ -47,6 +48,7 @@ class Workshop:
     scheduler: Scheduler
     memory: Memory
     logs: Logs
+    permissions: Permissions
     guard: Guard
     faults: Faults
     grace_seconds: float
@@ -129,7 +131,7 @@ class Job:
             return "Failed", "Failed", lost
         program = self._program()
         found = [
-            inputs.find(given, self._shop.buckets.objects, self.request["RoleArn"], self._shop.region)
+            inputs.find(given, self._shop.buckets.objects, self.request["RoleArn"], self._shop.region, self._refused)
             for given in inputs.inputs_of(self.kind, self.request)
         ]
         fingerprint = self._shop.memory.fingerprint(self.kind, self.request, program, found, self.instance_count)
@@ -138,7 +140,7 @@ class Job:
             uploaded, self.state.message = recalled
             self.state.remembered = True
             self.state.started = time.time()
-            outputs.publish(self._outputs, uploaded, self._shop.buckets)
+            outputs.publish(self._outputs, uploaded, self._shop.buckets, self._refused)
             return "Completed", "Completed", ""
         with self._shop.scheduler.turn(self._stop.is_set) as cores, ExitStack() as cleaning:
             folder = self._shop.folder / self.name
@@ -220,7 +222,13 @@ class Job:
         return "Completed", "Completed", ""
 
     def _upload(self, roots: list[Path]) -> list[outputs.Uploaded]:
-        return outputs.upload(self._outputs, roots, self._shop.buckets, self._shop.faults, self.kind, self.name)
+        shop = self._shop
+        return outputs.upload(self._outputs, roots, shop.buckets, shop.faults, self.kind, self.name, self._refused)
+
+    def _refused(self, operation: str, given: dict[str, Any]) -> str:
+        """Why the job's role may not do it."""
+        permissions = self._shop.permissions
+        return permissions.why_not(permissions.user(self.request["RoleArn"], "SageMaker"), operation, given)
 
     def _reason(self, code: int | None, told: str) -> str:
         if code == 137:

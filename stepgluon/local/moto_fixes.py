@@ -36,7 +36,7 @@ _SERVICE = f"{_STATES}.exec.state_task.service"
 class Here:
     """What the fixes need to know of this place."""
 
-    client: Callable[[str, str], Any]  # service, region -> a client of the local AWS
+    client: Callable[[str, str, str], Any]  # service, region, role -> a client of the local AWS
     seconds: float  # how long a second of a Retry's or Wait's waiting lasts here
     execution_ended: Callable[[Any], None] = lambda execution: None
 
@@ -303,12 +303,14 @@ def a_stopped_execution_stays_stopped(patches: Patches, here: Here) -> None:
 
 @fix
 def tasks_call_this_server_alone(patches: Patches, here: Here) -> None:
-    """moto makes a client for each call, for http://localhost and whatever proxy the shell has."""
+    """A Task calls with the role of its machine. moto makes a client for each call, with no role, for http://localhost
+    and whatever proxy the shell has.
+    """
     module = loaded(f"{_ASL}.utils.boto_client")
     patches.everywhere(
         "moto.stepfunctions",
         module.boto_client_for,
-        lambda region, service, state_credentials=None: here.client(service, region),
+        lambda region, service, state_credentials: here.client(service, region, state_credentials.role_arn),
     )
 
 

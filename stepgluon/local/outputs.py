@@ -12,7 +12,7 @@ from typing import Any
 
 from stepgluon.local.buckets import Buckets
 from stepgluon.local.faults import Faults
-from stepgluon.local.inputs import split
+from stepgluon.local.inputs import InputError, Refused, split
 from stepgluon.local.job_process import inside
 from stepgluon.local.objects import Content
 
@@ -47,7 +47,13 @@ Uploaded = tuple[int, str, Content]
 
 
 def upload(
-    outputs: list[Output], roots: list[Path], buckets: Buckets, faults: Faults, kind: str, name: str
+    outputs: list[Output],
+    roots: list[Path],
+    buckets: Buckets,
+    faults: Faults,
+    kind: str,
+    name: str,
+    refused: Refused,
 ) -> list[Uploaded]:
     """First all contents, then all keys: nothing of an output is seen before all of it can be."""
     done: list[Uploaded] = []
@@ -57,15 +63,24 @@ def upload(
             for relative, file in [("", _pack(folder, root))] if output.packed else list(_files(folder)):
                 faults.upload(kind, name, file)
                 done.append((number, relative, buckets.objects.copy_in(file)))
-    publish(outputs, done, buckets)
+    publish(outputs, done, buckets, refused)
     return done
 
 
-def publish(outputs: list[Output], uploaded: list[Uploaded], buckets: Buckets) -> None:
+def publish(outputs: list[Output], uploaded: list[Uploaded], buckets: Buckets, refused: Refused) -> None:
     now = time.time()
-    for number, relative, content in uploaded:
-        bucket, key = split(outputs[number].uri)
-        buckets.put_content(bucket, "/".join(part for part in (key, relative) if part), content, now)
+    places = [_place(outputs[number], relative) for number, relative, _ in uploaded]
+    for bucket, key in places:
+        told = refused("s3:PutObject", {"Bucket": bucket, "Key": key})
+        if told:
+            raise InputError(f"ClientError: Artifact upload failed:AccessDenied (403): {told}")
+    for (bucket, key), (_, _, content) in zip(places, uploaded, strict=True):
+        buckets.put_content(bucket, key, content, now)
+
+
+def _place(output: Output, relative: str) -> tuple[str, str]:
+    bucket, key = split(output.uri)
+    return bucket, "/".join(part for part in (key, relative) if part)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

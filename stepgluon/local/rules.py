@@ -1,4 +1,4 @@
-"""EventBridge: Step Functions tells of each execution's end, and rules can pass events on to SNS.
+"""EventBridge: Step Functions tells of each execution's end, and rules can pass events on to SNS, where they may.
 
 moto does neither. What a rule asks for is read from moto's EventBridge, where it was deployed.
 """
@@ -11,10 +11,14 @@ import uuid
 from datetime import datetime, timezone
 from typing import Any
 
+from stepgluon.local.asked import Right
 from stepgluon.local.patching import Patches
+from stepgluon.local.permissions import Permissions
+
+SERVICE = "events.amazonaws.com"
 
 
-def install() -> Patches:
+def install(permissions: Permissions | None = None) -> Patches:
     """From now on executions that end are told to moto's rules; `undo()` ends that."""
     from moto.events.models import Rule
     from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
@@ -30,7 +34,7 @@ def install() -> Patches:
         topics = [target for target in rule.targets if target["Arn"].split(":")[2] == "sns"]
         if topics and rule.state == "ENABLED" and rule.event_pattern.matches_event(original_event):
             for target in topics:
-                _publish(rule, target, as_sent(original_event))
+                _publish(rule, target, as_sent(original_event), permissions)
         others = copy.copy(rule)
         others.targets = [target for target in rule.targets if target not in topics]
         if others.targets:
@@ -96,26 +100,33 @@ def _milliseconds(time: Any) -> int:
     return int((time if isinstance(time, (int, float)) else time.timestamp()) * 1000)
 
 
-def _publish(rule: Any, target: dict[str, Any], event: dict[str, Any]) -> None:
+def _publish(rule: Any, target: dict[str, Any], event: dict[str, Any], permissions: Permissions | None) -> None:
     from moto.core.exceptions import ServiceException
     from moto.sns.models import sns_backends
 
+    # EventBridge tells SNS no source: "Troubleshooting Amazon EventBridge"
+    if permissions and permissions.refused_to_service(SERVICE, Right("sns:Publish", target["Arn"])):
+        _keep(rule, target, event, "NO_PERMISSIONS", permissions)
+        return
     message = transformed(target["InputTransformer"], event) if "InputTransformer" in target else json.dumps(event)
     try:
         sns_backends[rule.account_id][target["Arn"].split(":")[3]].publish(message=message, arn=target["Arn"])
     except ServiceException as error:
         # On AWS nobody hears of it either, unless the target has a dead-letter queue.
-        _keep(target, event, error)
+        _keep(rule, target, event, str(getattr(error, "code", "ERROR")), permissions)
 
 
-def _keep(target: dict[str, Any], event: dict[str, Any], error: Any) -> None:
+def _keep(rule: Any, target: dict[str, Any], event: dict[str, Any], code: str, permissions: Permissions | None) -> None:
     from moto.sqs.exceptions import QueueDoesNotExist
     from moto.sqs.models import sqs_backends
 
     queue = target.get("DeadLetterConfig", {}).get("Arn", "")
     if not queue:
         return
-    attributes = {"ERROR_CODE": {"DataType": "String", "StringValue": str(getattr(error, "code", "ERROR"))}}
+    right = Right("sqs:SendMessage", queue, {"aws:SourceArn": rule.arn})
+    if permissions and permissions.refused_to_service(SERVICE, right):
+        return
+    attributes = {"ERROR_CODE": {"DataType": "String", "StringValue": code}}
     try:
         sqs_backends[event["account"]][queue.split(":")[3]].send_message(
             queue.split(":")[-1], json.dumps(event), message_attributes=attributes

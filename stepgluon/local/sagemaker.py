@@ -13,6 +13,7 @@ from typing import Any
 from stepgluon.local.job import Job, Workshop
 from stepgluon.selfcheck.apis import operation
 
+MOST_JOBS = 1000  # that are known with all that was asked and told; older ones are in the executions' histories
 KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
 
 
@@ -104,8 +105,15 @@ class SageMaker:
                 raise ApiError("ResourceInUse", TAKEN.format(kind=kind.title(), arn=arn))
             self._names.add((kind, name.lower()))
             job = self._jobs[kind, name] = Job(kind, name, arn, request, self.workshop)
+            self._forget()
         job.start()
         return {f"{noun}Arn": arn}
+
+    def _forget(self) -> None:
+        """The oldest jobs that have ended, where there are too many; their names stay taken."""
+        ended = [known for known, job in self._jobs.items() if job.state.ended is not None]
+        for known in ended[: max(0, len(self._jobs) - MOST_JOBS)]:
+            del self._jobs[known]
 
     def _check_surroundings(self, kind: str, request: dict[str, Any]) -> None:
         if not self._roles(request["RoleArn"]):
@@ -223,6 +231,10 @@ def described(job: Job) -> dict[str, Any]:
                 "BillableTimeInSeconds": int(state.ended - state.started),
             }
     return answer | {key: value for key, value in times.items() if value is not None}
+
+
+def tags_of(job: Job) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in job.request.get("Tags", [])}
 
 
 def _summary(job: Job) -> dict[str, Any]:

@@ -119,7 +119,11 @@ class LocalAws:
         ending.enter_context(
             clean_environment({**harmless(settings.account, settings.region, self.endpoint), **server})
         )
-        self._clients = Clients(self.endpoint, lambda *request: self._application(*request))
+        self._clients = Clients(
+            self.endpoint,
+            lambda *request: self._application(*request),
+            lambda role: self.permissions.credentials(role),
+        )
         ending.callback(self._clients.close)
         self._start_moto(ending, jobs, guard, partition.name)
         web = Web(listener, self._application)
@@ -137,9 +141,11 @@ class LocalAws:
         from stepgluon.local.cloudformation.service import CloudFormation
         from stepgluon.local.cloudformation.web import cloudformation_door
         from stepgluon.local.door import sagemaker_door
+        from stepgluon.local.gate import gate
         from stepgluon.local.job import Workshop
         from stepgluon.local.logs import Logs
         from stepgluon.local.memory import Memory
+        from stepgluon.local.permissions import Permissions
         from stepgluon.local.sagemaker import SageMaker
         from stepgluon.local.scheduler import Scheduler
         from stepgluon.local.sync import SageMakerTask
@@ -157,6 +163,7 @@ class LocalAws:
         keep_on_disk(patches, self.objects)
         self.buckets = Buckets(self.objects, settings.account, partition)
         self.logs = Logs(settings.account, settings.region)
+        self.permissions = Permissions(settings.account, partition, settings.region)
         workshop = Workshop(
             folder=jobs,
             code=settings.code,
@@ -165,6 +172,7 @@ class LocalAws:
             scheduler=Scheduler(settings.cores),
             memory=Memory(self.objects, settings.fresh),
             logs=self.logs,
+            permissions=self.permissions,
             guard=guard,
             faults=settings.faults,
             grace_seconds=settings.grace_seconds,
@@ -182,7 +190,8 @@ class LocalAws:
         )
         stacks = CloudFormation(settings.account, partition, self._clients.get)
         moto = sagemaker_door(self.sagemaker, DomainDispatcherApplication(create_backend_app))
-        self._application = cloudformation_door(stacks, moto)
+        doors = cloudformation_door(stacks, moto)
+        self._application = gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
 
 
 def _lock(work: Path, ending: ExitStack) -> None:

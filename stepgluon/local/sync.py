@@ -16,8 +16,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
+from stepgluon.local.asked import job_right
 from stepgluon.local.job import Job
-from stepgluon.local.sagemaker import ApiError, SageMaker, described
+from stepgluon.local.sagemaker import ApiError, SageMaker, described, tags_of
 from stepgluon.selfcheck.apis import operation
 
 # Errors that SageMaker's model names; all others reach Step Functions as the service's general exception.
@@ -52,20 +53,34 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
         model = operation("sagemaker", self.resource.api_action, True, False)
         return None if isinstance(model, str) else set(model.members)
 
-    def _eval_service_task(self, env: Any, normalised_parameters: dict[str, Any], **_: Any) -> None:
+    def _eval_service_task(
+        self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any
+    ) -> None:
+        permissions = self.sagemaker.workshop.permissions
+        user = permissions.user(state_credentials.role_arn)
+        _allowed(permissions.why_not(user, f"sagemaker:{self._action}", normalised_parameters))
         env.stack.append(self.sagemaker.call(self._action, normalised_parameters))
 
-    def _eval_integration_pattern(self, env: Any, normalised_parameters: dict[str, Any], **_: Any) -> None:
+    def _eval_integration_pattern(
+        self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any
+    ) -> None:
         env.stack.pop()
         kind = "training" if "Training" in self._action else "processing"
         job = self.sagemaker.job(kind, normalised_parameters[f"{kind.title()}JobName"])
         while not job.done.wait(_STILL_WANTED_SECONDS):
             if not env.is_running():
-                job.stop()
+                if not self._refused(state_credentials.role_arn, "Stop", job):
+                    job.stop()
                 raise _NotWanted
+        _allowed(self._refused(state_credentials.role_arn, "Describe", job))
         if job.state.status != "Completed":
             raise _Failed(json.dumps(_for_step_functions(job), separators=(",", ":"), ensure_ascii=False))
         env.stack.append(_for_step_functions(job))
+
+    def _refused(self, role: str, verb: str, job: Job) -> str:
+        permissions = self.sagemaker.workshop.permissions
+        right = job_right(permissions, verb, job.kind.title(), job.name, tags_of(job))
+        return permissions.refused(permissions.user(role), [right])
 
     def _from_error(self, env: Any, ex: Exception) -> Any:
         if isinstance(ex, _Failed):
@@ -93,6 +108,11 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
             event_type=HistoryEventType.TaskFailed,
             event_details=EventDetails(taskFailedEventDetails=details),
         )
+
+
+def _allowed(refused: str) -> None:
+    if refused:
+        raise ApiError("AccessDeniedException", refused)
 
 
 def _for_step_functions(job: Job) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from local_aws import REGION, Jobs, Scripted, settings
+from local_aws import REGION, Jobs, Scripted, may_do_everything, settings
 
 from stepgluon.local.server import LocalAws
 
@@ -19,7 +19,7 @@ def scripted() -> Scripted:
 def aws(tmp_path_factory: pytest.TempPathFactory, scripted: Scripted) -> Iterator[LocalAws]:
     with LocalAws(settings(tmp_path_factory.mktemp("work"), faults=scripted, cores=2)) as running:
         running.buckets.ensure("data", REGION)
-        running.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
+        may_do_everything(running)
         yield running
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,15 @@ class Scripted(Faults):
 def settings(work: Path, **changed: Any) -> Settings:
     usual = {"account": ACCOUNT, "region": REGION, "code": SCRIPTS, "waiting": 0.00001, "grace_seconds": 0.3}
     return Settings(work=work, **{**usual, **changed})
+
+
+def may_do_everything(aws: LocalAws, role: str = "job") -> None:
+    """Makes a role with all rights, for a test of something else."""
+    iam, right = aws.client("iam"), {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
+    iam.put_role_policy(
+        RoleName=role, PolicyName="all", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right]})
+    )
 
 
 def until(true: Any, seconds: float = 20) -> Any:

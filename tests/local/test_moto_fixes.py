@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -375,7 +376,9 @@ def an_ended_execution_is_told_of(asl: Interpreter) -> None:
 def tasks_call_this_server_alone(asl: Interpreter) -> None:
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sns as sns
 
-    assert sns.boto_client_for("ap-northeast-1", "sns") is asl.aws.client("sns")
+    client = sns.boto_client_for("ap-northeast-1", "sns", state_credentials=SimpleNamespace(role_arn=ROLE))
+    assert client.meta.endpoint_url == asl.aws.endpoint
+    assert asl.aws.permissions.known_by(client._get_credentials().access_key).role == ROLE
 
 
 @check

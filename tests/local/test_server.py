@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, settings, until
+from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, may_do_everything, settings, until
 
 from stepgluon.errors import SurroundingsError
 from stepgluon.local.server import LocalAws
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_one_is_told_in_one_sentence(tmp_path: Path) -> 
 def test_an_odd_folder_is_a_folder_like_others(tmp_path: Path, name: str) -> None:
     with LocalAws(settings(tmp_path / name)) as aws:
         aws.buckets.ensure("data", REGION)
-        aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
+        may_do_everything(aws)
         jobs = Jobs(aws)
         done = jobs.processing("(root / 'processing' / 'output').mkdir(exist_ok=True)")
         assert jobs.ended(done)["status"] == "Completed"
@@ -128,7 +128,7 @@ def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
     before, threads = children(), set(threading.enumerate())
     with LocalAws(settings(tmp_path)) as aws:
         aws.buckets.ensure("data", REGION)
-        aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
+        may_do_everything(aws)
         jobs = Jobs(aws)
         jobs.running(jobs.processing("print('x', flush=True); import time; time.sleep(600)"))
         wait = {"W": {"Type": "Wait", "Seconds": 99999999, "End": True}}
@@ -223,11 +223,11 @@ SERVER = f"""
 import sys, time
 sys.path[:0] = {[os.fspath(Path(__file__).parent), os.fspath(Path(__file__).parent.parent.parent)]!r}
 from pathlib import Path
-from local_aws import NOTES_THE_TIME, Jobs, REGION, settings
+from local_aws import NOTES_THE_TIME, Jobs, REGION, may_do_everything, settings
 from stepgluon.local.server import LocalAws
 with LocalAws(settings(Path(sys.argv[1]))) as aws:
     aws.buckets.ensure("data", REGION)
-    aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{{}}")
+    may_do_everything(aws)
     jobs = Jobs(aws)
     jobs.ended(jobs.processing(NOTES_THE_TIME))
     name = jobs.processing("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
@@ -248,7 +248,7 @@ def test_after_a_kill_nothing_runs_and_nothing_is_lost(tmp_path: Path, ending: i
     until(lambda: not (tmp_path / "jobs").exists())
     with LocalAws(settings(tmp_path)) as aws:
         assert get(aws, "last") == b"kept"
-        aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
+        may_do_everything(aws)
         jobs = Jobs(aws)
         name = jobs.processing(NOTES_THE_TIME)
         jobs.ended(name)
@@ -259,7 +259,7 @@ def test_fresh_runs_what_is_remembered(tmp_path: Path) -> None:
     for fresh in (False, True):
         with LocalAws(settings(tmp_path, fresh=fresh)) as aws:
             aws.buckets.ensure("data", REGION)
-            aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
+            may_do_everything(aws)
             jobs = Jobs(aws)
             for _ in range(2):
                 name = jobs.processing("pass")
@@ -304,7 +304,7 @@ def test_the_ordinary_command_line_sees_the_truth(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(os.urandom(17 << 20))
     with LocalAws(settings(tmp_path / "work")) as aws:
         aws.buckets.ensure("data", REGION)
-        aws.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument="{}")
+        may_do_everything(aws)
         jobs = Jobs(aws)
         name = jobs.processing("")
         jobs.ended(name)

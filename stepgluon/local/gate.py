@@ -1,0 +1,81 @@
+"""In front of everything that this place answers: what a role asks for has to be allowed by its policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from xml.sax.saxutils import escape
+
+from stepgluon.local import operations
+from stepgluon.local.asked import managed_rule
+from stepgluon.local.permissions import Permissions, User
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Exists = Callable[[str, str], bool]
+_CHANGES_A_MACHINE = ("AWSStepFunctions.CreateStateMachine", "AWSStepFunctions.UpdateStateMachine")
+_JOBS = {"Training": ":::sagemaker:createTrainingJob.sync", "Processing": ":::sagemaker:createProcessingJob.sync"}
+_ID = "00000000-0000-0000-0000-000000000000"
+
+
+def gate(permissions: Permissions, exists: Exists, others: Application) -> Application:
+    """`exists` tells whether a bucket has a key."""
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        key, service = operations.signed_by(environ)
+        user = permissions.known_by(key)
+        if user is not None:
+            told = _why_not(permissions, exists, user, service, environ)
+            if told:
+                return _refusal(service, told, environ, start_response)
+        if environ.get("HTTP_X_AMZ_TARGET") in _CHANGES_A_MACHINE:
+            told = _no_managed_rule(permissions, operations.body(environ))
+            if told:
+                return _refusal("states", told, environ, start_response)
+        return others(environ, start_response)
+
+    return application
+
+
+def _why_not(permissions: Permissions, exists: Exists, user: User, service: str, environ: dict[str, Any]) -> str:
+    operation, given = operations.operation(service, environ)
+    told = permissions.why_not(user, operation, given)
+    reads = operation in ("s3:GetObject", "s3:HeadObject") and "VersionId" not in given
+    if not told and reads and not exists(given["Bucket"], given["Key"]):
+        # [s3] who may not list a bucket does not hear what is not in it
+        told = permissions.why_not(user, "s3:ListObjects", {"Bucket": given["Bucket"]})
+    return told
+
+
+def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
+    """A machine that waits for jobs by `.sync` cannot be made with a role that may not hear of their ends."""
+    given = json.loads(body)
+    role, definition = given.get("roleArn"), str(given.get("definition", ""))
+    if not isinstance(role, str):
+        return ""
+    for kind, integration in _JOBS.items():
+        told = integration in definition and permissions.refused(
+            permissions.user(role), managed_rule(permissions, kind)
+        )
+        if told:
+            return f"'{role}' is not authorized to create managed-rule. {told}"
+    return ""
+
+
+def _refusal(service: str, told: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """The answer as the service gives it: its code, its status, its format."""
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    kind = "application/x-amz-json-1.0" if target else "text/xml"
+    if target:
+        status, code = ("403", "AccessDenied") if service == "sqs" else ("400", "AccessDeniedException")
+        text = json.dumps({"__type": code, "message": told})
+    elif service == "s3":
+        status = "403"
+        text = f"<Error><Code>AccessDenied</Code><Message>{escape(told)}</Message><RequestId>{_ID}</RequestId></Error>"
+    else:
+        status, code = "403", "AuthorizationError" if service == "sns" else "AccessDenied"
+        error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(told)}</Message></Error>"
+        text = f"<ErrorResponse>{error}<RequestId>{_ID}</RequestId></ErrorResponse>"
+    content = b"" if environ["REQUEST_METHOD"] == "HEAD" else text.encode()
+    start_response(f"{status} Refused", [("Content-Type", kind), ("Content-Length", str(len(content)))])
+    return [content]

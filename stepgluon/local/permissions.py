@@ -1,0 +1,156 @@
+"""What roles may do here: what the deployed policies refuse in an account, they refuse on this computer.
+
+Lambda, Step Functions and SageMaker act with the role that they were given, by credentials of moto's STS for it, as
+anybody may have them by AssumeRole. Of such a call each right that it needs (asked.py) is decided (iam.py) by the
+policies as moto's IAM, S3, SNS and SQS hold them at this moment. Any other credentials are those of the account's
+administrator, who may do everything.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from stepgluon.local.asked import Right, Unknown, rights
+from stepgluon.local.iam import Call, Policies, Policy, Value, refusal
+
+NOBODY_KNOWS = "the local AWS does not know which right this needs (write it down in stepgluon/local/asked.py)"
+
+
+@dataclass(frozen=True)
+class User:
+    """Someone who takes on a role: the role's ARN and the session's."""
+
+    role: str
+    session: str
+
+
+class Permissions:
+    """In one account and region, whose ARNs `arn` makes."""
+
+    def __init__(self, account: str, partition: str, region: str) -> None:
+        from moto.iam.models import iam_backends
+        from moto.s3.models import s3_backends
+        from moto.sns.models import sns_backends
+        from moto.sqs.models import sqs_backends
+        from moto.sts.models import sts_backends
+
+        self._account, self._partition, self._region = account, partition, region
+        self._iam, self._sts = iam_backends[account][partition], sts_backends[account][partition]
+        self._s3 = s3_backends[account][partition]
+        self._sns, self._sqs = sns_backends[account], sqs_backends[account]
+        self._given: dict[tuple[str, str], Any] = {}
+        self._users: dict[str, User] = {}
+        self._lock = threading.Lock()
+
+    def arn(self, service: str, resource: str, region: str | None = None, account: str | None = None) -> str:
+        region = self._region if region is None else region
+        account = self._account if account is None else account
+        return f"arn:{self._partition}:{service}:{region}:{account}:{resource}"
+
+    # Who calls
+
+    def credentials(self, role: str, session: str = "") -> dict[str, str]:
+        """Those of a role, as an SDK finds them in its environment; without a session's name it is any."""
+        with self._lock:
+            made = self._given.get((role, session))
+            if made is None:
+                name = session or secrets.token_hex(16)
+                made = self._sts.assume_role(self._region, name, role, "", 3600, "")
+                self._given[role, session] = made
+                self._users[made.access_key_id] = User(role, made.arn)
+        return {
+            "AWS_ACCESS_KEY_ID": made.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": made.secret_access_key,
+            "AWS_SESSION_TOKEN": made.session_token,
+        }
+
+    def user(self, role: str, session: str = "") -> User:
+        return self._users[self.credentials(role, session)["AWS_ACCESS_KEY_ID"]]
+
+    def known_by(self, key: str) -> User | None:
+        """Whose access key it is; nobody's where it is the administrator's."""
+        found = self._users.get(key)
+        if found is None and key.startswith("ASIA"):
+            made = self._sts.get_assumed_role_from_access_key(key)
+            if made is not None:
+                found = self._users[key] = User(made.role_arn, made.arn)
+        return found
+
+    # What they may do
+
+    def why_not(self, user: User, operation: str, given: Mapping[str, Any]) -> str:
+        """Why a user may not call an operation like `s3:GetObject`, in AWS's sentence; nothing where he may."""
+        try:
+            return self.refused(user, rights(self, operation, given))
+        except (Unknown, KeyError):  # or without a parameter that the call must have
+            return f"User: {user.session} is not authorized to perform: {operation}: {NOBODY_KNOWS}"
+
+    def refused(self, user: User, needed: Iterable[Right]) -> str:
+        """Why a user does not have one of these rights, in AWS's sentence; nothing where he has all."""
+        return next((told for right in needed if (told := self._refused(user.role, user.session, right))), "")
+
+    def refused_to_service(self, service: str, right: Right) -> str:
+        """The same for a service that acts in its own name, like events.amazonaws.com."""
+        return self._refused(service, service, right)
+
+    def _refused(self, principal: str, called: str, right: Right) -> str:
+        context: dict[str, Value] = {"aws:SecureTransport": "true", **right.context}  # this place stands for TLS
+        policies = replace(self._of_role(principal), resource=self._of_resource(right.resource))
+        try:
+            reason = refusal(Call(principal, right.action, right.resource, context), policies)
+        except ValueError as unknown:
+            reason = f"because a policy cannot be evaluated on this computer: {unknown}"
+        if not reason:
+            return ""
+        told = f"User: {called} is not authorized to perform: {right.action} on resource: {right.resource} {reason}"
+        return told.replace(" sns:", " SNS:")  # as SNS writes itself
+
+    def _of_role(self, arn: str) -> Policies:
+        """A role that is not there (any more) may do nothing."""
+        role = next((role for role in list(self._iam.roles.values()) if role.arn == arn), None)
+        if role is None:
+            return Policies()
+        attached = [_in_force(policy) for policy in list(role.managed_policies.values())]
+        limit = role.permissions_boundary_arn
+        boundary = self._iam.managed_policies.get(limit)
+        return Policies(
+            identity=tuple(_parsed(text) for text in [*list(role.policies.values()), *attached]),
+            boundary=_parsed(_in_force(boundary) if boundary else "{}") if limit else None,
+        )
+
+    def _of_resource(self, arn: str) -> Policy | None:
+        """The policy of a bucket, topic or queue of this account, where it has one."""
+        text = self._resource_policy(arn)
+        return _parsed(text) if text else None
+
+    def _resource_policy(self, arn: str) -> Any:
+        parts = arn.split(":", 5)
+        if len(parts) < 6:
+            return None
+        service, region, name = parts[2], parts[3], parts[5]
+        if service == "s3":
+            bucket = self._s3.buckets.get(name.partition("/")[0])
+            return bucket.policy if bucket else None
+        if service == "sns":
+            topic = self._sns[region].topics.get(arn)
+            return topic.policy if topic else None
+        if service == "sqs":
+            queue = self._sqs[region].queues.get(name)
+            return queue.policy if queue else None
+        return None
+
+
+def _in_force(managed: Any) -> str:
+    return next(str(version.document) for version in managed.versions if version.is_default)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str | bytes) -> Policy:
+    found: Policy = json.loads(text)
+    return found if "Statement" in found else {"Statement": []}
