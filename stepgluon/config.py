@@ -262,6 +262,17 @@ class CicdSource(Section):
     s3: Zip | None = Field(default=None, description="a zip in a bucket")
 
 
+class Trigger(Section):
+    """The function that starts a run for each upload; it concerns neither jobs nor the state machine."""
+
+    reserved_concurrency: int = Field(
+        default=5,
+        ge=0,
+        le=limits.CONCURRENCY,
+        description="executions at once that are its own; 0 reserves none, for an account whose limit is 10",
+    )
+
+
 class Cicd(Section):
     """How a push gets into the account. It concerns neither jobs nor the state machine."""
 
@@ -291,6 +302,7 @@ class PipelineConfig(Section):
     network: Network = Field(default=Network(), description="where the jobs' traffic goes")
     encryption: Encryption = Field(default=Encryption(), description="keys")
     tags: dict[str, str] = Field(default={}, max_length=40, description="tags of every resource and job")
+    trigger: Trigger = Field(default=Trigger(), description="the function that starts a run for each upload")
     cicd: Cicd | None = Field(default=None, description="what deploys each push; left out, nothing does")
     environment: str | None = Field(
         default=None, description="the name given with --env; no key of the file", exclude=True

@@ -33,6 +33,8 @@ REPOSITORY = 200  # [cp] FullRepositoryId
 CODECOMMIT = 100  # [cp] RepositoryName
 OBJECT_KEY = 1024  # [s3]
 
+CONCURRENCY = 1000  # Lambda quotas: executions at once in an account, unless it asked for more
+
 # Ours: with a name (and -environment) of at most 20 characters, bucket and job names of every model fit theirs.
 PREFIX = 20
 TEMPLATE_BYTES = 51_200  # of a template that is sent with the call: CloudFormation quotas

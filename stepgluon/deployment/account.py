@@ -50,7 +50,8 @@ def check_concurrency(names: Names, door: Door, reserved: int) -> None:
     if free - reserved < UNRESERVED:
         raise SurroundingsError(
             f"the account may run {free} functions at once that nobody has reserved, and the trigger's {reserved} "
-            f"must leave {UNRESERVED} (ask for more 'Concurrent executions' of AWS Lambda in Service Quotas)"
+            f"must leave {UNRESERVED} (set `trigger: {{reserved_concurrency: {max(free - UNRESERVED, 0)}}}` in the "
+            f"config, or ask for more 'Concurrent executions' of AWS Lambda in Service Quotas)"
         )
 
 

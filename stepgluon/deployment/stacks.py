@@ -319,5 +319,7 @@ def _way_out(event: dict[str, Any], reason: str) -> str:
     if _TAKEN.search(reason):
         return "something of that name was made by other means: remove it, or choose another `name` in the config"
     if re.search(r"UnreservedConcurrentExecution", reason):
-        return "ask AWS for more concurrent executions of Lambda in the account's service quotas"
+        return (
+            "set `trigger: {reserved_concurrency: 0}` in the config, or ask for more in Lambda's service quotas"
+        )
     return "mend that, then run the command again"

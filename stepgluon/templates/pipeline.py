@@ -167,7 +167,7 @@ def role(names: Names, part: str) -> Resource:
 
 
 def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
-    key = names.config.encryption.kms_key
+    key, reserved = names.config.encryption.kms_key, names.config.trigger.reserved_concurrency
     function = {
         "FunctionName": names.function,
         "Description": "Starts a run for each .run file that is uploaded",
@@ -178,7 +178,7 @@ def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
         "Role": attribute("TriggerRole"),
         "MemorySize": 256,
         "Timeout": 60,
-        "ReservedConcurrentExecutions": 5,
+        **({"ReservedConcurrentExecutions": reserved} if reserved else {}),  # with 0, Lambda would run it never
         "DeadLetterConfig": {"TargetArn": attribute("Queue")},
         "Environment": {"Variables": {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live}},
         **({"KmsKeyArn": key} if key else {}),

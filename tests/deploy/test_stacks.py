@@ -175,8 +175,8 @@ FAILURES = {
             "below its minimum value of [100]."
         ),
         "Trigger (AWS::Lambda::Function): Specified ReservedConcurrentExecutions for function decreases account's "
-        "UnreservedConcurrentExecution below its minimum value of [100] (ask AWS for more concurrent executions of "
-        "Lambda in the account's service quotas; nothing of it is left but buckets and images)",
+        "UnreservedConcurrentExecution below its minimum value of [100] (set `trigger: {reserved_concurrency: 0}` "
+        "in the config, or ask for more in Lambda's service quotas; nothing of it is left but buckets and images)",
     ),
 }
 

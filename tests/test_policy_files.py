@@ -1,0 +1,124 @@
+"""What holds for the files of policy/, filled for a pipeline; tests/policies proves what they allow."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from golden import TEMPLATE_CASES
+from released import (
+    as_list,
+    case,
+    config,
+    of_type,
+    released,
+    resources,
+)
+
+from stepgluon.names import Names
+from stepgluon.templates.policies import FOLDER, PLACEHOLDER, policy
+
+# All that AWS lets nobody restrict to a resource; docs/decisions/0063 has each with its reason.
+EVERYWHERE = {
+    "cloudwatch:PutMetricData",
+    "ec2:DeleteNetworkInterfacePermission",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+    "ecr:GetAuthorizationToken",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+ROLES = ("job", "machine", "trigger")
+everywhere = pytest.mark.parametrize("name", TEMPLATE_CASES)
+
+
+@everywhere
+def test_each_role_is_what_its_files_say_trusts_its_own_account_and_has_the_boundary(name: str) -> None:
+    made = released(case(name))
+    names = made.names
+    roles = of_type(made, "AWS::IAM::Role")
+    assert {"JobRole", "MachineRole", "TriggerRole"} <= roles.keys()
+    for part in ROLES:
+        role = roles[f"{part.title()}Role"]
+        assert role["PermissionsBoundary"] == names.boundary_arn
+        assert [p["PolicyDocument"] for p in role["Policies"]] == [policy(names, part)]
+        assert role["AssumeRolePolicyDocument"] == policy(names, f"{part}-trust")
+        [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+        if part == "trigger":
+            continue  # Lambda documents no source; docs/decisions/0063
+        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": names.config.account}
+        assert "aws:SourceArn" in statement["Condition"]["ArnLike"]
+
+
+@everywhere
+@pytest.mark.parametrize("part", [*ROLES, "boundary"])
+def test_only_what_has_no_resources_is_allowed_everywhere(name: str, part: str) -> None:
+    for statement in policy(Names(case(name).config), part)["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert all(not action.endswith(":*") for action in as_list(statement["Action"]))
+        if "*" in as_list(statement["Resource"]):
+            assert statement["Sid"].endswith("HasNoResources")
+            assert set(as_list(statement["Action"])) <= EVERYWHERE
+
+
+@everywhere
+def test_the_boundary_knows_each_action_of_each_role_and_no_other(name: str) -> None:
+    names = Names(case(name).config)
+
+    def actions(part: str) -> set[str]:
+        statements = policy(names, part)["Statement"]
+        return {action.removesuffix("*") for s in statements for action in as_list(s["Action"])}
+
+    # The machine uses the key of the mails by the key's own policy, which the boundary limits too.
+    assert set().union(*map(actions, ROLES)) | {"kms:Decrypt", "kms:GenerateDataKey"} == actions("boundary")
+
+
+def test_what_a_config_does_not_need_is_not_allowed() -> None:
+    plain, full = Names(config().config), Names(case("everything").config)
+    for part in (*ROLES, "boundary"):
+        few, many = ({s["Sid"] for s in policy(names, part)["Statement"]} for names in (plain, full))
+        assert few < many, part
+    services = {action.split(":")[0] for s in policy(plain, "job")["Statement"] for action in as_list(s["Action"])}
+    assert not services & {"ec2", "kms"}
+
+
+def test_the_policies_leave_no_placeholder_and_know_no_account() -> None:
+    names = Names(config().config)
+    for file in FOLDER.glob("*.json"):
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"[0-9]{12}|arn:aws", text), file.name
+        if PLACEHOLDER.search(text):
+            assert "${" not in json.dumps(policy(names, file.stem)), file.name
+
+
+def test_whoever_mails_may_use_the_topics_key() -> None:
+    made = released(config())
+    assert of_type(made, "AWS::SNS::Topic")["Topic"]["KmsMasterKeyId"] == {"Fn::GetAtt": ["Key", "Arn"]}
+    statements = policy(made.names, "key")["Statement"]
+    may = {as_list(s["Principal"].get("Service", s["Principal"].get("AWS")))[0]: s for s in statements}
+    # KMS is told no source by EventBridge, so a condition would lose the mails.
+    assert "Condition" not in may["events.amazonaws.com"]
+    for publisher in ("events.amazonaws.com", "cloudwatch.amazonaws.com", made.names.role_arn("machine")):
+        assert may[publisher]["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+
+
+def test_with_a_key_of_the_users_there_is_no_other() -> None:
+    made = released(case("everything"))
+    assert "Key" not in resources(made)
+    key = made.names.config.encryption.kms_key
+    assert of_type(made, "AWS::SNS::Topic")["Topic"]["KmsMasterKeyId"] == key
+    assert of_type(made, "AWS::SQS::Queue")["Queue"]["KmsMasterKeyId"] == key
