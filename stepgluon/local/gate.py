@@ -64,18 +64,20 @@ def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
 
 def _refusal(service: str, told: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """The answer as the service gives it: its code, its status, its format."""
-    target = environ.get("HTTP_X_AMZ_TARGET", "")
-    kind = "application/x-amz-json-1.0" if target else "text/xml"
-    if target:
-        status, code = ("403", "AccessDenied") if service == "sqs" else ("400", "AccessDeniedException")
-        text = json.dumps({"__type": code, "message": told})
-    elif service == "s3":
-        status = "403"
-        text = f"<Error><Code>AccessDenied</Code><Message>{escape(told)}</Message><RequestId>{_ID}</RequestId></Error>"
-    else:
+    query = "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", "")
+    kind = "text/xml" if query or service == "s3" else "application/json"
+    if service == "s3":
+        status, code = "403", "AccessDenied"
+        text = f"<Error><Code>{code}</Code><Message>{escape(told)}</Message><RequestId>{_ID}</RequestId></Error>"
+    elif query:
         status, code = "403", "AuthorizationError" if service == "sns" else "AccessDenied"
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(told)}</Message></Error>"
         text = f"<ErrorResponse>{error}<RequestId>{_ID}</RequestId></ErrorResponse>"
+    else:
+        status, code = ("403", "AccessDenied") if service == "sqs" else ("400", "AccessDeniedException")
+        text = json.dumps({"__type": code, "message": told})
     content = b"" if environ["REQUEST_METHOD"] == "HEAD" else text.encode()
-    start_response(f"{status} Refused", [("Content-Type", kind), ("Content-Length", str(len(content)))])
+    headers = [("Content-Type", kind), ("Content-Length", str(len(content))), ("x-amzn-ErrorType", code)]
+    headers += [("x-amz-request-id", _ID), ("x-amzn-RequestId", _ID)]
+    start_response(f"{status} Refused", headers)
     return [content]
