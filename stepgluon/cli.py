@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
-from stepgluon import __version__, cli_deploy, cli_local, cli_runs, cli_template
+from stepgluon import __version__, cli_account, cli_deploy, cli_local, cli_runs, cli_template
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
+from stepgluon.hints import CONFIG, as_given
 from stepgluon.terminal import Terminal, forget, write_file
 
 if TYPE_CHECKING:
     from stepgluon.config import LoadedConfig
     from stepgluon.definition import Definition, Workflow
 
-CONFIG = "pipeline-config.yml"
 INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
 Picture = Literal["mermaid", "svg", "html"]
 SUFFIXES: dict[str, Picture] = {
@@ -46,11 +46,13 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
             "graph": _graph,
             "schema": _schema,
             **cli_local.COMMANDS,
+            **cli_account.COMMANDS,
             **cli_runs.COMMANDS,
             **cli_deploy.COMMANDS,
             **cli_template.COMMANDS,
         }
-        code = commands[options.command](options, workflow, variables, terminal)
+        with as_given(options.config, options.env):
+            code = commands[options.command](options, workflow, variables, terminal)
     except StepgluonError as error:
         terminal.error(error)
         return error.exit_code
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command("schema", "Print the config's JSON Schema, which editors complete and check the file with.")
     cli_local.add(command)
+    cli_account.add(command)
     cli_runs.add(command)
     cli_template.add(command)
     cli_deploy.add(command)

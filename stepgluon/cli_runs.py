@@ -1,4 +1,4 @@
-"""The commands about runs: start, status, runs, show, watch, redrive, promote and rollback.
+"""The commands about runs that are, and were: runs, show, watch, redrive and promote.
 
 A command goes where its run is: to the work folder when that knows the run, else to the account. `--work DIR` says the
 folder and `--aws` says the account; docs/decisions/0061 has the rule. What both can do is one function with two doors.
@@ -7,14 +7,14 @@ folder and `--aws` says the account; docs/decisions/0061 has the rule. What both
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_local import WORK, threshold
-from stepgluon.errors import UsageError
+from stepgluon.cli_account import account, json_option, json_text
+from stepgluon.cli_local import WORK
+from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.aws import Aws
@@ -30,19 +30,6 @@ Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal
 
 def add(command: Callable[..., Any]) -> None:
     """Adds the commands to the parser; `command` makes one from its name and what it tells."""
-    starting = command(
-        "start", "Start a run in the account, with tables of this computer or a folder of the raw bucket."
-    )
-    data = starting.add_mutually_exclusive_group(required=True)
-    data.add_argument("--data", nargs="+", metavar="FILE", help="tables to upload, or one s3://RAW-BUCKET/FOLDER/")
-    data.add_argument("--folder", metavar="FOLDER", help="a folder of the raw bucket, like june")
-    starting.add_argument("--threshold", type=threshold, metavar="N", help="replaces every model's threshold")
-    starting.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")
-    _json_option(starting)
-    _json_option(command("status", "Tell how the pipeline in the account is, and what to do next."))
-    back = command("rollback", "Make an earlier version of the workflow the one that is started.")
-    back.add_argument("--to", type=_version, metavar="VERSION", help="default: the one before what is live")
-    _json_option(back)
     _place_and_json(command("runs", "List the runs, the latest first."))
     for name, tells in {
         "show": "Tell a run's states, jobs, verdicts, and the reason where it failed.",
@@ -55,21 +42,11 @@ def add(command: Callable[..., Any]) -> None:
         _place_and_json(parser)
 
 
-def _json_option(parser: Any) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
-
-
 def _place_and_json(parser: Any) -> None:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--work", type=Path, metavar="DIR", help=f"of this computer, in this folder; default: {WORK}/")
     place.add_argument("--aws", action="store_true", help="of the account")
-    _json_option(parser)
-
-
-def _version(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no version (expected: a number, like 3)")
-    return int(text)
+    json_option(parser)
 
 
 def _here(options: argparse.Namespace) -> bool:
@@ -88,18 +65,6 @@ def _here(options: argparse.Namespace) -> bool:
     return not there_are_credentials()
 
 
-def _account(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[Aws, Names]:
-    from stepgluon.aws import Aws
-    from stepgluon.config import load
-    from stepgluon.names import Names
-
-    names = Names(load(options.config, options.env, variables).config)
-    return Aws(names.config.region), names
-
-
-# Runs that are, and were
-
-
 def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.local.view import runs_table
 
@@ -112,10 +77,10 @@ def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
         from stepgluon.runs.executions import listed
         from stepgluon.runs.status import run_told
 
-        door, names = _account(options, variables)
+        door, names = account(options, variables)
         with told():
             runs, start = [run_told(execution) for execution in listed(door, names, LISTED)], "start --data FILE"
-    terminal.result(_json(runs) if options.json else runs_table(runs, start))
+    terminal.result(json_text(runs) if options.json else runs_table(runs, start))
 
 
 def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
@@ -129,10 +94,10 @@ def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
         from stepgluon.aws import told
         from stepgluon.runs.executions import one
 
-        door, names = _account(options, variables)
+        door, names = account(options, variables)
         with told():
             run = _told(door, names, one(door, names, options.run))
-    terminal.result(_json(run) if options.json else details(run))
+    terminal.result(json_text(run) if options.json else details(run))
 
 
 def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
@@ -152,7 +117,7 @@ def _watch(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
     from stepgluon.aws import told
     from stepgluon.runs.executions import one
 
-    door, names = _account(options, variables)
+    door, names = account(options, variables)
     with told():
         return _followed(door, names, one(door, names, options.run), options, terminal)
 
@@ -166,7 +131,7 @@ def _followed(door: Aws, names: Names, execution: Execution, options: argparse.N
         watch(door, execution.arn, progress.tell, progress.say, time.sleep)
     except KeyboardInterrupt:
         progress.done()
-        progress.say(f"The run goes on. Follow it again: python pipeline.py watch {execution.run}")
+        progress.say(f"The run goes on. Follow it again: {pipeline_py(f'watch {execution.run}')}")
         raise
     progress.done()
     return _ended(_told(door, names, execution), options, terminal)
@@ -175,36 +140,10 @@ def _followed(door: Aws, names: Names, execution: Execution, options: argparse.N
 def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> int:
     from stepgluon.local.view import panel
 
-    again = f"python pipeline.py redrive {told['run']}"
+    again = pipeline_py(f"redrive {told['run']}")
     text = f"\n{panel(told, again, 'only the stages that did not finish')}"
-    terminal.result(_json(told) if options.json else text)
+    terminal.result(json_text(told) if options.json else text)
     return 0 if told["status"] == "SUCCEEDED" else 1
-
-
-# What changes something
-
-
-def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.aws import told
-    from stepgluon.runs.start import folder_of, start, upload
-
-    files = [] if options.folder or options.data[0].startswith("s3://") else [Path(name) for name in options.data]
-    if files:
-        from stepgluon.local.run import check_files
-
-        check_files(tuple(files))
-    elif not options.folder and len(options.data) > 1:
-        raise UsageError("--data takes one s3:// folder, or files of this computer")
-    door, names = _account(options, variables)
-    with told():
-        if files:
-            folder = upload(door, names, files)
-            terminal.say(f"The data are in {folder}")
-        else:
-            folder = folder_of(door, names, options.folder or options.data[0])
-        run = start(door, names, folder, options.threshold, options.note)
-    text = f"Run {run} has started.\nFollow it: python pipeline.py watch {run}\n"
-    terminal.result(_json({"run": run, "data": folder}) if options.json else text)
 
 
 def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
@@ -219,12 +158,14 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     from stepgluon.runs.executions import one
     from stepgluon.runs.redrive import planned, redrive
 
-    door, names = _account(options, variables)
+    door, names = account(options, variables)
     with told():
         plan = planned(door, names, one(door, names, options.run))
         run = redrive(door, names, plan)
-    text = f"{plan.words()}\nFollow it: python pipeline.py watch {run}\n"
-    terminal.result(_json({"run": run, "of": plan.of, "home": plan.home, "from": plan.stage}) if options.json else text)
+    text = f"{plan.words()}\nFollow it: {pipeline_py(f'watch {run}')}\n"
+    terminal.result(
+        json_text({"run": run, "of": plan.of, "home": plan.home, "from": plan.stage}) if options.json else text
+    )
     return 0
 
 
@@ -244,7 +185,7 @@ def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         from stepgluon.aws import told
         from stepgluon.runs.executions import LATEST, find, one
 
-        door, names = _account(options, variables)
+        door, names = account(options, variables)
         with told():
             # Step Functions forgets an execution after 90 days; its folder may be there still.
             found = one(door, names, LATEST) if options.run == LATEST else find(door, names, options.run)
@@ -258,54 +199,10 @@ def _say_promoted(run: str, promoted: dict[str, Any], options: argparse.Namespac
 
     lines = [f"{name} (error {number(error)})" for name, error in promoted.items()]
     text = f"Promoted from run {run}: {', '.join(lines)}.\n"
-    terminal.result(_json({"run": run, "promoted": promoted}) if options.json else text)
-
-
-# The pipeline
-
-
-def _status(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.aws import told
-    from stepgluon.local.view import runs_table
-    from stepgluon.runs.status import status, words
-
-    door, names = _account(options, variables)
-    with told():
-        found = status(door, names)
-    text = words(found, runs_table(found.runs, "start --data FILE"))
-    terminal.result(_json(found.as_json()) if options.json else text)
-
-
-def _rollback(
-    options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
-) -> None:
-    from dataclasses import asdict
-
-    from stepgluon.aws import told
-    from stepgluon.deployment.plan import workflow_words
-    from stepgluon.runs.rollback import planned, roll_back
-
-    door, names = _account(options, variables)
-    with told():
-        plan = planned(door, names, options.to)
-        roll_back(door, names, plan)
-    changed = workflow_words(plan.workflow) if plan.workflow else "The workflow is the same in both.\n"
-    text = (
-        f"Version {plan.after.number} is live in place of version {plan.before.number}.\n{changed}"
-        f"Runs that are going on are not affected. The next deploy that changes the workflow moves on from here;\n"
-        f"back again: python pipeline.py rollback --to {plan.before.number}\n"
-    )
-    terminal.result(_json(asdict(plan)) if options.json else text)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    terminal.result(json_text({"run": run, "promoted": promoted}) if options.json else text)
 
 
 COMMANDS: dict[str, Command] = {
-    "start": _start,
-    "status": _status,
-    "rollback": _rollback,
     "runs": _runs,
     "show": _show,
     "watch": _watch,
