@@ -9,6 +9,10 @@ run.py, up.py    `run --local` and `local up`, told from the beginning to the en
 server.py        the local AWS as a whole: what is started, in which order, and ended
   surroundings.py  what the shell says about AWS never gets here
   web.py           the web server on 127.0.0.1; door.py keeps what is asked of SageMaker's jobs, moto gets the rest
+  gate.py          in front of all: roles may do what their policies allow
+    operations.py    which operation a request is
+    asked.py         which rights it needs
+    permissions.py   who calls, and what the policies say of it, decided by iam.py
   clients.py       clients of it; within.py: the server's own need no socket
   cloudformation/  deploys the templates that an account gets
   objects.py       what the buckets hold, on disk; buckets.py: moto's S3 on top of it
