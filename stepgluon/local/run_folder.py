@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from stepgluon.runs.executions import failure_told, home_of, job_told, model_tol
 from stepgluon.runs.follow import Job, Story, history, read
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
+_ONE_AT_A_TIME = threading.Lock()  # two would write the same files, and the slower one what is older
 REMEMBERED = (
     "This job did not run again: its outputs are those of an earlier job with the same code, settings and inputs.\n"
 )
@@ -29,6 +31,11 @@ REMEMBERED = (
 
 def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     """Brings the run's folder up to date and returns what run.json says."""
+    with _ONE_AT_A_TIME:
+        return _collect(place, begun)
+
+
+def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     folder = place.work / "runs" / begun.name
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     events = history(place.aws.client("stepfunctions"), begun.arn)

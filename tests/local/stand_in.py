@@ -19,12 +19,13 @@ SCRIPTS = HERE / "scripts"
 
 
 def arrange(shared: Path, set_attribute: Callable[[Any, str, Any], None] = setattr, **changed: Any) -> None:
-    from stepgluon.local import run
+    from stepgluon.local import parsed, run
 
     usual = {"code": SCRIPTS, "waiting": 0.0005, "grace_seconds": 0.3, "cores": 2}
-    settings_of, definition_of = run.settings_of, run.definition_of
+    settings_of, definition_of, install = run.settings_of, run.definition_of, parsed.install
     set_attribute(run, "settings_of", lambda *given: replace(settings_of(*given), **{**usual, **changed}))
     set_attribute(run, "definition_of", lambda loaded, workflow, work: definition_of(loaded, workflow, shared))
+    set_attribute(parsed, "install", lambda work: install(shared))
 
 
 if __name__ == "__main__":
