@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,15 @@ import pytest
 from local_aws import until
 from whole import Whole, whole
 
+from stepgluon.local import buckets, function_logs, logs, sagemaker
 from stepgluon.local.turns import AT_ONCE
+
+CAPS = [
+    (buckets, "IN_MEMORY"),
+    (function_logs, "MOST_LINES"),
+    (logs, "MOST_STREAMS"),
+    (sagemaker, "MOST_JOBS"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +41,30 @@ def test_sixty_uploads_at_once_are_sixty_runs(pipeline: Whole) -> None:
     assert len(pipeline.place.journal.begun()) == 61, "none twice"
     until(lambda: threading.active_count() <= threads)
     until(lambda: len(os.listdir("/proc/self/fd")) <= files)
+
+
+def test_a_run_leaves_in_memory_that_it_was_and_nothing_else(pipeline: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of jobs, log streams and keys the server holds so many; here so few that the first runs fill it."""
+    for module, most in CAPS:
+        monkeypatch.setattr(module, most, 10)
+    runs = 8
+    for _ in range(runs):
+        pipeline.run()
+    before = things()
+    for _ in range(runs):
+        pipeline.run()
+    grown = {kind: count - before[kind] for kind, count in things().items() if count - before[kind] >= runs}
+    assert grown.pop("PastExecution") == grown.pop("Begun") == runs
+    grown.pop("ReferenceType", None)  # a weak one, which holds nothing
+    plain = [grown.pop(kind, 0) for kind in ("dict", "list", "tuple")]
+    assert grown == {} and sum(plain) < 12 * runs, f"{grown} {plain}"
+
+
+def things() -> Counter[str]:
+    """How many objects of each kind there are; those that stand-up made are looked at, too."""
+    gc.unfreeze()
+    gc.collect()
+    return Counter(type(thing).__name__ for thing in gc.get_objects())
 
 
 def test_a_run_that_waits_for_its_turn_can_be_stopped(pipeline: Whole, tmp_path: Path) -> None:

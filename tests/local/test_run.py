@@ -365,9 +365,9 @@ def test_a_port_in_use_is_one_sentence_and_exit_3(user: User) -> None:
 
 
 def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
-    user.orders(train_adelie="hang", train_gentoo="ignore SIGTERM")
+    user.orders(train_adelie="ignore SIGTERM", train_gentoo="ignore SIGTERM")
     process = user.process("run", "--local", "--data", "orders.json")
-    until(lambda: any("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")), 60)
+    until(lambda: sum("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")) == 2, 60)
     hanging = _processes(user)
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
@@ -500,6 +500,20 @@ def test_two_stacks_at_once_do_not_meet(user: User) -> None:
     for work in ("one", "two"):
         assert len(list(Path(work).glob("runs/*/predictions.csv"))) == 1
         assert len(list(Path(work).glob("outbox/*.eml"))) == 3
+
+
+def test_two_servers_at_once_have_ports_and_folders_of_their_own(user: User) -> None:
+    servers = {work: user.process("local", "up", "--work", work) for work in ("one", "two")}
+    files = {work: user.folder / work / "server.json" for work in servers}
+    until(lambda: all(file.exists() for file in files.values()), 60)
+    ports = {json.loads(file.read_text())["endpoint"].rpartition(":")[2] for file in files.values()}
+    assert len(ports) == 2
+    for work, server in servers.items():
+        code, _, err = user.calls("local", "up", "--work", work)
+        assert code == 3 and "is used by another local AWS" in err
+        server.terminate()
+        _, err = server.communicate(timeout=20)
+        assert "Traceback" not in err and not files[work].exists()
 
 
 def test_a_folder_in_use_is_one_sentence_and_exit_3(user: User) -> None:
