@@ -22,8 +22,9 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 
 from stepgluon import failure_rule
 from stepgluon.config import PipelineConfig
-from stepgluon.local import mail, rules
+from stepgluon.local import machine_versions, mail, rules
 from stepgluon.local.mail import Outbox
+from stepgluon.local.patching import Patches
 from stepgluon.names import Names
 
 NAMES = Names(
@@ -230,10 +231,13 @@ def test_what_is_no_address_cannot_subscribe(sns: Any, outbox: Outbox, address: 
 @pytest.fixture
 def machine(sns: Any) -> Iterator[Any]:
     """Makes an execution of some states end, on a machine whose failures the rule mails."""
+    versions = Patches()
+    machine_versions.install(versions)
     patches = rules.install()
     deploy_rule()
     yield run_to_the_end
     patches.undo()
+    versions.undo()
 
 
 def deploy_rule(**target: Any) -> None:
@@ -292,7 +296,9 @@ def test_the_rule_s_mail_says_which_run_how_it_ended_and_what_to_do(machine: Any
         '"Run go of the pipeline penguins ended as TIMED_OUT."',
         '"Look closer: python pipeline.py show go"',
         f'"{NAMES.console}arn:aws:states:{REGION}:123456789012:execution:penguins:go"',
-        '"The raw data is untouched. When the reason is gone, upload the .run file again: that starts a new run."',
+        '"The raw data is untouched. When the reason is gone, go on with what is not finished:"',
+        '"python pipeline.py redrive go"',
+        '"Or upload the .run file again: that starts a new run, from the beginning."',
     ]
 
 
