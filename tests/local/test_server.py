@@ -116,6 +116,7 @@ def test_what_the_shell_says_about_aws_never_gets_here(tmp_path: Path, monkeypat
     with LocalAws(settings(tmp_path)) as aws:
         assert not {name for name, value in HOSTILE.items() if os.environ.get(name) == value}
         aws.buckets.ensure("data", REGION)
+        may_do_everything(aws)
         put(aws, "k", b"text")
         arn = machine(aws, {"R": {**read, "Parameters": {"Bucket": "data", "Key": "k"}}})
         assert f":{REGION}:{ACCOUNT}:" in arn
