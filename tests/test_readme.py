@@ -88,7 +88,7 @@ def test_the_mistakes_shown_are_what_validate_says() -> None:
 def test_the_commands_shown_exist(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline-config.yml").write_text(DEMO.read_text(encoding="utf-8"), encoding="utf-8")
-    told = re.findall(r"^python pipeline\.py ([a-z-]+[^#>\n]*)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    told = re.findall(r"^ *python pipeline\.py ([a-z-]+[^#>\n]*)", README.read_text(encoding="utf-8"), re.MULTILINE)
     runs = ("validate", "compile", "graph", "schema", "template")
     commands = [command for command in told if command.split()[0] in runs]
     assert len(commands) >= 5
@@ -107,3 +107,30 @@ def test_the_number_of_models_that_fit_is_the_one_that_is_told() -> None:
     text += f"models: {{partition_by: kind, values: [{names}], label: y}}\nfallback: {{threshold: 350}}\n"
     most = most_models(loads(text, "x.yml", None, {}).config, workflow)
     assert f"At most {most} models" in README.read_text(encoding="utf-8")
+
+
+def test_the_mails_shown_say_what_the_machine_says() -> None:
+    """In the words that are the same for every run."""
+    text = README.read_text(encoding="utf-8")
+    mails = dict(re.findall(r"(?s)```\nSubject: penguins [0-9a-f]{12}: (\w+)\n(.*?)```", text))
+    definition = compile_definition(load(DEMO, None, {}), workflow).text.replace(
+        "{}", "\n"
+    )  # a line's end is a value, too
+    words = {
+        "started": (
+            "of the pipeline penguins has started.\n\nData:   ",
+            "Begins: with ",
+            "Look closer: python pipeline.py show ",
+        ),
+        "models": ("of the pipeline penguins have been judged.\n\n", "Look closer: python pipeline.py show "),
+        "finished": (
+            "of the pipeline penguins has finished.\n\nResults: ",
+            "\n         predictions.csv, predictions.parquet, summary.json\n\nFetch them:\n  aws s3 cp --recursive ",
+            "Use its models whenever a later one is not good enough:\n  python pipeline.py promote ",
+        ),
+    }
+    assert mails.keys() == words.keys()
+    for kind, said in words.items():
+        for sentence in said:
+            assert sentence in mails[kind], kind
+            assert sentence in definition, kind
