@@ -93,10 +93,12 @@ def test_buckets_are_private_kept_encrypted_versioned_and_take_only_tls(name: st
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_results_and_models_never_expire() -> None:
-    bucket = of_type(released(config()), "AWS::S3::Bucket")["WorkBucket"]
-    for rule in bucket["LifecycleConfiguration"]["Rules"]:
-        assert not {"ExpirationInDays", "ExpirationDate"} & rule.keys()
+def test_only_what_codepipeline_leaves_expires_and_nothing_that_a_run_or_a_rollback_needs() -> None:
+    made = released(case("everything"))
+    rules = of_type(made, "AWS::S3::Bucket")["WorkBucket"]["LifecycleConfiguration"]["Rules"]
+    [expiring] = [rule for rule in rules if {"ExpirationInDays", "ExpirationDate"} & rule.keys()]
+    assert expiring["Prefix"] == f"{made.names.artifacts}/"
+    assert not any(key.startswith(expiring["Prefix"]) for key in ("runs/", "promoted/", *(o.key for o in made.objects)))
 
 
 def test_images_that_an_old_version_of_the_machine_may_use_never_expire() -> None:
@@ -145,6 +147,12 @@ def test_what_is_lost_is_mailed() -> None:
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["Queue", "QueueName"]}}]
     subscriptions = of_type(made, "AWS::SNS::Subscription").values()
     assert {s["Endpoint"] for s in subscriptions} == {"a@example.com", "b@example.com"}
+
+
+def test_the_mail_of_a_failed_push_is_kept_like_any_other() -> None:
+    made = released(case("everything"))
+    [target] = documents(made)["cicd"]["Resources"]["FailureRule"]["Properties"]["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": made.names.arn("sqs", made.names.queue)}
 
 
 def test_whoever_has_confirmed_need_not_do_so_again_when_others_come_and_go() -> None:

@@ -37,14 +37,24 @@ def base(names: Names) -> dict[str, Any]:
 
 
 def _work_bucket(names: Names) -> dict[str, Any]:
-    """Results and models never expire. Old runs move to where they cost less until they are read again."""
+    """What a rollback or a later run may need never expires: definitions, functions, results, models.
+
+    Old runs move to where they cost less until they are read again. The source of a push goes when it was deployed.
+    """
     runs = {
         "Id": "runs",
         "Status": "Enabled",
         "Prefix": "runs/",
         "Transitions": [{"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": 30}],
     }
-    return private_bucket(names, names.work_bucket, [*tidy(30), runs])
+    # Also without cicd: what it left then goes, and setting it up needs no other base.
+    pushes = {
+        "Id": "pushes",
+        "Status": "Enabled",
+        "Prefix": f"{names.artifacts}/",
+        "ExpirationInDays": 30,
+    }
+    return private_bucket(names, names.work_bucket, [*tidy(30), runs, pushes])
 
 
 def _repository(names: Names, image: str) -> Resource:

@@ -183,6 +183,7 @@ def _failure_rule(names: Names) -> Resource:
             "InputPathsMap": {"execution": "$.detail.execution-id"},
             "InputTemplate": "\n".join(f'"{line}"' for line in lines),
         },
+        "DeadLetterConfig": {"Arn": names.arn("sqs", names.queue)},
     }
     pattern = {
         "source": ["aws.codepipeline"],

@@ -94,7 +94,6 @@ def _mail(names: Names) -> dict[str, Resource]:
     own_key = {
         "Key": {
             "Type": "AWS::KMS::Key",
-            "DependsOn": "MachineRole",  # KMS refuses a policy that names a role which is not there
             "Properties": {
                 "Description": f"The mails of the pipeline {names.prefix}",
                 "EnableKeyRotation": True,

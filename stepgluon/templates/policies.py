@@ -69,6 +69,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "artifacts": names.artifacts,
         **_sources(names),
         "kms_key": [key] if key else [],
+        "mail_keys": [] if key else [names.arn("kms", "key/*")],
         "default_models": _default_models(names),
         "subnets": [names.arn("ec2", f"subnet/{subnet}") for subnet in network.subnets],
         "security_groups": [names.arn("ec2", f"security-group/{group}") for group in groups],

@@ -110,6 +110,12 @@ def _keys(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
     other = names.arn("kms", "key/99999999-9999-9999-9999-999999999999")
     if names.config.encryption.kms_key:
         yield "another key", replace(call, resource=other)
+    else:  # which key is the topic's is only known to SNS
+        yield "not through SNS", with_context(call, **{"kms:ViaService": None})
+        yield (
+            "through another service",
+            with_context(call, **{"kms:ViaService": f"s3.{names.config.region}.amazonaws.com"}),
+        )
     if call.action == "kms:CreateGrant":
         yield "for oneself", with_context(call, **{"kms:GrantIsForAWSResource": None})
 
