@@ -8,11 +8,13 @@ Credentials come from where every AWS tool takes them. AWS_ENDPOINT_URL leads to
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from stepgluon import __version__
 from stepgluon.errors import StepgluonError, SurroundingsError
@@ -59,7 +61,17 @@ class Aws:
             tcp_keepalive=True,
             user_agent_extra=f"stepgluon/{__version__}",
         )
-        return self._session.client(service, config=config)
+        try:
+            client = self._session.client(service, config=config)
+            _ = urlsplit(client.meta.endpoint_url).port
+            return client
+        except ValueError as error:  # from botocore, or of the port, which it looks at later
+            if not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ):
+                raise
+            raise SurroundingsError(
+                f"the address of {service} cannot be used: {_stop(str(error))} (expected in AWS_ENDPOINT_URL: like "
+                f"http://127.0.0.1:5000)"
+            ) from None
 
 
 @contextmanager

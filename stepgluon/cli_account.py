@@ -108,7 +108,7 @@ def _rollback(
     changed = workflow_words(plan.workflow) if plan.workflow else "The workflow is the same in both.\n"
     text = (
         f"Version {plan.after.number} is live in place of version {plan.before.number}.\n{changed}"
-        f"Runs that are going on are not affected. The next deploy that changes the workflow moves on from here;\n"
+        f"Runs that are going on are not affected. A deploy that changes the workflow makes a new version live;\n"
         f"back again: {pipeline_py(f'rollback --to {plan.before.number}')}\n"
     )
     terminal.result(json_text(asdict(plan)) if options.json else text)

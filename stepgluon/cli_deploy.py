@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.config import LoadedConfig
@@ -125,7 +126,7 @@ def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         return
     lines = [f"Deleted: {', '.join([*done.stacks, *done.deleted]) or 'nothing, nothing was there'}."]
     if done.kept:
-        lines.append(f"Kept: {', '.join(done.kept)} (`destroy --delete-data` deletes them too).")
+        lines.append(f"Kept: {', '.join(done.kept)} (`{pipeline_py('destroy --delete-data')}` deletes them too).")
     terminal.result("\n".join(lines) + "\n")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.errors import UsageError
+from stepgluon.hints import CONFIG, pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.config import LoadedConfig
@@ -61,7 +62,7 @@ def _port(text: str) -> int:
 
 def _run(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
     if not options.local:
-        raise UsageError("run needs --local (in an account: python pipeline.py start --data FILE)")
+        raise UsageError(f"run needs --local (in an account: {pipeline_py('start --data FILE')})")
 
     from stepgluon.local.run import Order, check_files, run
     from stepgluon.local.view import panel
@@ -78,7 +79,7 @@ def again(options: argparse.Namespace) -> str:
     """The command as the user wrote it, without --fresh."""
     words = ["python", "pipeline.py", "run", "--local", "--data", *map(str, options.data)]
     given = {"--config": options.config, "--env": options.env, "--work": options.work, "--threshold": options.threshold}
-    usual = {"--config": Path("pipeline-config.yml"), "--work": Path(WORK)}
+    usual = {"--config": Path(CONFIG), "--work": Path(WORK)}
     for flag, value in {**given, "--note": options.note or None}.items():
         if value is not None and value != usual.get(flag):
             words += [flag, str(value)]

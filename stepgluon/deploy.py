@@ -22,6 +22,7 @@ from stepgluon.deployment.account import check_concurrency, check_identity, shor
 from stepgluon.deployment.images import Builder, digest_in_ecr
 from stepgluon.deployment.stacks import Agree, Desired, Stacks, always
 from stepgluon.errors import SurroundingsError
+from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.names import Names
@@ -83,7 +84,7 @@ def deploy(
     if "pipeline" not in only:
         return Deployed(tuple(changed), digests)
     remarks = short_quotas(names.config, door) if release.pipeline.stack in changed else ()
-    remarks += _alias_is_behind(names, door) + left_cicd(release, stacks)
+    remarks += alias_is_behind(names, door) + left_cicd(release, stacks)
     return Deployed(tuple(changed), digests, unconfirmed(names, door), remarks)
 
 
@@ -101,7 +102,7 @@ def reserved(template: Template) -> int:
 
 def _need_base(release: Release, stacks: Stacks) -> None:
     if stacks.find(release.base.stack) is None:
-        raise SurroundingsError(f"{release.base.stack} is not there yet (`deploy --only base` first)")
+        raise SurroundingsError(f"{release.base.stack} is not there yet (`{pipeline_py('deploy --only base')}` first)")
 
 
 def outdated_base(release: Release, stacks: Stacks) -> str:
@@ -114,7 +115,7 @@ def outdated_base(release: Release, stacks: Stacks) -> str:
         return ""
     return (
         f"{release.base.stack} is not as this config and this version of stepgluon need it: {', '.join(differing)} (a "
-        f"person with the rights of policy/deployer.json runs `python pipeline.py deploy --only base`; then this again)"
+        f"person with the rights of policy/deployer.json runs `{pipeline_py('deploy --only base')}`; then this again)"
     )
 
 
@@ -123,7 +124,8 @@ def left_cicd(release: Release, stacks: Stacks) -> tuple[str, ...]:
     name = release.names.stack("cicd")
     if release.cicd or not stacks.find(name):
         return ()
-    return (f"{name} still deploys each push, and the config has no `cicd` (`destroy --only cicd` takes it away)",)
+    away = pipeline_py("destroy --only cicd")
+    return (f"{name} still deploys each push, and the config has no `cicd` (`{away}` takes it away)",)
 
 
 def bring_images(release: Release, door: Door, builder: Builder, tell: Tell) -> dict[str, str]:
@@ -134,7 +136,7 @@ def bring_images(release: Release, door: Door, builder: Builder, tell: Tell) -> 
         if digest:
             tell(f"image {image.repository}:{image.tag} is there")
         else:
-            tell(f"image {image.repository}:{image.tag} is built and pushed")
+            tell(f"building and pushing the image {image.repository}:{image.tag}")
             digest = builder.push(image)
         digests[image.parameter] = digest
     return digests
@@ -144,7 +146,7 @@ def bring_objects(release: Release, door: Door, tell: Tell) -> None:
     """Puts what is not there; a key has its content's hash, so what is there is right."""
     for stored in release.objects:
         if not is_stored(release.names, door, stored):
-            tell(f"s3://{release.names.work_bucket}/{stored.key} is uploaded")
+            tell(f"uploading s3://{release.names.work_bucket}/{stored.key}")
             door.client("s3").put_object(**_place(release.names, stored), Body=stored.body)
 
 
@@ -177,18 +179,20 @@ def unconfirmed(names: Names, door: Door) -> tuple[str, ...]:
     return tuple(address for address in names.config.notify if address not in confirmed)
 
 
-def _alias_is_behind(names: Names, door: Door) -> tuple[str, ...]:
+def alias_is_behind(names: Names, door: Door) -> tuple[str, ...]:
     """A remark where `rollback` has moved the alias away from the version that the stack has published last."""
     live = leads_to(door.client("stepfunctions"), names)
+    if not live:
+        return ()
     resource = door.client("cloudformation").describe_stack_resource(
         StackName=names.stack("pipeline"), LogicalResourceId="MachineVersion"
     )
     newest = str(resource["StackResourceDetail"].get("PhysicalResourceId", "")).rpartition(":")[2]
-    if not live or live == newest:
+    if live == newest:
         return ()
     return (
-        f"runs still start version {live}, to which `rollback` went, and not {newest} (the next change of the "
-        f"workflow moves them on)",
+        f"version {live} is live, to which `rollback` went, and not version {newest}, which was deployed last "
+        f"(`{pipeline_py(f'rollback --to {newest}')}` makes that one live; so does a deploy that changes the workflow)",
     )
 
 

@@ -47,16 +47,16 @@ def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> D
     gone = []
     for part in reversed(PARTS):
         if part in order.only and stacks.find(names.stack(part)):
-            tell(f"{names.stack(part)} is deleted")
+            tell(f"deleting {names.stack(part)}")
             stacks.delete(names.stack(part))
             gone.append(names.stack(part))
     buckets, repositories = _data(names, door, order.only)
     if order.delete_data:
         for bucket in buckets:
-            tell(f"s3://{bucket} is emptied and deleted")
+            tell(f"emptying and deleting s3://{bucket}")
             delete_bucket(names, door.client("s3"), bucket)
         for repository in repositories:
-            tell(f"the images of {repository} are deleted")
+            tell(f"deleting the images of {repository}")
             door.client("ecr").delete_repository(repositoryName=repository, force=True)
     data = (*(f"s3://{bucket}" for bucket in buckets), *repositories)
     return Destroyed(tuple(gone), () if order.delete_data else data, data if order.delete_data else ())
@@ -69,7 +69,7 @@ def end_runs(names: Names, door: Door, stop: bool, tell: Tell) -> None:
         told = ", ".join(running[:3]) + (f" and {len(running) - 3} more" if len(running) > 3 else "")
         raise RunsGoOn(f"runs are going on: {told} (wait for their end, or add --stop-runs)")
     for run in running:
-        tell(f"run {run} is stopped")
+        tell(f"stopping the run {run}")
         door.client("stepfunctions").stop_execution(
             executionArn=names.arn("states", f"execution:{names.machine}:{run}"),
             error="Stopped",

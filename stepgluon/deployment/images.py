@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.names import Names
     from stepgluon.release import Image
 
 SCRIPT = Path(__file__).parent.parent.parent / "docker" / "build.sh"
+
+
+_SHORT = 100  # characters of a reason that is said a second time
 
 
 class NotBuilt(StepgluonError):
@@ -81,8 +85,10 @@ class Docker:
         if re.search(r"none is here|not installed here", reason):
             return SurroundingsError(
                 f"the image {image.name} is not in ECR yet and cannot be built here: {reason} (install it, or let "
-                f"CodeBuild build: give the config a `cicd`, and `deploy --only base cicd`)"
+                f"CodeBuild build: give the config a `cicd`, and `{pipeline_py('deploy --only base cicd')}`)"
             )
+        if len(reason) > _SHORT:
+            reason = "its last words are above"  # an engine tells all that it did; once is enough
         return NotBuilt(
             f"the image {image.name} could not be built and pushed: {reason} (`docker/build.sh {image.name}` builds "
             f"it alone; then run the command again)"

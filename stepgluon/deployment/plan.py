@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.aws import Door, code_of
-from stepgluon.deploy import PARTS, Wait, desired, is_stored, left_cicd, outdated_base
+from stepgluon.deploy import PARTS, Wait, alias_is_behind, desired, is_stored, left_cicd, outdated_base
 from stepgluon.deployment.account import check_identity
 from stepgluon.deployment.changes import Change
 from stepgluon.deployment.definition_diff import Difference, Field, difference
 from stepgluon.deployment.images import digest_in_ecr
 from stepgluon.deployment.stacks import Stacks
+from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.names import Names
@@ -70,7 +71,7 @@ class Plan:
         ):
             if names:
                 blocks.append("".join([f"{title}:\n", *(f"  + {name}\n" for name in names)]))
-        blocks.append(f"{notes}Nothing has been changed: `python pipeline.py deploy` does it.\n")
+        blocks.append(f"{notes}Nothing has been changed: `{pipeline_py('deploy')}` does it.\n")
         return "\n".join(blocks)
 
 
@@ -89,14 +90,14 @@ def plan(release: Release, door: Door, wait: Wait, only: Collection[str] = PARTS
         _workflow(release, door, parameters) if main else Difference(),
         tuple(_address(image) for image in release.images if main and not digests[image.parameter]),
         tuple(stored.key for stored in release.objects if main and not is_stored(names, door, stored)),
-        _remarks(release, stacks, only) if main else (),
+        _remarks(release, door, stacks, only) if main else (),
     )
 
 
-def _remarks(release: Release, stacks: Stacks, only: Collection[str]) -> tuple[str, ...]:
+def _remarks(release: Release, door: Door, stacks: Stacks, only: Collection[str]) -> tuple[str, ...]:
     brought = "base" in only or stacks.find(release.base.stack) is None
     outdated = "" if brought else outdated_base(release, stacks)
-    return (*filter(None, [outdated]), *left_cicd(release, stacks))
+    return (*filter(None, [outdated]), *alias_is_behind(release.names, door), *left_cicd(release, stacks))
 
 
 def _stack(names: Names, stacks: Stacks, template: Template, parameters: dict[str, str]) -> StackPlan:

@@ -119,7 +119,7 @@ class Stacks:
         except StepgluonError:
             self._forget(change_set)
             raise
-        self._tell(f"{desired.name} is {'created' if kind == 'CREATE' else 'changed'}")
+        self._tell(f"{'creating' if kind == 'CREATE' else 'changing'} {desired.name}")
         end = self._run(desired.name, kind, change_set.stack_id, lambda: self._execute(desired.name, change_set.arn))
         if not end.good:
             raise StackFailed(_failure(desired.name, kind, end))
@@ -319,7 +319,5 @@ def _way_out(event: dict[str, Any], reason: str) -> str:
     if _TAKEN.search(reason):
         return "something of that name was made by other means: remove it, or choose another `name` in the config"
     if re.search(r"UnreservedConcurrentExecution", reason):
-        return (
-            "set `trigger: {reserved_concurrency: 0}` in the config, or ask for more in Lambda's service quotas"
-        )
+        return "set `trigger: {reserved_concurrency: 0}` in the config, or ask for more in Lambda's service quotas"
     return "mend that, then run the command again"

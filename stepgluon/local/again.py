@@ -10,6 +10,7 @@ from typing import Any
 
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
+from stepgluon.hints import pipeline_py
 from stepgluon.local import run as a_run
 from stepgluon.local.clients import Clients
 from stepgluon.local.deployed import deployed
@@ -86,7 +87,7 @@ def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:
         return _followed(work, known["arn"], progress)
     except KeyboardInterrupt:
         progress.done()
-        progress.say(f"The run goes on. Follow it again: python pipeline.py watch {known['run']}")
+        progress.say(f"The run goes on. Follow it again: {pipeline_py('watch ' + known['run'])}")
         raise
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from stepgluon.config import LoadedConfig
 from stepgluon.errors import SurroundingsError, UsageError
+from stepgluon.hints import pipeline_py
 
 SERVER = "server.json"
 
@@ -32,7 +33,7 @@ def one_run(work: Path, run: str) -> dict[str, Any]:
     if run in runs:
         return runs[run]
     close = [name for name in runs if name.startswith(run)] or difflib.get_close_matches(run, runs, 1)
-    hint = f"did you mean {close[0]}?" if close else "`python pipeline.py runs` lists them"
+    hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py('runs')}` lists them"
     raise UsageError(f"{work} has no run {run} ({hint})")
 
 
@@ -86,7 +87,7 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
     """A client of S3 for the work folder's buckets: of the server that is at work on it, else of one for the moment."""
     config = loaded.config
     if not (work / "buckets").is_dir():
-        raise UsageError(f"{work} has no runs (start one: python pipeline.py run --local --data FILE)")
+        raise UsageError(f"{work} has no runs (start one: {pipeline_py('run --local --data FILE')})")
     if is_served(work):
         from stepgluon.local.clients import Clients
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stepgluon.hints import pipeline_py
 from stepgluon.runs.follow import number
 
 LAST_LINES = 12
@@ -53,7 +54,7 @@ def _result(told: dict[str, Any]) -> list[str]:
     ]
     if any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
         lines += [
-            f"  next     python pipeline.py promote {told.get('home', told['run'])}",
+            f"  next     {pipeline_py('promote ' + told.get('home', told['run']))}",
             "           makes its accepted models the defaults: they predict whenever a later one is not good enough",
         ]
     return lines
@@ -67,7 +68,7 @@ def _failure(told: dict[str, Any], command: str, repeats: str) -> list[str]:
     if said:
         lines += [f"  The last lines of {log}:", *(f"  | {line}" for line in said), ""]
     lines.append(f"  mails    {shown(told['outbox'])}")
-    lines.append(f"  look     python pipeline.py show {told['run']}")
+    lines.append(f"  look     {pipeline_py('show ' + told['run'])}")
     if command:
         lines.append(f"  again    {command}")
         lines.append(f"           repeats {repeats}")
@@ -109,7 +110,7 @@ def uses(model: dict[str, Any]) -> str:
 
 def runs_table(runs: list[dict[str, Any]], start: str = "run --local --data FILE") -> str:
     if not runs:
-        return f"No runs yet. Start one: python pipeline.py {start}\n"
+        return f"No runs yet. Start one: {pipeline_py(start)}\n"
     lines = []
     for told in runs:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["started"])) if told["started"] else "-"

@@ -10,6 +10,7 @@ from typing import Any
 
 from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.follow import Job, Story, finite, seconds
 from stepgluon.runs.promote import read_json
@@ -51,7 +52,7 @@ class NotDeployed(StepgluonError):
 def not_deployed(names: Names) -> NotDeployed:
     return NotDeployed(
         f"the account {names.config.account} has no pipeline {names.prefix} in {names.config.region} "
-        f"(`python pipeline.py deploy` makes it)"
+        f"(`{pipeline_py('deploy')}` makes it)"
     )
 
 
@@ -94,14 +95,14 @@ def one(door: Door, names: Names, run: str) -> Execution:
     if run == LATEST:
         last = listed(door, names, 1)
         if not last:
-            raise UsageError("there are no runs yet (start one: python pipeline.py start --data FILE)")
+            raise UsageError(f"there are no runs yet (start one: {pipeline_py('start --data FILE')})")
         run = last[0].run
     found = find(door, names, run)
     if found:
         return found
     known = [execution.run for execution in listed(door, names, 100)]
     close = [name for name in known if name.startswith(run)] or difflib.get_close_matches(run, known, 1)
-    hint = f"did you mean {close[0]}?" if close else "`python pipeline.py runs --aws` lists them"
+    hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py('runs --aws')}` lists them"
     raise UsageError(f"the pipeline {names.prefix} in the account {names.config.account} has no run {run} ({hint})")
 
 

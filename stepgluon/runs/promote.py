@@ -13,6 +13,7 @@ from typing import Any
 
 from stepgluon.aws import transfers
 from stepgluon.errors import StepgluonError
+from stepgluon.hints import pipeline_py
 from stepgluon.names import DEFAULTS, PROMOTED, Names
 
 MANIFEST = "manifest.json"  # which code/model_folder.py writes beside a model
@@ -68,7 +69,7 @@ def _accepted(s3: Any, bucket: str, run: str) -> dict[str, dict[str, Any]]:
     verdicts = verdicts_of(s3, bucket, run)
     if verdicts is None:
         raise NotPromoted(
-            f"{run} has no verdicts (`python pipeline.py runs` lists the runs; it must have judged its models)"
+            f"{run} has no verdicts (`{pipeline_py('runs')}` lists the runs; it must have judged its models)"
         )
     accepted = {v["name"]: v for v in verdicts if v.get("verdict") == "accepted" and v.get("uses") == "trained"}
     if not accepted:

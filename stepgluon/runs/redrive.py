@@ -14,6 +14,7 @@ from typing import Any
 
 from stepgluon.aws import Door
 from stepgluon.errors import StepgluonError
+from stepgluon.hints import pipeline_py
 from stepgluon.limits import EXECUTION_NAME
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, find
@@ -61,7 +62,7 @@ def planned(door: Door, names: Names, execution: Execution) -> Redrive:
     """What taking up the last attempt at this run means; raises NotRedriven where it makes no sense."""
     last, number = _last_attempt(door, names, execution)
     if last.status in ("RUNNING", "PENDING_REDRIVE"):
-        raise NotRedriven(f"{last.run} is still running (follow it: python pipeline.py watch {last.run})")
+        raise NotRedriven(f"{last.run} is still running (follow it: {pipeline_py(f'watch {last.run}')})")
     if last.status == "SUCCEEDED":
         raise NotRedriven(f"{last.run} has finished, and there is nothing left to do (start a new run)")
     if last.error == "BadInput":

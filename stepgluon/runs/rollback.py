@@ -15,6 +15,7 @@ from typing import Any
 from stepgluon.aws import Door, code_of
 from stepgluon.deployment.definition_diff import Difference, difference
 from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.executions import not_deployed
 from stepgluon.runs.promote import read_json
@@ -80,7 +81,7 @@ def planned(door: Door, names: Names, to: int | None) -> Rollback:
     now, known = live(door, names), versions(door, names)
     current = next((version for version in known if version.arn == now), None)
     if current is None:
-        raise NoWayBack(f"{now} is live and not among the machine's versions (run `python pipeline.py deploy`)")
+        raise NoWayBack(f"{now} is live and not among the machine's versions (run `{pipeline_py('deploy')}`)")
     target = _target(known, current, to)
     definitions = [_definition(door, version) for version in (current, target)]
     _check_images(door, definitions[1], target)
@@ -105,7 +106,9 @@ def _target(known: list[Version], current: Version, to: int | None) -> Version:
     if to is None:
         earlier = [version for version in known if version.number < current.number]
         if not earlier:
-            raise NoWayBack(f"version {current.number} is live, and there is none before it (there are: {numbers})")
+            raise NoWayBack(
+                f"version {current.number} is live, and there is none before it ({_forward(known[0], current)})"
+            )
         return earlier[0]
     target = next((version for version in known if version.number == to), None)
     if target is None:
@@ -113,6 +116,12 @@ def _target(known: list[Version], current: Version, to: int | None) -> Version:
     if target == current:
         raise UsageError(f"--to {to}: this version is live already (there are: {numbers})")
     return target
+
+
+def _forward(newest: Version, current: Version) -> str:
+    if newest == current:
+        return f"a deploy that changes the workflow makes the next: `{pipeline_py('deploy')}`"
+    return f"`{pipeline_py(f'rollback --to {newest.number}')}` goes forward to the newest"
 
 
 def _definition(door: Door, version: Version) -> str:

@@ -11,7 +11,9 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,13 @@ from stepgluon.names import Names
 from stepgluon.runs.executions import not_deployed
 from stepgluon.runs.promote import listed
 
+NOTE_CHARACTERS = 500
+
 
 def start(door: Door, names: Names, folder: str, threshold: float | None, note: str) -> str:
     """The run's name. The client repeats a lost call with the same name, so that it starts one run."""
     overrides = {} if threshold is None else {"threshold": threshold}
-    given = {"data": folder, "note": note, "overrides": overrides}
+    given = {"data": folder, "note": one_line(note), "overrides": overrides}
     return execute(door, names, run_name(folder), given)
 
 
@@ -55,7 +59,8 @@ def folder_of(door: Door, names: Names, folder: str) -> str:
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
     if bucket != names.raw_bucket:
         raise UsageError(f"{address}: the jobs may read only s3://{names.raw_bucket}/ (upload the tables there)")
-    page = door.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    with _deployed(names):
+        page = door.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
     if not page.get("Contents"):
         raise UsageError(f"{address} is empty (upload the tables: aws s3 cp my.csv {address})")
     return address
@@ -67,13 +72,35 @@ def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
     stem = re.sub(r"[^A-Za-z0-9]+", "-", files[0].name.split(".")[0])[:40].strip("-") or "data"
     folder = f"{stem}-{hashlib.sha256(json.dumps(sums).encode()).hexdigest()[:12]}/"
     s3 = door.client("s3")
-    there = listed(s3, names.raw_bucket, folder)
+    with _deployed(names):
+        there = listed(s3, names.raw_bucket, folder)
     missing = [file for file in files if there.get(file.name) != file.stat().st_size]
     with transfers(s3) as manager:
         sent = [manager.upload(str(file), names.raw_bucket, folder + file.name) for file in missing]
         for one in sent:
             one.result()
     return f"s3://{names.raw_bucket}/{folder}"
+
+
+@contextmanager
+def _deployed(names: Names) -> Iterator[None]:
+    """Without its bucket there is no pipeline."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) == "NoSuchBucket":
+            raise not_deployed(names) from None
+        raise
+
+
+def one_line(note: str) -> str:
+    """The note as it may stand in a mail: one line, nothing invisible, not too long; lambda/ does so with a file's."""
+    spaced = "".join(" " if character.isspace() else character for character in note)
+    visible = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    line = " ".join(visible.split())
+    return line if len(line) <= NOTE_CHARACTERS else line[: NOTE_CHARACTERS - 1] + "…"
 
 
 def _sha256(file: Path) -> str:

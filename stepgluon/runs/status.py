@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from stepgluon.aws import Denied, Door, code_of, told
+from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
 from stepgluon.runs.rollback import live, versions
@@ -40,7 +41,7 @@ class Status:
     live: Live | None
     runs: list[dict[str, Any]]  # the last ones
     running: list[str]
-    unconfirmed: list[str]  # addresses that get no mail yet
+    unconfirmed: list[str] | None  # addresses that get no mail yet; None where there is no topic
     queue: int | None  # events that started no run
     unknown: dict[str, str]  # what could not be asked, and why
     next: list[str]
@@ -75,7 +76,7 @@ def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> St
     running = [execution.run for execution in executions if execution.status == "RUNNING"]
     runs = [run_told(execution) for execution in executions[:RUNS]]
     known = asked("live version", lambda: _live(door, names, now), None)
-    unconfirmed: list[str] = asked("subscriptions", lambda: _unconfirmed(door, names), [])
+    unconfirmed = asked("subscriptions", lambda: _unconfirmed(door, names), None)
     queue = asked("dead letters", lambda: _queue(door, names), None)
     following = _next(names, stacks, known, runs, running, unconfirmed, queue)
     config = names.config
@@ -113,7 +114,7 @@ def run_told(execution: Execution) -> dict[str, Any]:
     }
 
 
-def _unconfirmed(door: Door, names: Names) -> list[str]:
+def _unconfirmed(door: Door, names: Names) -> list[str] | None:
     from botocore.exceptions import ClientError
 
     try:
@@ -121,7 +122,7 @@ def _unconfirmed(door: Door, names: Names) -> list[str]:
         found = [subscription for page in pages for subscription in page["Subscriptions"]]
     except ClientError as error:
         if code_of(error) in ("NotFound", "NotFoundException"):
-            return []
+            return None
         raise
     return sorted(one["Endpoint"] for one in found if not one["SubscriptionArn"].startswith("arn:"))
 
@@ -146,31 +147,33 @@ def _next(
     known: Live | None,
     runs: list[dict[str, Any]],
     running: list[str],
-    unconfirmed: list[str],
+    unconfirmed: list[str] | None,
     queue: int | None,
 ) -> list[str]:
     """What to do, the most urgent first."""
-    steps = []
     absent = [part for part, state in stacks.items() if state is None]
     if absent:
-        return [f"python pipeline.py deploy   (there is no stack {', '.join(names.stack(part) for part in absent)})"]
-    steps += [
-        f"python pipeline.py deploy   (the stack {names.stack(part)} is {state})"
+        return [f"{pipeline_py('deploy')}   (there is no stack {', '.join(names.stack(part) for part in absent)})"]
+    unfinished = [
+        f"{pipeline_py('deploy')}   (the stack {names.stack(part)} is {state})"
         for part, state in stacks.items()
-        if state not in _GOOD and not str(state).endswith("_IN_PROGRESS")
+        if state not in _GOOD and (not known or not str(state).endswith("_IN_PROGRESS"))
     ]
+    steps = unfinished[:]
     if unconfirmed:
         steps.append(f"confirm the subscription in the mail that AWS sent to {', '.join(unconfirmed)}")
     if queue:
         steps.append(f"look at the queue {names.queue}: {queue} events started no run")
     if running:
-        steps.append(f"python pipeline.py watch {running[0]}")
+        steps.append(pipeline_py(f"watch {running[0]}"))
     elif runs and runs[0]["status"] != "SUCCEEDED":
-        steps.append(f"python pipeline.py show {runs[0]['run']}, then redrive {runs[0]['run']}")
-    elif not runs:
-        steps.append("python pipeline.py start --data my.csv")
+        last = runs[0]["run"]
+        steps.append(f"{pipeline_py(f'show {last}')}, then {pipeline_py(f'redrive {last}')}")
+    elif not runs and not unfinished:
+        steps.append(pipeline_py("start --data my.csv"))
     if known and known.version < known.newest:
-        steps.append(f"version {known.newest} is newer than what is live; the next deploy that changes it moves on")
+        forward = pipeline_py(f"rollback --to {known.newest}")
+        steps.append(f"{forward}   (version {known.version} is live, and {known.newest} is newer)")
     return steps
 
 
@@ -183,14 +186,19 @@ def words(status: Status, run_lines: str) -> str:
     for part, state in status.stacks.items():
         lines.append(f"  {f'{part} stack':<15}{state or status.unknown.get(f'{part} stack') or 'not there'}")
     lines.append(f"  {'live':<15}{_live_words(status)}")
-    mails = f"not confirmed: {', '.join(status.unconfirmed)}" if status.unconfirmed else "all addresses confirmed"
-    lines.append(f"  {'mails':<15}{status.unknown.get('subscriptions') or mails}")
+    lines.append(f"  {'mails':<15}{status.unknown.get('subscriptions') or _mails_words(status.unconfirmed)}")
     queue = "no queue" if status.queue is None else "none" if status.queue == 0 else f"{status.queue} events"
     lines.append(f"  {'dead letters':<15}{status.unknown.get('dead letters') or queue}")
     lines.append(f"  {'running':<15}{status.unknown.get('runs') or ', '.join(status.running) or 'nothing'}")
     lines += ["", "The last runs:", *(f"  {line}" for line in run_lines.splitlines())]
     lines += ["", "Next:", *(f"  {step}" for step in status.next)] if status.next else []
     return "\n".join(lines) + "\n"
+
+
+def _mails_words(unconfirmed: list[str] | None) -> str:
+    if unconfirmed is None:
+        return "no topic yet"
+    return f"not confirmed: {', '.join(unconfirmed)}" if unconfirmed else "all addresses confirmed"
 
 
 def _live_words(status: Status) -> str:

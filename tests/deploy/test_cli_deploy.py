@@ -59,7 +59,7 @@ def test_plan_deploy_plan_deploy_destroy(run: Run) -> None:
     assert (code, err) == (0, "") and out.startswith("houses in account 123456789012, eu-central-1:\n")
     code, out, err = run("deploy")
     assert (code, out) == (0, DEPLOYED.format("changed: houses-base, houses-pipeline"))
-    assert err.startswith("houses-base is created\n  created WorkBucket\n")
+    assert err.startswith("creating houses-base\n  created WorkBucket\n")
     assert run("plan") == (0, "houses in account 123456789012, eu-central-1: nothing to do.\n", "")
     assert json.loads(run("plan", "--json")[1])["nothing"] is True
     assert run("deploy", "--only", "pipeline")[:2] == (0, DEPLOYED.format("nothing had to be changed"))
@@ -84,8 +84,8 @@ def test_plan_deploy_plan_deploy_destroy(run: Run) -> None:
     assert (code, out) == (
         0,
         "Deleted: houses-pipeline, houses-base.\nKept: s3://houses-work-123456789012-eu-central-1, "
-        "s3://houses-raw-123456789012-eu-central-1, houses-data, houses-autogluon (`destroy --delete-data` deletes "
-        "them too).\n",
+        "s3://houses-raw-123456789012-eu-central-1, houses-data, houses-autogluon (`python pipeline.py destroy "
+        "--delete-data` deletes them too).\n",
     )
     code, out, err = run("destroy", "--yes", "--delete-data", "--json")
     assert json.loads(out)["deleted"][2:] == ["houses-data", "houses-autogluon"]
@@ -114,6 +114,17 @@ def test_no_network_ends_with_3_and_one_sentence(
         "",
         "error: 127.0.0.1:1 cannot be reached (look at the network, the region's name and AWS_ENDPOINT_URL)\n",
     )
+
+
+@pytest.mark.parametrize("address", ["notaurl", "localhost:5000", "http://", "http://[", "http://a:b"])
+def test_an_endpoint_that_is_no_address_ends_with_3_and_one_sentence(
+    run: Run, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    for command in (("plan",), ("deploy",), ("destroy", "--yes"), ("status",), ("start", "--folder", "june")):
+        code, out, err = run(*command)
+        assert (code, out, err.count("\n")) == (3, "", 1)
+        assert err.endswith("(expected in AWS_ENDPOINT_URL: like http://127.0.0.1:5000)\n")
 
 
 def test_another_account_than_the_configs_ends_with_3(run: Run) -> None:

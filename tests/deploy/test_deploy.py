@@ -49,10 +49,10 @@ def test_it_brings_stacks_images_and_objects_and_the_second_time_finds_all_of_th
     first = deployed(wanted, door, said)
     assert first.changed == ("houses-base", "houses-pipeline")
     assert [line for line in said if not line.startswith("  ")] == [
-        "houses-base is created",
-        *(f"image {image.repository}:{image.tag} is built and pushed" for image in wanted.images),
-        *(f"s3://{wanted.names.work_bucket}/{stored.key} is uploaded" for stored in wanted.objects),
-        "houses-pipeline is created",
+        "creating houses-base",
+        *(f"building and pushing the image {image.repository}:{image.tag}" for image in wanted.images),
+        *(f"uploading s3://{wanted.names.work_bucket}/{stored.key}" for stored in wanted.objects),
+        "creating houses-pipeline",
     ]
     before = outcome(wanted, door.aws)
     said.clear()
@@ -91,7 +91,7 @@ def test_a_changed_config_builds_no_image_and_publishes_one_version_more(door: D
 def test_a_part_can_be_deployed_alone(door: Door, wanted: Release) -> None:
     with pytest.raises(SurroundingsError) as caught:
         deployed(wanted, door, only=("pipeline",))
-    assert str(caught.value) == "houses-base is not there yet (`deploy --only base` first)"
+    assert str(caught.value) == "houses-base is not there yet (`python pipeline.py deploy --only base` first)"
     assert deployed(wanted, door, only=("base",)).changed == ("houses-base",)
     assert deployed(wanted, door, only=("pipeline",)).changed == ("houses-pipeline",)
 
@@ -143,9 +143,12 @@ def test_an_alias_that_was_moved_back_is_said(door: Door, wanted: Release) -> No
         stateMachineAliasArn=wanted.names.live, routingConfiguration=route
     )
     assert deployed(changed, door).remarks == (
-        "runs still start version 1, to which `rollback` went, and not 2 (the next change of the workflow moves them "
-        "on)",
+        "version 1 is live, to which `rollback` went, and not version 2, which was deployed last (`python pipeline.py "
+        "rollback --to 2` makes that one live; so does a deploy that changes the workflow)",
     )
+    planned = plan(changed, door, no_wait)
+    assert planned.nothing
+    assert "\nNote: version 1 is live, to which `rollback` went" in planned.words()
 
 
 @pytest.mark.parametrize("lost", ["lost_before", "lost_after"])
@@ -203,7 +206,8 @@ def test_a_pipeline_is_not_deployed_onto_the_base_of_another_version(door: Door,
 def test_a_stack_of_cicd_that_the_config_has_no_more_is_told(door: Door, wanted: Release) -> None:
     text = CONFIG.read_text(encoding="utf-8")
     assert deployed(release_of(f"{text}cicd: {{source: {{codecommit: {{name: houses}}}}}}\n"), door).remarks == ()
-    told = "houses-cicd still deploys each push, and the config has no `cicd` (`destroy --only cicd` takes it away)"
+    away = "python pipeline.py destroy --only cicd"
+    told = f"houses-cicd still deploys each push, and the config has no `cicd` (`{away}` takes it away)"
     left = plan(wanted, door, no_wait)
     assert left.nothing
     assert left.remarks == (told,)

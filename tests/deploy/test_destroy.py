@@ -48,11 +48,11 @@ def test_with_delete_data_nothing_is_left_however_many_versions_there_are(door: 
     buckets = (f"s3://{names.work_bucket}", f"s3://{names.raw_bucket}")
     assert done == Destroyed(("houses-pipeline", "houses-base"), (), (*buckets, "houses-data", "houses-autogluon"))
     assert [line for line in said if not line.startswith("  ")] == [
-        "houses-pipeline is deleted",
-        "houses-base is deleted",
-        *(f"{bucket} is emptied and deleted" for bucket in buckets),
-        "the images of houses-data are deleted",
-        "the images of houses-autogluon are deleted",
+        "deleting houses-pipeline",
+        "deleting houses-base",
+        *(f"emptying and deleting {bucket}" for bucket in buckets),
+        "deleting the images of houses-data",
+        "deleting the images of houses-autogluon",
     ]
     assert not s3.list_buckets()["Buckets"]
     assert not door.client("ecr").describe_repositories()["repositories"]
@@ -117,7 +117,7 @@ def test_runs_that_go_on_are_stopped_only_when_that_is_said(door: Door, what: Re
         assert door.client("cloudformation").describe_stacks(StackName="houses-pipeline"), "nothing has been deleted"
         said: list[str] = []
         assert gone(what, door, Order(stop_runs=True), said).stacks == ("houses-pipeline", "houses-base")
-        assert sorted(said[:4]) == [f"run {name} is stopped" for name in ("a", "b", "c", "d")]
+        assert sorted(said[:4]) == [f"stopping the run {name}" for name in ("a", "b", "c", "d")]
     finally:
         gone(what, door, Order(delete_data=True, stop_runs=True))
 

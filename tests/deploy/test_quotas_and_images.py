@@ -128,7 +128,13 @@ def test_the_builder_tells_what_the_script_says_and_gives_the_digest(
             SurroundingsError,
             "the image data is not in ECR yet and cannot be built here: docker (with its daemon running), podman or "
             "buildah is needed; none is here (install it, or let CodeBuild build: give the config a `cicd`, and "
-            "`deploy --only base cicd`)",
+            "`python pipeline.py deploy --only base cicd`)",
+        ),
+        (
+            f"echo '{'long ' * 40}' >&2; exit 125",
+            NotBuilt,
+            "the image data could not be built and pushed: its last words are above (`docker/build.sh data` builds it "
+            "alone; then run the command again)",
         ),
         (
             "echo 'Step 3' >&2; echo 'no space left on device' >&2; echo >&2; exit 125",

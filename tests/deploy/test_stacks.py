@@ -51,7 +51,7 @@ def test_a_stack_that_is_not_there_is_created_and_its_events_are_told(account: A
     stack = account.cloudformation.named("demo-base")
     assert stack and stack.status == "CREATE_COMPLETE"
     assert (stack.template, stack.parameters, stack.tags) == (TEXT, {"DataDigest": "sha256:1"}, {"stepgluon": "demo"})
-    assert said == ["demo-base is created", "  created Thing"]
+    assert said == ["creating demo-base", "  created Thing"]
 
 
 def test_a_stack_that_is_as_it_shall_be_is_left_alone_and_no_change_set_stays(account: Account, said: Told) -> None:
@@ -68,7 +68,7 @@ def test_only_events_since_the_start_are_told(account: Account, said: Told) -> N
     stacks.apply(WANTED)
     said.clear()
     stacks.apply(Desired("demo-base", TEXT, {"DataDigest": "sha256:2"}, {}))
-    assert said == ["demo-base is changed", "  changed Thing"]
+    assert said == ["changing demo-base", "  changed Thing"]
 
 
 def test_an_empty_shell_of_an_earlier_plan_is_cleared_away(account: Account, said: Told) -> None:
@@ -85,7 +85,7 @@ def test_a_stack_that_was_never_completed_is_deleted_first(account: Account, sai
     assert said == [
         f"demo-base was never completed ({status}): what is left of it is deleted first",
         "  removed Thing",
-        "demo-base is created",
+        "creating demo-base",
         "  created Thing",
     ]
 
@@ -102,7 +102,7 @@ def test_a_change_that_is_going_on_is_waited_for(account: Account, said: Told, e
     assert said == [
         "demo-base is being changed already, perhaps by an earlier deploy: waiting for its end",
         "  changed Slow",
-        "demo-base is changed",
+        "changing demo-base",
         "  changed Thing",
     ]
 
@@ -112,7 +112,7 @@ def test_a_deletion_that_is_going_on_is_waited_for(account: Account, said: Told)
     stack.to_come.append(("", None))
     stack.goes_to("DELETE_COMPLETE")
     assert said.stacks(account).apply(WANTED)
-    assert said[-2:] == ["demo-base is created", "  created Thing"]
+    assert said[-2:] == ["creating demo-base", "  created Thing"]
 
 
 def test_a_stack_that_could_not_be_rolled_back_needs_a_hand(account: Account, said: Told) -> None:
@@ -206,7 +206,7 @@ def test_a_failed_change_leaves_the_stack_as_it_was_and_is_told_as_it_happens(ac
         "the command again; it is as it was before)"
     )
     assert said == [
-        "demo-base is changed",
+        "changing demo-base",
         "  changed Early",
         "  Machine failed: It is odd",
         "  Other failed: Resource update cancelled",

@@ -189,6 +189,8 @@ def test_rollback_makes_the_version_before_live_and_tells_the_difference(account
     run = account.starts()
     told = account.machines.describe_execution(executionArn=account.names.execution_arn(run))
     assert told["stateMachineVersionArn"].endswith(":1")
+    assert account.calls("rollback")[2].endswith("(`python pipeline.py rollback --to 2` goes forward to the newest)\n")
+    assert "python pipeline.py rollback --to 2   (version 1 is live, and 2 is newer)" in account.calls("status")[1]
     assert account.calls("rollback", "--to", "2")[0] == 0
     assert account.told("status")["live"]["version"] == 2
 
@@ -196,7 +198,10 @@ def test_rollback_makes_the_version_before_live_and_tells_the_difference(account
 def test_rollback_refuses_what_is_not_there(account: Account) -> None:
     code, out, err = account.calls("rollback")
     assert (code, out) == (1, "")
-    assert err == "error: version 1 is live, and there is none before it (there are: 1)\n"
+    assert err == (
+        "error: version 1 is live, and there is none before it (a deploy that changes the workflow makes the next: "
+        "`python pipeline.py deploy`)\n"
+    )
     account.changed(longer)
     assert "there is no such version (there are: 2, 1)" in account.calls("rollback", "--to", "9")[2]
     assert "this version is live already" in account.calls("rollback", "--to", "2")[2]
@@ -249,6 +254,38 @@ def test_without_a_pipeline_each_command_says_so_in_one_sentence(account: Accoun
     said = "error: the account 123456789012 has no pipeline seals in eu-west-1 (`python pipeline.py deploy` makes it)\n"
     for words in (("runs", "--aws"), ("watch", "latest", "--aws"), ("rollback",)):
         assert account.calls(*words)[::2] == (1, said)
+    assert account.calls("start", "--data", "orders.json")[::2] == (1, said)
+    assert account.calls("start", "--folder", "june")[::2] == (1, said)
     code, out, _ = account.calls("status")
     assert code == 0
-    assert "python pipeline.py deploy" in out
+    assert "python pipeline.py deploy " in out
+    assert re.search("mails +no topic yet\n", out)
+
+
+def test_what_a_command_advises_repeats_which_config_and_environment_it_was_called_with(account: Account) -> None:
+    config = account.folder / "pipeline-config.yml"
+    named = account.folder / "another one.yml"
+    named.write_text(config.read_text() + "environments: {prod: {}}\n")
+    said = f"python pipeline.py deploy --config '{named}' --env prod"
+    for words in (
+        ("watch", "latest", "--aws"),
+        ("rollback",),
+        ("start", "--folder", "june"),
+        ("redrive", "r", "--aws"),
+    ):
+        _, _, err = account.calls(*words, "--config", str(named), "--env", "prod")
+        assert f"(`{said}` makes it)" in err
+    assert f"  {said}   (there is no stack " in account.calls("status", "--config", str(named), "--env", "prod")[1]
+
+
+def test_a_stack_that_never_came_to_be_is_to_be_deployed_and_not_started(account: Account) -> None:
+    config = account.folder / "pipeline-config.yml"
+    config.write_text(config.read_text().replace("name: penguins", "name: seals"))
+    body = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic", "Properties": {}}}})
+    cloudformation = account.place.aws.client("cloudformation")
+    for stack in ("seals-base", "seals-pipeline"):
+        cloudformation.create_change_set(StackName=stack, ChangeSetName="c", ChangeSetType="CREATE", TemplateBody=body)
+    assert account.told("status")["next"] == [
+        f"python pipeline.py deploy   (the stack {stack} is REVIEW_IN_PROGRESS)"
+        for stack in ("seals-base", "seals-pipeline")
+    ]
