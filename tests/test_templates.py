@@ -145,6 +145,11 @@ def test_what_is_lost_is_mailed() -> None:
     alarm = all_of_them["QueueAlarm"]["Properties"]
     assert alarm["AlarmActions"] == [topic]
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["Queue", "QueueName"]}}]
+    # The number of those that are there would stay above 0 for 14 days, and the alarm would mail no second time.
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["DatapointsToAlarm"]) == ("NumberOfMessagesSent", "Sum", 1)
+    assert alarm["TreatMissingData"] == "notBreaching"
+    for told in ("aws logs tail /aws/lambda/x-start --since 1h --region ap-northeast-1", made.names.queue):
+        assert told in alarm["AlarmDescription"]
     subscriptions = of_type(made, "AWS::SNS::Subscription").values()
     assert {s["Endpoint"] for s in subscriptions} == {"a@example.com", "b@example.com"}
 

@@ -30,6 +30,7 @@ server.py        the local AWS as a whole: what is started, in which order, and 
   executions.py    what an execution was, kept on disk when it has ended
   faults.py        where tests break things
 events.py        uploads' events, as S3 sends them; rules.py: EventBridge's; pending.py: no event is lost
+alarms.py        CloudWatch's alarm on the dead-letter queue
 functions.py     the Lambda, through function_api.py, function_worker.py, function_process.py and function_logs.py
 mail.py          SNS's mails, in a folder
 """

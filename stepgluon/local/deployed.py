@@ -18,7 +18,7 @@ from pathlib import Path
 from stepgluon.config import LoadedConfig
 from stepgluon.deploy import deploy
 from stepgluon.garbage import kept, paused
-from stepgluon.local import events, functions, mail, parsed, rules
+from stepgluon.local import alarms, events, functions, mail, parsed, rules
 from stepgluon.local.journal import Journal
 from stepgluon.local.patching import Patches
 from stepgluon.local.server import LocalAws, Settings
@@ -92,6 +92,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     in_place(events.install(lambdas.send, soon=lambdas.warm))
     in_place(mail.install(mail.Outbox(settings.work / "outbox", once=once(journal, names))))
     in_place(rules.install(aws.permissions))
+    in_place(alarms.install(aws.permissions))
     in_place(journal.install())
     return lambdas
 

@@ -25,6 +25,7 @@ ARCHITECTURE = "x86_64"  # every region of every partition has it
 LOG_DAYS = 90
 EVENT_SECONDS = 6 * 3600
 RETRIES = 2
+ALARM_MINUTES = 15  # [sqs] so late are the measures of a queue that was not in use
 
 
 def pipeline(names: Names, definition_key: str, trigger_key: str) -> dict[str, Any]:
@@ -281,13 +282,15 @@ def _watch(names: Names) -> dict[str, Resource]:
             "Type": "AWS::CloudWatch::Alarm",
             "Properties": {
                 "AlarmName": names.alarm,
-                "AlarmDescription": f"An upload started no run, or a mail was lost: look into the queue {names.queue}",
+                "AlarmDescription": _alarm_tells(names),
                 "Namespace": "AWS/SQS",
-                "MetricName": "ApproximateNumberOfMessagesVisible",
+                # What comes, and not what is there: messages stay for 14 days, and an alarm mails when it begins.
+                "MetricName": "NumberOfMessagesSent",
                 "Dimensions": [{"Name": "QueueName", "Value": attribute("Queue", "QueueName")}],
-                "Statistic": "Maximum",
+                "Statistic": "Sum",
                 "Period": 60,
-                "EvaluationPeriods": 1,
+                "EvaluationPeriods": ALARM_MINUTES,
+                "DatapointsToAlarm": 1,
                 "Threshold": 0,
                 "ComparisonOperator": "GreaterThanThreshold",
                 "TreatMissingData": "notBreaching",
@@ -296,3 +299,14 @@ def _watch(names: Names) -> dict[str, Resource]:
             },
         },
     }
+
+
+def _alarm_tells(names: Names) -> str:
+    """The mail of the alarm has it."""
+    region = names.config.region
+    return (
+        f"An upload to {names.raw_bucket} started no run, or a mail was lost. Why: "
+        f"aws logs tail {names.log_group('function')} --since 1h --region {region} "
+        f"(the events themselves are in the queue {names.queue}). "
+        f"What follows within {ALARM_MINUTES} minutes is not mailed again."
+    )

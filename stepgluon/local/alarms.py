@@ -1,0 +1,84 @@
+"""CloudWatch: an alarm that counts what is sent to a queue mails when it begins, and again once it was quiet.
+
+moto keeps alarms and looks at none. Only this measure and this action are known, which is what the templates have.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from stepgluon.local.asked import Right
+from stepgluon.local.patching import Patches
+from stepgluon.local.permissions import Permissions
+
+SERVICE = "cloudwatch.amazonaws.com"
+MEASURE = ("AWS/SQS", "NumberOfMessagesSent")
+_one_at_a_time = threading.Lock()
+
+
+def install(permissions: Permissions | None = None) -> Patches:
+    """From now on each message that is put into a queue is counted; `undo()` ends that."""
+    from moto.sqs.models import SQSBackend
+
+    send = SQSBackend.send_message
+
+    def sent(backend: Any, queue_name: str, *args: Any, **kwargs: Any) -> Any:
+        message = send(backend, queue_name, *args, **kwargs)
+        for alarm in _watching(backend, queue_name):
+            if _begins(alarm):
+                _mail(alarm, backend.account_id, permissions)
+        return message
+
+    patches = Patches()
+    patches.attribute(SQSBackend, "send_message", sent)
+    return patches
+
+
+def _watching(backend: Any, queue: str) -> Iterator[Any]:
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    for alarm in list(cloudwatch_backends[backend.account_id][backend.region_name].alarms.values()):
+        of = {dimension.name: dimension.value for dimension in alarm.dimensions}
+        if (alarm.namespace, alarm.metric_name) == MEASURE and of == {"QueueName": queue} and alarm.threshold < 1:
+            yield alarm
+
+
+def _begins(alarm: Any) -> bool:
+    """It lasts as long as one of the minutes that it looks at has a message."""
+    lasts = timedelta(seconds=int(alarm.period) * int(alarm.evaluation_periods))
+    with _one_at_a_time:
+        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        goes_on = alarm.state_value == "ALARM" and now - alarm.state_updated_timestamp < lasts
+        alarm.update_state(f"1.0 was greater than the threshold ({float(alarm.threshold)})", "{}", "ALARM")
+    return not goes_on
+
+
+def _mail(alarm: Any, account: str, permissions: Permissions | None) -> None:
+    from moto.core.exceptions import ServiceException
+    from moto.sns.models import sns_backends
+
+    subject = f'ALARM: "{alarm.name}" in {alarm.region_name}'[:99]
+    context = {"aws:SourceArn": alarm.alarm_arn, "aws:SourceAccount": account}
+    for topic in alarm.alarm_actions if alarm.actions_enabled else ():
+        if permissions and permissions.refused_to_service(SERVICE, Right("sns:Publish", topic, context)):
+            continue
+        try:
+            sns_backends[account][alarm.region_name].publish(message=_text(alarm, account), arn=topic, subject=subject)
+        except ServiceException:
+            continue  # on AWS only the alarm's history tells
+
+
+def _text(alarm: Any, account: str) -> str:
+    return (
+        f'You are receiving this email because your Amazon CloudWatch Alarm "{alarm.name}" in the {alarm.region_name} '
+        f'region has entered the ALARM state, because "{alarm.state_reason}" at '
+        f'"{alarm.state_updated_timestamp:%A %d %B, %Y %H:%M:%S} UTC".\n\n'
+        "Alarm Details:\n"
+        f"- Name:        {alarm.name}\n"
+        f"- Description: {alarm.description}\n"
+        f"- AWS Account: {account}\n"
+        f"- Alarm Arn:   {alarm.alarm_arn}\n"
+    )
