@@ -50,17 +50,22 @@ def add(command: Callable[..., Any]) -> None:
 
 def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, told
+    from stepgluon.deployment.account import check_identity, check_key
     from stepgluon.deployment.plan import plan
 
     release = _release(options, workflow, variables)
+    door = Aws(release.names.config.region)
     with told():
-        planned = plan(release, Aws(release.names.config.region), time.sleep, options.only)
+        check_identity(release.names, door)
+        check_key(release.names, door)
+        planned = plan(release, door, time.sleep, options.only)
     terminal.result(_json(planned.as_json()) if options.json else planned.words())
 
 
 def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, told
     from stepgluon.deploy import deploy
+    from stepgluon.deployment.account import check_identity, check_key
     from stepgluon.deployment.images import Docker
 
     release = _release(options, workflow, variables)
@@ -69,13 +74,16 @@ def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[
     def agree(stack: str, changes: tuple[Change, ...]) -> None:
         losing = [change for change in changes if change.loses]
         if losing and not options.yes:
-            lost = [f"  {change.resource} is {change.action}: {change.loses}" for change in losing]
-            _ask(terminal, "\n".join([f"This change of {stack} loses something:", *lost]), names.prefix)
+            lost = [f"{change.resource} is {change.action}: {change.loses}" for change in losing]
+            _ask(terminal, [f"This change of {stack} loses something", *lost], names.prefix)
 
+    door = Aws(names.config.region)
     with told():
+        check_identity(names, door)
+        check_key(names, door)  # not in deploy: the local AWS takes any
         deployed = deploy(
             release,
-            Aws(names.config.region),
+            door,
             Docker(names, terminal.say),
             terminal.say,
             time.sleep,
@@ -105,22 +113,18 @@ def _next_steps(names: Names, deployed: Deployed, only: tuple[str, ...]) -> str:
 
 def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, told
-    from stepgluon.deployment.destroy import Order, destroy
+    from stepgluon.deployment.destroy import Order, destroy, found
     from stepgluon.names import Names
 
     names = Names(_load(options, variables).config)
     config = names.config
     order = Order(tuple(options.only), options.stop_runs, options.delete_data)
-    if not options.yes:
-        stacks = ", ".join(names.stack(part) for part in PARTS if part in order.only)
-        data = (
-            "ALL DATA in their buckets, and their images, are deleted too."
-            if order.delete_data
-            else "Buckets and images are kept."
-        )
-        _ask(terminal, f"This deletes {stacks} in account {config.account}, {config.region}. {data}", names.prefix)
+    door = Aws(config.region)
     with told():
-        done = destroy(names, Aws(config.region), order, terminal.say, time.sleep)
+        there = found(names, door, order)
+        if there and not options.yes:
+            _ask(terminal, [f"This deletes, in account {config.account}, {config.region}", *there], names.prefix)
+        done = destroy(names, door, order, terminal.say, time.sleep)
     if options.json:
         terminal.result(_json(asdict(done)))
         return
@@ -130,11 +134,12 @@ def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     terminal.result("\n".join(lines) + "\n")
 
 
-def _ask(terminal: Terminal, what: str, name: str) -> None:
-    """Returns when the user has typed the pipeline's name."""
+def _ask(terminal: Terminal, what: list[str], name: str) -> None:
+    """Returns when the user has typed the pipeline's name; `what` is a sentence's beginning, and its list."""
+    head, *items = what
     if not sys.stdin or not sys.stdin.isatty():
-        raise UsageError(f"{' '.join(what.split())} Nobody can be asked here (add --yes to do it)")
-    terminal.say(f"{what}\nType {name} to go on:")
+        raise UsageError(f"nobody can be asked here. {head}: {'; '.join(items)} (add --yes to do it)")
+    terminal.say("\n".join([f"{head}:", *(f"  {item}" for item in items), f"Type {name} to go on:"]))
     if sys.stdin.readline().strip() != name:
         raise NotAgreed("not done, as the name was not typed (run it again, or add --yes)")
 
@@ -151,6 +156,8 @@ def _release(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     from stepgluon.release import release
 
     loaded = _load(options, variables)
+    if tuple(options.only) == ("cicd",) and loaded.config.cicd is None:
+        raise UsageError("--only cicd: the config has no cicd (add it, or leave --only out)")
     return release(loaded, compile_definition(loaded, workflow).text)
 
 

@@ -55,6 +55,25 @@ def check_concurrency(names: Names, door: Door, reserved: int) -> None:
         )
 
 
+def check_key(names: Names, door: Door) -> None:
+    """Raises where the config's key cannot be used; some resources would be made without a word."""
+    from botocore.exceptions import ClientError
+
+    key = names.config.encryption.kms_key
+    if not key:
+        return
+    try:
+        state = door.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+    except ClientError as error:
+        if code_of(error) in _NO_ANSWER:
+            return  # who may not look at it may deploy all the same
+        if code_of(error) != "NotFoundException":
+            raise
+        raise SurroundingsError(f"there is no key {key} (correct encryption.kms_key in the config)") from None
+    if state != "Enabled":
+        raise SurroundingsError(f"the key {key} is {state}, and must be Enabled (see encryption.kms_key in the config)")
+
+
 def _function_is_there(names: Names, door: Door) -> bool:
     return _answer(door, "lambda", "get_function_concurrency", FunctionName=names.function) is not None
 

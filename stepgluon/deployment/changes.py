@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stepgluon.errors import StepgluonError
+from stepgluon.hints import pipeline_py
+
 LOSES = {
-    "AWS::ECR::Repository": "its images go with it",
+    "AWS::ECR::Repository": "its images are lost to the pipeline",
     "AWS::KMS::Key": "what it has encrypted can no longer be read",
     "AWS::Logs::LogGroup": "its logs go with it",
     "AWS::S3::Bucket": "its objects are lost to the pipeline",
@@ -18,6 +21,10 @@ LOSES = {
 _GONE = ("removed", "replaced", "perhaps replaced")
 _ACTIONS = {"Add": "created", "Import": "found again", "Modify": "changed", "Remove": "removed"}
 _REPLACED = {"True": "replaced", "Conditional": "perhaps replaced"}
+
+
+class Lasting(StepgluonError):
+    """What cannot be changed any more would have to be."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,19 @@ class Change:
         if self.kind == "AWS::SNS::Subscription" and self.action == "removed":
             return ""  # its address was taken out of the config
         return LOSES.get(self.kind, "") if self.action in _GONE else ""
+
+
+def changes_of(described: list[dict[str, Any]], stack: str) -> tuple[Change, ...]:
+    """The Changes of DescribeChangeSet; raises where CloudFormation would refuse one only in the midst of the work."""
+    changes = tuple(change_of(found, stack) for found in described)
+    fixed = sorted(c.name for c in changes if c.kind == "AWS::ECR::Repository" and "replaced" in c.action)
+    if fixed:
+        raise Lasting(
+            f"the repositories {', '.join(fixed)} keep the encryption that they were made with, and nothing was "
+            f"changed (leave encryption.kms_key as it was, or begin anew: `{pipeline_py('destroy --delete-data')}` deletes all "
+            f"data, then deploy)"
+        )
+    return changes
 
 
 def change_of(found: dict[str, Any], stack: str) -> Change:

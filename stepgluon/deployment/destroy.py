@@ -62,6 +62,20 @@ def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> D
     return Destroyed(tuple(gone), () if order.delete_data else data, data if order.delete_data else ())
 
 
+def found(names: Names, door: Door, order: Order) -> list[str]:
+    """What there is to delete, in words; nothing where nothing is there."""
+    check_identity(names, door)
+    stacks = Stacks(door, lambda text: None, lambda seconds: None)
+    there = [
+        f"the stack {names.stack(part)}" for part in PARTS if part in order.only and stacks.find(names.stack(part))
+    ]
+    if order.delete_data:
+        buckets, repositories = _data(names, door, order.only)
+        there += [f"s3://{bucket} with ALL DATA in it" for bucket in buckets]
+        there += [f"the images of {repository}" for repository in repositories]
+    return there
+
+
 def end_runs(names: Names, door: Door, stop: bool, tell: Tell) -> None:
     """Stops what runs, or raises RunsGoOn."""
     running = _running(names, door)

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 from stepgluon.aws import Door, code_of, message_of, refusal
-from stepgluon.deployment.changes import Change, change_of
+from stepgluon.deployment.changes import Change, changes_of
 from stepgluon.deployment.stack_events import End, Events, plain
 from stepgluon.errors import StepgluonError
 
@@ -104,7 +104,7 @@ class Stacks:
             described = self._described(desired, change_set)
         finally:
             self._forget(change_set)
-        return tuple(change_of(found, desired.name) for found in described)
+        return changes_of(described, desired.name)
 
     def apply(self, desired: Desired) -> bool:
         """Makes the stack as desired; whether that changed anything. Raises StackFailed where it is as before."""
@@ -115,7 +115,7 @@ class Stacks:
             self._forget(change_set)
             return False
         try:
-            self._agree(desired.name, tuple(change_of(found, desired.name) for found in described))
+            self._agree(desired.name, changes_of(described, desired.name))
         except StepgluonError:
             self._forget(change_set)
             raise

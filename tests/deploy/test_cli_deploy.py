@@ -69,16 +69,16 @@ def test_plan_deploy_plan_deploy_destroy(run: Run) -> None:
     code, out, err = run("destroy", typed="house\n")
     assert (code, out) == (1, "")
     assert err == (
-        "This deletes houses-base, houses-pipeline, houses-cicd in account 123456789012, eu-central-1. Buckets and "
-        "images are kept.\nType houses to go on:\nerror: not done, as the name was not typed (run it again, or add "
-        "--yes)\n"
+        "This deletes, in account 123456789012, eu-central-1:\n  the stack houses-base\n  the stack houses-pipeline\n"
+        "Type houses to go on:\nerror: not done, as the name was not typed (run it again, or add --yes)\n"
     )
     assert run("destroy") == (
         2,
         "",
-        "error: This deletes houses-base, houses-pipeline, houses-cicd in account 123456789012, eu-central-1. Buckets "
-        "and images are kept. Nobody can be asked here (add --yes to do it)\n",
+        "error: nobody can be asked here. This deletes, in account 123456789012, eu-central-1: the stack houses-base; "
+        "the stack houses-pipeline (add --yes to do it)\n",
     )
+    assert "; s3://houses-raw-123456789012-eu-central-1 with ALL DATA in it; " in run("destroy", "--delete-data")[2]
     assert run("plan")[1].endswith("nothing to do.\n"), "so far nothing is deleted"
     code, out, err = run("destroy", typed="houses\n")
     assert (code, out) == (
@@ -89,7 +89,7 @@ def test_plan_deploy_plan_deploy_destroy(run: Run) -> None:
     )
     code, out, err = run("destroy", "--yes", "--delete-data", "--json")
     assert json.loads(out)["deleted"][2:] == ["houses-data", "houses-autogluon"]
-    assert run("destroy", "--yes")[1] == "Deleted: nothing, nothing was there.\n"
+    assert run("destroy")[1] == "Deleted: nothing, nothing was there.\n", "and nobody has to be asked"
 
 
 @pytest.mark.parametrize("command", ["plan", "deploy", "destroy"])
@@ -103,7 +103,7 @@ def test_a_bad_config_ends_with_2_before_the_account_hears_of_it(
     assert "did you mean fallback?" in err
 
 
-@pytest.mark.parametrize("command", [("plan",), ("deploy",), ("destroy", "--yes")])
+@pytest.mark.parametrize("command", [("plan",), ("deploy",), ("destroy", "--yes"), ("destroy",)])
 def test_no_network_ends_with_3_and_one_sentence(
     run: Run, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,3 +137,51 @@ def test_another_account_than_the_configs_ends_with_3(run: Run) -> None:
 def test_an_unknown_part_is_a_wrong_call(run: Run) -> None:
     code, _, err = run("deploy", "--only", "bse")
     assert code == 2 and "'bse'" in err
+
+
+def test_cicd_alone_is_for_a_config_that_has_it(run: Run) -> None:
+    for command in ("plan", "deploy"):
+        assert run(command, "--only", "cicd") == (
+            2,
+            "",
+            "error: --only cicd: the config has no cicd (add it, or leave --only out)\n",
+        )
+    assert run("destroy", "--only", "cicd")[:2] == (0, "Deleted: nothing, nothing was there.\n")
+
+
+def with_key(key: str) -> None:
+    Path("pipeline-config.yml").write_text(f"{CONFIG.read_text()}encryption: {{kms_key: '{key}'}}\n", "utf-8")
+
+
+def test_a_key_that_is_not_there_or_is_switched_off_is_named_before_anything_is_made(run: Run, aws: LocalAws) -> None:
+    key = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    with_key(key)
+    for command in ("plan", "deploy"):
+        assert run(command) == (
+            3,
+            "",
+            f"error: there is no key {key} (correct encryption.kms_key in the config)\n",
+        )
+    made = aws.client("kms").create_key()["KeyMetadata"]
+    aws.client("kms").disable_key(KeyId=made["KeyId"])
+    with_key(made["Arn"])
+    assert run("deploy")[2].startswith(f"error: the key {made['Arn']} is Disabled, and must be Enabled (")
+
+
+def test_a_key_is_given_before_the_first_deploy_or_not_at_all(run: Run, aws: LocalAws) -> None:
+    assert run("deploy")[0] == 0
+    with_key(aws.client("kms").create_key()["KeyMetadata"]["Arn"])
+    for command in ("plan", "deploy"):
+        assert run(command) == (
+            1,
+            "",
+            "error: the repositories houses-autogluon, houses-data keep the encryption that they were made with, and "
+            "nothing was changed (leave encryption.kms_key as it was, or begin anew: `python pipeline.py destroy "
+            "--delete-data` deletes all data, then deploy)\n",
+        )
+    Path("pipeline-config.yml").write_bytes(CONFIG.read_bytes())
+    assert run("plan")[1].endswith("nothing to do.\n")
+    with_key(aws.client("kms").create_key()["KeyMetadata"]["Arn"])
+    assert run("destroy", "--yes", "--delete-data")[0] == 0
+    assert run("deploy")[0] == 0
+    assert run("destroy", "--yes", "--delete-data")[0] == 0

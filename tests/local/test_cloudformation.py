@@ -226,6 +226,24 @@ def test_a_stack_that_cannot_be_made_leaves_nothing_but_what_is_kept(account: Ac
     assert change["Action"] == "Import"
 
 
+def test_a_bug_in_the_making_of_a_resource_is_its_failure_and_leaves_no_stack_half_way(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Any, given: Any) -> str:
+        raise KeyError("Sqs")
+
+    name = f"half-{account.number}"
+    monkeypatch.setattr("stepgluon.local.cloudformation.messages.Queue.make", broken)
+    resources = {"Role": role(name), "Q": {**queue(), "DependsOn": "Role"}}
+    assert account.created(resources) == "ROLLBACK_COMPLETE"
+    assert account.reason() == "a bug of the local AWS: KeyError: 'Sqs'"
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        account.aws.client("iam").get_role(RoleName=name)
+    account.api.delete_stack(StackName=account.stack)
+    monkeypatch.undo()
+    assert account.created(resources) == "CREATE_COMPLETE"
+
+
 def test_a_change_that_fails_is_taken_back_and_the_old_machine_goes_on(account: Account) -> None:
     name = f"m{account.number}"
     account.created(machine(name, "one"))

@@ -58,7 +58,8 @@ class Function(Kind):
 
 
 def _settings(given: Properties) -> dict[str, Any]:
-    return {key: value for key, value in given.items() if key in Function._settings}
+    renamed = {"KmsKeyArn": "KMSKeyArn"}
+    return {renamed.get(key, key): value for key, value in given.items() if key in Function._settings}
 
 
 class Permission(Kind):

@@ -111,10 +111,13 @@ def text_of(value: Any) -> str:
 
 
 def reason(error: Exception) -> str:
-    """A refusal of a service, as CloudFormation tells it."""
+    """A refusal of a service, as CloudFormation tells it; what is none is a bug, and is told as one."""
+    from botocore.exceptions import BotoCoreError
+
     response = getattr(error, "response", None)
     if response is None:
-        return str(error)
+        known = isinstance(error, (Failed, Invalid, BotoCoreError))
+        return str(error) if known else f"a bug of the local AWS: {type(error).__name__}: {error}"
     told = response["Error"]
     status = response["ResponseMetadata"]["HTTPStatusCode"]
     service = re.sub(r"^.*\.", "", str(getattr(error, "operation_name", "")))

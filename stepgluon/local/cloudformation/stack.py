@@ -56,9 +56,7 @@ class Stack:
         for name in template.order():
             try:
                 work.bring(name, template.resources[name])
-            except Exception as problem:
-                if not _refused(problem):
-                    raise
+            except Exception as problem:  # a bug's too: a stack that is left half-way could never be changed again
                 work.take_back(doing, name, reason(problem))
                 self.resources = before if doing == "UPDATE" else {}
                 return
@@ -146,8 +144,6 @@ class Stack:
         try:
             kind_of(old.type)(self.place, old.logical).remove(old.physical, old.given)
         except Exception as problem:
-            if not _refused(problem):
-                raise
             self.tell(old, "DELETE_FAILED", reason(problem))
             return False
         self.tell(old, "DELETE_COMPLETE")
@@ -275,20 +271,11 @@ class _Work:
         for back in reversed(self._back):
             try:
                 whole = back() and whole
-            except Exception as problem:
-                if not _refused(problem):
-                    raise
+            except Exception:
                 whole = False
         if doing == "UPDATE" and whole:
             stack.turn("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
         stack.turn(f"{kind}_COMPLETE" if whole else f"{kind}_FAILED", "" if whole else failed)
-
-
-def _refused(problem: Exception) -> bool:
-    """A service's or a type's refusal; anything else is a bug, which nobody hides."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return isinstance(problem, (Failed, Invalid, ClientError, BotoCoreError))
 
 
 def _described(entry: dict[str, Any]) -> dict[str, str]:
