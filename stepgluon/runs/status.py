@@ -16,6 +16,7 @@ from stepgluon.aws import Denied, Door, code_of, told
 from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
+from stepgluon.runs.refusals import purge, refusals
 from stepgluon.runs.rollback import live, versions
 
 STACKS = ("base", "pipeline", "cicd")
@@ -43,6 +44,7 @@ class Status:
     running: list[str]
     unconfirmed: list[str] | None  # addresses that get no mail yet; None where there is no topic
     queue: int | None  # events that started no run
+    refusals: list[str]  # why, of the last ones
     unknown: dict[str, str]  # what could not be asked, and why
     next: list[str]
 
@@ -78,11 +80,12 @@ def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> St
     known = asked("live version", lambda: _live(door, names, now), None)
     unconfirmed = asked("subscriptions", lambda: _unconfirmed(door, names), None)
     queue = asked("dead letters", lambda: _queue(door, names), None)
+    why: list[str] = asked("refusals", lambda: refusals(door, names, now()), []) if queue else []
     following = _next(names, stacks, known, runs, running, unconfirmed, queue)
     config = names.config
     return Status(
-        names.prefix, config.account, config.region, stacks, known, runs, running, unconfirmed, queue, asked.unknown,
-        following,
+        names.prefix, config.account, config.region, stacks, known, runs, running, unconfirmed, queue, why,
+        asked.unknown, following,
     )  # fmt: skip
 
 
@@ -163,7 +166,7 @@ def _next(
     if unconfirmed:
         steps.append(f"confirm the subscription in the mail that AWS sent to {', '.join(unconfirmed)}")
     if queue:
-        steps.append(f"look at the queue {names.queue}: {queue} events started no run")
+        steps.append(f"{purge(names)}   (once it is clear why {queue} events started no run or no mail)")
     if running:
         steps.append(pipeline_py(f"watch {running[0]}"))
     elif runs and runs[0]["status"] != "SUCCEEDED":
@@ -189,6 +192,7 @@ def words(status: Status, run_lines: str) -> str:
     lines.append(f"  {'mails':<15}{status.unknown.get('subscriptions') or _mails_words(status.unconfirmed)}")
     queue = "no queue" if status.queue is None else "none" if status.queue == 0 else f"{status.queue} events"
     lines.append(f"  {'dead letters':<15}{status.unknown.get('dead letters') or queue}")
+    lines += [f"  {'':<15}{reason}" for reason in status.refusals or filter(None, [status.unknown.get("refusals")])]
     lines.append(f"  {'running':<15}{status.unknown.get('runs') or ', '.join(status.running) or 'nothing'}")
     lines += ["", "The last runs:", *(f"  {line}" for line in run_lines.splitlines())]
     lines += ["", "Next:", *(f"  {step}" for step in status.next)] if status.next else []

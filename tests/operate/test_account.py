@@ -248,6 +248,19 @@ def test_status_tells_the_pipeline_on_one_screen(account: Account, faults: Picky
     assert len(out.splitlines()) < 24
 
 
+def test_status_tells_why_uploads_started_no_run_and_how_to_empty_the_queue(account: Account) -> None:
+    for key in ("june/go.run", "july/go.run"):
+        account.s3.put_object(Bucket=account.names.raw_bucket, Key=key, Body=b"hurry: please")
+    assert until(lambda: account.told("status")["queue"] == 2, 60)
+    june, july = account.told("status")["refusals"]
+    assert june.startswith("june/go.run: ") and july.startswith("july/go.run: ")
+    assert "hurry" in june, "each is told once, although it was tried three times"
+    out = account.calls("status")[1]
+    assert re.search(rf"dead letters +2 events\n +{re.escape(june)}\n +{re.escape(july)}\n", out)
+    queue = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{account.names.queue}"
+    assert f"aws sqs purge-queue --queue-url {queue} --region eu-west-1" in out
+
+
 def test_without_a_pipeline_each_command_says_so_in_one_sentence(account: Account) -> None:
     config = account.folder / "pipeline-config.yml"
     config.write_text(config.read_text().replace("name: penguins", "name: seals"))

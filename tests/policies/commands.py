@@ -20,6 +20,7 @@ from stepgluon.names import Names
 
 CODE = Path(__file__).parent.parent.parent / "stepgluon"
 STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "execution", "repository", "topic", "queue"
+FUNCTION_LOG = "function log"
 LIVE, OBJECT, BUCKET, LOG, STREAM, NONE, FUNCTION = "live", "object", "bucket", "log", "stream", "none", "function"
 
 # Where an operation asks for more than one action, or for one of another name, AWS's page of the operation says so.
@@ -67,6 +68,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "update_state_machine_alias": ("states:UpdateStateMachineAlias", MACHINE),
     "get_queue_url": ("sqs:GetQueueUrl", QUEUE),
     "get_queue_attributes": ("sqs:GetQueueAttributes", QUEUE),
+    "filter_log_events": ("logs:FilterLogEvents", FUNCTION_LOG),
     "describe_log_streams": ("logs:DescribeLogStreams", LOG),
     "get_log_events": ("logs:GetLogEvents", STREAM),
 }
@@ -195,6 +197,7 @@ def _resources(names: Names, about: str) -> list[str]:
         EXECUTION: [names.arn("states", f"execution:{names.machine}:{RUN}")],
         BUCKET: buckets,
         OBJECT: [f"{buckets[0]}/june/my.csv", f"{buckets[1]}/promoted.json"],
+        FUNCTION_LOG: [names.arn("logs", f"log-group:{names.log_group('function')}")],
         LOG: [names.arn("logs", kind) for kind in kinds],
         STREAM: [names.arn("logs", f"{kind}:log-stream:{names.prefix}-train-x") for kind in kinds],
     }[about]
