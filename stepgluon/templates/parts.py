@@ -69,7 +69,7 @@ def private_bucket(names: Names, name: str, rules: list[dict[str, Any]]) -> dict
 
 
 def bucket_policy(bucket: str, document: dict[str, Any]) -> Resource:
-    """Not kept with its bucket: CloudFormation makes no policy where one is, so the next deploy would fail."""
+    """Not kept with its bucket: the next deploy could neither make it again nor take it in (decision 63)."""
     return {
         "Type": "AWS::S3::BucketPolicy",
         "Properties": {"Bucket": ref(bucket), "PolicyDocument": document},
