@@ -1,10 +1,14 @@
-"""An account for each test, and credentials that are none."""
+"""An account for each test, a local AWS for each module, and credentials that are none."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from aws_account import Account
+from local_account import Door
 
+from stepgluon.local.server import LocalAws, Settings
 from stepgluon.local.surroundings import UNREACHABLE
 
 
@@ -20,3 +24,17 @@ def no_real_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def account(no_real_credentials: None, monkeypatch: pytest.MonkeyPatch) -> Account:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *any: 0)
     return Account()
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """The account of the config that the tests deploy."""
+    with LocalAws(Settings(tmp_path_factory.mktemp("work"), "123456789012", "eu-central-1")) as running:
+        yield running
+
+
+@pytest.fixture
+def door(aws: LocalAws) -> Iterator[Door]:
+    door = Door(aws)
+    yield door
+    door.close()

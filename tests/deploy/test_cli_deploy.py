@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,9 @@ from local_account import CONFIG, Door, Registry
 
 from pipeline import workflow
 from stepgluon.cli import main
-from stepgluon.local.server import LocalAws, Settings
+from stepgluon.local.server import LocalAws
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    with LocalAws(Settings(tmp_path_factory.mktemp("work"), "123456789012", "eu-central-1")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from stepgluon.deployment.account import WrongAccount
 from stepgluon.deployment.destroy import Order, destroy
 from stepgluon.deployment.plan import plan
 from stepgluon.errors import StepgluonError, SurroundingsError
-from stepgluon.local.server import LocalAws, Settings
+from stepgluon.local.server import LocalAws
 from stepgluon.names import Names
 from stepgluon.release import Release
 
@@ -25,19 +25,10 @@ def wanted() -> Release:
     return release_of()
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory, wanted: Release) -> Iterator[LocalAws]:
-    config = wanted.names.config
-    with LocalAws(Settings(tmp_path_factory.mktemp("work"), config.account, config.region)) as running:
-        yield running
-
-
 @pytest.fixture
-def door(aws: LocalAws, wanted: Release) -> Iterator[Door]:
-    door = Door(aws)
+def door(door: Door, wanted: Release) -> Iterator[Door]:
     yield door
-    door.close()
-    cleared(aws, wanted)
+    cleared(door.aws, wanted)
 
 
 def cleared(aws: LocalAws, what: Release) -> None:

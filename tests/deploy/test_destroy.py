@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from local_account import Door, deployed, no_wait, release_of
 
 from stepgluon.aws import Refused
 from stepgluon.deployment.destroy import Destroyed, Order, RunsGoOn, delete_bucket, destroy
-from stepgluon.local.server import LocalAws, Settings
 from stepgluon.release import Release
 
 
 @pytest.fixture(scope="module")
 def what() -> Release:
     return release_of()
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory, what: Release) -> Iterator[LocalAws]:
-    config = what.names.config
-    with LocalAws(Settings(tmp_path_factory.mktemp("work"), config.account, config.region)) as running:
-        yield running
-
-
-@pytest.fixture
-def door(aws: LocalAws) -> Iterator[Door]:
-    door = Door(aws)
-    yield door
-    door.close()
 
 
 def gone(what: Release, door: Door, order: Order, said: list[str] | None = None) -> Destroyed:

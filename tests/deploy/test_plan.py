@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from local_account import WRITES, Door, deployed, no_wait, release_of
 from stepgluon.deployment.changes import Change
 from stepgluon.deployment.definition_diff import Difference, Field, difference
 from stepgluon.deployment.plan import Plan, StackPlan, plan
-from stepgluon.local.server import LocalAws, Settings
 from stepgluon.release import Release
 
 PLANS = Path(__file__).parent / "plans"
@@ -34,20 +32,6 @@ AFTER = TWO.format(second="kim@example.com", model="lease", threshold=26000, ins
 @pytest.fixture(scope="module")
 def first() -> Release:
     return release_of(BEFORE)
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory, first: Release) -> Iterator[LocalAws]:
-    config = first.names.config
-    with LocalAws(Settings(tmp_path_factory.mktemp("work"), config.account, config.region)) as running:
-        yield running
-
-
-@pytest.fixture
-def door(aws: LocalAws) -> Iterator[Door]:
-    door = Door(aws)
-    yield door
-    door.close()
 
 
 def words(what: Release, door: Door) -> str:
