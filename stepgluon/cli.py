@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
@@ -38,6 +39,7 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
     """Run one command; returns the exit code. `variables` are the environment's, for `${VAR}` in the config."""
     variables = os.environ if variables is None else variables
     terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables)
+    options = argparse.Namespace(json=False)
     try:
         options = _parser().parse_args(arguments)
         commands = {
@@ -55,6 +57,8 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
             code = commands[options.command](options, workflow, variables, terminal)
     except StepgluonError as error:
         terminal.error(error)
+        if getattr(options, "json", False):
+            _tell_script(error, terminal)
         return error.exit_code
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in INSTALLED:
@@ -69,6 +73,14 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
     except KeyboardInterrupt:
         return 130
     return code or 0
+
+
+def _tell_script(error: StepgluonError, terminal: Terminal) -> None:
+    """Whoever asked for JSON gets JSON, whatever happens."""
+    import json
+
+    with suppress(StepgluonError, BrokenPipeError):  # where the output itself is what fails
+        terminal.result(json.dumps({"error": str(error), "exit_code": error.exit_code}, ensure_ascii=False) + "\n")
 
 
 class _Parser(argparse.ArgumentParser):

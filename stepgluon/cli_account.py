@@ -39,7 +39,9 @@ def add(command: Callable[..., Any]) -> None:
 
 
 def json_option(parser: Any) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    parser.add_argument(
+        "--json", action="store_true", help='print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
+    )
 
 
 def _version(text: str) -> int:

@@ -39,7 +39,9 @@ def add(command: Callable[..., Any]) -> None:
         parser.add_argument(
             "--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of: base pipeline cicd"
         )
-        parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+        parser.add_argument(
+            "--json", action="store_true", help='print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
+        )
     for parser in (deploying, destroying):
         parser.add_argument("--yes", action="store_true", help="do not ask")
     destroying.add_argument(

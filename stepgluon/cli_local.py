@@ -41,7 +41,9 @@ def add(command: Callable[..., Any]) -> None:
 
 def _folder_and_json(parser: Any) -> None:
     parser.add_argument("--work", type=Path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
-    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    parser.add_argument(
+        "--json", action="store_true", help='print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
+    )
 
 
 def threshold(text: str) -> float:
@@ -50,7 +52,9 @@ def threshold(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < 1e300:
-        raise argparse.ArgumentTypeError(f"{text!r} is no threshold (expected: a number above 0, like 400)")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no threshold (expected: a number above 0 and below 1e300, like 400)"
+        )
     return int(number) if number == int(number) else number
 
 

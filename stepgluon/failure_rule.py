@@ -38,10 +38,10 @@ def input_transformer(names: Names) -> dict[str, Any]:
     """
     lines = [
         f"Run <run> of the pipeline {names.prefix} ended as <status>.",
-        "Look closer: python pipeline.py show <run>",
+        f"Look closer: {names.pipeline_py('show <run>')}",
         f"{names.console}<execution>",
         "The raw data is untouched. When the reason is gone, go on with what is not finished:",
-        "python pipeline.py redrive <run>",
+        names.pipeline_py("redrive <run>"),
         "Or upload the .run file again: that starts a new run, from the beginning.",
     ]
     return {

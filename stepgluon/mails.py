@@ -49,7 +49,7 @@ Fetch them:
   aws s3 cp --recursive --region {config.region} {folder} results/
 
 Use its models whenever a later one is not good enough:
-  python pipeline.py promote {{}}
+  {names.pipeline_py("promote {}")}
 """
     return _subject(names, "finished"), text(message, "$.run", "$.home", "$.home", "$.home")
 
@@ -63,7 +63,7 @@ The raw data is untouched. What was finished is kept in s3://{names.work_bucket}
 
 {_follow(names)}
 When the reason is gone, go on with what is not finished:
-  python pipeline.py redrive {{}}
+  {names.pipeline_py("redrive {}")}
 Or upload the .run file again: that starts a new run, from the beginning."""
     failed = ("$.failed.state", "$.failed.failure.Error", "$.failed.failure.Cause", "$.failed.details")
     return _subject(names, "failed"), text(message, "$.run", *failed, "$.home", *_FOLLOW, "$.run")
@@ -102,7 +102,7 @@ _FOLLOW = ("$.run", "$$.Execution.Id")
 
 def _follow(names: Names) -> str:
     """Where to look; its two gaps are filled from _FOLLOW."""
-    command = "Look closer: python pipeline.py show {}"
+    command = f"Look closer: {names.pipeline_py('show {}')}"
     return f"{command}\n             {names.console}{{}}" if names.console else f"{command}\n             {{}}"
 
 

@@ -31,6 +31,11 @@ class Names:
         environment = self.config.environment
         return f"{self.config.name}-{environment}" if environment else self.config.name
 
+    def pipeline_py(self, words: str) -> str:
+        """A command as a mail advises it: it knows the environment, and not where its reader has the config."""
+        environment = self.config.environment
+        return f"python pipeline.py {words} --env {environment}" if environment else f"python pipeline.py {words}"
+
     @cached_property
     def partition(self) -> Partition:
         partition = facts().partition_of(self.config.region)

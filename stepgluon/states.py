@@ -382,7 +382,7 @@ class States:
         failure = {
             "Error": "NoDefaultModel",
             "Cause": "A model was rejected, and no default model stands in for it. Raise its threshold, improve its "
-            "data, or promote the models of a run that was good: python pipeline.py promote RUN",
+            "data, or promote the models of a run that was good: " + self.names.pipeline_py("promote RUN"),
         }
         return self._failed("A model is missing", {"state": stage.state_id, "failure": failure, "details": ""}, then)
 

@@ -67,7 +67,7 @@ def write_file(file: Path, content: str | bytes, source: Path | None = None) -> 
         if target.exists() and not target.is_file():
             target.write_bytes(body)  # a device or a pipe; of a folder the error tells
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent, file.parent)
         part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
         try:
             part.write_bytes(body)
@@ -76,6 +76,13 @@ def write_file(file: Path, content: str | bytes, source: Path | None = None) -> 
             part.unlink(missing_ok=True)
     except OSError as error:
         raise SurroundingsError(f"{file} cannot be written: {_reason(error)} (name another place)") from None
+
+
+def _make_folder(folder: Path, called: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SurroundingsError(f"{called} cannot be a folder: a file is in its place (name another place)") from None
 
 
 def _reason(error: OSError) -> str:

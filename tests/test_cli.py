@@ -94,11 +94,17 @@ def test_compile_writes_into_a_folder_with_an_odd_name(run: Run) -> None:
     assert Path(folder, "definition.asl.json").is_file()
 
 
+def test_a_template_into_a_file_names_that_file(run: Run) -> None:
+    Path("taken").write_text("a file, not a folder", encoding="utf-8")
+    code, _, err = run("template", "--out", "taken")
+    assert (code, err) == (3, "error: taken cannot be a folder: a file is in its place (name another place)\n")
+
+
 def test_a_place_that_cannot_be_written_is_one_sentence_and_3(run: Run) -> None:
     Path("taken").write_text("a file, not a folder", encoding="utf-8")
     code, out, err = run("compile", "--out", "taken")
     assert (code, out) == (3, "")
-    assert err == "error: taken/definition.asl.json cannot be written: file exists (name another place)\n"
+    assert err == "error: taken cannot be a folder: a file is in its place (name another place)\n"
 
 
 @pytest.mark.parametrize(
@@ -124,6 +130,15 @@ def test_graph_names_the_formats_when_the_file_name_tells_none(run: Run) -> None
     code, _, err = run("graph", "-o", "workflow.png")
     assert code == 2
     assert err == "error: workflow.png: no picture is known by this ending (add --format mermaid, svg or html)\n"
+
+
+@pytest.mark.parametrize("words", [("plan",), ("run", "--local", "--data", "absent.csv"), ("show", "r", "--work", "w")])
+def test_who_asks_for_json_gets_json_of_a_failure_too(run: Run, words: tuple[str, ...]) -> None:
+    Path("pipeline-config.yml").write_text("name: [", encoding="utf-8")
+    code, out, err = run(*words, "--json")
+    told = json.loads(out)
+    assert told["exit_code"] == code == 2
+    assert err in (f"error: {told['error']}\n", f"{told['error']}\n")
 
 
 def test_schema_prints_the_json_schema(run: Run) -> None:

@@ -48,9 +48,10 @@ def changes_of(described: list[dict[str, Any]], stack: str) -> tuple[Change, ...
     changes = tuple(change_of(found, stack) for found in described)
     fixed = sorted(c.name for c in changes if c.kind == "AWS::ECR::Repository" and "replaced" in c.action)
     if fixed:
+        anew = pipeline_py("destroy --delete-data")
         raise Lasting(
             f"the repositories {', '.join(fixed)} keep the encryption that they were made with, and nothing was "
-            f"changed (leave encryption.kms_key as it was, or begin anew: `{pipeline_py('destroy --delete-data')}` deletes all "
+            f"changed (leave encryption.kms_key as it was, or begin anew: `{anew}` deletes all "
             f"data, then deploy)"
         )
     return changes

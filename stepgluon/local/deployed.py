@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -79,6 +80,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
         settings.region,
         harmless(settings.account, settings.region, aws.endpoint),
         settings.work / "functions",
+        _scratch(settings.work),
         permissions=aws.permissions,
     )
     lambdas = functions.Functions(account, settings.waiting, guard.began, guard.ended)
@@ -95,6 +97,13 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     in_place(alarms.install(aws.permissions))
     in_place(journal.install())
     return lambdas
+
+
+def _scratch(work: Path) -> Path:
+    """Where functions' processes have their files; what a server that was killed has left there goes."""
+    folder = work / "functions" / ".processes"  # no function has such a name
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def once(journal: Journal, names: Names) -> mail.Once:

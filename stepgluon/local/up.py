@@ -21,6 +21,7 @@ from stepgluon.local.run import (
 )
 from stepgluon.local.stored import told_where
 from stepgluon.local.watcher import watched
+from stepgluon.local.web import bind
 from stepgluon.progress import Progress
 
 
@@ -34,6 +35,8 @@ def serve(
     change: Change = unchanged,
 ) -> None:
     """Serves until KeyboardInterrupt, which it passes on."""
+    if port:
+        bind(port).close()  # one that is taken is said before anything is made
     with whatever_this_computer_does(work), terminated_as_interrupted():
         definition = definition_of(loaded, workflow, work)
         settings = change(settings_of(loaded, Order((), work, port=port)))

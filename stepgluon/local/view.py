@@ -21,10 +21,12 @@ WORDS = {
 }
 
 
-def panel(told: dict[str, Any], command: str = "", repeats: str = "only the jobs that did not finish") -> str:
+def panel(
+    told: dict[str, Any], command: str = "", repeats: str = "only the jobs that did not finish", look: bool = True
+) -> str:
     """The run's end: verdicts, then the result and where it is, or why there is none and what to do.
 
-    `command` goes on where it failed, and repeats what `repeats` says.
+    `command` goes on where it failed, and repeats what `repeats` says; `look` tells how to see more of it.
     """
     lines = [f"Run {told['run']} {WORDS[told['status']]}{_where(told)} after {told['seconds']:.1f} s.", ""]
     if told["models"]:
@@ -34,7 +36,7 @@ def panel(told: dict[str, Any], command: str = "", repeats: str = "only the jobs
     if told["status"] == "SUCCEEDED":
         lines += _result(told)
     elif told["failure"]:
-        lines += _failure(told, command, repeats)
+        lines += _failure(told, command, repeats, look)
     return "\n".join(lines) + "\n"
 
 
@@ -60,15 +62,18 @@ def _result(told: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _failure(told: dict[str, Any], command: str, repeats: str) -> list[str]:
+def _failure(told: dict[str, Any], command: str, repeats: str, look: bool) -> list[str]:
     lines = [f"  {told['failure']['sentence'] or 'No reason is known.'}", ""]
     job = last_failed(told)
     log = told.get("logs") or f"{shown(told['folder'])}/logs/{job}.log"
     said = told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
     if said:
-        lines += [f"  The last lines of {log}:", *(f"  | {line}" for line in said), ""]
+        lines += [f"  The last lines of {job or 'the log'}:", *(f"  | {line}" for line in said), ""]
+    if job:
+        lines.append(f"  logs     {log}")
     lines.append(f"  mails    {shown(told['outbox'])}")
-    lines.append(f"  look     {pipeline_py('show ' + told['run'])}")
+    if look:
+        lines.append(f"  look     {pipeline_py('show ' + told['run'])}")
     if command:
         lines.append(f"  again    {command}")
         lines.append(f"           repeats {repeats}")
@@ -126,7 +131,8 @@ def details(told: dict[str, Any]) -> str:
         f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  remembered' if job['remembered'] else ''}"
         for job in told["jobs"]
     ]
-    return "\n".join([*told["lines"], "", "Jobs:", *jobs, ""]) + "\n" + panel(told)
+    again, stages = pipeline_py(f"redrive {told['run']}"), "only the stages that did not finish"
+    return "\n".join([*told["lines"], "", "Jobs:", *jobs, ""]) + "\n" + panel(told, again, stages, look=False)
 
 
 def shown(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -143,10 +144,20 @@ def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[s
         "failure": failure_told(story),
         "results": f"{folder}/result/" if done else None,
         "folder": folder,
-        "logs": "CloudWatch, in /aws/sagemaker/TrainingJobs and ProcessingJobs",
+        "logs": _logs(names, story),
         "outbox": ", ".join(names.config.notify),
         "lines": story.lines,
     }
+
+
+def _logs(names: Names, story: Story) -> str:
+    """The command that shows the log of the job that failed last, else of the last one."""
+    job = next((job for job in reversed(story.jobs) if job.status == "Failed"), story.jobs[-1] if story.jobs else None)
+    if job is None:
+        return "no job has begun"
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.started))  # by default it shows the last ten minutes
+    group = f"/aws/sagemaker/{job.kind.title()}Jobs"
+    return f"aws logs tail {group} --log-stream-name-prefix {job.name} --since {since} --region {names.config.region}"
 
 
 def model_told(model: dict[str, Any]) -> dict[str, Any]:

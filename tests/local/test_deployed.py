@@ -21,6 +21,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     loaded = load(HERE / "golden" / "one-model" / "config.yml", None, {})
     account: dict[str, Any] = {"account": loaded.config.account, "region": loaded.config.region}
     there = settings(tmp_path_factory.mktemp("work"), **account)
+    (there.work / "functions" / ".processes" / "stepgluon-function-left").mkdir(parents=True)
     with deployed(loaded, compile_definition(loaded, workflow).text, there) as made:
         yield made
 
@@ -38,6 +39,15 @@ def test_an_upload_starts_the_version_that_the_alias_leads_to(place: Deployed) -
     told = place.aws.client("stepfunctions").describe_execution(executionArn=place.journal.begun()[0].arn)
     assert told["stateMachineAliasArn"] == place.names.live
     assert told["stateMachineVersionArn"] == f"{place.names.machine_arn}:1"
+
+
+def test_a_functions_process_has_its_files_below_the_work_folder_and_a_killed_servers_are_gone(
+    place: Deployed,
+) -> None:
+    until(place.journal.begun)
+    there = [folder.name for folder in (place.aws.settings.work / "functions" / ".processes").iterdir()]
+    assert len(there) == 1
+    assert there != ["stepgluon-function-left"]
 
 
 def test_what_was_deleted_in_a_versioned_bucket_is_hidden_and_not_lost(place: Deployed) -> None:

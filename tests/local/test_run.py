@@ -356,8 +356,9 @@ def test_a_folder_that_cannot_be_used_is_one_sentence_and_exit_3(user: User, wor
 def test_a_port_in_use_is_one_sentence_and_exit_3(user: User) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        code, out, err = user.calls("local", "up", "--port", str(port))
+        code, out, err = user.calls("local", "up", "--port", str(port), "--work", "new")
     assert (code, out) == (3, "")
+    assert not Path("new").exists()
     assert err == f"error: port {port} of this computer is used by another program (name another with --port)\n"
 
 

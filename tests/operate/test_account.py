@@ -113,10 +113,26 @@ def test_a_run_that_the_work_folder_does_not_know_is_looked_for_in_the_account(a
 # redrive and promote
 
 
+def test_a_note_is_what_the_triggers_file_could_have_said(account: Account) -> None:
+    run = account.starts("--data", "orders.json", "--note", "two\nlines \x1b[31m" + "x" * 600)
+    given = json.loads(account.machines.describe_execution(executionArn=account.names.execution_arn(run))["input"])
+    assert given["note"].startswith("two lines [31mxxx")
+    assert (len(given["note"]), given["note"][-1]) == (500, "…")
+    account.ended(run)
+
+
 def test_a_failed_run_is_taken_up(account: Account, faults: Picky) -> None:
     faults.unwanted = "-post-"
     run = account.starts()
     assert account.ended(run) == "FAILED"
+    shown = account.calls("show", run)[1]
+    assert "python pipeline.py show" not in shown, "it is what was called"
+    assert f"again    python pipeline.py redrive {run}\n" in shown
+    assert re.search(
+        r"logs tail /aws/sagemaker/(Training|Processing)Jobs --log-stream-name-prefix \S+ "
+        r"--since \S+Z --region eu-west-1\n",
+        account.told("show", run)["logs"] + "\n",
+    )
     faults.unwanted = ""
     told = account.told("redrive", run)
     assert told == {"run": f"{run}-again-2", "of": run, "home": run, "from": "postprocess"}

@@ -1,0 +1,55 @@
+"""What messages and mails advise can be copied as it stands."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from golden import HERE
+
+from pipeline import workflow
+from stepgluon.config import loads
+from stepgluon.definition import compile_definition
+from stepgluon.failure_rule import input_transformer
+from stepgluon.hints import as_given, pipeline_py
+from stepgluon.names import Names
+from stepgluon.runs.start import one_line
+
+CONFIG = (HERE / "golden" / "one-model" / "config.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "said"),
+    [
+        ("pipeline-config.yml", None, ""),
+        (None, None, ""),
+        ("other.yml", None, " --config other.yml"),
+        ("pipeline-config.yml", "prod", " --env prod"),
+        ("a folder/my config.yml", "prod", " --config 'a folder/my config.yml' --env prod"),
+    ],
+)
+def test_a_hint_repeats_what_was_given_and_no_more(config: str | None, environment: str | None, said: str) -> None:
+    with as_given(Path(config) if config else None, environment):
+        assert pipeline_py("watch run") == f"python pipeline.py watch run{said}"
+    assert pipeline_py("watch run") == "python pipeline.py watch run", "afterwards nothing of it is left"
+
+
+def test_the_mails_of_an_environment_advise_commands_for_it() -> None:
+    loaded = loads(f"{CONFIG}environments: {{prod: {{}}}}\n", "config.yml", "prod", {})
+    text = compile_definition(loaded, workflow).text
+    for command in ("promote {} --env prod", "redrive {} --env prod", "show {} --env prod"):
+        assert f"python pipeline.py {command}" in text
+    rule = json.dumps(input_transformer(Names(loaded.config)))
+    assert "python pipeline.py redrive <run> --env prod" in rule
+    assert "python pipeline.py show <run> --env prod" in rule
+
+
+@pytest.mark.parametrize("note", ["", " a \n b\t", "x" * 500, "y" * 501, "\x1b[0m\u202e\u2028z\ud800"])
+def test_a_note_of_start_is_treated_as_the_triggers_is(note: str) -> None:
+    spec = importlib.util.spec_from_file_location("trigger", HERE.parent / "lambda" / "start_pipeline.py")
+    assert spec and spec.loader
+    trigger = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(trigger)
+    assert one_line(note) == trigger.one_line(note)
