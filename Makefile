@@ -51,7 +51,8 @@ check: setup $(CHECKOV)/ready  ## formatting, lint, types, and linters for what 
 	@! command -v $(BIN)/hadolint >/dev/null || $(BIN)/hadolint docker/*/Dockerfile
 
 golden: setup  ## write anew what the golden tests expect; read the diff
-	GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py tests/test_errors.py tests/test_readme.py
+	GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py tests/test_errors.py tests/test_readme.py \
+		tests/deploy/test_plan.py
 
 bench: setup  ## measure; prints ratios
 	$(BIN)/python benchmarks/compile.py

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from stepgluon.runs.executions import Execution
     from stepgluon.terminal import Terminal
 
-LATEST = "latest"
 LISTED = 20  # runs of an account
 Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
 

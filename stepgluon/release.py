@@ -18,8 +18,9 @@ from stepgluon import limits
 from stepgluon.config import LoadedConfig
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
-from stepgluon.templates.base import IMAGES, base
+from stepgluon.templates.base import base
 from stepgluon.templates.cicd import cicd
+from stepgluon.templates.parts import IMAGES
 from stepgluon.templates.pipeline import pipeline
 from stepgluon.templates.text import canonical
 

@@ -14,11 +14,10 @@ from stepgluon.deploy import PARTS, Tell, Wait
 from stepgluon.deployment.account import check_identity
 from stepgluon.deployment.stacks import Stacks
 from stepgluon.errors import StepgluonError
+from stepgluon.templates.parts import IMAGES
 
 if TYPE_CHECKING:
     from stepgluon.names import Names
-
-IMAGES = ("data", "autogluon")
 
 
 class RunsGoOn(StepgluonError):

@@ -50,9 +50,6 @@ class Buckets:
         stored = Stored(key, content, {"content-type": "binary/octet-stream"}, modified)
         self._backend.get_bucket(bucket).keys.setlist(key, [self._key(bucket, stored)])
 
-    def put_file(self, bucket: str, key: str, file: Path, modified: float) -> None:
-        self.put_content(bucket, key, self.objects.copy_in(file), modified)
-
     def _key(self, bucket: str, stored: Stored) -> Any:
         return key_of(self._backend.buckets[bucket], stored)
 

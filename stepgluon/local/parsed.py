@@ -18,7 +18,7 @@ from typing import Any
 from stepgluon.local.patching import Patches
 
 _ALLOWED = ("moto.stepfunctions.parser.", "stepgluon.local.sync")
-_DECIDING = ("moto_fixes.py", "sync.py")  # of this folder: what they change is parsed otherwise
+_DECIDING = ("moto_fixes.py", "moto_services.py", "sync.py")  # of this folder: what they change is parsed otherwise
 _made: dict[str, Any] = {}
 
 

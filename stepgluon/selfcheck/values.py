@@ -18,7 +18,6 @@ CAUSE = 32_768
 REASON = 1024  # FailureReason and ExitMessage of SageMaker's jobs
 _REASONS = ("FailureReason", "ExitMessage")
 
-Marks = frozenset  # of what makes a text fresh: "execution", "retry", "redrive"
 NO_MARKS: frozenset[str] = frozenset()
 
 

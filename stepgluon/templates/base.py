@@ -9,10 +9,8 @@ import json
 from typing import Any
 
 from stepgluon.names import Names
-from stepgluon.templates.parts import Resource, bucket_policy, document, kept, private_bucket, ref, tags, tidy
+from stepgluon.templates.parts import IMAGES, Resource, bucket_policy, document, kept, private_bucket, ref, tags, tidy
 from stepgluon.templates.policies import policy
-
-IMAGES = ("data", "autogluon")
 
 
 def base(names: Names) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stepgluon.config import CicdSource
 from stepgluon.names import Names
-from stepgluon.templates.parts import Resource, attribute, document, ref, tags
+from stepgluon.templates.parts import REASONS_OF_CICD, Resource, attribute, document, ref, tags
 from stepgluon.templates.policies import policy
 
 IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"  # has Python 3.11, Docker and the aws command line
@@ -35,7 +35,7 @@ def cicd(names: Names) -> dict[str, Any]:
         "Pipeline": {"Description": "The pipeline that deploys each push", "Value": ref("Pipeline")},
         "Build": {"Description": "The project that tests and deploys", "Value": ref("Build")},
     }
-    return document(names, "tests and deploys each push", resources, Outputs=outputs)
+    return document(names, "tests and deploys each push", resources, REASONS_OF_CICD, Outputs=outputs)
 
 
 def _role(names: Names, part: str) -> Resource:

@@ -7,7 +7,9 @@ from typing import Any
 from stepgluon.names import Names
 
 Resource = dict[str, Any]
+IMAGES = ("data", "autogluon")
 REASONS = ("docs/decisions/0060-how-it-is-deployed.md", "docs/decisions/0063-policies.md")
+REASONS_OF_CICD = ("docs/decisions/0064-how-a-push-is-deployed.md", *REASONS)
 
 
 def ref(name: str) -> dict[str, str]:
@@ -31,11 +33,13 @@ def kept(resource: Resource) -> Resource:
     return {"Type": resource["Type"], "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", **resource}
 
 
-def document(names: Names, tells: str, resources: dict[str, Resource], **more: Any) -> dict[str, Any]:
+def document(
+    names: Names, tells: str, resources: dict[str, Resource], reasons: tuple[str, ...] = REASONS, **more: Any
+) -> dict[str, Any]:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"{names.prefix}: {tells} (made by stepgluon from its config; change that, not this)",
-        "Metadata": {"Stepgluon": {"Pipeline": names.prefix, "Reasons": list(REASONS)}},
+        "Metadata": {"Stepgluon": {"Pipeline": names.prefix, "Reasons": list(reasons)}},
         **more,
         "Resources": resources,
     }

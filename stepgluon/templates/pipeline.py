@@ -8,6 +8,7 @@ from typing import Any
 from stepgluon import failure_rule
 from stepgluon.names import LIVE, Names
 from stepgluon.templates.parts import (
+    IMAGES,
     Resource,
     attribute,
     bucket_policy,
@@ -54,7 +55,7 @@ def _parameters() -> dict[str, Any]:
             "Description": f"Digest of the image {image.lower()} in its repository",
             "AllowedPattern": "sha256:[0-9a-f]{64}",
         }
-        for image in ("Data", "Autogluon")
+        for image in map(str.title, IMAGES)
     }
 
 

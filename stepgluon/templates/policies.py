@@ -52,7 +52,6 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "rule_arn": names.arn("events", f"rule/{names.rule}"),
         "alarm_arn": names.arn("cloudwatch", f"alarm:{names.alarm}"),
         "machine_arn": names.machine_arn,
-        "live_arn": names.live,
         "function_arn": names.arn("lambda", f"function:{names.function}"),
         "function_log_arn": names.arn("logs", f"log-group:{names.log_group('function')}"),
         "job_role_arn": names.role_arn("job"),
