@@ -17,7 +17,7 @@ the definition goes two ways, and both are one
   local/        AWS on this computer, to which it is deployed alike
   failure_rule  mails what the machine cannot mail itself
 runs/           what becomes of it: start, follow, take up, promote, roll back
-cli, cli_*      words in, files and exit codes out   (terminal, progress; errors: every error a user can meet)
+cli, cli_*      words in, files and exit codes out   (terminal, progress, hints; errors: every error a user can meet)
 """
 
 __version__ = "0.1.0"
