@@ -137,12 +137,13 @@ def test_a_topic_that_is_gone(
 
 
 class Topic:
-    """The topic of the pipeline with its subscriptions, which can be deleted and made again."""
+    """The topic of the pipeline with its policy and subscriptions, which can be deleted and made again."""
 
     def __init__(self, pipeline: Whole) -> None:
         self._sns = pipeline.place.aws.client("sns")
         self._arn = pipeline.place.names.topic_arn
         found = self._sns.list_subscriptions_by_topic(TopicArn=self._arn)["Subscriptions"]
+        self._policy = self._sns.get_topic_attributes(TopicArn=self._arn)["Attributes"]["Policy"]
         self._addresses = [one["Endpoint"] for one in found if one["Protocol"] == "email"]
 
     def delete(self) -> None:
@@ -150,6 +151,7 @@ class Topic:
 
     def restore(self) -> None:
         self._sns.create_topic(Name=self._arn.rpartition(":")[2])
+        self._sns.set_topic_attributes(TopicArn=self._arn, AttributeName="Policy", AttributeValue=self._policy)
         for address in self._addresses:
             self._sns.subscribe(TopicArn=self._arn, Protocol="email", Endpoint=address)
 
