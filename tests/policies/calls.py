@@ -16,6 +16,7 @@ from unittest import mock
 import botocore.session
 from botocore import xform_name
 from interpreter import Throws, run
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from trigger.lambda_events import event, record, trigger
 
 from stepgluon.local.asked import Right, job_right, managed_rule, rights
@@ -90,9 +91,11 @@ def asked(names: Names, definition: str) -> list[Asked]:
     bad["Post-process"] = Throws("States.Timeout", "")
     runs = ((good, given), (bad, given), (good, {**given, "resume": {"run": RUN, "from": "predict"}}))
     found: dict[str, Asked] = {}
-    for number, (answers, data) in enumerate(runs):
-        for state, parameters in run(filled, answers, data, f"{RUN}{number}").calls:
-            found[f"{number} {state}"] = (of[state], parameters)
+    parsed = staticmethod(lru_cache(AmazonStateLanguageParser.parse))  # most of the time of a run
+    with mock.patch.object(AmazonStateLanguageParser, "parse", parsed):
+        for number, (answers, data) in enumerate(runs):
+            for state, parameters in run(filled, answers, data, f"{RUN}{number}").calls:
+                found[f"{number} {state}"] = (of[state], parameters)
     missed = of.keys() - {key.partition(" ")[2] for key in found}
     assert not missed, f"no run reaches {sorted(missed)}"
     return list(found.values())

@@ -20,7 +20,7 @@ from stepgluon.names import Names
 
 CODE = Path(__file__).parent.parent.parent / "stepgluon"
 STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "execution", "repository", "topic", "queue"
-FUNCTION_LOG = "function log"
+FUNCTION_LOG, KEY = "function log", "key"
 LIVE, OBJECT, BUCKET, LOG, STREAM, NONE, FUNCTION = "live", "object", "bucket", "log", "stream", "none", "function"
 
 # Where an operation asks for more than one action, or for one of another name, AWS's page of the operation says so.
@@ -43,6 +43,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "describe_repositories": ("ecr:DescribeRepositories", REPOSITORY),
     "get_account_settings": ("lambda:GetAccountSettings", NONE),
     "get_function_concurrency": ("lambda:GetFunctionConcurrency", FUNCTION),
+    "describe_key": ("kms:DescribeKey", KEY),
     "list_service_quotas": ("servicequotas:ListServiceQuotas", NONE),
     "list_subscriptions_by_topic": ("sns:ListSubscriptionsByTopic", TOPIC),
     "head_object": ("s3:GetObject", OBJECT),
@@ -82,15 +83,14 @@ OF_THE_BUILD = {  # what `plan` and `deploy --only pipeline` call, of the stacks
     "base": "describe_stacks get_template",
     "cicd": "describe_stacks",
 }
-BUILD_ALSO = "describe_images get_account_settings get_function_concurrency list_service_quotas"
+BUILD_ALSO = "describe_images describe_key get_account_settings get_function_concurrency list_service_quotas"
 BUILD_ALSO += " list_subscriptions_by_topic describe_state_machine describe_state_machine_alias"
 
 
 def called_by_the_code() -> set[str]:
     """The methods of boto3's clients that the code of the commands names."""
-    files = [CODE / "deploy.py", *(CODE / "deployment").glob("*.py"), *(CODE / "runs").glob("*.py")]
     found: set[str] = set()
-    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))):
+    for node in _nodes():
         if isinstance(node, ast.Attribute):
             found.add(node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -98,11 +98,40 @@ def called_by_the_code() -> set[str]:
     return found & _methods()
 
 
+def services_of_the_code() -> set[str]:
+    """What `door.client("s3")` and `_answer(door, "s3", ...)` name; each is a text that stands in the call."""
+    found: set[str] = set()
+    for node in _nodes():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "client":
+            named = node.args[0]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_answer":
+            named = node.args[1]
+        else:
+            continue
+        if isinstance(named, ast.Constant):
+            found.add(named.value)
+        else:  # the client in _answer itself
+            assert isinstance(named, ast.Name) and named.id == "service", ast.unparse(node)
+    return found
+
+
+@cache
+def _nodes() -> tuple[ast.AST, ...]:
+    files = [
+        CODE / "deploy.py",
+        *CODE.glob("cli*.py"),
+        *(CODE / "deployment").glob("*.py"),
+        *(CODE / "runs").glob("*.py"),
+    ]
+    return tuple(node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+
+
 @cache
 def _methods() -> set[str]:
-    services = ("cloudformation", "ecr", "lambda", "logs", "s3", "service-quotas", "sns", "sqs", "stepfunctions", "sts")
+    """botocore raises for a service that it does not know."""
     session = botocore.session.get_session()
-    return {xform_name(name) for service in services for name in session.get_service_model(service).operation_names}
+    models = [session.get_service_model(service) for service in services_of_the_code()]
+    return {xform_name(name) for model in models for name in model.operation_names}
 
 
 def operator_calls(names: Names, who: str = "deployer") -> Iterator[Call]:
@@ -187,6 +216,7 @@ def _resources(names: Names, about: str) -> list[str]:
     kinds = [f"log-group:/aws/sagemaker/{kind}Jobs" for kind in ("Training", "Processing")]
     return {
         NONE: ["*"],
+        KEY: [key for key in [names.config.encryption.kms_key] if key],
         STACKS: [names.arn("cloudformation", f"stack/{names.stack(p)}/0123") for p in ("base", "pipeline", "cicd")],
         REPOSITORY: [names.arn("ecr", f"repository/{names.repository(image)}") for image in ("data", "autogluon")],
         FUNCTION: [names.arn("lambda", f"function:{names.function}")],

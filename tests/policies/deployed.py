@@ -66,17 +66,22 @@ class Deployed:
     def policy(self, part: str) -> Policy:
         return policy(self.names, part)
 
+    @cached_property
+    def attached(self) -> dict[str, Policy]:
+        """The policies of resources, by their part."""
+        return {part: self.policy(part) for part in ("raw-bucket", "work-bucket", "topic", "queue", "key")}
+
     def resource_policy(self, call: Call) -> Policy | None:
         """Of the bucket, topic, queue or key that the call is about, where it has one."""
         names = self.names
         service = call.action.partition(":")[0]
         if service == "kms":
             own = call.resource == topic_key(names) and not names.config.encryption.kms_key
-            return self.policy("key") if own else _account_decides(call.principal)
+            return self.attached["key"] if own else _account_decides(call.principal)
         bucket = call.resource.partition(":::")[2].partition("/")[0]
         part = {names.raw_bucket: "raw-bucket", names.work_bucket: "work-bucket"}.get(bucket)
         part = part or {names.topic_arn: "topic", names.arn("sqs", names.queue): "queue"}.get(call.resource)
-        return self.policy(part) if part else None
+        return self.attached[part] if part else None
 
     def allows(self, call: Call, identity: Policy, boundary: Policy | None) -> bool:
         return allowed(call, Policies((identity,), boundary, self.resource_policy(call)))
