@@ -17,7 +17,13 @@ the definition goes two ways, and both are one
   local/        AWS on this computer, to which it is deployed alike
   failure_rule  mails what the machine cannot mail itself
 runs/           what becomes of it: start, follow, take up, promote, roll back
-cli, cli_*      words in, files and exit codes out   (terminal, progress, hints; errors: every error a user can meet)
+cli             words in, files and exit codes out; validate, compile, graph, schema
+  cli_local       run, local               cli_runs      runs, show, watch, redrive, promote
+  cli_template    template                 cli_account   start, status, rollback
+  cli_deploy      plan, deploy, destroy
+  terminal, progress, hints; errors: every error a user can meet
+What runs elsewhere imports nothing from here: code/ (the jobs), lambda/ (the trigger). policy/ has the roles, docker/
+the images. garbage keeps Python's collector out of the way where thousands of objects are made that all live on.
 """
 
 __version__ = "0.1.0"

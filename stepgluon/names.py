@@ -136,7 +136,10 @@ class Names:
 
     @property
     def queue(self) -> str:
-        """Events that nothing could be done with: of the function, and of the failure rule."""
+        """What nothing could be done with: uploads that start no run, and mails of the rules that did not go out.
+
+        It is named after the first; with another name it would be another queue.
+        """
         return f"{self.prefix}-start-failed"
 
     @property

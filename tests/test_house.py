@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,9 @@ def who_imports(package: str) -> set[str]:
     return {room(file) for file in SOURCES if package in imports(file)}
 
 
+PLACES = ("stepgluon", "code", "lambda", "tests", "benchmarks")
+
+
 def test_only_the_quarantine_knows_the_sdks() -> None:
     assert who_imports("stepfunctions") | who_imports("sagemaker") == {"stepgluon/sdk.py"}
 
@@ -71,3 +75,20 @@ def test_the_command_line_starts_without_what_only_some_commands_need() -> None:
     allowed = {"stepgluon", "__future__", *sys.stdlib_module_names}
     for file in (ROOT / "pipeline.py", ROOT / "stepgluon" / "cli.py", ROOT / "stepgluon" / "errors.py"):
         assert set(imports(file, anywhere=False)) <= allowed, room(file)
+
+
+@pytest.mark.parametrize("map_", sorted((ROOT / "stepgluon").rglob("__init__.py")), ids=lambda map_: map_.parent.name)
+def test_each_room_is_on_its_folder_s_map(map_: Path) -> None:
+    told = ast.get_docstring(ast.parse(map_.read_text(encoding="utf-8"))) or ""
+    rooms = {file.stem for file in map_.parent.glob("*.py")} - {"__init__"}
+    rooms |= {folder.parent.name for folder in map_.parent.glob("*/__init__.py")}
+    assert {room for room in rooms if not re.search(rf"\b{room}\b", told)} == set()
+
+
+def test_every_decision_is_on_the_list_and_every_one_that_is_named_is_there() -> None:
+    folder = ROOT / "docs" / "decisions"
+    pages = {file.name[:4] for file in folder.glob("0*.md")}
+    assert set(re.findall(r"^- \[(\d{4})\]\(\1-", (folder / "README.md").read_text("utf-8"), re.MULTILINE)) == pages
+    files = [ROOT / "README.md", *(file for place in PLACES for file in (ROOT / place).rglob("*.py"))]
+    named = {found for file in files for found in re.findall(r"docs/decisions/(\d{4})", file.read_text("utf-8"))}
+    assert named and named <= pages

@@ -2,6 +2,9 @@
 
 definition --model--> states and edges --layout--> boxes and points --svg--> SVG --html--> page
                                       '--mermaid--> text for a README
+
+layout takes inner scopes first; layers says who stands where in one, and drawing draws it. boxes are the picture as a
+value, text is text that fits, and page is the frame that html fills in.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Status:
     runs: list[dict[str, Any]]  # the last ones
     running: list[str]
     unconfirmed: list[str] | None  # addresses that get no mail yet; None where there is no topic
-    queue: int | None  # events that started no run
+    queue: int | None  # events that started no run, and mails that were lost
     refusals: list[str]  # why, of the last ones
     unknown: dict[str, str]  # what could not be asked, and why
     next: list[str]

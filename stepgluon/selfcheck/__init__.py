@@ -6,6 +6,7 @@
     tasks     Resource, and Parameters against botocore's model         apis, jobs
     sizes     definition, history and payload within the limits
     paths, intrinsics                                                   the languages of `.$` values
+    report    what is said of it
 
 Each stage relies on what the one before has found sound: where the form is broken, only the form is reported.
 JSONPath definitions only. A finding is certain: what cannot be known before the machine runs is not reported.

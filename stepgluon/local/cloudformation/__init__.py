@@ -8,5 +8,5 @@ web.py        what is asked of CloudFormation, taken out of the stream of reques
       kinds.py      what a type of resource is: made, changed, removed
         storage.py, identity.py, messages.py, functions.py, machines.py, watching.py, building.py   the types
 
-A type or property that is not known here fails the deployment: nothing is ignored in silence.
+A type, or a property of one, that is not known here fails the deployment: it is not ignored in silence.
 """
