@@ -144,7 +144,8 @@ class Whole:
     def _holds(self, folder: str, ended: Ended) -> None:
         kinds = ended.kinds
         assert kinds.count("started") == 1
-        assert len([kind for kind in kinds if kind not in ("started", "models")]) == 1, f"one of finished or failed: {kinds}"
+        ends = [kind for kind in kinds if kind not in ("started", "models")]
+        assert len(ends) == 1, f"one of finished or failed: {kinds}"
         assert self.keys(self.raw, f"{folder}/") == [f"{folder}/go.run", f"{folder}/orders.json"]
         for job in ended.told["jobs"]:
             if job["status"] == "Completed" and "no output" not in self.text(self.raw, f"{folder}/orders.json"):
