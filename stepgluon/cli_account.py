@@ -84,8 +84,8 @@ def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
 
 def _status(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import told
-    from stepgluon.local.view import runs_table
     from stepgluon.runs.status import status, words
+    from stepgluon.runs.view import runs_table
 
     door, names = account(options, variables)
     with told():

@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str
         raise UsageError(f"run needs --local (in an account: {pipeline_py('start --data FILE')})")
 
     from stepgluon.local.run import Order, check_files, run
-    from stepgluon.local.view import panel
+    from stepgluon.runs.view import panel
 
     check_files(tuple(options.data))
     loaded = _load(options, variables)

@@ -65,7 +65,7 @@ def _here(options: argparse.Namespace) -> bool:
 
 
 def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.local.view import runs_table
+    from stepgluon.runs.view import runs_table
 
     if _here(options):
         from stepgluon.local.stored import all_runs
@@ -83,7 +83,7 @@ def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
 
 
 def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.local.view import details
+    from stepgluon.runs.view import details
 
     if _here(options):
         from stepgluon.local.stored import one_run
@@ -137,7 +137,7 @@ def _followed(door: Aws, names: Names, execution: Execution, options: argparse.N
 
 
 def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> int:
-    from stepgluon.local.view import panel
+    from stepgluon.runs.view import panel
 
     again = pipeline_py(f"redrive {told['run']}")
     text = f"\n{panel(told, again, 'only the stages that did not finish')}"

@@ -4,7 +4,6 @@ run.py, up.py    `run --local` and `local up`, told from the beginning to the en
   compiled.py      the definition, compiled once; parsed.py: and parsed once
   deployed.py      a local AWS with the pipeline deployed to it
   watcher.py       keeps DIR/runs/ up to date; run_folder.py: what is left of a run, stored.py: what is known of all
-  view.py          how a run's end reads
   journal.py       which executions began, so that those that were cut off go on
 server.py        the local AWS as a whole: what is started, in which order, and ended
   surroundings.py  what the shell says about AWS never gets here

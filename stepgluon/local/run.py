@@ -27,7 +27,6 @@ from urllib.parse import unquote_plus
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
-from stepgluon.local import view
 from stepgluon.local.compiled import compiled
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
@@ -36,6 +35,7 @@ from stepgluon.local.server import Settings
 from stepgluon.local.stored import told_where
 from stepgluon.local.watcher import watched
 from stepgluon.progress import Progress
+from stepgluon.runs import view
 from stepgluon.runs.follow import Job, follow
 
 TRIGGER_SECONDS = 120  # for the Lambda and its tries

@@ -17,7 +17,7 @@ from stepgluon.runs.follow import Job, Story, finite, seconds
 from stepgluon.runs.promote import read_json
 
 LATEST = "latest"
-LAST_LINES = 12
+LAST_LINES = 12  # of a failed job's log, as view.py tells them
 _GONE = {"ExecutionDoesNotExist", "InvalidArn"}
 
 

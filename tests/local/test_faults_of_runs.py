@@ -12,7 +12,7 @@ import pytest
 from local_aws import until
 from whole import MODELS, Whole, whole
 
-from stepgluon.local.view import details
+from stepgluon.runs.view import details
 
 
 @pytest.fixture(scope="module")

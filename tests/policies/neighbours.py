@@ -30,15 +30,15 @@ KEYS = (
 def neighbours(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Iterator[tuple[str, Call]]:
     """`own` are the kinds of objects that the role works on: see kind()."""
     if call.resource != "*":
-        yield from _elsewhere(names, call)
-        yield from _of_another_pipeline(names, call)
+        yield from elsewhere(names, call)
+        yield from of_another_pipeline(names, call)
     service = call.action.partition(":")[0]
     yield from {
-        "s3": lambda: _objects(names, call, own),
+        "s3": lambda: objects(names, call, own),
         "iam": lambda: _roles(names, call),
         "states": lambda: _versions(call),
         "kms": lambda: _keys(names, call),
-        "sagemaker": lambda: _untagged(call),
+        "sagemaker": lambda: untagged(call),
         "logs": lambda: _logs(names, call),
         "events": lambda: _rules(names, call),
         "cloudwatch": lambda: iter([("other measures", with_context(call, **{"cloudwatch:namespace": "AWS/Billing"}))]),
@@ -52,7 +52,7 @@ def with_context(call: Call, **changed: Value | None) -> Call:
     return replace(call, context={key: value for key, value in context.items() if value is not None})
 
 
-def _elsewhere(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+def elsewhere(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
     parts = call.resource.split(":", 5)
     if parts[3]:
         yield "another region", replace(call, resource=":".join([*parts[:3], REGION, *parts[4:]]))
@@ -62,7 +62,7 @@ def _elsewhere(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
         yield "another account", replace(call, resource=call.resource.replace(names.config.account, ACCOUNT))
 
 
-def _of_another_pipeline(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
+def of_another_pipeline(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
     """Names that begin or end with ours, and the environments of ours. What it owns has its tag."""
     for other in (f"{names.prefix}-prod", f"{names.prefix}-train", f"{names.prefix}x", f"x{names.prefix}", "another"):
         head, _, rest = call.resource.partition(f"{call.action.partition(':')[0]}:")
@@ -82,7 +82,7 @@ def kind(arn: str) -> tuple[str, str]:
     return bucket, f"{parts[0]} {parts[2] if parts[0] == 'runs' else ''} {metrics}"
 
 
-def _objects(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Iterator[tuple[str, Call]]:
+def objects(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Iterator[tuple[str, Call]]:
     yield "no encryption on the way", with_context(call, **{"aws:SecureTransport": "false"})
     if "/" not in call.resource:
         return
@@ -120,7 +120,7 @@ def _keys(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
         yield "for oneself", with_context(call, **{"kms:GrantIsForAWSResource": None})
 
 
-def _untagged(call: Call) -> Iterator[tuple[str, Call]]:
+def untagged(call: Call) -> Iterator[tuple[str, Call]]:
     for key in call.context:
         if key.endswith("Tag/stepgluon"):
             yield "without our tag", with_context(call, **{key: None})

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
-
 import pytest
-from policies.changes import Change, Document, removals
-from policies.commands import (
-    FREE,
-    OPERATIONS,
-    build_calls,
-    called_by_the_code,
-    operator_calls,
-    pipeline_calls,
-    start_calls,
-)
+from policies.changes import Change, removals
+from policies.commands import FREE, OPERATIONS, called_by_the_code
 from policies.deployed import Deployed, deployed
-from policies.handlers import HANDLERS, stack_calls
+from policies.deployers import CASES, PARTS, about, calls, templates_of
+from policies.handlers import HANDLERS
 from policies.reference import actions_like, exists, is_resource_of
 from policies.test_least_privilege import told
 
-from stepgluon.local.iam import Call, actions_of, listed
-from stepgluon.templates.base import base
-from stepgluon.templates.cicd import cicd
-from stepgluon.templates.pipeline import pipeline
+from stepgluon.local.iam import Call, actions_of
 
-# With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
-CASES = ("everything", "cn-northwest-1", "us-gov-west-1")
-PARTS = ("build", "deployer", "pipeline", "start")
-KEYS = ("config/0123456789abcdef/config.json", "definitions/0123456789abcdef.asl.json", "trigger/0123456789abcdef.zip")
 # What parliament's reference is too old, or too simple, to know.
 NEWER = {
     "cloudformation:DescribeEvents": "the operation is of 2025",
@@ -70,24 +51,6 @@ REASONS = {
 }
 
 
-@cache
-def templates_of(case: str) -> dict[str, dict[str, Any]]:
-    names = deployed(case).names
-    return {"base": base(names), "pipeline": pipeline(names, KEYS[1], KEYS[2]), "cicd": cicd(names)}
-
-
-@cache
-def calls(case: str, part: str) -> list[Call]:
-    names, stacks = deployed(case).names, templates_of(case)
-    if part == "pipeline":
-        return list(pipeline_calls(names, stacks["cicd"]))
-    if part == "start":
-        return [] if names.config.cicd and names.config.cicd.source.connection else list(start_calls(names))
-    own = stacks.values() if part == "deployer" else [stacks["pipeline"]]
-    made = [call for template in own for call in stack_calls(names, part, template)]
-    return [*made, *(operator_calls(names) if part == "deployer" else build_calls(names, KEYS))]
-
-
 def allows(found: Deployed, part: str, call: Call) -> bool:
     return found.allows(call, found.policy(part), None)
 
@@ -113,11 +76,7 @@ def test_the_table_has_every_type_of_the_templates() -> None:
     used = {
         resource["Type"]
         for case in CASES
-        for template in (
-            base(deployed(case).names),
-            pipeline(deployed(case).names, "d", "t"),
-            cicd(deployed(case).names),
-        )
+        for template in templates_of(deployed(case).names).values()
         for resource in template["Resources"].values()
     }
     assert used == HANDLERS.keys()
@@ -154,16 +113,4 @@ def _misses(case: str, change: Change) -> bool:
     found = deployed(case)
     with change.made():
         changed = found.policy(change.part)
-    return any(not found.allows(call, changed, None) for call in _of(change.statement, calls(case, change.part)))
-
-
-def _of(statement: Document, made: Sequence[Call]) -> list[Call]:
-    """The calls that the statement's actions are."""
-    patterns = [pattern_of(action) for action in listed(statement["Action"])]
-    return [call for call in made if any(pattern.fullmatch(call.action.lower()) for pattern in patterns)]
-
-
-@cache
-def pattern_of(action: str) -> re.Pattern[str]:
-    filled = action.replace("${connection_service}", "codeconnections").lower()
-    return re.compile(re.escape(filled).replace(r"\*", ".*"))
+    return any(not found.allows(call, changed, None) for call in about(change.statement, calls(case, change.part)))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon.hints import pipeline_py
+from stepgluon.runs.executions import LAST_LINES
 from stepgluon.runs.follow import number
 
-LAST_LINES = 12
 WORDS = {
     "SUCCEEDED": "finished",
     "FAILED": "failed",
