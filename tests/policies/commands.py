@@ -142,6 +142,13 @@ def operator_calls(names: Names, who: str = "deployer") -> Iterator[Call]:
             for arn in _resources(names, about):
                 qualifier = {"states:StateMachineQualifier": "live"} if about == LIVE else {}
                 yield call(operation, action, arn, **qualifier)
+    # By hand: the page of a job, where its log tells too little, and `aws logs tail`, as a failure's report advises
+    tag = {"aws:ResourceTag/stepgluon": names.prefix}
+    for kind, job in (("Training", "train"), ("Processing", "post")):
+        arn = names.arn("sagemaker", f"{kind.lower()}-job/{names.prefix}-{job}-x")
+        yield call("look at a job", f"sagemaker:Describe{kind}Job", arn, **tag)
+    for arn in _resources(names, LOG):
+        yield call("follow a job's log", "logs:FilterLogEvents", arn)
     yield from _pushes(call)
     yield from _encrypted(call, "Decrypt GenerateDataKey")
 
@@ -228,7 +235,7 @@ def _resources(names: Names, about: str) -> list[str]:
         BUCKET: buckets,
         OBJECT: [f"{buckets[0]}/june/my.csv", f"{buckets[1]}/promoted.json"],
         FUNCTION_LOG: [names.arn("logs", f"log-group:{names.log_group('function')}")],
-        LOG: [names.arn("logs", kind) for kind in kinds],
+        LOG: [names.arn("logs", f"{kind}:*") for kind in kinds],
         STREAM: [names.arn("logs", f"{kind}:log-stream:{names.prefix}-train-x") for kind in kinds],
     }[about]
 

@@ -15,7 +15,7 @@ from stepgluon.config import LoadedConfig, load, loads
 from stepgluon.definition import compile_definition
 from stepgluon.local.iam import Call, Policies, Policy
 from stepgluon.names import Names
-from stepgluon.templates.policies import policy
+from stepgluon.templates.policies import FOLDER, policy
 
 ROLES = ("job", "machine", "trigger")
 # Default models in both buckets, with and without a slash, and a name that is as long as a name may be.
@@ -68,8 +68,8 @@ class Deployed:
 
     @cached_property
     def attached(self) -> dict[str, Policy]:
-        """The policies of resources, by their part."""
-        return {part: self.policy(part) for part in ("raw-bucket", "work-bucket", "topic", "queue", "key")}
+        """Every policy by its part, as it is in the repository; policy() has it as a test has changed it."""
+        return {file.stem: self.policy(file.stem) for file in FOLDER.glob("*.json")}
 
     def resource_policy(self, call: Call) -> Policy | None:
         """Of the bucket, topic, queue or key that the call is about, where it has one."""

@@ -23,8 +23,6 @@ VERSION_GOES = "where a first deploy is rolled back, the version that it publish
 LOOKS = "a machine cannot be deleted while it has an alias: CloudFormation may look"
 PARTS_OF_ITS_OWN = "versions and aliases have ARNs of their own, and some examples of AWS's guide name them"
 ARTIFACTS = "CodePipeline asks for it to encrypt artifacts, as its guide lists it"
-BY_HAND = "for the aws command line: a job's own page, where its log tells too little"
-JOBS = "arn:${{partition}}:sagemaker:${{region}}:${{account}}:{}-job/${{prefix}}-*"
 # What no derived call needs, and why it is granted all the same: of a policy and its statement an action, or a resource
 # of which the reference says that IAM is asked for the whole.
 REASONS = {
@@ -41,18 +39,13 @@ REASONS = {
         "PipelineOfPushes",
         "${build_pipeline_arn}/*",
     ): "stages and actions, which a person retries or approves",
-    ("deployer", "SeeJobs", "sagemaker:DescribeProcessingJob"): BY_HAND,
-    ("deployer", "SeeJobs", "sagemaker:DescribeTrainingJob"): BY_HAND,
-    ("deployer", "SeeJobs", JOBS.format("processing")): BY_HAND,
-    ("deployer", "SeeJobs", JOBS.format("training")): BY_HAND,
-    ("deployer", "SeeJobsLogs", "logs:FilterLogEvents"): "for the aws command line: `aws logs tail`",
     ("pipeline", "UseKey", "kms:Encrypt"): ARTIFACTS,
     ("pipeline", "UseKey", "kms:DescribeKey"): ARTIFACTS,
 }
 
 
 def allows(found: Deployed, part: str, call: Call) -> bool:
-    return found.allows(call, found.policy(part), None)
+    return found.allows(call, found.attached[part], None)
 
 
 @pytest.mark.parametrize("case", CASES)

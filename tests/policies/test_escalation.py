@@ -19,7 +19,7 @@ CASES = ("demo", "everything", "cn-northwest-1", "us-gov-west-1")
 @pytest.mark.parametrize("part", [*ROLES, "boundary"])
 def test_no_running_part_changes_what_runs_or_who_may(part: str, case: str) -> None:
     found = deployed(case)
-    granted = [call for call in _changes(found.names, part) if found.allows(call, found.policy(part), None)]
+    granted = [call for call in _changes(found.names, part) if found.allows(call, found.attached[part], None)]
     assert not granted, [f"{call.action} {call.resource}" for call in granted]
 
 
@@ -41,24 +41,8 @@ def test_the_build_cannot_give_itself_more(case: str) -> None:
     assert not granted, [f"{call.action} {call.resource} {dict(call.context)}" for call in granted]
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("part", ["build", "deployer"])
-def test_whoever_deploys_touches_no_other_pipeline(part: str, case: str) -> None:
-    found = deployed(case)
-    names = found.names
-    granted = [
-        call
-        for other in (f"{names.prefix}-prod", f"{names.prefix}x", "another")
-        for call in _deployment(Caller(names, names.role_arn(part)), other)
-        if found.allows(call, found.policy(part), None)
-    ]
-    assert not granted, [f"{call.action} {call.resource}" for call in granted]
-    own = [call for call in _deployment(Caller(names, names.role_arn(part)), names.prefix) if "iam" not in call.action]
-    assert all(found.allows(call, found.policy(part), None) for call in own)
-
-
 def allows_build(found: Deployed, call: Call) -> bool:
-    return found.allows(call, found.policy("build"), None)
+    return found.allows(call, found.attached["build"], None)
 
 
 def _changes(names: Names, part: str) -> Iterator[Call]:
@@ -126,23 +110,3 @@ def _escalations(names: Names) -> Iterator[Call]:
     yield call("", "iam:CreateAccessKey", names.arn("iam", "user/me", region=""))
     for bucket in (names.raw_bucket, names.work_bucket):
         yield call("", "s3:DeleteBucket", names.arn("s3", bucket, region="", account=""))
-
-
-def _deployment(call: Caller, prefix: str) -> Iterator[Call]:
-    names = call.names
-    for action in ("CreateChangeSet", "ExecuteChangeSet", "DeleteStack"):
-        yield call("", f"cloudformation:{action}", names.arn("cloudformation", f"stack/{prefix}-pipeline/0123"))
-    bucket = names.raw_bucket.replace(names.prefix, prefix)
-    yield call("", "s3:PutBucketPolicy", names.arn("s3", bucket, region="", account=""))
-    yield call("", "ecr:PutImage", names.arn("ecr", f"repository/{prefix}-data"))
-    yield call("", "states:UpdateStateMachine", names.arn("states", f"stateMachine:{prefix}"))
-    yield call("", "lambda:UpdateFunctionCode", names.arn("lambda", f"function:{prefix}-start"))
-    yield call("", "sns:SetTopicAttributes", names.arn("sns", f"{prefix}-mail"))
-    yield call("", "sqs:SetQueueAttributes", names.arn("sqs", f"{prefix}-start-failed"))
-    yield call("", "events:PutRule", names.arn("events", f"rule/{prefix}-failed"))
-    tags = {"aws:ResourceTag/stepgluon": prefix}
-    yield call("", "kms:ScheduleKeyDeletion", names.arn("kms", "key/99999999-9999-9999-9999-999999999999"), **tags)
-    role = names.role_arn("job").replace(f"role/{names.prefix}", f"role/{prefix}")
-    bounded = {"iam:PermissionsBoundary": names.boundary_arn}
-    yield call("", "iam:PutRolePolicy", role, **bounded)
-    yield call("", "iam:CreateRole", role, **bounded)

@@ -1,0 +1,114 @@
+"""Every call of whoever deploys: the commands' and the builds' own, and those of CloudFormation in their name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from policies.changes import Document
+from policies.commands import build_calls, operator_calls, pipeline_calls, start_calls
+from policies.deployed import deployed
+from policies.handlers import stack_calls
+from policies.neighbours import ACCOUNT, elsewhere, kind, objects, of_another_pipeline, untagged, with_context
+
+from stepgluon.local.iam import Call, Value, listed
+from stepgluon.names import Names
+from stepgluon.templates.base import base
+from stepgluon.templates.cicd import cicd
+from stepgluon.templates.pipeline import pipeline
+
+# With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
+CASES = ("everything", "cn-northwest-1", "us-gov-west-1")
+PARTS = ("build", "deployer", "pipeline", "start")
+KEYS = ("config/0123456789abcdef/config.json", "definitions/0123456789abcdef.asl.json", "trigger/0123456789abcdef.zip")
+
+
+def templates_of(names: Names) -> dict[str, dict[str, Any]]:
+    return {"base": base(names), "pipeline": pipeline(names, KEYS[1], KEYS[2]), "cicd": cicd(names)}
+
+
+@cache
+def calls(case: str, part: str) -> list[Call]:
+    return calls_of(deployed(case).names, part)
+
+
+def calls_of(names: Names, part: str) -> list[Call]:
+    stacks = templates_of(names)
+    if part == "pipeline":
+        return list(pipeline_calls(names, stacks["cicd"]))
+    if part == "start":
+        return [] if names.config.cicd and names.config.cicd.source.connection else list(start_calls(names))
+    own = stacks.values() if part == "deployer" else [stacks["pipeline"]]
+    made = [call for template in own for call in stack_calls(names, part, template)]
+    return [*made, *(operator_calls(names) if part == "deployer" else build_calls(names, KEYS))]
+
+
+@cache
+def places(case: str, part: str) -> list[tuple[str, Call]]:
+    """The same calls elsewhere, and those that deploy another pipeline; none of them is one of ours."""
+    names, made = deployed(case).names, calls(case, part)
+    kinds: dict[str, set[tuple[str, str]]] = {}
+    for call in made:
+        kinds.setdefault(call.action, set()).add(kind(call.resource))
+    near = [near for call in made for near in _places(names, part, call, frozenset(kinds[call.action]))]
+    if part in ("build", "deployer"):
+        near += _of_others(names, part)
+    found = {_key(call): (why, call) for why, call in near}
+    return [found[key] for key in found.keys() - {_key(call) for call in made}]
+
+
+def _key(call: Call) -> tuple[str, str, tuple[tuple[str, Value], ...]]:
+    return call.action, call.resource, tuple(sorted(call.context.items()))
+
+
+def _places(names: Names, part: str, call: Call, own: frozenset[tuple[str, str]]) -> Iterator[tuple[str, Call]]:
+    """In another region or account, about another pipeline, its tag, or, of the build, another kind of object."""
+    if call.resource != "*":
+        yield from elsewhere(names, call)
+        yield from of_another_pipeline(names, call)
+    yield from untagged(call)
+    if part == "build" and call.action.startswith("s3:"):
+        yield from objects(names, call, own)
+
+
+def _of_others(names: Names, part: str) -> Iterator[tuple[str, Call]]:
+    """Of the same account and region: another environment, and names that begin like ours. They may share our key."""
+    for name in (f"{names.prefix}-prod", f"{names.prefix}x", names.prefix[:-1], "another"):
+        other = Names(names.config.model_copy(update={"name": name, "environment": None}))
+        for call in calls_of(other, part):
+            if call.resource not in ("*", names.config.encryption.kms_key):
+                yield f"{call.why} of {name}", call
+
+
+@cache
+def strangers(case: str, part: str) -> list[Call]:
+    """Whatever a wider policy could let in: those of other places, and those that tell IAM something else."""
+    others = [near for call in calls(case, part) for near in _told_otherwise(call)]
+    return [*(near for _, near in places(case, part)), *others]
+
+
+def _told_otherwise(call: Call) -> Iterator[Call]:
+    changes: dict[str, tuple[Value | None, ...]] = {
+        "iam:PermissionsBoundary": (None, f"arn:aws:iam::{ACCOUNT}:policy/another"),
+        "iam:PassedToService": ("ec2.amazonaws.com",),
+        "kms:ViaService": (None,),
+        "aws:CalledVia": (None,),
+    }
+    for key in call.context.keys() & changes.keys():
+        yield from (with_context(call, **{key: value}) for value in changes[key])
+    if call.action == "cloudformation:CreateChangeSet":
+        yield with_context(call, **{"cloudformation:ImportResourceTypes": ("AWS::KMS::Key",)})
+
+
+def about(statement: Document, made: Sequence[Call]) -> list[Call]:
+    """Those that are the statement's actions."""
+    patterns = [pattern_of(action) for action in listed(statement["Action"])]
+    return [call for call in made if any(pattern.fullmatch(call.action.lower()) for pattern in patterns)]
+
+
+@cache
+def pattern_of(action: str) -> re.Pattern[str]:
+    filled = action.replace("${connection_service}", "codeconnections").lower()
+    return re.compile(re.escape(filled).replace(r"\*", ".*"))
