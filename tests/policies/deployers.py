@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -23,6 +24,10 @@ from stepgluon.templates.pipeline import pipeline
 CASES = ("everything", "cn-northwest-1", "us-gov-west-1")
 PARTS = ("build", "deployer", "pipeline", "start")
 KEYS = ("config/0123456789abcdef/config.json", "definitions/0123456789abcdef.asl.json", "trigger/0123456789abcdef.zip")
+
+# Of what is made later only the beginning of its name is known, as of the objects of a bucket.
+MADE_LATER = ("*", ":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "/config/", "/definitions/", "/trigger/")
+MADE_LATER += ("/Source/", "/june/", "/promoted")
 
 
 def templates_of(names: Names) -> dict[str, dict[str, Any]]:
@@ -68,6 +73,8 @@ def _places(names: Names, part: str, call: Call, own: frozenset[tuple[str, str]]
     if call.resource != "*":
         yield from elsewhere(names, call)
         yield from of_another_pipeline(names, call)
+    if not any(mark in call.resource for mark in MADE_LATER):
+        yield "a longer name", replace(call, resource=f"{call.resource}x")
     yield from untagged(call)
     if part == "build" and call.action.startswith("s3:"):
         yield from objects(names, call, own)
