@@ -26,8 +26,8 @@ PARTS = ("build", "deployer", "pipeline", "start")
 KEYS = ("config/0123456789abcdef/config.json", "definitions/0123456789abcdef.asl.json", "trigger/0123456789abcdef.zip")
 
 # Of what is made later only the beginning of its name is known, as of the objects of a bucket.
-MADE_LATER = tuple("* :stack/ :execution: :log-stream: -job/ :key/ /config/ /definitions/ /trigger/".split())
-MADE_LATER += ("/Source/", "/june/", "/promoted")
+MADE_LATER = [":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "*"]
+MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/Source/", "/june/", "/promoted"]
 
 
 def templates_of(names: Names) -> dict[str, dict[str, Any]]:
