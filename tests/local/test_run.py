@@ -458,7 +458,7 @@ def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called
     stream = process.stdout if moment == "Run 2" else process.stderr
     assert stream is not None
     if moment:
-        until(lambda: moment in stream.readline(), 60)
+        assert any(moment in line for line in stream), "it ended before"
     else:
         until((user.work / "buckets" / "index.sqlite").exists, 60)
     process.kill()
