@@ -18,6 +18,7 @@ the definition goes two ways, and both are one
   failure_rule  mails what the machine cannot mail itself
 runs/           what becomes of it: start, follow, take up, promote, roll back
 cli             words in, files and exit codes out; validate, compile, graph, schema
+  cli_common      what they share
   cli_local       run, local               cli_runs      runs, show, watch, redrive, promote
   cli_template    template                 cli_account   start, status, rollback
   cli_deploy      plan, deploy, destroy

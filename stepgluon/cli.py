@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from stepgluon import __version__, cli_account, cli_deploy, cli_local, cli_runs, cli_template
+from stepgluon.cli_common import config_of, definition_of
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.hints import CONFIG, as_given
 from stepgluon.terminal import Terminal, forget, write_file
 
 if TYPE_CHECKING:
-    from stepgluon.config import LoadedConfig
-    from stepgluon.definition import Definition, Workflow
+    from stepgluon.definition import Workflow
 
 INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
 Picture = Literal["mermaid", "svg", "html"]
@@ -136,15 +136,15 @@ def _validate(
 ) -> None:
     from stepgluon.size import surely_fits
 
-    loaded = _load(options, variables)
+    loaded = config_of(options, variables)
     count = len(loaded.config.models)
     if not surely_fits(loaded.config):
-        _definition(loaded, workflow)  # takes seconds, and names what is over a limit
+        definition_of(loaded, workflow)  # takes seconds, and names what is over a limit
     terminal.say(f"{options.config}: no mistakes; {count} model{'s' if count > 1 else ''}")
 
 
 def _compile(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    definition = _definition(_load(options, variables), workflow)
+    definition = definition_of(config_of(options, variables), workflow)
     if options.stdout:
         terminal.result(definition.text)
     else:
@@ -157,8 +157,8 @@ def _graph(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
     suffix = options.output.suffix.lower() if options.output else ".mmd"
     if options.format is None and suffix not in SUFFIXES:
         raise UsageError(f"{options.output}: no picture is known by this ending (add --format mermaid, svg or html)")
-    loaded = _load(options, variables)
-    definition = _definition(loaded, workflow)
+    loaded = config_of(options, variables)
+    definition = definition_of(loaded, workflow)
 
     from stepgluon.graph import render
     from stepgluon.names import Names
@@ -178,15 +178,3 @@ def _schema(options: argparse.Namespace, workflow: Workflow, variables: Mapping[
     from stepgluon.schema import json_schema
 
     terminal.result(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
-
-
-def _load(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
-    from stepgluon.config import load
-
-    return load(options.config, options.env, variables)
-
-
-def _definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
-    from stepgluon.definition import compile_definition
-
-    return compile_definition(loaded, workflow)

@@ -1,24 +1,20 @@
-"""The commands that are about the account alone: start, status and rollback; and how the others reach it."""
+"""The commands that are about the account alone: start, status and rollback."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepgluon.cli_common import Command, account_of, json_option, json_text
 from stepgluon.cli_local import threshold
 from stepgluon.errors import UsageError
 from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
-    from stepgluon.aws import Aws
     from stepgluon.definition import Workflow
-    from stepgluon.names import Names
     from stepgluon.terminal import Terminal
-
-Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
 
 
 def add(command: Callable[..., Any]) -> None:
@@ -38,25 +34,10 @@ def add(command: Callable[..., Any]) -> None:
     json_option(back)
 
 
-def json_option(parser: Any) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help='print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
-    )
-
-
 def _version(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no version (expected: a number, like 3)")
     return int(text)
-
-
-def account(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[Aws, Names]:
-    from stepgluon.aws import Aws
-    from stepgluon.config import load
-    from stepgluon.names import Names
-
-    names = Names(load(options.config, options.env, variables).config)
-    return Aws(names.config.region), names
 
 
 def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
@@ -70,7 +51,7 @@ def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
         check_files(tuple(files))
     elif not options.folder and len(options.data) > 1:
         raise UsageError("--data takes one s3:// folder, or files of this computer")
-    door, names = account(options, variables)
+    door, names = account_of(options, variables)
     with told():
         if files:
             folder = upload(door, names, files)
@@ -87,7 +68,7 @@ def _status(options: argparse.Namespace, workflow: Workflow, variables: Mapping[
     from stepgluon.runs.status import status, words
     from stepgluon.runs.view import runs_table
 
-    door, names = account(options, variables)
+    door, names = account_of(options, variables)
     with told():
         found = status(door, names)
     text = words(found, runs_table(found.runs, "start --data FILE"))
@@ -103,7 +84,7 @@ def _rollback(
     from stepgluon.deployment.plan import workflow_words
     from stepgluon.runs.rollback import planned, roll_back
 
-    door, names = account(options, variables)
+    door, names = account_of(options, variables)
     with told():
         plan = planned(door, names, options.to)
         roll_back(door, names, plan)
@@ -114,10 +95,6 @@ def _rollback(
         f"back again: {pipeline_py(f'rollback --to {plan.before.number}')}\n"
     )
     terminal.result(json_text(asdict(plan)) if options.json else text)
-
-
-def json_text(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 COMMANDS: dict[str, Command] = {"start": _start, "status": _status, "rollback": _rollback}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from stepgluon.cli_common import Command, config_of, definition_of, json_option, json_text
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
-    from stepgluon.config import LoadedConfig
     from stepgluon.definition import Workflow
     from stepgluon.deploy import Deployed
     from stepgluon.deployment.changes import Change
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from stepgluon.terminal import Terminal
 
 PARTS = ("base", "pipeline", "cicd")
-Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
 
 
 class NotAgreed(StepgluonError):
@@ -39,9 +37,7 @@ def add(command: Callable[..., Any]) -> None:
         parser.add_argument(
             "--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of: base pipeline cicd"
         )
-        parser.add_argument(
-            "--json", action="store_true", help='print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
-        )
+        json_option(parser)
     for parser in (deploying, destroying):
         parser.add_argument("--yes", action="store_true", help="do not ask")
     destroying.add_argument(
@@ -61,7 +57,7 @@ def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
         check_identity(release.names, door)
         check_key(release.names, door)
         planned = plan(release, door, time.sleep, options.only)
-    terminal.result(_json(planned.as_json()) if options.json else planned.words())
+    terminal.result(json_text(planned.as_json()) if options.json else planned.words())
 
 
 def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
@@ -92,7 +88,7 @@ def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[
             options.only,
             agree,
         )
-    terminal.result(_json(asdict(deployed)) if options.json else _next_steps(names, deployed, options.only))
+    terminal.result(json_text(asdict(deployed)) if options.json else _next_steps(names, deployed, options.only))
 
 
 def _next_steps(names: Names, deployed: Deployed, only: tuple[str, ...]) -> str:
@@ -118,7 +114,7 @@ def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     from stepgluon.deployment.destroy import Order, destroy, found
     from stepgluon.names import Names
 
-    names = Names(_load(options, variables).config)
+    names = Names(config_of(options, variables).config)
     config = names.config
     order = Order(tuple(options.only), options.stop_runs, options.delete_data)
     door = Aws(config.region)
@@ -128,7 +124,7 @@ def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping
             _ask(terminal, [f"This deletes, in account {config.account}, {config.region}", *there], names.prefix)
         done = destroy(names, door, order, terminal.say, time.sleep)
     if options.json:
-        terminal.result(_json(asdict(done)))
+        terminal.result(json_text(asdict(done)))
         return
     lines = [f"Deleted: {', '.join([*done.stacks, *done.deleted]) or 'nothing, nothing was there'}."]
     if done.kept:
@@ -146,25 +142,14 @@ def _ask(terminal: Terminal, what: list[str], name: str) -> None:
         raise NotAgreed("not done, as the name was not typed (run it again, or add --yes)")
 
 
-def _load(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
-    from stepgluon.config import load
-
-    return load(options.config, options.env, variables)
-
-
 def _release(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str]) -> Release:
     """All that can be wrong with the config is found before the account hears of it."""
-    from stepgluon.definition import compile_definition
     from stepgluon.release import release
 
-    loaded = _load(options, variables)
+    loaded = config_of(options, variables)
     if tuple(options.only) == ("cicd",) and loaded.config.cicd is None:
         raise UsageError("--only cicd: the config has no cicd (add it, or leave --only out)")
-    return release(loaded, compile_definition(loaded, workflow).text)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return release(loaded, definition_of(loaded, workflow).text)
 
 
 COMMANDS: dict[str, Command] = {"plan": _plan, "deploy": _deploy, "destroy": _destroy}

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepgluon.cli_common import WORK, Command, config_of, json_option, json_text
 from stepgluon.errors import UsageError
 from stepgluon.hints import CONFIG, pipeline_py
 
 if TYPE_CHECKING:
-    from stepgluon.config import LoadedConfig
     from stepgluon.definition import Workflow
     from stepgluon.terminal import Terminal
-
-WORK = ".local"
-Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
 
 
 def add(command: Callable[..., Any]) -> None:
@@ -32,18 +28,16 @@ def add(command: Callable[..., Any]) -> None:
     run.add_argument("--threshold", type=threshold, metavar="N", help="replaces every model's threshold in this run")
     run.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")
     run.add_argument("--fresh", action="store_true", help="run every job, and go on with nothing")
-    _folder_and_json(run)
+    _folder(run)
+    json_option(run)
     local = command("local", "Serve the local AWS with the pipeline in it, for the aws command line, until Ctrl-C.")
     local.add_argument("action", choices=["up"])
     local.add_argument("--port", type=_port, default=0, metavar="N", help="default: any free one")
-    local.add_argument("--work", type=Path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
+    _folder(local)
 
 
-def _folder_and_json(parser: Any) -> None:
+def _folder(parser: Any) -> None:
     parser.add_argument("--work", type=Path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
-    parser.add_argument(
-        "--json", action="store_true", help='print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
-    )
 
 
 def threshold(text: str) -> float:
@@ -72,10 +66,10 @@ def _run(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str
     from stepgluon.runs.view import panel
 
     check_files(tuple(options.data))
-    loaded = _load(options, variables)
+    loaded = config_of(options, variables)
     order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh)
     told = run(loaded, workflow, order, terminal.progress())
-    terminal.result(_json(told) if options.json else f"\n{panel(told, again(options))}")
+    terminal.result(json_text(told) if options.json else f"\n{panel(told, again(options))}")
     return 0 if told["status"] == "SUCCEEDED" else 1
 
 
@@ -93,18 +87,8 @@ def again(options: argparse.Namespace) -> str:
 def _local(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
     from stepgluon.local.up import serve
 
-    serve(_load(options, variables), workflow, options.work, options.port, terminal.progress(), terminal.result)
+    serve(config_of(options, variables), workflow, options.work, options.port, terminal.progress(), terminal.result)
     return 0
-
-
-def _load(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
-    from stepgluon.config import load
-
-    return load(options.config, options.env, variables)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 COMMANDS: dict[str, Command] = {"run": _run, "local": _local}

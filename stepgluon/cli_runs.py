@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_account import account, json_option, json_text
-from stepgluon.cli_local import WORK
+from stepgluon.cli_common import WORK, Command, account_of, config_of, json_option, json_text
 from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from stepgluon.terminal import Terminal
 
 LISTED = 20  # runs of an account
-Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
 
 
 def add(command: Callable[..., Any]) -> None:
@@ -76,7 +74,7 @@ def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
         from stepgluon.runs.executions import listed
         from stepgluon.runs.status import run_told
 
-        door, names = account(options, variables)
+        door, names = account_of(options, variables)
         with told():
             runs, start = [run_told(execution) for execution in listed(door, names, LISTED)], "start --data FILE"
     terminal.result(json_text(runs) if options.json else runs_table(runs, start))
@@ -93,7 +91,7 @@ def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
         from stepgluon.aws import told
         from stepgluon.runs.executions import one
 
-        door, names = account(options, variables)
+        door, names = account_of(options, variables)
         with told():
             run = _told(door, names, one(door, names, options.run))
     terminal.result(json_text(run) if options.json else details(run))
@@ -116,7 +114,7 @@ def _watch(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
     from stepgluon.aws import told
     from stepgluon.runs.executions import one
 
-    door, names = account(options, variables)
+    door, names = account_of(options, variables)
     with told():
         return _followed(door, names, one(door, names, options.run), options, terminal)
 
@@ -147,17 +145,16 @@ def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal
 
 def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
     if _here(options):
-        from stepgluon.config import load
         from stepgluon.local.again import redriven
 
-        loaded = load(options.config, options.env, variables)
+        loaded = config_of(options, variables)
         return _ended(redriven(loaded, workflow, options.work, options.run, terminal.progress()), options, terminal)
 
     from stepgluon.aws import told
     from stepgluon.runs.executions import one
     from stepgluon.runs.redrive import planned, redrive
 
-    door, names = account(options, variables)
+    door, names = account_of(options, variables)
     with told():
         plan = planned(door, names, one(door, names, options.run))
         run = redrive(door, names, plan)
@@ -172,11 +169,10 @@ def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     from stepgluon.runs.promote import promote
 
     if _here(options):
-        from stepgluon.config import load
         from stepgluon.local.stored import buckets_of, home_of_run
         from stepgluon.names import Names
 
-        loaded = load(options.config, options.env, variables)
+        loaded = config_of(options, variables)
         run = home_of_run(options.work, options.run)
         with buckets_of(loaded, options.work) as s3:
             promoted = promote(s3, Names(loaded.config), run)
@@ -184,7 +180,7 @@ def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         from stepgluon.aws import told
         from stepgluon.runs.executions import LATEST, find, one
 
-        door, names = account(options, variables)
+        door, names = account_of(options, variables)
         with told():
             # Step Functions forgets an execution after 90 days; its folder may be there still.
             found = one(door, names, LATEST) if options.run == LATEST else find(door, names, options.run)

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepgluon.cli_common import Command, config_of, definition_of
+
 if TYPE_CHECKING:
     from stepgluon.definition import Workflow
     from stepgluon.names import Names
     from stepgluon.release import Release
     from stepgluon.terminal import Terminal
 
-Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
 OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json")  # as release.py has them
 
 
@@ -27,13 +28,11 @@ def add(command: Callable[..., Any]) -> None:
 def _template(
     options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
 ) -> None:
-    from stepgluon.config import load
-    from stepgluon.definition import compile_definition
     from stepgluon.release import release
     from stepgluon.terminal import write_file
 
-    loaded = load(options.config, options.env, variables)
-    made = release(loaded, compile_definition(loaded, workflow).text)
+    loaded = config_of(options, variables)
+    made = release(loaded, definition_of(loaded, workflow).text)
     for name, content in _files(made).items():
         write_file(options.out / name, content, options.config)
         terminal.say(f"{options.out / name}: {len(content):,} bytes")

@@ -1,0 +1,49 @@
+"""What the commands have in common: their shape, the config they stand on, and JSON for scripts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepgluon.aws import Aws
+    from stepgluon.config import LoadedConfig
+    from stepgluon.definition import Definition, Workflow
+    from stepgluon.names import Names
+    from stepgluon.terminal import Terminal
+
+WORK = ".local"
+Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
+
+
+def json_option(parser: Any) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help='print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
+    )
+
+
+def json_text(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def config_of(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
+    from stepgluon.config import load
+
+    return load(options.config, options.env, variables)
+
+
+def definition_of(loaded: LoadedConfig, workflow: Workflow) -> Definition:
+    from stepgluon.definition import compile_definition
+
+    return compile_definition(loaded, workflow)
+
+
+def account_of(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[Aws, Names]:
+    """The way into the account, and the names of what is there."""
+    from stepgluon.aws import Aws
+    from stepgluon.names import Names
+
+    names = Names(config_of(options, variables).config)
+    return Aws(names.config.region), names
