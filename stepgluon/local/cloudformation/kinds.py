@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -31,7 +32,7 @@ class Failed(Exception):
     """The resource cannot be made, changed or removed, for this reason."""
 
 
-class Kind:
+class Kind(ABC):
     """One type. `known` are the properties that can be given; of these, `fixed` cannot be changed afterwards."""
 
     type: ClassVar[str]
@@ -47,14 +48,14 @@ class Kind:
         self.place = place
         self.logical = logical
 
+    @abstractmethod
     def make(self, given: Properties) -> str:
         """Makes the resource with what must be there from the beginning; gives its physical id."""
-        raise NotImplementedError
 
-    def configure(self, physical: str, old: Properties, new: Properties) -> None:
+    def configure(self, physical: str, old: Properties, new: Properties) -> None:  # noqa: B027 - many need no more
         """All that can be changed later; `old` is empty for a resource that has just been made."""
 
-    def remove(self, physical: str, given: Properties) -> None:
+    def remove(self, physical: str, given: Properties) -> None:  # noqa: B027 - some go with another
         """The resource goes; it is no error if it is not there any more."""
 
     def there(self, given: Properties) -> str | None:

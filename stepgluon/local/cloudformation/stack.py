@@ -143,7 +143,7 @@ class Stack:
         self.tell(old, "DELETE_IN_PROGRESS")
         try:
             kind_of(old.type)(self.place, old.logical).remove(old.physical, old.given)
-        except Exception as problem:
+        except Exception as problem:  # whatever it is, the other resources go, and the stack's events tell
             self.tell(old, "DELETE_FAILED", reason(problem))
             return False
         self.tell(old, "DELETE_COMPLETE")
@@ -271,7 +271,7 @@ class _Work:
         for back in reversed(self._back):
             try:
                 whole = back() and whole
-            except Exception:
+            except Exception:  # one step that cannot be undone keeps none of the others, as on AWS
                 whole = False
         if doing == "UPDATE" and whole:
             stack.turn("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
