@@ -172,6 +172,14 @@ class Names:
         return self.arn("codepipeline", self.build)
 
     @property
+    def push_rule(self) -> str:
+        return f"{self.build}-push"
+
+    @property
+    def build_failed_rule(self) -> str:
+        return f"{self.build}-failed"
+
+    @property
     def artifacts(self) -> str:
         """The folder of the work bucket that CodePipeline takes: the first 20 characters of its own name."""
         return self.build[:20]

@@ -84,7 +84,7 @@ def end_runs(names: Names, door: Door, stop: bool, tell: Tell) -> None:
     for run in running:
         tell(f"stopping the run {run}")
         door.client("stepfunctions").stop_execution(
-            executionArn=names.arn("states", f"execution:{names.machine}:{run}"),
+            executionArn=names.execution_arn(run),
             error="Stopped",
             cause="The pipeline was destroyed.",
         )

@@ -111,7 +111,7 @@ def once(journal: Journal, names: Names) -> mail.Once:
 
     def told(subject: str, text: str) -> str:
         found = re.search(r"\brun (\S+) of the pipeline\b", text, re.IGNORECASE)
-        if not found or not journal.knows(names.arn("states", f"execution:{names.machine}:{found[1]}")):
+        if not found or not journal.knows(names.execution_arn(found[1])):
             return ""
         return f"{found[1]} {subject.rpartition(': ')[2]}"
 

@@ -139,7 +139,7 @@ def _provider(source: CicdSource) -> tuple[str, dict[str, Any]]:
 
 def _start(names: Names, source: CicdSource) -> dict[str, Resource]:
     rule = {
-        "Name": f"{names.build}-push",
+        "Name": names.push_rule,
         "Description": f"Starts {names.build} when its source has changed",
         "EventPattern": _pushed(names, source),
         "State": "ENABLED",
@@ -191,7 +191,7 @@ def _failure_rule(names: Names) -> Resource:
         "detail": {"pipeline": [names.build], "state": ["FAILED"]},
     }
     properties = {
-        "Name": f"{names.build}-failed",
+        "Name": names.build_failed_rule,
         "Description": f"Mails failures of {names.build}",
         "EventPattern": pattern,
         "State": "ENABLED",
