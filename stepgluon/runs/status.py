@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from stepgluon.aws import Denied, Door, code_of, told
+from stepgluon.deploy import unconfirmed
 from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
@@ -121,13 +122,11 @@ def _unconfirmed(door: Door, names: Names) -> list[str] | None:
     from botocore.exceptions import ClientError
 
     try:
-        pages = door.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=names.topic_arn)
-        found = [subscription for page in pages for subscription in page["Subscriptions"]]
+        return list(unconfirmed(names, door))
     except ClientError as error:
         if code_of(error) in ("NotFound", "NotFoundException"):
             return None
         raise
-    return sorted(one["Endpoint"] for one in found if not one["SubscriptionArn"].startswith("arn:"))
 
 
 def _queue(door: Door, names: Names) -> int | None:
