@@ -15,7 +15,7 @@ refuse the others (`known`): such a condition never holds as it is meant.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -268,10 +268,3 @@ def _key_holds(operator: str, key: str, wanted: list[str], call: Call) -> bool:
 
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def actions_of(policy: Policy) -> Iterator[tuple[int, str]]:
-    """Each granted action with its statement's number."""
-    for number, statement in enumerate(statements(policy)):
-        for action in listed(statement.get("Action", [])):
-            yield number, action

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,13 @@ def allowed(call: iam.Call, policies: iam.Policies) -> bool:
 def _check_key(key: str, call: iam.Call) -> None:
     if not any(pattern.fullmatch(key) for pattern in (*GLOBAL_KEYS, *condition_keys(call.action, call.resource))):
         raise ValueError(f"{call.action} has no condition key {key}: such a condition never holds as it is meant")
+
+
+def actions_of(policy: iam.Policy) -> Iterator[tuple[int, str]]:
+    """Each granted action with its statement's number."""
+    for number, statement in enumerate(iam.statements(policy)):
+        for action in iam.listed(statement.get("Action", [])):
+            yield number, action
 
 
 @cache

@@ -8,10 +8,10 @@ from policies.commands import FREE, OPERATIONS, called_by_the_code
 from policies.deployed import Deployed, deployed
 from policies.deployers import CASES, PARTS, about, calls, templates_of
 from policies.handlers import HANDLERS
-from policies.reference import actions_like, exists, is_resource_of
+from policies.reference import actions_like, actions_of, exists, is_resource_of
 from policies.test_least_privilege import told
 
-from stepgluon.local.iam import Call, actions_of
+from stepgluon.local.iam import Call
 
 # What parliament's reference is too old, or too simple, to know.
 NEWER = {

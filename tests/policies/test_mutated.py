@@ -7,10 +7,10 @@ from functools import cache
 import pytest
 from policies.changes import Change, Document, removals, widenings
 from policies.deployed import ROLES, deployed
-from policies.reference import actions_like
+from policies.reference import actions_like, actions_of
 from policies.test_least_privilege import neighbours_of
 
-from stepgluon.local.iam import Call, actions_of, listed
+from stepgluon.local.iam import Call, listed
 from stepgluon.templates import policies as templates
 
 CASES = ("demo", "everything", "default-models")
