@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 from stepgluon import __version__, cli_account, cli_deploy, cli_local, cli_runs, cli_template
 from stepgluon.cli_common import config_of, definition_of
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
+from stepgluon.garbage import left_at_exit
 from stepgluon.hints import CONFIG, as_given
 from stepgluon.terminal import Terminal, forget, write_file
 
@@ -39,6 +40,7 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
     """Run one command; returns the exit code. `variables` are the environment's, for `${VAR}` in the config."""
     variables = os.environ if variables is None else variables
     terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables)
+    left_at_exit()
     options = argparse.Namespace(json=False)
     try:
         options = _parser().parse_args(arguments)

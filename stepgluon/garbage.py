@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def left_at_exit() -> None:
+    """The process ends without taking apart what it leaves: of the SDKs and moto, that takes a second."""
+    atexit.register(gc.freeze)
 
 
 @contextmanager
