@@ -58,6 +58,11 @@ class SageMaker:
                 f"List{noun}s": lambda request, kind=kind: self._list(kind, request),  # type: ignore[misc]
             }
 
+    def read_model(self) -> None:
+        """Reads the service's model aside, which the first job would wait for."""
+        some = f"create{KINDS['processing']}"
+        threading.Thread(target=operation, args=("sagemaker", some, True, True), name="model", daemon=True).start()
+
     def answers(self, action: str, request: dict[str, Any]) -> bool:
         """Whether this is ours; tags of other resources are moto's."""
         if action in ("AddTags", "ListTags"):
