@@ -23,6 +23,7 @@ from stepgluon.progress import Progress
 from stepgluon.runs import redrive
 from stepgluon.runs.executions import one
 from stepgluon.runs.follow import follow
+from stepgluon.runs.history import History
 
 KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
 
@@ -70,7 +71,7 @@ def redriven(
                 progress.say(plan.words())
                 redrive.redrive(place.aws, names, plan)
                 arn = names.execution_arn(plan.name)
-                follow(place.aws.client("stepfunctions"), arn, progress.tell, place.journal.wait)
+                follow(lambda: place.aws.history(arn), progress.tell, place.journal.wait)
                 place.journal.wait_for_end(arn, 10)
                 progress.done()
             return collect(place, next(begun for begun in place.journal.begun() if begun.arn == arn))
@@ -95,7 +96,7 @@ def _followed(work: Path, arn: str, progress: Progress) -> dict[str, Any]:
     """Follows a run that another process's server is at work on, until that has brought its folder up to date."""
     run = arn.rpartition(":")[2]
     with _served(work, arn.split(":")[3]) as door:
-        follow(door.client("stepfunctions"), arn, progress.tell, time.sleep)
+        follow(History(door.client("stepfunctions"), arn).look, progress.tell, time.sleep)
         progress.done()
         end = time.monotonic() + KEPT_SECONDS
         while not _is_kept(work, run) and time.monotonic() < end:

@@ -56,6 +56,23 @@ class PastExecution:
         return document
 
 
+def history(account: str, region: str, arn: str) -> list[dict[str, Any]]:
+    """The events of an execution as a client has them, but not through moto's serializer: of a whole run that takes
+    longer than a job.
+    """
+    from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+    told = stepfunctions_parser_backends[account][region].get_execution_history(arn)
+    return [
+        {
+            **event,
+            "type": str(getattr(event["type"], "value", event["type"])),
+            "timestamp": datetime.datetime.fromisoformat(event["timestamp"].replace("Z", "+00:00")),
+        }
+        for event in told["events"]
+    ]
+
+
 def keep(execution: Any, objects: Objects) -> None:
     """Writes an execution of moto's that has just ended, and swaps it in its machine's list."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends

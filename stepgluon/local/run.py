@@ -226,8 +226,6 @@ def _triggered(place: Deployed, run_file: str, before: list[str]) -> Begun:
 
 
 def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
-    client = place.aws.client("stepfunctions")
-
     def remark(job: Job) -> str:
         return "remembered" if remembered(place, job) else ""
 
@@ -235,7 +233,7 @@ def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
         lines = place.aws.logs.lines(job.kind, job.name)
         return lines[-1] if lines else ""
 
-    follow(client, begun.arn, lambda story: progress.tell(story, said), place.journal.wait, remark)
+    follow(lambda: place.aws.history(begun.arn), lambda story: progress.tell(story, said), place.journal.wait, remark)
     place.journal.wait_for_end(begun.arn, 10)  # until its last mail is written
     progress.done()
 

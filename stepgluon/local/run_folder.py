@@ -20,7 +20,7 @@ from typing import Any
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.journal import Begun
 from stepgluon.runs.executions import failure_told, home_of, job_told, model_told
-from stepgluon.runs.follow import Job, Story, history, read
+from stepgluon.runs.follow import Job, Story, read
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
 _ONE_AT_A_TIME = threading.Lock()  # two would write the same files, and the slower one what is older
@@ -38,7 +38,7 @@ def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
 def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     folder = place.work / "runs" / begun.name
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    events = history(place.aws.client("stepfunctions"), begun.arn)
+    events = place.aws.history(begun.arn)
     story = read(events, lambda job: "remembered" if remembered(place, job) else "")
     _write(folder / "history.json", json.dumps(events, default=str, indent=1))
     for job in story.jobs:

@@ -82,6 +82,10 @@ class LocalAws:
     def client(self, service: str) -> Any:
         return self._clients.get(service, self.settings.region)
 
+    def history(self, arn: str) -> list[dict[str, Any]]:
+        """The events of an execution."""
+        return executions.history(self.settings.account, self.settings.region, arn)
+
     def _execution_ended(self, execution: Any) -> None:
         if self._closing:
             return  # it has not ended, it was left: nobody hears of it, and its name can be used again

@@ -1,7 +1,7 @@
 """What a run has done so far, read from its history: here and in an account alike.
 
 `read` is a function of the history's events alone, and the lines that it tells only grow as the history does. `follow`
-asks a client of Step Functions for the history until the execution has ended.
+looks at the history until the execution has ended.
 """
 
 from __future__ import annotations
@@ -233,29 +233,18 @@ def _parsed(text: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def history(client: Any, arn: str) -> list[Event]:
-    """All events of an execution."""
-    events: list[Event] = []
-    token: dict[str, str] = {}
-    while True:
-        answer = client.get_execution_history(executionArn=arn, maxResults=1000, **token)
-        events += answer["events"]
-        if not answer.get("nextToken"):
-            return events
-        token = {"nextToken": answer["nextToken"]}
-
-
 def follow(
-    client: Any,
-    arn: str,
+    look: Callable[[], list[Event]],
     tell: Callable[[Story], None],
     wait: Callable[[float], None],
     remark: Remark = no_remark,
 ) -> Story:
-    """Tells the story again and again, at last the whole of it; `wait` gets the seconds until the next look."""
+    """Tells the story again and again, at last the whole of it; `look` gives all events so far, `wait` gets the
+    seconds until the next look.
+    """
     looks = 0
     while True:
-        story = read(history(client, arn), remark)
+        story = read(look(), remark)
         tell(story)
         if story.ended is not None:
             return story

@@ -18,7 +18,8 @@ from stepgluon.hints import pipeline_py
 from stepgluon.limits import EXECUTION_NAME
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, find
-from stepgluon.runs.follow import Event, history
+from stepgluon.runs.follow import Event
+from stepgluon.runs.history import History
 from stepgluon.runs.promote import read_json, verdicts_of
 from stepgluon.runs.start import execute
 from stepgluon.stages import STAGES
@@ -67,7 +68,7 @@ def planned(door: Door, names: Names, execution: Execution) -> Redrive:
         raise NotRedriven(f"{last.run} has finished, and there is nothing left to do (start a new run)")
     if last.error == "BadInput":
         raise NotRedriven(f"the input of {last.run} was not usable, and would not be again (start a new run)")
-    reached = _reached(history(door.client("stepfunctions"), last.arn), last)
+    reached = _reached(History(door.client("stepfunctions"), last.arn).look(), last)
     stage, why = _possible(door, names, last.home, reached)
     given = {key: value for key, value in last.given.items() if key != "resume"}
     if stage == STAGES[0]:  # in a folder of its own: prepare's files would stand among those of the first attempt

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from stepgluon import aws
 from stepgluon.aws import Door
 from stepgluon.runs.follow import Event, Remark, Story, no_remark, read
+from stepgluon.runs.history import History
 
 SOON, LATE, SLOWER = 2.0, 20.0, 1.5  # seconds between two looks: at first, at most; and how they grow
 PATIENCE = 60  # looks that may fail in a row: about a quarter of an hour with the client's own tries
-
-
-class History:
-    """The events of an execution. Each look asks for the newest page alone, as long as that reaches what is known."""
-
-    def __init__(self, client: Any, arn: str) -> None:
-        self._client = client
-        self._arn = arn
-        self._events: dict[int, Event] = {}
-
-    def look(self) -> list[Event]:
-        found: dict[int, Event] = {}
-        token: dict[str, str] = {}
-        while True:
-            page = self._client.get_execution_history(
-                executionArn=self._arn, maxResults=1000, reverseOrder=True, **token
-            )
-            found |= {event["id"]: event for event in page["events"]}
-            known = any(event["id"] in self._events for event in page["events"])
-            if known or not page.get("nextToken"):
-                self._events |= found  # not before: a look that is cut off leaves no gap
-                return [self._events[number] for number in sorted(self._events)]
-            token = {"nextToken": page["nextToken"]}
 
 
 def story_of(door: Door, arn: str, remark: Remark = no_remark) -> Story:

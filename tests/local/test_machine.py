@@ -18,6 +18,8 @@ from stepgluon.local.deployed import bring
 from stepgluon.local.server import LocalAws
 from stepgluon.names import Names
 from stepgluon.release import release
+from stepgluon.runs.follow import read
+from stepgluon.runs.history import History
 
 CONFIG = """
 name: penguins
@@ -152,6 +154,21 @@ def test_a_stopped_execution_stops_its_jobs_and_is_aborted(pipeline: Pipeline) -
     assert all(job.done.wait(10) and job.state.status == "Stopped" for job in pipeline.jobs("-train", ended))
     history = pipeline.machines.get_execution_history(executionArn=arn, reverseOrder=False)["events"]
     assert history[-1]["type"] == "ExecutionAborted"
+
+
+@pytest.mark.parametrize("order", ["", "exit 1"])
+def test_a_history_that_is_read_here_tells_what_one_does_that_a_client_asks_for(pipeline: Pipeline, order: str) -> None:
+    arn = pipeline.start(train_adelie=order)
+    begun = pipeline.aws.history(arn)
+    pipeline.ended(arn)
+    asked, here = History(pipeline.machines, arn).look(), pipeline.aws.history(arn)
+    assert read(here) == read(asked)
+    told = [
+        [(event["id"], event["previousEventId"], event["type"], event["timestamp"]) for event in all_of]
+        for all_of in (asked, here)
+    ]
+    assert told[0] == told[1] and len(here) > len(begun) > 0
+    assert [event["type"] for event in here[: len(begun)]] == [event["type"] for event in begun]
 
 
 def test_a_rerun_repeats_only_what_was_not_finished(pipeline: Pipeline) -> None:

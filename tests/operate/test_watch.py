@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from stepgluon.runs import watch
+from stepgluon.runs.history import History
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:penguins:june"
@@ -90,7 +91,7 @@ def test_only_the_newest_page_is_asked_for_when_it_reaches_what_is_known() -> No
 
 def test_what_came_between_two_looks_is_not_lost_even_if_a_look_is_cut_off() -> None:
     service = StepFunctions(["ExecutionStarted"], ["TaskStarted"] * 30, ["ExecutionFailed"], page=10)
-    seen = watch.History(service, ARN)
+    seen = History(service, ARN)
     seen.look()
     plain, calls = service.get_execution_history, iter(range(100))
 
