@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
 import pytest
+
+gc.set_threshold(100_000, 20, 100)
 
 for variable in [name for name in os.environ if name.upper().startswith("AWS_")]:
     del os.environ[variable]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from unittest import mock
 
 import boto3
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service as service,
 )
@@ -23,9 +24,11 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
     state_task_service_callback as callback,
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.mocking.mock_config import MockedResponseReturn, MockedResponseThrow
 
 from stepgluon.local import moto_fixes
+from stepgluon.local.executions import history
 from stepgluon.local.patching import Patches
 
 LIVE = "RUNNING"
@@ -81,10 +84,20 @@ def run(definition: str, answers: dict[str, Any], given: Any = None, name: str =
         arn = started["executionArn"]
         while (told := client.describe_execution(executionArn=arn))["status"] == LIVE:
             time.sleep(0.01)
-        events = client.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+        events = history(ACCOUNT_ID, "ap-northeast-1", arn)
     states = [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
     output = json.loads(told["output"]) if "output" in told else None
     return Run(told["status"], told.get("error", ""), told.get("cause", ""), output, states, calls)
+
+
+_known: dict[str, Any] = {}
+
+
+def _parsed(definition: str, parse: Callable[[str], Any]) -> Any:
+    """Parsing takes longer than the run."""
+    if definition not in _known:
+        _known[definition] = parse(definition)
+    return _known[definition]
 
 
 @contextmanager
@@ -114,6 +127,8 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
     ):
         patches = Patches()
         moto_fixes.apply(patches, moto_fixes.Here(lambda service, region, role: None, seconds=0))
+        parse = AmazonStateLanguageParser.parse  # with what the fixes make of it, which is always the same
+        patches.attribute(AmazonStateLanguageParser, "parse", staticmethod(lambda text: _parsed(text, parse)))
         try:
             yield
         finally:
