@@ -18,8 +18,6 @@ from conftest import CODE, DEMO, Sandbox, config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-PENGUINS = ("Adelie", "Chinstrap", "Gentoo")
-
 
 def hand_over(prepared: Sandbox, box: Sandbox, verdicts: list[dict[str, Any]]) -> None:
     """Lays out the inputs of post-process, but for the predictions."""
@@ -138,77 +136,7 @@ def test_any_text_survives_a_csv_file(cells: list[tuple[str, str]]) -> None:
         assert rows["two"].to_pylist() == [f"t{two}" for _, two in cells]
 
 
-# All four jobs, on the demo's tables
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """The demo's three models, from the raw tables to the result, each job a process of its own."""
-    folder = tmp_path_factory.mktemp("demo")
-    chosen = config(
-        *(
-            {
-                "name": name.lower(),
-                "label": "body_mass_g",
-                "where": {"species": name},
-                "drop": ["bird", "year"],
-                "train": {"presets": "medium_quality", "time_limit": 10},
-            }
-            for name in PENGUINS
-        )
-    )
-    prepared, last = Sandbox(folder / "prepare"), Sandbox(folder / "postprocess")
-    for path in DEMO.glob("*.csv"):
-        prepared.write(path.name, path.read_bytes())
-    prepared.write("go.run", "")
-    prepared.configure(chosen)
-    run(prepared, "prepare.py")
-    verdicts = []
-    for model in (name.lower() for name in PENGUINS):
-        training, prediction = Sandbox(folder / f"train-{model}"), Sandbox(folder / f"predict-{model}")
-        for part in ("train", "test"):
-            training.put_folder(prepared.out / "models" / model / part, f"input/data/data/{part}")
-        training.configure(chosen)
-        training.put_json("input/config/hyperparameters.json", {"model": model})
-        run(training, "train.py")
-        verdicts.append(verdict(model, json.loads((training.model / "metrics.json").read_text())["mae"]))
-        prediction.put_folder(prepared.out / "predict" / model, "processing/input/rows")
-        prediction.put_folder(training.model, "processing/input/model")
-        prediction.configure(chosen)
-        run(prediction, "predict.py", STEPGLUON_MODEL=model)
-        last.put_folder(prediction.out, f"processing/input/predictions/{model}")
-    hand_over(prepared, last, verdicts)
-    last.configure(chosen)
-    run(last, "postprocess.py")
-    return last
-
-
-def run(box: Sandbox, script: str, **environment: str) -> None:
-    outcome = box.run(script, **environment)
-    assert (outcome.code, outcome.message) == (0, None), outcome.log
-
-
-def test_every_demo_model_is_good_enough_and_better_than_the_median(demo: Sandbox) -> None:
-    summary = json.loads((demo.out / "summary.json").read_text())
-    assert [model["name"] for model in summary["models"]] == [name.lower() for name in PENGUINS]
-    assert all(150 < model["mae"] < 350 for model in summary["models"])
-    assert summary["predictions"] == sum(model["rows"] for model in summary["models"]) >= 60
-
-
-def test_the_demo_result_is_its_input_with_the_gaps_filled(demo: Sandbox) -> None:
-    came = [row for path in sorted(DEMO.glob("*.csv")) for row in csv.DictReader(path.read_text().splitlines())]
-    with (demo.out / "predictions.csv").open(newline="") as file:
-        went = list(csv.DictReader(file))
-    numbers = {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "year", "body_mass_g"}
-    assert len(went) == len(came)
-    for before, after in zip(came, went, strict=True):
-        for name, cell in before.items():
-            same = float(after[name]) == float(cell) if name in numbers and cell else after[name] == cell
-            assert same, (name, cell, after[name])
-        assert bool(after["prediction"]) == (before["body_mass_g"] == "")
-        if after["prediction"]:
-            assert 2000 < float(after["prediction"]) < 7000
-            assert after["model"] == before["species"].lower()
+# The demo's tables; what the jobs make of them is in tests/local/test_demo.py
 
 
 def test_the_demo_tables_are_what_their_script_makes(tmp_path: Path) -> None:

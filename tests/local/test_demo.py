@@ -1,0 +1,83 @@
+"""The demo's real jobs, with AutoGluon, as `make demo` runs them: through the command line and the local AWS, twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parents[2]
+DEMO = sorted((HOUSE / "demo").glob("*.csv"))
+PENGUINS = ("adelie", "chinstrap", "gentoo")
+NUMBERS = {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "year", "body_mass_g"}
+
+
+class Place:
+    """A folder with the demo's config, with less time for training."""
+
+    def __init__(self, folder: Path) -> None:
+        self._config, self.work = folder / "pipeline-config.yml", folder / "work"
+        text, changed = re.subn(r"time_limit: 10m", "time_limit: 10s", (HOUSE / "pipeline-config.yml").read_text())
+        assert changed
+        self._config.write_text(text)
+
+    def call(self, *words: str) -> dict[str, Any]:
+        where = ["--json", "--config", str(self._config), "--work", str(self.work)]
+        done = subprocess.run(
+            [sys.executable, str(HOUSE / "pipeline.py"), *words, *where], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def run(self, *words: str) -> dict[str, Any]:
+        return self.call("run", "--local", "--data", *map(str, DEMO), *words)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def first(place: Place) -> dict[str, Any]:
+    return place.run()
+
+
+def result(run: dict[str, Any]) -> list[dict[str, str]]:
+    return list(csv.DictReader(Path(run["results"]).read_text().splitlines()))
+
+
+def test_every_demo_model_is_good_enough_and_better_than_the_median(first: dict[str, Any]) -> None:
+    assert [model["name"] for model in first["models"]] == list(PENGUINS)
+    assert all(150 < model["mae"] < 350 and model["uses"] == "trained" for model in first["models"])
+    assert first["rows"] == len(result(first)) and first["predictions"] >= 60
+
+
+def test_the_demo_result_is_its_input_with_the_gaps_filled(first: dict[str, Any]) -> None:
+    came = [row for path in DEMO for row in csv.DictReader(path.read_text().splitlines())]
+    went = result(first)
+    assert len(went) == len(came)
+    for before, after in zip(came, went, strict=True):
+        for name, cell in before.items():
+            same = float(after[name]) == float(cell) if name in NUMBERS and cell else after[name] == cell
+            assert same, (name, cell, after[name])
+        assert bool(after["prediction"]) == (before["body_mass_g"] == "")
+        if after["prediction"]:
+            assert 2000 < float(after["prediction"]) < 7000
+            assert after["model"] == before["species"].lower()
+
+
+def test_promoted_models_predict_the_same_where_no_model_is_good_enough(place: Place, first: dict[str, Any]) -> None:
+    assert set(place.call("promote", first["run"])["promoted"]) == set(PENGUINS)
+    second = place.run("--threshold", "150")
+    assert [(model["verdict"], model["uses"]) for model in second["models"]] == [("rejected", "default")] * 3
+    told = {row["model"] for row in result(second)} - {""}
+    assert told == set(PENGUINS)
+    assert [row["prediction"] for row in result(second)] == [row["prediction"] for row in result(first)]
