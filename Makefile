@@ -39,7 +39,7 @@ demo: setup  ## the whole pipeline on this computer, twice: with good models, th
 	@grep -m 4 -E '"(verdict|accepted|rejected)"$$' "$$(ls -d .local/runs/*/ | tail -n 1)predictions.csv"
 
 test: setup  ## run all tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: setup $(CHECKOV)/ready  ## formatting, lint, types, and linters for what is generated
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-gc.set_threshold(100_000, 20, 100)
+gc.set_threshold(100_000, 20, 100)  # most objects are the SDKs' and moto's, and live on: they need no second look
 
 for variable in [name for name in os.environ if name.upper().startswith("AWS_")]:
     del os.environ[variable]
@@ -17,6 +17,26 @@ os.environ |= {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+# These take half a minute and more. They begin first, so that at the end no core waits for the last of them.
+LONG = (
+    "tests/images/test_images.py",
+    "tests/test_buildspec.py",
+    "tests/local/test_run.py",
+    "tests/operate/test_redrive_here.py",
+    "tests/local/test_many_runs.py",
+    "tests/local/test_faults_of_jobs.py",
+    "tests/operate/test_account.py",
+    "tests/local/test_demo.py",
+    "tests/jobs/",
+    "tests/deploy/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(
+        key=lambda item: next((place for place, part in enumerate(LONG) if item.nodeid.startswith(part)), len(LONG))
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")

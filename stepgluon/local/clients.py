@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from stepgluon.local.within import Application, answered
@@ -13,6 +14,14 @@ ADMINISTRATOR = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 def only_administrator(role: str) -> Mapping[str, str]:
     raise KeyError(f"nobody here has credentials of {role}")
+
+
+@cache
+def _models() -> Any:
+    """What the services' clients are made from, read once in a process, however many servers it starts."""
+    from botocore.loaders import Loader
+
+    return Loader()
 
 
 class Clients:
@@ -45,6 +54,7 @@ class Clients:
 
         if self._session is None:
             self._session = Session()
+            self._session.register_component("data_loader", _models())
         config = Config(
             retries={"total_max_attempts": 1},
             proxies={},
