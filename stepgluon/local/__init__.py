@@ -15,7 +15,7 @@ server.py        the local AWS as a whole: what is started, in which order, and 
   clients.py       clients of it; within.py: the server's own need no socket
   cloudformation/  deploys the templates that an account gets
   objects.py       what the buckets hold, on disk; buckets.py: moto's S3 on top of it
-  moto_fixes.py    what moto does otherwise than AWS; moto_services.py: more of it; patching.py: how it is fixed
+  moto_fixes/      what moto does otherwise than AWS; patching.py: how it is fixed
   machine_versions.py  versions and aliases of state machines
   sagemaker.py     the API of training and processing jobs; sync.py: the Task that waits for one
   job.py           a job from its creation to its end, through

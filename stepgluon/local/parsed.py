@@ -18,7 +18,7 @@ from typing import Any
 from stepgluon.local.patching import Patches
 
 _ALLOWED = ("moto.stepfunctions.parser.", "stepgluon.local.sync")
-_DECIDING = ("moto_fixes.py", "moto_services.py", "sync.py")  # of this folder: what they change is parsed otherwise
+_DECIDING = ("moto_fixes/*.py", "sync.py")  # of this folder: what they change is parsed otherwise
 _made: dict[str, Any] = {}
 
 
@@ -46,7 +46,8 @@ def _surroundings() -> str:
     import moto
 
     here = Path(__file__).parent
-    ours = [hashlib.sha256((here / name).read_bytes()).hexdigest() for name in _DECIDING]
+    files = [file for pattern in _DECIDING for file in sorted(here.glob(pattern))]
+    ours = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     return f"{moto.__version__} {sys.version} {ours}"
 
 

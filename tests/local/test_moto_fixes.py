@@ -15,10 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, REGION, may_do_everything, settings, until
 
-from stepgluon.local import (
-    moto_fixes,
-    moto_services,  # noqa: F401 - adds its fixes
-)
+from stepgluon.local import moto_fixes
+from stepgluon.local.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
 from stepgluon.local.server import LocalAws
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
@@ -385,9 +383,9 @@ def tasks_call_this_server_alone(asl: Interpreter) -> None:
 def data_is_copied_quickly(asl: Interpreter) -> None:
     from moto.stepfunctions.parser.asl.eval import states
 
-    assert states.copy.deepcopy is moto_fixes._copied
+    assert states.copy.deepcopy is tidiness._copied
     given = {"a": [{"b": 1}]}
-    copied = moto_fixes._copied(given)
+    copied = tidiness._copied(given)
     assert copied == given and copied["a"][0] is not given["a"][0]
 
 

@@ -1,0 +1,182 @@
+"""Fixes of executions: their time, their names and sizes, their histories."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import threading
+import time
+import types
+import uuid
+from functools import lru_cache
+from typing import Any
+
+from stepgluon import limits
+from stepgluon.garbage import paused
+from stepgluon.local.moto_fixes import ASL, COMMON, STATES, Here, fix, loaded
+from stepgluon.local.patching import Patches
+
+# Time
+
+
+@fix
+def waits_are_scaled_and_end_with_the_execution(patches: Patches, here: Here) -> None:
+    """A Retry waits minutes on AWS; here each second lasts as long as asked, and a stopped execution waits no more."""
+    retrier = loaded(f"{COMMON}.retry.retrier_decl").RetrierDecl
+    outcomes = loaded(f"{COMMON}.retry.retrier_outcome").RetrierOutcome
+    module = loaded(f"{COMMON}.retry.retrier_decl")
+    plain = retrier._eval_body
+
+    # moto sleeps in the middle of the evaluation: here it only says how long, and the waiting comes after.
+    class NoSleep:
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            _asked.seconds = seconds
+
+    def evaluate(self: Any, env: Any) -> None:
+        _asked.seconds = 0.0
+        plain(self, env)
+        if env.stack[-1] is outcomes.Executed:
+            _pause(env, _asked.seconds * here.seconds)
+
+    patches.attribute(module, "time", NoSleep)
+    patches.attribute(retrier, "_eval_body", evaluate)
+    wait = loaded(f"{STATES}.wait.wait_function.wait_function").WaitFunction
+    patches.attribute(wait, "_wait_interval", lambda self, env, wait_seconds: _pause(env, wait_seconds * here.seconds))
+
+
+_asked = threading.local()  # how long the retrier that this thread evaluates wants to wait
+
+
+def _pause(env: Any, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while env.is_running() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.05))
+
+
+@fix
+def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
+    """The status is TIMED_OUT with its last event and its end; moto tells the status before the event is there, and no
+    end.
+    """
+    program = loaded(f"{ASL}.component.program.program").Program
+    component = loaded(f"{ASL}.component.eval_component").EvalComponent
+
+    def evaluate(self: Any, env: Any) -> None:
+        env.next_state_name = self.start_at.start_at_name
+        timeout = self.timeout_seconds.timeout_seconds if self.timeout_seconds else None
+        running = threading.Thread(target=component.eval, args=(self, env), daemon=True)
+        running.start()
+        running.join(timeout)
+        if running.is_alive():
+            env.set_timed_out()
+            running.join()
+
+    patches.attribute(program, "eval", evaluate)
+    status = loaded("moto.stepfunctions.responses").ExecutionStatus
+    patches.attribute(
+        loaded("moto.stepfunctions.responses"),
+        "ExecutionStatus",
+        types.SimpleNamespace(SUCCEEDED=status.SUCCEEDED, FAILED=_Ended(), ABORTED=status.ABORTED),
+    )
+
+
+class _Ended(str):
+    """Equal to each status of an execution that is over: moto compares with three of the five."""
+
+    def __eq__(self, other: object) -> bool:
+        return other in ("FAILED", "TIMED_OUT")
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@fix
+def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
+    """StopExecution's error and cause stand in the description and the history, and it answers with a time."""
+    module = loaded("moto.stepfunctions.responses")
+    execution = loaded("moto.stepfunctions.parser.backend.execution").Execution
+
+    def stop(self: Any) -> Any:
+        found = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        now = datetime.datetime.now(datetime.timezone.utc)
+        if found.status == "RUNNING":
+            found.error, found.cause = self._get_param("error"), self._get_param("cause")
+            execution.stop(found, stop_date=now, error=found.error, cause=found.cause)
+        return module.ActionResult({"stopDate": found.stop_date or now})
+
+    patches.attribute(module.StepFunctionResponse, "stop_execution", stop)
+
+
+# Names and sizes
+
+
+@fix
+def executions_are_checked(patches: Patches, here: Here) -> None:
+    """A missing name is made up; names have at most 80 characters of some kinds; inputs are JSON of at most 256 KiB.
+    moto names every execution without a name alike, takes any name and any size.
+    """
+    backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
+    errors = loaded("moto.stepfunctions.exceptions")
+    plain = backend.start_execution
+
+    def start(
+        self: Any, state_machine_arn: str, name: str | None = None, execution_input: str | None = None, *more: Any
+    ) -> Any:
+        name = name or str(uuid.uuid4())
+        if not re.fullmatch(r"""[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}""", name):
+            raise errors.InvalidName(f"Invalid Name: '{name}'")
+        if len((execution_input or "").encode()) > limits.PAYLOAD_BYTES:
+            raise errors.InvalidExecutionInput("Invalid State Machine Execution Input: 'larger than 262144 bytes'")
+        self._validate_machine_arn(state_machine_arn)
+        return plain(self, state_machine_arn, name, execution_input, *more)
+
+    patches.attribute(backend, "start_execution", start)
+
+
+@fix
+def definitions_are_checked(patches: Patches, here: Here) -> None:
+    """InvalidDefinition for what is no definition or larger than 1 MiB; moto's error has no code, and no size is too
+    large. Each definition is parsed once: moto does it again at each start.
+    """
+    backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
+    refused = loaded("moto.stepfunctions.parser.api").InvalidDefinition
+    base = loaded("moto.stepfunctions.exceptions").AWSError
+    invalid = type("InvalidDefinition", (base,), {"TYPE": "InvalidDefinition", "STATUS": 400})
+    check = backend._validate_definition
+
+    def validate(definition: str) -> None:
+        if len(definition.encode()) > limits.DEFINITION_BYTES:
+            raise invalid(f"Invalid State Machine Definition: 'larger than {limits.DEFINITION_BYTES} bytes'")
+        try:
+            check(definition=definition)
+        except refused as problem:
+            raise invalid(f"Invalid State Machine Definition: '{str(problem.message)[:1000]}'") from None
+
+    patches.attribute(backend, "_validate_definition", staticmethod(validate))
+    parser = loaded(f"{ASL}.parse.asl_parser").AmazonStateLanguageParser
+    plain = parser.parse
+
+    @lru_cache(maxsize=64)
+    def parse(definition: str) -> Any:
+        with paused():
+            return plain(definition)
+
+    patches.attribute(parser, "parse", staticmethod(parse))
+
+
+@fix
+def a_history_is_read_in_pages_and_from_its_end(patches: Patches, here: Here) -> None:
+    """`reverseOrder`, `maxResults` and `nextToken`; moto always gives all events, the oldest first."""
+    response = loaded("moto.stepfunctions.responses").StepFunctionResponse
+    result = loaded("moto.core.responses").ActionResult
+
+    def get_execution_history(self: Any) -> Any:
+        history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))
+        events = history["events"][:: -1 if self._get_param("reverseOrder") else 1]
+        start = int(self._get_param("nextToken") or 0)
+        end = start + int(self._get_param("maxResults") or len(events))
+        more = {"nextToken": str(end)} if end < len(events) else {}
+        return result({"events": events[start:end], **more})
+
+    patches.attribute(response, "get_execution_history", get_execution_history)

@@ -1,0 +1,146 @@
+"""Fixes of the services that Tasks and deployments talk to."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import types
+from typing import Any
+
+from stepgluon import limits
+from stepgluon.local.moto_fixes import ASL, SERVICE, Here, fix, loaded
+from stepgluon.local.patching import Patches
+
+# Tasks that call other services
+
+
+@fix
+def tasks_call_this_server_alone(patches: Patches, here: Here) -> None:
+    """A Task calls with the role of its machine. moto makes a client for each call, with no role, for http://localhost
+    and whatever proxy the shell has.
+    """
+    module = loaded(f"{ASL}.utils.boto_client")
+    patches.everywhere(
+        "moto.stepfunctions",
+        module.boto_client_for,
+        lambda region, service, state_credentials: here.client(service, region, state_credentials.role_arn),
+    )
+
+
+@fix
+def contents_go_in_and_out_as_text(patches: Patches, here: Here) -> None:
+    """s3:getObject gives the Body as text, s3:putObject takes any JSON as Body; moto has a stream, and fails."""
+    task = loaded(f"{SERVICE}.state_task_service_aws_sdk").StateTaskServiceAwsSdk
+    plain = task._eval_service_task
+
+    def call(self: Any, env: Any, normalised_parameters: dict[str, Any], **more: Any) -> None:
+        if self.resource.api_name == "s3" and not isinstance(normalised_parameters.get("Body", b""), (str, bytes)):
+            normalised_parameters["Body"] = json.dumps(normalised_parameters["Body"], ensure_ascii=False).encode()
+        plain(self, env=env, normalised_parameters=normalised_parameters, **more)
+        env.stack[-1] = _as_json(env.stack[-1])
+
+    patches.attribute(task, "_eval_service_task", call)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes) or hasattr(value, "read"):
+        return (value if isinstance(value, bytes) else value.read()).decode("utf-8", "replace")
+    return value
+
+
+@fix
+def subjects_are_checked(patches: Patches, here: Here) -> None:
+    """SNS takes fewer than 100 printable ASCII characters without line breaks; moto takes 100 of any kind."""
+    module = loaded("moto.sns.models")
+    plain = module.SNSBackend.publish
+
+    def publish(self: Any, message: str, arn: str | None, *values: Any, subject: str | None = None, **more: Any) -> Any:
+        if subject is not None and not re.fullmatch(rf"[ -~]{{1,{limits.SUBJECT}}}", subject):
+            raise loaded("moto.sns.exceptions").SNSInvalidParameter("Invalid parameter: Subject")
+        return plain(self, message, arn, *values, subject=subject, **more)
+
+    patches.attribute(module.SNSBackend, "publish", publish)
+
+
+@fix
+def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None:
+    """FilterLogEvents with logStreamNamePrefix tells of these streams alone; moto tells of all."""
+    response = loaded("moto.logs.responses").LogsResponse
+    plain = response.filter_log_events
+
+    def filter_log_events(self: Any) -> Any:
+        prefix, group = self._get_param("logStreamNamePrefix"), self._get_param("logGroupName")
+        if not prefix or group not in self.logs_backend.groups:
+            return plain(self)
+        names = [name for name in self.logs_backend.groups[group].streams if name.startswith(prefix)]
+        if not names:  # no names at all would mean all streams
+            return json.dumps({"events": [], "searchedLogStreams": []})
+        asked = self._get_param
+        self._get_param = lambda name, *more: names if name == "logStreamNames" else asked(name, *more)
+        try:
+            return plain(self)
+        finally:
+            del self._get_param
+
+    patches.attribute(response, "filter_log_events", filter_log_events)
+
+
+@fix
+def bucket_policies_deny_by_their_conditions(patches: Patches, here: Here) -> None:
+    """A Deny for connections that are not encrypted denies nothing to those that are; moto looks at no condition.
+
+    This place stands for encrypted connections, and knows of no other condition: it leaves out such statements.
+    """
+    bucket = loaded("moto.s3.models").FakeBucket
+    plain = bucket.get_permission
+
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        if not self.policy:
+            return plain(self, action, resource)
+        document = json.loads(self.policy)
+        statements = [one for one in document["Statement"] if "Condition" not in one]
+        known = types.SimpleNamespace(policy=json.dumps({**document, "Statement": statements}).encode())
+        return plain(known, action, resource)
+
+    patches.attribute(bucket, "get_permission", get_permission)
+
+
+@fix
+def what_is_not_there_is_said(patches: Patches, here: Here) -> None:
+    """A call that moto does not know is answered with NotImplemented; moto dies of it, and the answer is a page."""
+    response = loaded("moto.core.responses").BaseResponse
+    plain = response.call_action
+
+    def call_action(self: Any) -> Any:
+        try:
+            return plain(self)
+        except NotImplementedError as problem:
+            told = f"The local AWS cannot do this: {problem}"
+            if "json" in str(self.headers.get("Content-Type", "")):
+                return 501, {"status": 501}, json.dumps({"__type": "NotImplemented", "message": told})
+            body = f"<Error><Code>NotImplemented</Code><Message>{told}</Message></Error>"
+            return 501, {"status": 501}, f"<ErrorResponse>{body}</ErrorResponse>"
+
+    patches.attribute(response, "call_action", call_action)
+
+
+@fix
+def a_queue_keeps_its_policy(patches: Patches, here: Here) -> None:
+    """SetQueueAttributes changes what it names; in moto the policy is gone whenever it is not named."""
+    queue = loaded("moto.sqs.models").Queue
+    plain = queue._set_attributes
+
+    def set_attributes(self: Any, attributes: dict[str, Any], now: float | None = None) -> None:
+        kept = getattr(self, "policy", None)
+        plain(self, attributes, now)
+        if "Policy" not in attributes:
+            self.policy = kept
+
+    patches.attribute(queue, "_set_attributes", set_attributes)

@@ -1,0 +1,129 @@
+"""What moto does as AWS does, but loudly, slowly, or never letting go of it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import logging
+import os
+import types
+from typing import Any
+
+from stepgluon.local.moto_fixes import ASL, COMMON, Here, fix, loaded
+from stepgluon.local.patching import Patches
+
+
+@fix
+def failures_are_not_printed_as_object_graphs(patches: Patches, here: Here) -> None:
+    """moto logs each failure at each level of the machine, with all components that it is made of."""
+    component = loaded(f"{ASL}.component.eval_component").EvalComponent
+    for name in ("_log_failure_event_exception", "_log_exception", "_log_evaluation_step"):
+        patches.attribute(component, name, lambda self, *values, **named: None)
+    for name in ("moto", "werkzeug"):
+        logger = logging.getLogger(name)
+        patches.later(lambda logger=logger, level=logger.level: logger.setLevel(level))  # type: ignore[misc]
+        logger.setLevel(logging.CRITICAL)
+
+
+@fix
+def ended_threads_are_forgotten(patches: Patches, here: Here) -> None:
+    """moto keeps every thread that it ever started in a list."""
+
+    class Forgetful(list[Any]):
+        def append(self, thread: Any) -> None:
+            """Nobody reads it."""
+
+    patches.everywhere("moto.stepfunctions", loaded("moto.stepfunctions.parser.utils").TMP_THREADS, Forgetful())
+
+
+@fix
+def data_is_copied_quickly(patches: Patches, here: Here) -> None:
+    """Each state copies its data many times; JSON needs none of what copy.deepcopy looks after."""
+    for name in (f"{ASL}.eval.states", f"{COMMON}.string.string_expression"):
+        patches.attribute(loaded(name), "copy", types.SimpleNamespace(deepcopy=_copied, copy=copy.copy))
+
+
+def _copied(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    if kind is list:
+        return [_copied(item) for item in value]
+    if kind in (str, int, float, bool, type(None)):
+        return value
+    return copy.deepcopy(value)
+
+
+@fix
+def outputs_are_json(patches: Patches, here: Here) -> None:
+    """DescribeExecution gives the output as JSON; moto gives a text as it is, and the status before the output."""
+    module = loaded("moto.stepfunctions.parser.backend.execution")
+    communication = module.BaseExecutionWorkerCommunication
+    plain = communication._reflect_execution_status
+
+    def reflect(self: Any) -> None:
+        env = self.execution.exec_worker.env
+        execution = types.SimpleNamespace(exec_worker=self.execution.exec_worker, output=None, error=None, cause=None)
+        plain(types.SimpleNamespace(execution=execution))
+        if isinstance(env.program_state(), module.ProgramEnded):
+            self.execution.output = json.dumps(execution.output, ensure_ascii=False)
+        self.execution.stop_date = execution.stop_date
+        self.execution.error = self.execution.error or execution.error
+        self.execution.cause = self.execution.cause or execution.cause
+        self.execution.exec_status = execution.exec_status
+
+    patches.attribute(communication, "_reflect_execution_status", reflect)
+
+
+@fix
+def modules_are_listed_once(patches: Patches, here: Here) -> None:
+    """For each request moto looks through its own folder: nearly half of the time that a small request takes."""
+    backends = loaded("moto.backends")
+    names = tuple(backends.list_of_moto_modules())
+    patches.attribute(backends, "list_of_moto_modules", lambda: names)
+
+
+@fix
+def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
+    """Step Functions sends an event when an execution ends; moto tells nobody."""
+    communication = loaded("moto.stepfunctions.parser.backend.execution").BaseExecutionWorkerCommunication
+    plain = communication.terminated
+
+    def terminated(self: Any) -> None:
+        plain(self)
+        with contextlib.suppress(OSError):  # a full disk: the execution has ended all the same
+            here.execution_ended(self.execution)
+
+    patches.attribute(communication, "terminated", terminated)
+
+
+@fix
+def a_symmetric_key_has_no_pair(patches: Patches, here: Here) -> None:
+    """moto makes a pair of RSA for it, which takes as long as the rest of a small deployment."""
+    models = loaded("moto.kms.models")
+    plain = models.generate_private_key
+    patches.attribute(models, "generate_private_key", lambda spec: None if spec == "SYMMETRIC_DEFAULT" else plain(spec))
+
+
+@fix
+def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
+    """Before it reads a service's model, botocore looks for such a file of each of four hundred services."""
+    loader = loaded("botocore.loaders").Loader
+
+    def list_available_services(self: Any, type_name: str) -> list[str]:
+        return sorted({name for place in self._potential_locations() for name in os.listdir(place)})
+
+    patches.attribute(
+        loader, "list_available_services", loaded("botocore.loaders").instance_cache(list_available_services)
+    )
+
+
+@fix
+def what_was_made_is_not_kept_in_a_list(patches: Patches, here: Here) -> None:
+    """Each class of moto's lists all that was ever made of it, so that nothing of a deleted object is given back."""
+    patches.attribute(
+        loaded("moto.core.common_models").BaseModel,
+        "__new__",
+        staticmethod(lambda made, *_, **__: object.__new__(made)),
+    )
