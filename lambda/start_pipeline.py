@@ -162,7 +162,7 @@ def parsed(content: bytes) -> dict[str, Any]:
 def check_threshold(threshold: Any) -> None:
     number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
     if not number or not 0 < threshold < 1e300:  # no model errs by more, and floats end soon after; NaN is neither
-        raise Refused(f"threshold is {shown(threshold)} (expected: a number above 0, like 400)")
+        raise Refused(f"threshold is {shown(threshold)} (expected: a number above 0 and below 1e300, like 400)")
 
 
 def from_json(text: str) -> dict[str, Any]:
