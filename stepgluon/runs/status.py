@@ -82,7 +82,8 @@ def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> St
     unconfirmed = asked("subscriptions", lambda: _unconfirmed(door, names), None)
     queue = asked("dead letters", lambda: _queue(door, names), None)
     why: list[str] = asked("refusals", lambda: refusals(door, names, now()), []) if queue else []
-    following = _next(names, stacks, known, runs, running, unconfirmed, queue)
+    told_of = {part: state for part, state in stacks.items() if f"{part} stack" not in asked.unknown}
+    following = _next(names, told_of, known, runs, running, unconfirmed, queue)
     config = names.config
     return Status(
         names.prefix, config.account, config.region, stacks, known, runs, running, unconfirmed, queue, why,

@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from account import Account, Picky, an_account, until
+from botocore.exceptions import ClientError
 
-from stepgluon.runs import watch
+from stepgluon.runs import status, watch
 
 
 @pytest.fixture
@@ -275,6 +277,22 @@ def test_status_tells_why_uploads_started_no_run_and_how_to_empty_the_queue(acco
     assert re.search(rf"dead letters +2 events\n +{re.escape(june)}\n +{re.escape(july)}\n", out)
     queue = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{account.names.queue}"
     assert f"aws sqs purge-queue --queue-url {queue} --region eu-west-1" in out
+
+
+def test_who_may_not_see_the_stacks_is_not_told_to_deploy_them(account: Account) -> None:
+    def denied(**given: Any) -> None:
+        message = "User: arn:aws:iam::123456789012:user/one is not authorized to perform: cloudformation:DescribeStacks"
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": message}}, "DescribeStacks")
+
+    class Door:
+        def client(self, service: str) -> Any:
+            blind = SimpleNamespace(describe_stacks=denied)
+            return blind if service == "cloudformation" else account.place.aws.client(service)
+
+    found = status.status(Door(), account.names)
+    assert set(found.unknown) == {"base stack", "pipeline stack", "cicd stack"}
+    assert not any("deploy" in step for step in found.next)
+    assert "cloudformation:DescribeStacks" in status.words(found, "").splitlines()[2]
 
 
 def test_without_a_pipeline_each_command_says_so_in_one_sentence(account: Account) -> None:
