@@ -75,7 +75,6 @@ def _settled(seconds: float) -> None:
 
 def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -> functions.Functions:
     settings = aws.settings
-    guard = aws.sagemaker.workshop.guard
     account = functions.Account(
         settings.account,
         settings.region,
@@ -84,7 +83,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
         _scratch(settings.work),
         permissions=aws.permissions,
     )
-    lambdas = functions.Functions(account, settings.waiting, guard.began, guard.ended)
+    lambdas = functions.Functions(account, settings.waiting, aws.guard.began, aws.guard.ended)
     ending.callback(lambdas.close)
 
     def in_place(patches: Patches) -> None:

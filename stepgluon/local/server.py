@@ -117,8 +117,8 @@ class LocalAws:
         self.endpoint = f"http://{HOST}:{self.port}"
         jobs = work / "jobs"
         shutil.rmtree(jobs, ignore_errors=True)  # of a server whose guard was killed too
-        guard = Guard(jobs)
-        ending.callback(guard.close)
+        self.guard = Guard(jobs)
+        ending.callback(self.guard.close)
         server = {"MOTO_ACCOUNT_ID": settings.account, "MOTO_PORT": str(self.port)}
         ending.enter_context(
             clean_environment({**harmless(settings.account, settings.region, self.endpoint), **server})
@@ -129,11 +129,11 @@ class LocalAws:
             lambda role: self.permissions.credentials(role),
         )
         ending.callback(self._clients.close)
-        self._start_moto(ending, jobs, guard, partition.name)
+        self._start_moto(ending, jobs, partition.name)
         web = Web(listener, self._application)
         ending.callback(web.close)
 
-    def _start_moto(self, ending: ExitStack, jobs: Path, guard: Guard, partition: str) -> None:
+    def _start_moto(self, ending: ExitStack, jobs: Path, partition: str) -> None:
         moto_fixes.load_without_batch()
         from moto.core.config import default_user_config
         from moto.moto_api._internal.models import moto_api_backend
@@ -177,7 +177,7 @@ class LocalAws:
             memory=Memory(self.objects, settings.fresh),
             logs=self.logs,
             permissions=self.permissions,
-            guard=guard,
+            guard=self.guard,
             faults=settings.faults,
             grace_seconds=settings.grace_seconds,
         )
