@@ -21,7 +21,7 @@ def announce_start(config: PipelineConfig, names: Names) -> Mail:
 Data:   {{}}
 Models: {", ".join(model.name for model in config.models)}
 Note:   {{}}
-Begins: with {{}}, in the folder of the run {{}}
+Stages: from {{}} on, in s3://{names.work_bucket}/runs/{{}}/
 
 {_follow(names)}"""
     told = ("$.run", "$.input.data", "$.input.note", "$.input.resume.from", "$.home")

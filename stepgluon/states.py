@@ -358,10 +358,11 @@ class States:
     def _explanation(self, ask: str, read: str, note: str, failure: str) -> tuple[Choice, Pass]:
         """The first and the last state; both go on to what comes next.
 
-        Of a failed job the cause is its whole description as JSON; of everything else it is plain text.
+        Of a failed job the cause is its whole description as JSON; of everything else it is plain text. The sentence of
+        the job itself comes first: AWS's reason beside it says only that the log knows more.
         """
         described = merged(constant({"FailureReason": "", "ExitMessage": ""}), parsed(f"{failure}.Cause"))
-        sentence = text("{} {}", f"{failure}.job.FailureReason", f"{failure}.job.ExitMessage")
+        sentence = text("{} {}", f"{failure}.job.ExitMessage", f"{failure}.job.FailureReason")
         first = Choice(ask)
         parse = Pass(read, parameters={"Error.$": f"{failure}.Error", "job.$": described}, result_path=failure)
         last = Pass(note, parameters={"Error.$": f"{failure}.Error", "Cause.$": sentence}, result_path=failure)

@@ -119,7 +119,7 @@ def test_the_mails_shown_say_what_the_machine_says() -> None:
     words = {
         "started": (
             "of the pipeline penguins has started.\n\nData:   ",
-            "Begins: with ",
+            "Stages: from ",
             "Look closer: python pipeline.py show ",
         ),
         "models": ("of the pipeline penguins have been judged.\n\n", "Look closer: python pipeline.py show "),

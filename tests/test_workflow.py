@@ -252,7 +252,7 @@ def test_a_service_that_refuses_is_told_in_its_own_words() -> None:
 def test_a_failed_prediction_lets_the_others_finish_and_then_fails_the_run() -> None:
     ended = run(definition(), answers(Predict_adelie=failed_job("AlgorithmError", "The model is of AutoGluon 1.4.")))
     assert (ended.status, ended.error) == ("FAILED", "PredictionFailed")
-    assert "- adelie: failed. SageMaker.JobFailed AlgorithmError The model is of AutoGluon 1.4." in ended.mail("failed")
+    assert "- adelie: failed. SageMaker.JobFailed The model is of AutoGluon 1.4. AlgorithmError" in ended.mail("failed")
     assert "- gentoo: predicted." in ended.mail("failed")
     assert {"Predict gentoo", "Predict chinstrap"} <= set(ended.states)
     assert "Post-process" not in ended.states
@@ -279,6 +279,6 @@ def test_a_failure_that_cannot_be_mailed_still_ends_with_its_own_reason() -> Non
 
 
 def test_a_cause_says_that_it_was_mailed_so_that_the_failure_rule_mails_it_not_again() -> None:
-    ended = run(definition(), answers(Prepare_data=failed_job("no data")))
+    ended = run(definition(), answers(Prepare_data=failed_job("", "no data")))
     assert ended.cause.strip() == "Mailed: no data"
     assert "Mailed: " not in ended.mail("failed")

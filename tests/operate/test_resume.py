@@ -80,7 +80,7 @@ def test_its_mails_tell_its_own_name_and_what_it_takes_up() -> None:
     ended = taken_up("predict")
     assert subjects(ended) == ["started", "models", "finished"]
     assert "Run new of the pipeline penguins has started." in ended.mail("started")
-    assert "Begins: with predict, in the folder of the run old" in ended.mail("started")
+    assert "Stages: from predict on, in s3://penguins-work-123456789012-eu-west-1/runs/old/" in ended.mail("started")
     assert "python pipeline.py promote old" in ended.mail("finished")
     assert subjects(taken_up("postprocess")) == ["started", "finished"]
 
