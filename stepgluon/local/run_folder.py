@@ -1,6 +1,6 @@
 """DIR/runs/<run>/: what is left of a run for its user, without any server.
 
-    run.json         what `show` and `runs` tell: state, times, jobs, verdicts, reason of a failure
+    run.json         what `show` and `runs` tell (runs/told.py)
     history.json     the execution's events
     logs/<job>.log   what each job said
     predictions.csv, predictions.parquet, summary.json   the result, when there is one
@@ -19,8 +19,8 @@ from typing import Any
 
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.journal import Begun
-from stepgluon.runs.executions import failure_told, home_of, job_told, model_told
 from stepgluon.runs.follow import Job, Story, read
+from stepgluon.runs.told import home_of, told
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
 _ONE_AT_A_TIME = threading.Lock()  # two would write the same files, and the slower one what is older
@@ -48,34 +48,24 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
             _write(log, "".join(f"{line}\n" for line in lines) or _no_log(place, job))
     if story.status == "SUCCEEDED":
         _fetch_results(place, begun, folder)
-    told = tell(place, begun, story, folder)
-    _write(folder / "run.json", json.dumps(told, indent=1, ensure_ascii=False))
-    return told
+    run = tell(place, begun, story, folder)
+    _write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
+    return run
 
 
 def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str, Any]:
-    given = _given(begun)
     result = folder / "predictions.csv"
-    counts = _counts(folder / "summary.json") if story.status == "SUCCEEDED" else {}
-    return {
-        "run": begun.name,
-        "home": home_of(begun.name, given),
-        "arn": begun.arn,
-        "status": story.status,
-        "started": story.started,
-        "seconds": round(story.seconds, 1),
-        "data": given.get("data", ""),
-        "note": given.get("note", ""),
-        "models": [model_told(model) for model in story.models],
-        "jobs": [job_told(story, job, remembered(place, job)) for job in story.jobs],
-        "rows": counts.get("rows"),
-        "predictions": counts.get("predictions"),
-        "failure": failure_told(story),
-        "results": os.fspath(result) if story.status == "SUCCEEDED" and result.exists() else None,
-        "folder": os.fspath(folder),
-        "outbox": os.fspath(place.outbox),
-        "lines": story.lines,
-    }
+    return told(
+        begun.name,
+        _given(begun),
+        story,
+        _summary(folder / "summary.json"),
+        lambda job: remembered(place, job),
+        arn=begun.arn,
+        results=os.fspath(result) if story.status == "SUCCEEDED" and result.exists() else None,
+        folder=os.fspath(folder),
+        outbox=os.fspath(place.outbox),
+    )
 
 
 def _given(begun: Begun) -> dict[str, Any]:
@@ -84,14 +74,11 @@ def _given(begun: Begun) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _counts(summary: Path) -> dict[str, int]:
-    """How many rows there are; postprocess.py is the user's to change, so its summary may say anything."""
+def _summary(file: Path) -> Any:
     try:
-        told = json.loads(summary.read_text("utf-8"))
+        return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
-        return {}
-    counts = told if isinstance(told, dict) else {}
-    return {key: counts[key] for key in ("rows", "predictions") if type(counts.get(key)) is int}
+        return None
 
 
 def remembered(place: Deployed, job: Job) -> bool:

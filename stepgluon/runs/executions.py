@@ -13,8 +13,9 @@ from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
-from stepgluon.runs.follow import Job, Story, finite, seconds
+from stepgluon.runs.follow import Story, seconds
 from stepgluon.runs.promote import read_json
+from stepgluon.runs.told import home_of, told
 
 LATEST = "latest"
 LAST_LINES = 12  # of a failed job's log, as view.py tells them
@@ -38,12 +39,6 @@ class Execution:
     @property
     def seconds(self) -> float:
         return (self.ended or self.started) - self.started
-
-
-def home_of(run: str, given: dict[str, Any]) -> str:
-    """The run in whose folder a run with this input works: its own, or the one that it takes up."""
-    taken_up = given.get("resume")
-    return str(taken_up.get("run", run)) if isinstance(taken_up, dict) else run
 
 
 class NotDeployed(StepgluonError):
@@ -121,33 +116,21 @@ def _execution(told: dict[str, Any], given: dict[str, Any]) -> Execution:
 
 
 def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[str, Any]:
-    """The run in the form of run.json (local/run_folder.py), so that it reads the same."""
+    """The run as told.py has it; `logs` is the command that shows them."""
     folder = f"s3://{names.work_bucket}/runs/{execution.home}"
     done = story.status == "SUCCEEDED"
     summary = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.home}/result/summary.json")
-    counts = summary if done and isinstance(summary, dict) else {}
-    rows, predictions = counts.get("rows"), counts.get("predictions")
-    counted = type(rows) is int and type(predictions) is int
-    return {
-        "run": execution.run,
-        "home": execution.home,
-        "arn": execution.arn,
-        "status": story.status,
-        "started": story.started,
-        "seconds": round(story.seconds, 1),
-        "data": execution.given.get("data", ""),
-        "note": execution.given.get("note", ""),
-        "models": [model_told(model) for model in story.models],
-        "jobs": [job_told(story, job) for job in story.jobs],
-        "rows": rows if counted else None,
-        "predictions": predictions if counted else None,
-        "failure": failure_told(story),
-        "results": f"{folder}/result/" if done else None,
-        "folder": folder,
-        "logs": _logs(names, story),
-        "outbox": ", ".join(names.config.notify),
-        "lines": story.lines,
-    }
+    return told(
+        execution.run,
+        execution.given,
+        story,
+        summary,
+        arn=execution.arn,
+        results=f"{folder}/result/" if done else None,
+        folder=folder,
+        logs=_logs(names, story),
+        outbox=", ".join(names.config.notify),
+    )
 
 
 def _logs(names: Names, story: Story) -> str:
@@ -160,41 +143,11 @@ def _logs(names: Names, story: Story) -> str:
     return f"aws logs tail {group} --log-stream-name-prefix {job.name} --since {since} --region {names.config.region}"
 
 
-def model_told(model: dict[str, Any]) -> dict[str, Any]:
-    failure = model.get("failure") or {}
-    default = model.get("uses") == "default"
-    return {
-        **{key: model.get(key) for key in ("name", "verdict", "uses", "model_uri")},
-        **{key: finite(model.get(key)) for key in ("mae", "threshold")},
-        "failure": f"{failure.get('Error', '')}: {failure.get('Cause', '')}".strip(": ") or None,
-        "default_of_run": model.get("run") if default else None,
-        "default_mae": model.get("default_mae") if default else None,
-    }
-
-
-def job_told(story: Story, job: Job, remembered: bool = False) -> dict[str, Any]:
-    return {
-        "name": job.name,
-        "kind": job.kind,
-        "state": job.state,
-        "status": job.status,
-        "seconds": round((job.ended or story.ended or job.started) - job.started, 1),
-        "remembered": remembered,
-        "sentence": job.sentence,
-    }
-
-
-def failure_told(story: Story) -> dict[str, Any] | None:
-    if story.status in ("RUNNING", "SUCCEEDED"):
-        return None
-    return {"state": story.failed_state, "error": story.error, "sentence": story.sentence}
-
-
-def last_words(door: Door, told: dict[str, Any]) -> list[str]:
+def last_words(door: Door, run: dict[str, Any]) -> list[str]:
     """The last lines of the last job that failed; nothing where they cannot be read."""
     from botocore.exceptions import ClientError
 
-    failed = [job for job in told["jobs"] if job["status"] == "Failed"]
+    failed = [job for job in run["jobs"] if job["status"] == "Failed"]
     if not failed:
         return []
     group = f"/aws/sagemaker/{failed[-1]['kind'].title()}Jobs"

@@ -1,0 +1,87 @@
+"""What is told of a run, wherever it was: run.json, `show --json`, and what the panel is made from.
+
+run, home, arn     its name, the run in whose folder it works, and its execution
+status, started, seconds, data, note
+models             the verdicts; of a default also the run that it is of
+jobs               each with its state, status and time, and the sentence of one that failed
+rows, predictions  how many there are, where post-process told it
+failure            {state, error, sentence}, or null
+results, folder    where the result is, if there is one, and everything else
+outbox             where the mails are
+lines              its course, as `watch` tells it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stepgluon.runs.follow import Job, Story, finite
+
+
+def told(
+    run: str,
+    given: dict[str, Any],
+    story: Story,
+    summary: Any,
+    remembered: Callable[[Job], bool] = lambda job: False,
+    **places: Any,
+) -> dict[str, Any]:
+    """`given` is the execution's input, `summary` what summary.json says; `places` are arn, results, folder, outbox."""
+    return {
+        "run": run,
+        "home": home_of(run, given),
+        "status": story.status,
+        "started": story.started,
+        "seconds": round(story.seconds, 1),
+        "data": given.get("data", ""),
+        "note": given.get("note", ""),
+        "models": [_model(model) for model in story.models],
+        "jobs": [_job(story, job, remembered(job)) for job in story.jobs],
+        **_counts(summary if story.status == "SUCCEEDED" else None),
+        "failure": _failure(story),
+        **places,
+        "lines": story.lines,
+    }
+
+
+def home_of(run: str, given: dict[str, Any]) -> str:
+    """The run in whose folder a run with this input works: its own, or the one that it takes up."""
+    taken_up = given.get("resume")
+    return str(taken_up.get("run", run)) if isinstance(taken_up, dict) else run
+
+
+def _model(model: dict[str, Any]) -> dict[str, Any]:
+    failure = model.get("failure") or {}
+    default = model.get("uses") == "default"
+    return {
+        **{key: model.get(key) for key in ("name", "verdict", "uses", "model_uri")},
+        **{key: finite(model.get(key)) for key in ("mae", "threshold")},
+        "failure": f"{failure.get('Error', '')}: {failure.get('Cause', '')}".strip(": ") or None,
+        "default_of_run": model.get("run") if default else None,
+        "default_mae": model.get("default_mae") if default else None,
+    }
+
+
+def _job(story: Story, job: Job, remembered: bool) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "kind": job.kind,
+        "state": job.state,
+        "status": job.status,
+        "seconds": round((job.ended or story.ended or job.started) - job.started, 1),
+        "remembered": remembered,
+        "sentence": job.sentence,
+    }
+
+
+def _counts(summary: Any) -> dict[str, int | None]:
+    """postprocess.py is the user's to change, so its summary may say anything."""
+    counts = summary if isinstance(summary, dict) else {}
+    return {key: counts[key] if type(counts.get(key)) is int else None for key in ("rows", "predictions")}
+
+
+def _failure(story: Story) -> dict[str, Any] | None:
+    if story.status in ("RUNNING", "SUCCEEDED"):
+        return None
+    return {"state": story.failed_state, "error": story.error, "sentence": story.sentence}
