@@ -22,7 +22,9 @@ def no_real_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def account(no_real_credentials: None, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """Its clients wait neither before they try again nor because they were told to be slower."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *any: 0)
+    monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda *any, **named: True)
     return Account()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_the_panel_tells_what_is_kept_and_what_is_repeated(user: User, faults: P
     assert "repeated  putting the result together" in err
     assert f"Run {run}-again-2 finished" in out
     assert f"python pipeline.py promote {run}\n" in out
-    assert f"with postprocess, in the folder of the run {run}" in user.mails()[-2][1]
+    assert re.search(rf"Stages: from postprocess on, in s3://\S+/runs/{run}/$", user.mails()[-2][1], re.MULTILINE)
 
 
 def test_a_redrive_that_fails_can_be_redriven_by_either_name(user: User, faults: Picky) -> None:
