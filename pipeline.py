@@ -27,7 +27,7 @@ def workflow(config: PipelineConfig) -> Chain:
     begin = Choice("Where to begin?")
     prepare = make.processing_job("Prepare data")
     train = Parallel("Train models", result_path="$.models")
-    explain_training = make.explain_failures("Explain failed trainings", "training", "$.models")
+    explain_training = make.failures.explain("Explain failed trainings", "training", "$.models")
     any_rejected = Choice("Is any model rejected?")
     read_promoted = make.read_promoted("Read promoted models")
     read_verdicts = make.read_verdicts("Read verdicts")
@@ -36,7 +36,7 @@ def workflow(config: PipelineConfig) -> Chain:
     announce_models = make.mail("Announce models")
     every_model_found = Choice("Is there a model for each?")
     predict = Parallel("Predict", result_path="$.predictions")
-    explain_predicting = make.explain_failures("Explain failed predictions", "prediction", "$.predictions")
+    explain_predicting = make.failures.explain("Explain failed predictions", "prediction", "$.predictions")
     all_predicted = Choice("Is everything predicted?")
     postprocess = make.processing_job("Post-process")
     announce_results = make.mail("Announce results")
@@ -78,18 +78,18 @@ def workflow(config: PipelineConfig) -> Chain:
 
     # A failed job is caught inside its branch (train_one, predict_one). What goes wrong here ends the run as failed,
     # with one mail that says where, why and what to do. A mail that cannot be sent neither stops nor hides a run.
-    failure = make.failure_path()
-    input_is_bad.add_choice(make.bad_input(), make.refuse_input(failure))
+    failure = make.failures.path()
+    input_is_bad.add_choice(make.bad_input(), make.failures.bad_input(failure))
     # `redrive RUN` starts a run that takes up RUN: it uses what that one has finished, and begins with the next stage.
     begin.add_choice(make.begins_with("train"), train)
     begin.add_choice(make.begins_later(), make.take_up(read_verdicts, any_rejected, postprocess, failure))
-    every_model_found.add_choice(make.a_model_is_missing(), make.missing_models(choose, failure))
-    all_predicted.add_choice(make.a_prediction_is_missing(), make.missing_predictions(predict, failure))
+    every_model_found.add_choice(make.a_model_is_missing(), make.failures.missing_models(choose, failure))
+    all_predicted.add_choice(make.a_prediction_is_missing(), make.failures.missing_predictions(predict, failure))
     for step in [*chain, read_promoted, read_verdicts]:
         if make.is_mail(step):
             step.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=step.next_step))
         elif make.can_fail(step):
-            failed = make.failed_stage(step, failure)
+            failed = make.failures.of(step, failure)
             step.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=failed))
     return chain
 

@@ -5,7 +5,7 @@ pipeline-config.yml
   reading/      text -> PipelineConfig, all problems at once
   checks        rules over a whole config
 pipeline.py     the workflow, told once, with
-  states        its states                 (jobs, mails, waiting, resume, stages, intrinsics, names)
+  states        its states                 (failures, jobs, mails, waiting, resume, stages, intrinsics, names)
   sdk           the Data Science SDK, its gaps closed
   definition    graph -> canonical text, checked by
     selfcheck/    AWS's rules, and harder ones

@@ -1,4 +1,4 @@
-"""The states that pipeline.py tells its story with: one method for each kind of state.
+"""The states that pipeline.py tells its story with: one method for each kind of state. Those of failures: failures.py.
 
 What flows from state to state (`$`):
 
@@ -26,18 +26,15 @@ from typing import Any
 
 from stepgluon import limits, mails, resume
 from stepgluon.config import Model, PipelineConfig
-from stepgluon.failure_rule import MAILED
+from stepgluon.failures import BLANK, Failures
 from stepgluon.intrinsics import constant, merged, parsed, text
 from stepgluon.jobs import Jobs, longest_training
 from stepgluon.names import PROMOTED, Names
-from stepgluon.sdk import Catch, Chain, Choice, ChoiceRule, Fail, Map, Parallel, Pass, Retry, Succeed, Task
-from stepgluon.stages import STAGES
+from stepgluon.sdk import Chain, ChoiceRule, Map, Parallel, Pass, Retry, Succeed, Task
 from stepgluon.waiting import STARTUP_SECONDS, Waiting
 
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 SMALL_FILE = "bytes=0-65535"  # more than metrics.json or promoted.json can be; a longer file is cut, and so is no JSON
-BLANK = {"Error": "", "Cause": ""}
-_KEPT = {f"{key}.$": f"$.{key}" for key in ("run", "home", "id", "newline")}  # what the mail of a failure tells
 
 
 class States:
@@ -46,6 +43,7 @@ class States:
         self.names = Names(config)
         self.jobs = Jobs(config, self.names)
         self.waiting = Waiting(config)
+        self.failures = Failures(config, self.names, self.mail)
         self._causes_fit = self.jobs.longest_description() * len(config.models) <= 0.9 * limits.PAYLOAD_BYTES
         self._index = {model.name: index for index, model in enumerate(config.models)}
 
@@ -78,15 +76,6 @@ class States:
             _present_and(f"{overrides}.threshold", ChoiceRule.IsNumeric(f"{overrides}.threshold", False)),
             _present_and(taken_up, ChoiceRule.Or([_no_object(taken_up), *resume.bad(taken_up)])),
         ])  # fmt: skip
-
-    def refuse_input(self, then: Chain) -> Pass:
-        failure = {
-            "Error": "BadInput",
-            "Cause": "The execution was started with an input that is not usable. It may have data (the folder's S3 "
-            "URI), note (text), overrides (an object with threshold, a number) and resume (an object with run, a name, "
-            f"and from, one of {', '.join(STAGES)}), and nothing in place of an object.",
-        }
-        return self._failed("Input is not usable", {"state": "Settings", "failure": failure, "details": ""}, then)
 
     def whole_input(self, name: str) -> Pass:
         return Pass(name, parameters={"input.$": merged("$.defaults", "$.given")}, result_path="$.whole")
@@ -327,14 +316,7 @@ class States:
         """From the verdicts of the run that is taken up to its next stage."""
         kept = ["name", "job"] if self.config.fallback.if_missing == "use_trained" else ["name"]
         same = resume.same_models([model.name for model in self.config.models], kept)
-        others = {
-            "Error": "OtherModels",
-            "Cause": "The run that is to be taken up had other models than the pipeline has now. Start a new run.",
-        }
-        refused = self._failed(
-            "Its models are others", {"state": read.state_id, "failure": others, "details": ""}, failure
-        )
-        return resume.take_up(read, same, choose, postprocess, refused)
+        return resume.take_up(read, same, choose, postprocess, self.failures.other_models(read, failure))
 
     # Predict: one branch per model
 
@@ -345,77 +327,16 @@ class States:
     def a_prediction_is_missing(self) -> Any:
         return self._any("predictions", "outcome", "failed")
 
-    # Failures
+    def done(self, name: str) -> Succeed:
+        return Succeed(name)
 
-    def explain_failures(self, name: str, job: str, items: str) -> Map:
-        """Each item's failure, with the sentence that a failed job left in place of the job's description."""
-        steps = self._explanation(f"Did the {job} job fail?", f"Read failed {job}", f"Note failed {job}", "$.failure")
-        end = Pass(f"The {job} is explained")
-        for step in steps:
-            step.next(end)
-        return Map(name, iterator=Chain([steps[0]]), items_path=items, result_path=items)
-
-    def _explanation(self, ask: str, read: str, note: str, failure: str) -> tuple[Choice, Pass]:
-        """The first and the last state; both go on to what comes next.
-
-        Of a failed job the cause is its whole description as JSON; of everything else it is plain text. The sentence of
-        the job itself comes first: AWS's reason beside it says only that the log knows more.
-        """
-        described = merged(constant({"FailureReason": "", "ExitMessage": ""}), parsed(f"{failure}.Cause"))
-        sentence = text("{} {}", f"{failure}.job.ExitMessage", f"{failure}.job.FailureReason")
-        first = Choice(ask)
-        parse = Pass(read, parameters={"Error.$": f"{failure}.Error", "job.$": described}, result_path=failure)
-        last = Pass(note, parameters={"Error.$": f"{failure}.Error", "Cause.$": sentence}, result_path=failure)
-        first.add_choice(ChoiceRule.StringMatches(f"{failure}.Cause", '{"*JobArn"*}'), Chain([parse, last]))
-        return first, last
+    # What a step is
 
     def is_mail(self, step: Any) -> bool:
         return isinstance(step, Task) and step.resource == self.names.integration("sns:publish")
 
     def can_fail(self, step: Any) -> bool:
         return isinstance(step, (Task, Parallel, Map))
-
-    def failed_stage(self, stage: Task | Parallel, then: Chain) -> Pass:
-        failure = {"failure.$": merged("$.blank", "$.failure")}
-        return self._failed(f"{stage.state_id} failed", {"state": stage.state_id, **failure, "details": ""}, then)
-
-    def missing_models(self, stage: Parallel, then: Chain) -> Pass:
-        failure = {
-            "Error": "NoDefaultModel",
-            "Cause": "A model was rejected, and no default model stands in for it. Raise its threshold, improve its "
-            "data, or promote the models of a run that was good: " + self.names.pipeline_py("promote RUN"),
-        }
-        return self._failed("A model is missing", {"state": stage.state_id, "failure": failure, "details": ""}, then)
-
-    def missing_predictions(self, stage: Parallel, then: Chain) -> Pass:
-        failure = {"Error": "PredictionFailed", "Cause": "At least one model could not predict its rows."}
-        details = {"details.$": mails.outcomes(self.config)}
-        return self._failed("A prediction is missing", {"state": stage.state_id, "failure": failure, **details}, then)
-
-    def _failed(self, name: str, failed: dict[str, Any], then: Chain) -> Pass:
-        """The first state of the failure path; it drops all data but what the mail says, so that the mail fits."""
-        state = Pass(name, parameters={**_KEPT, "failed": failed})
-        state.next(then.steps[0])
-        return state
-
-    def failure_path(self) -> Chain:
-        """Find the reason, mail it, and end with the real error and cause, also when the mail cannot be sent.
-
-        The cause then says that it was mailed: docs/decisions/0030.
-        """
-        failure = "$.failed.failure"
-        first, last = self._explanation("Why did it fail?", "Read failed job", "Note failed job", failure)
-        mail = self.mail("Announce failure")
-        noted = {"Error.$": f"{failure}.Error", "Cause.$": text(f"{MAILED}{{}}", f"{failure}.Cause")}
-        note = Pass("Note the mail", parameters=noted, result_path=failure)
-        end = Fail("Failed", error_path=f"{failure}.Error", cause_path=f"{failure}.Cause")
-        mail.add_catch(Catch(error_equals=["States.ALL"], result_path=None, next_step=end))
-        for step, following in ((first, mail), (last, mail), (mail, note), (note, end)):
-            step.next(following)
-        return Chain([first])
-
-    def done(self, name: str) -> Succeed:
-        return Succeed(name)
 
     # Small parts
 
