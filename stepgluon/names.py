@@ -18,6 +18,7 @@ from stepgluon.facts import CONSOLES, Partition, facts
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # beside it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
+JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
 SHORT = 12  # characters of a model's name that fit into its jobs' names; see Jobs._job_name
 
 

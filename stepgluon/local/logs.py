@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-GROUPS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
+from stepgluon.names import JOB_LOGS
+
 MOST_STREAMS = 500  # of one group; what the jobs of older runs said is in DIR/runs/
 MOST_LINES = 10_000  # of one stream: they are in memory, and the first ones give way
 
@@ -20,9 +21,9 @@ class Logs:
     def stream(self, kind: str, job: str, instance: int) -> Callable[[str], None]:
         """A new stream; what is returned writes a line to it."""
         name = f"{job}/algo-{instance + 1}-{int(time.time())}"
-        self._backend.ensure_log_group(GROUPS[kind])
-        self._backend.ensure_log_stream(GROUPS[kind], name)
-        streams = self._backend.groups[GROUPS[kind]].streams
+        self._backend.ensure_log_group(JOB_LOGS[kind])
+        self._backend.ensure_log_stream(JOB_LOGS[kind], name)
+        streams = self._backend.groups[JOB_LOGS[kind]].streams
         stream = streams[name]
         while len(streams) > MOST_STREAMS:
             streams.pop(next(iter(streams)))
@@ -37,6 +38,6 @@ class Logs:
 
     def lines(self, kind: str, job: str) -> list[str]:
         """All that a job wrote, instance by instance."""
-        group: Any = self._backend.groups.get(GROUPS[kind])
+        group: Any = self._backend.groups.get(JOB_LOGS[kind])
         streams = sorted(name for name in group.streams if name.startswith(f"{job}/")) if group else []
         return [event.message for name in streams for event in group.streams[name].events]

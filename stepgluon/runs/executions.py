@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.hints import pipeline_py
-from stepgluon.names import Names
+from stepgluon.names import JOB_LOGS, Names
 from stepgluon.runs.follow import Story, seconds
 from stepgluon.runs.promote import read_json
 from stepgluon.runs.told import home_of, told
@@ -139,8 +138,8 @@ def _logs(names: Names, story: Story) -> str:
     if job is None:
         return "no job has begun"
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.started))  # by default it shows the last ten minutes
-    group = f"/aws/sagemaker/{job.kind.title()}Jobs"
-    return f"aws logs tail {group} --log-stream-name-prefix {job.name} --since {since} --region {names.config.region}"
+    tail = f"aws logs tail {JOB_LOGS[job.kind]} --log-stream-name-prefix {job.name}"
+    return f"{tail} --since {since} --region {names.config.region}"
 
 
 def last_words(door: Door, run: dict[str, Any]) -> list[str]:
@@ -150,18 +149,22 @@ def last_words(door: Door, run: dict[str, Any]) -> list[str]:
     failed = [job for job in run["jobs"] if job["status"] == "Failed"]
     if not failed:
         return []
-    group = f"/aws/sagemaker/{failed[-1]['kind'].title()}Jobs"
-    logs = door.client("logs")
+    group, logs = JOB_LOGS[failed[-1]["kind"]], door.client("logs")
     try:
         streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{failed[-1]['name']}/")
-        return list(_tail(logs, group, [stream["logStreamName"] for stream in streams["logStreams"]]))
+        return _tail(logs, group, [stream["logStreamName"] for stream in streams["logStreams"]])
     except ClientError:
         return []  # no log yet, or no right to read it; the failure's own sentence is there all the same
 
 
-def _tail(logs: Any, group: str, streams: list[str]) -> Iterator[str]:
-    if streams:
-        events = logs.get_log_events(
-            logGroupName=group, logStreamName=streams[-1], limit=LAST_LINES, startFromHead=False
+def _tail(logs: Any, group: str, streams: list[str]) -> list[str]:
+    """The last lines of all instances, in the order of their times."""
+    events = [
+        event
+        for stream in streams
+        for event in logs.get_log_events(
+            logGroupName=group, logStreamName=stream, limit=LAST_LINES, startFromHead=False
         )["events"]
-        yield from (event["message"].rstrip("\n") for event in events[-LAST_LINES:])
+    ]
+    events.sort(key=lambda event: event["timestamp"])
+    return [event["message"].rstrip("\n") for event in events[-LAST_LINES:]]

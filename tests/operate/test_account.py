@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from account import Account, Picky, an_account, until
 from botocore.exceptions import ClientError
 
 from stepgluon.runs import status, watch
+from stepgluon.runs.executions import LAST_LINES, last_words
 
 
 @pytest.fixture
@@ -82,6 +84,19 @@ def test_watching_a_run_that_fails_ends_with_its_reason_and_1(account: Account, 
     assert code == 1
     assert f"python pipeline.py redrive {run}" in out
     assert "repeats only the stages that did not finish" in out
+
+
+def test_the_last_words_are_those_of_all_instances_of_the_job_that_failed_last(account: Account) -> None:
+    aws = account.place.aws
+    first, second = (aws.logs.stream("processing", "penguins-prepare-1", number) for number in (0, 1))
+    for number in range(LAST_LINES):
+        for stream, name in ((second, "second"), (first, "first")):
+            stream(f"{name} {number}")
+            time.sleep(0.002)  # a log's time has milliseconds
+    jobs = [{"status": "Failed", "kind": "processing", "name": "penguins-prepare-1"}]
+    said = last_words(aws, {"jobs": jobs})
+    assert said[-3:] == [f"first {LAST_LINES - 2}", f"second {LAST_LINES - 1}", f"first {LAST_LINES - 1}"]
+    assert len(said) == LAST_LINES
 
 
 def test_ctrl_c_leaves_the_run_alone(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
