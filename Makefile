@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CHECKOV := .venv-checkov
 JOBS ?= 2
+# Where it is set, each of many hundred processes would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check golden bench lock clean
