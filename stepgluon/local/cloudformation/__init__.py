@@ -5,8 +5,9 @@ web.py        what is asked of CloudFormation, taken out of the stream of reques
     template.py   a template's text: its parts, and what its functions give
     changes.py    what of a stack would change
     stack.py      a stack: applies a template resource by resource, and takes everything back when one fails
-      kinds.py      what a type of resource is: made, changed, removed
-        storage.py, identity.py, messages.py, functions.py, machines.py, watching.py, building.py   the types
+      known.py      the types of resources
+        storage.py, identity.py, messages.py, functions.py, machines.py, watching.py, building.py   each some of them
+      kinds.py      what a type is: made, changed, removed
 
 A type, or a property of one, that is not known here fails the deployment: it is not ignored in silence.
 """

@@ -71,30 +71,6 @@ class Kind(ABC):
         return str(given.get(self.name) or f"{self.place.stack}-{self.logical}"[:longest])
 
 
-def kind_of(name: str) -> type[Kind]:
-    from stepgluon.local.cloudformation import (  # noqa: F401 - each registers its types
-        building,
-        functions,
-        identity,
-        machines,
-        messages,
-        storage,
-        watching,
-    )
-
-    if name not in KINDS:
-        raise Invalid(f"Template format error: Unrecognized resource types: [{name}] (the local AWS does not know it)")
-    return KINDS[name]
-
-
-def check(logical: str, entry: dict[str, Any]) -> None:
-    """Whatever would be ignored is refused."""
-    kind = kind_of(entry["Type"])
-    unknown = sorted(entry.get("Properties", {}).keys() - kind.known)
-    if unknown:
-        raise Invalid(f"Encountered unsupported property {unknown[0]} of {logical}, which the local AWS does not know")
-
-
 def lower_first(value: Any) -> Any:
     """CloudFormation's `LogGroupArn` as the JSON APIs' `logGroupArn`, through and through."""
     if isinstance(value, dict):

@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from stepgluon.local.cloudformation.changes import Preview, Resource
-from stepgluon.local.cloudformation.kinds import Failed, Kind, Place, check, kind_of, reason
+from stepgluon.local.cloudformation.kinds import Failed, Kind, Place, reason
+from stepgluon.local.cloudformation.known import check, kind_of
 from stepgluon.local.cloudformation.template import NOTHING, Invalid, Template, resolved
 
 STACK = "AWS::CloudFormation::Stack"
