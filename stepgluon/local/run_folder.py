@@ -1,6 +1,6 @@
 """DIR/runs/<run>/: what is left of a run for its user, without any server.
 
-    run.json         what `show` and `runs` tell (runs/told.py)
+    run.json         what `show` and `runs` tell (runs/run_json.py)
     history.json     the execution's events
     logs/<job>.log   what each job said
     predictions.csv, predictions.parquet, summary.json   the result, when there is one
@@ -20,7 +20,7 @@ from typing import Any
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.journal import Begun
 from stepgluon.runs.follow import Job, Story, read
-from stepgluon.runs.told import home_of, told
+from stepgluon.runs.run_json import home_of, run_json
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
 _ONE_AT_A_TIME = threading.Lock()  # two would write the same files, and the slower one what is older
@@ -55,7 +55,7 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
 
 def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str, Any]:
     result = folder / "predictions.csv"
-    return told(
+    return run_json(
         begun.name,
         _given(begun),
         story,

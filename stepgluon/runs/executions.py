@@ -14,7 +14,7 @@ from stepgluon.hints import pipeline_py
 from stepgluon.names import JOB_LOGS, Names
 from stepgluon.runs.follow import Story, seconds
 from stepgluon.runs.promote import read_json
-from stepgluon.runs.told import home_of, told
+from stepgluon.runs.run_json import home_of, run_json
 
 LATEST = "latest"
 LAST_LINES = 12  # of a failed job's log, as view.py tells them
@@ -115,11 +115,11 @@ def _execution(told: dict[str, Any], given: dict[str, Any]) -> Execution:
 
 
 def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[str, Any]:
-    """The run as told.py has it; `logs` is the command that shows them."""
+    """The run as run_json.py has it; `logs` is the command that shows them."""
     folder = f"s3://{names.work_bucket}/runs/{execution.home}"
     done = story.status == "SUCCEEDED"
     summary = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.home}/result/summary.json")
-    return told(
+    return run_json(
         execution.run,
         execution.given,
         story,

@@ -19,7 +19,7 @@ from typing import Any
 from stepgluon.runs.follow import Job, Story, finite
 
 
-def told(
+def run_json(
     run: str,
     given: dict[str, Any],
     story: Story,
