@@ -1,7 +1,7 @@
 """A training or processing job from its creation to its end: waiting for its turn, reading, running, uploading.
 
-A job is a thread that goes through these stages; what the API tells of it is in `JobState`, which only this thread
-changes. Stopping is asked for by an event that every stage looks at.
+A job is a thread that goes through these stages; what the API tells of it is in `JobState`. Stopping is asked for by an
+event that every stage looks at.
 """
 
 from __future__ import annotations

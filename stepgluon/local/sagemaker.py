@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stepgluon.local.job import Job, Workshop
+from stepgluon.local.outputs import outputs_of
 from stepgluon.selfcheck.apis import operation
 
 MOST_JOBS = 1000  # that are known with all that was asked and told; older ones are in the executions' histories
@@ -225,11 +226,9 @@ def described(job: Job) -> dict[str, Any]:
             "SecondaryStatus": state.secondary,
             "SecondaryStatusTransitions": [dict(one) for one in state.transitions],
         }
-        config = job.request["OutputDataConfig"]
-        packed = config.get("CompressionType", "GZIP") != "NONE"
-        place = f"{config['S3OutputPath'].rstrip('/')}/{job.name}/output/model{'.tar.gz' if packed else '/'}"
         if state.status in ("Completed", "Stopped"):
-            answer["ModelArtifacts"] = {"S3ModelArtifacts": place}
+            (model,) = outputs_of(job.kind, job.name, job.request)
+            answer["ModelArtifacts"] = {"S3ModelArtifacts": model.uri if model.packed else f"{model.uri}/"}
         if state.started and state.ended:
             answer |= {
                 "TrainingTimeInSeconds": int(state.ended - state.started),

@@ -12,8 +12,8 @@ from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.hints import pipeline_py
 from stepgluon.names import JOB_LOGS, Names
+from stepgluon.runs.files import read_json
 from stepgluon.runs.follow import Story, seconds
-from stepgluon.runs.promote import read_json
 from stepgluon.runs.run_json import home_of, run_json
 
 LATEST = "latest"

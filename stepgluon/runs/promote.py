@@ -15,6 +15,7 @@ from stepgluon.aws import transfers
 from stepgluon.errors import StepgluonError
 from stepgluon.hints import pipeline_py
 from stepgluon.names import DEFAULTS, PROMOTED, Names
+from stepgluon.runs.files import read_json, sizes
 
 MANIFEST = "manifest.json"  # which code/model_folder.py writes beside a model
 
@@ -53,18 +54,6 @@ def verdicts_of(s3: Any, bucket: str, run: str) -> list[dict[str, Any]] | None:
     return verdicts if isinstance(verdicts, list) else None
 
 
-def read_json(s3: Any, bucket: str, key: str) -> Any:
-    """What a small JSON object says; None where it is not there."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404"):
-            return None
-        raise
-
-
 def _accepted(s3: Any, bucket: str, run: str) -> dict[str, dict[str, Any]]:
     verdicts = verdicts_of(s3, bucket, run)
     if verdicts is None:
@@ -83,9 +72,9 @@ def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> str:
     source = str(verdict["model_uri"]).removeprefix(f"s3://{bucket}/")
     job = source.removeprefix(f"runs/{run}/models/{verdict['name']}/").partition("/")[0]
     target = f"{DEFAULTS}/{run}/{verdict['name']}/{job}/"  # a run that was taken up may have trained it twice
-    files = listed(s3, bucket, source)
+    files = sizes(s3, bucket, source)
     _whole(s3, bucket, source, files, verdict["name"])
-    there = listed(s3, bucket, target)
+    there = sizes(s3, bucket, target)
     missing = {name: size for name, size in files.items() if there.get(name) != size}
     with transfers(s3) as manager:
         copies = [
@@ -94,7 +83,7 @@ def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> str:
         ]
         for copy in copies:
             copy.result()
-    if listed(s3, bucket, target) != files:
+    if sizes(s3, bucket, target) != files:
         raise NotPromoted(
             f"the copy of {verdict['name']} in s3://{bucket}/{target} is not like the model "
             f"(remove that folder, and promote again)"
@@ -114,11 +103,3 @@ def _whole(s3: Any, bucket: str, source: str, files: dict[str, int], model: str)
     if not isinstance(expected, dict) or absent:
         what = f"its file {absent[0]} is missing" if absent else "its manifest is not one that training wrote"
         raise NotPromoted(f"{model} in s3://{bucket}/{source} is not whole: {what} (promote another run)")
-
-
-def listed(s3: Any, bucket: str, folder: str) -> dict[str, int]:
-    """The size of each file below a folder."""
-    found: dict[str, int] = {}
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder):
-        found |= {entry["Key"].removeprefix(folder): entry["Size"] for entry in page.get("Contents", ())}
-    return found

@@ -18,9 +18,10 @@ from stepgluon.hints import pipeline_py
 from stepgluon.limits import EXECUTION_NAME
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, find
+from stepgluon.runs.files import read_json
 from stepgluon.runs.follow import Event
 from stepgluon.runs.history import History
-from stepgluon.runs.promote import read_json, verdicts_of
+from stepgluon.runs.promote import verdicts_of
 from stepgluon.runs.start import execute
 from stepgluon.stages import STAGES
 

@@ -18,7 +18,7 @@ from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.executions import not_deployed
-from stepgluon.runs.promote import read_json
+from stepgluon.runs.files import read_json
 
 _IMAGE = re.compile(r"\.dkr\.ecr\.[^/\"]+/([^@\"]+)@(sha256:[0-9a-f]{64})")
 

@@ -21,7 +21,7 @@ from stepgluon.aws import Door, code_of, transfers
 from stepgluon.errors import UsageError
 from stepgluon.names import Names
 from stepgluon.runs.executions import not_deployed
-from stepgluon.runs.promote import listed
+from stepgluon.runs.files import sizes
 
 NOTE_CHARACTERS = 500
 
@@ -73,7 +73,7 @@ def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
     folder = f"{stem}-{hashlib.sha256(json.dumps(sums).encode()).hexdigest()[:12]}/"
     s3 = door.client("s3")
     with _deployed(names):
-        there = listed(s3, names.raw_bucket, folder)
+        there = sizes(s3, names.raw_bucket, folder)
     missing = [file for file in files if there.get(file.name) != file.stat().st_size]
     with transfers(s3) as manager:
         sent = [manager.upload(str(file), names.raw_bucket, folder + file.name) for file in missing]
