@@ -1,6 +1,6 @@
 """The one door to boto3: clients of an account, and botocore's errors as sentences with a way out.
 
-    with told():
+    with one_sentence():
         Aws("eu-west-1").client("s3").list_buckets()
 
 Credentials come from where every AWS tool takes them. AWS_ENDPOINT_URL leads to another endpoint, like `local up`'s.
@@ -75,7 +75,7 @@ class Aws:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
     """Turns what botocore raises for its user into one sentence; its own bugs and ours stay as they are."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError

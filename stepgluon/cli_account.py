@@ -41,7 +41,7 @@ def _version(text: str) -> int:
 
 
 def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.aws import told
+    from stepgluon.aws import one_sentence
     from stepgluon.runs.start import folder_of, start, upload
 
     files = [] if options.folder or options.data[0].startswith("s3://") else [Path(name) for name in options.data]
@@ -52,7 +52,7 @@ def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
     elif not options.folder and len(options.data) > 1:
         raise UsageError("--data takes one s3:// folder, or files of this computer")
     door, names = account_of(options, variables)
-    with told():
+    with one_sentence():
         if files:
             folder = upload(door, names, files)
             terminal.say(f"The data are in {folder}")
@@ -64,12 +64,12 @@ def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
 
 
 def _status(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.aws import told
+    from stepgluon.aws import one_sentence
     from stepgluon.runs.status import status, words
     from stepgluon.runs.view import runs_table
 
     door, names = account_of(options, variables)
-    with told():
+    with one_sentence():
         found = status(door, names)
     text = words(found, runs_table(found.runs, "start --data FILE"))
     terminal.result(json_text(found.as_json()) if options.json else text)
@@ -80,12 +80,12 @@ def _rollback(
 ) -> None:
     from dataclasses import asdict
 
-    from stepgluon.aws import told
+    from stepgluon.aws import one_sentence
     from stepgluon.deployment.plan import workflow_words
     from stepgluon.runs.rollback import planned, roll_back
 
     door, names = account_of(options, variables)
-    with told():
+    with one_sentence():
         plan = planned(door, names, options.to)
         roll_back(door, names, plan)
     changed = workflow_words(plan.workflow) if plan.workflow else "The workflow is the same in both.\n"

@@ -47,13 +47,13 @@ def add(command: Callable[..., Any]) -> None:
 
 
 def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.aws import Aws, told
+    from stepgluon.aws import Aws, one_sentence
     from stepgluon.deployment.account import check_identity, check_key
     from stepgluon.deployment.plan import plan
 
     release = _release(options, workflow, variables)
     door = Aws(release.names.config.region)
-    with told():
+    with one_sentence():
         check_identity(release.names, door)
         check_key(release.names, door)
         planned = plan(release, door, time.sleep, options.only)
@@ -61,7 +61,7 @@ def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
 
 
 def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.aws import Aws, told
+    from stepgluon.aws import Aws, one_sentence
     from stepgluon.deploy import deploy
     from stepgluon.deployment.account import check_identity, check_key
     from stepgluon.deployment.images import Docker
@@ -76,7 +76,7 @@ def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[
             _ask(terminal, [f"This change of {stack} loses something", *lost], names.prefix)
 
     door = Aws(names.config.region)
-    with told():
+    with one_sentence():
         check_identity(names, door)
         check_key(names, door)  # not in deploy: the local AWS takes any
         deployed = deploy(
@@ -110,7 +110,7 @@ def _next_steps(names: Names, deployed: Deployed, only: tuple[str, ...]) -> str:
 
 
 def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    from stepgluon.aws import Aws, told
+    from stepgluon.aws import Aws, one_sentence
     from stepgluon.deployment.destroy import Order, destroy, found
     from stepgluon.names import Names
 
@@ -118,7 +118,7 @@ def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     config = names.config
     order = Order(tuple(options.only), options.stop_runs, options.delete_data)
     door = Aws(config.region)
-    with told():
+    with one_sentence():
         there = found(names, door, order)
         if there and not options.yes:
             _ask(terminal, [f"This deletes, in account {config.account}, {config.region}", *there], names.prefix)

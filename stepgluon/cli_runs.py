@@ -70,12 +70,12 @@ def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
 
         runs, start = all_runs(options.work), "run --local --data FILE"
     else:
-        from stepgluon.aws import told
+        from stepgluon.aws import one_sentence
         from stepgluon.runs.executions import listed
         from stepgluon.runs.status import run_told
 
         door, names = account_of(options, variables)
-        with told():
+        with one_sentence():
             runs, start = [run_told(execution) for execution in listed(door, names, LISTED)], "start --data FILE"
     terminal.result(json_text(runs) if options.json else runs_table(runs, start))
 
@@ -88,11 +88,11 @@ def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
 
         run = one_run(options.work, options.run)
     else:
-        from stepgluon.aws import told
+        from stepgluon.aws import one_sentence
         from stepgluon.runs.executions import one
 
         door, names = account_of(options, variables)
-        with told():
+        with one_sentence():
             run = _told(door, names, one(door, names, options.run))
     terminal.result(json_text(run) if options.json else details(run))
 
@@ -111,11 +111,11 @@ def _watch(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
 
         return _ended(watched_here(options.work, options.run, terminal.progress()), options, terminal)
 
-    from stepgluon.aws import told
+    from stepgluon.aws import one_sentence
     from stepgluon.runs.executions import one
 
     door, names = account_of(options, variables)
-    with told():
+    with one_sentence():
         return _followed(door, names, one(door, names, options.run), options, terminal)
 
 
@@ -150,12 +150,12 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         loaded = config_of(options, variables)
         return _ended(redriven(loaded, workflow, options.work, options.run, terminal.progress()), options, terminal)
 
-    from stepgluon.aws import told
+    from stepgluon.aws import one_sentence
     from stepgluon.runs.executions import one
     from stepgluon.runs.redrive import planned, redrive
 
     door, names = account_of(options, variables)
-    with told():
+    with one_sentence():
         plan = planned(door, names, one(door, names, options.run))
         run = redrive(door, names, plan)
     text = f"{plan.words()}\nFollow it: {pipeline_py(f'watch {run}')}\n"
@@ -177,11 +177,11 @@ def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         with buckets_of(loaded, options.work) as s3:
             promoted = promote(s3, Names(loaded.config), run)
     else:
-        from stepgluon.aws import told
+        from stepgluon.aws import one_sentence
         from stepgluon.runs.executions import LATEST, find, one
 
         door, names = account_of(options, variables)
-        with told():
+        with one_sentence():
             # Step Functions forgets an execution after 90 days; its folder may be there still.
             found = one(door, names, LATEST) if options.run == LATEST else find(door, names, options.run)
             run = found.home if found else options.run

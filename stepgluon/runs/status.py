@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from stepgluon.aws import Denied, Door, code_of, told
+from stepgluon.aws import Denied, Door, code_of, one_sentence
 from stepgluon.deploy import unconfirmed
 from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
@@ -61,7 +61,7 @@ class _Asked:
 
     def __call__(self, what: str, ask: Callable[[], T], otherwise: T) -> T:
         try:
-            with told():
+            with one_sentence():
                 return ask()
         except Denied as problem:
             self.unknown[what] = str(problem)

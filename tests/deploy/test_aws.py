@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aws_account import REGION, Account, Answer
 
-from stepgluon.aws import Aws, Refused, told
+from stepgluon.aws import Aws, Refused, one_sentence
 from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.local.server import LocalAws, Settings
 
@@ -82,7 +82,7 @@ REFUSALS = {
 def test_what_aws_refuses_is_one_sentence_with_a_way_out(account: Account, case: str) -> None:
     answer, sentence = REFUSALS[case]
     account.answers["GetCallerIdentity"] = answer
-    with pytest.raises(SurroundingsError) as caught, told():
+    with pytest.raises(SurroundingsError) as caught, one_sentence():
         account.client("sts").get_caller_identity()
     assert str(caught.value) == sentence
     assert caught.value.exit_code == 3
@@ -90,7 +90,7 @@ def test_what_aws_refuses_is_one_sentence_with_a_way_out(account: Account, case:
 
 def test_any_other_refusal_is_a_failure_in_awss_own_words(account: Account) -> None:
     account.answers["GetCallerIdentity"] = Answer("ValidationError", "1 validation error\n detected.")
-    with pytest.raises(Refused) as caught, told():
+    with pytest.raises(Refused) as caught, one_sentence():
         account.client("sts").get_caller_identity()
     assert str(caught.value) == "AWS refuses GetCallerIdentity: 1 validation error detected [ValidationError]"
     assert caught.value.exit_code == 1
@@ -106,13 +106,13 @@ def test_what_is_throttled_is_tried_again_before_anything_is_said(account: Accou
 
 def test_our_own_errors_and_bugs_pass_as_they_are() -> None:
     for error in (StepgluonError("x"), KeyError("x"), KeyboardInterrupt()):
-        with pytest.raises(type(error)) as caught, told():
+        with pytest.raises(type(error)) as caught, one_sentence():
             raise error
         assert caught.value is error
 
 
 def call(region: str = REGION) -> str:
-    with pytest.raises(SurroundingsError) as caught, told():
+    with pytest.raises(SurroundingsError) as caught, one_sentence():
         Aws(region).client("sts").get_caller_identity()
     return str(caught.value)
 

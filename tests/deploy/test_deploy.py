@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from local_account import CONFIG, WRITES, Door, Registry, deployed, no_wait, outcome, release_of
 
-from stepgluon.aws import told
+from stepgluon.aws import one_sentence
 from stepgluon.deploy import BaseOutdated, deploy
 from stepgluon.deployment.account import WrongAccount
 from stepgluon.deployment.destroy import Order, destroy
@@ -155,7 +155,7 @@ def test_a_connection_lost_at_any_call_is_made_good_by_the_same_command(
         for number in [number for number, call in enumerate(calls) if call.startswith(WRITES)]:
             door.calls.clear()
             setattr(door, lost, number)
-            with pytest.raises(StepgluonError, match=r"was lost \(run the command again"), told():
+            with pytest.raises(StepgluonError, match=r"was lost \(run the command again"), one_sentence():
                 deployed(wanted, door)
             setattr(door, lost, -1)
             deployed(wanted, door)

@@ -9,7 +9,7 @@ import pytest
 from aws_account import ACCOUNT, Account, Answer
 from local_account import release_of
 
-from stepgluon.aws import told
+from stepgluon.aws import one_sentence
 from stepgluon.deployment import images
 from stepgluon.deployment.account import check_concurrency, check_identity, short_quotas, wanted_instances
 from stepgluon.deployment.images import Docker, NotBuilt, digest_in_ecr
@@ -100,7 +100,7 @@ def test_an_image_is_missing_with_its_repository_too(account: Account, release: 
 
 def test_an_image_that_may_not_be_looked_at_is_not_taken_for_missing(account: Account, release: Release) -> None:
     account.answers["DescribeImages"] = Answer("AccessDeniedException", "You may not.")
-    with pytest.raises(SurroundingsError), told():
+    with pytest.raises(SurroundingsError), one_sentence():
         digest_in_ecr(account, release.images[0])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from aws_account import Account, Stack
 
-from stepgluon.aws import told
+from stepgluon.aws import one_sentence
 from stepgluon.deployment.changes import Change
 from stepgluon.deployment.stacks import Desired, StackBusy, StackFailed, Stacks
 from stepgluon.errors import StepgluonError
@@ -431,7 +431,7 @@ def test_after_a_broken_connection_at_any_call_the_same_command_finishes_the_job
     for number in range(calls):
         account = Account()
         getattr(account, lost).update(range(number, number + 6))  # as often as botocore tries
-        with pytest.raises(StepgluonError) as caught, told():
+        with pytest.raises(StepgluonError) as caught, one_sentence():
             Told().stacks(account).apply(WANTED)
         assert str(caught.value) == (
             "the connection to cloudformation.eu-west-1.amazonaws.com was lost (run the command again: what was done "
