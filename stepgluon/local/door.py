@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
+from stepgluon.local.operations import body
 from stepgluon.local.sagemaker import ApiError, SageMaker
+from stepgluon.local.within import Application
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 _TARGET = "SageMaker."
 
 
@@ -18,16 +18,15 @@ def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if not target.startswith(_TARGET):
             return moto(environ, start_response)
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        asked = body(environ)
         action = target[len(_TARGET) :]
         try:
-            request = json.loads(body or b"{}")
+            request = json.loads(asked or b"{}")
         except ValueError:
             request = None
         if not isinstance(request, dict):
             return _answer(start_response, 400, {"__type": "SerializationException", "message": "The body is no JSON."})
         if not sagemaker.answers(action, request):
-            environ["wsgi.input"] = io.BytesIO(body)
             return moto(environ, start_response)
         try:
             return _answer(start_response, 200, sagemaker.call(action, request))
@@ -38,11 +37,11 @@ def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
 
 
 def _answer(start_response: Any, status: int, content: dict[str, Any]) -> Iterable[bytes]:
-    body = json.dumps(content).encode()
+    told = json.dumps(content).encode()
     headers = [
         ("Content-Type", "application/x-amz-json-1.1"),
-        ("Content-Length", str(len(body))),
+        ("Content-Length", str(len(told))),
         ("x-amzn-RequestId", "00000000-0000-0000-0000-000000000000"),
     ]
     start_response(f"{status} {'OK' if status == 200 else 'Error'}", headers)
-    return [body]
+    return [told]

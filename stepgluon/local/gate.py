@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 from stepgluon.local import operations
 from stepgluon.local.asked import managed_rule
 from stepgluon.local.permissions import Permissions, User
+from stepgluon.local.within import Application
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Exists = Callable[[str, str], bool]
 _CHANGES_A_MACHINE = ("AWSStepFunctions.CreateStateMachine", "AWSStepFunctions.UpdateStateMachine")
 _JOBS = {"Training": ":::sagemaker:createTrainingJob.sync", "Processing": ":::sagemaker:createProcessingJob.sync"}
