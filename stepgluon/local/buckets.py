@@ -46,12 +46,15 @@ class Buckets:
             self._backend.create_bucket(name, region)
 
     def put_content(self, bucket: str, key: str, content: Content, modified: float) -> None:
-        """A new object with a content that is here already."""
-        stored = Stored(key, content, {"content-type": "binary/octet-stream"}, modified)
-        self._backend.get_bucket(bucket).keys.setlist(key, [self._key(bucket, stored)])
+        """A new object, or a new version of one, with a content that is here already; no event tells of it."""
+        made = self._backend.put_object(bucket, key, content, disable_notification=True)
+        made.last_modified = _moment(modified)
+        self.objects.put(bucket, stored(made))
 
-    def _key(self, bucket: str, stored: Stored) -> Any:
-        return key_of(self._backend.buckets[bucket], stored)
+
+def _moment(seconds: float) -> datetime.datetime:
+    """As moto has times: of UTC, without saying so."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).replace(tzinfo=None)
 
 
 def key_of(bucket: Any, stored: Stored) -> Any:
@@ -70,7 +73,7 @@ def key_of(bucket: Any, stored: Stored) -> Any:
         is_versioned=version != "null",
         etag=stored.content.etag,
     )
-    key.last_modified = datetime.datetime.fromtimestamp(stored.modified, datetime.timezone.utc).replace(tzinfo=None)
+    key.last_modified = _moment(stored.modified)
     key._metadata.update(headers)
     return key
 

@@ -56,3 +56,25 @@ def test_versions_survive_leaving_the_memory(tmp_path: Path, monkeypatch: pytest
         told = s3.list_object_versions(Bucket="data")
         assert sorted(one["Key"] for one in told["Versions"]) == ["a", "a", "b", "c", "d"]
         assert [one["Key"] for one in told["DeleteMarkers"]] == ["b"]
+
+
+def test_what_a_job_leaves_is_a_version_like_any_other_but_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[object] = []
+    with LocalAws(settings(tmp_path)) as aws:
+        aws.buckets.ensure("data", REGION)
+        s3 = aws.client("s3")
+        s3.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
+        first = s3.put_object(Bucket="data", Key="k", Body=b"uploaded")["VersionId"]
+        monkeypatch.setattr("moto.s3.notifications.send_event", lambda *event: events.append(event))
+        aws.buckets.put_content("data", "k", aws.buckets.objects.add(b"left"), 2_000_000_000)
+        versions = s3.list_object_versions(Bucket="data")["Versions"]
+        assert [(one["VersionId"] == first, one["IsLatest"]) for one in versions] == [(False, True), (True, False)]
+        assert s3.get_object(Bucket="data", Key="k", VersionId=first)["Body"].read() == b"uploaded"
+        latest = s3.get_object(Bucket="data", Key="k")
+        assert (latest["Body"].read(), latest["VersionId"]) == (b"left", versions[0]["VersionId"])
+        assert latest["LastModified"].timestamp() == 2_000_000_000
+        assert not events
+    with LocalAws(settings(tmp_path)) as aws:
+        assert aws.client("s3").head_object(Bucket="data", Key="k")["VersionId"] == latest["VersionId"]
