@@ -13,7 +13,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import signal
 import threading
 import time
@@ -37,6 +36,7 @@ from stepgluon.local.watcher import watched
 from stepgluon.progress import Progress
 from stepgluon.runs import view
 from stepgluon.runs.follow import Job, follow
+from stepgluon.runs.start import folder_for, stem_of
 
 TRIGGER_SECONDS = 120  # for the Lambda and its tries
 GRACE_SECONDS = 4.0  # Ctrl-C ends everything within 10 s
@@ -139,17 +139,11 @@ def check_files(files: tuple[Path, ...]) -> None:
 
 def _upload(place: Deployed, order: Order) -> str:
     """Puts the data into a folder named after its content; returns the folder."""
-    objects = place.aws.objects
-    contents = {file.name: objects.copy_in(file) for file in order.data}
-    digest = hashlib.sha256(json.dumps(sorted((name, c.sha256) for name, c in contents.items())).encode()).hexdigest()
-    folder = f"{_stem(order)}-{digest[:12]}"
+    contents = {file.name: place.aws.objects.copy_in(file) for file in order.data}
+    folder = folder_for({name: content.sha256 for name, content in contents.items()})
     for name, content in contents.items():
-        place.aws.buckets.put_content(place.names.raw_bucket, f"{folder}/{name}", content, time.time())
+        place.aws.buckets.put_content(place.names.raw_bucket, folder + name, content, time.time())
     return folder
-
-
-def _stem(order: Order) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", order.data[0].name.split(".")[0])[:40].strip("-") or "data"
 
 
 # The run's beginning
@@ -164,7 +158,7 @@ def _identity(place: Deployed, order: Order) -> str:
 
 def _begin(place: Deployed, order: Order, progress: Progress) -> Begun:
     folder = _upload(place, order)
-    key = f"{folder}/{_stem(order)}.run"
+    key = f"{folder}{stem_of(order.data[0].name)}.run"
     run_file, identity = f"s3://{place.names.raw_bucket}/{key}", _identity(place, order)
     resumed = None if order.fresh else _resumed(place, identity, run_file)
     if resumed:

@@ -12,7 +12,7 @@ import re
 import secrets
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:
 
 def run_name(folder: str) -> str:
     """When, what, and eight characters that are its own."""
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", folder.rstrip("/").rpartition("/")[2]).strip("-")[:40].strip("-") or "data"
+    stem = _plain(folder.rstrip("/").rpartition("/")[2])
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{stem}-{secrets.token_hex(4)}"
 
 
@@ -68,9 +68,7 @@ def folder_of(door: Door, names: Names, folder: str) -> str:
 
 def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
     """Brings tables into a folder named after their contents; returns it. What is there is not sent again."""
-    sums = sorted((file.name, _sha256(file)) for file in files)
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", files[0].name.split(".")[0])[:40].strip("-") or "data"
-    folder = f"{stem}-{hashlib.sha256(json.dumps(sums).encode()).hexdigest()[:12]}/"
+    folder = folder_for({file.name: _sha256(file) for file in files})
     s3 = door.client("s3")
     with _deployed(names):
         there = sizes(s3, names.raw_bucket, folder)
@@ -101,6 +99,21 @@ def one_line(note: str) -> str:
     visible = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
     line = " ".join(visible.split())
     return line if len(line) <= NOTE_CHARACTERS else line[: NOTE_CHARACTERS - 1] + "…"
+
+
+def folder_for(tables: Mapping[str, str]) -> str:
+    """Named after the first of the tables, and after all their names and SHA-256s: other tables, another folder."""
+    digest = hashlib.sha256(json.dumps(sorted(tables.items())).encode()).hexdigest()
+    return f"{stem_of(next(iter(tables)))}-{digest[:12]}/"
+
+
+def stem_of(table: str) -> str:
+    """A file's name as it may stand in a run's."""
+    return _plain(table.split(".")[0])
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40].strip("-") or "data"
 
 
 def _sha256(file: Path) -> str:
