@@ -30,6 +30,7 @@ from stepgluon.local.objects import Objects
 from stepgluon.local.patching import Patches
 from stepgluon.local.surroundings import clean_environment, harmless
 from stepgluon.local.web import HOST, Web, bind
+from stepgluon.local.within import Application
 
 _ONE = threading.Lock()
 CODE = Path(__file__).parent.parent.parent / "code"
@@ -129,42 +130,49 @@ class LocalAws:
             lambda role: self.permissions.credentials(role),
         )
         ending.callback(self._clients.close)
-        self._start_moto(ending, jobs, partition.name)
+        patches = self._moto(ending)
+        self._workshop(ending, patches, jobs, partition.name)
+        self._application = self._doors(partition.name)
         web = Web(listener, self._application)
         ending.callback(web.close)
 
-    def _start_moto(self, ending: ExitStack, jobs: Path, partition: str) -> None:
+    def _moto(self, ending: ExitStack) -> Patches:
+        """moto, empty and with all that it does otherwise than AWS put right, until the end.
+
+        Whatever wraps the same function comes in this order, here and in deployed.py, each around those before it:
+        versions of machines, fixes, histories on disk, turns, and what a pipeline installs, the journal last.
+        """
         moto_fixes.load_without_batch()
         from moto.core.config import default_user_config
         from moto.moto_api._internal.models import moto_api_backend
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from moto.s3 import responses  # noqa: F401 - what is replaced must be loaded
-        from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
 
-        from stepgluon.local.buckets import Buckets, keep_on_disk
-        from stepgluon.local.cloudformation.service import CloudFormation
-        from stepgluon.local.cloudformation.web import cloudformation_door
-        from stepgluon.local.door import sagemaker_door
-        from stepgluon.local.gate import gate
-        from stepgluon.local.job import Workshop
-        from stepgluon.local.logs import Logs
-        from stepgluon.local.memory import Memory
-        from stepgluon.local.permissions import Permissions
-        from stepgluon.local.sagemaker import SageMaker
-        from stepgluon.local.scheduler import Scheduler
-        from stepgluon.local.sync import SageMakerTask
+        from stepgluon.local.buckets import keep_on_disk
 
-        settings = self.settings
         patches = Patches()
         ending.callback(patches.undo)
         moto_api_backend.reset()
         ending.callback(moto_api_backend.reset)
         patches.entry(default_user_config, "stepfunctions", {"execute_state_machine": True})
         machine_versions.install(patches)
-        here = moto_fixes.Here(self._clients.get, settings.waiting, self._execution_ended)
+        here = moto_fixes.Here(self._clients.get, self.settings.waiting, self._execution_ended)
         moto_fixes.apply(patches, here)
         executions.bring_back(patches, self.objects)
         keep_on_disk(patches, self.objects)
+        return patches
+
+    def _workshop(self, ending: ExitStack, patches: Patches, jobs: Path, partition: str) -> None:
+        """Where jobs run, and the executions that wait for them."""
+        from stepgluon.local import sync
+        from stepgluon.local.buckets import Buckets
+        from stepgluon.local.job import Workshop
+        from stepgluon.local.logs import Logs
+        from stepgluon.local.memory import Memory
+        from stepgluon.local.permissions import Permissions
+        from stepgluon.local.sagemaker import SageMaker
+        from stepgluon.local.scheduler import Scheduler
+
+        settings = self.settings
         self.buckets = Buckets(self.objects, settings.account, partition)
         self.logs = Logs(settings.account, settings.region)
         self.permissions = Permissions(settings.account, partition, settings.region)
@@ -185,17 +193,21 @@ class LocalAws:
         ending.callback(executions.abandon, settings.account, settings.region)
         ending.callback(turns.install(patches))
         ending.callback(self.sagemaker.close, settings.grace_seconds + 5)
-        patches.attribute(SageMakerTask, "sagemaker", self.sagemaker)
-        others = state_task_factory.state_task_service_for
-        patches.attribute(
-            state_task_factory,
-            "state_task_service_for",
-            lambda service_name: SageMakerTask() if service_name == "sagemaker" else others(service_name),
-        )
-        stacks = CloudFormation(settings.account, partition, self._clients.get)
-        moto = sagemaker_door(self.sagemaker, DomainDispatcherApplication(create_backend_app))
-        doors = cloudformation_door(stacks, moto)
-        self._application = gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
+        sync.install(patches, self.sagemaker)
+
+    def _doors(self, partition: str) -> Application:
+        """What is asked goes through them, the first to the last; moto answers what is left."""
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+        from stepgluon.local.cloudformation.service import CloudFormation
+        from stepgluon.local.cloudformation.web import cloudformation_door
+        from stepgluon.local.door import sagemaker_door
+        from stepgluon.local.gate import gate
+
+        stacks = CloudFormation(self.settings.account, partition, self._clients.get)
+        moto = DomainDispatcherApplication(create_backend_app)
+        doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, moto))
+        return gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
 
 
 def _lock(work: Path, ending: ExitStack) -> None:

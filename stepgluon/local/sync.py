@@ -10,6 +10,7 @@ from typing import Any
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
     StateTaskServiceCallback,
@@ -18,6 +19,7 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 from stepgluon.local.asked import job_right
 from stepgluon.local.job import Job
+from stepgluon.local.patching import Patches
 from stepgluon.local.sagemaker import ApiError, SageMaker, described, tags_of
 from stepgluon.selfcheck.apis import operation
 
@@ -36,6 +38,17 @@ class _Failed(Exception):
     def __init__(self, description: str) -> None:
         super().__init__(description)
         self.description = description
+
+
+def install(patches: Patches, sagemaker: SageMaker) -> None:
+    """From now on Tasks of SageMaker wait for its jobs."""
+    others = state_task_factory.state_task_service_for
+
+    def service_for(service_name: str) -> Any:
+        return SageMakerTask() if service_name == "sagemaker" else others(service_name)
+
+    patches.attribute(SageMakerTask, "sagemaker", sagemaker)
+    patches.attribute(state_task_factory, "state_task_service_for", service_for)
 
 
 class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
