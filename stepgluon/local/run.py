@@ -83,14 +83,16 @@ def run(
         settings = change(settings_of(loaded, order))
         with deployed(loaded, definition, settings) as place, told_where(order.work, place.aws.endpoint):
             with watched(place):
-                begun = _begin(place, order, progress)
+                tables = _upload(place, order)
+                identity = _identity(place, order, tables)
+                begun = _begin(place, order, tables, identity, progress)
                 try:
                     _follow(place, begun, progress)
                 except KeyboardInterrupt:
                     _stop(place, begun, progress)
                     raise
             told = collect(place, begun)
-            place.journal.write_command(_identity(place, order), {"before": [], "done": True})
+            place.journal.write_command(identity, {"before": [], "done": True})
     blame_the_disk(told, order.work)
     return told
 
@@ -137,29 +139,27 @@ def check_files(files: tuple[Path, ...]) -> None:
         names[file.name] = file
 
 
-def _upload(place: Deployed, order: Order) -> str:
-    """Puts the data into a folder named after its content; returns the folder."""
+def _upload(place: Deployed, order: Order) -> dict[str, str]:
+    """Puts the tables into their folder; returns their SHA-256s by name. The files are not read again."""
     contents = {file.name: place.aws.objects.copy_in(file) for file in order.data}
-    folder = folder_for({name: content.sha256 for name, content in contents.items()})
+    tables = {name: content.sha256 for name, content in contents.items()}
     for name, content in contents.items():
-        place.aws.buckets.put_content(place.names.raw_bucket, folder + name, content, time.time())
-    return folder
+        place.aws.buckets.put_content(place.names.raw_bucket, folder_for(tables) + name, content, time.time())
+    return tables
 
 
 # The run's beginning
 
 
-def _identity(place: Deployed, order: Order) -> str:
+def _identity(place: Deployed, order: Order, tables: dict[str, str]) -> str:
     """What makes two commands the same order."""
-    contents = [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in order.data]
-    told = [sorted(contents), place.names.config_uri, order.threshold, order.note]
+    told = [sorted(tables.items()), place.names.config_uri, order.threshold, order.note]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _begin(place: Deployed, order: Order, progress: Progress) -> Begun:
-    folder = _upload(place, order)
-    key = f"{folder}{stem_of(order.data[0].name)}.run"
-    run_file, identity = f"s3://{place.names.raw_bucket}/{key}", _identity(place, order)
+def _begin(place: Deployed, order: Order, tables: dict[str, str], identity: str, progress: Progress) -> Begun:
+    key = f"{folder_for(tables)}{stem_of(order.data[0].name)}.run"
+    run_file = f"s3://{place.names.raw_bucket}/{key}"
     resumed = None if order.fresh else _resumed(place, identity, run_file)
     if resumed:
         progress.say(f"Going on with run {resumed.name}, which was cut off.")

@@ -169,6 +169,27 @@ def test_the_same_command_after_a_finished_run_is_a_new_run_with_remembered_jobs
     assert log.startswith("This job did not run again")
 
 
+@pytest.mark.parametrize("edited", [None, b"{}  "])
+def test_a_table_may_be_removed_or_edited_once_it_was_uploaded(
+    user: User, faults: Scripted, monkeypatch: pytest.MonkeyPatch, edited: bytes | None
+) -> None:
+    table = user.folder / "orders.json"
+    plain = table.read_bytes()
+
+    def change(*job: Any) -> None:
+        table.unlink(missing_ok=True)
+        if edited is not None:
+            table.write_bytes(edited)
+
+    with monkeypatch.context() as during:
+        during.setattr(faults, "upload", change)
+        first = user.told()
+    assert first["code"] == 0, first
+    table.write_bytes(plain)
+    second = user.told()
+    assert second["run"] != first["run"], "the first command was done"
+
+
 def test_fresh_repeats_every_job(user: User) -> None:
     user.told()
     assert not any(job["remembered"] for job in user.told("--fresh")["jobs"])
