@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,16 +18,18 @@ class Logs:
         from moto.logs.models import logs_backends
 
         self._backend = logs_backends[account][region]
+        self._lock = threading.Lock()  # moto's dictionaries of groups and streams have none
 
     def stream(self, kind: str, job: str, instance: int) -> Callable[[str], None]:
         """A new stream; what is returned writes a line to it."""
         name = f"{job}/algo-{instance + 1}-{int(time.time())}"
-        self._backend.ensure_log_group(JOB_LOGS[kind])
-        self._backend.ensure_log_stream(JOB_LOGS[kind], name)
-        streams = self._backend.groups[JOB_LOGS[kind]].streams
-        stream = streams[name]
-        while len(streams) > MOST_STREAMS:
-            streams.pop(next(iter(streams)))
+        with self._lock:
+            self._backend.ensure_log_group(JOB_LOGS[kind])
+            self._backend.ensure_log_stream(JOB_LOGS[kind], name)
+            streams = self._backend.groups[JOB_LOGS[kind]].streams
+            stream = streams[name]
+            while len(streams) > MOST_STREAMS:
+                streams.pop(next(iter(streams)))
 
         def write(line: str) -> None:
             now = int(time.time() * 1000)
@@ -38,6 +41,7 @@ class Logs:
 
     def lines(self, kind: str, job: str) -> list[str]:
         """All that a job wrote, instance by instance."""
-        group: Any = self._backend.groups.get(JOB_LOGS[kind])
-        streams = sorted(name for name in group.streams if name.startswith(f"{job}/")) if group else []
-        return [event.message for name in streams for event in group.streams[name].events]
+        with self._lock:
+            group: Any = self._backend.groups.get(JOB_LOGS[kind])
+            streams = sorted(name for name in group.streams if name.startswith(f"{job}/")) if group else []
+            return [event.message for name in streams for event in group.streams[name].events]

@@ -79,7 +79,7 @@ def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None
         prefix, group = self._get_param("logStreamNamePrefix"), self._get_param("logGroupName")
         if not prefix or group not in self.logs_backend.groups:
             return plain(self)
-        names = [name for name in self.logs_backend.groups[group].streams if name.startswith(prefix)]
+        names = [name for name in list(self.logs_backend.groups[group].streams) if name.startswith(prefix)]
         if not names:  # no names at all would mean all streams
             return json.dumps({"events": [], "searchedLogStreams": []})
         asked = self._get_param

@@ -1,0 +1,37 @@
+"""What jobs say, while other jobs begin."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from local_aws import ACCOUNT, REGION
+from moto.logs.models import logs_backends
+
+from stepgluon.local.logs import Logs
+from stepgluon.local.server import LocalAws
+from stepgluon.names import JOB_LOGS
+
+
+def test_what_a_job_said_can_be_read_while_another_begins(aws: LocalAws) -> None:
+    logs, began = Logs(ACCOUNT, REGION), []
+    for job in ("a", "b"):
+        logs.stream("training", job, 0)(f"said by {job}")
+    group = logs_backends[ACCOUNT][REGION].groups[JOB_LOGS["training"]]
+
+    class Busy(dict[str, Any]):
+        """At each look another job begins, if it may."""
+
+        def __iter__(self) -> Iterator[str]:
+            for name in super().__iter__():
+                began.append(threading.Thread(target=logs.stream, args=("training", f"new-{len(began)}", 0)))
+                began[-1].start()
+                began[-1].join(0.1)
+                yield name
+
+    group.streams = Busy(group.streams)
+    assert logs.lines("training", "b") == ["said by b"]
+    for thread in began:
+        thread.join()
+    assert len(group.streams) == 2 + len(began) == 4
