@@ -15,7 +15,7 @@ from typing import Any
 from stepgluon.local.objects import Objects
 from stepgluon.local.patching import Patches
 
-_KIND = "execution"
+KIND = "execution"
 
 
 class PastExecution:
@@ -50,7 +50,7 @@ class PastExecution:
         """It has ended."""
 
     def _document(self) -> dict[str, Any]:
-        content = self._objects.document(_KIND, self.execution_arn)
+        content = self._objects.document(KIND, self.execution_arn)
         assert content is not None, "documents are never removed while the server runs"
         document: dict[str, Any] = json.loads(zlib.decompress(content))
         return document
@@ -91,7 +91,7 @@ def keep(execution: Any, objects: Objects) -> None:
     }
     events = execution.to_history_output()["events"]
     document = {**told, "input": execution.execution_input, "output": execution.output, "events": events}
-    objects.write_document(_KIND, execution.exec_arn, zlib.compress(json.dumps(document).encode(), 1))
+    objects.write_document(KIND, execution.exec_arn, zlib.compress(json.dumps(document).encode(), 1))
     backend = stepfunctions_parser_backends[execution.account_id][execution.region_name]
     for machine in backend.state_machines:
         if execution in machine.executions:
@@ -108,7 +108,7 @@ def bring_back(patches: Patches, objects: Objects) -> None:
         machine = plain(self, *values, **named)
         if not machine.executions:
             prefix = machine.arn.replace(":stateMachine:", ":execution:") + ":"
-            for name, content in objects.documents(_KIND):
+            for name, content in objects.documents(KIND):
                 if name.startswith(prefix):
                     machine.executions.append(PastExecution(objects, json.loads(zlib.decompress(content))))
         return machine

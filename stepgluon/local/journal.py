@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from stepgluon.local.executions import KIND as ENDED
 from stepgluon.local.machine_versions import unqualified
 from stepgluon.local.objects import Objects
 from stepgluon.local.patching import Patches
 
-_BEGUN, _COMMAND, _ENDED = "begun", "command", "execution"
+_BEGUN, _COMMAND = "begun", "command"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Begun:
 class Journal:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._begun = {arn: Begun(**json.loads(told)) for arn, told in objects.documents(_BEGUN) if told}
+        self._begun = {arn: Begun(**json.loads(told)) for arn, told in objects.documents(_BEGUN)}
         self._changed = threading.Condition()
         self._running: set[str] = set()
 
@@ -59,19 +60,19 @@ class Journal:
         ) -> Any:
             name = name or str(uuid.uuid4())
             arn = f"{unqualified(state_machine_arn).replace(':stateMachine:', ':execution:', 1)}:{name}"
-            fresh = arn not in self._begun
-            if fresh:
-                begun = Begun(arn, state_machine_arn, name, execution_input or "{}")
-                self._objects.write_document(_BEGUN, arn, json.dumps(asdict(begun)).encode())
-                self._begun[arn] = begun
+            begun = Begun(arn, state_machine_arn, name, execution_input or "{}")
+            with self._changed:
+                fresh = not self.knows(arn)
+                if fresh:
+                    self._objects.write_document(_BEGUN, arn, json.dumps(asdict(begun)).encode())
             try:
                 execution = start(backend, state_machine_arn, name, execution_input, *more)
             except BaseException:
                 if fresh:
-                    del self._begun[arn]
-                    self._objects.write_document(_BEGUN, arn, b"")
+                    self._objects.remove_document(_BEGUN, arn)
                 raise
             with self._changed:
+                self._begun.setdefault(arn, begun)
                 if not self.ended(arn):
                     self._running.add(arn)
                 self._changed.notify_all()
@@ -111,18 +112,19 @@ class Journal:
             return sorted(self._running)
 
     def begun(self) -> list[Begun]:
-        """In the order in which they began."""
+        """In the order in which they began; the local AWS can be asked for each, unless it was cut off."""
         return list(self._begun.values())
 
     def knows(self, arn: str) -> bool:
-        return arn in self._begun
+        """Whether it began, or is about to."""
+        return self._objects.document(_BEGUN, arn) is not None
 
     def cut_off(self) -> list[Begun]:
         """Executions that neither ended nor run."""
         return [begun for begun in self.begun() if not self.ended(begun.arn) and begun.arn not in self._running]
 
     def ended(self, arn: str) -> bool:
-        return self._objects.document(_ENDED, arn) is not None
+        return self._objects.document(ENDED, arn) is not None
 
     # Commands: `{"before": [ARNs], "done": bool}` by what was asked for
 

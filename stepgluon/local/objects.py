@@ -212,11 +212,15 @@ class Objects:
         with self._change() as base:
             base.execute("delete from jobs where fingerprint = ?", (fingerprint,))
 
-    # Documents: what has a name and is written once, like an execution's history
+    # Documents: what has a name and is written whole, like an execution's history
 
     def write_document(self, kind: str, name: str, content: bytes) -> None:
         with self._change() as base:
             base.execute("insert or replace into documents values (?, ?, ?, ?)", (kind, name, content, time.time()))
+
+    def remove_document(self, kind: str, name: str) -> None:
+        with self._change() as base:
+            base.execute("delete from documents where kind = ? and name = ?", (kind, name))
 
     def document(self, kind: str, name: str) -> bytes | None:
         with self._lock:

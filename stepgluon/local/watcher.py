@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from stepgluon.local.deployed import Deployed, end_executions
+from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect
 
 LOOK_SECONDS = 1.0
@@ -38,6 +39,7 @@ class _Watcher:
         self._place = place
         self._say = say
         self._told: set[str] = set()
+        self._failed: set[str] = set()
         self._done = {begun.arn for begun in place.journal.begun()}  # by an earlier server
         self._next_refresh = 0.0
         self.closed = threading.Event()
@@ -45,12 +47,10 @@ class _Watcher:
 
     def _watch(self) -> None:
         while not self.closed.is_set():
-            with suppress(OSError):  # a full disk; whoever waits for the run tells of it
-                self._look()
+            self._look()
             if not self.closed.is_set():
                 self._place.journal.wait(LOOK_SECONDS)
-        with suppress(OSError):
-            self._look()
+        self._look()
 
     def _look(self) -> None:
         """What ended is collected at once; what runs only now and then, so that many runs do not watch each other."""
@@ -63,13 +63,26 @@ class _Watcher:
                 continue
             if begun.arn not in self._told:
                 self._told.add(begun.arn)
-                self._say(f"Run {begun.name} has started.")
+                self._tell(f"Run {begun.name} has started.")
             elif begun.arn in running and not refresh:
                 continue
-            told = collect(self._place, begun)
-            if begun.arn not in running and told["status"] != "RUNNING":
-                self._done.add(begun.arn)
-                self._say(f"Run {begun.name}: {told['status']} after {told['seconds']:.1f} s")
+            self._keep(begun, begun.arn in running)
         if refresh:
             now = time.monotonic()
             self._next_refresh = now + max(LOOK_SECONDS, 4 * (now - began))
+
+    def _keep(self, begun: Begun, runs: bool) -> None:
+        try:
+            told = collect(self._place, begun)
+        except Exception as problem:  # a full disk, or a mistake of ours: the other runs are watched all the same
+            if begun.arn not in self._failed:
+                self._failed.add(begun.arn)
+                self._tell(f"Run {begun.name} cannot be kept now: {type(problem).__name__}: {problem}")
+            return
+        if not runs and told["status"] != "RUNNING":
+            self._done.add(begun.arn)
+            self._tell(f"Run {begun.name}: {told['status']} after {told['seconds']:.1f} s")
+
+    def _tell(self, text: str) -> None:
+        with suppress(OSError):  # the terminal is gone
+            self._say(text)

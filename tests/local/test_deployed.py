@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from golden import HERE
 from local_aws import settings, until
 
 from pipeline import workflow
 from stepgluon.config import load
 from stepgluon.definition import compile_definition
+from stepgluon.local import watcher
 from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.local.journal import Begun
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,53 @@ def test_an_upload_starts_the_version_that_the_alias_leads_to(place: Deployed) -
     told = place.aws.client("stepfunctions").describe_execution(executionArn=place.journal.begun()[0].arn)
     assert told["stateMachineAliasArn"] == place.names.live
     assert told["stateMachineVersionArn"] == f"{place.names.machine_arn}:1"
+
+
+def test_an_execution_is_told_of_when_it_can_be_asked_for_and_written_down_before(
+    place: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.stepfunctions.parser.backend.execution import Execution
+
+    plain, told = Execution.__init__, []
+
+    def begins(execution: Any, *given: Any, **named: Any) -> None:
+        arn = named["exec_arn"]
+        told.append((arn in [begun.arn for begun in place.journal.begun()], place.journal.knows(arn)))
+        plain(execution, *given, **named)
+
+    monkeypatch.setattr(Execution, "__init__", begins)
+    arn = started(place, "slow")
+    assert told == [(False, True)]
+    assert arn in [begun.arn for begun in place.journal.begun()]
+
+
+def test_an_execution_that_was_refused_leaves_nothing(place: Deployed) -> None:
+    with pytest.raises(ClientError, match="InvalidExecutionInput"):
+        started(place, "refused", "no JSON")
+    arn = place.names.execution_arn("refused")
+    assert not place.journal.knows(arn)
+    assert arn not in dict(place.aws.objects.documents("begun"))
+
+
+def test_one_run_that_cannot_be_kept_does_not_hide_the_others(place: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, said = watcher.collect, []
+
+    def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
+        if begun.name == "bad":
+            raise KeyError("mistake")
+        return plain(place, begun)
+
+    monkeypatch.setattr(watcher, "collect", collect)
+    with watcher.watched(place, said.append):
+        for name in ("bad", "good"):
+            place.journal.wait_for_end(started(place, name), 20)
+        until(lambda: any(line.startswith("Run good: ") for line in said))
+    assert said.count("Run bad cannot be kept now: KeyError: 'mistake'") == 1
+
+
+def started(place: Deployed, name: str, given: str = "{}") -> str:
+    client = place.aws.client("stepfunctions")
+    return str(client.start_execution(stateMachineArn=place.names.live, name=name, input=given)["executionArn"])
 
 
 def test_a_functions_process_has_its_files_below_the_work_folder_and_a_killed_servers_are_gone(
