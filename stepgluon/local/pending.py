@@ -10,8 +10,9 @@ import contextlib
 import itertools
 import json
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +28,38 @@ class Pending:
         part = self._folder / f".{name}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"arn": arn, "event": event}), encoding="utf-8")
+            with part.open("w", encoding="utf-8") as file:
+                file.write(json.dumps({"arn": arn, "event": event}))
+                file.flush()
+                os.fsync(file.fileno())
             return part.replace(self._folder / f"{name}.json")
         except OSError:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             return None
 
-    def left(self) -> list[tuple[Path, str, Any]]:
-        """All that stands there, the oldest first."""
-        found = []
+    def left(self) -> Iterator[tuple[Path, str, Any]]:
+        """All that stands there, the oldest first; what cannot be read is put aside."""
         for file in sorted(self._folder.glob("*.json")):
-            told = json.loads(file.read_text("utf-8"))
-            found.append((file, str(told["arn"]), told["event"]))
-        return found
+            try:
+                told = json.loads(file.read_text("utf-8"))
+                arn, event = str(told["arn"]), told["event"]
+            except FileNotFoundError:
+                continue  # a function has dealt with it meanwhile
+            except (OSError, ValueError, TypeError, LookupError):  # what a power cut or a bad disk leaves
+                with contextlib.suppress(OSError):
+                    file.replace(file.with_suffix(".damaged"))
+                print(f"{file} is damaged: the upload that it tells of has no run, upload it again.", file=sys.stderr)
+            else:
+                yield file, arn, event
 
     def drop(self, unwanted: Callable[[Any], bool]) -> None:
         for file, _, event in self.left():
             if unwanted(event):
-                file.unlink(missing_ok=True)
+                self.settle(file)
+
+    def settle(self, file: Path | None) -> None:
+        """The event is dealt with; where the disk lets no file be removed, the next server delivers it once more."""
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.unlink()
