@@ -338,16 +338,62 @@ def test_an_event_for_a_function_that_is_gone_is_dropped(cloud: Cloud, functions
     assert "Function not found" in (tmp_path / "logs" / f"{NAME}.log").read_text()
 
 
-def test_closing_ends_a_function_that_runs_and_drops_what_waits(
+def test_closing_ends_a_function_that_runs_and_its_event_and_those_that_wait_stay_on_disk(
     cloud: Cloud, functions: Functions, groups: set[int]
 ) -> None:
     cloud.deploy("import time\ndef handler(e, c): time.sleep(600)", Timeout=900)
-    for _ in range(3):
-        functions.send(FUNCTION, {})
+    for n in range(3):
+        functions.send(FUNCTION, n)
     while not groups:
         time.sleep(0.01)
     functions.close()
     assert not groups
+    assert [(arn, event) for _, arn, event in functions.pending.left()] == [(FUNCTION, n) for n in range(3)]
+
+
+def test_closing_does_not_wait_for_a_process_that_is_made_ready(
+    cloud: Cloud, functions: Functions, groups: set[int]
+) -> None:
+    cloud.deploy("import time\ntime.sleep(600)")
+    functions.warm(FUNCTION)
+    functions.send(FUNCTION, 1)
+    while not groups:
+        time.sleep(0.01)
+    functions.close()
+    assert not groups and [event for _, _, event in functions.pending.left()] == [1]
+
+
+def test_an_event_whose_failure_cannot_be_kept_is_lost_and_the_next_has_its_turn(
+    cloud: Cloud, functions: Functions, tmp_path: Path
+) -> None:
+    url = cloud.client["sqs"].get_queue_url(QueueName="dead")["QueueUrl"]
+    cloud.client["sqs"].set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1024"})
+    cloud.deploy("def handler(e, c): raise ValueError", DeadLetterConfig={"TargetArn": QUEUE})
+    functions.send(FUNCTION, "x" * 2000)
+    assert functions.drain(PATIENT)
+    functions.send(FUNCTION, "small")
+    assert functions.drain(PATIENT)
+    assert [json.loads(letter["Body"]) for letter in cloud.dead()] == ["small"]
+    assert list(functions.pending.left()) == []
+    log = (tmp_path / "logs" / f"{NAME}.log").read_text()
+    assert "is lost: Traceback" in log and "Message must be shorter than 1024 bytes" in log
+
+
+def test_whoever_waits_for_an_answer_that_cannot_be_given_hears_why(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy(ECHO)
+    heard: list[str] = []
+
+    def call() -> None:
+        try:
+            functions.call(FUNCTION, object())
+        except TypeError as error:
+            heard.append(str(error))
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(PATIENT)
+    assert heard == ["Object of type object is not JSON serializable"]
+    assert cloud.invoke(1)["Payload"]["event"] == 1
 
 
 def test_a_server_that_is_killed_leaves_no_process(endpoint: str, tmp_path: Path) -> None:
@@ -410,6 +456,24 @@ def test_an_upload_succeeds_although_its_function_fails(cloud: Cloud, functions:
     assert functions.drain(PATIENT)
     (letter,) = cloud.dead()
     assert json.loads(letter["Body"])["Records"][0]["s3"]["object"]["key"] == "a+b"
+
+
+def test_a_function_that_cannot_be_made_ready_for_uploads_is_tried_with_each_of_them_all_the_same(
+    cloud: Cloud, functions: Functions, bucket: str, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    source = NEVER.partition("def")[0] + "import nowhere"
+    cloud.deploy(source, DeadLetterConfig={"TargetArn": QUEUE}, Environment={"Variables": {"MARKS": str(marks)}})
+    uploads = events.install(functions.send, delay=0.0, soon=functions.warm)
+    notify(cloud, bucket)
+    assert functions.drain(PATIENT)
+    assert marks.read_text().split() == ["started"] and cloud.dead() == []
+    cloud.client["s3"].put_object(Bucket=bucket, Key="go.run", Body=b"")
+    assert functions.drain(PATIENT)
+    uploads.undo()
+    assert len(marks.read_text().split()) == 1 + 3 and list(functions.pending.left()) == []
+    (letter,) = cloud.dead()
+    assert json.loads(letter["Body"])["Records"][0]["s3"]["object"]["key"] == "go.run"
 
 
 TRIGGER = Path(__file__).parents[2] / "lambda" / "start_pipeline.py"
