@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,10 @@ from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.hints import pipeline_py
 from stepgluon.local import run as a_run
-from stepgluon.local.clients import Clients
 from stepgluon.local.deployed import deployed
 from stepgluon.local.run import Change, Order, terminated_as_interrupted, unchanged, whatever_this_computer_does
 from stepgluon.local.run_folder import collect
-from stepgluon.local.stored import all_runs, endpoint, is_served, one_run, told_where
+from stepgluon.local.stored import all_runs, is_served, one_run, served, told_where
 from stepgluon.local.watcher import watched
 from stepgluon.names import Names
 from stepgluon.progress import Progress
@@ -26,25 +23,6 @@ from stepgluon.runs.follow import follow
 from stepgluon.runs.history import History
 
 KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
-
-
-class _Served:
-    """A door to the local AWS of another process."""
-
-    def __init__(self, clients: Clients, region: str) -> None:
-        self._clients, self._region = clients, region
-
-    def client(self, service: str) -> Any:
-        return self._clients.get(service, self._region)
-
-
-@contextmanager
-def _served(work: Path, region: str) -> Iterator[_Served]:
-    clients = Clients(endpoint(work))
-    try:
-        yield _Served(clients, region)
-    finally:
-        clients.close()
 
 
 def redriven(
@@ -57,7 +35,7 @@ def redriven(
             f"{known['run']} was cut off and did not fail (the same command, or `local up`, goes on with it)"
         )
     if is_served(work):
-        with _served(work, loaded.config.region) as door:
+        with served(work, loaded.config.region) as door:
             plan = redrive.planned(door, names, one(door, names, known["run"]))
             progress.say(plan.words())
             redrive.redrive(door, names, plan)
@@ -95,7 +73,7 @@ def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:
 def _followed(work: Path, arn: str, progress: Progress) -> dict[str, Any]:
     """Follows a run that another process's server is at work on, until that has brought its folder up to date."""
     run = arn.rpartition(":")[2]
-    with _served(work, arn.split(":")[3]) as door:
+    with served(work, arn.split(":")[3]) as door:
         follow(History(door.client("stepfunctions"), arn).look, progress.tell, time.sleep)
         progress.done()
         end = time.monotonic() + KEPT_SECONDS

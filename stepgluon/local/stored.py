@@ -7,13 +7,15 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from stepgluon.config import LoadedConfig
 from stepgluon.errors import SurroundingsError, UsageError
 from stepgluon.hints import pipeline_py
+from stepgluon.local.clients import Clients
+from stepgluon.local.surroundings import UNREACHABLE, clean_environment
 
 SERVER = "server.json"
 
@@ -89,13 +91,8 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
     if not (work / "buckets").is_dir():
         raise UsageError(f"{work} has no runs (start one: {pipeline_py('run --local --data FILE')})")
     if is_served(work):
-        from stepgluon.local.clients import Clients
-
-        clients = Clients(endpoint(work))
-        try:
-            yield clients.get("s3", config.region)
-        finally:
-            clients.close()
+        with served(work, config.region) as door:
+            yield door.client("s3")
     else:
         from stepgluon.local.server import LocalAws, Settings
 
@@ -103,7 +100,24 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
             yield aws.client("s3")
 
 
-def endpoint(work: Path) -> str:
+class _Served:
+    """A door to the local AWS of another process."""
+
+    def __init__(self, clients: Clients, region: str) -> None:
+        self._clients, self._region = clients, region
+
+    def client(self, service: str) -> Any:
+        return self._clients.get(service, self._region)
+
+
+@contextmanager
+def served(work: Path, region: str) -> Iterator[_Served]:
+    """The local AWS that is at work on the folder, whatever the shell says about AWS."""
+    with clean_environment(UNREACHABLE), closing(Clients(_endpoint(work))) as clients:
+        yield _Served(clients, region)
+
+
+def _endpoint(work: Path) -> str:
     """Where the server is that is at work on the folder."""
     try:
         return str(json.loads((work / SERVER).read_text("utf-8"))["endpoint"])

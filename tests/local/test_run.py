@@ -498,12 +498,13 @@ def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called
     assert runs == 1 or late
 
 
-def test_what_the_shell_says_about_aws_never_gets_here(user: User) -> None:
+def shell(user: User, profile: str = "work") -> dict[str, str]:
+    """What a shell may say about AWS."""
     (user.folder / "credentials").write_text("[work]\naws_access_key_id = AKIAREAL\naws_secret_access_key = real\n")
     (user.folder / "config").write_text("[profile work]\nregion = us-west-2\nendpoint_url = http://127.0.0.1:9\n")
     nowhere = "http://127.0.0.1:9"
-    shell = {
-        "AWS_PROFILE": "work",
+    return {
+        "AWS_PROFILE": profile,
         "AWS_SHARED_CREDENTIALS_FILE": str(user.folder / "credentials"),
         "AWS_CONFIG_FILE": str(user.folder / "config"),
         "AWS_ACCESS_KEY_ID": "AKIAREAL",
@@ -511,12 +512,43 @@ def test_what_the_shell_says_about_aws_never_gets_here(user: User) -> None:
         "AWS_ENDPOINT_URL": nowhere,
         **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), nowhere),
     }
-    process = user.process("run", "--local", "--data", "orders.json", **shell)
+
+
+def test_what_the_shell_says_about_aws_never_gets_here(user: User) -> None:
+    process = user.process("run", "--local", "--data", "orders.json", **shell(user))
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     for file in user.work.rglob("*"):
         if file.is_file():
             assert b"AKIAREAL" not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("profile", ["work", "nope"])
+def test_what_the_shell_says_about_aws_reaches_no_command_that_talks_to_a_server(user: User, profile: str) -> None:
+    user.orders(post=f"wait for {user.folder / 'go'}, then exit 1")
+    (user.folder / "go").touch()
+    failed = user.told()["run"]
+    (user.folder / "go").unlink()
+    user.process("local", "up")
+    until((user.work / "server.json").exists, 60)
+
+    def calls(*words: str) -> subprocess.Popen[str]:
+        return user.process(*words, "--work", ".local", **shell(user, profile))
+
+    promote = calls("promote", failed)
+    out, err = promote.communicate(timeout=60)
+    assert (promote.returncode, out[:13]) == (0, "Promoted from"), err
+    redrive = calls("redrive", failed)
+    until(lambda: list(user.work.glob(f"runs/{failed}-again-2/run.json")), 60)
+    watch = calls("watch", f"{failed}-again-2")
+    assert watch.stderr is not None
+    assert "Announce start" in watch.stderr.readline()
+    (user.folder / "go").touch()
+    for process in (redrive, watch):
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1, err
+        assert "post does not like the data" in out
+        assert "Traceback" not in err
 
 
 def test_two_stacks_at_once_do_not_meet(user: User) -> None:
