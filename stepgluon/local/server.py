@@ -13,7 +13,6 @@ import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +51,6 @@ class Settings:
     waiting: float = 0.01  # how long a second of a retry's waiting lasts here
     grace_seconds: float = 10.0  # between SIGTERM and SIGKILL; 120 on AWS
     faults: Faults = field(default_factory=Faults)
-    execution_ended: Callable[[Any], None] = lambda execution: None  # called with moto's execution
 
 
 class LocalAws:
@@ -88,12 +86,8 @@ class LocalAws:
         return executions.history(self.settings.account, self.settings.region, arn)
 
     def _execution_ended(self, execution: Any) -> None:
-        if self._closing:
-            return  # it has not ended, it was left: nobody hears of it, and its name can be used again
-        try:
+        if not self._closing:  # else it has not ended, it was left: its name can be used again
             executions.keep(execution, self.objects)
-        finally:
-            self.settings.execution_ended(execution)
 
     def _start(self, ending: ExitStack) -> None:
         settings = self.settings
