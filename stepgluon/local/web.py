@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 import threading
 from typing import Any
 
 from stepgluon.errors import SurroundingsError
+from stepgluon.local.within import show
 
 HOST = "127.0.0.1"
 
@@ -53,6 +55,12 @@ class Web:
             def shutdown_request(self, request: Any) -> None:
                 self._open.discard(request)
                 super().shutdown_request(request)
+
+            def log(self, *values: Any) -> None:
+                """It is called while what an application raised is handled."""
+                bug = sys.exc_info()[1]
+                if isinstance(bug, Exception):
+                    show(bug)
 
             def close_connections(self) -> None:
                 for request in list(self._open):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+_DISK = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS)
+
+
+def show(bug: Exception) -> None:
+    """Whoever started the server sees where a bug is, while who called is told no more than its name.
+
+    What the disk does is no bug, and is told as one sentence where the run ends.
+    """
+    if getattr(bug, "errno", None) not in _DISK:
+        traceback.print_exception(bug)
 
 
 class Raw(io.BytesIO):
@@ -31,6 +43,7 @@ def answered(application: Application, request: Any) -> Any:
         content = _whole(application(_environ(request), start_response))
         status, headers = told
     except Exception as bug:  # as a web server does with whatever its application raises
+        show(bug)
         status, headers, content = 500, [], f"{type(bug).__name__}: {bug}".encode()
     return AWSResponse(request.url, status, _Headers(headers), Raw(content))
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, REGION
+from botocore.parsers import ResponseParserError
+from local_aws import ACCOUNT, REGION, until
 
+from stepgluon.local.clients import Clients
+from stepgluon.local.cloudformation.kinds import Failed
+from stepgluon.local.cloudformation.messages import Queue
+from stepgluon.local.cloudformation.service import CloudFormation
 from stepgluon.local.server import LocalAws
 
 NUMBERS = itertools.count()
@@ -227,7 +233,7 @@ def test_a_stack_that_cannot_be_made_leaves_nothing_but_what_is_kept(account: Ac
 
 
 def test_a_bug_in_the_making_of_a_resource_is_its_failure_and_leaves_no_stack_half_way(
-    account: Account, monkeypatch: pytest.MonkeyPatch
+    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(self: Any, given: Any) -> str:
         raise KeyError("Sqs")
@@ -237,11 +243,51 @@ def test_a_bug_in_the_making_of_a_resource_is_its_failure_and_leaves_no_stack_ha
     resources = {"Role": role(name), "Q": {**queue(), "DependsOn": "Role"}}
     assert account.created(resources) == "ROLLBACK_COMPLETE"
     assert account.reason() == "a bug of the local AWS: KeyError: 'Sqs'"
+    assert places_of_bugs(capsys) == ["broken"]
     with pytest.raises(ClientError, match="NoSuchEntity"):
         account.aws.client("iam").get_role(RoleName=name)
     account.api.delete_stack(StackName=account.stack)
     monkeypatch.undo()
     assert account.created(resources) == "CREATE_COMPLETE"
+
+
+def test_what_cannot_be_taken_back_tells_why(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Queue.configure
+
+    def full(self: Queue, physical: str, old: Any, new: Any) -> None:
+        if new.get("VisibilityTimeout") != 5:
+            raise Failed("the queue is stuck")
+        plain(self, physical, old, new)
+
+    account.created({"Q": queue(), "Role": {**role(f"back-{account.number}"), "DependsOn": "Q"}})
+    monkeypatch.setattr(Queue, "configure", full)
+    changed = {"Q": queue(VisibilityTimeout=5), "Role": role(f"back-{account.number}", Path="/other/")}
+    changed["Role"]["DependsOn"] = "Q"
+    assert account.deploy(changed) == "UPDATE_ROLLBACK_FAILED"
+    assert account.events()[-2:] == ["Q UPDATE_FAILED", f"{account.stack} UPDATE_ROLLBACK_FAILED"]
+    assert account.reason() == "the queue is stuck"
+
+
+def places_of_bugs(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The functions that raised what was shown."""
+    shown = capsys.readouterr().err.split("Traceback (most recent call last):")[1:]
+    return [re.findall(r", in (\w+)", one)[-1] for one in shown]
+
+
+@pytest.mark.parametrize("where", ["within the process", "over the web"])
+def test_a_bug_is_a_failed_call_and_its_place_is_shown_once(
+    aws: LocalAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    def broken(*values: Any) -> None:
+        raise KeyError("my bug")
+
+    monkeypatch.setattr(CloudFormation, "call", broken)
+    clients = Clients(aws.endpoint)
+    api = aws.client("cloudformation") if where == "within the process" else clients.get("cloudformation", REGION)
+    with pytest.raises(ResponseParserError):
+        api.list_stacks()
+    clients.close()
+    assert until(lambda: places_of_bugs(capsys)) == ["broken"]  # the web server answers first
 
 
 def test_a_change_that_fails_is_taken_back_and_the_old_machine_goes_on(account: Account) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from stepgluon.local.cloudformation.template import Invalid
+from stepgluon.local.within import show
 
 Properties = dict[str, Any]
 KINDS: dict[str, type[Kind]] = {}
@@ -88,13 +89,15 @@ def text_of(value: Any) -> str:
 
 
 def reason(error: Exception) -> str:
-    """A refusal of a service, as CloudFormation tells it; what is none is a bug, and is told as one."""
+    """A refusal of a service, as CloudFormation tells it; what is none is a bug, and is told and shown as one."""
     from botocore.exceptions import BotoCoreError
 
     response = getattr(error, "response", None)
     if response is None:
-        known = isinstance(error, (Failed, Invalid, BotoCoreError))
-        return str(error) if known else f"a bug of the local AWS: {type(error).__name__}: {error}"
+        if isinstance(error, (Failed, Invalid, BotoCoreError)):
+            return str(error)
+        show(error)
+        return f"a bug of the local AWS: {type(error).__name__}: {error}"
     told = response["Error"]
     status = response["ResponseMetadata"]["HTTPStatusCode"]
     service = re.sub(r"^.*\.", "", str(getattr(error, "operation_name", "")))

@@ -248,8 +248,12 @@ class _Work:
 
         def back() -> bool:
             stack.tell(old, "UPDATE_IN_PROGRESS")
-            kind.configure(old.physical, given, old.given)
-            old.attributes = kind.attributes(old.physical, old.given)
+            try:
+                kind.configure(old.physical, given, old.given)
+                old.attributes = kind.attributes(old.physical, old.given)
+            except Exception as problem:  # one step that cannot be undone keeps none of the others, as on AWS
+                stack.tell(old, "UPDATE_FAILED", reason(problem))
+                return False
             stack.tell(old, "UPDATE_COMPLETE")
             return True
 
@@ -270,10 +274,7 @@ class _Work:
         stack.turn(f"{kind}_IN_PROGRESS", failed + ("Rollback requested by user." if doing == "CREATE" else ""))
         whole = True
         for back in reversed(self._back):
-            try:
-                whole = back() and whole
-            except Exception:  # one step that cannot be undone keeps none of the others, as on AWS
-                whole = False
+            whole = back() and whole
         if doing == "UPDATE" and whole:
             stack.turn("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
         stack.turn(f"{kind}_COMPLETE" if whole else f"{kind}_FAILED", "" if whole else failed)
