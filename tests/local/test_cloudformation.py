@@ -177,6 +177,14 @@ def test_roles_with_names_need_the_capability(account: Account) -> None:
         account.api.create_stack(StackName=account.stack, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
 
 
+def test_a_role_with_a_name_needs_it_wherever_it_stands(account: Account) -> None:
+    unnamed = role("r")
+    del unnamed["Properties"]["RoleName"]
+    template = json.dumps({"Resources": {"Named": role("r"), "Unnamed": unnamed}})
+    with pytest.raises(ClientError, match="CAPABILITY_NAMED_IAM"):
+        account.api.create_stack(StackName=account.stack, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
+
+
 def test_the_same_template_again_changes_nothing_and_says_so(account: Account) -> None:
     account.created({"Q": queue()})
     again = account.change_set({"Q": queue()}, "UPDATE")

@@ -44,12 +44,11 @@ class ChangeSet:
 
 
 class CloudFormation:
-    """All stacks of one account; each region has its own."""
+    """One account's; each region has its own stacks."""
 
     def __init__(self, account: str, partition: str, client: Callable[[str, str], Any]) -> None:
         self._account, self._partition, self._client = account, partition, client
-        self._stacks: list[Stack] = []
-        self._sets: list[ChangeSet] = []
+        self._regions: dict[str, Region] = {}
         self._lock = threading.RLock()
 
     def call(self, action: str, request: dict[str, Any], region: str) -> dict[str, Any]:
@@ -57,16 +56,29 @@ class CloudFormation:
         if answer is None:
             raise Refused("InvalidAction", f"The local AWS does not know the action {action} of CloudFormation.")
         with self._lock:
+            if region not in self._regions:
+                self._regions[region] = Region(
+                    self._account, region, self._partition, lambda service: self._client(service, region)
+                )
             try:
-                return answer(self, {**request, "": region})
+                return answer(self._regions[region], request)
             except Invalid as problem:
                 raise Refused("ValidationError", str(problem)) from None
+
+
+class Region:
+    """All stacks of one region."""
+
+    def __init__(self, account: str, region: str, partition: str, client: Callable[[str], Any]) -> None:
+        self._account, self._region, self._partition, self._client = account, region, partition, client
+        self._stacks: list[Stack] = []
+        self._sets: list[ChangeSet] = []
 
     # Change sets
 
     def create_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
         kind, name = request.get("ChangeSetType", "UPDATE"), request["ChangeSetName"]
-        stack = self._find(request, request["StackName"])
+        stack = self._find(request["StackName"])
         if stack and any(one.name == name and one.stack is stack for one in self._sets):
             raise Refused("AlreadyExistsException", f"ChangeSet {name} cannot be created: it already exists")
         if kind == "CREATE":
@@ -75,16 +87,14 @@ class CloudFormation:
                     f"Stack [{stack.name}] already exists and cannot be created again with the changeSet [{name}]."
                 )
             template = self._template(request, stack)
-            stack = stack or self._new(request)
+            stack = stack or self._new(request["StackName"])
         else:
             if stack is None or stack.status == "REVIEW_IN_PROGRESS":
                 raise Invalid(f"Stack [{request['StackName']}] does not exist")
             _may_change(stack)
             template = self._template(request, stack)
         parameters = _parameters(template, request, stack)
-        identifier = (
-            f"arn:{self._partition}:cloudformation:{request['']}:{self._account}:changeSet/{name}/{uuid.uuid4()}"
-        )
+        identifier = stack.place.arn("cloudformation", f"changeSet/{name}/{uuid.uuid4()}")
         made = ChangeSet(identifier, name, stack, template, parameters, request)
         made.changes = stack.changes(template, parameters, bool(request.get("ImportExistingResources")))
         if not made.changes and template.outputs == stack.template.outputs:
@@ -146,11 +156,11 @@ class CloudFormation:
     # Stacks
 
     def create_stack(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._find(request, request["StackName"])
+        stack = self._find(request["StackName"])
         if stack:
             raise Refused("AlreadyExistsException", f"Stack [{stack.name}] already exists")
         template = self._template(request, None)
-        return self._apply(self._new(request), template, request)
+        return self._apply(self._new(request["StackName"]), template, request)
 
     def update_stack(self, request: dict[str, Any]) -> dict[str, Any]:
         stack = self._stack(request)
@@ -168,7 +178,7 @@ class CloudFormation:
         return {"StackId": stack.id}
 
     def delete_stack(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._find(request, request["StackName"])
+        stack = self._find(request["StackName"])
         if stack is None:
             return {}  # [cfn] as if it had been there
         if stack.protected:
@@ -180,11 +190,11 @@ class CloudFormation:
     def describe_stacks(self, request: dict[str, Any]) -> dict[str, Any]:
         if "StackName" in request:
             return {"Stacks": [_described(self._stack(request))]}
-        return {"Stacks": [_described(stack) for stack in self._here(request) if not stack.deleted]}
+        return {"Stacks": [_described(stack) for stack in self._stacks if not stack.deleted]}
 
     def list_stacks(self, request: dict[str, Any]) -> dict[str, Any]:
         wanted = request.get("StackStatusFilter")
-        told = [_described(stack) for stack in self._here(request) if not wanted or stack.status in wanted]
+        told = [_described(stack) for stack in self._stacks if not wanted or stack.status in wanted]
         return {"StackSummaries": told}
 
     def describe_stack_events(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -220,23 +230,19 @@ class CloudFormation:
 
     # Parts
 
-    def _new(self, request: dict[str, Any]) -> Stack:
-        name, region = request["StackName"], request[""]
-        place = Place(self._account, region, self._partition, name, lambda service: self._client(service, region))
+    def _new(self, name: str) -> Stack:
+        place = Place(self._account, self._region, self._partition, name, self._client)
         stack = Stack(place, place.arn("cloudformation", f"stack/{name}/{uuid.uuid4()}"), name)
         self._stacks.append(stack)
         return stack
 
-    def _here(self, request: dict[str, Any]) -> list[Stack]:
-        return [stack for stack in self._stacks if stack.place.region == request[""]]
-
-    def _find(self, request: dict[str, Any], name: str) -> Stack | None:
+    def _find(self, name: str) -> Stack | None:
         """By its name, if it is not deleted, or by its id."""
-        there = self._here(request)
+        there = self._stacks
         return next((stack for stack in there if stack.id == name or (stack.name == name and not stack.deleted)), None)
 
     def _stack(self, request: dict[str, Any]) -> Stack:
-        stack = self._find(request, request["StackName"])
+        stack = self._find(request["StackName"])
         if stack is None:
             raise Invalid(f"Stack with id {request['StackName']} does not exist")
         return stack
@@ -254,19 +260,18 @@ class CloudFormation:
         if "TemplateBody" not in request:
             raise Invalid("The local AWS takes templates as TemplateBody.")
         template = parsed(request["TemplateBody"])
-        types = {entry["Type"]: entry.get("Properties", {}) for entry in template.resources.values()}
-        named = any(name in types.get(kind, {}) for kind, name in _NAMED.items())
+        roles = [entry for entry in template.resources.values() if entry["Type"] in _NAMED]
+        named = any(_NAMED[entry["Type"]] in entry.get("Properties", {}) for entry in roles)
         needed = {"CAPABILITY_NAMED_IAM"} if named else {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"}
-        if types.keys() & _NAMED.keys() and not needed & set(request.get("Capabilities", [])):
+        if roles and not needed & set(request.get("Capabilities", [])):
             asked = "CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"
             raise Refused("InsufficientCapabilitiesException", f"Requires capabilities : [{asked}]")
         return template
 
 
 def _may_change(stack: Stack) -> None:
-    if stack.status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED"):
-        raise Invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
-    if not stack.status.endswith(_SETTLED):
+    stuck = stack.status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED")
+    if stuck or not stack.status.endswith(_SETTLED):
         raise Invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
 
 
@@ -325,22 +330,22 @@ def _resource(stack: Stack, one: Resource) -> dict[str, Any]:
     }
 
 
-_ACTIONS: dict[str, Callable[[CloudFormation, dict[str, Any]], dict[str, Any]]] = {
-    "CreateChangeSet": CloudFormation.create_change_set,
-    "CreateStack": CloudFormation.create_stack,
-    "DeleteChangeSet": CloudFormation.delete_change_set,
-    "DeleteStack": CloudFormation.delete_stack,
-    "DescribeChangeSet": CloudFormation.describe_change_set,
-    "DescribeStackEvents": CloudFormation.describe_stack_events,
-    "DescribeStackResource": CloudFormation.describe_stack_resource,
-    "DescribeStackResources": CloudFormation.describe_stack_resources,
-    "DescribeStacks": CloudFormation.describe_stacks,
-    "ExecuteChangeSet": CloudFormation.execute_change_set,
-    "GetTemplate": CloudFormation.get_template,
-    "ListChangeSets": CloudFormation.list_change_sets,
-    "ListStackResources": CloudFormation.list_stack_resources,
-    "ListStacks": CloudFormation.list_stacks,
-    "UpdateStack": CloudFormation.update_stack,
-    "UpdateTerminationProtection": CloudFormation.update_termination_protection,
-    "ValidateTemplate": CloudFormation.validate_template,
+_ACTIONS: dict[str, Callable[[Region, dict[str, Any]], dict[str, Any]]] = {
+    "CreateChangeSet": Region.create_change_set,
+    "CreateStack": Region.create_stack,
+    "DeleteChangeSet": Region.delete_change_set,
+    "DeleteStack": Region.delete_stack,
+    "DescribeChangeSet": Region.describe_change_set,
+    "DescribeStackEvents": Region.describe_stack_events,
+    "DescribeStackResource": Region.describe_stack_resource,
+    "DescribeStackResources": Region.describe_stack_resources,
+    "DescribeStacks": Region.describe_stacks,
+    "ExecuteChangeSet": Region.execute_change_set,
+    "GetTemplate": Region.get_template,
+    "ListChangeSets": Region.list_change_sets,
+    "ListStackResources": Region.list_stack_resources,
+    "ListStacks": Region.list_stacks,
+    "UpdateStack": Region.update_stack,
+    "UpdateTerminationProtection": Region.update_termination_protection,
+    "ValidateTemplate": Region.validate_template,
 }
