@@ -52,7 +52,10 @@ class Worker:
         self.stream = stream
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(prefix="stepgluon-function-", dir=scratch)
+        # A process that left the group may still write there.
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="stepgluon-function-", dir=scratch, ignore_cleanup_errors=True
+        )
         self._channel, theirs = socket.socketpair()
         self._buffer = b""
         try:

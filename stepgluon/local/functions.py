@@ -220,6 +220,7 @@ class _Lane:
             self._log.line(f"RequestId: {task.request_id} Error: {error}")
         except (OSError, ValueError, zipfile.BadZipFile) as error:  # a damaged zip or variable, a full disk
             answer = {"failure": {"errorType": type(error).__name__, "errorMessage": str(error)}}
+            self._stop()  # what it would answer next may be to this event
             self._log.line(f"RequestId: {task.request_id} Error: {error}")
         taken = (time.monotonic() - began) * 1000
         self._log.line(f"END RequestId: {task.request_id}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -243,6 +244,34 @@ def test_a_damaged_zip_is_a_failure_and_not_the_end(cloud: Cloud, functions: Fun
     assert cloud.invoke({})["Payload"]["errorType"] == "BadZipFile"
     cloud.client["functions"].update_function_code(FunctionName=NAME, ZipFile=zipped(ECHO))
     assert cloud.invoke(1)["Payload"]["event"] == 1
+
+
+def test_a_process_that_could_not_be_made_ready_answers_nothing(cloud: Cloud, functions: Functions) -> None:
+    refusals = [OSError("too many processes")]
+
+    def began(group: int) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    cloud.deploy(ECHO)
+    other = Functions(functions.account, began=began)
+    assert other.call(FUNCTION, 1)["failure"]["errorMessage"] == "too many processes"
+    assert json.loads(other.call(FUNCTION, 2)["result"])["event"] == 2
+    other.close()
+
+
+def test_a_function_whose_folder_cannot_be_removed_has_its_next_event_all_the_same(
+    cloud: Cloud, functions: Functions, tmp_path: Path
+) -> None:
+    # A folder in which somebody else goes on writing cannot be removed either, but only nearly always.
+    source = "import os\ndef handler(e, c):\n    os.rename(home := os.getcwd(), home + '.away')\n    "
+    cloud.deploy(source + "os.symlink(home + '.away', home)\n    os._exit(3)")
+    for _ in range(2):
+        assert cloud.invoke({})["Payload"]["errorMessage"] == "Runtime exited with error: exit status 3"
+    left = list((tmp_path / "scratch").iterdir())
+    assert len(left) == 4
+    for place in left:
+        place.unlink() if place.is_symlink() else shutil.rmtree(place)
 
 
 # Logs
