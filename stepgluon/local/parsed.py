@@ -15,10 +15,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from stepgluon.garbage import paused
 from stepgluon.local.patching import Patches
 
 _ALLOWED = ("moto.stepfunctions.parser.", "stepgluon.local.sync")
-_DECIDING = ("moto_fixes/*.py", "sync.py")  # of this folder: what they change is parsed otherwise
+_MOST = 64  # definitions that are held at a time; the others are read again
 _made: dict[str, Any] = {}
 
 
@@ -31,10 +32,14 @@ def install(folder: Path) -> Patches:
 
     def parse(definition: str) -> Any:
         key = hashlib.sha256(f"{surroundings}{definition}".encode()).hexdigest()[:32]
-        if key not in _made:
+        made = _made.get(key)
+        if made is None:
             file = folder / f"{key}.parsed"
-            _made[key] = _read(file) or _written(file, plain(definition)[0])
-        return _made[key], None  # the second is the tree of the text, which nobody asks for
+            with paused():
+                made = _made[key] = _read(file) or _written(file, plain(definition)[0])
+            for old in list(_made)[:-_MOST]:
+                _made.pop(old, None)
+        return made, None  # the second is the tree of the text, which nobody asks for
 
     patches = Patches()
     patches.attribute(AmazonStateLanguageParser, "parse", staticmethod(parse))
@@ -45,10 +50,15 @@ def _surroundings() -> str:
     """All but the definition that decides what it becomes."""
     import moto
 
-    here = Path(__file__).parent
-    files = [file for pattern in _DECIDING for file in sorted(here.glob(pattern))]
-    ours = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    ours = [hashlib.sha256(file.read_bytes()).hexdigest() for file in _deciding()]
     return f"{moto.__version__} {sys.version} {ours}"
+
+
+def _deciding() -> list[Path]:
+    """What they change is parsed otherwise."""
+    from stepgluon.local import moto_fixes, sync
+
+    return [*sorted(Path(moto_fixes.__file__).parent.glob("*.py")), Path(sync.__file__)]
 
 
 class _OfTheInterpreter(pickle.Unpickler):

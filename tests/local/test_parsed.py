@@ -37,12 +37,12 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted
         yield Counted(monkeypatch)
 
 
-def program(folder: Path, another_process: bool = True) -> object:
+def program(folder: Path, another_process: bool = True, definition: str = DEFINITION) -> object:
     if another_process:
         parsed._made.clear()
     patches = parsed.install(folder)
     try:
-        return AmazonStateLanguageParser.parse(DEFINITION)[0]
+        return AmazonStateLanguageParser.parse(definition)[0]
     finally:
         patches.undo()
 
@@ -53,6 +53,26 @@ def test_a_definition_is_parsed_once_for_all_processes(tmp_path: Path, counted: 
     again = program(tmp_path)
     assert again is not first and type(again) is type(first)
     assert counted.times == 1
+
+
+def test_a_change_of_what_decides_makes_it_anew(
+    tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {"language.py", "executions.py", "sync.py"} <= {file.name for file in parsed._deciding()}
+    ours = tmp_path / "ours.py"
+    monkeypatch.setattr(parsed, "_deciding", lambda: [ours])
+    for text in ("a = 1", "a = 2"):
+        ours.write_text(text)
+        program(tmp_path / "compiled")
+    assert counted.times == 2
+
+
+def test_the_definitions_that_are_held_are_the_last_ones(
+    tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parsed, "_MOST", 2)
+    made = [program(tmp_path, False, f"{DEFINITION}{' ' * number}") for number in range(3)]
+    assert list(parsed._made.values()) == made[1:]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x05K", pickle.dumps(os.getpid)], ids=["empty", "cut", "another"])
