@@ -6,15 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stepgluon.aws import Door
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.hints import pipeline_py
-from stepgluon.local import run as a_run
-from stepgluon.local.deployed import deployed
-from stepgluon.local.run import Change, Order, terminated_as_interrupted, unchanged, whatever_this_computer_does
-from stepgluon.local.run_folder import collect
-from stepgluon.local.stored import all_runs, is_served, one_run, served, told_where
-from stepgluon.local.watcher import watched
+from stepgluon.local.run import at_work, blame_the_disk, followed
+from stepgluon.local.stored import all_runs, is_served, one_run, served
 from stepgluon.names import Names
 from stepgluon.progress import Progress
 from stepgluon.runs import redrive
@@ -25,9 +22,7 @@ from stepgluon.runs.history import History
 KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
 
 
-def redriven(
-    loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, progress: Progress, change: Change = unchanged
-) -> dict[str, Any]:
+def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, progress: Progress) -> dict[str, Any]:
     """Takes up the run and follows it to its end; returns what run.json says of it."""
     names, known = Names(loaded.config), one_run(work, run)
     if known["status"] == "CUT OFF":
@@ -36,23 +31,21 @@ def redriven(
         )
     if is_served(work):
         with served(work, loaded.config.region) as door:
-            plan = redrive.planned(door, names, one(door, names, known["run"]))
-            progress.say(plan.words())
-            redrive.redrive(door, names, plan)
-        return _followed(work, names.execution_arn(plan.name), progress)
-    with whatever_this_computer_does(work), terminated_as_interrupted():
-        definition = a_run.definition_of(loaded, workflow, work)
-        settings = change(a_run.settings_of(loaded, Order((), work)))
-        with deployed(loaded, definition, settings) as place, told_where(work, place.aws.endpoint):
-            with watched(place):
-                plan = redrive.planned(place.aws, names, one(place.aws, names, known["run"]))
-                progress.say(plan.words())
-                redrive.redrive(place.aws, names, plan)
-                arn = names.execution_arn(plan.name)
-                follow(lambda: place.aws.history(arn), progress.tell, place.journal.wait)
-                place.journal.wait_for_end(arn, 10)
-                progress.done()
-            return collect(place, next(begun for begun in place.journal.begun() if begun.arn == arn))
+            arn = _taken_up(door, names, known["run"], progress)
+        told = _followed(work, arn, progress)
+    else:
+        with at_work(loaded, workflow, work) as place:
+            arn = _taken_up(place.aws, names, known["run"], progress)
+            told = followed(place, next(begun for begun in place.journal.begun() if begun.arn == arn), progress)
+    blame_the_disk(told, work)
+    return told
+
+
+def _taken_up(door: Door, names: Names, run: str, progress: Progress) -> str:
+    """The ARN of the run that goes on with this one."""
+    plan = redrive.planned(door, names, one(door, names, run))
+    progress.say(plan.words())
+    return names.execution_arn(redrive.redrive(door, names, plan))
 
 
 def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:

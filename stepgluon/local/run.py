@@ -32,7 +32,7 @@ from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect, remembered
 from stepgluon.local.server import Settings
 from stepgluon.local.stored import told_where
-from stepgluon.local.watcher import watched
+from stepgluon.local.watcher import nothing, watched
 from stepgluon.progress import Progress
 from stepgluon.runs import view
 from stepgluon.runs.follow import Job, follow
@@ -62,39 +62,40 @@ class Order:
     threshold: float | None = None
     note: str = ""
     fresh: bool = False
-    command: str = ""  # as the user would write it again
-    port: int = 0
 
 
-Change = Callable[[Settings], Settings]
-
-
-def unchanged(settings: Settings) -> Settings:
-    return settings
-
-
-def run(
-    loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progress, change: Change = unchanged
-) -> dict[str, Any]:
+def run(loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progress) -> dict[str, Any]:
     """Carries out the order; returns what run.json says of the run."""
     check_files(order.data)
-    with whatever_this_computer_does(order.work), terminated_as_interrupted():
-        definition = definition_of(loaded, workflow, order.work)
-        settings = change(settings_of(loaded, order))
-        with deployed(loaded, definition, settings) as place, told_where(order.work, place.aws.endpoint):
-            with watched(place):
-                tables = _upload(place, order)
-                identity = _identity(place, order, tables)
-                begun = _begin(place, order, tables, identity, progress)
-                try:
-                    _follow(place, begun, progress)
-                except KeyboardInterrupt:
-                    _stop(place, begun, progress)
-                    raise
-            told = collect(place, begun)
-            place.journal.write_command(identity, {"before": [], "done": True})
+    with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
+        tables = _upload(place, order)
+        identity = _identity(place, order, tables)
+        told = followed(place, _begin(place, order, tables, identity, progress), progress)
+        place.journal.write_command(identity, {"before": [], "done": True})
     blame_the_disk(told, order.work)
     return told
+
+
+@contextmanager
+def at_work(
+    loaded: LoadedConfig,
+    workflow: Workflow,
+    work: Path,
+    say: Callable[[str], None] = nothing,
+    *,
+    port: int = 0,
+    fresh: bool = False,
+) -> Iterator[Deployed]:
+    """The pipeline in a local AWS that other commands find; its runs are kept, its troubles are one sentence."""
+    with whatever_this_computer_does(work), terminated_as_interrupted():
+        definition = definition_of(loaded, workflow, work)
+        settings = settings_of(loaded, work, port, fresh)
+        with (
+            deployed(loaded, definition, settings) as place,
+            told_where(work, place.aws.endpoint),
+            watched(place, say),
+        ):
+            yield place
 
 
 def definition_of(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
@@ -106,14 +107,14 @@ def definition_of(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
     return compiled(loaded, workflow, work, compile_now)
 
 
-def settings_of(loaded: LoadedConfig, order: Order) -> Settings:
+def settings_of(loaded: LoadedConfig, work: Path, port: int, fresh: bool) -> Settings:
     config = loaded.config
     return Settings(
-        work=Path(os.path.abspath(order.work)),  # jobs have a working folder of their own
+        work=Path(os.path.abspath(work)),  # jobs have a working folder of their own
         account=config.account,
         region=config.region,
-        port=order.port,
-        fresh=order.fresh,
+        port=port,
+        fresh=fresh,
         grace_seconds=GRACE_SECONDS,
     )
 
@@ -217,6 +218,16 @@ def _triggered(place: Deployed, run_file: str, before: list[str]) -> Begun:
 
 
 # Its course
+
+
+def followed(place: Deployed, begun: Begun, progress: Progress) -> dict[str, Any]:
+    """Follows the run to its end, which Ctrl-C brings about; returns what run.json says of it."""
+    try:
+        _follow(place, begun, progress)
+    except KeyboardInterrupt:
+        _stop(place, begun, progress)
+        raise
+    return collect(place, begun)
 
 
 def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:

@@ -8,19 +8,9 @@ from pathlib import Path
 
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
-from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.local.deployed import Deployed
 from stepgluon.local.machine_versions import unqualified
-from stepgluon.local.run import (
-    Change,
-    Order,
-    definition_of,
-    settings_of,
-    terminated_as_interrupted,
-    unchanged,
-    whatever_this_computer_does,
-)
-from stepgluon.local.stored import told_where
-from stepgluon.local.watcher import watched
+from stepgluon.local.run import at_work
 from stepgluon.local.web import bind
 from stepgluon.progress import Progress
 
@@ -32,22 +22,14 @@ def serve(
     port: int,
     progress: Progress,
     result: Callable[[str], None],
-    change: Change = unchanged,
 ) -> None:
     """Serves until KeyboardInterrupt, which it passes on."""
     if port:
         bind(port).close()  # one that is taken is said before anything is made
-    with whatever_this_computer_does(work), terminated_as_interrupted():
-        definition = definition_of(loaded, workflow, work)
-        settings = change(settings_of(loaded, Order((), work, port=port)))
-        with (
-            deployed(loaded, definition, settings) as place,
-            told_where(work, place.aws.endpoint),
-            watched(place, progress.say),
-        ):
-            result(words(place))
-            _go_on(place, progress)
-            threading.Event().wait()
+    with at_work(loaded, workflow, work, progress.say, port=port) as place:
+        result(words(place))
+        _go_on(place, progress)
+        threading.Event().wait()
 
 
 def words(place: Deployed) -> str:

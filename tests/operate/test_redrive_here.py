@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -117,6 +118,37 @@ def test_a_server_that_is_at_work_on_the_folder_takes_the_run_up(user: User) -> 
     assert "post does not like the data" in told["failure"]["sentence"]
     assert user.calls("watch", told["run"])[0] == 1
     assert server.poll() is None
+
+
+def test_a_redrive_is_followed_as_the_run_was(user: User, faults: Picky) -> None:
+    run = failed(user, faults, "-predict-gentoo-")
+    process = user.process("redrive", run)  # which remembers jobs, as users have it
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert re.search(r"^ +[\d.]+ s  Predict adelie +[\d.]+ s  remembered$", err, re.MULTILINE), err
+
+
+def test_a_full_disk_is_told_of_a_redrive_too(user: User, faults: Picky) -> None:
+    run = failed(user, faults, "-post-")
+    faults.unwanted, faults.disk_full_for = "", "-post-"
+    told = redriven(user, run)
+    assert told["code"] == 3, told
+    assert "the disk of .local is full" in told["err"]
+
+
+def test_ctrl_c_stops_a_redrive_and_says_so(user: User) -> None:
+    order = f"wait for {user.folder / 'go'}, then exit 1"
+    (user.folder / "go").touch()
+    user.orders(post=order)
+    run = user.told()["run"]
+    (user.folder / "go").unlink()
+    process = user.process("redrive", run)
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")), 60)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "Stopping the run and its jobs." in err
+    assert json.loads(user.calls("show", f"{run}-again-2", "--json")[1])["status"] == "ABORTED"
 
 
 def test_watching_a_run_that_has_ended_tells_its_end(user: User, faults: Picky) -> None:
