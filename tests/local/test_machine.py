@@ -151,7 +151,8 @@ def test_a_stopped_execution_stops_its_jobs_and_is_aborted(pipeline: Pipeline) -
     pipeline.machines.stop_execution(executionArn=arn, error="Mine", cause="I changed my mind")
     ended = pipeline.ended(arn)
     assert (ended.status, ended.error, ended.cause) == ("ABORTED", "Mine", "I changed my mind")
-    assert all(job.done.wait(10) and job.state.status == "Stopped" for job in pipeline.jobs("-train", ended))
+    trained = pipeline.jobs("-train", ended)
+    assert [job.done.wait(10) and job.state.status for job in trained] == ["Stopped"] * 2
     history = pipeline.machines.get_execution_history(executionArn=arn, reverseOrder=False)["events"]
     assert history[-1]["type"] == "ExecutionAborted"
 
@@ -159,7 +160,7 @@ def test_a_stopped_execution_stops_its_jobs_and_is_aborted(pipeline: Pipeline) -
 @pytest.mark.parametrize("order", ["", "exit 1"])
 def test_a_history_that_is_read_here_tells_what_one_does_that_a_client_asks_for(pipeline: Pipeline, order: str) -> None:
     arn = pipeline.start(train_adelie=order)
-    begun = pipeline.aws.history(arn)
+    begun = until(lambda: pipeline.aws.history(arn))
     pipeline.ended(arn)
     asked, here = History(pipeline.machines, arn).look(), pipeline.aws.history(arn)
     assert read(here) == read(asked)
