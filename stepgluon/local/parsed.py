@@ -15,7 +15,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stepgluon.garbage import paused
 from stepgluon.local.patching import Patches
 
 _ALLOWED = ("moto.stepfunctions.parser.", "stepgluon.local.sync")
@@ -35,8 +34,7 @@ def install(folder: Path) -> Patches:
         made = _made.get(key)
         if made is None:
             file = folder / f"{key}.parsed"
-            with paused():
-                made = _made[key] = _read(file) or _written(file, plain(definition)[0])
+            made = _made[key] = _read(file) or _written(file, plain(definition)[0])
             for old in list(_made)[:-_MOST]:
                 _made.pop(old, None)
         return made, None  # the second is the tree of the text, which nobody asks for

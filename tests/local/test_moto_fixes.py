@@ -321,6 +321,8 @@ def outputs_are_json(asl: Interpreter) -> None:
 
 @check
 def definitions_are_checked(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
     with pytest.raises(ClientError, match="InvalidDefinition"):
         asl.api.create_state_machine(name="bad", definition='{"StartAt": "A"}', roleArn=ROLE)
     with pytest.raises(ClientError, match="InvalidDefinition"):
@@ -329,6 +331,9 @@ def definitions_are_checked(asl: Interpreter) -> None:
     assert len(set(same)) == 2
     with pytest.raises(ClientError, match="InvalidDefinition"):
         asl.machine(a_pass(a="x" * 1024 * 1024))
+    definition = json.dumps({"StartAt": "P", "States": a_pass(a=1)})
+    program, tree = AmazonStateLanguageParser.parse(definition)
+    assert (AmazonStateLanguageParser.parse(definition)[0] is program, tree) == (True, None)
 
 
 @check

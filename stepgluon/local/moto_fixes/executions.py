@@ -137,7 +137,7 @@ def executions_are_checked(patches: Patches, here: Here) -> None:
 @fix
 def definitions_are_checked(patches: Patches, here: Here) -> None:
     """InvalidDefinition for what is no definition or larger than 1 MiB; moto's error has no code, and no size is too
-    large. Each definition is parsed once: moto does it again at each start.
+    large. Each definition is parsed once, and the tree of its text let go: moto does it again at each start.
     """
     backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
     refused = loaded("moto.stepfunctions.parser.api").InvalidDefinition
@@ -160,7 +160,7 @@ def definitions_are_checked(patches: Patches, here: Here) -> None:
     @lru_cache(maxsize=64)
     def parse(definition: str) -> Any:
         with paused():
-            return plain(definition)
+            return plain(definition)[0], None
 
     patches.attribute(parser, "parse", staticmethod(parse))
 
