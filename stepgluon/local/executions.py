@@ -16,6 +16,7 @@ from stepgluon.local.objects import Objects
 from stepgluon.local.patching import Patches
 
 KIND = "execution"
+_HEADER = "execution's header"  # what of it is read at each start; all else is read when it is asked for
 
 
 class PastExecution:
@@ -92,6 +93,7 @@ def keep(execution: Any, objects: Objects) -> None:
     events = execution.to_history_output()["events"]
     document = {**told, "input": execution.execution_input, "output": execution.output, "events": events}
     objects.write_document(KIND, execution.exec_arn, zlib.compress(json.dumps(document).encode(), 1))
+    objects.write_document(_HEADER, execution.exec_arn, json.dumps(told).encode())
     backend = stepfunctions_parser_backends[execution.account_id][execution.region_name]
     for machine in backend.state_machines:
         if execution in machine.executions:
@@ -108,12 +110,25 @@ def bring_back(patches: Patches, objects: Objects) -> None:
         machine = plain(self, *values, **named)
         if not machine.executions:
             prefix = machine.arn.replace(":stateMachine:", ":execution:") + ":"
-            for name, content in objects.documents(KIND):
-                if name.startswith(prefix):
-                    machine.executions.append(PastExecution(objects, json.loads(zlib.decompress(content))))
+            machine.executions += [PastExecution(objects, told) for told in _headers(objects, prefix)]
         return machine
 
     patches.attribute(StepFunctionsParserBackend, "create_state_machine", create)
+
+
+def _headers(objects: Objects, prefix: str) -> list[dict[str, Any]]:
+    """In the order of the executions' ends. One that is not there, as in an older folder, is written now."""
+    headers, found = dict(objects.documents(_HEADER)), []
+    for name in objects.names(KIND):
+        if name not in headers:
+            content = objects.document(KIND, name) or b""
+            document = json.loads(zlib.decompress(content))
+            told = {field: value for field, value in document.items() if field not in ("input", "output", "events")}
+            headers[name] = json.dumps(told).encode()
+            objects.write_document(_HEADER, name, headers[name])
+        if name.startswith(prefix):
+            found.append(json.loads(headers[name]))
+    return sorted(found, key=lambda told: str(told["stopped"]))
 
 
 def abandon(account: str, region: str) -> None:

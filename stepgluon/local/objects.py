@@ -229,6 +229,11 @@ class Objects:
             ).fetchone()
         return row[0] if row else None
 
+    def names(self, kind: str) -> list[str]:
+        """Of all documents of a kind; their contents are not read."""
+        with self._lock:
+            return [row[0] for row in self._base.execute("select name from documents where kind = ?", (kind,))]
+
     def documents(self, kind: str) -> list[tuple[str, bytes]]:
         with self._lock:
             return list(self._base.execute("select name, content from documents where kind = ? order by at", (kind,)))

@@ -1,0 +1,78 @@
+"""Executions that have ended, in the next server."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_aws import ROLE, may_do_everything, settings, until
+
+from stepgluon.local.server import LocalAws
+
+DEFINITION = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}})
+
+
+def machine(aws: LocalAws) -> Any:
+    may_do_everything(aws)
+    made = aws.client("stepfunctions").create_state_machine(name="m", definition=DEFINITION, roleArn=ROLE)
+    return made["stateMachineArn"]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder in which two executions have ended, the one that is first in the alphabet last."""
+    with LocalAws(settings(tmp_path)) as aws:
+        arn = machine(aws)
+        for name in ("b", "a"):
+            begun = aws.client("stepfunctions").start_execution(stateMachineArn=arn, name=name, input=f'"{name}"')
+            until(lambda begun=begun: aws.objects.document("execution's header", begun["executionArn"]))
+    return tmp_path
+
+
+class Reads:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.histories = 0
+        plain = zlib.decompress
+
+        def decompress(content: bytes) -> bytes:
+            self.histories += 1
+            return plain(content)
+
+        monkeypatch.setattr(zlib, "decompress", decompress)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    return Reads(monkeypatch)
+
+
+def listed(aws: LocalAws) -> list[str]:
+    told = aws.client("stepfunctions").list_executions(stateMachineArn=machine(aws))["executions"]
+    assert {one["status"] for one in told} == {"SUCCEEDED"}
+    return [one["executionArn"] for one in told]
+
+
+def test_a_history_is_read_when_it_is_asked_for_and_not_at_the_start(work: Path, reads: Reads) -> None:
+    with LocalAws(settings(work)) as aws:
+        arn = listed(aws)[0]
+        assert reads.histories == 0
+        states = aws.client("stepfunctions")
+        assert states.describe_execution(executionArn=arn)["output"] == json.dumps(arn[-1])
+        assert len(states.get_execution_history(executionArn=arn)["events"]) == 4
+        assert reads.histories > 0
+
+
+def test_executions_of_an_older_folder_are_known_in_their_order(work: Path, reads: Reads) -> None:
+    with LocalAws(settings(work)) as aws:
+        usual = listed(aws)
+    with closing(sqlite3.connect(work / "buckets" / "index.sqlite")) as base, base:
+        assert base.execute("delete from documents where kind = 'execution''s header'").rowcount == 2
+    for histories in (2, 2):  # they are read once
+        with LocalAws(settings(work)) as aws:
+            assert listed(aws) == usual
+        assert reads.histories == histories
