@@ -55,19 +55,19 @@ def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:
         for line in known["lines"]:
             progress.say(line)
         return known
-    try:
-        return _followed(work, known["arn"], progress)
-    except KeyboardInterrupt:
-        progress.done()
-        progress.say(f"The run goes on. Follow it again: {pipeline_py('watch ' + known['run'])}")
-        raise
+    return _followed(work, known["arn"], progress)
 
 
 def _followed(work: Path, arn: str, progress: Progress) -> dict[str, Any]:
     """Follows a run that another process's server is at work on, until that has brought its folder up to date."""
     run = arn.rpartition(":")[2]
     with served(work, arn.split(":")[3]) as door:
-        follow(History(door.client("stepfunctions"), arn).look, progress.tell, time.sleep)
+        try:
+            follow(History(door.client("stepfunctions"), arn).look, progress.tell, time.sleep)
+        except KeyboardInterrupt:
+            progress.done()
+            progress.say(f"The run goes on. Follow it again: {pipeline_py('watch ' + run)}")
+            raise
         progress.done()
         end = time.monotonic() + KEPT_SECONDS
         while not _is_kept(work, run) and time.monotonic() < end:

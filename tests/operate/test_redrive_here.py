@@ -136,19 +136,27 @@ def test_a_full_disk_is_told_of_a_redrive_too(user: User, faults: Picky) -> None
     assert "the disk of .local is full" in told["err"]
 
 
-def test_ctrl_c_stops_a_redrive_and_says_so(user: User) -> None:
-    order = f"wait for {user.folder / 'go'}, then exit 1"
+@pytest.mark.parametrize(
+    ("served", "said", "status"),
+    [(False, "Stopping the run and its jobs.", "ABORTED"), (True, "The run goes on. Follow it again: ", "RUNNING")],
+)
+def test_ctrl_c_ends_a_redrive_that_is_its_own_and_leaves_one_that_a_server_does(
+    user: User, served: bool, said: str, status: str
+) -> None:
     (user.folder / "go").touch()
-    user.orders(post=order)
+    user.orders(post=f"wait for {user.folder / 'go'}, then exit 1")
     run = user.told()["run"]
     (user.folder / "go").unlink()
+    if served:
+        user.process("local", "up")
+        until((user.work / "server.json").exists, 60)
     process = user.process("redrive", run)
     until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")), 60)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
-    assert "Stopping the run and its jobs." in err
-    assert json.loads(user.calls("show", f"{run}-again-2", "--json")[1])["status"] == "ABORTED"
+    assert said in err
+    assert json.loads(user.calls("show", f"{run}-again-2", "--json")[1])["status"] == status
 
 
 def test_watching_a_run_that_has_ended_tells_its_end(user: User, faults: Picky) -> None:
