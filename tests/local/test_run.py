@@ -192,7 +192,8 @@ def test_a_table_may_be_removed_or_edited_once_it_was_uploaded(
 
 def test_fresh_repeats_every_job(user: User) -> None:
     user.told()
-    assert not any(job["remembered"] for job in user.told("--fresh")["jobs"])
+    told = user.told("--fresh")
+    assert (told["code"], [job["remembered"] for job in told["jobs"]]) == (0, [False] * 6)
 
 
 def test_a_rejected_model_is_replaced_by_the_promoted_one(user: User) -> None:
@@ -391,6 +392,7 @@ def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     process = user.process("run", "--local", "--data", "orders.json")
     until(lambda: sum("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")) == 2, 60)
     hanging = _processes(user)
+    assert len(hanging) >= 2, "a process for each job, at least"
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
