@@ -1,12 +1,15 @@
-"""What moto 5.2.5 does otherwise than AWS, fixed in one place: each fix is a function that tells what AWS does.
+"""What moto 5.2.5 does otherwise than AWS: each fix is a function that tells what AWS does.
 
 language      of the language of the states: paths, data and errors
-executions    of executions: time, names, sizes and histories
+executions    of executions: time, ends, names, sizes and histories
 services      of what Tasks and deployments talk to
 tidiness      as on AWS, but loudly, slowly, or never letting go
 
 tests/local/test_moto_fixes.py shows for each what happens without it; when moto is right by itself, that test fails and
 the fix goes. `apply` puts all of them in place until `Patches.undo`.
+
+What is more than a fix has a module of its own in the parent folder, like machine_versions.py, events.py or mail.py:
+all that use `Patches` replace parts of moto, each for what its docstring tells.
 """
 
 from __future__ import annotations

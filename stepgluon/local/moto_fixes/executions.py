@@ -1,8 +1,10 @@
-"""Fixes of executions: their time, their names and sizes, their histories."""
+"""Fixes of executions: their time, their ends, their names and sizes, their histories."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import re
 import threading
 import time
@@ -106,6 +108,44 @@ def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
         return module.ActionResult({"stopDate": found.stop_date or now})
 
     patches.attribute(module.StepFunctionResponse, "stop_execution", stop)
+
+
+# Their ends
+
+
+@fix
+def outputs_are_json(patches: Patches, here: Here) -> None:
+    """DescribeExecution gives the output as JSON; moto gives a text as it is, and the status before the output."""
+    module = loaded("moto.stepfunctions.parser.backend.execution")
+    communication = module.BaseExecutionWorkerCommunication
+    plain = communication._reflect_execution_status
+
+    def reflect(self: Any) -> None:
+        env = self.execution.exec_worker.env
+        execution = types.SimpleNamespace(exec_worker=self.execution.exec_worker, output=None, error=None, cause=None)
+        plain(types.SimpleNamespace(execution=execution))
+        if isinstance(env.program_state(), module.ProgramEnded):
+            self.execution.output = json.dumps(execution.output, ensure_ascii=False)
+        self.execution.stop_date = execution.stop_date
+        self.execution.error = self.execution.error or execution.error
+        self.execution.cause = self.execution.cause or execution.cause
+        self.execution.exec_status = execution.exec_status
+
+    patches.attribute(communication, "_reflect_execution_status", reflect)
+
+
+@fix
+def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
+    """Step Functions sends an event when an execution ends; moto tells nobody."""
+    communication = loaded("moto.stepfunctions.parser.backend.execution").BaseExecutionWorkerCommunication
+    plain = communication.terminated
+
+    def terminated(self: Any) -> None:
+        plain(self)
+        with contextlib.suppress(OSError):  # a full disk: the execution has ended all the same
+            here.execution_ended(self.execution)
+
+    patches.attribute(communication, "terminated", terminated)
 
 
 # Names and sizes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import json
 import logging
 import os
 import types
@@ -56,46 +54,11 @@ def _copied(value: Any) -> Any:
 
 
 @fix
-def outputs_are_json(patches: Patches, here: Here) -> None:
-    """DescribeExecution gives the output as JSON; moto gives a text as it is, and the status before the output."""
-    module = loaded("moto.stepfunctions.parser.backend.execution")
-    communication = module.BaseExecutionWorkerCommunication
-    plain = communication._reflect_execution_status
-
-    def reflect(self: Any) -> None:
-        env = self.execution.exec_worker.env
-        execution = types.SimpleNamespace(exec_worker=self.execution.exec_worker, output=None, error=None, cause=None)
-        plain(types.SimpleNamespace(execution=execution))
-        if isinstance(env.program_state(), module.ProgramEnded):
-            self.execution.output = json.dumps(execution.output, ensure_ascii=False)
-        self.execution.stop_date = execution.stop_date
-        self.execution.error = self.execution.error or execution.error
-        self.execution.cause = self.execution.cause or execution.cause
-        self.execution.exec_status = execution.exec_status
-
-    patches.attribute(communication, "_reflect_execution_status", reflect)
-
-
-@fix
 def modules_are_listed_once(patches: Patches, here: Here) -> None:
     """For each request moto looks through its own folder: nearly half of the time that a small request takes."""
     backends = loaded("moto.backends")
     names = tuple(backends.list_of_moto_modules())
     patches.attribute(backends, "list_of_moto_modules", lambda: names)
-
-
-@fix
-def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
-    """Step Functions sends an event when an execution ends; moto tells nobody."""
-    communication = loaded("moto.stepfunctions.parser.backend.execution").BaseExecutionWorkerCommunication
-    plain = communication.terminated
-
-    def terminated(self: Any) -> None:
-        plain(self)
-        with contextlib.suppress(OSError):  # a full disk: the execution has ended all the same
-            here.execution_ended(self.execution)
-
-    patches.attribute(communication, "terminated", terminated)
 
 
 @fix
