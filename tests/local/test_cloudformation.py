@@ -353,6 +353,8 @@ def test_a_bucket_has_all_that_the_template_says(account: Account) -> None:
         PublicAccessBlockConfiguration=private,
         BucketEncryption=encrypted,
         Tags=[{"Key": "a", "Value": "b"}],
+        OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+        NotificationConfiguration={"EventBridgeConfiguration": {}},  # moto does not tell of it
     )
     assert account.created({"B": whole}) == "CREATE_COMPLETE"
     s3 = account.aws.client("s3")
@@ -360,11 +362,15 @@ def test_a_bucket_has_all_that_the_template_says(account: Account) -> None:
     assert s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"][0]["ID"] == "old"
     assert s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"] == private
     assert "ServerSideEncryptionConfiguration" in s3.get_bucket_encryption(Bucket=name)
+    assert s3.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"]["Rules"]
     assert s3.get_bucket_tagging(Bucket=name)["TagSet"] == [{"Key": "a", "Value": "b"}]
     assert account.deploy({"B": bucket(name)}) == "UPDATE_COMPLETE"
     assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Suspended"
+    for part in ("lifecycle_configuration", "encryption", "tagging", "ownership_controls"):
+        with pytest.raises(ClientError):
+            getattr(s3, f"get_bucket_{part}")(Bucket=name)
     with pytest.raises(ClientError):
-        s3.get_bucket_lifecycle_configuration(Bucket=name)
+        s3.get_public_access_block(Bucket=name)
 
 
 def test_a_bucket_with_objects_is_not_deleted_and_the_stack_says_so(account: Account) -> None:

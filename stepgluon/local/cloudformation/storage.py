@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from stepgluon.local.cloudformation.kinds import Failed, Kind, Properties
+from stepgluon.local.cloudformation.kinds import Failed, Kind, Properties, lower_first
 
 
 class Bucket(Kind):
@@ -41,26 +43,13 @@ class Bucket(Kind):
 
     def configure(self, physical: str, old: Properties, new: Properties) -> None:
         client = self.place.client("s3")
-        for part, put in _PARTS_OF_A_BUCKET.items():
-            if part in new and new[part] != old.get(part):
-                call, key, told = put
-                getattr(client, f"put_bucket_{call}" if call != "public_access_block" else f"put_{call}")(
-                    Bucket=physical, **{key: told(new[part])}
-                )
-            elif part in old and part not in new:
-                self._without(physical, part)
-
-    def _without(self, bucket: str, part: str) -> None:
-        client = self.place.client("s3")
-        if part == "NotificationConfiguration":
-            client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
-        elif part == "VersioningConfiguration":
-            client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
-        elif part == "PublicAccessBlockConfiguration":
-            client.delete_public_access_block(Bucket=bucket)
-        else:
-            names = {"BucketEncryption": "encryption", "LifecycleConfiguration": "lifecycle", "Tags": "tagging"}
-            getattr(client, f"delete_bucket_{names.get(part, 'ownership_controls')}")(Bucket=bucket)
+        for name, part in _PARTS_OF_A_BUCKET.items():
+            if name in new and new[name] != old.get(name):
+                getattr(client, part.put)(Bucket=physical, **{part.key: part.told(new[name])})
+            elif name in old and name not in new and part.delete:
+                getattr(client, part.delete)(Bucket=physical)
+            elif name in old and name not in new:
+                getattr(client, part.put)(Bucket=physical, **{part.key: part.without})
 
     def remove(self, physical: str, given: Properties) -> None:
         client = self.place.client("s3")
@@ -128,18 +117,37 @@ def _filter(entry: dict[str, Any]) -> dict[str, Any]:
     return {"Filter": {"Key": {"FilterRules": entry["Filter"]["S3Key"]["Rules"]}}}
 
 
-def _as_it_is(given: Any) -> Any:
-    return given
+@dataclass(frozen=True)
+class _Part:
+    """How S3's API puts a part of a bucket, by which key, and how it takes it away."""
+
+    put: str
+    key: str
+    delete: str = ""
+    told: Callable[[Any], Any] = lambda given: given
+    without: Any = None  # what is put where nothing deletes it
 
 
-_PARTS_OF_A_BUCKET: dict[str, tuple[str, str, Any]] = {
-    "BucketEncryption": ("encryption", "ServerSideEncryptionConfiguration", _encryption),
-    "LifecycleConfiguration": ("lifecycle_configuration", "LifecycleConfiguration", _lifecycle),
-    "NotificationConfiguration": ("notification_configuration", "NotificationConfiguration", _notification),
-    "OwnershipControls": ("ownership_controls", "OwnershipControls", _as_it_is),
-    "PublicAccessBlockConfiguration": ("public_access_block", "PublicAccessBlockConfiguration", _as_it_is),
-    "Tags": ("tagging", "Tagging", lambda tags: {"TagSet": tags}),
-    "VersioningConfiguration": ("versioning", "VersioningConfiguration", _as_it_is),
+_PARTS_OF_A_BUCKET = {
+    "BucketEncryption": _Part(
+        "put_bucket_encryption", "ServerSideEncryptionConfiguration", "delete_bucket_encryption", _encryption
+    ),
+    "LifecycleConfiguration": _Part(
+        "put_bucket_lifecycle_configuration", "LifecycleConfiguration", "delete_bucket_lifecycle", _lifecycle
+    ),
+    "NotificationConfiguration": _Part(
+        "put_bucket_notification_configuration", "NotificationConfiguration", told=_notification, without={}
+    ),
+    "OwnershipControls": _Part(
+        "put_bucket_ownership_controls", "OwnershipControls", "delete_bucket_ownership_controls"
+    ),
+    "PublicAccessBlockConfiguration": _Part(
+        "put_public_access_block", "PublicAccessBlockConfiguration", "delete_public_access_block"
+    ),
+    "Tags": _Part("put_bucket_tagging", "Tagging", "delete_bucket_tagging", lambda tags: {"TagSet": tags}),
+    "VersioningConfiguration": _Part(
+        "put_bucket_versioning", "VersioningConfiguration", without={"Status": "Suspended"}
+    ),
 }
 
 
@@ -176,7 +184,7 @@ class Repository(Kind):
     def make(self, given: Properties) -> str:
         name = self.named(given, 256)
         encryption = given.get("EncryptionConfiguration")
-        told = {"encryptionConfiguration": _lower(encryption)} if encryption else {}
+        told = {"encryptionConfiguration": lower_first(encryption)} if encryption else {}
         self.place.client("ecr").create_repository(repositoryName=name, tags=given.get("Tags", []), **told)
         return name
 
@@ -218,7 +226,3 @@ class Repository(Kind):
         place = self.place
         host = f"{place.account}.dkr.ecr.{place.region}.amazonaws.com"
         return {"Arn": place.arn("ecr", f"repository/{physical}"), "RepositoryUri": f"{host}/{physical}"}
-
-
-def _lower(encryption: dict[str, Any]) -> dict[str, Any]:
-    return {key[:1].lower() + key[1:]: value for key, value in encryption.items()}
