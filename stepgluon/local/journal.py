@@ -40,7 +40,9 @@ class Begun:
 class Journal:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._begun = {arn: Begun(**json.loads(told)) for arn, told in objects.documents(_BEGUN)}
+        documents = objects.documents(_BEGUN)
+        # Folders of before 0.1.0 have empty documents of starts that were refused.
+        self._begun = {arn: Begun(**json.loads(told)) for arn, told in documents if told}
         self._changed = threading.Condition()
         self._running: set[str] = set()
 

@@ -27,12 +27,12 @@ from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.local.compiled import compiled
-from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.local.deployed import Deployed, deployed, nothing
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect, remembered
 from stepgluon.local.server import Settings
 from stepgluon.local.stored import told_where
-from stepgluon.local.watcher import nothing, watched
+from stepgluon.local.watcher import watched
 from stepgluon.progress import Progress
 from stepgluon.runs import view
 from stepgluon.runs.follow import Job, follow

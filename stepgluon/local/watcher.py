@@ -7,15 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from stepgluon.local.deployed import Deployed, end_executions
+from stepgluon.local.deployed import Deployed, end_executions, nothing
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect
 
 LOOK_SECONDS = 1.0
-
-
-def nothing(text: str) -> None:
-    """Nobody wants to know."""
 
 
 @contextmanager
