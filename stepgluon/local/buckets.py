@@ -318,8 +318,8 @@ def _keys_class(models: Any, objects: Objects) -> type:
             else:
                 objects.remove(self._bucket.name, key)
             for name in list(itertools.islice(self, max(0, dict.__len__(self) - IN_MEMORY))):
-                versions: list[Any] = dict.pop(self, name)
-                if len(versions) != 1 or not isinstance(versions[0], models.FakeKey):
+                versions: list[Any] | None = dict.pop(self, name, None)  # another thread may have taken it
+                if versions is not None and (len(versions) != 1 or not isinstance(versions[0], models.FakeKey)):
                     dict.__setitem__(self, name, versions)  # the index does not know all of it
 
     return KeysOnDisk

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from local_aws import REGION, settings
@@ -78,3 +80,23 @@ def test_what_a_job_leaves_is_a_version_like_any_other_but_no_event(
         assert not events
     with LocalAws(settings(tmp_path)) as aws:
         assert aws.client("s3").head_object(Bucket="data", Key="k")["VersionId"] == latest["VersionId"]
+
+
+def test_keys_may_leave_the_memory_in_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = itertools.islice
+
+    def overtaken(keys: dict[str, object], count: int) -> list[str]:
+        """Between the choice of the keys that leave and their leaving, another thread makes them leave."""
+        chosen = list(plain(keys, count))
+        for name in chosen:
+            dict.pop(keys, name)
+        return chosen
+
+    monkeypatch.setattr(buckets, "IN_MEMORY", 1)
+    with LocalAws(settings(tmp_path)) as aws:
+        aws.buckets.ensure("data", REGION)
+        s3 = aws.client("s3")
+        s3.put_object(Bucket="data", Key="a", Body=b"1")
+        monkeypatch.setattr(buckets, "itertools", SimpleNamespace(islice=overtaken))
+        s3.put_object(Bucket="data", Key="b", Body=b"2")
+        assert [one["Key"] for one in s3.list_objects_v2(Bucket="data")["Contents"]] == ["a", "b"]
