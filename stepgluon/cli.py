@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from stepgluon import __version__, cli_account, cli_deploy, cli_local, cli_runs, cli_template
-from stepgluon.cli_common import config_of, definition_of
+from stepgluon.cli_common import a_path, config_of, definition_of
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.garbage import left_at_exit
 from stepgluon.hints import CONFIG, as_given
@@ -41,7 +41,8 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
     variables = os.environ if variables is None else variables
     terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables)
     left_at_exit()
-    options = argparse.Namespace(json=False)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = argparse.Namespace(json="--json" in arguments)  # whatever else is wrong with them
     try:
         options = _parser().parse_args(arguments)
         commands = {
@@ -55,7 +56,7 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
             **cli_deploy.COMMANDS,
             **cli_template.COMMANDS,
         }
-        with as_given(options.config, options.env):
+        with as_given(options.config, options.env, getattr(options, "work", None)):
             code = commands[options.command](options, workflow, variables, terminal)
     except StepgluonError as error:
         terminal.error(error)
@@ -101,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"stepgluon {__version__}")
     config = _Parser(add_help=False)
-    config.add_argument("--config", type=_path, default=Path(CONFIG), metavar="FILE", help=f"default: {CONFIG}")
+    config.add_argument("--config", type=a_path, default=Path(CONFIG), metavar="FILE", help=f"default: {CONFIG}")
     config.add_argument("--env", metavar="NAME", help="merge this entry of `environments` over the rest of the config")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
@@ -111,12 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     command("validate", "Name every mistake in the config, with its file, line and column.")
     compiling = command("compile", "Write the state machine's definition.")
     where = compiling.add_mutually_exclusive_group()
-    where.add_argument("--out", type=_path, default=Path("build"), metavar="DIR", help="default: build/")
+    where.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
     where.add_argument("--stdout", action="store_true", help="print the definition instead")
     graph = command("graph", "Draw the workflow.")
     graph.add_argument("--format", choices=get_args(Picture), help="default: by the file's name, else mermaid")
     graph.add_argument(
-        "-o", "--output", type=_path, metavar="FILE", help="write the picture here instead of printing it"
+        "-o", "--output", type=a_path, metavar="FILE", help="write the picture here instead of printing it"
     )
     command("schema", "Print the config's JSON Schema, which editors complete and check the file with.")
     cli_local.add(command)
@@ -125,12 +126,6 @@ def _parser() -> argparse.ArgumentParser:
     cli_template.add(command)
     cli_deploy.add(command)
     return parser
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("a path is expected, not an empty text")
-    return Path(text)
 
 
 def _validate(

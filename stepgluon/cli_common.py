@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
     from stepgluon.names import Names
     from stepgluon.terminal import Terminal
 
-WORK = ".local"
 Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
+
+
+def a_path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("a path is expected, not an empty text")
+    return Path(text)
 
 
 def json_option(parser: Any) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_common import WORK, Command, config_of, json_option, json_text
+from stepgluon.cli_common import Command, a_path, config_of, json_option, json_text
 from stepgluon.errors import UsageError
-from stepgluon.hints import CONFIG, pipeline_py
+from stepgluon.hints import CONFIG, WORK, pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.definition import Workflow
@@ -37,7 +37,7 @@ def add(command: Callable[..., Any]) -> None:
 
 
 def _folder(parser: Any) -> None:
-    parser.add_argument("--work", type=Path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
+    parser.add_argument("--work", type=a_path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
 
 
 def threshold(text: str) -> float:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_common import WORK, Command, account_of, config_of, json_option, json_text
-from stepgluon.hints import pipeline_py
+from stepgluon.cli_common import Command, a_path, account_of, config_of, json_option, json_text
+from stepgluon.errors import UsageError
+from stepgluon.hints import WORK, pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.aws import Aws
+    from stepgluon.config import LoadedConfig
     from stepgluon.definition import Workflow
     from stepgluon.names import Names
     from stepgluon.runs.executions import Execution
@@ -41,7 +43,7 @@ def add(command: Callable[..., Any]) -> None:
 
 def _place_and_json(parser: Any) -> None:
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--work", type=Path, metavar="DIR", help=f"of this computer, in this folder; default: {WORK}/")
+    place.add_argument("--work", type=a_path, metavar="DIR", help=f"of this computer, in this folder; default: {WORK}/")
     place.add_argument("--aws", action="store_true", help="of the account")
     json_option(parser)
 
@@ -148,6 +150,7 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         from stepgluon.local.again import redriven
 
         loaded = config_of(options, variables)
+        _one_of_this_pipeline(options, loaded)
         return _ended(redriven(loaded, workflow, options.work, options.run, terminal.progress()), options, terminal)
 
     from stepgluon.aws import one_sentence
@@ -165,15 +168,31 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     return 0
 
 
+def _one_of_this_pipeline(options: argparse.Namespace, loaded: LoadedConfig) -> dict[str, Any]:
+    """A run of the work folder, which may have runs of other pipelines and environments as well."""
+    from stepgluon.local.stored import one_run
+    from stepgluon.names import Names
+
+    known, names = one_run(options.work, options.run), Names(loaded.config)
+    if known["arn"] != names.execution_arn(known["run"]):
+        _, _, _, region, account, _, machine, run = known["arn"].split(":")
+        raise UsageError(
+            f"{run} is a run of {machine} in {account}, {region}, and the config is of {names.machine} in "
+            f"{names.config.account}, {names.config.region} (name its own with --config and --env)"
+        )
+    return known
+
+
 def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.runs.promote import promote
 
     if _here(options):
-        from stepgluon.local.stored import buckets_of, home_of_run
+        from stepgluon.local.stored import buckets_of
         from stepgluon.names import Names
 
         loaded = config_of(options, variables)
-        run = home_of_run(options.work, options.run)
+        known = _one_of_this_pipeline(options, loaded)
+        run = str(known.get("home", known["run"]))
         with buckets_of(loaded, options.work) as s3:
             promoted = promote(s3, Names(loaded.config), run)
     else:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_common import Command, config_of, definition_of
+from stepgluon.cli_common import Command, a_path, config_of, definition_of
 
 if TYPE_CHECKING:
     from stepgluon.definition import Workflow
@@ -22,7 +22,7 @@ OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json")  # as rel
 def add(command: Callable[..., Any]) -> None:
     """Adds the command to the parser; `command` makes one from its name and what it tells."""
     template = command("template", "Write the CloudFormation templates, and what they refer to, for a review.")
-    template.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="default: build/")
+    template.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
 
 
 def _template(

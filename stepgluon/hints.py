@@ -1,4 +1,4 @@
-"""The commands that messages advise, as this user has to write them: with the --config and --env of this call."""
+"""The commands that messages advise, as this user has to write them: with this call's --config, --env and --work."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-CONFIG = "pipeline-config.yml"
+CONFIG, WORK = "pipeline-config.yml", ".local"
+_OF_A_FOLDER = ("run", "local", "runs", "show", "watch", "redrive", "promote")  # commands that have --work
 _given: ContextVar[tuple[str, ...]] = ContextVar("given", default=())
+_folder: ContextVar[tuple[str, ...]] = ContextVar("folder", default=())
 
 
 def pipeline_py(words: str) -> str:
     """`deploy --only base` -> python pipeline.py deploy --only base --env prod"""
-    return " ".join(["python pipeline.py", words, *map(shlex.quote, _given.get())])
+    folder = _folder.get() if words.split()[0] in _OF_A_FOLDER and "--aws" not in words else ()
+    return " ".join(["python pipeline.py", words, *map(shlex.quote, (*_given.get(), *folder))])
 
 
 @contextmanager
-def as_given(config: Path | None, environment: str | None) -> Iterator[None]:
-    """In the block, commands repeat what was said of the config; its usual name need not be."""
+def as_given(config: Path | None, environment: str | None, work: Path | None = None) -> Iterator[None]:
+    """In the block, commands repeat what was said of the config and the work folder; usual names need not be."""
     file = ("--config", str(config)) if config and str(config) != CONFIG else ()
-    token = _given.set((*file, *(("--env", environment) if environment else ())))
+    given = _given.set((*file, *(("--env", environment) if environment else ())))
+    folder = _folder.set(("--work", str(work)) if work and str(work) != WORK else ())
     try:
         yield
     finally:
-        _given.reset(token)
+        _given.reset(given)
+        _folder.reset(folder)

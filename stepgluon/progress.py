@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from typing import TextIO
+from io import TextIOBase
 
 from stepgluon.runs.follow import Job, Story
 
@@ -19,7 +19,7 @@ def nothing(job: Job) -> str:
 
 
 class Progress:
-    def __init__(self, stream: TextIO, colour: bool, terminal: bool) -> None:
+    def __init__(self, stream: TextIOBase, colour: bool, terminal: bool) -> None:
         self._stream = stream
         self._colour = colour
         self._terminal = terminal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,7 +19,7 @@ class Terminal:
     def __init__(self, results: TextIO | None, progress: TextIO | None, colour: bool) -> None:
         """A stream that the shell has closed is None in Python; what goes there is dropped."""
         self.results = results or io.StringIO()
-        self._progress = progress or io.StringIO()
+        self._progress: io.TextIOBase = Unheard(progress) if progress else io.StringIO()
         self._colour = colour and self._progress.isatty()
 
     def result(self, text: str) -> None:
@@ -49,6 +50,25 @@ class Terminal:
 
     def _red(self, text: str) -> str:
         return f"\033[1;31m{text}\033[0m" if self._colour else text
+
+
+class Unheard(io.TextIOBase):
+    """Progress and errors: a full disk or a closed pipe behind them decides nothing about what they tell of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def forget(stream: TextIO) -> None:

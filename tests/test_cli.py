@@ -132,7 +132,17 @@ def test_graph_names_the_formats_when_the_file_name_tells_none(run: Run) -> None
     assert err == "error: workflow.png: no picture is known by this ending (add --format mermaid, svg or html)\n"
 
 
-@pytest.mark.parametrize("words", [("plan",), ("run", "--local", "--data", "absent.csv"), ("show", "r", "--work", "w")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan",),
+        ("run", "--local", "--data", "absent.csv"),
+        ("show", "r", "--work", "w"),
+        ("show",),
+        ("run", "--local", "--data", "absent.csv", "--threshold", "low"),
+        ("runs", "--work", ""),
+    ],
+)
 def test_who_asks_for_json_gets_json_of_a_failure_too(run: Run, words: tuple[str, ...]) -> None:
     Path("pipeline-config.yml").write_text("name: [", encoding="utf-8")
     code, out, err = run(*words, "--json")
@@ -216,6 +226,14 @@ def test_a_full_disk_behind_stdout_is_one_sentence_and_3(tmp_path: Path) -> None
         ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
         assert ended.returncode == 3
         assert ended.stderr == "error: the output cannot be written: no space left on device (send it elsewhere)\n"
+
+
+def test_a_full_disk_behind_stderr_decides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "pipeline-config.yml").write_text(GOOD, encoding="utf-8")
+    for words, code in (("validate", 0), ("compile --stdout", 0), ("nonsense", 2)):
+        command = f"'{sys.executable}' '{ROOT / 'pipeline.py'}' {words} 2> /dev/full"
+        ended = subprocess.run(["bash", "-c", command], capture_output=True, cwd=tmp_path, check=False)
+        assert ended.returncode == code
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])

@@ -13,7 +13,7 @@ from pipeline import workflow
 from stepgluon.config import loads
 from stepgluon.definition import compile_definition
 from stepgluon.failure_rule import input_transformer
-from stepgluon.hints import as_given, pipeline_py
+from stepgluon.hints import WORK, as_given, pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.start import one_line
 
@@ -34,6 +34,15 @@ def test_a_hint_repeats_what_was_given_and_no_more(config: str | None, environme
     with as_given(Path(config) if config else None, environment):
         assert pipeline_py("watch run") == f"python pipeline.py watch run{said}"
     assert pipeline_py("watch run") == "python pipeline.py watch run", "afterwards nothing of it is left"
+
+
+def test_a_hint_repeats_the_work_folder_for_commands_that_have_one() -> None:
+    with as_given(None, "prod", Path("my work")):
+        assert pipeline_py("show latest") == "python pipeline.py show latest --env prod --work 'my work'"
+        assert pipeline_py("deploy --only base") == "python pipeline.py deploy --only base --env prod"
+        assert pipeline_py("runs --aws") == "python pipeline.py runs --aws --env prod"
+    with as_given(None, None, Path(WORK)):
+        assert pipeline_py("show latest") == "python pipeline.py show latest"
 
 
 def test_the_mails_of_an_environment_advise_commands_for_it() -> None:

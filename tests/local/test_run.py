@@ -325,8 +325,13 @@ def test_promote_and_show_name_what_they_do_not_find(user: User) -> None:
     assert (code, out) == (1, "")
     assert "has no accepted model: adelie was rejected, gentoo was rejected" in err
     code, out, err = user.calls("promote", "no-such-run")
-    assert (code, out) == (1, "")
-    assert "no-such-run has no verdicts" in err
+    assert (code, out) == (2, "")
+    assert "has no run no-such-run" in err
+    (user.folder / "other.yml").write_text(CONFIG.replace("name: penguins", "name: seals"))
+    for command in ("promote", "redrive"):
+        code, out, err = user.calls(command, told["run"], "--config", "other.yml")
+        assert (code, out) == (2, "")
+        assert f"{told['run']} is a run of penguins in 123456789012, eu-west-1, and the config is of seals" in err
     code, out, err = user.calls("show", told["run"][:20])
     assert (code, out) == (2, "")
     assert f"did you mean {told['run']}?" in err

@@ -120,7 +120,7 @@ def test_a_run_that_the_work_folder_does_not_know_is_looked_for_in_the_account(a
     assert account.ended(run) == "SUCCEEDED"
     assert account.calls("show", run)[0] == 0
     code, _, err = account.calls("show", run, "--work", "here")
-    assert (code, err) == (2, f"error: here has no run {run} (`python pipeline.py runs` lists them)\n")
+    assert (code, err) == (2, f"error: here has no run {run} (`python pipeline.py runs --work here` lists them)\n")
     assert account.told("runs") == []
     assert [told["run"] for told in account.told("runs", "--aws")] == [run]
     code, _, err = account.calls("show", run[:-3])
