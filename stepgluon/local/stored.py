@@ -9,13 +9,15 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stepgluon.config import LoadedConfig
 from stepgluon.errors import SurroundingsError, UsageError
 from stepgluon.hints import pipeline_py
 from stepgluon.local.clients import Clients
 from stepgluon.local.surroundings import UNREACHABLE, clean_environment
+
+if TYPE_CHECKING:
+    from stepgluon.config import LoadedConfig
 
 SERVER = "server.json"
 
