@@ -18,7 +18,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ SUCCESS = "_SUCCESS"
 STOPPED = 128 + signal.SIGTERM
 SENTENCE = 1024  # [sm] FailureReason and ExitMessage hold at most so many characters
 _UNFINISHED = ".unfinished"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger("stepgluon")
 _unfinished: set[Path] = set()
@@ -192,24 +193,45 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
         sentence = _sentence(problem)
         print(sentence, file=sys.stderr)
         report = root() / "output" / ("failure" if kind == "training" else "message")
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(sentence, "utf-8")
+        with suppress(OSError):  # a disk may be too full for this as well; the log has the sentence
+            report.parent.mkdir(parents=True, exist_ok=True)
+            report.write_text(sentence, "utf-8")
         return 1
     return 0
 
 
 def _sentence(problem: BaseException) -> str:
-    if isinstance(problem, JobError):
+    if _disk_is_full(problem):
+        text = "The job's disk is full; raise volume_gb of its instance."
+    elif isinstance(problem, JobError):
         text = str(problem)
     elif isinstance(problem, MemoryError):
         text = "The job ran out of memory; give it an instance with more of it."
-    elif isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        text = "The job's disk is full; raise volume_gb of its instance."
     else:
         traceback.print_exception(problem)
         text = f"This is a bug in stepgluon, please report it with the job's log: {type(problem).__name__}: {problem}"
     line = "".join(c if c.isprintable() else " " for c in text)
     return line if len(line) <= SENTENCE else line[: SENTENCE - 1] + "…"
+
+
+def _disk_is_full(problem: BaseException) -> bool:
+    """Whether that is behind the problem: shutil and libraries in C++ keep nothing of an OSError but its words."""
+    behind = _behind(problem)
+    if any(isinstance(each, OSError) and each.errno in _NO_ROOM for each in behind):
+        return True
+    if any(isinstance(each, JobError) for each in behind):
+        return False  # its words, and those it was made from, may be the user's data
+    words = [os.strerror(number).lower() for number in _NO_ROOM]
+    return any(each in str(one).lower() for one in behind for each in words)
+
+
+def _behind(problem: BaseException) -> list[BaseException]:
+    """The problem, what caused it, and what was being handled when it arose."""
+    found = [problem]
+    for each in found:
+        more = (each.__cause__, each.__context__)
+        found += [one for one in more if one is not None and not any(one is other for other in found)]
+    return found
 
 
 def _stop_at_once() -> None:
