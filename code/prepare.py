@@ -203,9 +203,9 @@ def write_parts(
             totals.files[table.name] = totals.rows - before
             log.info("%s: %d rows", table.name, totals.rows - before)
         if totals.rows == 0:
-            raise JobError(
-                f"{job_io.listed([t.name for t in tables])} have a header but no rows; upload rows to work with."
-            )
+            have = "has" if len(tables) == 1 else "have"
+            names = job_io.listed([table.name for table in tables])
+            raise JobError(f"{names} {have} a header but no rows; upload rows to work with.")
         if totals.unselected == totals.rows:
             raise JobError("No model's where selects any of the rows; compare its values with those of the tables.")
     return profile_of(tables, kinds, totals, writers, splitters)

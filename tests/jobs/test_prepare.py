@@ -300,7 +300,8 @@ LATE = "x,y\n" + "1,2\n" * 5
     ("files", "words"),
     [
         ({"a.csv": ""}, "a.csv is empty; a header line and rows are expected."),
-        ({"a.csv": "x,y\n"}, "'a.csv' have a header but no rows"),
+        ({"a.csv": "x,y\n"}, "'a.csv' has a header but no rows; upload rows to work with."),
+        ({"a.csv": "x,y\n", "b.csv": "x,y\n"}, "'a.csv', 'b.csv' have a header but no rows; upload rows"),
         ({"a.csv": "x,y,x\n1,2,3\n"}, "a.csv: column 'x' stands in the header twice (columns 1 and 3); rename one"),
         ({"a.csv": "x,,y\n1,2,3\n"}, "a.csv: column 2 has no name"),
         ({"a.csv": LATE + "1\n1,2\n"}, "a.csv, row 6 (line 7) has 1 cells, the header has 2"),
