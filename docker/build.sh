@@ -17,6 +17,7 @@ cd "$(dirname "$0")/.."
 
 PLATFORM=${PLATFORM:-linux/amd64}
 mode=build
+scratch=
 
 die() {
     echo "docker/build.sh: $*" >&2
@@ -105,6 +106,10 @@ is_here() {
 
 build() {
     local image=$1 kind=$2 content=$3 certificates=${PIP_CERT:-${SSL_CERT_FILE:-}}
+    if [ -z "$scratch" ]; then
+        scratch=$(mktemp -d 2>/dev/null) || die "no folder can be made in ${TMPDIR:-/tmp}; set TMPDIR to another"
+        trap 'rm -rf "$scratch"' EXIT
+    fi
     set -- --file "docker/$kind/Dockerfile" --tag "$image" --platform "$PLATFORM" --build-arg "CONTENT=$content" \
         --build-arg "BASE=$(base_of "$kind")" \
         --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' stepgluon/__init__.py)"
@@ -152,7 +157,7 @@ make_one() {
     fi
     if [ "$mode" != tags ]; then
         find_engine
-        is_here "$name:$tag" || build "$name:$tag" "$kind" "$content"
+        if ! is_here "$name:$tag"; then build "$name:$tag" "$kind" "$content"; fi # || would let errors in it pass
     fi
     if [ "$mode" = push ]; then
         aws ecr get-login-password --region "$region" |
@@ -177,8 +182,6 @@ main() {
     done
     [ $# -gt 0 ] || set -- data autogluon
     local name
-    scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
     for name in "$@"; do kind_of "$name" >/dev/null; done
     for name in "$@"; do make_one "$name"; done
 }

@@ -168,7 +168,38 @@ def test_a_changed_job_builds_only_its_image(checkout: Checkout) -> None:
     assert checkout.calls("build") == 3
 
 
+def test_a_tag_is_reckoned_where_no_file_can_be_written(checkout: Checkout) -> None:
+    assert checkout.tags(TMPDIR="/nonexistent") == checkout.tags()
+    kept = checkout.root / "kept"
+    kept.mkdir()
+    assert checkout.tags(scratch=str(kept)) == checkout.tags()
+    assert kept.is_dir()
+
+
 # Building
+
+
+def test_without_a_place_for_scratch_files_nothing_is_built(checkout: Checkout) -> None:
+    done = checkout.run(TMPDIR="/nonexistent")
+    assert (done.returncode, done.stdout, checkout.calls("build")) == (1, "", 0)
+    assert done.stderr == ("docker/build.sh: no folder can be made in /nonexistent; set TMPDIR to another\n")
+
+
+def test_what_is_built_already_needs_no_scratch_files(checkout: Checkout) -> None:
+    first = checkout.run()
+    again = checkout.run(TMPDIR="/nonexistent")
+    assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
+
+
+@pytest.mark.parametrize("fails", ["", "data"])
+def test_no_scratch_files_are_left(checkout: Checkout, tmp_path: Path, fails: str) -> None:
+    place = tmp_path / "scratch"
+    place.mkdir()
+    if fails:
+        (checkout.programs / "docker").write_text(ENGINE.replace("build)\n", "build)\n    exit 3\n"))
+    done = checkout.run(TMPDIR=str(place))
+    assert (done.returncode, len(done.stdout.splitlines())) == ((3, 0) if fails else (0, 2))
+    assert list(place.iterdir()) == []
 
 
 def test_nothing_of_this_computers_way_to_the_index_is_in_the_build_but_lent(
