@@ -35,10 +35,11 @@ from stepgluon.local.stored import told_where
 from stepgluon.local.watcher import watched
 from stepgluon.progress import Progress
 from stepgluon.runs import view
-from stepgluon.runs.follow import Job, follow
+from stepgluon.runs.follow import ENDED, Event, Job, follow
 from stepgluon.runs.start import folder_for, stem_of
 
 TRIGGER_SECONDS = 120  # for the Lambda and its tries
+_DONE = {"before": [], "done": True}
 GRACE_SECONDS = 4.0  # Ctrl-C ends everything within 10 s
 _THIS_COMPUTER = {
     errno.EACCES,
@@ -70,8 +71,12 @@ def run(loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progre
     with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
         tables = _upload(place, order)
         identity = _identity(place, order, tables)
-        told = followed(place, _begin(place, order, tables, identity, progress), progress)
-        place.journal.write_command(identity, {"before": [], "done": True})
+        try:
+            told = followed(place, _begin(place, order, tables, identity, progress), progress)
+        except KeyboardInterrupt:  # a decision: the next same command is a new run
+            place.journal.write_command(identity, _DONE)
+            raise
+        place.journal.write_command(identity, _DONE)
     blame_the_disk(told, order.work)
     return told
 
@@ -191,16 +196,17 @@ def _forget_upload(place: Deployed, key: str) -> None:
 
 
 def _resumed(place: Deployed, identity: str, run_file: str) -> Begun | None:
-    """The run that the same command began and did not finish; it goes on."""
+    """The run that the same command began and did not finish; it goes on, unless somebody has stopped it."""
     known = place.journal.command(identity)
     if known is None or known["done"]:
         return None
     for begun in place.journal.begun():
         if begun.run_file == run_file and begun.arn not in known["before"]:
+            steps = place.aws.client("stepfunctions")
             if not place.journal.ended(begun.arn):
-                place.aws.client("stepfunctions").start_execution(
-                    stateMachineArn=begun.machine, name=begun.name, input=begun.input
-                )
+                steps.start_execution(stateMachineArn=begun.machine, name=begun.name, input=begun.input)
+            elif steps.describe_execution(executionArn=begun.arn)["status"] == "ABORTED":
+                continue
             return begun
     return None
 
@@ -238,7 +244,14 @@ def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
         lines = place.aws.logs.lines(job.kind, job.name)
         return lines[-1] if lines else ""
 
-    follow(lambda: place.aws.history(begun.arn), lambda story: progress.tell(story, said), place.journal.wait, remark)
+    def look() -> list[Event]:
+        runs = begun.arn in place.journal.running()
+        events = place.aws.history(begun.arn)
+        if not runs and not any(event["type"] in ENDED for event in events):
+            raise StepgluonError(f"the run {begun.name} ended without an end (call the same command again)")
+        return events
+
+    follow(look, lambda story: progress.tell(story, said), place.journal.wait, remark)
     place.journal.wait_for_end(begun.arn, 10)  # until its last mail is written
     progress.done()
 
@@ -293,8 +306,8 @@ def _no_room(work: Path) -> OSError | None:
 
 
 def blame_the_disk(told: dict[str, Any], work: Path) -> None:
-    full = os.strerror(errno.ENOSPC).lower()
-    if told["failure"] and any(full in job["sentence"].lower() for job in told["jobs"]):
+    full = (os.strerror(errno.ENOSPC).lower(), "the job's disk is full")  # the system's words, and the jobs'
+    if told["failure"] and any(words in job["sentence"].lower() for job in told["jobs"] for words in full):
         raise SurroundingsError(
             f"the disk of {work} is full, so the run {told['run']} failed (make room, then call the same command again)"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from stepgluon.local.patching import Patches
 
 AT_ONCE = 16
+BEGINS_SECONDS = 10
 
 
 def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
@@ -52,7 +54,7 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
                 waiting.remove(worker)
         if waits:
             _abort(worker, told)
-        elif worker.env is not None:
+        elif _has_begun(worker):
             stop(worker, **told)
 
     patches.attribute(ExecutionWorker, "start", started)
@@ -66,6 +68,16 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
             waiting.clear()
 
     return leave
+
+
+def _has_begun(worker: Any) -> bool:
+    """Waits until an execution whose turn has come can be stopped: until moto says that it runs, its stop is lost."""
+    end = time.monotonic() + BEGINS_SECONDS
+    while worker.env is None or worker.env.program_state() is None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def _abort(worker: Any, told: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import BytesIO, TextIOWrapper
 from typing import Any
 
 import pytest
@@ -14,9 +15,12 @@ from local_aws import settings, until
 from pipeline import workflow
 from stepgluon.config import load
 from stepgluon.definition import compile_definition
+from stepgluon.errors import StepgluonError
 from stepgluon.local import watcher
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
+from stepgluon.local.run import followed
+from stepgluon.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,27 @@ def test_an_execution_that_was_refused_leaves_nothing(place: Deployed) -> None:
     arn = place.names.execution_arn("refused")
     assert not place.journal.knows(arn)
     assert arn not in dict(place.aws.objects.documents("begun"))
+
+
+def test_an_execution_that_is_stopped_as_soon_as_it_has_begun_has_an_end_that_is_told(place: Deployed) -> None:
+    steps = place.aws.client("stepfunctions")
+    for number in range(20):
+        arn = started(place, f"stopped-{number}")
+        steps.stop_execution(executionArn=arn, error="Stopped", cause="at once")
+        assert place.journal.wait_for_end(arn, 20)
+        assert steps.describe_execution(executionArn=arn)["status"] == "ABORTED"
+        types = [event["type"] for event in place.aws.history(arn)]
+        assert (types[0], types[-1]) == ("ExecutionStarted", "ExecutionAborted")
+
+
+def test_a_run_that_ended_without_an_end_is_not_waited_for(place: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    arn = started(place, "endless")
+    assert place.journal.wait_for_end(arn, 20)
+    begun = next(begun for begun in place.journal.begun() if begun.arn == arn)
+    events = place.aws.history(arn)[:-1]
+    monkeypatch.setattr(place.aws, "history", lambda arn: events)
+    with pytest.raises(StepgluonError, match="the run endless ended without an end"):
+        followed(place, begun, Progress(TextIOWrapper(BytesIO()), False, False))
 
 
 def test_one_run_that_cannot_be_kept_does_not_hide_the_others(place: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:

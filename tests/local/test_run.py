@@ -505,6 +505,48 @@ def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called
     assert runs == 1 or late
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_was_stopped_is_a_new_run_when_it_is_called_again(user: User, number: int) -> None:
+    gate = Gate(user, "train-gentoo")
+    process = user.process("run", "--local", "--data", "orders.json")
+    until(lambda: _trains(user), 60)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    gate.open()
+    assert_new(user)
+
+
+def test_a_run_that_was_stopped_with_the_server_that_went_on_with_it_stays_stopped(user: User) -> None:
+    gate = Gate(user, "train-gentoo")
+    for words in (("run", "--local", "--data", "orders.json"), ("local", "up")):
+        process = user.process(*words)
+        until(lambda: _trains(user), 60)
+        process.kill() if words[0] == "run" else process.terminate()
+        process.communicate(timeout=20)
+    gate.open()
+    assert_new(user)
+
+
+def _trains(user: User) -> bool:
+    """Whether a job of this server, and not of an earlier one, waits."""
+    here = list(user.work.glob("jobs/*train-gentoo*"))
+    return bool(here) and any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*train-gentoo*"))
+
+
+def assert_new(user: User) -> None:
+    """The same command again is a run of its own, and what was finished is remembered."""
+    (stopped,) = json.loads(user.calls("runs", "--json")[1])
+    assert stopped["status"] == "ABORTED"
+    process = user.process("run", "--local", "--data", "orders.json", "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Going on" not in err
+    told = json.loads(out)
+    assert told["run"] != stopped["run"]
+    assert "Prepare data" in {job["state"] for job in told["jobs"] if job["remembered"]}
+
+
 def shell(user: User, profile: str = "work") -> dict[str, str]:
     """What a shell may say about AWS."""
     (user.folder / "credentials").write_text("[work]\naws_access_key_id = AKIAREAL\naws_secret_access_key = real\n")
