@@ -5,12 +5,26 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
-from stand_in import HERE
+from stand_in import HERE, ROOT
 from test_run import User, faults, shared, user
 
 __all__ = ["faults", "shared", "user"]
+
+
+FILLING = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "code")!r})
+import job_io
+
+def job():
+    with job_io.complete_or_absent(job_io.processing_output()) as out:
+        (out / "a").write_bytes(bytes(1 << 23))
+
+sys.exit(job_io.run("processing", job))
+"""
 
 
 @cache
@@ -39,6 +53,16 @@ def test_a_full_disk_is_one_sentence_and_exit_3(user: User, size: str) -> None:
     assert (done.returncode, len(errors)) == (3, 1), done.stderr
     assert "make room" in errors[0]
     assert "Traceback" not in done.stderr
+
+
+def test_a_job_that_fills_the_disk_here_is_told_no_other_thing(user: User, tmp_path: Path) -> None:
+    user.code = tmp_path / "jobs"
+    user.code.mkdir()
+    (user.code / "prepare.py").write_text(FILLING)
+    done = mounted(user, "size=4m")
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert (done.returncode, len(errors)) == (3, 1), done.stderr
+    assert "the disk of .local is full" in errors[0]
 
 
 def test_a_read_only_disk_is_one_sentence_and_exit_3(user: User) -> None:
