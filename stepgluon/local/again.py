@@ -11,7 +11,7 @@ from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.hints import pipeline_py
 from stepgluon.local.run import at_work, blame_the_disk, followed
-from stepgluon.local.stored import all_runs, is_served, one_run, served
+from stepgluon.local.stored import ServerGone, all_runs, is_served, one_run, served
 from stepgluon.names import Names
 from stepgluon.progress import Progress
 from stepgluon.runs import redrive
@@ -25,7 +25,8 @@ KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
 def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, progress: Progress) -> dict[str, Any]:
     """Takes up the run and follows it to its end; returns what run.json says of it."""
     names, known = Names(loaded.config), one_run(work, run)
-    if known["status"] == "CUT OFF":
+    cut_off = known["status"] == "CUT OFF"
+    if cut_off and not redrive.is_again(known["run"]):
         raise redrive.NotRedriven(
             f"{known['run']} was cut off and did not fail (the same command, or `local up`, goes on with it)"
         )
@@ -35,8 +36,12 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
         told = _followed(work, arn, progress)
     else:
         with at_work(loaded, workflow, work) as place:
-            arn = _taken_up(place.aws, names, known["run"], progress)
-            told = followed(place, next(begun for begun in place.journal.begun() if begun.arn == arn), progress)
+            arn = known["arn"] if cut_off else _taken_up(place.aws, names, known["run"], progress)
+            begun = next(begun for begun in place.journal.begun() if begun.arn == arn)
+            if cut_off:
+                progress.say(f"Going on with run {begun.name}, which was cut off.")
+                place.go_on(begun)
+            told = followed(place, begun, progress)
     blame_the_disk(told, work)
     return told
 
@@ -60,6 +65,18 @@ def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:
 
 def _followed(work: Path, arn: str, progress: Progress) -> dict[str, Any]:
     """Follows a run that another process's server is at work on, until that has brought its folder up to date."""
+    try:
+        _follow(work, arn, progress)
+    except ServerGone:
+        progress.done()
+        told = one_run(work, arn.rpartition(":")[2])
+        if told["status"] in ("RUNNING", "CUT OFF"):
+            raise
+        return told  # the server was stopped, and its runs with it
+    return one_run(work, arn.rpartition(":")[2])
+
+
+def _follow(work: Path, arn: str, progress: Progress) -> None:
     run = arn.rpartition(":")[2]
     with served(work, arn.split(":")[3]) as door:
         try:
@@ -72,7 +89,6 @@ def _followed(work: Path, arn: str, progress: Progress) -> dict[str, Any]:
         end = time.monotonic() + KEPT_SECONDS
         while not _is_kept(work, run) and time.monotonic() < end:
             time.sleep(0.1)
-    return one_run(work, run)
 
 
 def _is_kept(work: Path, run: str) -> bool:

@@ -20,7 +20,7 @@ from stepgluon.config import LoadedConfig
 from stepgluon.deploy import deploy
 from stepgluon.garbage import kept, paused
 from stepgluon.local import alarms, events, functions, mail, parsed, rules
-from stepgluon.local.journal import Journal
+from stepgluon.local.journal import Begun, Journal
 from stepgluon.local.patching import Patches
 from stepgluon.local.server import LocalAws, Settings
 from stepgluon.local.surroundings import harmless
@@ -41,6 +41,13 @@ class Deployed:
     @property
     def outbox(self) -> Path:
         return self.work / "outbox"
+
+    def go_on(self, begun: Begun) -> None:
+        """An execution that was cut off begins again, under its name and with its input; one that ended does not."""
+        if not self.journal.ended(begun.arn):
+            self.aws.client("stepfunctions").start_execution(
+                stateMachineArn=begun.machine, name=begun.name, input=begun.input
+            )
 
 
 @contextmanager

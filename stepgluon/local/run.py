@@ -13,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -41,6 +42,7 @@ from stepgluon.runs.start import folder_for, stem_of
 TRIGGER_SECONDS = 120  # for the Lambda and its tries
 _DONE = {"before": [], "done": True}
 GRACE_SECONDS = 4.0  # Ctrl-C ends everything within 10 s
+ROOM = 1 << 20  # a disk with less is full: what a write that failed had taken is free again when it is looked at
 _THIS_COMPUTER = {
     errno.EACCES,
     errno.EDQUOT,
@@ -132,8 +134,10 @@ def check_files(files: tuple[Path, ...]) -> None:
     for file in files:
         if not file.exists():
             raise UsageError(f"--data {file}: there is no such file (name tables that exist)")
+        if file.is_dir():
+            raise UsageError(f"--data {file}: this is a folder (name the tables in it, like {file}/*.csv)")
         if not file.is_file():
-            raise UsageError(f"--data {file}: this is no file (name the tables in it, like {file}/*.csv)")
+            raise UsageError(f"--data {file}: this is no file (write what it gives into one, and name that)")
         if not os.access(file, os.R_OK):
             raise UsageError(f"--data {file}: you may not read this file (change its permissions)")
         if file.name.startswith((".", "_")) or file.name.endswith(".run"):
@@ -202,10 +206,8 @@ def _resumed(place: Deployed, identity: str, run_file: str) -> Begun | None:
         return None
     for begun in place.journal.begun():
         if begun.run_file == run_file and begun.arn not in known["before"]:
-            steps = place.aws.client("stepfunctions")
-            if not place.journal.ended(begun.arn):
-                steps.start_execution(stateMachineArn=begun.machine, name=begun.name, input=begun.input)
-            elif steps.describe_execution(executionArn=begun.arn)["status"] == "ABORTED":
+            place.go_on(begun)
+            if place.aws.client("stepfunctions").describe_execution(executionArn=begun.arn)["status"] == "ABORTED":
                 continue
             return begun
     return None
@@ -219,6 +221,8 @@ def _triggered(place: Deployed, run_file: str, before: list[str]) -> Begun:
             if begun.run_file == run_file and begun.arn not in before:
                 return begun
         place.journal.wait(0.5)
+        if full := _no_room(place.work):  # on which no function can begin, however often it is tried
+            raise full
     log = place.work / "functions" / f"{place.names.prefix}-start.log"
     raise StepgluonError(f"the .run file started no run (the function's log tells why: {view.shown(os.fspath(log))})")
 
@@ -280,10 +284,10 @@ def whatever_this_computer_does(work: Path) -> Iterator[None]:
         raise SurroundingsError(f"{work} cannot be used: {reason} (name another folder with --work)") from None
     try:
         yield
-    except StepgluonError:
-        raise
     except Exception as problem:  # a full disk has many faces, one of them a request that the local AWS cannot answer
-        failed = problem if isinstance(problem, OSError) and problem.errno in _THIS_COMPUTER else _no_room(work)
+        failed = problem if isinstance(problem, OSError) and problem.errno in _THIS_COMPUTER else None
+        if not isinstance(problem, StepgluonError) or problem.exit_code == StepgluonError.exit_code:
+            failed = failed or _no_room(work, str(problem))
         if failed is None:
             raise
         words = (failed.strerror or "unknown reason").lower()
@@ -292,8 +296,11 @@ def whatever_this_computer_does(work: Path) -> Iterator[None]:
         ) from None
 
 
-def _no_room(work: Path) -> OSError | None:
-    """Why nothing more can be written into the folder."""
+def _no_room(work: Path, told: str = "") -> OSError | None:
+    """Why nothing more can be written into the folder: an error tells it, no room is left, or a file is refused."""
+    full = os.strerror(errno.ENOSPC)
+    if full.lower() in told.lower() or shutil.disk_usage(work).free < ROOM:
+        return OSError(errno.ENOSPC, full, os.fspath(work))
     part = work / f".room.{os.getpid()}.part"
     try:
         part.write_bytes(bytes(1 << 16))
@@ -307,7 +314,8 @@ def _no_room(work: Path) -> OSError | None:
 
 def blame_the_disk(told: dict[str, Any], work: Path) -> None:
     full = (os.strerror(errno.ENOSPC).lower(), "the job's disk is full")  # the system's words, and the jobs'
-    if told["failure"] and any(words in job["sentence"].lower() for job in told["jobs"] for words in full):
+    failure = told["failure"]
+    if failure and any(words in one["sentence"].lower() for one in (failure, *told["jobs"]) for words in full):
         raise SurroundingsError(
             f"the disk of {work} is full, so the run {told['run']} failed (make room, then call the same command again)"
         )

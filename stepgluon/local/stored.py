@@ -6,6 +6,7 @@ import difflib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from stepgluon.config import LoadedConfig
 
 SERVER = "server.json"
+ENDS_SECONDS = 5  # between a server's last answer and its end
+_NEEDED = {"run", "arn", "status", "started", "seconds", "models", "jobs", "failure", "lines"}  # for any command
 
 
 def all_runs(work: Path) -> list[dict[str, Any]]:
-    """What run.json says of each run, the latest first."""
+    """What run.json says of each run, the latest first; one whose run.json is damaged is left out."""
     served = is_served(work)
-    found = [_told(file, served) for file in (work / "runs").glob("*/run.json")]
+    found = [told for file in (work / "runs").glob("*/run.json") if (told := _told(file, served))]
     return sorted(found, key=lambda told: (told["started"], told["run"]), reverse=True)
 
 
@@ -36,9 +39,11 @@ def one_run(work: Path, run: str) -> dict[str, Any]:
         return next(iter(runs.values()))
     if run in runs:
         return runs[run]
-    close = [name for name in runs if name.startswith(run)] or difflib.get_close_matches(run, runs, 1)
+    if (work / "runs" / run / "run.json").is_file():
+        raise UsageError(f"run.json in {work / 'runs' / run} is damaged (its history, logs and results are beside it)")
+    close = [name for name in runs if run and name.startswith(run)] or difflib.get_close_matches(run, runs, 1)
     hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py('runs')}` lists them"
-    raise UsageError(f"{work} has no run {run} ({hint})")
+    raise UsageError(f"{work} has no run {run or repr(run)} ({hint})")
 
 
 def knows(work: Path, run: str) -> bool:
@@ -46,16 +51,13 @@ def knows(work: Path, run: str) -> bool:
     return any(run == "latest" or told["run"].startswith(run) for told in all_runs(work))
 
 
-def home_of_run(work: Path, run: str) -> str:
-    """The run that has the files: of one that took up another, that one. Of an unknown run, itself."""
-    if run == "latest":
-        run = str(one_run(work, run)["run"])
-    homes = {told["run"]: told.get("home", told["run"]) for told in all_runs(work)}
-    return str(homes.get(run, run))
-
-
-def _told(file: Path, served: bool) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(file.read_text("utf-8"))
+def _told(file: Path, served: bool) -> dict[str, Any] | None:
+    try:
+        told = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(told, dict) or not told.keys() >= _NEEDED:
+        return None
     if told["status"] == "RUNNING" and not served:
         told["status"] = "CUT OFF"
     return told
@@ -102,6 +104,10 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
             yield aws.client("s3")
 
 
+class ServerGone(SurroundingsError):
+    """The local AWS of another process does not answer any more."""
+
+
 class _Served:
     """A door to the local AWS of another process."""
 
@@ -114,9 +120,19 @@ class _Served:
 
 @contextmanager
 def served(work: Path, region: str) -> Iterator[_Served]:
-    """The local AWS that is at work on the folder, whatever the shell says about AWS."""
+    """The local AWS that is at work on the folder, whatever the shell says about AWS; raises ServerGone."""
+    from botocore.exceptions import ConnectionError, HTTPClientError
+
     with clean_environment(UNREACHABLE), closing(Clients(_endpoint(work))) as clients:
-        yield _Served(clients, region)
+        try:
+            yield _Served(clients, region)
+        except (ConnectionError, HTTPClientError):
+            end = time.monotonic() + ENDS_SECONDS
+            while is_served(work) and time.monotonic() < end:
+                time.sleep(0.1)
+            raise ServerGone(
+                f"the local AWS of {work} has ended, and its runs were cut off (`{pipeline_py('local up')}` goes on)"
+            ) from None
 
 
 def _endpoint(work: Path) -> str:

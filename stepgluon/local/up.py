@@ -58,7 +58,5 @@ def _go_on(place: Deployed, progress: Progress) -> None:
     for begun in place.journal.cut_off():
         if unqualified(begun.machine) == place.names.machine_arn:
             progress.say(f"Going on with run {begun.name}, which was cut off.")
-            place.aws.client("stepfunctions").start_execution(
-                stateMachineArn=begun.machine, name=begun.name, input=begun.input
-            )
+            place.go_on(begun)
     place.functions.deliver_left()

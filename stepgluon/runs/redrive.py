@@ -93,6 +93,11 @@ def _last_attempt(door: Door, names: Names, execution: Execution) -> tuple[Execu
     return last, number
 
 
+def is_again(run: str) -> bool:
+    """Whether a run of this name has taken up another."""
+    return re.search(r"-again-\d+$", run) is not None
+
+
 def _name(run: str, number: int) -> str:
     base, told = re.fullmatch(r"(.*?)(?:-again-(\d+))?", run).groups()  # type: ignore[union-attr] # matches any name
     suffix = f"-again-{int(told) + number - 1 if told else number}"

@@ -11,6 +11,9 @@ import pytest
 from stand_in import HERE, ROOT
 from test_run import User, faults, shared, user
 
+from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.local.run import whatever_this_computer_does
+
 __all__ = ["faults", "shared", "user"]
 
 
@@ -46,7 +49,7 @@ def mounted(user: User, options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=user.folder, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("size", ["16k", "160k", "400k"])
+@pytest.mark.parametrize("size", ["16k", "160k", "240k", "260k", "280k", "400k", "900k"])
 def test_a_full_disk_is_one_sentence_and_exit_3(user: User, size: str) -> None:
     done = mounted(user, f"size={size}")
     errors = [line for line in done.stderr.splitlines() if "error: " in line]
@@ -69,3 +72,13 @@ def test_a_read_only_disk_is_one_sentence_and_exit_3(user: User) -> None:
     done = mounted(user, "ro")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
     assert "read-only file system" in done.stderr and "--work" in done.stderr
+
+
+def test_what_could_not_be_deployed_for_want_of_room_is_the_disks_fault_and_other_refusals_are_not(user: User) -> None:
+    with (
+        pytest.raises(SurroundingsError, match="cannot be written: no space left on device"),
+        whatever_this_computer_does(user.work),
+    ):
+        raise StepgluonError("penguins could not be created: 'Error=OSError Args=[28, No space left on device]'")
+    with pytest.raises(StepgluonError, match=r"^of its own$"), whatever_this_computer_does(user.work):
+        raise StepgluonError("of its own")

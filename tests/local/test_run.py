@@ -285,7 +285,7 @@ def test_after_the_reason_is_gone_only_what_had_failed_is_repeated(user: User, f
     ("words", "told"),
     [
         (["--data", "no.csv"], "--data no.csv: there is no such file"),
-        (["--data", "."], "--data .: this is no file"),
+        (["--data", "."], "--data .: this is a folder"),
         (["--data", "orders.json", "other/orders.json"], "--data other/orders.json: orders.json has the same name"),
         (["--data", ".hidden.csv"], "--data .hidden.csv: the pipeline ignores files with such a name"),
         (["--data", "orders.json", "--threshold", "0"], "argument --threshold: '0' is no threshold"),
@@ -302,6 +302,14 @@ def test_a_wrong_call_is_one_sentence_and_starts_nothing(user: User, words: list
     assert err.startswith(f"error: {told}")
     assert err.count("\n") == 1
     assert not user.work.exists()
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_no_table(user: User) -> None:
+    os.mkfifo("pipe")
+    assert (
+        "--data pipe: this is no file (write what it gives into one"
+        in user.calls("run", "--local", "--data", "pipe")[2]
+    )
 
 
 def test_run_without_local_says_what_it_needs(user: User) -> None:
@@ -348,6 +356,20 @@ def test_show_and_runs_tell_of_a_run_without_a_server(user: User) -> None:
     assert json.loads(user.calls("show", told["run"], "--json")[1])["failure"]["state"] == "Post-process"
     assert re.search(rf"FAILED .* {told['run']}  my note", user.calls("runs")[1])
     assert [run["run"] for run in json.loads(user.calls("runs", "--json")[1])] == [told["run"]]
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}"])
+def test_a_run_whose_file_is_damaged_hides_no_other(user: User, damaged: str) -> None:
+    good, bad = user.told()["run"], user.work / "runs" / "bad"
+    bad.mkdir()
+    (bad / "run.json").write_text(damaged)
+    assert [run["run"] for run in json.loads(user.calls("runs", "--json")[1])] == [good]
+    assert user.calls("show", "latest")[0] == 0
+    assert user.calls("promote", good)[0] == 0
+    code, out, err = user.calls("show", "bad")
+    assert (code, out) == (2, "")
+    assert err == "error: run.json in .local/runs/bad is damaged (its history, logs and results are beside it)\n"
+    assert "did you mean" not in user.calls("show", "")[2]
 
 
 def test_promoting_keeps_what_was_promoted_of_other_models(user: User) -> None:

@@ -168,3 +168,45 @@ def test_watching_a_run_that_has_ended_tells_its_end(user: User, faults: Picky) 
     code, out, _ = user.calls("watch", "latest")
     assert code == 1
     assert f"python pipeline.py redrive {bad}" in out
+
+
+def test_a_redrive_that_was_cut_off_goes_on_when_the_same_command_is_called_again(user: User) -> None:
+    (user.folder / "go").touch()
+    user.orders(post=f"wait for {user.folder / 'go'}, then exit 1")
+    run = user.told()["run"]
+    (user.folder / "go").unlink()
+    process = user.process("redrive", "latest")
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")), 60)
+    process.kill()
+    process.communicate()
+    (user.folder / "go").touch()
+    told = redriven(user, "latest")
+    assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process"]), told["err"]
+    assert f"Going on with run {run}-again-2, which was cut off." in told["err"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGKILL, 3, "error: the local AWS of .local has ended, and its runs were cut off (`python pipeline.py"),
+        (signal.SIGTERM, 1, "-again-2 was stopped"),
+    ],
+)
+def test_who_watches_is_told_when_the_server_has_ended(user: User, number: int, code: int, said: str) -> None:
+    (user.folder / "go").touch()
+    user.orders(post=f"wait for {user.folder / 'go'}, then exit 1")
+    run = user.told()["run"]
+    (user.folder / "go").unlink()
+    server = user.process("local", "up")
+    until((user.work / "server.json").exists, 60)
+    following = [user.process("redrive", run)]
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")), 60)
+    following.append(user.process("watch", f"{run}-again-2"))
+    assert following[1].stderr is not None
+    following[1].stderr.readline()
+    server.send_signal(number)
+    for process in following:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        assert said in out + err
+        assert "Traceback" not in err
