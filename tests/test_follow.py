@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stepgluon.runs.follow import Event, Job, follow, number, read, seconds, verdict
+from stepgluon.runs.run_json import run_json
 
 START = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 BLANK = {"Error": "", "Cause": ""}
@@ -103,7 +104,8 @@ def test_jobs_have_their_state_and_their_end(good: History) -> None:
 def test_the_latest_verdicts_count(good: History) -> None:
     story = read(good.events)
     assert [(m["name"], m["uses"]) for m in story.models] == [("a", "default"), ("b", "trained")]
-    assert (story.status, story.seconds) == ("SUCCEEDED", 0.5 * (len(good.events) - 1))
+    assert story.status == "SUCCEEDED"
+    assert story.ended == story.started + 0.5 * (len(good.events) - 1)
 
 
 def test_a_remark_stands_beside_the_state_of_its_job(good: History) -> None:
@@ -169,3 +171,17 @@ def test_following_looks_until_the_end(good: History) -> None:
     assert story == read(good.events)
     assert len(waits) == len(good.events) - 1
     assert told[-1] == len(story.lines)
+
+
+def test_what_has_not_ended_has_lasted_until_it_was_looked_at() -> None:
+    history = History()
+    history.enter("Task", "Train a")
+    history.job("job-a")
+    now = START.timestamp() + 20
+    told = run_json("run", {}, read(history.events), None, now=now)
+    begun = read(history.events).jobs[0].started
+    assert (told["seconds"], told["jobs"][0]["seconds"]) == (20.0, round(now - begun, 1))
+    history.add("ExecutionAborted")
+    ended = run_json("run", {}, read(history.events), None, now=now)
+    assert 0 < ended["seconds"] < 20
+    assert run_json("run", {}, read([]), None, now=now)["seconds"] == 0.0

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str,
         story,
         _summary(folder / "summary.json"),
         lambda job: remembered(place, job),
+        now=time.time(),
         arn=begun.arn,
         results=os.fspath(result) if story.status == "SUCCEEDED" and result.exists() else None,
         folder=os.fspath(folder),

@@ -58,9 +58,18 @@ def _told(file: Path, served: bool) -> dict[str, Any] | None:
         return None
     if not isinstance(told, dict) or not told.keys() >= _NEEDED:
         return None
-    if told["status"] == "RUNNING" and not served:
+    if told["status"] == "RUNNING" and served:
+        _lasts(told, time.time() - file.stat().st_mtime)
+    elif told["status"] == "RUNNING":
         told["status"] = "CUT OFF"
     return told
+
+
+def _lasts(told: dict[str, Any], seconds: float) -> None:
+    """A run that goes on has lasted longer than when its file was written."""
+    for one in (told, *told["jobs"]):
+        if one["status"] in ("RUNNING", "InProgress"):
+            one["seconds"] = round(one["seconds"] + max(0.0, seconds), 1)
 
 
 def is_served(work: Path) -> bool:

@@ -124,6 +124,7 @@ def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[s
         execution.given,
         story,
         summary,
+        now=time.time(),
         arn=execution.arn,
         results=f"{folder}/result/" if done else None,
         folder=folder,

@@ -54,10 +54,6 @@ class Story:
     lines: list[str] = field(default_factory=list)
 
     @property
-    def seconds(self) -> float:
-        return (self.ended or self.started) - self.started
-
-    @property
     def running(self) -> list[Job]:
         return [job for job in self.jobs if job.ended is None and self.ended is None]
 

@@ -25,19 +25,24 @@ def run_json(
     story: Story,
     summary: Any,
     remembered: Callable[[Job], bool] = lambda job: False,
+    now: float = 0.0,
     **places: Any,
 ) -> dict[str, Any]:
-    """`given` is the execution's input, `summary` what summary.json says; `places` are arn, results, folder, outbox."""
+    """`given` is the execution's input, `summary` what summary.json says; `places` are arn, results, folder, outbox.
+
+    What has not ended has lasted until `now`.
+    """
+    until = story.ended or max(now, story.started)
     return {
         "run": run,
         "home": home_of(run, given),
         "status": story.status,
         "started": story.started,
-        "seconds": round(story.seconds, 1),
+        "seconds": round(until - story.started, 1) if story.started else 0.0,
         "data": given.get("data", ""),
         "note": given.get("note", ""),
         "models": [_model(model) for model in story.models],
-        "jobs": [_job(story, job, remembered(job)) for job in story.jobs],
+        "jobs": [_job(job, until, remembered(job)) for job in story.jobs],
         **_counts(summary if story.status == "SUCCEEDED" else None),
         "failure": _failure(story),
         **places,
@@ -63,13 +68,13 @@ def _model(model: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _job(story: Story, job: Job, remembered: bool) -> dict[str, Any]:
+def _job(job: Job, until: float, remembered: bool) -> dict[str, Any]:
     return {
         "name": job.name,
         "kind": job.kind,
         "state": job.state,
         "status": job.status,
-        "seconds": round((job.ended or story.ended or job.started) - job.started, 1),
+        "seconds": round((job.ended or max(until, job.started)) - job.started, 1),
         "remembered": remembered,
         "sentence": job.sentence,
     }

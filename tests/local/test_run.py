@@ -372,6 +372,20 @@ def test_a_run_whose_file_is_damaged_hides_no_other(user: User, damaged: str) ->
     assert "did you mean" not in user.calls("show", "")[2]
 
 
+def test_what_goes_on_has_lasted_until_now_and_what_was_cut_off_until_the_last_look(user: User) -> None:
+    told = user.told()
+    file = Path(told["folder"]) / "run.json"
+    told |= {"status": "RUNNING", "seconds": 7.0, "jobs": [{**told["jobs"][0], "status": "InProgress", "seconds": 5.0}]}
+    file.write_text(json.dumps(told))
+    os.utime(file, (0, file.stat().st_mtime - 100))
+    (run,) = json.loads(user.calls("runs", "--json")[1])
+    assert (run["status"], run["seconds"], run["jobs"][0]["seconds"]) == ("CUT OFF", 7.0, 5.0)
+    with (user.work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (run,) = json.loads(user.calls("runs", "--json")[1])
+    assert run["seconds"] >= 107 and run["jobs"][0]["seconds"] >= 105
+
+
 def test_promoting_keeps_what_was_promoted_of_other_models(user: User) -> None:
     first = user.told()
     user.calls("promote", first["run"])
