@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CHECKOV := .venv-checkov
-JOBS ?= 2
+# For two cores: a test often waits for a process of its own.
+JOBS ?= 3
 # Where it is set, each of many hundred processes would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -309,8 +310,9 @@ def stopping_keeps_the_reason(asl: Interpreter) -> None:
 @check
 def executions_are_checked(asl: Interpreter) -> None:
     machine = asl.machine(a_pass(a=1))
-    first, second = (asl.api.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(2))
-    assert first != second
+    first = asl.api.start_execution(stateMachineArn=machine)["executionArn"]
+    assert re.fullmatch("[0-9a-f-]{36}", first.rpartition(":")[2])  # before the next: one alike may be refused
+    assert first != asl.api.start_execution(stateMachineArn=machine)["executionArn"]
     for name in ("a b", "a/b", "a" * 81, "a:b"):
         with pytest.raises(ClientError, match="InvalidName"):
             asl.api.start_execution(stateMachineArn=machine, name=name)
