@@ -10,6 +10,8 @@ import pytest
 from golden import HERE
 
 from pipeline import workflow
+from stepgluon import hints
+from stepgluon.cli import _parser
 from stepgluon.config import loads
 from stepgluon.definition import compile_definition
 from stepgluon.failure_rule import input_transformer
@@ -43,6 +45,12 @@ def test_a_hint_repeats_the_work_folder_for_commands_that_have_one() -> None:
         assert pipeline_py("runs --aws") == "python pipeline.py runs --aws --env prod"
     with as_given(None, None, Path(WORK)):
         assert pipeline_py("show latest") == "python pipeline.py show latest"
+
+
+def test_the_commands_that_repeat_the_work_folder_are_those_that_take_it() -> None:
+    commands = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
+    takes = {name for name, parser in commands.items() if "--work" in parser.format_help()}
+    assert takes == set(hints._OF_A_FOLDER)
 
 
 def test_the_mails_of_an_environment_advise_commands_for_it() -> None:
