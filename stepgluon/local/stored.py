@@ -39,7 +39,7 @@ def one_run(work: Path, run: str) -> dict[str, Any]:
         return next(iter(runs.values()))
     if run in runs:
         return runs[run]
-    if (work / "runs" / run / "run.json").is_file():
+    if any(file.parent.name == run for file in (work / "runs").glob("*/run.json")):  # whatever the name is like
         raise UsageError(f"run.json in {work / 'runs' / run} is damaged (its history, logs and results are beside it)")
     close = [name for name in runs if run and name.startswith(run)] or difflib.get_close_matches(run, runs, 1)
     hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py('runs')}` lists them"

@@ -332,9 +332,11 @@ def test_promote_and_show_name_what_they_do_not_find(user: User) -> None:
     code, out, err = user.calls("promote", told["run"])
     assert (code, out) == (1, "")
     assert "has no accepted model: adelie was rejected, gentoo was rejected" in err
-    code, out, err = user.calls("promote", "no-such-run")
-    assert (code, out) == (2, "")
-    assert "has no run no-such-run" in err
+    for name in ("no-such-run", "../../etc", "a" * 300):
+        for command in ("promote", "show", "watch", "redrive"):
+            code, out, err = user.calls(command, name, "--work", ".local")
+            assert (code, out) == (2, "")
+            assert f"has no run {name}" in err
     (user.folder / "other.yml").write_text(CONFIG.replace("name: penguins", "name: seals"))
     for command in ("promote", "redrive"):
         code, out, err = user.calls(command, told["run"], "--config", "other.yml")
