@@ -27,9 +27,9 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.mocking.mock_config import MockedResponseReturn, MockedResponseThrow
 
+from localaws.base.patches import Patches
 from stepgluon.local import moto_fixes
 from stepgluon.local.executions import history
-from stepgluon.local.patching import Patches
 
 LIVE = "RUNNING"
 

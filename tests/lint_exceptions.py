@@ -44,8 +44,8 @@ CHECKOV = {
 
 BANDIT = {
     ("B101", "*"): "asserts state what the code itself makes sure of; what a user gives is checked without them",
-    ("B105", "stepgluon/local/surroundings.py"): "the local AWS takes any secret key; this one says so",
-    ("B105", "stepgluon/local/clients.py"): "the local AWS takes any secret key; this one says so",
+    ("B105", "localaws/base/environment.py"): "the local AWS takes any secret key; this one says so",
+    ("B105", "localaws/base/clients.py"): "the local AWS takes any secret key; this one says so",
     ("B311", "stepgluon/local/machine_versions.py"): "an alias shares executions out by weight: that keeps no secret",
     (
         "B403",
@@ -54,8 +54,8 @@ BANDIT = {
     ("B403", "stepgluon/local/parsed.py"): "its reader makes objects of moto's interpreter and of nothing else",
     ("B404", "*"): "programs are started with lists of arguments and never through a shell, as B602 and B605 hold",
     ("B406", "stepgluon/graph/svg.py"): "escape writes XML and parses none",
-    ("B406", "stepgluon/local/cloudformation/web.py"): "escape writes XML and parses none",
-    ("B406", "stepgluon/local/gate.py"): "escape writes XML and parses none",
+    ("B406", "localaws/cloudformation/web.py"): "escape writes XML and parses none",
+    ("B406", "localaws/iam/enforce.py"): "escape writes XML and parses none",
     ("B603", "*"): "the arguments are the house's own, or single arguments that no shell sees",
     ("B607", "stepgluon/deployment/images.py"): "bash is where the system has it",
     ("B607", "stepgluon/release.py"): "bash is where the system has it",

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 import yaml
 
+from localaws.base.environment import UNREACHABLE
 from stepgluon.config import load
 from stepgluon.local.server import LocalAws, Settings
-from stepgluon.local.surroundings import UNREACHABLE
 from stepgluon.names import Names
 
 HOUSE = Path(__file__).parent.parent

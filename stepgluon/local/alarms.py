@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from stepgluon.local.asked import Right
-from stepgluon.local.patching import Patches
-from stepgluon.local.permissions import Permissions
+from localaws.base.patches import Patches
+from localaws.iam.permissions import Permissions
+from localaws.iam.required_rights import Right
 
 SERVICE = "cloudwatch.amazonaws.com"
 MEASURE = ("AWS/SQS", "NumberOfMessagesSent")

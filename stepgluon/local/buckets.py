@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from localaws.base.patches import Patches
 from stepgluon.local.objects import Content, Objects, Stored
-from stepgluon.local.patching import Patches
 
 IN_MEMORY = (
     1000  # keys of a bucket that moto holds, each as an object of 2 KB; the others are read when they are asked for

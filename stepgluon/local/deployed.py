@@ -16,14 +16,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from localaws.base.environment import harmless
+from localaws.base.patches import Patches
 from stepgluon.config import LoadedConfig
 from stepgluon.deploy import deploy
 from stepgluon.garbage import kept, paused
 from stepgluon.local import alarms, events, functions, mail, parsed, rules
 from stepgluon.local.journal import Begun, Journal
-from stepgluon.local.patching import Patches
 from stepgluon.local.server import LocalAws, Settings
-from stepgluon.local.surroundings import harmless
 from stepgluon.names import Names
 from stepgluon.release import Image, Release, release
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from stepgluon.local.operations import body
+from localaws.base.in_process import Application
+from localaws.base.requests import body
 from stepgluon.local.sagemaker import ApiError, SageMaker
-from stepgluon.local.within import Application
 
 _TARGET = "SageMaker."
 

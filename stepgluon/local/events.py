@@ -16,8 +16,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote_plus
 
+from localaws.base.patches import Patches
 from stepgluon.local.function_api import find
-from stepgluon.local.patching import Patches
 
 DELAY = 0.05  # seconds from the upload to the function: the answer to the PUT is under way by then
 COMPLETED = "s3:ObjectCreated:CompleteMultipartUpload"

@@ -12,8 +12,8 @@ import time
 import zlib
 from typing import Any
 
+from localaws.base.patches import Patches
 from stepgluon.local.objects import Objects
-from stepgluon.local.patching import Patches
 
 KIND = "execution"
 _HEADER = "execution's header"  # what of it is read at each start; all else is read when it is asked for

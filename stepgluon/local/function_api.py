@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from localaws.base.patches import Patches
+from localaws.iam.permissions import Permissions
 from stepgluon.local.function_worker import Ended, Setup
-from stepgluon.local.patching import Patches
-from stepgluon.local.permissions import Permissions
 
 
 def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str, Any]]) -> Patches:

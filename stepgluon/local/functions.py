@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localaws.base.patches import Patches
+from localaws.iam.permissions import Permissions
 from stepgluon.local import function_api as api
 from stepgluon.local.function_logs import FunctionLog
 from stepgluon.local.function_worker import Ended, Setup, Worker
-from stepgluon.local.patching import Patches
 from stepgluon.local.pending import Pending
-from stepgluon.local.permissions import Permissions
 
 _READY = object()  # in place of an event: the process shall be there
 RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third try of an event

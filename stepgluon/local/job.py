@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localaws.base.guard import Guard
+from localaws.iam.permissions import Permissions
 from stepgluon.local import inputs, outputs
 from stepgluon.local.buckets import Buckets
 from stepgluon.local.faults import Faults
-from stepgluon.local.guard import Guard
 from stepgluon.local.inputs import Found, InputError
 from stepgluon.local.job_process import Instance, Program, environment
 from stepgluon.local.logs import Logs
 from stepgluon.local.memory import Memory
-from stepgluon.local.permissions import Permissions
 from stepgluon.local.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600

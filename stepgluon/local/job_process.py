@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stepgluon.local.surroundings import UNREACHABLE
+from localaws.base.environment import UNREACHABLE
 
 ROOT = "/opt/ml"  # what the job's folder stands in for
 PROGRAM = "/opt/program/"

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from localaws.base.patches import Patches
 from stepgluon.local.executions import KIND as ENDED
 from stepgluon.local.machine_versions import unqualified
 from stepgluon.local.objects import Objects
-from stepgluon.local.patching import Patches
 
 _BEGUN, _COMMAND = "begun", "command"
 

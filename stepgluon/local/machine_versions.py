@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stepgluon.local.patching import Patches
+from localaws.base.patches import Patches
 
 
 def install(patches: Patches) -> None:

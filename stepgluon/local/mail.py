@@ -18,7 +18,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from stepgluon.local.patching import Patches
+from localaws.base.patches import Patches
 
 SENDER = "no-reply@sns.amazonaws.com"
 NO_SUBJECT = "AWS Notification Message"  # [sns] the subject of a mail that was published without one

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stepgluon.local.patching import Patches
+from localaws.base.patches import Patches
 
 _ALLOWED = ("moto.stepfunctions.parser.", "stepgluon.local.sync")
 _MOST = 64  # definitions that are held at a time; the others are read again

@@ -11,9 +11,9 @@ import uuid
 from datetime import datetime, timezone
 from typing import Any
 
-from stepgluon.local.asked import Right
-from stepgluon.local.patching import Patches
-from stepgluon.local.permissions import Permissions
+from localaws.base.patches import Patches
+from localaws.iam.permissions import Permissions
+from localaws.iam.required_rights import Right
 
 SERVICE = "events.amazonaws.com"
 

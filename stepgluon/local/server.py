@@ -19,17 +19,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from localaws.base.clients import Clients
+from localaws.base.environment import clean_environment, harmless
+from localaws.base.guard import Guard
+from localaws.base.in_process import Application
+from localaws.base.patches import Patches
 from stepgluon.errors import SurroundingsError
 from stepgluon.facts import facts
 from stepgluon.local import executions, machine_versions, moto_fixes, turns
-from stepgluon.local.clients import Clients
 from stepgluon.local.faults import Faults
-from stepgluon.local.guard import Guard
 from stepgluon.local.objects import Objects
-from stepgluon.local.patching import Patches
-from stepgluon.local.surroundings import clean_environment, harmless
 from stepgluon.local.web import HOST, Web, bind
-from stepgluon.local.within import Application
 
 _ONE = threading.Lock()
 CODE = Path(__file__).parent.parent.parent / "code"
@@ -157,12 +157,12 @@ class LocalAws:
 
     def _workshop(self, ending: ExitStack, patches: Patches, jobs: Path, partition: str) -> None:
         """Where jobs run, and the executions that wait for them."""
+        from localaws.iam.permissions import Permissions
         from stepgluon.local import sync
         from stepgluon.local.buckets import Buckets
         from stepgluon.local.job import Workshop
         from stepgluon.local.logs import Logs
         from stepgluon.local.memory import Memory
-        from stepgluon.local.permissions import Permissions
         from stepgluon.local.sagemaker import SageMaker
         from stepgluon.local.scheduler import Scheduler
 
@@ -193,10 +193,10 @@ class LocalAws:
         """What is asked goes through them, the first to the last; moto answers what is left."""
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-        from stepgluon.local.cloudformation.service import CloudFormation
-        from stepgluon.local.cloudformation.web import cloudformation_door
+        from localaws.cloudformation.service import CloudFormation
+        from localaws.cloudformation.web import cloudformation_door
+        from localaws.iam.enforce import gate
         from stepgluon.local.door import sagemaker_door
-        from stepgluon.local.gate import gate
 
         stacks = CloudFormation(self.settings.account, partition, self._clients.get)
         moto = DomainDispatcherApplication(create_backend_app)

@@ -12,10 +12,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localaws.base.clients import Clients
+from localaws.base.environment import UNREACHABLE, clean_environment
 from stepgluon.errors import SurroundingsError, UsageError
 from stepgluon.hints import pipeline_py
-from stepgluon.local.clients import Clients
-from stepgluon.local.surroundings import UNREACHABLE, clean_environment
 
 if TYPE_CHECKING:
     from stepgluon.config import LoadedConfig

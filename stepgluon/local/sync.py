@@ -17,9 +17,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
-from stepgluon.local.asked import job_right
+from localaws.base.patches import Patches
+from localaws.iam.required_rights import job_right
 from stepgluon.local.job import Job
-from stepgluon.local.patching import Patches
 from stepgluon.local.sagemaker import ApiError, SageMaker, described, tags_of
 from stepgluon.selfcheck.apis import operation
 

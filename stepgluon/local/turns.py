@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from stepgluon.local.patching import Patches
+from localaws.base.patches import Patches
 
 AT_ONCE = 16
 BEGINS_SECONDS = 10

@@ -8,8 +8,8 @@ import sys
 import threading
 from typing import Any
 
+from localaws.base.in_process import show
 from stepgluon.errors import SurroundingsError
-from stepgluon.local.within import show
 
 HOST = "127.0.0.1"
 

@@ -8,8 +8,8 @@ import pytest
 from aws_account import Account
 from local_account import Door
 
+from localaws.base.environment import UNREACHABLE
 from stepgluon.local.server import LocalAws, Settings
-from stepgluon.local.surroundings import UNREACHABLE
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from typing import Any
 from botocore.exceptions import ConnectionClosedError
 from golden import HERE
 
+from localaws.base.clients import Clients
 from pipeline import workflow
 from stepgluon.config import load, loads
 from stepgluon.definition import compile_definition
 from stepgluon.deploy import Deployed, deploy
-from stepgluon.local.clients import Clients
 from stepgluon.local.server import LocalAws
 from stepgluon.release import Image, Release, release
 

@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 from local_aws import ACCOUNT, REGION, until
 
-from stepgluon.local.clients import Clients
-from stepgluon.local.cloudformation.kinds import Failed
-from stepgluon.local.cloudformation.messages import Queue
-from stepgluon.local.cloudformation.service import CloudFormation
+from localaws.base.clients import Clients
+from localaws.cloudformation.kinds import Failed
+from localaws.cloudformation.messages import Queue
+from localaws.cloudformation.service import CloudFormation
 from stepgluon.local.server import LocalAws
 
 NUMBERS = itertools.count()
@@ -247,7 +247,7 @@ def test_a_bug_in_the_making_of_a_resource_is_its_failure_and_leaves_no_stack_ha
         raise KeyError("Sqs")
 
     name = f"half-{account.number}"
-    monkeypatch.setattr("stepgluon.local.cloudformation.messages.Queue.make", broken)
+    monkeypatch.setattr("localaws.cloudformation.messages.Queue.make", broken)
     resources = {"Role": role(name), "Q": {**queue(), "DependsOn": "Role"}}
     assert account.created(resources) == "ROLLBACK_COMPLETE"
     assert account.reason() == "a bug of the local AWS: KeyError: 'Sqs'"

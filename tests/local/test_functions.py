@@ -23,9 +23,9 @@ from moto.awslambda.models import LambdaFunction
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
+from localaws.base.environment import harmless
 from stepgluon.local import events
 from stepgluon.local.functions import Account, Functions
-from stepgluon.local.surroundings import harmless
 
 ACCOUNT, REGION = "123456789012", "ap-northeast-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/start"

@@ -20,11 +20,11 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.sns.models import SNSBackend, Topic
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 
+from localaws.base.patches import Patches
 from stepgluon import failure_rule
 from stepgluon.config import PipelineConfig
 from stepgluon.local import machine_versions, mail, rules
 from stepgluon.local.mail import Outbox
-from stepgluon.local.patching import Patches
 from stepgluon.names import Names
 
 NAMES = Names(

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from local_aws import until
 from whole import Ended, Whole, whole
 
-from stepgluon.local.asked import Right
+from localaws.iam.required_rights import Right
 
 
 @pytest.fixture(scope="module")

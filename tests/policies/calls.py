@@ -19,8 +19,8 @@ from interpreter import Throws, run
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from trigger.lambda_events import event, record, trigger
 
-from stepgluon.local.asked import Right, job_right, managed_rule, rights
-from stepgluon.local.iam import Call, Value
+from localaws.iam.policy_evaluation import Call, Value
+from localaws.iam.required_rights import Right, job_right, managed_rule, rights
 from stepgluon.names import Names
 
 RUN = "20250131-120000-go-0123456789abcdef0123"

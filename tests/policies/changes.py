@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from stepgluon.local.iam import listed
+from localaws.iam.policy_evaluation import listed
 from stepgluon.templates import policies as templates
 
 Document = dict[str, Any]

@@ -15,7 +15,7 @@ import botocore.session
 from botocore import xform_name
 from policies.calls import RUN, Caller
 
-from stepgluon.local.iam import Call
+from localaws.iam.policy_evaluation import Call
 from stepgluon.names import Names
 
 CODE = Path(__file__).parent.parent.parent / "stepgluon"

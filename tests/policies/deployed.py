@@ -10,10 +10,10 @@ from golden import CASES, config_of, environment_of
 from policies.calls import Asked, asked, job_calls, machine_calls, service_calls, topic_key, trigger_calls
 from policies.reference import allowed
 
+from localaws.iam.policy_evaluation import Call, Policies, Policy
 from pipeline import workflow
 from stepgluon.config import LoadedConfig, load, loads
 from stepgluon.definition import compile_definition
-from stepgluon.local.iam import Call, Policies, Policy
 from stepgluon.names import Names
 from stepgluon.templates.policies import FOLDER, policy
 

@@ -14,7 +14,7 @@ from policies.deployed import deployed
 from policies.handlers import stack_calls
 from policies.neighbours import ACCOUNT, elsewhere, kind, objects, of_another_pipeline, untagged, with_context
 
-from stepgluon.local.iam import Call, Value, listed
+from localaws.iam.policy_evaluation import Call, Value, listed
 from stepgluon.names import Names
 from stepgluon.templates.base import base
 from stepgluon.templates.cicd import cicd

@@ -17,7 +17,7 @@ from typing import Any
 
 from policies.calls import KEY_ID, Caller
 
-from stepgluon.local.iam import Call, Value
+from localaws.iam.policy_evaluation import Call, Value
 from stepgluon.names import Names
 
 Resource = dict[str, Any]

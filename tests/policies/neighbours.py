@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stepgluon.local.iam import Call, Value
+from localaws.iam.policy_evaluation import Call, Value
 from stepgluon.names import Names
 
 ACCOUNT, REGION = "210987654321", "eu-north-1"

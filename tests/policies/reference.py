@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stepgluon.local import iam
+from localaws.iam import policy_evaluation
 
 VARIABLE = re.compile(r"\\\$\\\{.*?\\\}|<.*?>")  # of an escaped key, like aws:RequestTag/${TagKey}
 
@@ -24,20 +24,20 @@ GLOBAL_KEYS = tuple(
 )
 
 
-def allowed(call: iam.Call, policies: iam.Policies) -> bool:
+def allowed(call: policy_evaluation.Call, policies: policy_evaluation.Policies) -> bool:
     """As IAM decides it; raises for a condition on a key that the action does not have."""
-    return iam.allowed(call, policies, _check_key)
+    return policy_evaluation.allowed(call, policies, _check_key)
 
 
-def _check_key(key: str, call: iam.Call) -> None:
+def _check_key(key: str, call: policy_evaluation.Call) -> None:
     if not any(pattern.fullmatch(key) for pattern in (*GLOBAL_KEYS, *condition_keys(call.action, call.resource))):
         raise ValueError(f"{call.action} has no condition key {key}: such a condition never holds as it is meant")
 
 
-def actions_of(policy: iam.Policy) -> Iterator[tuple[int, str]]:
+def actions_of(policy: policy_evaluation.Policy) -> Iterator[tuple[int, str]]:
     """Each granted action with its statement's number."""
-    for number, statement in enumerate(iam.statements(policy)):
-        for action in iam.listed(statement.get("Action", [])):
+    for number, statement in enumerate(policy_evaluation.statements(policy)):
+        for action in policy_evaluation.listed(statement.get("Action", [])):
             yield number, action
 
 

@@ -11,7 +11,7 @@ from policies.handlers import HANDLERS
 from policies.reference import actions_like, actions_of, exists, is_resource_of
 from policies.test_least_privilege import told
 
-from stepgluon.local.iam import Call
+from localaws.iam.policy_evaluation import Call
 
 # What parliament's reference is too old, or too simple, to know.
 NEWER = {

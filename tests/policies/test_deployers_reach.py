@@ -7,7 +7,7 @@ from policies.changes import Change, widenings
 from policies.deployed import deployed
 from policies.deployers import CASES, PARTS, about, places, strangers
 
-from stepgluon.local.iam import Call
+from localaws.iam.policy_evaluation import Call
 
 TAG_COMES_LATER = "KMS may know the tag of a new key minutes later; it is any key's, through CloudFormation alone"
 # What is about another's, and why it is granted all the same: by (part, action).

@@ -9,7 +9,7 @@ from policies.calls import Caller
 from policies.deployed import ROLES, Deployed, deployed
 from policies.neighbours import ACCOUNT, with_context
 
-from stepgluon.local.iam import Call
+from localaws.iam.policy_evaluation import Call
 from stepgluon.names import Names
 
 CASES = ("demo", "everything", "cn-northwest-1", "us-gov-west-1")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from policies.reference import allowed
 
-from stepgluon.local.iam import Call, Policies, Policy
+from localaws.iam.policy_evaluation import Call, Policies, Policy
 
 ME = "arn:aws:iam::123456789012:role/me"
 ROOT = "arn:aws:iam::123456789012:root"

@@ -7,8 +7,8 @@ from policies.deployed import ALL, ROLES, Deployed, deployed
 from policies.neighbours import kind, neighbours
 from policies.reference import GLOBAL_KEYS, condition_keys, is_resource_of
 
+from localaws.iam.policy_evaluation import Call, Policy
 from stepgluon.config import loads
-from stepgluon.local.iam import Call, Policy
 from stepgluon.names import Names
 from stepgluon.templates.policies import policy
 

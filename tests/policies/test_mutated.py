@@ -10,7 +10,7 @@ from policies.deployed import ROLES, deployed
 from policies.reference import actions_like, actions_of
 from policies.test_least_privilege import neighbours_of
 
-from stepgluon.local.iam import Call, listed
+from localaws.iam.policy_evaluation import Call, listed
 from stepgluon.templates import policies as templates
 
 CASES = ("demo", "everything", "default-models")

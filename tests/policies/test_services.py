@@ -11,7 +11,7 @@ from policies.deployed import ALL, ROLES, deployed
 from policies.neighbours import ACCOUNT, with_context
 from policies.reference import allowed
 
-from stepgluon.local.iam import Call, Policies, Policy
+from localaws.iam.policy_evaluation import Call, Policies, Policy
 from stepgluon.names import Names
 from stepgluon.templates.pipeline import pipeline
 

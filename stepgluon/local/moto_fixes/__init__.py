@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stepgluon.local.patching import Patches
+from localaws.base.patches import Patches
 
 ASL = "moto.stepfunctions.parser.asl"
 STATES = f"{ASL}.component.state"

@@ -13,10 +13,10 @@ import uuid
 from functools import lru_cache
 from typing import Any
 
+from localaws.base.patches import Patches
 from stepgluon import limits
 from stepgluon.garbage import paused
 from stepgluon.local.moto_fixes import ASL, COMMON, STATES, Here, fix, loaded
-from stepgluon.local.patching import Patches
 
 # Time
 

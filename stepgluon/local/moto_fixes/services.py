@@ -8,9 +8,9 @@ import re
 import types
 from typing import Any
 
+from localaws.base.patches import Patches
 from stepgluon import limits
 from stepgluon.local.moto_fixes import ASL, SERVICE, Here, fix, loaded
-from stepgluon.local.patching import Patches
 
 # Tasks that call other services
 

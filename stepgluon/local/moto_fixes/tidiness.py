@@ -8,8 +8,8 @@ import os
 import types
 from typing import Any
 
+from localaws.base.patches import Patches
 from stepgluon.local.moto_fixes import ASL, COMMON, Here, fix, loaded
-from stepgluon.local.patching import Patches
 
 
 @fix

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from stepgluon.local.asked import Right, Unknown, rights
-from stepgluon.local.iam import Call, Policies, Policy, Value, refusal
+from localaws.iam.policy_evaluation import Call, Policies, Policy, Value, refusal
+from localaws.iam.required_rights import Right, Unknown, rights
 
-NOBODY_KNOWS = "the local AWS does not know which right this needs (write it down in stepgluon/local/asked.py)"
+NOBODY_KNOWS = "the local AWS does not know which right this needs (write it down in localaws/iam/required_rights.py)"
 
 
 @dataclass(frozen=True)

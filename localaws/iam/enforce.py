@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from xml.sax.saxutils import escape
 
-from stepgluon.local import operations
-from stepgluon.local.asked import managed_rule
-from stepgluon.local.permissions import Permissions, User
-from stepgluon.local.within import Application
+from localaws.base import requests
+from localaws.base.in_process import Application
+from localaws.iam.permissions import Permissions, User
+from localaws.iam.required_rights import managed_rule
 
 Exists = Callable[[str, str], bool]
 _CHANGES_A_MACHINE = ("AWSStepFunctions.CreateStateMachine", "AWSStepFunctions.UpdateStateMachine")
@@ -22,14 +22,14 @@ def gate(permissions: Permissions, exists: Exists, others: Application) -> Appli
     """`exists` tells whether a bucket has a key."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        key, service = operations.signed_by(environ)
+        key, service = requests.signed_by(environ)
         user = permissions.known_by(key)
         if user is not None:
             told = _why_not(permissions, exists, user, service, environ)
             if told:
                 return _refusal(service, told, environ, start_response)
         if environ.get("HTTP_X_AMZ_TARGET") in _CHANGES_A_MACHINE:
-            told = _no_managed_rule(permissions, operations.body(environ))
+            told = _no_managed_rule(permissions, requests.body(environ))
             if told:
                 return _refusal("states", told, environ, start_response)
         return others(environ, start_response)
@@ -38,7 +38,7 @@ def gate(permissions: Permissions, exists: Exists, others: Application) -> Appli
 
 
 def _why_not(permissions: Permissions, exists: Exists, user: User, service: str, environ: dict[str, Any]) -> str:
-    operation, given = operations.operation(service, environ)
+    operation, given = requests.operation(service, environ)
     told = permissions.why_not(user, operation, given)
     reads = operation in ("s3:GetObject", "s3:HeadObject") and "VersionId" not in given
     if not told and reads and not exists(given["Bucket"], given["Key"]):

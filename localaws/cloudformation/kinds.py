@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from stepgluon.local.cloudformation.template import Invalid
-from stepgluon.local.within import show
+from localaws.base.in_process import show
+from localaws.cloudformation.template import Invalid
 
 Properties = dict[str, Any]
 KINDS: dict[str, type[Kind]] = {}

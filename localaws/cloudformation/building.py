@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from stepgluon.local.cloudformation.kinds import Kind, Properties, lower_first
+from localaws.cloudformation.kinds import Kind, Properties, lower_first
 
 
 class Project(Kind):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stepgluon.local.cloudformation.kinds import Failed, Kind, Properties, lower_first
+from localaws.cloudformation.kinds import Failed, Kind, Properties, lower_first
 
 
 class Bucket(Kind):

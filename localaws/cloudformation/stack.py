@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from stepgluon.local.cloudformation.changes import Preview, Resource
-from stepgluon.local.cloudformation.kinds import Failed, Kind, Place, reason
-from stepgluon.local.cloudformation.known import check, kind_of
-from stepgluon.local.cloudformation.template import NOTHING, Invalid, Template, resolved
+from localaws.cloudformation.changes import Preview, Resource
+from localaws.cloudformation.kinds import Failed, Kind, Place, reason
+from localaws.cloudformation.known import check, kind_of
+from localaws.cloudformation.template import NOTHING, Invalid, Template, resolved
 
 STACK = "AWS::CloudFormation::Stack"
 

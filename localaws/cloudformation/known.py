@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon.local.cloudformation import (  # noqa: F401 - each registers its types
+from localaws.cloudformation import (  # noqa: F401 - each registers its types
     building,
     functions,
     identity,
@@ -13,8 +13,8 @@ from stepgluon.local.cloudformation import (  # noqa: F401 - each registers its 
     storage,
     watching,
 )
-from stepgluon.local.cloudformation.kinds import KINDS, Kind
-from stepgluon.local.cloudformation.template import Invalid
+from localaws.cloudformation.kinds import KINDS, Kind
+from localaws.cloudformation.template import Invalid
 
 
 def kind_of(name: str) -> type[Kind]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from stepgluon.local.cloudformation.service import CloudFormation, Refused
+from localaws.cloudformation.service import CloudFormation, Refused
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 _SIGNED_FOR = re.compile(r"Credential=[^/]*/\d+/([^/]+)/cloudformation/")

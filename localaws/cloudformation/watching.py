@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from stepgluon.local.cloudformation.kinds import Failed, Kind, Properties, tags_as_dict
+from localaws.cloudformation.kinds import Failed, Kind, Properties, tags_as_dict
 
 
 class LogGroup(Kind):

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from stepgluon.local.cloudformation.kinds import Kind, Properties
+from localaws.cloudformation.kinds import Kind, Properties
 
 
 class ManagedPolicy(Kind):

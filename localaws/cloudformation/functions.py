@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from stepgluon.local.cloudformation.kinds import Kind, Properties, tags_as_dict
+from localaws.cloudformation.kinds import Kind, Properties, tags_as_dict
 
 
 class Function(Kind):

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from stepgluon.local.cloudformation.changes import Resource
-from stepgluon.local.cloudformation.kinds import Place
-from stepgluon.local.cloudformation.stack import Stack
-from stepgluon.local.cloudformation.template import Invalid, Template, parsed
+from localaws.cloudformation.changes import Resource
+from localaws.cloudformation.kinds import Place
+from localaws.cloudformation.stack import Stack
+from localaws.cloudformation.template import Invalid, Template, parsed
 
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 _SETTLED = ("_COMPLETE", "_FAILED")

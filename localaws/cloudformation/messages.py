@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from stepgluon.local.cloudformation.kinds import Kind, Properties, tags_as_dict, text_of
+from localaws.cloudformation.kinds import Kind, Properties, tags_as_dict, text_of
 
 
 class Topic(Kind):

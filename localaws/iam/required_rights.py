@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from stepgluon.local.iam import Value
+from localaws.iam.policy_evaluation import Value
 
 Parameters = Mapping[str, Any]
 

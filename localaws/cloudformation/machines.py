@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from stepgluon.local.cloudformation.kinds import Kind, Properties, lower_first
+from localaws.cloudformation.kinds import Kind, Properties, lower_first
 
 
 class StateMachine(Kind):

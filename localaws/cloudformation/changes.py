@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stepgluon.local.cloudformation.known import kind_of
-from stepgluon.local.cloudformation.template import Template, references, resolved
+from localaws.cloudformation.known import kind_of
+from localaws.cloudformation.template import Template, references, resolved
 
 LATER = "{{changeSet:KNOWN_AFTER_APPLY}}"
 _POLICIES = ("DeletionPolicy", "UpdateReplacePolicy")
