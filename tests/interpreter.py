@@ -27,8 +27,8 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.mocking.mock_config import MockedResponseReturn, MockedResponseThrow
 
+from localaws import moto_fixes
 from localaws.base.patches import Patches
-from stepgluon.local import moto_fixes
 from stepgluon.local.executions import history
 
 LIVE = "RUNNING"

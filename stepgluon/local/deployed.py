@@ -18,10 +18,12 @@ from pathlib import Path
 
 from localaws.base.environment import harmless
 from localaws.base.patches import Patches
+from localaws.lambda_ import functions
+from localaws.notifications import alarms, eventbridge, s3_events, sns_mail
 from stepgluon.config import LoadedConfig
 from stepgluon.deploy import deploy
 from stepgluon.garbage import kept, paused
-from stepgluon.local import alarms, events, functions, mail, parsed, rules
+from stepgluon.local import parsed
 from stepgluon.local.journal import Begun, Journal
 from stepgluon.local.server import LocalAws, Settings
 from stepgluon.names import Names
@@ -98,9 +100,9 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
 
     in_place(parsed.install(settings.work / "compiled"))
     in_place(lambdas.install())
-    in_place(events.install(lambdas.send, soon=lambdas.warm))
-    in_place(mail.install(mail.Outbox(settings.work / "outbox", once=once(journal, names))))
-    in_place(rules.install(aws.permissions))
+    in_place(s3_events.install(lambdas.send, soon=lambdas.warm))
+    in_place(sns_mail.install(sns_mail.Outbox(settings.work / "outbox", once=once(journal, names))))
+    in_place(eventbridge.install(aws.permissions))
     in_place(alarms.install(aws.permissions))
     in_place(journal.install())
     return lambdas
@@ -113,7 +115,7 @@ def _scratch(work: Path) -> Path:
     return folder
 
 
-def once(journal: Journal, names: Names) -> mail.Once:
+def once(journal: Journal, names: Names) -> sns_mail.Once:
     """What a mail tells of a run, whatever its short id: a run that goes on after it was cut off says nothing twice."""
 
     def told(subject: str, text: str) -> str:

@@ -13,7 +13,7 @@ import zlib
 from typing import Any
 
 from localaws.base.patches import Patches
-from stepgluon.local.objects import Objects
+from localaws.s3.store import Objects
 
 KIND = "execution"
 _HEADER = "execution's header"  # what of it is read at each start; all else is read when it is asked for

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localaws.s3.store import Objects, Stored
 from stepgluon.local.job_process import ROOT, inside
-from stepgluon.local.objects import Objects, Stored
 
 NO_OBJECTS = (
     'ClientError: No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket '

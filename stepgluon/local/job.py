@@ -17,8 +17,8 @@ from typing import Any
 
 from localaws.base.guard import Guard
 from localaws.iam.permissions import Permissions
+from localaws.s3.buckets import Buckets
 from stepgluon.local import inputs, outputs
-from stepgluon.local.buckets import Buckets
 from stepgluon.local.faults import Faults
 from stepgluon.local.inputs import Found, InputError
 from stepgluon.local.job_process import Instance, Program, environment

@@ -14,9 +14,9 @@ from functools import cached_property
 from typing import Any
 
 from localaws.base.patches import Patches
+from localaws.s3.store import Objects
 from stepgluon.local.executions import KIND as ENDED
 from stepgluon.local.machine_versions import unqualified
-from stepgluon.local.objects import Objects
 
 _BEGUN, _COMMAND = "begun", "command"
 

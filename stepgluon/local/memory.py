@@ -17,9 +17,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from localaws.s3.store import Content, Objects
 from stepgluon.local.inputs import Found
 from stepgluon.local.job_process import Program
-from stepgluon.local.objects import Content, Objects
 from stepgluon.local.outputs import Uploaded
 
 # Fields of a request that say what is to be done, and not where, how long or under which name.

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stepgluon.local.buckets import Buckets
+from localaws.s3.buckets import Buckets
+from localaws.s3.store import Content
 from stepgluon.local.faults import Faults
 from stepgluon.local.inputs import InputError, Refused, split
 from stepgluon.local.job_process import inside
-from stepgluon.local.objects import Content
 
 SENTENCE = 1024  # [sm] FailureReason and ExitMessage
 

@@ -54,7 +54,8 @@ def _surroundings() -> str:
 
 def _deciding() -> list[Path]:
     """What they change is parsed otherwise."""
-    from stepgluon.local import moto_fixes, sync
+    from localaws import moto_fixes
+    from stepgluon.local import sync
 
     return [*sorted(Path(moto_fixes.__file__).parent.glob("*.py")), Path(sync.__file__)]
 

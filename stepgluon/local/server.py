@@ -19,16 +19,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from localaws import moto_fixes
 from localaws.base.clients import Clients
 from localaws.base.environment import clean_environment, harmless
 from localaws.base.guard import Guard
 from localaws.base.in_process import Application
 from localaws.base.patches import Patches
+from localaws.s3.store import Objects
 from stepgluon.errors import SurroundingsError
 from stepgluon.facts import facts
-from stepgluon.local import executions, machine_versions, moto_fixes, turns
+from stepgluon.local import executions, machine_versions, turns
 from stepgluon.local.faults import Faults
-from stepgluon.local.objects import Objects
 from stepgluon.local.web import HOST, Web, bind
 
 _ONE = threading.Lock()
@@ -141,7 +142,7 @@ class LocalAws:
         from moto.moto_api._internal.models import moto_api_backend
         from moto.s3 import responses  # noqa: F401 - what is replaced must be loaded
 
-        from stepgluon.local.buckets import keep_on_disk
+        from localaws.s3.buckets import keep_on_disk
 
         patches = Patches()
         ending.callback(patches.undo)
@@ -158,8 +159,8 @@ class LocalAws:
     def _workshop(self, ending: ExitStack, patches: Patches, jobs: Path, partition: str) -> None:
         """Where jobs run, and the executions that wait for them."""
         from localaws.iam.permissions import Permissions
+        from localaws.s3.buckets import Buckets
         from stepgluon.local import sync
-        from stepgluon.local.buckets import Buckets
         from stepgluon.local.job import Workshop
         from stepgluon.local.logs import Logs
         from stepgluon.local.memory import Memory

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from local_aws import REGION, settings
 
-from stepgluon.local import buckets
+from localaws.s3 import buckets
 from stepgluon.local.server import LocalAws
 
 

@@ -16,7 +16,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.s3 import notifications
 from moto.s3.models import S3Backend
 
-from stepgluon.local import events
+from localaws.notifications import s3_events
 
 BUCKET, REGION = "penguins-raw", "ap-northeast-1"
 FUNCTION = f"arn:aws:lambda:{REGION}:123456789012:function:penguins-start"
@@ -59,7 +59,7 @@ def moto() -> Iterator[None]:
 @pytest.fixture
 def told() -> Iterator[Told]:
     receiver = Told()
-    patches = events.install(receiver)
+    patches = s3_events.install(receiver)
     yield receiver
     patches.undo()
 
@@ -233,7 +233,7 @@ def test_a_function_whose_permission_was_taken_away_hears_of_nothing(s3: Any, to
 
 def test_sequencers_grow_with_each_upload_even_when_the_clock_stands_still_or_goes_back() -> None:
     times = iter([100, 100, 50, 101, 2**70])
-    sequencer = events.Sequencer(lambda: next(times))
+    sequencer = s3_events.Sequencer(lambda: next(times))
     given = [sequencer.next() for _ in range(5)]
     assert given == sorted(given) and len(set(given)) == 5
     assert all(len(text) >= 16 and int(text, 16) for text in given)
@@ -251,5 +251,5 @@ def test_uploads_at_the_same_time_have_different_sequencers(s3: Any, told: Told)
 def test_after_undo_moto_is_as_it_was() -> None:
     names = ("complete_multipart_upload", "put_bucket_notification_configuration")
     before = [notifications.send_event, *(vars(S3Backend)[name] for name in names)]
-    events.install(Told()).undo()
+    s3_events.install(Told()).undo()
     assert [notifications.send_event, *(vars(S3Backend)[name] for name in names)] == before

@@ -24,8 +24,8 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
 from localaws.base.environment import harmless
-from stepgluon.local import events
-from stepgluon.local.functions import Account, Functions
+from localaws.lambda_.functions import Account, Functions
+from localaws.notifications import s3_events
 
 ACCOUNT, REGION = "123456789012", "ap-northeast-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/start"
@@ -429,7 +429,7 @@ def test_a_server_that_is_killed_leaves_no_process(endpoint: str, tmp_path: Path
     program = """
 import io, sys, time, zipfile
 from pathlib import Path
-from stepgluon.local.function_worker import Setup, Worker
+from localaws.lambda_.worker import Setup, Worker
 code = io.BytesIO()
 with zipfile.ZipFile(code, "w") as archive:
     archive.writestr("main.py", "def handler(event, context): pass")
@@ -453,7 +453,7 @@ time.sleep(600)
 
 @pytest.fixture
 def bucket(cloud: Cloud, functions: Functions) -> Iterator[str]:
-    patches = events.install(functions.send, delay=0.0)
+    patches = s3_events.install(functions.send, delay=0.0)
     cloud.client["s3"].create_bucket(Bucket="raw", CreateBucketConfiguration={"LocationConstraint": REGION})
     yield "raw"
     patches.undo()
@@ -493,7 +493,7 @@ def test_a_function_that_cannot_be_made_ready_for_uploads_is_tried_with_each_of_
     marks = tmp_path / "marks"
     source = NEVER.partition("def")[0] + "import nowhere"
     cloud.deploy(source, DeadLetterConfig={"TargetArn": QUEUE}, Environment={"Variables": {"MARKS": str(marks)}})
-    uploads = events.install(functions.send, delay=0.0, soon=functions.warm)
+    uploads = s3_events.install(functions.send, delay=0.0, soon=functions.warm)
     notify(cloud, bucket)
     assert functions.drain(PATIENT)
     assert marks.read_text().split() == ["started"] and cloud.dead() == []
@@ -562,7 +562,7 @@ def test_a_trigger_that_dies_between_two_records_starts_both_once(
 ) -> None:
     deploy_trigger(cloud, bucket, machine, DIES, MARKS=str(tmp_path / "died"))
     records = []
-    uploads = events.install(lambda arn, event, delay: records.extend(event["Records"]))
+    uploads = s3_events.install(lambda arn, event, delay: records.extend(event["Records"]))
     for folder in "ab":
         cloud.client["s3"].put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
     uploads.undo()

@@ -21,10 +21,11 @@ from moto.sns.models import SNSBackend, Topic
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 
 from localaws.base.patches import Patches
+from localaws.notifications import eventbridge, sns_mail
+from localaws.notifications.sns_mail import Outbox
 from stepgluon import failure_rule
 from stepgluon.config import PipelineConfig
-from stepgluon.local import machine_versions, mail, rules
-from stepgluon.local.mail import Outbox
+from stepgluon.local import machine_versions
 from stepgluon.names import Names
 
 NAMES = Names(
@@ -58,7 +59,7 @@ def moto() -> Iterator[None]:
 def outbox(tmp_path: Path) -> Iterator[Outbox]:
     moto_api_backend.reset()
     box = Outbox(tmp_path / "outbox")
-    patches = mail.install(box)
+    patches = sns_mail.install(box)
     yield box
     patches.undo()
 
@@ -185,7 +186,7 @@ def test_an_outbox_that_cannot_be_written_is_an_error_of_sns_and_leaves_no_half_
     def full(source: Any, target: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mail.os, "replace", full)
+    monkeypatch.setattr(sns_mail.os, "replace", full)
     with pytest.raises(sns.exceptions.InternalErrorException, match="No space left on device"):
         publish(sns, "x")
     assert list(outbox.folder.iterdir()) == []
@@ -233,7 +234,7 @@ def machine(sns: Any) -> Iterator[Any]:
     """Makes an execution of some states end, on a machine whose failures the rule mails."""
     versions = Patches()
     machine_versions.install(versions)
-    patches = rules.install()
+    patches = eventbridge.install()
     deploy_rule()
     yield run_to_the_end
     patches.undo()
@@ -382,6 +383,6 @@ def test_after_undo_moto_is_as_it_was(tmp_path: Path) -> None:
         (Rule, "send_to_targets"),
     ]
     before = [vars(owner)[name] for owner, name in parts]
-    for patches in (mail.install(Outbox(tmp_path)), rules.install()):
+    for patches in (sns_mail.install(Outbox(tmp_path)), eventbridge.install()):
         patches.undo()
     assert [vars(owner)[name] for owner, name in parts] == before

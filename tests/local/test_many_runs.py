@@ -13,7 +13,9 @@ import pytest
 from local_aws import until
 from whole import Whole, whole
 
-from stepgluon.local import buckets, function_logs, logs, sagemaker
+from localaws.lambda_ import function_logs
+from localaws.s3 import buckets
+from stepgluon.local import logs, sagemaker
 from stepgluon.local.turns import AT_ONCE
 
 CAPS = [

@@ -18,8 +18,8 @@ import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, REGION, may_do_everything, settings, until
 
-from stepgluon.local import moto_fixes
-from stepgluon.local.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
+from localaws import moto_fixes
+from localaws.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
 from stepgluon.local.server import LocalAws
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stepgluon.local.pending import Pending
+from localaws.lambda_.undelivered import Pending
 
 FUNCTION = "arn:aws:lambda:ap-northeast-1:123456789012:function:penguins-start"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from localaws.base.patches import Patches
 from localaws.iam.permissions import Permissions
-from stepgluon.local.function_worker import Ended, Setup
+from localaws.lambda_.worker import Ended, Setup
 
 
 def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str, Any]]) -> Patches:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 START_SECONDS = 60  # until the handler's module is loaded; Lambda allows 10, on a faster and idle computer
-PROGRAM = Path(__file__).with_name("function_process.py")
+PROGRAM = Path(__file__).with_name("runtime.py")
 
 
 @dataclass(frozen=True)

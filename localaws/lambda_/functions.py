@@ -22,10 +22,10 @@ from typing import Any
 
 from localaws.base.patches import Patches
 from localaws.iam.permissions import Permissions
-from stepgluon.local import function_api as api
-from stepgluon.local.function_logs import FunctionLog
-from stepgluon.local.function_worker import Ended, Setup, Worker
-from stepgluon.local.pending import Pending
+from localaws.lambda_ import moto_api as api
+from localaws.lambda_.function_logs import FunctionLog
+from localaws.lambda_.undelivered import Pending
+from localaws.lambda_.worker import Ended, Setup, Worker
 
 _READY = object()  # in place of an event: the process shall be there
 RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third try of an event

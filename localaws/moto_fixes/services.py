@@ -9,8 +9,8 @@ import types
 from typing import Any
 
 from localaws.base.patches import Patches
+from localaws.moto_fixes import ASL, SERVICE, Here, fix, loaded
 from stepgluon import limits
-from stepgluon.local.moto_fixes import ASL, SERVICE, Here, fix, loaded
 
 # Tasks that call other services
 

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from localaws.base.patches import Patches
-from stepgluon.local.function_api import find
+from localaws.lambda_.moto_api import find
 
 DELAY = 0.05  # seconds from the upload to the function: the answer to the PUT is under way by then
 COMPLETED = "s3:ObjectCreated:CompleteMultipartUpload"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from localaws.base.patches import Patches
-from stepgluon.local.objects import Content, Objects, Stored
+from localaws.s3.store import Content, Objects, Stored
 
 IN_MEMORY = (
     1000  # keys of a bucket that moto holds, each as an object of 2 KB; the others are read when they are asked for

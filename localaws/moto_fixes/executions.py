@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 from localaws.base.patches import Patches
+from localaws.moto_fixes import ASL, COMMON, STATES, Here, fix, loaded
 from stepgluon import limits
 from stepgluon.garbage import paused
-from stepgluon.local.moto_fixes import ASL, COMMON, STATES, Here, fix, loaded
 
 # Time
 

@@ -50,7 +50,7 @@ def apply(patches: Patches, here: Here, without: str = "") -> None:
     import moto.stepfunctions.parser.models
     import moto.stepfunctions.responses  # noqa: F401
 
-    from stepgluon.local.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
+    from localaws.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
 
     for name, fix in FIXES.items():
         if name != without:

@@ -1,0 +1,5 @@
+"""S3.
+
+store    objects on disk
+buckets  moto's S3 on top of it
+"""
