@@ -29,7 +29,7 @@ from moto.stepfunctions.parser.mocking.mock_config import MockedResponseReturn, 
 
 from localaws import moto_fixes
 from localaws.base.patches import Patches
-from stepgluon.local.executions import history
+from localaws.stepfunctions.execution_archive import history
 
 LIVE = "RUNNING"
 

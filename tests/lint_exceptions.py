@@ -46,12 +46,15 @@ BANDIT = {
     ("B101", "*"): "asserts state what the code itself makes sure of; what a user gives is checked without them",
     ("B105", "localaws/base/environment.py"): "the local AWS takes any secret key; this one says so",
     ("B105", "localaws/base/clients.py"): "the local AWS takes any secret key; this one says so",
-    ("B311", "stepgluon/local/machine_versions.py"): "an alias shares executions out by weight: that keeps no secret",
+    ("B311", "localaws/stepfunctions/versions.py"): "an alias shares executions out by weight: that keeps no secret",
     (
         "B403",
         "code/forest.py",
     ): "a model is a pickle; predict.py checks its manifest of sha256 sums before it is loaded",
-    ("B403", "stepgluon/local/parsed.py"): "its reader makes objects of moto's interpreter and of nothing else",
+    (
+        "B403",
+        "localaws/stepfunctions/parse_cache.py",
+    ): "its reader makes objects of moto's interpreter and of nothing else",
     ("B404", "*"): "programs are started with lists of arguments and never through a shell, as B602 and B605 hold",
     ("B406", "stepgluon/graph/svg.py"): "escape writes XML and parses none",
     ("B406", "localaws/cloudformation/web.py"): "escape writes XML and parses none",

@@ -21,8 +21,8 @@ import pytest
 import yaml
 
 from localaws.base.environment import UNREACHABLE
+from localaws.server.aws import LocalAws, Settings
 from stepgluon.config import load
-from stepgluon.local.server import LocalAws, Settings
 from stepgluon.names import Names
 
 HOUSE = Path(__file__).parent.parent

@@ -20,12 +20,12 @@ from localaws.base.environment import harmless
 from localaws.base.patches import Patches
 from localaws.lambda_ import functions
 from localaws.notifications import alarms, eventbridge, s3_events, sns_mail
+from localaws.server.aws import LocalAws, Settings
+from localaws.stepfunctions import parse_cache
 from stepgluon.config import LoadedConfig
 from stepgluon.deploy import deploy
 from stepgluon.garbage import kept, paused
-from stepgluon.local import parsed
 from stepgluon.local.journal import Begun, Journal
-from stepgluon.local.server import LocalAws, Settings
 from stepgluon.names import Names
 from stepgluon.release import Image, Release, release
 
@@ -98,7 +98,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     def in_place(patches: Patches) -> None:
         ending.callback(patches.undo)
 
-    in_place(parsed.install(settings.work / "compiled"))
+    in_place(parse_cache.install(settings.work / "compiled"))
     in_place(lambdas.install())
     in_place(s3_events.install(lambdas.send, soon=lambdas.warm))
     in_place(sns_mail.install(sns_mail.Outbox(settings.work / "outbox", once=once(journal, names))))

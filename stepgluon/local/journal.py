@@ -15,8 +15,8 @@ from typing import Any
 
 from localaws.base.patches import Patches
 from localaws.s3.store import Objects
-from stepgluon.local.executions import KIND as ENDED
-from stepgluon.local.machine_versions import unqualified
+from localaws.stepfunctions.execution_archive import KIND as ENDED
+from localaws.stepfunctions.versions import unqualified
 
 _BEGUN, _COMMAND = "begun", "command"
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
+from localaws.server.aws import Settings
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
@@ -31,7 +32,6 @@ from stepgluon.local.compiled import compiled
 from stepgluon.local.deployed import Deployed, deployed, nothing
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect, remembered
-from stepgluon.local.server import Settings
 from stepgluon.local.stored import told_where
 from stepgluon.local.watcher import watched
 from stepgluon.progress import Progress

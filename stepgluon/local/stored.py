@@ -107,7 +107,7 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
         with served(work, config.region) as door:
             yield door.client("s3")
     else:
-        from stepgluon.local.server import LocalAws, Settings
+        from localaws.server.aws import LocalAws, Settings
 
         with LocalAws(Settings(Path(os.path.abspath(work)), config.account, config.region)) as aws:
             yield aws.client("s3")

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from localaws.server.web import bind
+from localaws.stepfunctions.versions import unqualified
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.local.deployed import Deployed
-from stepgluon.local.machine_versions import unqualified
 from stepgluon.local.run import at_work
-from stepgluon.local.web import bind
 from stepgluon.progress import Progress
 
 

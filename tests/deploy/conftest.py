@@ -9,7 +9,7 @@ from aws_account import Account
 from local_account import Door
 
 from localaws.base.environment import UNREACHABLE
-from stepgluon.local.server import LocalAws, Settings
+from localaws.server.aws import LocalAws, Settings
 
 
 @pytest.fixture(autouse=True)

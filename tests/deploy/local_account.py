@@ -11,11 +11,11 @@ from botocore.exceptions import ConnectionClosedError
 from golden import HERE
 
 from localaws.base.clients import Clients
+from localaws.server.aws import LocalAws
 from pipeline import workflow
 from stepgluon.config import load, loads
 from stepgluon.definition import compile_definition
 from stepgluon.deploy import Deployed, deploy
-from stepgluon.local.server import LocalAws
 from stepgluon.release import Image, Release, release
 
 CONFIG = HERE / "golden" / "one-model" / "config.yml"

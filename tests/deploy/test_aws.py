@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from aws_account import REGION, Account, Answer
 
+from localaws.server.aws import LocalAws, Settings
 from stepgluon.aws import Aws, Refused, one_sentence
 from stepgluon.errors import StepgluonError, SurroundingsError
-from stepgluon.local.server import LocalAws, Settings
 
 WHO = "User: arn:aws:sts::123456789012:assumed-role/dev/jo is not authorized to perform: "
 PERSON = "arn:aws:sts::123456789012:assumed-role/dev/jo"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from local_account import CONFIG, Door, Registry
 
+from localaws.server.aws import LocalAws
 from pipeline import workflow
 from stepgluon.cli import main
-from stepgluon.local.server import LocalAws
 
 Run = Callable[..., tuple[int, str, str]]
 

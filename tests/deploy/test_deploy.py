@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 from local_account import CONFIG, WRITES, Door, Registry, deployed, no_wait, outcome, release_of
 
+from localaws.server.aws import LocalAws
 from stepgluon.aws import one_sentence
 from stepgluon.deploy import BaseOutdated, deploy
 from stepgluon.deployment.account import WrongAccount
 from stepgluon.deployment.destroy import Order, destroy
 from stepgluon.deployment.plan import plan
 from stepgluon.errors import StepgluonError, SurroundingsError
-from stepgluon.local.server import LocalAws
 from stepgluon.names import Names
 from stepgluon.release import Release
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from local_aws import REGION, Jobs, Scripted, may_do_everything, settings
 
-from stepgluon.local.server import LocalAws
+from localaws.server.aws import LocalAws
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stepgluon.local.faults import Faults
-from stepgluon.local.server import LocalAws, Settings
+from localaws.sagemaker.fault_injection import Faults
+from localaws.server.aws import LocalAws, Settings
 
 ACCOUNT, REGION = "123456789012", "ap-northeast-1"
 SCRIPTS = Path(__file__).parent / "scripts"

@@ -19,13 +19,14 @@ SCRIPTS = HERE / "scripts"
 
 
 def arrange(shared: Path, set_attribute: Callable[[Any, str, Any], None] = setattr, **changed: Any) -> None:
-    from stepgluon.local import parsed, run
+    from localaws.stepfunctions import parse_cache
+    from stepgluon.local import run
 
     usual = {"code": SCRIPTS, "waiting": 0.0005, "grace_seconds": 0.3, "cores": 2}
-    settings_of, definition_of, install = run.settings_of, run.definition_of, parsed.install
+    settings_of, definition_of, install = run.settings_of, run.definition_of, parse_cache.install
     set_attribute(run, "settings_of", lambda *given: replace(settings_of(*given), **{**usual, **changed}))
     set_attribute(run, "definition_of", lambda loaded, workflow, work: definition_of(loaded, workflow, shared))
-    set_attribute(parsed, "install", lambda work: install(shared))
+    set_attribute(parse_cache, "install", lambda work: install(shared))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from local_aws import REGION, settings
 
 from localaws.s3 import buckets
-from stepgluon.local.server import LocalAws
+from localaws.server.aws import LocalAws
 
 
 def test_keys_that_are_not_in_memory_are_as_good_as_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

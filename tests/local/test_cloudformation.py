@@ -16,7 +16,7 @@ from localaws.base.clients import Clients
 from localaws.cloudformation.kinds import Failed
 from localaws.cloudformation.messages import Queue
 from localaws.cloudformation.service import CloudFormation
-from stepgluon.local.server import LocalAws
+from localaws.server.aws import LocalAws
 
 NUMBERS = itertools.count()
 Resources = dict[str, dict[str, Any]]

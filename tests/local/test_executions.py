@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from local_aws import ROLE, may_do_everything, settings, until
 
-from stepgluon.local.server import LocalAws
+from localaws.server.aws import LocalAws
 
 DEFINITION = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}})
 

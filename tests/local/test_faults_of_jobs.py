@@ -9,7 +9,7 @@ import pytest
 from local_aws import until
 from whole import MODELS, Whole, whole
 
-from stepgluon.local.job import Job
+from localaws.sagemaker.job import Job
 
 THROTTLED = ("ThrottlingException", "Rate exceeded")
 QUOTA = ("ResourceLimitExceeded", "The account-level service limit is 0 Instances.")

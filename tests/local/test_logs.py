@@ -9,8 +9,8 @@ from typing import Any
 from local_aws import ACCOUNT, REGION
 from moto.logs.models import logs_backends
 
-from stepgluon.local.logs import Logs
-from stepgluon.local.server import LocalAws
+from localaws.sagemaker.job_logs import Logs
+from localaws.server.aws import LocalAws
 from stepgluon.names import JOB_LOGS
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from local_aws import Scripted, until
 
+from localaws.server.aws import LocalAws
 from pipeline import workflow
 from stepgluon.config import LoadedConfig, loads
 from stepgluon.definition import compile_definition
 from stepgluon.local.deployed import bring
-from stepgluon.local.server import LocalAws
 from stepgluon.names import Names
 from stepgluon.release import release
 from stepgluon.runs.follow import read

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, until
 
-from stepgluon.local.server import LocalAws
+from localaws.server.aws import LocalAws
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
 

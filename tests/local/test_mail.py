@@ -23,9 +23,9 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from localaws.base.patches import Patches
 from localaws.notifications import eventbridge, sns_mail
 from localaws.notifications.sns_mail import Outbox
+from localaws.stepfunctions import versions
 from stepgluon import failure_rule
 from stepgluon.config import PipelineConfig
-from stepgluon.local import machine_versions
 from stepgluon.names import Names
 
 NAMES = Names(
@@ -232,13 +232,13 @@ def test_what_is_no_address_cannot_subscribe(sns: Any, outbox: Outbox, address: 
 @pytest.fixture
 def machine(sns: Any) -> Iterator[Any]:
     """Makes an execution of some states end, on a machine whose failures the rule mails."""
-    versions = Patches()
-    machine_versions.install(versions)
+    versioned = Patches()
+    versions.install(versioned)
     patches = eventbridge.install()
     deploy_rule()
     yield run_to_the_end
     patches.undo()
-    versions.undo()
+    versioned.undo()
 
 
 def deploy_rule(**target: Any) -> None:

@@ -15,14 +15,14 @@ from whole import Whole, whole
 
 from localaws.lambda_ import function_logs
 from localaws.s3 import buckets
-from stepgluon.local import logs, sagemaker
-from stepgluon.local.turns import AT_ONCE
+from localaws.sagemaker import api, job_logs
+from localaws.stepfunctions.queue import AT_ONCE
 
 CAPS = [
     (buckets, "IN_MEMORY"),
     (function_logs, "MOST_LINES"),
-    (logs, "MOST_STREAMS"),
-    (sagemaker, "MOST_JOBS"),
+    (job_logs, "MOST_STREAMS"),
+    (api, "MOST_JOBS"),
 ]
 
 

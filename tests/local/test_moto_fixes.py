@@ -20,7 +20,7 @@ from local_aws import ACCOUNT, REGION, may_do_everything, settings, until
 
 from localaws import moto_fixes
 from localaws.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
-from stepgluon.local.server import LocalAws
+from localaws.server.aws import LocalAws
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sqs:*"}]})

@@ -12,8 +12,8 @@ import pytest
 from local_aws import settings
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, ASLParserException
 
-from stepgluon.local import parsed
-from stepgluon.local.server import LocalAws
+from localaws.server.aws import LocalAws
+from localaws.stepfunctions import parse_cache
 
 DEFINITION = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": 1, "End": True}}})
 
@@ -33,14 +33,14 @@ class Counted:
 @pytest.fixture
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
     with LocalAws(settings(tmp_path.parent / f"{tmp_path.name}-work")):
-        monkeypatch.setattr(parsed, "_made", {})
+        monkeypatch.setattr(parse_cache, "_made", {})
         yield Counted(monkeypatch)
 
 
 def program(folder: Path, another_process: bool = True, definition: str = DEFINITION) -> object:
     if another_process:
-        parsed._made.clear()
-    patches = parsed.install(folder)
+        parse_cache._made.clear()
+    patches = parse_cache.install(folder)
     try:
         return AmazonStateLanguageParser.parse(definition)[0]
     finally:
@@ -58,9 +58,9 @@ def test_a_definition_is_parsed_once_for_all_processes(tmp_path: Path, counted: 
 def test_a_change_of_what_decides_makes_it_anew(
     tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {"language.py", "executions.py", "sync.py"} <= {file.name for file in parsed._deciding()}
+    assert {"language.py", "executions.py", "sync_task.py"} <= {file.name for file in parse_cache._deciding()}
     ours = tmp_path / "ours.py"
-    monkeypatch.setattr(parsed, "_deciding", lambda: [ours])
+    monkeypatch.setattr(parse_cache, "_deciding", lambda: [ours])
     for text in ("a = 1", "a = 2"):
         ours.write_text(text)
         program(tmp_path / "compiled")
@@ -70,9 +70,9 @@ def test_a_change_of_what_decides_makes_it_anew(
 def test_the_definitions_that_are_held_are_the_last_ones(
     tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parsed, "_MOST", 2)
+    monkeypatch.setattr(parse_cache, "_MOST", 2)
     made = [program(tmp_path, False, f"{DEFINITION}{' ' * number}") for number in range(3)]
-    assert list(parsed._made.values()) == made[1:]
+    assert list(parse_cache._made.values()) == made[1:]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x05K", pickle.dumps(os.getpid)], ids=["empty", "cut", "another"])
@@ -103,7 +103,7 @@ def test_a_file_that_somebody_changed_runs_nothing(
 
 
 def test_what_is_no_definition_is_refused_each_time(tmp_path: Path, counted: Counted) -> None:
-    patches = parsed.install(tmp_path)
+    patches = parse_cache.install(tmp_path)
     for _ in range(2):
         with pytest.raises(ASLParserException):
             AmazonStateLanguageParser.parse("{}")

@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, may_do_everything, settings, until
 
+from localaws.server.aws import LocalAws
 from stepgluon.errors import SurroundingsError
-from stepgluon.local.server import LocalAws
 
 HOSTILE = {
     "AWS_PROFILE": "real",
@@ -225,7 +225,7 @@ import sys, time
 sys.path[:0] = {[os.fspath(Path(__file__).parent), os.fspath(Path(__file__).parent.parent.parent)]!r}
 from pathlib import Path
 from local_aws import NOTES_THE_TIME, Jobs, REGION, may_do_everything, settings
-from stepgluon.local.server import LocalAws
+from localaws.server.aws import LocalAws
 with LocalAws(settings(Path(sys.argv[1]))) as aws:
     aws.buckets.ensure("data", REGION)
     may_do_everything(aws)

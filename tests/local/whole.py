@@ -18,16 +18,16 @@ from typing import Any
 from local_aws import until
 from stand_in import SCRIPTS
 
+from localaws.sagemaker.fault_injection import Faults
+from localaws.server.aws import Settings
 from pipeline import workflow
 from stepgluon.config import LoadedConfig, loads
 from stepgluon.definition import compile_definition
 from stepgluon.errors import SurroundingsError
 from stepgluon.local.deployed import Deployed, deployed
-from stepgluon.local.faults import Faults
 from stepgluon.local.journal import Begun
 from stepgluon.local.run import blame_the_disk
 from stepgluon.local.run_folder import collect
-from stepgluon.local.server import Settings
 
 MODELS = ("adelie", "chinstrap", "gentoo")
 CONFIG = """

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from localaws.server.aws import LocalAws, Settings
 from stepgluon.config import loads
-from stepgluon.local.server import LocalAws, Settings
 from stepgluon.names import Names
 from stepgluon.runs.promote import NotPromoted, promote
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from localaws.s3.store import Objects, Stored
-from stepgluon.local.job_process import ROOT, inside
+from localaws.sagemaker.job_process import ROOT, inside
 
 NO_OBJECTS = (
     'ClientError: No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket '

@@ -17,7 +17,7 @@ from typing import Any
 
 from localaws.base.patches import Patches
 
-_ALLOWED = ("moto.stepfunctions.parser.", "stepgluon.local.sync")
+_ALLOWED = ("moto.stepfunctions.parser.", "localaws.sagemaker.sync_task")
 _MOST = 64  # definitions that are held at a time; the others are read again
 _made: dict[str, Any] = {}
 
@@ -55,9 +55,9 @@ def _surroundings() -> str:
 def _deciding() -> list[Path]:
     """What they change is parsed otherwise."""
     from localaws import moto_fixes
-    from stepgluon.local import sync
+    from localaws.sagemaker import sync_task
 
-    return [*sorted(Path(moto_fixes.__file__).parent.glob("*.py")), Path(sync.__file__)]
+    return [*sorted(Path(moto_fixes.__file__).parent.glob("*.py")), Path(sync_task.__file__)]
 
 
 class _OfTheInterpreter(pickle.Unpickler):

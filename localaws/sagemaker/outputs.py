@@ -12,9 +12,9 @@ from typing import Any
 
 from localaws.s3.buckets import Buckets
 from localaws.s3.store import Content
-from stepgluon.local.faults import Faults
-from stepgluon.local.inputs import InputError, Refused, split
-from stepgluon.local.job_process import inside
+from localaws.sagemaker.fault_injection import Faults
+from localaws.sagemaker.inputs import InputError, Refused, split
+from localaws.sagemaker.job_process import inside
 
 SENTENCE = 1024  # [sm] FailureReason and ExitMessage
 

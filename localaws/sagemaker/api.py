@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from stepgluon.local.job import Job, Workshop
-from stepgluon.local.outputs import outputs_of
+from localaws.sagemaker.job import Job, Workshop
+from localaws.sagemaker.outputs import outputs_of
 from stepgluon.selfcheck.apis import operation
 
 MOST_JOBS = 1000  # that are known with all that was asked and told; older ones are in the executions' histories

@@ -18,13 +18,13 @@ from typing import Any
 from localaws.base.guard import Guard
 from localaws.iam.permissions import Permissions
 from localaws.s3.buckets import Buckets
-from stepgluon.local import inputs, outputs
-from stepgluon.local.faults import Faults
-from stepgluon.local.inputs import Found, InputError
-from stepgluon.local.job_process import Instance, Program, environment
-from stepgluon.local.logs import Logs
-from stepgluon.local.memory import Memory
-from stepgluon.local.scheduler import Scheduler, Stopped
+from localaws.sagemaker import inputs, outputs
+from localaws.sagemaker.fault_injection import Faults
+from localaws.sagemaker.inputs import Found, InputError
+from localaws.sagemaker.job_cache import Memory
+from localaws.sagemaker.job_logs import Logs
+from localaws.sagemaker.job_process import Instance, Program, environment
+from localaws.sagemaker.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600
 OUT_OF_MEMORY = (

@@ -19,8 +19,8 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 from localaws.base.patches import Patches
 from localaws.iam.required_rights import job_right
-from stepgluon.local.job import Job
-from stepgluon.local.sagemaker import ApiError, SageMaker, described, tags_of
+from localaws.sagemaker.api import ApiError, SageMaker, described, tags_of
+from localaws.sagemaker.job import Job
 from stepgluon.selfcheck.apis import operation
 
 # Errors that SageMaker's model names; all others reach Step Functions as the service's general exception.

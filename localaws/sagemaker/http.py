@@ -8,7 +8,7 @@ from typing import Any
 
 from localaws.base.in_process import Application
 from localaws.base.requests import body
-from stepgluon.local.sagemaker import ApiError, SageMaker
+from localaws.sagemaker.api import ApiError, SageMaker
 
 _TARGET = "SageMaker."
 

@@ -26,11 +26,11 @@ from localaws.base.guard import Guard
 from localaws.base.in_process import Application
 from localaws.base.patches import Patches
 from localaws.s3.store import Objects
+from localaws.sagemaker.fault_injection import Faults
+from localaws.server.web import HOST, Web, bind
+from localaws.stepfunctions import execution_archive, queue, versions
 from stepgluon.errors import SurroundingsError
 from stepgluon.facts import facts
-from stepgluon.local import executions, machine_versions, turns
-from stepgluon.local.faults import Faults
-from stepgluon.local.web import HOST, Web, bind
 
 _ONE = threading.Lock()
 CODE = Path(__file__).parent.parent.parent / "code"
@@ -84,11 +84,11 @@ class LocalAws:
 
     def history(self, arn: str) -> list[dict[str, Any]]:
         """The events of an execution."""
-        return executions.history(self.settings.account, self.settings.region, arn)
+        return execution_archive.history(self.settings.account, self.settings.region, arn)
 
     def _execution_ended(self, execution: Any) -> None:
         if not self._closing:  # else it has not ended, it was left: its name can be used again
-            executions.keep(execution, self.objects)
+            execution_archive.keep(execution, self.objects)
 
     def _start(self, ending: ExitStack) -> None:
         settings = self.settings
@@ -149,10 +149,10 @@ class LocalAws:
         moto_api_backend.reset()
         ending.callback(moto_api_backend.reset)
         patches.entry(default_user_config, "stepfunctions", {"execute_state_machine": True})
-        machine_versions.install(patches)
+        versions.install(patches)
         here = moto_fixes.Here(self._clients.get, self.settings.waiting, self._execution_ended)
         moto_fixes.apply(patches, here)
-        executions.bring_back(patches, self.objects)
+        execution_archive.bring_back(patches, self.objects)
         keep_on_disk(patches, self.objects)
         return patches
 
@@ -160,12 +160,12 @@ class LocalAws:
         """Where jobs run, and the executions that wait for them."""
         from localaws.iam.permissions import Permissions
         from localaws.s3.buckets import Buckets
-        from stepgluon.local import sync
-        from stepgluon.local.job import Workshop
-        from stepgluon.local.logs import Logs
-        from stepgluon.local.memory import Memory
-        from stepgluon.local.sagemaker import SageMaker
-        from stepgluon.local.scheduler import Scheduler
+        from localaws.sagemaker import sync_task
+        from localaws.sagemaker.api import SageMaker
+        from localaws.sagemaker.job import Workshop
+        from localaws.sagemaker.job_cache import Memory
+        from localaws.sagemaker.job_logs import Logs
+        from localaws.sagemaker.scheduler import Scheduler
 
         settings = self.settings
         self.buckets = Buckets(self.objects, settings.account, partition)
@@ -185,10 +185,10 @@ class LocalAws:
             grace_seconds=settings.grace_seconds,
         )
         self.sagemaker = SageMaker(workshop, settings.account, partition)
-        ending.callback(executions.abandon, settings.account, settings.region)
-        ending.callback(turns.install(patches))
+        ending.callback(execution_archive.abandon, settings.account, settings.region)
+        ending.callback(queue.install(patches))
         ending.callback(self.sagemaker.close, settings.grace_seconds + 5)
-        sync.install(patches, self.sagemaker)
+        sync_task.install(patches, self.sagemaker)
 
     def _doors(self, partition: str) -> Application:
         """What is asked goes through them, the first to the last; moto answers what is left."""
@@ -197,7 +197,7 @@ class LocalAws:
         from localaws.cloudformation.service import CloudFormation
         from localaws.cloudformation.web import cloudformation_door
         from localaws.iam.enforce import gate
-        from stepgluon.local.door import sagemaker_door
+        from localaws.sagemaker.http import sagemaker_door
 
         stacks = CloudFormation(self.settings.account, partition, self._clients.get)
         moto = DomainDispatcherApplication(create_backend_app)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from localaws.s3.store import Content, Objects
-from stepgluon.local.inputs import Found
-from stepgluon.local.job_process import Program
-from stepgluon.local.outputs import Uploaded
+from localaws.sagemaker.inputs import Found
+from localaws.sagemaker.job_process import Program
+from localaws.sagemaker.outputs import Uploaded
 
 # Fields of a request that say what is to be done, and not where, how long or under which name.
 _TOLD = ("HyperParameters", "Environment", "AlgorithmSpecification", "AppSpecification")
