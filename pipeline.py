@@ -138,6 +138,6 @@ def predict_one(make: States, model: Model) -> Chain:
 
 
 if __name__ == "__main__":
-    from stepgluon.cli import main
+    from stepgluon.cli.main import main
 
     sys.exit(main(workflow))

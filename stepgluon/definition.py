@@ -10,7 +10,7 @@ from typing import Any
 from stepgluon import limits
 from stepgluon.config import LoadedConfig, PipelineConfig
 from stepgluon.errors import ConfigError, DefinitionError, Problem
-from stepgluon.garbage import paused
+from stepgluon.gc_control import paused
 from stepgluon.names import Names
 from stepgluon.selfcheck import findings, worst_case_events
 from stepgluon.waiting import Waiting

@@ -17,12 +17,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, code_of
 from stepgluon.deployment.account import check_concurrency, check_identity, short_quotas
 from stepgluon.deployment.images import Builder, digest_in_ecr
 from stepgluon.deployment.stacks import Agree, Desired, Stacks, always
 from stepgluon.errors import SurroundingsError
-from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.names import Names

@@ -15,7 +15,7 @@ from golden import HERE
 
 from pipeline import workflow
 from stepgluon import __version__
-from stepgluon.cli import main
+from stepgluon.cli.main import main
 from stepgluon.schema import json_schema
 
 ROOT = HERE.parent

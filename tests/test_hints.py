@@ -10,12 +10,12 @@ import pytest
 from golden import HERE
 
 from pipeline import workflow
-from stepgluon import hints
-from stepgluon.cli import _parser
+from stepgluon import advice
+from stepgluon.advice import WORK, as_given, pipeline_py
+from stepgluon.cli.main import _parser
 from stepgluon.config import loads
 from stepgluon.definition import compile_definition
 from stepgluon.failure_rule import input_transformer
-from stepgluon.hints import WORK, as_given, pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.start import one_line
 
@@ -50,7 +50,7 @@ def test_a_hint_repeats_the_work_folder_for_commands_that_have_one() -> None:
 def test_the_commands_that_repeat_the_work_folder_are_those_that_take_it() -> None:
     commands = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
     takes = {name for name, parser in commands.items() if "--work" in parser.format_help()}
-    assert takes == set(hints._OF_A_FOLDER)
+    assert takes == set(advice._OF_A_FOLDER)
 
 
 def test_the_mails_of_an_environment_advise_commands_for_it() -> None:

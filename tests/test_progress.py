@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from stepgluon.progress import Progress
 from stepgluon.runs.follow import Job, Story
+from stepgluon.runs.progress import Progress
 
 
 @pytest.mark.parametrize(

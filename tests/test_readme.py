@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline import workflow
-from stepgluon.cli import main
+from stepgluon.cli.main import main
 from stepgluon.config import DURATION_SCHEMA, PipelineConfig, load, loads
 from stepgluon.definition import compile_definition, most_models
 from stepgluon.errors import ConfigError

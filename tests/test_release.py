@@ -28,7 +28,7 @@ from released import (
 )
 
 from pipeline import workflow
-from stepgluon.cli import main
+from stepgluon.cli.main import main
 from stepgluon.config import loads
 from stepgluon.errors import ConfigError
 from stepgluon.limits import TEMPLATE_BYTES

@@ -16,7 +16,7 @@ from typing import Any
 from localaws.base.patches import Patches
 from localaws.moto_fixes import ASL, COMMON, STATES, Here, fix, loaded
 from stepgluon import limits
-from stepgluon.garbage import paused
+from stepgluon.gc_control import paused
 
 # Time
 

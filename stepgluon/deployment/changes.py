@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stepgluon.advice import pipeline_py
 from stepgluon.errors import StepgluonError
-from stepgluon.hints import pipeline_py
 
 LOSES = {
     "AWS::ECR::Repository": "its images are lost to the pipeline",

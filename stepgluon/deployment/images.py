@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, SurroundingsError
-from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.names import Names

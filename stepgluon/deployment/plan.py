@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, code_of
 from stepgluon.deploy import PARTS, Wait, alias_is_behind, desired, is_stored, left_cicd, outdated_base
 from stepgluon.deployment.account import check_identity
@@ -17,7 +18,6 @@ from stepgluon.deployment.changes import Change
 from stepgluon.deployment.definition_diff import Difference, Field, difference
 from stepgluon.deployment.images import digest_in_ecr
 from stepgluon.deployment.stacks import Stacks
-from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.names import Names

@@ -24,7 +24,7 @@ from localaws.server.aws import LocalAws, Settings
 from localaws.stepfunctions import parse_cache
 from stepgluon.config import LoadedConfig
 from stepgluon.deploy import deploy
-from stepgluon.garbage import kept, paused
+from stepgluon.gc_control import kept, paused
 from stepgluon.local.journal import Begun, Journal
 from stepgluon.names import Names
 from stepgluon.release import Image, Release, release

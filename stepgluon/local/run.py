@@ -28,15 +28,15 @@ from localaws.server.aws import Settings
 from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
-from stepgluon.local.compiled import compiled
+from stepgluon.local.compile_cache import compiled
 from stepgluon.local.deployed import Deployed, deployed, nothing
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect, remembered
-from stepgluon.local.stored import told_where
 from stepgluon.local.watcher import watched
-from stepgluon.progress import Progress
+from stepgluon.local.work_folder import told_where
 from stepgluon.runs import view
 from stepgluon.runs.follow import ENDED, Event, Job, follow
+from stepgluon.runs.progress import Progress
 from stepgluon.runs.start import folder_for, stem_of
 
 TRIGGER_SECONDS = 120  # for the Lambda and its tries

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, UsageError
-from stepgluon.hints import pipeline_py
 from stepgluon.names import JOB_LOGS, Names
 from stepgluon.runs.files import read_json
 from stepgluon.runs.follow import Story, seconds

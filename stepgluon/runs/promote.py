@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from stepgluon.advice import pipeline_py
 from stepgluon.aws import transfers
 from stepgluon.errors import StepgluonError
-from stepgluon.hints import pipeline_py
 from stepgluon.names import DEFAULTS, PROMOTED, Names
 from stepgluon.runs.files import read_json, sizes
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door
 from stepgluon.errors import StepgluonError
-from stepgluon.hints import pipeline_py
 from stepgluon.limits import EXECUTION_NAME
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, find

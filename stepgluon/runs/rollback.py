@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, code_of
 from stepgluon.deployment.definition_diff import Difference, difference
 from stepgluon.errors import StepgluonError, UsageError
-from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.executions import not_deployed
 from stepgluon.runs.files import read_json

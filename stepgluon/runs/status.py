@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from stepgluon.advice import pipeline_py
 from stepgluon.aws import Denied, Door, code_of, one_sentence
 from stepgluon.deploy import unconfirmed
-from stepgluon.hints import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
 from stepgluon.runs.refusals import purge, refusals

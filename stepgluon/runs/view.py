@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stepgluon.hints import pipeline_py
+from stepgluon.advice import pipeline_py
 from stepgluon.runs.executions import LAST_LINES
 from stepgluon.runs.follow import number
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepgluon.garbage import paused
+from stepgluon.gc_control import paused
 from stepgluon.selfcheck import fields, flow, graph, sizes
 from stepgluon.selfcheck.report import Finding, Report
 from stepgluon.selfcheck.values import ANYTHING

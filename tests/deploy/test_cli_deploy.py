@@ -13,7 +13,7 @@ from local_account import CONFIG, Door, Registry
 
 from localaws.server.aws import LocalAws
 from pipeline import workflow
-from stepgluon.cli import main
+from stepgluon.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
 

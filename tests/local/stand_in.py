@@ -32,7 +32,7 @@ def arrange(shared: Path, set_attribute: Callable[[Any, str, Any], None] = setat
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     from pipeline import workflow
-    from stepgluon.cli import main
+    from stepgluon.cli.main import main
 
     arrange(Path(sys.argv[1]), code=Path(sys.argv[2]))
     sys.exit(main(workflow, sys.argv[3:]))

@@ -20,7 +20,7 @@ from stepgluon.local import watcher
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
 from stepgluon.local.run import followed
-from stepgluon.progress import Progress
+from stepgluon.runs.progress import Progress
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from local_aws import Scripted, until
 from stand_in import HERE, SCRIPTS, arrange
 
 from pipeline import workflow
-from stepgluon.cli import main
+from stepgluon.cli.main import main
 
 CONFIG = """
 name: penguins

@@ -14,7 +14,7 @@ from local_aws import Scripted, settings, until
 from test_run import CONFIG
 
 from pipeline import workflow
-from stepgluon.cli import main
+from stepgluon.cli.main import main
 from stepgluon.config import loads
 from stepgluon.definition import compile_definition
 from stepgluon.local.deployed import Deployed, deployed

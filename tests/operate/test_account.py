@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_the_run_alone(account: Account, monkeypatch: pytest.Monke
         raise KeyboardInterrupt
 
     run = account.starts()
-    monkeypatch.setattr("stepgluon.cli_runs.time.sleep", interrupt)
+    monkeypatch.setattr("stepgluon.cli.runs.time.sleep", interrupt)
     code, out, err = account.calls("watch", run)
     monkeypatch.undo()
     assert (code, out) == (130, "")

@@ -119,7 +119,7 @@ def services_of_the_code() -> set[str]:
 def _nodes() -> tuple[ast.AST, ...]:
     files = [
         CODE / "deploy.py",
-        *CODE.glob("cli*.py"),
+        *(CODE / "cli").glob("*.py"),
         *(CODE / "deployment").glob("*.py"),
         *(CODE / "runs").glob("*.py"),
     ]

@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_common import Command, a_path, account_of, config_of, json_option, json_text
+from stepgluon.advice import WORK, pipeline_py
+from stepgluon.cli.common import Command, a_path, account_of, config_of, json_option, json_text
 from stepgluon.errors import UsageError
-from stepgluon.hints import WORK, pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.aws import Aws
+    from stepgluon.cli.terminal import Terminal
     from stepgluon.config import LoadedConfig
     from stepgluon.definition import Workflow
     from stepgluon.names import Names
     from stepgluon.runs.executions import Execution
-    from stepgluon.terminal import Terminal
 
 LISTED = 20  # runs of an account
 
@@ -50,7 +50,7 @@ def _place_and_json(parser: Any) -> None:
 
 def _here(options: argparse.Namespace) -> bool:
     """Whether the command is about this computer."""
-    from stepgluon.local.stored import knows
+    from stepgluon.local.work_folder import knows
 
     if options.aws or options.work:
         return bool(options.work)
@@ -68,7 +68,7 @@ def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
     from stepgluon.runs.view import runs_table
 
     if _here(options):
-        from stepgluon.local.stored import all_runs
+        from stepgluon.local.work_folder import all_runs
 
         runs, start = all_runs(options.work), "run --local --data FILE"
     else:
@@ -86,7 +86,7 @@ def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
     from stepgluon.runs.view import details
 
     if _here(options):
-        from stepgluon.local.stored import one_run
+        from stepgluon.local.work_folder import one_run
 
         run = one_run(options.work, options.run)
     else:
@@ -109,7 +109,7 @@ def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
 
 def _watch(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
     if _here(options):
-        from stepgluon.local.again import watched_here
+        from stepgluon.local.redrive import watched_here
 
         return _ended(watched_here(options.work, options.run, terminal.progress()), options, terminal)
 
@@ -147,7 +147,7 @@ def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal
 
 def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
     if _here(options):
-        from stepgluon.local.again import redriven
+        from stepgluon.local.redrive import redriven
 
         loaded = config_of(options, variables)
         _one_of_this_pipeline(options, loaded)
@@ -170,7 +170,7 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
 
 def _one_of_this_pipeline(options: argparse.Namespace, loaded: LoadedConfig) -> dict[str, Any]:
     """A run of the work folder, which may have runs of other pipelines and environments as well."""
-    from stepgluon.local.stored import one_run
+    from stepgluon.local.work_folder import one_run
     from stepgluon.names import Names
 
     known, names = one_run(options.work, options.run), Names(loaded.config)
@@ -187,7 +187,7 @@ def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     from stepgluon.runs.promote import promote
 
     if _here(options):
-        from stepgluon.local.stored import buckets_of
+        from stepgluon.local.work_folder import buckets_of
         from stepgluon.names import Names
 
         loaded = config_of(options, variables)

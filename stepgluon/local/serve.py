@@ -12,7 +12,7 @@ from stepgluon.config import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.run import at_work
-from stepgluon.progress import Progress
+from stepgluon.runs.progress import Progress
 
 
 def serve(

@@ -14,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
-from stepgluon import __version__, cli_account, cli_deploy, cli_local, cli_runs, cli_template
-from stepgluon.cli_common import a_path, config_of, definition_of
+from stepgluon import __version__
+from stepgluon.advice import CONFIG, as_given
+from stepgluon.cli import account, deploy, local, runs, template
+from stepgluon.cli.common import a_path, config_of, definition_of
+from stepgluon.cli.terminal import Terminal, forget, write_file
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
-from stepgluon.garbage import left_at_exit
-from stepgluon.hints import CONFIG, as_given
-from stepgluon.terminal import Terminal, forget, write_file
+from stepgluon.gc_control import left_at_exit
 
 if TYPE_CHECKING:
     from stepgluon.definition import Workflow
@@ -50,11 +51,11 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
             "compile": _compile,
             "graph": _graph,
             "schema": _schema,
-            **cli_local.COMMANDS,
-            **cli_account.COMMANDS,
-            **cli_runs.COMMANDS,
-            **cli_deploy.COMMANDS,
-            **cli_template.COMMANDS,
+            **local.COMMANDS,
+            **account.COMMANDS,
+            **runs.COMMANDS,
+            **deploy.COMMANDS,
+            **template.COMMANDS,
         }
         with as_given(options.config, options.env, getattr(options, "work", None)):
             code = commands[options.command](options, workflow, variables, terminal)
@@ -120,11 +121,11 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=a_path, metavar="FILE", help="write the picture here instead of printing it"
     )
     command("schema", "Print the config's JSON Schema, which editors complete and check the file with.")
-    cli_local.add(command)
-    cli_account.add(command)
-    cli_runs.add(command)
-    cli_template.add(command)
-    cli_deploy.add(command)
+    local.add(command)
+    account.add(command)
+    runs.add(command)
+    template.add(command)
+    deploy.add(command)
     return parser
 
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_common import Command, account_of, json_option, json_text
-from stepgluon.cli_local import threshold
+from stepgluon.advice import pipeline_py
+from stepgluon.cli.common import Command, account_of, json_option, json_text
+from stepgluon.cli.local import threshold
 from stepgluon.errors import UsageError
-from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
+    from stepgluon.cli.terminal import Terminal
     from stepgluon.definition import Workflow
-    from stepgluon.terminal import Terminal
 
 
 def add(command: Callable[..., Any]) -> None:

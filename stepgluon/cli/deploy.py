@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_common import Command, config_of, definition_of, json_option, json_text
+from stepgluon.advice import pipeline_py
+from stepgluon.cli.common import Command, config_of, definition_of, json_option, json_text
 from stepgluon.errors import StepgluonError, UsageError
-from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
+    from stepgluon.cli.terminal import Terminal
     from stepgluon.definition import Workflow
     from stepgluon.deploy import Deployed
     from stepgluon.deployment.changes import Change
     from stepgluon.names import Names
     from stepgluon.release import Release
-    from stepgluon.terminal import Terminal
 
 PARTS = ("base", "pipeline", "cicd")
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_common import Command, a_path, config_of, definition_of
+from stepgluon.cli.common import Command, a_path, config_of, definition_of
 
 if TYPE_CHECKING:
+    from stepgluon.cli.terminal import Terminal
     from stepgluon.definition import Workflow
     from stepgluon.names import Names
     from stepgluon.release import Release
-    from stepgluon.terminal import Terminal
 
 OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json")  # as release.py has them
 
@@ -28,8 +28,8 @@ def add(command: Callable[..., Any]) -> None:
 def _template(
     options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
 ) -> None:
+    from stepgluon.cli.terminal import write_file
     from stepgluon.release import release
-    from stepgluon.terminal import write_file
 
     loaded = config_of(options, variables)
     made = release(loaded, definition_of(loaded, workflow).text)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stepgluon.aws import Aws
+    from stepgluon.cli.terminal import Terminal
     from stepgluon.config import LoadedConfig
     from stepgluon.definition import Definition, Workflow
     from stepgluon.names import Names
-    from stepgluon.terminal import Terminal
 
 Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.cli_common import Command, a_path, config_of, json_option, json_text
+from stepgluon.advice import CONFIG, WORK, pipeline_py
+from stepgluon.cli.common import Command, a_path, config_of, json_option, json_text
 from stepgluon.errors import UsageError
-from stepgluon.hints import CONFIG, WORK, pipeline_py
 
 if TYPE_CHECKING:
+    from stepgluon.cli.terminal import Terminal
     from stepgluon.definition import Workflow
-    from stepgluon.terminal import Terminal
 
 
 def add(command: Callable[..., Any]) -> None:
@@ -85,7 +85,7 @@ def again(options: argparse.Namespace) -> str:
 
 
 def _local(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
-    from stepgluon.local.up import serve
+    from stepgluon.local.serve import serve
 
     serve(config_of(options, variables), workflow, options.work, options.port, terminal.progress(), terminal.result)
     return 0

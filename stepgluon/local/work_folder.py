@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from localaws.base.clients import Clients
 from localaws.base.environment import UNREACHABLE, clean_environment
+from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError
-from stepgluon.hints import pipeline_py
 
 if TYPE_CHECKING:
     from stepgluon.config import LoadedConfig

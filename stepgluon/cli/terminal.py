@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from stepgluon.errors import ConfigError, StepgluonError, SurroundingsError, UsageError
 
 if TYPE_CHECKING:
-    from stepgluon.progress import Progress
+    from stepgluon.runs.progress import Progress
 
 
 class Terminal:
@@ -44,7 +44,7 @@ class Terminal:
         print(text, file=self._progress)
 
     def progress(self) -> Progress:
-        from stepgluon.progress import Progress
+        from stepgluon.runs.progress import Progress
 
         return Progress(self._progress, self._colour, self._progress.isatty())
 

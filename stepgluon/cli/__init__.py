@@ -1,0 +1,11 @@
+"""The command line: words in, files and exit codes out.
+
+main      the parser; validate, compile, graph, schema
+common    what the commands share
+local     run, local
+runs      runs, show, watch, redrive, promote
+account   start, status, rollback
+deploy    plan, deploy, destroy
+template  template, policy
+terminal  what is printed, and how errors end a command
+"""
