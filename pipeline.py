@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stepgluon.config import Model, PipelineConfig
+    from stepgluon.config.schema import Model, PipelineConfig
     from stepgluon.sdk import Chain
     from stepgluon.states import States
 

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from pipeline import workflow  # noqa: E402
-from stepgluon.config import LoadedConfig, loads  # noqa: E402
+from stepgluon.config.load import loads  # noqa: E402
+from stepgluon.config.source import LoadedConfig  # noqa: E402
 from stepgluon.definition import build, compile_definition, most_models  # noqa: E402
 from stepgluon.selfcheck import findings  # noqa: E402
 

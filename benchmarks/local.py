@@ -169,7 +169,7 @@ def script(root: Path, name: str, cores: int, variables: dict[str, str]) -> None
 
 def config() -> dict[str, list[dict[str, str]]]:
     sys.path.insert(0, str(ROOT))
-    from stepgluon.config import load
+    from stepgluon.config.load import load
     from stepgluon.names import Names
 
     resolved: dict[str, list[dict[str, str]]] = json.loads(Names(load(CONFIG, None, {}).config).config_json)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.config import LoadedConfig, PipelineConfig
+from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import ConfigError, DefinitionError, Problem
 from stepgluon.gc_control import paused
 from stepgluon.names import Names

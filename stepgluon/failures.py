@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stepgluon import mails
-from stepgluon.config import PipelineConfig
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.failure_rule import MAILED
 from stepgluon.intrinsics import constant, merged, parsed, text
 from stepgluon.names import Names

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stepgluon.config import Job, Model, PipelineConfig, Train
+from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.intrinsics import text
 from stepgluon.names import Names, short
 

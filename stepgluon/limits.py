@@ -35,6 +35,9 @@ OBJECT_KEY = 1024  # [s3]
 
 CONCURRENCY = 1000  # Lambda quotas: executions at once in an account, unless it asked for more
 
-# Ours: with a name (and -environment) of at most 20 characters, bucket and job names of every model fit theirs.
-PREFIX = 20
 TEMPLATE_BYTES = 51_200  # of a template that is sent with the call: CloudFormation quotas
+
+# Ours.
+CONFIG_BYTES = 1024 * 1024  # of a config; a larger file is something else
+MOST_QUOTA_TRIES = 60
+PREFIX = 20  # of a name and -environment: so bucket and job names of every model fit theirs

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stepgluon.config import PipelineConfig
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.intrinsics import as_json, text
 from stepgluon.names import Names
 

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from stepgluon.config import Model, PipelineConfig
-from stepgluon.facts import CONSOLES, Partition, facts
+from stepgluon.config.aws_facts import CONSOLES, Partition, facts
+from stepgluon.config.schema import Model, PipelineConfig
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # beside it: the promoted models' files, which stay when the runs' files are cleaned up
@@ -40,7 +40,7 @@ class Names:
     @cached_property
     def partition(self) -> Partition:
         partition = facts().partition_of(self.config.region)
-        assert partition is not None, "checks.py accepts only regions of a known partition"
+        assert partition is not None, "config/rules.py accepts only regions of a known partition"
         return partition
 
     def arn(self, service: str, resource: str, region: str | None = None, account: str | None = None) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.config import LoadedConfig
+from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
 from stepgluon.templates.base import base

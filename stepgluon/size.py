@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from stepgluon import limits
-from stepgluon.config import PipelineConfig
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.waiting import Waiting, events_without_quota
 
 # A whole definition without models, and a model of the longest names; measured with room to spare, and tested.

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon import limits, mails, resume
-from stepgluon.config import Model, PipelineConfig
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.failures import BLANK, Failures
 from stepgluon.intrinsics import constant, merged, parsed, text
 from stepgluon.jobs import Jobs, longest_training

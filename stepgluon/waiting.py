@@ -15,10 +15,9 @@ import math
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.config import PipelineConfig
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.jobs import longest_training
 
-MOST_QUOTA_TRIES = 60
 # The tries of one job for its place in line are spread over this time. With full jitter the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600
 SMALL_CALL_TRIES = 3  # S3 and SNS have retries of their own inside Step Functions; these are on top
@@ -100,7 +99,7 @@ def _fitting_quota_tries(config: PipelineConfig) -> int:
     """As many as the history has room for when every job of every model needs all its tries of every kind."""
     jobs = 2 * len(config.models) + 2
     room = limits.EVENTS - events_without_quota(config)
-    return max(0, min(MOST_QUOTA_TRIES, room // (REFUSED * jobs)))
+    return max(0, min(limits.MOST_QUOTA_TRIES, room // (REFUSED * jobs)))
 
 
 def events_without_quota(config: PipelineConfig) -> int:

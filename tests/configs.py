@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stepgluon.reading.scalars import Unclear, resolve
+from stepgluon.config.scalars import Unclear, resolve
 
 ACCOUNT, REGION_OF_PARTITION = (
     "123456789012",

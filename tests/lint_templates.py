@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from golden import GOLDEN, TEMPLATE_CASES, config_of, environment_of  # noqa: E402
 from lint_exceptions import BANDIT, CHECKOV, CHECKOV_SKIPPED, PARLIAMENT  # noqa: E402
 
-from stepgluon.config import load  # noqa: E402
+from stepgluon.config.load import load  # noqa: E402
 from stepgluon.names import Names  # noqa: E402
 from stepgluon.templates.policies import FOLDER, policy  # noqa: E402
 

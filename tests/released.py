@@ -10,7 +10,8 @@ from typing import Any
 
 from golden import config_of, environment_of
 
-from stepgluon.config import LoadedConfig, load, loads
+from stepgluon.config.load import load, loads
+from stepgluon.config.source import LoadedConfig
 from stepgluon.release import Release, release
 
 ROOT = Path(__file__).parent.parent

@@ -22,7 +22,7 @@ import yaml
 
 from localaws.base.environment import UNREACHABLE
 from localaws.server.aws import LocalAws, Settings
-from stepgluon.config import load
+from stepgluon.config.load import load
 from stepgluon.names import Names
 
 HOUSE = Path(__file__).parent.parent

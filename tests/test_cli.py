@@ -16,7 +16,7 @@ from golden import HERE
 from pipeline import workflow
 from stepgluon import __version__
 from stepgluon.cli.main import main
-from stepgluon.schema import json_schema
+from stepgluon.config.json_schema import json_schema
 
 ROOT = HERE.parent
 GOOD = (HERE / "golden" / "one-model" / "config.yml").read_text(encoding="utf-8")

@@ -12,12 +12,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepgluon.config import LoadedConfig, PipelineConfig, Section, load, loads
+from stepgluon.config import yaml_tree
+from stepgluon.config.json_schema import json_schema
+from stepgluon.config.load import load, loads
+from stepgluon.config.messages import section
+from stepgluon.config.scalars import Unclear, resolve
+from stepgluon.config.schema import PipelineConfig, Section
+from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import ConfigError, Place
-from stepgluon.reading import yamltext
-from stepgluon.reading.scalars import Unclear, resolve
-from stepgluon.reading.wording import section
-from stepgluon.schema import json_schema
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "pipeline-config.yml"
@@ -171,7 +173,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine() -> None:
 
 def test_the_same_text_is_read_the_same_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = load(DEMO, "prod", {})
-    monkeypatch.setattr(yamltext, "LOADER", yaml.SafeLoader)
+    monkeypatch.setattr(yaml_tree, "LOADER", yaml.SafeLoader)
     assert load(DEMO, "prod", {}) == expected
 
 
@@ -369,7 +371,7 @@ def test_a_value_from_elsewhere_is_named_where_the_user_wrote_it() -> None:
 
 
 def test_reading_needs_neither_boto_nor_the_sdks() -> None:
-    code = "import sys, stepgluon.reading.loading; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
+    code = "import sys, stepgluon.config.reader; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
     heavy = ("boto3", "botocore", "sagemaker", "stepfunctions", "pandas", "moto", "jsonschema")
     command = [sys.executable, "-c", code.replace("{heavy}", repr(heavy))]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"

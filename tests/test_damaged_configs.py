@@ -10,9 +10,9 @@ from configs import valid_configs
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stepgluon.config import loads
+from stepgluon.config import yaml_tree
+from stepgluon.config.load import loads
 from stepgluon.errors import ConfigError
-from stepgluon.reading import yamltext
 
 DEMO = (Path(__file__).parent.parent / "pipeline-config.yml").read_text(encoding="utf-8")
 TOKENS = (
@@ -121,7 +121,7 @@ def test_any_bytes_are_refused(noise: bytes) -> None:
 def test_what_is_opened_without_end_is_refused(
     monkeypatch: pytest.MonkeyPatch, start: str, opening: str, loader: str
 ) -> None:
-    monkeypatch.setattr(yamltext, "LOADER", getattr(yaml, loader))
+    monkeypatch.setattr(yaml_tree, "LOADER", getattr(yaml, loader))
     assert not refused_or_read(start + opening * 20_000)
 
 
@@ -131,7 +131,7 @@ def test_what_is_opened_without_end_is_refused(
 )
 @pytest.mark.parametrize("escape", ["", '\nx: "\\UFFFFFFFF"', '\nx: "\\ud800"', "\n%YAML 1." + "1" * 6000 + "\n---\n"])
 def test_odd_whole_files_are_refused(monkeypatch: pytest.MonkeyPatch, text: str, escape: str, loader: str) -> None:
-    monkeypatch.setattr(yamltext, "LOADER", getattr(yaml, loader))
+    monkeypatch.setattr(yaml_tree, "LOADER", getattr(yaml, loader))
     assert not refused_or_read(text + escape)
     assert not refused_or_read(escape.strip() + text)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from golden import same_as
 
-from stepgluon.config import loads
+from stepgluon.config.load import loads
 from stepgluon.errors import ConfigError
 
 CASES = sorted(path for path in (Path(__file__).parent / "errors").iterdir() if path.is_dir())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from stepgluon.facts import FILE, from_botocore
+from stepgluon.config.aws_facts import FILE, from_botocore
 
 
 def test_the_facts_are_those_of_the_installed_botocore() -> None:
-    assert json.loads(FILE.read_text(encoding="utf-8")) == from_botocore(), "run: python -m stepgluon.facts"
+    assert json.loads(FILE.read_text(encoding="utf-8")) == from_botocore(), "run: python -m stepgluon.config.aws_facts"

@@ -8,7 +8,7 @@ import pytest
 from golden import CASES, GOLDEN, HERE, TEMPLATE_CASES, config_of, environment_of, same_as
 
 from pipeline import workflow
-from stepgluon.config import load
+from stepgluon.config.load import load
 from stepgluon.definition import compile_definition
 from stepgluon.release import release
 

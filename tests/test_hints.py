@@ -13,7 +13,7 @@ from pipeline import workflow
 from stepgluon import advice
 from stepgluon.advice import WORK, as_given, pipeline_py
 from stepgluon.cli.main import _parser
-from stepgluon.config import loads
+from stepgluon.config.load import loads
 from stepgluon.definition import compile_definition
 from stepgluon.failure_rule import input_transformer
 from stepgluon.names import Names

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 from pipeline import workflow
 from stepgluon import limits
-from stepgluon.config import LoadedConfig, loads
+from stepgluon.config.load import loads
+from stepgluon.config.source import LoadedConfig
 from stepgluon.definition import build, compile_definition, most_models
 from stepgluon.errors import ConfigError
 from stepgluon.names import Names, short

@@ -13,11 +13,12 @@ from pydantic.fields import FieldInfo
 
 from pipeline import workflow
 from stepgluon.cli.main import main
-from stepgluon.config import DURATION_SCHEMA, PipelineConfig, load, loads
+from stepgluon.config.durations import as_duration
+from stepgluon.config.load import load, loads
+from stepgluon.config.schema import DURATION_SCHEMA, PipelineConfig
 from stepgluon.definition import compile_definition, most_models
 from stepgluon.errors import ConfigError
 from stepgluon.graph import render
-from stepgluon.reading.durations import as_duration
 
 ROOT = HERE.parent
 README = ROOT / "README.md"

@@ -10,7 +10,7 @@ import pytest
 from interpreter import Run, Throws, failed_job, run
 
 from pipeline import workflow
-from stepgluon.config import loads
+from stepgluon.config.load import loads
 from stepgluon.definition import compile_definition
 
 MODELS = {"adelie": 231.5, "chinstrap": 300, "gentoo": 349.99}

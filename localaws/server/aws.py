@@ -29,8 +29,8 @@ from localaws.s3.store import Objects
 from localaws.sagemaker.fault_injection import Faults
 from localaws.server.web import HOST, Web, bind
 from localaws.stepfunctions import execution_archive, queue, versions
+from stepgluon.config.aws_facts import facts
 from stepgluon.errors import SurroundingsError
-from stepgluon.facts import facts
 
 _ONE = threading.Lock()
 CODE = Path(__file__).parent.parent.parent / "code"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stepgluon.aws import Aws
     from stepgluon.cli.terminal import Terminal
-    from stepgluon.config import LoadedConfig
+    from stepgluon.config.source import LoadedConfig
     from stepgluon.definition import Definition, Workflow
     from stepgluon.names import Names
 
@@ -35,7 +35,7 @@ def json_text(value: Any) -> str:
 
 
 def config_of(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
-    from stepgluon.config import load
+    from stepgluon.config.load import load
 
     return load(options.config, options.env, variables)
 

@@ -173,6 +173,6 @@ def _graph(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
 def _schema(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     import json
 
-    from stepgluon.schema import json_schema
+    from stepgluon.config.json_schema import json_schema
 
     terminal.result(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -19,7 +19,7 @@ from stepgluon.errors import UsageError
 if TYPE_CHECKING:
     from stepgluon.aws import Aws
     from stepgluon.cli.terminal import Terminal
-    from stepgluon.config import LoadedConfig
+    from stepgluon.config.source import LoadedConfig
     from stepgluon.definition import Workflow
     from stepgluon.names import Names
     from stepgluon.runs.executions import Execution

@@ -58,7 +58,7 @@ def _files(made: Release) -> dict[str, bytes]:
 
 def _example(names: Names) -> str:
     """What the third stack would be, for who reviews before deciding where pushes come from."""
-    from stepgluon.config import Cicd, CicdSource, CodeCommit
+    from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
     from stepgluon.templates.cicd import cicd
     from stepgluon.templates.text import canonical
 

@@ -10,7 +10,7 @@ from stepgluon.aws import Door, code_of
 from stepgluon.errors import SurroundingsError
 
 if TYPE_CHECKING:
-    from stepgluon.config import PipelineConfig
+    from stepgluon.config.schema import PipelineConfig
     from stepgluon.names import Names
 
 # Lambda lets nobody reserve so much that less than this is left, in larger accounts 100; a new one may have 10 in all.

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from stepgluon.config import LoadedConfig
+from stepgluon.config.source import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.names import Names
 
 ROOT = Path(__file__).parent.parent.parent
-_DATA = ("stepgluon/facts.json",)
+_DATA = ("stepgluon/config/aws_facts.json",)
 _PACKAGES = ("stepfunctions", "sagemaker", "botocore")
 
 

@@ -22,7 +22,7 @@ from localaws.lambda_ import functions
 from localaws.notifications import alarms, eventbridge, s3_events, sns_mail
 from localaws.server.aws import LocalAws, Settings
 from localaws.stepfunctions import parse_cache
-from stepgluon.config import LoadedConfig
+from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy import deploy
 from stepgluon.gc_control import kept, paused
 from stepgluon.local.journal import Begun, Journal

@@ -8,7 +8,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door
-from stepgluon.config import LoadedConfig
+from stepgluon.config.source import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.local.run import at_work, blame_the_disk, followed
 from stepgluon.local.work_folder import ServerGone, all_runs, is_served, one_run, served

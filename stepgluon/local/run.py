@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from localaws.server.aws import Settings
-from stepgluon.config import LoadedConfig
+from stepgluon.config.source import LoadedConfig
 from stepgluon.definition import Workflow
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.local.compile_cache import compiled

@@ -18,7 +18,7 @@ from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError
 
 if TYPE_CHECKING:
-    from stepgluon.config import LoadedConfig
+    from stepgluon.config.source import LoadedConfig
 
 SERVER = "server.json"
 ENDS_SECONDS = 5  # between a server's last answer and its end

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon.config import CicdSource
+from stepgluon.config.schema import CicdSource
 from stepgluon.names import Names
 from stepgluon.templates.parts import REASONS_OF_CICD, Resource, attribute, document, ref, tags
 from stepgluon.templates.policies import policy
@@ -132,7 +132,7 @@ def _provider(source: CicdSource) -> tuple[str, dict[str, Any]]:
     if source.codecommit:
         names = {"RepositoryName": source.codecommit.name, "BranchName": source.codecommit.branch}
         return "CodeCommit", {**names, "PollForSourceChanges": False}
-    assert source.s3 is not None, "checks.py accepts no config without a source"
+    assert source.s3 is not None, "config/rules.py accepts no config without a source"
     place = {"S3Bucket": source.s3.bucket, "S3ObjectKey": source.s3.key}
     return "S3", {**place, "PollForSourceChanges": False}
 

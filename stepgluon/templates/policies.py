@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stepgluon.config import CicdSource
+from stepgluon.config.schema import CicdSource
 from stepgluon.names import Names
 
 FOLDER = Path(__file__).parent.parent.parent / "policy"

@@ -13,7 +13,7 @@ from golden import HERE
 from localaws.base.clients import Clients
 from localaws.server.aws import LocalAws
 from pipeline import workflow
-from stepgluon.config import load, loads
+from stepgluon.config.load import load, loads
 from stepgluon.definition import compile_definition
 from stepgluon.deploy import Deployed, deploy
 from stepgluon.release import Image, Release, release

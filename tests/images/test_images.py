@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from containers import BASE, HOUSE, Container, alone, built, call, environ, make_base, missing
 
-from stepgluon.config import loads
+from stepgluon.config.load import loads
 from stepgluon.names import Names
 
 MODEL, SPECIES = "gentoo", "Gentoo"  # one is enough here: tests/local/test_demo.py has all three

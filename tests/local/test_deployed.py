@@ -13,7 +13,7 @@ from golden import HERE
 from local_aws import settings, until
 
 from pipeline import workflow
-from stepgluon.config import load
+from stepgluon.config.load import load
 from stepgluon.definition import compile_definition
 from stepgluon.errors import StepgluonError
 from stepgluon.local import watcher

@@ -13,7 +13,8 @@ from local_aws import Scripted, until
 
 from localaws.server.aws import LocalAws
 from pipeline import workflow
-from stepgluon.config import LoadedConfig, loads
+from stepgluon.config.load import loads
+from stepgluon.config.source import LoadedConfig
 from stepgluon.definition import compile_definition
 from stepgluon.local.deployed import bring
 from stepgluon.names import Names

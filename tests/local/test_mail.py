@@ -25,7 +25,7 @@ from localaws.notifications import eventbridge, sns_mail
 from localaws.notifications.sns_mail import Outbox
 from localaws.stepfunctions import versions
 from stepgluon import failure_rule
-from stepgluon.config import PipelineConfig
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 
 NAMES = Names(

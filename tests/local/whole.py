@@ -21,7 +21,8 @@ from stand_in import SCRIPTS
 from localaws.sagemaker.fault_injection import Faults
 from localaws.server.aws import Settings
 from pipeline import workflow
-from stepgluon.config import LoadedConfig, loads
+from stepgluon.config.load import loads
+from stepgluon.config.source import LoadedConfig
 from stepgluon.definition import compile_definition
 from stepgluon.errors import SurroundingsError
 from stepgluon.local.deployed import Deployed, deployed

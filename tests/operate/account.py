@@ -15,7 +15,7 @@ from test_run import CONFIG
 
 from pipeline import workflow
 from stepgluon.cli.main import main
-from stepgluon.config import loads
+from stepgluon.config.load import loads
 from stepgluon.definition import compile_definition
 from stepgluon.local.deployed import Deployed, deployed
 

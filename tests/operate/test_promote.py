@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from localaws.server.aws import LocalAws, Settings
-from stepgluon.config import loads
+from stepgluon.config.load import loads
 from stepgluon.names import Names
 from stepgluon.runs.promote import NotPromoted, promote
 

@@ -10,7 +10,7 @@ import pytest
 from interpreter import Run, Throws, run
 
 from pipeline import workflow
-from stepgluon.config import loads
+from stepgluon.config.load import loads
 from stepgluon.definition import compile_definition
 
 WORK = "s3://penguins-work-123456789012-eu-west-1"

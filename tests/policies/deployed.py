@@ -12,7 +12,8 @@ from policies.reference import allowed
 
 from localaws.iam.policy_evaluation import Call, Policies, Policy
 from pipeline import workflow
-from stepgluon.config import LoadedConfig, load, loads
+from stepgluon.config.load import load, loads
+from stepgluon.config.source import LoadedConfig
 from stepgluon.definition import compile_definition
 from stepgluon.names import Names
 from stepgluon.templates.policies import FOLDER, policy

@@ -8,7 +8,7 @@ from policies.neighbours import kind, neighbours
 from policies.reference import GLOBAL_KEYS, condition_keys, is_resource_of
 
 from localaws.iam.policy_evaluation import Call, Policy
-from stepgluon.config import loads
+from stepgluon.config.load import loads
 from stepgluon.names import Names
 from stepgluon.templates.policies import policy
 

@@ -1,4 +1,4 @@
-"""Rules about models: their thresholds, names, columns and defaults. checks.py has the other rules, and runs all."""
+"""Rules about models: their thresholds, names, columns and defaults. rules.py has the other rules, and runs all."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from stepgluon.config import Model, PipelineConfig
+from stepgluon.config.messages import did_you_mean
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.errors import found
 from stepgluon.names import Names, short
-from stepgluon.reading.wording import did_you_mean
 
 ROW_ID = "stepgluon_row"  # the column that keeps the input's order
 _FILE = re.compile(

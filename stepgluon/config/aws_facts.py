@@ -1,7 +1,7 @@
 """What AWS has: partitions, regions and SageMaker's instance types.
 
 botocore knows all this, but reading its models takes longer than a whole `validate`. So the few facts needed are kept
-in facts.json, which `python -m stepgluon.facts` makes from botocore; a test fails when it is out of date.
+in aws_facts.json, made from botocore by `python -m stepgluon.config.aws_facts`; a test fails when it is out of date.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_name("facts.json")
+FILE = Path(__file__).with_name("aws_facts.json")
 # The consoles' hosts are in no machine-readable place; each partition's user guide tells its own.
 CONSOLES = {
     "aws": "console.aws.amazon.com",
@@ -38,7 +38,7 @@ class Facts:
     processing_instances: tuple[str, ...]
 
     def partition_of(self, region: str) -> Partition | None:
-        """The partition that has this region, also one that opened after facts.json was made."""
+        """The partition that has this region, also one that opened after aws_facts.json was made."""
         return next((p for p in self.partitions if re.fullmatch(p.region_pattern, region)), None)
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import yaml
 
-from stepgluon.config import FILE_BYTES
+from stepgluon.config.messages import wanted
+from stepgluon.config.nodes import BROKEN, START, Broken, Node, Secrets, Unset, join
+from stepgluon.config.scalars import NUMBERS, Unclear, UnsetVariable, is_variable, resolve, substitute
+from stepgluon.config.yaml_errors import explain
 from stepgluon.errors import Place, Problem, found
-from stepgluon.reading.nodes import BROKEN, START, Broken, Node, Secrets, Unset, join
-from stepgluon.reading.scalars import NUMBERS, Unclear, UnsetVariable, is_variable, resolve, substitute
-from stepgluon.reading.syntax import explain
-from stepgluon.reading.wording import wanted
+from stepgluon.limits import CONFIG_BYTES
 
 DEPTH = 20  # a real config has 8
 NODES = 20_000  # values, with aliases written out; 1,000 models have about 5,000
@@ -60,7 +60,7 @@ def parse(
 
 def _characters(text: str | bytes) -> str:
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    if len(data) > FILE_BYTES:
+    if len(data) > CONFIG_BYTES:
         raise Fatal(START, "", "the file is larger than 1 MiB (is it a config?)")
     try:
         characters = data.decode("utf-8").removeprefix("\ufeff")
@@ -101,7 +101,7 @@ class _Composer:
         self.events = self._parsed()
         self.anchors: dict[str, _Raw | None] = {}  # None: the anchor's own value is being read
         self.count = self.merged = 0
-        self.budget = [FILE_BYTES]
+        self.budget = [CONFIG_BYTES]
 
     def _parsed(self) -> Iterator[Any]:
         try:

@@ -1,10 +1,10 @@
 """The way from a file's text to a PipelineConfig, with all problems in one run.
 
-parse        yamltext: a tree of nodes, each with key and place
+parse        yaml_tree: a tree of nodes, each with key and place
 environments each overlay merged over the rest: one tree per environment
 models       generated ones written out; `train` merged into each model
-validate     pydantic against config.py; what is invalid is cut out or filled with a placeholder, and again
-check        rules over the whole config (checks.py); what concerns a cut-out place is not said
+validate     pydantic against schema.py; what is invalid is cut out or filled with a placeholder, and again
+check        rules over the whole config (rules.py); what concerns a cut-out place is not said
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stepgluon import checks, limits
-from stepgluon.config import LoadedConfig, PipelineConfig, Source
+from stepgluon import limits
+from stepgluon.config import rules
+from stepgluon.config.generated_models import written_out
+from stepgluon.config.messages import describe, did_you_mean, keys_at, listed
+from stepgluon.config.model_rules import Finding
+from stepgluon.config.nodes import GONE, START, Broken, Node, join, live, merge, plain
+from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.source import LoadedConfig, Source
+from stepgluon.config.yaml_tree import parse
 from stepgluon.errors import ConfigError, Place, Problem, found
-from stepgluon.reading.generated import written_out
-from stepgluon.reading.model_checks import Finding
-from stepgluon.reading.nodes import GONE, START, Broken, Node, join, live, merge, plain
-from stepgluon.reading.wording import describe, did_you_mean, keys_at, listed
-from stepgluon.reading.yamltext import parse
 
 PROBLEMS = 100  # so many are listed; nobody reads on
 WORK = 60_000  # values to validate, in all environments together
@@ -192,7 +194,7 @@ class _Reader:
         origins: dict[str, str] = {}
         self._walk("", tree, places, origins)
         source = Source(file, places, origins)
-        for finding in checks.findings(config):
+        for finding in rules.findings(config):
             if not any(self._is_unsure(key) for key in (finding.key, *finding.relies_on)):
                 self.problems.append(self._late(source, finding))
         return LoadedConfig(config, source)

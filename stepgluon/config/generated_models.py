@@ -9,10 +9,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stepgluon.config import Model
+from stepgluon.config.messages import unknown_key
+from stepgluon.config.nodes import Broken, Node, join, merge
+from stepgluon.config.schema import Model
 from stepgluon.errors import Problem, found
-from stepgluon.reading.nodes import Broken, Node, join, merge
-from stepgluon.reading.wording import unknown_key
 
 _MADE = ("name", "where")  # what a generated model gets from its value
 _KEYS = ["partition_by", "values", *(name for name in Model.model_fields if name not in _MADE)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from stepgluon.config.nodes import START
 from stepgluon.errors import Place, found
-from stepgluon.reading.nodes import START
 
 _MESSAGES = (  # what the parser says -> what is wrong, and what to do; the first that fits
     ("undefined tag handle", "tags are not allowed", "a text that begins with ! needs quotes"),

@@ -6,21 +6,17 @@ The text of each key's description is what editors show (`pipeline.py schema`) a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 from typing_extensions import Self
 
 from stepgluon import limits
-from stepgluon.errors import ConfigError, Place, Problem, found
-from stepgluon.reading.durations import DURATION, seconds
+from stepgluon.config.durations import DURATION, seconds
+from stepgluon.errors import found
 
 Scalar = str | int | float | bool
-FILE_BYTES = 1024 * 1024  # of a config; larger ones are something else
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
 # The patterns, and what to tell whoever misses one.
@@ -309,65 +305,10 @@ class PipelineConfig(Section):
     )
 
     def threshold_of(self, model: Model) -> float:
-        """What the model's error may be at most; checks.py has made sure that there is one."""
+        """What the model's error may be at most; rules.py has made sure that there is one."""
         threshold = self.fallback.threshold if model.threshold is None else model.threshold
         assert threshold is not None
         return threshold
 
     def default_model_of(self, model: Model) -> str:
         return model.default_model or self.fallback.default_model
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the values of a config stand in its file.
-
-    Keys are those of the resolved config (`models[2].train.spot`). Where a value comes from elsewhere (an environment,
-    the top-level train, a generated model), `origins` has the key that the user wrote.
-    """
-
-    file: str
-    places: Mapping[str, Place]
-    origins: Mapping[str, str]
-
-    def nearest(self, key: str) -> str:
-        """The key itself, or its nearest parent that stands in the file; empty for the whole file."""
-        while key and key not in self.places:
-            key = key[: max(key.rfind("."), key.rfind("["), 0)]
-        return key
-
-    def place(self, key: str) -> Place:
-        return self.places[self.nearest(key)]
-
-    def origin(self, key: str) -> str:
-        nearest = self.nearest(key)
-        return (self.origins.get(nearest, nearest) + key[len(nearest) :]).removeprefix(".")
-
-    def problem(self, key: str, message: str) -> Problem:
-        """What is wrong at a key of the resolved config, at the place where the user can change it."""
-        return Problem(self.place(key), self.origin(key) or "(file)", message)
-
-
-@dataclass(frozen=True)
-class LoadedConfig:
-    config: PipelineConfig
-    source: Source
-
-
-def load(path: Path, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
-    """The config in a file; see `loads`."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(FILE_BYTES + 1)  # /dev/zero ends here too
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        message = f"the config cannot be read: {reason} (give the config's path with --config FILE)"
-        raise ConfigError(str(path), [Problem(Place(1, 1), "(file)", message)]) from None
-    return loads(text, str(path), environment, variables)
-
-
-def loads(text: str | bytes, file: str, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
-    """The config of an environment, or ConfigError with all that is wrong with it and with the other environments."""
-    from stepgluon.reading.loading import loaded  # needs checks and names, which need the schema above
-
-    return loaded(text, file, environment, variables)

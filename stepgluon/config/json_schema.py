@@ -1,15 +1,15 @@
 """The config's JSON Schema: what editors complete and check a file with.
 
-Made from the models in config.py, with what only the file has: environments, generated models, and `${VAR}` wherever
-a value stands. It says less than `validate`: rules over several keys are in checks.py.
+Made from the models in schema.py, with what only the file has: environments, generated models, and `${VAR}` wherever
+a value stands. It says less than `validate`: rules over several keys are in rules.py.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from stepgluon.config import ACCOUNT, PipelineConfig
-from stepgluon.reading.durations import DURATION, as_duration
+from stepgluon.config.durations import DURATION, as_duration
+from stepgluon.config.schema import ACCOUNT, PipelineConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VARIABLE = {"$ref": "#/$defs/Variable"}

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from stepgluon import limits
-from stepgluon.config import Machine, PipelineConfig
-from stepgluon.errors import found
-from stepgluon.facts import facts
-from stepgluon.reading.durations import as_duration
-from stepgluon.reading.model_checks import (
+from stepgluon.config.aws_facts import facts
+from stepgluon.config.durations import as_duration
+from stepgluon.config.messages import unknown
+from stepgluon.config.model_rules import (
     Finding,
     columns_make_sense,
     default_models_are_the_pipelines_own,
@@ -25,9 +24,9 @@ from stepgluon.reading.model_checks import (
     names_stay_different,
     repeated,
 )
-from stepgluon.reading.nodes import join
-from stepgluon.reading.wording import unknown
-from stepgluon.waiting import MOST_QUOTA_TRIES
+from stepgluon.config.nodes import join
+from stepgluon.config.schema import Machine, PipelineConfig
+from stepgluon.errors import found
 
 OUR_VARIABLES = 5  # at most so many does the pipeline itself set
 RETRIES = 999  # a job's name has three digits for the number of the try
@@ -213,7 +212,7 @@ def tags_are_accepted(config: PipelineConfig) -> Iterator[Finding]:
 
 def retries_fit_into_names(config: PipelineConfig) -> Iterator[Finding]:
     retries = config.retries
-    total = retries.throttling + (MOST_QUOTA_TRIES if retries.quota is None else retries.quota) + retries.job
+    total = retries.throttling + (limits.MOST_QUOTA_TRIES if retries.quota is None else retries.quota) + retries.job
     if total > RETRIES:
         yield Finding("retries", f"throttling, quota and job are {total} tries together (at most {RETRIES})")
 

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from stepgluon.config import DURATION_SCHEMA, EXPECTED, Model, PipelineConfig, Section
+from stepgluon.config.durations import LIKE
+from stepgluon.config.nodes import Node
+from stepgluon.config.schema import DURATION_SCHEMA, EXPECTED, Model, PipelineConfig, Section
 from stepgluon.errors import found
-from stepgluon.reading.durations import LIKE
-from stepgluon.reading.nodes import Node
 
 LONGEST = 64  # characters; a longer word is no misspelling of anything
 
