@@ -21,8 +21,8 @@ from golden import GOLDEN, TEMPLATE_CASES, config_of, environment_of  # noqa: E4
 from lint_exceptions import BANDIT, CHECKOV, CHECKOV_SKIPPED, PARLIAMENT  # noqa: E402
 
 from stepgluon.config.load import load  # noqa: E402
+from stepgluon.deploy.templates.policies import FOLDER, policy  # noqa: E402
 from stepgluon.names import Names  # noqa: E402
-from stepgluon.templates.policies import FOLDER, policy  # noqa: E402
 
 BIN = Path(sys.executable).parent
 CHECKOV_BIN = ROOT / ".venv-checkov" / "bin" / "checkov"

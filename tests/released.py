@@ -12,7 +12,7 @@ from golden import config_of, environment_of
 
 from stepgluon.config.load import load, loads
 from stepgluon.config.source import LoadedConfig
-from stepgluon.release import Release, release
+from stepgluon.deploy.release import Release, release
 
 ROOT = Path(__file__).parent.parent
 DEFINITION = '{"States":{}}\n'

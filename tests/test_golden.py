@@ -10,7 +10,7 @@ from golden import CASES, GOLDEN, HERE, TEMPLATE_CASES, config_of, environment_o
 from pipeline import workflow
 from stepgluon.config.load import load
 from stepgluon.definition import compile_definition
-from stepgluon.release import release
+from stepgluon.deploy.release import release
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -16,8 +16,8 @@ from released import (
     resources,
 )
 
+from stepgluon.deploy.templates.policies import FOLDER, PLACEHOLDER, policy
 from stepgluon.names import Names
-from stepgluon.templates.policies import FOLDER, PLACEHOLDER, policy
 
 # All that AWS lets nobody restrict to a resource; docs/decisions/0063 has each with its reason.
 EVERYWHERE = {

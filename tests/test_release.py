@@ -30,11 +30,11 @@ from released import (
 from pipeline import workflow
 from stepgluon.cli.main import main
 from stepgluon.config.load import loads
+from stepgluon.deploy.release import TRIGGER, zipped
+from stepgluon.deploy.templates.policies import policy
 from stepgluon.errors import ConfigError
 from stepgluon.limits import TEMPLATE_BYTES
 from stepgluon.names import Names
-from stepgluon.release import TRIGGER, zipped
-from stepgluon.templates.policies import policy
 
 MANAGED_POLICY_CHARACTERS = 6_144
 ROLE_CHARACTERS = 10_240  # of all inline policies of a role
@@ -138,7 +138,7 @@ def test_another_definition_or_image_changes_the_machine_and_the_same_changes_no
 def test_the_release_is_the_same_from_every_folder_and_in_every_process(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path;"
-        "from stepgluon.config.load import load; from stepgluon.release import release;"
+        "from stepgluon.config.load import load; from stepgluon.deploy.release import release;"
         "made = release(load(Path(sys.argv[1]), None, {}), '{}'); import hashlib;"
         "print(hashlib.sha256(repr((made.base, made.pipeline, made.objects, made.images)).encode()).hexdigest())"
     )

@@ -81,7 +81,7 @@ def _rollback(
     from dataclasses import asdict
 
     from stepgluon.aws import one_sentence
-    from stepgluon.deployment.plan import workflow_words
+    from stepgluon.deploy.plan import workflow_words
     from stepgluon.runs.rollback import planned, roll_back
 
     door, names = account_of(options, variables)

@@ -16,10 +16,10 @@ from stepgluon.errors import StepgluonError, UsageError
 if TYPE_CHECKING:
     from stepgluon.cli.terminal import Terminal
     from stepgluon.definition import Workflow
-    from stepgluon.deploy import Deployed
-    from stepgluon.deployment.changes import Change
+    from stepgluon.deploy.apply import Deployed
+    from stepgluon.deploy.changes import Change
+    from stepgluon.deploy.release import Release
     from stepgluon.names import Names
-    from stepgluon.release import Release
 
 PARTS = ("base", "pipeline", "cicd")
 
@@ -48,8 +48,8 @@ def add(command: Callable[..., Any]) -> None:
 
 def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, one_sentence
-    from stepgluon.deployment.account import check_identity, check_key
-    from stepgluon.deployment.plan import plan
+    from stepgluon.deploy.account_checks import check_identity, check_key
+    from stepgluon.deploy.plan import plan
 
     release = _release(options, workflow, variables)
     door = Aws(release.names.config.region)
@@ -62,9 +62,9 @@ def _plan(options: argparse.Namespace, workflow: Workflow, variables: Mapping[st
 
 def _deploy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, one_sentence
-    from stepgluon.deploy import deploy
-    from stepgluon.deployment.account import check_identity, check_key
-    from stepgluon.deployment.images import Docker
+    from stepgluon.deploy.account_checks import check_identity, check_key
+    from stepgluon.deploy.apply import deploy
+    from stepgluon.deploy.images import Docker
 
     release = _release(options, workflow, variables)
     names = release.names
@@ -111,7 +111,7 @@ def _next_steps(names: Names, deployed: Deployed, only: tuple[str, ...]) -> str:
 
 def _destroy(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
     from stepgluon.aws import Aws, one_sentence
-    from stepgluon.deployment.destroy import Order, destroy, found
+    from stepgluon.deploy.destroy import Order, destroy, found
     from stepgluon.names import Names
 
     names = Names(config_of(options, variables).config)
@@ -144,7 +144,7 @@ def _ask(terminal: Terminal, what: list[str], name: str) -> None:
 
 def _release(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str]) -> Release:
     """All that can be wrong with the config is found before the account hears of it."""
-    from stepgluon.release import release
+    from stepgluon.deploy.release import release
 
     loaded = config_of(options, variables)
     if tuple(options.only) == ("cicd",) and loaded.config.cicd is None:

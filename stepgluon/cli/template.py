@@ -13,8 +13,8 @@ from stepgluon.cli.common import Command, a_path, config_of, definition_of
 if TYPE_CHECKING:
     from stepgluon.cli.terminal import Terminal
     from stepgluon.definition import Workflow
+    from stepgluon.deploy.release import Release
     from stepgluon.names import Names
-    from stepgluon.release import Release
 
 OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json")  # as release.py has them
 
@@ -29,7 +29,7 @@ def _template(
     options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
 ) -> None:
     from stepgluon.cli.terminal import write_file
-    from stepgluon.release import release
+    from stepgluon.deploy.release import release
 
     loaded = config_of(options, variables)
     made = release(loaded, definition_of(loaded, workflow).text)
@@ -44,8 +44,8 @@ def _template(
 
 
 def _files(made: Release) -> dict[str, bytes]:
-    from stepgluon.templates.policies import policy
-    from stepgluon.templates.text import canonical
+    from stepgluon.deploy.templates.policies import policy
+    from stepgluon.deploy.templates.text import canonical
 
     return {
         "deployer-policy.json": canonical(policy(made.names, "deployer")).encode(),
@@ -59,8 +59,8 @@ def _files(made: Release) -> dict[str, bytes]:
 def _example(names: Names) -> str:
     """What the third stack would be, for who reviews before deciding where pushes come from."""
     from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
-    from stepgluon.templates.cicd import cicd
-    from stepgluon.templates.text import canonical
+    from stepgluon.deploy.templates.cicd import cicd
+    from stepgluon.deploy.templates.text import canonical
 
     pushes = Cicd(source=CicdSource(codecommit=CodeCommit(name=names.prefix)))
     return canonical(cicd(replace(names, config=names.config.model_copy(update={"cicd": pushes}))))

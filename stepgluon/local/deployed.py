@@ -23,11 +23,11 @@ from localaws.notifications import alarms, eventbridge, s3_events, sns_mail
 from localaws.server.aws import LocalAws, Settings
 from localaws.stepfunctions import parse_cache
 from stepgluon.config.source import LoadedConfig
-from stepgluon.deploy import deploy
+from stepgluon.deploy.apply import deploy
+from stepgluon.deploy.release import Image, Release, release
 from stepgluon.gc_control import kept, paused
 from stepgluon.local.journal import Begun, Journal
 from stepgluon.names import Names
-from stepgluon.release import Image, Release, release
 
 _DOCKER = "application/vnd.docker"
 

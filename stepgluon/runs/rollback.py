@@ -14,7 +14,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, code_of
-from stepgluon.deployment.definition_diff import Difference, difference
+from stepgluon.deploy.definition_diff import Difference, difference
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import Names
 from stepgluon.runs.executions import not_deployed

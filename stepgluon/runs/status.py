@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Denied, Door, code_of, one_sentence
-from stepgluon.deploy import unconfirmed
+from stepgluon.deploy.apply import unconfirmed
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
 from stepgluon.runs.refusals import purge, refusals

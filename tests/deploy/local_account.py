@@ -15,8 +15,8 @@ from localaws.server.aws import LocalAws
 from pipeline import workflow
 from stepgluon.config.load import load, loads
 from stepgluon.definition import compile_definition
-from stepgluon.deploy import Deployed, deploy
-from stepgluon.release import Image, Release, release
+from stepgluon.deploy.apply import Deployed, deploy
+from stepgluon.deploy.release import Image, Release, release
 
 CONFIG = HERE / "golden" / "one-model" / "config.yml"
 WRITES = ("Put", "Execute", "Update", "Delete", "Create", "Subscribe", "Publish", "Tag")

@@ -25,7 +25,7 @@ def run(aws: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     (tmp_path / "pipeline-config.yml").write_bytes(CONFIG.read_bytes())
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    monkeypatch.setattr("stepgluon.deployment.images.Docker", lambda names, tell: Registry(Door(aws)))
+    monkeypatch.setattr("stepgluon.deploy.images.Docker", lambda names, tell: Registry(Door(aws)))
 
     def run(*words: str, typed: str | None = None) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.stdin", Keyboard(typed) if typed is not None else io.StringIO())

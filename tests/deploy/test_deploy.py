@@ -11,13 +11,13 @@ from local_account import CONFIG, WRITES, Door, Registry, deployed, no_wait, out
 
 from localaws.server.aws import LocalAws
 from stepgluon.aws import one_sentence
-from stepgluon.deploy import BaseOutdated, deploy
-from stepgluon.deployment.account import WrongAccount
-from stepgluon.deployment.destroy import Order, destroy
-from stepgluon.deployment.plan import plan
+from stepgluon.deploy.account_checks import WrongAccount
+from stepgluon.deploy.apply import BaseOutdated, deploy
+from stepgluon.deploy.destroy import Order, destroy
+from stepgluon.deploy.plan import plan
+from stepgluon.deploy.release import Release
 from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.names import Names
-from stepgluon.release import Release
 
 
 @pytest.fixture(scope="module")

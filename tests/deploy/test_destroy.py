@@ -8,8 +8,8 @@ import pytest
 from local_account import Door, deployed, no_wait, release_of
 
 from stepgluon.aws import Refused
-from stepgluon.deployment.destroy import Destroyed, Order, RunsGoOn, delete_bucket, destroy
-from stepgluon.release import Release
+from stepgluon.deploy.destroy import Destroyed, Order, RunsGoOn, delete_bucket, destroy
+from stepgluon.deploy.release import Release
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 from golden import same_as
 from local_account import WRITES, Door, deployed, no_wait, release_of
 
-from stepgluon.deployment.changes import Change
-from stepgluon.deployment.definition_diff import Difference, Field, difference
-from stepgluon.deployment.plan import Plan, StackPlan, plan
-from stepgluon.release import Release
+from stepgluon.deploy.changes import Change
+from stepgluon.deploy.definition_diff import Difference, Field, difference
+from stepgluon.deploy.plan import Plan, StackPlan, plan
+from stepgluon.deploy.release import Release
 
 PLANS = Path(__file__).parent / "plans"
 TWO = """

@@ -10,12 +10,12 @@ from aws_account import ACCOUNT, Account, Answer
 from local_account import release_of
 
 from stepgluon.aws import one_sentence
-from stepgluon.deployment import images
-from stepgluon.deployment.account import check_concurrency, check_identity, short_quotas, wanted_instances
-from stepgluon.deployment.images import Docker, NotBuilt, digest_in_ecr
+from stepgluon.deploy import images
+from stepgluon.deploy.account_checks import check_concurrency, check_identity, short_quotas, wanted_instances
+from stepgluon.deploy.images import Docker, NotBuilt, digest_in_ecr
+from stepgluon.deploy.release import Release
 from stepgluon.errors import SurroundingsError
 from stepgluon.names import Names
-from stepgluon.release import Release
 
 SPOT = "ml.m5.2xlarge for spot training job usage"
 PROCESSING = "ml.m5.xlarge for processing job usage"

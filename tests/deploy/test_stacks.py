@@ -9,8 +9,8 @@ import pytest
 from aws_account import Account, Stack
 
 from stepgluon.aws import one_sentence
-from stepgluon.deployment.changes import Change
-from stepgluon.deployment.stacks import Desired, StackBusy, StackFailed, Stacks
+from stepgluon.deploy.changes import Change
+from stepgluon.deploy.stacks import Desired, StackBusy, StackFailed, Stacks
 from stepgluon.errors import StepgluonError
 
 TEXT = json.dumps({"Resources": {"Thing": {"Type": "AWS::SNS::Topic"}, "Bucket": {"Type": "AWS::S3::Bucket"}}})

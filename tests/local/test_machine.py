@@ -16,9 +16,9 @@ from pipeline import workflow
 from stepgluon.config.load import loads
 from stepgluon.config.source import LoadedConfig
 from stepgluon.definition import compile_definition
+from stepgluon.deploy.release import release
 from stepgluon.local.deployed import bring
 from stepgluon.names import Names
-from stepgluon.release import release
 from stepgluon.runs.follow import read
 from stepgluon.runs.history import History
 

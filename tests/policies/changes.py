@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from localaws.iam.policy_evaluation import listed
-from stepgluon.templates import policies as templates
+from stepgluon.deploy.templates import policies as templates
 
 Document = dict[str, Any]
 

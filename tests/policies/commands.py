@@ -118,9 +118,8 @@ def services_of_the_code() -> set[str]:
 @cache
 def _nodes() -> tuple[ast.AST, ...]:
     files = [
-        CODE / "deploy.py",
         *(CODE / "cli").glob("*.py"),
-        *(CODE / "deployment").glob("*.py"),
+        *(CODE / "deploy").glob("*.py"),
         *(CODE / "runs").glob("*.py"),
     ]
     return tuple(node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))))

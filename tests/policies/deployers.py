@@ -15,10 +15,10 @@ from policies.handlers import stack_calls
 from policies.neighbours import ACCOUNT, elsewhere, kind, objects, of_another_pipeline, untagged, with_context
 
 from localaws.iam.policy_evaluation import Call, Value, listed
+from stepgluon.deploy.templates.base import base
+from stepgluon.deploy.templates.cicd import cicd
+from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.names import Names
-from stepgluon.templates.base import base
-from stepgluon.templates.cicd import cicd
-from stepgluon.templates.pipeline import pipeline
 
 # With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
 CASES = ("everything", "cn-northwest-1", "us-gov-west-1")

@@ -9,8 +9,8 @@ from policies.reference import GLOBAL_KEYS, condition_keys, is_resource_of
 
 from localaws.iam.policy_evaluation import Call, Policy
 from stepgluon.config.load import loads
+from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import Names
-from stepgluon.templates.policies import policy
 
 MANY = """
 name: many

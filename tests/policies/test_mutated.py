@@ -11,7 +11,7 @@ from policies.reference import actions_like, actions_of
 from policies.test_least_privilege import neighbours_of
 
 from localaws.iam.policy_evaluation import Call, listed
-from stepgluon.templates import policies as templates
+from stepgluon.deploy.templates import policies as templates
 
 CASES = ("demo", "everything", "default-models")
 LOOKS = "SageMaker looks at a key before it starts a job with it, as AmazonSageMakerFullAccess lets it"

@@ -12,8 +12,8 @@ from policies.neighbours import ACCOUNT, with_context
 from policies.reference import allowed
 
 from localaws.iam.policy_evaluation import Call, Policies, Policy
+from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.names import Names
-from stepgluon.templates.pipeline import pipeline
 
 TRUSTED = {"job": "sagemaker.amazonaws.com", "machine": "states.amazonaws.com", "trigger": "lambda.amazonaws.com"}
 

@@ -6,8 +6,7 @@ import hashlib
 from typing import Any
 
 from stepgluon import failure_rule
-from stepgluon.names import LIVE, Names
-from stepgluon.templates.parts import (
+from stepgluon.deploy.templates.parts import (
     IMAGES,
     Resource,
     attribute,
@@ -19,7 +18,8 @@ from stepgluon.templates.parts import (
     tags,
     tidy,
 )
-from stepgluon.templates.policies import policy
+from stepgluon.deploy.templates.policies import policy
+from stepgluon.names import LIVE, Names
 
 RUNTIME = "python3.12"
 ARCHITECTURE = "x86_64"  # every region of every partition has it

@@ -15,8 +15,8 @@ from stepgluon.aws import Door, code_of
 from stepgluon.errors import StepgluonError, SurroundingsError
 
 if TYPE_CHECKING:
+    from stepgluon.deploy.release import Image
     from stepgluon.names import Names
-    from stepgluon.release import Image
 
 SCRIPT = Path(__file__).parent.parent.parent / "docker" / "build.sh"
 

@@ -16,15 +16,15 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.source import LoadedConfig
+from stepgluon.deploy.templates.base import base
+from stepgluon.deploy.templates.cicd import cicd
+from stepgluon.deploy.templates.parts import IMAGES
+from stepgluon.deploy.templates.pipeline import pipeline
+from stepgluon.deploy.templates.text import canonical
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
-from stepgluon.templates.base import base
-from stepgluon.templates.cicd import cicd
-from stepgluon.templates.parts import IMAGES
-from stepgluon.templates.pipeline import pipeline
-from stepgluon.templates.text import canonical
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 MANY = 40  # addresses that certainly fit
 TRIGGER = ROOT / "lambda" / "start_pipeline.py"
 

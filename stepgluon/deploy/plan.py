@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, code_of
-from stepgluon.deploy import PARTS, Wait, alias_is_behind, desired, is_stored, left_cicd, outdated_base
-from stepgluon.deployment.account import check_identity
-from stepgluon.deployment.changes import Change
-from stepgluon.deployment.definition_diff import Difference, Field, difference
-from stepgluon.deployment.images import digest_in_ecr
-from stepgluon.deployment.stacks import Stacks
+from stepgluon.deploy.account_checks import check_identity
+from stepgluon.deploy.apply import PARTS, Wait, alias_is_behind, desired, is_stored, left_cicd, outdated_base
+from stepgluon.deploy.changes import Change
+from stepgluon.deploy.definition_diff import Difference, Field, difference
+from stepgluon.deploy.images import digest_in_ecr
+from stepgluon.deploy.stacks import Stacks
 
 if TYPE_CHECKING:
+    from stepgluon.deploy.release import Image, Release, Template
     from stepgluon.names import Names
-    from stepgluon.release import Image, Release, Template
 
 _SIGNS = {"created": "+", "found again": "+", "removed": "-", "let go": "-", "replaced": "!", "perhaps replaced": "!"}
 _FIELDS_SHOWN = 8  # of one state

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config.schema import CicdSource
+from stepgluon.deploy.templates.parts import REASONS_OF_CICD, Resource, attribute, document, ref, tags
+from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import Names
-from stepgluon.templates.parts import REASONS_OF_CICD, Resource, attribute, document, ref, tags
-from stepgluon.templates.policies import policy
 
 IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"  # has Python 3.11, Docker and the aws command line
 LOG_DAYS = 90

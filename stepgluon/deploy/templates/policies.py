@@ -16,7 +16,7 @@ from typing import Any
 from stepgluon.config.schema import CicdSource
 from stepgluon.names import Names
 
-FOLDER = Path(__file__).parent.parent.parent / "policy"
+FOLDER = Path(__file__).parents[3] / "policy"
 FOLDERS = 20
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 

@@ -8,9 +8,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from stepgluon.deploy.templates.parts import (
+    IMAGES,
+    Resource,
+    bucket_policy,
+    document,
+    kept,
+    private_bucket,
+    ref,
+    tags,
+    tidy,
+)
+from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import Names
-from stepgluon.templates.parts import IMAGES, Resource, bucket_policy, document, kept, private_bucket, ref, tags, tidy
-from stepgluon.templates.policies import policy
 
 
 def base(names: Names) -> dict[str, Any]:

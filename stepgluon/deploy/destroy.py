@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.aws import Door, Refused, code_of
-from stepgluon.deploy import PARTS, Tell, Wait
-from stepgluon.deployment.account import check_identity
-from stepgluon.deployment.stacks import Stacks
+from stepgluon.deploy.account_checks import check_identity
+from stepgluon.deploy.apply import PARTS, Tell, Wait
+from stepgluon.deploy.stacks import Stacks
+from stepgluon.deploy.templates.parts import IMAGES
 from stepgluon.errors import StepgluonError
-from stepgluon.templates.parts import IMAGES
 
 if TYPE_CHECKING:
     from stepgluon.names import Names

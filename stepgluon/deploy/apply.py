@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, code_of
-from stepgluon.deployment.account import check_concurrency, check_identity, short_quotas
-from stepgluon.deployment.images import Builder, digest_in_ecr
-from stepgluon.deployment.stacks import Agree, Desired, Stacks, always
+from stepgluon.deploy.account_checks import check_concurrency, check_identity, short_quotas
+from stepgluon.deploy.images import Builder, digest_in_ecr
+from stepgluon.deploy.stacks import Agree, Desired, Stacks, always
 from stepgluon.errors import SurroundingsError
 
 if TYPE_CHECKING:
+    from stepgluon.deploy.release import Release, Stored, Template
     from stepgluon.names import Names
-    from stepgluon.release import Release, Stored, Template
 
 PARTS = ("base", "pipeline", "cicd")
 Tell = Callable[[str], None]

@@ -19,8 +19,8 @@ from typing import Any
 from uuid import uuid4
 
 from stepgluon.aws import Door, code_of, message_of, refusal
-from stepgluon.deployment.changes import Change, changes_of
-from stepgluon.deployment.stack_events import End, Events, plain
+from stepgluon.deploy.changes import Change, changes_of
+from stepgluon.deploy.stack_events import End, Events, plain
 from stepgluon.errors import StepgluonError
 
 _NEVER_THERE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")  # can only be deleted
