@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The workflow, told once: change it here, and look at it with `python pipeline.py graph -o workflow.html`.
 
-The words are those of the AWS Step Functions Data Science SDK; each state is made by a method of stepgluon/states.py.
+The words are those of the AWS Step Functions Data Science SDK; stepgluon/workflow/states.py makes each state.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepgluon.config.schema import Model, PipelineConfig
-    from stepgluon.sdk import Chain
-    from stepgluon.states import States
+    from stepgluon.workflow.sdk import Chain
+    from stepgluon.workflow.states import States
 
 
 def workflow(config: PipelineConfig) -> Chain:
     """Prepare the data, train, judge and choose a model for each entry, predict, put the predictions together."""
-    from stepgluon.sdk import Catch, Chain, Choice, Parallel
-    from stepgluon.states import States
+    from stepgluon.workflow.sdk import Catch, Chain, Choice, Parallel
+    from stepgluon.workflow.states import States
 
     make = States(config)
 
@@ -99,7 +99,7 @@ def train_one(make: States, model: Model) -> Chain:
 
     It fails when it has failed again after `retries`, each time under a fresh name.
     """
-    from stepgluon.sdk import Catch, Chain, Choice
+    from stepgluon.workflow.sdk import Catch, Chain, Choice
 
     train = make.training_job(model)
     read_score = make.read_score(model)
@@ -116,7 +116,7 @@ def train_one(make: States, model: Model) -> Chain:
 
 def choose_one(make: States, model: Model) -> Chain:
     """An accepted model predicts; for a rejected one its default does, where there is one."""
-    from stepgluon.sdk import Chain, Choice
+    from stepgluon.workflow.sdk import Chain, Choice
 
     choose = Choice(f"Choose {model.name}")
     choose.add_choice(make.accepted(model), make.keep(model))
@@ -129,7 +129,7 @@ def choose_one(make: States, model: Model) -> Chain:
 
 def predict_one(make: States, model: Model) -> Chain:
     """A prediction that fails is reported too, so that the others finish before the run fails."""
-    from stepgluon.sdk import Catch, Chain
+    from stepgluon.workflow.sdk import Catch, Chain
 
     predict = make.prediction_job(model)
     not_predicted = make.not_predicted(model)

@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT))
 from pipeline import workflow  # noqa: E402
 from stepgluon.config.load import loads  # noqa: E402
 from stepgluon.config.source import LoadedConfig  # noqa: E402
-from stepgluon.definition import build, compile_definition, most_models  # noqa: E402
 from stepgluon.selfcheck import findings  # noqa: E402
+from stepgluon.workflow.compile import build, compile_definition, most_models  # noqa: E402
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:1"
 ROLE = "arn:aws:iam::123456789012:role/job"
@@ -95,7 +95,7 @@ def process(*words: str) -> float:
 
 
 def main() -> None:
-    import stepgluon.sdk  # noqa: F401  (takes seconds, and is not what is measured)
+    import stepgluon.workflow.sdk  # noqa: F401  (takes seconds, and is not what is measured)
 
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     logging.getLogger("sagemaker").setLevel(logging.ERROR)

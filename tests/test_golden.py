@@ -9,8 +9,8 @@ from golden import CASES, GOLDEN, HERE, TEMPLATE_CASES, config_of, environment_o
 
 from pipeline import workflow
 from stepgluon.config.load import load
-from stepgluon.definition import compile_definition
 from stepgluon.deploy.release import release
+from stepgluon.workflow.compile import compile_definition
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -14,10 +14,10 @@ from stepgluon import advice
 from stepgluon.advice import WORK, as_given, pipeline_py
 from stepgluon.cli.main import _parser
 from stepgluon.config.load import loads
-from stepgluon.definition import compile_definition
-from stepgluon.failure_rule import input_transformer
 from stepgluon.names import Names
 from stepgluon.runs.start import one_line
+from stepgluon.workflow.compile import compile_definition
+from stepgluon.workflow.failure_rule import input_transformer
 
 CONFIG = (HERE / "golden" / "one-model" / "config.yml").read_text(encoding="utf-8")
 

@@ -15,6 +15,7 @@ SOURCES = sorted(
     [
         ROOT / "pipeline.py",
         *(ROOT / "stepgluon").rglob("*.py"),
+        *(ROOT / "localaws").rglob("*.py"),
         *(ROOT / "code").rglob("*.py"),
         *(ROOT / "lambda").rglob("*.py"),
     ]
@@ -40,11 +41,12 @@ def who_imports(package: str) -> set[str]:
     return {room(file) for file in SOURCES if package in imports(file)}
 
 
-PLACES = ("stepgluon", "code", "lambda", "tests", "benchmarks")
+MAPS = [file for file in SOURCES if file.name == "__init__.py"]
+PLACES = ("stepgluon", "localaws", "code", "lambda", "tests", "benchmarks")
 
 
 def test_only_the_quarantine_knows_the_sdks() -> None:
-    assert who_imports("stepfunctions") | who_imports("sagemaker") == {"stepgluon/sdk.py"}
+    assert who_imports("stepfunctions") | who_imports("sagemaker") == {"stepgluon/workflow/sdk.py"}
 
 
 def test_boto3_has_one_door_in_the_generator() -> None:
@@ -52,7 +54,7 @@ def test_boto3_has_one_door_in_the_generator() -> None:
 
 
 def test_only_the_local_aws_knows_moto() -> None:
-    assert all(file.startswith("stepgluon/local/") for file in who_imports("moto"))
+    assert all(file.startswith(("localaws/", "stepgluon/local/")) for file in who_imports("moto"))
 
 
 @pytest.mark.parametrize("folder", ["code", "lambda"])
@@ -77,7 +79,7 @@ def test_the_command_line_starts_without_what_only_some_commands_need() -> None:
         assert set(imports(file, anywhere=False)) <= allowed, room(file)
 
 
-@pytest.mark.parametrize("map_", sorted((ROOT / "stepgluon").rglob("__init__.py")), ids=lambda map_: map_.parent.name)
+@pytest.mark.parametrize("map_", MAPS, ids=room)
 def test_each_room_is_on_its_folder_s_map(map_: Path) -> None:
     told = ast.get_docstring(ast.parse(map_.read_text(encoding="utf-8"))) or ""
     rooms = {file.stem for file in map_.parent.glob("*.py")} - {"__init__"}

@@ -13,12 +13,12 @@ from pipeline import workflow
 from stepgluon import limits
 from stepgluon.config.load import loads
 from stepgluon.config.source import LoadedConfig
-from stepgluon.definition import build, compile_definition, most_models
 from stepgluon.errors import ConfigError
 from stepgluon.names import Names, short
 from stepgluon.selfcheck import worst_case_events
-from stepgluon.size import surely_fits
-from stepgluon.waiting import Waiting, events_without_quota
+from stepgluon.workflow.compile import build, compile_definition, most_models
+from stepgluon.workflow.retries import Waiting, events_without_quota
+from stepgluon.workflow.size_estimate import surely_fits
 
 
 def config(models: int, more: str = "", fallback: str = "") -> LoadedConfig:

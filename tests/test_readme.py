@@ -16,9 +16,9 @@ from stepgluon.cli.main import main
 from stepgluon.config.durations import as_duration
 from stepgluon.config.load import load, loads
 from stepgluon.config.schema import DURATION_SCHEMA, PipelineConfig
-from stepgluon.definition import compile_definition, most_models
 from stepgluon.errors import ConfigError
 from stepgluon.graph import render
+from stepgluon.workflow.compile import compile_definition, most_models
 
 ROOT = HERE.parent
 README = ROOT / "README.md"

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from stepgluon.errors import DefinitionError
-from stepgluon.sdk import Chain, Choice, ChoiceRule, Parallel, Pass, Retry, Task, asl
+from stepgluon.workflow.sdk import Chain, Choice, ChoiceRule, Parallel, Pass, Retry, Task, asl
 
 
 def test_two_states_of_one_name_are_refused_also_in_different_branches() -> None:
@@ -51,7 +51,7 @@ def test_a_choice_leads_where_the_chain_goes_on() -> None:
 def test_importing_leaves_the_process_as_it_was() -> None:
     code = (
         "import sys, os, logging; before = (sys.excepthook, dict(os.environ), logging.getLogger().level)\n"
-        "import stepgluon.sdk\n"
+        "import stepgluon.workflow.sdk\n"
         "assert before == (sys.excepthook, dict(os.environ), logging.getLogger().level)"
     )
     environment = {**os.environ, "AWS_PROFILE": "nobody", "AWS_REGION": "mars-1"}

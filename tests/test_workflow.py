@@ -11,7 +11,7 @@ from interpreter import Run, Throws, failed_job, run
 
 from pipeline import workflow
 from stepgluon.config.load import loads
-from stepgluon.definition import compile_definition
+from stepgluon.workflow.compile import compile_definition
 
 MODELS = {"adelie": 231.5, "chinstrap": 300, "gentoo": 349.99}
 OLD = "s3://penguins-work-123456789012-eu-west-1/runs/old/models/gentoo/job/output/model/"

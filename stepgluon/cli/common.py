@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from stepgluon.aws import Aws
     from stepgluon.cli.terminal import Terminal
     from stepgluon.config.source import LoadedConfig
-    from stepgluon.definition import Definition, Workflow
     from stepgluon.names import Names
+    from stepgluon.workflow.compile import Definition, Workflow
 
 Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
 
@@ -41,7 +41,7 @@ def config_of(options: argparse.Namespace, variables: Mapping[str, str]) -> Load
 
 
 def definition_of(loaded: LoadedConfig, workflow: Workflow) -> Definition:
-    from stepgluon.definition import compile_definition
+    from stepgluon.workflow.compile import compile_definition
 
     return compile_definition(loaded, workflow)
 

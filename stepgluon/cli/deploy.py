@@ -15,11 +15,11 @@ from stepgluon.errors import StepgluonError, UsageError
 
 if TYPE_CHECKING:
     from stepgluon.cli.terminal import Terminal
-    from stepgluon.definition import Workflow
     from stepgluon.deploy.apply import Deployed
     from stepgluon.deploy.changes import Change
     from stepgluon.deploy.release import Release
     from stepgluon.names import Names
+    from stepgluon.workflow.compile import Workflow
 
 PARTS = ("base", "pipeline", "cicd")
 

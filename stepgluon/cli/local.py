@@ -15,7 +15,7 @@ from stepgluon.errors import UsageError
 
 if TYPE_CHECKING:
     from stepgluon.cli.terminal import Terminal
-    from stepgluon.definition import Workflow
+    from stepgluon.workflow.compile import Workflow
 
 
 def add(command: Callable[..., Any]) -> None:

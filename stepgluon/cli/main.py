@@ -23,7 +23,7 @@ from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.gc_control import left_at_exit
 
 if TYPE_CHECKING:
-    from stepgluon.definition import Workflow
+    from stepgluon.workflow.compile import Workflow
 
 INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
 Picture = Literal["mermaid", "svg", "html"]
@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 def _validate(
     options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
 ) -> None:
-    from stepgluon.size import surely_fits
+    from stepgluon.workflow.size_estimate import surely_fits
 
     loaded = config_of(options, variables)
     count = len(loaded.config.models)

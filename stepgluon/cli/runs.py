@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from stepgluon.aws import Aws
     from stepgluon.cli.terminal import Terminal
     from stepgluon.config.source import LoadedConfig
-    from stepgluon.definition import Workflow
     from stepgluon.names import Names
     from stepgluon.runs.executions import Execution
+    from stepgluon.workflow.compile import Workflow
 
 LISTED = 20  # runs of an account
 

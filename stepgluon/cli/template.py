@@ -12,9 +12,9 @@ from stepgluon.cli.common import Command, a_path, config_of, definition_of
 
 if TYPE_CHECKING:
     from stepgluon.cli.terminal import Terminal
-    from stepgluon.definition import Workflow
     from stepgluon.deploy.release import Release
     from stepgluon.names import Names
+    from stepgluon.workflow.compile import Workflow
 
 OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json")  # as release.py has them
 

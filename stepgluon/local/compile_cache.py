@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 
 from stepgluon.config.source import LoadedConfig
-from stepgluon.definition import Workflow
 from stepgluon.names import Names
+from stepgluon.workflow.compile import Workflow
 
 ROOT = Path(__file__).parent.parent.parent
 _DATA = ("stepgluon/config/aws_facts.json",)

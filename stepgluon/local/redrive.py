@@ -9,7 +9,6 @@ from typing import Any
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door
 from stepgluon.config.source import LoadedConfig
-from stepgluon.definition import Workflow
 from stepgluon.local.run import at_work, blame_the_disk, followed
 from stepgluon.local.work_folder import ServerGone, all_runs, is_served, one_run, served
 from stepgluon.names import Names
@@ -18,6 +17,7 @@ from stepgluon.runs.executions import one
 from stepgluon.runs.follow import follow
 from stepgluon.runs.history import History
 from stepgluon.runs.progress import Progress
+from stepgluon.workflow.compile import Workflow
 
 KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
 

@@ -26,7 +26,6 @@ from urllib.parse import unquote_plus
 
 from localaws.server.aws import Settings
 from stepgluon.config.source import LoadedConfig
-from stepgluon.definition import Workflow
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.local.compile_cache import compiled
 from stepgluon.local.deployed import Deployed, deployed, nothing
@@ -38,6 +37,7 @@ from stepgluon.runs import view
 from stepgluon.runs.follow import ENDED, Event, Job, follow
 from stepgluon.runs.progress import Progress
 from stepgluon.runs.start import folder_for, stem_of
+from stepgluon.workflow.compile import Workflow
 
 TRIGGER_SECONDS = 120  # for the Lambda and its tries
 _DONE = {"before": [], "done": True}
@@ -107,7 +107,7 @@ def at_work(
 
 def definition_of(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
     def compile_now() -> str:
-        from stepgluon.definition import compile_definition
+        from stepgluon.workflow.compile import compile_definition
 
         return compile_definition(loaded, workflow).text
 

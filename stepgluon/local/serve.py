@@ -9,10 +9,10 @@ from pathlib import Path
 from localaws.server.web import bind
 from localaws.stepfunctions.versions import unqualified
 from stepgluon.config.source import LoadedConfig
-from stepgluon.definition import Workflow
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.run import at_work
 from stepgluon.runs.progress import Progress
+from stepgluon.workflow.compile import Workflow
 
 
 def serve(

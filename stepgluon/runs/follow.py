@@ -60,7 +60,7 @@ class Story:
     @property
     def sentence(self) -> str:
         """Why the run failed, for its user: what the failed job said, else the execution's own cause."""
-        from stepgluon.failure_rule import MAILED  # the config's library comes with it, and takes its time
+        from stepgluon.workflow.failure_rule import MAILED  # the config's library comes with it, and takes its time
 
         said = next((job.sentence for job in reversed(self.jobs) if job.state == self.failed_state), "")
         # Of a Parallel the last try of each of its branches' jobs: "Predict adelie" belongs to "Predict".

@@ -23,7 +23,7 @@ from stepgluon.runs.follow import Event
 from stepgluon.runs.history import History
 from stepgluon.runs.promote import verdicts_of
 from stepgluon.runs.start import execute
-from stepgluon.stages import STAGES
+from stepgluon.workflow.stages import STAGES
 
 # A stage has finished when what comes after it was entered.
 _REACHED = {"Train models": "train", "Announce models": "predict", "Post-process": "postprocess"}

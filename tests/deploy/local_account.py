@@ -14,9 +14,9 @@ from localaws.base.clients import Clients
 from localaws.server.aws import LocalAws
 from pipeline import workflow
 from stepgluon.config.load import load, loads
-from stepgluon.definition import compile_definition
 from stepgluon.deploy.apply import Deployed, deploy
 from stepgluon.deploy.release import Image, Release, release
+from stepgluon.workflow.compile import compile_definition
 
 CONFIG = HERE / "golden" / "one-model" / "config.yml"
 WRITES = ("Put", "Execute", "Update", "Delete", "Create", "Subscribe", "Publish", "Tag")

@@ -14,13 +14,13 @@ from local_aws import settings, until
 
 from pipeline import workflow
 from stepgluon.config.load import load
-from stepgluon.definition import compile_definition
 from stepgluon.errors import StepgluonError
 from stepgluon.local import watcher
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
 from stepgluon.local.run import followed
 from stepgluon.runs.progress import Progress
+from stepgluon.workflow.compile import compile_definition
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ from localaws.server.aws import LocalAws
 from pipeline import workflow
 from stepgluon.config.load import loads
 from stepgluon.config.source import LoadedConfig
-from stepgluon.definition import compile_definition
 from stepgluon.deploy.release import release
 from stepgluon.local.deployed import bring
 from stepgluon.names import Names
 from stepgluon.runs.follow import read
 from stepgluon.runs.history import History
+from stepgluon.workflow.compile import compile_definition
 
 CONFIG = """
 name: penguins

@@ -24,9 +24,9 @@ from localaws.base.patches import Patches
 from localaws.notifications import eventbridge, sns_mail
 from localaws.notifications.sns_mail import Outbox
 from localaws.stepfunctions import versions
-from stepgluon import failure_rule
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
+from stepgluon.workflow import failure_rule
 
 NAMES = Names(
     PipelineConfig.model_validate(

@@ -23,12 +23,12 @@ from localaws.server.aws import Settings
 from pipeline import workflow
 from stepgluon.config.load import loads
 from stepgluon.config.source import LoadedConfig
-from stepgluon.definition import compile_definition
 from stepgluon.errors import SurroundingsError
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
 from stepgluon.local.run import blame_the_disk
 from stepgluon.local.run_folder import collect
+from stepgluon.workflow.compile import compile_definition
 
 MODELS = ("adelie", "chinstrap", "gentoo")
 CONFIG = """

@@ -16,8 +16,8 @@ from test_run import CONFIG
 from pipeline import workflow
 from stepgluon.cli.main import main
 from stepgluon.config.load import loads
-from stepgluon.definition import compile_definition
 from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.workflow.compile import compile_definition
 
 
 class Picky(Scripted):

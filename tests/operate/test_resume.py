@@ -11,7 +11,7 @@ from interpreter import Run, Throws, run
 
 from pipeline import workflow
 from stepgluon.config.load import loads
-from stepgluon.definition import compile_definition
+from stepgluon.workflow.compile import compile_definition
 
 WORK = "s3://penguins-work-123456789012-eu-west-1"
 CONFIG = """

@@ -14,9 +14,9 @@ from localaws.iam.policy_evaluation import Call, Policies, Policy
 from pipeline import workflow
 from stepgluon.config.load import load, loads
 from stepgluon.config.source import LoadedConfig
-from stepgluon.definition import compile_definition
 from stepgluon.deploy.templates.policies import FOLDER, policy
 from stepgluon.names import Names
+from stepgluon.workflow.compile import compile_definition
 
 ROLES = ("job", "machine", "trigger")
 # Default models in both buckets, with and without a slash, and a name that is as long as a name may be.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from stepgluon import failure_rule
 from stepgluon.deploy.templates.parts import (
     IMAGES,
     Resource,
@@ -20,6 +19,7 @@ from stepgluon.deploy.templates.parts import (
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import LIVE, Names
+from stepgluon.workflow import failure_rule
 
 RUNTIME = "python3.12"
 ARCHITECTURE = "x86_64"  # every region of every partition has it

@@ -6,7 +6,7 @@ import json
 
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
-from stepgluon.waiting import Waiting, events_without_quota
+from stepgluon.workflow.retries import Waiting, events_without_quota
 
 # A whole definition without models, and a model of the longest names; measured with room to spare, and tested.
 MACHINE_BYTES, MODEL_BYTES = 64 * 1024, 9 * 1024

@@ -16,7 +16,7 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
-from stepgluon.jobs import longest_training
+from stepgluon.workflow.jobs import longest_training
 
 # The tries of one job for its place in line are spread over this time. With full jitter the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600

@@ -24,14 +24,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon import limits, mails, resume
+from stepgluon import limits
 from stepgluon.config.schema import Model, PipelineConfig
-from stepgluon.failures import BLANK, Failures
-from stepgluon.intrinsics import constant, merged, parsed, text
-from stepgluon.jobs import Jobs, longest_training
 from stepgluon.names import PROMOTED, Names
-from stepgluon.sdk import Chain, ChoiceRule, Map, Parallel, Pass, Retry, Succeed, Task
-from stepgluon.waiting import STARTUP_SECONDS, Waiting
+from stepgluon.workflow import mails, resume
+from stepgluon.workflow.failures import BLANK, Failures
+from stepgluon.workflow.intrinsics import constant, merged, parsed, text
+from stepgluon.workflow.jobs import Jobs, longest_training
+from stepgluon.workflow.retries import STARTUP_SECONDS, Waiting
+from stepgluon.workflow.sdk import Chain, ChoiceRule, Map, Parallel, Pass, Retry, Succeed, Task
 
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 SMALL_FILE = "bytes=0-65535"  # more than metrics.json or promoted.json can be; a longer file is cut, and so is no JSON

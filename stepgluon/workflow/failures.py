@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stepgluon import mails
 from stepgluon.config.schema import PipelineConfig
-from stepgluon.failure_rule import MAILED
-from stepgluon.intrinsics import constant, merged, parsed, text
 from stepgluon.names import Names
-from stepgluon.sdk import Catch, Chain, Choice, ChoiceRule, Fail, Map, Parallel, Pass, Task
-from stepgluon.stages import STAGES
+from stepgluon.workflow import mails
+from stepgluon.workflow.failure_rule import MAILED
+from stepgluon.workflow.intrinsics import constant, merged, parsed, text
+from stepgluon.workflow.sdk import Catch, Chain, Choice, ChoiceRule, Fail, Map, Parallel, Pass, Task
+from stepgluon.workflow.stages import STAGES
 
 BLANK = {"Error": "", "Cause": ""}
 _KEPT = {f"{key}.$": f"$.{key}" for key in ("run", "home", "id", "newline")}  # what the mail of a failure tells

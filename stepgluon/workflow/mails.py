@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stepgluon.config.schema import PipelineConfig
-from stepgluon.intrinsics import as_json, text
 from stepgluon.names import Names
+from stepgluon.workflow.intrinsics import as_json, text
 
 Mail = tuple[str, str]
 

@@ -14,7 +14,7 @@ from stepgluon.errors import ConfigError, DefinitionError, Problem
 from stepgluon.gc_control import paused
 from stepgluon.names import Names
 from stepgluon.selfcheck import findings, worst_case_events
-from stepgluon.waiting import Waiting
+from stepgluon.workflow.retries import Waiting
 
 SIZES = ("definition-size", "events")  # findings that are the config's fault and not the workflow's
 
@@ -42,7 +42,7 @@ def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
 
 def build(config: PipelineConfig, workflow: Workflow) -> Definition:
     """The definition, not yet checked."""
-    from stepgluon.sdk import asl  # imports the SDKs, which takes seconds
+    from stepgluon.workflow.sdk import asl  # imports the SDKs, which takes seconds
 
     names = Names(config)
     machine = {

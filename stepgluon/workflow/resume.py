@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon.intrinsics import parsed, text
-from stepgluon.sdk import Chain, Choice, ChoiceRule, Pass
-from stepgluon.stages import STAGES
+from stepgluon.workflow.intrinsics import parsed, text
+from stepgluon.workflow.sdk import Chain, Choice, ChoiceRule, Pass
+from stepgluon.workflow.stages import STAGES
 
 NOTHING = {"run.$": "$$.Execution.Name", "from": STAGES[0]}
 VERDICTS = text("runs/{}/verdicts.json", "$.home")

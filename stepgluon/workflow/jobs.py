@@ -12,8 +12,8 @@ import json
 from typing import Any
 
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
-from stepgluon.intrinsics import text
 from stepgluon.names import Names, short
+from stepgluon.workflow.intrinsics import text
 
 PROCESSING = "/opt/ml/processing"
 # The parts of a job's settings, and what each kind of job calls them.
