@@ -26,7 +26,7 @@ from stepgluon.names import Names  # noqa: E402
 
 BIN = Path(sys.executable).parent
 CHECKOV_BIN = ROOT / ".venv-checkov" / "bin" / "checkov"
-CODE = ["stepgluon", "code", "lambda", "docker", "pipeline.py"]
+CODE = ["stepgluon", "localaws", "code", "lambda", "docker", "pipeline.py"]
 
 
 def main() -> int:

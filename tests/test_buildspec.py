@@ -33,6 +33,7 @@ TAKEN = (
     "code",
     "docker",
     "lambda",
+    "localaws",
     "pipeline.py",
     "policy",
     "requirements.lock",
