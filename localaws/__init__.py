@@ -10,4 +10,5 @@ lambda_/          functions that really run
 notifications/    S3's events, EventBridge's rules, CloudWatch's alarms, SNS's mails
 moto_fixes/       what moto does otherwise than AWS
 base/             what the rooms above share
+errors            what keeps the local AWS from working at all
 """

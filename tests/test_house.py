@@ -53,6 +53,44 @@ def test_boto3_has_one_door_in_the_generator() -> None:
     assert {file for file in who_imports("boto3") if file.startswith("stepgluon/")} <= {"stepgluon/aws.py"}
 
 
+def test_the_local_aws_knows_nothing_of_pipelines() -> None:
+    assert not [file for file in who_imports("stepgluon") if file.startswith("localaws/")]
+
+
+def modules() -> dict[str, Path]:
+    names = {file: room(file).removesuffix(".py").removesuffix("/__init__").replace("/", ".") for file in SOURCES}
+    return {name: file for file, name in names.items()}
+
+
+def imported(file: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of the house that a file imports, wherever in it, but for its types alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    typing = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in typing:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{name.name}" for name in node.names}
+            found |= {name if name in known else node.module for name in inner}
+    return found & known.keys()
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    known = modules()
+    left = {name: imported(file, known) for name, file in known.items()}
+    while free := {name for name, needs in left.items() if not needs & left.keys()}:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    assert not left
+
+
 def test_only_the_local_aws_knows_moto() -> None:
     assert all(file.startswith(("localaws/", "stepgluon/local/")) for file in who_imports("moto"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import json
 import re
 import threading
@@ -14,9 +15,10 @@ from functools import lru_cache
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes import ASL, COMMON, STATES, Here, fix, loaded
-from stepgluon import limits
-from stepgluon.gc_control import paused
+from localaws.moto_fixes.registry import ASL, COMMON, STATES, Here, fix, loaded
+
+_PAYLOAD_BYTES = 256 * 1024  # quota: input of an execution
+_DEFINITION_BYTES = 1024 * 1024  # quota: definition of a state machine
 
 # Time
 
@@ -165,7 +167,7 @@ def executions_are_checked(patches: Patches, here: Here) -> None:
         name = name or str(uuid.uuid4())
         if not re.fullmatch(r"""[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}""", name):
             raise errors.InvalidName(f"Invalid Name: '{name}'")
-        if len((execution_input or "").encode()) > limits.PAYLOAD_BYTES:
+        if len((execution_input or "").encode()) > _PAYLOAD_BYTES:
             raise errors.InvalidExecutionInput("Invalid State Machine Execution Input: 'larger than 262144 bytes'")
         self._validate_machine_arn(state_machine_arn)
         return plain(self, state_machine_arn, name, execution_input, *more)
@@ -185,8 +187,8 @@ def definitions_are_checked(patches: Patches, here: Here) -> None:
     check = backend._validate_definition
 
     def validate(definition: str) -> None:
-        if len(definition.encode()) > limits.DEFINITION_BYTES:
-            raise invalid(f"Invalid State Machine Definition: 'larger than {limits.DEFINITION_BYTES} bytes'")
+        if len(definition.encode()) > _DEFINITION_BYTES:
+            raise invalid(f"Invalid State Machine Definition: 'larger than {_DEFINITION_BYTES} bytes'")
         try:
             check(definition=definition)
         except refused as problem:
@@ -198,8 +200,13 @@ def definitions_are_checked(patches: Patches, here: Here) -> None:
 
     @lru_cache(maxsize=64)
     def parse(definition: str) -> Any:
-        with paused():
+        collecting = gc.isenabled()
+        gc.disable()  # it would walk a million objects that all live on, again and again
+        try:
             return plain(definition)[0], None
+        finally:
+            if collecting:
+                gc.enable()
 
     patches.attribute(parser, "parse", staticmethod(parse))
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes import ASL, COMMON, SERVICE, STATES, Here, fix, loaded
+from localaws.moto_fixes.registry import ASL, COMMON, SERVICE, STATES, Here, fix, loaded
 
 # Paths and data
 

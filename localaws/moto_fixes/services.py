@@ -9,8 +9,9 @@ import types
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes import ASL, SERVICE, Here, fix, loaded
-from stepgluon import limits
+from localaws.moto_fixes.registry import ASL, SERVICE, Here, fix, loaded
+
+_SUBJECT = 99  # [sns] Publish: fewer than 100 characters
 
 # Tasks that call other services
 
@@ -62,7 +63,7 @@ def subjects_are_checked(patches: Patches, here: Here) -> None:
     plain = module.SNSBackend.publish
 
     def publish(self: Any, message: str, arn: str | None, *values: Any, subject: str | None = None, **more: Any) -> Any:
-        if subject is not None and not re.fullmatch(rf"[ -~]{{1,{limits.SUBJECT}}}", subject):
+        if subject is not None and not re.fullmatch(rf"[ -~]{{1,{_SUBJECT}}}", subject):
             raise loaded("moto.sns.exceptions").SNSInvalidParameter("Invalid parameter: Subject")
         return plain(self, message, arn, *values, subject=subject, **more)
 

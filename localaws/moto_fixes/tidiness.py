@@ -9,7 +9,7 @@ import types
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes import ASL, COMMON, Here, fix, loaded
+from localaws.moto_fixes.registry import ASL, COMMON, Here, fix, loaded
 
 
 @fix

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stepgluon.errors import SurroundingsError
+from localaws.errors import ComputerError
 
 _CHUNK = 1 << 20
 _FORGET_AFTER = 30 * 24 * 3600  # seconds that the outputs of a job are remembered without being used
@@ -60,11 +60,11 @@ class Objects:
             self._base = sqlite3.connect(folder / "index.sqlite", check_same_thread=False, isolation_level=None)
             self._base.executescript("pragma journal_mode=wal; pragma synchronous=normal;" + _TABLES)
         except sqlite3.OperationalError as problem:
-            raise SurroundingsError(
+            raise ComputerError(
                 f"{folder} cannot be used: {problem} (make room on its disk, or name another folder with --work)"
             ) from None
         except sqlite3.DatabaseError as problem:
-            raise SurroundingsError(
+            raise ComputerError(
                 f"{folder} cannot be used: {problem} (move it away, or name another folder with --work)"
             ) from None
         self._sweep()

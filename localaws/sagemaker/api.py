@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from localaws.base import api_model
 from localaws.sagemaker.job import Job, Workshop
 from localaws.sagemaker.outputs import outputs_of
-from stepgluon.selfcheck.apis import operation
 
 MOST_JOBS = 1000  # that are known with all that was asked and told; older ones are in the executions' histories
 KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
@@ -61,8 +61,7 @@ class SageMaker:
 
     def read_model(self) -> None:
         """Reads the service's model aside, which the first job would wait for."""
-        some = f"create{KINDS['processing']}"
-        threading.Thread(target=operation, args=("sagemaker", some, True, True), name="model", daemon=True).start()
+        threading.Thread(target=api_model.service_model, args=("sagemaker",), name="model", daemon=True).start()
 
     def answers(self, action: str, request: dict[str, Any]) -> bool:
         """Whether this is ours; tags of other resources are moto's."""
@@ -181,17 +180,7 @@ class SageMaker:
 
 
 def _validate(action: str, request: dict[str, Any]) -> None:
-    model = operation("sagemaker", action[0].lower() + action[1:], False, False)
-    if isinstance(model, str):
-        raise ApiError("UnknownOperationException", model)
-    wrong = [f"{member} is required" for member in sorted(model.required - request.keys())]
-    for member, value in request.items():
-        check = model.members.get(member)
-        wrong += (
-            [f"{member} is not known"]
-            if check is None
-            else [f"{member}{place}: {told}" for place, _, told in check(value)]
-        )
+    wrong = api_model.problems("sagemaker", action, request)
     if wrong:
         count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
         raise ApiError("ValidationException", f"{count}: {'; '.join(wrong)}")

@@ -42,7 +42,7 @@ class Workshop:
     """What every job needs: where things are, and who else is there."""
 
     folder: Path  # of the jobs' files; empty when no job runs
-    code: Path
+    code: Path | None
     region: str
     buckets: Buckets
     scheduler: Scheduler

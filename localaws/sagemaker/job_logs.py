@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from stepgluon.names import JOB_LOGS
-
+JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
 MOST_STREAMS = 500  # of one group; what the jobs of older runs said is in DIR/runs/
 MOST_LINES = 10_000  # of one stream: they are in memory, and the first ones give way
 

@@ -34,13 +34,13 @@ class Program:
     script: Path
 
     @classmethod
-    def of(cls, entrypoint: list[str], arguments: list[str], code: Path) -> Program | None:
-        """None where the container would be asked for something that is not one of this project's scripts."""
+    def of(cls, entrypoint: list[str], arguments: list[str], code: Path | None) -> Program | None:
+        """None where the container would be asked for something that is not a script in the folder of code."""
         words = [*entrypoint, *arguments]
         if len(words) < 2 or not words[0].startswith("python") or not words[1].startswith(PROGRAM):
             return None
         name = words[1][len(PROGRAM) :]
-        if "/" in name or not name.endswith(".py"):
+        if code is None or "/" in name or not name.endswith(".py"):
             return None
         script = code / name
         return cls((sys.executable, os.fspath(script), *words[2:]), script)

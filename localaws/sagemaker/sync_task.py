@@ -17,11 +17,11 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
+from localaws.base.api_model import parameters
 from localaws.base.patches import Patches
 from localaws.iam.required_rights import job_right
 from localaws.sagemaker.api import ApiError, SageMaker, described, tags_of
 from localaws.sagemaker.job import Job
-from stepgluon.selfcheck.apis import operation
 
 # Errors that SageMaker's model names; all others reach Step Functions as the service's general exception.
 _NAMED = ("ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException")
@@ -63,8 +63,8 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
         return name[0].upper() + name[1:]
 
     def _get_supported_parameters(self) -> set[str] | None:
-        model = operation("sagemaker", self.resource.api_action, True, False)
-        return None if isinstance(model, str) else set(model.members)
+        known = parameters("sagemaker", self._action)
+        return None if known is None else set(known)
 
     def _eval_service_task(
         self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any

@@ -25,15 +25,13 @@ from localaws.base.environment import clean_environment, harmless
 from localaws.base.guard import Guard
 from localaws.base.in_process import Application
 from localaws.base.patches import Patches
+from localaws.errors import ComputerError
 from localaws.s3.store import Objects
 from localaws.sagemaker.fault_injection import Faults
 from localaws.server.web import HOST, Web, bind
 from localaws.stepfunctions import execution_archive, queue, versions
-from stepgluon.config.aws_facts import facts
-from stepgluon.errors import SurroundingsError
 
 _ONE = threading.Lock()
-CODE = Path(__file__).parent.parent.parent / "code"
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Settings:
     account: str
     region: str
     port: int = 0  # any free one
-    code: Path = CODE  # where the jobs' scripts are
+    code: Path | None = None  # the folder that is /opt/program of each container; without one, jobs fail
     fresh: bool = False  # run every job, even if its outputs are remembered
     cores: int = field(
         default_factory=lambda: (
@@ -96,16 +94,12 @@ class LocalAws:
             raise RuntimeError("there is a local AWS in this process already, and moto's state is global")
         ending.callback(_ONE.release)
         work = Path(os.path.abspath(settings.work))  # the jobs have working folders of their own
-        partition = facts().partition_of(settings.region)
-        assert partition is not None, "a checked config has only known regions"
         try:
             _lock(work, ending)
             self.objects = Objects(work / "buckets")
         except OSError as problem:
             reason = (problem.strerror or str(problem)).lower()
-            raise SurroundingsError(
-                f"{settings.work} cannot be used: {reason} (name another folder with --work)"
-            ) from None
+            raise ComputerError(f"{settings.work} cannot be used: {reason} (name another folder with --work)") from None
         ending.callback(self.objects.close)
         listener = bind(settings.port)
         ending.callback(listener.close)
@@ -126,16 +120,19 @@ class LocalAws:
         )
         ending.callback(self._clients.close)
         patches = self._moto(ending)
-        self._workshop(ending, patches, jobs, partition.name)
-        self._application = self._doors(partition.name)
+        from moto.utilities.utils import get_partition
+
+        partition = get_partition(settings.region)
+        self._workshop(ending, patches, jobs, partition)
+        self._application = self._doors(partition)
         web = Web(listener, self._application)
         ending.callback(web.close)
 
     def _moto(self, ending: ExitStack) -> Patches:
         """moto, empty and with all that it does otherwise than AWS put right, until the end.
 
-        Whatever wraps the same function comes in this order, here and in deployed.py, each around those before it:
-        versions of machines, fixes, histories on disk, turns, and what a pipeline installs, the journal last.
+        Whatever wraps the same function comes in this order, each around those before it:
+        versions of machines, fixes, histories on disk, turns; then whatever the owner of this server installs.
         """
         moto_fixes.load_without_batch()
         from moto.core.config import default_user_config
@@ -212,6 +209,6 @@ def _lock(work: Path, ending: ExitStack) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise SurroundingsError(
+        raise ComputerError(
             f"{work} is used by another local AWS (stop that, or name another folder with --work)"
         ) from None

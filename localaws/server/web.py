@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from localaws.base.in_process import show
-from stepgluon.errors import SurroundingsError
+from localaws.errors import ComputerError
 
 HOST = "127.0.0.1"
 
@@ -26,7 +26,7 @@ def bind(port: int) -> socket.socket:
         reason = (
             "is used by another program" if problem.errno == errno.EADDRINUSE else f"cannot be used: {problem.strerror}"
         )
-        raise SurroundingsError(f"port {port} of this computer {reason} (name another with --port)") from None
+        raise ComputerError(f"port {port} of this computer {reason} (name another with --port)") from None
     return listener
 
 

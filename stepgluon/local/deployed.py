@@ -27,6 +27,7 @@ from stepgluon.deploy.apply import deploy
 from stepgluon.deploy.release import Image, Release, release
 from stepgluon.gc_control import kept, paused
 from stepgluon.local.journal import Begun, Journal
+from stepgluon.local.work_folder import this_computer
 from stepgluon.names import Names
 
 _DOCKER = "application/vnd.docker"
@@ -58,7 +59,8 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
     with ExitStack() as ending:
         with paused(), ThreadPoolExecutor(1) as aside:  # thousands of modules' objects that all live on
             wanted = aside.submit(release, loaded, definition)
-            aws = ending.enter_context(LocalAws(settings))
+            with this_computer():
+                aws = ending.enter_context(LocalAws(settings))
             names, journal = Names(loaded.config), Journal(aws.objects)
             lambdas = _install(aws, names, journal, ending)
             place = Deployed(aws, names, journal, lambdas, settings.work)

@@ -27,7 +27,7 @@ from urllib.parse import unquote_plus
 from localaws.server.aws import Settings
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
-from stepgluon.local.compile_cache import compiled
+from stepgluon.local.compile_cache import ROOT, compiled
 from stepgluon.local.deployed import Deployed, deployed, nothing
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect, remembered
@@ -120,6 +120,7 @@ def settings_of(loaded: LoadedConfig, work: Path, port: int, fresh: bool) -> Set
         work=Path(os.path.abspath(work)),  # jobs have a working folder of their own
         account=config.account,
         region=config.region,
+        code=ROOT / "code",
         port=port,
         fresh=fresh,
         grace_seconds=GRACE_SECONDS,

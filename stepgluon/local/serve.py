@@ -11,6 +11,7 @@ from localaws.stepfunctions.versions import unqualified
 from stepgluon.config.source import LoadedConfig
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.run import at_work
+from stepgluon.local.work_folder import this_computer
 from stepgluon.runs.progress import Progress
 from stepgluon.workflow.compile import Workflow
 
@@ -25,7 +26,8 @@ def serve(
 ) -> None:
     """Serves until KeyboardInterrupt, which it passes on."""
     if port:
-        bind(port).close()  # one that is taken is said before anything is made
+        with this_computer():
+            bind(port).close()  # one that is taken is said before anything is made
     with at_work(loaded, workflow, work, progress.say, port=port) as place:
         result(words(place))
         _go_on(place, progress)

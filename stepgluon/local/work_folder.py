@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from localaws.base.clients import Clients
 from localaws.base.environment import UNREACHABLE, clean_environment
+from localaws.errors import ComputerError
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError
 
@@ -109,8 +110,20 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
     else:
         from localaws.server.aws import LocalAws, Settings
 
-        with LocalAws(Settings(Path(os.path.abspath(work)), config.account, config.region)) as aws:
+        with (
+            this_computer(),
+            LocalAws(Settings(Path(os.path.abspath(work)), config.account, config.region)) as aws,
+        ):
             yield aws.client("s3")
+
+
+@contextmanager
+def this_computer() -> Iterator[None]:
+    """What keeps the local AWS from working is this computer's fault, and not a bug."""
+    try:
+        yield
+    except ComputerError as problem:
+        raise SurroundingsError(str(problem)) from None
 
 
 class ServerGone(SurroundingsError):

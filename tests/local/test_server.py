@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, may_do_everything, settings, until
 
+from localaws.errors import ComputerError
 from localaws.server.aws import LocalAws
-from stepgluon.errors import SurroundingsError
 
 HOSTILE = {
     "AWS_PROFILE": "real",
@@ -73,7 +73,7 @@ def test_it_listens_on_this_computer_alone(tmp_path: Path) -> None:
 def test_a_port_in_use_is_told_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SurroundingsError) as caught:
+        with pytest.raises(ComputerError) as caught:
             LocalAws(settings(tmp_path, port=port)).start()
     assert str(caught.value) == (f"port {port} of this computer is used by another program (name another with --port)")
     with LocalAws(settings(tmp_path, port=port)) as aws:  # and nothing of the first try is in the way
@@ -85,17 +85,17 @@ def test_a_folder_is_used_by_one_server_at_a_time(tmp_path: Path) -> None:
         import fcntl
 
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SurroundingsError, match="is used by another local AWS"):
+        with pytest.raises(ComputerError, match="is used by another local AWS"):
             LocalAws(settings(tmp_path)).start()
 
 
 def test_a_folder_that_cannot_be_one_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SurroundingsError, match=r"file/work cannot be used: not a directory"):
+    with pytest.raises(ComputerError, match=r"file/work cannot be used: not a directory"):
         LocalAws(settings(tmp_path / "file" / "work")).start()
     (tmp_path / "bad" / "buckets").mkdir(parents=True)
     (tmp_path / "bad" / "buckets" / "index.sqlite").write_text("this is no database" * 100)
-    with pytest.raises(SurroundingsError, match="file is not a database"):
+    with pytest.raises(ComputerError, match="file is not a database"):
         LocalAws(settings(tmp_path / "bad")).start()
 
 

@@ -1,0 +1,97 @@
+"""botocore's models of the services' APIs: which parameters an action has, and what is wrong with a request.
+
+botocore itself checks types, required members and lower limits; the service also checks upper limits, patterns and
+enumerations, which the models carry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from botocore.loaders import Loader
+from botocore.model import OperationNotFoundError, ServiceModel
+from botocore.validate import ParamValidator, ValidationErrors
+
+# Java's classes of characters, as near as Python's `re` has them.
+_JAVA = {r"\p{L}": r"\w", r"\p{Z}": r"\s", r"\p{N}": r"\d", r"\p{ASCII}": r"\x00-\x7f", r"\p{M}": ""}
+
+
+@lru_cache(maxsize=16)
+def service_model(service: str) -> Any:
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+
+
+def parameters(service: str, action: str) -> frozenset[str] | None:
+    """The names of an action's parameters; None where the service has no such action."""
+    try:
+        shape = service_model(service).operation_model(action).input_shape
+    except OperationNotFoundError:
+        return None
+    return frozenset(shape.members if shape else ())
+
+
+def problems(service: str, action: str, request: Mapping[str, Any]) -> list[str]:
+    """What the service would refuse in a request, in its words."""
+    model = service_model(service)
+    # Patterns match anywhere in the text; SageMaker's hold for the whole of it.
+    whole = model.metadata.get("endpointPrefix") == "api.sagemaker"
+    errors = _Errors()
+    _Validator(whole)._validate(request, model.operation_model(action).input_shape, errors, name="")
+    return errors.sentences()
+
+
+class _Errors(ValidationErrors):  # type: ignore[misc] # botocore has no types
+    def sentences(self) -> list[str]:
+        return [self._format_error(error) for error in self._errors]
+
+    def _format_error(self, error: tuple[str, str, dict[str, Any]]) -> str:
+        kind, name, more = error
+        if kind != "constraint":
+            return str(super()._format_error(error))
+        place = self._get_name(name)
+        return f"Value {more['value']!r} at '{place}' failed to satisfy constraint: {more['constraint']}"
+
+
+class _Validator(ParamValidator):  # type: ignore[misc] # botocore has no types
+    VALIDATED_METADATA_ATTRS = ParamValidator.VALIDATED_METADATA_ATTRS | {"max", "pattern", "enum"}
+
+    def __init__(self, whole: bool) -> None:
+        self._whole = whole
+
+    def _validate(self, params: Any, shape: Any, errors: _Errors, name: str) -> None:
+        if shape.type_name in ("integer", "long") and isinstance(params, float) and params.is_integer():
+            params = int(params)
+        super()._validate(params, shape, errors, name)
+        constraint = self._broken(params, shape)
+        if constraint:
+            errors.report(name, "constraint", value=params, constraint=constraint)
+
+    def _broken(self, value: Any, shape: Any) -> str:
+        allowed = shape.metadata
+        if shape.type_name in ("integer", "long", "float", "double"):
+            more = isinstance(value, (int, float)) and value > allowed.get("max", value)
+            return f"Member must have value less than or equal to {allowed['max']}" if more else ""
+        if isinstance(value, (str, list, dict)) and len(value) > allowed.get("max", len(value)):
+            return f"Member must have length less than or equal to {allowed['max']}"
+        if shape.type_name != "string" or not isinstance(value, str):
+            return ""
+        if "enum" in allowed and value not in allowed["enum"]:
+            return f"Member must satisfy enum value set: [{', '.join(allowed['enum'])}]"
+        pattern = _pattern(allowed["pattern"]) if "pattern" in allowed else None
+        if pattern and not (pattern.fullmatch(value) if self._whole else pattern.search(value)):
+            return f"Member must satisfy regular expression pattern: {allowed['pattern']}"
+        return ""
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str] | None:
+    """A Java pattern in Python; None where it says what Python cannot."""
+    for java, python in _JAVA.items():
+        text = text.replace(java, python)
+    try:
+        return re.compile(text, re.DOTALL)
+    except re.error:
+        return None
