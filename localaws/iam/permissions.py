@@ -1,9 +1,9 @@
 """What roles may do here: what the deployed policies refuse in an account, they refuse on this computer.
 
 Lambda, Step Functions and SageMaker act with the role that they were given, by credentials of moto's STS for it, as
-anybody may have them by AssumeRole. Of such a call each right that it needs (asked.py) is decided (iam.py) by the
-policies as moto's IAM, S3, SNS and SQS hold them at this moment. Any other credentials are those of the account's
-administrator, who may do everything.
+anybody may have them by AssumeRole. Of such a call each right that it needs (required_rights.py) is decided
+(policy_evaluation.py) by the policies as moto's IAM, S3, SNS and SQS hold them at this moment. Any other credentials
+are those of the account's administrator, who may do everything.
 """
 
 from __future__ import annotations

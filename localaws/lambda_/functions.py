@@ -1,7 +1,7 @@
 """Lambda: runs the deployed zip of a function, as moto's Lambda has it, in a process with the function's environment.
 
 What is invoked as an event is tried again twice when it fails, and goes to the function's dead-letter queue at last;
-until then it is on disk, so that a killed server loses none (pending.py).
+until then it is on disk, so that a killed server loses none (undelivered.py).
 Each function has one process, which stays warm, and does one thing after the other.
 """
 

@@ -9,7 +9,8 @@ tidiness      as on AWS, but loudly, slowly, or never letting go
 tests/local/test_moto_fixes.py shows for each what happens without it; when moto is right by itself, that test fails and
 the fix goes. `apply` puts all of them in place until `Patches.undo`.
 
-What is more than a fix has a module in its service's folder, like stepfunctions/versions.py: all that use `Patches` replace parts of moto, each for what its docstring tells.
+What is more than a fix has a module in its service's folder, like stepfunctions/versions.py: all that use
+`Patches` replace parts of moto, each for what its docstring tells.
 """
 
 from __future__ import annotations
