@@ -126,7 +126,7 @@ def _wrong(value: Value, expected: str) -> tuple[Problem, ...]:
 
 
 class Service:
-    """One service's model."""
+    """One service's model. Threads share it, so a check or an answer is published only when all of it is finished."""
 
     def __init__(self, model: Mapping[str, Any]) -> None:
         self.shapes: dict[str, Any] = model["shapes"]
@@ -137,33 +137,42 @@ class Service:
         self._answers: dict[str, Value] = {}
 
     def check(self, name: str) -> Check:
-        """The check of a shape, made when it is first met (shapes may contain themselves)."""
+        """The check of a shape, made when it is first met."""
         made = self._checks.get(name)
         if made is None:
-            self._checks[name] = lambda value: self._checks[name](value)
-            made = self._checks[name] = self._make(self.shapes[name])
+            making: dict[str, Check] = {}
+            made = self._check(name, making)
+            self._checks.update(making)
         return made
 
-    def _make(self, shape: Mapping[str, Any]) -> Check:
+    def _check(self, name: str, making: dict[str, Check]) -> Check:
+        made = self._checks.get(name) or making.get(name)
+        if made is None:
+            making[name] = lambda value: making[name](value)  # for shapes that contain themselves
+            made = making[name] = self._make(self.shapes[name], making)
+        return made
+
+    def _make(self, shape: Mapping[str, Any], making: dict[str, Check]) -> Check:
         kind = shape["type"]
         if kind == "string":
             return _text_check(shape, self._whole)
         if kind in _NUMBERS:
             return _number_check(shape)
         if kind == "structure":
-            return self._structure(shape)
+            return self._structure(shape, making)
         if kind == "list":
-            return _list_check(shape, self.check(shape["member"]["shape"]))
+            return _list_check(shape, self._check(shape["member"]["shape"], making))
         if kind == "map":
-            return _map_check(shape, self.check(shape["key"]["shape"]), self.check(shape["value"]["shape"]))
+            key, value = (self._check(shape[part]["shape"], making) for part in ("key", "value"))
+            return _map_check(shape, key, value)
         if kind == "boolean":
             return _boolean
         return _anything  # timestamps have many forms; a blob is any JSON
 
-    def _structure(self, shape: Mapping[str, Any]) -> Check:
+    def _structure(self, shape: Mapping[str, Any], making: dict[str, Check]) -> Check:
         if shape.get("document"):
             return _anything
-        checks = {_capital(name): self.check(ref["shape"]) for name, ref in shape["members"].items()}
+        checks = {_capital(name): self._check(ref["shape"], making) for name, ref in shape["members"].items()}
         required = frozenset(_capital(name) for name in shape.get("required", ()))
         union = bool(shape.get("union"))
 
@@ -192,16 +201,26 @@ class Service:
 
     def answer(self, name: str) -> Value:
         """What is known of a value of this shape that a service gave."""
-        known = self._answers.get(name)
-        if known is None:
-            self._answers[name] = ANYTHING  # for shapes that contain themselves
-            known = self._answers[name] = self._make_answer(self.shapes[name])
-        return known
+        if name not in self._answers:
+            making: dict[str, Value] = {}
+            self._answer(name, making)
+            self._answers.update(making)
+        return self._answers[name]
 
-    def _make_answer(self, shape: Mapping[str, Any]) -> Value:
+    def _answer(self, name: str, making: dict[str, Value]) -> Value:
+        if name in self._answers:
+            return self._answers[name]
+        if name not in making:
+            making[name] = ANYTHING  # for shapes that contain themselves
+            making[name] = self._make_answer(self.shapes[name], making)
+        return making[name]
+
+    def _make_answer(self, shape: Mapping[str, Any], making: dict[str, Value]) -> Value:
         kind = shape["type"]
         if kind == "structure" and not shape.get("document"):
-            return Answer({_capital(name): self.answer(ref["shape"]) for name, ref in shape["members"].items()})
+            return Answer(
+                {_capital(name): self._answer(ref["shape"], making) for name, ref in shape["members"].items()}
+            )
         if kind == "string":
             return Unknown(shape.get("max"), "text")
         if kind in _NUMBERS:

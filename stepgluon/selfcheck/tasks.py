@@ -117,7 +117,7 @@ class Tasks:
         self._report = report
         self._partitions: Counter[str] = Counter()
         self._states: dict[str, str] = {}  # an example for each partition
-        self._seen: dict[tuple[int, str, int], tuple[Value, tuple[Problem, ...]]] = {}
+        self._seen: dict[tuple[Operation, str, int], tuple[Value, tuple[Problem, ...]]] = {}
         self.names = jobs.Names(report)
 
     def answer(self, state: Mapping[str, Any], reader: Reader) -> Value:
@@ -169,7 +169,7 @@ class Tasks:
         """What a check finds, once for each value that Tasks share. It is kept, so that no other gets its id."""
         if not isinstance(value, (dict, list)):
             return check(value)
-        key = (id(api), member, id(value))
+        key = (api, member, id(value))
         if key not in self._seen:
             self._seen[key] = (value, check(value))
         return self._seen[key][1]
