@@ -10,6 +10,7 @@ import hashlib
 import os
 import pickle
 import sys
+import threading
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ from localaws.base.patches import Patches
 _ALLOWED = ("moto.stepfunctions.parser.", "localaws.sagemaker.sync_task")
 _MOST = 64  # definitions that are held at a time; the others are read again
 _made: dict[str, Any] = {}
+_making = threading.Lock()  # uploads begin runs side by side: one of them parses, and the others wait
 
 
 def install(folder: Path) -> Patches:
@@ -31,12 +33,13 @@ def install(folder: Path) -> Patches:
 
     def parse(definition: str) -> Any:
         key = hashlib.sha256(f"{surroundings}{definition}".encode()).hexdigest()[:32]
-        made = _made.get(key)
-        if made is None:
-            file = folder / f"{key}.parsed"
-            made = _made[key] = _read(file) or _written(file, plain(definition)[0])
-            for old in list(_made)[:-_MOST]:
-                _made.pop(old, None)
+        with _making:
+            made = _made.get(key)
+            if made is None:
+                file = folder / f"{key}.parsed"
+                made = _made[key] = _read(file) or _written(file, plain(definition)[0])
+                for old in list(_made)[:-_MOST]:
+                    del _made[old]
         return made, None  # the second is the tree of the text, which nobody asks for
 
     patches = Patches()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,22 @@ def test_a_definition_is_parsed_once_for_all_processes(tmp_path: Path, counted: 
     again = program(tmp_path)
     assert again is not first and type(again) is type(first)
     assert counted.times == 1
+
+
+def test_runs_that_begin_at_once_parse_their_definition_once(tmp_path: Path, counted: Counted) -> None:
+    together = threading.Barrier(8)
+
+    def begin(definition: str) -> int:
+        together.wait()
+        return id(AmazonStateLanguageParser.parse(definition)[0])
+
+    patches = parsed.install(tmp_path)
+    with ThreadPoolExecutor(8) as runs:
+        for number in range(20):
+            made = runs.map(begin, [f"{DEFINITION}{' ' * number}"] * 8)
+            assert len(set(made)) == 1
+    patches.undo()
+    assert counted.times == 20
 
 
 def test_a_change_of_what_decides_makes_it_anew(
