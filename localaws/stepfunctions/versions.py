@@ -101,9 +101,11 @@ def _starting(lock: Any) -> Callable[..., Any]:
             )
             execution.version_arn = version.arn if version else None
             execution.alias_arn = alias.arn if alias else None
-            execution.exec_status = ExecutionStatus.RUNNING  # whoever lists executions now asks for it
+            # All that others ask of an execution is there before they can find it; moto's `start` makes it after that.
+            execution.exec_status = ExecutionStatus.RUNNING
+            execution.exec_worker = execution._get_start_execution_worker()
             machine.executions.append(execution)
-        execution.start()
+        execution.exec_worker.start()
         return execution
 
     return start_execution

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, until
+from local_aws import ACCOUNT, REGION, until
 
 from localaws.server.aws import LocalAws
 
@@ -66,6 +66,24 @@ def test_a_version_runs_as_it_was_published(machines: Machines) -> None:
     version = machines.published(machine)
     machines.changed(machine, "two")
     assert (machines.said(version)[0], machines.said(machine)[0]) == ("one", "two")
+
+
+def test_an_execution_that_is_found_can_be_asked_for_all(machines: Machines, aws: LocalAws) -> None:
+    from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+    machine = machines.made("one")
+    backend = stepfunctions_parser_backends[ACCOUNT][REGION]
+    (made,) = (one for one in backend.state_machines if one.arn == machine)
+    asked: list[Any] = []
+
+    class Executions(list[Any]):
+        def append(self, execution: Any) -> None:
+            super().append(execution)
+            asked.append((execution.status, aws.history(execution.exec_arn)))
+
+    made.executions = Executions()
+    machines.said(machine)
+    assert asked == [("RUNNING", [])]
 
 
 def test_an_alias_leads_to_a_version_and_moves(machines: Machines) -> None:
