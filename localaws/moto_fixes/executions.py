@@ -59,6 +59,15 @@ def _pause(env: Any, seconds: float) -> None:
 
 
 @fix
+def retries_are_counted_under_one_key(patches: Patches, here: Here) -> None:
+    """Runs that share a parsed definition count their retries by its components' keys. moto makes such a key when it is
+    first needed: two threads at once make two, and a count that changes its key begins again.
+    """
+    component = loaded(f"{ASL}.component.eval_component").EvalComponent
+    patches.attribute(component, "heap_key", property(lambda self: str(id(self))))
+
+
+@fix
 def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
     """The status is TIMED_OUT with its last event and its end; moto tells the status before the event is there, and no
     end. One that is stopped before its first state has an end, too: moto's `eval` does nothing then.

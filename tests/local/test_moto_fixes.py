@@ -383,6 +383,25 @@ def an_ended_execution_is_told_of(asl: Interpreter) -> None:
 
 
 @check
+def retries_are_counted_under_one_key(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.asl.component import eval_component
+    from moto.stepfunctions.parser.asl.component.common.retry.max_attempts_decl import MaxAttemptsDecl
+
+    shared, seen, made = MaxAttemptsDecl(1), [], iter(("first", "second"))
+
+    def long_uid() -> str:
+        key = next(made)
+        if key == "first":
+            seen.append(shared.heap_key)  # another run asks for the key while it is being made
+        return key
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eval_component, "long_uid", long_uid)
+        seen.append(shared.heap_key)
+    assert len(set(seen)) == 1
+
+
+@check
 def tasks_call_this_server_alone(asl: Interpreter) -> None:
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sns as sns
 
