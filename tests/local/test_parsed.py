@@ -33,10 +33,10 @@ class Counted:
 
 
 @pytest.fixture
-def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
-    with LocalAws(settings(tmp_path.parent / f"{tmp_path.name}-work")):
-        monkeypatch.setattr(parse_cache, "_made", {})
-        yield Counted(monkeypatch)
+def counted(tmp_path: Path) -> Iterator[Counted]:
+    with LocalAws(settings(tmp_path.parent / f"{tmp_path.name}-work")), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parse_cache, "_made", {})
+        yield Counted(patch)
 
 
 def program(folder: Path, another_process: bool = True, definition: str = DEFINITION) -> object:
