@@ -64,7 +64,7 @@ def test_runs_that_begin_at_once_parse_their_definition_once(tmp_path: Path, cou
         together.wait()
         return id(AmazonStateLanguageParser.parse(definition)[0])
 
-    patches = parsed.install(tmp_path)
+    patches = parse_cache.install(tmp_path)
     with ThreadPoolExecutor(8) as runs:
         for number in range(20):
             made = runs.map(begin, [f"{DEFINITION}{' ' * number}"] * 8)
