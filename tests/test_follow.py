@@ -147,6 +147,36 @@ def test_an_end_from_outside_names_the_state_that_was_running(kind: str, status:
 
 
 @pytest.mark.parametrize(
+    ("kind", "told"), [("Aborted", "was stopped: enough"), ("TimedOut", "took too long"), ("Failed", "failed")]
+)
+def test_the_last_line_says_what_ended_the_run_where_no_job_did(kind: str, told: str) -> None:
+    history = History()
+    history.leave("Pass", "Settings", after=history.enter("Pass", "Settings"))
+    history.enter("Choice", "Where to begin?")
+    history.add(f"Execution{kind}", **({"error": "Mine", "cause": "enough"} if kind == "Aborted" else {}))
+    assert read(history.events).lines == [f"{2.0:7.1f} s  {'Where to begin?':<24} {told}"]
+    unbegun = read([history.events[0], history.events[-1]])
+    assert unbegun.lines == [f"{2.0:7.1f} s  {'The run':<24} {told}"]
+
+
+def test_an_error_that_no_state_handles_is_of_the_innermost_state() -> None:
+    history = History()
+    prepared = history.add("TaskSucceeded", history.job("prepare-0", history.enter("Task", "Prepare data")))
+    history.leave("Task", "Prepare data", after=prepared)
+    parallel = history.enter("Parallel", "Train models")
+    for name in ("Train a", "Train b"):
+        history.enter("Task", name, after=parallel)
+    passed = ("Train models", 31), ("Train a", 27)
+    where = "".join(
+        f"An error occurred while executing the state '{name}' (entered at the event id #{n}). " for name, n in passed
+    )
+    history.add("ExecutionFailed", error="States.Runtime", cause=f"{where}maximum recursion\ndepth exceeded")
+    story = read(history.events)
+    assert (story.failed_state, story.sentence) == ("Train a", "States.Runtime: maximum recursion depth exceeded")
+    assert story.lines[-1] == f"{4.0:7.1f} s  {'Train a':<24} failed: {story.sentence}"
+
+
+@pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({}, "accepted (error 231.5, at most 350)"),

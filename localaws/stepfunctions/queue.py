@@ -42,6 +42,10 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
     def lived(worker: Any) -> None:
         try:
             run(worker)
+        except (
+            Exception
+        ) as problem:  # a full disk or a bug, here or in moto: without an end the run would last for ever
+            _fail(worker, problem)
         finally:
             with lock:
                 running.discard(worker)
@@ -82,10 +86,38 @@ def _has_begun(worker: Any) -> bool:
 
 def _abort(worker: Any, told: dict[str, Any]) -> None:
     """Ends an execution whose first state never began: its history is a start and an end."""
+    program = worker._get_evaluation_entrypoint()
+    env = _begun(worker)
+    env.next_state_name = program.start_at.start_at_name  # moto's sign that it runs, without which nothing is stopped
+    env.set_stop(**told)
+    program._eval_body(env)
+    worker._execution_communication.terminated()
+
+
+def _fail(worker: Any, problem: Exception) -> None:
+    """Ends an execution that something else than one of its states has broken."""
+    from moto.stepfunctions.parser.api import HistoryEventType
+    from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+
+    env = worker.env or _begun(worker)
+    if env.program_state() is None:
+        env.next_state_name = "none"  # moto's sign that it runs, without which nothing fails
+    if not env.is_running():
+        raise problem
+    env.set_error({"error": "States.Runtime", "cause": f"{type(problem).__name__}: {problem}"})
+    env.event_manager.add_event(
+        context=env.event_history_context,
+        event_type=HistoryEventType.ExecutionFailed,
+        event_details=EventDetails(executionFailedEventDetails=env.program_state().error),
+    )
+    worker._execution_communication.terminated()
+
+
+def _begun(worker: Any) -> Any:
+    """The environment of an execution whose history has its start."""
     from moto.stepfunctions.parser.api import ExecutionStartedEventDetails, HistoryEventType
     from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
-    program = worker._get_evaluation_entrypoint()
     env = worker.env = worker._get_evaluation_environment()
     given = json.dumps(worker._evaluation_details.execution_details.inpt)
     role = worker._evaluation_details.aws_execution_details.role_arn
@@ -96,7 +128,4 @@ def _abort(worker: Any, told: dict[str, Any]) -> None:
         event_details=EventDetails(executionStartedEventDetails=started),
         update_source_event_id=False,
     )
-    env.next_state_name = program.start_at.start_at_name  # moto's sign that it runs, without which nothing is stopped
-    env.set_stop(**told)
-    program._eval_body(env)
-    worker._execution_communication.terminated()
+    return env

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from stepgluon.local.deployed import Deployed, end_executions, nothing
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect
+from stepgluon.runs.view import why
 
 LOOK_SECONDS = 1.0
 
@@ -77,7 +78,7 @@ class _Watcher:
             return
         if not runs and told["status"] != "RUNNING":
             self._done.add(begun.arn)
-            self._tell(f"Run {begun.name}: {told['status']} after {told['seconds']:.1f} s")
+            self._tell(f"Run {begun.name}: {told['status']} after {told['seconds']:.1f} s{why(told)}")
 
     def _tell(self, text: str) -> None:
         with suppress(OSError):  # the terminal is gone

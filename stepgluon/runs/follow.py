@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,9 @@ ENDED = {
     "ExecutionAborted": "ABORTED",
     "ExecutionTimedOut": "TIMED_OUT",
 }
+WORDS = {"FAILED": "failed", "ABORTED": "was stopped", "TIMED_OUT": "took too long"}
+# How the cause of an error that no state handles begins, once for each state that it passed, the outermost first.
+_PASSED = re.compile(r"An error occurred while executing the state '(.+?)' \(entered at the event id #\d+\)\.\s*")
 
 
 @dataclass
@@ -66,7 +70,7 @@ class Story:
         # Of a Parallel the last try of each of its branches' jobs: "Predict adelie" belongs to "Predict".
         inside = {job.state: job.sentence for job in self.jobs if job.state.startswith(f"{self.failed_state} ")}
         branches = [f"{state}: {sentence}" for state, sentence in inside.items() if sentence]
-        cause = self.cause.removeprefix(MAILED)
+        cause = _PASSED.sub("", self.cause.removeprefix(MAILED))
         told = _sentence(self.error if "." in self.error or not cause else "", cause)
         return said or " ".join([told, *branches])[:LONGEST_SENTENCE]
 
@@ -80,6 +84,7 @@ class _Visit:
     since: float
     job: Job | None = None
     quiet: bool = False
+    left: bool = False
     failure: str = ""
 
 
@@ -153,6 +158,7 @@ class _Reader:
         visit, told = self._named.get(details["name"]), _parsed(details.get("output"))
         if visit is None:
             return
+        visit.left = True
         self._learn(told)
         if visit.kind == "Pass" and visit.name.split(" ")[0] in ("Accept", "Reject") and "verdict" in told:
             self._line(at, f"  {told['name']}", verdict(told))
@@ -176,11 +182,21 @@ class _Reader:
         details = event.get(f"{kind[0].lower()}{kind[1:]}EventDetails") or {}
         story.ended, story.status = at, ENDED[kind]
         story.error, story.cause = details.get("error") or "", details.get("cause") or ""
-        if story.status != "SUCCEEDED" and not story.failed_state and story.jobs:
-            story.failed_state = next((job.state for job in story.jobs if job.ended is None), story.jobs[-1].state)
+        if story.status != "SUCCEEDED":
+            story.failed_state = story.failed_state or self._last_state(story)
+            reason = story.sentence
+            if not reason or not any(reason in line for line in story.lines):
+                self._line(at, story.failed_state or "The run", f"{WORDS[story.status]}: {reason}".removesuffix(": "))
         for job in story.jobs:
             if job.ended is None:
                 job.ended, job.status = at, "Stopped"
+
+    def _last_state(self, story: Story) -> str:
+        """The state that the cause names, else one whose job still ran, else the last that was entered and not left."""
+        passed = _PASSED.findall(story.cause)
+        running = [job.state for job in story.jobs if job.ended is None]
+        entered = [visit.name for visit in self._named.values() if not visit.left]
+        return next(iter([*passed[-1:], *running[:1], *entered[-1:]]), "")
 
     def _line(self, at: float, what: str, told: str) -> None:
         self.story.lines.append(f"{at - self.story.started:7.1f} s  {what:<24} {told}")

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon.advice import pipeline_py
+from stepgluon.runs import follow
 from stepgluon.runs.executions import LAST_LINES
 from stepgluon.runs.follow import number
 
 WORDS = {
+    **follow.WORDS,
     "SUCCEEDED": "finished",
-    "FAILED": "failed",
-    "ABORTED": "was stopped",
-    "TIMED_OUT": "took too long",
     "RUNNING": "is running",
     "CUT OFF": "was cut off",
 }
@@ -43,6 +42,11 @@ def panel(
 def _where(told: dict[str, Any]) -> str:
     failure = told["failure"]
     return f" in the state {failure['state']}" if failure and failure["state"] else ""
+
+
+def why(told: dict[str, Any]) -> str:
+    """Where and why a run did not finish, to follow its status; nothing where it did."""
+    return f"{_where(told)}: {told['failure']['sentence'] or 'no reason is known'}" if told["failure"] else ""
 
 
 def _result(told: dict[str, Any]) -> list[str]:

@@ -76,3 +76,19 @@ def test_executions_of_an_older_folder_are_known_in_their_order(work: Path, read
         with LocalAws(settings(work)) as aws:
             assert listed(aws) == usual
         assert reads.histories == histories
+
+
+def test_an_execution_that_cannot_begin_fails_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+
+    def full(worker: ExecutionWorker) -> None:
+        raise OSError(28, "No space left on device")
+
+    with LocalAws(settings(tmp_path)) as aws:
+        api, arn = aws.client("stepfunctions"), machine(aws)
+        monkeypatch.setattr(ExecutionWorker, "_get_evaluation_entrypoint", full)
+        begun = api.start_execution(stateMachineArn=arn)["executionArn"]
+        told = until(lambda: (t := api.describe_execution(executionArn=begun))["status"] != "RUNNING" and t)
+        cause = "OSError: [Errno 28] No space left on device"
+        assert (told["status"], told["error"], told["cause"]) == ("FAILED", "States.Runtime", cause)
+        assert [event["type"] for event in aws.history(begun)] == ["ExecutionStarted", "ExecutionFailed"]

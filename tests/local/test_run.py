@@ -22,6 +22,7 @@ from local_aws import Scripted, until
 from stand_in import HERE, SCRIPTS, arrange
 
 from pipeline import workflow
+from localaws.sagemaker import api
 from stepgluon.cli.main import main
 
 CONFIG = """
@@ -244,6 +245,26 @@ def test_whatever_goes_wrong_there_is_one_mail_of_failure_and_exit_1(
     assert user.kinds()[0] == "started"
     assert user.kinds()[-1] == "failed"
     assert (user.kinds().count("started"), user.kinds().count("failed"), user.kinds().count("finished")) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("flag", [[], ["--json"]], ids=["panel", "json"])
+def test_what_no_state_handles_ends_the_run_and_is_said(
+    user: User, monkeypatch: pytest.MonkeyPatch, flag: list[str]
+) -> None:
+    plain = api._validate
+
+    def validate(action: str, request: dict[str, Any]) -> None:
+        if action == "CreateTrainingJob":
+            raise RecursionError("maximum recursion depth exceeded")
+        plain(action, request)
+
+    monkeypatch.setattr(api, "_validate", validate)
+    said = r"^ +[\d.]+ s  Train (adelie|gentoo) +failed: States.Runtime: maximum recursion depth exceeded$"
+    code, out, err = user.runs(*flag)
+    assert code == 1 and re.search(said, err, re.MULTILINE), err
+    assert flag or re.search("^Run .* failed in the state Train (adelie|gentoo) after", out, re.MULTILINE), out
+    code, _, err = user.calls("watch", "latest", *flag)
+    assert code == 1 and re.search(said, err, re.MULTILINE), err
 
 
 def test_what_passes_is_waited_for(user: User, faults: Scripted) -> None:
