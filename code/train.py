@@ -103,9 +103,7 @@ def check_columns(model: str, known: Any, features: list[str]) -> None:
 def labelled_frame(table: Any, features: dict[str, str], label: str) -> Any:
     import frames
 
-    known = frames.frame(table, features)
-    known[label] = frames.frame(table, [label])[label]
-    return known
+    return frames.frame(table, [*features, label])
 
 
 def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> Any:

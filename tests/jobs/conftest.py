@@ -21,6 +21,7 @@ CODE = HOUSE / "code"
 DEMO = HOUSE / "demo"
 sys.path.insert(0, str(CODE))  # the scripts import each other by their bare names, as they do in the container
 
+MINUTES = 600.0  # a deadline for a machine that is slow and busy
 TRAIN = {"presets": "medium_quality", "time_limit": 20}
 MODEL: dict[str, Any] = {
     "name": "all",
@@ -94,7 +95,7 @@ class Sandbox:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=MINUTES,
         )
         reports = [self.root / "output" / name for name in ("failure", "message")]
         message = next((path.read_text() for path in reports if path.exists()), None)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import CODE, Sandbox
+from conftest import CODE, MINUTES, Sandbox
 
 FULL = "The job's disk is full; raise volume_gb of its instance."
 PROGRAM = """
@@ -38,7 +38,7 @@ def program(job: str) -> list[str]:
 
 def ended(box: Sandbox, command: list[str]) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        command, env=box.environment(), capture_output=True, text=True, check=False, timeout=60, cwd=box.root
+        command, env=box.environment(), capture_output=True, text=True, check=False, timeout=MINUTES, cwd=box.root
     )
     assert done.returncode == 1, done.stderr
     return done

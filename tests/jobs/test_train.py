@@ -14,7 +14,7 @@ import job_io
 import numpy as np
 import pytest
 import train
-from conftest import CODE, Sandbox, config, points
+from conftest import CODE, MINUTES, Sandbox, config, points
 
 
 def fitted(box: Sandbox, known: dict[str, Any], held_out: dict[str, Any], **settings: Any) -> Any:
@@ -140,8 +140,9 @@ def test_two_thousand_columns_are_learnt_from(sandbox: Sandbox) -> None:
         columns = {f"c{number}": generator.normal(size=count) for number in range(2000)}
         return {**columns, "y": columns["c7"] * 3}
 
-    outcome = fitted(sandbox, wide(60), wide(10), time_limit=8)
-    assert outcome.code == 0, outcome.log
+    one_kind = {"hyperparameters": {"GBM": {}}}  # soon done, and so far from its limit on a slow machine, too
+    outcome = fitted(sandbox, wide(60), wide(10), presets=one_kind, time_limit=200)
+    assert outcome.code == 0 and "PerformanceWarning" not in outcome.log, outcome.log
     assert len(json.loads((sandbox.model / "manifest.json").read_text())["features"]) == 2000
 
 
@@ -223,7 +224,7 @@ def test_a_stopped_job_ends_at_once_and_leaves_no_output(sandbox: Sandbox) -> No
         scratch = Path(process.stdout.readline().decode().strip())
         assert (scratch / "x").is_dir()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 143
+        assert process.wait(MINUTES) == 143
     assert list(sandbox.model.iterdir()) == []
     assert not scratch.exists()
 
