@@ -20,8 +20,10 @@ class Stopped(Exception):
 
 
 class Scheduler:
-    def __init__(self, cores: int) -> None:
+    def __init__(self, cores: int, most: int | None = None) -> None:
+        """`most` is what one job gets at most."""
         self._cores = cores
+        self._most = most or cores
         self._free = cores
         self._queue: deque[object] = deque()
         self._running = 0
@@ -64,7 +66,8 @@ class Scheduler:
                 settling = self._last_arrival + SIBLINGS_SECONDS - time.monotonic()
                 if self._queue[0] is ticket and self._free > 0 and settling <= 0:
                     self._queue.popleft()
-                    share = min(self._free, max(1, self._cores // (self._running + 1 + len(self._queue))))
+                    share = max(1, self._cores // (self._running + 1 + len(self._queue)))
+                    share = min(share, self._free, self._most)
                     self._free -= share
                     self._running += 1
                     self._changed.notify_all()

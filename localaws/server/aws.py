@@ -48,7 +48,9 @@ class Settings:
         )
     )
     waiting: float = 0.01  # how long a second of a retry's waiting lasts here
+    cores_per_job: int | None = None  # at most; else a job that is alone has all of them
     grace_seconds: float = 10.0  # between SIGTERM and SIGKILL; 120 on AWS
+    ending_seconds: float = 5.0  # how long the end of a stopped execution is waited for
     faults: Faults = field(default_factory=Faults)
 
 
@@ -173,7 +175,7 @@ class LocalAws:
             code=settings.code,
             region=settings.region,
             buckets=self.buckets,
-            scheduler=Scheduler(settings.cores),
+            scheduler=Scheduler(settings.cores, settings.cores_per_job),
             memory=Memory(self.objects, settings.fresh),
             logs=self.logs,
             permissions=self.permissions,
@@ -182,9 +184,9 @@ class LocalAws:
             grace_seconds=settings.grace_seconds,
         )
         self.sagemaker = SageMaker(workshop, settings.account, partition)
-        ending.callback(execution_archive.abandon, settings.account, settings.region)
+        ending.callback(execution_archive.abandon, settings.account, settings.region, settings.ending_seconds)
         ending.callback(queue.install(patches))
-        ending.callback(self.sagemaker.close, settings.grace_seconds + 5)
+        ending.callback(self.sagemaker.close, settings.grace_seconds + settings.ending_seconds)
         sync_task.install(patches, self.sagemaker)
 
     def _doors(self, partition: str) -> Application:

@@ -131,8 +131,8 @@ def _headers(objects: Objects, prefix: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda told: str(told["stopped"]))
 
 
-def abandon(account: str, region: str) -> None:
-    """Ends the threads of all executions that still run, and waits for them."""
+def abandon(account: str, region: str, seconds: float) -> None:
+    """Ends the threads of all executions that still run, and waits so long for them."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
     backend = stepfunctions_parser_backends[account][region]
@@ -141,6 +141,6 @@ def abandon(account: str, region: str) -> None:
     for execution in running:
         if execution.exec_worker.env:
             execution.exec_worker.env.set_stop(stop_date=now, error=None, cause=None)
-    end = time.monotonic() + 5
+    end = time.monotonic() + seconds
     while any(one.status == "RUNNING" for one in running) and time.monotonic() < end:
         time.sleep(0.01)

@@ -153,4 +153,4 @@ def end_executions(place: Deployed) -> None:
     for arn in running:
         client.stop_execution(executionArn=arn, error="Stopped", cause="The local AWS was stopped.")
     for arn in running:
-        place.journal.wait_for_end(arn, 5)
+        place.journal.wait_for_end(arn, place.aws.settings.ending_seconds)

@@ -267,7 +267,7 @@ def _stop(place: Deployed, begun: Begun, progress: Progress) -> None:
     place.aws.client("stepfunctions").stop_execution(
         executionArn=begun.arn, error="Interrupted", cause="The run was stopped with Ctrl-C."
     )
-    place.journal.wait_for_end(begun.arn, 5)
+    place.journal.wait_for_end(begun.arn, place.aws.settings.ending_seconds)
     for job in place.aws.sagemaker.jobs():
         job.stop()
 

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stand_in import MINUTES
+
 from localaws.sagemaker.fault_injection import Faults
 from localaws.server.aws import LocalAws, Settings
 
@@ -63,7 +65,7 @@ def may_do_everything(aws: LocalAws, role: str = "job") -> None:
     )
 
 
-def until(true: Any, seconds: float = 20) -> Any:
+def until(true: Any, seconds: float = MINUTES) -> Any:
     """What `true` gives, as soon as it is something."""
     end = time.monotonic() + seconds
     while not (found := true()):
@@ -132,7 +134,7 @@ class Jobs:
     def ended(self, name: str) -> dict[str, Any]:
         """The description of a job when it has ended."""
         kind = "training" if ("training", name) in self.aws.sagemaker._jobs else "processing"
-        assert self.aws.sagemaker.job(kind, name).done.wait(20), "the job never ends"
+        assert self.aws.sagemaker.job(kind, name).done.wait(MINUTES), "the job never ends"
         return self.told(name)
 
     def told(self, name: str) -> dict[str, Any]:
@@ -149,7 +151,7 @@ class Jobs:
 
     def stop_all(self) -> None:
         """A test that failed must not keep the cores of the next one."""
-        self.aws.sagemaker.close(20)
+        self.aws.sagemaker.close(MINUTES)
 
     def keys(self, prefix: str) -> list[str]:
         return [found["Key"] for found in self.s3.list_objects_v2(Bucket="data", Prefix=prefix).get("Contents", [])]

@@ -7,6 +7,7 @@ FOLDER keeps compiled definitions between tests, CODE has the jobs.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,20 +17,26 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SCRIPTS = HERE / "scripts"
+MINUTES = 300.0  # the deadline of whatever takes a moment, also on a machine that is slow and busy
 
 
 def arrange(shared: Path, set_attribute: Callable[[Any, str, Any], None] = setattr, **changed: Any) -> None:
-    from localaws.stepfunctions import parse_cache
-    from stepgluon.local import run
+    from localaws.stepfunctions import parse_cache, queue
+    from stepgluon.local import redrive, run
 
-    usual = {"code": SCRIPTS, "waiting": 0.0005, "grace_seconds": 0.3, "cores": 2}
+    usual = {"code": SCRIPTS, "waiting": 0.0005, "grace_seconds": 0.3, "cores": 2, "cores_per_job": 1}
+    usual |= {"ending_seconds": MINUTES}
     settings_of, definition_of, install = run.settings_of, run.definition_of, parse_cache.install
     set_attribute(run, "settings_of", lambda *given: replace(settings_of(*given), **{**usual, **changed}))
     set_attribute(run, "definition_of", lambda loaded, workflow, work: definition_of(loaded, workflow, shared))
     set_attribute(parse_cache, "install", lambda work: install(shared))
+    # The product's own deadlines are for users, whose machine is not that busy.
+    for module, deadline in ((redrive, "KEPT_SECONDS"), (run, "TRIGGER_SECONDS"), (queue, "BEGINS_SECONDS")):
+        set_attribute(module, deadline, MINUTES)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has ignored
     sys.path.insert(0, str(ROOT))
     from pipeline import workflow
     from stepgluon.cli.main import main

@@ -23,7 +23,7 @@ def refused(pipeline: Whole, folder: str) -> None:
     """An order that nobody understands, until it is in the queue."""
     place, before = pipeline.place, in_queue(pipeline)
     place.aws.client("s3").put_object(Bucket=place.names.raw_bucket, Key=f"{folder}/go.run", Body=b"hurry: please")
-    until(lambda: in_queue(pipeline) == before + 1, 60)
+    until(lambda: in_queue(pipeline) == before + 1)
     assert place.functions.drain(60), "whatever is mailed has been"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_aws import until
+from local_aws import MINUTES, until
 from stand_in import HERE, SCRIPTS
 from test_run import CONFIG
 
@@ -52,7 +52,7 @@ class Day:
 
     def pipeline(self, *words: str) -> str:
         process = self.started(*words)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=MINUTES)
         assert process.returncode == 0, err
         return out
 
@@ -72,7 +72,7 @@ class Day:
 
     def ended(self, status: str, count: int) -> dict[str, Any]:
         """The latest of so many executions, as soon as all have ended."""
-        found = until(lambda: (e := self.executions()) and len(e) == count and "RUNNING" not in str(e) and e, 60)
+        found = until(lambda: (e := self.executions()) and len(e) == count and "RUNNING" not in str(e) and e)
         latest: dict[str, Any] = max(found, key=lambda execution: execution["startDate"])
         assert latest["status"] == status
         return latest
@@ -138,7 +138,7 @@ def test_an_execution_can_be_stopped_and_its_jobs_stop(day: Day, morning: str) -
     day.aws("s3", "cp", "orders.json", f"s3://{RAW}/july/")
     day.aws("s3", "cp", "-", f"s3://{RAW}/july/go.run", given="")
     hanging = until(
-        lambda: day.aws("sagemaker", "list-training-jobs", "--status-equals", "InProgress")["TrainingJobSummaries"], 60
+        lambda: day.aws("sagemaker", "list-training-jobs", "--status-equals", "InProgress")["TrainingJobSummaries"]
     )[0]["TrainingJobName"]
     running = next(e["executionArn"] for e in day.executions() if e["status"] == "RUNNING")
     day.aws("stepfunctions", "stop-execution", "--execution-arn", running, "--cause", "too long")
@@ -151,7 +151,7 @@ def test_an_execution_can_be_stopped_and_its_jobs_stop(day: Day, morning: str) -
 
 def test_ctrl_c_ends_it_all(day: Day, morning: str) -> None:
     day.server.send_signal(signal.SIGINT)
-    _, err = day.server.communicate(timeout=20)
+    _, err = day.server.communicate(timeout=MINUTES)
     assert day.server.returncode == 130, err
     assert "Traceback" not in err
     with pytest.raises(urllib.error.URLError):

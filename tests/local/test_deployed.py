@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from io import BytesIO, TextIOWrapper
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from golden import HERE
-from local_aws import settings, until
+from local_aws import MINUTES, settings, until
 
 from pipeline import workflow
 from stepgluon.config.load import load
@@ -79,7 +80,7 @@ def test_an_execution_that_is_stopped_as_soon_as_it_has_begun_has_an_end_that_is
     for number in range(20):
         arn = started(place, f"stopped-{number}")
         steps.stop_execution(executionArn=arn, error="Stopped", cause="at once")
-        assert place.journal.wait_for_end(arn, 20)
+        assert place.journal.wait_for_end(arn, MINUTES)
         assert steps.describe_execution(executionArn=arn)["status"] == "ABORTED"
         types = [event["type"] for event in place.aws.history(arn)]
         assert (types[0], types[-1]) == ("ExecutionStarted", "ExecutionAborted")
@@ -87,7 +88,7 @@ def test_an_execution_that_is_stopped_as_soon_as_it_has_begun_has_an_end_that_is
 
 def test_a_run_that_ended_without_an_end_is_not_waited_for(place: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     arn = started(place, "endless")
-    assert place.journal.wait_for_end(arn, 20)
+    assert place.journal.wait_for_end(arn, MINUTES)
     begun = next(begun for begun in place.journal.begun() if begun.arn == arn)
     events = place.aws.history(arn)[:-1]
     monkeypatch.setattr(place.aws, "history", lambda arn: events)
@@ -106,8 +107,10 @@ def test_one_run_that_cannot_be_kept_does_not_hide_the_others(place: Deployed, m
     monkeypatch.setattr(watcher, "collect", collect)
     with watcher.watched(place, said.append):
         for name in ("bad", "good"):
-            place.journal.wait_for_end(started(place, name), 20)
+            place.journal.wait_for_end(started(place, name), MINUTES)
         until(lambda: any(line.startswith("Run good: ") for line in said))
+    (ended,) = (line for line in said if line.startswith("Run good: "))
+    assert re.fullmatch(r"Run good: FAILED after [\d.]+ s in the state .+: .+", ended), ended
     assert said.count("Run bad cannot be kept now: KeyError: 'mistake'") == 1
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from stand_in import HERE, ROOT
+from stand_in import HERE, MINUTES, ROOT
 from test_run import User, faults, shared, user
 
 from stepgluon.errors import StepgluonError, SurroundingsError
@@ -46,7 +46,7 @@ def mounted(user: User, options: str) -> subprocess.CompletedProcess[str]:
     run = [sys.executable, str(HERE / "stand_in.py"), str(user.shared), str(user.code)]
     words = ["unshare", "-m", "sh", "-c", mount, "sh", str(user.work), *run]
     words += ["run", "--local", "--data", "orders.json"]
-    return subprocess.run(words, cwd=user.folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, cwd=user.folder, capture_output=True, text=True, timeout=MINUTES)
 
 
 @pytest.mark.parametrize("size", ["16k", "160k", "240k", "260k", "280k", "400k", "900k"])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 from typing import Any
 
 from botocore.config import Config
-from local_aws import until
+from local_aws import MINUTES, until
 from test_run import User, faults, shared, user
 
 __all__ = ["faults", "shared", "user"]
@@ -17,7 +20,7 @@ def served(user: User) -> Any:
     from botocore.session import Session
 
     process = user.process("local", "up")
-    until(lambda: process.poll() is not None or (user.work / "server.json").exists(), 60)
+    until(lambda: process.poll() is not None or (user.work / "server.json").exists())
     assert process.poll() is None, process.communicate()
     endpoint = json.loads((user.work / "server.json").read_text())["endpoint"]
     client = Session().create_client(
@@ -37,21 +40,35 @@ def test_uploads_that_were_answered_have_their_runs_after_kill_9(user: User) -> 
     (bucket,) = [one["Name"] for one in s3.list_buckets()["Buckets"] if "raw" in one["Name"]]
     for folder in folders:
         s3.put_object(Bucket=bucket, Key=f"{folder}/orders.json", Body=json.dumps({"prepare": "exit 1"}).encode())
-    for folder in folders:
+    pending = user.work / "functions" / "pending"
+    for folder in folders[:4]:
+        s3.put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
+    until(lambda: not list(pending.glob("*.json")))
+    os.kill(until(lambda: lambda_of(process.pid)), signal.SIGSTOP)  # it hears of none of the others
+    for folder in folders[4:]:
         s3.put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
     process.kill()
     process.communicate()
     (user.work / "server.json").unlink()
-    left = list((user.work / "functions" / "pending").glob("*.json"))
-    assert left, "the Lambda was slower than the kill"
+    assert len(list(pending.glob("*.json"))) == 4
     process, s3 = served(user)
-    until(lambda: not list((user.work / "functions" / "pending").iterdir()), 60)
-    until(lambda: len(ended(user)) == len(folders), 60)
+    until(lambda: not list(pending.iterdir()))
+    until(lambda: len(ended(user)) == len(folders))
     assert sorted(run["data"] for run in ended(user)) == [f"s3://{bucket}/{folder}/" for folder in folders]
     assert sorted(user.kinds()) == sorted(["started", "failed"] * len(folders))
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=MINUTES)
     assert len(json.loads(user.calls("runs", "--json")[1])) == len(folders), "none twice"
+
+
+def lambda_of(server: int) -> int | None:
+    """The process of the server's Lambda."""
+    words = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]
+    for line in subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines():
+        pid, parent, command = line.split(None, 2)
+        if int(parent) == server and "stepgluon-function-" in command:
+            return int(pid)
+    return None
 
 
 def ended(user: User) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_aws import until
+from local_aws import MINUTES, until
 from whole import MODELS, Whole, whole
 
 from stepgluon.runs.view import details
@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 def pipeline(made: Whole) -> Iterator[Whole]:
     made.promote()
     yield made
-    made.place.aws.sagemaker.close(20)
+    made.place.aws.sagemaker.close(MINUTES)
 
 
 # Scores: each row has one for each of the three models
@@ -214,7 +214,7 @@ def test_the_same_event_64_times_at_once_starts_one_run(pipeline: Whole) -> None
     assert started_for(pipeline, f"{folder}/again.run") == 1
     (begun,) = [one for one in pipeline.place.journal.begun() if one.run_file.endswith(f"{folder}/again.run")]
     until(lambda: pipeline.place.journal.ended(begun.arn))
-    assert pipeline.place.journal.wait_for_end(begun.arn, 20)
+    assert pipeline.place.journal.wait_for_end(begun.arn, MINUTES)
     assert [kind for kind, _ in pipeline.mails(begun.name)] == ["started", "failed"]
 
 

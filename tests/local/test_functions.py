@@ -33,7 +33,7 @@ TRUST = '{"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.ama
 NAME = "penguins-start"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead"
-PATIENT = 60.0  # seconds that nothing here takes; a test that waits for so long has failed
+PATIENT = 300.0  # seconds that nothing here takes; a test that waits for so long has failed
 
 ECHO = """
 import os

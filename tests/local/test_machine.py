@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from local_aws import Scripted, until
+from local_aws import MINUTES, Scripted, until
 
 from localaws.server.aws import LocalAws
 from pipeline import workflow
@@ -83,7 +83,7 @@ class Pipeline:
         return self.ended(self.start(**orders))
 
     def ended(self, arn: str) -> Run:
-        told = until(lambda: (d := self.machines.describe_execution(executionArn=arn))["status"] != "RUNNING" and d, 60)
+        told = until(lambda: (d := self.machines.describe_execution(executionArn=arn))["status"] != "RUNNING" and d)
         events = self.machines.get_execution_history(executionArn=arn, maxResults=1000)["events"]
         states = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
         tasks = [event["taskScheduledEventDetails"] for event in events if "taskScheduledEventDetails" in event]
@@ -128,7 +128,7 @@ def made(aws: LocalAws) -> Pipeline:
 def pipeline(made: Pipeline, faults: Scripted) -> Iterator[Pipeline]:
     made.aws.client("s3").delete_object(Bucket=made.stack.work_bucket, Key="promoted.json")
     yield made
-    made.aws.sagemaker.close(20)
+    made.aws.sagemaker.close(MINUTES)
 
 
 def test_the_whole_pipeline_runs_and_leaves_a_result(pipeline: Pipeline) -> None:
@@ -147,13 +147,17 @@ def test_two_runs_at_once_do_not_meet(pipeline: Pipeline) -> None:
 
 def test_a_stopped_execution_stops_its_jobs_and_is_aborted(pipeline: Pipeline) -> None:
     arn = pipeline.start(train_adelie="hang", train_gentoo="hang")
-    running = until(lambda: [j for j in pipeline.aws.sagemaker.jobs() if not j.done.is_set() and j.kind == "training"])
+
+    def alive() -> list[Any]:
+        return [job for job in pipeline.aws.sagemaker.jobs() if job.kind == "training" and not job.done.is_set()]
+
+    running = until(lambda: len(jobs := alive()) == 2 and jobs)
     until(lambda: any(pipeline.aws.logs.lines("training", job.name) for job in running))
     pipeline.machines.stop_execution(executionArn=arn, error="Mine", cause="I changed my mind")
     ended = pipeline.ended(arn)
     assert (ended.status, ended.error, ended.cause) == ("ABORTED", "Mine", "I changed my mind")
     trained = pipeline.jobs("-train", ended)
-    assert [job.done.wait(10) and job.state.status for job in trained] == ["Stopped"] * 2
+    assert [job.done.wait(MINUTES) and job.state.status for job in trained] == ["Stopped"] * 2
     history = pipeline.machines.get_execution_history(executionArn=arn, reverseOrder=False)["events"]
     assert history[-1]["type"] == "ExecutionAborted"
 

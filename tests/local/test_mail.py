@@ -40,7 +40,7 @@ NAMES = Names(
     )
 )
 REGION = NAMES.config.region
-PATIENT = 30.0  # seconds that nothing here takes
+PATIENT = 300.0  # seconds that nothing here takes
 
 
 @pytest.fixture(scope="module", autouse=True)

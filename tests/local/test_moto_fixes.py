@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, REGION, may_do_everything, settings, until
+from local_aws import ACCOUNT, MINUTES, REGION, may_do_everything, settings, until
 
 from localaws import moto_fixes
 from localaws.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
@@ -28,8 +28,8 @@ Told = dict[str, Any]
 
 
 class Interpreter:
-    def __init__(self, aws: LocalAws) -> None:
-        self.aws = aws
+    def __init__(self, aws: LocalAws, patience: float = MINUTES) -> None:
+        self.aws, self.patience = aws, patience
         self.api = aws.client("stepfunctions")
         self._count = 0
 
@@ -46,7 +46,11 @@ class Interpreter:
         )
 
     def ended(self, arn: str) -> Told:
-        return dict(until(lambda: (t := self.api.describe_execution(executionArn=arn))["status"] != "RUNNING" and t, 3))
+        def told() -> Any:
+            told = self.api.describe_execution(executionArn=arn)
+            return told["status"] != "RUNNING" and told
+
+        return dict(until(told, self.patience))
 
     def run(self, states: Any, given: Any = None, **more: Any) -> Told:
         return self.ended(self.start(states, given, **more))
@@ -379,7 +383,7 @@ def modules_are_listed_once(asl: Interpreter) -> None:
 @check
 def an_ended_execution_is_told_of(asl: Interpreter) -> None:
     arn = asl.start(a_pass(a=1))
-    until(lambda: asl.aws.objects.document("execution", arn), 1)
+    until(lambda: asl.aws.objects.document("execution", arn), asl.patience)
 
 
 @check
@@ -437,7 +441,7 @@ def interpreter(work: Path, without: str = "") -> Iterator[Interpreter]:
         with LocalAws(settings(work)) as aws:
             aws.buckets.ensure("data", REGION)
             may_do_everything(aws)
-            yield Interpreter(aws)
+            yield Interpreter(aws, 3 if without else MINUTES)  # what moto never does is not waited for
     finally:
         moto_fixes.apply = apply
 

@@ -166,7 +166,7 @@ def test_a_function_that_lacks_a_right_fails_and_its_event_is_kept(
     url = queue.get_queue_url(QueueName=pipeline.place.names.queue)["QueueUrl"]
     with roles.without("trigger", sid):
         pipeline.s3.put_object(Bucket=pipeline.raw, Key=f"{sid}/go.run", Body=b"note: x")
-        letter = until(lambda: queue.receive_message(QueueUrl=url).get("Messages"), 30)[0]
+        letter = until(lambda: queue.receive_message(QueueUrl=url).get("Messages"))[0]
     queue.delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
     assert f"{sid}/go.run" in letter["Body"]
     assert f"is not authorized to perform: {missing}" in log(pipeline)
@@ -175,7 +175,7 @@ def test_a_function_that_lacks_a_right_fails_and_its_event_is_kept(
 def test_an_event_that_the_function_may_not_keep_is_lost_and_its_log_says_so(pipeline: Whole, roles: Roles) -> None:
     with roles.without("trigger", "KeepWhatFailed"), roles.without("trigger", "ReadRunFiles"):
         pipeline.s3.put_object(Bucket=pipeline.raw, Key="lost/go.run", Body=b"note: x")
-        until(lambda: "is lost: User: " in log(pipeline), 30)
+        until(lambda: "is lost: User: " in log(pipeline))
     assert "is not authorized to perform: sqs:SendMessage" in log(pipeline)
 
 
@@ -278,7 +278,7 @@ def test_a_rule_may_mail_only_where_the_topic_lets_it(pipeline: Whole) -> None:
         begun = pipeline.begun(pipeline.upload(prepare="hang"))
         pipeline.hanging("prepare")
         pipeline.machines.stop_execution(executionArn=begun.arn)
-        letter = until(lambda: sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages"), 30)[0]
+        letter = until(lambda: sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages"))[0]
     finally:
         sns.set_topic_attributes(TopicArn=names.topic_arn, AttributeName="Policy", AttributeValue=policy)
     assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"

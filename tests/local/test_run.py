@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_aws import Scripted, until
+from local_aws import MINUTES, Scripted, until
 from stand_in import HERE, SCRIPTS, arrange
 
 from pipeline import workflow
@@ -454,11 +454,11 @@ def test_a_port_in_use_is_one_sentence_and_exit_3(user: User) -> None:
 def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     user.orders(train_adelie="ignore SIGTERM", train_gentoo="ignore SIGTERM")
     process = user.process("run", "--local", "--data", "orders.json")
-    until(lambda: sum("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")) == 2, 60)
+    until(lambda: sum("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")) == 2)
     hanging = _processes(user)
     assert len(hanging) >= 2, "a process for each job, at least"
     os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "Stopping the run and its jobs." in err
@@ -518,7 +518,7 @@ def obey(stage: str, folder: Path) -> str:
 def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_finished(user: User) -> None:
     gate = Gate(user, "predict-gentoo")
     process = user.process("run", "--local", "--data", "orders.json", "--note", "the one")
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*predict-gentoo*")), 60)
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*predict-gentoo*")))
     waiting = _processes(user)
     process.kill()
     process.communicate()
@@ -528,7 +528,7 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_fini
     assert user.kinds() == ["started", "models"]
     gate.open()
     process = user.process("run", "--local", "--data", "orders.json", "--note", "the one", "--json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 0, err
     assert f"Going on with run {cut['run']}, which was cut off." in err
     told = json.loads(out)
@@ -549,13 +549,13 @@ def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called
     if moment:
         assert any(moment in line for line in stream), "it ended before"
     else:
-        until((user.work / "buckets" / "index.sqlite").exists, 60)
+        until((user.work / "buckets" / "index.sqlite").exists)
     process.kill()
     process.communicate()
     if gate:
         gate.open()
     again = user.process("run", "--local", "--data", "orders.json", "--json")
-    out, err = again.communicate(timeout=60)
+    out, err = again.communicate(timeout=MINUTES)
     assert again.returncode == 0, err
     assert user.result(json.loads(out))["predicted"] == list(MODELS)
     runs = len(json.loads(user.calls("runs", "--json")[1]))
@@ -568,9 +568,9 @@ def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called
 def test_a_command_that_was_stopped_is_a_new_run_when_it_is_called_again(user: User, number: int) -> None:
     gate = Gate(user, "train-gentoo")
     process = user.process("run", "--local", "--data", "orders.json")
-    until(lambda: _trains(user), 60)
+    until(lambda: _trains(user))
     process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 130, err
     gate.open()
     assert_new(user)
@@ -580,9 +580,9 @@ def test_a_run_that_was_stopped_with_the_server_that_went_on_with_it_stays_stopp
     gate = Gate(user, "train-gentoo")
     for words in (("run", "--local", "--data", "orders.json"), ("local", "up")):
         process = user.process(*words)
-        until(lambda: _trains(user), 60)
+        until(lambda: _trains(user))
         process.kill() if words[0] == "run" else process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=MINUTES)
     gate.open()
     assert_new(user)
 
@@ -598,7 +598,7 @@ def assert_new(user: User) -> None:
     (stopped,) = json.loads(user.calls("runs", "--json")[1])
     assert stopped["status"] == "ABORTED"
     process = user.process("run", "--local", "--data", "orders.json", "--json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 0, err
     assert "Going on" not in err
     told = json.loads(out)
@@ -624,7 +624,7 @@ def shell(user: User, profile: str = "work") -> dict[str, str]:
 
 def test_what_the_shell_says_about_aws_never_gets_here(user: User) -> None:
     process = user.process("run", "--local", "--data", "orders.json", **shell(user))
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 0, err
     for file in user.work.rglob("*"):
         if file.is_file():
@@ -638,22 +638,22 @@ def test_what_the_shell_says_about_aws_reaches_no_command_that_talks_to_a_server
     failed = user.told()["run"]
     (user.folder / "go").unlink()
     user.process("local", "up")
-    until((user.work / "server.json").exists, 60)
+    until((user.work / "server.json").exists)
 
     def calls(*words: str) -> subprocess.Popen[str]:
         return user.process(*words, "--work", ".local", **shell(user, profile))
 
     promote = calls("promote", failed)
-    out, err = promote.communicate(timeout=60)
+    out, err = promote.communicate(timeout=MINUTES)
     assert (promote.returncode, out[:13]) == (0, "Promoted from"), err
     redrive = calls("redrive", failed)
-    until(lambda: list(user.work.glob(f"runs/{failed}-again-2/run.json")), 60)
+    until(lambda: list(user.work.glob(f"runs/{failed}-again-2/run.json")))
     watch = calls("watch", f"{failed}-again-2")
     assert watch.stderr is not None
     assert "Announce start" in watch.stderr.readline()
     (user.folder / "go").touch()
     for process in (redrive, watch):
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=MINUTES)
         assert process.returncode == 1, err
         assert "post does not like the data" in out
         assert "Traceback" not in err
@@ -662,7 +662,7 @@ def test_what_the_shell_says_about_aws_reaches_no_command_that_talks_to_a_server
 def test_two_stacks_at_once_do_not_meet(user: User) -> None:
     processes = [user.process("run", "--local", "--data", "orders.json", "--work", work) for work in ("one", "two")]
     for process in processes:
-        _, err = process.communicate(timeout=90)
+        _, err = process.communicate(timeout=MINUTES)
         assert process.returncode == 0, err
     for work in ("one", "two"):
         assert len(list(Path(work).glob("runs/*/predictions.csv"))) == 1
@@ -672,14 +672,14 @@ def test_two_stacks_at_once_do_not_meet(user: User) -> None:
 def test_two_servers_at_once_have_ports_and_folders_of_their_own(user: User) -> None:
     servers = {work: user.process("local", "up", "--work", work) for work in ("one", "two")}
     files = {work: user.folder / work / "server.json" for work in servers}
-    until(lambda: all(file.exists() for file in files.values()), 60)
+    until(lambda: all(file.exists() for file in files.values()))
     ports = {json.loads(file.read_text())["endpoint"].rpartition(":")[2] for file in files.values()}
     assert len(ports) == 2
     for work, server in servers.items():
         code, _, err = user.calls("local", "up", "--work", work)
         assert code == 3 and "is used by another local AWS" in err
         server.terminate()
-        _, err = server.communicate(timeout=20)
+        _, err = server.communicate(timeout=MINUTES)
         assert "Traceback" not in err and not files[work].exists()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from local_aws import Jobs, Scripted, input_of, until
+
+from stepgluon.local.scheduler import Scheduler
 
 OUT = "out = root / 'processing' / 'output'; out.mkdir(parents=True, exist_ok=True)\n"
 SAY = "print('hello', flush=True); import time; "
@@ -288,20 +290,30 @@ def test_the_rest_of_sagemaker_is_still_answered(jobs: Jobs) -> None:
 # The cores
 
 
-def test_jobs_side_by_side_share_the_cores(jobs: Jobs) -> None:
-    do = (
-        OUT
-        + "import os, time; told = os.environ['STEPGLUON_CORES'] + os.environ['OMP_NUM_THREADS']\n"
-        + "(out / 'cores').write_text(told); time.sleep(0.2)"
-    )
-    with ThreadPoolExecutor() as both:
-        names = list(both.map(lambda _: jobs.processing(do), range(2)))
-    for name in names:
-        jobs.ended(name)
-    assert [jobs.text(f"out/{name}/cores") for name in names] == ["11", "11"]
-    alone = jobs.processing(do + "; 'alone'")
-    jobs.ended(alone)
-    assert jobs.text(f"out/{alone}/cores") == "22"
+def tells_its_cores(until_there: Path) -> str:
+    """A job that goes on until a file is there."""
+    told = "print(os.environ['STEPGLUON_CORES'], os.environ['OMP_NUM_THREADS'], flush=True)"
+    return f"import os, time\n{told}\nwhile not os.path.exists({str(until_there)!r}): time.sleep(0.01)"
+
+
+def test_a_job_has_all_cores_and_those_that_wait_side_by_side_share_them(jobs: Jobs, tmp_path: Path) -> None:
+    first, then = tmp_path / "first", tmp_path / "then"
+    alone = jobs.processing(tells_its_cores(first))
+    jobs.running(alone)
+    both = [jobs.processing(tells_its_cores(then)) for _ in range(2)]
+    until(lambda: len(jobs.aws.sagemaker.workshop.scheduler._queue) == 2)
+    first.touch()
+    for name in both:
+        jobs.running(name)
+    then.touch()
+    assert [jobs.ended(name)["status"] for name in (alone, *both)] == ["Completed"] * 3
+    said = [jobs.aws.logs.lines("processing", name) for name in (alone, *both)]
+    assert said == [["2 2"], ["1 1"], ["1 1"]]
+
+
+def test_a_job_gets_no_more_cores_than_a_job_may_have() -> None:
+    with Scheduler(4, 1).turn(lambda: False) as cores:
+        assert cores == 1
 
 
 def test_a_job_that_waits_for_its_turn_can_be_stopped(jobs: Jobs) -> None:

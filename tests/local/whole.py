@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from local_aws import until
+from local_aws import MINUTES, until
 from stand_in import SCRIPTS
 
 from localaws.sagemaker.fault_injection import Faults
@@ -129,8 +129,8 @@ class Whole:
     def ended(self, folder: str, holds: bool = True) -> Ended:
         """The run when it has ended; unless mails are broken it held what holds for every run."""
         begun = self.begun(folder)
-        until(lambda: self.place.journal.ended(begun.arn), 60)
-        assert self.place.journal.wait_for_end(begun.arn, 20)
+        until(lambda: self.place.journal.ended(begun.arn))
+        assert self.place.journal.wait_for_end(begun.arn, MINUTES)
         told = collect(self.place, begun)
         try:
             blame_the_disk(told, self.place.work)
@@ -204,7 +204,7 @@ class Whole:
             alive = [job for job in self.place.aws.sagemaker.jobs() if stage in job.name and not job.done.is_set()]
             return next((job for job in alive if logs.lines(job.kind, job.name)), None)
 
-        return until(found, 60)
+        return until(found)
 
 
 @contextmanager
@@ -212,7 +212,14 @@ def whole(work: Path, definition: str = "", **changed: Any) -> Iterator[Whole]:
     faults = OfOneStage()
     loaded, definition = compiled()[0], definition or compiled()[1]
     config = loaded.config
-    usual = {"code": SCRIPTS, "waiting": 0.00001, "grace_seconds": 0.3, "cores": 2, "faults": faults}
+    usual = {
+        "code": SCRIPTS,
+        "waiting": 0.00001,
+        "grace_seconds": 0.3,
+        "cores": 2,
+        "cores_per_job": 1,
+        "faults": faults,
+    }
     settings = replace(Settings(work=work, account=config.account, region=config.region), **{**usual, **changed})
     with deployed(loaded, definition, settings) as place:
         yield Whole(place, faults)

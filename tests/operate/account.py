@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import Scripted, settings, until
+from local_aws import MINUTES, Scripted, settings, until
 from test_run import CONFIG
 
 from pipeline import workflow
@@ -63,7 +63,7 @@ class Account:
     def ended(self, run: str) -> str:
         """The status of a run when it has ended."""
         arn = self.names.execution_arn(run)
-        assert self.place.journal.wait_for_end(arn, 60)
+        assert self.place.journal.wait_for_end(arn, MINUTES)
         return str(self.machines.describe_execution(executionArn=arn)["status"])
 
     def _release(self) -> None:

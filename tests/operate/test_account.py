@@ -99,14 +99,15 @@ def test_the_last_words_are_those_of_all_instances_of_the_job_that_failed_last(a
     assert len(said) == LAST_LINES
 
 
-def test_ctrl_c_leaves_the_run_alone(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_leaves_the_run_alone(account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
+    account.orders(prepare=f"wait for {tmp_path / 'go'}, then end")
     run = account.starts()
-    monkeypatch.setattr("stepgluon.cli.runs.time.sleep", interrupt)
+    monkeypatch.setattr("stepgluon.cli.runs.time", SimpleNamespace(sleep=interrupt))  # the others may sleep
     code, out, err = account.calls("watch", run)
-    monkeypatch.undo()
+    (tmp_path / "go").touch()
     assert (code, out) == (130, "")
     assert f"The run goes on. Follow it again: python pipeline.py watch {run}" in err
     assert account.ended(run) == "SUCCEEDED"
@@ -159,7 +160,7 @@ def test_a_failed_run_is_taken_up(account: Account, faults: Picky) -> None:
 
 
 def test_a_running_run_is_not_taken_up(account: Account) -> None:
-    account.orders(prepare="sleep")
+    account.orders(prepare="hang")
     run = account.starts()
     code, _, err = account.calls("redrive", run)
     account.machines.stop_execution(executionArn=account.names.execution_arn(run))
@@ -167,14 +168,14 @@ def test_a_running_run_is_not_taken_up(account: Account) -> None:
 
 
 def test_a_stopped_run_is_taken_up_where_it_was(account: Account, faults: Picky) -> None:
-    account.orders(post="sleep")
+    account.orders(post="hang")
     run = account.starts()
     arn = account.names.execution_arn(run)
 
     def entered() -> Any:
         return "Post-process" in json.dumps(account.machines.get_execution_history(executionArn=arn), default=str)
 
-    until(entered, 60)
+    until(entered)
     account.machines.stop_execution(executionArn=arn)
     assert account.ended(run) == "ABORTED"
     assert account.told("redrive", run)["from"] == "postprocess"
@@ -284,7 +285,7 @@ def test_status_tells_the_pipeline_on_one_screen(account: Account, faults: Picky
 def test_status_tells_why_uploads_started_no_run_and_how_to_empty_the_queue(account: Account) -> None:
     for key in ("june/go.run", "july/go.run"):
         account.s3.put_object(Bucket=account.names.raw_bucket, Key=key, Body=b"hurry: please")
-    assert until(lambda: account.told("status")["queue"] == 2, 60)
+    assert until(lambda: account.told("status")["queue"] == 2)
     june, july = account.told("status")["refusals"]
     assert june.startswith("june/go.run: ") and july.startswith("july/go.run: ")
     assert "hurry" in june, "each is told once, although it was tried three times"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from account import Picky, until
+from local_aws import MINUTES
 from test_run import User
 
 
@@ -112,7 +113,7 @@ def test_a_server_that_is_at_work_on_the_folder_takes_the_run_up(user: User) -> 
     user.orders(post="exit 1")
     run = user.told()["run"]
     server = user.process("local", "up")
-    until((user.work / "server.json").exists, 60)
+    until((user.work / "server.json").exists)
     told = redriven(user, run)
     assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process"]), told["err"]
     assert "post does not like the data" in told["failure"]["sentence"]
@@ -123,7 +124,7 @@ def test_a_server_that_is_at_work_on_the_folder_takes_the_run_up(user: User) -> 
 def test_a_redrive_is_followed_as_the_run_was(user: User, faults: Picky) -> None:
     run = failed(user, faults, "-predict-gentoo-")
     process = user.process("redrive", run)  # which remembers jobs, as users have it
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 0, err
     assert re.search(r"^ +[\d.]+ s  Predict adelie +[\d.]+ s  remembered$", err, re.MULTILINE), err
 
@@ -149,11 +150,11 @@ def test_ctrl_c_ends_a_redrive_that_is_its_own_and_leaves_one_that_a_server_does
     (user.folder / "go").unlink()
     if served:
         user.process("local", "up")
-        until((user.work / "server.json").exists, 60)
+        until((user.work / "server.json").exists)
     process = user.process("redrive", run)
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")), 60)
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")))
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 130, err
     assert said in err
     assert json.loads(user.calls("show", f"{run}-again-2", "--json")[1])["status"] == status
@@ -176,7 +177,7 @@ def test_a_redrive_that_was_cut_off_goes_on_when_the_same_command_is_called_agai
     run = user.told()["run"]
     (user.folder / "go").unlink()
     process = user.process("redrive", "latest")
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")), 60)
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")))
     process.kill()
     process.communicate()
     (user.folder / "go").touch()
@@ -198,15 +199,15 @@ def test_who_watches_is_told_when_the_server_has_ended(user: User, number: int, 
     run = user.told()["run"]
     (user.folder / "go").unlink()
     server = user.process("local", "up")
-    until((user.work / "server.json").exists, 60)
+    until((user.work / "server.json").exists)
     following = [user.process("redrive", run)]
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")), 60)
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")))
     following.append(user.process("watch", f"{run}-again-2"))
     assert following[1].stderr is not None
     following[1].stderr.readline()
     server.send_signal(number)
     for process in following:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=MINUTES)
         assert process.returncode == code, err
         assert said in out + err
         assert "Traceback" not in err

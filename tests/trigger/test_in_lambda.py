@@ -38,7 +38,7 @@ class RuntimeApi(http.server.ThreadingHTTPServer):
 
     def ask(self, told: Any) -> tuple[str, Any]:
         self.events.put(told)
-        return self.answers.get(timeout=60)
+        return self.answers.get(timeout=300)
 
 
 class RuntimeRequest(http.server.BaseHTTPRequestHandler):
