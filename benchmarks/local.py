@@ -3,6 +3,7 @@
     python benchmarks/local.py nothing [--turns 5]     jobs that do nothing: the whole process, from command to exit
     python benchmarks/local.py real [--turns 2]        the demo's jobs, against the same scripts run by hand
     python benchmarks/local.py uploads [--count 1000]  so many .run files at once, with jobs that do nothing
+    python benchmarks/local.py repeat [--count 200] [--models 20]  so many runs, each a process; all of them must finish
 
 By hand means: the scripts of code/ as processes, one after the other or as many side by side as there are cores, with
 folders that are copied between them, and nothing else.
@@ -26,6 +27,14 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE, STAND_INS = ROOT / "code", ROOT / "tests" / "local" / "scripts"
 DEMO = sorted((ROOT / "demo").glob("*.csv"))
 CONFIG = ROOT / "pipeline-config.yml"
+MANY = """
+name: many
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models: {{partition_by: name, values: [{values}], label: number}}
+fallback: {{threshold: 350, if_missing: fail}}
+"""
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -74,6 +83,28 @@ def real(turns: int, folder: Path) -> None:
     hand, whole = min(plain), min(ours)
     print(f"the demo, best of {turns}: {whole:.1f} s, by hand {hand:.1f} s: {whole / hand:.2f} times (budget 1.15)")
     print(f"  the execution alone {inner:.1f} s: {inner / hand:.2f} times; the first run in a new folder {first:.1f} s")
+
+
+def repeat(count: int, models: int, folder: Path) -> None:
+    """What races in a run fails in one of many: the first compiles, all others read the definition."""
+    values = [f"m{number:02}" for number in range(models)]
+    config = folder / "config.yml"
+    config.write_text(MANY.format(values=", ".join(values)))
+    (folder / "orders.json").write_text("{}")
+    words = [sys.executable, str(ROOT / "tests" / "local" / "stand_in.py"), str(folder / "compiled"), str(STAND_INS)]
+    words += ["run", "--local", "--fresh", "--config", str(config), "--data", str(folder / "orders.json")]
+    failed, began = 0, time.monotonic()
+    for number in range(count):
+        work = folder / f"work-{number}"
+        done = subprocess.run([*words, "--work", str(work)], capture_output=True, text=True)
+        if done.returncode or len(list(work.glob("runs/*/logs/*-train-*"))) != models:
+            failed += 1
+            print(f"run {number} ended with {done.returncode}:\n{done.stdout}{done.stderr}", flush=True)
+        shutil.rmtree(work)
+    taken = time.monotonic() - began
+    print(f"{count - failed} of {count} runs of {models} models finished, {taken / count:.1f} s each")
+    if failed:
+        raise SystemExit(1)
 
 
 # Many uploads
@@ -186,15 +217,18 @@ def config_file(folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["nothing", "real", "uploads"])
+    parser.add_argument("what", choices=["nothing", "real", "uploads", "repeat"])
     parser.add_argument("--turns", type=int)
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--models", type=int, default=20)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.what == "nothing":
             nothing(options.turns or 5, Path(folder))
         elif options.what == "uploads":
-            uploads(options.count, Path(folder))
+            uploads(options.count or 1000, Path(folder))
+        elif options.what == "repeat":
+            repeat(options.count or 200, options.models, Path(folder))
         else:
             real(options.turns or 2, Path(folder))
 
