@@ -256,7 +256,7 @@ def test_each_service_refuses_in_its_own_words_what_a_role_may_not(
 
 
 def test_what_nobody_wrote_down_is_refused_to_roles_and_the_sentence_says_what_to_do(pipeline: Whole) -> None:
-    with pytest.raises(ClientError, match=r"dynamodb:ListTables: the local AWS does not know .*asked\.py"):
+    with pytest.raises(ClientError, match=r"dynamodb:ListTables: the local AWS does not know .*required_rights\.py"):
         client(pipeline, "dynamodb", "machine").list_tables()
 
 
