@@ -4,4 +4,7 @@ versions           versions and aliases of state machines
 queue              a few executions at a time, in their order
 execution_archive  what an execution was, kept on disk when it has ended
 parse_cache        a definition that was parsed before is not parsed again
+jsonata            evaluates an expression as Step Functions does
+jsonata_functions  the functions that Step Functions adds to JSONata
+jsonata_scan       which variables an expression uses, and what is refused in it
 """

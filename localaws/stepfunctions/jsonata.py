@@ -1,0 +1,166 @@
+"""JSONata as Step Functions evaluates it.
+
+    evaluate("$states.input.name & '!'", {"states": {"input": {"name": "Ada"}}})  # 'Ada!'
+
+Variables are bound, never spliced into the text, so any string is safe. The rules that Step Functions adds are applied
+here: its own functions, no `$eval`, no `$` or `$$` at the top level, an undefined result is an error, and so is a
+function. Evaluation is limited in time and depth. Which engine, and why: docs/decisions/0070.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jsonatapy
+
+from localaws.stepfunctions.jsonata_functions import FUNCTIONS, OVERRIDES
+from localaws.stepfunctions.jsonata_scan import scan
+
+# AWS publishes no limits of its own. Ours keep a runaway expression from holding the interpreter for long.
+TIMEOUT_MS = 5_000
+MAX_DEPTH = 500
+MAX_SEQUENCE = 1_000_000
+
+_CODE = re.compile(r"\b[A-Z]\d{4}: ")
+_EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
+_INTEGERS = range(-(2**63), 2**63)
+
+
+class QueryEvaluationError(Exception):
+    """States.QueryEvaluationError; `cause` words it as AWS does in the execution's history."""
+
+    def __init__(self, expression: str, problem: str) -> None:
+        super().__init__(f"The JSONata expression '{expression}' {problem}")
+        self.expression = expression
+        self.problem = problem
+
+    def cause(self, field: str) -> str:
+        return f"The JSONata expression '{self.expression}' specified for the field '{field}' {self.problem}"
+
+
+class Undefined(QueryEvaluationError):
+    """The expression selected nothing, for which JSON has no value."""
+
+    def __init__(self, expression: str) -> None:
+        super().__init__(expression, "returned nothing (undefined).")
+
+
+def expression_of(text: object) -> str | None:
+    """What stands between `{%` and `%}`, or None if the value is no expression."""
+    found = _EXPRESSION.fullmatch(text) if isinstance(text, str) else None
+    return found[1].strip() if found else None
+
+
+def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
+    """The expression's value as JSON. Names of variables come without `$`; `states` is one of them."""
+    plan = _plan(expression)
+    bound = {name: variables[name] for name in plan.names if name in variables}
+    if plan.states is not None and isinstance(bound.get("states"), Mapping):
+        bound["states"] = {key: value for key, value in bound["states"].items() if key in plan.states}
+    value = _run(expression, expression, plan, bound)
+    if value is not None:
+        return value
+    # The engine gives None for null, for undefined and for a function: its own $type tells them apart.
+    kind = _run(expression, f"$type(({expression}\n))", plan, bound)
+    if kind is None:
+        raise Undefined(expression)
+    if kind != "null":
+        raise QueryEvaluationError(expression, "returned an unsupported result type.")
+    return None
+
+
+def check(expression: str) -> None:
+    """Refuses an expression that can never be evaluated."""
+    _plan(expression)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What an expression needs; plain data, so that threads can share it."""
+
+    names: frozenset[str]
+    states: frozenset[str] | None  # members of $states that it uses; None means all
+    functions: Mapping[str, Callable[..., Any]]
+    overrides: Mapping[str, Callable[..., Any]]
+    may_overflow: bool
+
+
+@lru_cache(maxsize=16_384)
+def _plan(expression: str) -> _Plan:
+    found = scan(expression)
+    if found.problem:
+        raise QueryEvaluationError(expression, f"threw an error during evaluation. {found.problem}")
+    _compiled(expression, expression)
+    return _Plan(
+        names=found.names,
+        states=found.members_of_states,
+        functions={name: FUNCTIONS[name] for name in found.names & FUNCTIONS.keys() - found.assigned},
+        overrides={name: OVERRIDES[name] for name in found.names & OVERRIDES.keys() - found.assigned},
+        may_overflow="/" in expression or "*" in expression or "$power" in expression,
+    )
+
+
+def _compiled(expression: str, text: str) -> Any:
+    try:
+        return jsonatapy.compile(text)
+    except ValueError as problem:
+        raise QueryEvaluationError(expression, _thrown(problem)) from None
+
+
+def _run(expression: str, text: str, plan: _Plan, bound: dict[str, Any]) -> Any:
+    # An object of the engine belongs to the thread that made it, and parsing takes a few microseconds: no cache here.
+    compiled = _compiled(expression, text)
+    for name, function in plan.functions.items():
+        if name not in bound:  # a variable hides a function of Step Functions
+            compiled.register(name, function)
+    for name, function in plan.overrides.items():
+        if name not in bound:
+            compiled.register_override(name, function)
+    limits = {"timeout": TIMEOUT_MS, "max_stack_depth": MAX_DEPTH, "max_sequence_length": MAX_SEQUENCE}
+    try:
+        try:
+            value = compiled.evaluate(None, bound, **limits)
+        except OverflowError:
+            value = compiled.evaluate(None, _as_doubles(bound), **limits)
+    except (ValueError, OverflowError, RecursionError) as problem:
+        raise QueryEvaluationError(expression, _thrown(problem)) from None
+    if plan.may_overflow and _beyond_json(value):
+        raise QueryEvaluationError(expression, "threw an error during evaluation. D1001: Number out of range")
+    return value
+
+
+def _beyond_json(value: Any) -> bool:
+    """An infinite number or none, as 1/0 gives."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return True
+    return False
+
+
+def _thrown(problem: Exception) -> str:
+    """The engine puts words of its own before JSONata's `T2001: ...`."""
+    text = str(problem)
+    found = _CODE.search(text)
+    if found:
+        text = text[found.start() :]
+        text = "T1006: Attempted to invoke a non-function" if text.startswith("T1006") else text  # as AWS words it
+    elif text.startswith("host function raised "):
+        text = text.partition(": ")[2]
+    return f"threw an error during evaluation. {text}"
+
+
+def _as_doubles(value: Any) -> Any:
+    """JSONata's numbers are doubles; the engine takes no larger integers."""
+    if isinstance(value, Mapping):
+        return {key: _as_doubles(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_doubles(item) for item in value]
+    if type(value) is int and value not in _INTEGERS:
+        return float(value)
+    return value
