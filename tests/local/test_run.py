@@ -21,8 +21,8 @@ import pytest
 from local_aws import MINUTES, Scripted, until
 from stand_in import HERE, SCRIPTS, arrange
 
-from pipeline import workflow
 from localaws.sagemaker import api
+from pipeline import workflow
 from stepgluon.cli.main import main
 
 CONFIG = """

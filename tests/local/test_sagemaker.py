@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from local_aws import Jobs, Scripted, input_of, until
 
-from stepgluon.local.scheduler import Scheduler
+from localaws.sagemaker.scheduler import Scheduler
 
 OUT = "out = root / 'processing' / 'output'; out.mkdir(parents=True, exist_ok=True)\n"
 SAY = "print('hello', flush=True); import time; "
