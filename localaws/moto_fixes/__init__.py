@@ -1,10 +1,13 @@
 """What moto 5.2.5 does otherwise than AWS: each fix is a function that tells what AWS does.
 
-registry      where each fix is registered, and what all of them use
-language      of the language of the states: paths, data and errors
-executions    of executions: time, ends, names, sizes and histories
-services      of what Tasks and deployments talk to
-tidiness      as on AWS, but loudly, slowly, or never letting go
+registry           where each fix is registered, and what all of them use
+language           paths, data and errors of JSONPath states
+jsonata            expressions of JSONata states, and their definitions
+failed_evaluation  how an expression fails
+variables          variables, and what `$states` has
+executions         time, ends, names, sizes and histories of executions
+services           what Tasks and deployments talk to
+tidiness           as on AWS, but loudly, slowly, or never letting go
 
 tests/local/test_moto_fixes.py shows for each what happens without it; when moto is right by itself, that test fails and
 the fix goes. `apply` puts all of them in place until `Patches.undo`.
@@ -28,7 +31,15 @@ def apply(patches: Patches, here: Here, without: str = "") -> None:
     import moto.stepfunctions.parser.models
     import moto.stepfunctions.responses  # noqa: F401
 
-    from localaws.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
+    from localaws.moto_fixes import (  # noqa: F401 - each adds its own
+        executions,
+        failed_evaluation,
+        jsonata,
+        language,
+        services,
+        tidiness,
+        variables,
+    )
 
     for name, fix in FIXES.items():
         if name != without:

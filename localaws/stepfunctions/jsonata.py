@@ -93,9 +93,9 @@ class _Plan:
 @lru_cache(maxsize=16_384)
 def _plan(expression: str) -> _Plan:
     found = scan(expression)
-    if found.problem:
-        raise QueryEvaluationError(expression, f"threw an error during evaluation. {found.problem}")
-    _compiled(expression, expression)
+    problem = found.problem or _syntax(expression)
+    if problem:
+        raise QueryEvaluationError(expression, f"threw an error during evaluation. {problem}")
     return _Plan(
         names=found.names,
         states=found.members_of_states,
@@ -105,33 +105,43 @@ def _plan(expression: str) -> _Plan:
     )
 
 
-def _compiled(expression: str, text: str) -> Any:
-    try:
-        return jsonatapy.compile(text)
-    except ValueError as problem:
-        raise QueryEvaluationError(expression, _thrown(problem)) from None
-
-
 def _run(expression: str, text: str, plan: _Plan, bound: dict[str, Any]) -> Any:
-    # An object of the engine belongs to the thread that made it, and parsing takes a few microseconds: no cache here.
-    compiled = _compiled(expression, text)
-    for name, function in plan.functions.items():
-        if name not in bound:  # a variable hides a function of Step Functions
-            compiled.register(name, function)
-    for name, function in plan.overrides.items():
-        if name not in bound:
-            compiled.register_override(name, function)
+    value, problem = _attempt(text, plan, bound)
+    if problem:
+        raise QueryEvaluationError(expression, f"threw an error during evaluation. {problem}")
+    return value
+
+
+def _attempt(text: str, plan: _Plan, bound: dict[str, Any]) -> tuple[Any, str]:
+    """The value, or what was wrong. Nothing of the engine may outlive this call, not even in a traceback: its objects
+    belong to the thread that made them. Parsing takes a few microseconds, so none is kept for a second evaluation.
+    """
     limits = {"timeout": TIMEOUT_MS, "max_stack_depth": MAX_DEPTH, "max_sequence_length": MAX_SEQUENCE}
     try:
+        compiled = jsonatapy.compile(text)
+        for name, function in plan.functions.items():
+            if name not in bound:  # a variable hides a function of Step Functions
+                compiled.register(name, function)
+        for name, function in plan.overrides.items():
+            if name not in bound:
+                compiled.register_override(name, function)
         try:
             value = compiled.evaluate(None, bound, **limits)
         except OverflowError:
             value = compiled.evaluate(None, _as_doubles(bound), **limits)
     except (ValueError, OverflowError, RecursionError) as problem:
-        raise QueryEvaluationError(expression, _thrown(problem)) from None
+        return None, _words(problem)
     if plan.may_overflow and _beyond_json(value):
-        raise QueryEvaluationError(expression, "threw an error during evaluation. D1001: Number out of range")
-    return value
+        return None, "D1001: Number out of range"
+    return value, ""
+
+
+def _syntax(text: str) -> str:
+    try:
+        jsonatapy.compile(text)
+    except ValueError as problem:
+        return _words(problem)
+    return ""
 
 
 def _beyond_json(value: Any) -> bool:
@@ -143,7 +153,7 @@ def _beyond_json(value: Any) -> bool:
     return False
 
 
-def _thrown(problem: Exception) -> str:
+def _words(problem: Exception) -> str:
     """The engine puts words of its own before JSONata's `T2001: ...`."""
     text = str(problem)
     found = _CODE.search(text)
@@ -152,7 +162,7 @@ def _thrown(problem: Exception) -> str:
         text = "T1006: Attempted to invoke a non-function" if text.startswith("T1006") else text  # as AWS words it
     elif text.startswith("host function raised "):
         text = text.partition(": ")[2]
-    return f"threw an error during evaluation. {text}"
+    return text
 
 
 def _as_doubles(value: Any) -> Any:

@@ -16,10 +16,19 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from jsonata_checks import CHECKS as CHECKS_OF_JSONATA
 from local_aws import ACCOUNT, MINUTES, REGION, may_do_everything, settings, until
 
 from localaws import moto_fixes
-from localaws.moto_fixes import executions, language, services, tidiness  # noqa: F401 - each adds its own
+from localaws.moto_fixes import (  # noqa: F401 - each adds its own
+    executions,
+    failed_evaluation,
+    jsonata,
+    language,
+    services,
+    tidiness,
+    variables,
+)
 from localaws.server.aws import LocalAws
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
@@ -52,6 +61,9 @@ class Interpreter:
 
         return dict(until(told, self.patience))
 
+    def api_topic(self) -> str:
+        return str(self.aws.client("sns").create_topic(Name="topic")["TopicArn"])
+
     def run(self, states: Any, given: Any = None, **more: Any) -> Told:
         return self.ended(self.start(states, given, **more))
 
@@ -75,7 +87,7 @@ def failing(error: str) -> Any:
 
 WRONG = (AssertionError, pytest.fail.Exception)  # how a check fails; whatever else it raises is a mistake of its own
 CAUGHT = {"Type": "Pass", "Result": "caught", "End": True}
-CHECKS: dict[str, Callable[[Interpreter], None]] = {}
+CHECKS: dict[str, Callable[[Interpreter], None]] = {**CHECKS_OF_JSONATA}
 
 
 def check(function: Callable[[Interpreter], None]) -> Callable[[Interpreter], None]:
