@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +21,7 @@ ZONED = (pa.timestamp("s", "UTC"), pa.timestamp("us", "UTC"))
 LADDER = (pa.bool_(), *NUMBERS, *MOMENTS, *ZONED)
 _WIDER = (NUMBERS, MOMENTS, ZONED)  # in each line, a later type holds every value of an earlier one
 MISSING = pa.array(["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "-NaN", "null", "NULL", "None", "<NA>"])
+_NUMBER = r"^-?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan))$"
 _EXACT = 2**53  # above it, neighbouring whole numbers are the same float64
 
 
@@ -128,6 +131,18 @@ def first_misfit(values: pa.Array, kind: pa.DataType) -> int | None:
         else:
             start = middle
     return start
+
+
+def not_numbers(values: pa.Array) -> npt.NDArray[np.int64]:
+    """Where texts stand that `_cast` reads as no float64: all at once, because it stops at the first."""
+    plain = pc.utf8_trim_whitespace(values)
+    number = pc.match_substring_regex(plain, _NUMBER)
+    long = pc.fill_null(pc.match_substring_regex(plain, r"^-?[0-9]{16,}$"), False)
+    if pc.any(long).as_py():
+        exact = pc.less(pc.abs(pc.cast(pc.if_else(long, plain, "0"), pa.float64())), float(_EXACT))
+        number = pc.and_(number, exact)
+    wrong = pc.and_not(pc.fill_null(pc.invert(number), False), _missing(values))
+    return np.flatnonzero(wrong.to_numpy(zero_copy_only=False))
 
 
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array | None:

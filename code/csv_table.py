@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import raw_file
-from job_io import JobError
+from job_io import JobError, counted
 from raw_file import RawFile, encoding_error, open_text
 
 
@@ -70,7 +70,7 @@ def _after_problem(table: RawFile, names: list[str], problem: str) -> Iterator[p
                 number += 1
                 if len(cells) != len(names):
                     raise JobError(
-                        f"{table.name}, row {number} (line {line}) has {len(cells)} cells, the header has "
+                        f"{table.name}, row {number} (line {line}) has {counted(len(cells), 'cell')}, the header has "
                         f"{len(names)}; look for a missing or an unquoted comma."
                     )
             line = reader.line_num + 1

@@ -1,8 +1,9 @@
 """Where a job finds and leaves its files, and how it ends. No other module here knows a path of the container.
 
 A job is a function without arguments. `run` calls it and answers with the process's exit code: 0 when it returned,
-1 when it failed; then one sentence for the user stands where SageMaker looks for it (output/failure of a training job,
-output/message of a processing job) and the output folder is empty.
+1 when it failed; then one sentence for the user is where SageMaker looks for it (output/failure of a training job,
+output/message of a processing job) and the output folder is empty. After a mistake in the user's data or config the
+sentence begins with `Not retried: `, there and not in the log.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ ROW = "stepgluon_row"  # names each row of the run, from prepare to the result
 SUCCESS = "_SUCCESS"
 STOPPED = 128 + signal.SIGTERM
 SENTENCE = 1024  # [sm] FailureReason and ExitMessage hold at most so many characters
+NOT_RETRIED = "Not retried: "  # by this the state machine sees that another try would fail as well
 _UNFINISHED = ".unfinished"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -35,7 +37,11 @@ _scratch: set[Path] = set()
 
 
 class JobError(Exception):
-    """The user's data, config or surroundings are the problem; the message is the sentence the user gets."""
+    """The user's data or config is the problem: another try would fail as well. The message is the user's sentence."""
+
+
+class RetryableError(JobError):
+    """Another try may mend it: an input is incomplete or was damaged on its way. The message is the user's sentence."""
 
 
 def root() -> Path:
@@ -76,6 +82,11 @@ def prediction_model() -> str:
     return value
 
 
+def prediction_manifest() -> str:
+    """The sha256 of the manifest of the model to predict with; empty where only the config names the model."""
+    return os.environ.get("STEPGLUON_MANIFEST", "")
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(folder / "config.json")
     if not isinstance(config, dict) or not isinstance(config.get("models"), list):
@@ -95,9 +106,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise JobError(f"{path.name} is missing in {path.parent}; the job's inputs are not complete.") from None
+        raise RetryableError(f"{path.name} is missing in {path.parent}; the job's inputs are not complete.") from None
     except ValueError as problem:
-        raise JobError(f"{path.name} in {path.parent} is not JSON: {problem}.") from None
+        raise RetryableError(f"{path.name} in {path.parent} is not JSON: {problem}.") from None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -115,6 +126,10 @@ def listed(names: list[str], most: int = 5) -> str:
     """Names as they can stand in a sentence: the first few, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(shown(name) for name in names[:most]) + more
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def cores() -> int:
@@ -190,8 +205,10 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
     except KeyboardInterrupt:
         return 130
     except BaseException as problem:  # the user gets a sentence whatever happens
-        sentence = _sentence(problem)
+        sentence = _one_line(_sentence(problem))
         print(sentence, file=sys.stderr)
+        if _is_final(problem):
+            sentence = _one_line(NOT_RETRIED + sentence)
         report = root() / "output" / ("failure" if kind == "training" else "message")
         with suppress(OSError):  # a disk may be too full for this as well; the log has the sentence
             report.parent.mkdir(parents=True, exist_ok=True)
@@ -202,14 +219,21 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
 
 def _sentence(problem: BaseException) -> str:
     if _disk_is_full(problem):
-        text = "The job's disk is full; raise volume_gb of its instance."
-    elif isinstance(problem, JobError):
-        text = str(problem)
-    elif isinstance(problem, MemoryError):
-        text = "The job ran out of memory; give it an instance with more of it."
-    else:
-        traceback.print_exception(problem)
-        text = f"This is a bug in stepgluon, please report it with the job's log: {type(problem).__name__}: {problem}"
+        return "The job's disk is full; raise volume_gb of its instance."
+    if isinstance(problem, JobError):
+        return str(problem)
+    if isinstance(problem, MemoryError):
+        return "The job ran out of memory; give it an instance with more of it."
+    traceback.print_exception(problem)
+    return f"This is a bug in stepgluon, please report it with the job's log: {type(problem).__name__}: {problem}"
+
+
+def _is_final(problem: BaseException) -> bool:
+    """Whether another try would fail as well; a disk may be full of what other jobs wrote."""
+    return isinstance(problem, JobError) and not isinstance(problem, RetryableError) and not _disk_is_full(problem)
+
+
+def _one_line(text: str) -> str:
     line = "".join(c if c.isprintable() else " " for c in text)
     return line if len(line) <= SENTENCE else line[: SENTENCE - 1] + "…"
 

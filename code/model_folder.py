@@ -1,8 +1,9 @@
 """A trained model as a folder: the predictor, what is known about it, and a manifest with the sum of every file.
 
     predictor/       what AutoGluon saved; parts of it are pickles, and unpickling runs code
-    metrics.json  leaderboard.csv  importance.csv
+    leaderboard.csv  importance.csv
     manifest.json    {"files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}}
+    metrics.json     the errors, and the manifest's own sha256; so the manifest does not list it
 
 Nothing of the predictor may be read before `verified` has returned.
 """
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import job_io
-from job_io import JobError, shown
+from job_io import JobError, RetryableError, shown
 
 MANIFEST = "manifest.json"
+METRICS = "metrics.json"
 PREDICTOR = "predictor"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -29,13 +31,24 @@ def versions() -> dict[str, str]:
     return {"autogluon": importlib.metadata.version("autogluon.tabular"), "python": platform.python_version()}
 
 
-def write_manifest(folder: Path, label: str, features: dict[str, str]) -> None:
+def write_manifest(folder: Path, label: str, features: dict[str, str]) -> str:
+    """Returns the sha256 of the manifest itself."""
     sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
     job_io.write_json(folder / MANIFEST, {"files": sums, **versions(), "label": label, "features": features})
+    return _sha256(folder / MANIFEST)
 
 
-def verified(folder: Path, model: str) -> dict[str, Any]:
-    """The manifest, after every file of the folder was found to be what training wrote, and readable here."""
+def verified(folder: Path, model: str, expected: str = "") -> dict[str, Any]:
+    """The manifest, after every file of the folder was found to be what training wrote, and readable here.
+
+    The manifest protects against damage. Against someone who may write to the bucket, `expected` does: the manifest's
+    sha256, from where jobs cannot write.
+    """
+    if expected and (folder / MANIFEST).is_file() and _sha256(folder / MANIFEST) != expected:
+        raise RetryableError(
+            f"Model {model} is not loaded: its {MANIFEST} is not the one that training wrote (sha256 {expected}); "
+            "train the model again."
+        )
     manifest = job_io.read_json(folder / MANIFEST)
     sums = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(sums, dict) or not isinstance(manifest.get("features"), dict):
@@ -45,12 +58,14 @@ def verified(folder: Path, model: str) -> dict[str, Any]:
         if not safe or not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise JobError(f"The manifest of model {model} has a bad entry {shown(name)}; train the model again.")
     here = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
-    for name in sorted(sums.keys() | here.keys() - {MANIFEST}):
-        wrong = "is missing"
-        if name in here:
-            wrong = "is not in the manifest" if name not in sums else "was changed after training"
-        if name not in here or name not in sums or _sha256(here[name]) != sums[name]:
-            raise JobError(f"Model {model} is not loaded: its file {shown(name, 200)} {wrong}; train the model again.")
+    for name in sorted(sums.keys() | here.keys() - {MANIFEST, METRICS}):
+        file = f"Model {model} is not loaded: its file {shown(name, 200)}"
+        if name not in sums:
+            raise JobError(f"{file} is not in the manifest; train the model again.")
+        if name not in here:
+            raise RetryableError(f"{file} is missing; train the model again.")
+        if _sha256(here[name]) != sums[name]:
+            raise RetryableError(f"{file} was changed after training; train the model again.")
     _check_versions(manifest, model)
     return manifest
 

@@ -77,6 +77,10 @@ def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fr
                 else f"; there are {', '.join(map(shown, list(kinds)[:8]))}."
             )
             raise JobError(f"Model {name}: {use} names the column {shown(column)}, which the tables do not have{hint}")
+    if len(kinds) == 1:
+        raise JobError(
+            f"Model {name}: the tables have no column but its label {shown(label)}; add columns to learn from."
+        )
     if label in model["drop"]:
         raise JobError(f"Model {name}: its label {shown(label)} is among its dropped columns; remove it from drop.")
     if kinds[label] not in column_types.NUMBERS:

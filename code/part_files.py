@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from job_io import JobError
+from job_io import RetryableError
 
 GROUP_BYTES = 16 * 1024 * 1024  # a row group is about this big in memory, the least that can be read at once
 GROUP_ROWS = 131_072
@@ -16,18 +19,25 @@ SAMPLE = 10_000  # rows that are looked at before a file is begun
 FILE_BYTES = 128 * 1024 * 1024
 FILE_ROWS = 524_288
 
+Seen = Callable[[pa.Table], None]
+
 
 class PartWriter:
-    """Writes one folder of files, named in the rows' order, at least `files` of them and so at least one."""
+    """Writes rows into files that are named in the rows' order, at least `files` of them and so at least one.
 
-    def __init__(self, folder: Path, schema: pa.Schema, files: int = 1) -> None:
-        folder.mkdir(parents=True)
-        self.folder, self.schema, self.files = folder, schema, files
+    Each folder gets the columns of its schema; files of one name hold the same rows in every folder. `seen` is called
+    with all rows, some at a time.
+    """
+
+    def __init__(self, folders: Mapping[Path, pa.Schema], files: int = 1, seen: Seen | None = None) -> None:
+        for folder in folders:
+            folder.mkdir(parents=True)
+        self.folders, self.files, self._seen = folders, files, seen
         self.rows = 0
+        self.written: dict[str, int] = {}  # the rows of each file
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = self._waiting_rows = 0
-        self._paths: list[Path] = []
-        self._writer: pq.ParquetWriter | None = None
+        self._writers: list[pq.ParquetWriter] = []
         self._file_bytes = self._file_rows = 0
         self._repeating: list[str] = []
 
@@ -49,56 +59,111 @@ class PartWriter:
         """Writes the waiting rows as one row group."""
         if not self._waiting:
             return
-        table = pa.Table.from_batches(self._waiting, self.schema)
-        if self._writer is None:
+        table = pa.Table.from_batches(self._waiting)
+        if self._seen is not None:
+            self._seen(table)
+        if not self._writers:
             self._repeating = repeating(table)
-            self._writer = self._open(len(self._paths))
-        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+            self._writers = self._open(len(self.written))
+        for writer in self._writers:
+            writer.write_table(table.select(writer.schema.names), row_group_size=GROUP_ROWS)
         self._file_bytes += self._waiting_bytes
         self._file_rows += self._waiting_rows
         self._waiting, self._waiting_bytes, self._waiting_rows = [], 0, 0
-        if self._file_bytes >= FILE_BYTES or self._file_rows >= FILE_ROWS:
+        if self._is_full():
             self._close_file()
 
     def close(self) -> None:
         self.flush()
         self._close_file()
-        if not self._paths:
-            self._open(0).close()
-        if len(self._paths) < self.files:
+        if not self.written:
+            self._writers = self._open(0)
+            self._close_file()
+        if len(self.written) < self.files:
             self._cut()
 
-    def _open(self, number: int) -> pq.ParquetWriter:
-        path = self.folder / f"part-{number:05}.parquet"
-        self._paths.append(path)
-        texts = {field.name: "snappy" for field in self.schema if pa.types.is_string(field.type)}
+    def _is_full(self) -> bool:
+        return self._file_bytes >= FILE_BYTES or self._file_rows >= FILE_ROWS
+
+    def _open(self, number: int) -> list[pq.ParquetWriter]:
+        return [self._writer(folder / part_name(number), schema) for folder, schema in self.folders.items()]
+
+    def _writer(self, path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         return pq.ParquetWriter(
             path,
-            self.schema,
+            schema,
             # What a dictionary has made small, compression makes hardly smaller, for as much time as writing takes.
-            use_dictionary=self._repeating or False,
-            compression={name: texts.get(name, "none") for name in self.schema.names},
+            use_dictionary=[name for name in schema.names if name in self._repeating] or False,
+            compression={field.name: "snappy" if pa.types.is_string(field.type) else "none" for field in schema},
             write_statistics=False,
         )
 
     def _close_file(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer, self._file_bytes, self._file_rows = None, 0, 0
+        if self._writers:
+            for writer in self._writers:
+                writer.close()
+            self.written[part_name(len(self.written))] = self._file_rows
+        self._writers, self._file_bytes, self._file_rows = [], 0, 0
 
     def _cut(self) -> None:
         """Cuts each file into equal pieces, so that every instance of a job gets a share of the files."""
-        whole, self._paths = self._paths, []
+        whole, self.written = self.written, {}
         pieces = -(-self.files // len(whole))
-        for path in whole:
-            path.rename(path.with_suffix(".whole"))
-        for number, path in enumerate(whole):
-            table = pq.read_table(path.with_suffix(".whole"))
-            edges = [table.num_rows * piece // pieces for piece in range(pieces + 1)]
+        for rows in whole.values():
             for piece in range(pieces):
-                with self._open(number * pieces + piece) as writer:
-                    writer.write_table(table.slice(edges[piece], edges[piece + 1] - edges[piece]), GROUP_ROWS)
-            path.with_suffix(".whole").unlink()
+                self.written[part_name(len(self.written))] = rows * (piece + 1) // pieces - rows * piece // pieces
+        for folder, schema in self.folders.items():
+            for name in whole:
+                (folder / name).rename((folder / name).with_suffix(".whole"))
+            names = iter(self.written.items())
+            for name in whole:
+                path, start = (folder / name).with_suffix(".whole"), 0
+                table = pq.read_table(path)
+                for new, rows in islice(names, pieces):
+                    with self._writer(folder / new, schema) as writer:
+                        writer.write_table(table.slice(start, rows), GROUP_ROWS)
+                    start += rows
+                path.unlink()
+
+
+class SteadyWriter(PartWriter):
+    """Its files end where their own rows say, however they come in batches and whatever other writers hold.
+
+    So the same rows always are in the same files, and a prediction made for a file in one run fits it in another.
+    """
+
+    _steady_bytes = _steady_rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        ends = np.cumsum(row_bytes(batch))
+        start = begin = 0
+        while start < len(ends):
+            filled = int(np.searchsorted(ends, begin + FILE_BYTES - self._steady_bytes)) + 1
+            stop = min(filled, start + FILE_ROWS - self._steady_rows, len(ends))
+            super().write(batch.slice(start, stop - start))
+            self._steady_rows += stop - start
+            self._steady_bytes += int(ends[stop - 1]) - begin
+            if self._steady_rows >= FILE_ROWS or self._steady_bytes >= FILE_BYTES:
+                self.flush()
+                self._close_file()
+                self._steady_rows = self._steady_bytes = 0
+            start, begin = stop, int(ends[stop - 1])
+
+    def _is_full(self) -> bool:
+        return False
+
+
+def row_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """About what each row takes in memory; it depends on its values alone."""
+    sizes = np.full(batch.num_rows, 8 * batch.num_columns, dtype=np.int64)
+    for values in batch.columns:
+        if pa.types.is_string(values.type):
+            sizes += pc.fill_null(pc.binary_length(values), 0).to_numpy()
+    return sizes
+
+
+def part_name(number: int) -> str:
+    return f"part-{number:05}.parquet"
 
 
 def repeating(table: pa.Table) -> list[str]:
@@ -111,7 +176,7 @@ def part_paths(folder: Path) -> list[Path]:
     """The part files in the rows' order."""
     paths = sorted(path for path in folder.rglob("*.parquet") if path.is_file())
     if not paths:
-        raise JobError(f"There are no Parquet files in {folder}; the job's inputs are not complete.")
+        raise RetryableError(f"There are no Parquet files in {folder}; the job's inputs are not complete.")
     return paths
 
 

@@ -1,12 +1,15 @@
 """Post-process: puts the predictions beside the rows they belong to, in the input's order.
 
 Reads   processing/input/rows/                      prepared/rows: all rows, all columns
-        processing/input/predictions/<model>/       what each prediction job wrote
+        processing/input/numbers/<model>/           prepared/numbers: which rows the model predicts
+        processing/input/predictions/               what the prediction jobs wrote, each file by its key in S3:
+                                                    .../predictions/<model>/<fingerprint>/<job>/<file>
         processing/input/verdicts/verdicts.json     processing/input/profile/profile.json
         processing/input/config/config.json
 Writes  processing/output/predictions.csv  predictions.parquet  summary.json  and, last, _SUCCESS
 
-Rows and predictions are both sorted by `stepgluon_row`, so they are merged in one pass, a batch at a time.
+Rows and predictions are both sorted by `stepgluon_row`, so they are merged in one pass, a batch at a time. The rows of
+a model whose prediction failed stay without one; the summary names the model.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
-from job_io import ROW, JobError, log
-from predictions import Predictions
+from job_io import ROW, JobError, RetryableError, counted, log
+from predictions import Predictions, found, paired
 from spreadsheet import defused, defused_names
 
 ADDED = ("prediction", "model", "verdict")
@@ -67,8 +70,10 @@ def main() -> None:
         if isinstance(verdicts, str):  # Step Functions may write the list as a JSON text
             verdicts = listed_in(verdicts)
         profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
-        rows, predictions = job_io.processing_input("rows"), job_io.processing_input("predictions")
-        summary = postprocess(rows, predictions, verdicts, profile, config, out)
+        by_name = verdicts_of(verdicts, config)
+        numbers, predictions = job_io.processing_input("numbers"), job_io.processing_input("predictions")
+        cursors = cursors_of(profile, by_name, numbers, predictions)
+        summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
         summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
         job_io.write_json(out / "summary.json", summary)
         (out / job_io.SUCCESS).touch()
@@ -76,22 +81,20 @@ def main() -> None:
 
 def postprocess(
     rows: Path,
-    predictions: Path,
-    verdicts: list[dict[str, Any]],
+    cursors: dict[str, Predictions],
+    verdicts: dict[str, dict[str, Any]],
     profile: dict[str, Any],
     config: dict[str, Any],
     out: Path,
 ) -> dict[str, Any]:
     """Writes both files of the result into `out` and returns the summary."""
-    by_name = verdicts_of(verdicts, config)
     paths = part_files.part_paths(rows)
     columns = [name for name in part_files.read_schema(paths[0]).names if name != ROW]
     added = additions(config, columns)
-    cursors = {model["name"]: Predictions(model["name"], predictions / model["name"]) for model in config["models"]}
     result = Result(predicted=dict.fromkeys(cursors, 0))
-    merged = merged_batches(paths, added, cursors, by_name, result)
+    merged = merged_batches(paths, added, cursors, {name: each["verdict"] for name, each in verdicts.items()}, result)
     write_result(merged, out)
-    check_counts(result, cursors, profile)
+    check_counts(result, cursors, verdicts, profile)
     return summary_of(result, verdicts, profile, added)
 
 
@@ -102,16 +105,37 @@ def listed_in(text: str) -> Any:
         raise JobError("verdicts.json holds a text that is not JSON; run the pipeline again.") from None
 
 
-def verdicts_of(verdicts: Any, config: dict[str, Any]) -> dict[str, str]:
-    """Each model's verdict by its name."""
+def verdicts_of(verdicts: Any, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each model's verdict by its name, in the verdicts' order."""
     try:
-        found = {each["name"]: each["verdict"] for each in verdicts}
+        by_name = {each["name"]: {**each, "verdict": each["verdict"]} for each in verdicts}
     except (TypeError, KeyError):
         raise JobError("verdicts.json is not a list of models with name and verdict; run the pipeline again.") from None
     for model in config["models"]:
-        if model["name"] not in found:
+        if model["name"] not in by_name:
             raise JobError(f"verdicts.json has no verdict of model {model['name']}; run the pipeline again.")
-    return found
+    return by_name
+
+
+def failure_of(verdict: dict[str, Any]) -> str | None:
+    """Why the model predicted nothing; None where it predicted."""
+    if verdict.get("outcome") != "failed":
+        return None
+    cause: str = (verdict.get("outcome_failure") or {}).get("Cause") or ""
+    return cause or "Its prediction job failed."
+
+
+def cursors_of(
+    profile: dict[str, Any], verdicts: dict[str, dict[str, Any]], numbers: Path, predictions: Path
+) -> dict[str, Predictions]:
+    files = found(predictions)
+    cursors = {}
+    for model in profile["models"]:
+        name, pairs = model["name"], {}
+        if failure_of(verdicts[name]) is None:
+            pairs = paired(name, numbers / name, files.get(name, []), model["predict_files"])
+        cursors[name] = Predictions(name, pairs)
+    return cursors
 
 
 def additions(config: dict[str, Any], columns: list[str]) -> list[Addition]:
@@ -205,36 +229,49 @@ def write_result(merged: Iterator[pa.RecordBatch], out: Path) -> None:
             )
 
 
-def check_counts(result: Result, cursors: dict[str, Predictions], profile: dict[str, Any]) -> None:
+def check_counts(
+    result: Result, cursors: dict[str, Predictions], verdicts: dict[str, dict[str, Any]], profile: dict[str, Any]
+) -> None:
     """As many rows came out as went in, and each model predicted all of its rows."""
     if result.rows != profile["rows"]:
-        raise JobError(f"The result has {result.rows} rows, the input had {profile['rows']}; run the pipeline again.")
+        raise RetryableError(
+            f"The result has {counted(result.rows, 'row')}, the input had {profile['rows']}; "
+            "the job's inputs are not complete."
+        )
     for model in profile["models"]:
         name, expected = model["name"], model["rows_predict"]
         cursors[name].finished()
-        if result.predicted[name] != expected:
-            raise JobError(
-                f"Model {name} predicted {result.predicted[name]} of its {expected} rows; run the pipeline again."
+        if failure_of(verdicts[name]) is None and result.predicted[name] != expected:
+            raise RetryableError(
+                f"Model {name} predicted {result.predicted[name]} of its {counted(expected, 'row')}; "
+                "the job's inputs are not complete."
             )
 
 
 def summary_of(
-    result: Result, verdicts: list[dict[str, Any]], profile: dict[str, Any], added: list[Addition]
+    result: Result, verdicts: dict[str, dict[str, Any]], profile: dict[str, Any], added: list[Addition]
 ) -> dict[str, Any]:
     parts = {model["name"]: model for model in profile["models"]}
-    models = []
-    for verdict in verdicts:
-        name = verdict["name"]
+    models, missing = [], []
+    for name, verdict in verdicts.items():
         known = {key: verdict.get(key) for key in ("mae", "threshold", "verdict", "reason", "uses", "model_uri")}
         rows = {key: parts[name][key] for key in ("rows_train", "rows_test", "rows_predict")}
-        models.append({"name": name, "label": parts[name]["label"], "rows": result.predicted[name], **rows, **known})
+        failure = failure_of(verdict)
+        ending = {"outcome": "failed" if failure else "predicted", "failure": failure}
+        models.append(
+            {"name": name, "label": parts[name]["label"], "rows": result.predicted[name], **rows, **known, **ending}
+        )
+        if failure:
+            missing.append({"name": name, "rows": parts[name]["rows_predict"], "reason": failure})
+            log.info("model %s: %s without prediction", name, counted(parts[name]["rows_predict"], "row"))
     predicted = sum(result.predicted.values())
-    log.info("%d rows, %d predictions", result.rows, predicted)
+    log.info("%s, %s", counted(result.rows, "row"), counted(predicted, "prediction"))
     return {
         "rows": result.rows,
         "predictions": predicted,
         "rows_no_model_selects": profile["rows_no_model_selects"],
         "models": models,
+        "missing": missing,
         "columns": [
             {"label": each.label, "prediction": each.prediction, "model": each.model, "verdict": each.verdict}
             for each in added

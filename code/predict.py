@@ -2,8 +2,8 @@
 
 Reads   processing/input/rows/         this instance's share of the model's predict part
         processing/input/model/        a folder that train wrote
-        the environment's STEPGLUON_MODEL
-Writes  processing/output/             for each file of rows one of the same name: `stepgluon_row`, `prediction`
+        the environment's STEPGLUON_MODEL, and STEPGLUON_MANIFEST, the sha256 of the model's manifest.json
+Writes  processing/output/             for each file of rows one of the same name, whose only column is `prediction`
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import part_files
 import pyarrow as pa
 import pyarrow.parquet as pq
 from background import ahead
-from job_io import ROW, JobError, log
+from job_io import JobError, RetryableError, counted, log
 
 ROWS = 65_536  # predicted at once, or fewer of very many columns
 CELLS = 1_048_576
-SCHEMA = pa.schema([(ROW, pa.int64()), ("prediction", pa.float64())])
+SCHEMA = pa.schema([("prediction", pa.float64())])
 
 
 def main() -> None:
@@ -32,15 +32,16 @@ def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         model = job_io.prediction_model()
         job_io.limit_threads(job_io.cores())
-        rows = predict(job_io.processing_input("rows"), job_io.processing_input("model"), model, out)
-    log.info("%d rows predicted in %.1f s", rows, time.monotonic() - started)
+        manifest = job_io.prediction_manifest()
+        rows = predict(job_io.processing_input("rows"), job_io.processing_input("model"), model, manifest, out)
+    log.info("%s predicted in %.1f s", counted(rows, "row"), time.monotonic() - started)
 
 
-def predict(rows: Path, folder: Path, model: str, out: Path) -> int:
+def predict(rows: Path, folder: Path, model: str, expected: str, out: Path) -> int:
     """Writes the predictions of all files in `rows` into `out` and returns how many there are."""
     import model_folder
 
-    manifest = model_folder.verified(folder, model)
+    manifest = model_folder.verified(folder, model, expected)
     import frames
 
     paths = part_files.part_paths(rows)
@@ -78,17 +79,19 @@ class Predictor:
 def predict_file(path: Path, target: Path, predictor: Predictor, model: str) -> int:
     """One file of predictions for one of rows, read and written in pieces."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    columns = [ROW, *predictor.features]
+    columns = list(predictor.features)
     pieces = (piece for piece in part_files.read_batches(path, columns, rows_at_once(len(columns))) if piece.num_rows)
     count = 0
     with pq.ParquetWriter(target, SCHEMA) as writer:
-        for rows, inputs in ahead((piece.column(ROW), predictor.inputs(piece)) for piece in pieces):
-            writer.write_batch(predicted(rows, predictor.answers(inputs), model))
-            count += len(rows)
+        for rows, inputs in ahead((piece.num_rows, predictor.inputs(piece)) for piece in pieces):
+            writer.write_batch(predicted(range(count, count + rows), predictor.answers(inputs), path.name, model))
+            count += rows
     expected = pq.read_metadata(path).num_rows
     if count != expected:
-        raise JobError(f"Model {model}: {count} of the {expected} rows of {path.name} were read; run the job again.")
-    log.info("%s: %d rows", path.name, count)
+        raise RetryableError(
+            f"Model {model}: only {count} of the {counted(expected, 'row')} of {path.name} could be read."
+        )
+    log.info("%s: %s", path.name, counted(count, "row"))
     return count
 
 
@@ -96,15 +99,16 @@ def rows_at_once(columns: int) -> int:
     return max(1024, min(ROWS, CELLS // columns))
 
 
-def predicted(rows: pa.Array, answers: npt.NDArray[np.float64], model: str) -> pa.RecordBatch:
-    """The predictions with their rows: as many as rows, each a finite number."""
+def predicted(rows: range, answers: npt.NDArray[np.float64], file: str, model: str) -> pa.RecordBatch:
+    """The predictions for these rows of the file: as many as rows, each a finite number."""
     if len(answers) != len(rows):
-        raise JobError(f"Model {model} gave {len(answers)} predictions for {len(rows)} rows; train it again.")
+        given = counted(len(answers), "prediction")
+        raise JobError(f"Model {model} gave {given} for {counted(len(rows), 'row')}; train it again.")
     wrong = np.flatnonzero(~np.isfinite(answers))
     if len(wrong):
-        row = rows[int(wrong[0])].as_py()
-        raise JobError(f"Model {model} predicts {answers[wrong[0]]} for row {row + 1} of the data; train it again.")
-    return pa.RecordBatch.from_arrays([rows, pa.array(answers)], schema=SCHEMA)
+        row = rows[int(wrong[0])] + 1
+        raise JobError(f"Model {model} predicts {answers[wrong[0]]} for row {row} of {file}; train it again.")
+    return pa.RecordBatch.from_arrays([pa.array(answers)], schema=SCHEMA)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,41 @@
-"""The predictions of one model, as a stream sorted by row."""
+"""The predictions of one model, as a stream sorted by row.
+
+A prediction job knows nothing of where in the input its rows stand: its files hold predictions alone. Which rows these
+are, prepare left in files of the same names: the first number belongs to the first prediction, and so on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import part_files
-from job_io import ROW, JobError
+import pyarrow.parquet as pq
+from job_io import ROW, JobError, RetryableError, counted
 
 Rows = npt.NDArray[np.int64]
 Answers = npt.NDArray[np.float64]
 
 
+def found(folder: Path) -> dict[str, list[Path]]:
+    """Each model's files of predictions, below `folder` as .../predictions/<model>/<fingerprint>/<job>/<file>."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        place = path.relative_to(folder).parts[-5:]
+        if len(place) == 5 and place[0] == "predictions":
+            files.setdefault(place[1], []).append(path)
+    return files
+
+
 class Predictions:
     """Hands out predictions in the rows' order, each once; holds one batch at a time."""
 
-    def __init__(self, model: str, folder: Path) -> None:
+    def __init__(self, model: str, pairs: Mapping[Path, Path] | None = None) -> None:
+        """`pairs` has a file of predictions for each file of numbers, in the rows' order; without, there are none."""
         self.model = model
-        self._batches = self._read(folder)
+        self._batches = self._read(pairs or {})
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._answers: Answers = np.empty(0)
 
@@ -44,21 +60,52 @@ class Predictions:
         if len(self._rows) or next(self._batches, None) is not None:
             raise JobError(f"Model {self.model} predicted rows that the data does not have; run the pipeline again.")
 
-    def _read(self, folder: Path) -> Iterator[tuple[Rows, Answers]]:
+    def _read(self, pairs: Mapping[Path, Path]) -> Iterator[tuple[Rows, Answers]]:
         last = -1
-        for path in part_files.part_paths(folder):
-            for batch in part_files.read_batches(path, [ROW, "prediction"]):
-                rows, answers = (
-                    batch.column(ROW).to_numpy(),
-                    batch.column("prediction").to_numpy(zero_copy_only=False),
-                )
+        for numbers, predictions in pairs.items():
+            self._check_count(numbers, predictions)
+            following, answers = self._answers_of(predictions), np.empty(0)
+            for batch in part_files.read_batches(numbers, [ROW]):
+                rows = batch.column(ROW).to_numpy()
                 if len(rows) == 0:
                     continue
                 if rows[0] <= last or (np.diff(rows) <= 0).any():
                     raise JobError(
-                        f"The predictions of model {self.model} are out of order in {path.name}; run it again."
+                        f"The rows of model {self.model} are out of order in {numbers.name}; run the pipeline again."
                     )
-                if not np.isfinite(answers).all():
-                    raise JobError(f"A prediction of model {self.model} in {path.name} is not a number; run it again.")
                 last = int(rows[-1])
-                yield rows, answers
+                while len(answers) < len(rows):
+                    answers = np.concatenate([answers, next(following)])
+                yield rows, answers[: len(rows)]
+                answers = answers[len(rows) :]
+
+    def _check_count(self, numbers: Path, predictions: Path) -> None:
+        expected, count = (pq.read_metadata(path).num_rows for path in (numbers, predictions))
+        if count != expected:
+            raise JobError(
+                f"Model {self.model} has {counted(count, 'prediction')} for the {counted(expected, 'row')} of "
+                f"{numbers.name}; run the pipeline again."
+            )
+
+    def _answers_of(self, path: Path) -> Iterator[Answers]:
+        for batch in part_files.read_batches(path, ["prediction"]):
+            answers = batch.column("prediction").to_numpy(zero_copy_only=False)
+            if not np.isfinite(answers).all():
+                raise JobError(f"A prediction of model {self.model} in {path.name} is not a number; run it again.")
+            yield answers
+
+
+def paired(model: str, numbers: Path, predictions: list[Path], expected: list[str]) -> dict[Path, Path]:
+    """Each file of numbers with that of the predictions, in the rows' order; `expected` names the files."""
+    jobs = sorted({path.parent.name for path in predictions})
+    if len(jobs) > 1:
+        raise JobError(f"There are predictions of model {model} by two jobs, {jobs[0]} and {jobs[1]}.")
+    answers = {path.name: path for path in predictions}
+    for name in expected:
+        for what, there in (("rows", (numbers / name).is_file()), ("predictions", name in answers)):
+            if not there:
+                raise RetryableError(f"The {what} of model {model} lack {name}; the job's inputs are not complete.")
+    more = sorted(answers.keys() - set(expected))
+    if more:
+        raise JobError(f"Model {model} has predictions {more[0]} for which there are no rows; run the pipeline again.")
+    return {numbers / name: answers[name] for name in expected}

@@ -4,8 +4,10 @@ Reads   processing/input/raw/                 every table of the .run file's fol
         processing/input/config/config.json
 Writes  processing/output/rows/               all rows in order, all columns, and `stepgluon_row`
         processing/output/models/<model>/     train/, test/ and a copy of config.json: a training needs one input
-        processing/output/predict/<model>/    the rows that the model predicts
-        processing/output/profile.json        files, columns, rows of each model
+        processing/output/predict/<model>/    the rows that the model predicts, without `stepgluon_row`
+        processing/output/numbers/<model>/    `stepgluon_row` of these rows, in files of the same names
+        processing/output/profile.json        files, columns; rows, files and fingerprints of each model
+        processing/output/fingerprints.json   of that, what the state machine reads
 
 The rows are read once, in batches: a first look at each file decides the columns' types, and only where a later value
 does not fit are all files read through for the types, and the work begun again.
@@ -16,7 +18,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import raw_tables
-from background import Background
 from column_types import Misfit
-from job_io import ROW, JobError, log, shown
-from model_parts import PARTS, Parts, Splitter, splitter
-from part_files import PartWriter
+from job_io import ROW, JobError, counted, log, shown
+from model_parts import Parts, Splitter, splitter
+from prepared_folders import PreparedFolders
 from raw_tables import RawTable
-
-WAITING_BYTES = 256 * 1024 * 1024  # of all parts' rows that wait to be written
 
 
 @dataclass
@@ -56,6 +54,7 @@ def main() -> None:
         profile["files_ignored"] = ignored
         profile["seconds"] = round(time.monotonic() - started, 1)
         job_io.write_json(out / "profile.json", profile)
+        job_io.write_json(out / "fingerprints.json", fingerprints_in(profile))
 
 
 def prepare(tables: list[RawTable], config: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -71,6 +70,12 @@ def prepare(tables: list[RawTable], config: dict[str, Any], out: Path) -> dict[s
             log.info("column %s has values of another type further on; reading all rows for the types", misfit.column)
             job_io.empty(out)
     raise AssertionError("the second try returns or raises")
+
+
+def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
+    """What the state machine reads: it takes no file over 256 KiB, and columns alone may be that many."""
+    keys = {"name": "name", "train": "train_fingerprint", "predict": "predict_fingerprint", "files": "predict_files"}
+    return {"models": [{key: model[name] for key, name in keys.items()} for model in profile["models"]]}
 
 
 def one_header(tables: list[RawTable]) -> list[str]:
@@ -125,24 +130,21 @@ def first_batch(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
 
 def label_error(table: RawTable, column: str, model: str) -> JobError:
     """Names the first rows of the file whose label is text."""
-    places, count, start = [], 0, 0
+    places: list[str] = []
+    count = start = 0
     for batch in table.batches():
         values = batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
-        at = 0
-        while at < len(values) and values.type == column_types.TEXT:
-            index = column_types.first_misfit(values.slice(at), pa.float64())
-            if index is None:
-                break
-            at += index
-            if len(places) < 3:
-                places.append(f"{table.row(start + at)}: {shown(values[at].as_py())}")
-            count += 1
-            at += 1
+        if values.type == column_types.TEXT:
+            indices = column_types.not_numbers(values)
+            first = indices[: 3 - len(places)].tolist()
+            places += [f"{table.row(start + index)}: {shown(values[index].as_py())}" for index in first]
+            count += len(indices)
         start += len(values)
     more = f" and {count - len(places)} more" if count > len(places) else ""
+    hold = "row holds" if count == 1 else "rows hold"
     return JobError(
-        f"{table.name}: column {shown(column)} is the label of model {model} and must hold numbers, but {count} rows "
-        f"hold text: {', '.join(places)}{more}; correct them, or leave them empty to have them predicted."
+        f"{table.name}: column {shown(column)} is the label of model {model} and must hold numbers, but {count} {hold} "
+        f"text: {', '.join(places)}{more}; correct them, or leave them empty to have them predicted."
     )
 
 
@@ -191,24 +193,24 @@ def write_parts(
     splitters = [splitter(model, kinds, data["test_fraction"], data["seed"]) for model in config["models"]]
     schema = pa.schema([(ROW, pa.int64()), *kinds.items()])
     totals = Totals()
-    with Writers(out, schema, config) as writers:
+    with PreparedFolders(out, schema, config) as folders:
         for table in tables:
             before = totals.rows
             for batch in typed_batches(table, kinds, schema, before):
                 check_labels(table, batch, splitters, before)
                 parts = [each.split(batch) for each in splitters]
                 check_one_prediction(table, batch, splitters, parts, before)
-                writers.write(batch, parts)
+                folders.write(batch, parts)
                 count(totals, batch, parts)
             totals.files[table.name] = totals.rows - before
-            log.info("%s: %d rows", table.name, totals.rows - before)
+            log.info("%s: %s", table.name, counted(totals.rows - before, "row"))
         if totals.rows == 0:
             have = "has" if len(tables) == 1 else "have"
             names = job_io.listed([table.name for table in tables])
             raise JobError(f"{names} {have} a header but no rows; upload rows to work with.")
         if totals.unselected == totals.rows:
             raise JobError("No model's where selects any of the rows; compare its values with those of the tables.")
-    return profile_of(tables, kinds, totals, writers, splitters)
+    return profile_of(tables, kinds, totals, folders)
 
 
 def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], before: int) -> None:
@@ -239,65 +241,6 @@ def check_one_prediction(
             )
 
 
-class Writers:
-    """The files of rows/ and of every model's parts, each side written by a thread of its own."""
-
-    def __init__(self, out: Path, schema: pa.Schema, config: dict[str, Any]) -> None:
-        self.rows = PartWriter(out / "rows", schema)
-        self.parts: list[dict[str, PartWriter]] = []
-        self._keep: list[dict[str, list[str]]] = []
-        self._sides = ExitStack()
-        self._rows_side, self._parts_side = Background(), Background()
-        instances = config["predict"]["instance"]["count"]
-        for model in config["models"]:
-            # A model that was promoted before a column was dropped still needs it, so predict keeps all of them.
-            learnt = [name for name in schema.names if name not in model["drop"]]
-            keep = {"train": learnt, "test": learnt, "predict": [n for n in schema.names if n != model["label"]]}
-            learning, predicting = out / "models" / model["name"], out / "predict" / model["name"]
-            learning.mkdir(parents=True)
-            job_io.write_json(learning / "config.json", config)
-            self._keep.append(keep)
-            self.parts.append(
-                {
-                    part: PartWriter(
-                        predicting if part == "predict" else learning / part,
-                        pa.schema([schema.field(name) for name in keep[part]]),
-                        instances if part == "predict" else 1,
-                    )
-                    for part in PARTS
-                }
-            )
-
-    def __enter__(self) -> Writers:
-        self._sides.enter_context(self._rows_side)
-        self._sides.enter_context(self._parts_side)
-        return self
-
-    def __exit__(self, *problem: Any) -> None:
-        if problem[0] is None:
-            self._rows_side.do(self.rows.close)
-            for writer in self._all_parts():
-                self._parts_side.do(writer.close)
-        self._sides.__exit__(*problem)
-
-    def write(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:
-        self._rows_side.do(self.rows.write, batch)
-        self._parts_side.do(self._write_parts, batch, parts)
-
-    def _write_parts(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:
-        for writers, keep, part in zip(self.parts, self._keep, parts, strict=True):
-            for name, writer in writers.items():
-                mask = getattr(part, name)
-                if mask.any():
-                    writer.write(batch.select(keep[name]).filter(pa.array(mask)))
-        if sum(writer.waiting_bytes for writer in self._all_parts()) > WAITING_BYTES:
-            for writer in self._all_parts():
-                writer.flush()
-
-    def _all_parts(self) -> list[PartWriter]:
-        return [writer for writers in self.parts for writer in writers.values()]
-
-
 def count(totals: Totals, batch: pa.RecordBatch, parts: list[Parts]) -> None:
     totals.rows += batch.num_rows
     selected = np.zeros(batch.num_rows, dtype=bool)
@@ -309,7 +252,7 @@ def count(totals: Totals, batch: pa.RecordBatch, parts: list[Parts]) -> None:
 
 
 def profile_of(
-    tables: list[RawTable], kinds: dict[str, pa.DataType], totals: Totals, writers: Writers, splitters: list[Splitter]
+    tables: list[RawTable], kinds: dict[str, pa.DataType], totals: Totals, folders: PreparedFolders
 ) -> dict[str, Any]:
     return {
         "rows": totals.rows,
@@ -318,10 +261,7 @@ def profile_of(
         "columns": [
             {"name": name, "type": str(kind), "missing": totals.missing.get(name, 0)} for name, kind in kinds.items()
         ],
-        "models": [
-            {"name": each.name, "label": each.label, **{f"rows_{part}": parts[part].rows for part in PARTS}}
-            for each, parts in zip(splitters, writers.parts, strict=True)
-        ],
+        "models": [model.profile() for model in folders.models],
     }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import job_io
-from job_io import JobError, log
+from job_io import JobError, counted, log
 
 LEAST_ROWS = 4  # with fewer, AutoGluon 1.6 fits no model at medium_quality: it keeps some back to choose between models
 IMPORTANCE_SHARE = 0.1  # of the time limit
@@ -57,7 +57,8 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     name, label = model["name"], model["label"]
     table, held_out = frames.read_part(train), frames.read_part(test)
     features = frames.features_of(table.schema, label)
-    log.info("model %s: %d rows to learn from, %d held out, %d columns", name, len(table), len(held_out), len(features))
+    sizes = counted(len(table), "row"), len(held_out), counted(len(features), "column")
+    log.info("model %s: %s to learn from, %d held out, %s", name, *sizes)
     check_rows(name, label, len(table))
     known, unknown = labelled_frame(table, features, label), labelled_frame(held_out, features, label)
     del table, held_out
@@ -65,12 +66,13 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     predictor = fit(model, known, scratch / "predictor", cores)
     metrics = score(predictor, known[label], unknown, label)
     log.info("model %s: mean absolute error %s, of the median %s", name, metrics["mae"], metrics["mae_of_median"])
-    leaderboard(predictor, unknown).to_csv(out / "leaderboard.csv", index=False)
-    importance(predictor, unknown, model["train"]["time_limit"]).to_csv(out / "importance.csv", index_label="column")
+    write_csv(leaderboard(predictor, unknown), out / "leaderboard.csv")
+    write_csv(importance(predictor, unknown, model["train"]["time_limit"]), out / "importance.csv")
     logging.getLogger("autogluon").setLevel(logging.ERROR)
     predictor.clone_for_deployment(str(out / model_folder.PREDICTOR))
+    manifest = model_folder.write_manifest(out, label, features)
     job_io.write_json(
-        out / "metrics.json",
+        out / model_folder.METRICS,
         {
             "model": name,
             **metrics,
@@ -79,16 +81,16 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
             "seconds": round(time.monotonic() - started, 1),
             "best_model": predictor.model_best,
             **model_folder.versions(),
+            "manifest": manifest,
         },
     )
-    model_folder.write_manifest(out, label, features)
 
 
 def check_rows(model: str, label: str, rows: int) -> None:
     if rows < LEAST_ROWS:
         raise JobError(
-            f"Model {model} has {rows} rows to learn from besides the held-out ones, and needs {LEAST_ROWS}; give it "
-            f"more rows with a value in {job_io.shown(label)}, or look at its where."
+            f"Model {model} has {counted(rows, 'row')} to learn from besides the held-out ones, and needs "
+            f"{LEAST_ROWS}; give it more rows with a value in {job_io.shown(label)}, or look at its where."
         )
 
 
@@ -140,8 +142,8 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
         if "No models were trained" not in str(problem):
             raise
         raise JobError(
-            f"Model {model['name']}: AutoGluon could fit no model to {len(known)} rows in {settings['time_limit']} s; "
-            "raise time_limit or give it more rows."
+            f"Model {model['name']}: AutoGluon could fit no model to {counted(len(known), 'row')} in "
+            f"{settings['time_limit']} s; raise time_limit or give it more rows."
         ) from None
 
 
@@ -178,7 +180,8 @@ def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
     import numpy as np
 
     if not np.isfinite(answers).all():
-        reason = f"{int((~np.isfinite(answers)).sum())} predictions for the held-out part are no numbers"
+        count = int((~np.isfinite(answers)).sum())
+        reason = f"{counted(count, 'prediction')} for the held-out part {'is' if count == 1 else 'are'} not finite"
         return {**dict.fromkeys(["mae", "rmse", "r2", "mae_of_median"]), "reason": reason}
     with np.errstate(over="ignore", invalid="ignore"):
         values = _errors(truth, answers, median)
@@ -216,7 +219,7 @@ def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
     """How much the error grows when a column is shuffled; of very many columns, the first that the time allows."""
     import pandas as pd
 
-    kept = ["importance", "stddev", "p_value", "n"]
+    kept = ["column", "importance", "stddev", "p_value", "n"]
     used = predictor.features(feature_stage="original")
     if len(unknown) < 2 or not used:
         return pd.DataFrame(columns=kept)
@@ -229,7 +232,15 @@ def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
     columns = predictor.feature_importance(
         sample, features=used[:affordable], time_limit=box, num_shuffle_sets=5, silent=True
     )
-    return columns[kept]
+    return columns.rename_axis("column").reset_index()[kept]
+
+
+def write_csv(table: Any, path: Path) -> None:
+    """The first column has names, of the user's columns too: none of them may be a formula to a spreadsheet."""
+    import spreadsheet
+
+    names = table.columns[0]
+    table.assign(**{names: spreadsheet.defused_names(list(table[names]))}).to_csv(path, index=False)
 
 
 if __name__ == "__main__":

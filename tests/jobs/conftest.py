@@ -6,12 +6,12 @@ import copy
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,9 +20,10 @@ HOUSE = Path(__file__).resolve().parents[2]
 CODE = HOUSE / "code"
 DEMO = HOUSE / "demo"
 sys.path.insert(0, str(CODE))  # the scripts import each other by their bare names, as they do in the container
+import job_io  # noqa: E402  found by the line before
 
 MINUTES = 600.0  # a deadline for a machine that is slow and busy
-TRAIN = {"presets": "medium_quality", "time_limit": 20}
+TRAIN = {"presets": "medium_quality", "time_limit": 300}  # so few rows never take it; a busy computer needs it
 MODEL: dict[str, Any] = {
     "name": "all",
     "label": "y",
@@ -47,8 +48,9 @@ def config(*models: dict[str, Any], instances: int = 1, **data: Any) -> dict[str
 @dataclass
 class Outcome:
     code: int
-    message: str | None  # the sentence that SageMaker shows, None where there is none
+    message: str | None  # the sentence that SageMaker shows, without `Not retried: `; None where there is none
     log: str
+    final: bool  # whether the sentence said that another try would fail as well
 
 
 class Sandbox:
@@ -77,6 +79,12 @@ class Sandbox:
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(columns if isinstance(columns, pa.Table) else pa.table(columns), path)
 
+    def put_predictions(self, model: str, file: str, numbers: list[int], answers: list[Any], job: str = "job") -> None:
+        """A file of predictions for post-process, where SageMaker puts it, and the numbers of its rows."""
+        self.put_parquet(f"processing/input/numbers/{model}/{file}", {"stepgluon_row": pa.array(numbers, pa.int64())})
+        place = f"processing/input/predictions/predictions/{model}/{'f' * 64}/{job}/{file}"
+        self.put_parquet(place, {"prediction": pa.array(answers, pa.float64())})
+
     def put_folder(self, source: Path, place: str) -> None:
         shutil.copytree(source, self.root / place)
 
@@ -89,8 +97,9 @@ class Sandbox:
         return kept | {"STEPGLUON_ROOT": str(self.root), "STEPGLUON_CORES": "1"} | more
 
     def run(self, script: str, **environment: str) -> Outcome:
-        done = subprocess.run(
+        done = forks.run(
             [sys.executable, str(CODE / script)],
+            modules=forks.modules_of(CODE / script),
             env=self.environment(**environment),
             capture_output=True,
             text=True,
@@ -99,7 +108,12 @@ class Sandbox:
         )
         reports = [self.root / "output" / name for name in ("failure", "message")]
         message = next((path.read_text() for path in reports if path.exists()), None)
-        return Outcome(done.returncode, message, done.stdout + done.stderr)
+        written = done.stdout + done.stderr
+        final = message is not None and message.startswith(job_io.NOT_RETRIED)
+        assert job_io.NOT_RETRIED not in written, "people do not need it"
+        return Outcome(
+            done.returncode, message[len(job_io.NOT_RETRIED) :] if message and final else message, written, final
+        )
 
     def table(self, folder: str) -> pa.Table:
         """All rows of a folder of the output."""

@@ -121,11 +121,12 @@ def test_a_full_disk_is_found_behind_whatever_it_caused(sandbox: Sandbox, raises
 @pytest.mark.parametrize(
     ("raises", "told"),
     [
-        (f"raise JobError('Row 1 holds {WORDS}.')", f"Row 1 holds {WORDS}."),
+        (f"raise JobError('Row 1 holds {WORDS}.')", f"Not retried: Row 1 holds {WORDS}."),
+        (f"raise job_io.RetryableError('Row 1 holds {WORDS}.')", f"Row 1 holds {WORDS}."),
         (
             "try:\n    float('no space left on device')\n"
             "except ValueError as problem:\n    raise JobError(f'Row 1: {problem}.') from None",
-            "Row 1: could not convert string to float: 'no space left on device'.",
+            "Not retried: Row 1: could not convert string to float: 'no space left on device'.",
         ),
         (
             "refuse(errno.EACCES)",

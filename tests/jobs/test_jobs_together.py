@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 def hand_over(prepared: Sandbox, box: Sandbox, verdicts: list[dict[str, Any]]) -> None:
     """Lays out the inputs of post-process, but for the predictions."""
     box.put_folder(prepared.out / "rows", "processing/input/rows")
+    box.put_folder(prepared.out / "numbers", "processing/input/numbers")
     box.put_json("processing/input/profile/profile.json", json.loads((prepared.out / "profile.json").read_text()))
     box.put_json("processing/input/verdicts/verdicts.json", verdicts)
 
@@ -96,10 +97,11 @@ def test_rows_come_back_as_they_went_in(files: list[dict[str, list[Any]]], form:
         hand_over(box, later, [verdict("a"), verdict("b")])
         for model in "ab":
             for path in (box.out / f"predict/{model}").iterdir():
-                rows_to_predict = pq.read_table(path)["stepgluon_row"]
+                numbers = pq.read_table(box.out / f"numbers/{model}/{path.name}")["stepgluon_row"].to_pylist()
+                assert pq.read_table(path)["kind"].to_pylist() == [model] * len(numbers)
                 later.put_parquet(
-                    f"processing/input/predictions/{model}/{path.name}",
-                    {"stepgluon_row": rows_to_predict, "prediction": pa.array(rows_to_predict.to_numpy() * 2.0)},
+                    f"processing/input/predictions/predictions/{model}/{'f' * 64}/job/{path.name}",
+                    {"prediction": pa.array([number * 2.0 for number in numbers], pa.float64())},
                 )
         patch.setenv("STEPGLUON_ROOT", str(later.root))
         postprocess.main()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from typing import Any
 
 import job_io
+import part_files
 import postprocess
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,8 @@ import pytest
 import spreadsheet
 from conftest import Sandbox, config
 
+FILE = "part-00000.parquet"
+PREDICTIONS = "processing/input/predictions"
 ROWS = {"t": ["a", "b", "c", "d"], "x": [1.5, -2.0, None, 4.0], "y": [10, None, 30, None]}
 
 
@@ -28,16 +32,13 @@ def lay_out(
     count = len(next(iter(rows.values())))
     box.put_parquet("processing/input/rows/part-00000.parquet", {"stepgluon_row": list(range(count)), **rows})
     for name, answers in predictions.items():
-        columns = {
-            "stepgluon_row": pa.array(answers, pa.int64()),
-            "prediction": pa.array(answers.values(), pa.float64()),
-        }
-        box.put_parquet(f"processing/input/predictions/{name}/part-00000.parquet", columns)
+        box.put_predictions(name, FILE, list(answers), list(answers.values()))
+    box.put_json(f"{PREDICTIONS}/runs/test/prepared/profile.json", {})  # so that the input is never empty
     box.put_json(
         "processing/input/verdicts/verdicts.json",
         [
             {"name": name, "mae": 1.5, "threshold": 2, "verdict": "accepted", "reason": None, "uses": "trained"}
-            | {"model_uri": "s3://b/m"}
+            | {"model_uri": "s3://b/m", "outcome": "predicted", "outcome_failure": {"Error": "", "Cause": ""}}
             for name in predictions
         ],
     )
@@ -49,7 +50,7 @@ def lay_out(
             "seconds": 1.0,
             "models": [
                 {"name": name, "label": (labels or {}).get(name, "y")}
-                | {"rows_train": 1, "rows_test": 1, "rows_predict": len(answers)}
+                | {"rows_train": 1, "rows_test": 1, "rows_predict": len(answers), "predict_files": [FILE]}
                 for name, answers in predictions.items()
             ],
         },
@@ -124,8 +125,11 @@ def test_the_summary_says_what_became_of_every_model_and_row(sandbox: Sandbox) -
             "reason": None,
             "uses": "trained",
             "model_uri": "s3://b/m",
+            "outcome": "predicted",
+            "failure": None,
         }
     ]
+    assert summary["missing"] == []
     assert set(summary["seconds"]) == {"prepare", "postprocess"}
 
 
@@ -162,16 +166,34 @@ def test_a_name_that_no_added_column_can_have_is_named(sandbox: Sandbox) -> None
 # Spreadsheets
 
 
-DANGEROUS = ["=1+1", "+1", "-1", "@x", "\tx", "\rx"]
+DANGEROUS = [
+    "=1+1",
+    "+1",
+    "-1",
+    "@x",
+    "\tx",
+    "\rx",
+    "\nx",
+    " =1",
+    "\0=1",
+    "\ufeff=1",
+    "\u3000@x",
+    "＝1",
+    "＋1",
+    "－1",
+    "＠x",
+]
+HARMLESS = ["a=1", "", "'=1", " a", "(1-2)", "\0a", "é-1"]
 
 
 def test_cells_that_a_spreadsheet_would_run_are_made_text_in_the_csv_alone(sandbox: Sandbox) -> None:
-    texts = [*DANGEROUS, "a=1", "", "'=1"]
-    rows = {"t": texts, "n": [-1.5] * 9, "y": pa.array([None] * 9, pa.int64())}
-    lay_out(sandbox, rows, {"one": dict.fromkeys(range(9), -3.0)})
+    texts = [*DANGEROUS, *HARMLESS]
+    count = len(texts)
+    rows = {"t": texts, "n": [-1.5] * count, "y": pa.array([None] * count, pa.int64())}
+    lay_out(sandbox, rows, {"one": dict.fromkeys(range(count), -3.0)})
     assert result(sandbox)["t"] == texts
     lines = csv_rows(sandbox)[1:]
-    assert [line[0] for line in lines] == [*(f"'{text}" for text in DANGEROUS), "a=1", "", "'=1"]
+    assert [line[0] for line in lines] == [*(f"'{text}" for text in DANGEROUS), *HARMLESS]
     assert {line[1] for line in lines} == {"-1.5"}
     assert {line[3] for line in lines} == {"-3"}
 
@@ -196,7 +218,7 @@ def test_text_without_danger_is_handed_on_as_it_is() -> None:
         ({"one": {1: 1.0, 3: 2.0}, "two": {3: 2.0}}, "Row 4 of the data has predictions of the models one and two"),
         ({"one": {0: 1.0}}, "Row 1 of the data has a 'y' and a prediction"),
         ({"one": {1: 1.0, 9: 2.0}}, "Model one predicted rows that the data does not have"),
-        ({"one": {3: 1.0, 1: 2.0}}, "The predictions of model one are out of order"),
+        ({"one": {3: 1.0, 1: 2.0}}, "The rows of model one are out of order"),
         ({"one": {1: float("nan"), 3: 1.0}}, "A prediction of model one in part-00000.parquet is not a number"),
     ],
 )
@@ -209,10 +231,18 @@ def test_predictions_that_do_not_belong_to_the_rows_are_refused(
 
 def test_a_prediction_too_few_is_refused(sandbox: Sandbox) -> None:
     lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
-    sandbox.put_parquet(
-        "processing/input/predictions/one/part-00000.parquet", {"stepgluon_row": [1], "prediction": [1.0]}
+    sandbox.put_predictions("one", FILE, [1, 3], [1.0])
+    assert sentence(sandbox) == (
+        "Model one has 1 prediction for the 2 rows of part-00000.parquet; run the pipeline again."
     )
-    assert sentence(sandbox) == "Model one predicted 1 of its 2 rows; run the pipeline again."
+    sandbox.put_predictions("one", FILE, [1], [1.0])
+    assert sentence(sandbox) == "Model one predicted 1 of its 2 rows; the job's inputs are not complete."
+
+
+def test_predictions_by_two_jobs_are_refused(sandbox: Sandbox) -> None:
+    lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
+    sandbox.put_predictions("one", FILE, [1, 3], [1.0, 2.0], job="other")
+    assert sentence(sandbox) == "There are predictions of model one by two jobs, job and other."
 
 
 def test_a_missing_verdict_is_named(sandbox: Sandbox) -> None:
@@ -232,8 +262,89 @@ def test_verdicts_may_be_a_json_text(sandbox: Sandbox) -> None:
 
 def test_missing_predictions_of_a_model_are_named(sandbox: Sandbox) -> None:
     lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
-    (sandbox.root / "processing/input/predictions/one/part-00000.parquet").unlink()
-    assert "There are no Parquet files in" in sentence(sandbox)
+    shutil.rmtree(sandbox.root / PREDICTIONS / "predictions/one")
+    outcome = sandbox.run("postprocess.py")
+    assert (outcome.message, outcome.final) == (
+        "The predictions of model one lack part-00000.parquet; the job's inputs are not complete.",
+        False,
+    )
+    (sandbox.root / "processing/input/numbers/one" / FILE).unlink()
+    assert sentence(sandbox) == "The rows of model one lack part-00000.parquet; the job's inputs are not complete."
+
+
+# Predictions that failed
+
+
+def fail(box: Sandbox, name: str, cause: str) -> None:
+    """As if the prediction of the model had failed."""
+    path = box.root / "processing/input/verdicts/verdicts.json"
+    verdicts = json.loads(path.read_text())
+    for verdict in verdicts:
+        if verdict["name"] == name:
+            verdict |= {"outcome": "failed", "outcome_failure": {"Error": "States.TaskFailed", "Cause": cause}}
+    path.write_text(json.dumps(verdicts))
+    shutil.rmtree(box.root / PREDICTIONS / "predictions" / name)
+
+
+def test_the_rows_of_a_failed_prediction_stay_open_and_the_summary_names_the_model(sandbox: Sandbox) -> None:
+    lay_out(sandbox, ROWS, {"one": {3: 44.0}, "two": {1: 22.5}})
+    fail(sandbox, "two", "The job's disk is full; raise volume_gb of its instance.")
+    assert result(sandbox) == {
+        **ROWS,
+        "prediction": [None, None, None, 44.0],
+        "model": [None, None, None, "one"],
+        "verdict": [None, None, None, "accepted"],
+    }
+    summary = json.loads((sandbox.out / "summary.json").read_text())
+    assert summary["predictions"] == 1
+    assert summary["missing"] == [
+        {"name": "two", "rows": 1, "reason": "The job's disk is full; raise volume_gb of its instance."}
+    ]
+    assert [(model["outcome"], model["failure"], model["rows"]) for model in summary["models"]] == [
+        ("predicted", None, 1),
+        ("failed", "The job's disk is full; raise volume_gb of its instance.", 0),
+    ]
+
+
+def test_a_run_whose_predictions_all_failed_has_its_rows_and_no_prediction(sandbox: Sandbox) -> None:
+    lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
+    fail(sandbox, "one", "")
+    assert result(sandbox)["prediction"] == [None] * 4
+    summary = json.loads((sandbox.out / "summary.json").read_text())
+    assert summary["missing"] == [{"name": "one", "rows": 2, "reason": "Its prediction job failed."}]
+
+
+def test_a_verdict_without_an_outcome_is_one_of_a_model_that_predicted(sandbox: Sandbox) -> None:
+    lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
+    path = sandbox.root / "processing/input/verdicts/verdicts.json"
+    path.write_text(json.dumps([{"name": "one", "verdict": "rejected"}]))
+    assert result(sandbox)["verdict"] == [None, "rejected", None, "rejected"]
+    assert json.loads((sandbox.out / "summary.json").read_text())["models"][0]["outcome"] == "predicted"
+
+
+# Files
+
+
+def test_predictions_belong_to_the_rows_at_the_same_place_of_the_file_of_the_same_name(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("part_files.GROUP_ROWS", 3)
+    monkeypatch.setattr(part_files.read_batches, "__defaults__", (None, 3))
+    count = 40
+    lay_out(sandbox, {"y": pa.array([None] * count, pa.float64())}, {"one": {n: n / 2 for n in range(count)}})
+    sizes = {"part-00000.parquet": 7, "part-00001.parquet": 0, "part-00002.parquet": 33}
+    profile = json.loads((sandbox.root / "processing/input/profile/profile.json").read_text())
+    profile["models"][0]["predict_files"] = list(sizes)
+    sandbox.put_json("processing/input/profile/profile.json", profile)
+    start = 0
+    for name, size in sizes.items():
+        numbers = list(range(start, start + size))
+        sandbox.put_predictions("one", name, numbers, [])
+        table = pa.table({"prediction": pa.array([n / 2 for n in numbers], pa.float64())})
+        path = sandbox.root / PREDICTIONS / "predictions/one" / ("f" * 64) / "job" / name
+        pq.write_table(table, path, row_group_size=5)  # the groups of a prediction job are not those of prepare
+        start += size
+    assert result(sandbox)["prediction"] == [n / 2 for n in range(count)]
 
 
 def test_what_an_earlier_try_left_is_replaced(sandbox: Sandbox) -> None:

@@ -27,16 +27,16 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 def rows_of(start: int, stop: int) -> dict[str, Any]:
     columns = points(stop - start, start)
-    return {"stepgluon_row": list(range(start, stop)), "a": columns["a"], "b": columns["b"]}
+    return {"a": columns["a"], "b": columns["b"]}
 
 
-def predicted(box: Sandbox, model: Path, files: dict[str, Any] | None = None) -> Outcome:
-    """Runs the job with this model on these files of rows."""
+def predicted(box: Sandbox, model: Path, files: dict[str, Any] | None = None, manifest: str = "") -> Outcome:
+    """Runs the job with this model, whose manifest has this sha256, on these files of rows."""
     box.configure(config())
     box.put_folder(model, "processing/input/model")
     for name, columns in (files or {name: rows_of(*span) for name, span in FILES.items()}).items():
         box.put_parquet(f"processing/input/rows/{name}", columns)
-    return box.run("predict.py", STEPGLUON_MODEL="all")
+    return box.run("predict.py", STEPGLUON_MODEL="all", STEPGLUON_MANIFEST=manifest)
 
 
 def refused(folder: Path) -> str:
@@ -59,8 +59,8 @@ def test_each_file_of_rows_gives_a_file_of_predictions_of_the_same_name(sandbox:
     assert sandbox.written() == list(FILES)
     for name, span in FILES.items():
         table = pq.read_table(sandbox.out / name)
-        assert table.schema.names == ["stepgluon_row", "prediction"]
-        assert table["stepgluon_row"].to_pylist() == list(range(*span))
+        assert table.schema.names == ["prediction"]
+        assert len(table) == span[1] - span[0]
 
 
 def test_predictions_are_close_to_the_truth_and_those_of_autogluon_itself(sandbox: Sandbox, trained: Path) -> None:
@@ -82,12 +82,7 @@ def test_an_instance_may_have_a_share_of_the_files_and_files_without_rows(sandbo
         trained,
         {
             "part-00001.parquet": rows_of(50, 80),
-            "part-00004.parquet": rows_of(80, 80)
-            | {
-                "stepgluon_row": pa.array([], pa.int64()),
-                "a": pa.array([], pa.float64()),
-                "b": pa.array([], pa.string()),
-            },
+            "part-00004.parquet": {"a": pa.array([], pa.float64()), "b": pa.array([], pa.string())},
         },
     )
     assert outcome.code == 0, outcome.log
@@ -164,14 +159,14 @@ def test_a_forest_on_disk_answers_as_the_whole_one(
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ([1.0, float("nan"), 2.0], "Model m predicts nan for row 8 of the data"),
-        ([1.0, 2.0, float("inf")], "Model m predicts inf for row 9 of the data"),
+        ([1.0, float("nan"), 2.0], "Model m predicts nan for row 8 of part-00000.parquet"),
+        ([1.0, 2.0, float("inf")], "Model m predicts inf for row 9 of part-00000.parquet"),
         ([1.0, 2.0], "Model m gave 2 predictions for 3 rows"),
     ],
 )
 def test_a_prediction_that_is_missing_or_no_number_is_an_error(answers: list[float], words: str) -> None:
     with pytest.raises(job_io.JobError, match=words):
-        predict.predicted(pa.array([6, 7, 8]), np.array(answers), "m")
+        predict.predicted(range(6, 9), np.array(answers), "part-00000.parquet", "m")
 
 
 # Columns
@@ -179,7 +174,7 @@ def test_a_prediction_that_is_missing_or_no_number_is_an_error(answers: list[flo
 
 def test_reordered_and_added_columns_make_no_difference(sandbox: Sandbox, trained: Path) -> None:
     rows = rows_of(0, 20)
-    shuffled = {"new": ["?"] * 20, "b": rows["b"], "stepgluon_row": rows["stepgluon_row"], "a": rows["a"]}
+    shuffled = {"new": ["?"] * 20, "b": rows["b"], "a": rows["a"]}
     outcome = predicted(sandbox, trained, {"p0.parquet": rows, "p1.parquet": shuffled})
     assert outcome.code == 0, outcome.log
     one, other = (pq.read_table(sandbox.out / name) for name in ("p0.parquet", "p1.parquet"))
@@ -187,7 +182,7 @@ def test_reordered_and_added_columns_make_no_difference(sandbox: Sandbox, traine
 
 
 def test_whole_numbers_and_empty_cells_are_as_good_as_others(sandbox: Sandbox, trained: Path) -> None:
-    rows = {"stepgluon_row": [0, 1, 2], "a": pa.array([1, None, 3], pa.int64()), "b": [None, "north", "never seen"]}
+    rows = {"a": pa.array([1, None, 3], pa.int64()), "b": [None, "north", "never seen"]}
     outcome = predicted(sandbox, trained, {"p.parquet": rows})
     assert outcome.code == 0, outcome.log
 
@@ -246,7 +241,41 @@ def test_the_pickle_of_that_test_does_run_where_the_manifest_agrees(sandbox: San
     assert target.exists()
 
 
-@pytest.mark.parametrize("name", ["predictor/predictor.pkl", "metrics.json", "predictor/version.txt"])
+def test_a_model_whose_manifest_was_exchanged_too_is_refused_before_any_of_it_runs(
+    sandbox: Sandbox, folder: Path
+) -> None:
+    known = json.loads((folder / "metrics.json").read_text())["manifest"]
+    target = sandbox.root / "it ran"
+    for name in ("predictor.pkl", "learner.pkl", "models/trainer.pkl"):
+        (folder / "predictor" / name).write_bytes(pickle.dumps(Bomb(target)))
+    (folder / "manifest.json").unlink()
+    model_folder.write_manifest(folder, "y", {"a": "double", "b": "string"})
+    outcome = predicted(sandbox, folder, manifest=known)
+    assert outcome.code == 1
+    assert outcome.message == (
+        f"Model all is not loaded: its manifest.json is not the one that training wrote (sha256 {known}); "
+        "train the model again."
+    )
+    assert not target.exists()
+
+
+def test_a_model_with_the_manifest_that_training_wrote_predicts(sandbox: Sandbox, trained: Path) -> None:
+    known = json.loads((trained / "metrics.json").read_text())["manifest"]
+    assert predicted(sandbox, trained, manifest=known).code == 0
+
+
+def test_a_file_that_may_have_been_damaged_on_its_way_is_tried_again_and_a_wrong_table_is_not(
+    sandbox: Sandbox, folder: Path
+) -> None:
+    assert predicted(sandbox, folder, {"p.parquet": {"a": [1.0]}}).final
+    (sandbox.root / "processing/input/model/predictor/learner.pkl").write_bytes(b"")
+    outcome = sandbox.run("predict.py", STEPGLUON_MODEL="all")
+    assert outcome.message is not None
+    assert "was changed after training" in outcome.message
+    assert not outcome.final
+
+
+@pytest.mark.parametrize("name", ["predictor/predictor.pkl", "importance.csv", "predictor/version.txt"])
 def test_one_changed_byte_is_noticed(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1

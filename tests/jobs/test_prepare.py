@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import column_types
 import job_io
 import model_parts
 import numpy as np
@@ -15,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import raw_tables
 from conftest import Sandbox, config
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def prepared(box: Sandbox, *models: dict[str, Any], **data: Any) -> dict[str, Any]:
@@ -34,9 +37,24 @@ def sentence(box: Sandbox, *models: dict[str, Any], **data: Any) -> str:
 
 
 def part(box: Sandbox, name: str, model: str = "all") -> list[int]:
-    place = f"predict/{model}" if name == "predict" else f"models/{model}/{name}"
+    place = f"numbers/{model}" if name == "predict" else f"models/{model}/{name}"
     rows: list[int] = box.table(place)["stepgluon_row"].to_pylist()
     return rows
+
+
+def files_to_predict(box: Sandbox, model: str) -> dict[str, tuple[list[int], dict[str, list[Any]]]]:
+    """Each file's numbers and rows, by its name; the profile names them all."""
+    folders = [{path.name: path for path in (box.out / name / model).iterdir()} for name in ("numbers", "predict")]
+    profile = json.loads((box.out / "profile.json").read_text())
+    names = next(each["predict_files"] for each in profile["models"] if each["name"] == model)
+    assert all(sorted(folder) == names for folder in folders)
+    return {
+        name: (
+            pq.read_table(folders[0][name])["stepgluon_row"].to_pylist(),
+            pq.read_table(folders[1][name]).to_pydict(),
+        )
+        for name in names
+    }
 
 
 def parquet(columns: dict[str, Any]) -> bytes:
@@ -54,7 +72,11 @@ def test_rows_with_a_label_train_or_test_and_rows_without_one_are_predicted(sand
     assert part(sandbox, "predict") == [n for n in range(40) if n % 4 == 3]
     assert sorted(part(sandbox, "train") + part(sandbox, "test")) == [n for n in range(40) if n % 4 != 3]
     assert len(part(sandbox, "test")) == 6
-    assert profile["models"] == [{"name": "all", "label": "y", "rows_train": 24, "rows_test": 6, "rows_predict": 10}]
+    model = profile["models"][0]
+    assert {key: value for key, value in model.items() if not key.endswith("_fingerprint")} == {
+        **{"name": "all", "label": "y", "rows_train": 24, "rows_test": 6, "rows_predict": 10},
+        "predict_files": ["part-00000.parquet"],
+    }
 
 
 def test_rows_are_numbered_over_all_files_in_the_order_of_their_names(sandbox: Sandbox) -> None:
@@ -74,7 +96,8 @@ def test_a_model_gets_the_rows_of_its_where_and_not_its_dropped_columns(sandbox:
     assert sorted(part(sandbox, "train", "one") + part(sandbox, "test", "one")) == [0, 2, 4, 6, 8]
     assert part(sandbox, "predict", "one") == [10]
     assert sandbox.table("models/one/train").column_names == ["stepgluon_row", "kind", "y"]
-    assert sandbox.table("predict/one").column_names == ["stepgluon_row", "kind", "x"]
+    assert sandbox.table("predict/one").column_names == ["kind", "x"]
+    assert sandbox.table("numbers/one").column_names == ["stepgluon_row"]
     assert profile["rows_no_model_selects"] == 5
 
 
@@ -104,7 +127,8 @@ def test_a_row_may_train_two_models_but_only_one_may_predict_it(sandbox: Sandbox
 def test_a_part_without_rows_is_one_file_with_the_columns(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "x,y\n1,1\n2,2\n")
     prepared(sandbox)
-    assert sandbox.table("predict/all").schema.names == ["stepgluon_row", "x"]
+    assert sandbox.table("predict/all").schema.names == ["x"]
+    assert sandbox.table("numbers/all").schema.names == ["stepgluon_row"]
     assert part(sandbox, "predict") == []
 
 
@@ -112,8 +136,9 @@ def test_every_instance_gets_a_file_of_rows_to_predict(sandbox: Sandbox) -> None
     sandbox.write("a.csv", "x,y\n1,1\n2,2\n" + "3,\n" * 5)
     sandbox.configure(config(instances=3))
     prepare.main()
-    assert len(list((sandbox.out / "predict/all").iterdir())) == 3
-    assert part(sandbox, "predict") == [2, 3, 4, 5, 6]
+    files = files_to_predict(sandbox, "all")
+    assert list(files) == [f"part-0000{n}.parquet" for n in range(3)]
+    assert [number for numbers, _ in files.values() for number in numbers] == [2, 3, 4, 5, 6]
 
 
 def test_many_files_are_cut_without_losing_rows_or_their_order(
@@ -122,10 +147,12 @@ def test_many_files_are_cut_without_losing_rows_or_their_order(
     monkeypatch.setattr("part_files.FILE_ROWS", 4)
     monkeypatch.setattr("part_files.GROUP_ROWS", 2)
     monkeypatch.setattr("raw_file.BLOCK", 16)
-    sandbox.write("a.csv", "x,y\n1,1\n2,2\n" + "3,\n" * 20)
+    sandbox.write("a.csv", "x,y\n1,1\n2,2\n" + "".join(f"{n},\n" for n in range(2, 22)))
     sandbox.configure(config(instances=12))
     prepare.main()
-    assert len(list((sandbox.out / "predict/all").iterdir())) >= 12
+    files = files_to_predict(sandbox, "all")
+    assert len(files) >= 12
+    assert all(numbers == rows["x"] for numbers, rows in files.values())
     assert part(sandbox, "predict") == list(range(2, 22))
 
 
@@ -304,9 +331,10 @@ LATE = "x,y\n" + "1,2\n" * 5
         ({"a.csv": "x,y\n", "b.csv": "x,y\n"}, "'a.csv', 'b.csv' have a header but no rows; upload rows"),
         ({"a.csv": "x,y,x\n1,2,3\n"}, "a.csv: column 'x' stands in the header twice (columns 1 and 3); rename one"),
         ({"a.csv": "x,,y\n1,2,3\n"}, "a.csv: column 2 has no name"),
-        ({"a.csv": LATE + "1\n1,2\n"}, "a.csv, row 6 (line 7) has 1 cells, the header has 2"),
+        ({"a.csv": LATE + "1\n1,2\n"}, "a.csv, row 6 (line 7) has 1 cell, the header has 2"),
         ({"a.csv": LATE + "\n1,2,3\n"}, "a.csv, row 6 (line 8) has 3 cells, the header has 2"),
-        ({"a.csv": 'x,y\n"a\nb",2\n1\n'}, "a.csv, row 2 (line 4) has 1 cells, the header has 2"),
+        ({"a.csv": 'x,y\n"a\nb",2\n1\n'}, "a.csv, row 2 (line 4) has 1 cell, the header has 2"),
+        ({"a.csv": "y\n1\n2\n"}, "Model all: the tables have no column but its label 'y'; add columns to learn from."),
         ({"a.csv": "x;y\n1;2\n"}, "a.csv is separated by semicolons; save it with commas."),
         ({"a.csv": "stepgluon_row,y\n1,2\n"}, "a.csv: the column name stepgluon_row is taken by stepgluon"),
         ({"a.csv": LATE + "é,2\n".encode("latin-1").decode("latin-1")}, None),
@@ -394,6 +422,31 @@ def test_text_in_a_label_is_named_row_by_row(sandbox: Sandbox, monkeypatch: pyte
     )
 
 
+def test_a_label_of_nothing_but_text_names_its_first_rows(sandbox: Sandbox) -> None:
+    sandbox.write("a.csv", "x,y\n" + "1,n/k\n" * 5)
+    assert sentence(sandbox) == (
+        "a.csv: column 'y' is the label of model all and must hold numbers, but 5 rows hold text: "
+        "row 1 (line 2): 'n/k', row 2 (line 3): 'n/k', row 3 (line 4): 'n/k' and 2 more; "
+        "correct them, or leave them empty to have them predicted."
+    )
+
+
+NUMBERS_AND_NOT = st.one_of(
+    st.text("0123456789+-.eEinfaNxX ()_\t,", max_size=7),
+    st.integers(-(2**60), 2**60).map(str),
+    st.floats().map(str),
+    st.sampled_from(column_types.MISSING.to_pylist()),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts=st.lists(st.one_of(st.none(), NUMBERS_AND_NOT), max_size=5))
+def test_the_texts_that_are_not_numbers_are_those_that_the_cast_refuses(texts: list[str | None]) -> None:
+    each = [pa.array([text], pa.string()) for text in texts]
+    refused = [n for n, one in enumerate(each) if column_types.first_misfit(one, pa.float64()) is not None]
+    assert column_types.not_numbers(pa.array(texts, pa.string())).tolist() == refused
+
+
 def test_a_column_of_lists_in_parquet_is_named(sandbox: Sandbox) -> None:
     sandbox.write("a.parquet", parquet({"x": [[1], [2]], "y": [1, 2]}))
     assert "a.parquet: column 'x' holds list<" in sentence(sandbox)
@@ -440,7 +493,8 @@ def test_a_refused_input_is_one_sentence_and_no_traceback(sandbox: Sandbox) -> N
     outcome = sandbox.run("prepare.py")
     assert outcome.code == 1
     assert outcome.message is not None
-    assert outcome.message.startswith("a.csv, row 2 (line 3) has 1 cells")
+    assert outcome.final
+    assert outcome.message.startswith("a.csv, row 2 (line 3) has 1 cell,")
     assert "Traceback" not in outcome.log
     assert sandbox.written() == []
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import job_io
 import numpy as np
+import pandas as pd
 import pytest
 import train
 from conftest import CODE, MINUTES, Sandbox, config, points
@@ -19,7 +20,7 @@ from conftest import CODE, MINUTES, Sandbox, config, points
 
 def fitted(box: Sandbox, known: dict[str, Any], held_out: dict[str, Any], **settings: Any) -> Any:
     """Runs the job on these rows and returns its outcome."""
-    model = {"train": {"presets": "medium_quality", "time_limit": 10} | settings}
+    model = {"train": {"presets": "medium_quality", "time_limit": 300} | settings}
     box.configure(config(model))
     box.put_json("input/config/hyperparameters.json", {"model": "all"})
     for part, rows in (("train", known), ("test", held_out)):
@@ -43,7 +44,7 @@ def test_metrics_have_positive_errors_and_say_how_they_came_about(trained: Path)
     found = json.loads((trained / "metrics.json").read_text())
     assert list(found) == [
         *("model", "mae", "rmse", "r2", "mae_of_median", "rows_train", "rows_test"),
-        *("seconds", "best_model", "autogluon", "python"),
+        *("seconds", "best_model", "autogluon", "python", "manifest"),
     ]
     assert 0 < found["mae"] < found["mae_of_median"] / 3
     assert found["mae"] <= found["rmse"]
@@ -55,7 +56,8 @@ def test_the_manifest_has_the_sum_of_every_file(trained: Path) -> None:
     manifest = json.loads((trained / "manifest.json").read_text())
     files = {path.relative_to(trained).as_posix(): path for path in trained.rglob("*") if path.is_file()}
     sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    del sums["manifest.json"]
+    del sums["metrics.json"]
+    assert json.loads((trained / "metrics.json").read_text())["manifest"] == sums.pop("manifest.json")
     assert manifest["files"] == sums
     assert manifest["label"] == "y"
     assert manifest["features"] == {"a": "double", "b": "string"}
@@ -69,6 +71,12 @@ def test_the_leaderboard_has_positive_errors_and_the_importance_every_column(tra
     assert all(float(line["mae_test"]) > 0 for line in board)
     with (trained / "importance.csv").open() as file:
         assert {line["column"] for line in csv.DictReader(file)} == {"a", "b"}
+
+
+def test_a_column_named_like_a_formula_is_text_in_the_tables_about_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "importance.csv"
+    train.write_csv(pd.DataFrame({"column": ["=1+1", "a"], "importance": [-1.5, 2]}), path)
+    assert path.read_text() == "column,importance\n'=1+1,-1.5\na,2.0\n"
 
 
 def test_only_what_prediction_needs_is_kept(trained: Path) -> None:
@@ -86,7 +94,7 @@ def test_two_labelled_rows_are_one_sentence(sandbox: Sandbox) -> None:
     outcome = fitted(sandbox, {"a": [1.0], "y": [2.0]}, {"a": [2.0], "y": [3.0]})
     assert outcome.code == 1
     assert outcome.message == (
-        "Model all has 1 rows to learn from besides the held-out ones, and needs 4; "
+        "Model all has 1 row to learn from besides the held-out ones, and needs 4; "
         "give it more rows with a value in 'y', or look at its where."
     )
     assert list(sandbox.model.iterdir()) == []
@@ -172,7 +180,7 @@ def test_errors_are_those_of_the_definition() -> None:
 def test_predictions_that_are_no_numbers_have_no_error_but_a_reason() -> None:
     found = train.errors(np.array([1.0, 2.0]), np.array([1.0, np.nan]), 1.0)
     assert found["mae"] is None
-    assert found["reason"] == "1 predictions for the held-out part are no numbers"
+    assert found["reason"] == "1 prediction for the held-out part is not finite"
 
 
 def test_an_error_too_large_for_a_number_is_null_and_never_infinite() -> None:

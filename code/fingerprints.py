@@ -1,0 +1,83 @@
+"""Fingerprints of rows and settings, by which a later run knows that nothing changed.
+
+What is hashed are the values, column by column, and not the bytes of files: it makes no difference how rows are cut
+into batches, and which version of Arrow writes them. -0.0 is 0.0; not-a-number is missing by then (column_types.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from job_io import ROW
+
+FORMAT = 1  # of what is hashed; another number makes every model be trained anew
+
+
+class RowSum:
+    """The sum of rows that come batch by batch; where in the input they stand (`stepgluon_row`) is no part of it."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.rows = 0
+        self._columns = {field.name: _ColumnSum(field.type) for field in schema if field.name != ROW}
+
+    def add(self, rows: pa.Table) -> None:
+        for name, column in self._columns.items():
+            column.add(rows[name].combine_chunks(), self.rows)
+        self.rows += len(rows)
+
+    def digest(self) -> dict[str, Any]:
+        columns = [[name, str(column.kind), *column.digests()] for name, column in self._columns.items()]
+        return {"rows": self.rows, "columns": columns}
+
+
+class _ColumnSum:
+    """Three streams: the values, with 0 or nothing for a missing one; which are missing; how long texts are."""
+
+    def __init__(self, kind: pa.DataType) -> None:
+        self.kind = kind
+        self._values, self._missing, self._lengths = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+
+    def add(self, values: pa.Array, before: int) -> None:
+        if values.null_count:
+            missing = pc.is_null(values).to_numpy(zero_copy_only=False)
+            self._missing.update(np.flatnonzero(missing) + before)
+        if pa.types.is_string(self.kind):
+            values = values.fill_null("") if values.null_count else values
+            _, offsets, content = values.buffers()
+            places = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
+            self._lengths.update(np.diff(places))
+            if content is not None:
+                self._values.update(memoryview(content)[places[0] : places[-1]])
+            return
+        numbers = pc.fill_null(pc.cast(values, _NUMBERS.get(self.kind.id, self.kind)), 0).to_numpy()
+        self._values.update(numbers + 0.0 if pa.types.is_floating(self.kind) else numbers)
+
+    def digests(self) -> list[str]:
+        return [each.hexdigest() for each in (self._values, self._missing, self._lengths)]
+
+
+_NUMBERS = {pa.bool_().id: pa.int8(), pa.date32().id: pa.int32(), pa.timestamp("s").id: pa.int64()}
+
+
+def of_training(model: Mapping[str, Any], train: RowSum, test: RowSum) -> str:
+    """Changes with the rows, and with each setting that may change the model."""
+    chosen = model["train"]
+    settings = {key: chosen.get(key) for key in ("presets", "time_limit", "environment")}
+    settings["instance"] = chosen.get("instance", {}).get("type")  # its cores and speed decide what fits the time limit
+    return _sha256({"train": train.digest(), "test": test.digest(), "label": model["label"], "settings": settings})
+
+
+def of_prediction(rows: RowSum, files: Mapping[str, int]) -> str:
+    """Changes with the rows and with their files, because a prediction is found by its place in a file."""
+    return _sha256({"rows": rows.digest(), "files": files})
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    text = json.dumps({"format": FORMAT, **content}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

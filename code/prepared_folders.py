@@ -1,0 +1,101 @@
+"""The folders that prepare writes: all rows; and for each model what it learns from, what it predicts, and its numbers.
+
+Both sides are written by a thread of their own while the next rows are read.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import fingerprints
+import job_io
+import pyarrow as pa
+from background import Background
+from fingerprints import RowSum
+from job_io import ROW
+from model_parts import PARTS, Parts
+from part_files import PartWriter, SteadyWriter
+
+WAITING_BYTES = 256 * 1024 * 1024  # of all parts' rows that wait to be written
+
+
+class ModelFolders:
+    """The files of one model's parts."""
+
+    def __init__(self, out: Path, schema: pa.Schema, model: dict[str, Any], instances: int) -> None:
+        self.model = model
+        name = model["name"]
+        learnt = _columns(schema, model["drop"])
+        # A model that was promoted before a column was dropped still needs it, so predict keeps all of them.
+        asked = _columns(schema, [model["label"]])
+        rows = _columns(asked, [ROW])
+        self._columns = {"train": learnt.names, "test": learnt.names, "predict": asked.names}
+        self._sums = {"train": RowSum(learnt), "test": RowSum(learnt), "predict": RowSum(rows)}
+        self.writers: dict[str, PartWriter] = {
+            part: PartWriter({out / "models" / name / part: learnt}, seen=self._sums[part].add)
+            for part in ("train", "test")
+        }
+        # Without the row's number, the rows to predict are the same wherever in the input they stand.
+        predict = {out / "predict" / name: rows, out / "numbers" / name: pa.schema([schema.field(ROW)])}
+        self.writers["predict"] = SteadyWriter(predict, instances, self._sums["predict"].add)
+
+    def write(self, batch: pa.RecordBatch, parts: Parts) -> None:
+        for part, writer in self.writers.items():
+            mask = getattr(parts, part)
+            if mask.any():
+                writer.write(batch.select(self._columns[part]).filter(pa.array(mask)))
+
+    def profile(self) -> dict[str, Any]:
+        train, test, predict = (self._sums[part] for part in PARTS)
+        files = self.writers["predict"].written
+        return {
+            "name": self.model["name"],
+            "label": self.model["label"],
+            **{f"rows_{part}": writer.rows for part, writer in self.writers.items()},
+            "train_fingerprint": fingerprints.of_training(self.model, train, test),
+            "predict_fingerprint": fingerprints.of_prediction(predict, files),
+            "predict_files": sorted(files),
+        }
+
+
+class PreparedFolders:
+    def __init__(self, out: Path, schema: pa.Schema, config: dict[str, Any]) -> None:
+        self._rows = PartWriter({out / "rows": schema})
+        instances = config["predict"]["instance"]["count"]
+        self.models = [ModelFolders(out, schema, model, instances) for model in config["models"]]
+        for model in config["models"]:
+            job_io.write_json(out / "models" / model["name"] / "config.json", config)
+        self._sides = ExitStack()
+        self._rows_side, self._parts_side = Background(), Background()
+
+    def __enter__(self) -> PreparedFolders:
+        self._sides.enter_context(self._rows_side)
+        self._sides.enter_context(self._parts_side)
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        if problem[0] is None:
+            self._rows_side.do(self._rows.close)
+            for writer in self._all_parts():
+                self._parts_side.do(writer.close)
+        self._sides.__exit__(*problem)
+
+    def write(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:
+        self._rows_side.do(self._rows.write, batch)
+        self._parts_side.do(self._write_parts, batch, parts)
+
+    def _write_parts(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:
+        for model, part in zip(self.models, parts, strict=True):
+            model.write(batch, part)
+        if sum(writer.waiting_bytes for writer in self._all_parts()) > WAITING_BYTES:
+            for writer in self._all_parts():
+                writer.flush()
+
+    def _all_parts(self) -> list[PartWriter]:
+        return [writer for model in self.models for writer in model.writers.values()]
+
+
+def _columns(schema: pa.Schema, without: list[str]) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name not in without])
