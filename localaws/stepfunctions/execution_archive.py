@@ -16,6 +16,7 @@ from localaws.base.patches import Patches
 from localaws.s3.store import Objects
 
 KIND = "execution"
+_LARGE = ("input", "output", "events", "definition", "role")  # what only the document has
 _HEADER = "execution's header"  # what of it is read at each start; all else is read when it is asked for
 
 
@@ -35,22 +36,25 @@ class PastExecution:
         self.stop_date = datetime.datetime.fromisoformat(told["stopped"])
         self.error, self.cause = told["error"], told["cause"]
         self.version_arn, self.alias_arn = told.get("version"), told.get("alias")
+        self.redrives, redriven = told.get("redrives", 0), told.get("redriven")
+        self.redriven = datetime.datetime.fromisoformat(redriven) if redriven else None
+        self.redriven_with, self.event_count = told.get("redriven_with"), told.get("event_count")
 
     @property
     def execution_input(self) -> str:
-        return str(self._document()["input"])
+        return str(self.document()["input"])
 
     @property
     def output(self) -> Any:
-        return self._document()["output"]
+        return self.document()["output"]
 
     def to_history_output(self) -> dict[str, Any]:
-        return {"events": self._document()["events"]}
+        return {"events": self.document()["events"]}
 
     def stop(self, *values: Any, **named: Any) -> None:
         """It has ended."""
 
-    def _document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         content = self._objects.document(KIND, self.execution_arn)
         assert content is not None, "documents are never removed while the server runs"
         document: dict[str, Any] = json.loads(zlib.decompress(content))
@@ -78,6 +82,7 @@ def keep(execution: Any, objects: Objects) -> None:
     """Writes an execution of moto's that has just ended, and swaps it in its machine's list."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
+    events = execution.to_history_output()["events"]
     told = {
         "arn": execution.exec_arn,
         "name": execution.name,
@@ -89,9 +94,19 @@ def keep(execution: Any, objects: Objects) -> None:
         "alias": execution.alias_arn,
         "error": execution.error,
         "cause": execution.cause,
+        "redrives": getattr(execution, "redrives", 0),
+        "redriven_with": getattr(execution, "redriven_with", None),
+        "event_count": len(events),
+        "redriven": execution.redriven.isoformat() if hasattr(execution, "redriven") else None,
     }
-    events = execution.to_history_output()["events"]
-    document = {**told, "input": execution.execution_input, "output": execution.output, "events": events}
+    document = {
+        **told,
+        "input": execution.execution_input,
+        "output": execution.output,
+        "events": events,
+        "definition": execution.state_machine.definition,
+        "role": execution.role_arn,
+    }
     objects.write_document(KIND, execution.exec_arn, zlib.compress(json.dumps(document).encode(), 1))
     objects.write_document(_HEADER, execution.exec_arn, json.dumps(told).encode())
     backend = stepfunctions_parser_backends[execution.account_id][execution.region_name]
@@ -123,7 +138,7 @@ def _headers(objects: Objects, prefix: str) -> list[dict[str, Any]]:
         if name not in headers:
             content = objects.document(KIND, name) or b""
             document = json.loads(zlib.decompress(content))
-            told = {field: value for field, value in document.items() if field not in ("input", "output", "events")}
+            told = {field: value for field, value in document.items() if field not in _LARGE}
             headers[name] = json.dumps(told).encode()
             objects.write_document(_HEADER, name, headers[name])
         if name.startswith(prefix):

@@ -19,7 +19,7 @@ from typing import Any
 import jsonatapy
 
 from localaws.stepfunctions.jsonata_functions import FUNCTIONS, OVERRIDES
-from localaws.stepfunctions.jsonata_scan import scan
+from localaws.stepfunctions.jsonata_scan import survey
 
 # AWS publishes no limits of its own. Ours keep a runaway expression from holding the interpreter for long.
 TIMEOUT_MS = 5_000
@@ -92,7 +92,7 @@ class _Plan:
 
 @lru_cache(maxsize=16_384)
 def _plan(expression: str) -> _Plan:
-    found = scan(expression)
+    found = survey(expression)
     problem = found.problem or _syntax(expression)
     if problem:
         raise QueryEvaluationError(expression, f"threw an error during evaluation. {problem}")

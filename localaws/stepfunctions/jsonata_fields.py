@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localaws.stepfunctions.jsonata import QueryEvaluationError, check, expression_of
-from localaws.stepfunctions.jsonata_scan import scan
+from localaws.stepfunctions.jsonata_scan import scan, survey
 
 _WITH_RESULT = ("Task", "Parallel", "Map")
 _NESTED = ("Branches", "ItemProcessor", "Iterator", "Catch", "Comment")
@@ -24,8 +24,13 @@ def problems(definition: Mapping[str, Any]) -> Iterator[str]:
             check(expression)
         except QueryEvaluationError as problem:
             yield f"{problem} at {place}"
-        for member in sorted((scan(expression).members_of_states or frozenset()) & _SOMEWHERE - members):
+        for member in sorted(_used(expression) - members):
             yield f"The JSONata expression '{expression}' uses $states.{member}, which is not available at {place}"
+
+
+def _used(expression: str) -> frozenset[str]:
+    found = survey(expression).members_of_states or frozenset()
+    return (scan(expression).members_of_states or frozenset()) & _SOMEWHERE if found & _SOMEWHERE else frozenset()
 
 
 def expressions(

@@ -60,7 +60,11 @@ def parse(text: Any) -> Any:
         return None
     if not isinstance(text, str):
         raise ValueError("T0410: Argument 1 of function parse does not match function signature")
-    return json.loads(text)
+    return json.loads(text, parse_constant=_no_json)
+
+
+def _no_json(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def now(*picture_and_zone: Any) -> Any:

