@@ -82,6 +82,10 @@ class SageMaker:
             raise ApiError("ValidationException", f"Could not find requested job with name: {name}")
         return job
 
+    def tags(self, kind: str, name: str) -> dict[str, str]:
+        job = self._jobs.get((kind, name))
+        return tags_of(job) if job else {}
+
     def jobs(self) -> list[Job]:
         with self._lock:
             return list(self._jobs.values())

@@ -33,6 +33,7 @@ class Input:
     uri: str
     folder: str  # in the container
     sharded: bool
+    is_manifest: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def inputs_of(kind: str, request: dict[str, Any]) -> list[Input]:
             if (source := channel.get("DataSource", {}).get("S3DataSource"))
         ]
     return [
-        Input(source["S3Uri"], source["LocalPath"], _sharded(source))
+        Input(source["S3Uri"], source["LocalPath"], _sharded(source), source["S3DataType"] == "ManifestFile")
         for given in request.get("ProcessingInputs", [])
         if (source := given.get("S3Input"))
     ]
@@ -75,15 +76,39 @@ def find(given: Input, objects: Objects, role: str, region: str, refused: Refuse
     stored = [found for found in objects.below(bucket, prefix) if not found.key.endswith("/")]
     if not stored or refused("s3:ListObjectsV2", {"Bucket": bucket, "Prefix": prefix}):
         raise InputError(NO_OBJECTS.format(uri=given.uri, region=region, role=role, bucket=bucket))
-    for found in stored:
-        told = refused("s3:GetObject", {"Bucket": bucket, "Key": found.key})
-        if told:
-            raise InputError(f"ClientError: Data download failed:AccessDenied (403): {told}")
+    if given.is_manifest:
+        _readable(stored[:1], bucket, refused)
+        bucket, prefix, stored = _listed(given, objects, stored[0])
+    _readable(stored, bucket, refused)
     files = tuple((_name(found.key, prefix), found) for found in stored)
     for name, found in files:
         if any(part in ("", ".", "..") for part in name.split("/")):
             raise InputError(f"ClientError: The key {found.key} of the bucket {bucket} cannot be a file's path.")
     return Found(given, files)
+
+
+def _readable(stored: list[Stored], bucket: str, refused: Refused) -> None:
+    for found in stored:
+        told = refused("s3:GetObject", {"Bucket": bucket, "Key": found.key})
+        if told:
+            raise InputError(f"ClientError: Data download failed:AccessDenied (403): {told}")
+
+
+def _listed(given: Input, objects: Objects, manifest: Stored) -> tuple[str, str, list[Stored]]:
+    """The objects that a manifest names: `[{"prefix": "s3://bucket/folder/"}, "key below it", ...]`."""
+    try:
+        first, *keys = json.loads(objects.file(manifest.content).read_bytes())
+        bucket, prefix = split(first["prefix"])
+        wanted = [prefix + key for key in keys]
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"ClientError: The manifest {given.uri} is not a list of a prefix and keys.") from None
+    there = []
+    for key in wanted:
+        found = objects.one(bucket, key)
+        if found is None:
+            raise InputError(f"ClientError: Data download failed:Failed to download s3://{bucket}/{key}: Not Found")
+        there.append(found)
+    return bucket, prefix, there
 
 
 def _name(key: str, prefix: str) -> str:

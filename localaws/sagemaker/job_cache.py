@@ -37,8 +37,8 @@ class Memory:
             "told": {field: request.get(field) for field in _TOLD},
             "instances": count,
             "command": program.command[2:],
-            "code": _code(program.script),
-            "python": [sys.version, sorted(_packages())],
+            "code": code_of(program.script),
+            "python": [sys.version, sorted(packages())],
             "inputs": [
                 [one.input.folder, one.input.sharded, [[name, stored.content.sha256] for name, stored in one.files]]
                 for one in found
@@ -72,7 +72,7 @@ def _output_folders(request: dict[str, Any]) -> list[str]:
     return [packed, *(output["S3Output"]["LocalPath"] for output in outputs if "S3Output" in output)]
 
 
-def _code(script: Path) -> dict[str, str]:
+def code_of(script: Path) -> dict[str, str]:
     """The hash of the script and of all that it imports from its own folder, directly or not."""
     hashes: dict[str, str] = {}
     waiting = [script]
@@ -106,7 +106,7 @@ def _imports(source: bytes) -> set[str]:
 
 
 @cache
-def _packages() -> list[str]:
+def packages() -> list[str]:
     """Installed packages with their versions, as their folders are named."""
     places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     return [name for place in places for name in os.listdir(place) if name.endswith(".dist-info")]
