@@ -115,6 +115,7 @@ def execution_input(record: dict[str, Any], bucket: str, key: str) -> dict[str, 
         "data": f"s3://{bucket}/{folder}",
         "note": one_line(settings.get("note", "")),
         "overrides": overrides,
+        **({"fresh": True} if settings.get("fresh") else {}),
         "run_file": f"s3://{bucket}/{key}",
     }
 
@@ -149,11 +150,13 @@ def parsed(content: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise Refused("the file is not UTF-8 text (expected: nothing, `key: value` lines or a JSON object)") from None
     settings = from_json(text) if text.startswith("{") else from_lines(text)
-    unknown = sorted(settings.keys() - {"note", "threshold"})
+    unknown = sorted(settings.keys() - {"note", "threshold", "fresh"})
     if unknown:
-        raise Refused(f"{shown(unknown[0])} is not a key of a .run file (expected: note or threshold)")
+        raise Refused(f"{shown(unknown[0])} is not a key of a .run file (expected: note, threshold or fresh)")
     if not isinstance(settings.get("note", ""), str):
         raise Refused("note is not text (expected: text in quotes)")
+    if not isinstance(settings.get("fresh", False), bool):
+        raise Refused(f"fresh is {shown(settings['fresh'])} (expected: true or false)")
     if "threshold" in settings:
         check_threshold(settings["threshold"])
     return settings
@@ -210,6 +213,8 @@ def scalar(value: str, key: str, number: int) -> Any:
     # What YAML reads as more than plain text is not guessed at.
     if re.match(r"""[\[\]{}&*!|>%@`"',]|[-?:](?:\s|$)""", plain) or re.search(r":(?:\s|$)", plain):
         raise Refused(f"line {number}: {key} is {shown(plain)} (expected: one line of text; put it in quotes)")
+    if key == "fresh" and plain in ("true", "false"):
+        return plain == "true"
     if key == "threshold" and re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", plain, re.ASCII):
         return float(plain) if re.search(r"[.eE]", plain) else int(plain)
     return plain

@@ -36,14 +36,17 @@ def parameters(service: str, action: str) -> frozenset[str] | None:
 def problems(service: str, action: str, request: Mapping[str, Any]) -> list[str]:
     """What the service would refuse in a request, in its words."""
     model = service_model(service)
-    # Patterns match anywhere in the text; SageMaker's hold for the whole of it.
-    whole = model.metadata.get("endpointPrefix") == "api.sagemaker"
-    errors = _Errors()
-    _Validator(whole)._validate(request, model.operation_model(action).input_shape, errors, name="")
+    errors = Errors()
+    Validator(whole_patterns(model))._validate(request, model.operation_model(action).input_shape, errors, name="")
     return errors.sentences()
 
 
-class _Errors(ValidationErrors):  # type: ignore[misc] # botocore has no types
+def whole_patterns(model: Any) -> bool:
+    """Patterns match anywhere in the text; SageMaker's hold for the whole of it."""
+    return bool(model.metadata.get("endpointPrefix") == "api.sagemaker")
+
+
+class Errors(ValidationErrors):  # type: ignore[misc] # botocore has no types
     def sentences(self) -> list[str]:
         return [self._format_error(error) for error in self._errors]
 
@@ -55,13 +58,13 @@ class _Errors(ValidationErrors):  # type: ignore[misc] # botocore has no types
         return f"Value {more['value']!r} at '{place}' failed to satisfy constraint: {more['constraint']}"
 
 
-class _Validator(ParamValidator):  # type: ignore[misc] # botocore has no types
+class Validator(ParamValidator):  # type: ignore[misc] # botocore has no types
     VALIDATED_METADATA_ATTRS = ParamValidator.VALIDATED_METADATA_ATTRS | {"max", "pattern", "enum"}
 
     def __init__(self, whole: bool) -> None:
         self._whole = whole
 
-    def _validate(self, params: Any, shape: Any, errors: _Errors, name: str) -> None:
+    def _validate(self, params: Any, shape: Any, errors: Errors, name: str) -> None:
         if shape.type_name in ("integer", "long") and isinstance(params, float) and params.is_integer():
             params = int(params)
         super()._validate(params, shape, errors, name)

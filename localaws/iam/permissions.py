@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from localaws.iam.policy_evaluation import Call, Policies, Policy, Value, refusal
-from localaws.iam.required_rights import Right, Unknown, rights
+from localaws.iam.required_rights import Right, TagsOf, Unknown, rights
 
 NOBODY_KNOWS = "the local AWS does not know which right this needs (write it down in localaws/iam/required_rights.py)"
 
@@ -47,6 +47,7 @@ class Permissions:
         self._given: dict[tuple[str, str], Any] = {}
         self._users: dict[str, User] = {}
         self._lock = threading.Lock()
+        self.tags_of: TagsOf = lambda kind, name: {}  # of SageMaker's jobs
 
     def arn(self, service: str, resource: str, region: str | None = None, account: str | None = None) -> str:
         region = self._region if region is None else region
@@ -87,7 +88,7 @@ class Permissions:
     def why_not(self, user: User, operation: str, given: Mapping[str, Any]) -> str:
         """Why a user may not call an operation like `s3:GetObject`, in AWS's sentence; nothing where he may."""
         try:
-            return self.refused(user, rights(self, operation, given))
+            return self.refused(user, rights(self, operation, given, self.tags_of))
         except (Unknown, KeyError):  # or without a parameter that the call must have
             return f"User: {user.session} is not authorized to perform: {operation}: {NOBODY_KNOWS}"
 

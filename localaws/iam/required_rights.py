@@ -35,10 +35,16 @@ class Unknown(Exception):
 
 Rule = Callable[[Account, Parameters], Iterator[Right]]
 Tags = Mapping[str, str]
+TagsOf = Callable[[str, str], Tags]
+"""The tags of a job, by its kind and its name."""
 
 
-def rights(account: Account, operation: str, given: Parameters) -> list[Right]:
+def rights(account: Account, operation: str, given: Parameters, tags_of: TagsOf = lambda kind, name: {}) -> list[Right]:
     """Those that an operation like `s3:GetObject` needs, in the order in which it is asked for them."""
+    kind = _DESCRIBES.get(operation)
+    if kind:
+        name = given[f"{kind}JobName"]
+        return [job_right(account, "Describe", kind, name, tags_of(kind.lower(), name))]
     rule = _RULES.get(operation)
     if rule is None:
         raise Unknown(operation)
@@ -98,6 +104,18 @@ def _of_queue(action: str) -> Rule:
     return rule
 
 
+def _of_execution(action: str) -> Rule:
+    def rule(account: Account, given: Parameters) -> Iterator[Right]:
+        yield Right(f"states:{action}", given["executionArn"])
+
+    return rule
+
+
+def _log_streams(account: Account, given: Parameters) -> Iterator[Right]:
+    # of the group: IAM is asked for a stream without a name
+    yield Right("logs:DescribeLogStreams", account.arn("logs", f"log-group:{given['logGroupName']}:log-stream:"))
+
+
 def _of_log_stream(action: str) -> Rule:
     def rule(account: Account, given: Parameters) -> Iterator[Right]:
         stream = f"log-group:{given['logGroupName']}:log-stream:{given['logStreamName']}"
@@ -144,8 +162,11 @@ def _nothing(account: Account, given: Parameters) -> Iterator[Right]:
     return iter(())
 
 
+_DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in ("Processing", "Training")}
 _RULES: dict[str, Rule] = {
     "logs:CreateLogStream": _of_log_stream("CreateLogStream"),
+    "logs:DescribeLogStreams": _log_streams,
+    "logs:GetLogEvents": _of_log_stream("GetLogEvents"),
     "logs:PutLogEvents": _of_log_stream("PutLogEvents"),
     "s3:AbortMultipartUpload": _object("AbortMultipartUpload"),
     "s3:DeleteObject": _object("DeleteObject"),
@@ -163,6 +184,8 @@ _RULES: dict[str, Rule] = {
     "sqs:ReceiveMessage": _of_queue("ReceiveMessage"),
     "sqs:SendMessage": _of_queue("SendMessage"),
     "sqs:SendMessageBatch": _of_queue("SendMessage"),
+    "states:DescribeExecution": _of_execution("DescribeExecution"),
+    "states:GetExecutionHistory": _of_execution("GetExecutionHistory"),
     "states:StartExecution": _start_execution,
     "sts:GetCallerIdentity": _nothing,
 }

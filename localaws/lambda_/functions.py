@@ -14,6 +14,7 @@ import time
 import traceback
 import uuid
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class Functions:
         self._changed = threading.Condition()
         self._lanes: dict[str, _Lane] = {}
         self._numbers = itertools.count()
-        self._open = 0
+        self._open: Counter[str] = Counter()  # by the function's name
         self._closed = False
 
     def install(self) -> Patches:
@@ -96,10 +97,11 @@ class Functions:
         """Invoke a function with an event, some time; the request's id."""
         return self._add(arn, event, delay, None, self.pending.keep(arn, event))
 
-    def deliver_left(self) -> None:
-        """Invoke functions with the events that an earlier server left."""
+    def deliver_left(self, function: str = "") -> None:
+        """Invoke functions, or one of that name, with the events that an earlier server left."""
         for file, arn, event in self.pending.left():
-            self._add(arn, event, 0.0, None, file)
+            if function in ("", _name(arn)):
+                self._add(arn, event, 0.0, None, file)
 
     def call(self, arn: str, event: Any) -> dict[str, Any]:
         """Invoke a function and wait for its answer: {result} or {failure}, and the last of its log."""
@@ -107,10 +109,15 @@ class Functions:
         self._add(arn, event, 0.0, waiting, None)
         return waiting.result()
 
-    def drain(self, timeout: float) -> bool:
-        """Wait until no event is under way or waits for its next try; False when that took too long."""
+    def drain(self, timeout: float, function: str = "") -> bool:
+        """Wait until no event, or none of a function, is under way or waits for its next try; False if that was too
+        long."""
+
+        def done() -> bool:
+            return self._closed or not (self._open[function] if function else self._open.total())
+
         with self._changed:
-            return self._changed.wait_for(lambda: self._open == 0 or self._closed, timeout)
+            return self._changed.wait_for(done, timeout)
 
     def close(self) -> None:
         """End all processes and threads; events that were not dealt with stay on disk. Calling it again is harmless."""
@@ -128,12 +135,12 @@ class Functions:
         with self._changed:
             if self._closed:
                 raise RuntimeError("the local AWS has ended")
-            self._open += 1
+            self._open[_name(arn)] += 1
             self._queue(task)
         return task.request_id
 
     def _queue(self, task: _Task) -> None:
-        name = task.arn.split(":")[6]
+        name = _name(task.arn)
         with self._changed:
             lane = self._lanes.get(name)
             if lane is None:
@@ -141,10 +148,14 @@ class Functions:
             heapq.heappush(lane.tasks, task)
             self._changed.notify_all()
 
-    def _done(self) -> None:
+    def _done(self, task: _Task) -> None:
         with self._changed:
-            self._open -= 1
+            self._open[_name(task.arn)] -= 1
             self._changed.notify_all()
+
+
+def _name(arn: str) -> str:
+    return arn.split(":")[6]
 
 
 class _Lane:
@@ -175,7 +186,7 @@ class _Lane:
                 if task.waiting:
                     task.waiting.set_exception(error)
             finally:
-                self._owner._done()
+                self._owner._done(task)
         self._stop()
         for task in self.tasks:
             if task.waiting:
@@ -257,7 +268,7 @@ class _Lane:
             wait = RETRY_WAITS[min(task.attempt, 2) - 1] * self._owner._wait_scale
             task.due, task.attempt = time.monotonic() + wait, task.attempt + 1
             with self._owner._changed:
-                self._owner._open += 1
+                self._owner._open[_name(task.arn)] += 1
                 self._owner._queue(task)
         else:
             permissions = self._owner.account.permissions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 from localaws.base.patches import Patches
@@ -68,6 +69,27 @@ def find(account: str, region: str, arn: str) -> Any:
         return lambda_backends[account][region].get_function(arn)
     except (UnknownFunctionException, UnknownAliasException):
         return None
+
+
+def may_invoke(account: str, arn: str, service: str, source: str) -> bool:
+    """Whether the function is there and its policy lets a service call it for this source; moto calls it anyway."""
+    parts = arn.split(":")
+    function = find(account, parts[3], arn) if len(parts) >= 7 else None
+    statements = function.policy.statements if function else []
+    return any(_allows(statement, account, service, source) for statement in statements)
+
+
+def _allows(statement: dict[str, Any], account: str, service: str, source: str) -> bool:
+    conditions = statement.get("Condition", {})
+    owner = conditions.get("StringEquals", {}).get("AWS:SourceAccount", account)
+    wanted = conditions.get("ArnLike", {}).get("AWS:SourceArn", source)
+    return (
+        statement["Effect"] == "Allow"
+        and statement["Principal"] in ("*", {"Service": service})
+        and statement["Action"] in ("*", "lambda:*", "lambda:InvokeFunction")
+        and owner == account
+        and fnmatchcase(source, wanted)
+    )
 
 
 def setup(function: Any) -> Setup:

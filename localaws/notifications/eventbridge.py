@@ -1,4 +1,4 @@
-"""EventBridge: Step Functions tells of each execution's end, and rules can pass events on to SNS, where they may.
+"""EventBridge: each execution's end is an event, and rules pass events on to SNS and Lambda, where they may.
 
 moto does neither. What a rule asks for is read from moto's EventBridge, where it was deployed.
 """
@@ -8,40 +8,46 @@ from __future__ import annotations
 import copy
 import json
 import uuid
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
 from localaws.base.patches import Patches
 from localaws.iam.permissions import Permissions
 from localaws.iam.required_rights import Right
+from localaws.lambda_.moto_api import find, may_invoke
 
 SERVICE = "events.amazonaws.com"
+Invoke = Callable[[str, Any], object]
+"""Invokes a function, by its ARN, with an event that is on disk before the call returns."""
 
 
-def install(permissions: Permissions | None = None) -> Patches:
+def install(permissions: Permissions | None = None, invoke: Invoke | None = None) -> Patches:
     """From now on executions that end are told to moto's rules; `undo()` ends that."""
     from moto.events.models import Rule
     from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 
-    ended, send = BaseExecutionWorkerCommunication.terminated, Rule.send_to_targets
+    reflect, send = BaseExecutionWorkerCommunication._reflect_execution_status, Rule.send_to_targets
 
-    def terminated(communication: Any) -> None:
-        ended(communication)
+    def reflected(communication: Any) -> None:
+        """Before the end is kept on disk, so that after kill -9 there is no end without its event."""
+        reflect(communication)
         if communication.execution.sm_type == "STANDARD":  # [sfn] Express workflows have no such events
             tell(status_change(communication.execution))
 
     def send_to_targets(rule: Any, original_event: Any, transform_input: bool = True) -> None:
-        topics = [target for target in rule.targets if target["Arn"].split(":")[2] == "sns"]
-        if topics and rule.state == "ENABLED" and rule.event_pattern.matches_event(original_event):
-            for target in topics:
-                _publish(rule, target, as_sent(original_event), permissions)
+        ours = {"sns": _publish, **({"lambda": _invoking(invoke)} if invoke else {})}
+        targets = [target for target in rule.targets if target["Arn"].split(":")[2] in ours]
+        if targets and rule.state == "ENABLED" and rule.event_pattern.matches_event(original_event):
+            for target in targets:
+                ours[target["Arn"].split(":")[2]](rule, target, as_sent(original_event), permissions)
         others = copy.copy(rule)
-        others.targets = [target for target in rule.targets if target not in topics]
+        others.targets = [target for target in rule.targets if target not in targets]
         if others.targets:
             send(others, original_event, transform_input)
 
     patches = Patches()
-    patches.attribute(BaseExecutionWorkerCommunication, "terminated", terminated)
+    patches.attribute(BaseExecutionWorkerCommunication, "_reflect_execution_status", reflected)
     patches.attribute(Rule, "send_to_targets", send_to_targets)
     return patches
 
@@ -78,6 +84,7 @@ def status_change(execution: Any) -> dict[str, Any]:
             "stateMachineAliasArn": execution.alias_arn,
             "name": execution.name,
             "status": status,
+            "redriveCount": 0,
             "startDate": _milliseconds(execution.start_date),
             "stopDate": _milliseconds(execution.stop_date),
             "input": json.dumps(execution.input_data),
@@ -98,6 +105,19 @@ def as_sent(event: dict[str, Any]) -> dict[str, Any]:
 
 def _milliseconds(time: Any) -> int:
     return int((time if isinstance(time, (int, float)) else time.timestamp()) * 1000)
+
+
+def _invoking(invoke: Invoke) -> Callable[..., None]:
+    def invoked(rule: Any, target: dict[str, Any], event: dict[str, Any], permissions: Permissions | None) -> None:
+        arn = target["Arn"]
+        if find(event["account"], arn.split(":")[3], arn) is None:
+            _keep(rule, target, event, "RESOURCE_NOT_FOUND", permissions)
+        elif not may_invoke(event["account"], arn, SERVICE, rule.arn):
+            _keep(rule, target, event, "NO_PERMISSIONS", permissions)
+        else:
+            invoke(arn, event)
+
+    return invoked
 
 
 def _publish(rule: Any, target: dict[str, Any], event: dict[str, Any], permissions: Permissions | None) -> None:

@@ -12,12 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote_plus
 
 from localaws.base.patches import Patches
-from localaws.lambda_.moto_api import find
+from localaws.lambda_.moto_api import may_invoke
 
 DELAY = 0.05  # seconds from the upload to the function: the answer to the PUT is under way by then
 COMPLETED = "s3:ObjectCreated:CompleteMultipartUpload"
@@ -90,24 +89,7 @@ def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = la
 
 
 def _may_invoke(account: str, bucket: str, arn: str) -> bool:
-    """Whether the function is there and its policy lets S3 call it for this bucket; moto calls whatever there is."""
-    parts = arn.split(":")
-    function = find(account, parts[3], arn) if len(parts) >= 7 else None
-    statements = function.policy.statements if function else []
-    return any(_allows(statement, account, f"arn:{parts[1]}:s3:::{bucket}") for statement in statements)
-
-
-def _allows(statement: dict[str, Any], account: str, bucket: str) -> bool:
-    conditions = statement.get("Condition", {})
-    owner = conditions.get("StringEquals", {}).get("AWS:SourceAccount", account)
-    source = conditions.get("ArnLike", {}).get("AWS:SourceArn", bucket)
-    return (
-        statement["Effect"] == "Allow"
-        and statement["Principal"] in ("*", {"Service": "s3.amazonaws.com"})
-        and statement["Action"] in ("*", "lambda:*", "lambda:InvokeFunction")
-        and owner == account
-        and fnmatchcase(bucket, source)
-    )
+    return may_invoke(account, arn, "s3.amazonaws.com", f"arn:{arn.split(':')[1]}:s3:::{bucket}")
 
 
 def _tell(send: Send, delay: float, account: str, bucket: str, arn: str, event: dict[str, Any]) -> None:

@@ -127,6 +127,16 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
         finally:
             _copying.now = False
 
+    put, one_at_a_time = responses.S3Response.put_object, threading.Lock()
+
+    def put_object(self: Any) -> Any:
+        """moto looks for the key first and puts it later: of two If-None-Match at once, both would succeed."""
+        if self.headers.get("If-None-Match") is None:
+            return put(self)
+        with one_at_a_time:
+            return put(self)
+
+    patches.attribute(responses.S3Response, "put_object", put_object)
     patches.attribute(models.S3Backend, "copy_object", copy_object)
     patches.attribute(responses.S3Response, "get_object", get_object)
     patches.attribute(models.S3Backend, "list_objects", listed)

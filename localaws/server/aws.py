@@ -15,6 +15,7 @@ import shutil
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,7 +30,7 @@ from localaws.errors import ComputerError
 from localaws.s3.store import Objects
 from localaws.sagemaker.fault_injection import Faults
 from localaws.server.web import HOST, Web, bind
-from localaws.stepfunctions import execution_archive, queue, versions
+from localaws.stepfunctions import execution_archive, queue, redrive, versions
 
 _ONE = threading.Lock()
 
@@ -152,6 +153,7 @@ class LocalAws:
         here = moto_fixes.Here(self._clients.get, self.settings.waiting, self._execution_ended)
         moto_fixes.apply(patches, here)
         execution_archive.bring_back(patches, self.objects)
+        redrive.install(patches)
         keep_on_disk(patches, self.objects)
         return patches
 
@@ -184,6 +186,7 @@ class LocalAws:
             grace_seconds=settings.grace_seconds,
         )
         self.sagemaker = SageMaker(workshop, settings.account, partition)
+        self.permissions.tags_of = self.sagemaker.tags
         ending.callback(execution_archive.abandon, settings.account, settings.region, settings.ending_seconds)
         ending.callback(queue.install(patches))
         ending.callback(self.sagemaker.close, settings.grace_seconds + settings.ending_seconds)
@@ -191,7 +194,7 @@ class LocalAws:
 
     def _doors(self, partition: str) -> Application:
         """What is asked goes through them, the first to the last; moto answers what is left."""
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
         from localaws.cloudformation.service import CloudFormation
         from localaws.cloudformation.web import cloudformation_door
@@ -199,9 +202,17 @@ class LocalAws:
         from localaws.sagemaker.http import sagemaker_door
 
         stacks = CloudFormation(self.settings.account, partition, self._clients.get)
-        moto = DomainDispatcherApplication(create_backend_app)
+        moto = DomainDispatcherApplication(_routes)
         doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, moto))
         return gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
+
+
+@cache
+def _routes(service: str) -> Any:
+    """moto's application for a service; nothing in it belongs to one server."""
+    from moto.moto_server.werkzeug_app import create_backend_app
+
+    return create_backend_app(service)
 
 
 def _lock(work: Path, ending: ExitStack) -> None:

@@ -25,8 +25,9 @@ from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
 
 ROOT = Path(__file__).parent.parent.parent
-MANY = 40  # addresses that certainly fit
+MANY = 20  # addresses that certainly fit
 TRIGGER = ROOT / "lambda" / "start_pipeline.py"
+TELL = (ROOT / "lambda" / "run_history.py", ROOT / "lambda" / "tell_failure.py")
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,16 @@ class Release:
 def release(loaded: LoadedConfig, definition: str) -> Release:
     """What to deploy; raises ConfigError where the config's template would be larger than CloudFormation takes."""
     names = Names(loaded.config)
-    asl, trigger = definition.encode(), zipped(TRIGGER)
+    asl, trigger, tell = definition.encode(), zipped(TRIGGER), zipped(*TELL)
     objects = (
         Stored(f"definitions/{_hash(asl)}.asl.json", asl),
         Stored(f"trigger/{_hash(trigger)}.zip", trigger),
         Stored(names.config_uri.removeprefix(f"s3://{names.work_bucket}/"), names.config_json.encode()),
+        Stored(f"tell/{_hash(tell)}.zip", tell),
     )
     templates = (
         _template(names, "base", base(names)),
-        _template(names, "pipeline", pipeline(names, objects[0].key, objects[1].key)),
+        _template(names, "pipeline", pipeline(names, objects[0].key, objects[1].key, objects[3].key)),
     )
     _fit(loaded, templates)
     pushes = _template(names, "cicd", cicd(names)) if names.config.cicd else None
@@ -98,17 +100,18 @@ def _tags() -> dict[str, str]:
     return dict(line.rsplit(":", 1) for line in said.stdout.split())
 
 
-def zipped(script: Path) -> bytes:
-    """A zip with the script in it, readable for Lambda.
+def zipped(*scripts: Path) -> bytes:
+    """A zip with the scripts in it, readable for Lambda.
 
-    The same script gives the same bytes everywhere. It is stored as it is, because compressors differ.
+    The same scripts give the same bytes everywhere. They are stored uncompressed, because compressors differ.
     """
     packed = io.BytesIO()
-    member = zipfile.ZipInfo(script.name)
-    member.external_attr = 0o100644 << 16  # without a mode, Lambda may not read it
-    member.create_system = 3  # Unix, on whatever system this runs
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(member, script.read_bytes())
+        for script in scripts:
+            member = zipfile.ZipInfo(script.name)
+            member.external_attr = 0o100644 << 16  # without a mode, Lambda may not read it
+            member.create_system = 3  # Unix, on whatever system this runs
+            archive.writestr(member, script.read_bytes())
     return packed.getvalue()
 
 

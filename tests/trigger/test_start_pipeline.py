@@ -122,6 +122,20 @@ def test_what_the_file_says_goes_into_the_input(
 
 
 @pytest.mark.parametrize(
+    ("content", "fresh"),
+    [
+        ("fresh: true  # all of it\n", True),
+        ('{"fresh": true}', True),
+        ("fresh: false", False),
+        ('{"fresh": false}', False),
+    ],
+)
+def test_a_file_may_ask_for_a_run_that_reuses_nothing(start_pipeline: ModuleType, content: str, fresh: bool) -> None:
+    start_pipeline.handler(upload(content.encode()), None)
+    assert [given.get("fresh", False) for given in inputs()] == [fresh]
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"\xff\xfe", "the file is not UTF-8 text"),
@@ -130,7 +144,7 @@ def test_what_the_file_says_goes_into_the_input(
         (b"- note: x", 'line 1 is "- note: x"'),
         (b"note:x", 'line 1 is "note:x"'),
         (b"note: x\n  more", 'line 2 is "  more"'),
-        (b"a: 1", '"a" is not a key of a .run file (expected: note or threshold)'),
+        (b"a: 1", '"a" is not a key of a .run file (expected: note, threshold or fresh)'),
         (b"note: x\nnote: y", "note stands twice in the file, the second time in line 2"),
         (b"note: |", 'line 1: note is "|"'),
         (b"note: [a]", 'line 1: note is "[a]"'),
@@ -150,6 +164,12 @@ def test_what_the_file_says_goes_into_the_input(
         (b'{"threshold": null}', 'threshold is "null"'),
         (b'{"threshold": 1' + b"0" * 400 + b"}", "(expected: a number above 0 and below 1e300, like 400)"),
         (b'{"note": null}', "note is not text"),
+        (b"fresh: yes", 'fresh is "yes" (expected: true or false)'),
+        (b"fresh: 'true'", 'fresh is "true"'),
+        (b"fresh: True", 'fresh is "True"'),
+        (b"fresh:", 'fresh is ""'),
+        (b'{"fresh": 1}', 'fresh is "1" (expected: true or false)'),
+        (b'{"fresh": null}', 'fresh is "null"'),
         (b'{"note": "x", "note": "y"}', "a key stands twice in the JSON"),
         (b'{"note": "x"', "line 1 is not JSON"),
         (b'{"note":' + b"[" * 4000, "the JSON is nested too deeply"),

@@ -19,7 +19,6 @@ from stepgluon.deploy.templates.parts import (
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import LIVE, Names
-from stepgluon.workflow import failure_rule
 
 RUNTIME = "python3.12"
 ARCHITECTURE = "x86_64"  # every region of every partition has it
@@ -27,17 +26,19 @@ LOG_DAYS = 90
 EVENT_SECONDS = 6 * 3600
 RETRIES = 2
 ALARM_MINUTES = 15  # [sqs] so late are the measures of a queue that was not in use
+ENDED_BADLY = ["FAILED", "TIMED_OUT", "ABORTED"]
 
 
-def pipeline(names: Names, definition_key: str, trigger_key: str) -> dict[str, Any]:
-    """The template; both keys are of objects in the work bucket."""
+def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str) -> dict[str, Any]:
+    """The template; the keys are of objects in the work bucket."""
     resources = {
         **_raw_bucket(names),
         **_mail(names),
         **_roles(names),
         **_trigger(names, trigger_key),
         **_machine(names, definition_key),
-        **_watch(names),
+        **_failures(names, tell_key),
+        "QueueAlarm": _alarm(names),
     }
     return document(
         names,
@@ -151,7 +152,7 @@ def _subscription(address: str) -> str:
 
 
 def _roles(names: Names) -> dict[str, Resource]:
-    return {f"{part.title()}Role": role(names, part) for part in ("job", "machine", "trigger")}
+    return {f"{part.title()}Role": role(names, part) for part in ("job", "machine", "trigger", "tell")}
 
 
 def role(names: Names, part: str) -> Resource:
@@ -168,47 +169,56 @@ def role(names: Names, part: str) -> Resource:
 
 
 def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
-    key, reserved = names.config.encryption.kms_key, names.config.trigger.reserved_concurrency
     function = {
         "FunctionName": names.function,
         "Description": "Starts a run for each .run file that is uploaded",
-        "Runtime": RUNTIME,
-        "Architectures": [ARCHITECTURE],
         "Handler": "start_pipeline.handler",
-        "Code": {"S3Bucket": names.work_bucket, "S3Key": trigger_key},
-        "Role": attribute("TriggerRole"),
         "MemorySize": 256,
         "Timeout": 60,
-        **({"ReservedConcurrentExecutions": reserved} if reserved else {}),  # with 0, Lambda would run it never
-        "DeadLetterConfig": {"TargetArn": attribute("Queue")},
         "Environment": {"Variables": {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live}},
-        **({"KmsKeyArn": key} if key else {}),
-        "LoggingConfig": {"LogGroup": ref("TriggerLog")},
-        "TracingConfig": {"Mode": "Active"},
-        "Tags": tags(names),
+    }
+    caller = {
+        "Principal": "s3.amazonaws.com",
+        "SourceAccount": names.config.account,
+        "SourceArn": names.arn("s3", names.raw_bucket, region="", account=""),
     }
     return {
         "TriggerLog": _log(names, "function"),
-        "Trigger": {"Type": "AWS::Lambda::Function", "Properties": function},
-        "TriggerFailures": {
+        **_function(names, "Trigger", trigger_key, names.config.trigger.reserved_concurrency, function, caller),
+    }
+
+
+def _function(
+    names: Names, logical: str, key: str, reserved: int, properties: dict[str, Any], caller: dict[str, Any]
+) -> dict[str, Resource]:
+    """A function that is invoked by events, who may invoke it, and what becomes of an event that fails."""
+    kms_key = names.config.encryption.kms_key
+    function = {
+        **properties,
+        "Runtime": RUNTIME,
+        "Architectures": [ARCHITECTURE],
+        "Code": {"S3Bucket": names.work_bucket, "S3Key": key},
+        "Role": attribute(f"{logical}Role"),
+        **({"ReservedConcurrentExecutions": reserved} if reserved else {}),  # with 0, Lambda would never run it
+        "DeadLetterConfig": {"TargetArn": attribute("Queue")},
+        **({"KmsKeyArn": kms_key} if kms_key else {}),
+        "LoggingConfig": {"LogGroup": ref(f"{logical}Log")},
+        "TracingConfig": {"Mode": "Active"},
+        "Tags": tags(names),
+    }
+    invoked = {"FunctionName": ref(logical), "Action": "lambda:InvokeFunction", **caller}
+    return {
+        logical: {"Type": "AWS::Lambda::Function", "Properties": function},
+        f"{logical}Failures": {
             "Type": "AWS::Lambda::EventInvokeConfig",
             "Properties": {
-                "FunctionName": ref("Trigger"),
+                "FunctionName": ref(logical),
                 "Qualifier": "$LATEST",
                 "MaximumEventAgeInSeconds": EVENT_SECONDS,
                 "MaximumRetryAttempts": RETRIES,
             },
         },
-        "TriggerPermission": {
-            "Type": "AWS::Lambda::Permission",
-            "Properties": {
-                "FunctionName": ref("Trigger"),
-                "Action": "lambda:InvokeFunction",
-                "Principal": "s3.amazonaws.com",
-                "SourceAccount": names.config.account,
-                "SourceArn": names.arn("s3", names.raw_bucket, region="", account=""),
-            },
-        },
+        f"{logical}Permission": {"Type": "AWS::Lambda::Permission", "Properties": invoked},
     }
 
 
@@ -259,45 +269,70 @@ def _machine(names: Names, definition_key: str) -> dict[str, Resource]:
     }
 
 
-def _watch(names: Names) -> dict[str, Resource]:
-    """Mails of what the machine cannot mail itself, and of uploads that started nothing."""
-    target = {
-        "Id": "mail",
-        "Arn": ref("Topic"),
-        "InputTransformer": failure_rule.input_transformer(names),
-        "DeadLetterConfig": {"Arn": attribute("Queue")},
+def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
+    """Each run that ends badly is an event, and the function mails it."""
+    function = {
+        "FunctionName": names.tell_function,
+        "Description": "Mails each run that failed, took too long or was stopped",
+        "Handler": "tell_failure.handler",
+        "MemorySize": 512,
+        "Timeout": 120,
+        "Environment": {
+            "Variables": {
+                "PIPELINE": names.prefix,
+                "WORK_BUCKET": names.work_bucket,
+                "TOPIC_ARN": names.topic_arn,
+                "COMMAND": names.pipeline_py("{}"),
+                **({"CONSOLE": names.console} if names.console else {}),
+            }
+        },
     }
+    rule = names.arn("events", f"rule/{names.rule}")
+    reserved = min(names.config.trigger.reserved_concurrency, 1)  # failures are mailed one after the other
+    target = {"Id": "tell", "Arn": attribute("Tell"), "DeadLetterConfig": {"Arn": attribute("Queue")}}
+    pattern = {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"stateMachineArn": [names.machine_arn], "status": ENDED_BADLY},
+    }
+    caller = {"Principal": "events.amazonaws.com", "SourceArn": rule}
     return {
+        "TellLog": _log(names, "tell"),
+        **_function(names, "Tell", tell_key, reserved, function, caller),
         "FailureRule": {
             "Type": "AWS::Events::Rule",
             "Properties": {
                 "Name": names.rule,
-                "Description": f"Mails failures of {names.machine} that it could not mail itself",
-                "EventPattern": failure_rule.event_pattern(names),
+                "Description": f"Runs of {names.machine} that failed, took too long or were stopped",
+                "EventPattern": pattern,
                 "State": "ENABLED",
                 "Targets": [target],
                 "Tags": tags(names),
             },
         },
-        "QueueAlarm": {
-            "Type": "AWS::CloudWatch::Alarm",
-            "Properties": {
-                "AlarmName": names.alarm,
-                "AlarmDescription": _alarm_tells(names),
-                "Namespace": "AWS/SQS",
-                # What comes, and not what is there: messages stay for 14 days, and an alarm mails when it begins.
-                "MetricName": "NumberOfMessagesSent",
-                "Dimensions": [{"Name": "QueueName", "Value": attribute("Queue", "QueueName")}],
-                "Statistic": "Sum",
-                "Period": 60,
-                "EvaluationPeriods": ALARM_MINUTES,
-                "DatapointsToAlarm": 1,
-                "Threshold": 0,
-                "ComparisonOperator": "GreaterThanThreshold",
-                "TreatMissingData": "notBreaching",
-                "AlarmActions": [ref("Topic")],
-                "Tags": tags(names),
-            },
+    }
+
+
+def _alarm(names: Names) -> Resource:
+    """Mails that an upload started nothing, or that a failure could not be mailed."""
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmName": names.alarm,
+            "AlarmDescription": _alarm_tells(names),
+            "Namespace": "AWS/SQS",
+            # What comes, and not what is there: messages stay for 14 days, and an alarm mails when it begins.
+            "MetricName": "NumberOfMessagesSent",
+            "Dimensions": [{"Name": "QueueName", "Value": attribute("Queue", "QueueName")}],
+            "Statistic": "Sum",
+            "Period": 60,
+            "EvaluationPeriods": ALARM_MINUTES,
+            "DatapointsToAlarm": 1,
+            "Threshold": 0,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": "notBreaching",
+            "AlarmActions": [ref("Topic")],
+            "Tags": tags(names),
         },
     }
 
@@ -306,8 +341,9 @@ def _alarm_tells(names: Names) -> str:
     """The mail of the alarm has it."""
     region = names.config.region
     return (
-        f"An upload to {names.raw_bucket} started no run, or a mail was lost. Why: "
-        f"aws logs tail {names.log_group('function')} --since 1h --region {region} "
+        f"An upload to {names.raw_bucket} started no run, or a failed run could not be mailed. Why: "
+        f"aws logs tail {names.log_group('function')} --since 1h --region {region}, or "
+        f"aws logs tail {names.log_group('tell')} --since 1h --region {region} "
         f"(the events themselves are in the queue {names.queue}). "
         f"What follows within {ALARM_MINUTES} minutes is not mailed again."
     )

@@ -54,9 +54,12 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "machine_arn": names.machine_arn,
         "function_arn": names.arn("lambda", f"function:{names.function}"),
         "function_log_arn": names.arn("logs", f"log-group:{names.log_group('function')}"),
+        "tell_function_arn": names.arn("lambda", f"function:{names.tell_function}"),
+        "tell_log_arn": names.arn("logs", f"log-group:{names.log_group('tell')}"),
         "job_role_arn": names.role_arn("job"),
         "machine_role_arn": names.role_arn("machine"),
         "trigger_role_arn": names.role_arn("trigger"),
+        "tell_role_arn": names.role_arn("tell"),
         **{f"{part}_role_arn": names.role_arn(part) for part in ("build", "pipeline", "start")},
         "boundary_arn": names.boundary_arn,
         "machine_log_arn": names.arn("logs", f"log-group:{names.log_group('machine')}"),
@@ -97,7 +100,9 @@ def _default_models(names: Names) -> list[str]:
     """
     config, bucket = names.config, f"s3://{names.work_bucket}/"
     uris = {config.default_model_of(model) for model in config.models}
-    folders = sorted({uri.removeprefix(bucket).split("/")[0] for uri in uris if uri.startswith(bucket)} - {"runs"})
+    keys = [uri.removeprefix(bucket).split("/") for uri in uris if uri.startswith(bucket)]
+    # What runs leave besides models is no business of a prediction.
+    folders = sorted({"/".join(key[:3] if key[0] == "runs" else key[:1]) for key in keys})
     places = [f"{names.work_bucket}/{folder}/*" for folder in folders]
     return [names.arn("s3", place, region="", account="") for place in _few(places, f"{names.work_bucket}/*")]
 
