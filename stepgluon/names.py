@@ -19,7 +19,7 @@ PROMOTED = "promoted.json"  # in the work bucket: the default models, written by
 DEFAULTS = "promoted"  # beside it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
 JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
-SHORT = 12  # characters of a model's name that fit into its jobs' names; see Jobs._job_name
+SHORT = 10  # characters of a model's name that fit into its jobs' names; see Jobs._job_name
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,13 @@ class Names:
         return f"{self.prefix}-start"
 
     @property
+    def tell_function(self) -> str:
+        """The function that mails what failed."""
+        return f"{self.prefix}-tell-failure"
+
+    @property
     def queue(self) -> str:
-        """What nothing could be done with: uploads that start no run, and mails of the rules that did not go out.
+        """Events that failed: uploads that start no run, and failures that could not be mailed.
 
         It is named after the first; with another name it would be another queue.
         """
@@ -154,6 +159,7 @@ class Names:
     def log_group(self, part: str) -> str:
         groups = {
             "function": "/aws/lambda/{}-start",
+            "tell": "/aws/lambda/{}-tell-failure",
             "machine": "/aws/vendedlogs/states/{}",
             "build": "/aws/codebuild/{}",
         }

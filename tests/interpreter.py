@@ -17,6 +17,9 @@ from unittest import mock
 import boto3
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import mock_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service as service,
 )
@@ -42,10 +45,17 @@ class Throws:
     cause: str
 
 
-def failed_job(reason: str, message: str = "") -> Throws:
-    description = {"ProcessingJobArn": "arn:aws:sagemaker:x", "FailureReason": reason, "ExitMessage": message}
-    # Step Functions says States.TaskFailed here; moto lets no test say so.
-    return Throws("SageMaker.JobFailed", json.dumps(description, separators=(",", ":")))
+def failed_job(sentence: str, kind: str = "Training") -> Throws:
+    """A job that ended as Failed, described as SageMaker describes it."""
+    described = {f"{kind}JobArn": "arn:aws:sagemaker:x", "FailureReason": f"AlgorithmError: {sentence}, exit code: 1"}
+    if kind == "Processing":
+        described |= {"FailureReason": "AlgorithmError: See job logs for more information", "ExitMessage": sentence}
+    return Throws("States.TaskFailed", json.dumps(described, separators=(",", ":")))
+
+
+def _error_name(name: str) -> Any:
+    """moto's mocks throw only names that a user could have made up."""
+    return StatesErrorName.from_name(name) if name.startswith("States.") else CustomErrorName(name)
 
 
 @dataclass
@@ -105,6 +115,8 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
     def answer(environment: Environment) -> Any:
         state = environment.next_state_name
         given = answers.get(state, {"MessageId": "1"} if state.startswith("Announce") else None)
+        if isinstance(given, list):  # one answer for each try
+            given = given.pop(0)
         assert given is not None, f"the test has no answer for the state {state!r}"
         if isinstance(given, Throws):
             return MockedResponseThrow(0, 0, error=given.error, cause=given.cause)
@@ -120,6 +132,7 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
         mock.patch.object(Environment, "is_mocked_mode", lambda environment: True),
         mock.patch.object(Environment, "get_current_mocked_response", answer),
         mock.patch.object(service.StateTaskService, "_before_eval_execution", recording),
+        mock.patch.object(mock_eval_utils, "CustomErrorName", _error_name),
         # moto has no `.sync` of SageMaker's jobs; with the answers given, none is needed.
         mock.patch.object(
             callback.StateTaskServiceCallback, "_assert_integration_pattern_is_supported", lambda task: None

@@ -55,7 +55,7 @@ def build(config: PipelineConfig, workflow: Workflow) -> Definition:
 
 
 def canonical(machine: dict[str, Any]) -> str:
-    """JSON with a line for each field of a state and for each of its Parameters: nearly as small as it can be, because
+    """JSON with a line for each field of a state and for each of its Arguments: nearly as small as it can be, because
     the size is limited, and yet a diff shows what changed.
     """
     lines: list[str] = []
@@ -93,7 +93,7 @@ def _write_state(name: str, state: dict[str, Any], end: str, lines: list[str]) -
         elif field == "ItemProcessor":
             lines.append(head)
             _write_scope(value, comma, lines)
-        elif field == "Parameters":
+        elif field in ("Arguments", "Assign") and isinstance(value, dict) and value:
             lines.append(head + "{")
             lines.append(",\n".join(f"{_compact(key)}:{_compact(item)}" for key, item in value.items()))
             lines.append("}" + comma)

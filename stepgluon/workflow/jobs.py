@@ -1,27 +1,22 @@
-"""The jobs that SageMaker is asked for: parameters of CreateProcessingJob and CreateTrainingJob.
+"""The jobs that SageMaker runs: requests for CreateProcessingJob and CreateTrainingJob.
 
-What all jobs of a kind have in common stands once, in the data that the state Settings begins with (`settings()`), and
-the jobs refer to it: a definition may have a thousand jobs, and its size is limited.
+What all jobs of a kind have in common is assigned once, by Begin (`settings()`), and each job merges its own part over
+it: a definition may have hundreds of jobs, and its size is limited.
 
 docs/decisions/0001-what-a-job-sees.md is the contract with the scripts in code/.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
-from stepgluon.names import Names, short
-from stepgluon.workflow.intrinsics import text
+from stepgluon.names import Names
+from stepgluon.workflow.expressions import quoted
 
 PROCESSING = "/opt/ml/processing"
-# The parts of a job's settings, and what each kind of job calls them.
-TRAINING_FIELDS = {"program": "AlgorithmSpecification", "machines": "ResourceConfig", "limits": "StoppingCondition"}
-PROCESSING_FIELDS = {"program": "AppSpecification", "machines": "ProcessingResources", "limits": "StoppingCondition"}
-# What a Describe answer adds to a job's settings: its names and places, ARNs, times, transitions, and FailureReason and
-# ExitMessage of up to 1 KB each.
-ANSWER_BYTES = 5120
+# Names are never used twice: each has the run's id, the try, Step Functions' own retry, and the redrive.
+ATTEMPT = "'-' & $states.context.State.RetryCount & '-' & $states.context.Execution.RedriveCount"
 
 
 class Jobs:
@@ -29,133 +24,151 @@ class Jobs:
         self.config = config
         self.names = names
 
+    # Assigned by Begin
+
     def settings(self) -> dict[str, Any]:
-        """What is the same for all jobs of a kind, and where the jobs find it."""
-        network = self.config.network
-        vpc = {"SecurityGroupIds": network.security_groups, "Subnets": network.subnets} if network.subnets else {}
-        own = [{"Key": "stepgluon", "Value": self.names.prefix}]
+        """The part of a request that all jobs of a kind share."""
+        config = self.config
         return {
-            "role": self.names.job_role_arn,
-            "tags": own + [{"Key": key, "Value": value} for key, value in self.config.tags.items()],
-            "config": self.names.config_uri,
-            **({"vpc": vpc} if vpc else {}),
-            **({"network": {**self._switches(), **({"VpcConfig": vpc} if vpc else {})}} if self._has_network() else {}),
-            "train": self._training_settings(self.config.train),
-            "prepare": self._processing_settings(self.config.prepare, "data", "prepare"),
-            "predict": self._processing_settings(self.config.predict, "autogluon", "predict"),
-            "postprocess": self._processing_settings(self.config.postprocess, "data", "postprocess"),
+            "prepare": self._processing("data", "prepare", config.prepare),
+            "train": self._training(),
+            "predict": self._processing("autogluon", "predict", config.predict),
+            "postprocess": self._processing("data", "postprocess", config.postprocess),
         }
 
-    def prepare(self) -> dict[str, Any]:
-        inputs = [_input("raw", {"S3Uri.$": "$.input.data"}), _input("config", {"S3Uri.$": "$.jobs.config"})]
-        return self._processing("prepare", "prepare", inputs, "prepared", self.config.prepare.environment)
+    def of_model(self, model: Model) -> dict[str, Any]:
+        """The part of a training that only this model has."""
+        shared, own = self._train_fields(self.config.train), self._train_fields(model.train)
+        return {field: value for field, value in own.items() if shared.get(field) != value}
 
-    def predict(self, model: Model, model_uri: str) -> dict[str, Any]:
-        several = self.config.predict.instance.count > 1
-        share = {"S3DataDistributionType": "ShardedByS3Key"} if several else {}
-        inputs = [
-            _input("rows", _in_folder(f"prepared/predict/{model.name}/"), **share),
-            _input("model", {"S3Uri.$": model_uri}),
-        ]
-        environment = {"STEPGLUON_MODEL": model.name, **self.config.predict.environment}
-        return self._processing("predict", f"predict-{short(model)}", inputs, f"predictions/{model.name}", environment)
-
-    def postprocess(self) -> dict[str, Any]:
-        inputs = [
-            _input("rows", _in_folder("prepared/rows/")),
-            _input("predictions", _in_folder("predictions/")),
-            _input("verdicts", _in_folder("verdicts.json")),
-            _input("profile", _in_folder("prepared/profile.json")),
-            _input("config", {"S3Uri.$": "$.jobs.config"}),
-        ]
-        return self._processing("postprocess", "post", inputs, "result", self.config.postprocess.environment)
-
-    def train(self, model: Model) -> dict[str, Any]:
-        data = {**_in_folder(f"prepared/models/{model.name}/"), "S3DataType": "S3Prefix"}
-        # A model with settings of its own names them; the others share.
-        shared, own = self._training_settings(self.config.train), self._training_settings(model.train)
-        settings: dict[str, Any] = {}
-        for part, field in TRAINING_FIELDS.items():
-            settings |= {f"{field}.$": f"$.jobs.train.{part}"} if own[part] == shared[part] else {field: own[part]}
-        parameters = {
-            "TrainingJobName.$": self._job_name(f"train-{short(model)}"),
-            "RoleArn.$": "$.jobs.role",
-            "HyperParameters": {"model": model.name},
-            "InputDataConfig": [{"ChannelName": "data", "DataSource": {"S3DataSource": data}}],
-            "OutputDataConfig": {
-                "S3OutputPath.$": text(f"{{}}/models/{model.name}", "$.folder"),
-                "CompressionType": "NONE",
-                **self._key("KmsKeyId"),
+    def _training(self) -> dict[str, Any]:
+        vpc = self._vpc()
+        return {
+            "AlgorithmSpecification": {
+                "TrainingImage": self.names.image("autogluon"),
+                "TrainingInputMode": "File",
+                "ContainerEntrypoint": _script("train"),
             },
-            **settings,
-            "Tags.$": "$.jobs.tags",
+            "RoleArn": self.names.job_role_arn,
+            "Tags": self._tags(),
+            **({"VpcConfig": vpc} if vpc else {}),
             **self._switches(),
+            **self._train_fields(self.config.train),
         }
-        if model.train.spot:
-            parameters["EnableManagedSpotTraining"] = True
-        if model.train.environment:
-            parameters["Environment"] = model.train.environment
-        if self.config.network.subnets:
-            parameters["VpcConfig.$"] = "$.jobs.vpc"
-        return parameters
 
-    def longest_description(self) -> int:
-        """Bytes that SageMaker's description of one of the models' jobs may have: it repeats what it was asked."""
-        shared = self.settings()
-        sizes = [
-            len(json.dumps([shared["train"], self.config.network.model_dump(), job.environment]))
-            for job in (self.config.train, *(model.train for model in self.config.models if model.train.environment))
-        ]
-        return max(*sizes, len(json.dumps([shared["predict"], self.config.predict.environment]))) + ANSWER_BYTES
-
-    def _training_settings(self, job: Train) -> dict[str, Any]:
+    def _train_fields(self, job: Train) -> dict[str, Any]:
         stopping = {"MaxRuntimeInSeconds": job.max_runtime}
         if job.spot:
             stopping["MaxWaitTimeInSeconds"] = longest_training(job)
-        program = {"TrainingImage": self.names.image("autogluon"), "TrainingInputMode": "File"}
         return {
-            "program": {**program, "ContainerEntrypoint": _script("train")},
-            "machines": {**_cluster(job), **self._key("VolumeKmsKeyId")},
-            "limits": stopping,
+            "ResourceConfig": {**_cluster(job), **self._key("VolumeKmsKeyId")},
+            "StoppingCondition": stopping,
+            "EnableManagedSpotTraining": job.spot,
+            "Environment": job.environment,
         }
 
-    def _processing_settings(self, job: Job, image: str, script: str) -> dict[str, Any]:
-        cluster = {**_cluster(job), **self._key("VolumeKmsKeyId")}
-        program = {"ImageUri": self.names.image(image), "ContainerEntrypoint": _script(script)}
+    def _processing(self, image: str, script: str, job: Job) -> dict[str, Any]:
+        network = {**self._switches(), **({"VpcConfig": vpc} if (vpc := self._vpc()) else {})}
         return {
-            "program": program,
-            "machines": {"ClusterConfig": cluster},
-            "limits": {"MaxRuntimeInSeconds": job.max_runtime},
+            "AppSpecification": {"ImageUri": self.names.image(image), "ContainerEntrypoint": _script(script)},
+            "ProcessingResources": {"ClusterConfig": {**_cluster(job), **self._key("VolumeKmsKeyId")}},
+            "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime},
+            "RoleArn": self.names.job_role_arn,
+            "Tags": self._tags(),
+            **({"NetworkConfig": network} if network else {}),
+            **({"Environment": job.environment} if job.environment else {}),
         }
 
-    def _processing(
-        self, kind: str, step: str, inputs: list[dict[str, Any]], place: str, environment: dict[str, str]
-    ) -> dict[str, Any]:
-        output = {**_in_folder(place), "LocalPath": f"{PROCESSING}/output", "S3UploadMode": "EndOfJob"}
-        parameters: dict[str, Any] = {
-            "ProcessingJobName.$": self._job_name(step),
-            "RoleArn.$": "$.jobs.role",
-            "ProcessingInputs": inputs,
-            "ProcessingOutputConfig": {
-                "Outputs": [{"OutputName": "output", "S3Output": output}],
-                **self._key("KmsKeyId"),
-            },
-            **{f"{field}.$": f"$.jobs.{kind}.{part}" for part, field in PROCESSING_FIELDS.items()},
-            "Tags.$": "$.jobs.tags",
-        }
-        if self._has_network():
-            parameters["NetworkConfig.$"] = "$.jobs.network"
-        if environment:
-            parameters["Environment"] = environment
-        return parameters
+    def places(self) -> dict[str, Any]:
+        """Where a prediction job finds and leaves its files."""
+        share = {"S3DataDistributionType": "ShardedByS3Key"} if self.config.predict.instance.count > 1 else {}
+        return {"rows": {**_input_place("rows"), **share}, "model": _input_place("model"), "output": _OUTPUT_PLACE}
 
-    def _job_name(self, step: str) -> str:
-        """SageMaker refuses a name that it has seen, so run, retry and redrive are all part of it."""
-        name = f"{self.names.prefix}-{step}-{{}}-{{}}-{{}}"
-        return text(name, "$.id", "$$.State.RetryCount", "$$.Execution.RedriveCount")
+    # Requests, as JSONata
+
+    def prepare(self) -> str:
+        inputs = {"raw": "$input.data", "config": quoted(self.names.config_uri)}
+        return self._of_run("prepare", "prepare", inputs, "prepared")
+
+    def postprocess(self) -> str:
+        inputs = {
+            "rows": "$folder & 'prepared/rows/'",
+            "numbers": "$folder & 'prepared/numbers/'",
+            "predictions": "$folder & 'predictions.manifest'",
+            "verdicts": "$folder & 'verdicts.json'",
+            "profile": "$folder & 'prepared/profile.json'",
+            "config": quoted(self.names.config_uri),
+        }
+        return self._of_run("postprocess", "post", inputs, "result")
+
+    def train(self, model: str) -> str:
+        """`model` is the expression of the model's data."""
+        return f"$merge([$jobs.train, {model}.train, {{'TrainingJobName': {model}.job & $found.tries & {ATTEMPT}}}])"
+
+    def training(self, model: str, place: str) -> str:
+        """What Read fingerprints assigns as a model's `train`."""
+        data = f"$folder & 'prepared/models/' & {model}.name & '/'"
+        source = _object(S3DataSource=_object(S3DataType="'S3Prefix'", S3Uri=data))
+        channel = _object(ChannelName="'data'", DataSource=source)
+        output = {"S3OutputPath": f"$work & {place}", "CompressionType": "'NONE'", **self._output_key()}
+        request = _object(
+            HyperParameters=_object(model=f"{model}.name"),
+            InputDataConfig=f"[{channel}]",
+            OutputDataConfig=_object(**output),
+        )
+        return f"$merge([{model}.train, {request}])"
+
+    def predict(self, name: str, chosen: str) -> str:
+        rows = _input("rows", f"$merge([$places.rows, {{'S3Uri': $folder & 'prepared/predict/' & {name} & '/'}}])")
+        model = _input("model", f"$merge([$places.model, {{'S3Uri': {chosen}.model_uri}}])")
+        output = f"$merge([$places.output, {{'S3Uri': $work & {chosen}.place & '/' & $found.folder}}])"
+        own = _object(STEPGLUON_MODEL=name, STEPGLUON_MANIFEST=f"{chosen}.manifest")
+        environment = f"$merge([$jobs.predict.Environment, {own}])" if self.config.predict.environment else own
+        request = _object(
+            ProcessingJobName=f"{chosen}.predict_job & $found.tries & {ATTEMPT}",
+            ProcessingInputs=f"[{rows}, {model}]",
+            ProcessingOutputConfig=self._outputs(output),
+            Environment=environment,
+        )
+        return f"$merge([$jobs.predict, {request}])"
+
+    def _of_run(self, kind: str, step: str, inputs: dict[str, str], folder: str) -> str:
+        given = [
+            _input(name, f"$merge([{_constant(_input_place(name))}, {{'S3Uri': {uri}}}])")
+            for name, uri in inputs.items()
+        ]
+        output = f"$merge([{_constant(_OUTPUT_PLACE)}, {{'S3Uri': $folder & {quoted(folder)}}}])"
+        request = _object(
+            ProcessingJobName=f"{self.name(step)} & $job_failures & {ATTEMPT}",
+            ProcessingInputs=f"[{', '.join(given)}]",
+            ProcessingOutputConfig=self._outputs(output),
+        )
+        return f"$merge([$jobs.{kind}, {request}])"
+
+    def _outputs(self, output: str) -> str:
+        outputs = f"[{_object(OutputName=quoted('output'), S3Output=output)}]"
+        return _object(Outputs=outputs, **self._output_key())
+
+    def _output_key(self) -> dict[str, str]:
+        return {"KmsKeyId": quoted(self.config.encryption.kms_key)} if self.config.encryption.kms_key else {}
+
+    def name(self, step: str, model: str = "") -> str:
+        """The beginning of a job's name, up to the number of the try."""
+        own = f" & {model}.short & '-'" if model else ""
+        return f"{quoted(f'{self.names.prefix}-{step}-')}{own} & $id & '-'"
+
+    # Small parts
+
+    def _tags(self) -> list[dict[str, str]]:
+        own = [{"Key": "stepgluon", "Value": self.names.prefix}]
+        return own + [{"Key": key, "Value": value} for key, value in self.config.tags.items()]
 
     def _key(self, field: str) -> dict[str, str]:
         return {field: self.config.encryption.kms_key} if self.config.encryption.kms_key else {}
+
+    def _vpc(self) -> dict[str, Any]:
+        network = self.config.network
+        return {"SecurityGroupIds": network.security_groups, "Subnets": network.subnets} if network.subnets else {}
 
     def _switches(self) -> dict[str, Any]:
         network = self.config.network
@@ -164,9 +177,6 @@ class Jobs:
             "EnableInterContainerTrafficEncryption": network.encrypt_traffic,
         }
         return {name: True for name, on in switches.items() if on}
-
-    def _has_network(self) -> bool:
-        return bool(self.config.network.subnets or self._switches())
 
 
 def longest_training(job: Train) -> int:
@@ -178,14 +188,24 @@ def _script(name: str) -> list[str]:
     return ["python3", f"/opt/program/{name}.py"]
 
 
-def _in_folder(place: str) -> dict[str, str]:
-    """A place below the run's own prefix."""
-    return {"S3Uri.$": text(f"{{}}/{place}", "$.folder")}
+def _object(**fields: str) -> str:
+    return "{" + ", ".join(f"'{name}': {value}" for name, value in fields.items()) + "}"
 
 
-def _input(name: str, uri: dict[str, str], **share: str) -> dict[str, Any]:
-    place = {"LocalPath": f"{PROCESSING}/input/{name}", "S3DataType": "S3Prefix", "S3InputMode": "File"}
-    return {"InputName": name, "S3Input": {**uri, **place, **share}}
+def _input(name: str, source: str) -> str:
+    return _object(InputName=quoted(name), S3Input=source)
+
+
+def _input_place(name: str) -> dict[str, str]:
+    kind = "ManifestFile" if name == "predictions" else "S3Prefix"
+    return {"LocalPath": f"{PROCESSING}/input/{name}", "S3DataType": kind, "S3InputMode": "File"}
+
+
+_OUTPUT_PLACE = {"LocalPath": f"{PROCESSING}/output", "S3UploadMode": "EndOfJob"}
+
+
+def _constant(fields: dict[str, str]) -> str:
+    return _object(**{name: quoted(value) for name, value in fields.items()})
 
 
 def _cluster(job: Job) -> dict[str, Any]:

@@ -1,47 +1,50 @@
-"""What the mails say. Each is a subject and a message, as intrinsic functions that fill in the run's data.
+"""What the mails of a run say: a subject and a message, as JSONata. A failed run is mailed by lambda/tell_failure.py.
 
-A subject is printable ASCII of at most 99 characters: so it has the pipeline's name and the run's short id, never the
-execution's name, which may be long.
+A subject is printable ASCII of at most 99 characters, so of a very long run's name only the end stands there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
-from stepgluon.workflow.intrinsics import as_json, text
+from stepgluon.workflow.expressions import quoted, text
 
 Mail = tuple[str, str]
+_FOLLOW = ("$run", "$states.context.Execution.Id")
+_MISSING = "$filter($verdicts, function($m) {$m.outcome = 'failed'})"
+
+_USES = (
+    "$m.uses = 'trained' ? 'This run\\u0027s model predicts' : "
+    "'The default model' & ($m.run != '' ? ' of run ' & $m.run : '') & ' predicts'"
+)
 
 
-def announce_start(config: PipelineConfig, names: Names) -> Mail:
+def started(config: PipelineConfig, names: Names) -> Mail:
     message = f"""Run {{}} of the pipeline {names.prefix} has started.
 
 Data:   {{}}
 Models: {", ".join(model.name for model in config.models)}
-Note:   {{}}
-Stages: from {{}} on, in s3://{names.work_bucket}/runs/{{}}/
+{{}}
+{_follow(names)}"""
+    note = f"($input.note = '' ? '' : {text('Note:   {}' + chr(10), '$input.note')})"
+    return _subject(names, "'started'"), text(message, "$run", "$input.data", note, *_FOLLOW)
+
+
+def models(config: PipelineConfig, names: Names) -> Mail:
+    message = f"""The models of run {{}} of the pipeline {names.prefix}:
+
+{{}}
 
 {_follow(names)}"""
-    told = ("$.run", "$.input.data", "$.input.note", "$.input.resume.from", "$.home")
-    return _subject(names, "started"), text(message, *told, *_FOLLOW)
+    lines = _lines("$chosen", text("- {}: {}. {}.", "$m.name", "$m.reason", f"({_USES})"))
+    return _subject(names, "'models'"), text(message, "$run", lines, *_FOLLOW)
 
 
-def announce_models(config: PipelineConfig, names: Names) -> Mail:
-    lines, paths = _verdicts(config)
-    message = f"""The models of run {{}} of the pipeline {names.prefix} have been judged.
-
-{lines}
-
-{_follow(names)}"""
-    return _subject(names, "models"), text(message, "$.run", *paths, *_FOLLOW)
-
-
-def announce_results(config: PipelineConfig, names: Names) -> Mail:
+def finished(config: PipelineConfig, names: Names) -> Mail:
     folder = f"s3://{names.work_bucket}/runs/{{}}/result/"
     message = f"""Run {{}} of the pipeline {names.prefix} has finished.
-
+{{}}
 Results: {folder}
          predictions.csv, predictions.parquet, summary.json
 
@@ -51,60 +54,45 @@ Fetch them:
 Use its models whenever a later one is not good enough:
   {names.pipeline_py("promote {}")}
 """
-    return _subject(names, "finished"), text(message, "$.run", "$.home", "$.home", "$.home")
+    lines = _lines("$missing", text("- {}: {}", "$m.name", "$m.outcome_failure.Cause"))
+    incomplete = "\nThe result is incomplete. These models could not predict their rows:\n\n{}\n\n{}\n{}\n"
+    again = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
+    listed = text(incomplete, lines, again, "''")
+    whole = text(message, "$run", f"($count($missing) = 0 ? '' : {listed})", "$run", "$run", "$run")
+    word = f"($count({_MISSING}) = 0 ? 'finished' : 'incomplete')"
+    return _subject(names, word), f"($missing := {_MISSING}; {whole})"
 
 
-def announce_failure(config: PipelineConfig, names: Names) -> Mail:
-    message = f"""Run {{}} of the pipeline {names.prefix} failed in the state {{}}.
-
-{{}}: {{}}
-{{}}
-The raw data is untouched. What was finished is kept in s3://{names.work_bucket}/runs/{{}}/
-
-{_follow(names)}
-When the reason is gone, go on with what is not finished:
-  {names.pipeline_py("redrive {}")}
-Or upload the .run file again: that starts a new run, from the beginning."""
-    failed = ("$.failed.state", "$.failed.failure.Error", "$.failed.failure.Cause", "$.failed.details")
-    return _subject(names, "failed"), text(message, "$.run", *failed, "$.home", *_FOLLOW, "$.run")
+MAILS = {"started": started, "models": models, "finished": finished}
 
 
-MAILS: dict[str, Callable[[PipelineConfig, Names], Mail]] = {
-    "Announce start": announce_start,
-    "Announce models": announce_models,
-    "Announce results": announce_results,
-    "Announce failure": announce_failure,
-}
+def reason(model: str) -> str:
+    """Why a model was accepted or rejected, from its verdict."""
+    median = f"{model}.mae_of_median"
+    score = text(
+        "MAE {} ({}limit {})",
+        f"{model}.mae",
+        f"($exists({median}) and {median} != null ? 'always guessing the median: ' & {median} & '; ' : '')",
+        f"{model}.threshold",
+    )
+    failed = f"$contains({model}.failure.Error, 'NoSuchKey') ? 'no score' : 'failed: ' & {model}.failure.Cause"
+    unscored = f"({model}.failure.Error = '' ? 'no score' : {failed})"
+    return (
+        f"{model}.verdict = 'accepted' ? 'accepted, ' & {score} : "
+        f"'rejected, ' & ($type({model}.mae) = 'number' ? {score} : {unscored})"
+    )
 
 
-def outcomes(config: PipelineConfig) -> str:
-    """What became of each model's prediction."""
-    lines, paths = [], []
-    for index, model in enumerate(config.models):
-        lines.append(f"- {model.name}: {{}}. {{}} {{}}")
-        of = f"$.predictions[{index}]"
-        paths += [f"{of}.outcome", f"{of}.failure.Error", f"{of}.failure.Cause"]
-    return text("\n" + "\n".join(lines) + "\n", *paths)
-
-
-def _verdicts(config: PipelineConfig) -> tuple[str, list[str]]:
-    lines, paths = [], []
-    for index, model in enumerate(config.models):
-        lines.append(f"- {model.name}: {{}}, {{}} ({{}}, at most {{}}), uses {{}}. {{}} {{}}")
-        of = f"$.models[{index}]"
-        paths += [f"{of}.verdict", f"{of}.reason", as_json(f"{of}.mae"), f"{of}.threshold", f"{of}.uses"]
-        paths += [f"{of}.failure.Error", f"{of}.failure.Cause"]
-    return "\n".join(lines), paths
-
-
-_FOLLOW = ("$.run", "$$.Execution.Id")
+def _lines(models: str, line: str) -> str:
+    return f"$join($map({models}, function($m) {{{line}}}), {quoted(chr(10))})"
 
 
 def _follow(names: Names) -> str:
     """Where to look; its two gaps are filled from _FOLLOW."""
-    command = f"Look closer: {names.pipeline_py('show {}')}"
-    return f"{command}\n             {names.console}{{}}" if names.console else f"{command}\n             {{}}"
+    return f"Look closer: {names.pipeline_py('show {}')}\n             {names.console}{{}}"
 
 
-def _subject(names: Names, what: str) -> str:
-    return text(f"{names.prefix} {{}}: {what}", "$.id")
+def _subject(names: Names, word: str) -> str:
+    room = limits.SUBJECT - len(names.prefix) - len(" : incomplete")
+    end = f"($length($run) > {room} ? '..' & $substring($run, $length($run) - {room - 2}) : $run)"
+    return f"{quoted(names.prefix + ' ')} & $replace({end}, /[^ -~]/, '?') & ': ' & {word}"

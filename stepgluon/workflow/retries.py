@@ -4,9 +4,10 @@ Three kinds of error are worth another try, and each needs its own kind of patie
 
 - a service that throttles or stumbles: soon, with backoff, a ceiling and full jitter;
 - an account limit that is reached (ResourceLimitExceeded): wait in line, minutes apart, for hours;
-- a failed job, which also covers lost capacity and spot: again with a fresh name, a few times.
+- a job that failed, which also covers lost capacity and spot: again under a fresh name, a few times. Its error is
+  always States.TaskFailed, also when the user's data are wrong, so a Choice reads the cause first (states.py).
 
-Anything else is not tried again. Each try is written to the execution's history, which ends at 25,000 events.
+Each try is written to the execution's history, which ends at 25,000 events.
 """
 
 from __future__ import annotations
@@ -39,23 +40,21 @@ class Waiting:
         """Fields of the Retry blocks of a job; each error is handled by the first block that names it."""
         retries = self.config.retries
         blocks = []
-        # A block that allows no try stands there too: the last one would match its errors otherwise.
-        blocks.append(_backoff(["SageMaker.AmazonSageMakerException"], retries.throttling))
-        if self.quota_tries == 0:
-            blocks.append({"error_equals": ["SageMaker.ResourceLimitExceededException"], "max_attempts": 0})
-        else:
+        if retries.throttling:
+            blocks.append({
+                "error_equals": ["SageMaker.AmazonSageMakerException"],
+                "interval_seconds": 2,
+                "max_attempts": retries.throttling,
+                "max_delay_seconds": 60,
+                "jitter_strategy": "FULL",
+            })  # fmt: skip
+        if self.quota_tries:
             blocks.append({
                 "error_equals": ["SageMaker.ResourceLimitExceededException"],
                 "interval_seconds": math.ceil(QUOTA_SECONDS / self.quota_tries),
                 "max_attempts": self.quota_tries,
                 "backoff_rate": 1.0,
                 "jitter_strategy": "FULL",
-            })  # fmt: skip
-        if retries.job:
-            blocks.append({
-                "error_equals": ["States.TaskFailed"],
-                "interval_seconds": 30,
-                "max_attempts": retries.job,
             })  # fmt: skip
         return blocks
 
@@ -85,32 +84,23 @@ class Waiting:
         )
 
 
-def _backoff(errors: list[str], tries: int) -> dict[str, Any]:
-    return {
-        "error_equals": errors,
-        "interval_seconds": 2,
-        "max_attempts": tries,
-        "max_delay_seconds": 60,
-        "jitter_strategy": "FULL",
-    }
-
-
 def _fitting_quota_tries(config: PipelineConfig) -> int:
     """As many as the history has room for when every job of every model needs all its tries of every kind."""
     jobs = 2 * len(config.models) + 2
     room = limits.EVENTS - events_without_quota(config)
-    return max(0, min(limits.MOST_QUOTA_TRIES, room // (REFUSED * jobs)))
+    return max(0, min(limits.MOST_QUOTA_TRIES, room // (REFUSED * jobs * (1 + config.retries.job))))
 
 
 def events_without_quota(config: PipelineConfig) -> int:
     """The most events an execution can write, but for the tries against an account limit."""
     retries = config.retries
+    tries = 1 + retries.job
     small = STATE + REFUSED * (1 + min(retries.throttling, SMALL_CALL_TRIES))
-    job = STATE + REFUSED * retries.throttling + JOB * (1 + retries.job)
-    # Train, read the score, judge, accept or reject; choose, use one; predict, or not; and both explained: a Map's
-    # iteration begins, asks, reads, notes and ends.
-    explained = STATE + 4 * STATE
-    per_model = 2 * job + small + 5 * STATE + 2 * explained
-    # Prepare, post-process; four mails, verdicts and promoted models; the rest only passes on.
-    whole_run = 2 * job + 6 * small + 24 * STATE
+    # A job's every try enters it anew, and the Choice that decides on another one.
+    job = tries * (2 * STATE + REFUSED * retries.throttling + JOB)
+    once = STATE + REFUSED  # a call that is not tried again
+    # Look up, train, read the score, remember, judge, accept or reject; look up, predict, remember or not predicted.
+    per_model = 2 * once + 2 * job + 3 * small + 3 * STATE
+    # Prepare, post-process; three mails, the fingerprints, promoted models, verdicts and predictions; the rest.
+    whole_run = 2 * job + 7 * small + 12 * STATE
     return per_model * len(config.models) + whole_run

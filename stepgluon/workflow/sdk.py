@@ -50,19 +50,19 @@ def _import_quietly() -> None:
 _import_quietly()
 
 from stepfunctions.steps import states as _sdk  # noqa: E402
-from stepfunctions.steps.choice_rule import ChoiceRule  # noqa: E402
-from stepfunctions.steps.states import Catch, Chain, Choice, Map, Pass, Succeed  # noqa: E402
+from stepfunctions.steps.choice_rule import BaseRule  # noqa: E402
+from stepfunctions.steps.states import Chain  # noqa: E402
 
 __all__ = [
     "Catch",
     "Chain",
     "Choice",
-    "ChoiceRule",
     "Fail",
     "Map",
     "Parallel",
     "Pass",
     "Retry",
+    "Rule",
     "Succeed",
     "Task",
     "asl",
@@ -72,45 +72,79 @@ __all__ = [
 class _Field(Enum):
     """Fields of the language that came after the SDK's last release."""
 
-    ResultSelector = "result_selector"
+    QueryLanguage = "query_language"
+    Arguments = "arguments"
+    Assign = "assign"
+    Output = "output"
+    Items = "items"
+    ItemReader = "item_reader"
+    ItemBatcher = "item_batcher"
+    ItemSelector = "item_selector"
+    ResultWriter = "result_writer"
+    ToleratedFailureCount = "tolerated_failure_count"
+    ToleratedFailurePercentage = "tolerated_failure_percentage"
     MaxDelaySeconds = "max_delay_seconds"
     JitterStrategy = "jitter_strategy"
-    ErrorPath = "error_path"
-    CausePath = "cause_path"
 
 
-class Retry(_sdk.Retry):  # type: ignore[misc] # the SDK has no types
-    def allowed_fields(self) -> list[Enum]:
-        return [*super().allowed_fields(), _Field.MaxDelaySeconds, _Field.JitterStrategy]
+def _also(base: Any, *fields: _Field) -> Any:
+    """The SDK's class with these fields; those of JSONPath would be refused by AWS and stay unused."""
+
+    def allowed_fields(self: Any) -> list[Enum]:
+        return [*base.allowed_fields(self), *fields]
+
+    return type(base.__name__, (base,), {"allowed_fields": allowed_fields, "__doc__": base.__doc__})
 
 
-class Task(_sdk.Task):  # type: ignore[misc]
-    def allowed_fields(self) -> list[Enum]:
-        return [*super().allowed_fields(), _Field.ResultSelector]
+_DATA = (_Field.Assign, _Field.Output)
+_MANY = (
+    *(_Field.Items, _Field.ItemReader, _Field.ItemBatcher, _Field.ItemSelector, _Field.ResultWriter),
+    *(_Field.ToleratedFailureCount, _Field.ToleratedFailurePercentage),
+)
+Retry: Any = _also(_sdk.Retry, _Field.MaxDelaySeconds, _Field.JitterStrategy)
+Catch: Any = _also(_sdk.Catch, *_DATA)
+Pass: Any = _also(_sdk.Pass, *_DATA)
+Choice: Any = _also(_sdk.Choice, *_DATA)
+Succeed: Any = _also(_sdk.Succeed, _Field.Output)
+Fail: Any = _sdk.Fail
+Task: Any = _also(_sdk.Task, _Field.Arguments, *_DATA)
+Parallel: Any = _also(_sdk.Parallel, _Field.Arguments, *_DATA)
+Map: Any = _also(_sdk.Map, *_MANY, *_DATA)
 
 
-class Parallel(_sdk.Parallel):  # type: ignore[misc]
-    def allowed_fields(self) -> list[Enum]:
-        return [*super().allowed_fields(), _Field.ResultSelector]
+class Rule(BaseRule):  # type: ignore[misc] # the SDK has no types
+    """A rule of a Choice: a JSONata condition, and what it assigns."""
 
+    def __init__(self, condition: str, assign: dict[str, Any] | None = None) -> None:
+        self._fields = {"Condition": condition, **({"Assign": assign} if assign else {})}
 
-class Fail(_sdk.Fail):  # type: ignore[misc]
-    def allowed_fields(self) -> list[Enum]:
-        return [*super().allowed_fields(), _Field.ErrorPath, _Field.CausePath]
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self._fields)
 
 
 # In the order in which a reader wants them.
 _ORDER = (
-    *("Type", "Comment", "InputPath", "Resource", "Parameters", "Result", "Error", "ErrorPath", "Cause", "CausePath"),
-    *("ResultSelector", "ResultPath", "OutputPath", "TimeoutSeconds", "Choices", "Default", "ItemsPath"),
-    *("MaxConcurrency", "ItemProcessor", "Branches", "Retry", "Catch", "Next", "End"),
+    *(
+        "Type",
+        "Comment",
+        "Resource",
+        "Arguments",
+        "Items",
+        "ItemReader",
+        "ItemBatcher",
+        "ItemSelector",
+        "Error",
+        "Cause",
+    ),
+    *("Assign", "Output", "TimeoutSeconds", "Choices", "Default", "MaxConcurrency", "ItemProcessor", "Branches"),
+    *("ResultWriter", "Retry", "Catch", "Next", "End"),
 )
 _RANK = {field: rank for rank, field in enumerate(_ORDER)}
 
 
 def asl(start: Any, **machine: Any) -> dict[str, Any]:
     """The Amazon States Language of the graph that begins with a state or Chain; `machine` are its top-level fields."""
-    return {**machine, **_scope(start, {})}
+    return {"QueryLanguage": "JSONata", **machine, **_scope(start, {})}
 
 
 def _scope(start: Any, names: dict[str, Any]) -> dict[str, Any]:

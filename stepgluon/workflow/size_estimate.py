@@ -19,6 +19,6 @@ def surely_fits(config: PipelineConfig) -> bool:
     environment = len(json.dumps(config.predict.environment, ensure_ascii=False))
     each = MODEL_BYTES + 4 * environment
     size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + each * len(config.models)
-    jobs = 2 * len(config.models) + 2
+    jobs = (2 * len(config.models) + 2) * (1 + config.retries.job)
     events = events_without_quota(config) + 3 * Waiting(config).quota_tries * jobs
     return size <= limits.DEFINITION_BYTES and events <= limits.EVENTS

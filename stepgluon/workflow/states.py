@@ -1,41 +1,65 @@
-"""The states that pipeline.py tells its story with: one method for each kind of state. Those of failures: failures.py.
+"""The states that pipeline.py tells its story with: one method for each kind of state.
 
-What flows from state to state (`$`):
+Variables of the machine:
 
-    run, id       the execution's name, and twelve random characters of its own for the names of its jobs
-    input         {data, note, overrides, resume}: the config's defaults merged with the execution's input
-    home          the run in whose folder it works: its own, or the one that it takes up (resume.py)
-    folder        s3://<work bucket>/runs/<home>: where everything of this run is
-    jobs          what the jobs of a kind have in common
-    thresholds    {threshold} by each model's key
-    promoted      {models}: {uses, model_uri} by each promoted model's key; `external`: of defaults named in the config
-    models        after "Train models", one object per model: name, mae, threshold, verdict, reason, failure, uses,
-                  model_uri
-    predictions   after "Predict", one object per model: name, outcome, failure
-    job, score    of a training: its name, and its metrics
-    failure       {Error, Cause} that a Catch caught; of a timeout it may be {Error} alone
-    failed        on the failure path: {state, failure, details}
+    run, id       the execution's name, and ten random characters for the names of its jobs
+    input         {data, note, overrides, fresh}: the defaults merged with the execution's input
+    bucket        the work bucket; work: s3://<bucket>/; folder: the run's own below it, with its slash
+    jobs, places  what the jobs of a kind have in common
+    job_failures  of Prepare data or Post-process: how often it has failed so far, and job_failure why
+    markers       the folder of the markers that are looked up: with `fresh`, one where there are none
+    untried       what `found` is before anything was tried
+    models        from Read fingerprints: for each model its name, threshold, place (models/<name>/<fingerprint>), ...
+    chosen        from Choose models: for each model its verdict, what predicts, and the place of its predictions
+    verdicts      from Predict: the same, with each prediction's outcome
 
-Nothing here may fail on odd data, because a Pass or a Choice cannot be caught: whatever came from outside is merged
-over an object that has each key that is used.
+A branch has one variable, found: of a training the job, its score, and Error, Cause and tries of what failed; of a
+prediction its outcome, the folder below its place, and the same of what failed.
+
+A model's state takes its model as data (`Item`), so that it serves a branch of a Parallel and the items of a Map alike.
+A Pass or Choice cannot be caught: what it evaluates may not fail, but where ending the run is its purpose ($error).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from stepgluon import limits
 from stepgluon.config.schema import Model, PipelineConfig
-from stepgluon.names import PROMOTED, Names
-from stepgluon.workflow import mails, resume
-from stepgluon.workflow.failures import BLANK, Failures
-from stepgluon.workflow.intrinsics import constant, merged, parsed, text
+from stepgluon.names import PROMOTED, Names, short
+from stepgluon.workflow import decisions, mails
+from stepgluon.workflow.expressions import (
+    expression,
+    literal,
+    quoted,
+    sentence,
+    text,
+    words_of_job,
+    worth_another_try,
+)
 from stepgluon.workflow.jobs import Jobs, longest_training
 from stepgluon.workflow.retries import STARTUP_SECONDS, Waiting
-from stepgluon.workflow.sdk import Chain, ChoiceRule, Map, Parallel, Pass, Retry, Succeed, Task
+from stepgluon.workflow.sdk import Catch, Choice, Fail, Parallel, Pass, Retry, Rule, Succeed, Task
 
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
-SMALL_FILE = "bytes=0-65535"  # more than metrics.json or promoted.json can be; a longer file is cut, and so is no JSON
+ALL = ["States.ALL"]
+_TRAINING, _PROCESSING = "sagemaker:createTrainingJob.sync", "sagemaker:createProcessingJob.sync"
+_READ, _WRITE = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject"
+_MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A model as its states see it: a branch's by its place in the lists, a Map's item as a variable."""
+
+    ending: str  # of its states' names
+    name: str  # these three are expressions: its name, its entry in `models`, and its entry in `chosen`
+    data: str
+    chosen: str
+    training_seconds: int
+
+    def state(self, words: str) -> str:
+        return words.replace("*", self.ending)
 
 
 class States:
@@ -44,339 +68,240 @@ class States:
         self.names = Names(config)
         self.jobs = Jobs(config, self.names)
         self.waiting = Waiting(config)
-        self.failures = Failures(config, self.names, self.mail)
-        self._causes_fit = self.jobs.longest_description() * len(config.models) <= 0.9 * limits.PAYLOAD_BYTES
-        self._index = {model.name: index for index, model in enumerate(config.models)}
+        self._words_kept = decisions.words_kept(len(config.models))
+        self._places = {model.name: place for place, model in enumerate(config.models)}
 
-    # Settings
+    def item(self, model: Model) -> Item:
+        place = self._places[model.name]
+        seconds = longest_training(model.train) + STARTUP_SECONDS
+        return Item(model.name, quoted(model.name), f"$models[{place}]", f"$chosen[{place}]", seconds)
 
-    def defaults(self, name: str) -> Pass:
-        place = f"s3://{self.names.raw_bucket}/"
-        defaults = {"data": place, "note": "", "overrides": {}, "resume": resume.NOTHING}
+    # The run
+
+    def begin(self, name: str) -> Pass:
+        work = f"s3://{self.names.work_bucket}/"
+        folder = text(f"{work}runs/{{}}/", "$states.context.Execution.Name")
         return Pass(
             name,
-            parameters={
-                "run.$": "$$.Execution.Name",
-                "home.$": "$$.Execution.Name",
-                # The last group of a UUID: enough to be unique, and short enough to leave room in a job's name.
-                "id.$": "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 4)",
-                "newline": "\n",  # no function's text may have one
-                "defaults": defaults,
-                "given.$": "$",
-            },
-        )
-
-    def bad_input(self) -> Any:
-        """Whoever starts an execution by hand may give anything, and what a Pass cannot take could not be caught."""
-        given, overrides, taken_up = "$.given", "$.given.overrides", "$.given.resume"
-        return ChoiceRule.Or([
-            _no_object(given),
-            _present_and(f"{given}.data", ChoiceRule.IsString(f"{given}.data", False)),
-            _present_and(f"{given}.note", ChoiceRule.IsString(f"{given}.note", False)),
-            _present_and(overrides, _no_object(overrides)),
-            _present_and(f"{overrides}.threshold", ChoiceRule.IsNumeric(f"{overrides}.threshold", False)),
-            _present_and(taken_up, ChoiceRule.Or([_no_object(taken_up), *resume.bad(taken_up)])),
-        ])  # fmt: skip
-
-    def whole_input(self, name: str) -> Pass:
-        return Pass(name, parameters={"input.$": merged("$.defaults", "$.given")}, result_path="$.whole")
-
-    def settings(self, name: str) -> Pass:
-        return Pass(
-            name,
-            parameters={
-                "run.$": "$.run",
-                "id.$": "$.id",
-                "newline.$": "$.newline",
-                "input.$": "$.whole.input",
-                "home.$": "$.whole.input.resume.run",
-                "folder.$": text(f"s3://{self.names.work_bucket}/runs/{{}}", "$.whole.input.resume.run"),
+            assign={
+                "run": expression("$states.context.Execution.Name"),
+                "id": expression("$substring($uuid(), 24, 10)"),
+                "input": expression(decisions.checked_input(self.names.raw_bucket)),
                 "bucket": self.names.work_bucket,
-                "jobs": self.jobs.settings(),
-                "thresholds": {
-                    self.names.key(m): {"threshold": _short(self.config.threshold_of(m))} for m in self.config.models
-                },
-                "every_default": False,
-                # What a training leaves behind is there from the start, and empty.
-                "job": {"name": ""},
-                "score": {"metrics": {"mae": None}},
-                "failure": BLANK,
-                "blank": BLANK,
-                "nothing": {"uses": "nothing", "model_uri": ""},
-                "promoted": {"models": {}},
-                "external": self._external_defaults(),
+                "work": work,
+                "folder": expression(folder),
+                "jobs": literal(self.jobs.settings()),
+                "places": self.jobs.places(),
+                "models": literal([self._settings_of(model) for model in self.config.models]),
+                "markers": expression("$states.input.fresh = true ? 'markers/fresh/' : 'markers/'"),
+                "untried": {"job": "", "mae": None, "Error": "", "Cause": "", "tries": 0},
+                "job_failures": 0,
             },
+            output={},
         )
 
-    def thresholds(self, name: str) -> Pass:
-        """Each model's threshold, or the one that this execution was started with."""
-        keys = [self.names.key(model) for model in self.config.models]
-        parameters = {f"{key}.$": merged(f"$.thresholds.{key}", "$.input.overrides") for key in keys}
-        return Pass(name, parameters=parameters, result_path="$.thresholds")
+    def mail(self, name: str, kind: str) -> Task:
+        """A mail that cannot be sent neither stops nor hides a run: its Catch leads on."""
+        subject, message = mails.MAILS[kind](self.config, self.names)
+        arguments = {
+            "TopicArn": self.names.topic_arn,
+            "Subject": expression(subject),
+            "Message": expression(message),
+        }
+        return self._task(name, "sns:publish", arguments, SMALL_CALL_SECONDS, self.waiting.small_call_retries("SNS"))
 
-    # Mails
+    def ignored(self, then: Any) -> Catch:
+        return Catch(error_equals=ALL, output={}, next_step=then)
 
-    def mail(self, name: str) -> Task:
-        return self._mail(name, *mails.MAILS[name](self.config, self.names))
+    def prepare(self, name: str) -> Task:
+        return self._job(name, _PROCESSING, self.jobs.prepare(), self.config.prepare.max_runtime)
 
-    def _mail(self, name: str, subject: str, message: str) -> Task:
-        return Task(
-            name,
-            resource=self.names.integration("sns:publish"),
-            parameters={"TopicArn": self.names.topic_arn, "Subject.$": subject, "Message.$": message},
-            result_path=None,
-            timeout_seconds=SMALL_CALL_SECONDS,
-            retry=self._small_call_retries("SNS"),
-        )
+    def postprocess(self, name: str) -> Task:
+        return self._job(name, _PROCESSING, self.jobs.postprocess(), self.config.postprocess.max_runtime)
 
-    # Jobs
+    def failed_job(self, then: Any) -> Catch:
+        """A job of the whole run that failed: what it said, whether to try again, and how often the run was redriven.
 
-    def processing_job(self, name: str) -> Task:
-        """Prepare data or Post-process: a job of the whole run."""
-        seconds, parameters = {
-            "Prepare data": (self.config.prepare.max_runtime, self.jobs.prepare()),
-            "Post-process": (self.config.postprocess.max_runtime, self.jobs.postprocess()),
-        }[name]
-        kept = {"job.$": "$.ProcessingJobName"}
-        return self._job(name, "sagemaker:createProcessingJob.sync", parameters, seconds, kept, "$.done")
+        What `again` raises is all in one short variable, because AWS quotes the expression in the execution's cause.
+        """
+        failure, tries = "$merge([{'Cause': ''}, $states.errorOutput])", "$job_failures + 1"
+        said = sentence("$f.Error", f"({words_of_job('$f.Cause', 1000)})")
+        again = worth_another_try("$f", tries, self.config.retries.job)
+        redrives = "$states.context.Execution.RedriveCount"
+        kept = f"($f := {failure}; {{'sentence': {said}, 'again': {again}, 'redrives': {redrives}}})"
+        assign = {"job_failure": expression(kept), "job_failures": expression(tries)}
+        return Catch(error_equals=["States.TaskFailed"], assign=assign, output={}, next_step=then)
 
-    def training_job(self, model: Model) -> Task:
-        kept = {"name.$": "$.TrainingJobName"}
-        seconds = longest_training(model.train)
-        return self._job(
-            f"Train {model.name}", "sagemaker:createTrainingJob.sync", self.jobs.train(model), seconds, kept, "$.job"
-        )
+    def again(self, name: str, job: Task) -> Choice:
+        """Try the job again where that may help; otherwise the run ends here, with the job's own sentence.
 
-    def prediction_job(self, model: Model) -> Task:
-        parameters = self.jobs.predict(model, f"{self._of(model)}.model_uri")
-        kept = {"name": model.name, "outcome": "predicted", "failure": BLANK}
-        seconds = self.config.predict.max_runtime
-        return self._job(f"Predict {model.name}", "sagemaker:createProcessingJob.sync", parameters, seconds, kept, "$")
+        Step Functions' own redrive comes back to this state, with another RedriveCount, and then the job runs again.
+        """
+        redriven = "$states.context.Execution.RedriveCount > $job_failure.redrives"
+        choice = Choice(name)
+        rule = Rule(expression(f"$job_failure.again or {redriven} ? true : $error($job_failure.sentence)"))
+        choice.add_choice(rule, job)
+        return choice
 
-    def _job(
-        self, name: str, action: str, parameters: dict[str, Any], seconds: int, kept: dict[str, Any], result_path: str
-    ) -> Task:
-        """A SageMaker job; of its whole description only `kept` goes on."""
-        return Task(
-            name,
-            resource=self.names.integration(action),
-            parameters=parameters,
-            result_selector=kept,
-            result_path=result_path,
-            timeout_seconds=seconds + STARTUP_SECONDS,
-            retry=[Retry(**fields) for fields in self.waiting.job_retries()],
+    def read_fingerprints(self, name: str) -> Task:
+        key = expression("'runs/' & $run & '/prepared/fingerprints.json'")
+        return self._s3(name, _READ, key, assign={"models": expression(decisions.models(self.jobs)), "job_failures": 0})
+
+    def train_models(self, name: str) -> Parallel:
+        return Parallel(name, arguments={}, output={"models": expression(decisions.verdicts())})
+
+    def choose_models(self, name: str, then: Any) -> Task:
+        def choose(promoted: str) -> dict[str, str]:
+            return {"chosen": expression(decisions.chosen(self.config, self.names, self.jobs, promoted))}
+
+        task = self._s3(name, _READ, PROMOTED, assign=choose("$parse($states.result.Body)"))
+        nothing_promoted = {"assign": choose("{}"), "output": {}, "next_step": then}
+        task.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], **nothing_promoted))
+        return task
+
+    def predict_models(self, name: str) -> Parallel:
+        return Parallel(name, arguments={}, assign={"verdicts": expression(decisions.outcomes())}, output={})
+
+    def record_verdicts(self, name: str) -> Task:
+        """Kept beside the run's other files, for post-process, `promote RUN` and `show RUN`."""
+        listed = expression("$verdicts")
+        key = expression("'runs/' & $run & '/verdicts.json'")
+        return self._s3(name, _WRITE, key, body=listed, output={"models": listed})
+
+    def list_predictions(self, name: str) -> Task:
+        key = expression("'runs/' & $run & '/predictions.manifest'")
+        return self._s3(name, _WRITE, key, body=expression(decisions.manifest()), assign={"job_failures": 0})
+
+    def nothing_is_missing(self) -> Rule:
+        return Rule(expression(f"$count({_MISSING}) = 0"))
+
+    def done(self, name: str) -> Succeed:
+        return Succeed(name, output={"models": expression("$verdicts")})
+
+    def incomplete(self, name: str) -> Fail:
+        line = text("{}: {}", "$v.name", "$v.outcome_failure.Cause")
+        listed = f"$join($map({_MISSING}, function($v) {{{line}}}), ' ')"
+        return Fail(
+            name, error="Incomplete", cause=expression(f"'Some models could not predict their rows. ' & {listed}")
         )
 
     # Train models: one branch per model
 
-    def read_score(self, model: Model) -> Task:
-        key = text(f"runs/{{}}/models/{model.name}/{{}}/output/model/metrics.json", "$.home", "$.job.name")
-        metrics = {"metrics.$": merged(constant({"mae": None}), parsed("$.Body"))}
-        return self._read(f"Read score of {model.name}", {"Key.$": key}, metrics, "$.score")
+    def look_up(self, item: Item, name: str, then_train: Any) -> Task:
+        """Was exactly this trained before? A marker that cannot be read is as good as none."""
+        found = "$merge([$untried, $parse($states.result.Body), {'cached': true}])"
+        return self._marker_of(item.state(name), item.data, found, "$untried", then_train)
 
-    def good_enough(self, model: Model) -> Any:
-        """Only a number decides. A missing file, a missing key, NaN or text is not one."""
-        mae, threshold = "$.score.metrics.mae", self._threshold(model)
-        return ChoiceRule.And([
-            ChoiceRule.IsPresent(mae, True),
-            ChoiceRule.IsNumeric(mae, True),
-            ChoiceRule.NumericGreaterThanEquals(mae, 0),
-            ChoiceRule.NumericLessThanEqualsPath(mae, threshold),
-        ])  # fmt: skip
-
-    def has_score(self) -> Any:
-        """The path is there, whatever was read: see read_score."""
-        return ChoiceRule.IsNumeric("$.score.metrics.mae", True)
-
-    def accept(self, model: Model) -> Pass:
-        verdict = self._verdict(model, "accepted", "good enough")
-        return Pass(f"Accept {model.name}", parameters={**verdict, "failure.$": "$.blank"})
-
-    def reject(self, model: Model) -> Pass:
-        verdict = self._verdict(model, "rejected", "not good enough")
-        return Pass(f"Reject {model.name}", parameters={**verdict, "failure.$": "$.blank"})
-
-    def reject_without_score(self, model: Model) -> Pass:
-        verdict = self._verdict(model, "rejected", "no score")
-        return Pass(f"No score of {model.name}", parameters={**verdict, **self._caught()})
-
-    def _verdict(self, model: Model, verdict: str, reason: str) -> dict[str, Any]:
-        return {
-            "name": model.name,
-            "mae.$": "$.score.metrics.mae",
-            "threshold.$": self._threshold(model),
-            "verdict": verdict,
-            "reason": reason,
-            "uses": "trained",
-            **self._trained(model, verdict),
-        }
-
-    def _trained(self, model: Model, verdict: str) -> dict[str, str]:
-        """The trained model's place. Of a rejected one only `use_trained` asks for it, and whether there is one."""
-        uri = {"model_uri.$": text(f"{{}}/models/{model.name}/{{}}/output/model/", "$.folder", "$.job.name")}
-        if self.config.fallback.if_missing == "use_trained":
-            return {**uri, "job.$": "$.job.name"}
-        return uri if verdict == "accepted" else {"model_uri": ""}
-
-    def _caught(self) -> dict[str, Any]:
-        """What a branch tells of its failure.
-
-        The cause of a failed job is its whole description, and those of many jobs at once would not fit into the state
-        data. Then only the name of each error is kept, and `show RUN` tells the rest.
-        """
-        if self._causes_fit:
-            return {"failure.$": merged("$.blank", "$.failure")}
-        return {"failure": {"Error.$": "$.failure.Error", "Cause": ""}}
-
-    # Choose models: one branch per model
-
-    def a_model_is_rejected(self) -> Any:
-        return self._any("models", "verdict", "rejected")
-
-    def use_every_default(self, name: str) -> Pass:
-        return Pass(name, result=True, result_path="$.every_default")
-
-    def read_promoted(self, name: str) -> Task:
-        """The models that `promote RUN` made the defaults, all in one small file."""
-        return self._read(name, {"Key": PROMOTED}, {"models.$": parsed("$.Body")}, "$.promoted")
-
-    def accepted(self, model: Model) -> Any:
-        accepted = ChoiceRule.StringEquals(f"{self._of(model)}.verdict", "accepted")
-        if self.config.fallback.when == "each":
-            return accepted
-        return ChoiceRule.And([accepted, ChoiceRule.BooleanEquals("$.every_default", False)])
-
-    def has_default(self, model: Model) -> Any:
-        uri = f"{self._default(model)}.model_uri"
-        return ChoiceRule.And([ChoiceRule.IsPresent(uri, True), ChoiceRule.IsString(uri, True)])
-
-    def keep(self, model: Model) -> Pass:
-        return Pass(f"Keep {model.name}", input_path=self._of(model))
-
-    def use_default(self, model: Model) -> Pass:
-        return self._replaced(f"Use default of {model.name}", model, self._default(model))
-
-    def no_model(self, model: Model) -> Pass:
-        return self._replaced(f"No model for {model.name}", model, "$.nothing")
-
-    def trained(self, model: Model) -> Any:
-        return ChoiceRule.Not(ChoiceRule.StringEquals(f"{self._of(model)}.job", ""))
-
-    def keep_anyway(self, model: Model) -> Pass:
-        return Pass(f"Keep {model.name} anyway", input_path=self._of(model))
-
-    def _replaced(self, name: str, model: Model, by: str) -> Pass:
-        return Pass(name, parameters={"model.$": merged(self._of(model), by)}, output_path="$.model")
-
-    def _default(self, model: Model) -> str:
-        """Where the state data has {uses, model_uri} of the model's default."""
-        default = self.config.default_model_of(model)
-        return (
-            f"$.promoted.models.{self.names.key(model)}"
-            if default == "promoted"
-            else f"$.external.{self.names.key(model)}"
+    def train(self, item: Item, name: str) -> Task:
+        found = "$merge([$untried, {'job': $states.result.TrainingJobName, 'run': $run}])"
+        return self._job(
+            item.state(name), _TRAINING, self.jobs.train(item.data), item.training_seconds - STARTUP_SECONDS, found
         )
 
-    def _external_defaults(self) -> dict[str, Any]:
-        uris = {self.names.key(model): self.config.default_model_of(model) for model in self.config.models}
-        # With its slash: `models/v1` as an S3 prefix would be `models/v10` too.
-        folders = {key: f"{uri.rstrip('/')}/" for key, uri in uris.items() if uri != "promoted"}
-        return {key: {"uses": "default", "model_uri": folder} for key, folder in folders.items()}
+    def read_score(self, item: Item, name: str) -> Task:
+        """What is no object has no score; whether its mae is a number is asked by Judge."""
+        key = f"{item.data}.place & '/' & $found.job & '/output/model/metrics.json'"
+        score = "{'mae': $s.mae, 'mae_of_median': $s.mae_of_median, 'manifest': $s.manifest}"
+        found = f"($s := $parse($states.result.Body); $type($s) = 'object' ? $merge([$found, {score}]) : $found)"
+        return self._s3(item.state(name), _READ, expression(key), assign={"found": expression(found)})
 
-    def a_model_is_missing(self) -> Any:
-        return self._any("models", "uses", "nothing")
+    def failed(self, then: Any) -> Catch:
+        """What failed is kept for the verdict, and counted."""
+        found = "$merge([$found, {'Cause': ''}, $states.errorOutput, {'tries': $found.tries + 1}])"
+        return Catch(error_equals=ALL, assign={"found": expression(found)}, output={}, next_step=then)
 
-    def record_verdicts(self, name: str) -> Task:
-        """Kept beside the run's other files, for post-process and for `show RUN`."""
-        return Task(
-            name,
-            resource=self.names.integration("aws-sdk:s3:putObject"),
-            parameters={
-                "Bucket.$": "$.bucket",
-                "Key.$": resume.VERDICTS,
-                "Body.$": "$.models",
-                "ContentType": "application/json",
-            },
-            result_path=None,
-            timeout_seconds=SMALL_CALL_SECONDS,
-            retry=self._small_call_retries("S3"),
+    def remember(self, item: Item, name: str) -> Task:
+        """The marker says that the model is whole. What cannot be remembered is trained again another time."""
+        return self._remember(item.state(name), item.data)
+
+    def good_enough(self, item: Item) -> Rule:
+        """Only a number decides. A missing file, a missing key, null or text is not one."""
+        mae, threshold = "$found.mae", f"{item.data}.threshold"
+        return Rule(expression(f"$type({mae}) = 'number' ? {mae} >= 0 and {mae} <= {threshold} : false"))
+
+    def worth_another_try(self) -> Rule:
+        return Rule(expression(worth_another_try("$found", "$found.tries", self.config.retries.job)))
+
+    def accept(self, item: Item, name: str) -> Pass:
+        return Pass(
+            item.state(name), output=expression(f"$merge([$found, {{'name': {item.name}, 'verdict': 'accepted'}}])")
         )
 
-    # Taking up another run
-
-    def begins_with(self, stage: str) -> Any:
-        return resume.begins_with(stage)
-
-    def begins_later(self) -> Any:
-        return ChoiceRule.Or([resume.begins_with("predict"), resume.begins_with("postprocess")])
-
-    def read_verdicts(self, name: str) -> Task:
-        return self._read(name, {"Key.$": resume.VERDICTS}, {"models.$": parsed("$.Body")}, "$.read")
-
-    def take_up(self, read: Task, choose: Any, postprocess: Any, failure: Chain) -> Chain:
-        """From the verdicts of the run that is taken up to its next stage."""
-        kept = ["name", "job"] if self.config.fallback.if_missing == "use_trained" else ["name"]
-        same = resume.same_models([model.name for model in self.config.models], kept)
-        return resume.take_up(read, same, choose, postprocess, self.failures.other_models(read, failure))
+    def reject(self, item: Item, name: str) -> Pass:
+        words = words_of_job("$found.Cause", self._words_kept)
+        rejected = f"{{'name': {item.name}, 'verdict': 'rejected', 'Cause': {words}}}"
+        return Pass(item.state(name), output=expression(f"$merge([$found, {rejected}])"))
 
     # Predict: one branch per model
 
-    def not_predicted(self, model: Model) -> Pass:
-        parameters = {"name": model.name, "outcome": "failed", **self._caught()}
-        return Pass(f"{model.name} is not predicted", parameters=parameters)
+    def look_up_result(self, item: Item, name: str, then_predict: Any) -> Task:
+        found = "$merge([$parse($states.result.Body), {'outcome': 'predicted', 'cached': true}])"
+        return self._marker_of(item.state(name), item.chosen, found, _UNPREDICTED, then_predict)
 
-    def a_prediction_is_missing(self) -> Any:
-        return self._any("predictions", "outcome", "failed")
+    def predict(self, item: Item, name: str) -> Task:
+        found = "$merge([$found, {'outcome': 'predicted', 'Error': '', 'Cause': ''}])"
+        request = self.jobs.predict(item.name, item.chosen)
+        return self._job(item.state(name), _PROCESSING, request, self.config.predict.max_runtime, found)
 
-    def done(self, name: str) -> Succeed:
-        return Succeed(name)
+    def remember_result(self, item: Item, name: str) -> Task:
+        return self._remember(item.state(name), item.chosen)
 
-    # What a step is
-
-    def is_mail(self, step: Any) -> bool:
-        return isinstance(step, Task) and step.resource == self.names.integration("sns:publish")
-
-    def can_fail(self, step: Any) -> bool:
-        return isinstance(step, (Task, Parallel, Map))
+    def report(self, item: Item, name: str) -> Pass:
+        words = words_of_job("$found.Cause", self._words_kept)
+        return Pass(item.state(name), output=expression(f"$merge([$found, {{'Cause': {words}}}])"))
 
     # Small parts
 
-    def _of(self, model: Model) -> str:
-        return f"$.models[{self._index[model.name]}]"
+    def _settings_of(self, model: Model) -> dict[str, Any]:
+        settings = {
+            "name": model.name,
+            "short": short(model),
+            "threshold": _short(self.config.threshold_of(model)),
+            "train": self.jobs.of_model(model),
+        }
+        default = self.config.default_model_of(model)
+        # With its slash: `models/v1` as an S3 prefix would be `models/v10` too.
+        return settings if default == "promoted" else {**settings, "default": f"{default.rstrip('/')}/"}
 
-    def _threshold(self, model: Model) -> str:
-        return f"$.thresholds.{self.names.key(model)}.threshold"
+    def _marker_of(self, name: str, data: str, found: str, otherwise: str, then: Any) -> Task:
+        key = expression(f"$markers & {data}.place & '.json'")
+        task = self._s3(name, _READ, key, retry=False, assign={"found": expression(found)})
+        assign = {"found": expression(otherwise)}
+        task.add_catch(Catch(error_equals=ALL, assign=assign, output={}, next_step=then))
+        return task
 
-    def _any(self, what: str, key: str, value: str) -> Any:
-        rules = [ChoiceRule.StringEquals(f"$.{what}[{i}].{key}", value) for i in range(len(self.config.models))]
-        return ChoiceRule.Or(rules) if len(rules) > 1 else rules[0]
+    def _remember(self, name: str, data: str) -> Task:
+        key = expression(f"'markers/' & {data}.place & '.json'")
+        return self._s3(name, _WRITE, key, body=expression("$found"), retry=False)
 
-    def _read(self, name: str, place: dict[str, Any], kept: dict[str, Any], result_path: str) -> Task:
-        """A small JSON object from S3."""
+    def _job(self, name: str, action: str, request: str, seconds: int, found: str = "") -> Task:
+        """A SageMaker job. Of its whole description only what is assigned goes on."""
+        assign = {"assign": {"found": expression(found)}} if found else {}
+        retries = self.waiting.job_retries()
+        return self._task(name, action, expression(request), seconds + STARTUP_SECONDS, retries, **assign)
+
+    def _s3(self, name: str, action: str, key: str, body: Any = None, retry: bool = True, **more: Any) -> Task:
+        """A small JSON object. Of a text, Step Functions would write the JSON string with its quotes."""
+        arguments = {"Bucket": expression("$bucket"), "Key": key, **({"Body": body} if body is not None else {})}
+        retries = self.waiting.small_call_retries("S3") if retry else []
+        return self._task(name, action, arguments, SMALL_CALL_SECONDS, retries, **more)
+
+    def _task(
+        self, name: str, action: str, arguments: Any, seconds: int, retries: list[dict[str, Any]], **more: Any
+    ) -> Task:
         return Task(
             name,
-            resource=self.names.integration("aws-sdk:s3:getObject"),
-            parameters={"Bucket.$": "$.bucket", **place, "Range": SMALL_FILE},
-            result_selector=kept,
-            result_path=result_path,
-            timeout_seconds=SMALL_CALL_SECONDS,
-            retry=self._small_call_retries("S3"),
+            resource=self.names.integration(action),
+            arguments=arguments,
+            timeout_seconds=seconds,
+            retry=[Retry(**fields) for fields in retries],
+            **{"output": {}, **more},
         )
 
-    def _small_call_retries(self, service: str) -> list[Retry]:
-        return [Retry(**fields) for fields in self.waiting.small_call_retries(service)]
+
+_UNPREDICTED = "{'outcome': 'failed', 'folder': $id, 'Error': '', 'Cause': '', 'tries': 0}"
 
 
 def _short(number: float) -> float:
     """350.0 as 350: it stands in mails."""
     return int(number) if number == int(number) else number
-
-
-def _no_object(path: str) -> Any:
-    """The language asks for no objects, so for everything else; an empty list is not noticed."""
-    kinds = (ChoiceRule.IsString, ChoiceRule.IsNumeric, ChoiceRule.IsBoolean, ChoiceRule.IsNull)
-    return ChoiceRule.Or([ChoiceRule.IsPresent(f"{path}[0]", True), *(kind(path, True) for kind in kinds)])
-
-
-def _present_and(path: str, rule: Any) -> Any:
-    return ChoiceRule.And([ChoiceRule.IsPresent(path, True), rule])

@@ -1,0 +1,120 @@
+"""What the whole run decides from data, as JSONata: its input, its models, their verdicts, and which of them predict.
+
+Each function gives the expression that a state assigns or outputs. Variables and their fields: states.py.
+"""
+
+from __future__ import annotations
+
+import json
+
+from stepgluon import limits
+from stepgluon.config.schema import PipelineConfig
+from stepgluon.names import Names
+from stepgluon.workflow import mails
+from stepgluon.workflow.expressions import quoted, sentence, text
+from stepgluon.workflow.jobs import Jobs
+
+UNUSABLE = "The input of this execution cannot be used: "  # with it a run ends at Begin
+_INPUT = {"data": "string", "note": "string", "overrides": "object", "fresh": "boolean", "run_file": "string"}
+
+
+def checked_input(raw_bucket: str) -> str:
+    """The execution's input over its defaults. It may be anything, when a person starts an execution by hand."""
+    kinds = "{" + ", ".join(f"'{key}': '{kind}'" for key, kind in _INPUT.items()) + "}"
+    defaults = f"{{'data': {quoted(f's3://{raw_bucket}/')}, 'note': '', 'overrides': {{}}, 'fresh': false}}"
+    unknown = text("{} is not a key (the keys are {})", "$key", quoted(", ".join(_INPUT)))
+    return f"""($given := $states.input; $kinds := {kinds};
+$refuse := function($why) {{$error({quoted(UNUSABLE)} & $why)}};
+$type($given) != 'object' ? $refuse('an object is expected');
+$each($given, function($value, $key) {{
+$not($exists($lookup($kinds, $key))) ? $refuse({unknown}) :
+$type($value) != $lookup($kinds, $key) ? $refuse($key & ' must be of type ' & $lookup($kinds, $key))}});
+$limit := $given.overrides.threshold;
+$exists($limit) ? $type($limit) != 'number' ? $refuse('overrides.threshold must be a number');
+$merge([{defaults}, $given]))"""
+
+
+def models(jobs: Jobs) -> str:
+    """What prepare says of each model's rows; with the image it makes the place of the model."""
+    image = "$jobs.train.AlgorithmSpecification.TrainingImage"
+    lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")
+    return f"""($all := $parse($states.result.Body).models; $limit := $input.overrides.threshold;
+[$map($models, function($m) {{(
+$found := $filter($all, function($a) {{$a.name = $m.name}});
+$exists($found.train) ? true : $error({lacking});
+$place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {image}, 'SHA-256');
+$merge([$m, {{'place': $place, 'threshold': $exists($limit) ? $limit : $m.threshold,
+'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
+'rows': $found.predict, 'files': $found.files}}])
+)}})])"""
+
+
+def verdicts() -> str:
+    """The branches' verdicts, the same fields in each."""
+    said = sentence("$f.Error", "$f.Cause")
+    return f"""[$map($states.result, function($f, $i) {{(
+$failure := {{'Error': $f.Error, 'Cause': {said}}};
+$v := {{'name': $f.name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
+'mae_of_median': $type($f.mae_of_median) = 'number' ? $f.mae_of_median : null,
+'threshold': $models[$i].threshold, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
+'cached': $exists($f.cached), 'run': $f.run & ''}};
+$merge([$v, {{'reason': {mails.reason("$v")}}}])
+)}})]"""
+
+
+def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> str:
+    """The trained model, its default, or the trained one anyway; without any, the run ends here, to be redriven."""
+    fallback = config.fallback
+    replace_all = "$bad" if fallback.when == "any" else "false"
+    anyway = "$m.job != ''" if fallback.if_missing == "use_trained" else "false"
+    missing = text(
+        "No model can predict for {}: the trained one was not good enough, and no default model takes its place. "
+        f"Improve the data, promote the models of a good run ({names.pipeline_py('promote RUN')}), or set "
+        "fallback.if_missing: use_trained.",
+        "$join($missing.name, ', ')",
+    )
+    # What the predictions depend on besides the model's rows.
+    image, environment = "$jobs.predict.AppSpecification.ImageUri", quoted(json.dumps(config.predict.environment))
+    depends = f"[$s.rows, $u.model_uri, $u.manifest, {image}, {environment}]"
+    return f"""($verdicts := $states.input.models;
+$bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0;
+$promoted := $bad ? {promoted} : {{}};
+$default := function($s) {{$exists($s.default) ? {{'model_uri': $s.default}} : $type($promoted) = 'object' ? (
+$d := $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
+$type($d) = 'object' ? $type($d.model_uri) = 'string' ? $d)}};
+$all := $map($verdicts, function($m, $i) {{(
+$s := $models[$i]; $d := $default($s);
+$trained := {{'uses': 'trained', 'model_uri': $work & $s.place & '/' & $m.job & '/output/model/'}};
+$u := $m.verdict = 'accepted' and $not({replace_all}) ? $trained :
+$exists($d) ? $merge([$d, {{'uses': 'default', 'manifest': $d.manifest & ''}}]) :
+{anyway} ? $trained : {{'uses': 'nothing', 'model_uri': ''}};
+$u := $merge([$m, $u]);
+$merge([$u, {{'place': 'predictions/' & $m.name & '/' & $hash($join({depends}, '|'), 'SHA-256'),
+'predict_job': {jobs.name("predict", "$s")}}}])
+)}});
+$missing := $filter($all, function($m) {{$m.uses = 'nothing'}});
+$count($missing) > 0 ? $error({missing}) : [$all])"""
+
+
+def outcomes() -> str:
+    """What was chosen, with the outcome of each prediction."""
+    said = sentence("$f.Error", "$f.Cause")
+    return f"""[$map($chosen, function($m, $i) {{(
+$f := $states.result[$i];
+$merge([$m, {{'outcome': $f.outcome, 'folder': $f.folder & '', 'predictions_cached': $exists($f.cached),
+'outcome_failure': {{'Error': $f.Error & '', 'Cause': {said}}}}}])
+)}})]"""
+
+
+def manifest() -> str:
+    """The files of all predictions, below their fingerprints, of this run or an earlier one. It is never empty."""
+    files = "$map($models[$i].files, function($f) {$v.place & '/' & $v.folder & '/' & $f})"
+    return f"""$append([{{'prefix': $work}}, 'runs/' & $run & '/prepared/profile.json'],
+$reduce($map($verdicts, function($v, $i) {{$v.outcome = 'predicted' ? {files}}}), $append, []))"""
+
+
+def words_kept(models: int) -> int:
+    """How many characters of each failure's words fit into the state data when every model fails in training and in
+    prediction: the verdicts have the first words twice, in the failure and in the reason.
+    """
+    return max(40, min(1000, (limits.PAYLOAD_BYTES * 9 // 10 // models - 800) // 3))
