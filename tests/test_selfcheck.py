@@ -9,39 +9,45 @@ from typing import Any
 
 import pytest
 
-from stepgluon.selfcheck import findings, worst_case_events
-from stepgluon.selfcheck.intrinsics import expression
-from stepgluon.selfcheck.paths import Malformed, parse_path
+from stepgluon.selfcheck import SelfCheck, findings, requests, worst_case_events
+from stepgluon.selfcheck.expressions import names
 
-GOOD = Path(__file__).with_name("selfcheck") / "good.asl.json"
+FOLDER = Path(__file__).with_name("selfcheck")
+GOOD = FOLDER / "good.asl.json"
+OTHER = FOLDER / "other.asl.json"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:x"
+
+
+def e(text: str) -> str:
+    return "{% " + text + " %}"
 
 
 def machine(states: dict[str, Any], start: str | None = None, **fields: Any) -> dict[str, Any]:
-    return {"StartAt": start or next(iter(states)), "TimeoutSeconds": 60, "States": states, **fields}
+    top = {"QueryLanguage": "JSONata", "StartAt": start or next(iter(states)), "TimeoutSeconds": 60}
+    return {**top, "States": states, **fields}
 
 
-def after(template: dict[str, Any], *more: dict[str, Any]) -> dict[str, Any]:
-    """A machine whose data are what the template makes, and Pass states after it."""
-    states: dict[str, Any] = {"s0": {"Type": "Pass", "Parameters": template}}
-    for number, state in enumerate(more, 1):
-        states[f"s{number - 1}"]["Next"] = f"s{number}"
-        states[f"s{number}"] = {"Type": "Pass", **state}
-    states[f"s{len(more)}"]["End"] = True
-    return machine(states)
+def chain(*states: dict[str, Any]) -> dict[str, Any]:
+    """Pass states one after the other."""
+    made: dict[str, Any] = {}
+    for number, state in enumerate(states):
+        made[f"s{number}"] = {"Type": "Pass", **state, "Next": f"s{number + 1}"}
+    return machine({**made, f"s{len(states)}": {"Type": "Succeed"}})
 
 
-def task(parameters: dict[str, Any], resource: str = "arn:aws:states:::sns:publish", **fields: Any) -> dict[str, Any]:
-    state = {"Type": "Task", "Resource": resource, "Parameters": parameters, "TimeoutSeconds": 60, "End": True}
-    catch = {"ErrorEquals": ["States.ALL"], "Next": "failed"}
-    return machine({"task": {**state, "Catch": [catch], **fields}, "failed": {"Type": "Fail", "Error": "Failed"}})
+def task(arguments: Any, resource: str = "arn:aws:states:::sns:publish", **fields: Any) -> dict[str, Any]:
+    state = {"Type": "Task", "Resource": resource, "Arguments": arguments, "TimeoutSeconds": 60, "End": True}
+    return machine({"task": {**state, **fields}})
 
 
 def codes(definition: dict[str, Any]) -> list[str]:
     return [finding.code for finding in findings(definition)]
 
 
-def test_a_good_definition_has_no_finding() -> None:
-    text = GOOD.read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", [GOOD, OTHER], ids=["good", "other"])
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_a_good_definition_has_no_finding_in_any_partition(file: Path, partition: str) -> None:
+    text = file.read_text(encoding="utf-8").replace("arn:aws:", f"arn:{partition}:")
     assert findings(json.loads(text), text) == []
     assert findings(json.loads(text)) == []
 
@@ -53,12 +59,6 @@ def test_the_definition_stays_as_it_was() -> None:
     assert definition == before
 
 
-@pytest.mark.parametrize("partition", ["aws-cn", "aws-us-gov"])
-def test_a_good_definition_is_good_in_every_partition(partition: str) -> None:
-    text = GOOD.read_text(encoding="utf-8").replace("arn:aws:", f"arn:{partition}:")
-    assert findings(json.loads(text), text) == []
-
-
 def test_a_finding_names_its_state_and_what_to_do() -> None:
     definition = json.loads(GOOD.read_text(encoding="utf-8"))
     definition["States"]["Prepare"]["Next"] = "Trian"
@@ -67,327 +67,243 @@ def test_a_finding_names_its_state_and_what_to_do() -> None:
     assert finding.message == "Next leads to 'Trian', which does not exist; did you mean Train?"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "$",
-        "$$",
-        "$.a",
-        "$.a.b",
-        "$.a-b",
-        "$['a']",
-        "$['a b'].c",
-        '$["a"]',
-        "$['it\\'s']",
-        "$.a[0]",
-        "$.a[-1]",
-        "$.a[0][1].b",
-        "$.a[*]",
-        "$.a[0,1]",
-        "$.a[0:2]",
-        "$.a[:2]",
-        "$.a[-2:]",
-        "$..a",
-        "$..*",
-        "$.*",
-        "$..['a']",
-        "$['a','b']",
-        "$.a.length()",
-        "$.a[?(@.b == 'c')]",
-        "$.a[?(@.b > 1 && @.c)].d",
-        "$$.Execution.Name",
-        "$.größe",
-    ],
-)
-def test_every_form_of_a_jsonpath_is_understood(text: str) -> None:
-    assert not isinstance(parse_path(text), Malformed)
+def test_a_finding_of_the_rehearsal_names_field_and_scenario() -> None:
+    definition = json.loads(GOOD.read_text(encoding="utf-8"))
+    branch = definition["States"]["Train"]["Branches"][0]["States"]
+    branch["Train boots"]["Catch"][0]["Assign"]["failure"] = e("$states.errorOutput.Cause")
+    (finding,) = findings(definition)
+    assert (finding.code, finding.state) == ("expression-undefined", "Train boots")
+    assert finding.message == "Catch[0].Assign.failure: it is undefined (Train boots times out)"
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "variables", "functions"),
     [
-        "",
-        "a",
-        "$a",
-        "$.",
-        "$.a.",
-        "$. a",
-        "$.a b",
-        "$.a[",
-        "$.a[]",
-        "$.a[x]",
-        "$.a['b]",
-        "$.a]",
-        "$...a",
-        "$.a[?()]",
-        "$.a[?(@.b]",
-        "$$$.a",
+        ("$a & '$b' & \"$c\" & `$d`", {"a"}, set()),
+        ("($x := $a; $x + $y) /* $z */", {"a", "y"}, set()),
+        ("$map($list, function($v, $i) {$v.name & $i})", {"list"}, set()),
+        ("$replace($a, /\\$b \\/ $c/, '')", {"a"}, set()),
+        ("$a / $b / $c", {"a", "b", "c"}, set()),
+        ("$mine(1) ~> $yours($b)", {"b"}, {"mine", "yours"}),
+        ("$map($list, $uppercase)", {"list"}, set()),
+        ("$states.context.Execution.Name & $states.input", set(), set()),
     ],
 )
-def test_what_is_no_jsonpath_is_refused(text: str) -> None:
-    assert isinstance(parse_path(text), Malformed)
+def test_what_an_expression_reads_is_found_outside_of_texts(
+    text: str, variables: set[str], functions: set[str]
+) -> None:
+    found = names(text)
+    assert (found.variables, found.functions) == (variables, functions)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "States.Format('a')",
-        "States.Format('{} {}', $.a, 'b')",
-        r"States.Format('it\'s \{{}\} \\', $.a)",
-        "States.Format($.a, $.b)",
-        "States.Format('{}\n{}', $.a[?(@.b == 'x,)')], $$.Execution.Id)",
-        "States.StringToJson($.a)",
-        "States.JsonToString($)",
-        "States.Array()",
-        "States.Array(1, 'a', null, true, -1.5, $.a)",
-        "States.ArrayPartition($.a, 4)",
-        "States.ArrayContains($.a, null)",
-        "States.ArrayRange(1, 9, 2)",
-        "States.ArrayGetItem($.a, 0)",
-        "States.ArrayLength($.a)",
-        "States.ArrayUnique($.a)",
-        "States.Base64Encode('a')",
-        "States.Base64Decode($.a)",
-        "States.Hash($.a, 'SHA-512')",
-        "States.JsonMerge($.a, $.b, false)",
-        "States.MathRandom(1, 9)",
-        "States.MathRandom(1, 9, 42)",
-        "States.MathAdd($.a, -1)",
-        "States.StringSplit('a,b', ',')",
-        "States.UUID()",
-        "States.UUID( )",
-        "States.ArrayGetItem(States.Array(States.UUID()), 0)",
-        "States.Format('{}',$.a)",
-        "States.Format( '{}' , $.a )",
-    ],
-)
-def test_every_form_of_an_intrinsic_is_understood(text: str) -> None:
-    assert not isinstance(expression(text), Malformed)
+def test_what_may_be_there_is_no_finding() -> None:
+    lambda_ = task(
+        {"FunctionName": "f"}, "arn:aws:states:::lambda:invoke", Output=e("$states.result.Payload.any.thing")
+    )
+    assert codes(lambda_) == []
+    file = task({"Bucket": "my-bucket", "Key": "any.json"}, "arn:aws:states:::aws-sdk:s3:getObject")
+    file["States"]["task"]["Output"] = e("$parse($states.result.Body).any.thing")
+    assert codes(file) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("States.Fromat('a')", "States.Fromat is no intrinsic; did you mean Format?"),
-        ("States.Format('{}')", "States.Format has 1 placeholders and 0 values for them"),
-        ("States.Format('a', $.b)", "States.Format has 0 placeholders and 1 values for them"),
-        ("States.Format()", "States.Format takes 1 or more arguments, not 0"),
-        ("States.Format(1)", "argument 1 of States.Format is a whole number, not text"),
-        (
-            "States.Format('{}', States.Array(1))",
-            "argument 2 of States.Format is a list, not text, a number, a boolean or null",
-        ),
-        ("States.Format('{a}')", r"a brace in the text of States.Format is not escaped as \{ or \}"),
-        (r"States.Format('\n')", r"\n is no escape of an intrinsic; only \' \{ \} and \\ are"),
-        ("States.Format('a'", "a comma or ) is missing after argument 1 of States.Format"),
-        ("States.Format('a') ", "text follows the closing parenthesis: ' '"),
-        ("States.Format('a',)", "an argument is expected at ')' (a path, 'text', number or intrinsic)"),
-        ('States.Format("a")', "an argument is expected at '\"a\")' (a path, 'text', number or intrinsic)"),
-        ("States.Format('{}', $.a.)", "a name is missing or not allowed after '$.a.'"),
-        ("States.UUID(1)", "States.UUID takes 0 arguments, not 1"),
-        ("States.MathRandom(1)", "States.MathRandom takes 2 to 3 arguments, not 1"),
-        ("States.MathRandom(9, 1)", "the start of States.MathRandom must be below its end"),
-        ("States.MathAdd(1, 'a')", "argument 2 of States.MathAdd is text, not a number"),
-        ("States.Hash($.a, 'SHA-3')", "'SHA-3' is no algorithm of States.Hash (MD5, SHA-1, SHA-256, SHA-384, SHA-512)"),
-        (
-            "States.JsonMerge($.a, $.b, true)",
-            "the third argument of States.JsonMerge must be false; deep merging is not supported",
-        ),
-        ("States.JsonMerge($.a, 'b', false)", "argument 2 of States.JsonMerge is text, not an object"),
-        ("States.ArrayRange(1, 9, 0)", "the step of States.ArrayRange must not be 0"),
-        ("States.ArrayPartition($.a, 0)", "States.ArrayPartition needs parts of at least 1"),
-        ("States.ArrayGetItem($.a, -1)", "States.ArrayGetItem counts from 0 and takes no negative index"),
-        ("States.ArrayGetItem($.a, 1.5)", "argument 2 of States.ArrayGetItem is a number, not a whole number"),
-        ("States.Array(" * 11 + ")" * 11, "intrinsics are nested more than 10 deep"),
-    ],
-)
-def test_what_is_wrong_with_an_intrinsic_is_said(text: str, reason: str) -> None:
-    assert expression(text) == Malformed(reason)
+def test_an_undefined_value_is_found_where_aws_would_fail_only() -> None:
+    assert codes(chain({"Output": {"a": 1}}, {"Output": e("{'b': $states.input.b}")})) == []
+    assert codes(chain({"Output": {"a": 1}}, {"Output": e("$states.input.b")})) == ["expression-undefined"]
+    assert codes(chain({"Output": {"a": 1}}, {"Output": {"b": e("$states.input.b")}})) == ["expression-undefined"]
 
 
-def test_ten_intrinsics_inside_of_each_other_are_allowed() -> None:
-    assert not isinstance(expression("States.Array(" * 10 + ")" * 10), Malformed)
+def test_an_error_on_purpose_is_no_finding() -> None:
+    assert codes(chain({"Output": e("$error('no model was promoted')")})) == []
 
 
-def test_a_path_to_what_no_state_makes_is_found() -> None:
-    (finding,) = findings(after({"prepared": {"job": 1}}, {"Parameters": {"job.$": "$.prepard.job"}}))
-    assert finding.message == "Parameters.job.$: $.prepard.job leads nowhere: $ holds only prepared"
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "$.input.anything",
-        "$.made.deep",
-        "$.list[1]",
-        "$.merged.whatever",
-        "$.parsed[3].x",
-        "$.split[0]",
-        "$.list[*].x",
-        "$..x",
-    ],
-)
-def test_what_may_be_there_is_no_finding(path: str) -> None:
-    template = {
-        "input.$": "$",
-        "made": {"deep": 1},
-        "list": [1, {"x": 2}],
-        "merged.$": "States.JsonMerge($, $.b, false)",
-        "parsed.$": "States.StringToJson($.text)",
-        "split.$": "States.StringSplit($.text, ',')",
+def test_a_variable_is_seen_where_a_way_to_it_assigns_it() -> None:
+    choice = {
+        "Type": "Choice",
+        "Choices": [{"Condition": e("$exists($states.input.a)"), "Next": "one"}],
+        "Default": "end",
     }
-    assert codes(after(template, {"Parameters": {"found.$": path}})) == []
-
-
-@pytest.mark.parametrize(
-    "path", ["$.made.x", "$.made.deep.x", "$.list[2]", "$.list.x", "$.merged.c", "$.id.x", "$.gone"]
-)
-def test_what_cannot_be_there_is_found(path: str) -> None:
-    template = {
-        "made": {"deep": 1},
-        "list": [1, 2],
-        "merged.$": r"States.JsonMerge(States.StringToJson('\{\"a\":1\}'), States.StringToJson('\{\"b\":1\}'), false)",
-        "id.$": "States.UUID()",
-    }
-    template["merged.$"] = template["merged.$"].replace(r"\"", '"')
-    assert codes(after(template, {"Parameters": {"found.$": path}})) == ["data-path"]
-
-
-def two_ways(end: dict[str, Any]) -> dict[str, Any]:
-    """Only one of the two ways to `end` sets $.b."""
-    choice = {"Type": "Choice", "Choices": [{"Variable": "$.a", "IsNull": True, "Next": "one"}], "Default": "end"}
     states = {
-        "data": {"Type": "Pass", "Parameters": {"a": 1}, "Next": "choice"},
         "choice": choice,
-        "one": {"Type": "Pass", "Result": 2, "ResultPath": "$.b", "Next": "end"},
-        "end": end,
-        "use": {"Type": "Pass", "Parameters": {"b.$": "$.b"}, "End": True},
-        "done": {"Type": "Succeed"},
+        "one": {"Type": "Pass", "Assign": {"b": 1}, "Next": "end"},
+        "end": {"Type": "Succeed", "Output": e("$b")},
     }
-    return machine(states)
-
-
-def test_a_key_that_only_one_way_brings_is_missing_on_the_other() -> None:
-    definition = two_ways({"Type": "Pass", "Parameters": {"b.$": "$.b"}, "End": True})
-    found = [finding for finding in findings(definition) if finding.code != "unreachable"]
-    assert [str(finding) for finding in found] == [
-        "end: coming from choice, $.b leads nowhere: $ holds only a [data-path]"
-    ]
-
-
-def test_a_choice_may_ask_for_a_key_that_only_one_way_brings() -> None:
-    rule = {"Variable": "$.b", "IsPresent": True, "Next": "use"}
-    assert codes(two_ways({"Type": "Choice", "Choices": [rule], "Default": "done"})) == []
-
-
-def test_what_a_loop_brings_back_may_be_anything() -> None:
-    states = {
-        "data": {"Type": "Pass", "Parameters": {"a": 1}, "Next": "choice"},
-        "choice": {
-            "Type": "Choice",
-            "Choices": [{"Variable": "$.b", "IsNull": True, "Next": "again"}],
-            "Default": "end",
-        },
-        "again": {"Type": "Pass", "Parameters": {"b": 1}, "Next": "choice"},
-        "end": {"Type": "Succeed"},
-    }
+    (finding,) = findings(machine(states))
+    assert (finding.code, finding.state) == ("variable-unassigned", "end")
+    assert finding.message == "Output reads $b, which is not assigned on this way (all good)"
+    states["choice"]["Assign"] = {"b": 0}
     assert codes(machine(states)) == []
 
 
-def test_the_answer_of_a_service_has_only_its_own_keys() -> None:
-    parameters = {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:x", "Message": "m"}
-    assert codes(task(parameters, ResultSelector={"id.$": "$.MessageId"})) == []
-    (finding,) = findings(task(parameters, ResultSelector={"id.$": "$.MessagId"}))
-    assert finding.message == "ResultSelector.id.$: $.MessagId leads nowhere: the service's answer has no MessagId in $"
+def test_a_branch_sees_outer_variables_and_keeps_its_own() -> None:
+    def branch(number: int) -> dict[str, Any]:
+        own = {"Type": "Pass", "Assign": {"own": e(f"$shared + {number}")}, "Next": f"b{number}"}
+        return {"StartAt": f"a{number}", "States": {f"a{number}": own, f"b{number}": last(number)}}
+
+    def last(number: int) -> dict[str, Any]:
+        return {"Type": "Pass", "Output": e("$own"), "End": True}
+
+    parallel = {"Type": "Parallel", "Branches": [branch(1), branch(2)], "Next": "end"}
+    end = {"Type": "Succeed", "Output": e("$string($sum($states.input) = 3 ? 'three' : $error('not three'))")}
+    states = {"start": {"Type": "Pass", "Assign": {"shared": 0}, "Next": "all"}, "all": parallel, "end": end}
+    assert codes(machine(states)) == []
+    end["Output"] = e("$own")
+    assert codes(machine(states)) == ["variable-inside"]
 
 
 @pytest.mark.parametrize(
     ("subject", "code"),
     [
-        ("States.Format('{}', $$.Execution.Name)", []),
-        ("States.Format('{} has twenty letters!', $$.Execution.Name)", ["subject-length"]),
-        ("States.Format('{}\n', $$.State.RetryCount)", ["subject-text"]),
-        ("States.Format('caf\u00e9 {}', $.anything)", ["subject-text"]),
-        ("$.anything", []),
+        ("$states.context.Execution.Name", []),
+        ("$states.context.Execution.Name & ' has twenty letters!'", ["subject-length"]),
+        ("$states.context.State.RetryCount & '\\n'", ["subject-text"]),
+        ("'caf\u00e9 '", ["subject-text"]),
+        ("' begins with a space'", ["subject-text"]),
     ],
 )
 def test_the_longest_subject_fits_in_a_mail(subject: str, code: list[str]) -> None:
-    parameters = {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:x", "Message": {"any": "JSON"}, "Subject.$": subject}
-    assert codes(task(parameters)) == code
-
-
-def test_the_error_of_a_service_is_counted_as_its_longest() -> None:
-    parameters = {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:x", "Message": "m"}
-    definition = task(parameters)
-    mail = {**definition["States"]["task"], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "end"}]}
-    mail["Parameters"] = {**parameters, "Subject.$": "States.Format('{}', $.Error)"}
-    definition["States"] |= {"failed": mail, "end": {"Type": "Fail"}}
-    (finding,) = findings(definition)
-    assert (finding.code, finding.state) == ("subject-length", "failed")
+    arguments = {"TopicArn": TOPIC, "Message": {"any": "JSON"}, "Subject": e(subject)}
+    assert codes(task(arguments)) == code
 
 
 def test_what_is_missing_is_told_in_the_order_of_the_alphabet() -> None:
     found = findings(task({}, "arn:aws:states:::sagemaker:createProcessingJob.sync"))
-    assert [finding.message.split()[2].rstrip(";") for finding in found] == [
-        "AppSpecification",
-        "ProcessingJobName",
-        "ProcessingResources",
-        "RoleArn",
+    assert [finding.message for finding in found] == [
+        "Arguments.AppSpecification: it is missing (all good)",
+        "Arguments.ProcessingJobName: it is missing (all good)",
+        "Arguments.ProcessingResources: it is missing (all good)",
+        "Arguments.RoleArn: it is missing (all good)",
     ]
 
 
-def test_a_job_name_of_random_characters_is_fresh_for_each_attempt() -> None:
-    parameters = {
-        "TrainingJobName.$": "States.Format('job-{}', States.UUID())",
-        "RoleArn": "arn:aws:iam::123456789012:role/job",
-        "OutputDataConfig": {"S3OutputPath": "s3://bucket/x"},
-    }
-    retry = [{"ErrorEquals": ["States.TaskFailed"]}]
-    assert codes(task(parameters, "arn:aws:states:::sagemaker:createTrainingJob.sync", Retry=retry)) == []
+TRAINING = {"RoleArn": "arn:aws:iam::123456789012:role/job", "OutputDataConfig": {"S3OutputPath": "s3://bucket/x"}}
+TRAIN = "arn:aws:states:::sagemaker:createTrainingJob.sync"
 
 
 def test_a_name_of_an_execution_does_not_fit_into_a_job_name() -> None:
-    parameters = {
-        "TrainingJobName.$": "States.Format('{}-{}', $$.Execution.Name, $$.Execution.RedriveCount)",
-        "RoleArn": "arn:aws:iam::123456789012:role/job",
-        "OutputDataConfig": {"S3OutputPath": "s3://bucket/x"},
-    }
-    assert codes(task(parameters, "arn:aws:states:::sagemaker:createTrainingJob.sync")) == ["parameter-length"]
+    name = e("$states.context.Execution.Name & '-' & $states.context.Execution.RedriveCount")
+    assert codes(task({**TRAINING, "TrainingJobName": name}, TRAIN)) == ["parameter-length"]
+
+
+def test_a_job_name_of_random_characters_is_fresh_for_each_run_only() -> None:
+    retry = [{"ErrorEquals": ["States.TaskFailed"]}]
+    name = e("'job-' & $uuid()")
+    assert codes(task({**TRAINING, "TrainingJobName": name}, TRAIN, Retry=retry)) == []
+    kept = task({**TRAINING, "TrainingJobName": e("'job-' & $id")}, TRAIN, Retry=retry)
+    kept["States"] = {"id": {"Type": "Pass", "Assign": {"id": e("$uuid()")}, "Next": "task"}, **kept["States"]}
+    assert codes({**kept, "StartAt": "id"}) == ["job-name-retry", "job-name-redrive"]
 
 
 def test_the_longest_execution_uses_up_every_retry() -> None:
     retry = [{"ErrorEquals": ["SNS.X"], "MaxAttempts": 2}, {"ErrorEquals": ["States.ALL"], "MaxAttempts": 1}]
-    call = {"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Retry": retry, "End": True}
-    job = {**call, "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync"}
+    mail = {"TopicArn": TOPIC, "Message": "m"}
+    call = task(mail, Retry=retry)["States"]["task"]
+    name = e("'job-' & $uuid()")
+    job = task({**TRAINING, "TrainingJobName": name}, TRAIN, Retry=retry)["States"]["task"]
     assert worst_case_events(machine({"call": call})) == 2 + 2 + 4 * 3
     assert worst_case_events(machine({"job": job})) == 2 + 2 + 2 * 4 + 2 * 3
     branches = [{"StartAt": name, "States": {name: {"Type": "Pass", "End": True}}} for name in "abc"]
-    parallel = {"Type": "Parallel", "Branches": branches, "End": True}
-    assert worst_case_events(machine({"parallel": parallel})) == 2 + 2 + 2 + 3 * 2
-    choice = {"Type": "Choice", "Choices": [{"Variable": "$.x", "IsNull": True, "Next": "end"}], "Default": "call"}
-    assert worst_case_events(machine({"choice": choice, "call": call, "end": {"Type": "Succeed"}})) == 2 + 2 + 14
+    assert (
+        worst_case_events(machine({"all": {"Type": "Parallel", "Branches": branches, "End": True}}))
+        == 2 + 2 + 2 + 3 * 2
+    )
+
+
+def looping(tries: int, quota: int = 0) -> dict[str, Any]:
+    """A job that is tried again by a Choice."""
+    arguments = {**TRAINING, "TrainingJobName": e("'job-' & $uuid()")}
+    job = task(arguments, TRAIN)["States"]["task"]
+    catch = {"ErrorEquals": ["States.ALL"], "Assign": {"failures": e("$failures + 1")}, "Next": "again?"}
+    retry = [{"ErrorEquals": ["SageMaker.ResourceLimitExceededException"], "MaxAttempts": quota}]
+    choice = {"Type": "Choice", "Choices": [{"Condition": e(f"$failures <= {tries}"), "Next": "job"}], "Default": "no"}
+    return machine({
+        "start": {"Type": "Pass", "Assign": {"failures": 0}, "Next": "job"},
+        "job": {**{k: v for k, v in job.items() if k != "End"}, "Retry": retry, "Catch": [catch], "Next": "after"},
+        "again?": choice,
+        "after": {"Type": "Pass", "Next": "end"},
+        "end": {"Type": "Succeed"},
+        "no": {"Type": "Fail"},
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("tries", [0, 1, 5])
+def test_each_turn_of_a_loop_is_counted(tries: int) -> None:
+    # start, one try more than may be repeated, each with its question but the last, and the two states after it
+    assert worst_case_events(looping(tries)) == 2 + 2 + (tries + 1) * (2 + 4) + tries * 2 + 2 * 2
+
+
+def test_as_many_tries_are_told_as_the_history_has_room_for() -> None:
+    error = "SageMaker.ResourceLimitExceededException"
+    check = SelfCheck(looping(5, quota=3))
+    assert check.fitting_tries(error, 60) == 60
+    most = check.fitting_tries(error, 5000)
+    assert check.events({error: most}) <= 25_000 < check.events({error: most + 1})
+
+
+def many_models(count: int) -> dict[str, Any]:
+    def branch(place: int) -> dict[str, Any]:
+        name = f"m{place}"
+        arguments = {**TRAINING, "TrainingJobName": e(f"$models[{place}].job & '-' & $uuid()")}
+        job = task(arguments, TRAIN)["States"]["task"]
+        catch = [{"ErrorEquals": ["States.ALL"], "Output": e("$states.errorOutput"), "Next": f"No {name}"}]
+        states = {
+            f"Train {name}": {**job, "Output": {"name": name}, "Catch": catch},
+            f"No {name}": {"Type": "Pass", "End": True},
+        }
+        return {"StartAt": f"Train {name}", "States": states}
+
+    models = [{"name": f"m{place}", "job": f"job-{place}", "threshold": 350 + place} for place in range(count)]
+    states = {
+        "Begin": {"Type": "Pass", "Assign": {"models": models}, "Next": "All"},
+        "All": {"Type": "Parallel", "Branches": [branch(place) for place in range(count)], "Next": "End"},
+        "End": {"Type": "Succeed"},
+    }
+    return machine(states)
+
+
+def test_of_branches_alike_a_few_are_rehearsed_and_all_are_counted() -> None:
+    few, all_ = many_models(4), many_models(200)
+    assert findings(all_) == []
+    assert len(list(requests(all_))) == len(list(requests(few))) < 20
+    each = (worst_case_events(few) - (2 + 2 + 4 + 2)) // 4
+    assert worst_case_events(all_) == 2 + 2 + 4 + 2 + 200 * each
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 117, 199])
+@pytest.mark.parametrize("what", ["index", "field", "entry"])
+def test_a_branch_that_is_not_like_the_others_is_rehearsed_too(place: int, what: str) -> None:
+    definition = many_models(200)
+    state = definition["States"]["All"]["Branches"][place]["States"][f"Train m{place}"]
+    if what == "index":
+        state["Arguments"]["TrainingJobName"] = e("$models[200].job & '-' & $uuid()")
+    elif what == "field":
+        state["Arguments"]["RoleArn"] = "job"
+    else:
+        definition["States"]["Begin"]["Assign"]["models"][place]["job"] = "no_job" * 20
+    assert {finding.state for finding in findings(definition)} == {f"Train m{place}"}
 
 
 def test_the_causes_of_many_failed_jobs_do_not_fit_into_the_data() -> None:
-    def branch(name: str) -> dict[str, Any]:
-        inner = task({"Name": name}, "arn:aws:states:::glue:startJobRun.sync")["States"]["task"]
-        inner |= {"Parameters": {"JobName": name}, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": f"no {name}"}]}
-        return {"StartAt": name, "States": {name: inner, f"no {name}": {"Type": "Pass", "End": True}}}
+    assert codes(many_models(150)) == []
+    found = findings(many_models(400))
+    assert {(finding.code, finding.state) for finding in found} == {("payload-size", "All"), ("payload-size", "End")}
 
-    def machine_of(count: int) -> dict[str, Any]:
-        catch = [{"ErrorEquals": ["States.ALL"], "Next": "failed"}]
-        branches = [branch(f"job {number}") for number in range(count)]
-        parallel = {"Type": "Parallel", "Branches": branches, "Catch": catch, "Next": "end"}
-        return machine({"all": parallel, "end": {"Type": "Succeed"}, "failed": {"Type": "Fail"}})
 
-    assert codes(machine_of(50)) == []
-    (finding,) = findings(machine_of(70))
-    assert (finding.code, finding.state) == ("payload-size", "all")
+def test_the_requests_of_all_scenarios_can_be_had() -> None:
+    calls = list(requests(json.loads(GOOD.read_text(encoding="utf-8"))))
+    assert {call.state for call in calls} >= {
+        "Announce start",
+        "Prepare",
+        "Train boots",
+        "Train hats",
+        "Announce failure",
+    }
+    assert all(call.resource.startswith("arn:aws:states:::") and isinstance(call.request, dict) for call in calls)
+    assert {"all good", "the next run"} < {call.scenario for call in calls}
 
 
 def test_a_long_chain_of_states_is_no_problem() -> None:
-    states: dict[str, Any] = {f"s{n}": {"Type": "Pass", "Next": f"s{n + 1}"} for n in range(5000)}
-    states["s5000"] = {"Type": "Succeed"}
+    states: dict[str, Any] = {f"s{n}": {"Type": "Pass", "Next": f"s{n + 1}"} for n in range(2000)}
+    states["s2000"] = {"Type": "Succeed"}
     assert codes(machine(states)) == []
 
 
@@ -396,14 +312,18 @@ def _everywhere(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]
     return [place, *(found for key, item in inner for found in _everywhere(item, (*place, key)))]
 
 
-@pytest.mark.parametrize("wrong", [None, 0, -1.5, "", "x", True, [], [None], {}, {"x": None}], ids=repr)
-def test_whatever_is_broken_the_check_says_so_or_is_silent_but_never_fails(wrong: Any) -> None:
-    good = json.loads(GOOD.read_text(encoding="utf-8"))
-    for place in _everywhere(good)[1:]:
+WRONG = [None, 0, -1.5, "", "x", True, [], [None], {}, {"x": None}, "{% $x %}", "{% 1 %}"]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)), ids=lambda number: repr(WRONG[number]))
+@pytest.mark.parametrize("file", [GOOD, OTHER], ids=["good", "other"])
+def test_whatever_is_broken_the_check_says_so_or_is_silent_but_never_fails(number: int, file: Path) -> None:
+    good = json.loads(file.read_text(encoding="utf-8"))
+    for place in _everywhere(good)[1 + number :: 5 * len(WRONG)]:
         holder = good
         for key in place[:-1]:
             holder = holder[key]
-        kept, holder[place[-1]] = holder[place[-1]], wrong
+        kept, holder[place[-1]] = holder[place[-1]], WRONG[number]
         for finding in findings(good):
             assert finding.message
         holder[place[-1]] = kept

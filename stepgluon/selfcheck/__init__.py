@@ -1,55 +1,236 @@
-"""Checks a compiled state machine as AWS would, and harder: whoever compiles finds the mistake, not the first run.
+"""Checks a compiled state machine as AWS would, and harder: compiling finds the mistake, not the first run.
 
-    fields    the form: fields and types of each kind of state          choices, errors    rules; Retry and Catch
-    graph     names, targets, reachability, ends
-    flow      the data at each state, and what each path finds there    values, templates, calls
-    tasks     Resource, and Parameters against botocore's model         apis, jobs
-    sizes     definition, history and payload within the limits
-    paths, intrinsics                                                   the languages of `.$` values
-    report    what is said of it
+    form            fields and types of each kind of state; Retry and Catch; the definition's size
+    scopes          names, targets, reachability, ends
+    expressions     JSONata's syntax and functions; where $states and variables exist
+    rehearsal       runs the machine over canned answers and checks each request against botocore's model
+    scenarios       what happens in these runs            answers         what the services say in them
+    integrations    what a Resource calls                 engine          evaluates JSONata
+    alike           a few of the branches that are alike are rehearsed for all
+    apis            botocore's model of a request         memory          what an earlier rehearsal showed
+    events          how long the history gets             report          what is said of it
 
-Each stage relies on what the one before has found sound: where the form is broken, only the form is reported.
-JSONPath definitions only. A finding is certain: what cannot be known before the machine runs is not reported.
+Each stage relies on what the one before has found sound. Only QueryLanguage JSONata. What only a
+service could decide is not reported, so a finding is certain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stepgluon import limits
 from stepgluon.gc_control import paused
-from stepgluon.selfcheck import fields, flow, graph, sizes
+from stepgluon.selfcheck import form, scenarios, scopes
+from stepgluon.selfcheck.alike import Alike, alike, smaller
+from stepgluon.selfcheck.answers import Files
+from stepgluon.selfcheck.events import Events
+from stepgluon.selfcheck.expressions import Checker
+from stepgluon.selfcheck.integrations import JOBS, integration
+from stepgluon.selfcheck.memory import Call, Memory, Setting
+from stepgluon.selfcheck.rehearsal import Rehearsal
 from stepgluon.selfcheck.report import Finding, Report
-from stepgluon.selfcheck.values import ANYTHING
+from stepgluon.selfcheck.scopes import Scope
 
-__all__ = ["Finding", "findings", "worst_case_events"]
+__all__ = ["Finding", "SelfCheck", "findings", "requests", "worst_case_events"]
 
 
 def findings(definition: Mapping[str, Any], text: str | None = None) -> list[Finding]:
     """Everything that is wrong with a definition; `text` is what will be sent to AWS, where that exists already."""
-    with paused():
-        return list(dict.fromkeys(_report(definition, text).findings))
-
-
-def _report(definition: Mapping[str, Any], text: str | None) -> Report:
-    report = Report()
-    if not fields.check(definition, report):
-        return report
-    root = graph.scopes(definition)
-    if not graph.check(root, report):
-        return report
-    for scope in graph.every(root):
-        flow.result_paths(scope, report)
-    run = flow.Run(report)
-    run.scope(root, ANYTHING)
-    run.tasks.partitions()
-    sizes.check(definition, root, text, report)
-    return report
+    return SelfCheck(definition).findings(text)
 
 
 def worst_case_events(definition: Mapping[str, Any]) -> int:
     """The most events that one execution of a sound definition can write, when each retry is used up."""
-    root = graph.scopes(definition)
-    if not graph.check(root, Report()):
-        raise ValueError("the definition leads to states that do not exist; see findings()")
-    return sizes.worst_case_events(root)
+    return SelfCheck(definition).events()
+
+
+def requests(definition: Mapping[str, Any]) -> Iterator[Call]:
+    """Each request that the rehearsal sends, with its state, resource and scenario; of branches alike only a few."""
+    yield from SelfCheck(definition).requests()
+
+
+class SelfCheck:
+    """One definition, rehearsed once."""
+
+    def __init__(self, definition: Mapping[str, Any]) -> None:
+        self._definition = definition
+        self._report = Report()
+        self._root: Scope | None = None  # where the form is sound
+        with paused():
+            self._check()
+
+    def _check(self) -> None:
+        machine = dict(self._definition)
+        scopes.names(machine, self._report)
+        groups = alike(machine)
+        small, stands_for = smaller(machine, groups) if groups and groups.saves else (machine, {})
+        if not form.check(small, self._report):
+            return
+        root = scopes.scopes(small)
+        if not scopes.check(root, self._report):
+            return
+        checker = Checker(root, self._report)
+        _resources(root, self._report)
+        self._root = root
+        self._memory = Memory(self._report, checker.undefined)
+        self._stands_for = {scope: stands_for.get(scope.branch, 1) for scope in root.every()}
+        stage = _Stage(root, self._memory, scenarios.names_of(small))
+        stage.play()
+        _job_names(root, self._memory, self._report)
+        larger = stage.sizes
+        if groups and groups.saves and max(stage.sizes.values()) * groups.count > limits.PAYLOAD_BYTES:
+            more, _ = smaller(machine, groups, 1)
+            other = scopes.scopes(more)
+            scopes.check(other, Report())
+            bigger = _Stage(other, Memory(Report()), scenarios.names_of(more))
+            bigger.play_large()
+            larger = _grown(stage.sizes, bigger.sizes, groups)
+        _payloads(larger, self._report)
+        events = self.events()
+        if events > limits.EVENTS:
+            message = (
+                f"with each retry used up, an execution writes {events:,} events, and at most {limits.EVENTS:,} fit"
+            )
+            self._report.add("events", "", f"{message}; retry less or have fewer models")
+
+    def findings(self, text: str | None = None) -> list[Finding]:
+        form.sizes(self._definition, text, self._report)
+        return self._report.findings
+
+    def requests(self) -> Iterator[Call]:
+        if self._root is not None:
+            yield from self._memory.calls.values()
+
+    def events(self, tries: Mapping[str, int] | None = None) -> int:
+        """The most events of an execution, with other MaxAttempts where a retrier names one of these errors."""
+        if self._root is None:
+            raise ValueError("the definition cannot be rehearsed; see findings()")
+        return Events(self._root, self._memory.visits, self._stands_for).most(tries)
+
+    def fitting_tries(self, error: str, most: int) -> int:
+        """How many tries of this error fit into the history, at most `most`."""
+        return next((tries for tries in range(most, 0, -1) if self.events({error: tries}) <= limits.EVENTS), 0)
+
+
+class _Stage:
+    """Plays the scenarios."""
+
+    def __init__(self, root: Scope, memory: Memory, models: list[str]) -> None:
+        self._root, self._memory, self._seen = root, memory, Files(models)
+        self._tries: Counter[str] = Counter()
+        self.sizes: dict[tuple[str, str, str], int] = {}
+
+    def _run(self, setting: Setting) -> Rehearsal:
+        rehearsal = Rehearsal(self._root, self._memory, setting).run()
+        for (state, place), size in rehearsal.sizes.items():
+            self.sizes[setting.scenario, state, place] = size
+        return rehearsal
+
+    def play(self) -> None:
+        seen = self._seen
+        self._run(scenarios.first(seen))
+        twins, clones = _twins(self._root)
+        for setting, state in scenarios.of_faults(seen, self._root, twins):
+            visits = self._run(setting).visited
+            for clone in (state, *clones.get(state, ())):
+                self._tries[clone] = max(self._tries[clone], visits[state])
+        for setting in scenarios.of_files(seen):
+            self._run(setting)
+        for setting in (*scenarios.of_inputs(seen), *scenarios.of_turns(seen, self._root), scenarios.another_run(seen)):
+            self._run(setting)
+        for setting in scenarios.together(seen, self._root, self._tries):
+            self._run(setting)
+
+    def play_large(self) -> None:
+        """Only the scenario with the largest data."""
+        large = list(scenarios.together(self._seen, self._root, {}))
+        self._run(large[0] if large else scenarios.first(self._seen))
+
+
+def _twins(root: Scope) -> tuple[set[str], dict[str, list[str]]]:
+    """States of branches whose form another branch of the same Parallel has: all but the first, and by that one."""
+    twins: set[str] = set()
+    clones: dict[str, list[str]] = {}
+    for scope in root.every():
+        for name, inner in scope.inner.items():
+            groups = alike({"States": {name: scope.states[name]}}) if len(inner) > 1 else None
+            for kind in groups.kinds if groups else ():
+                for place in kind[1:]:
+                    for one, other in zip(inner[kind[0]].states, inner[place].states, strict=True):
+                        twins.add(other)
+                        clones.setdefault(one, []).append(other)
+    return twins, clones
+
+
+def _resources(root: Scope, report: Report) -> None:
+    partitions: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for scope in root.every():
+        for name in scope.reached:
+            state = scope.states[name]
+            if state["Type"] != "Task":
+                continue
+            resource = state["Resource"]
+            called = integration(resource)
+            if called is None:
+                report.add("resource", name, f"Resource {resource!r} is not an ARN that a Task can call")
+                continue
+            partitions[called.partition] += 1
+            examples.setdefault(called.partition, name)
+            if called.problem:
+                report.add("resource", name, f"Resource {resource}: {called.problem}")
+            if called.action in JOBS and called.optimized and not called.wait:
+                report.add(
+                    "not-awaited", name, f"Resource starts a job that nothing waits for; add .sync to {resource}"
+                )
+    for partition, _ in partitions.most_common()[1:]:
+        usual = partitions.most_common(1)[0][0]
+        message = f"Resource is in partition {partition}, and other Tasks are in {usual}; one machine is in one"
+        report.add("partition", examples[partition], message)
+
+
+def _job_names(root: Scope, memory: Memory, report: Report) -> None:
+    """SageMaker takes a name once: each retry, redrive, run and state needs another."""
+    states = {name: state for scope in root.every() for name, state in scope.states.items()}
+    good, next_run = (memory.names.get(scenario, {}) for scenario in ("all good", "the next run"))
+    fixed = "put {} into it: SageMaker takes a name once"
+    for name, (first, retried, redriven) in memory.attempts.items():
+        if not isinstance(first, str):
+            continue
+        again = first in next_run.get(name, ())
+        if again and first == retried == redriven:
+            report.add("job-name-fixed", name, f"the job's name is always {first!r}; SageMaker takes a name once")
+            continue
+        if first == retried and "Retry" in states[name]:
+            report.add("job-name-retry", name, f"a retry has the same job name; {fixed.format('RetryCount')}")
+        if first == redriven:
+            report.add("job-name-redrive", name, f"a redrive has the same job name; {fixed.format('RedriveCount')}")
+        if again and good.get(name):
+            report.add("job-name-execution", name, f"the next run has the same job name; {fixed.format('the run')}")
+    for scenario, by_state in memory.names.items():
+        used: dict[str, str] = {}
+        for name, names in by_state.items():
+            for one in names:
+                if isinstance(one, str) and used.setdefault(one, name) != name:
+                    message = f"the job's name {one!r} is also that of {used[one]}; SageMaker takes a name once"
+                    report.add("job-name-shared", name, message, "name")
+            if len(set(map(str, names))) < len(names):
+                message = f"a second visit has the same job name ({scenario}); SageMaker takes a name once"
+                report.add("job-name-again", name, message, "name")
+
+
+def _grown(
+    small: dict[tuple[str, str, str], int], bigger: dict[tuple[str, str, str], int], groups: Alike
+) -> dict[tuple[str, str, str], int]:
+    """The sizes with all branches, from what one branch more makes of them."""
+    more = groups.count - len(groups.kept())
+    return {key: size + max(0, bigger.get(key, size) - size) * more for key, size in small.items()}
+
+
+def _payloads(sizes: dict[tuple[str, str, str], int], report: Report) -> None:
+    for (scenario, state, place), size in sizes.items():
+        if size > limits.PAYLOAD_BYTES:
+            message = f"{place} can have {size:,} bytes ({scenario}), and at most {limits.PAYLOAD_BYTES:,} are allowed"
+            report.add("payload-size", state, message, place)

@@ -22,13 +22,18 @@ class Finding:
 
 @dataclass
 class Report:
-    findings: list[Finding] = field(default_factory=list)
-    retriers: dict[str, tuple[tuple[str, str], ...]] = field(
-        default_factory=dict
-    )  # what errors.py found in equal lists
+    """Findings in the order in which they were made, each once; `place` says where in the state, usually a field."""
 
-    def add(self, code: str, state: str, message: str) -> None:
-        self.findings.append(Finding(code, state, message))
+    _findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
+
+    def add(self, code: str, state: str, message: str, place: str | None = None) -> None:
+        """With a `place`, only the first finding of this code there is kept: rehearsals meet the same one again."""
+        key = (code, state, message if place is None else place)
+        self._findings.setdefault(key, Finding(code, state, message))
+
+    @property
+    def findings(self) -> list[Finding]:
+        return list(dict.fromkeys(self._findings.values()))
 
 
 def kind_of(value: Any) -> str:
