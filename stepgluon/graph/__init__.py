@@ -1,10 +1,11 @@
-"""The picture of a state machine.
+"""The picture of a state machine: its story, or every state as the console shows it.
 
-definition --model--> states and edges --layout--> boxes and points --svg--> SVG --html--> page
-                                      '--mermaid--> text for a README
+definition --story--> some states and edges --layout--> boxes and points --svg--> SVG --html--> page
+           '-model--> all of them            |--mermaid--> text for a README
+                                             '--outline--> text for a terminal
 
 layout takes inner scopes first; layers says who stands where in one, and drawing draws it. boxes are the picture as a
-value, text is text that fits, and page is the frame that html fills in.
+value, words what is written in it, text is text that fits, and page is the frame that html fills in.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from stepgluon.graph import html, mermaid, svg
+from stepgluon.graph import html, mermaid, outline, svg
 from stepgluon.graph.layout import lay_out
 from stepgluon.graph.model import read
+from stepgluon.graph.story import tell
 
-Format = Literal["mermaid", "svg", "html"]
+Format = Literal["text", "mermaid", "svg", "html"]
+Detail = Literal["story", "full"]
 
 
-def render(definition: Mapping[str, Any], format: Format, title: str) -> str:
-    """The picture of an Amazon States Language definition in JSONPath style; the same bytes for the same input."""
-    if format == "mermaid":
-        return mermaid.draw(read(definition))
+def render(definition: Mapping[str, Any], format: Format, title: str, detail: Detail = "story") -> str:
+    """The picture of an Amazon States Language definition in JSONata; the same bytes for the same input."""
+    if format == "html":
+        return html.draw(definition, title, detail)
+    scope = tell(definition) if detail == "story" else read(definition)
     if format == "svg":
-        return svg.draw(lay_out(read(definition)), title)
-    return html.draw(definition, title)
+        return svg.draw(lay_out(scope, top=detail == "full"), title)
+    return mermaid.draw(scope) if format == "mermaid" else outline.draw(scope)

@@ -38,6 +38,7 @@ class Node:
     box: Box
     lines: tuple[str, ...]  # the name as it is written
     parent: str | None = None
+    small: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Route:
     edge: Edge
     points: tuple[Point, ...]  # from the source to the target
     label: Label | None = None
+    across: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,4 +75,13 @@ class Layout:
                 )
                 for route in self.routes
             ),
+        )
+
+    def turned(self) -> Layout:
+        """From left to right in place of from top to bottom."""
+        return Layout(
+            self.height,
+            self.width,
+            tuple(replace(n, box=Box(n.box.top, n.box.left, n.box.height, n.box.width)) for n in self.nodes),
+            tuple(replace(r, points=tuple((y, x) for x, y in r.points), across=True) for r in self.routes),
         )

@@ -1,4 +1,4 @@
-"""One page that opens from a file: the SVG with pan, zoom and search, and the JSON of each state.
+"""One page that opens from a file: the story and the full picture, search, and the fields of each state.
 
 Nothing is loaded from elsewhere and only the script below may run: the page's policy names its hash, so whatever a
 definition contains stays text.
@@ -16,13 +16,14 @@ from stepgluon.graph import svg
 from stepgluon.graph.layout import lay_out
 from stepgluon.graph.model import read
 from stepgluon.graph.page import PAGE, SCRIPT, STYLE
+from stepgluon.graph.story import tell
 
 
-def draw(definition: Mapping[str, Any], title: str) -> str:
-    """The page's text; all branches can be folded away with one button, so the picture is in it twice."""
-    open_, folded = (
-        svg.draw(lay_out(read(definition, collapsed)), title, prefix, interactive=True)
-        for collapsed, prefix in ((False, "open"), (True, "folded"))
+def draw(definition: Mapping[str, Any], title: str, detail: str) -> str:
+    """The page's text; one button changes between the story and all states, so both pictures are in it."""
+    story, full = (
+        svg.draw(layout, title, prefix, interactive=True)
+        for layout, prefix in ((lay_out(tell(definition), top=False), "story"), (lay_out(read(definition)), "full"))
     )
     # Within a script element only "<" can end it or hide its end; JSON may write it as an escape.
     data = json.dumps(definition, ensure_ascii=True).replace("<", "\\u003c")
@@ -30,16 +31,8 @@ def draw(definition: Mapping[str, Any], title: str) -> str:
         f"default-src 'none'; script-src '{_hash(SCRIPT)}'; style-src '{_hash(STYLE)}' '{_hash(svg.STYLE)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    filled = {
-        "policy": policy,
-        "title": svg.text(title),
-        "style": STYLE,
-        "open": open_,
-        "folded": folded,
-        "data": data,
-        "script": SCRIPT,
-    }
-    return PAGE.substitute(filled)
+    filled = {"policy": policy, "title": svg.text(title), "style": STYLE, "data": data, "script": SCRIPT}
+    return PAGE.substitute(filled, story=story, full=full, first=detail)
 
 
 def _hash(code: str) -> str:

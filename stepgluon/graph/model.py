@@ -1,45 +1,35 @@
-"""An Amazon States Language definition as the states and edges of a picture.
+"""A definition in Amazon States Language as the states and edges of a picture.
 
-Every picture shows the same: each state once, each way to another state as one edge, the rule of a Choice in few
-words, and of many branches that are alike only some.
+Each state once, in the order of reading, and each way to another state as one edge. Of branches that differ only in
+names and values, one can stand for all: a stack.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from stepgluon.errors import UsageError
+from stepgluon.graph import words
 
-ALIKE = 8  # so many branches of one shape are all shown; of more, the first three and the last
-SHOWN_FIRST = 3
+ALIKE = 8  # up to so many branches of one shape are all drawn in the full picture
 EdgeKind = Literal["start", "next", "choice", "default", "catch", "end", "fail"]
-_SERVICES = {"sagemaker": "SageMaker", "dynamodb": "DynamoDB", "lambda": "Lambda", "states": "Step Functions"}
-_SIGNS = {
-    "Equals": "=",
-    "LessThan": "<",
-    "GreaterThan": ">",
-    "LessThanEquals": "<=",
-    "GreaterThanEquals": ">=",
-    "Matches": "like",
-}
-_COMPARISON = re.compile(r"(?:String|Numeric|Timestamp|Boolean)([A-Z]\w*?)(Path)?")
+Lists = Mapping[str, Collection[str]]  # by variable, the names of the things in its list
 
 
 @dataclass(frozen=True)
 class State:
-    """A state, or what stands for the start, the end or the branches that are not shown."""
+    """A state, or what stands for the start, the end or some branches of many."""
 
     id: str  # the JSON pointer of the state in the definition
     name: str
-    type: str  # as in the definition, or Start, End, More
+    type: str  # as in the definition, or Start, End, Stack
     caption: str = ""
-    failure: bool = False  # only a failure leads here
     branches: tuple[Scope, ...] = ()
+    items: tuple[str, ...] = ()  # of a stack: what each branch is for
+    cards: int = 0  # of a stack: how many are seen behind the first one
+    kind: str = ""  # as the console names it, which the caption may say in other words
 
 
 @dataclass(frozen=True)
@@ -47,8 +37,7 @@ class Edge:
     source: str
     target: str
     kind: EdgeKind
-    label: str = ""  # what a Choice asks, or what errors a Catch is for
-    failure: bool = False
+    label: str = ""  # the condition of a Choice, or the errors of a Catch
 
 
 @dataclass(frozen=True)
@@ -57,6 +46,7 @@ class Scope:
 
     states: tuple[State, ...]
     edges: tuple[Edge, ...]
+    across: bool = False  # drawn from left to right, in small boxes
 
 
 @dataclass(frozen=True)
@@ -68,84 +58,103 @@ class Way:
     label: str = ""
 
 
-def read(definition: Mapping[str, Any], collapsed: bool = False) -> Scope:
-    """The picture of a definition; collapsed: a Parallel or Map is one state."""
-    return _scope(definition, "", collapsed)
+def read(definition: Mapping[str, Any], alike: int = ALIKE) -> Scope:
+    """The picture of a definition; of more than `alike` branches of one shape, the first stands for all."""
+    return _Reader(alike, _lists(definition)).scope(definition, "")
 
 
-def _scope(definition: Mapping[str, Any], pointer: str, collapsed: bool) -> Scope:
-    states, start = definition.get("States"), str(definition.get("StartAt"))
-    if not isinstance(states, Mapping) or start not in states:
-        raise UsageError(f"{pointer or 'the definition'}: StartAt names no state of States (name the first state)")
-    ways = {name: list(_ways(state)) for name, state in states.items()}
-    ids = {name: f"{pointer}/States/{_escaped(name)}" for name in states}
-    for name, way in [(source, way) for source in states for way in ways[source]]:
-        if way.target is not None and way.target not in states:
-            raise UsageError(f"{ids[name]}: leads to {way.target!r}, which is no state beside it (correct the name)")
-    failing = _failing(ways, start)
-    order = list(dict.fromkeys([*_reached(ways, start, catches=False), *_reached(ways, start, catches=True), *states]))
-    first, last = f"{pointer}#start", f"{pointer}#end"
-    edges = [Edge(first, ids[start], "start")]
-    for name in order:
-        for way in ways[name]:
-            if way.kind == "fail" and pointer:
-                continue  # a Fail in a branch ends all branches: it does not lead to the end of its own
-            target = last if way.target is None else ids[way.target]
-            failure = way.kind == "catch" or name in failing or way.target in failing
-            edges.append(Edge(ids[name], target, way.kind, way.label, failure))
-    drawn = [_state(name, states[name], ids[name], name in failing, collapsed) for name in order]
-    if any(edge.target == last for edge in edges):
-        drawn.append(State(last, "End", "End"))
-    return Scope((State(first, "Start", "Start"), *drawn), _merged(edges))
+@dataclass(frozen=True)
+class _Reader:
+    alike: int
+    lists: Lists
+
+    def scope(self, definition: Mapping[str, Any], pointer: str) -> Scope:
+        states, start = definition.get("States"), str(definition.get("StartAt"))
+        if not isinstance(states, Mapping) or start not in states:
+            raise UsageError(f"{pointer or 'the definition'}: StartAt names no state of States (name the first state)")
+        ways = {name: list(_ways(state)) for name, state in states.items()}
+        ids = {name: f"{pointer}/States/{_escaped(name)}" for name in states}
+        for name, way in [(source, way) for source in states for way in ways[source]]:
+            if way.target is not None and way.target not in states:
+                raise UsageError(
+                    f"{ids[name]}: leads to {way.target!r}, which is no state beside it (correct the name)"
+                )
+        order = _reading_order(ways, start)
+        first, last = f"{pointer}#start", f"{pointer}#end"
+        edges: dict[tuple[str, str, EdgeKind], Edge] = {(first, ids[start], "start"): Edge(first, ids[start], "start")}
+        for name in order:
+            for way in ways[name]:
+                if way.kind == "fail" and pointer:
+                    continue  # a Fail in a branch ends all branches: it does not lead to the end of its own
+                edge = Edge(ids[name], last if way.target is None else ids[way.target], way.kind, way.label)
+                known = edges.get((edge.source, edge.target, edge.kind))
+                edge = replace(edge, label=f"{known.label} or {edge.label}") if known else edge
+                edges[edge.source, edge.target, edge.kind] = edge
+        drawn = [State(first, "Start", "Start"), *(self._state(name, states[name], ids[name]) for name in order)]
+        if any(target == last for _, target, _ in edges):
+            drawn.append(State(last, "End", "End"))
+        return Scope(tuple(drawn), tuple(edges.values()))
+
+    def _state(self, name: str, state: Mapping[str, Any], pointer: str) -> State:
+        scopes = list(_inside(state, pointer))
+        kind = words.caption(state, len(scopes))
+        whole = State(pointer, name, state.get("Type", "?"), kind, kind=kind)
+        if whole.type != "Parallel":
+            inside = tuple(self.scope(*scope) for scope in scopes)
+            return replace(whole, branches=inside, cards=2 if inside else 0)
+        shapes: dict[str, list[tuple[Mapping[str, Any], str]]] = {}
+        for scope in scopes:
+            shapes.setdefault(_shape(scope[0]), []).append(scope)
+        groups = list(shapes.values())
+        if len(groups) == 1 and len(scopes) > self.alike:
+            return replace(self._stack(groups[0], pointer), name=name, id=pointer, type=whole.type)
+        branches: list[Scope] = []
+        for group in groups:
+            if len(group) > max(self.alike, 1):
+                branches.append(Scope((self._stack(group, pointer),), ()))
+            else:
+                branches += [self.scope(*scope) for scope in group]
+        items = tuple(words.item_of(branch) for branch, _ in groups[0]) if len(groups) == 1 else ()
+        return replace(whole, branches=tuple(branches), items=items)
+
+    def _stack(self, group: list[tuple[Mapping[str, Any], str]], pointer: str) -> State:
+        items = tuple(words.item_of(branch) for branch, _ in group)
+        number, names = words.counted(items, self.lists)
+        inside, cards = self.scope(*group[0]), min(2, len(group) - 1)
+        return State(f"{pointer}#{group[0][1]}", number, "Stack", f"{number}: {names}", (inside,), items, cards)
 
 
-def _merged(edges: list[Edge]) -> tuple[Edge, ...]:
-    """One edge for all rules of a Choice, or all Catches of a state, that lead to the same state."""
-    merged: dict[tuple[str, str, EdgeKind], Edge] = {}
-    for edge in edges:
-        key = (edge.source, edge.target, edge.kind)
-        merged[key] = replace(edge, label=f"{merged[key].label} or {edge.label}") if key in merged else edge
-    return tuple(merged.values())
+def _reading_order(ways: Mapping[str, list[Way]], start: str) -> list[str]:
+    """Each state after all that lead to it, but for ways that lead back.
+
+    A Catch is followed first, so that a Choice at the end of several attempts comes after them and leads back.
+    """
+    seen: set[str] = set()
+    order: list[str] = []
+    for root in [start, *ways]:
+        left: list[str] = []
+        waiting = [] if root in seen else [(root, iter(_targets(ways[root])))]
+        seen.add(root)
+        while waiting:
+            name, ahead = waiting[-1]
+            if target := next((target for target in ahead if target not in seen), None):
+                seen.add(target)
+                waiting.append((target, iter(_targets(ways[target]))))
+            else:
+                left.append(name)
+                waiting.pop()
+        order += reversed(left)
+    return order
 
 
-def _reached(ways: Mapping[str, list[Way]], start: str, catches: bool) -> list[str]:
-    """The states that the start leads to, depth first, so that a branch's states stay together."""
-    reached: dict[str, None] = {}
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached[name] = None
-            ahead = [way.target for way in ways[name] if way.target and (catches or way.kind != "catch")]
-            waiting.extend(reversed(ahead))
-    return list(reached)
-
-
-def _failing(ways: Mapping[str, list[Way]], start: str) -> set[str]:
-    """What only a Catch leads to, and what can only end in a Fail."""
-    sources: dict[str, list[str]] = defaultdict(list)
-    waiting = []
-    for name in ways:
-        for way in ways[name]:
-            if way.kind == "end":
-                waiting.append(name)
-            elif way.kind != "catch" and way.target:
-                sources[way.target].append(name)
-    hopeful: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name not in hopeful:
-            hopeful.add(name)
-            waiting.extend(sources[name])
-    main = set(_reached(ways, start, catches=False))
-    if start in hopeful:  # a machine that can only fail, or never ends, has a main line too
-        main &= hopeful
-    return set(_reached(ways, start, catches=True)) - main
+def _targets(ways: list[Way]) -> list[str]:
+    last = [way.target for way in reversed(ways) if way.target and way.kind != "catch"]
+    return [way.target for way in ways if way.target and way.kind == "catch"] + last
 
 
 def _ways(state: Mapping[str, Any]) -> Iterator[Way]:
     for rule in state.get("Choices", ()):
-        yield Way("choice", rule["Next"], describe(rule))
+        yield Way("choice", rule["Next"], words.condition(rule))
     if "Default" in state:
         yield Way("default", state["Default"], "otherwise")
     if "Next" in state:
@@ -158,17 +167,6 @@ def _ways(state: Mapping[str, Any]) -> Iterator[Way]:
         yield Way("fail", None)
 
 
-def _state(name: str, state: Mapping[str, Any], pointer: str, failure: bool, collapsed: bool) -> State:
-    scopes = list(_inside(state, pointer))
-    caption = _caption(state, len(scopes))
-    if collapsed or not scopes:
-        return State(pointer, name, state.get("Type", "?"), caption, failure)
-    branches = (
-        _elided(scopes, pointer) if len(scopes) > ALIKE else [_scope(*scope, collapsed=False) for scope in scopes]
-    )
-    return State(pointer, name, state["Type"], caption, failure, tuple(branches))
-
-
 def _inside(state: Mapping[str, Any], pointer: str) -> Iterator[tuple[Mapping[str, Any], str]]:
     """The machines inside a Parallel or Map, with their JSON pointers."""
     for number, branch in enumerate(state.get("Branches", ())):
@@ -178,95 +176,32 @@ def _inside(state: Mapping[str, Any], pointer: str) -> Iterator[tuple[Mapping[st
             yield state[key], f"{pointer}/{key}"
 
 
-def _elided(scopes: list[tuple[Mapping[str, Any], str]], pointer: str) -> Iterator[Scope]:
-    """Branches of one shape stand together; of more than ALIKE, a box stands for all but the first and the last."""
-    alike: dict[str, list[tuple[Mapping[str, Any], str]]] = {}
-    for branch, inner in scopes:
-        alike.setdefault(_shape(branch), []).append((branch, inner))
-    for number, group in enumerate(alike.values()):
-        shown = group if len(group) <= ALIKE else group[:SHOWN_FIRST]
-        yield from (_scope(branch, inner, collapsed=False) for branch, inner in shown)
-        if len(group) > ALIKE:
-            text = f"… and {len(group) - SHOWN_FIRST - 1} more like these"
-            more = State(f"{pointer}/Branches#more{number}", text, "More", f"{len(group)} in all, the last one follows")
-            yield Scope((more,), ())
-            yield _scope(*group[-1], collapsed=False)
-
-
 def _shape(branch: Mapping[str, Any]) -> str:
     """Equal for branches that differ in names and values only."""
     states = branch.get("States", {})
-    ways = {
-        name: [way for way in _ways(state) if way.target is None or way.target in states]
-        for name, state in states.items()
-    }
-    order = _reached(ways, branch["StartAt"], catches=True) if branch.get("StartAt") in states else list(states)
-    number = {name: index for index, name in enumerate(order)}
+    number = {name: index for index, name in enumerate(states)}
     return repr(
         [
             (
-                states[name].get("Type"),
-                states[name].get("Resource"),
-                [(way.kind, number.get(way.target or "")) for way in ways[name]],
-                [_shape(inner) for inner, _ in _inside(states[name], "")],
+                number.get(branch.get("StartAt")),
+                state.get("Type"),
+                state.get("Resource"),
+                [(way.kind, number.get(way.target or "")) for way in _ways(state)],
+                [_shape(inner) for inner, _ in _inside(state, "")],
             )
-            for name in order
+            for state in states.values()
         ]
     )
 
 
-def _caption(state: Mapping[str, Any], branches: int) -> str:
-    """What kind of state it is, in the console's words: `SageMaker: CreateTrainingJob`."""
-    kind = str(state.get("Type", "?"))
-    if kind == "Parallel":
-        return f"Parallel: {branches} branch{'' if branches == 1 else 'es'}"
-    if kind == "Map":
-        return "Map: for each item"
-    if kind != "Task":
-        return kind
-    parts = str(state.get("Resource", "")).split(":")
-    if len(parts) < 7 or parts[2] != "states" or "activity" in parts:
-        return {"lambda": "Lambda function", "states": "Activity"}.get(parts[2] if len(parts) > 2 else "", "Task")
-    service, action = parts[-2], parts[-1].split(".")[0]
-    return f"{_SERVICES.get(service, service.upper())}: {action[:1].upper()}{action[1:]}"
-
-
-def describe(rule: Mapping[str, Any]) -> str:
-    """A Choice rule in few words, without the checks that only guard the comparison beside them."""
-    if "Not" in rule:
-        return f"not ({describe(rule['Not'])})"
-    if "And" in rule:
-        compared = [path for part in rule["And"] if not _is_check(part) for path in part.values()]
-        told = [part for part in rule["And"] if not (_is_check(part) and part.get("Variable") in compared)]
-        return _joined([f"({describe(part)})" if "Or" in part else describe(part) for part in told], "and", "every")
-    if "Or" in rule:
-        told = rule["Or"]
-        return _joined([f"({describe(part)})" if "And" in part else describe(part) for part in told], "or", "any")
-    if "Condition" in rule:
-        return str(rule["Condition"]).removeprefix("{%").removesuffix("%}").strip()
-    for key, value in rule.items():
-        if match := _COMPARISON.fullmatch(key):
-            right = _last(value) if match[2] else value if isinstance(value, str) and value else json.dumps(value)
-            return f"{_last(rule.get('Variable'))} {_SIGNS.get(match[1], match[1])} {right}"
-        if re.fullmatch("Is[A-Z][a-z]+", key):
-            return f"{_last(rule.get('Variable'))} is {'' if value else 'not '}{key[2:].lower()}"
-    return "?"
-
-
-def _joined(parts: list[str], word: str, quantity: str) -> str:
-    """The same question about many things is told once: `any verdict = rejected`."""
-    if len(parts) > 1 and len(set(parts)) == 1:
-        return f"{quantity} {parts[0]}"
-    return f" {word} ".join(dict.fromkeys(parts))
-
-
-def _is_check(rule: Mapping[str, Any]) -> bool:
-    return any(re.fullmatch("Is[A-Z][a-z]+", key) and value is True for key, value in rule.items())
-
-
-def _last(path: Any) -> str:
-    """`$.score.mae` is told as `mae`."""
-    return str(path).removeprefix("$").rsplit(".", 1)[-1] or "input"
+def _lists(definition: Mapping[str, Any]) -> Lists:
+    """The variables that list things with a name, like `models`."""
+    found: dict[str, Collection[str]] = {}
+    for state in (definition.get("States") or {}).values():
+        for variable, value in (state.get("Assign") or {}).items():
+            if isinstance(value, list) and value and all(isinstance(one, Mapping) and "name" in one for one in value):
+                found.setdefault(variable, [str(one["name"]) for one in value])
+    return found
 
 
 def _escaped(name: str) -> str:

@@ -14,26 +14,27 @@ PAGE = Template(
 <title>$title</title>
 <style>$style</style>
 </head>
-<body>
+<body data-first="$first">
 <header>
 <h1>$title</h1>
 <input id="search" type="search" placeholder="Find a state" aria-label="Find a state by name" list="names">
 <datalist id="names"></datalist>
 <output id="found"></output>
-<button id="fold" aria-pressed="false">Fold branches</button>
-<button id="in" aria-label="Zoom in">+</button>
+<button id="switch"></button>
 <button id="out" aria-label="Zoom out">&minus;</button>
+<button id="in" aria-label="Zoom in">+</button>
 <button id="fit">Fit</button>
 </header>
 <main>
 <div id="pictures">
-$open
-$folded
+$story
+$full
 </div>
 <aside hidden aria-live="polite">
 <button id="close" aria-label="Close">&times;</button>
 <h2 id="name"></h2>
-<pre id="json" tabindex="0"></pre>
+<table id="models"></table>
+<dl id="fields"></dl>
 </aside>
 </main>
 <script type="application/json" id="definition">$data</script>
@@ -45,133 +46,144 @@ $folded
 
 STYLE = """
 *{box-sizing:border-box}
-html,body{height:100%;margin:0}
-body{display:flex;flex-direction:column;color-scheme:light dark;color:#16191f;background:#fff;
+body{margin:0;color:#16191f;background:#fff;
 font:14px "Helvetica Neue",Helvetica,Arial,"Liberation Sans",system-ui,sans-serif}
-header{display:flex;flex-wrap:wrap;gap:8px;align-items:center;padding:8px 16px;border-bottom:1px solid #8793a166}
-h1{font-size:16px;margin:0;flex:1;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+h1{font-size:16px;margin:0;flex:1 0 auto}
 h2{font-size:14px;margin:0 28px 8px 0;overflow-wrap:anywhere}
+svg{display:block;margin:auto}
+svg.away{display:none}
+table{border-collapse:collapse;margin:0 0 12px}
+th,td{text-align:left;padding:3px 16px 3px 0;border-bottom:1px solid #8793a166}
+dt{font-weight:600;margin-top:10px}
+dd{margin:2px 0 0;font:12px ui-monospace,Menlo,Consolas,"Liberation Mono",monospace;
+white-space:pre-wrap;overflow-wrap:anywhere}
+@media print{header,aside{display:none}svg{max-width:100%;max-height:96vh}}
+@media screen{
+html,body{height:100%;color-scheme:light dark}
+body{display:flex;flex-direction:column}
+header{display:flex;flex-wrap:wrap;gap:8px;align-items:center;padding:8px 16px;border-bottom:1px solid #8793a166}
 button,input{font:inherit;padding:4px 10px}
 main{flex:1;display:flex;min-height:0}
-#pictures{flex:1;min-width:0}
-#pictures svg{width:100%;height:100%;display:block;cursor:grab;touch-action:none}
-#pictures svg.away{display:none}
+#pictures{flex:1;min-width:0;overflow:auto;cursor:grab}
 .state{cursor:pointer}
 .state:focus{outline:none}
-.state:focus-visible>rect:first-of-type,
-.state.chosen>rect:first-of-type{stroke:#1a73e8;stroke-width:3;stroke-dasharray:none}
-aside{width:min(420px,45%);position:relative;padding:12px 16px;border-left:1px solid #8793a166;overflow:auto}
+.state:is(:focus-visible,.chosen)>:is(.box,.frame:not(.card)){stroke:#1a73e8;stroke-width:3}
+aside{width:min(420px,50%);position:relative;padding:12px 16px;border-left:1px solid #8793a166;overflow:auto}
 #close{position:absolute;right:8px;top:8px}
-pre{margin:0;font:12px ui-monospace,Menlo,Consolas,"Liberation Mono",monospace;
-white-space:pre-wrap;overflow-wrap:anywhere}
-@media (prefers-color-scheme:dark){body{color:#e6e9ed;background:#101822}}
+}
+@media screen and (prefers-color-scheme:dark){body{color:#e6e9ed;background:#101822}}
+@media screen and (max-width:700px){main{flex-direction:column}
+aside{width:auto;max-height:50%;border-left:none;border-top:1px solid #8793a166}}
 """
 
 SCRIPT = r"""
 "use strict";
 const byId = (id) => document.getElementById(id);
+const make = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
 const definition = JSON.parse(byId("definition").textContent);
-const pictures = { open: byId("open"), folded: byId("folded") };
-let picture = pictures.open;
+const pictures = { story: byId("story"), full: byId("full") };
+let picture;
 
-// All states, also those that the picture leaves out: JSON pointer -> name and JSON.
+// All states, also those that a picture leaves out: JSON pointer -> name and JSON. And all lists of things with a name.
 const states = new Map();
+const lists = [];
 const walk = (machine, pointer) => {
   for (const [name, state] of Object.entries(machine.States)) {
     const here = pointer + "/States/" + name.replaceAll("~", "~0").replaceAll("/", "~1");
     states.set(here, { name, state });
+    for (const list of Object.values(state.Assign || {})) if (Array.isArray(list) && list[0]?.name) lists.push(list);
     (state.Branches || []).forEach((branch, number) => walk(branch, here + "/Branches/" + number));
     for (const key of ["ItemProcessor", "Iterator"]) if (state[key]) walk(state[key], here + "/" + key);
   }
 };
 walk(definition, "");
-for (const { name } of states.values()) byId("names").append(new Option(name));
+for (const name of new Set([...states.values()].map(({ name }) => name))) byId("names").append(new Option(name));
 
-// Pan and zoom move the view box; the picture itself never changes.
-const size = (svg) => ({ x: 0, y: 0, w: svg.width.baseVal.value, h: svg.height.baseVal.value });
-let view;
-const look = (next) => {
-  view = next;
-  picture.setAttribute("viewBox", [view.x, view.y, view.w, view.h].join(" "));
+// A picture scrolls; zooming changes its size.
+const size = (svg, scale) => {
+  svg.setAttribute("width", svg.viewBox.baseVal.width * scale);
+  svg.setAttribute("height", svg.viewBox.baseVal.height * scale);
 };
-const scale = () => Math.max(view.w / picture.clientWidth, view.h / picture.clientHeight);
-const zoom = (factor, x = view.x + view.w / 2, y = view.y + view.h / 2) => {
-  const w = view.w * factor;
-  if (w > 100 && w < 40000) look({ x: x - (x - view.x) * factor, y: y - (y - view.y) * factor, w, h: view.h * factor });
+const scale = () => picture.width.baseVal.value / picture.viewBox.baseVal.width;
+const show = (detail) => {
+  picture = pictures[detail];
+  for (const svg of Object.values(pictures)) svg.classList.toggle("away", svg !== picture);
+  byId("pictures").scrollLeft = (byId("pictures").scrollWidth - byId("pictures").clientWidth) / 2;
+  byId("switch").textContent = detail === "story" ? "Show every state" : "Show the story";
 };
-const point = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
-
 const pointerOf = (element) => JSON.parse('"' + element.dataset.state + '"');
-const elements = (pointer) => [...picture.querySelectorAll("[data-state]")].filter((e) => pointerOf(e) === pointer);
 // A state that the picture leaves out is shown by the nearest state around it.
 const nearest = (pointer) => {
-  while (pointer && !elements(pointer).length) pointer = pointer.slice(0, pointer.lastIndexOf("/"));
-  return pointer ? elements(pointer)[0] : null;
+  const drawn = [...picture.querySelectorAll("[data-state]")];
+  for (; pointer; pointer = pointer.slice(0, pointer.lastIndexOf("/"))) {
+    const found = drawn.find((element) => pointerOf(element) === pointer);
+    if (found) return found;
+  }
+  return null;
 };
-const choose = (pointer) => {
+const row = (tag, cells) => {
+  const line = make("tr", "");
+  line.append(...cells.map((cell) => make(tag, cell ?? "")));
+  return line;
+};
+// What a stack is for: the entries of the list that has all its names, but what is nested or only says the name again.
+const tabulate = (items) => {
+  const list = lists.find((list) => items.every((name) => list.some((one) => one.name === name))) || [];
+  const rows = list.filter((one) => items.includes(one.name));
+  const keys = [...new Set(rows.flatMap((one) => Object.keys(one)))].filter((key) => key === "name" ||
+    rows.some((one) => key in one && typeof one[key] !== "object" && one[key] !== one.name));
+  byId("models").replaceChildren(...(rows.length ? [row("th", keys)] : []),
+    ...rows.map((one) => row("td", keys.map((key) => one[key]))));
+};
+const choose = (pointer, element) => {
   document.querySelectorAll(".chosen").forEach((element) => element.classList.remove("chosen"));
   const { name, state } = states.get(pointer);
   byId("name").textContent = name;
-  byId("json").textContent = JSON.stringify(state, null, 2);
+  tabulate(JSON.parse(element?.dataset.items || "[]"));
+  byId("fields").replaceChildren();
+  for (const [key, value] of Object.entries(state)) {
+    if (["Branches", "ItemProcessor", "Iterator"].includes(key)) continue;
+    const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+    byId("fields").append(make("dt", key), make("dd", text));
+  }
   document.querySelector("aside").hidden = false;
-  const element = nearest(pointer);
-  if (element) element.classList.add("chosen");
-  return element;
+  element?.classList.add("chosen");
 };
 
 let dragged = false;
-for (const svg of Object.values(pictures)) {
-  svg.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const { x, y } = point(event);
-    zoom(Math.exp(Math.sign(event.deltaY) * 0.12), x, y);
-  }, { passive: false });
-  svg.addEventListener("pointerdown", () => { dragged = false; });
-  svg.addEventListener("pointermove", (event) => {
-    if (!event.buttons) return;
-    if (Math.abs(event.movementX) + Math.abs(event.movementY) > 2) dragged = true;
-    const unit = scale();
-    if (dragged) look({ ...view, x: view.x - event.movementX * unit, y: view.y - event.movementY * unit });
-  });
-  const open = (event) => {
-    const element = event.target.closest("[data-state]");
-    if (element && !dragged) choose(pointerOf(element).replace(/\/Branches#more\d+$/, ""));
-  };
-  svg.addEventListener("click", open);
-  svg.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    dragged = false;
-    open(event);
-  });
-}
-
+byId("pictures").addEventListener("pointerdown", () => { dragged = false; });
+byId("pictures").addEventListener("pointermove", (event) => {
+  if (event.buttons !== 1 || event.pointerType === "touch") return;
+  if (Math.abs(event.movementX) + Math.abs(event.movementY) > 2) dragged = true;
+  if (dragged) byId("pictures").scrollBy(-event.movementX, -event.movementY);
+});
+const open = (event) => {
+  const element = event.target.closest("[data-state]");
+  if (element && !dragged) choose(pointerOf(element).replace(/#.*/, ""), element);
+};
+byId("pictures").addEventListener("click", open);
+byId("pictures").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" && event.key !== " " || !event.target.closest("[data-state]")) return;
+  event.preventDefault();
+  dragged = false;
+  open(event);
+});
 byId("search").addEventListener("input", (event) => {
   const wanted = event.target.value.trim().toLowerCase();
   const found = [...states].filter(([, { name }]) => wanted && name.toLowerCase().includes(wanted));
   const [best] = found.find(([, { name }]) => name.toLowerCase() === wanted) || found[0] || [];
   byId("found").textContent = wanted ? found.length + " found" : "";
   if (!best) return;
-  const element = choose(best);
-  if (!element) return;
-  const box = element.getBBox();
-  const shift = element.parentNode.transform.baseVal.consolidate().matrix;
-  const w = Math.max(900, box.width * 1.2), h = (w * picture.clientHeight) / picture.clientWidth;
-  look({ x: box.x + shift.e + box.width / 2 - w / 2, y: box.y + shift.f + Math.min(box.height, h) / 2 - h / 2, w, h });
+  choose(best, nearest(best));
+  nearest(best)?.scrollIntoView({ block: "center", inline: "center" });
 });
-byId("fold").addEventListener("click", () => {
-  const folded = picture === pictures.open;
-  picture.classList.add("away");
-  picture = folded ? pictures.folded : pictures.open;
-  picture.classList.remove("away");
-  byId("fold").setAttribute("aria-pressed", String(folded));
-  byId("fold").textContent = folded ? "Unfold branches" : "Fold branches";
-  look(size(picture));
+byId("switch").addEventListener("click", () => show(picture === pictures.story ? "full" : "story"));
+byId("in").addEventListener("click", () => size(picture, scale() * 1.25));
+byId("out").addEventListener("click", () => size(picture, scale() * 0.8));
+byId("fit").addEventListener("click", () => {
+  const { width, height } = picture.viewBox.baseVal, room = byId("pictures");
+  size(picture, Math.min(room.clientWidth / width, room.clientHeight / height));
 });
-byId("in").addEventListener("click", () => zoom(0.8));
-byId("out").addEventListener("click", () => zoom(1.25));
-byId("fit").addEventListener("click", () => look(size(picture)));
 byId("close").addEventListener("click", () => { document.querySelector("aside").hidden = true; });
-pictures.folded.classList.add("away");
-look(size(picture));
+show(document.body.dataset.first);
 """
