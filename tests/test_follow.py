@@ -12,7 +12,11 @@ from stepgluon.runs.follow import Event, Job, follow, number, read, seconds, ver
 from stepgluon.runs.run_json import run_json
 
 START = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+CUT = 'AlgorithmError: Not retried: no row\\nhas \'x\' or \\"y\\", exit code: 1","HyperParameters":{"mo'
 BLANK = {"Error": "", "Cause": ""}
+JSONATA = (
+    "An error occurred while executing the state 'Prepare again?' (entered at the event id #7). The JSONata expression"
+)
 
 
 class History:
@@ -76,9 +80,9 @@ def good() -> History:
 
 def test_lines_tell_each_state_with_its_time_and_each_verdict(good: History) -> None:
     assert [" ".join(line.split("s  ", 1)[1].split()) for line in read(good.events).lines] == [
-        "Train a is tried again: lost the machine, exit code: 1",
+        "Train a is tried again: lost the machine",
         "Train b 3.0 s",
-        "b accepted (error 231.5, at most 350)",
+        "b accepted, MAE 231.5 (limit 350)",
         "Train a 5.5 s",
         "Train models 6.5 s",
     ]
@@ -110,10 +114,10 @@ def test_the_latest_verdicts_count(good: History) -> None:
 
 def test_a_remark_stands_beside_the_state_of_its_job(good: History) -> None:
     def remark(job: Job) -> str:
-        return "remembered" if job.name == "train-b-0" else ""
+        return "cached" if job.name == "train-b-0" else ""
 
-    assert [line for line in read(good.events, remark).lines if "remembered" in line] == [
-        f"{4.5:7.1f} s  {'Train b':<24} {3.0:6.1f} s  remembered"
+    assert [line for line in read(good.events, remark).lines if "cached" in line] == [
+        f"{4.5:7.1f} s  {'Train b':<24} {3.0:6.1f} s  cached"
     ]
 
 
@@ -128,8 +132,10 @@ def test_a_failure_has_its_state_and_the_jobs_own_sentence() -> None:
     started = history.job("prepare-0", history.enter("Task", "Prepare data"), "Processing")
     described = {"ExitMessage": "row 7 has no species", "FailureReason": "AlgorithmError: See job logs"}
     history.leave("Task", "Prepare data", after=history.failed_job(started, **described))
-    history.enter("Fail", "Failed", {"failed": {"state": "Prepare data"}})
-    history.add("ExecutionFailed", error="States.TaskFailed", cause="long and odd")
+    history.enter("Choice", "Prepare again?")
+    wrapped = f"{JSONATA} threw an error during evaluation. D3137: row 7 has no species"
+    history.add("EvaluationFailed", error="States.QueryEvaluationError", cause=wrapped, state="Prepare again?")
+    history.add("ExecutionFailed", error="States.QueryEvaluationError", cause=wrapped)
     story = read(history.events)
     assert (story.status, story.failed_state, story.sentence) == ("FAILED", "Prepare data", "row 7 has no species")
     assert story.lines[0].endswith("failed: row 7 has no species")
@@ -179,10 +185,17 @@ def test_an_error_that_no_state_handles_is_of_the_innermost_state() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({}, "accepted (error 231.5, at most 350)"),
-        ({"verdict": "rejected", "mae": None, "failure": {"Error": "Late"}}, "rejected (no error: Late)"),
-        ({"verdict": "rejected", "mae": "low"}, "rejected (error -, at most 350)"),
-        ({"verdict": "rejected", "mae": float("nan")}, "rejected (error -, at most 350)"),
+        ({}, "accepted, MAE 231.5 (limit 350)"),
+        ({"threshold": None}, "accepted, MAE 231.5"),
+        ({"reason": "rejected, no score"}, "rejected, no score"),
+        ({"verdict": "rejected", "mae": None, "Error": "Late", "Cause": "Not retried: oh"}, "rejected, failed: oh"),
+        ({"verdict": "rejected", "mae": None, "Error": "S3.NoSuchKeyException", "Cause": "x"}, "rejected, no score"),
+        (
+            {"verdict": "rejected", "mae": None, "Error": "States.TaskFailed", "Cause": CUT},
+            "rejected, failed: no row has 'x' or \"y\"",
+        ),
+        ({"verdict": "rejected", "mae": "low"}, "rejected, no score"),
+        ({"verdict": "rejected", "mae": float("nan")}, "rejected, no score"),
     ],
 )  # fmt: skip
 def test_a_verdict_is_told_in_words(changed: dict[str, Any], words: str) -> None:

@@ -27,6 +27,7 @@ def add(command: Callable[..., Any]) -> None:
     data.add_argument("--folder", metavar="FOLDER", help="a folder of the raw bucket, like june")
     starting.add_argument("--threshold", type=threshold, metavar="N", help="replaces every model's threshold")
     starting.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")
+    starting.add_argument("--fresh", action="store_true", help="reuse no model and no prediction")
     json_option(starting)
     json_option(command("status", "Tell how the pipeline in the account is, and what to do next."))
     back = command("rollback", "Make an earlier version of the workflow the one that is started.")
@@ -58,7 +59,7 @@ def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
             terminal.say(f"The data are in {folder}")
         else:
             folder = folder_of(door, names, options.folder or options.data[0])
-        run = start(door, names, folder, options.threshold, options.note)
+        run = start(door, names, folder, options.threshold, options.note, options.fresh)
     text = f"Run {run} has started.\nFollow it: {pipeline_py(f'watch {run}')}\n"
     terminal.result(json_text({"run": run, "data": folder}) if options.json else text)
 

@@ -27,7 +27,7 @@ def add(command: Callable[..., Any]) -> None:
     )
     run.add_argument("--threshold", type=threshold, metavar="N", help="replaces every model's threshold in this run")
     run.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")
-    run.add_argument("--fresh", action="store_true", help="run every job, and go on with nothing")
+    run.add_argument("--fresh", action="store_true", help="run every job: reuse no model and no prediction")
     _folder(run)
     json_option(run)
     local = command("local", "Serve the local AWS with the pipeline in it, for the aws command line, until Ctrl-C.")

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
 
 INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
-Picture = Literal["mermaid", "svg", "html"]
+Picture = Literal["text", "mermaid", "svg", "html"]
+Detail = Literal["story", "full"]
 SUFFIXES: dict[str, Picture] = {
+    ".txt": "text",
     ".mmd": "mermaid",
     ".mermaid": "mermaid",
     ".md": "mermaid",
@@ -116,7 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
     where.add_argument("--stdout", action="store_true", help="print the definition instead")
     graph = command("graph", "Draw the workflow.")
-    graph.add_argument("--format", choices=get_args(Picture), help="default: by the file's name, else mermaid")
+    graph.add_argument(
+        "--detail", choices=get_args(Detail), default="story", help="story: the stages; full: every state"
+    )
+    graph.add_argument("--format", choices=get_args(Picture), help="default: by the file's name, else text")
     graph.add_argument(
         "-o", "--output", type=a_path, metavar="FILE", help="write the picture here instead of printing it"
     )
@@ -152,9 +157,11 @@ def _compile(options: argparse.Namespace, workflow: Workflow, variables: Mapping
 
 
 def _graph(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    suffix = options.output.suffix.lower() if options.output else ".mmd"
+    suffix = options.output.suffix.lower() if options.output else ".txt"
     if options.format is None and suffix not in SUFFIXES:
-        raise UsageError(f"{options.output}: no picture is known by this ending (add --format mermaid, svg or html)")
+        raise UsageError(
+            f"{options.output}: no picture has this ending (use .svg, .html, .mmd or .txt, or add --format)"
+        )
     loaded = config_of(options, variables)
     definition = definition_of(loaded, workflow)
 
@@ -162,7 +169,7 @@ def _graph(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
     from stepgluon.names import Names
 
     kind: Picture = options.format or SUFFIXES[suffix]
-    picture = render(definition.asl, kind, Names(loaded.config).prefix)
+    picture = render(definition.asl, kind, Names(loaded.config).prefix, options.detail)
     if options.output:
         write_file(options.output, picture, options.config)
         terminal.say(f"{options.output}: {len(picture.encode()):,} bytes")

@@ -33,7 +33,7 @@ def add(command: Callable[..., Any]) -> None:
     for name, tells in {
         "show": "Tell a run's states, jobs, verdicts, and the reason where it failed.",
         "watch": "Follow a run until it ends; Ctrl-C leaves it running.",
-        "redrive": "Go on with a failed run: a new run takes it up, and repeats only the stages that did not finish.",
+        "redrive": "Repeat a run that failed: a new run with its input, which reuses what was trained and predicted.",
         "promote": "Make the accepted models of a run the defaults.",
     }.items():
         parser = command(name, tells)
@@ -140,7 +140,7 @@ def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal
     from stepgluon.runs.view import panel
 
     again = pipeline_py(f"redrive {told['run']}")
-    text = f"\n{panel(told, again, 'only the stages that did not finish')}"
+    text = f"\n{panel(told, again)}"
     terminal.result(json_text(told) if options.json else text)
     return 0 if told["status"] == "SUCCEEDED" else 1
 
@@ -162,9 +162,7 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
         plan = planned(door, names, one(door, names, options.run))
         run = redrive(door, names, plan)
     text = f"{plan.words()}\nFollow it: {pipeline_py(f'watch {run}')}\n"
-    terminal.result(
-        json_text({"run": run, "of": plan.of, "home": plan.home, "from": plan.stage}) if options.json else text
-    )
+    terminal.result(json_text({"run": run, "of": plan.of}) if options.json else text)
     return 0
 
 
@@ -187,31 +185,32 @@ def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     from stepgluon.runs.promote import promote
 
     if _here(options):
-        from stepgluon.local.work_folder import buckets_of
+        from stepgluon.local.work_folder import buckets_of, story_here
         from stepgluon.names import Names
 
         loaded = config_of(options, variables)
-        known = _one_of_this_pipeline(options, loaded)
-        run = str(known.get("home", known["run"]))
+        run = str(_one_of_this_pipeline(options, loaded)["run"])
         with buckets_of(loaded, options.work) as s3:
-            promoted = promote(s3, Names(loaded.config), run)
+            promoted = promote(s3, Names(loaded.config), run, lambda: story_here(options.work, run).models)
     else:
         from stepgluon.aws import one_sentence
         from stepgluon.runs.executions import LATEST, find, one
+        from stepgluon.runs.watch import story_of
 
         door, names = account_of(options, variables)
         with one_sentence():
             # Step Functions forgets an execution after 90 days; its folder may be there still.
             found = one(door, names, LATEST) if options.run == LATEST else find(door, names, options.run)
-            run = found.home if found else options.run
-            promoted = promote(door.client("s3"), names, run)
+            run = found.run if found else options.run
+            models = (lambda: story_of(door, found.arn).models) if found else list
+            promoted = promote(door.client("s3"), names, run, models)
     _say_promoted(run, promoted, options, terminal)
 
 
 def _say_promoted(run: str, promoted: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> None:
     from stepgluon.runs.follow import number
 
-    lines = [f"{name} (error {number(error)})" for name, error in promoted.items()]
+    lines = [f"{name} (MAE {number(error)})" for name, error in promoted.items()]
     text = f"Promoted from run {run}: {', '.join(lines)}.\n"
     terminal.result(json_text({"run": run, "promoted": promoted}) if options.json else text)
 

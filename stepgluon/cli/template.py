@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stepgluon.names import Names
     from stepgluon.workflow.compile import Workflow
 
-OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json")  # as release.py has them
+OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json", "tell_failure.zip")  # as release.py has them
 
 
 def add(command: Callable[..., Any]) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ from localaws.base.environment import harmless
 from localaws.base.patches import Patches
 from localaws.lambda_ import functions
 from localaws.notifications import alarms, eventbridge, s3_events, sns_mail
+from localaws.sagemaker.job_cache import code_of, packages
 from localaws.server.aws import LocalAws, Settings
 from localaws.stepfunctions import parse_cache
 from stepgluon.config.source import LoadedConfig
@@ -31,6 +33,8 @@ from stepgluon.local.work_folder import this_computer
 from stepgluon.names import Names
 
 _DOCKER = "application/vnd.docker"
+_SCRIPTS = {"data": ("prepare", "postprocess"), "autogluon": ("train", "predict")}
+MAIL_SECONDS = 60  # for the mails of failures, when the server ends
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     in_place(lambdas.install())
     in_place(s3_events.install(lambdas.send, soon=lambdas.warm))
     in_place(sns_mail.install(sns_mail.Outbox(settings.work / "outbox", once=once(journal, names))))
-    in_place(eventbridge.install(aws.permissions))
+    in_place(eventbridge.install(aws.permissions, lambdas.send))
     in_place(alarms.install(aws.permissions))
     in_place(journal.install())
     return lambdas
@@ -130,13 +134,21 @@ def once(journal: Journal, names: Names) -> sns_mail.Once:
 
 
 class Images:
-    """A builder for a place where no image is ever run: each is a manifest without layers."""
+    """A builder for a place where no image is ever run: each is a manifest without layers.
+
+    Its digest is part of the fingerprints of models and predictions, so it changes with what jobs run here: the
+    scripts, this Python and its packages.
+    """
 
     def __init__(self, aws: LocalAws) -> None:
         self._aws = aws
 
     def push(self, image: Image) -> str:
-        config = {"mediaType": f"{_DOCKER}.container.image.v1+json", "size": 1, "digest": f"sha256:{image.tag * 2}"}
+        code = self._aws.settings.code
+        scripts = [code_of(code / f"{name}.py") for name in _SCRIPTS[image.name]] if code else []
+        content = json.dumps([image.tag, scripts, sys.version, sorted(packages())], sort_keys=True)
+        digest = f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+        config = {"mediaType": f"{_DOCKER}.container.image.v1+json", "size": 1, "digest": digest}
         media = f"{_DOCKER}.distribution.manifest.v2+json"
         manifest = json.dumps({"schemaVersion": 2, "mediaType": media, "config": config, "layers": []})
         digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
@@ -154,3 +166,4 @@ def end_executions(place: Deployed) -> None:
         client.stop_execution(executionArn=arn, error="Stopped", cause="The local AWS was stopped.")
     for arn in running:
         place.journal.wait_for_end(arn, place.aws.settings.ending_seconds)
+    place.functions.drain(MAIL_SECONDS, place.names.tell_function)  # an event that takes longer waits on disk

@@ -1,7 +1,7 @@
 """Which executions began, and which commands asked for them: what is needed to go on after this computer was cut off.
 
 An execution that ended is kept by localaws/stepfunctions/execution_archive.py; one that is here and not there was cut
-off. Started again under its name and with its input it is the same run: jobs that had finished are remembered, and
+off. Started again under its name and with its input it is the same run: jobs that had finished are not repeated, and
 mails that were sent stay sent.
 """
 

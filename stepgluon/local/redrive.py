@@ -23,7 +23,7 @@ KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
 
 
 def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, progress: Progress) -> dict[str, Any]:
-    """Takes up the run and follows it to its end; returns what run.json says of it."""
+    """Repeats the run and follows it to its end; returns what run.json says of it."""
     names, known = Names(loaded.config), one_run(work, run)
     cut_off = known["status"] == "CUT OFF"
     if cut_off and not redrive.is_again(known["run"]):
@@ -32,11 +32,11 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
         )
     if is_served(work):
         with served(work, loaded.config.region) as door:
-            arn = _taken_up(door, names, known["run"], progress)
+            arn = _started(door, names, known["run"], progress)
         told = _followed(work, arn, progress)
     else:
         with at_work(loaded, workflow, work) as place:
-            arn = known["arn"] if cut_off else _taken_up(place.aws, names, known["run"], progress)
+            arn = known["arn"] if cut_off else _started(place.aws, names, known["run"], progress)
             begun = next(begun for begun in place.journal.begun() if begun.arn == arn)
             if cut_off:
                 progress.say(f"Going on with run {begun.name}, which was cut off.")
@@ -46,8 +46,8 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
     return told
 
 
-def _taken_up(door: Door, names: Names, run: str, progress: Progress) -> str:
-    """The ARN of the run that goes on with this one."""
+def _started(door: Door, names: Names, run: str, progress: Progress) -> str:
+    """The ARN of the run that repeats this one."""
     plan = redrive.planned(door, names, one(door, names, run))
     progress.say(plan.words())
     return names.execution_arn(redrive.redrive(door, names, plan))

@@ -30,7 +30,7 @@ from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.local.compile_cache import ROOT, compiled
 from stepgluon.local.deployed import Deployed, deployed, nothing
 from stepgluon.local.journal import Begun
-from stepgluon.local.run_folder import collect, remembered
+from stepgluon.local.run_folder import cached, collect
 from stepgluon.local.watcher import watched
 from stepgluon.local.work_folder import told_where
 from stepgluon.runs import view
@@ -71,6 +71,7 @@ def run(loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progre
     """Carries out the order; returns what run.json says of the run."""
     check_files(order.data)
     with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
+        place.functions.deliver_left(place.names.tell_function)
         tables = _upload(place, order)
         identity = _identity(place, order, tables)
         try:
@@ -178,7 +179,7 @@ def _begin(place: Deployed, order: Order, tables: dict[str, str], identity: str,
     before = [begun.arn for begun in place.journal.begun() if begun.run_file == run_file]
     place.journal.write_command(identity, {"before": before, "done": False})
     _forget_upload(place, key)
-    told = {"note": order.note or None, "threshold": order.threshold}
+    told = {"note": order.note or None, "threshold": order.threshold, "fresh": order.fresh or None}
     content = {key: value for key, value in told.items() if value is not None}
     body = json.dumps(content).encode() if content else b""
     place.aws.client("s3").put_object(Bucket=place.names.raw_bucket, Key=key, Body=body)
@@ -243,7 +244,7 @@ def followed(place: Deployed, begun: Begun, progress: Progress) -> dict[str, Any
 
 def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
     def remark(job: Job) -> str:
-        return "remembered" if remembered(place, job) else ""
+        return "cached" if cached(place, job) else ""
 
     def said(job: Job) -> str:
         lines = place.aws.logs.lines(job.kind, job.name)

@@ -21,11 +21,11 @@ from typing import Any
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.journal import Begun
 from stepgluon.runs.follow import Job, Story, read
-from stepgluon.runs.run_json import home_of, run_json
+from stepgluon.runs.run_json import run_json
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
 _ONE_AT_A_TIME = threading.Lock()  # two would write the same files, and the slower one what is older
-REMEMBERED = (
+CACHED = (
     "This job did not run again: its outputs are those of an earlier job with the same code, settings and inputs.\n"
 )
 
@@ -40,14 +40,14 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     folder = place.work / "runs" / begun.name
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     events = place.aws.history(begun.arn)
-    story = read(events, lambda job: "remembered" if remembered(place, job) else "")
+    story = read(events, lambda job: "cached" if cached(place, job) else "")
     _write(folder / "history.json", json.dumps(events, default=str, indent=1))
     for job in story.jobs:
         log = folder / "logs" / f"{job.name}.log"
         lines = place.aws.logs.lines(job.kind, job.name)
         if lines or not log.exists():
             _write(log, "".join(f"{line}\n" for line in lines) or _no_log(place, job))
-    if story.status == "SUCCEEDED":
+    if story.delivered:
         _fetch_results(place, begun, folder)
     run = tell(place, begun, story, folder)
     _write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
@@ -61,10 +61,10 @@ def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str,
         _given(begun),
         story,
         _summary(folder / "summary.json"),
-        lambda job: remembered(place, job),
+        lambda job: cached(place, job),
         now=time.time(),
         arn=begun.arn,
-        results=os.fspath(result) if story.status == "SUCCEEDED" and result.exists() else None,
+        results=os.fspath(result) if story.delivered and result.exists() else None,
         folder=os.fspath(folder),
         outbox=os.fspath(place.outbox),
     )
@@ -83,18 +83,18 @@ def _summary(file: Path) -> Any:
         return None
 
 
-def remembered(place: Deployed, job: Job) -> bool:
+def cached(place: Deployed, job: Job) -> bool:
     """Whether the job did not run, because its outputs were known."""
     known = place.aws.sagemaker.jobs()
     return any(one.name == job.name and one.kind == job.kind and one.state.remembered for one in known)
 
 
 def _no_log(place: Deployed, job: Job) -> str:
-    return REMEMBERED if remembered(place, job) else ""
+    return CACHED if cached(place, job) else ""
 
 
 def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:
-    prefix = f"runs/{home_of(begun.name, _given(begun))}/result/"
+    prefix = f"runs/{begun.name}/result/"
     found = {
         stored.key.removeprefix(prefix): stored for stored in place.aws.objects.below(place.names.work_bucket, prefix)
     }

@@ -17,6 +17,7 @@ from localaws.base.environment import UNREACHABLE, clean_environment
 from localaws.errors import ComputerError
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError
+from stepgluon.runs.follow import Story, read
 
 if TYPE_CHECKING:
     from stepgluon.config.source import LoadedConfig
@@ -45,6 +46,14 @@ def one_run(work: Path, run: str) -> dict[str, Any]:
     close = [name for name in runs if run and name.startswith(run)] or difflib.get_close_matches(run, runs, 1)
     hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py('runs')}` lists them"
     raise UsageError(f"{work} has no run {run or repr(run)} ({hint})")
+
+
+def story_here(work: Path, run: str) -> Story:
+    """What the run's history tells; nothing where history.json is gone or damaged."""
+    try:
+        return read(json.loads((work / "runs" / run / "history.json").read_text("utf-8")))
+    except (OSError, ValueError):
+        return Story()
 
 
 def knows(work: Path, run: str) -> bool:

@@ -14,7 +14,7 @@ from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import JOB_LOGS, Names
 from stepgluon.runs.files import read_json
 from stepgluon.runs.follow import Story, seconds
-from stepgluon.runs.run_json import home_of, run_json
+from stepgluon.runs.run_json import run_json
 
 LATEST = "latest"
 LAST_LINES = 12  # of a failed job's log, as view.py tells them
@@ -30,10 +30,7 @@ class Execution:
     ended: float | None
     given: dict[str, Any]  # its input
     error: str = ""
-
-    @property
-    def home(self) -> str:
-        return home_of(self.run, self.given)
+    cause: str = ""
 
     @property
     def seconds(self) -> float:
@@ -111,14 +108,14 @@ def _execution(told: dict[str, Any], given: dict[str, Any]) -> Execution:
         ended=None if ended is None else seconds(ended),
         given=given,
         error=told.get("error") or "",
+        cause=told.get("cause") or "",
     )
 
 
 def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[str, Any]:
     """The run as run_json.py has it; `logs` is the command that shows them."""
-    folder = f"s3://{names.work_bucket}/runs/{execution.home}"
-    done = story.status == "SUCCEEDED"
-    summary = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.home}/result/summary.json")
+    folder = f"s3://{names.work_bucket}/runs/{execution.run}"
+    summary = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.run}/result/summary.json")
     return run_json(
         execution.run,
         execution.given,
@@ -126,7 +123,7 @@ def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[s
         summary,
         now=time.time(),
         arn=execution.arn,
-        results=f"{folder}/result/" if done else None,
+        results=f"{folder}/result/" if story.delivered else None,
         folder=folder,
         logs=_logs(names, story),
         outbox=", ".join(names.config.notify),

@@ -16,6 +16,10 @@ from typing import Any
 
 Event = dict[str, Any]
 _JOB_NAMES = {"training": "TrainingJobName", "processing": "ProcessingJobName"}
+INCOMPLETE = "Incomplete"  # the error of a run whose result lacks some models' predictions
+# What our own $error says, in AWS's wrapping.
+_RAISED = re.compile(r"threw an error during evaluation\. D3137: (.*)", re.DOTALL)
+_ADDED = re.compile(r"^AlgorithmError: |Not retried: |, exit code: \d+$")
 LONGEST_SENTENCE = 500
 # Bookkeeping in S3 and between the branches takes no time worth a line, unless it fails.
 _SHOWN = ("Task", "Parallel", "Fail")
@@ -53,9 +57,14 @@ class Story:
     error: str = ""
     cause: str = ""
     failed_state: str = ""
-    models: list[dict[str, Any]] = field(default_factory=list)  # the verdicts, as verdicts.json has them
+    models: list[dict[str, Any]] = field(default_factory=list)  # the verdicts, as far as they are known
     jobs: list[Job] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether there is a result: also of a run that lacks some models' predictions."""
+        return self.status == "SUCCEEDED" or self.error == INCOMPLETE
 
     @property
     def running(self) -> list[Job]:
@@ -64,13 +73,11 @@ class Story:
     @property
     def sentence(self) -> str:
         """Why the run failed, for its user: what the failed job said, else the execution's own cause."""
-        from stepgluon.workflow.failure_rule import MAILED  # the config's library comes with it, and takes its time
-
         said = next((job.sentence for job in reversed(self.jobs) if job.state == self.failed_state), "")
         # Of a Parallel the last try of each of its branches' jobs: "Predict adelie" belongs to "Predict".
         inside = {job.state: job.sentence for job in self.jobs if job.state.startswith(f"{self.failed_state} ")}
         branches = [f"{state}: {sentence}" for state, sentence in inside.items() if sentence]
-        cause = _PASSED.sub("", self.cause.removeprefix(MAILED))
+        cause = _PASSED.sub("", self.cause)
         told = _sentence(self.error if "." in self.error or not cause else "", cause)
         return said or " ".join([told, *branches])[:LONGEST_SENTENCE]
 
@@ -106,6 +113,7 @@ class _Reader:
         self.story = Story()
         self._visit_of: dict[int, _Visit] = {}  # by the id of each event that belongs to the visit
         self._named: dict[str, _Visit] = {}  # the latest visit of each state
+        self._thresholds: dict[str, Any] = {}  # by the models' names
 
     def read(self, events: Sequence[Event]) -> Story:
         for event in events:
@@ -127,6 +135,9 @@ class _Reader:
     def _enter(self, event: Event, kind: str, at: float) -> None:
         details = event["stateEnteredEventDetails"]
         visit = _Visit(details["name"], kind, at)
+        before = self._named.get(visit.name)
+        if before and before.job and before.failure:
+            self._line(at, visit.name, "is tried again")
         self._visit_of[event["id"]] = self._named[visit.name] = visit
         self._learn(details.get("input"))
 
@@ -160,22 +171,24 @@ class _Reader:
             return
         visit.left = True
         self._learn(told)
+        self._thresholds |= _thresholds(details)
+        self._learn({"models": _assigned(details, "chosen")})
+        missing = visit.quiet and "NoSuchKey" in visit.failure  # a marker, or promoted models, that are not there yet
         if visit.kind == "Pass" and visit.name.split(" ")[0] in ("Accept", "Reject") and "verdict" in told:
-            self._line(at, f"  {told['name']}", verdict(told))
-        elif visit.kind in _SHOWN and (visit.failure or not visit.quiet):
+            self._line(at, f"  {told['name']}", verdict({"threshold": self._thresholds.get(told["name"]), **told}))
+        elif visit.kind == "Task" and visit.name.startswith("Look up ") and not visit.failure:
+            self._line(at, _looked_up(visit.name), "cached")
+        elif visit.kind in _SHOWN and (visit.failure or not visit.quiet) and not missing:
             remark = self._remark(visit.job) if visit.job and not visit.failure else ""
             ending = f"failed: {visit.failure}" if visit.failure else remark
             self._line(at, visit.name, f"{at - visit.since:6.1f} s  {ending}".rstrip())
 
     def _learn(self, data: Any) -> None:
-        """What the state data says of models and failures."""
+        """What the state data says of the models."""
         told = _parsed(data)
         models = told.get("models")
         if isinstance(models, list) and models and all(isinstance(m, dict) and "verdict" in m for m in models):
             self.story.models = models
-        failed = told.get("failed")
-        if isinstance(failed, dict):
-            self.story.failed_state = str(failed.get("state", ""))
 
     def _end(self, event: Event, kind: str, at: float) -> None:
         story = self.story
@@ -196,7 +209,10 @@ class _Reader:
         passed = _PASSED.findall(story.cause)
         running = [job.state for job in story.jobs if job.ended is None]
         entered = [visit.name for visit in self._named.values() if not visit.left]
-        return next(iter([*passed[-1:], *running[:1], *entered[-1:]]), "")
+        last = next(iter([*passed[-1:], *running[:1], *entered[-1:]]), "")
+        # What decides whether a job is tried again raises the job's sentence when it is not.
+        failed = [job.state for job in story.jobs if job.status == "Failed"]
+        return failed[-1] if last.endswith(" again?") and failed else last
 
     def _line(self, at: float, what: str, told: str) -> None:
         self.story.lines.append(f"{at - self.story.started:7.1f} s  {what:<24} {told}")
@@ -204,10 +220,14 @@ class _Reader:
 
 def verdict(model: dict[str, Any]) -> str:
     """A model's verdict in words."""
-    why = (model.get("failure") or {}).get("Error") or ""
-    error = number(model.get("mae"))
-    told = f"error {error}, at most {number(model.get('threshold'))}" if error != "-" or not why else f"no error: {why}"
-    return f"{model['verdict']} ({told})"
+    if model.get("reason"):
+        return str(model["reason"])
+    error, limit = finite(model.get("mae")), finite(model.get("threshold"))
+    if error is not None:
+        return f"{model['verdict']}, MAE {number(error)}" + (f" (limit {number(limit)})" if limit is not None else "")
+    failed = model.get("Error") and "NoSuchKey" not in model["Error"]
+    why = _plain(_first(str(model.get("Cause") or ""))) if failed else ""
+    return f"{model['verdict']}, failed: {why}" if why else f"{model['verdict']}, no score"
 
 
 def number(value: Any) -> str:
@@ -232,9 +252,43 @@ def _sentence(error: str, cause: str) -> str:
     """Of a failed job's description the sentence for the user, else error and cause as they are, on one line."""
     told = _parsed(cause)
     text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
-    text = text.removeprefix("AlgorithmError: ")
+    if raised := _RAISED.search(cause):
+        text = raised[1]
     cause = cause.partition(" (Service: ")[0]
-    return " ".join((text or f"{error}: {cause}").split()).strip(": ")[:LONGEST_SENTENCE]
+    return _plain(text or f"{error}: {cause}")[:LONGEST_SENTENCE]
+
+
+def _first(words: str) -> str:
+    """Of the words that a branch keeps of a job's description, which may end with the next fields, the first."""
+    said = re.split(r'","|"\}', words, maxsplit=1)[0]
+    return said.replace("\\n", " ").replace('\\"', '"')
+
+
+def _plain(text: str) -> str:
+    """On one line, without what SageMaker and the jobs add for the state machine."""
+    return " ".join(_ADDED.sub("", text).split()).strip(": ")
+
+
+def _looked_up(state: str) -> str:
+    """The work that a marker saved: Look up adelie saves Train adelie, Look up adelie result saves Predict adelie."""
+    name = state.removeprefix("Look up ")
+    return f"Predict {name.removesuffix(' result')}" if name.endswith(" result") else f"Train {name}"
+
+
+def _thresholds(details: dict[str, Any]) -> dict[str, Any]:
+    """Each model's threshold, where a state has assigned the models."""
+    try:
+        return {model["name"]: model["threshold"] for model in _assigned(details, "models") or ()}
+    except (TypeError, KeyError):
+        return {}
+
+
+def _assigned(details: dict[str, Any], variable: str) -> Any:
+    assigned = (details.get("assignedVariables") or {}).get(variable)
+    try:
+        return json.loads(assigned) if isinstance(assigned, str) else assigned
+    except ValueError:
+        return None
 
 
 def _parsed(text: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """`promote RUN`: makes the accepted models of a run the defaults.
 
-Their files are copied, within S3, to promoted/<run>/<model>/<job>/ of the work bucket: what is below runs/ may be
+Their files are copied, within S3, to promoted/<run>/<model>/<job>/ of the work bucket: what is below models/ may be
 cleaned up. When all are there, promoted.json is written: one small object, so promoting is atomic, and an interrupted
 one changed nothing. Models that the run did not accept keep the defaults that they had.
 docs/decisions/0001 has the form.
@@ -8,7 +8,9 @@ docs/decisions/0001 has the form.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from stepgluon.advice import pipeline_py
@@ -24,10 +26,16 @@ class NotPromoted(StepgluonError):
     """The run has nothing that could be promoted."""
 
 
-def promote(s3: Any, names: Names, run: str) -> dict[str, Any]:
-    """The models that were promoted, by name, with their error."""
+Verdicts = list[dict[str, Any]]
+
+
+def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = list) -> dict[str, Any]:
+    """The models that were promoted, by name, with their MAE.
+
+    `judged` gives the verdicts of the run's history, for a run that ended before it recorded them.
+    """
     bucket = names.work_bucket
-    accepted = _accepted(s3, bucket, run)
+    accepted = _accepted(run, verdicts_of(s3, bucket, run) or judged())
     models = [model for model in names.config.models if model.name in accepted]
     if not models:
         raise NotPromoted(f"{run} accepted no model that the config still has (promote a later run)")
@@ -37,7 +45,8 @@ def promote(s3: Any, names: Names, run: str) -> dict[str, Any]:
     for model in models:
         promoted[names.key(model)] = {
             "uses": "default",
-            "model_uri": places[model.name],
+            "model_uri": places[model.name][0],
+            "manifest": places[model.name][1],
             "run": run,
             "default_mae": accepted[model.name]["mae"],
         }
@@ -46,34 +55,37 @@ def promote(s3: Any, names: Names, run: str) -> dict[str, Any]:
     return {model.name: accepted[model.name]["mae"] for model in models}
 
 
-def verdicts_of(s3: Any, bucket: str, run: str) -> list[dict[str, Any]] | None:
-    """The verdicts of a run, or None where it has none."""
+def verdicts_of(s3: Any, bucket: str, run: str) -> Verdicts:
+    """The verdicts that a run recorded."""
     verdicts = read_json(s3, bucket, f"runs/{run}/verdicts.json")
     if isinstance(verdicts, str):  # Step Functions may write the list as a text
         verdicts = json.loads(verdicts)
-    return verdicts if isinstance(verdicts, list) else None
+    return verdicts if isinstance(verdicts, list) else []
 
 
-def _accepted(s3: Any, bucket: str, run: str) -> dict[str, dict[str, Any]]:
-    verdicts = verdicts_of(s3, bucket, run)
-    if verdicts is None:
+def _accepted(run: str, verdicts: Verdicts) -> dict[str, dict[str, Any]]:
+    if not verdicts:
         raise NotPromoted(
             f"{run} has no verdicts (`{pipeline_py('runs')}` lists the runs; it must have judged its models)"
         )
-    accepted = {v["name"]: v for v in verdicts if v.get("verdict") == "accepted" and v.get("uses") == "trained"}
+    accepted = {v["name"]: v for v in verdicts if v.get("verdict") == "accepted"}
     if not accepted:
         told = ", ".join(f"{v['name']} was {v['verdict']}" for v in verdicts)
         raise NotPromoted(f"{run} has no accepted model: {told} (promote a run that was good, or raise the threshold)")
     return accepted
 
 
-def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> str:
-    """Copies a model's files to where they stay; returns that place. What is there already is not copied again."""
-    source = str(verdict["model_uri"]).removeprefix(f"s3://{bucket}/")
-    job = source.removeprefix(f"runs/{run}/models/{verdict['name']}/").partition("/")[0]
-    target = f"{DEFAULTS}/{run}/{verdict['name']}/{job}/"  # a run that was taken up may have trained it twice
-    files = sizes(s3, bucket, source)
-    _whole(s3, bucket, source, files, verdict["name"])
+def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str, str]:
+    """Copies a model's files to where they stay; that place, and the sum of its manifest. What is there already is
+    not copied again.
+    """
+    model, job = verdict["name"], verdict["job"]
+    source = _place(s3, bucket, model, job)
+    target = f"{DEFAULTS}/{run}/{model}/{job}/"
+    files = sizes(s3, bucket, source) if source else {}
+    if not files:
+        raise NotPromoted(f"the files of {model} are gone from s3://{bucket}/models/{model}/ (promote a later run)")
+    manifest = _whole(s3, bucket, source, files, verdict)
     there = sizes(s3, bucket, target)
     missing = {name: size for name, size in files.items() if there.get(name) != size}
     with transfers(s3) as manager:
@@ -88,18 +100,46 @@ def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> str:
             f"the copy of {verdict['name']} in s3://{bucket}/{target} is not like the model "
             f"(remove that folder, and promote again)"
         )
-    return f"s3://{bucket}/{target}"
+    return f"s3://{bucket}/{target}", manifest
 
 
-def _whole(s3: Any, bucket: str, source: str, files: dict[str, int], model: str) -> None:
-    """Raises where files of the manifest are missing; the prediction job compares their sums before it loads any."""
-    if not files:
-        raise NotPromoted(f"the files of {model} are gone from s3://{bucket}/{source} (promote a later run)")
+def _place(s3: Any, bucket: str, model: str, job: str) -> str:
+    """The folder of the model that a job trained: models/<model>/<fingerprint>/<job>/output/model/."""
+    folder = f"models/{model}/"
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder, Delimiter="/"):
+        for entry in page.get("CommonPrefixes", ()):
+            place = f"{entry['Prefix']}{job}/output/model/"
+            if s3.list_objects_v2(Bucket=bucket, Prefix=place, MaxKeys=1).get("Contents"):
+                return place
+    return ""
+
+
+def _whole(s3: Any, bucket: str, source: str, files: dict[str, int], verdict: dict[str, Any]) -> str:
+    """The manifest's sum, which prediction jobs compare; raises where files that it lists are missing.
+
+    A training script of the user's own may write none.
+    """
     if MANIFEST not in files:
-        return  # a training script of the user's own may write none
-    manifest = read_json(s3, bucket, source + MANIFEST)
-    expected = manifest.get("files") if isinstance(manifest, dict) else None
+        return ""
+    body = s3.get_object(Bucket=bucket, Key=source + MANIFEST)["Body"].read()
+    digest, judged = hashlib.sha256(body).hexdigest(), verdict.get("manifest")
+    expected = _listed(body)
     absent = sorted(set(expected or ()) - files.keys())
-    if not isinstance(expected, dict) or absent:
-        what = f"its file {absent[0]} is missing" if absent else "its manifest is not one that training wrote"
-        raise NotPromoted(f"{model} in s3://{bucket}/{source} is not whole: {what} (promote another run)")
+    if verdict.get("uses") != "default" and judged and judged != digest:  # of a default it is the default's own
+        what = "its manifest was changed after it was judged"
+    elif expected is None:
+        what = "its manifest is not one that training wrote"
+    elif absent:
+        what = f"its file {absent[0]} is missing"
+    else:
+        return digest
+    raise NotPromoted(f"{verdict['name']} in s3://{bucket}/{source} is not whole: {what} (promote another run)")
+
+
+def _listed(manifest: bytes) -> dict[str, Any] | None:
+    try:
+        told = json.loads(manifest)
+    except ValueError:
+        return None
+    files = told.get("files") if isinstance(told, dict) else None
+    return files if isinstance(files, dict) else None

@@ -1,8 +1,8 @@
 """What is told of a run, wherever it was: run.json, `show --json`, and what the panel is made from.
 
-run, home, arn     its name, the run in whose folder it works, and its execution
+run, arn           its name and its execution
 status, started, seconds, data, note
-models             the verdicts; of a default also the run that it is of
+models             the verdicts, with each prediction's outcome; of a promoted default also the run that it is of
 jobs               each with its state, status and time, and the sentence of one that failed
 rows, predictions  how many there are, where post-process told it
 failure            {state, error, sentence}, or null
@@ -24,7 +24,7 @@ def run_json(
     given: dict[str, Any],
     story: Story,
     summary: Any,
-    remembered: Callable[[Job], bool] = lambda job: False,
+    cached: Callable[[Job], bool] = lambda job: False,
     now: float = 0.0,
     **places: Any,
 ) -> dict[str, Any]:
@@ -35,47 +35,47 @@ def run_json(
     until = story.ended or max(now, story.started)
     return {
         "run": run,
-        "home": home_of(run, given),
         "status": story.status,
         "started": story.started,
         "seconds": round(until - story.started, 1) if story.started else 0.0,
         "data": given.get("data", ""),
         "note": given.get("note", ""),
         "models": [_model(model) for model in story.models],
-        "jobs": [_job(job, until, remembered(job)) for job in story.jobs],
-        **_counts(summary if story.status == "SUCCEEDED" else None),
+        "jobs": [_job(job, until, cached(job)) for job in story.jobs],
+        **_counts(summary if story.delivered else None),
         "failure": _failure(story),
         **places,
         "lines": story.lines,
     }
 
 
-def home_of(run: str, given: dict[str, Any]) -> str:
-    """The run in whose folder a run with this input works: its own, or the one that it takes up."""
-    taken_up = given.get("resume")
-    return str(taken_up.get("run", run)) if isinstance(taken_up, dict) else run
-
-
 def _model(model: dict[str, Any]) -> dict[str, Any]:
-    failure = model.get("failure") or {}
-    default = model.get("uses") == "default"
+    promoted = model.get("uses") == "default" and "default_mae" in model  # not one that the config names
     return {
-        **{key: model.get(key) for key in ("name", "verdict", "uses", "model_uri")},
-        **{key: finite(model.get(key)) for key in ("mae", "threshold")},
-        "failure": f"{failure.get('Error', '')}: {failure.get('Cause', '')}".strip(": ") or None,
-        "default_of_run": model.get("run") if default else None,
-        "default_mae": model.get("default_mae") if default else None,
+        **{key: model.get(key) for key in ("name", "verdict", "reason", "uses", "model_uri", "outcome")},
+        **{key: finite(model.get(key)) for key in ("mae", "mae_of_median", "threshold")},
+        **{key: _why(model.get(key)) for key in ("failure", "outcome_failure")},
+        "cached": model.get("cached") is True,
+        "predictions_cached": model.get("predictions_cached") is True,
+        "default_of_run": model.get("run") if promoted else None,
+        "default_mae": model["default_mae"] if promoted else None,
     }
 
 
-def _job(job: Job, until: float, remembered: bool) -> dict[str, Any]:
+def _why(failure: Any) -> str | None:
+    """The sentence of a verdict's failure."""
+    told = failure if isinstance(failure, dict) else {}
+    return str(told.get("Cause") or told.get("Error") or "") or None
+
+
+def _job(job: Job, until: float, cached: bool) -> dict[str, Any]:
     return {
         "name": job.name,
         "kind": job.kind,
         "state": job.state,
         "status": job.status,
         "seconds": round((job.ended or max(until, job.started)) - job.started, 1),
-        "remembered": remembered,
+        "cached": cached,
         "sentence": job.sentence,
     }
 

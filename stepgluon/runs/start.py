@@ -26,11 +26,11 @@ from stepgluon.runs.files import sizes
 NOTE_CHARACTERS = 500
 
 
-def start(door: Door, names: Names, folder: str, threshold: float | None, note: str) -> str:
+def start(door: Door, names: Names, folder: str, threshold: float | None, note: str, fresh: bool = False) -> str:
     """The run's name. The client repeats a lost call with the same name, so that it starts one run."""
     overrides = {} if threshold is None else {"threshold": threshold}
     given = {"data": folder, "note": one_line(note), "overrides": overrides}
-    return execute(door, names, run_name(folder), given)
+    return execute(door, names, run_name(folder), {**given, "fresh": True} if fresh else given)
 
 
 def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:

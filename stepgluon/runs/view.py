@@ -20,23 +20,49 @@ WORDS = {
 }
 
 
-def panel(
-    told: dict[str, Any], command: str = "", repeats: str = "only the jobs that did not finish", look: bool = True
-) -> str:
+REPEATS = "only what did not finish: trained models and predictions are reused"
+
+
+def panel(told: dict[str, Any], command: str = "", repeats: str = REPEATS, look: bool = True) -> str:
     """The run's end: verdicts, then the result and where it is, or why there is none and what to do.
 
     `command` goes on where it failed, and repeats what `repeats` says; `look` tells how to see more of it.
     """
-    lines = [f"Run {told['run']} {WORDS[told['status']]}{_where(told)} after {told['seconds']:.1f} s.", ""]
+    lines = [f"Run {told['run']} {_word(told)} after {told['seconds']:.1f} s{_missing(told)}.", ""]
     if told["models"]:
         lines += [*table(told["models"]), ""]
-        reasons = [f"  {model['name']}: {model['failure']}" for model in told["models"] if model["failure"]]
-        lines += [*reasons, ""] if reasons else []
-    if told["status"] == "SUCCEEDED":
+        lines += [*reasons, ""] if (reasons := _reasons(told)) else []
+    if _delivered(told):
         lines += _result(told)
+        lines += _again(command, repeats) if told["failure"] else []
     elif told["failure"]:
         lines += _failure(told, command, repeats, look)
     return "\n".join(lines) + "\n"
+
+
+def _delivered(told: dict[str, Any]) -> bool:
+    return bool(told["status"] == "SUCCEEDED" or _incomplete(told))
+
+
+def _incomplete(told: dict[str, Any]) -> bool:
+    """Whether it has a result that lacks the predictions of some models."""
+    return bool(told["failure"] and told["failure"]["error"] == follow.INCOMPLETE)
+
+
+def _word(told: dict[str, Any]) -> str:
+    return "is incomplete" if _incomplete(told) else f"{WORDS[told['status']]}{_where(told)}"
+
+
+def _missing(told: dict[str, Any]) -> str:
+    missing = [model["name"] for model in told["models"] if model.get("outcome") == "failed"]
+    return f": the rows of {', '.join(missing)} are not predicted" if missing and _incomplete(told) else ""
+
+
+def _reasons(told: dict[str, Any]) -> list[str]:
+    """Why models were not trained or could not predict, but for what the run's own failure says below."""
+    said = "" if _delivered(told) or not told["failure"] else told["failure"]["sentence"]
+    why = [(model["name"], model.get(key)) for model in told["models"] for key in ("failure", "outcome_failure")]
+    return [f"  {name}: {reason}" for name, reason in why if reason and reason not in said]
 
 
 def _where(told: dict[str, Any]) -> str:
@@ -60,17 +86,19 @@ def _result(told: dict[str, Any]) -> list[str]:
     ]
     if any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
         lines += [
-            f"  next     {pipeline_py('promote ' + told.get('home', told['run']))}",
+            f"  next     {pipeline_py('promote ' + told['run'])}",
             "           makes its accepted models the defaults: they predict whenever a later one is not good enough",
         ]
     return lines
 
 
 def _failure(told: dict[str, Any], command: str, repeats: str, look: bool) -> list[str]:
-    lines = [f"  {told['failure']['sentence'] or 'No reason is known.'}", ""]
+    sentence = told["failure"]["sentence"]
+    lines = [f"  {sentence or 'No reason is known.'}", ""]
     job = last_failed(told)
     log = told.get("logs") or f"{shown(told['folder'])}/logs/{job}.log"
     said = told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
+    said = [line for line in said if not sentence or sentence not in line]
     if said:
         lines += [f"  The last lines of {job or 'the log'}:", *(f"  | {line}" for line in said), ""]
     if job:
@@ -78,10 +106,11 @@ def _failure(told: dict[str, Any], command: str, repeats: str, look: bool) -> li
     lines.append(f"  mails    {shown(told['outbox'])}")
     if look:
         lines.append(f"  look     {pipeline_py('show ' + told['run'])}")
-    if command:
-        lines.append(f"  again    {command}")
-        lines.append(f"           repeats {repeats}")
-    return lines
+    return lines + _again(command, repeats)
+
+
+def _again(command: str, repeats: str) -> list[str]:
+    return [f"  again    {command}", f"           repeats {repeats}"] if command else []
 
 
 def last_failed(told: dict[str, Any]) -> str:
@@ -97,24 +126,41 @@ def last_lines(log: Path) -> list[str]:
 
 
 def table(models: list[dict[str, Any]]) -> list[str]:
-    rows = [("model", "error", "at most", "verdict", "predicts with")]
-    rows += [(m["name"], number(m["mae"]), number(m["threshold"]), m["verdict"], uses(m)) for m in models]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return ["  " + "  ".join(map(_aligned, row, widths, (False, True, True, False, False))).rstrip() for row in rows]
+    """A row for each model; how good always guessing the median is stands there where the jobs tell it."""
+    columns = {
+        "model": [m["name"] for m in models],
+        "MAE": [number(m["mae"]) for m in models],
+        "of the median": [number(m.get("mae_of_median")) for m in models],
+        "limit": [number(m["threshold"]) for m in models],
+        "verdict": [m["verdict"] + (", cached" if m.get("cached") else "") for m in models],
+        "predicts with": [uses(m) for m in models],
+    }
+    if set(columns["of the median"]) == {"-"}:
+        del columns["of the median"]
+    numbers = ("MAE", "of the median", "limit")
+    cells = [_column(name, rows, name in numbers) for name, rows in columns.items()]
+    return ["  " + "  ".join(row).rstrip() for row in zip(*cells, strict=True)]
 
 
-def _aligned(cell: str, width: int, right: bool) -> str:
-    return cell.rjust(width) if right else cell.ljust(width)
+def _column(name: str, rows: list[str], right: bool) -> list[str]:
+    width = max(map(len, (name, *rows)))
+    return [cell.rjust(width) if right else cell.ljust(width) for cell in (name, *rows)]
 
 
 def uses(model: dict[str, Any]) -> str:
+    failed = ", which failed" if model.get("outcome") == "failed" else ""
+    cached = ", cached" if model.get("predictions_cached") else ""
+    return f"{_used(model)}{failed}{cached}"
+
+
+def _used(model: dict[str, Any]) -> str:
     if model["uses"] == "default":
         run, error = model.get("default_of_run"), model.get("default_mae")
-        known = f", error {number(error)}" if error is not None else ""
+        known = f", MAE {number(error)}" if error is not None else ""
         return f"the model promoted from {run}{known}" if run else "the default model"
-    if model["uses"] == "nothing":
-        return "nothing: no model was promoted"
-    return "the trained model" + (", there is no other" if model["verdict"] == "rejected" else "")
+    if model["uses"] == "trained":
+        return "the trained model" + (", there is no other" if model["verdict"] == "rejected" else "")
+    return "-"  # the run ended before that was decided
 
 
 def runs_table(runs: list[dict[str, Any]], start: str = "run --local --data FILE") -> str:
@@ -132,11 +178,21 @@ def runs_table(runs: list[dict[str, Any]], start: str = "run --local --data FILE
 def details(told: dict[str, Any]) -> str:
     """`show RUN`: the states with their times, the jobs, then the panel."""
     jobs = [
-        f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  remembered' if job['remembered'] else ''}"
+        f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  cached' if job.get('cached') else ''}"
         for job in told["jobs"]
     ]
-    again, stages = pipeline_py(f"redrive {told['run']}"), "only the stages that did not finish"
-    return "\n".join([*told["lines"], "", "Jobs:", *jobs, ""]) + "\n" + panel(told, again, stages, look=False)
+    end = panel(told, pipeline_py(f"redrive {told['run']}"), look=False)
+    return "\n".join([*_course(told, end), "", "Jobs:", *jobs, ""]) + "\n" + end
+
+
+def _course(told: dict[str, Any], end: str) -> list[str]:
+    """The course without the sentences that stand at the end."""
+    sentences = [told["failure"]["sentence"] if told["failure"] else "", *(job["sentence"] for job in told["jobs"])]
+    lines = list(told["lines"])
+    for sentence in sentences:
+        if sentence and sentence in end:
+            lines = [line.replace(f": {sentence}", "") for line in lines]
+    return lines
 
 
 def shown(path: str) -> str:

@@ -161,5 +161,6 @@ def expressions_are_checked_with_their_definition(asl: Any) -> None:
     rule = {"Condition": "{% $states.result = 1 %}", "Next": "A"}
     assert "$states.result" in refused(C={"Type": "Choice", "Choices": [rule]}, A=a_pass())
     assert "$states.errorOutput" in refused(P=a_pass(Assign={"e": "{% $states.errorOutput %}"}))
+    assert asl.machine({"A": a_pass(Output="{% 'has no $states.result' %}")}, QueryLanguage="JSONata")
     parallel = {"Type": "Parallel", "Branches": [branch(A=a_pass(Output="{% ( %}"))], "End": True}
     assert "/States/P/Branches[0]/States/A/Output" in refused(P=parallel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from local_aws import MINUTES, until
@@ -13,7 +14,7 @@ from localaws.sagemaker.job import Job
 
 THROTTLED = ("ThrottlingException", "Rate exceeded")
 QUOTA = ("ResourceLimitExceeded", "The account-level service limit is 0 Instances.")
-ENDS = {"prepare": "Prepare data", "train-adelie": "", "predict-adelie": "Predict", "post": "Post-process"}
+ENDS = {"prepare": "Prepare data", "train-adelie": "", "predict-adelie": "Incomplete", "post": "Post-process"}
 STAGES = list(ENDS)
 
 
@@ -47,6 +48,8 @@ REPLACED = Ending(0, ["started", "models", "finished"], adelie="default", result
 
 def lost(stage: str, code: int = 1) -> Ending:
     """How a run ends whose stage fails for good; a training that fails is no reason to fail."""
+    if stage.startswith("predict"):
+        return Ending(code, ["started", "models", "incomplete"], ENDS[stage], result=True)
     mails = ["started", "failed"] if stage == "prepare" else ["started", "models", "failed"]
     return REPLACED if stage.startswith("train") else Ending(code, mails, ENDS[stage])
 
@@ -58,8 +61,8 @@ ENDINGS = {
     for fault in ("exit 1", "SIGKILL", "SIGSEGV", "hang", "ignore SIGTERM", "dies while it writes")
 } | {
     # What is missing or cut is found by whoever reads it.
-    ("prepare", "no output"): Ending(1, ["started", "models", "failed"], "Choose models", adelie="default"),
-    ("prepare", "truncated"): Ending(1, ["started", "models", "failed"], "Choose models", adelie="default"),
+    ("prepare", "no output"): Ending(1, ["started", "failed"], "Read fingerprints"),
+    ("prepare", "truncated"): Ending(1, ["started", "failed"], "Read fingerprints"),
     ("train-adelie", "no output"): REPLACED,
     ("train-adelie", "truncated"): REPLACED,
     ("predict-adelie", "no output"): lost("post"),
@@ -90,7 +93,8 @@ def test_what_passes_is_waited_for(pipeline: Whole, stage: str) -> None:
 @pytest.mark.parametrize(("stage", "refusal"), zip(STAGES, [THROTTLED, QUOTA] * 2, strict=True))
 def test_a_job_that_is_refused_for_ever(pipeline: Whole, stage: str, refusal: tuple[str, str]) -> None:
     pipeline.faults.stage, pipeline.faults.for_ever = f"-{stage}-", refusal
-    check(pipeline, stage, lost(stage), tries=4)
+    told = check(pipeline, stage, lost(stage), tries=4)
+    assert stage.startswith("train") or refusal[1] in told["failure"]["sentence"]
     assert len(pipeline.faults.refused) == 4, "once, and three times more"
 
 
@@ -114,7 +118,9 @@ def test_a_job_that_is_stopped_by_hand(pipeline: Whole, stage: str) -> None:
     check(pipeline, stage, lost(stage), tries=2, folder=folder)
 
 
-def check(pipeline: Whole, stage: str, ending: Ending, tries: int = 0, order: str = "", folder: str = "") -> None:
+def check(
+    pipeline: Whole, stage: str, ending: Ending, tries: int = 0, order: str = "", folder: str = ""
+) -> dict[str, Any]:
     ended = pipeline.ended(folder) if folder else pipeline.run(**({stage: order} if order else {}))
     told = ended.told
     assert (ended.code, ended.kinds) == (ending.code, ending.mails), told
@@ -129,3 +135,4 @@ def check(pipeline: Whole, stage: str, ending: Ending, tries: int = 0, order: st
         assert ended.uses["adelie"] == ending.adelie
     if ending.code == 0:
         assert ended.uses == dict.fromkeys(MODELS, "trained") | {"adelie": ending.adelie}
+    return told

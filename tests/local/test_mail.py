@@ -1,4 +1,4 @@
-"""Mails as files, and that each failure is mailed exactly once: by the machine itself, or by EventBridge's rule."""
+"""Mails as files, and the events of executions that end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from localaws.notifications.sns_mail import Outbox
 from localaws.stepfunctions import versions
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
-from stepgluon.workflow import failure_rule
 
 NAMES = Names(
     PipelineConfig.model_validate(
@@ -226,12 +225,12 @@ def test_what_is_no_address_cannot_subscribe(sns: Any, outbox: Outbox, address: 
         subscribe(sns, address)
 
 
-# Failures that the machine could not mail
+# Events of executions that end
 
 
 @pytest.fixture
 def machine(sns: Any) -> Iterator[Any]:
-    """Makes an execution of some states end, on a machine whose failures the rule mails."""
+    """Makes an execution of some states end, on a machine whose bad ends a rule mails."""
     versioned = Patches()
     versions.install(versioned)
     patches = eventbridge.install()
@@ -243,11 +242,9 @@ def machine(sns: Any) -> Iterator[Any]:
 
 def deploy_rule(**target: Any) -> None:
     client = boto3.client("events")
-    client.put_rule(Name="failed", EventPattern=json.dumps(failure_rule.event_pattern(NAMES)))
-    transformer = failure_rule.input_transformer(NAMES)
-    client.put_targets(
-        Rule="failed", Targets=[{"Id": "mail", "Arn": NAMES.topic_arn, "InputTransformer": transformer, **target}]
-    )
+    pattern = {"source": ["aws.states"], "detail": {"status": ["FAILED", "TIMED_OUT", "ABORTED"]}}
+    client.put_rule(Name="failed", EventPattern=json.dumps(pattern))
+    client.put_targets(Rule="failed", Targets=[{"Id": "mail", "Arn": NAMES.topic_arn, **target}])
 
 
 def run_to_the_end(states: dict[str, Any], name: str = NAMES.machine, stop: bool = False, **top: Any) -> str:
@@ -257,9 +254,7 @@ def run_to_the_end(states: dict[str, Any], name: str = NAMES.machine, stop: bool
     role = f"arn:aws:iam::{NAMES.config.account}:role/states"
     arn = client.create_state_machine(name=name, definition=definition, roleArn=role)["stateMachineArn"]
     with Ends() as ends:
-        execution = client.start_execution(stateMachineArn=arn, name="go", input='{"cause": "no \\"data\\""}')[
-            "executionArn"
-        ]
+        execution = client.start_execution(stateMachineArn=arn, name="go", input="{}")["executionArn"]
         if stop:
             while len(client.get_execution_history(executionArn=execution)["events"]) < 2:
                 pass
@@ -290,56 +285,27 @@ def failed(**end: str) -> dict[str, Any]:
     return {"Failed": {"Type": "Fail", **end}}
 
 
-def test_the_rule_s_mail_says_which_run_how_it_ended_and_what_to_do(machine: Any, outbox: Outbox) -> None:
-    assert machine({"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}, TimeoutSeconds=1) == "TIMED_OUT"
-    (text,) = texts(outbox)
-    assert text.splitlines() == [
-        '"Run go of the pipeline penguins ended as TIMED_OUT."',
-        '"Look closer: python pipeline.py show go"',
-        f'"{NAMES.console}arn:aws:states:{REGION}:123456789012:execution:penguins:go"',
-        '"The raw data is untouched. When the reason is gone, go on with what is not finished:"',
-        '"python pipeline.py redrive go"',
-        '"Or upload the .run file again: that starts a new run, from the beginning."',
-    ]
-
-
-def test_an_aborted_run_is_mailed(machine: Any, outbox: Outbox) -> None:
-    assert machine({"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}, stop=True) == "ABORTED"
-    assert len(texts(outbox)) == 1 and "ABORTED" in texts(outbox)[0]
+WAIT = {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}
 
 
 @pytest.mark.parametrize(
-    "states",
+    ("status", "states", "more"),
     [
-        failed(Error="NoDefaultModel", Cause="A model was rejected."),
-        failed(Error="x", Cause="It was not Mailed: "),
-        failed(Error="x"),
-        failed(),
-        {"Odd": {"Type": "Pass", "Parameters": {"a.$": "$.nothing"}, "End": True}},
+        ("TIMED_OUT", WAIT, {"TimeoutSeconds": 1}),
+        ("ABORTED", WAIT, {"stop": True}),
+        ("FAILED", failed(Error="x", Cause='no "data"'), {}),
     ],
-    ids=["a cause", "the word later", "no cause", "nothing", "States.Runtime"],
 )
-def test_a_failure_that_was_not_mailed_is_mailed_once(machine: Any, outbox: Outbox, states: dict[str, Any]) -> None:
-    assert machine(states) == "FAILED"
-    assert len(texts(outbox)) == 1 and "FAILED" in texts(outbox)[0]
+def test_each_bad_end_is_one_event(machine: Any, outbox: Outbox, status: str, states: Any, more: Any) -> None:
+    assert machine(states, **more) == status
+    (text,) = texts(outbox)
+    detail = json.loads(text)["detail"]
+    assert (detail["status"], detail["name"], detail["redriveCount"]) == (status, "go", 0)
+    assert detail["cause"] == states.get("Failed", {}).get("Cause")
 
 
-def test_a_failure_that_the_machine_mailed_is_not_mailed_again(machine: Any, outbox: Outbox) -> None:
-    noted = {
-        "Type": "Pass",
-        "Parameters": {"Error": "PredictionFailed", "Cause.$": f"States.Format('{failure_rule.MAILED}{{}}', $.cause)"},
-        "Next": "Failed",
-    }
-    assert machine({"Note the mail": noted, **failed(ErrorPath="$.Error", CausePath="$.Cause")}) == "FAILED"
-    assert texts(outbox) == []
-    (listed,) = boto3.client("stepfunctions").list_executions(stateMachineArn=NAMES.machine_arn)["executions"]
-    described = boto3.client("stepfunctions").describe_execution(executionArn=listed["executionArn"])
-    assert described["cause"] == 'Mailed: no "data"'
-
-
-def test_a_success_and_other_machines_are_not_mailed(machine: Any, outbox: Outbox) -> None:
+def test_a_success_is_not_for_a_rule_of_bad_ends(machine: Any, outbox: Outbox) -> None:
     assert machine({"Done": {"Type": "Succeed"}}) == "SUCCEEDED"
-    assert machine(failed(Error="x", Cause="y"), name="another") == "FAILED"
     assert texts(outbox) == []
 
 
@@ -379,7 +345,7 @@ def test_after_undo_moto_is_as_it_was(tmp_path: Path) -> None:
         (SNSBackend, "publish"),
         (SNSBackend, "subscribe"),
         (Topic, "publish"),
-        (BaseExecutionWorkerCommunication, "terminated"),
+        (BaseExecutionWorkerCommunication, "_reflect_execution_status"),
         (Rule, "send_to_targets"),
     ]
     before = [vars(owner)[name] for owner, name in parts]

@@ -263,23 +263,32 @@ def test_what_nobody_wrote_down_is_refused_to_roles_and_the_sentence_says_what_t
 # Services in their own name
 
 
-def test_a_rule_may_mail_only_where_the_topic_lets_it(pipeline: Whole) -> None:
-    names, sns = pipeline.place.names, pipeline.place.aws.client("sns")
+def test_a_service_may_mail_only_where_the_topic_lets_it(pipeline: Whole) -> None:
     refused = pipeline.place.aws.permissions.refused_to_service
-    right = Right("sns:Publish", names.topic_arn)
+    right = Right("sns:Publish", pipeline.place.names.topic_arn)
     assert not refused("events.amazonaws.com", right)
     assert "no resource-based policy allows" in refused("lambda.amazonaws.com", right)
-    policy = sns.get_topic_attributes(TopicArn=names.topic_arn)["Attributes"]["Policy"]
-    shut = {"Version": "2012-10-17", "Statement": json.loads(policy)["Statement"][1:]}
+
+
+def test_a_rule_may_invoke_a_function_only_where_its_policy_lets_it(pipeline: Whole) -> None:
+    names, functions = pipeline.place.names, pipeline.place.aws.client("lambda")
     sqs = pipeline.place.aws.client("sqs")
     url = sqs.get_queue_url(QueueName=names.queue)["QueueUrl"]
-    sns.set_topic_attributes(TopicArn=names.topic_arn, AttributeName="Policy", AttributeValue=json.dumps(shut))
+    policy = json.loads(functions.get_policy(FunctionName=names.tell_function)["Policy"])
+    (statement,) = policy["Statement"]
+    functions.remove_permission(FunctionName=names.tell_function, StatementId=statement["Sid"])
     try:
         begun = pipeline.begun(pipeline.upload(prepare="hang"))
         pipeline.hanging("prepare")
         pipeline.machines.stop_execution(executionArn=begun.arn)
         letter = until(lambda: sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages"))[0]
     finally:
-        sns.set_topic_attributes(TopicArn=names.topic_arn, AttributeName="Policy", AttributeValue=policy)
+        functions.add_permission(
+            FunctionName=names.tell_function,
+            StatementId=statement["Sid"],
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+            SourceArn=names.arn("events", f"rule/{names.rule}"),
+        )
     assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
     assert json.loads(letter["Body"])["detail"]["status"] == "ABORTED"

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from local_aws import MINUTES, Scripted, until
 from stand_in import HERE, SCRIPTS, arrange
@@ -74,8 +75,14 @@ class User:
     def process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(HERE / "stand_in.py"), str(self.shared), str(self.code), *words]
         environment = {**os.environ, **variables}
-        process = subprocess.Popen(
-            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        process: subprocess.Popen[str] = forks.Popen(
+            command,
+            modules=forks.LOCAL,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._processes.append(process)
         return process
@@ -136,7 +143,7 @@ def test_a_run_leaves_its_result_logs_history_and_mails(user: User) -> None:
     (folder,) = (user.work / "runs").iterdir()
     assert {"predictions.csv", "summary.json", "history.json", "run.json", "logs"} <= set(os.listdir(folder))
     assert (folder / "predictions.csv").read_text() == "adelie\ngentoo"
-    logs = {re.sub(r"-[0-9a-f]{12}-0-0\.log$", "", log.name): log.read_text() for log in (folder / "logs").iterdir()}
+    logs = {re.sub(r"-[0-9a-f]{10}-0-0-0\.log$", "", log.name): log.read_text() for log in (folder / "logs").iterdir()}
     stages = {"prepare", "train-adelie", "train-gentoo", "predict-adelie", "predict-gentoo", "post"}
     assert set(logs) == {f"penguins-{stage}" for stage in stages}
     assert logs["penguins-train-adelie"].startswith("training adelie")
@@ -159,15 +166,35 @@ def test_a_script_gets_the_run_as_json(user: User) -> None:
     assert {job["status"] for job in told["jobs"]} == {"Completed"}
 
 
-def test_the_same_command_after_a_finished_run_is_a_new_run_with_remembered_jobs(user: User) -> None:
+def test_the_same_command_after_a_finished_run_is_a_new_run_that_reuses_models_and_predictions(user: User) -> None:
     first, second = user.told(), user.told()
     assert first["run"] != second["run"]
-    assert not any(job["remembered"] for job in first["jobs"])
-    assert {job["state"] for job in second["jobs"] if not job["remembered"]} == {"Post-process"}
+    assert not any(one["cached"] for one in (*first["jobs"], *first["models"]))
+    assert {job["state"]: job["cached"] for job in second["jobs"]} == {"Prepare data": True, "Post-process": False}
+    assert [(model["cached"], model["predictions_cached"], model["mae"]) for model in second["models"]] == [
+        (True, True, 200) for _ in MODELS
+    ]
     assert user.result(first)["predicted"] == user.result(second)["predicted"]
     assert user.kinds() == ["started", "models", "finished"] * 2
-    log = next(Path(second["folder"]).glob("logs/*train-adelie*")).read_text()
+    log = next(Path(second["folder"]).glob("logs/*prepare*")).read_text()
     assert log.startswith("This job did not run again")
+    shown = user.calls("show", second["run"])[1]
+    for state in ("Train adelie", "Train gentoo", "Predict adelie", "Predict gentoo"):
+        assert re.search(rf"^ +[\d.]+ s  {state} +cached$", shown, re.MULTILINE), shown
+    assert re.search(r"adelie +200 +350 +accepted, cached +the trained model, cached", shown)
+
+
+@pytest.mark.parametrize("changed", ["train", "predict"])
+def test_other_code_reuses_no_model_and_no_prediction(user: User, changed: str) -> None:
+    gate = Gate(user, "never")
+    gate.open()
+    for count in (6, 6, 2):
+        if count == 6:
+            with (user.code / f"{changed}.py").open("a") as script:
+                script.write("\n# changed\n")
+        process = user.process("run", "--local", "--data", "orders.json", "--json")
+        out, err = process.communicate(timeout=MINUTES)
+        assert len(json.loads(out)["jobs"]) == count, err
 
 
 @pytest.mark.parametrize("edited", [None, b"{}  "])
@@ -194,17 +221,18 @@ def test_a_table_may_be_removed_or_edited_once_it_was_uploaded(
 def test_fresh_repeats_every_job(user: User) -> None:
     user.told()
     told = user.told("--fresh")
-    assert (told["code"], [job["remembered"] for job in told["jobs"]]) == (0, [False] * 6)
+    assert (told["code"], [job["cached"] for job in told["jobs"]]) == (0, [False] * 6)
+    assert not any(model["cached"] or model["predictions_cached"] for model in told["models"])
 
 
 def test_a_rejected_model_is_replaced_by_the_promoted_one(user: User) -> None:
     good = user.told()
     code, out, err = user.calls("promote", good["run"])
-    assert (code, out) == (0, f"Promoted from run {good['run']}: adelie (error 200), gentoo (error 200).\n"), err
+    assert (code, out) == (0, f"Promoted from run {good['run']}: adelie (MAE 200), gentoo (MAE 200).\n"), err
     user.orders(train_gentoo="exit 1")
     code, out, err = user.runs()
     assert code == 0, err
-    assert re.search(rf"gentoo +- +350 +rejected +the model promoted from {good['run']}, error 200", out)
+    assert re.search(rf"gentoo +- +350 +rejected +the model promoted from {good['run']}, MAE 200", out)
     assert "Train gentoo" in err
     assert "failed: train-gentoo does not like the data" in err
     assert "train-gentoo does not like the data" in user.mails()[-2][1]
@@ -230,7 +258,6 @@ def test_a_failing_job_is_told_with_state_sentence_log_and_the_next_command(user
     ("orders", "state"),
     [
         ({"train-adelie": "SIGKILL", "train-gentoo": "SIGSEGV"}, "Choose models"),
-        ({"predict-gentoo": "exit 1"}, "Predict"),
         ({"post": "SIGKILL"}, "Post-process"),
     ],
 )
@@ -245,6 +272,26 @@ def test_whatever_goes_wrong_there_is_one_mail_of_failure_and_exit_1(
     assert user.kinds()[0] == "started"
     assert user.kinds()[-1] == "failed"
     assert (user.kinds().count("started"), user.kinds().count("failed"), user.kinds().count("finished")) == (1, 1, 0)
+
+
+def test_a_prediction_that_fails_leaves_the_others_result_and_is_named_once(user: User) -> None:
+    user.orders(predict_gentoo="exit 1")
+    code, out, _ = user.runs()
+    (folder,) = (user.work / "runs").iterdir()
+    assert code == 1
+    assert re.search(
+        f"^Run {folder.name} is incomplete after .*: the rows of gentoo are not predicted", out, re.MULTILINE
+    )
+    assert re.search("gentoo +200 +350 +accepted +the trained model, which failed", out)
+    assert "results  .local/runs/" in out
+    assert "again    python pipeline.py run --local --data orders.json" in out
+    assert (folder / "predictions.csv").read_text() == "adelie"
+    assert user.kinds() == ["started", "models", "incomplete"]
+    shown = user.calls("show", "latest")[1]
+    for screen in (out, shown):
+        assert screen.count("predict-gentoo does not like the data") == 1, screen
+    user.orders()
+    assert user.told()["code"] == 0
 
 
 @pytest.mark.parametrize("flag", [[], ["--json"]], ids=["panel", "json"])
@@ -292,11 +339,11 @@ def test_after_the_reason_is_gone_only_what_had_failed_is_repeated(user: User, f
     code, _, err = user.runs()
     assert code == 3, "the disk is this computer's problem"
     assert re.fullmatch(r"error: the disk of \.local is full, .*\(make room, .*\)", err.splitlines()[-1])
-    assert user.kinds()[-1] == "failed"
+    assert user.kinds()[-1] == "incomplete"
     faults.disk_full_for = ""
     told = user.told()
     assert told["code"] == 0
-    assert {job["state"] for job in told["jobs"] if not job["remembered"]} == {"Predict gentoo", "Post-process"}
+    assert {job["state"] for job in told["jobs"] if not job["cached"]} == {"Predict gentoo", "Post-process"}
 
 
 # Usage
@@ -466,7 +513,7 @@ def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     assert not (user.work / "jobs").exists()
     kinds = user.kinds()
     assert len(kinds) == 2, "one of the start, one of the end"
-    assert "ended as ABORTED" in user.mails()[1][1]
+    assert "The run was stopped with Ctrl-C." in user.mails()[1][1]
     (run,) = json.loads(user.calls("runs", "--json")[1])
     assert run["status"] == "ABORTED"
     user.orders()
@@ -533,7 +580,7 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_fini
     assert f"Going on with run {cut['run']}, which was cut off." in err
     told = json.loads(out)
     assert told["run"] == cut["run"]
-    assert {job["state"] for job in told["jobs"] if not job["remembered"]} == {"Predict gentoo", "Post-process"}
+    assert {job["state"] for job in told["jobs"] if not job["cached"]} == {"Predict gentoo", "Post-process"}
     assert user.result(told)["predicted"] == list(MODELS)
     assert user.kinds() == ["started", "models", "finished"]
     assert not (user.work / "jobs").exists()
@@ -594,7 +641,7 @@ def _trains(user: User) -> bool:
 
 
 def assert_new(user: User) -> None:
-    """The same command again is a run of its own, and what was finished is remembered."""
+    """The same command again is a run of its own, and what was finished is not repeated."""
     (stopped,) = json.loads(user.calls("runs", "--json")[1])
     assert stopped["status"] == "ABORTED"
     process = user.process("run", "--local", "--data", "orders.json", "--json")
@@ -603,7 +650,7 @@ def assert_new(user: User) -> None:
     assert "Going on" not in err
     told = json.loads(out)
     assert told["run"] != stopped["run"]
-    assert "Prepare data" in {job["state"] for job in told["jobs"] if job["remembered"]}
+    assert "Prepare data" in {job["state"] for job in told["jobs"] if job["cached"]}
 
 
 def shell(user: User, profile: str = "work") -> dict[str, str]:

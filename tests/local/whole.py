@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import forks
 from local_aws import MINUTES, until
 from stand_in import SCRIPTS
 
@@ -131,6 +132,7 @@ class Whole:
         begun = self.begun(folder)
         until(lambda: self.place.journal.ended(begun.arn))
         assert self.place.journal.wait_for_end(begun.arn, MINUTES)
+        assert self.place.functions.drain(MINUTES, self.place.names.tell_function), "a function mails failures"
         told = collect(self.place, begun)
         try:
             blame_the_disk(told, self.place.work)
@@ -162,13 +164,13 @@ class Whole:
         return str(uri).removeprefix(f"s3://{self.bucket}/")
 
     def mails(self, run: str) -> list[tuple[str, str]]:
-        """Kind and text of each mail of a run, in their order; the failure rule's own has the kind `rule`."""
+        """Kind and text of each mail of a run, in their order."""
         found = []
         for file in sorted(self.place.outbox.glob("*.eml")):
             letter = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
             subject, text = str(letter["Subject"]), letter.get_content()
             if run in text:
-                found.append(("rule" if subject.startswith("AWS Notification") else subject.rpartition(": ")[2], text))
+                found.append((subject.rpartition(": ")[2], text))
         return found
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
@@ -221,5 +223,5 @@ def whole(work: Path, definition: str = "", **changed: Any) -> Iterator[Whole]:
         "faults": faults,
     }
     settings = replace(Settings(work=work, account=config.account, region=config.region), **{**usual, **changed})
-    with deployed(loaded, definition, settings) as place:
+    with forks.arranged(), deployed(loaded, definition, settings) as place:
         yield Whole(place, faults)

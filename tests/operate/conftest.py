@@ -1,4 +1,4 @@
-"""The user of tests/local, whose jobs are never remembered: what is not repeated here was really taken up."""
+"""The user of tests/local, without the cache of jobs: what is not repeated here was found by its fingerprint."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_watching_a_run_that_fails_ends_with_its_reason_and_1(account: Account, 
     code, out, _ = account.calls("watch", "latest", "--aws")
     assert code == 1
     assert f"python pipeline.py redrive {run}" in out
-    assert "repeats only the stages that did not finish" in out
+    assert "repeats only what did not finish: trained models and predictions are reused" in out
 
 
 def test_the_last_words_are_those_of_all_instances_of_the_job_that_failed_last(account: Account) -> None:
@@ -139,7 +139,7 @@ def test_a_note_is_what_the_triggers_file_could_have_said(account: Account) -> N
     account.ended(run)
 
 
-def test_a_failed_run_is_taken_up(account: Account, faults: Picky) -> None:
+def test_a_failed_run_is_redriven(account: Account, faults: Picky) -> None:
     faults.unwanted = "-post-"
     run = account.starts()
     assert account.ended(run) == "FAILED"
@@ -153,13 +153,45 @@ def test_a_failed_run_is_taken_up(account: Account, faults: Picky) -> None:
     )
     faults.unwanted = ""
     told = account.told("redrive", run)
-    assert told == {"run": f"{run}-again-2", "of": run, "home": run, "from": "postprocess"}
-    assert account.calls("watch", told["run"])[0] == 0
-    assert [job["state"] for job in account.told("show", told["run"])["jobs"]] == ["Post-process"]
-    assert account.told("promote", told["run"]) == {"run": run, "promoted": {"adelie": 200, "gentoo": 200}}
+    again = f"{run}-again-2"
+    assert told == {"run": again, "of": run}
+    assert account.calls("watch", again)[0] == 0
+    assert [job["state"] for job in account.told("show", again)["jobs"]] == ["Prepare data", "Post-process"]
+    assert account.told("promote", again) == {"run": again, "promoted": {"adelie": 200, "gentoo": 200}}
 
 
-def test_a_running_run_is_not_taken_up(account: Account) -> None:
+def test_a_run_that_is_incomplete_shows_its_result_and_is_redriven(account: Account, faults: Picky) -> None:
+    faults.unwanted = "-predict-gentoo-"
+    run = account.starts()
+    assert account.ended(run) == "FAILED"
+    shown = account.calls("show", run)[1]
+    assert f"Run {run} is incomplete after " in shown
+    assert f"results  s3://{account.names.work_bucket}/runs/{run}/result/\n" in shown
+    assert shown.count("No such job is wanted.") == 1, shown
+    assert [model["outcome"] for model in account.told("show", run)["models"]] == ["predicted", "failed"]
+    assert account.mails()[-1].endswith("-incomp"), "a file's name has so much of the subject"
+    faults.unwanted = ""
+    again = account.told("redrive", run)["run"]
+    assert account.calls("watch", again)[0] == 0
+    states = [job["state"] for job in account.told("show", again)["jobs"]]
+    assert states == ["Prepare data", "Predict gentoo", "Post-process"]
+
+
+def test_models_of_a_run_that_failed_before_its_verdicts_were_recorded_are_promoted(account: Account) -> None:
+    account.orders(train_gentoo="exit 1")
+    run = account.starts()
+    assert account.ended(run) == "FAILED"
+    assert account.told("promote", run) == {"run": run, "promoted": {"adelie": 200}}
+
+
+def test_a_fresh_run_reuses_nothing(account: Account) -> None:
+    for words, jobs in (((), 6), ((), 2), (("--fresh",), 6)):
+        run = account.starts("--data", "orders.json", *words)
+        assert account.ended(run) == "SUCCEEDED"
+        assert len(account.told("show", run)["jobs"]) == jobs
+
+
+def test_a_running_run_is_not_redriven(account: Account) -> None:
     account.orders(prepare="hang")
     run = account.starts()
     code, _, err = account.calls("redrive", run)
@@ -167,7 +199,7 @@ def test_a_running_run_is_not_taken_up(account: Account) -> None:
     assert (code, err) == (1, f"error: {run} is still running (follow it: python pipeline.py watch {run})\n")
 
 
-def test_a_stopped_run_is_taken_up_where_it_was(account: Account, faults: Picky) -> None:
+def test_a_stopped_run_is_redriven(account: Account) -> None:
     account.orders(post="hang")
     run = account.starts()
     arn = account.names.execution_arn(run)
@@ -178,24 +210,26 @@ def test_a_stopped_run_is_taken_up_where_it_was(account: Account, faults: Picky)
     until(entered)
     account.machines.stop_execution(executionArn=arn)
     assert account.ended(run) == "ABORTED"
-    assert account.told("redrive", run)["from"] == "postprocess"
+    again = account.told("redrive", run)["run"]
+    arn = account.names.execution_arn(again)
+    until(entered)
+    account.machines.stop_execution(executionArn=arn)
+    assert account.ended(again) == "ABORTED"
+    assert [job["state"] for job in account.told("show", again)["jobs"]] == ["Prepare data", "Post-process"]
 
 
-def test_verdicts_and_data_that_were_cleaned_up_are_made_again(account: Account, faults: Picky) -> None:
+def test_models_that_were_cleaned_up_are_trained_again(account: Account, faults: Picky) -> None:
     faults.unwanted = "-post-"
     run = account.starts()
     assert account.ended(run) == "FAILED"
     bucket = account.names.work_bucket
-    account.s3.delete_object(Bucket=bucket, Key=f"runs/{run}/verdicts.json")
-    second = account.told("redrive", run)
-    assert second["from"] == "train"
-    assert account.ended(second["run"]) == "FAILED"
-    account.s3.delete_object(Bucket=bucket, Key=f"runs/{run}/prepared/profile.json")
+    for folder in ("markers/", f"runs/{run}/"):
+        for entry in account.s3.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"]:
+            account.s3.delete_object(Bucket=bucket, Key=entry["Key"])
     faults.unwanted = ""
-    code, out, err = account.calls("redrive", run)
-    assert code == 0, err
-    assert "because its prepared data are gone" in out
-    assert account.ended(f"{run}-again-3") == "SUCCEEDED"
+    again = account.told("redrive", run)["run"]
+    assert account.ended(again) == "SUCCEEDED"
+    assert len(account.told("show", again)["jobs"]) == 6
 
 
 def test_an_input_that_was_not_usable_is_not_tried_again(account: Account) -> None:

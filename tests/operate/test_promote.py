@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,10 +46,10 @@ class Bucket:
         """A run whose models have these files, and were accepted."""
         verdicts = []
         for model, files in models.items():
-            folder = f"runs/{run}/models/{model}/{job}/output/model/"
+            folder = f"models/{model}/0123abc/{job}/output/model/"
             for name, content in files.items():
                 self.put(folder + name, content)
-            verdict = {"name": model, "verdict": "accepted", "uses": "trained", "mae": 200}
+            verdict = {"name": model, "verdict": "accepted", "uses": "trained", "mae": 200, "job": job}
             verdicts.append({**verdict, "model_uri": f"s3://{WORK}/{folder}"})
         self.put(f"runs/{run}/verdicts.json", verdicts)
 
@@ -71,13 +72,15 @@ def bucket(tmp_path: Path) -> Iterator[Bucket]:
 def test_a_promoted_model_stays_when_its_runs_files_are_cleaned_up(bucket: Bucket) -> None:
     bucket.run("june", adelie=whole(learner=b"a" * 10, deep=b""), gentoo=whole(learner=b"g"))
     assert promote(bucket.s3, NAMES, "june") == {"adelie": 200, "gentoo": 200}
-    for key in bucket.keys("runs/"):
+    for key in bucket.keys("models/"):
         bucket.s3.delete_object(Bucket=WORK, Key=key)
     place = bucket.promoted()["m_adelie"]["model_uri"]
     assert place == f"s3://{WORK}/promoted/june/adelie/job/"
     folder = place.removeprefix(f"s3://{WORK}/")
     assert [key.removeprefix(folder) for key in bucket.keys(folder)] == ["deep", "learner", "manifest.json"]
     assert bucket.get(folder + "learner") == b"a" * 10
+    sum_of_manifest = hashlib.sha256(bucket.get(folder + "manifest.json")).hexdigest()
+    assert bucket.promoted()["m_adelie"]["manifest"] == sum_of_manifest, "predict compares it"
 
 
 def test_more_files_than_one_page_lists_are_all_kept(bucket: Bucket) -> None:
@@ -117,18 +120,45 @@ def test_a_model_that_is_not_whole_changes_nothing(bucket: Bucket) -> None:
     bucket.run("june", adelie=whole(learner=b"a"))
     promote(bucket.s3, NAMES, "june")
     before = bucket.promoted()
-    bucket.run("july", adelie=whole(learner=b"new"), gentoo=whole(learner=b"g"))
-    bucket.s3.delete_object(Bucket=WORK, Key="runs/july/models/gentoo/job/output/model/learner")
+    bucket.run("july", "in-july", adelie=whole(learner=b"new"), gentoo=whole(learner=b"g"))
+    bucket.s3.delete_object(Bucket=WORK, Key="models/gentoo/0123abc/in-july/output/model/learner")
     with pytest.raises(NotPromoted, match=r"gentoo in s3://.* is not whole: its file learner is missing"):
         promote(bucket.s3, NAMES, "july")
-    bucket.run("july", gentoo={"manifest.json": b"[]", "learner": b"g"})
+    bucket.run("july", "in-july", gentoo={"manifest.json": b"[]", "learner": b"g"})
     with pytest.raises(NotPromoted, match="its manifest is not one that training wrote"):
         promote(bucket.s3, NAMES, "july")
-    bucket.run("august", gentoo=whole())
-    bucket.s3.delete_object(Bucket=WORK, Key="runs/august/models/gentoo/job/output/model/manifest.json")
+    bucket.run("august", "in-august", gentoo=whole())
+    bucket.s3.delete_object(Bucket=WORK, Key="models/gentoo/0123abc/in-august/output/model/manifest.json")
     with pytest.raises(NotPromoted, match="the files of gentoo are gone"):
         promote(bucket.s3, NAMES, "august")
+    bucket.run("later", "in-september", gentoo=whole(learner=b"g"))
+    verdicts = json.loads(bucket.get("runs/later/verdicts.json"))
+    bucket.put("runs/later/verdicts.json", [{**verdicts[0], "manifest": "0" * 64}])
+    with pytest.raises(NotPromoted, match="its manifest was changed after it was judged"):
+        promote(bucket.s3, NAMES, "later")
     assert bucket.promoted() == before
+
+
+def test_a_run_that_ended_before_it_recorded_its_verdicts_is_promoted_from_its_history(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a"), gentoo=whole(learner=b"g"))
+    bucket.s3.delete_object(Bucket=WORK, Key="runs/june/verdicts.json")
+    with pytest.raises(NotPromoted, match="june has no verdicts"):
+        promote(bucket.s3, NAMES, "june")
+    told = [
+        {"name": "adelie", "verdict": "accepted", "mae": 190, "job": "job"},
+        {"name": "gentoo", "verdict": "rejected", "mae": 900, "job": "job"},
+    ]
+    assert promote(bucket.s3, NAMES, "june", lambda: told) == {"adelie": 190}
+    assert bucket.promoted()["m_adelie"]["model_uri"] == f"s3://{WORK}/promoted/june/adelie/job/"
+
+
+def test_an_accepted_model_that_a_default_replaced_is_promoted_itself(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a"))
+    (verdict,) = json.loads(bucket.get("runs/june/verdicts.json"))
+    default = {"uses": "default", "model_uri": f"s3://{WORK}/promoted/old/adelie/x/", "manifest": "0" * 64}
+    bucket.put("runs/june/verdicts.json", [{**verdict, **default}])
+    promote(bucket.s3, NAMES, "june")
+    assert bucket.get("promoted/june/adelie/job/learner") == b"a"
 
 
 def test_a_run_whose_models_the_config_no_longer_has_is_not_promoted(bucket: Bucket) -> None:

@@ -1,4 +1,4 @@
-"""`redrive` and `watch` on this computer, as a user calls them; no job is remembered: what does not run was kept."""
+"""`redrive` and `watch` on this computer, without the cache of jobs: what does not run was found."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def failed(user: User, faults: Picky, job: str) -> str:
     return str(told["run"])
 
 
-PREDICTED = ["Post-process", "Predict adelie", "Predict gentoo"]
+ALL = ["Post-process", "Predict adelie", "Predict gentoo", "Prepare data", "Train adelie", "Train gentoo"]
 
 
 @pytest.mark.parametrize(
     ("job", "repeated"),
     [
-        ("-post-", ["Post-process"]),
-        ("-predict-gentoo-", PREDICTED),
-        ("-prepare-", sorted([*PREDICTED, "Prepare data", "Train adelie", "Train gentoo"])),
+        ("-post-", ["Post-process", "Prepare data"]),
+        ("-predict-gentoo-", ["Post-process", "Predict gentoo", "Prepare data"]),
+        ("-prepare-", ALL),
     ],
 )
 def test_only_what_did_not_finish_is_repeated(user: User, faults: Picky, job: str, repeated: list[str]) -> None:
@@ -52,27 +52,35 @@ def test_only_what_did_not_finish_is_repeated(user: User, faults: Picky, job: st
     assert user.kinds().count("finished") == 1
 
 
-def test_the_panel_tells_what_is_kept_and_what_is_repeated(user: User, faults: Picky) -> None:
+def test_the_panel_tells_what_is_repeated(user: User, faults: Picky) -> None:
     run = failed(user, faults, "-post-")
     assert f"python pipeline.py redrive {run}" in user.mails()[-1][1]
     faults.unwanted = ""
     code, out, err = user.calls("redrive", run)
     assert code == 0, err
-    assert f"Run {run}-again-2 takes up {run}." in err
-    assert f"kept      preparing the data, training the models, choosing models and predicting (runs/{run}/)" in err
-    assert "repeated  putting the result together" in err
+    assert f"Run {run}-again-2 repeats {run} (models and predictions that are there are reused).\n" in err
     assert f"Run {run}-again-2 finished" in out
-    assert f"python pipeline.py promote {run}\n" in out
-    assert re.search(rf"Stages: from postprocess on, in s3://\S+/runs/{run}/$", user.mails()[-2][1], re.MULTILINE)
+    assert re.search(r"adelie +200 +350 +accepted, cached +the trained model, cached", out)
+    assert f"python pipeline.py promote {run}-again-2\n" in out
+
+
+def test_a_redrive_of_a_run_that_was_fresh_runs_every_job(user: User, faults: Picky) -> None:
+    user.told()
+    faults.unwanted = "-post-"
+    run = user.told("--fresh")["run"]
+    faults.unwanted = ""
+    told = redriven(user, run)
+    assert (told["status"], states(told)) == ("SUCCEEDED", ALL)
+    assert "fresh: every job runs again" in told["err"]
 
 
 def test_a_redrive_that_fails_can_be_redriven_by_either_name(user: User, faults: Picky) -> None:
     run = failed(user, faults, "-post-")
     second = redriven(user, run)
-    assert (second["code"], second["status"], set(states(second))) == (1, "FAILED", {"Post-process"})
+    assert (second["code"], second["status"], set(states(second))) == (1, "FAILED", {"Post-process", "Prepare data"})
     faults.unwanted = ""
     third = redriven(user, second["run"])
-    assert (third["run"], third["home"], third["status"]) == (f"{run}-again-3", run, "SUCCEEDED")
+    assert (third["run"], third["status"]) == (f"{run}-again-3", "SUCCEEDED")
     assert user.calls("redrive", run)[0] == 1
     assert f"{run}-again-3 has finished" in user.calls("redrive", run)[2]
 
@@ -81,41 +89,57 @@ def test_a_redriven_runs_models_are_promoted_by_either_name(user: User, faults: 
     run = failed(user, faults, "-post-")
     faults.unwanted = ""
     again = redriven(user, run)["run"]
-    for name in (run, again, "latest"):
+    for name, promoted in ((run, run), (again, again), ("latest", again)):
         code, out, err = user.calls("promote", name)
-        assert (code, out) == (0, f"Promoted from run {run}: adelie (error 200), gentoo (error 200).\n"), err
+        assert (code, out) == (0, f"Promoted from run {promoted}: adelie (MAE 200), gentoo (MAE 200).\n"), err
+
+
+def test_the_models_that_a_failed_run_accepted_can_be_promoted(user: User) -> None:
+    user.orders(train_gentoo="exit 1")
+    bad = user.told()
+    assert bad["failure"]["state"] == "Choose models", "which is before the verdicts are recorded"
+    code, out, err = user.calls("promote", bad["run"])
+    assert (code, out) == (0, f"Promoted from run {bad['run']}: adelie (MAE 200).\n"), err
 
 
 def test_a_model_that_was_missing_is_found_after_another_run_was_promoted(user: User) -> None:
     good = user.told()
     user.orders(train_gentoo="exit 1")
     bad = user.told()
-    assert "no default model stands in for it" in bad["failure"]["sentence"]
+    assert "No model can predict for gentoo" in bad["failure"]["sentence"]
     user.calls("promote", good["run"])
     told = redriven(user, bad["run"])
-    assert (told["status"], states(told)) == ("SUCCEEDED", PREDICTED), told["err"]
+    assert told["status"] == "SUCCEEDED", told["err"]
+    assert states(told) == ["Post-process", "Predict adelie", "Predict gentoo", "Prepare data", "Train gentoo"]
     assert told["models"][1]["default_of_run"] == good["run"]
 
 
-def test_what_cannot_be_taken_up_is_told_in_one_sentence(user: User, faults: Picky) -> None:
+def test_what_cannot_be_redriven_is_told_in_one_sentence(user: User) -> None:
     good = user.told()["run"]
     code, out, err = user.calls("redrive", good)
     assert (code, out) == (1, "")
     assert err == f"error: {good} has finished, and there is nothing left to do (start a new run)\n"
-    run = failed(user, faults, "-post-")
-    user.config.write_text(user.config.read_text().replace("[adelie, gentoo]", "[adelie, chinstrap]"))
-    code, out, err = user.calls("redrive", run)
-    assert (code, err) == (1, f"error: {run} had other models than the config has now (start a new run)\n")
     assert user.calls("redrive", "nothing")[0] == 2
 
 
-def test_a_server_that_is_at_work_on_the_folder_takes_the_run_up(user: User) -> None:
+def test_a_redrive_has_the_models_that_the_config_has_now(user: User, faults: Picky) -> None:
+    run = failed(user, faults, "-post-")
+    user.config.write_text(user.config.read_text().replace("[adelie, gentoo]", "[adelie, chinstrap]"))
+    faults.unwanted = ""
+    told = redriven(user, run)
+    assert (told["status"], user.result(told)["predicted"]) == ("SUCCEEDED", ["adelie", "chinstrap"]), told["err"]
+    assert "Train adelie" not in states(told)
+
+
+def test_a_server_that_is_at_work_on_the_folder_does_the_redrive(user: User) -> None:
     user.orders(post="exit 1")
     run = user.told()["run"]
     server = user.process("local", "up")
     until((user.work / "server.json").exists)
     told = redriven(user, run)
-    assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process"]), told["err"]
+    assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process", "Prepare data"]), told[
+        "err"
+    ]
     assert "post does not like the data" in told["failure"]["sentence"]
     assert user.calls("watch", told["run"])[0] == 1
     assert server.poll() is None
@@ -123,10 +147,12 @@ def test_a_server_that_is_at_work_on_the_folder_takes_the_run_up(user: User) -> 
 
 def test_a_redrive_is_followed_as_the_run_was(user: User, faults: Picky) -> None:
     run = failed(user, faults, "-predict-gentoo-")
-    process = user.process("redrive", run)  # which remembers jobs, as users have it
+    process = user.process("redrive", run)  # with the cache of jobs, as users have it
     _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 0, err
-    assert re.search(r"^ +[\d.]+ s  Predict adelie +[\d.]+ s  remembered$", err, re.MULTILINE), err
+    for said in (r"Prepare data +[\d.]+ s  cached", "Train adelie +cached", "Predict adelie +cached"):
+        assert re.search(rf"^ +[\d.]+ s  {said}$", err, re.MULTILINE), err
+    assert re.search(r"^ +[\d.]+ s  Predict gentoo +[\d.]+ s$", err, re.MULTILINE), err
 
 
 def test_a_full_disk_is_told_of_a_redrive_too(user: User, faults: Picky) -> None:
@@ -182,7 +208,7 @@ def test_a_redrive_that_was_cut_off_goes_on_when_the_same_command_is_called_agai
     process.communicate()
     (user.folder / "go").touch()
     told = redriven(user, "latest")
-    assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process"]), told["err"]
+    assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process", "Prepare data"])
     assert f"Going on with run {run}-again-2, which was cut off." in told["err"]
 
 
