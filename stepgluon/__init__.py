@@ -19,8 +19,8 @@ aws           the one door to AWS
 advice        the commands that messages and mails advise
 gc_control    Python's garbage collector, paused where it only costs time
 
-What runs elsewhere imports nothing from here: code/ (the jobs), lambda/ (the trigger). policy/ has the roles, docker/
-the images.
+What runs elsewhere imports nothing from here: code/ (the jobs), lambda/ (starts runs, mails failures). policy/ has the
+roles, docker/ the images.
 """
 
 __version__ = "0.1.0"

@@ -109,27 +109,34 @@ def test_a_place_that_cannot_be_written_is_one_sentence_and_3(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("file", "begins"),
-    [("workflow.svg", "<svg"), ("workflow.html", "<!doctype html>"), ("workflow.mmd", "flowchart")],
+    [
+        ("workflow.svg", "<svg"),
+        ("workflow.html", "<!doctype html>"),
+        ("workflow.mmd", "flowchart"),
+        ("workflow.txt", "announce start"),
+    ],
 )
 def test_graph_draws_by_the_file_name(run: Run, file: str, begins: str) -> None:
     code, out, _ = run("graph", "-o", file)
     text = Path(file).read_text(encoding="utf-8")
     assert (code, out) == (0, "")
     assert text.lower().lstrip().startswith(begins)
-    assert "Train price" in text
+    assert "1 model: price" in text
 
 
-def test_graph_prints_mermaid_unless_told_otherwise(run: Run) -> None:
+def test_graph_prints_the_story_as_text_by_default(run: Run) -> None:
     code, out, err = run("graph")
     assert (code, err) == (0, "")
-    assert out.startswith("flowchart")
+    assert out.startswith("Announce start")
+    assert "Begin" not in out
+    assert run("graph", "--detail", "full")[1].startswith("Begin")
     assert run("graph", "--format", "svg")[1].startswith("<svg")
 
 
-def test_graph_names_the_formats_when_the_file_name_tells_none(run: Run) -> None:
+def test_graph_names_the_endings_when_the_file_has_another(run: Run) -> None:
     code, _, err = run("graph", "-o", "workflow.png")
     assert code == 2
-    assert err == "error: workflow.png: no picture is known by this ending (add --format mermaid, svg or html)\n"
+    assert err == "error: workflow.png: no picture has this ending (use .svg, .html, .mmd or .txt, or add --format)\n"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,10 @@ from stepgluon import advice
 from stepgluon.advice import WORK, as_given, pipeline_py
 from stepgluon.cli.main import _parser
 from stepgluon.config.load import loads
+from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.names import Names
 from stepgluon.runs.start import one_line
 from stepgluon.workflow.compile import compile_definition
-from stepgluon.workflow.failure_rule import input_transformer
 
 CONFIG = (HERE / "golden" / "one-model" / "config.yml").read_text(encoding="utf-8")
 
@@ -56,11 +55,10 @@ def test_the_commands_that_repeat_the_work_folder_are_those_that_take_it() -> No
 def test_the_mails_of_an_environment_advise_commands_for_it() -> None:
     loaded = loads(f"{CONFIG}environments: {{prod: {{}}}}\n", "config.yml", "prod", {})
     text = compile_definition(loaded, workflow).text
-    for command in ("promote {} --env prod", "redrive {} --env prod", "show {} --env prod"):
-        assert f"python pipeline.py {command}" in text
-    rule = json.dumps(input_transformer(Names(loaded.config)))
-    assert "python pipeline.py redrive <run> --env prod" in rule
-    assert "python pipeline.py show <run> --env prod" in rule
+    for command in ("promote", "redrive", "show"):
+        assert f"python pipeline.py {command} ' & $run & ' --env prod" in text
+    function = pipeline(Names(loaded.config), "d", "t", "f")["Resources"]["Tell"]["Properties"]
+    assert function["Environment"]["Variables"]["COMMAND"] == "python pipeline.py {} --env prod"
 
 
 @pytest.mark.parametrize("note", ["", " a \n b\t", "x" * 500, "y" * 501, "\x1b[0m\u202e\u2028z\ud800"])

@@ -42,7 +42,7 @@ EVERYWHERE = {
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
-ROLES = ("job", "machine", "trigger")
+ROLES = ("job", "machine", "trigger", "tell")
 everywhere = pytest.mark.parametrize("name", TEMPLATE_CASES)
 
 
@@ -51,14 +51,14 @@ def test_each_role_is_what_its_files_say_trusts_its_own_account_and_has_the_boun
     made = released(case(name))
     names = made.names
     roles = of_type(made, "AWS::IAM::Role")
-    assert {"JobRole", "MachineRole", "TriggerRole"} <= roles.keys()
+    assert {"JobRole", "MachineRole", "TriggerRole", "TellRole"} <= roles.keys()
     for part in ROLES:
         role = roles[f"{part.title()}Role"]
         assert role["PermissionsBoundary"] == names.boundary_arn
         assert [p["PolicyDocument"] for p in role["Policies"]] == [policy(names, part)]
         assert role["AssumeRolePolicyDocument"] == policy(names, f"{part}-trust")
         [statement] = role["AssumeRolePolicyDocument"]["Statement"]
-        if part == "trigger":
+        if part in ("trigger", "tell"):
             continue  # Lambda documents no source; docs/decisions/0063
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": names.config.account}
         assert "aws:SourceArn" in statement["Condition"]["ArnLike"]

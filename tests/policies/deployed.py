@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from golden import CASES, config_of, environment_of
-from policies.calls import Asked, asked, job_calls, machine_calls, service_calls, topic_key, trigger_calls
+from policies.calls import Asked, asked, job_calls, machine_calls, service_calls, tell_calls, topic_key, trigger_calls
 from policies.reference import allowed
 
 from localaws.iam.policy_evaluation import Call, Policies, Policy
@@ -18,7 +18,7 @@ from stepgluon.deploy.templates.policies import FOLDER, policy
 from stepgluon.names import Names
 from stepgluon.workflow.compile import compile_definition
 
-ROLES = ("job", "machine", "trigger")
+ROLES = ("job", "machine", "trigger", "tell")
 # Default models in both buckets, with and without a slash, and a name that is as long as a name may be.
 EXTRA = {
     "default-models": """
@@ -57,6 +57,7 @@ class Deployed:
             "job": job_calls(self.names, self.asked),
             "machine": machine_calls(self.names, self.asked),
             "trigger": trigger_calls(self.names),
+            "tell": tell_calls(self.names, self.asked),
         }
         return {role: _different(list(calls)) for role, calls in made.items()}
 

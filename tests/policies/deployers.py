@@ -23,15 +23,20 @@ from stepgluon.names import Names
 # With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
 CASES = ("everything", "cn-northwest-1", "us-gov-west-1")
 PARTS = ("build", "deployer", "pipeline", "start")
-KEYS = ("config/0123456789abcdef/config.json", "definitions/0123456789abcdef.asl.json", "trigger/0123456789abcdef.zip")
+KEYS = (
+    "config/0123456789abcdef/config.json",
+    "definitions/0123456789abcdef.asl.json",
+    "trigger/0123456789abcdef.zip",
+    "tell/0123456789abcdef.zip",
+)
 
 # Of what is made later only the beginning of its name is known, as of the objects of a bucket.
 MADE_LATER = [":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "*"]
-MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/Source/", "/june/", "/promoted"]
+MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "/june/", "/promoted"]
 
 
 def templates_of(names: Names) -> dict[str, dict[str, Any]]:
-    return {"base": base(names), "pipeline": pipeline(names, KEYS[1], KEYS[2]), "cicd": cicd(names)}
+    return {"base": base(names), "pipeline": pipeline(names, *KEYS[1:]), "cicd": cicd(names)}
 
 
 @cache

@@ -12,17 +12,23 @@ ACCOUNT, REGION = "210987654321", "eu-north-1"
 KEYS = (
     "config/0123456789abcdef/config.json",
     "definitions/0123456789abcdef.asl.json",
+    "failures/run/0.json",
     "june/data.csv",
     "june/go.run",
+    "failures/run/0.json",
+    "markers/models/model/fingerprint.json",
+    "markers/predictions/model/fingerprint.json",
+    "models/model/fingerprint/job/output/model/metrics.json",
+    "models/model/fingerprint/job/output/model/model.pkl",
+    "predictions/model/fingerprint/run/part-0.parquet",
     "promoted.json",
     "promoted/run/model/job/model.pkl",
-    "runs/run/models/model/job/output/model/metrics.json",
-    "runs/run/models/model/job/output/model/model.pkl",
-    "runs/run/predictions/model/part-0.parquet",
+    "runs/run/predictions.manifest",
     "runs/run/prepared/rows/part-0.parquet",
     "runs/run/result/predictions.csv",
     "runs/run/verdicts.json",
     "something-else/file",
+    "tell/0123456789abcdef.zip",
     "trigger/0123456789abcdef.zip",
 )
 
@@ -36,7 +42,7 @@ def neighbours(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Ite
     yield from {
         "s3": lambda: objects(names, call, own),
         "iam": lambda: _roles(names, call),
-        "states": lambda: _versions(call),
+        "states": lambda: _versions(call) if call.action == "states:StartExecution" else iter(()),
         "kms": lambda: _keys(names, call),
         "sagemaker": lambda: untagged(call),
         "logs": lambda: _logs(names, call),
@@ -76,10 +82,10 @@ def kind(arn: str) -> tuple[str, str]:
     """What an object is: its bucket, and its key without what differs from run to run."""
     bucket, _, key = arn.partition(":::")[2].partition("/")
     parts = key.split("/")
-    if "-raw-" in bucket and parts[0] != "models":
+    if "-raw-" in bucket and (parts[0] != "models" or parts[1] == "model"):
         return bucket, ".run" if key.endswith(".run") else "table"
-    metrics = "metrics.json" if parts[-1] == "metrics.json" and "models" in parts else ""
-    return bucket, f"{parts[0]} {parts[2] if parts[0] == 'runs' else ''} {metrics}"
+    read_alone = parts[-1] if parts[-1] in ("metrics.json", "fingerprints.json") else ""
+    return bucket, f"{parts[0]} {parts[2] if parts[0] == 'runs' else ''} {read_alone}"
 
 
 def objects(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Iterator[tuple[str, Call]]:

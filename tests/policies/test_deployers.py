@@ -26,12 +26,14 @@ ARTIFACTS = "CodePipeline asks for it to encrypt artifacts, as its guide lists i
 # What no derived call needs, and why it is granted all the same: of a policy and its statement an action, or a resource
 # of which the reference says that IAM is asked for the whole.
 REASONS = {
-    ("build", "Trigger", "lambda:GetFunctionConfiguration"): WAITS,
-    ("build", "Trigger", "${function_arn}:*"): PARTS_OF_ITS_OWN,
+    ("build", "Functions", "lambda:GetFunctionConfiguration"): WAITS,
+    ("build", "Functions", "${function_arn}:*"): PARTS_OF_ITS_OWN,
+    ("build", "Functions", "${tell_function_arn}:*"): PARTS_OF_ITS_OWN,
     ("build", "Machine", "states:DeleteStateMachineVersion"): VERSION_GOES,
     ("build", "Machine", "states:ListStateMachineAliases"): LOOKS,
     ("build", "Machine", "${machine_arn}:*"): PARTS_OF_ITS_OWN,
-    ("deployer", "Trigger", "${function_arn}:*"): PARTS_OF_ITS_OWN,
+    ("deployer", "Functions", "${function_arn}:*"): PARTS_OF_ITS_OWN,
+    ("deployer", "Functions", "${tell_function_arn}:*"): PARTS_OF_ITS_OWN,
     ("deployer", "MachineAndRuns", "${machine_arn}:*"): PARTS_OF_ITS_OWN,
     ("deployer", "Topic", "${topic_arn}:*"): "the subscriptions, for whoever looks after them by hand",
     (

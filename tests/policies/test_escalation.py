@@ -47,7 +47,7 @@ def allows_build(found: Deployed, call: Call) -> bool:
 
 def _changes(names: Names, part: str) -> Iterator[Call]:
     call = Caller(names, names.role_arn(part))
-    for role in ("job", "machine", "trigger", "build"):
+    for role in ("job", "machine", "trigger", "tell", "build"):
         for action in ("AttachRolePolicy", "PutRolePolicy", "UpdateAssumeRolePolicy", "DeleteRolePermissionsBoundary"):
             yield call("", f"iam:{action}", names.role_arn(role))
         yield call("", "sts:AssumeRole", names.role_arn(role))
@@ -80,7 +80,7 @@ def _escalations(names: Names) -> Iterator[Call]:
         for action in ("PutRolePolicy", "AttachRolePolicy", "CreateRole", "PutRolePermissionsBoundary"):
             yield call("", f"iam:{action}", names.role_arn(role), **bounded)
         yield call("", "iam:UpdateAssumeRolePolicy", names.role_arn(role))
-    for role in ("job", "machine", "trigger"):
+    for role in ("job", "machine", "trigger", "tell"):
         yield call("", "iam:PutRolePolicy", names.role_arn(role))
         yield call("", "iam:DeleteRolePermissionsBoundary", names.role_arn(role), **bounded)
         yield call("", "iam:AttachRolePolicy", names.role_arn(role), **bounded)

@@ -15,7 +15,12 @@ from localaws.iam.policy_evaluation import Call, Policies, Policy
 from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.names import Names
 
-TRUSTED = {"job": "sagemaker.amazonaws.com", "machine": "states.amazonaws.com", "trigger": "lambda.amazonaws.com"}
+TRUSTED = {
+    "job": "sagemaker.amazonaws.com",
+    "machine": "states.amazonaws.com",
+    "trigger": "lambda.amazonaws.com",
+    "tell": "lambda.amazonaws.com",
+}
 
 
 def decides(policy: Policy, call: Call) -> bool:
@@ -87,7 +92,9 @@ def test_each_role_is_for_its_service_in_this_account(case: str) -> None:
         others = {*TRUSTED.values(), "ec2.amazonaws.com", f"arn:aws:iam::{ACCOUNT}:root", found.names.role_arn("job")}
         for other in others - {TRUSTED[role]}:
             assert not decides(trust, replace(call, principal=other)), (role, other)
-        if role != "trigger":  # Lambda documents no source, and lets only roles of the function's own account be passed
+        if (
+            TRUSTED[role] != "lambda.amazonaws.com"
+        ):  # Lambda documents no source, and lets only roles of the function's own account be passed
             for key, value in (("aws:SourceAccount", ACCOUNT), ("aws:SourceArn", f"arn:aws:x:y:{ACCOUNT}:z")):
                 assert not decides(trust, with_context(call, **{key: value})), (role, key)
                 assert not decides(trust, with_context(call, **{key: None})), (role, key)
@@ -102,11 +109,25 @@ def _assumed(names: Names, role: str) -> Call:
 
 
 @pytest.mark.parametrize("case", ALL)
-def test_the_function_is_called_by_our_bucket_alone(case: str) -> None:
+def test_each_function_is_called_by_its_own_source_alone(case: str) -> None:
     names = deployed(case).names
-    (permission,) = [
-        r["Properties"] for r in pipeline(names, "d", "t")["Resources"].values() if r["Type"].endswith("::Permission")
+    permissions = [
+        r["Properties"]
+        for r in pipeline(names, "d", "t", "f")["Resources"].values()
+        if r["Type"].endswith("::Permission")
     ]
-    assert permission["Action"] == "lambda:InvokeFunction" and permission["Principal"] == "s3.amazonaws.com"
-    assert permission["SourceAccount"] == names.config.account
-    assert permission["SourceArn"] == names.arn("s3", names.raw_bucket, region="", account="")
+    assert permissions == [
+        {
+            "FunctionName": {"Ref": "Trigger"},
+            "Action": "lambda:InvokeFunction",
+            "Principal": "s3.amazonaws.com",
+            "SourceAccount": names.config.account,  # a bucket's ARN has none
+            "SourceArn": names.arn("s3", names.raw_bucket, region="", account=""),
+        },
+        {
+            "FunctionName": {"Ref": "Tell"},
+            "Action": "lambda:InvokeFunction",
+            "Principal": "events.amazonaws.com",
+            "SourceArn": names.arn("events", f"rule/{names.rule}"),
+        },
+    ]
