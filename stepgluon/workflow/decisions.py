@@ -79,7 +79,7 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     return f"""($verdicts := $states.input.models;
 $bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0;
 $promoted := $bad ? {promoted} : {{}};
-$default := function($s) {{$exists($s.default) ? {{'model_uri': $s.default}} : $type($promoted) = 'object' ? (
+$default := function($s) {{$exists($s.default) ? {{'model_uri': $s.default, 'run': ''}} : $type($promoted) = 'object' ? (
 $d := $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
 $type($d) = 'object' ? $type($d.model_uri) = 'string' ? $d)}};
 $all := $map($verdicts, function($m, $i) {{(

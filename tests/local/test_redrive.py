@@ -53,7 +53,7 @@ class Shell:
             over = told["status"] != "RUNNING" and "RUNNING" not in told.get("redriveStatusReason", "")
             return told if over else None
 
-        return until(archived, 120)
+        return until(archived)
 
     def redriven(self, arn: str) -> Any:
         self.aws("redrive-execution", "--execution-arn", arn)
@@ -140,7 +140,7 @@ def test_of_a_parallel_only_what_did_not_end_continues(shell: Shell) -> None:
     parallel = {"Type": "Parallel", "Branches": [half("A", "'there'"), half("B", "'missing'")], "End": True}
     shell.put("there", "1")
     arn = shell.started({"First": {**STATES["First"], "Next": "Both"}, "Both": parallel})
-    until(lambda: begun(shell.events(arn)).count("A") == 1, 120)
+    until(lambda: begun(shell.events(arn)).count("A") == 1)
     assert shell.ended(arn)["status"] == "FAILED"
     shell.put("missing", "2")
     told = shell.redriven(arn)
@@ -153,7 +153,7 @@ def test_a_stopped_execution_continues_after_the_server_was_started_again(tmp_pa
     states = {**STATES, "First": {**STATES["First"], "Next": "Sleep"}, "Sleep": wait}
     with server(tmp_path) as shell:
         arn = shell.started(states)
-        until(lambda: "Sleep" in begun(shell.events(arn)), 120)
+        until(lambda: "Sleep" in begun(shell.events(arn)))
         shell.aws("stop-execution", "--execution-arn", arn)
         assert shell.ended(arn)["status"] == "ABORTED"
     with server(tmp_path) as shell:
