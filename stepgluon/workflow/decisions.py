@@ -73,13 +73,14 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
         "fallback.if_missing: use_trained.",
         "$join($missing.name, ', ')",
     )
+    of_config = "{'model_uri': $s.default, 'run': ''}"
     # What the predictions depend on besides the model's rows.
     image, environment = "$jobs.predict.AppSpecification.ImageUri", quoted(json.dumps(config.predict.environment))
     depends = f"[$s.rows, $u.model_uri, $u.manifest, {image}, {environment}]"
     return f"""($verdicts := $states.input.models;
 $bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0;
 $promoted := $bad ? {promoted} : {{}};
-$default := function($s) {{$exists($s.default) ? {{'model_uri': $s.default, 'run': ''}} : $type($promoted) = 'object' ? (
+$default := function($s) {{$exists($s.default) ? {of_config} : $type($promoted) = 'object' ? (
 $d := $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
 $type($d) = 'object' ? $type($d.model_uri) = 'string' ? $d)}};
 $all := $map($verdicts, function($m, $i) {{(
