@@ -6,7 +6,6 @@ import gc
 import os
 from collections.abc import Iterator
 
-import forks
 import pytest
 
 gc.set_threshold(100_000, 20, 100)  # most objects are the SDKs' and moto's, and live on: they need no second look
@@ -18,8 +17,6 @@ os.environ |= {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-
-forks.folder()
 
 # These take half a minute and more. They begin first, so that at the end no core waits for the last of them.
 LONG = (

@@ -15,7 +15,6 @@ import shutil
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -194,7 +193,7 @@ class LocalAws:
 
     def _doors(self, partition: str) -> Application:
         """What is asked goes through them, the first to the last; moto answers what is left."""
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
         from localaws.cloudformation.service import CloudFormation
         from localaws.cloudformation.web import cloudformation_door
@@ -202,17 +201,9 @@ class LocalAws:
         from localaws.sagemaker.http import sagemaker_door
 
         stacks = CloudFormation(self.settings.account, partition, self._clients.get)
-        moto = DomainDispatcherApplication(_routes)
+        moto = DomainDispatcherApplication(create_backend_app)
         doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, moto))
         return gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
-
-
-@cache
-def _routes(service: str) -> Any:
-    """moto's application for a service; nothing in it belongs to one server."""
-    from moto.moto_server.werkzeug_app import create_backend_app
-
-    return create_backend_app(service)
 
 
 def _lock(work: Path, ending: ExitStack) -> None:

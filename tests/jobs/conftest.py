@@ -6,12 +6,12 @@ import copy
 import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import forks
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -97,9 +97,8 @@ class Sandbox:
         return kept | {"STEPGLUON_ROOT": str(self.root), "STEPGLUON_CORES": "1"} | more
 
     def run(self, script: str, **environment: str) -> Outcome:
-        done = forks.run(
+        done = subprocess.run(
             [sys.executable, str(CODE / script)],
-            modules=forks.modules_of(CODE / script),
             env=self.environment(**environment),
             capture_output=True,
             text=True,

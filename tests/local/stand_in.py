@@ -21,12 +21,9 @@ MINUTES = 300.0  # the deadline of whatever takes a moment, also on a machine th
 
 
 def arrange(shared: Path, set_attribute: Callable[[Any, str, Any], None] = setattr, **changed: Any) -> None:
-    import forks
-
     from localaws.stepfunctions import parse_cache, queue
     from stepgluon.local import redrive, run
 
-    forks.arrange(set_attribute)
     usual = {"code": SCRIPTS, "waiting": 0.0005, "grace_seconds": 0.3, "cores": 2, "cores_per_job": 1}
     usual |= {"ending_seconds": MINUTES}
     settings_of, definition_of, install = run.settings_of, run.definition_of, parse_cache.install
@@ -40,7 +37,7 @@ def arrange(shared: Path, set_attribute: Callable[[Any, str, Any], None] = setat
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has ignored
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path.insert(0, str(ROOT))
     from pipeline import workflow
     from stepgluon.cli.main import main
 

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import forks
 import pytest
 from local_aws import MINUTES, Scripted, until
 from stand_in import HERE, SCRIPTS, arrange
@@ -75,14 +74,8 @@ class User:
     def process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(HERE / "stand_in.py"), str(self.shared), str(self.code), *words]
         environment = {**os.environ, **variables}
-        process: subprocess.Popen[str] = forks.Popen(
-            command,
-            modules=forks.LOCAL,
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._processes.append(process)
         return process

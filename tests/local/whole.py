@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import forks
 from local_aws import MINUTES, until
 from stand_in import SCRIPTS
 
@@ -223,5 +222,5 @@ def whole(work: Path, definition: str = "", **changed: Any) -> Iterator[Whole]:
         "faults": faults,
     }
     settings = replace(Settings(work=work, account=config.account, region=config.region), **{**usual, **changed})
-    with forks.arranged(), deployed(loaded, definition, settings) as place:
+    with deployed(loaded, definition, settings) as place:
         yield Whole(place, faults)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import forks
 import pytest
 from botocore.exceptions import ClientError
 from local_aws import MINUTES, Scripted, settings, until
@@ -100,7 +99,7 @@ def an_account(folder: Path, faults: Scripted, capsys: pytest.CaptureFixture[str
     loaded = loads(CONFIG, "config.yml", None, {})
     definition = compile_definition(loaded, workflow).text
     chosen = settings(folder / "aws", account="123456789012", region="eu-west-1", faults=faults, cores=2, fresh=True)
-    with forks.arranged(), deployed(loaded, definition, chosen) as place:
+    with deployed(loaded, definition, chosen) as place:
         yield Account(place, folder, capsys)
 
 
