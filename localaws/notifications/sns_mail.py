@@ -59,7 +59,7 @@ class Outbox:
                 return None
             # Two mails of one moment still have an order.
             now = self._last = max(self._clock(), self._last + timedelta(microseconds=1))
-            words = re.sub(r"[^A-Za-z0-9]+", "-", subject)[:60].strip("-")
+            words = re.sub(r"[^A-Za-z0-9]+", "-", subject)[:100].strip("-")
             path = self.folder / f"{now:%Y%m%dT%H%M%S.%fZ}-{words}-{digest}.eml"
             _write(path, _letter(to, sender, subject, text, message_id, now))
             self._told.add(digest)
