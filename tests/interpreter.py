@@ -6,6 +6,7 @@ the data are the interpreter's own. The local AWS runs the same definition with 
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -87,7 +88,9 @@ def run(definition: str, answers: dict[str, Any], given: Any = None, name: str =
     with _answering(answers, calls), mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         client = boto3.client("stepfunctions", region_name="ap-northeast-1")
         role = "arn:aws:iam::123456789012:role/machine"
-        machine = client.create_state_machine(name="m", definition=definition, roleArn=role)["stateMachineArn"]
+        machine = client.create_state_machine(name=f"m{next(_number)}", definition=definition, roleArn=role)[
+            "stateMachineArn"
+        ]
         started = client.start_execution(
             stateMachineArn=machine, name=name, input=json.dumps({} if given is None else given)
         )
@@ -101,6 +104,7 @@ def run(definition: str, answers: dict[str, Any], given: Any = None, name: str =
 
 
 _known: dict[str, Any] = {}
+_number = itertools.count()  # a machine of its own for each run, whatever another test has left in moto
 
 
 def _parsed(definition: str, parse: Callable[[str], Any]) -> Any:

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from stepgluon.errors import DefinitionError
-from stepgluon.workflow.sdk import Chain, Choice, ChoiceRule, Parallel, Pass, Retry, Task, asl
+from stepgluon.workflow.sdk import Chain, Choice, Parallel, Pass, Retry, Rule, Task, asl
 
 
 def test_two_states_of_one_name_are_refused_also_in_different_branches() -> None:
@@ -34,17 +34,21 @@ def test_a_branch_that_leads_outside_is_refused() -> None:
 
 def test_newer_fields_of_the_language_are_written() -> None:
     retry = Retry(error_equals=["States.TaskFailed"], max_delay_seconds=60, jitter_strategy="FULL")
-    task = Task("Work", resource="arn:aws:states:::sns:publish", result_selector={"a.$": "$.b"}, retry=[retry])
-    state = asl(task)["States"]["Work"]
-    assert state["ResultSelector"] == {"a.$": "$.b"}
+    fields = {"arguments": {"Message": "{% $text %}"}, "assign": {"sent": True}, "output": {}}
+    task = Task("Work", resource="arn:aws:states:::sns:publish", retry=[retry], **fields)
+    machine = asl(task)
+    assert machine["QueryLanguage"] == "JSONata"
+    state = machine["States"]["Work"]
+    assert (state["Arguments"], state["Assign"], state["Output"]) == ({"Message": "{% $text %}"}, {"sent": True}, {})
     assert state["Retry"] == [{"ErrorEquals": ["States.TaskFailed"], "MaxDelaySeconds": 60, "JitterStrategy": "FULL"}]
 
 
 def test_a_choice_leads_where_the_chain_goes_on() -> None:
     choice = Choice("Ask")
-    choice.add_choice(ChoiceRule.IsPresent("$.a", True), Pass("Yes"))
+    choice.add_choice(Rule("{% $asked %}", {"answer": True}), Pass("Yes"))
     states = asl(Chain([choice, Pass("No")]))["States"]
     assert states["Ask"]["Default"] == "No"
+    assert states["Ask"]["Choices"] == [{"Condition": "{% $asked %}", "Assign": {"answer": True}, "Next": "Yes"}]
     assert list(states) == ["Ask", "Yes", "No"]
 
 

@@ -43,6 +43,7 @@ def test_uploads_that_were_answered_have_their_runs_after_kill_9(user: User) -> 
     pending = user.work / "functions" / "pending"
     for folder in folders[:4]:
         s3.put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
+    until(lambda: user.kinds().count("failed") == 4)  # their ends are events, too
     until(lambda: not list(pending.glob("*.json")))
     os.kill(until(lambda: lambda_of(process.pid)), signal.SIGSTOP)  # it hears of none of the others
     for folder in folders[4:]:
@@ -62,11 +63,11 @@ def test_uploads_that_were_answered_have_their_runs_after_kill_9(user: User) -> 
 
 
 def lambda_of(server: int) -> int | None:
-    """The process of the server's Lambda."""
+    """The process of the server's trigger."""
     words = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]
     for line in subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines():
         pid, parent, command = line.split(None, 2)
-        if int(parent) == server and "stepgluon-function-" in command:
+        if int(parent) == server and "start_pipeline.handler" in command:
             return int(pid)
     return None
 

@@ -102,8 +102,8 @@ def test_with_the_deployed_policies_a_run_needs_nothing_that_it_may_not(pipeline
         ("machine", "CreateTaggedJobs", "sagemaker:CreateProcessingJob"),
         ("machine", "FollowAndStopOwnJobs", "sagemaker:DescribeProcessingJob"),
         ("machine", "GiveJobsTheirRole", "iam:PassRole"),
-        ("machine", "ReadVerdictsAndPromotedModels", "s3:GetObject"),
-        ("machine", "RecordVerdicts", "s3:PutObject"),
+        ("machine", "ReadMarkersScoresAndPromotedModels", "s3:GetObject"),
+        ("machine", "WriteMarkersAndVerdicts", "s3:PutObject"),
         ("job", "ReadRawTables", "s3:GetObject"),
         ("job", "ReadRuns", "s3:GetObject"),
         ("job", "ListFolders", "s3:ListBucket"),
@@ -146,7 +146,7 @@ def test_without_the_right_to_list_a_file_that_is_missing_is_a_file_that_is_forb
     pipeline: Whole, roles: Roles
 ) -> None:
     reading = client(pipeline, "s3", "machine")
-    asked = {"Bucket": pipeline.bucket, "Key": "runs/nothing/metrics.json"}
+    asked = {"Bucket": pipeline.bucket, "Key": "models/nothing/metrics.json"}
     with pytest.raises(ClientError, match="NoSuchKey"):
         reading.get_object(**asked)
     with (
