@@ -92,6 +92,7 @@ def result(data: Container, autogluon: Container, tmp_path_factory: pytest.TempP
     last: dict[str, str | Path] = {
         **config,
         f"{inputs}/rows": prepared / "rows",
+        f"{inputs}/numbers": prepared / "numbers",
         f"{inputs}/profile/profile.json": prepared / "profile.json",
     }
     training = place(
@@ -104,13 +105,15 @@ def result(data: Container, autogluon: Container, tmp_path_factory: pytest.TempP
     )
     (training / "model/.keep").unlink()  # SageMaker makes the folder
     job(autogluon, "train", training)
-    mae = json.loads((training / "model/metrics.json").read_text())["mae"]
+    score = json.loads((training / "model/metrics.json").read_text())
     said = {"threshold": 350, "verdict": "accepted", "reason": None, "uses": "trained", "model_uri": "s3://w/m/"}
+    said["outcome"] = "predicted"
     rows = {f"{inputs}/rows": prepared / "predict" / MODEL, f"{inputs}/model": training / "model"}
-    last[f"{inputs}/predictions/{MODEL}"] = job(
-        autogluon, "predict", place(top / "predict", rows), STEPGLUON_MODEL=MODEL
+    variables = {"STEPGLUON_MODEL": MODEL, "STEPGLUON_MANIFEST": score["manifest"]}
+    last[f"{inputs}/predictions/predictions/{MODEL}/fingerprint/job"] = job(
+        autogluon, "predict", place(top / "predict", rows), **variables
     )
-    last[f"{inputs}/verdicts/verdicts.json"] = json.dumps([{"name": MODEL, "mae": mae, **said}])
+    last[f"{inputs}/verdicts/verdicts.json"] = json.dumps([{"name": MODEL, "mae": score["mae"], **said}])
     return job(data, "postprocess", place(top / "postprocess", last))
 
 
