@@ -200,7 +200,7 @@ def why(output: dict[str, Any]) -> str:
 def next_steps(story: Story) -> str:
     look, again = (os.environ["COMMAND"].format(f"{word} {story.run}") for word in ("show", "redrive"))
     page = [f"  {os.environ['CONSOLE']}{story.execution}"] if os.environ.get("CONSOLE") else []
-    advice = "When the cause is fixed, start it again; jobs that finished are not repeated:"
+    advice = "When the cause is fixed, start it again; finished trainings and predictions are not repeated:"
     return "\n".join(["Look closer:", f"  {look}", *page, "", advice, f"  {again}"])
 
 

@@ -51,7 +51,7 @@ def test_a_mistake_in_a_table_is_told_in_the_jobs_words_then_where_and_then_what
         f"  python pipeline.py show {RUN} --env prod\n"
         f"  https://console.example/arn:aws:states:eu-west-1:123456789012:execution:penguins:{RUN}\n"
         "\n"
-        "When the cause is fixed, start it again; jobs that finished are not repeated:\n"
+        "When the cause is fixed, start it again; finished trainings and predictions are not repeated:\n"
         f"  python pipeline.py redrive {RUN} --env prod\n"
     )
 
