@@ -145,7 +145,7 @@ def marker(mae: float) -> dict[str, Any]:
 
 
 def promoted(models: list[str]) -> dict[str, Any]:
-    entry = {"model_uri": "s3://work/promoted/may/model/", "manifest": DIGEST, "run": "may", "mae": 0.5}
+    entry = {"model_uri": "s3://bucket/promoted/may/model/", "manifest": DIGEST, "run": "may", "mae": 0.5}
     return {f"m_{name.replace('-', '_')}": entry for name in models}
 
 

@@ -73,7 +73,7 @@ class States:
 
     def item(self, model: Model) -> Item:
         place = self._places[model.name]
-        seconds = longest_training(model.train) + STARTUP_SECONDS
+        seconds = longest_training(model.train)
         return Item(model.name, quoted(model.name), f"$models[{place}]", f"$chosen[{place}]", seconds)
 
     # The run
@@ -194,9 +194,7 @@ class States:
 
     def train(self, item: Item, name: str) -> Task:
         found = "$merge([$untried, {'job': $states.result.TrainingJobName, 'run': $run}])"
-        return self._job(
-            item.state(name), _TRAINING, self.jobs.train(item.data), item.training_seconds - STARTUP_SECONDS, found
-        )
+        return self._job(item.state(name), _TRAINING, self.jobs.train(item.data), item.training_seconds, found)
 
     def read_score(self, item: Item, name: str) -> Task:
         """What is no object has no score; whether its mae is a number is asked by Judge."""
