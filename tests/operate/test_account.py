@@ -169,7 +169,7 @@ def test_a_run_that_is_incomplete_shows_its_result_and_is_redriven(account: Acco
     assert f"results  s3://{account.names.work_bucket}/runs/{run}/result/\n" in shown
     assert shown.count("No such job is wanted.") == 1, shown
     assert [model["outcome"] for model in account.told("show", run)["models"]] == ["predicted", "failed"]
-    assert account.mails()[-1].endswith("-incomp"), "a file's name has so much of the subject"
+    assert account.mails()[-1].endswith("-incomplete")
     faults.unwanted = ""
     again = account.told("redrive", run)["run"]
     assert account.calls("watch", again)[0] == 0
