@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CHECKOV := .venv-checkov
+ASL := tests/asl/node_modules
 # For two cores: a test often waits for a process of its own.
 JOBS ?= 3
 # Where it is set, each of many hundred processes would compile every module anew.
@@ -27,6 +28,11 @@ $(CHECKOV)/ready: requirements-checkov.lock
 	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.lock
 	@touch $@
 
+# Two linters of state machines are on npm alone.
+$(ASL)/ready: tests/asl/package-lock.json
+	npm ci --prefix tests/asl --silent --no-audit --no-fund
+	@touch $@
+
 demo: setup  ## the whole pipeline on this computer, twice: with good models, then with promoted ones
 	@echo "== The workflow: build/workflow.html"
 	@$(BIN)/python pipeline.py graph -o build/workflow.html
@@ -44,7 +50,7 @@ demo: setup  ## the whole pipeline on this computer, twice: with good models, th
 test: setup  ## run all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-check: setup $(CHECKOV)/ready  ## formatting, lint, types, and linters for what is generated
+check: setup $(CHECKOV)/ready $(if $(shell command -v npm),$(ASL)/ready)  ## formatting, lint, types, and linters for what is generated
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -72,4 +78,4 @@ lock: setup  ## resolve the dependencies anew (needs uv)
 	$(BIN)/python docker/update.py
 
 clean:  ## remove everything that is made
-	rm -rf $(VENV) $(CHECKOV) build .local
+	rm -rf $(VENV) $(CHECKOV) $(ASL) build .local

@@ -1,13 +1,16 @@
-"""What others' linters say about the golden definitions: PyPI's statelint, and cfn-lint's rule for state machines.
+"""What others' linters say about the golden definitions: statelint, cfn-lint's rule for state machines, and from npm
+asl-validator and AWS's language service, which Visual Studio Code shows.
 
-Run by `make check`. statelint takes 2.0 for a wrong type of number where the language has a float, so FLOAT is ignored.
-cfn-lint's pattern for a Task's Resource knows only the partition `aws`, so it is shown the others' with that name.
+Run by `make check`, which installs those of npm where npm is installed. statelint takes 2.0 for a wrong type of number
+where the language has a float, so FLOAT is ignored. cfn-lint's pattern for a Task's Resource knows only the partition
+`aws`, so it is shown the others' with that name.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +18,7 @@ from pathlib import Path
 
 GOLDEN = Path(__file__).parent / "golden"
 BIN = Path(sys.executable).parent
+NPM = Path(__file__).parent / "asl"
 
 
 def template(definition: str) -> str:
@@ -41,6 +45,10 @@ def main() -> int:
             [str(BIN / "statelint"), "--ignore=FLOAT", *map(str, definitions)],
             [str(BIN / "cfn-lint"), "--regions", "us-east-1", "--", *templates],
         ]
+        if shutil.which("node") and (NPM / "node_modules").is_dir():
+            commands.append(["node", str(NPM / "lint.js"), *map(str, definitions)])
+        else:
+            print("npm is not installed: asl-validator and AWS's language service were skipped", file=sys.stderr)
         said = [subprocess.run(command, capture_output=True, text=True, check=False) for command in commands]
     for linter in said:
         print(linter.stdout + linter.stderr, end="")

@@ -12,8 +12,8 @@ _AROUND = "/AlgorithmError: |Not retried: |, exit code: [0-9]+/"
 
 
 def expression(text: str) -> str:
-    """A JSONata expression as a field's value."""
-    return "{% " + text + " %}"
+    """A JSONata expression as a field's value, on one line: asl-validator knows no other."""
+    return "{% " + text.replace("\n", " ") + " %}"
 
 
 def quoted(text: str) -> str:

@@ -94,7 +94,7 @@ class States:
                 "places": self.jobs.places(),
                 "models": literal([self._settings_of(model) for model in self.config.models]),
                 "markers": expression("$states.input.fresh = true ? 'markers/fresh/' : 'markers/'"),
-                "untried": {"job": "", "mae": None, "Error": "", "Cause": "", "tries": 0},
+                "untried": expression("{'job': '', 'mae': null, 'Error': '', 'Cause': '', 'tries': 0}"),
                 "job_failures": 0,
             },
             output={},
