@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The workflow, told once: change it here, and look at it with `python pipeline.py graph -o workflow.html`.
+"""The workflow: change it here, and look at it with `python pipeline.py graph -o workflow.html`.
 
 The words are those of the AWS Step Functions Data Science SDK. Each state is made by a method of
 stepgluon/workflow/states.py; in a name, * is the model's name.

@@ -1,4 +1,4 @@
-"""CSV: Arrow splits the rows into cells, which stay text here; what it stumbles over is looked up and named."""
+"""CSV: Arrow splits the rows into cells of text; what it cannot parse is found again, to name its row and column."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ FORMAT = 1  # of what is hashed; another number makes every model be trained ane
 
 
 class RowSum:
-    """The sum of rows that come batch by batch; where in the input they stand (`stepgluon_row`) is no part of it."""
+    """The sum of rows that come batch by batch; their position in the input (`stepgluon_row`) does not count."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.rows = 0

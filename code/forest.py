@@ -1,7 +1,7 @@
 """A forest of scikit-learn that stays on disk: its trees are read one after the other, each time they are asked.
 
 In memory, a forest takes nearly twice its file while it is loaded, often more than everything else together. Its pickle
-is read here tree by tree instead: of each tree only the place of its arrays is kept, which go to a file without a name.
+is read tree by tree instead: of each tree only the place of its arrays is kept, which go to a file without a name.
 To predict, each core reads a tree, lets scikit-learn's own code answer for all rows, and takes the next.
 """
 

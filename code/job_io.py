@@ -112,18 +112,18 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Strict JSON: NaN and infinity are no numbers that another program could read."""
+    """Strict JSON: NaN and infinity are refused, as other programs cannot read them."""
     path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
 
 
 def shown(value: object, length: int = 60) -> str:
-    """A value of the user's as it can stand in a sentence: quoted, on one line, never long."""
+    """A user's value for a sentence: quoted, on one line, never long."""
     text = repr(value[: length + 1] if isinstance(value, str) else value)
     return text if len(text) <= length + 2 else f"{text[:length]}…{text[0] if text[0] in chr(34) + chr(39) else ''}"
 
 
 def listed(names: list[str], most: int = 5) -> str:
-    """Names as they can stand in a sentence: the first few, and how many more there are."""
+    """Names for a sentence: the first few, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(shown(name) for name in names[:most]) + more
 

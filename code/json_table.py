@@ -45,7 +45,7 @@ def _row(table: RawFile, index: int, line: int, text: str) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         row = dict(pairs)
         if len(row) < len(pairs):
-            raise ValueError("a key stands in it twice")
+            raise ValueError("it has a key twice")
         return row
 
     try:
@@ -54,7 +54,7 @@ def _row(table: RawFile, index: int, line: int, text: str) -> dict[str, Any]:
         raise JobError(f"{table.name}, row {index + 1} (line {line}) is not JSON: {problem}.") from None
     if not isinstance(row, dict):
         raise JobError(
-            f'{table.name}, row {index + 1} (line {line}) is no JSON object; {{"column": value, …}} is expected.'
+            f'{table.name}, row {index + 1} (line {line}) is not a JSON object; {{"column": value, …}} is expected.'
         )
     for name, value in row.items():
         if not (_is_unicode(name) and _is_unicode(value)):
@@ -64,8 +64,8 @@ def _row(table: RawFile, index: int, line: int, text: str) -> dict[str, Any]:
             )
         if isinstance(value, (dict, list)):
             raise JobError(
-                f"{table.name}, row {index + 1} (line {line}): column {shown(name)} holds {shown(value)}, which is no "
-                "single value; flatten the column or leave it out."
+                f"{table.name}, row {index + 1} (line {line}): column {shown(name)} holds {shown(value)}, "
+                "which is not a single value; flatten the column or leave it out."
             )
     return row
 

@@ -62,7 +62,7 @@ class RawTable(RawFile):
 def find(folder: Path, format: str) -> tuple[list[RawTable], list[str]]:
     """The tables in the folder, sorted by name, and the names of files that are ignored: hidden ones and `.run` files.
 
-    A file of an unknown kind is an error: rows that nobody noticed would be missing from the result.
+    A file of an unknown kind is an error: otherwise its rows would be missing from the result without notice.
     """
     tables, ignored, unknown = [], [], []
     for path in sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.relative_to(folder).as_posix()):
@@ -79,7 +79,7 @@ def find(folder: Path, format: str) -> tuple[list[RawTable], list[str]]:
             tables.append(RawTable(path, name, kind, gzipped))
     if unknown:
         raise JobError(
-            f"{listed(unknown)} is no table ({_EXPECTED} is expected); move it out of the folder, or set data.format."
+            f"{listed(unknown)} is not a table ({_EXPECTED}); move it out of the folder, or set data.format."
         )
     if not tables:
         raise JobError(f"There is no table beside the .run file ({_EXPECTED} is expected); upload one first.")
@@ -93,7 +93,7 @@ def _check_names(table: RawTable, names: list[str]) -> None:
     for position, name in enumerate(names):
         if name in first:
             raise JobError(
-                f"{table.name}: column {shown(name)} stands in the header twice (columns {first[name] + 1} and "
+                f"{table.name}: column {shown(name)} is in the header twice (columns {first[name] + 1} and "
                 f"{position + 1}); rename one of them."
             )
         first[name] = position
@@ -122,7 +122,7 @@ def _parquet_batches(table: RawTable) -> Iterator[pa.RecordBatch]:
             kind = column_types.plain(field.type)
             if kind is None:
                 raise JobError(
-                    f"{table.name}: column {shown(field.name)} holds {field.type}, which is no single value; "
+                    f"{table.name}: column {shown(field.name)} holds {field.type}, which is not a single value; "
                     "flatten the column or leave it out."
                 )
             kinds.append(kind)

@@ -97,7 +97,7 @@ def check_rows(model: str, label: str, rows: int) -> None:
 def check_columns(model: str, known: Any, features: list[str]) -> None:
     if all(known[name].nunique(dropna=False) < 2 for name in features):
         raise JobError(
-            f"Model {model}: no column tells its rows apart (a constant or empty column says nothing); "
+            f"Model {model}: no column distinguishes its rows (a constant or empty column says nothing); "
             "drop fewer columns or look at its where."
         )
 
@@ -148,12 +148,12 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
 
 
 def excluded() -> list[str]:
-    """The kinds of models that cannot run here: without torch, all that need it."""
+    """The model types that cannot run: without torch, all that need it."""
     return [] if importlib.util.find_spec("torch") else NEED_TORCH
 
 
 def quiet() -> None:
-    """Leaves of AutoGluon's log what tells how far it is and what went wrong."""
+    """Keeps of AutoGluon's log its progress and its errors."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     progress = ("Fitting model:", "AutoGluon training complete")
 
@@ -189,7 +189,7 @@ def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
 
 
 def rounded(value: float | None) -> float | None:
-    """Six significant digits, because the number stands in mails; null where there is no number."""
+    """Six significant digits, because mails show the number; null where there is no number."""
     return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
 
 

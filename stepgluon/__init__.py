@@ -2,7 +2,7 @@
 
 pipeline-config.yml
   config/     text -> PipelineConfig, all problems at once
-pipeline.py   the workflow, told once, with
+pipeline.py   the workflow, with
   workflow/   PipelineConfig -> states -> definition, checked by
   selfcheck/  AWS's rules, and harder ones
   graph/      its picture

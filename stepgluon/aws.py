@@ -54,7 +54,7 @@ class Aws:
         if self._session is None:
             self._session = boto3.Session(region_name=self.region)
         config = Config(
-            # Adaptive slows down before it is told to; six attempts wait for about half a minute.
+            # Adaptive slows down before AWS asks it to; six attempts wait for about half a minute.
             retries={"mode": "adaptive", "total_max_attempts": 6},
             connect_timeout=10,
             read_timeout=60,
@@ -86,7 +86,7 @@ def one_sentence() -> Iterator[None]:
         raise refusal(error) from None
     except ResponseParserError:
         raise SurroundingsError(
-            "something between here and AWS has answered in its place (look at the network, HTTPS_PROXY and NO_PROXY)"
+            "something between this computer and AWS answered instead (check the network, HTTPS_PROXY and NO_PROXY)"
         ) from None
     except BotoCoreError as error:
         sentence = _unreached(error)
@@ -202,7 +202,7 @@ def _denied(message: str, operation: str) -> str:
     on = re.search(r"\bon (?:the )?resource:? (\S+)", message)
     why = re.search(r"\b(?:because|with) (an explicit deny in (?:a|an) [\w -]+? policy)\b", message)
     asked = what[1] if what else operation
-    sentence = f"{who[1] if who else 'whoever uses these credentials'} may not {asked}"
+    sentence = f"{who[1] if who else 'the user of these credentials'} may not {asked}"
     if on and on[1] != "*":
         sentence += f" on {on[1].rstrip('.,')}"
     if why:
@@ -232,7 +232,7 @@ def _unreached(error: Any) -> str | None:
         return f"the proxy {_host(str(said.get('proxy_url')))} does not answer (look at HTTPS_PROXY and NO_PROXY)"
     if isinstance(error, botocore.SSLError):
         return (
-            f"the certificate of {place} is not trusted here (a proxy that opens connections needs its authority's "
+            f"the certificate of {place} is not trusted (a proxy that intercepts connections needs its authority's "
             f"certificate in AWS_CA_BUNDLE)"
         )
     if isinstance(error, (botocore.EndpointConnectionError, botocore.ConnectTimeoutError)):
@@ -301,7 +301,7 @@ def transfers(client: Any) -> Iterator[Any]:
 
 
 def there_are_credentials() -> bool:
-    """Whether an account could be asked; settings that are broken are told of when it is."""
+    """Whether an account could be asked; broken settings are reported when it is."""
     import boto3
     from botocore.exceptions import BotoCoreError
 

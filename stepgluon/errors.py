@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where something stands in a file; line and column count from 1."""
+    """A position in a file; line and column count from 1."""
 
     line: int
     column: int
@@ -30,7 +30,7 @@ class Problem:
 
 
 def found(value: object) -> str:
-    """A value from the config as it may stand in a message: one line, at most 60 characters, nothing invisible."""
+    """A value from the config as a message may show it: one line, at most 60 characters, nothing invisible."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "nothing"}[value]
     if isinstance(value, (int, float)):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("aws_facts.json")
-# The consoles' hosts are in no machine-readable place; each partition's user guide tells its own.
+# The consoles' hosts are in no machine-readable place; each partition's user guide has its own.
 CONSOLES = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",

@@ -22,7 +22,7 @@ def seconds(written: object, most: int) -> int:
     if isinstance(written, int) and not isinstance(written, bool) and 0 < written <= most // 60:
         raise ValueError(f"{{}} has no unit (write {written}s for seconds, or {written}m for minutes)")
     if not isinstance(written, str):
-        raise ValueError(f"{{}} is no duration ({LIKE})")
+        raise ValueError(f"{{}} is not a duration ({LIKE})")
     if match := re.fullmatch(r"([0-9]{1,40})([smh])", written):
         length = int(match[1]) * _SECONDS[match[2]]
         if length == 0:
@@ -31,7 +31,7 @@ def seconds(written: object, most: int) -> int:
             raise ValueError(f"{{}} is too long (1s to {as_duration(most)} is expected)")
         if re.fullmatch(DURATION, written):
             return length
-    raise ValueError(f"{{}} is no duration ({_way_out(written, most)})")
+    raise ValueError(f"{{}} is not a duration ({_way_out(written, most)})")
 
 
 def _way_out(written: str, most: int) -> str:

@@ -37,7 +37,7 @@ def _problems(node: Node) -> Iterator[Problem]:
             yield Problem(child.name_place, child.key, unknown_key(name, _KEYS))
     column, values = node.value.get("partition_by"), node.value.get("values")
     if column is None and values is None:
-        message = "a mapping stands here (begin each model with '- name:', or give partition_by and values)"
+        message = "a mapping is not a list (begin each model with '- name:', or give partition_by and values)"
         yield Problem(node.place, node.key, message)
         return
     if column is None:
@@ -49,7 +49,7 @@ def _problems(node: Node) -> Iterator[Problem]:
         message = "this key is missing (list the values: they are not read from the data yet)"
         yield Problem(node.place, join(node.key, "values"), message)
     elif not isinstance(values.value, (list, Broken)) or not values.value:
-        wrong = "the list is empty" if values.value == [] else f"{values.shown} is no list"
+        wrong = "the list is empty" if values.value == [] else f"{values.shown} is not a list"
         yield Problem(values.place, values.key, f"{wrong} (a list of values like [Biscoe, Dream] is expected)")
     elif isinstance(values.value, list):
         yield from (_no_value(one) for one in values.value if not _is_value(one.value))
@@ -62,9 +62,7 @@ def _is_value(value: object) -> bool:
 
 
 def _no_value(node: Node) -> Problem:
-    return Problem(
-        node.place, node.key, f"{node.shown} is no value of a row (text, a number, true or false is expected)"
-    )
+    return Problem(node.place, node.key, f"{node.shown} is not allowed (text, a number, true or false is expected)")
 
 
 def _generated(node: Node, whole: bool) -> Node:

@@ -69,7 +69,7 @@ def _generated(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_variables(node: Any) -> Any:
-    """The same schema, in which each value that is no list or mapping may also hold a variable."""
+    """The same schema, in which each scalar may also be a variable."""
     if isinstance(node, list):
         return [_with_variables(one) for one in node]
     if not isinstance(node, dict):

@@ -16,7 +16,7 @@ from stepgluon.config.nodes import Node
 from stepgluon.config.schema import DURATION_SCHEMA, EXPECTED, Model, PipelineConfig, Section
 from stepgluon.errors import found
 
-LONGEST = 64  # characters; a longer word is no misspelling of anything
+LONGEST = 64  # characters; a longer word cannot be a misspelling
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -37,17 +37,17 @@ def listed(words: Sequence[str], last: str = "or") -> str:
 
 
 def unknown(word: str, known: Iterable[str], what: str, like: str) -> str:
-    """`'mars-1' is no AWS region (expected: one like us-east-1)`, or the one that was meant."""
+    """`'mars-1' is not an AWS region (expected: one like us-east-1)`, or the one that was meant."""
     guess = did_you_mean(word, known)
     hint = f"did you mean {guess}?" if guess else f"expected: one like {like}"
-    return f"{found(word)} is no {what} ({hint})"
+    return f"{found(word)} is not {what} ({hint})"
 
 
-def unknown_key(name: str, here: Sequence[str]) -> str:
-    guess = did_you_mean(name, here)
+def unknown_key(name: str, known: Sequence[str]) -> str:
+    guess = did_you_mean(name, known)
     if guess is None and (elsewhere := [key for key in _keys() if key.split(".")[-1] == name]):
-        return f"unknown key (this is a key elsewhere: {listed(elsewhere)})"
-    hint = f"did you mean {guess}?" if guess else f"the keys here are {listed(here, 'and')}"
+        return f"unknown key (the key exists elsewhere: {listed(elsewhere)})"
+    hint = f"did you mean {guess}?" if guess else f"expected: {listed(known)}"
     return f"unknown key ({hint})"
 
 
@@ -61,17 +61,17 @@ def describe(error: Any, node: Node) -> str:
     """The message for one of pydantic's errors about a node: what is wrong (what is expected)."""
     words = _MESSAGES.get(error["type"])
     if words is None:
-        return f"{node.shown} is not valid here (see the key's description: python pipeline.py schema)"
+        return f"{node.shown} is not valid (see the key's description: python pipeline.py schema)"
     return words(error.get("ctx", {}), node, error["loc"])
 
 
-def _no(node: Node, what: str) -> str:
-    """`the text 'low' is no number`, `nothing stands here`."""
+def _not(node: Node, what: str) -> str:
+    """`the text 'low' is not a number`, `the value is missing`."""
     if node.spoken:
-        return f"{node.spoken} is no {what}"
-    if node.value is None or isinstance(node.value, (list, dict)):
-        return f"{found(node.value)} stands here"
-    return f"{'the text ' if isinstance(node.value, str) else ''}{found(node.value)} is no {what}"
+        return f"{node.spoken} is not {what}"
+    if node.value is None:
+        return "the value is missing"
+    return f"{'the text ' if isinstance(node.value, str) else ''}{found(node.value)} is not {what}"
 
 
 def _missing(_: Any, __: Node, loc: Sequence[Any]) -> str:
@@ -89,19 +89,19 @@ def _text(_: Any, node: Node, loc: Sequence[Any]) -> str:
     names = {part for part in loc if isinstance(part, str)}
     if isinstance(node.value, (bool, int, float)) and (names & _FREE or (loc[-1] == "name" and "models" in names)):
         way_out = "write the variable in quotes" if node.spoken else f"put it in quotes: '{found(node.value)}'"
-        return f"{_no(node, 'text')} ({way_out})"
+        return f"{_not(node, 'text')} ({way_out})"
     field = _fields(loc[:-1]).get(loc[-1])
     like = field.description if field and node.value is not None else None
     for part in field.metadata if field else ():
         like = EXPECTED.get(getattr(part, "pattern", None) or "", like)
-    return f"{_no(node, 'text')} ({like or 'text is expected'})"
+    return f"{_not(node, 'text')} ({like or 'text is expected'})"
 
 
 def _number(kind: str) -> Callable[..., str]:
     def words(_: Any, node: Node, loc: Sequence[Any]) -> str:
         if isinstance(node.value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", node.value):
-            return f"{_no(node, kind)} (remove the quotes)"
-        return f"{_no(node, kind)} ({_in_range(loc)} is expected)"
+            return f"{_not(node, kind)} (remove the quotes)"
+        return f"{_not(node, kind)} ({_in_range(loc)} is expected)"
 
     return words
 
@@ -122,8 +122,8 @@ def _mapping(_: Any, node: Node, loc: Sequence[Any]) -> str:
     keys = list(_fields(loc))
     which = f"a mapping with keys like {listed(keys[:3])}" if keys else "a mapping (key: value)"
     if node.value is None and not node.spoken:
-        return f"nothing stands here ({which} is expected: give it a key, or remove the line)"
-    return f"{_no(node, 'mapping')} ({which.replace(' (key: value)', ' like key: value')} is expected)"
+        return f"the value is missing ({which} is expected: give it a key, or remove the line)"
+    return f"{_not(node, 'a mapping')} ({which.replace(' (key: value)', ' like key: value')} is expected)"
 
 
 def _list(_: Any, node: Node, loc: Sequence[Any]) -> str:
@@ -135,14 +135,14 @@ def _list(_: Any, node: Node, loc: Sequence[Any]) -> str:
         way_out = f"write [{node.value}]"
     else:
         way_out = "a list is expected"
-    return f"{_no(node, 'list')} ({way_out})"
+    return f"{_not(node, 'a list')} ({way_out})"
 
 
 def _choice(context: Any, node: Node, _: Any) -> str:
     choices = re.findall("'([^']*)'", context["expected"])
     guess = did_you_mean(node.value, choices) if isinstance(node.value, str) and not node.spoken else None
     hint = f"; did you mean {guess}?" if guess else ""
-    return f"{node.shown} is not known here (expected: {listed(choices)}{hint})"
+    return f"{node.shown} is not known (expected: {listed(choices)}{hint})"
 
 
 def _length(context: Any, node: Node, _: Any) -> str:
@@ -162,13 +162,11 @@ _MESSAGES: dict[str, Callable[[Any, Node, Any], str]] = {
     "missing": _missing,
     "extra_forbidden": _unknown_key,
     "string_type": _text,
-    "int_type": _number("whole number"),
-    "int_from_float": _number("whole number"),
-    "float_type": _number("number"),
-    "finite_number": _number("finite number"),
-    "bool_type": lambda _, node, __: (
-        f"{_no(node, 'true or false').replace(' is no ', ' is not ')} ({_true_or_false(node)})"
-    ),
+    "int_type": _number("a whole number"),
+    "int_from_float": _number("a whole number"),
+    "float_type": _number("a number"),
+    "finite_number": _number("a finite number"),
+    "bool_type": lambda _, node, __: f"{_not(node, 'true or false')} ({_true_or_false(node)})",
     "list_type": _list,
     "dict_type": _mapping,
     "model_type": _mapping,
@@ -177,7 +175,7 @@ _MESSAGES: dict[str, Callable[[Any, Node, Any], str]] = {
         f"{node.shown} is not allowed (expected: {EXPECTED[context['pattern']]})"
     ),
     "string_too_short": lambda _, node, __: (
-        f"{node.spoken} is no text (text is expected)" if node.spoken else "the text is empty (write something)"
+        f"{node.spoken} is not text (text is expected)" if node.spoken else "the text is empty (write something)"
     ),
     "too_short": lambda *_: "the list is empty (give at least one entry)",
     "string_too_long": _length,
@@ -193,9 +191,9 @@ _MESSAGES: dict[str, Callable[[Any, Node, Any], str]] = {
 def _refused(message: str, node: Node) -> str:
     """What one of the schema's own checks says; {} in it stands for the value."""
     if node.value is None and not node.spoken:
-        return message.replace("{} is no duration", "nothing stands here")
+        return message.replace("{} is not a duration", "the value is missing")
     if node.spoken:
-        message = re.sub(r"\(write .*\)", f"({LIKE})", message)  # what to write would tell what is there
+        message = re.sub(r"\(write .*\)", f"({LIKE})", message)  # what to write would reveal the value
     return message.replace("{}", node.shown, 1)
 
 
@@ -250,7 +248,7 @@ def section(annotation: Any) -> type[Section] | None:
 
 
 def _fields(loc: Sequence[Any]) -> dict[str, FieldInfo]:
-    """The keys that a place of the config can have; none where it is no section."""
+    """The keys that a place of the config can have; none where it is not a section."""
     here: type[Section] | None = PipelineConfig
     for part in loc:
         if isinstance(part, str):

@@ -40,7 +40,7 @@ def every_model_has_a_threshold(config: PipelineConfig) -> Iterator[Finding]:
     for key, model in models_of(config):
         if model.threshold is None and config.fallback.threshold is None:
             message = (
-                f"the model {model.name} has no threshold (give it one here, or all models one in fallback.threshold)"
+                f"the model {model.name} has no threshold (set the model's threshold, or fallback.threshold for all)"
             )
             yield Finding(f"{key}.threshold", message, ("fallback.threshold", f"{key}.name"))
 
@@ -78,7 +78,7 @@ def _refused_model(config: PipelineConfig, uri: str) -> str | None:
     match = re.fullmatch(r"s3://([^/]+)/(.*)", uri, re.DOTALL)
     if match is None:
         guess = "; did you mean promoted?" if did_you_mean(uri, ["promoted"]) else ""
-        return f"{found(uri)} is no place of a model (expected: promoted, or s3://BUCKET/FOLDER/{guess})"
+        return f"{found(uri)} is not a place for a model (expected: promoted, or s3://BUCKET/FOLDER/{guess})"
     bucket, path = match.groups()
     raw, work = _bucket_names(config)
     if bucket not in (raw, work):

@@ -35,13 +35,13 @@ class Node:
     place: Place  # of the value
     name_place: Place  # of its key, or of the value where it has none
     value: Any  # str | int | float | bool | None | Broken | dict[str, Node] | list[Node]
-    sure: bool = True  # False for a placeholder that stands in for what is invalid or missing
+    sure: bool = True  # False for a placeholder of an invalid or missing value
     spoken: str = ""  # what messages call a value that came from a variable: it may be a secret
     secrets: Secrets = ()
 
     @property
     def shown(self) -> str:
-        """The value as it may stand in a message."""
+        """The value as a message may show it."""
         return self.spoken or found(self.value)
 
 

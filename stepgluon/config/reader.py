@@ -28,7 +28,7 @@ from stepgluon.config.source import LoadedConfig, Source
 from stepgluon.config.yaml_tree import parse
 from stepgluon.errors import ConfigError, Place, Problem, found
 
-PROBLEMS = 100  # so many are listed; nobody reads on
+PROBLEMS = 100  # list at most this many
 WORK = 60_000  # values to validate, in all environments together
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,7}")
 _PLACEHOLDERS: dict[str, Any] = {
@@ -114,10 +114,7 @@ def _environments(root: Node, problems: list[Problem | _Late]) -> tuple[Node, di
     if node is None or isinstance(node.value, Broken):
         return base, {}
     if not isinstance(node.value, dict):
-        message = (
-            f"{node.shown} is no mapping from names to keys"
-            " (a mapping like prod: {account: '123456789012'} is expected)"
-        )
+        message = f"{node.shown} is not a mapping (a mapping like prod: {{account: '123456789012'}} is expected)"
         problems.append(Problem(node.place, node.key, message))
         return base, {}
     overlays = {}
@@ -133,7 +130,7 @@ def _environments(root: Node, problems: list[Problem | _Late]) -> tuple[Node, di
         elif isinstance(overlay.value, dict) or overlay.value is None:
             overlays[name] = replace(overlay, value=overlay.value or {})
         elif not isinstance(overlay.value, Broken):
-            message = f"{overlay.shown} is no mapping (the keys that differ in {name} are expected)"
+            message = f"{overlay.shown} is not a mapping (the keys that differ in {name} are expected)"
             problems.append(Problem(overlay.place, overlay.key, message))
     return base, overlays
 

@@ -13,7 +13,7 @@ from functools import partial
 from stepgluon import limits
 from stepgluon.config.aws_facts import facts
 from stepgluon.config.durations import as_duration
-from stepgluon.config.messages import unknown
+from stepgluon.config.messages import listed, unknown
 from stepgluon.config.model_rules import (
     Finding,
     columns_make_sense,
@@ -53,7 +53,7 @@ def name_is_allowed_in_buckets(config: PipelineConfig) -> Iterator[Finding]:
 def region_is_known(config: PipelineConfig) -> Iterator[Finding]:
     known = sorted(region for partition in facts().partitions for region in partition.regions)
     if config.region not in known:
-        yield Finding("region", unknown(config.region, known, "AWS region", "ap-northeast-1"))
+        yield Finding("region", unknown(config.region, known, "an AWS region", "ap-northeast-1"))
 
 
 def _instances(config: PipelineConfig) -> Iterator[tuple[str, Machine]]:
@@ -76,9 +76,9 @@ def instance_types_are_known(config: PipelineConfig) -> Iterator[Finding]:
         if instance.type in others:
             message = f"{instance.type} is not offered for {kind} jobs (choose another type, such as ml.m5.xlarge)"
         elif f"ml.{instance.type}" in these:
-            message = f"{found(instance.type)} is no SageMaker instance type (did you mean ml.{instance.type}?)"
+            message = f"{found(instance.type)} is not a SageMaker instance type (did you mean ml.{instance.type}?)"
         else:
-            message = partial(unknown, instance.type, these, f"instance type for {kind} jobs", "ml.m5.xlarge")
+            message = partial(unknown, instance.type, these, f"an instance type for {kind} jobs", "ml.m5.xlarge")
         yield Finding(f"{key}.type", message)
 
 
@@ -183,7 +183,7 @@ def key_belongs_here(config: PipelineConfig) -> Iterator[Finding]:
         )
     elif match[4].startswith("alias/"):
         message = f"a policy cannot name a key by its alias {match[4]}"
-        way_out = f"aws kms describe-key --key-id {match[4]} tells the key's own ARN"
+        way_out = f"aws kms describe-key --key-id {match[4]} shows the key's own ARN"
         yield Finding(key, f"{message} (expected: an ARN that ends with key/…; {way_out})")
 
 
@@ -223,9 +223,9 @@ def cicd_has_one_source(config: PipelineConfig) -> Iterator[Finding]:
     key, source = "cicd.source", config.cicd.source
     given = [name for name in ("connection", "codecommit", "s3") if getattr(source, name) is not None]
     if len(given) != 1:
-        there = f"{' and '.join(given)} are given together" if given else "there is no source to build from"
+        there = f"{listed(given, 'and')} are given" if given else "the source is missing"
         keys = tuple(f"{key}.{name}" for name in ("connection", "codecommit", "s3"))
-        yield Finding(key, f"{there} (give one of connection, codecommit and s3)", keys)
+        yield Finding(key, f"{there} (give exactly one of connection, codecommit and s3)", keys)
     partition = facts().partition_of(config.region)
     if source.connection and partition and source.connection.arn.split(":")[1] != partition.name:
         message = f"the connection is in partition {source.connection.arn.split(':')[1]}, {config.region} in"

@@ -1,7 +1,7 @@
 """A YAML scalar -> text, number, true, false or null; and `${VAR}` in it.
 
 YAML 1.1 and 1.2 read some plain scalars differently, and so do their libraries: `no`, `010`, `12:30`. Such a scalar is
-refused, because whoever wrote it meant one of the two. Dates are text.
+refused: the author meant one of the two. Dates are text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from stepgluon.errors import found
 
 Scalar = str | int | float | bool | None
-LONGEST_NUMBER = 40  # characters; longer ones are no numbers that anyone means, and slow to read
+LONGEST_NUMBER = 40  # characters; longer ones are mistakes, and slow to parse
 _NULL = ("", "~", "null", "Null", "NULL")
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _FLOATS = {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}

@@ -19,7 +19,7 @@ from stepgluon.errors import found
 Scalar = str | int | float | bool
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
-# The patterns, and what to tell whoever misses one.
+# The patterns, and what each allows in plain words.
 PIPELINE_NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 MODEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$"
 ACCOUNT = r"^[0-9]{12}$"
@@ -51,7 +51,7 @@ EXPECTED = {
 
 
 def _account(value: object) -> object:
-    """An account without quotes is text all the same; YAML takes it for a number."""
+    """YAML reads an account without quotes as a number; it is text all the same."""
     return str(value) if type(value) is int else value
 
 
@@ -61,7 +61,7 @@ def _where(value: object) -> object:
         raise ValueError("the list is empty (give the values that the rows may have)")
     for one in values:
         if not isinstance(one, (str, int, float)) or (isinstance(one, float) and not math.isfinite(one)):
-            raise ValueError(f"{found(one)} is no value of a row (text, a number, true or false is expected)")
+            raise ValueError(f"{found(one)} is not allowed (text, a number, true or false is expected)")
     return value
 
 
@@ -111,20 +111,22 @@ class Instance(Machine):
 
 
 class Instances(Machine):
-    count: int = Field(default=1, ge=1, le=100, description="how many instances share the rows")
+    count: int = Field(default=1, ge=1, le=100, description="number of instances that share the rows")
 
 
 class Data(Section):
     format: Literal["auto", "csv", "parquet", "jsonl"] = Field(
-        default="auto", description="the raw tables' format; auto goes by file name; each may be gzipped"
+        default="auto", description="format of the raw tables; auto goes by the file name; any may be gzipped"
     )
     test_fraction: FiniteFloat = Field(
-        default=0.2, gt=0, lt=1, description="share of the labelled rows kept for the error"
+        default=0.2, gt=0, lt=1, description="share of the labelled rows held out to measure the error"
     )
-    seed: int = Field(default=7, ge=0, le=2**32 - 1, description="makes the split the same in every run")
+    seed: int = Field(
+        default=7, ge=0, le=2**32 - 1, description="seed of the split, so that it is the same in every run"
+    )
 
 
-_RUNS_ON, _STOPPED = "what the job runs on", "the job is stopped after this time"
+_RUNS_ON, _STOPPED = "the machine the job runs on", "the job is stopped after this long"
 
 
 class Job(Section):
@@ -155,21 +157,17 @@ class Train(Job):
     instance: Instance = Field(default=Instance(), description=_RUNS_ON)
     max_runtime: TrainingTime = Field(default=3600, description=_STOPPED)
     presets: Literal["medium_quality", "good_quality", "high_quality", "best_quality"] = Field(
-        default="medium_quality", description="AutoGluon's presets: better ones take longer"
+        default="medium_quality", description="AutoGluon's presets; better ones take longer"
     )
-    time_limit: TrainingTime = Field(default=600, description="how long AutoGluon may search for one model")
-    spot: bool = Field(
-        default=False, description="train on spare capacity: cheaper, and may have to wait or start again"
-    )
+    time_limit: TrainingTime = Field(default=600, description="time AutoGluon has for one model")
+    spot: bool = Field(default=False, description="train on spot instances: cheaper, but may wait or be interrupted")
 
 
 class Model(Section):
     name: ModelName = Field(description="names the model in mails, jobs and results")
     label: Text = Field(description="the column to predict: a number; rows where it is empty are predicted")
-    where: dict[Text, RowValue] = Field(
-        default={}, description="the rows that are this model's: column: value, or column: [values]"
-    )
-    drop: list[Text] = Field(default=[], description="columns that this model must not see")
+    where: dict[Text, RowValue] = Field(default={}, description="the model's rows: column: value, or column: [values]")
+    drop: list[Text] = Field(default=[], description="columns the model must not see")
     threshold: FiniteFloat | None = Field(default=None, gt=0, description="overrides fallback.threshold")
     default_model: Text | None = Field(default=None, description="overrides fallback.default_model")
     train: Train = Field(default=Train(), description="overrides keys of train for this model")
@@ -179,39 +177,40 @@ class Fallback(Section):
     threshold: FiniteFloat | None = Field(
         default=None,
         gt=0,
-        description="a model is good enough when its mean absolute error, in the label's unit, is at most this",
+        description="the highest mean absolute error a model may have, in the label's unit",
     )
     when: Literal["each", "any"] = Field(
-        default="each", description="each: a bad model is replaced by its own default; any: one bad model, and all are"
+        default="each",
+        description="each: replace a rejected model by its own default; any: if one is rejected, replace all",
     )
     default_model: Text = Field(
-        default="promoted", description="promoted (pipeline.py promote RUN), or s3://… in the pipeline's own buckets"
+        default="promoted", description="promoted (by pipeline.py promote RUN), or s3://… in the pipeline's own buckets"
     )
     if_missing: Literal["fail", "use_trained"] = Field(
-        default="fail", description="when there is no default model: fail the run, or use the trained one anyway"
+        default="fail", description="what to do without a default model: fail the run, or use the rejected one anyway"
     )
 
 
 class Retries(Section):
-    throttling: int = Field(default=8, ge=0, le=99, description="more tries when a service is busy or throttles")
+    throttling: int = Field(default=8, ge=0, le=99, description="extra attempts when a service throttles a call")
     quota: int | None = Field(
         default=None,
         ge=0,
         le=999,
-        description="more tries, minutes apart, when an account limit is reached; null: as many as fit, at most 60",
+        description="extra attempts, minutes apart, when an account limit is reached; null: as many as fit, at most 60",
     )
-    job: int = Field(default=1, ge=0, le=10, description="more tries when a job failed, each with a fresh name")
+    job: int = Field(default=1, ge=0, le=10, description="extra attempts when a job fails, each under a new name")
 
 
 class Network(Section):
     subnets: list[Annotated[str, Field(pattern=SUBNET)]] = Field(
-        default=[], max_length=16, description="run the jobs in these subnets"
+        default=[], max_length=16, description="subnets the jobs run in"
     )
     security_groups: list[Annotated[str, Field(pattern=SECURITY_GROUP)]] = Field(
-        default=[], max_length=5, description="with these security groups"
+        default=[], max_length=5, description="their security groups"
     )
-    isolate: bool = Field(default=False, description="cut the jobs' containers off from every network")
-    encrypt_traffic: bool = Field(default=False, description="encrypt what instances of one job send each other")
+    isolate: bool = Field(default=False, description="no network access for the jobs' containers")
+    encrypt_traffic: bool = Field(default=False, description="encrypt traffic between the instances of a job")
 
 
 class Encryption(Section):
@@ -229,7 +228,7 @@ class Connection(Section):
         description="ARN of the connection, confirmed in the console"
     )
     repository: Annotated[str, Field(pattern=REPOSITORY, max_length=limits.REPOSITORY)] = Field(
-        description="owner/name there"
+        description="owner/name of the repository"
     )
     branch: Branch = Field(default="main", description=_BRANCH)
 
@@ -243,17 +242,19 @@ class CodeCommit(Section):
 
 class Zip(Section):
     bucket: Annotated[str, Field(pattern=BUCKET)] = Field(
-        description="a bucket of the region, with versioning and with its events sent to EventBridge"
+        description="a bucket in the same region, with versioning and EventBridge notifications on"
     )
     key: Annotated[str, Field(pattern=ZIP, max_length=limits.OBJECT_KEY)] = Field(
-        description="the zip of the repository; each new version is built"
+        description="key of the repository's zip; each new version is built"
     )
 
 
 class CicdSource(Section):
     """One of three."""
 
-    connection: Connection | None = Field(default=None, description="GitHub, GitLab or Bitbucket by CodeConnections")
+    connection: Connection | None = Field(
+        default=None, description="GitHub, GitLab or Bitbucket, through CodeConnections"
+    )
     codecommit: CodeCommit | None = Field(default=None, description="a repository of CodeCommit")
     s3: Zip | None = Field(default=None, description="a zip in a bucket")
 
@@ -265,16 +266,16 @@ class Trigger(Section):
         default=5,
         ge=0,
         le=limits.CONCURRENCY,
-        description="executions reserved for it, and 1 for the function that mails failures; 0 reserves none",
+        description="concurrent executions reserved for it, plus 1 for the function that mails failures; or 0",
     )
 
 
 class Cicd(Section):
     """How a push gets into the account. It concerns neither jobs nor the state machine."""
 
-    source: CicdSource = Field(default=CicdSource(), description="where the repository is: one of the three")
+    source: CicdSource = Field(default=CicdSource(), description="where the repository is: one of these three")
     build: Literal["small", "medium", "large", "xlarge"] = Field(
-        default="medium", description="how large a machine CodeBuild takes: general1.small to general1.xlarge"
+        default="medium", description="CodeBuild's compute type, general1.small to general1.xlarge"
     )
 
 
@@ -284,24 +285,24 @@ class PipelineConfig(Section):
     name: PipelineName = Field(description="names the state machine, buckets, roles and jobs")
     account: Account = Field(description="AWS account, 12 digits")
     region: str = Field(description="AWS region, like ap-northeast-1")
-    notify: Annotated[list[Email], Field(min_length=1)] = Field(
-        description="the mail addresses of those who get the mails"
-    )
+    notify: Annotated[list[Email], Field(min_length=1)] = Field(description="mail addresses that get every mail")
     models: Annotated[list[Model], Field(min_length=1)] = Field(description="the models, one branch each")
     data: Data = Field(default=Data(), description="how the raw tables are read and split")
-    fallback: Fallback = Field(default=Fallback(), description="when a model is good enough, and what else is used")
+    fallback: Fallback = Field(
+        default=Fallback(), description="when a model is good enough, and what replaces it otherwise"
+    )
     prepare: Prepare = Field(default=Prepare(), description="the job that prepares the data")
     train: Train = Field(default=Train(), description="the training jobs")
     predict: Predict = Field(default=Predict(), description="the prediction jobs")
     postprocess: Postprocess = Field(default=Postprocess(), description="the job that assembles the result")
-    retries: Retries = Field(default=Retries(), description="how often what is tried again")
-    network: Network = Field(default=Network(), description="where the jobs' traffic goes")
-    encryption: Encryption = Field(default=Encryption(), description="keys")
-    tags: dict[str, str] = Field(default={}, max_length=40, description="tags of every resource and job")
-    trigger: Trigger = Field(default=Trigger(), description="the function that starts a run for each upload")
-    cicd: Cicd | None = Field(default=None, description="what deploys each push; left out, nothing does")
+    retries: Retries = Field(default=Retries(), description="how many extra attempts after a failure")
+    network: Network = Field(default=Network(), description="network of the jobs")
+    encryption: Encryption = Field(default=Encryption(), description="encryption at rest")
+    tags: dict[str, str] = Field(default={}, max_length=40, description="tags for every resource and job")
+    trigger: Trigger = Field(default=Trigger(), description="the function that starts a run for each .run file")
+    cicd: Cicd | None = Field(default=None, description="deploys each push; leave out for no CI/CD")
     environment: str | None = Field(
-        default=None, description="the name given with --env; no key of the file", exclude=True
+        default=None, description="the name given with --env; not a key of the file", exclude=True
     )
 
     def threshold_of(self, model: Model) -> float:

@@ -11,7 +11,7 @@ from stepgluon.errors import Place, Problem
 
 @dataclass(frozen=True)
 class Source:
-    """Where the values of a config stand in its file.
+    """Where the values of a config are in its file.
 
     Keys are those of the resolved config (`models[2].train.spot`). Where a value comes from elsewhere (an environment,
     the top-level train, a generated model), `origins` has the key that the user wrote.
@@ -22,7 +22,7 @@ class Source:
     origins: Mapping[str, str]
 
     def nearest(self, key: str) -> str:
-        """The key itself, or its nearest parent that stands in the file; empty for the whole file."""
+        """The key itself, or its nearest parent that is in the file; empty for the whole file."""
         while key and key not in self.places:
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return key

@@ -1,4 +1,4 @@
-"""Where a text is no YAML, and what to do about it, in our words: libyaml and PyYAML name what they looked for."""
+"""Where a text stops being YAML, and what to do about it, in our words: libyaml's and PyYAML's name parser states."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def explain(problem: str, context: str, marks: tuple[Any, Any], lines: list[str]
     if began is not None and "quoted" in context and "escape" not in problem:
         return _place(began), "this quote is never closed (close it, or write '' for a quote in quotes)"
     if line[max(at.column - 1, 0) : at.column + 1] == "${":
-        message = "a variable stands in [] or {} without quotes (write it in quotes, or on a line of its own)"
+        message = "a variable in [] or {} needs quotes (quote it, or put it on a line of its own)"
         return Place(at.line + 1, at.column), message
     place = _place(began if began is not None and "flow" in context and "expected ','" in problem else at)
     for pattern, wrong, way_out in _MESSAGES:

@@ -42,7 +42,7 @@ class Fatal(Exception):
 def parse(
     text: str | bytes, environment: str | None, variables: Mapping[str, str]
 ) -> tuple[Node | None, list[Problem]]:
-    """The config's tree, or None where the text is no mapping at all; and everything that is wrong with the text.
+    """The config's tree, or None where the text is not a mapping; and everything that is wrong with the text.
 
     Inside environments other than this one a variable need not be set.
     """
@@ -83,7 +83,7 @@ def _place_in(before: str) -> Place:
 
 @dataclass
 class _Raw:
-    """A node before aliases are expanded: the same one may stand in several places."""
+    """A node before aliases are expanded: one node may be used in several places."""
 
     place: Place
     value: Any  # scalar | Broken | list[_Raw] | dict[str, tuple[Place, _Raw]]
@@ -174,9 +174,7 @@ class _Composer:
         elif (raw := self.anchors[name]) is not None:
             return raw
         else:
-            self.problem(
-                place, key, f"{shown} stands inside its own & and would expand without end (write the value out)"
-            )
+            self.problem(place, key, f"{shown} is inside its own & and would expand forever (write the value out)")
         return _Raw(place, BROKEN)
 
     def _scalar(self, event: Any, raw: _Raw, key: str) -> None:
@@ -241,10 +239,10 @@ class _Composer:
             if isinstance(value, str):
                 return value
             way_out = f"write '{event.value}'" if event.value else "write a name before the colon"
-            self.problem(place, join(key, event.value), f"the key is no text ({way_out})")
+            self.problem(place, join(key, event.value), f"the key is not text ({way_out})")
             return None
         self.node(event, key, depth + 1)
-        self.problem(place, key, "a list, mapping, alias or tag stands where a key belongs (plain text is expected)")
+        self.problem(place, key, "a list, mapping, alias or tag cannot be a key (plain text is expected)")
         return None
 
 
