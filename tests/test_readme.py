@@ -74,7 +74,7 @@ def test_the_table_has_every_key_with_its_default() -> None:
         f"| `{key}` | {default} | {tells.replace('|', chr(92) + '|')} |" for key, default, tells in rows(PipelineConfig)
     ]
     lines.append("| `environments.NAME` | | what differs in this environment, merged over the rest by `--env NAME` |")
-    table = "\n".join(["", "| key | default | what it says |", "|---|---|---|", *lines, "", ""])
+    table = "\n".join(["", "| key | default | meaning |", "|---|---|---|", *lines, "", ""])
     assert same_as(README, with_part("config", table))
 
 
