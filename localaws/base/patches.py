@@ -12,15 +12,22 @@ class Patches:
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
+        self._overwritten: list[str] = []
 
     def attribute(self, owner: Any, name: str, new: Any) -> None:
         # The raw entry, so that a static method is put back as one.
         own = vars(owner)
-        if name in own:
-            old = own[name]
-            self._undo.append(lambda: setattr(owner, name, old))
-        else:
-            self._undo.append(lambda: delattr(owner, name))
+        there, old = name in own, own.get(name)
+
+        def undo() -> None:
+            if vars(owner).get(name) is not new:
+                self._overwritten.append(f"{owner.__name__}.{name}")
+            if there:
+                setattr(owner, name, old)
+            else:
+                delattr(owner, name)
+
+        self._undo.append(undo)
         setattr(owner, name, new)
 
     def everywhere(self, package: str, old: Any, new: Any) -> None:
@@ -43,5 +50,8 @@ class Patches:
         self._undo.append(undo)
 
     def undo(self) -> None:
+        """Raises if others patched a part after us: their undo would bring our version back."""
         while self._undo:
             self._undo.pop()()
+        if self._overwritten:
+            raise RuntimeError(f"also patched by others: {', '.join(self._overwritten)}")

@@ -64,12 +64,12 @@ def test_what_a_job_leaves_is_a_version_like_any_other_but_no_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[object] = []
-    with LocalAws(settings(tmp_path)) as aws:
+    with LocalAws(settings(tmp_path)) as aws, monkeypatch.context() as patch:
         aws.buckets.ensure("data", REGION)
         s3 = aws.client("s3")
         s3.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
         first = s3.put_object(Bucket="data", Key="k", Body=b"uploaded")["VersionId"]
-        monkeypatch.setattr("moto.s3.notifications.send_event", lambda *event: events.append(event))
+        patch.setattr("moto.s3.notifications.send_event", lambda *event: events.append(event))
         aws.buckets.put_content("data", "k", aws.buckets.objects.add(b"left"), 2_000_000_000)
         versions = s3.list_object_versions(Bucket="data")["Versions"]
         assert [(one["VersionId"] == first, one["IsLatest"]) for one in versions] == [(False, True), (True, False)]

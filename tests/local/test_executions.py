@@ -84,9 +84,9 @@ def test_an_execution_that_cannot_begin_fails_and_says_why(tmp_path: Path, monke
     def full(worker: ExecutionWorker) -> None:
         raise OSError(28, "No space left on device")
 
-    with LocalAws(settings(tmp_path)) as aws:
+    with LocalAws(settings(tmp_path)) as aws, monkeypatch.context() as patch:
         api, arn = aws.client("stepfunctions"), machine(aws)
-        monkeypatch.setattr(ExecutionWorker, "_get_evaluation_entrypoint", full)
+        patch.setattr(ExecutionWorker, "_get_evaluation_entrypoint", full)
         begun = api.start_execution(stateMachineArn=arn)["executionArn"]
         told = until(lambda: (t := api.describe_execution(executionArn=begun))["status"] != "RUNNING" and t)
         cause = "OSError: [Errno 28] No space left on device"

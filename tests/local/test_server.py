@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, may_do_everything, settings, until
 
+from localaws.base.patches import Patches
 from localaws.errors import ComputerError
 from localaws.server.aws import LocalAws
 
@@ -310,3 +312,13 @@ def test_the_ordinary_command_line_sees_the_truth(tmp_path: Path) -> None:
         listed = json.loads(run("sagemaker", "list-processing-jobs", "--output", "json"))
     assert (tmp_path / "back").read_bytes() == (tmp_path / "big").read_bytes()
     assert [one["ProcessingJobName"] for one in listed["ProcessingJobSummaries"]] == [name]
+
+
+def test_a_part_that_others_patched_too_is_reported() -> None:
+    owner = SimpleNamespace(__name__="module", part=1)
+    patches = Patches()
+    patches.attribute(owner, "part", 2)
+    owner.part = 3
+    with pytest.raises(RuntimeError, match=r"also patched by others: module\.part"):
+        patches.undo()
+    assert owner.part == 1
