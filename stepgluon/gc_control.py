@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 def left_at_exit() -> None:
-    """The process ends without taking apart what it leaves: of the SDKs and moto, that takes a second."""
+    """The process ends without taking apart what it leaves: of moto, that takes a second."""
     atexit.register(gc.freeze)
 
 

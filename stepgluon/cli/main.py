@@ -25,7 +25,7 @@ from stepgluon.gc_control import left_at_exit
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
 
-INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "sagemaker", "stepfunctions", "pkg_resources")
+INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "stepfunctions")
 Picture = Literal["text", "mermaid", "svg", "html"]
 Detail = Literal["story", "full"]
 SUFFIXES: dict[str, Picture] = {

@@ -1,4 +1,4 @@
-"""The definition, compiled once: importing the SDKs takes longer than a small run.
+"""The definition, compiled once: compiling and checking it takes as long as a small run.
 
 What was compiled is kept under the work folder with the hashes of the config and of every file of this project that was
 loaded for it. When one of them changes, it is compiled anew.
@@ -13,14 +13,17 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stepgluon.config.source import LoadedConfig
 from stepgluon.names import Names
-from stepgluon.workflow.compile import Workflow
+
+if TYPE_CHECKING:
+    from stepgluon.workflow.compile import Workflow
 
 ROOT = Path(__file__).parent.parent.parent
 _DATA = ("stepgluon/config/aws_facts.json",)
-_PACKAGES = ("stepfunctions", "sagemaker", "botocore")
+_PACKAGES = ("stepfunctions", "botocore")
 
 
 def compiled(loaded: LoadedConfig, workflow: Workflow, work: Path, compile_: Callable[[], str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door
@@ -17,7 +17,9 @@ from stepgluon.runs.executions import one
 from stepgluon.runs.follow import follow
 from stepgluon.runs.history import History
 from stepgluon.runs.progress import Progress
-from stepgluon.workflow.compile import Workflow
+
+if TYPE_CHECKING:
+    from stepgluon.workflow.compile import Workflow
 
 KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from localaws.server.aws import Settings
@@ -37,7 +37,9 @@ from stepgluon.runs import view
 from stepgluon.runs.follow import ENDED, Event, Job, follow
 from stepgluon.runs.progress import Progress
 from stepgluon.runs.start import folder_for, stem_of
-from stepgluon.workflow.compile import Workflow
+
+if TYPE_CHECKING:
+    from stepgluon.workflow.compile import Workflow
 
 TRIGGER_SECONDS = 120  # for the Lambda and its tries
 _DONE = {"before": [], "done": True}

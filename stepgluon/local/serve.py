@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from localaws.server.web import bind
 from localaws.stepfunctions.versions import unqualified
@@ -13,7 +14,9 @@ from stepgluon.local.deployed import Deployed
 from stepgluon.local.run import at_work
 from stepgluon.local.work_folder import this_computer
 from stepgluon.runs.progress import Progress
-from stepgluon.workflow.compile import Workflow
+
+if TYPE_CHECKING:
+    from stepgluon.workflow.compile import Workflow
 
 
 def serve(

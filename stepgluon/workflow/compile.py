@@ -42,7 +42,7 @@ def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
 
 def build(config: PipelineConfig, workflow: Workflow) -> Definition:
     """The definition, not yet checked."""
-    from stepgluon.workflow.sdk import asl  # imports the SDKs, which takes seconds
+    from stepgluon.workflow.sdk import asl  # only what compiles needs the SDK
 
     names = Names(config)
     machine = {

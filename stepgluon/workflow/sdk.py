@@ -1,11 +1,10 @@
 """The Step Functions Data Science SDK, with its gaps closed. Nothing else in the house knows that they exist.
 
-What is odd about stepfunctions 2.3.0 and sagemaker 2, and what is done about it:
+What is odd about stepfunctions 2.3.0, and what is done about it:
 
-- Importing them takes seconds, warns on stderr, sets the root logger to ERROR, puts another printer of tracebacks in
-  place, and fails when the shell names an AWS profile that is not there. So this module is imported only when something
-  is compiled, with the warnings silenced and the shell's AWS settings out of sight, and the process is put back as it
-  was.
+- Importing the package takes seconds, because it imports sagemaker and pandas; it warns on stderr, sets the root logger
+  to ERROR, replaces the printer of tracebacks, and fails when the shell names an AWS profile that does not exist. The
+  modules with the states need none of that, so `_states` imports them without their packages' `__init__`.
 - A service step (TrainingStep, ProcessingStep, SnsPublishStep, ...) asks botocore for all its partitions, takes the
   partition from the shell's region and not from the config, and drops fields of the API without a word; an Estimator
   looks for credentials. So jobs are plain `Task`s, whose Resource and Parameters states.py writes in full.
@@ -16,42 +15,44 @@ What is odd about stepfunctions 2.3.0 and sagemaker 2, and what is done about it
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterable
 from enum import Enum
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from stepgluon.errors import DefinitionError
 
 
-def _import_quietly() -> None:
-    """Import both SDKs without their warnings and without the shell's AWS settings, and leave the process as it was."""
-    root = logging.getLogger()
-    level, hook, shell = root.level, sys.excepthook, dict(os.environ)
-    for variable in [name for name in shell if name.startswith("AWS_")]:
-        del os.environ[variable]
-    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
-    logging.getLogger("sagemaker.config").setLevel(logging.WARNING)  # tells on import which defaults it did not find
+def _states() -> tuple[Any, Any]:
+    """The SDK's module of states and its base of rules. Empty packages are their parents during the import."""
+    found = find_spec("stepfunctions")
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'stepfunctions'", name="stepfunctions")
+    place = found.submodule_search_locations[0]
+    parents = {"stepfunctions": place, "stepfunctions.steps": os.path.join(place, "steps")}
+    before = {name: sys.modules[name] for name in parents if name in sys.modules}
+    for name, folder in parents.items():
+        sys.modules[name] = ModuleType(name)
+        sys.modules[name].__path__ = [folder]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import stepfunctions.steps  # noqa: F401
+            warnings.simplefilter("ignore")  # `is` with a literal
+            from stepfunctions.steps import choice_rule, states
     finally:
-        os.environ.clear()
-        os.environ.update(shell)
-        root.setLevel(level)
-        sys.excepthook = hook
+        for name in parents:
+            del sys.modules[name]
+        sys.modules.update(before)
+    return states, choice_rule.BaseRule
 
 
-_import_quietly()
-
-from stepfunctions.steps import states as _sdk  # noqa: E402
-from stepfunctions.steps.choice_rule import BaseRule  # noqa: E402
-from stepfunctions.steps.states import Chain  # noqa: E402
+_sdk: Any
+_BaseRule: Any
+_sdk, _BaseRule = _states()
+Chain: Any = _sdk.Chain
 
 __all__ = [
     "Catch",
@@ -112,7 +113,7 @@ Parallel: Any = _also(_sdk.Parallel, _Field.Arguments, *_DATA)
 Map: Any = _also(_sdk.Map, *_MANY, *_DATA)
 
 
-class Rule(BaseRule):  # type: ignore[misc] # the SDK has no types
+class Rule(_BaseRule):  # type: ignore[misc] # the SDK has no types
     """A rule of a Choice: a JSONata condition, and what it assigns."""
 
     def __init__(self, condition: str, assign: dict[str, Any] | None = None) -> None:
