@@ -209,10 +209,10 @@ class Memory:
                 new = set(scope.targets[waiting.pop()]) - names
                 names |= new
                 waiting += new
-            found = [(frozenset(names), tuple(self._state_reads(scope.states[one]))) for one in names]
-            found += [self.ahead(inner, inner.start) for one in names for inner in scope.inner.get(one, ())]
-            reads = {variable for _, some in found for variable in some}
-            self._ahead[scope, name] = (frozenset().union(*(some for some, _ in found)), tuple(sorted(reads)))
+            inner = [self.ahead(part, part.start) for one in names for part in scope.inner.get(one, ())]
+            reads = {variable for one in names for variable in self._state_reads(scope.states[one])}
+            reads.update(*(some for _, some in inner))
+            self._ahead[scope, name] = (frozenset(names).union(*(some for some, _ in inner)), tuple(sorted(reads)))
         return self._ahead[scope, name]
 
     def problems(self, called: integrations.Integration, resource: str, request: Any) -> Any:
