@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from test_run import CONFIG
 from pipeline import workflow
 from stepgluon.cli.main import main
 from stepgluon.config.load import loads
+from stepgluon.config.source import LoadedConfig
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.workflow.compile import compile_definition
 
@@ -94,10 +96,15 @@ class Account:
         return [file.stem.rpartition("-")[0] for file in sorted(self.place.outbox.glob("*.eml"))]
 
 
+@cache
+def compiled() -> tuple[LoadedConfig, str]:
+    loaded = loads(CONFIG, "config.yml", None, {})
+    return loaded, compile_definition(loaded, workflow).text
+
+
 @contextmanager
 def an_account(folder: Path, faults: Scripted, capsys: pytest.CaptureFixture[str]) -> Iterator[Account]:
-    loaded = loads(CONFIG, "config.yml", None, {})
-    definition = compile_definition(loaded, workflow).text
+    loaded, definition = compiled()
     chosen = settings(folder / "aws", account="123456789012", region="eu-west-1", faults=faults, cores=2, fresh=True)
     with deployed(loaded, definition, chosen) as place:
         yield Account(place, folder, capsys)

@@ -84,8 +84,11 @@ def test_a_promoted_model_stays_when_its_runs_files_are_cleaned_up(bucket: Bucke
 
 
 def test_more_files_than_one_page_lists_are_all_kept(bucket: Bucket) -> None:
-    files = whole(**{f"part-{number}": b"x" for number in range(1100)})
-    bucket.run("june", adelie=files)
+    parts = [f"part-{number}" for number in range(1100)]
+    bucket.run("june", adelie={"manifest.json": whole(**dict.fromkeys(parts, b"x"))["manifest.json"]})
+    content = bucket.aws.objects.add(b"x")
+    for part in parts:
+        bucket.aws.buckets.put_content(WORK, f"models/adelie/0123abc/job/output/model/{part}", content, 0)
     promote(bucket.s3, NAMES, "june")
     assert len(bucket.keys("promoted/june/adelie/")) == 1101
 
