@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import json
 import os
 import shutil
@@ -149,7 +150,18 @@ def points(count: int, start: int = 0) -> dict[str, list[Any]]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model that was really fitted, shared by all tests: copy it before changing it."""
-    box = Sandbox(tmp_path_factory.mktemp("trained") / "ml")
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # of all workers: one of them fits it
+    with (place / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        box = place / "trained/ml"
+        if not (box / "model/metrics.json").exists():
+            fit(Sandbox(box))
+    return box / "model"
+
+
+def fit(box: Sandbox) -> None:
     box.configure(config())
     box.put_json("input/config/hyperparameters.json", {"model": "all"})
     box.put_parquet("input/data/data/train/part-00000.parquet", {"stepgluon_row": list(range(160)), **points(160)})
@@ -158,4 +170,3 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     outcome = box.run("train.py")
     assert outcome.code == 0, outcome.log
-    return box.model
