@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 gc.set_threshold(100_000, 20, 100)  # most objects are the SDKs' and moto's, and live on: they need no second look
+
+# Where it is set, each of many hundred processes would compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 for variable in [name for name in os.environ if name.upper().startswith("AWS_")]:
     del os.environ[variable]

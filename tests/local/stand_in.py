@@ -20,14 +20,20 @@ SCRIPTS = HERE / "scripts"
 MINUTES = 300.0  # the deadline of whatever takes a moment, also on a machine that is slow and busy
 
 
-def arrange(shared: Path, set_attribute: Callable[[Any, str, Any], None] = setattr, **changed: Any) -> None:
+def arrange(
+    shared: Path,
+    set_attribute: Callable[[Any, str, Any], None] = setattr,
+    code: Callable[[], Path] = lambda: SCRIPTS,
+    **changed: Any,
+) -> None:
     from localaws.stepfunctions import parse_cache, queue
     from stepgluon.local import redrive, run
 
-    usual = {"code": SCRIPTS, "waiting": 0.0005, "grace_seconds": 0.3, "cores": 2, "cores_per_job": 1}
-    usual |= {"ending_seconds": MINUTES}
+    usual = {"waiting": 0.0005, "grace_seconds": 0.3, "cores": 2, "cores_per_job": 1, "ending_seconds": MINUTES}
     settings_of, definition_of, install = run.settings_of, run.definition_of, parse_cache.install
-    set_attribute(run, "settings_of", lambda *given: replace(settings_of(*given), **{**usual, **changed}))
+    set_attribute(
+        run, "settings_of", lambda *given: replace(settings_of(*given), **{**usual, **changed, "code": code()})
+    )
     set_attribute(run, "definition_of", lambda loaded, workflow, work: definition_of(loaded, workflow, shared))
     set_attribute(parse_cache, "install", lambda work: install(shared))
     # The product's own deadlines are for users, whose machine is not that busy.
@@ -41,5 +47,5 @@ if __name__ == "__main__":
     from pipeline import workflow
     from stepgluon.cli.main import main
 
-    arrange(Path(sys.argv[1]), code=Path(sys.argv[2]))
+    arrange(Path(sys.argv[1]), code=lambda: Path(sys.argv[2]))
     sys.exit(main(workflow, sys.argv[3:]))

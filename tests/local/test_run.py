@@ -68,7 +68,8 @@ class User:
     def told(self, *words: str) -> dict[str, Any]:
         """What a run tells to a script."""
         code, out, err = self.runs("--json", *words)
-        told: dict[str, Any] = json.loads(out) if out else {"err": err}
+        told: dict[str, Any] = json.loads(out) if out else {}
+        assert "run" in told, f"exit code {code}, {told}: {err}"
         return {**told, "code": code}
 
     def process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
@@ -121,8 +122,8 @@ def user(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[User]:
     monkeypatch.chdir(tmp_path)
-    arrange(shared, monkeypatch.setattr, faults=faults)
     user = User(tmp_path, shared, capsys)
+    arrange(shared, monkeypatch.setattr, lambda: user.code, faults=faults)
     yield user
     user.leaves()
 
@@ -185,9 +186,7 @@ def test_other_code_reuses_no_model_and_no_prediction(user: User, changed: str) 
         if count == 6:
             with (user.code / f"{changed}.py").open("a") as script:
                 script.write("\n# changed\n")
-        process = user.process("run", "--local", "--data", "orders.json", "--json")
-        out, err = process.communicate(timeout=MINUTES)
-        assert len(json.loads(out)["jobs"]) == count, err
+        assert len(user.told()["jobs"]) == count
 
 
 @pytest.mark.parametrize("edited", [None, b"{}  "])
@@ -567,9 +566,8 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_fini
     assert cut["status"] == "CUT OFF"
     assert user.kinds() == ["started", "models"]
     gate.open()
-    process = user.process("run", "--local", "--data", "orders.json", "--note", "the one", "--json")
-    out, err = process.communicate(timeout=MINUTES)
-    assert process.returncode == 0, err
+    code, out, err = user.runs("--note", "the one", "--json")
+    assert code == 0, err
     assert f"Going on with run {cut['run']}, which was cut off." in err
     told = json.loads(out)
     assert told["run"] == cut["run"]
@@ -592,12 +590,12 @@ def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called
         until((user.work / "buckets" / "index.sqlite").exists)
     process.kill()
     process.communicate()
+    until(lambda: not _processes(user))  # its guard, too, which clears the jobs' folder away
     if gate:
         gate.open()
-    again = user.process("run", "--local", "--data", "orders.json", "--json")
-    out, err = again.communicate(timeout=MINUTES)
-    assert again.returncode == 0, err
-    assert user.result(json.loads(out))["predicted"] == list(MODELS)
+    told = user.told()
+    assert told["code"] == 0, told
+    assert user.result(told)["predicted"] == list(MODELS)
     runs = len(json.loads(user.calls("runs", "--json")[1]))
     # Killed after its end it is a new run, with mails of its own.
     assert user.kinds() == ["started", "models", "finished"] * runs
@@ -637,9 +635,8 @@ def assert_new(user: User) -> None:
     """The same command again is a run of its own, and what was finished is not repeated."""
     (stopped,) = json.loads(user.calls("runs", "--json")[1])
     assert stopped["status"] == "ABORTED"
-    process = user.process("run", "--local", "--data", "orders.json", "--json")
-    out, err = process.communicate(timeout=MINUTES)
-    assert process.returncode == 0, err
+    code, out, err = user.runs("--json")
+    assert code == 0, err
     assert "Going on" not in err
     told = json.loads(out)
     assert told["run"] != stopped["run"]
