@@ -103,11 +103,11 @@ def compiled() -> tuple[LoadedConfig, str]:
 
 
 @contextmanager
-def an_account(folder: Path, faults: Scripted, capsys: pytest.CaptureFixture[str]) -> Iterator[Account]:
+def deployed_for(folder: Path, faults: Scripted) -> Iterator[Deployed]:
     loaded, definition = compiled()
     chosen = settings(folder / "aws", account="123456789012", region="eu-west-1", faults=faults, cores=2, fresh=True)
     with deployed(loaded, definition, chosen) as place:
-        yield Account(place, folder, capsys)
+        yield place
 
 
-__all__ = ["Account", "Picky", "an_account", "until"]
+__all__ = ["Account", "Picky", "deployed_for", "until"]
