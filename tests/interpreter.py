@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from unittest import mock
 
@@ -86,7 +87,7 @@ def run(definition: str, answers: dict[str, Any], given: Any = None, name: str =
     """Run to the end. `answers` has for each Task what its service returns, or Throws; mails are answered here."""
     calls: list[tuple[str, Any]] = []
     with _answering(answers, calls), mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
-        client = boto3.client("stepfunctions", region_name="ap-northeast-1")
+        client = _client()
         role = "arn:aws:iam::123456789012:role/machine"
         machine = client.create_state_machine(name=f"m{next(_number)}", definition=definition, roleArn=role)[
             "stateMachineArn"
@@ -101,6 +102,13 @@ def run(definition: str, answers: dict[str, Any], given: Any = None, name: str =
     states = [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
     output = json.loads(told["output"]) if "output" in told else None
     return Run(told["status"], told.get("error", ""), told.get("cause", ""), output, states, calls)
+
+
+@cache
+def _client() -> Any:
+    """moto answers it, whichever mock_aws is open."""
+    keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+    return boto3.client("stepfunctions", region_name="ap-northeast-1", **keys)
 
 
 _known: dict[str, Any] = {}

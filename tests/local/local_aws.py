@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from moto.moto_server import werkzeug_app
 from stand_in import MINUTES
 
 from localaws.sagemaker.fault_injection import Faults
@@ -15,6 +17,20 @@ from localaws.server.aws import LocalAws, Settings
 ACCOUNT, REGION = "123456789012", "ap-northeast-1"
 SCRIPTS = Path(__file__).parent / "scripts"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
+
+
+def share_applications() -> None:
+    """Every server has the same of moto's."""
+    plain = werkzeug_app.create_backend_app
+
+    @cache
+    def made(service: str, without_cors: bool) -> Any:
+        return plain(service)
+
+    werkzeug_app.create_backend_app = lambda service: made(service, werkzeug_app.DISABLE_GLOBAL_CORS)
+
+
+share_applications()
 
 
 # What a job does that must not be done twice: the time tells whether it was.

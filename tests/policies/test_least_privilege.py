@@ -62,11 +62,12 @@ def neighbours_of(pipeline: Deployed, role: str) -> list[tuple[str, Call]]:
         action: frozenset(kind(call.resource) for call in calls if call.action == action)
         for action in {call.action for call in calls}
     }
+    made = set(calls)
     return [
         (why, near)
         for call in calls
         for why, near in neighbours(pipeline.names, call, own[call.action])
-        if near not in calls and not shares_a_prefix(near, why)
+        if near not in made and not shares_a_prefix(near, why)
     ]
 
 
