@@ -1,4 +1,4 @@
-"""The definition, compiled once: compiling and checking it takes as long as a small run.
+"""The definition, compiled once for a config and the files that make it, however often the run is repeated.
 
 What was compiled is kept under the work folder with the hashes of the config and of every file of this project that was
 loaded for it. When one of them changes, it is compiled anew.
