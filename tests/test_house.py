@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,15 +22,21 @@ SOURCES = sorted(
 )
 
 
-def imports(file: Path, anywhere: bool = True) -> Iterator[str]:
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(file: Path, anywhere: bool = True) -> set[str]:
     """The first names of what a file imports; without `anywhere`, only of what it imports when it is imported."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    nodes = ast.walk(tree) if anywhere else iter(tree.body)
-    for node in nodes:
+    found: set[str] = set()
+    for node in ast.walk(parsed(file)) if anywhere else parsed(file).body:
         if isinstance(node, ast.Import):
-            yield from (name.name.split(".")[0] for name in node.names)
+            found |= {name.name.split(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0]
+            found.add(node.module.split(".")[0])
+    return found
 
 
 def room(file: Path) -> str:
@@ -64,7 +70,7 @@ def modules() -> dict[str, Path]:
 
 def imported(file: Path, known: dict[str, Path]) -> set[str]:
     """The modules of the house that a file imports, wherever in it, but for its types alone."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = parsed(file)
     typing = {
         id(node)
         for block in ast.walk(tree)
@@ -114,12 +120,12 @@ def test_no_folder_or_script_hides_a_module_of_the_standard_library() -> None:
 def test_the_command_line_starts_without_what_only_some_commands_need() -> None:
     allowed = {"stepgluon", "__future__", *sys.stdlib_module_names}
     for file in (ROOT / "pipeline.py", ROOT / "stepgluon" / "cli" / "main.py", ROOT / "stepgluon" / "errors.py"):
-        assert set(imports(file, anywhere=False)) <= allowed, room(file)
+        assert imports(file, anywhere=False) <= allowed, room(file)
 
 
 @pytest.mark.parametrize("map_", MAPS, ids=room)
 def test_each_room_is_on_its_folder_s_map(map_: Path) -> None:
-    told = ast.get_docstring(ast.parse(map_.read_text(encoding="utf-8"))) or ""
+    told = ast.get_docstring(parsed(map_)) or ""
     rooms = {file.stem for file in map_.parent.glob("*.py")} - {"__init__"}
     rooms |= {folder.parent.name for folder in map_.parent.glob("*/__init__.py")}
     assert {room for room in rooms if not re.search(rf"\b{room}\b", told)} == set()
