@@ -46,16 +46,18 @@ share_what_botocore_reads()
 
 # These take half a minute and more. They begin first, so that at the end no core waits for the last of them.
 LONG = (
-    "tests/images/test_images.py",
-    "tests/test_buildspec.py",
     "tests/local/test_run.py",
     "tests/operate/test_redrive_here.py",
+    "tests/test_buildspec.py",
     "tests/local/test_many_runs.py",
     "tests/local/test_faults_of_jobs.py",
+    "tests/images/test_images.py",
     "tests/operate/test_account.py",
     "tests/local/test_demo.py",
     "tests/jobs/",
     "tests/deploy/",
+    "tests/test_damaged_configs.py",
+    "tests/test_limits.py",
 )
 
 
