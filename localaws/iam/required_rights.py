@@ -186,6 +186,7 @@ _RULES: dict[str, Rule] = {
     "sqs:SendMessageBatch": _of_queue("SendMessage"),
     "states:DescribeExecution": _of_execution("DescribeExecution"),
     "states:GetExecutionHistory": _of_execution("GetExecutionHistory"),
+    "states:RedriveExecution": _of_execution("RedriveExecution"),
     "states:StartExecution": _start_execution,
     "sts:GetCallerIdentity": _nothing,
 }

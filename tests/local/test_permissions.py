@@ -203,6 +203,22 @@ def test_a_stopped_run_stops_no_job_that_it_may_not_stop(pipeline: Whole, roles:
     assert "sagemaker:StopProcessingJob" in refused(user, [Right(right.action, arn, {})])
 
 
+def test_a_role_redrives_an_execution_only_with_the_right_to(pipeline: Whole, roles: Roles) -> None:
+    states = client(pipeline, "stepfunctions", "tell")
+    machine = pipeline.place.names.machine_arn
+    ended = pipeline.machines.list_executions(stateMachineArn=machine, statusFilter="SUCCEEDED")["executions"][0]
+    with pytest.raises(ClientError, match=r"AccessDenied.*states:RedriveExecution on resource"):
+        states.redrive_execution(executionArn=ended["executionArn"])
+    name, document = roles.document("tell")
+    more = {"Sid": "Redrive", "Effect": "Allow", "Action": "states:RedriveExecution", "Resource": "*"}
+    roles.put("tell", name, {**document, "Statement": [*document["Statement"], more]})
+    try:
+        with roles.within("tell", "s3:PutObject"), pytest.raises(ClientError, match="ExecutionNotRedrivable"):
+            states.redrive_execution(executionArn=ended["executionArn"])
+    finally:
+        roles.put("tell", name, document)
+
+
 # Who calls
 
 
