@@ -1,19 +1,16 @@
-"""What moto 5.2.5 does otherwise than AWS: each fix is a function that tells what AWS does.
+"""Where moto 5.2.5 differs from AWS: each fix is a function whose docstring says what AWS does, and moto.
 
-registry           where each fix is registered, and what all of them use
-language           paths, data and errors of JSONPath states
-jsonata            expressions of JSONata states, and their definitions
+registry           registers the fixes; helpers that they share
+language           how states run: choices, errors, variables, the context
+jsonata            expressions of JSONata states
 failed_evaluation  how an expression fails
-variables          variables, and what `$states` has
-executions         time, ends, names, sizes and histories of executions
-services           what Tasks and deployments talk to
-tidiness           as on AWS, but loudly, slowly, or never letting go
+executions         times, ends, names, sizes and histories of executions
+services           the services that Tasks and deployments call
+tidiness           logs, speed and memory
 
-tests/local/test_moto_fixes.py shows for each what happens without it; when moto is right by itself, that test fails and
-the fix goes. `apply` puts all of them in place until `Patches.undo`.
-
-What is more than a fix has a module in its service's folder, like stepfunctions/versions.py: all that use
-`Patches` replace parts of moto, each for what its docstring tells.
+tests/local/test_moto_fixes.py shows what happens without each fix. When moto gets it right, that test fails and the fix
+goes. Corrections of JSONPath are not here: no machine of the product uses it. `apply` installs all fixes until
+`Patches.undo`. What is more than a fix has a module in its service's folder, like stepfunctions/versions.py.
 """
 
 from __future__ import annotations
@@ -38,7 +35,6 @@ def apply(patches: Patches, here: Here, without: str = "") -> None:
         language,
         services,
         tidiness,
-        variables,
     )
 
     for name, fix in FIXES.items():
@@ -47,9 +43,8 @@ def apply(patches: Patches, here: Here, without: str = "") -> None:
 
 
 def load_without_batch() -> None:
-    """Loading moto's interpreter loads its Batch, which reads EC2's tables of instance types: half of the start-up.
-
-    No workflow of ours uses Batch; a stand-in says so, where it was not loaded yet.
+    """moto's interpreter loads Batch, which reads EC2's tables of instance types: half of the start-up. A stub takes
+    its place.
     """
     name = f"{SERVICE}.state_task_service_batch"
     if name not in sys.modules:

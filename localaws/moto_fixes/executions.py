@@ -1,21 +1,19 @@
-"""Fixes of executions: their time, their ends, their names and sizes, their histories."""
+"""Fixes of executions: times, ends, names, sizes and histories."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import gc
 import json
 import re
 import threading
 import time
 import types
 import uuid
-from functools import lru_cache
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes.registry import ASL, COMMON, STATES, Here, fix, loaded
+from localaws.moto_fixes.registry import ASL, COMMON, STATES, Here, aws_error, fix, loaded
 
 _PAYLOAD_BYTES = 256 * 1024  # quota: input of an execution
 _DEFINITION_BYTES = 1024 * 1024  # quota: definition of a state machine
@@ -25,31 +23,25 @@ _DEFINITION_BYTES = 1024 * 1024  # quota: definition of a state machine
 
 @fix
 def waits_are_scaled_and_end_with_the_execution(patches: Patches, here: Here) -> None:
-    """A Retry waits minutes on AWS; here each second lasts as long as asked, and a stopped execution waits no more."""
-    retrier = loaded(f"{COMMON}.retry.retrier_decl").RetrierDecl
-    outcomes = loaded(f"{COMMON}.retry.retrier_outcome").RetrierOutcome
+    """A Retry waits for minutes on AWS. `Here.seconds` scales that, and stopping the execution ends the wait; moto
+    sleeps in real time.
+    """
     module = loaded(f"{COMMON}.retry.retrier_decl")
-    plain = retrier._eval_body
-
-    # moto sleeps in the middle of the evaluation: here it only says how long, and the waiting comes after.
-    class NoSleep:
-        @staticmethod
-        def sleep(seconds: float) -> None:
-            _asked.seconds = seconds
+    outcomes = loaded(f"{COMMON}.retry.retrier_outcome").RetrierOutcome
+    plain, wanted = module.RetrierDecl._eval_body, threading.local()
 
     def evaluate(self: Any, env: Any) -> None:
-        _asked.seconds = 0.0
+        wanted.seconds = 0.0
         plain(self, env)
         if env.stack[-1] is outcomes.Executed:
-            _pause(env, _asked.seconds * here.seconds)
+            _pause(env, wanted.seconds * here.seconds)
 
-    patches.attribute(module, "time", NoSleep)
-    patches.attribute(retrier, "_eval_body", evaluate)
+    # moto sleeps in the middle of the evaluation: note how long, and wait afterwards.
+    noted = types.SimpleNamespace(sleep=lambda seconds: setattr(wanted, "seconds", seconds))
+    patches.attribute(module, "time", noted)
+    patches.attribute(module.RetrierDecl, "_eval_body", evaluate)
     wait = loaded(f"{STATES}.wait.wait_function.wait_function").WaitFunction
     patches.attribute(wait, "_wait_interval", lambda self, env, wait_seconds: _pause(env, wait_seconds * here.seconds))
-
-
-_asked = threading.local()  # how long the retrier that this thread evaluates wants to wait
 
 
 def _pause(env: Any, seconds: float) -> None:
@@ -60,8 +52,8 @@ def _pause(env: Any, seconds: float) -> None:
 
 @fix
 def retries_are_counted_under_one_key(patches: Patches, here: Here) -> None:
-    """Runs that share a parsed definition count their retries by its components' keys. moto makes such a key when it is
-    first needed: two threads at once make two, and a count that changes its key begins again.
+    """Executions share a parsed definition and count retries by its components' keys. moto makes a key on first use:
+    two threads can make two, and a count whose key changes starts again.
     """
     component = loaded(f"{ASL}.component.eval_component").EvalComponent
     patches.attribute(component, "heap_key", property(lambda self: str(id(self))))
@@ -69,8 +61,8 @@ def retries_are_counted_under_one_key(patches: Patches, here: Here) -> None:
 
 @fix
 def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
-    """The status is TIMED_OUT with its last event and its end; moto tells the status before the event is there, and no
-    end. One that is stopped before its first state has an end, too: moto's `eval` does nothing then.
+    """TIMED_OUT comes with its event and stop date; moto sets the status before the event, and no stop date. An
+    execution that is stopped before its first state ends, too: moto's `eval` does nothing then.
     """
     program = loaded(f"{ASL}.component.program.program").Program
 
@@ -94,7 +86,7 @@ def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
 
 
 class _Ended(str):
-    """Equal to each status of an execution that is over: moto compares with three of the five."""
+    """Equals FAILED and TIMED_OUT: moto compares with three of the four final statuses."""
 
     def __eq__(self, other: object) -> bool:
         return other in ("FAILED", "TIMED_OUT")
@@ -105,7 +97,7 @@ class _Ended(str):
 
 @fix
 def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
-    """StopExecution's error and cause stand in the description and the history, and it answers with a time."""
+    """StopExecution's error and cause appear in the description and the history; the answer has a date."""
     module = loaded("moto.stepfunctions.responses")
     execution = loaded("moto.stepfunctions.parser.backend.execution").Execution
 
@@ -125,7 +117,7 @@ def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
 
 @fix
 def outputs_are_json(patches: Patches, here: Here) -> None:
-    """DescribeExecution gives the output as JSON; moto gives a text as it is, and the status before the output."""
+    """DescribeExecution returns the output as JSON. moto returns a string as it is, and the status too early."""
     module = loaded("moto.stepfunctions.parser.backend.execution")
     communication = module.BaseExecutionWorkerCommunication
     plain = communication._reflect_execution_status
@@ -146,13 +138,13 @@ def outputs_are_json(patches: Patches, here: Here) -> None:
 
 @fix
 def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
-    """Step Functions sends an event when an execution ends; moto tells nobody."""
+    """Step Functions sends an event when an execution ends; moto sends none."""
     communication = loaded("moto.stepfunctions.parser.backend.execution").BaseExecutionWorkerCommunication
     plain = communication.terminated
 
     def terminated(self: Any) -> None:
         plain(self)
-        with contextlib.suppress(OSError):  # a full disk: the execution has ended all the same
+        with contextlib.suppress(OSError):  # a full disk: the execution has still ended
             here.execution_ended(self.execution)
 
     patches.attribute(communication, "terminated", terminated)
@@ -163,8 +155,8 @@ def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
 
 @fix
 def executions_are_checked(patches: Patches, here: Here) -> None:
-    """A missing name is made up; names have at most 80 characters of some kinds; inputs are JSON of at most 256 KiB.
-    moto names every execution without a name alike, takes any name and any size.
+    """A missing name becomes a UUID; a name has at most 80 characters of some kinds; an input has at most 256 KiB. moto
+    gives all executions without a name the same one, and accepts any name and size.
     """
     backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
     errors = loaded("moto.stepfunctions.exceptions")
@@ -186,43 +178,31 @@ def executions_are_checked(patches: Patches, here: Here) -> None:
 
 @fix
 def definitions_are_checked(patches: Patches, here: Here) -> None:
-    """InvalidDefinition for what is no definition or larger than 1 MiB; moto's error has no code, and no size is too
-    large. Each definition is parsed once, and the tree of its text let go: moto does it again at each start.
-    """
+    """InvalidDefinition if it does not parse or exceeds 1 MiB; moto's error has no code, and moto has no limit."""
     backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
     refused = loaded("moto.stepfunctions.parser.api").InvalidDefinition
-    base = loaded("moto.stepfunctions.exceptions").AWSError
-    invalid = type("InvalidDefinition", (base,), {"TYPE": "InvalidDefinition", "STATUS": 400})
     check = backend._validate_definition
 
     def validate(definition: str) -> None:
         if len(definition.encode()) > _DEFINITION_BYTES:
-            raise invalid(f"Invalid State Machine Definition: 'larger than {_DEFINITION_BYTES} bytes'")
+            raise _invalid(f"larger than {_DEFINITION_BYTES} bytes")
         try:
             check(definition=definition)
         except refused as problem:
-            raise invalid(f"Invalid State Machine Definition: '{str(problem.message)[:1000]}'") from None
+            raise _invalid(str(problem.message)[:1000]) from None
 
     patches.attribute(backend, "_validate_definition", staticmethod(validate))
-    parser = loaded(f"{ASL}.parse.asl_parser").AmazonStateLanguageParser
-    plain = parser.parse
 
-    @lru_cache(maxsize=64)
-    def parse(definition: str) -> Any:
-        collecting = gc.isenabled()
-        gc.disable()  # it would walk a million objects that all live on, again and again
-        try:
-            return plain(definition)[0], None
-        finally:
-            if collecting:
-                gc.enable()
 
-    patches.attribute(parser, "parse", staticmethod(parse))
+def _invalid(problem: str) -> Exception:
+    return aws_error("InvalidDefinition", f"Invalid State Machine Definition: '{problem}'")
 
 
 @fix
 def a_history_is_read_in_pages_and_from_its_end(patches: Patches, here: Here) -> None:
-    """`reverseOrder`, `maxResults` and `nextToken`; moto always gives all events, the oldest first."""
+    """`reverseOrder`, `maxResults` and `nextToken`; moto always returns all events, the oldest first.
+    https://github.com/localstack/localstack/pull/10131 (mended there, not in moto's copy)
+    """
     response = loaded("moto.stepfunctions.responses").StepFunctionResponse
     result = loaded("moto.core.responses").ActionResult
 

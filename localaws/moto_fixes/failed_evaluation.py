@@ -1,4 +1,4 @@
-"""How the evaluation of an expression fails: which field, which events, and who can catch it."""
+"""Fixes of failed expressions: the field in the message, the events, Retry and Catch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes.registry import ASL, COMMON, STATES, Here, fix, loaded
+from localaws.moto_fixes.registry import COMMON, STATES, Here, failure, fix, loaded
 
 ERROR = "States.QueryEvaluationError"
 PREFIX = "An error occurred while executing the state"
@@ -32,25 +32,16 @@ def at(name: str) -> Iterator[None]:
         path().pop()
 
 
-def failure(env: Any, cause: str, field: str) -> Any:
-    """The exception with which moto's components fail a state, its event complete."""
-    failure = loaded(f"{COMMON}.error_name.failure_event")
-    details = loaded(f"{ASL}.eval.event.event_detail").EventDetails
-    name = object.__new__(loaded(f"{COMMON}.error_name.custom_error_name").CustomErrorName)
-    name.error_name = ERROR
+def evaluation_failed(env: Any, cause: str, field: str) -> Any:
+    """The exception that fails a state for an expression in this field."""
     state = env.states.context_object.context_object_data["State"]["Name"]
     whole = f"{PREFIX} '{state}' (entered at the event id #{getattr(env, 'entered', 0)}). {cause}"
-    told = {"error": ERROR, "cause": whole, "location": field, "state": state}
-    kind = loaded("moto.stepfunctions.parser.api").HistoryEventType.EvaluationFailed
-    event = failure.FailureEvent(
-        env=env, error_name=name, event_type=kind, event_details=details(evaluationFailedEventDetails=told)
-    )
-    return failure.FailureEventException(failure_event=event)
+    return failure(env, "EvaluationFailed", ERROR, whole, location=field, state=state)
 
 
 @fix
 def a_failed_evaluation_is_one_event(patches: Patches, here: Here) -> None:
-    """EvaluationFailed once, with the state's name and the number of the event that entered it, wherever it failed."""
+    """One EvaluationFailed event, with the state's name and the number of the event that entered it."""
     exception = loaded(f"{COMMON}.error_name.failure_event").FailureEventException
     execution_failed = exception.get_execution_failed_event_details
     state, executing = loaded(f"{STATES}.state").CommonStateField, loaded(f"{STATES}.exec.execute_state").ExecutionState
@@ -97,7 +88,7 @@ def _details(event: Any) -> Any:
 
 
 def _step_back(env: Any) -> None:
-    """The event before a failed evaluation is the one before the state was entered, if that was the last."""
+    """If entering the state was the last event, EvaluationFailed points to the one before it, as on AWS."""
     context = env.event_history_context
     if context.source_event_id == env.entered:
         context.source_event_id = env.came_from
@@ -114,7 +105,7 @@ def _record(env: Any, event: Any) -> None:
 
 @fix
 def output_and_arguments_fail_within_the_state(patches: Patches, here: Here) -> None:
-    """Retry and Catch see what Output and the Arguments of a Parallel fail with; moto evaluates both outside."""
+    """Retry and Catch handle failures of Output and of a Parallel's Arguments; moto evaluates both outside."""
     executing = loaded(f"{STATES}.exec.execute_state").ExecutionState
     parallel = loaded(f"{STATES}.exec.state_parallel.state_parallel").StateParallel
     caught = loaded(f"{COMMON}.catch.catch_outcome").CatchOutcome
@@ -129,7 +120,7 @@ def output_and_arguments_fail_within_the_state(patches: Patches, here: Here) -> 
                 with at("Output"):
                     self.output.jsonata_template_value.eval(env)
                 env.heap["output"] = env.stack.pop()
-        except Exception:  # whatever it is, nothing of this attempt is kept
+        except Exception:  # of any kind: this attempt assigns nothing
             env.heap.pop("assigned", None)
             raise
 
@@ -144,7 +135,7 @@ def output_and_arguments_fail_within_the_state(patches: Patches, here: Here) -> 
         if self._is_language_query_jsonpath():
             start(self, env)
             return
-        each = copy.copy(self)  # moto evaluates what it knows as `parargs` before the first attempt
+        each = copy.copy(self)  # moto evaluates `parargs` before the first attempt
         each.arguments, each.parargs = self.parargs, None
         start(each, env)
 

@@ -1,4 +1,4 @@
-"""Fixes of states in JSONata: moto parses them, and has nothing that evaluates their expressions."""
+"""Fixes of states in JSONata: moto parses them but has no engine (https://github.com/getmoto/moto/issues/10105)."""
 
 from __future__ import annotations
 
@@ -7,80 +7,59 @@ from collections.abc import Callable
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes.failed_evaluation import at, failure, path
+from localaws.moto_fixes.failed_evaluation import at, evaluation_failed, path
 from localaws.moto_fixes.registry import ASL, COMMON, STATES, Here, fix, loaded
-from localaws.stepfunctions.jsonata import QueryEvaluationError, Undefined, evaluate
-from localaws.stepfunctions.jsonata_fields import problems
+from localaws.stepfunctions.jsonata import QueryEvaluationError, evaluate
 
 MAP = f"{STATES}.exec.state_map"
-
-# Values
+TYPES = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 
 
 @fix
 def expressions_are_evaluated(patches: Patches, here: Here) -> None:
-    """moto would hand the text to an engine in a JVM, with the variables' values spliced into it."""
+    """By our engine; moto would splice the variables' values into the text and call an engine that it does not have."""
     strings = loaded(f"{COMMON}.string.string_expression")
-    no_path = loaded(f"{ASL}.utils.json_path").NoSuchJsonPathError
 
     def value(self: Any, env: Any) -> None:
+        store = env.variable_store
+        variables = {**store._outer_scope, **store._inner_scope, "states": env.states._states_data}
         try:
-            env.stack.append(evaluate(self.expression, _variables(env)))
+            env.stack.append(evaluate(self.expression, variables))
         except QueryEvaluationError as problem:
             field = "/".join(path())
-            raise failure(env, problem.cause(field), field) from None
-
-    def variable(self: Any, env: Any) -> None:
-        try:
-            env.stack.append(evaluate(self.expression, _variables(env)))
-        except Undefined:
-            raise no_path(json_path=self.expression, data=env.states.get_input()) from None
+            raise evaluation_failed(env, problem.cause(field), field) from None
 
     patches.attribute(strings.StringJSONata, "_eval_body", value)
-    patches.attribute(strings.StringVariableSample, "_eval_body", variable)
-    _fields_are_known(patches)
+    _name_fields(patches)
 
 
-def _variables(env: Any) -> dict[str, Any]:
-    store = env.variable_store
-    return {**store._outer_scope, **store._inner_scope, "states": env.states._states_data}
+def _name_fields(patches: Patches) -> None:
+    """An error names its field as `Output/models`; moto's components do not know which field they are."""
 
-
-def _fields_are_known(patches: Patches) -> None:
-    """An error names its field as `Output/models`; moto's components do not know where they stand."""
-
-    def inside(owner: Any, name: Callable[[Any], str], method: str = "_eval_body") -> None:
-        plain = getattr(owner, method)
+    def inside(module: str, owner: str, name: Callable[[Any], str]) -> None:
+        component = getattr(loaded(module), owner)
+        plain = component._eval_body
 
         def evaluated(self: Any, env: Any) -> Any:
             with at(name(self)):
                 return plain(self, env)
 
-        patches.attribute(owner, method, evaluated)
+        patches.attribute(component, "_eval_body", evaluated)
 
     for module, owner, field in (
         (f"{COMMON}.outputdecl", "Output", "Output"),
-        (f"{COMMON}.assign.assign_decl", "AssignDecl", "Assign"),
         (f"{COMMON}.parargs", "Arguments", "Arguments"),
         (f"{MAP}.items.items", "ItemsArray", "Items"),
-        (f"{MAP}.items.items", "ItemsJSONata", "Items"),
         (f"{MAP}.item_selector", "ItemSelector", "ItemSelector"),
         (f"{STATES}.fail.error_decl", "Error", "Error"),
         (f"{STATES}.fail.cause_decl", "Cause", "Cause"),
-        (f"{STATES}.exec.state_task.credentials", "RoleArn", "Credentials/RoleArn"),
-        (f"{STATES}.wait.wait_function.timestamp", "Timestamp", "Timestamp"),
     ):
-        inside(getattr(loaded(module), owner), lambda self, field=field: field)  # type: ignore[misc]
-    for module, owner in (
-        (f"{COMMON}.jsonata.jsonata_template_binding", "JSONataTemplateBinding"),
-        (f"{COMMON}.assign.assign_template_binding", "AssignTemplateBinding"),
-    ):
-        inside(getattr(loaded(module), owner), lambda self: str(self.identifier))
-    for module, owner in (
-        (f"{COMMON}.jsonata.jsonata_template_value_array", "JSONataTemplateValueArray"),
-        (f"{COMMON}.assign.assign_template_value_array", "AssignTemplateValueArray"),
-    ):
-        patches.attribute(getattr(loaded(module), owner), "_eval_body", _array)
+        inside(module, owner, lambda self, field=field: field)  # type: ignore[misc] # mypy cannot infer the default
+    for template in ("jsonata.jsonata", "assign.assign"):
+        binding = "JSONataTemplate" if "jsonata" in template else "AssignTemplate"
+        inside(f"{COMMON}.{template}_template_binding", f"{binding}Binding", lambda self: str(self.identifier))
+        array = getattr(loaded(f"{COMMON}.{template}_template_value_array"), f"{binding}ValueArray")
+        patches.attribute(array, "_eval_body", _array)
 
 
 def _array(self: Any, env: Any) -> None:
@@ -100,68 +79,47 @@ def results_have_the_type_of_their_field(patches: Patches, here: Here) -> None:
         def seconds(self: Any, env: Any) -> int:
             value = _typed(self, env, field, "number")
             if value != int(value) or value < 0:
-                cause = f"returned {value}. Expected an integer that is not negative."
-                raise failure(env, QueryEvaluationError(self.string_jsonata.expression, cause).cause(field), field)
+                problem = f"returned {value}. Expected an integer that is not negative."
+                raise _wrong(self, env, field, problem)
             return int(value)
 
         return seconds
 
-    for module, owner, method, field in (
-        (f"{STATES}.wait.wait_function.seconds", "SecondsJSONata", "_get_wait_seconds", "Seconds"),
-        (f"{COMMON}.timeouts.timeout", "TimeoutSecondsJSONata", "_eval_seconds", "TimeoutSeconds"),
-        (f"{COMMON}.timeouts.heartbeat", "HeartbeatSecondsJSONata", "_eval_seconds", "HeartbeatSeconds"),
-        (f"{MAP}.max_concurrency", "MaxConcurrencyJSONata", "_eval_max_concurrency", "MaxConcurrency"),
+    def typed(field: str, expected: str) -> Callable[[Any, Any], None]:
+        return lambda self, env: env.stack.append(_typed(self, env, field, expected))
+
+    wait, times = f"{STATES}.wait.wait_function.seconds", f"{COMMON}.timeouts"
+    for module, owner, method, evaluated in (
+        (wait, "SecondsJSONata", "_get_wait_seconds", number("Seconds")),
+        (f"{times}.timeout", "TimeoutSecondsJSONata", "_eval_seconds", number("TimeoutSeconds")),
+        (f"{MAP}.max_concurrency", "MaxConcurrencyJSONata", "_eval_max_concurrency", number("MaxConcurrency")),
+        (f"{MAP}.items.items", "ItemsJSONata", "_eval_body", typed("Items", "array")),
+        (
+            f"{STATES}.choice.comparison.comparison",
+            "ConditionStringJSONata",
+            "_eval_body",
+            typed("Condition", "boolean"),
+        ),
     ):
-        patches.attribute(getattr(loaded(module), owner), method, number(field))
-    condition = loaded(f"{STATES}.choice.comparison.comparison").ConditionStringJSONata
-
-    def boolean(self: Any, env: Any) -> None:
-        env.stack.append(_typed(self, env, "Condition", "boolean"))
-
-    def items(self: Any, env: Any) -> None:
-        env.stack.append(_typed(self, env, "Items", "array"))
-
-    patches.attribute(condition, "_eval_body", boolean)
-    patches.attribute(loaded(f"{MAP}.items.items").ItemsJSONata, "_eval_body", items)
-    _timestamps_fail_as_expressions(patches)
-
-
-_TYPES = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+        patches.attribute(getattr(loaded(module), owner), method, evaluated)
 
 
 def _typed(component: Any, env: Any, field: str, expected: str) -> Any:
     with at(field):
         component.string_jsonata.eval(env)
     value = env.stack.pop()
-    found = _TYPES.get(type(value), "null")
+    found = TYPES.get(type(value), "null")
     if found != expected:
         shown = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         problem = f"returned an unexpected result type. Expected '{expected}', but was '{found}' for value: {shown}"
-        raise failure(env, QueryEvaluationError(component.string_jsonata.expression, problem).cause(field), field)
+        raise _wrong(component, env, field, problem)
     return value
 
 
-def _timestamps_fail_as_expressions(patches: Patches) -> None:
-    module = loaded(f"{STATES}.wait.wait_function.timestamp")
-    expression = loaded(f"{COMMON}.string.string_expression").StringJSONata
-    plain = module.Timestamp._create_failure_event
-
-    def failed(self: Any, env: Any, timestamp_str: str) -> Any:
-        if not isinstance(self.string, expression):
-            return plain(self, env, timestamp_str)
-        words = "The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string"
-        return failure(env, f"{words}: {timestamp_str}", "Timestamp").failure_event
-
-    is_pattern = module.Timestamp._is_valid_timestamp_pattern
-    patches.attribute(module.Timestamp, "_create_failure_event", failed)
-    patches.attribute(
-        module.Timestamp,
-        "_is_valid_timestamp_pattern",
-        staticmethod(lambda timestamp: isinstance(timestamp, str) and is_pattern(timestamp)),
+def _wrong(component: Any, env: Any, field: str, problem: str) -> Any:
+    return evaluation_failed(
+        env, QueryEvaluationError(component.string_jsonata.expression, problem).cause(field), field
     )
-
-
-# Definitions
 
 
 @fix
@@ -181,19 +139,3 @@ def strings_of_a_definition_are_json(patches: Patches, here: Here) -> None:
 
     patches.everywhere("moto.stepfunctions", module.from_string_literal, text)
     patches.attribute(preprocessor, "_inner_string_of", staticmethod(text_or_null))
-
-
-@fix
-def expressions_are_checked_with_their_definition(patches: Patches, here: Here) -> None:
-    """A definition is refused for an expression that cannot be parsed, or has `$states.result` where there is none."""
-    backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
-    base = loaded("moto.stepfunctions.exceptions").AWSError
-    invalid = type("InvalidDefinition", (base,), {"TYPE": "InvalidDefinition", "STATUS": 400})
-    plain = backend._validate_definition
-
-    def validate(definition: str) -> None:
-        plain(definition)
-        for problem in problems(json.loads(definition)):
-            raise invalid(f"Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: {problem}'")
-
-    patches.attribute(backend, "_validate_definition", staticmethod(validate))

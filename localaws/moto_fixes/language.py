@@ -1,160 +1,61 @@
-"""Fixes of the language of the states: paths, data and errors."""
+"""Fixes of how states run: choices, errors, variables and the context."""
 
 from __future__ import annotations
 
+import copy
 import datetime
-import re
-from functools import lru_cache
+import json
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes.registry import ASL, COMMON, SERVICE, STATES, Here, fix, loaded
+from localaws.moto_fixes.failed_evaluation import at
+from localaws.moto_fixes.registry import ASL, COMMON, SERVICE, STATES, Here, failure, fix, loaded, timestamp
 
-# Paths and data
-
-
-@fix
-def one_entry_of_a_list_is_a_value(patches: Patches, here: Here) -> None:
-    """`$.models[0].name` selects a value; moto makes a list of one of it. Each path is parsed once: that is slow."""
-    module = loaded(f"{ASL}.utils.json_path")
-    parse = lru_cache(maxsize=4096)(module.parse)
-    definite = re.compile(r"\$(\.[A-Za-z_]\w*|\[\d+\]|\['[^']*'\])*")
-    steps = lru_cache(maxsize=4096)(
-        lambda path: [int(i) if i else q or n for n, i, q in re.findall(r"\.(\w+)|\[(\d+)\]|\['([^']*)'\]", path)]
-    )
-
-    def extract_json(path: str, data: Any) -> Any:
-        if definite.fullmatch(path):
-            found = data
-            for step in steps(path):
-                try:
-                    found = found[step] if isinstance(found, (list if isinstance(step, int) else dict)) else _none()
-                except (KeyError, IndexError):
-                    raise module.NoSuchJsonPathError(json_path=path, data=data) from None
-            return found
-        matches = parse(path).find(data)
-        if not matches and not re.search(r"[*:?@]|\.\.", path):
-            raise module.NoSuchJsonPathError(json_path=path, data=data)
-        values = [match.value for match in matches]
-        return values[0] if len(values) == 1 and not re.search(r"[*:?@,]|\.\.", path) else values
-
-    patches.everywhere("moto.stepfunctions", module.extract_json, extract_json)
-
-
-def _none() -> Any:
-    raise KeyError
+# Choices and errors
 
 
 @fix
-def the_context_has_a_redrive_count_and_texts_for_times(patches: Patches, here: Here) -> None:
-    """`$$.Execution.RedriveCount` is 0 at first, and `StartTime` a text; moto has none, and a date that is no JSON."""
-    worker = loaded("moto.stepfunctions.parser.backend.execution_worker").ExecutionWorker
-    plain = worker._get_evaluation_environment
-
-    def environment(self: Any) -> Any:
-        env = plain(self)
-        execution = env.states.context_object.context_object_data["Execution"]
-        execution["RedriveCount"] = 0
-        if isinstance(execution["StartTime"], datetime.datetime):
-            start = execution["StartTime"].astimezone(datetime.timezone.utc)
-            execution["StartTime"] = start.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return env
-
-    patches.attribute(worker, "_get_evaluation_environment", environment)
-
-
-@fix
-def a_choice_on_a_missing_path_fails(patches: Patches, here: Here) -> None:
-    """Only IsPresent may look at what is not there; any other rule ends the execution. moto goes on to Default."""
-    module = loaded(f"{STATES}.choice.comparison.comparison_variable")
-    missing = loaded(f"{STATES}.choice.comparison.variable").NoSuchVariable
-    present = loaded(f"{STATES}.choice.comparison.comparison_operator_type").ComparisonOperatorType.IsPresent
-    plain = module.ComparisonVariable._eval_body
-
-    def compare(self: Any, env: Any) -> None:
-        if self.comparison_function.operator_type is not present:
-            self.variable.eval(env)
-            if isinstance(env.stack.pop(), missing):
-                path = self.variable.string_sampler.literal_value
-                cause = f"Invalid path '{path}': The choice state's condition path references an invalid value."
-                raise _failure(env, "States.Runtime", cause)
-        plain(self, env)
-
-    patches.attribute(module.ComparisonVariable, "_eval_body", compare)
-
-
-@fix
-def a_choice_without_a_match_has_its_own_error(patches: Patches, here: Here) -> None:
-    """States.NoChoiceMatched; moto says States.Runtime."""
+def a_choice_knows_whether_a_rule_matched(patches: Patches, here: Here) -> None:
+    """Without a match and without Default the error is States.NoChoiceMatched; moto raises States.Runtime. Assign and
+    Output beside Default apply only without a match; moto also applies them when a rule leads to Default's state.
+    https://github.com/localstack/localstack/issues/12301 (moto's interpreter comes from LocalStack)
+    """
     choice = loaded(f"{STATES}.choice.state_choice").StateChoice
-    plain = choice._eval_state
+    plain = choice._eval_state_output
 
     def choose(self: Any, env: Any) -> None:
-        try:
-            plain(self, env)
-        except RuntimeError:
-            raise _failure(env, "States.NoChoiceMatched", "No choice matched") from None
+        for rule in self.choices_decl.rules:
+            rule.eval(env)
+            if env.stack.pop() is True:
+                env.heap["matched"] = True
+                env.stack.append(rule.next_stmt.name)
+                return
+        if self.default_state is None:
+            raise failure(env, "TaskFailed", "States.NoChoiceMatched", "No choice matched")
+        env.stack.append(self.default_state.state_name)
+
+    def output(self: Any, env: Any) -> None:
+        matched = copy.copy(self)
+        matched.default_state = None
+        plain(matched if "matched" in env.heap else self, env)
 
     patches.attribute(choice, "_eval_state", choose)
-
-
-@fix
-def a_key_named_like_a_keyword_is_a_key(patches: Patches, here: Here) -> None:
-    """`"RoleArn.$": "$.role"` in Parameters is a path; moto takes the keyword of Credentials for a plain text."""
-    module = loaded(f"{ASL}.parse.preprocessor")
-    strings = loaded(f"{COMMON}.string.string_expression")
-    plain = module.Preprocessor.visitPayload_binding_value
-
-    def visit(self: Any, ctx: Any) -> Any:
-        binding = plain(self, ctx)
-        text = getattr(binding.payload_value, "val", None)
-        if not binding.field.endswith(".$") or not isinstance(text, str):
-            return binding
-        if text.startswith("$$"):
-            expression = strings.StringContextPath(context_object_path=text)
-        elif text.startswith("$"):
-            expression = strings.StringJsonPath(json_path=text)
-        else:
-            function, _ = module.IntrinsicParser.parse(text)
-            expression = strings.StringIntrinsicFunction(intrinsic_function_derivation=text, function=function)
-        return module.PayloadBindingStringExpressionSimple(
-            field=binding.field[:-2], string_expression_simple=expression
-        )
-
-    patches.attribute(module.Preprocessor, "visitPayload_binding_value", visit)
-
-
-# Errors
-
-
-def _failure(env: Any, error: str, cause: str) -> Exception:
-    """The exception with which moto's components fail a state."""
-    failure = loaded(f"{COMMON}.error_name.failure_event")
-    api = loaded("moto.stepfunctions.parser.api")
-    details = loaded(f"{ASL}.eval.event.event_detail").EventDetails
-    name = object.__new__(loaded(f"{COMMON}.error_name.custom_error_name").CustomErrorName)
-    name.error_name = error
-    event = failure.FailureEvent(
-        env=env,
-        error_name=name,
-        event_type=api.HistoryEventType.TaskFailed,
-        event_details=details(taskFailedEventDetails=api.TaskFailedEventDetails(error=error, cause=cause)),
-    )
-    exception: Exception = failure.FailureEventException(failure_event=event)
-    return exception
+    patches.attribute(choice, "_eval_state_output", output)
 
 
 @fix
 def errors_of_states_pass_through_branches(patches: Patches, here: Here) -> None:
-    """A `States.` error of a branch or an iteration, or of a Fail's ErrorPath, is an error like others; moto raises."""
+    """A branch, an item or a Fail may end with a `States.` error; moto raises ValueError for such a name.
+    https://github.com/localstack/localstack/issues/10489
+    """
     name = loaded(f"{COMMON}.error_name.custom_error_name").CustomErrorName
     patches.attribute(name, "__init__", lambda self, error_name: setattr(self, "error_name", error_name))
 
 
 @fix
 def wildcards_match_what_they_match_on_aws(patches: Patches, here: Here) -> None:
-    """States.TaskFailed matches all but States.Timeout; nothing catches States.Runtime or too much data. In moto
-    States.ALL does, and States.TaskFailed matches no other `States.` error.
+    """States.TaskFailed matches all but States.Timeout; nothing catches States.Runtime or States.DataLimitExceeded. In
+    moto States.ALL catches these two, and States.TaskFailed matches no other `States.` error.
     """
     declared = loaded(f"{COMMON}.error_name.error_equals_decl").ErrorEqualsDecl
 
@@ -175,27 +76,6 @@ def wildcards_match_what_they_match_on_aws(patches: Patches, here: Here) -> None
 
 
 @fix
-def a_failing_function_is_an_intrinsic_failure(patches: Patches, here: Here) -> None:
-    """States.IntrinsicFailure, which can be caught; moto says States.Runtime."""
-    function = loaded(f"{ASL}.component.intrinsic.function.statesfunction.states_function").StatesFunction
-    no_path = loaded(f"{ASL}.utils.json_path").NoSuchJsonPathError
-    failed = loaded(f"{COMMON}.error_name.failure_event").FailureEventException
-    plain = function.eval
-
-    def evaluate(self: Any, env: Any) -> None:
-        try:
-            plain(self, env)
-        except (failed, no_path):
-            raise
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as problem:
-            name = self.name.function_type.name()
-            cause = f"The function '{name}' had the following error: {problem}"
-            raise _failure(env, "States.IntrinsicFailure", cause) from None
-
-    patches.attribute(function, "eval", evaluate)
-
-
-@fix
 def services_have_their_names_in_errors(patches: Patches, here: Here) -> None:
     """`S3.NoSuchKeyException`; moto says `s3.NoSuchKeyException`."""
     names = loaded(f"{SERVICE}.state_task_service_aws_sdk")._SERVICE_ERROR_NAMES
@@ -205,15 +85,15 @@ def services_have_their_names_in_errors(patches: Patches, here: Here) -> None:
 
 @fix
 def a_stopped_execution_stays_stopped(patches: Patches, here: Here) -> None:
-    """What a Task does after the execution was stopped or timed out changes nothing; moto makes it FAILED."""
+    """A Task that ends after the execution was stopped or timed out changes nothing; in moto it turns FAILED."""
     state = loaded(f"{STATES}.exec.execute_state").ExecutionState
-    plain = state._evaluate_with_timeout
-    set_error = loaded(f"{ASL}.eval.environment").Environment.set_error
+    environment = loaded(f"{ASL}.eval.environment").Environment
+    plain, set_error = state._evaluate_with_timeout, environment.set_error
 
     def evaluate(self: Any, env: Any) -> None:
         try:
             plain(self, env)
-        except Exception:  # whatever a Task that is not wanted any more ends with
+        except Exception:  # any error of a Task whose execution has ended
             if env.is_running():
                 raise
 
@@ -222,4 +102,100 @@ def a_stopped_execution_stays_stopped(patches: Patches, here: Here) -> None:
             set_error(self, error)
 
     patches.attribute(state, "_evaluate_with_timeout", evaluate)
-    patches.attribute(loaded(f"{ASL}.eval.environment").Environment, "set_error", fail)
+    patches.attribute(environment, "set_error", fail)
+
+
+# Variables and `$states`
+
+
+@fix
+def output_sees_the_variables_of_before(patches: Patches, here: Here) -> None:
+    """Assign and Output are evaluated in parallel: an assigned value is visible from the next state on."""
+    outer = loaded(f"{ASL}.eval.variable_store").IllegalOuterScopeWrite
+
+    def assign(self: Any, env: Any) -> None:
+        values: dict[str, Any] = {}
+        with at("Assign"):
+            for binding in self.declaration_bindings:
+                binding.eval(env)
+                values.update(env.stack.pop())
+        for name in values.keys() & env.variable_store._outer_scope.keys():
+            raise outer(variable_identifier=name, variable_value=values[name])
+        env.heap["assigned"] = values
+
+    def then_assigned(owner: Any) -> None:
+        plain = owner._eval_state_output
+
+        def output(self: Any, env: Any) -> None:
+            plain(self, env)
+            for name, value in env.heap.pop("assigned", {}).items():
+                env.variable_store.set(name, value)
+
+        patches.attribute(owner, "_eval_state_output", output)
+
+    patches.attribute(loaded(f"{COMMON}.assign.assign_decl").AssignDecl, "_eval_body", assign)
+    then_assigned(loaded(f"{STATES}.state").CommonStateField)
+    then_assigned(loaded(f"{STATES}.exec.execute_state").ExecutionState)
+    then_assigned(loaded(f"{STATES}.choice.state_choice").StateChoice)
+
+
+@fix
+def assigned_variables_are_json(patches: Patches, here: Here) -> None:
+    """The history has each variable's value as JSON; moto only puts quotes around a string, and escapes nothing."""
+    store = loaded(f"{ASL}.eval.variable_store").VariableStore
+
+    def assigned(self: Any) -> dict[str, str]:
+        return {
+            name: json.dumps(self.get(name), ensure_ascii=False, separators=(",", ":"))
+            for name in sorted(self._declaration_tracing)
+        }
+
+    patches.attribute(store, "get_assigned_variables", assigned)
+
+
+@fix
+def there_is_no_result_before_the_end(patches: Patches, here: Here) -> None:
+    """`$states.result` and `$states.errorOutput` are undefined until there is one; in moto they are null."""
+    states = loaded(f"{ASL}.eval.states").States
+    plain = states.reset
+
+    def reset(self: Any, input_value: Any) -> None:
+        plain(self, input_value)
+        self._states_data.pop("result", None)
+        self._states_data.pop("errorOutput", None)
+
+    patches.attribute(states, "reset", reset)
+
+
+@fix
+def the_context_is_whole(patches: Patches, here: Here) -> None:
+    """A Task in a Map sees `Map.Item`; RetryCount and RedriveCount start at 0; times are text that ends with Z."""
+    environment = loaded(f"{ASL}.eval.environment").Environment
+    state = loaded(f"{STATES}.state").CommonStateField
+    worker = loaded("moto.stepfunctions.parser.backend.execution_worker").ExecutionWorker
+    plain, plain_input = environment.as_inner_frame_of.__func__, state._eval_state_input
+    outermost = worker._get_evaluation_environment
+
+    def first(self: Any) -> Any:
+        env = outermost(self)
+        execution = env.states.context_object.context_object_data["Execution"]
+        execution.update(RedriveCount=0, StartTime=timestamp(execution["StartTime"]))
+        return env
+
+    def frame_of(cls: Any, env: Any, *values: Any, **named: Any) -> Any:
+        frame = plain(cls, env, *values, **named)
+        frame.entered = getattr(env, "entered", 0)
+        outer = env.states.context_object.context_object_data
+        if "Map" in outer:
+            frame.states.context_object.context_object_data["Map"] = outer["Map"]
+        return frame
+
+    def enter(self: Any, env: Any) -> None:
+        context = env.states.context_object.context_object_data
+        now = datetime.datetime.now(datetime.timezone.utc)
+        context["State"].update(EnteredTime=timestamp(now), RetryCount=0)
+        plain_input(self, env)
+
+    patches.attribute(worker, "_get_evaluation_environment", first)
+    patches.attribute(environment, "as_inner_frame_of", classmethod(frame_of))
+    patches.attribute(state, "_eval_state_input", enter)

@@ -1,7 +1,8 @@
-"""Where each fix of moto is registered, and what all of them use."""
+"""The registry of the fixes, and the helpers they share."""
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ SERVICE = f"{STATES}.exec.state_task.service"
 
 @dataclass(frozen=True)
 class Here:
-    """What the fixes need to know of this place."""
+    """What the fixes need to know about this server."""
 
     client: Callable[[str, str, str], Any]  # service, region, role -> a client of the local AWS
-    seconds: float  # how long a second of a Retry's or Wait's waiting lasts here
+    seconds: float  # how long one second of a Retry or Wait lasts
     execution_ended: Callable[[Any], None] = lambda execution: None
 
 
@@ -36,3 +37,28 @@ def fix(function: Fix) -> Fix:
 def loaded(name: str) -> Any:
     __import__(name)
     return sys.modules[name]
+
+
+def timestamp(moment: datetime.datetime) -> str:
+    """Step Functions' format: UTC, milliseconds, Z."""
+    utc = moment.astimezone(datetime.timezone.utc)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def aws_error(code: str, message: str) -> Exception:
+    """An exception that moto answers with this error code."""
+    base = loaded("moto.stepfunctions.exceptions").AWSError
+    error: Exception = type(code, (base,), {"TYPE": code, "STATUS": 400})(message)
+    return error
+
+
+def failure(env: Any, kind: str, error: str, cause: str, **more: Any) -> Any:
+    """The exception that fails a state in moto; `kind` is the type of its event, like TaskFailed."""
+    module = loaded(f"{COMMON}.error_name.failure_event")
+    event = module.FailureEvent(
+        env=env,
+        error_name=loaded(f"{COMMON}.error_name.custom_error_name").CustomErrorName(error),
+        event_type=loaded("moto.stepfunctions.parser.api").HistoryEventType(kind),
+        event_details={f"{kind[0].lower()}{kind[1:]}EventDetails": {"error": error, "cause": cause, **more}},
+    )
+    return module.FailureEventException(failure_event=event)

@@ -1,4 +1,4 @@
-"""Fixes of the services that Tasks and deployments talk to."""
+"""Fixes of the services that Tasks and deployments call."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SUBJECT = 99  # [sns] Publish: fewer than 100 characters
 
 @fix
 def tasks_call_this_server_alone(patches: Patches, here: Here) -> None:
-    """A Task calls with the role of its machine. moto makes a client for each call, with no role, for http://localhost
-    and whatever proxy the shell has.
+    """A Task calls with its machine's role. moto creates a client for each call, without a role, for http://localhost
+    and through the shell's proxy.
     """
     module = loaded(f"{ASL}.utils.boto_client")
     patches.everywhere(
@@ -31,7 +31,7 @@ def tasks_call_this_server_alone(patches: Patches, here: Here) -> None:
 
 @fix
 def contents_go_in_and_out_as_text(patches: Patches, here: Here) -> None:
-    """s3:getObject gives the Body as text, s3:putObject takes any JSON as Body; moto has a stream, and fails."""
+    """s3:getObject returns the Body as text, s3:putObject accepts any JSON; moto returns a stream, and fails."""
     task = loaded(f"{SERVICE}.state_task_service_aws_sdk").StateTaskServiceAwsSdk
     plain = task._eval_service_task
 
@@ -58,7 +58,9 @@ def _as_json(value: Any) -> Any:
 
 @fix
 def subjects_are_checked(patches: Patches, here: Here) -> None:
-    """SNS takes fewer than 100 printable ASCII characters without line breaks; moto takes 100 of any kind."""
+    """SNS documents fewer than 100 printable ASCII characters; moto accepts 100 of any kind.
+    https://github.com/getmoto/moto/issues/1503 saw AWS accept 100; the documented limit is the safe one.
+    """
     module = loaded("moto.sns.models")
     plain = module.SNSBackend.publish
 
@@ -72,7 +74,7 @@ def subjects_are_checked(patches: Patches, here: Here) -> None:
 
 @fix
 def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None:
-    """FilterLogEvents with logStreamNamePrefix tells of these streams alone; moto tells of all."""
+    """FilterLogEvents honours logStreamNamePrefix; moto returns the events of all streams."""
     response = loaded("moto.logs.responses").LogsResponse
     plain = response.filter_log_events
 
@@ -81,10 +83,10 @@ def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None
         if not prefix or group not in self.logs_backend.groups:
             return plain(self)
         names = [name for name in list(self.logs_backend.groups[group].streams) if name.startswith(prefix)]
-        if not names:  # no names at all would mean all streams
+        if not names:  # an empty list would mean all streams
             return json.dumps({"events": [], "searchedLogStreams": []})
-        asked = self._get_param
-        self._get_param = lambda name, *more: names if name == "logStreamNames" else asked(name, *more)
+        given = self._get_param
+        self._get_param = lambda name, *more: names if name == "logStreamNames" else given(name, *more)
         try:
             return plain(self)
         finally:
@@ -95,9 +97,9 @@ def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None
 
 @fix
 def bucket_policies_deny_by_their_conditions(patches: Patches, here: Here) -> None:
-    """A Deny for connections that are not encrypted denies nothing to those that are; moto looks at no condition.
-
-    This place stands for encrypted connections, and knows of no other condition: it leaves out such statements.
+    """A Deny for unencrypted connections does not apply to encrypted ones; moto ignores conditions. The local AWS
+    counts as encrypted, so statements with a condition are left out; for roles, localaws/iam evaluates them all.
+    https://github.com/getmoto/moto/issues/5820
     """
     bucket = loaded("moto.s3.models").FakeBucket
     plain = bucket.get_permission
@@ -115,7 +117,7 @@ def bucket_policies_deny_by_their_conditions(patches: Patches, here: Here) -> No
 
 @fix
 def what_is_not_there_is_said(patches: Patches, here: Here) -> None:
-    """A call that moto does not know is answered with NotImplemented; moto dies of it, and the answer is a page."""
+    """A call that moto lacks is answered with NotImplemented; moto raises, and answers with an HTML page."""
     response = loaded("moto.core.responses").BaseResponse
     plain = response.call_action
 
@@ -123,10 +125,10 @@ def what_is_not_there_is_said(patches: Patches, here: Here) -> None:
         try:
             return plain(self)
         except NotImplementedError as problem:
-            told = f"The local AWS cannot do this: {problem}"
+            message = f"The local AWS cannot do this: {problem}"
             if "json" in str(self.headers.get("Content-Type", "")):
-                return 501, {"status": 501}, json.dumps({"__type": "NotImplemented", "message": told})
-            body = f"<Error><Code>NotImplemented</Code><Message>{told}</Message></Error>"
+                return 501, {"status": 501}, json.dumps({"__type": "NotImplemented", "message": message})
+            body = f"<Error><Code>NotImplemented</Code><Message>{message}</Message></Error>"
             return 501, {"status": 501}, f"<ErrorResponse>{body}</ErrorResponse>"
 
     patches.attribute(response, "call_action", call_action)
@@ -134,7 +136,7 @@ def what_is_not_there_is_said(patches: Patches, here: Here) -> None:
 
 @fix
 def a_queue_keeps_its_policy(patches: Patches, here: Here) -> None:
-    """SetQueueAttributes changes what it names; in moto the policy is gone whenever it is not named."""
+    """SetQueueAttributes changes only what it names; moto drops the policy unless it is named."""
     queue = loaded("moto.sqs.models").Queue
     plain = queue._set_attributes
 

@@ -1,4 +1,4 @@
-"""What moto does as AWS does, but loudly, slowly, or never letting go of it."""
+"""Fixes of moto's logs, speed and memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from localaws.moto_fixes.registry import ASL, COMMON, Here, fix, loaded
 
 @fix
 def failures_are_not_printed_as_object_graphs(patches: Patches, here: Here) -> None:
-    """moto logs each failure at each level of the machine, with all components that it is made of."""
+    """moto logs each failure at each level of the machine, with a dump of all its components."""
     component = loaded(f"{ASL}.component.eval_component").EvalComponent
     for name in ("_log_failure_event_exception", "_log_exception", "_log_evaluation_step"):
         patches.attribute(component, name, lambda self, *values, **named: None)
@@ -30,14 +30,14 @@ def ended_threads_are_forgotten(patches: Patches, here: Here) -> None:
 
     class Forgetful(list[Any]):
         def append(self, thread: Any) -> None:
-            """Nobody reads it."""
+            """Nothing reads the list."""
 
     patches.everywhere("moto.stepfunctions", loaded("moto.stepfunctions.parser.utils").TMP_THREADS, Forgetful())
 
 
 @fix
 def data_is_copied_quickly(patches: Patches, here: Here) -> None:
-    """Each state copies its data many times; JSON needs none of what copy.deepcopy looks after."""
+    """Each state copies its data many times; for JSON a plain copy is enough and faster than copy.deepcopy."""
     for name in (f"{ASL}.eval.states", f"{COMMON}.string.string_expression"):
         patches.attribute(loaded(name), "copy", types.SimpleNamespace(deepcopy=_copied, copy=copy.copy))
 
@@ -55,7 +55,7 @@ def _copied(value: Any) -> Any:
 
 @fix
 def modules_are_listed_once(patches: Patches, here: Here) -> None:
-    """For each request moto looks through its own folder: nearly half of the time that a small request takes."""
+    """moto lists its own folder for each request: nearly half of the time of a small request."""
     backends = loaded("moto.backends")
     names = tuple(backends.list_of_moto_modules())
     patches.attribute(backends, "list_of_moto_modules", lambda: names)
@@ -63,7 +63,7 @@ def modules_are_listed_once(patches: Patches, here: Here) -> None:
 
 @fix
 def a_symmetric_key_has_no_pair(patches: Patches, here: Here) -> None:
-    """moto makes a pair of RSA for it, which takes as long as the rest of a small deployment."""
+    """moto generates an RSA pair for it, which takes as long as the rest of a small deployment."""
     models = loaded("moto.kms.models")
     plain = models.generate_private_key
     patches.attribute(models, "generate_private_key", lambda spec: None if spec == "SYMMETRIC_DEFAULT" else plain(spec))
@@ -71,7 +71,7 @@ def a_symmetric_key_has_no_pair(patches: Patches, here: Here) -> None:
 
 @fix
 def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
-    """Before it reads a service's model, botocore looks for such a file of each of four hundred services."""
+    """Before it reads a service's model, botocore looks for the model file of each of 400 services."""
     loader = loaded("botocore.loaders").Loader
 
     def list_available_services(self: Any, type_name: str) -> list[str]:
@@ -84,9 +84,9 @@ def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
 
 @fix
 def what_was_made_is_not_kept_in_a_list(patches: Patches, here: Here) -> None:
-    """Each class of moto's lists all that was ever made of it, so that nothing of a deleted object is given back."""
+    """Each class of moto keeps a list of its instances, so deleted objects are never freed."""
     patches.attribute(
         loaded("moto.core.common_models").BaseModel,
         "__new__",
-        staticmethod(lambda made, *_, **__: object.__new__(made)),
+        staticmethod(lambda cls, *_, **__: object.__new__(cls)),
     )

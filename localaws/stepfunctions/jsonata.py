@@ -2,9 +2,9 @@
 
     evaluate("$states.input.name & '!'", {"states": {"input": {"name": "Ada"}}})  # 'Ada!'
 
-Variables are bound, never spliced into the text, so any string is safe. The rules that Step Functions adds are applied
-here: its own functions, no `$eval`, no `$` or `$$` at the top level, an undefined result is an error, and so is a
-function. Evaluation is limited in time and depth. Which engine, and why: docs/decisions/0070.
+Variables are bound, never spliced into the text, so any string is safe. On top of the engine come Step Functions' own
+rules: its functions, no `$eval`, no `$` or `$$` at the top level; an undefined result or a function is an error. Time
+and depth are limited. The choice of the engine: docs/decisions/0070.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ MAX_DEPTH = 500
 MAX_SEQUENCE = 1_000_000
 
 _CODE = re.compile(r"\b[A-Z]\d{4}: ")
-_EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
 _INTEGERS = range(-(2**63), 2**63)
 
 
@@ -50,14 +49,8 @@ class Undefined(QueryEvaluationError):
         super().__init__(expression, "returned nothing (undefined).")
 
 
-def expression_of(text: object) -> str | None:
-    """What stands between `{%` and `%}`, or None if the value is no expression."""
-    found = _EXPRESSION.fullmatch(text) if isinstance(text, str) else None
-    return found[1].strip() if found else None
-
-
 def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
-    """The expression's value as JSON. Names of variables come without `$`; `states` is one of them."""
+    """The expression's value as JSON. Variables are named without `$`; `states` is one of them."""
     plan = _plan(expression)
     bound = {name: variables[name] for name in plan.names if name in variables}
     if plan.states is not None and isinstance(bound.get("states"), Mapping):
@@ -75,7 +68,7 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
 
 
 def check(expression: str) -> None:
-    """Refuses an expression that can never be evaluated."""
+    """Raise QueryEvaluationError for an expression that can never be evaluated."""
     _plan(expression)
 
 
@@ -113,8 +106,8 @@ def _run(expression: str, text: str, plan: _Plan, bound: dict[str, Any]) -> Any:
 
 
 def _attempt(text: str, plan: _Plan, bound: dict[str, Any]) -> tuple[Any, str]:
-    """The value, or what was wrong. Nothing of the engine may outlive this call, not even in a traceback: its objects
-    belong to the thread that made them. Parsing takes a few microseconds, so none is kept for a second evaluation.
+    """The value, or the problem. No object of the engine may outlive this call, not even in a traceback: it belongs to
+    the thread that created it. Parsing takes microseconds, so nothing is cached.
     """
     limits = {"timeout": TIMEOUT_MS, "max_stack_depth": MAX_DEPTH, "max_sequence_length": MAX_SEQUENCE}
     try:
@@ -129,7 +122,7 @@ def _attempt(text: str, plan: _Plan, bound: dict[str, Any]) -> tuple[Any, str]:
             value = compiled.evaluate(None, bound, **limits)
         except OverflowError:
             value = compiled.evaluate(None, _as_doubles(bound), **limits)
-    except (ValueError, OverflowError, RecursionError) as problem:
+    except (TypeError, ValueError, OverflowError, RecursionError) as problem:
         return None, _words(problem)
     if plan.may_overflow and _beyond_json(value):
         return None, "D1001: Number out of range"
@@ -145,7 +138,7 @@ def _syntax(text: str) -> str:
 
 
 def _beyond_json(value: Any) -> bool:
-    """An infinite number or none, as 1/0 gives."""
+    """Infinity or NaN, as 1/0 gives."""
     try:
         json.dumps(value, allow_nan=False)
     except ValueError:
@@ -154,7 +147,7 @@ def _beyond_json(value: Any) -> bool:
 
 
 def _words(problem: Exception) -> str:
-    """The engine puts words of its own before JSONata's `T2001: ...`."""
+    """Without the engine's own words before JSONata's `T2001: ...`."""
     text = str(problem)
     found = _CODE.search(text)
     if found:

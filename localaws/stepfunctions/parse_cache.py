@@ -1,11 +1,11 @@
-"""What moto makes of a definition, made once: parsing takes longer than a small run.
+"""Parsed definitions, in DIR/compiled/ and in memory: parsing takes longer than a small run.
 
-It is kept in DIR/compiled/, and while the process lives. What is read there becomes objects of moto's interpreter and
-of nothing else, so that a file which somebody changed can do no harm.
+Unpickling creates objects of moto's interpreter only, so a manipulated file does no harm.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import pickle
@@ -19,13 +19,13 @@ from typing import Any
 from localaws.base.patches import Patches
 
 _ALLOWED = ("moto.stepfunctions.parser.", "localaws.sagemaker.sync_task")
-_MOST = 64  # definitions that are held at a time; the others are read again
+_MOST = 64  # definitions in memory; older ones are read again
 _made: dict[str, Any] = {}
-_making = threading.Lock()  # uploads begin runs side by side: one of them parses, and the others wait
+_making = threading.Lock()  # uploads start runs side by side: one parses, the others wait
 
 
 def install(folder: Path) -> Patches:
-    """From now on definitions are parsed once; comes after all fixes, because they change what parsing makes."""
+    """Install after all fixes, because they change what parsing makes."""
     from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
     plain: Callable[[str], Any] = AmazonStateLanguageParser.parse
@@ -37,18 +37,28 @@ def install(folder: Path) -> Patches:
             made = _made.get(key)
             if made is None:
                 file = folder / f"{key}.parsed"
-                made = _made[key] = _read(file) or _written(file, plain(definition)[0])
+                made = _made[key] = _read(file) or _written(file, _parsed(plain, definition))
                 for old in list(_made)[:-_MOST]:
                     del _made[old]
-        return made, None  # the second is the tree of the text, which nobody asks for
+        return made, None  # the second is the parse tree, which nothing uses
 
     patches = Patches()
     patches.attribute(AmazonStateLanguageParser, "parse", staticmethod(parse))
     return patches
 
 
+def _parsed(plain: Callable[[str], Any], definition: str) -> Any:
+    collecting = gc.isenabled()
+    gc.disable()  # it would walk a million live objects again and again
+    try:
+        return plain(definition)[0]
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def _surroundings() -> str:
-    """All but the definition that decides what it becomes."""
+    """Everything but the definition that the result depends on."""
     import moto
 
     ours = [hashlib.sha256(file.read_bytes()).hexdigest() for file in _deciding()]
@@ -56,7 +66,7 @@ def _surroundings() -> str:
 
 
 def _deciding() -> list[Path]:
-    """What they change is parsed otherwise."""
+    """The files whose changes change the result."""
     from localaws import moto_fixes
     from localaws.sagemaker import sync_task
 
@@ -67,14 +77,14 @@ class _OfTheInterpreter(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name) if module.startswith(_ALLOWED) else None
         if not isinstance(found, type) or found.__module__ != module:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of a definition")
+            raise pickle.UnpicklingError(f"{module}.{name} does not belong to a definition")
         return found
 
 
 def _read(file: Path) -> Any:
     try:
         return _OfTheInterpreter(BytesIO(file.read_bytes())).load()
-    except Exception:  # a damaged file raises whatever it comes to; it is made anew
+    except Exception:  # a damaged file can raise anything; parse again
         return None
 
 

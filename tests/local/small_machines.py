@@ -15,7 +15,7 @@ from whole import Whole, whole
 
 ROLE = "arn:aws:iam::123456789012:role/penguins-job-eu-west-1"
 JOB = {
-    "ProcessingJobName.$": "$.job",
+    "ProcessingJobName": "{% $states.input.job %}",
     "RoleArn": ROLE,
     "ProcessingResources": {
         "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30}
@@ -25,7 +25,7 @@ JOB = {
         {
             "InputName": "do",
             "S3Input": {
-                "S3Uri.$": "$.do",
+                "S3Uri": "{% $states.input.do %}",
                 "LocalPath": "/opt/ml/processing/input/do",
                 "S3DataType": "S3Prefix",
                 "S3InputMode": "File",
@@ -38,9 +38,9 @@ JOB = {
 
 def one_of(**states: dict[str, Any]) -> str:
     """A machine that does what its input's `state` says."""
-    rules = [{"Variable": "$.state", "StringEquals": name, "Next": name} for name in states]
-    first = {"Which": {"Type": "Choice", "Choices": rules}}
-    return json.dumps({"StartAt": "Which", "TimeoutSeconds": 60, "States": {**first, **states}})
+    rules = [{"Condition": f"{{% $states.input.state = '{name}' %}}", "Next": name} for name in states]
+    machine = {"QueryLanguage": "JSONata", "StartAt": "Which", "TimeoutSeconds": 60}
+    return json.dumps({**machine, "States": {"Which": {"Type": "Choice", "Choices": rules}, **states}})
 
 
 MACHINE = one_of(
@@ -50,13 +50,13 @@ MACHINE = one_of(
     Prepare={
         "Type": "Task",
         "Resource": "arn:aws:states:::sagemaker:createProcessingJob.sync",
-        "Parameters": JOB,
+        "Arguments": JOB,
         "End": True,
     },
     Slow={
         "Type": "Task",
         "Resource": "arn:aws:states:::sagemaker:createProcessingJob.sync",
-        "Parameters": JOB,
+        "Arguments": JOB,
         "TimeoutSeconds": 2,
         "End": True,
     },

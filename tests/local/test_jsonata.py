@@ -283,17 +283,6 @@ def test_the_context_says_where_an_execution_is(asl: Interpreter) -> None:
     assert context["StateMachine"]["Id"].endswith(context["StateMachine"]["Name"])
 
 
-def test_a_machine_in_jsonpath_has_variables_and_states_in_jsonata(asl: Interpreter) -> None:
-    states = {
-        "A": {"Type": "Pass", "Assign": {"v.$": "$.a", "w": 'it\'s "w"'}, "Next": "B"},
-        "B": {"Type": "Pass", "QueryLanguage": "JSONata", "Output": {"b": "{% $v.x & $w %}"}, "Next": "C"},
-        "C": {"Type": "Pass", "Parameters": {"c.$": "$v.x", "b.$": "$.b", "w.$": "$w"}, "End": True},
-    }
-    assert asl.output(states, {"a": {"x": 1}}) == {"c": 1, "b": '1it\'s "w"', "w": 'it\'s "w"'}
-    told = asl.run({"A": {"Type": "Pass", "Parameters": {"c.$": "$missing"}, "End": True}})
-    assert (told["status"], told["error"]) == ("FAILED", "States.Runtime")
-
-
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(-(2**53), 2**53))
 def test_any_text_and_number_comes_through_a_machine(asl: Interpreter, text: str, number: int) -> None:
