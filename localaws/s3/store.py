@@ -215,8 +215,14 @@ class Objects:
     # Documents: what has a name and is written whole, like an execution's history
 
     def write_document(self, kind: str, name: str, content: bytes) -> None:
+        self.write_documents(name, {kind: content})
+
+    def write_documents(self, name: str, contents: dict[str, bytes]) -> None:
+        """All of them or, after a crash, none."""
+        now, rows = time.time(), ", ".join(["(?, ?, ?, ?)"] * len(contents))
+        values = [value for kind, content in contents.items() for value in (kind, name, content, now)]
         with self._change() as base:
-            base.execute("insert or replace into documents values (?, ?, ?, ?)", (kind, name, content, time.time()))
+            base.execute(f"insert or replace into documents values {rows}", values)  # nosec B608 - question marks
 
     def remove_document(self, kind: str, name: str) -> None:
         with self._change() as base:
@@ -228,11 +234,6 @@ class Objects:
                 "select content from documents where kind = ? and name = ?", (kind, name)
             ).fetchone()
         return row[0] if row else None
-
-    def names(self, kind: str) -> list[str]:
-        """Of all documents of a kind; their contents are not read."""
-        with self._lock:
-            return [row[0] for row in self._base.execute("select name from documents where kind = ?", (kind,))]
 
     def documents(self, kind: str) -> list[tuple[str, bytes]]:
         with self._lock:

@@ -1,7 +1,7 @@
-"""Executions that have ended, on disk: what they were survives the server, and their memory is given back.
+"""Executions that have ended, on disk: they survive the server, and their memory is freed.
 
-moto keeps each execution with all threads' data for ever; here an ended one is swapped for a `PastExecution`, which
-reads what is asked. A state machine that is made again finds its past executions, so that a name is used once.
+moto keeps each execution with the data of all its threads; here an ended one is replaced by a `PastExecution`, which
+reads its document on demand. A state machine that is created again finds its past executions, so names stay unique.
 """
 
 from __future__ import annotations
@@ -16,29 +16,22 @@ from localaws.base.patches import Patches
 from localaws.s3.store import Objects
 
 KIND = "execution"
-_LARGE = ("input", "output", "events", "definition", "role")  # what only the document has
-_HEADER = "execution's header"  # what of it is read at each start; all else is read when it is asked for
+_HEADER = "execution's header"  # read at each start; the document itself only on demand
+_TIMES = ("start_date", "stop_date", "redriven")
 
 
 class PastExecution:
-    """As much of moto's Execution as its answers need."""
+    """The part of moto's Execution that its answers need."""
 
     exec_worker = None
     output_details = {"included": True}  # noqa: RUF012 - a constant
 
-    def __init__(self, objects: Objects, told: dict[str, Any]) -> None:
+    def __init__(self, objects: Objects, header: dict[str, Any]) -> None:
         self._objects = objects
-        self.execution_arn = self.exec_arn = told["arn"]
-        self.name = told["name"]
-        self.status = told["status"]
-        self.state_machine_arn = told["machine"]
-        self.start_date = datetime.datetime.fromisoformat(told["started"])
-        self.stop_date = datetime.datetime.fromisoformat(told["stopped"])
-        self.error, self.cause = told["error"], told["cause"]
-        self.version_arn, self.alias_arn = told.get("version"), told.get("alias")
-        self.redrives, redriven = told.get("redrives", 0), told.get("redriven")
-        self.redriven = datetime.datetime.fromisoformat(redriven) if redriven else None
-        self.redriven_with, self.event_count = told.get("redriven_with"), told.get("event_count")
+        self.execution_arn: str
+        for field, value in header.items():
+            setattr(self, field, datetime.datetime.fromisoformat(value) if value and field in _TIMES else value)
+        self.exec_arn = self.execution_arn
 
     @property
     def execution_input(self) -> str:
@@ -52,7 +45,7 @@ class PastExecution:
         return {"events": self.document()["events"]}
 
     def stop(self, *values: Any, **named: Any) -> None:
-        """It has ended."""
+        """Nothing to stop."""
 
     def document(self) -> dict[str, Any]:
         content = self._objects.document(KIND, self.execution_arn)
@@ -62,61 +55,54 @@ class PastExecution:
 
 
 def history(account: str, region: str, arn: str) -> list[dict[str, Any]]:
-    """The events of an execution as a client has them, but not through moto's serializer: of a whole run that takes
-    longer than a job.
-    """
+    """The events as a client gets them, without moto's serializer: for a whole run that takes longer than a job."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-    told = stepfunctions_parser_backends[account][region].get_execution_history(arn)
+    found = stepfunctions_parser_backends[account][region].get_execution_history(arn)
     return [
         {
             **event,
             "type": str(getattr(event["type"], "value", event["type"])),
             "timestamp": datetime.datetime.fromisoformat(event["timestamp"].replace("Z", "+00:00")),
         }
-        for event in told["events"]
+        for event in found["events"]
     ]
 
 
 def keep(execution: Any, objects: Objects) -> None:
-    """Writes an execution of moto's that has just ended, and swaps it in its machine's list."""
+    """Write an execution of moto's that has just ended, and replace it in its machine's list."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
     events = execution.to_history_output()["events"]
-    told = {
-        "arn": execution.exec_arn,
-        "name": execution.name,
+    header = {
+        "execution_arn": execution.exec_arn,
         "status": str(getattr(execution.exec_status, "value", execution.exec_status)),
-        "machine": execution.state_machine_arn,
-        "started": execution.start_date.isoformat(),
-        "stopped": execution.stop_date.isoformat(),
-        "version": execution.version_arn,
-        "alias": execution.alias_arn,
-        "error": execution.error,
-        "cause": execution.cause,
         "redrives": getattr(execution, "redrives", 0),
         "redriven_with": getattr(execution, "redriven_with", None),
         "event_count": len(events),
-        "redriven": execution.redriven.isoformat() if hasattr(execution, "redriven") else None,
     }
+    for field in ("name", "state_machine_arn", "version_arn", "alias_arn", "error", "cause"):
+        header[field] = getattr(execution, field)
+    for field in _TIMES:
+        moment = getattr(execution, field, None)
+        header[field] = moment and moment.isoformat()
     document = {
-        **told,
         "input": execution.execution_input,
         "output": execution.output,
         "events": events,
         "definition": execution.state_machine.definition,
         "role": execution.role_arn,
     }
-    objects.write_document(KIND, execution.exec_arn, zlib.compress(json.dumps(document).encode(), 1))
-    objects.write_document(_HEADER, execution.exec_arn, json.dumps(told).encode())
+    contents = {KIND: zlib.compress(json.dumps(document).encode(), 1), _HEADER: json.dumps(header).encode()}
+    objects.write_documents(execution.exec_arn, contents)
     backend = stepfunctions_parser_backends[execution.account_id][execution.region_name]
     for machine in backend.state_machines:
         if execution in machine.executions:
-            machine.executions[machine.executions.index(execution)] = PastExecution(objects, told)
+            machine.executions[machine.executions.index(execution)] = PastExecution(objects, header)
 
 
 def bring_back(patches: Patches, objects: Objects) -> None:
-    """Gives each state machine that is made its past executions."""
+    """Give each state machine that is created its past executions, in the order of their ends."""
     from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
     plain = StepFunctionsParserBackend.create_state_machine
@@ -125,29 +111,16 @@ def bring_back(patches: Patches, objects: Objects) -> None:
         machine = plain(self, *values, **named)
         if not machine.executions:
             prefix = machine.arn.replace(":stateMachine:", ":execution:") + ":"
-            machine.executions += [PastExecution(objects, told) for told in _headers(objects, prefix)]
+            headers = [json.loads(text) for name, text in objects.documents(_HEADER) if name.startswith(prefix)]
+            headers.sort(key=lambda header: str(header["stop_date"]))
+            machine.executions += [PastExecution(objects, header) for header in headers]
         return machine
 
     patches.attribute(StepFunctionsParserBackend, "create_state_machine", create)
 
 
-def _headers(objects: Objects, prefix: str) -> list[dict[str, Any]]:
-    """In the order of the executions' ends. One that is not there, as in an older folder, is written now."""
-    headers, found = dict(objects.documents(_HEADER)), []
-    for name in objects.names(KIND):
-        if name not in headers:
-            content = objects.document(KIND, name) or b""
-            document = json.loads(zlib.decompress(content))
-            told = {field: value for field, value in document.items() if field not in _LARGE}
-            headers[name] = json.dumps(told).encode()
-            objects.write_document(_HEADER, name, headers[name])
-        if name.startswith(prefix):
-            found.append(json.loads(headers[name]))
-    return sorted(found, key=lambda told: str(told["stopped"]))
-
-
 def abandon(account: str, region: str, seconds: float) -> None:
-    """Ends the threads of all executions that still run, and waits so long for them."""
+    """End the threads of all running executions, and wait for them at most so long."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
     backend = stepfunctions_parser_backends[account][region]

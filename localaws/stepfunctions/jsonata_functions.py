@@ -1,4 +1,4 @@
-"""The functions that Step Functions adds to JSONata, and the ones that it or the engine has otherwise."""
+"""The functions that Step Functions adds to JSONata, and those where it or the engine differs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def partition(array: Any, size: Any) -> Any:
 
 
 def range_(first: Any, last: Any, step: Any) -> Any:
-    """0 to 9 by 3 is [0, 3, 6, 9]. One entry comes out as a value by itself, as recorded on AWS."""
+    """0 to 9 by 3 is [0, 3, 6, 9]. A single entry comes without its array, as recorded on AWS."""
     if not all(map(_number, (first, last, step))) or step == 0:
         raise ValueError("T0410: Arguments of function range do not match function signature")
     count = int((last - first) // step) + 1
@@ -46,7 +46,7 @@ def hash_(content: Any, algorithm: Any) -> str:
 
 
 def random(*seed: Any) -> float:
-    """A number of at least 0 and less than 1; the same seed gives the same one. AWS's own numbers are not known."""
+    """0 <= number < 1; the same seed gives the same number, but not AWS's."""
     return random_numbers.Random(*seed).random()  # nosec B311 - as JSONata has it, not for secrets
 
 

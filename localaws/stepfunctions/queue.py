@@ -1,7 +1,7 @@
-"""Executions begin in the order in which they were started, and a few at a time go on side by side.
+"""A queue of executions: they begin in the order of their starts, and a few run at once.
 
-An execution of moto's is a dozen threads. AWS runs a million at once; here jobs wait for a core anyway, so a thousand
-uploads are a queue. One that waits is RUNNING and has no history yet; stopped while it waits, it is ABORTED.
+moto runs an execution in a dozen threads. AWS runs a million executions at once; locally their jobs wait for a core
+anyway. A waiting execution is RUNNING without a history; stopped while it waits, it is ABORTED.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BEGINS_SECONDS = 10
 
 
 def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
-    """Returns what makes those that still wait be left as they are: they are no executions that ended."""
+    """Returns a function that drops the waiting executions without archiving them."""
     from moto.stepfunctions.parser.api import ExecutionStatus
     from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
@@ -42,24 +42,22 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
     def lived(worker: Any) -> None:
         try:
             run(worker)
-        except (
-            Exception
-        ) as problem:  # a full disk or a bug, here or in moto: without an end the run would last for ever
+        except Exception as problem:  # a full disk, or a bug of ours or moto's: otherwise the run would never end
             _fail(worker, problem)
         finally:
             with lock:
                 running.discard(worker)
             begin()
 
-    def stopped(worker: Any, **told: Any) -> None:
+    def stopped(worker: Any, **reason: Any) -> None:
         with lock:
             waits = worker in waiting
             if waits:
                 waiting.remove(worker)
         if waits:
-            _abort(worker, told)
+            _abort(worker, reason)
         elif _has_begun(worker):
-            stop(worker, **told)
+            stop(worker, **reason)
 
     patches.attribute(ExecutionWorker, "start", started)
     patches.attribute(ExecutionWorker, "stop", stopped)
@@ -75,7 +73,7 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
 
 
 def _has_begun(worker: Any) -> bool:
-    """Waits until an execution whose turn has come can be stopped: until moto says that it runs, its stop is lost."""
+    """Wait until an execution that has begun can be stopped: moto loses a stop that comes before its first state."""
     end = time.monotonic() + BEGINS_SECONDS
     while worker.env is None or worker.env.program_state() is None:
         if time.monotonic() > end:
@@ -84,24 +82,24 @@ def _has_begun(worker: Any) -> bool:
     return True
 
 
-def _abort(worker: Any, told: dict[str, Any]) -> None:
-    """Ends an execution whose first state never began: its history is a start and an end."""
+def _abort(worker: Any, reason: dict[str, Any]) -> None:
+    """End an execution whose first state never began: its history is a start and an end."""
     program = worker._get_evaluation_entrypoint()
     env = _begun(worker)
-    env.next_state_name = program.start_at.start_at_name  # moto's sign that it runs, without which nothing is stopped
-    env.set_stop(**told)
+    env.next_state_name = program.start_at.start_at_name  # moto stops only a program that has a next state
+    env.set_stop(**reason)
     program._eval_body(env)
     worker._execution_communication.terminated()
 
 
 def _fail(worker: Any, problem: Exception) -> None:
-    """Ends an execution that something else than one of its states has broken."""
+    """Fail an execution for a problem outside of its states."""
     from moto.stepfunctions.parser.api import HistoryEventType
     from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
     env = worker.env or _begun(worker)
     if env.program_state() is None:
-        env.next_state_name = "none"  # moto's sign that it runs, without which nothing fails
+        env.next_state_name = "none"  # moto fails only a program that has a next state
     if not env.is_running():
         raise problem
     env.set_error({"error": "States.Runtime", "cause": f"{type(problem).__name__}: {problem}"})
@@ -114,7 +112,7 @@ def _fail(worker: Any, problem: Exception) -> None:
 
 
 def _begun(worker: Any) -> Any:
-    """The environment of an execution whose history has its start."""
+    """The environment of an execution, with the start in its history."""
     from moto.stepfunctions.parser.api import ExecutionStartedEventDetails, HistoryEventType
     from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 

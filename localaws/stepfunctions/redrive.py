@@ -1,8 +1,8 @@
 """RedriveExecution: an execution that failed, timed out or was stopped continues at the state that did not end.
 
-Everything that it needs is in the history: the input of that state, and the variables that earlier states assigned.
-Of a Parallel only the branches continue that did not end, each at its own state. A Map runs all of its items again,
-where AWS runs those that failed.
+The history has all it needs: the input of that state, and the variables that earlier states assigned. In a Parallel
+only the branches that did not end continue, each at its own state. A Map repeats all of its items; AWS repeats only
+those that failed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localaws.base.patches import Patches
+from localaws.moto_fixes.registry import aws_error, timestamp
+from localaws.stepfunctions.versions import new_execution, with_more
 
 REDRIVABLE_DAYS = 14
 MOST_EVENTS = 24_999
@@ -26,15 +28,15 @@ _TERMINAL = ("Succeed", "Fail")
 class Point:
     """Where a machine or a branch continues."""
 
-    state: str = ""  # none was entered: from the start
-    given: Any = None  # the state's input; the output of a branch that had ended
+    state: str = ""  # empty: no state was entered, start from the beginning
+    given: Any = None  # the state's input, or the output of a branch that ended
     variables: dict[str, Any] = field(default_factory=dict)
     ended: bool = False
     branches: list[Point] | None = None
 
 
 def point_of(machine: Mapping[str, Any], events: list[dict[str, Any]]) -> Point:
-    """State names are unique in a whole definition, so that events say which branch they are of."""
+    """State names are unique in a definition, so an event's state says which branch it belongs to."""
     point, exited = Point(), False
     states, start = machine["States"], 0
     for index, event in enumerate(events):
@@ -57,7 +59,7 @@ def point_of(machine: Mapping[str, Any], events: list[dict[str, Any]]) -> Point:
 
 
 class _Continued:
-    """A program of moto's that begins at a point, once; a Parallel that is tried again runs it from its start."""
+    """moto's program, begun at a point the first time; a Parallel that is retried runs it from its start."""
 
     def __init__(self, program: Any, point: Point) -> None:
         self._program, self._point = program, point
@@ -70,7 +72,7 @@ class _Continued:
         if not point.state:
             self._program.eval(env)
         elif point.ended:
-            env.next_state_name = point.state  # moto ends only what runs
+            env.next_state_name = point.state  # moto ends only a program that runs
             env.states.reset(point.given)
             env.set_ended()
         else:
@@ -98,7 +100,7 @@ def _beginning_at(program: Any, point: Point) -> Any:
     return copied
 
 
-# What moto is told
+# Installation
 
 
 def install(patches: Patches) -> None:
@@ -123,19 +125,17 @@ def install(patches: Patches) -> None:
             manager._event_id_gen._next_id = len(events) + 1
             execution = worker._execution_communication.execution
             told = env.states.context_object.context_object_data["Execution"]
-            told.update(RedriveCount=execution.redrives, RedriveTime=_text(execution.redriven))
+            told.update(RedriveCount=execution.redrives, RedriveTime=timestamp(execution.redriven))
         return env
 
-    def described(response: Any) -> Any:
-        answer = describe(response)
+    def fields(response: Any) -> dict[str, Any]:
         execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))
-        answer.result.update(_told(execution))
-        return answer
+        return _redrive_fields(execution)
 
     patches.attribute(ExecutionWorker, "_get_evaluation_entrypoint", entrypoint)
     patches.attribute(ExecutionWorker, "_get_evaluation_environment", with_history)
     patches.attribute(EventManager, "add_event", _adding(EventManager.add_event))
-    patches.attribute(StepFunctionResponse, "describe_execution", described)
+    patches.attribute(StepFunctionResponse, "describe_execution", with_more(describe, fields))
     patches.attribute(StepFunctionResponse, "redrive_execution", _redriving(threading.Lock()))
 
 
@@ -144,7 +144,7 @@ def _continued(worker: Any) -> Any:
 
 
 def _adding(plain: Callable[..., int]) -> Callable[..., int]:
-    """A redriven execution has an ExecutionRedriven in place of the start, and does not enter its state again."""
+    """A redriven execution gets an ExecutionRedriven instead of the start, and does not enter its state again."""
 
     def add_event(
         manager: Any, context: Any, event_type: Any, event_details: Any = None, timestamp: Any = None, **more: Any
@@ -179,8 +179,8 @@ def _redriving(lock: threading.Lock) -> Callable[[Any], Any]:
             if token and token == getattr(past, "redriven_with", None):
                 return ActionResult({"redriveDate": past.redriven})
             if reason := _why_not(past):
-                raise _error("ExecutionNotRedrivable", reason)
-            execution = _again(backend, past)
+                raise aws_error("ExecutionNotRedrivable", reason)
+            execution = _renewed(backend, past)
             execution.redriven_with = token
         execution.start()
         return ActionResult({"redriveDate": execution.redriven})
@@ -188,32 +188,16 @@ def _redriving(lock: threading.Lock) -> Callable[[Any], Any]:
     return redrive_execution
 
 
-def _again(backend: Any, past: Any) -> Any:
-    """The same execution once more, with the definition and the role that it had."""
-    from moto.stepfunctions.parser.api import ExecutionStatus
-    from moto.stepfunctions.parser.backend.execution import Execution
-
+def _renewed(backend: Any, past: Any) -> Any:
+    """The same execution, with its original definition and role."""
     machine = next(one for one in backend.state_machines if past in one.executions)
     document = past.document()
     snapshot = copy.copy(machine)
     snapshot.definition, snapshot.roleArn, snapshot.executions = document["definition"], document["role"], []
-    execution = Execution(
-        name=past.name,
-        sm_type=machine.sm_type,
-        role_arn=document["role"],
-        exec_arn=past.exec_arn,
-        account_id=backend.account_id,
-        region_name=backend.region_name,
-        state_machine=snapshot,
-        start_date=past.start_date,
-        cloud_watch_logging_session=None,
-        input_data=document["input"],
-        activity_store={},
-    )
+    execution = new_execution(backend, snapshot, past.exec_arn, past.start_date, document["input"])
     execution.version_arn, execution.alias_arn = past.version_arn, past.alias_arn
     execution.continued, execution.redrives = document, past.redrives + 1
     execution.redriven = datetime.datetime.now(datetime.timezone.utc)
-    execution.exec_status = ExecutionStatus.RUNNING
     machine.executions[machine.executions.index(past)] = execution
     return execution
 
@@ -222,15 +206,13 @@ def _why_not(execution: Any) -> str:
     if execution.status in ("RUNNING", "SUCCEEDED"):
         return f"Execution is {execution.status} and cannot be redriven"
     if not hasattr(execution, "document"):
-        return "Execution is RUNNING and cannot be redriven"  # it is being archived
+        return "Execution is RUNNING and cannot be redriven"  # its document is being written
     if datetime.datetime.now(datetime.timezone.utc) - execution.stop_date > datetime.timedelta(days=REDRIVABLE_DAYS):
         return "Execution has exceeded its redrivable period"
-    if execution.event_count is None:  # archived before there was RedriveExecution here
-        return "Execution was started before the launch of RedriveExecution"
     return "Execution history event limit exceeded" if execution.event_count >= MOST_EVENTS else ""
 
 
-def _told(execution: Any) -> dict[str, Any]:
+def _redrive_fields(execution: Any) -> dict[str, Any]:
     reason, redriven = _why_not(execution), getattr(execution, "redriven", None)
     return {
         "redriveCount": getattr(execution, "redrives", 0),
@@ -238,14 +220,3 @@ def _told(execution: Any) -> dict[str, Any]:
         **({"redriveStatusReason": reason} if reason else {}),
         **({"redriveDate": redriven} if redriven else {}),
     }
-
-
-def _text(time: datetime.datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _error(code: str, message: str) -> Exception:
-    from moto.stepfunctions.exceptions import AWSError
-
-    made: Exception = type(code, (AWSError,), {"TYPE": code, "STATUS": 400})(message)
-    return made

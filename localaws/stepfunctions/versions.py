@@ -1,6 +1,6 @@
-"""Versions and aliases of state machines: moto keeps some of them, but publishes none and starts none.
+"""Versions and aliases of state machines: moto stores some of them, but publishes and starts none.
 
-Each function here tells what AWS does; tests/local/test_machine_versions.py shows it.
+Each function says what AWS does; tests/local/test_machine_versions.py shows it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from localaws.base.patches import Patches
+from localaws.moto_fixes.registry import aws_error
 
 
 def install(patches: Patches) -> None:
-    """From now on machines have versions and aliases, until `undo`; what wraps StartExecution comes after it."""
+    """Install before anything that wraps StartExecution."""
     from moto.stepfunctions.parser.models import StepFunctionsParserBackend
     from moto.stepfunctions.responses import StepFunctionResponse
 
@@ -41,9 +42,9 @@ def install(patches: Patches) -> None:
     for name, answer in _ANSWERS.items():
         patches.attribute(StepFunctionResponse, name, answer)
     for name, more in _ADDITIONS.items():
-        patches.attribute(StepFunctionResponse, name, _with_more(getattr(StepFunctionResponse, name), more))
-    for name, check in _CHECKS.items():
-        patches.attribute(StepFunctionResponse, name, _checked(getattr(StepFunctionResponse, name), check))
+        patches.attribute(StepFunctionResponse, name, with_more(getattr(StepFunctionResponse, name), more))
+    for name in ("create_state_machine_alias", "update_state_machine_alias"):
+        patches.attribute(StepFunctionResponse, name, _with_routes(getattr(StepFunctionResponse, name)))
 
 
 def _revised(machine: Any, revision: str) -> None:
@@ -56,10 +57,10 @@ def _revised(machine: Any, revision: str) -> None:
 
 
 def _starting(lock: Any) -> Callable[..., Any]:
-    """What an alias or a version leads to is run as it was published, and belongs to the machine.
+    """An alias or a version runs as published, and its execution belongs to the machine.
 
-    The name is looked for and taken under a lock: in moto two threads can both find it free. The machine as it is now
-    is copied shallowly: an update gives it other values, and changes none.
+    A lock covers looking up and taking the name: in moto two threads can both find it free. A shallow copy of the
+    machine is enough, because an update replaces its values and changes none.
     """
 
     def start_execution(
@@ -70,10 +71,8 @@ def _starting(lock: Any) -> Callable[..., Any]:
         trace_header: Any = None,
     ) -> Any:
         from moto.stepfunctions.exceptions import InvalidExecutionInput
-        from moto.stepfunctions.parser.api import ExecutionStatus
-        from moto.stepfunctions.parser.backend.execution import Execution
 
-        machine, version, alias = _led_to(backend, state_machine_arn)
+        machine, version, alias = _route(backend, state_machine_arn)
         text = "{}" if execution_input is None else execution_input
         try:
             json.loads(text)
@@ -85,24 +84,12 @@ def _starting(lock: Any) -> Callable[..., Any]:
                 return there
             snapshot = copy.copy(version or machine)
             snapshot.arn, snapshot.executions = machine.arn, []
-            execution = Execution(
-                name=name,
-                sm_type=snapshot.sm_type,
-                role_arn=snapshot.roleArn,
-                exec_arn=f"{machine.arn.replace(':stateMachine:', ':execution:', 1)}:{name}",
-                account_id=backend.account_id,
-                region_name=backend.region_name,
-                state_machine=snapshot,
-                start_date=datetime.datetime.now(datetime.timezone.utc),
-                cloud_watch_logging_session=None,
-                input_data=text,
-                trace_header=trace_header,
-                activity_store={},
-            )
+            now = datetime.datetime.now(datetime.timezone.utc)
+            arn = f"{machine.arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+            execution = new_execution(backend, snapshot, arn, now, text, trace_header)
             execution.version_arn = version.arn if version else None
             execution.alias_arn = alias.arn if alias else None
-            # All that others ask of an execution is there before they can find it; moto's `start` makes it after that.
-            execution.exec_status = ExecutionStatus.RUNNING
+            # Before others can find it: moto's `start` creates the worker too late for that.
             execution.exec_worker = execution._get_start_execution_worker()
             machine.executions.append(execution)
         execution.exec_worker.start()
@@ -111,8 +98,33 @@ def _starting(lock: Any) -> Callable[..., Any]:
     return start_execution
 
 
-def _led_to(backend: Any, arn: str) -> tuple[Any, Any, Any]:
-    """The machine, the version and the alias that an ARN names; an alias's routes are taken by their weights."""
+def new_execution(
+    backend: Any, machine: Any, arn: str, start: datetime.datetime, text: str, trace_header: Any = None
+) -> Any:
+    """A running execution of moto's, not in the machine's list yet."""
+    from moto.stepfunctions.parser.api import ExecutionStatus
+    from moto.stepfunctions.parser.backend.execution import Execution
+
+    execution = Execution(
+        name=arn.rpartition(":")[2],
+        sm_type=machine.sm_type,
+        role_arn=machine.roleArn,
+        exec_arn=arn,
+        account_id=backend.account_id,
+        region_name=backend.region_name,
+        state_machine=machine,
+        start_date=start,
+        cloud_watch_logging_session=None,
+        input_data=text,
+        trace_header=trace_header,
+        activity_store={},
+    )
+    execution.exec_status = ExecutionStatus.RUNNING
+    return execution
+
+
+def _route(backend: Any, arn: str) -> tuple[Any, Any, Any]:
+    """The machine, the version and the alias that an ARN names; an alias picks a version by its routes' weights."""
     from moto.stepfunctions.exceptions import StateMachineDoesNotExist
 
     machine, qualifier = _machine(backend, arn), _qualifier(arn)
@@ -151,39 +163,39 @@ def _machine(backend: Any, arn: str) -> Any:
     raise StateMachineDoesNotExist(f"State Machine Does Not Exist: '{arn}'")
 
 
-# What moto does not answer
+# Calls that moto lacks
+
+
+def _answer(content: dict[str, Any]) -> Any:
+    from moto.core.responses import ActionResult
+
+    return ActionResult(content)
 
 
 def publish_state_machine_version(response: Any) -> Any:
-    """A version of the machine as it is; the newest, if that is what it is already."""
-    from moto.core.responses import ActionResult
-
+    """A version of the machine as it is; the newest version, if nothing has changed since."""
     machine = _machine(response.stepfunction_backend, response._get_param("stateMachineArn"))
-    asked = response._get_param("revisionId")
-    if asked and asked != machine.revision:
-        raise _error("ConflictException", f"The state machine's revision is {machine.revision}, and not {asked}")
+    wanted = response._get_param("revisionId")
+    if wanted and wanted != machine.revision:
+        raise aws_error("ConflictException", f"The state machine's revision is {machine.revision}, not {wanted}")
     newest = machine.latest_version
     if newest is None or newest.revision != machine.revision:
         machine.publish(response._get_param("description"))
         newest = machine.latest_version
         newest.revision = machine.revision
-    return ActionResult({"stateMachineVersionArn": newest.arn, "creationDate": newest.creation_date})
+    return _answer({"stateMachineVersionArn": newest.arn, "creationDate": newest.creation_date})
 
 
 def list_state_machine_versions(response: Any) -> Any:
     """The newest first."""
-    from moto.core.responses import ActionResult
-
     machine = _machine(response.stepfunction_backend, response._get_param("stateMachineArn"))
     versions = [machine.versions[number] for number in sorted(machine.versions, reverse=True)]
     told = [{"stateMachineVersionArn": one.arn, "creationDate": one.creation_date} for one in versions]
-    return ActionResult({"stateMachineVersions": told})
+    return _answer({"stateMachineVersions": told})
 
 
 def delete_state_machine_version(response: Any) -> Any:
-    """Refused while an alias leads to it; its number is never given again."""
-    from moto.core.responses import ActionResult
-
+    """Refused while an alias uses it; its number is never used again."""
     arn = response._get_param("stateMachineVersionArn")
     backend = response.stepfunction_backend
     machines = [machine for machine in backend.state_machines if machine.arn == unqualified(arn)]
@@ -191,21 +203,19 @@ def delete_state_machine_version(response: Any) -> Any:
         for alias in machine.aliases.values():
             if any(route["stateMachineVersionArn"] == arn for route in alias.routing_configuration):
                 reason = f"Version to be deleted must not be referenced by an alias: {alias.arn}"
-                raise _error("ConflictException", reason)
+                raise aws_error("ConflictException", reason)
         machine.versions.pop(int(_qualifier(arn)), None)
         if machine.latest_version and machine.latest_version.arn == arn:
             machine.latest_version = None
-    return ActionResult({})
+    return _answer({})
 
 
 def list_executions(response: Any) -> Any:
     """Of a machine, or of one version or alias alone; the newest first."""
-    from moto.core.responses import ActionResult
-
     arn, wanted = response._get_param("stateMachineArn"), response._get_param("statusFilter")
     machine, qualifier = _machine(response.stepfunction_backend, arn), _qualifier(arn)
     if qualifier:
-        _led_to(response.stepfunction_backend, arn)  # refuses what is not there
+        _route(response.stepfunction_backend, arn)  # refuses an unknown version or alias
     found = [one for one in machine.executions if not wanted or one.status == wanted]
     if qualifier:
         found = [one for one in found if arn in (getattr(one, "version_arn", None), getattr(one, "alias_arn", None))]
@@ -224,7 +234,7 @@ def list_executions(response: Any) -> Any:
         for one in found[begin : begin + count]
     ]
     more = {"nextToken": str(begin + count)} if begin + count < len(found) else {}
-    return ActionResult({"executions": told, **more})
+    return _answer({"executions": told, **more})
 
 
 def qualified(execution: Any) -> dict[str, str]:
@@ -236,13 +246,6 @@ def qualified(execution: Any) -> dict[str, str]:
     return {key: arn for key, arn in told.items() if arn}
 
 
-def _error(code: str, message: str) -> Exception:
-    from moto.stepfunctions.exceptions import AWSError
-
-    made: Exception = type(code, (AWSError,), {"TYPE": code, "STATUS": 400})(message)
-    return made
-
-
 _ANSWERS = {
     "publish_state_machine_version": publish_state_machine_version,
     "list_state_machine_versions": list_state_machine_versions,
@@ -251,21 +254,22 @@ _ANSWERS = {
 }
 
 
-# What moto does not tell, or takes
+# Calls that moto answers, with more fields or more checks
 
 
-def _with_more(plain: Callable[[Any], Any], more: Callable[[Any], dict[str, Any]]) -> Callable[[Any], Any]:
+def with_more(plain: Callable[[Any], Any], more: Callable[[Any], dict[str, Any]]) -> Callable[[Any], Any]:
     def answered(response: Any) -> Any:
-        from moto.core.responses import ActionResult
-
-        return ActionResult({**plain(response).result, **more(response)})
+        return _answer({**plain(response).result, **more(response)})
 
     return answered
 
 
-def _checked(plain: Callable[[Any], Any], check: Callable[[Any], None]) -> Callable[[Any], Any]:
+def _with_routes(plain: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Refuses an alias of versions that do not exist."""
+
     def answered(response: Any) -> Any:
-        check(response)
+        for route in response._get_param("routingConfiguration") or []:
+            _route(response.stepfunction_backend, route["stateMachineVersionArn"])
         return plain(response)
 
     return answered
@@ -276,33 +280,14 @@ def _of_an_execution(response: Any) -> dict[str, Any]:
 
 
 def _revision(response: Any) -> dict[str, Any]:
-    """Told from the first change on."""
+    """Only after the first change."""
     machine = response.stepfunction_backend.describe_state_machine(response._get_param("stateMachineArn"))
     revision = getattr(machine, "revision", "INITIAL")
     return {} if revision == "INITIAL" else {"revisionId": revision}
-
-
-def _routes_exist(response: Any) -> None:
-    for route in response._get_param("routingConfiguration") or []:
-        _led_to(response.stepfunction_backend, route["stateMachineVersionArn"])
-
-
-def _alias_is_new(response: Any) -> None:
-    _routes_exist(response)
-    name, routes = response._get_param("name"), response._get_param("routingConfiguration")
-    machine = _machine(response.stepfunction_backend, routes[0]["stateMachineVersionArn"])
-    there = machine.aliases.get(name)
-    if there and there.routing_configuration != routes:
-        reason = "an alias with the same name and a different routing configuration already exists"
-        raise _error("ConflictException", f"Failed to create alias because {reason}: {there.arn}")
 
 
 _ADDITIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "describe_execution": _of_an_execution,
     "describe_state_machine": _revision,
     "update_state_machine": _revision,
-}
-_CHECKS: dict[str, Callable[[Any], None]] = {
-    "create_state_machine_alias": _alias_is_new,
-    "update_state_machine_alias": _routes_exist,
 }

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import zlib
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +63,6 @@ def test_a_history_is_read_when_it_is_asked_for_and_not_at_the_start(work: Path,
         assert states.describe_execution(executionArn=arn)["output"] == json.dumps(arn[-1])
         assert len(states.get_execution_history(executionArn=arn)["events"]) == 4
         assert reads.histories > 0
-
-
-def test_executions_of_an_older_folder_are_known_in_their_order(work: Path, reads: Reads) -> None:
-    with LocalAws(settings(work)) as aws:
-        usual = listed(aws)
-    with closing(sqlite3.connect(work / "buckets" / "index.sqlite")) as base, base:
-        assert base.execute("delete from documents where kind = 'execution''s header'").rowcount == 2
-    for histories in (2, 2):  # they are read once
-        with LocalAws(settings(work)) as aws:
-            assert listed(aws) == usual
-        assert reads.histories == histories
 
 
 def test_an_execution_that_cannot_begin_fails_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
