@@ -1,7 +1,7 @@
 """Roles may do what their policies allow.
 
-enforce            the door before all services: refuses what is not allowed
+enforce            middleware before all services: refuses what is not allowed
 required_rights    which rights a request needs
-permissions        who calls, and which policies concern the call
+permissions        who calls, and which policies decide
 policy_evaluation  decides: explicit deny, identity and boundary, resource policies, conditions
 """

@@ -1,4 +1,4 @@
-"""In front of everything that this place answers: what a role asks for has to be allowed by its policies."""
+"""WSGI middleware: a role's request must be allowed by its policies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ID = "00000000-0000-0000-0000-000000000000"
 
 
 def gate(permissions: Permissions, exists: Exists, others: Application) -> Application:
-    """`exists` tells whether a bucket has a key."""
+    """`exists(bucket, key)` says whether an object exists."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         key, service = requests.signed_by(environ)
@@ -42,13 +42,13 @@ def _why_not(permissions: Permissions, exists: Exists, user: User, service: str,
     told = permissions.why_not(user, operation, given)
     reads = operation in ("s3:GetObject", "s3:HeadObject") and "VersionId" not in given
     if not told and reads and not exists(given["Bucket"], given["Key"]):
-        # [s3] who may not list a bucket does not hear what is not in it
+        # [s3] without s3:ListBucket a missing object is AccessDenied
         told = permissions.why_not(user, "s3:ListObjects", {"Bucket": given["Bucket"]})
     return told
 
 
 def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
-    """A machine that waits for jobs by `.sync` cannot be made with a role that may not hear of their ends."""
+    """A machine with `.sync` Tasks needs a role that may use the managed rule for the jobs' ends."""
     given = json.loads(body)
     role, definition = given.get("roleArn"), str(given.get("definition", ""))
     if not isinstance(role, str):
@@ -63,7 +63,7 @@ def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
 
 
 def _refusal(service: str, told: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """The answer as the service gives it: its code, its status, its format."""
+    """The refusal in the service's own format."""
     query = "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", "")
     kind = "text/xml" if query or service == "s3" else "application/json"
     if service == "s3":

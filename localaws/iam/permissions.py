@@ -1,9 +1,8 @@
-"""What roles may do here: what the deployed policies refuse in an account, they refuse on this computer.
+"""Enforces roles: what the deployed policies refuse in an account, they refuse locally.
 
-Lambda, Step Functions and SageMaker act with the role that they were given, by credentials of moto's STS for it, as
-anybody may have them by AssumeRole. Of such a call each right that it needs (required_rights.py) is decided
-(policy_evaluation.py) by the policies as moto's IAM, S3, SNS and SQS hold them at this moment. Any other credentials
-are those of the account's administrator, who may do everything.
+Lambda, Step Functions and SageMaker act with their role's credentials, from moto's STS as for any AssumeRole. Each
+right that such a call needs (required_rights.py) is decided (policy_evaluation.py) by the current policies in moto's
+IAM, S3, SNS and SQS. All other credentials are the administrator's, who may do everything.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from typing import Any
 from localaws.iam.policy_evaluation import Call, Policies, Policy, Value, refusal
 from localaws.iam.required_rights import Right, TagsOf, Unknown, rights
 
-NOBODY_KNOWS = "the local AWS does not know which right this needs (write it down in localaws/iam/required_rights.py)"
+UNKNOWN = "the local AWS does not know which right this needs (add it to localaws/iam/required_rights.py)"
 
 
 @dataclass(frozen=True)
 class User:
-    """Someone who takes on a role: the role's ARN and the session's."""
+    """A role that was assumed: the role's ARN and the session's."""
 
     role: str
     session: str
@@ -57,7 +56,7 @@ class Permissions:
     # Who calls
 
     def credentials(self, role: str, session: str = "") -> dict[str, str]:
-        """Those of a role, as an SDK finds them in its environment; without a session's name it is any."""
+        """A role's credentials as environment variables; without a name the session gets a random one."""
         with self._lock:
             made = self._given.get((role, session))
             if made is None:
@@ -75,7 +74,7 @@ class Permissions:
         return self._users[self.credentials(role, session)["AWS_ACCESS_KEY_ID"]]
 
     def known_by(self, key: str) -> User | None:
-        """Whose access key it is; nobody's where it is the administrator's."""
+        """The owner of an access key; None for the administrator."""
         found = self._users.get(key)
         if found is None and key.startswith("ASIA"):
             made = self._sts.get_assumed_role_from_access_key(key)
@@ -86,14 +85,14 @@ class Permissions:
     # What they may do
 
     def why_not(self, user: User, operation: str, given: Mapping[str, Any]) -> str:
-        """Why a user may not call an operation like `s3:GetObject`, in AWS's sentence; nothing where he may."""
+        """Why a user may not call an operation like `s3:GetObject`, in AWS's words; empty if allowed."""
         try:
             return self.refused(user, rights(self, operation, given, self.tags_of))
-        except (Unknown, KeyError):  # or without a parameter that the call must have
-            return f"User: {user.session} is not authorized to perform: {operation}: {NOBODY_KNOWS}"
+        except (Unknown, KeyError):  # KeyError: a required parameter is missing
+            return f"User: {user.session} is not authorized to perform: {operation}: {UNKNOWN}"
 
     def refused(self, user: User, needed: Iterable[Right]) -> str:
-        """Why a user does not have one of these rights, in AWS's sentence; nothing where he has all."""
+        """Why a user lacks one of these rights, in AWS's words; empty if the user has all."""
         return next((told for right in needed if (told := self._refused(user.role, user.session, right))), "")
 
     def refused_to_service(self, service: str, right: Right) -> str:
@@ -101,19 +100,19 @@ class Permissions:
         return self._refused(service, service, right)
 
     def _refused(self, principal: str, called: str, right: Right) -> str:
-        context: dict[str, Value] = {"aws:SecureTransport": "true", **right.context}  # this place stands for TLS
+        context: dict[str, Value] = {"aws:SecureTransport": "true", **right.context}  # the local AWS counts as TLS
         policies = replace(self._of_role(principal), resource=self._of_resource(right.resource))
         try:
             reason = refusal(Call(principal, right.action, right.resource, context), policies)
         except ValueError as unknown:
-            reason = f"because a policy cannot be evaluated on this computer: {unknown}"
+            reason = f"because a policy cannot be evaluated locally: {unknown}"
         if not reason:
             return ""
         told = f"User: {called} is not authorized to perform: {right.action} on resource: {right.resource} {reason}"
-        return told.replace(" sns:", " SNS:")  # as SNS writes itself
+        return told.replace(" sns:", " SNS:")  # as SNS spells it
 
     def _of_role(self, arn: str) -> Policies:
-        """A role that is not there (any more) may do nothing."""
+        """A role that does not exist may do nothing."""
         role = next((role for role in list(self._iam.roles.values()) if role.arn == arn), None)
         if role is None:
             return Policies()
@@ -126,7 +125,7 @@ class Permissions:
         )
 
     def _of_resource(self, arn: str) -> Policy | None:
-        """The policy of a bucket, topic or queue of this account, where it has one."""
+        """The policy of a bucket, topic or queue of this account, if any."""
         text = self._resource_policy(arn)
         return _parsed(text) if text else None
 

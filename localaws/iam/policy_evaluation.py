@@ -7,9 +7,8 @@ AWS's "Policy evaluation logic" is the specification, for callers in the account
     the role's own policy and its boundary both allow it                         -> allowed
     anything else                                                                -> denied
 
-For a KMS key the role's own policy counts only where the key's policy hands the decision to the account. What is not
-known here is never guessed at: an operator that is unknown raises. Whoever knows which condition keys an action has can
-refuse the others (`known`): such a condition never holds as it is meant.
+For a KMS key the role's own policy counts only if the key's policy delegates to the account. An element or operator
+that this module does not know raises ValueError.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 @dataclass(frozen=True)
 class Call:
-    """One request that IAM has to decide. The principal is a role's ARN, or a service like events.amazonaws.com."""
+    """A request for IAM to decide. The principal is a role's ARN, or a service like events.amazonaws.com."""
 
     principal: str
     action: str
@@ -41,30 +40,18 @@ class Call:
 
 @dataclass(frozen=True)
 class Policies:
-    """Those that have a say in a call; None is a policy that there is not."""
+    """The policies that decide about a call; None stands for a missing policy."""
 
     identity: tuple[Policy, ...] = ()
     boundary: Policy | None = None
     resource: Policy | None = None
 
 
-Known = Callable[[str, Call], None]
-"""Raises for a condition key that the call's action does not have."""
-
-
-def every_key(key: str, call: Call) -> None:
-    """Takes all of them."""
-
-
-def allowed(call: Call, policies: Policies, known: Known = every_key) -> bool:
-    return not refusal(call, policies, known)
-
-
-def refusal(call: Call, policies: Policies, known: Known = every_key) -> str:
-    """Why the call is denied, in the words of AWS's messages; nothing where it is allowed."""
+def refusal(call: Call, policies: Policies) -> str:
+    """Why the call is denied, in the words of AWS's messages; empty if it is allowed."""
 
     def says(policy: Policy | None, effect: str) -> list[Policy]:
-        return [s for s in statements(policy) if s["Effect"] == effect and applies(s, call, known)] if policy else []
+        return [s for s in statements(policy) if s["Effect"] == effect and applies(s, call)] if policy else []
 
     kinds = [
         *((policy, "an identity-based policy") for policy in policies.identity),
@@ -75,18 +62,18 @@ def refusal(call: Call, policies: Policies, known: Known = every_key) -> str:
         if says(policy, "Deny"):
             return f"with an explicit deny in {kind}"
     outside = policies.boundary is not None and not says(policies.boundary, "Allow")
-    beyond = _nobody_allows(call, "permissions boundary") if outside else ""
+    beyond = _not_allowed(call, "permissions boundary") if outside else ""
     named = says(policies.resource, "Allow")
     if any(_names_the_caller(statement, call) for statement in named):
         return beyond
     if call.action.startswith("kms:") and not any(_names_the_account(statement, call) for statement in named):
-        return _nobody_allows(call, "resource-based policy")
+        return _not_allowed(call, "resource-based policy")
     if not any(says(policy, "Allow") for policy in policies.identity):
-        return _nobody_allows(call, "identity-based policy" if _is_role(call) else "resource-based policy")
+        return _not_allowed(call, "identity-based policy" if _is_role(call) else "resource-based policy")
     return beyond
 
 
-def _nobody_allows(call: Call, kind: str) -> str:
+def _not_allowed(call: Call, kind: str) -> str:
     return f"because no {kind} allows the {call.action} action"
 
 
@@ -98,18 +85,18 @@ def statements(policy: Policy) -> list[Policy]:
     return listed(policy["Statement"])
 
 
-def applies(statement: Policy, call: Call, known: Known = every_key) -> bool:
-    """Whether the statement speaks of this call: principal, action, resource and every condition."""
+def applies(statement: Policy, call: Call) -> bool:
+    """Whether the statement covers this call: principal, action, resource and every condition."""
     unknown = statement.keys() - {
         *("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition")
     }
     if unknown:
-        raise ValueError(f"a statement has {sorted(unknown)}, which is not known here")
+        raise ValueError(f"a statement has {sorted(unknown)}, which is unknown")
     return (
         ("Principal" not in statement or _is_principal(statement["Principal"], call))
         and _is_action(statement, call)
         and _is_resource(statement, call)
-        and all(_holds(operator, rules, call, known) for operator, rules in statement.get("Condition", {}).items())
+        and all(_holds(operator, rules, call) for operator, rules in statement.get("Condition", {}).items())
     )
 
 
@@ -120,7 +107,7 @@ def _is_principal(principal: Any, call: Call) -> bool:
     if principal == "*":
         return True
     if principal.keys() - {"AWS", "Service"}:
-        raise ValueError(f"the principal {principal} is not known here")
+        raise ValueError(f"the principal {principal} is unknown")
     of_account = {_root(call), _root(call).split(":")[4]} if _is_role(call) else set()
     return bool(
         {"*", call.principal, *of_account} & {*listed(principal.get("AWS", [])), *listed(principal.get("Service", []))}
@@ -166,7 +153,7 @@ def _is_resource(statement: Policy, call: Call) -> bool:
 
 
 def arn_like(pattern: str, arn: str, call: Call) -> bool:
-    """Part by part: a wildcard never reaches over one of the first five colons."""
+    """Part by part: a wildcard does not cross one of the first five colons."""
     expected, found = pattern.split(":", 5), arn.split(":", 5)
     return len(expected) == len(found) and all(_like(p, f, call) for p, f in zip(expected, found, strict=True))
 
@@ -210,24 +197,16 @@ def _variable(text: str, call: Call) -> str | None:
 Test = Callable[[str, str, Call], bool]
 TESTS: dict[str, Test] = {
     "StringEquals": lambda wanted, found, call: _plain(wanted, call) == found,
-    "StringEqualsIgnoreCase": lambda wanted, found, call: (_plain(wanted, call) or "").lower() == found.lower(),
     "StringLike": lambda wanted, found, call: _like(wanted, found, call),
     "ArnEquals": lambda wanted, found, call: arn_like(wanted, found, call),
     "ArnLike": lambda wanted, found, call: arn_like(wanted, found, call),
     "Bool": lambda wanted, found, call: wanted.lower() == found.lower(),
-    "NumericEquals": lambda wanted, found, call: float(found) == float(wanted),
-    "NumericLessThan": lambda wanted, found, call: float(found) < float(wanted),
-    "NumericLessThanEquals": lambda wanted, found, call: float(found) <= float(wanted),
-    "NumericGreaterThan": lambda wanted, found, call: float(found) > float(wanted),
-    "NumericGreaterThanEquals": lambda wanted, found, call: float(found) >= float(wanted),
 }
 NEGATED = {
     "StringNotEquals": "StringEquals",
-    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
     "StringNotLike": "StringLike",
     "ArnNotEquals": "ArnEquals",
     "ArnNotLike": "ArnLike",
-    "NumericNotEquals": "NumericEquals",
 }
 
 
@@ -238,9 +217,7 @@ def _plain(text: str, call: Call) -> str | None:
     return None if None in values else "".join(value or "" for value in values)
 
 
-def _holds(operator: str, rules: Mapping[str, Any], call: Call, known: Known) -> bool:
-    for key in rules:
-        known(key, call)
+def _holds(operator: str, rules: Mapping[str, Any], call: Call) -> bool:
     return all(
         _key_holds(operator, key, [str(value) for value in listed(wanted)], call) for key, wanted in rules.items()
     )
@@ -254,7 +231,7 @@ def _key_holds(operator: str, key: str, wanted: list[str], call: Call) -> bool:
     optional, name = rest.endswith("IfExists"), rest.removesuffix("IfExists")
     negated, name = name in NEGATED, NEGATED.get(name, name)
     if name not in TESTS or quantifier not in ("", "ForAllValues", "ForAnyValue"):
-        raise ValueError(f"the condition operator {operator} is not known here")
+        raise ValueError(f"the condition operator {operator} is unknown")
     if quantifier == "" and isinstance(found, tuple):
         raise ValueError(f"{key} has several values, so {operator} needs ForAllValues or ForAnyValue")
     if found is None:

@@ -26,7 +26,13 @@ GLOBAL_KEYS = tuple(
 
 def allowed(call: policy_evaluation.Call, policies: policy_evaluation.Policies) -> bool:
     """As IAM decides it; raises for a condition on a key that the action does not have."""
-    return policy_evaluation.allowed(call, policies, _check_key)
+    for policy in (*policies.identity, policies.boundary, policies.resource):
+        for statement in policy_evaluation.statements(policy) if policy else ():
+            condition = statement.get("Condition", {})
+            if condition and policy_evaluation.applies({**statement, "Condition": {}}, call):
+                for key in {key for rules in condition.values() for key in rules}:
+                    _check_key(key, call)
+    return not policy_evaluation.refusal(call, policies)
 
 
 def _check_key(key: str, call: policy_evaluation.Call) -> None:

@@ -190,8 +190,8 @@ def test_keys_of_several_values() -> None:
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
-        ({"DateLessThan": {"aws:SourceAccount": "1"}}, "operator DateLessThan is not known"),
-        ({"ForSomeValues:StringEquals": {"aws:SourceAccount": "1"}}, "ForSomeValues:StringEquals is not known"),
+        ({"DateLessThan": {"aws:SourceAccount": "1"}}, "operator DateLessThan is unknown"),
+        ({"ForSomeValues:StringEquals": {"aws:SourceAccount": "1"}}, "ForSomeValues:StringEquals is unknown"),
         ({"StringEquals": {"s3:nonsense": "1"}}, "s3:GetObject has no condition key s3:nonsense"),
     ],
 )
