@@ -1,14 +1,14 @@
-"""Training and processing jobs that really run, in processes on this computer.
+"""Training and processing jobs that really run, as local processes.
 
-http             takes requests about jobs out of the stream; moto answers the rest of SageMaker
+http             answers requests about jobs; moto answers the rest of SageMaker
 api              the calls about jobs
 sync_task        Step Functions' Task that waits for a job
 job              a job from its creation to its end, through
-  scheduler        whose turn it is, and on how many cores
+  scheduler        the order of jobs, and their cores
   inputs           what it reads
   job_process      its processes
-  outputs          what it leaves
-  job_cache        finished jobs are not run again
-  job_logs         what it says
-fault_injection  where tests break things
+  outputs          what it uploads
+  job_cache        finished jobs, not run again
+  job_logs         its log streams
+fault_injection  hooks for tests
 """

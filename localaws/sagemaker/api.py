@@ -1,23 +1,21 @@
-"""SageMaker's training and processing jobs: the API, answered over HTTP and inside of this process alike.
+"""The API of SageMaker's training and processing jobs, over HTTP and in this process.
 
-moto keeps such jobs as records that nothing ever runs; these run (job.py). Everything else that is asked of SageMaker
-is moto's.
+moto keeps such jobs as records that never run; these run (job.py). moto answers the rest of SageMaker.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from localaws.base import api_model
 from localaws.sagemaker.job import Job, Workshop
 from localaws.sagemaker.outputs import outputs_of
 
-MOST_JOBS = 1000  # that are known with all that was asked and told; older ones are in the executions' histories
+MOST_JOBS = 1000  # in memory; older ones are in the executions' histories
 KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
-
-
 PROCESSING = "/opt/ml/processing"
 TAKEN = (
     "{kind} job names must be unique within an AWS account and region, and a {kind} job with this name already exists "
@@ -52,27 +50,25 @@ class SageMaker:
             "AddTags": self._add_tags,
         }
         for kind, noun in KINDS.items():
-            self._actions |= {
-                f"Create{noun}": lambda request, kind=kind: self._create(kind, request),  # type: ignore[misc]
-                f"Describe{noun}": lambda request, kind=kind: self._describe(kind, request),  # type: ignore[misc]
-                f"Stop{noun}": lambda request, kind=kind: self._stop(kind, request),  # type: ignore[misc]
-                f"List{noun}s": lambda request, kind=kind: self._list(kind, request),  # type: ignore[misc]
-            }
+            self._actions[f"Create{noun}"] = partial(self._create, kind)
+            self._actions[f"Describe{noun}"] = partial(self._describe, kind)
+            self._actions[f"Stop{noun}"] = partial(self._stop, kind)
+            self._actions[f"List{noun}s"] = partial(self._list, kind)
 
     def read_model(self) -> None:
-        """Reads the service's model aside, which the first job would wait for."""
+        """Read the service's model in the background; the first job would wait for it."""
         threading.Thread(target=api_model.service_model, args=("sagemaker",), name="model", daemon=True).start()
 
     def answers(self, action: str, request: dict[str, Any]) -> bool:
-        """Whether this is ours; tags of other resources are moto's."""
+        """Whether this module answers; moto answers for the tags of other resources."""
         if action in ("AddTags", "ListTags"):
             return any(f":{kind}-job/" in str(request.get("ResourceArn", "")) for kind in KINDS)
         return action in self._actions
 
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer, with times as seconds since 1970; raises ApiError."""
+        """The answer, with times in seconds since 1970; raises ApiError."""
         if action not in self._actions:
-            raise ApiError("UnknownOperationException", f"{action} is not available on this computer.")
+            raise ApiError("UnknownOperationException", f"{action} is not available locally.")
         _validate(action, request)
         return self._actions[action](request)
 
@@ -91,7 +87,7 @@ class SageMaker:
             return list(self._jobs.values())
 
     def close(self, seconds: float) -> None:
-        """Stops all jobs and waits for them."""
+        """Stop all jobs and wait for them."""
         running = [job for job in self.jobs() if not job.done.is_set()]
         for job in running:
             job.stop()
@@ -109,7 +105,7 @@ class SageMaker:
         self._check_surroundings(kind, request)
         arn = f"{self._prefix}:{kind}-job/{name}"
         with self._lock:
-            # Names are known without regard to case, and for ever.
+            # Names ignore case and are taken forever.
             if (kind, name.lower()) in self._names:
                 raise ApiError("ResourceInUse", TAKEN.format(kind=kind.title(), arn=arn))
             self._names.add((kind, name.lower()))
@@ -119,7 +115,7 @@ class SageMaker:
         return {f"{noun}Arn": arn}
 
     def _forget(self) -> None:
-        """The oldest jobs that have ended, where there are too many; their names stay taken."""
+        """Drop the oldest ended jobs if there are too many; their names stay taken."""
         ended = [known for known, job in self._jobs.items() if job.state.ended is not None]
         for known in ended[: max(0, len(self._jobs) - MOST_JOBS)]:
             del self._jobs[known]
@@ -180,7 +176,7 @@ class SageMaker:
         for job in self.jobs():
             if job.arn == arn:
                 return job
-        raise ApiError("ResourceNotFound", f"There is no job with the ARN {arn}.")
+        raise ApiError("ResourceNotFound", f"Job {arn} does not exist.")
 
 
 def _validate(action: str, request: dict[str, Any]) -> None:
@@ -235,15 +231,10 @@ def tags_of(job: Job) -> dict[str, str]:
 
 
 def _summary(job: Job) -> dict[str, Any]:
-    told = described(job)
-    noun = KINDS[job.kind]
+    answer, noun = described(job), KINDS[job.kind]
     keys = [f"{noun}Name", f"{noun}Arn", f"{noun}Status", "CreationTime", "LastModifiedTime", "SecondaryStatus"]
-    summary = {key: told[key] for key in keys if key in told}
-    if job.kind == "processing":
-        summary |= {key: told[key] for key in ("FailureReason", "ExitMessage", "ProcessingEndTime") if key in told}
-    elif "TrainingEndTime" in told:
-        summary["TrainingEndTime"] = told["TrainingEndTime"]
-    return summary
+    keys += ["FailureReason", "ExitMessage", "ProcessingEndTime"] if job.kind == "processing" else ["TrainingEndTime"]
+    return {key: answer[key] for key in keys if key in answer}
 
 
 def _matches(job: Job, request: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Where tests break things. Each method is asked at one moment of a job's life, and by itself breaks nothing."""
+"""Hooks for tests, called at moments of a job's life; by default they do nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 class Faults:
     def refuse(self, kind: str, name: str) -> tuple[str, str] | None:
-        """The error's code and message with which creating a job is refused, like ("ThrottlingException", "...")."""
+        """Code and message to refuse the creation of a job with, like ("ThrottlingException", "...")."""
         return None
 
     def capacity(self, kind: str, name: str) -> str | None:
-        """Why SageMaker itself fails a job that was created, like a lost instance."""
+        """The reason to fail a created job with, like a lost instance."""
         return None
 
     def upload(self, kind: str, name: str, file: Path) -> None:
-        """Called before an output is uploaded; may raise OSError or change the file."""
+        """Called before an upload; may raise OSError or change the file."""

@@ -1,4 +1,4 @@
-"""The door in front of moto's web server: what is asked of SageMaker's jobs is answered here, all else goes on."""
+"""WSGI middleware that answers requests about SageMaker's jobs and passes all others to moto."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if not target.startswith(_TARGET):
             return moto(environ, start_response)
-        asked = body(environ)
         action = target[len(_TARGET) :]
         try:
-            request = json.loads(asked or b"{}")
+            request = json.loads(body(environ) or b"{}")
         except ValueError:
             request = None
         if not isinstance(request, dict):
-            return _answer(start_response, 400, {"__type": "SerializationException", "message": "The body is no JSON."})
+            return _answer(
+                start_response, 400, {"__type": "SerializationException", "message": "The body is not a JSON object."}
+            )
         if not sagemaker.answers(action, request):
             return moto(environ, start_response)
         try:
@@ -37,11 +38,11 @@ def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
 
 
 def _answer(start_response: Any, status: int, content: dict[str, Any]) -> Iterable[bytes]:
-    told = json.dumps(content).encode()
+    text = json.dumps(content).encode()
     headers = [
         ("Content-Type", "application/x-amz-json-1.1"),
-        ("Content-Length", str(len(told))),
+        ("Content-Length", str(len(text))),
         ("x-amzn-RequestId", "00000000-0000-0000-0000-000000000000"),
     ]
     start_response(f"{status} {'OK' if status == 200 else 'Error'}", headers)
-    return [told]
+    return [text]

@@ -1,4 +1,4 @@
-"""What a job reads from S3 and where it finds it, with SageMaker's meaning of a prefix."""
+"""A job's inputs from S3, with SageMaker's meaning of a prefix."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NO_OBJECTS = (
 
 
 class InputError(Exception):
-    """SageMaker would fail the job with this reason."""
+    """The reason with which SageMaker would fail the job."""
 
 
 Refused = Callable[[str, dict[str, Any]], str]
-"""Why the job's role may not call an operation of S3; nothing where it may."""
+"""Why the job's role may not call an operation of S3; empty if it may."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Found:
-    """An input with the objects that are below it now."""
+    """An input with the objects below it."""
 
     input: Input
     files: tuple[tuple[str, Stored], ...]  # name below the folder, object
@@ -72,7 +72,7 @@ def split(uri: str) -> tuple[str, str]:
 
 def find(given: Input, objects: Objects, role: str, region: str, refused: Refused) -> Found:
     bucket, prefix = split(given.uri)
-    # A key that ends with / is a folder that somebody made in the console.
+    # A key that ends with / is a folder made in the console.
     stored = [found for found in objects.below(bucket, prefix) if not found.key.endswith("/")]
     if not stored or refused("s3:ListObjectsV2", {"Bucket": bucket, "Prefix": prefix}):
         raise InputError(NO_OBJECTS.format(uri=given.uri, region=region, role=role, bucket=bucket))
@@ -83,7 +83,7 @@ def find(given: Input, objects: Objects, role: str, region: str, refused: Refuse
     files = tuple((_name(found.key, prefix), found) for found in stored)
     for name, found in files:
         if any(part in ("", ".", "..") for part in name.split("/")):
-            raise InputError(f"ClientError: The key {found.key} of the bucket {bucket} cannot be a file's path.")
+            raise InputError(f"ClientError: The key {found.key} of the bucket {bucket} cannot be a file name.")
     return Found(given, files)
 
 
@@ -112,7 +112,7 @@ def _listed(given: Input, objects: Objects, manifest: Stored) -> tuple[str, str,
 
 
 def _name(key: str, prefix: str) -> str:
-    """The path of an object below the input's folder: relative to the prefix, where that is a folder."""
+    """An object's path below the input's folder: relative to the prefix if that is a folder."""
     if key == prefix:
         return key.rsplit("/", 1)[-1]
     if prefix and not prefix.endswith("/") and key[len(prefix)] == "/":
@@ -127,12 +127,12 @@ def lay_out(found: list[Found], objects: Objects, root: Path, number: int, count
         for name, stored in one.of_instance(number, count):
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            # A copy: the job may do with its files what it likes.
+            # A copy: the job may change its files.
             shutil.copyfile(objects.file(stored.content), file)
 
 
 def write_settings(kind: str, request: dict[str, Any], root: Path, number: int, count: int) -> None:
-    """The files with which SageMaker tells a container about its job."""
+    """The files that tell a container about its job."""
     hosts = [f"algo-{index + 1}" for index in range(count)]
     resources = {"current_host": hosts[number], "hosts": hosts, "network_interface_name": "eth0"}
     if kind == "training":

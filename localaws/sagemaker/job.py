@@ -1,7 +1,7 @@
-"""A training or processing job from its creation to its end: waiting for its turn, reading, running, uploading.
+"""A training or processing job from its creation to its end: wait for a turn, download, run, upload.
 
-A job is a thread that goes through these stages; what the API tells of it is in `JobState`. Stopping is asked for by an
-event that every stage looks at.
+A job is a thread that goes through these stages; `JobState` has what the API reports. An event that every stage checks
+stops it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ OUT_OF_MEMORY = (
 )
 
 
-_OVER = threading.Event()  # what an ended job has in place of its own events: a server may see thousands of jobs
+_OVER = threading.Event()  # shared by all ended jobs: a server may see thousands
 _OVER.set()
 
 
 @dataclass
 class Workshop:
-    """What every job needs: where things are, and who else is there."""
+    """What all jobs share."""
 
-    folder: Path  # of the jobs' files; empty when no job runs
+    folder: Path  # of the jobs' files; empty while no job runs
     code: Path | None
     region: str
     buckets: Buckets
@@ -56,7 +56,7 @@ class Workshop:
 
 @dataclass
 class JobState:
-    """What the API tells; times are seconds since 1970."""
+    """What the API reports; times are seconds since 1970."""
 
     status: str = "InProgress"
     secondary: str = "Starting"
@@ -67,7 +67,7 @@ class JobState:
     started: float | None = None
     ended: float | None = None
     changed: float = 0.0
-    remembered: bool = False  # taken from the store, not run
+    remembered: bool = False  # taken from the cache, not run
 
 
 class Job:
@@ -91,7 +91,7 @@ class Job:
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks for the end; `done` is set when it has come."""
+        """Ask the job to end; `done` is set when it has."""
         with self._woken:
             if self.state.ended is not None or self._stop.is_set():
                 return
@@ -116,16 +116,16 @@ class Job:
         except InputError as problem:
             self._end("Failed", "Failed", str(problem))
         except OSError as problem:
-            # This computer's disk, mostly; the job cannot help it, and says what happened.
+            # mostly a full disk: the job fails and says so
             self._end("Failed", "Failed", f"InternalServerError: {problem.strerror or problem}")
         finally:
-            if not self.done.is_set():  # a bug of ours: nobody may wait for ever
+            if not self.done.is_set():  # a bug of ours: nothing may wait forever
                 self._end(
                     "Failed", "Failed", "InternalServerError: We encountered an internal error. Please try again."
                 )
 
     def _run(self) -> tuple[str, str, str]:
-        """The status, the secondary status and the reason that the job ends with."""
+        """The status, the secondary status and the reason at the end."""
         lost = self._shop.faults.capacity(self.kind, self.name)
         if lost:
             return "Failed", "Failed", lost
@@ -152,21 +152,22 @@ class Job:
             return self._finish(roots, reached_limit, fingerprint)
 
     def _program(self) -> Program:
-        told = self.request["AlgorithmSpecification" if self.kind == "training" else "AppSpecification"]
-        entrypoint, arguments = told.get("ContainerEntrypoint", []), told.get("ContainerArguments", [])
+        given = self.request["AlgorithmSpecification" if self.kind == "training" else "AppSpecification"]
+        entrypoint, arguments = given.get("ContainerEntrypoint", []), given.get("ContainerArguments", [])
         program = Program.of(entrypoint, arguments, self._shop.code)
         if program is None:
             raise InputError(
-                f"ClientError: this computer runs no containers, only `python3 /opt/program/NAME.py`, not {entrypoint}."
+                f"ClientError: local jobs run `python3 /opt/program/NAME.py`, not containers: {entrypoint}."
             )
         return program
 
     @property
     def instance_count(self) -> int:
-        place = self.request
-        for step in ("ResourceConfig",) if self.kind == "training" else ("ProcessingResources", "ClusterConfig"):
-            place = place[step]
-        return int(place.get("InstanceCount", 1))
+        request = self.request
+        cluster = (
+            request["ResourceConfig"] if self.kind == "training" else request["ProcessingResources"]["ClusterConfig"]
+        )
+        return int(cluster.get("InstanceCount", 1))
 
     @property
     def max_seconds(self) -> float:
@@ -180,12 +181,12 @@ class Job:
             inputs.lay_out(found, self._shop.buckets.objects, root, number, len(roots))
 
     def _work(self, program: Program, roots: list[Path], cores: int) -> bool:
-        """Runs all instances to their end; tells whether that was because the time was over."""
+        """Run all instances to their end; True if the time limit ended them."""
         self._turn("Training", "Training image download completed. Training in progress.")
         with ExitStack() as ending:
             for number, root in enumerate(roots):
                 log = self._shop.logs.stream(self.kind, self.name, number)
-                variables = environment(self.request.get("Environment", {}), self._told(), root, cores)
+                variables = environment(self.request.get("Environment", {}), self._variables(), root, cores)
                 instance = Instance(program, root, variables, log, self._wake)
                 self._shop.guard.began(instance.group)
                 self._instances.append(instance)
@@ -199,7 +200,7 @@ class Job:
                 self._wait(self._shop.grace_seconds, until=lambda: False)
             return over
 
-    def _told(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         if self.kind == "training":
             return {"TRAINING_JOB_NAME": self.name, "TRAINING_JOB_ARN": self.arn, "AWS_REGION": self._shop.region}
         return {"AWS_REGION": self._shop.region}
@@ -209,7 +210,7 @@ class Job:
         if self.kind == "processing":
             self.state.message = outputs.sentence(roots, "message")
         if self._stop.is_set() or over:
-            # What a training has made so far is kept.
+            # A training keeps what it has made so far.
             if self.kind == "training":
                 self._upload(roots)
             return "Stopped", "MaxRuntimeExceeded" if over else "Stopped", ""
@@ -226,7 +227,7 @@ class Job:
         return outputs.upload(self._outputs, roots, shop.buckets, shop.faults, self.kind, self.name, self._refused)
 
     def _refused(self, operation: str, given: dict[str, Any]) -> str:
-        """Why the job's role may not do it."""
+        """Why the job's role may not do it; empty if it may."""
         permissions = self._shop.permissions
         return permissions.why_not(permissions.user(self.request["RoleArn"], "SageMaker"), operation, given)
 
@@ -253,7 +254,7 @@ class Job:
         with self._woken:
             self._woken.notify_all()
 
-    # What is told
+    # State
 
     def _turn(self, secondary: str, message: str) -> None:
         now = time.time()

@@ -1,7 +1,7 @@
-"""Finished jobs are not run again: a job with the same code, settings and inputs has the same outputs.
+"""A cache of completed jobs: the same code, settings and inputs have the same outputs.
 
-What a job is known by leaves out what is different in each run and changes nothing: names, tags, roles, places in S3.
-Only jobs that completed are remembered, and a remembered content is read and compared with its hash before it is used.
+The fingerprint leaves out what differs in each run without an effect: names, tags, roles, places in S3. Cached contents
+are compared with their hashes before they are used.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from localaws.sagemaker.inputs import Found
 from localaws.sagemaker.job_process import Program
 from localaws.sagemaker.outputs import Uploaded
 
-# Fields of a request that say what is to be done, and not where, how long or under which name.
-_TOLD = ("HyperParameters", "Environment", "AlgorithmSpecification", "AppSpecification")
+# The fields of a request that say what to do, not where, how long or under which name.
+_FIELDS = ("HyperParameters", "Environment", "AlgorithmSpecification", "AppSpecification")
 
 
 class Memory:
@@ -34,7 +34,7 @@ class Memory:
     def fingerprint(self, kind: str, request: dict[str, Any], program: Program, found: list[Found], count: int) -> str:
         known = {
             "kind": kind,
-            "told": {field: request.get(field) for field in _TOLD},
+            "told": {field: request.get(field) for field in _FIELDS},
             "instances": count,
             "command": program.command[2:],
             "code": code_of(program.script),
@@ -48,7 +48,7 @@ class Memory:
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def recall(self, fingerprint: str) -> tuple[list[Uploaded], str] | None:
-        """A finished job's outputs and its exit message, if all of them are here and whole."""
+        """A completed job's outputs and exit message, if all of them are intact."""
         if self._fresh:
             return None
         text = self._objects.remembered(fingerprint)
@@ -73,7 +73,7 @@ def _output_folders(request: dict[str, Any]) -> list[str]:
 
 
 def code_of(script: Path) -> dict[str, str]:
-    """The hash of the script and of all that it imports from its own folder, directly or not."""
+    """The hashes of the script and of all it imports from its own folder, directly or not."""
     hashes: dict[str, str] = {}
     waiting = [script]
     while waiting:
@@ -86,7 +86,9 @@ def code_of(script: Path) -> dict[str, str]:
     return hashes
 
 
-_parsing = threading.Lock()  # two threads that parse at once can end in a SystemError: CPython's issue 106905
+_parsing = (
+    threading.Lock()
+)  # parsing in two threads can raise SystemError: https://github.com/python/cpython/issues/106905
 
 
 @lru_cache(maxsize=256)
@@ -107,6 +109,6 @@ def _imports(source: bytes) -> set[str]:
 
 @cache
 def packages() -> list[str]:
-    """Installed packages with their versions, as their folders are named."""
+    """Installed packages with versions, as their folders are named."""
     places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     return [name for place in places for name in os.listdir(place) if name.endswith(".dist-info")]

@@ -1,4 +1,4 @@
-"""CloudWatch's log groups of SageMaker's jobs: one stream for each instance, named as on AWS."""
+"""The CloudWatch log groups of SageMaker's jobs: one stream per instance, named as on AWS."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
-MOST_STREAMS = 500  # of one group; what the jobs of older runs said is in DIR/runs/
-MOST_LINES = 10_000  # of one stream: they are in memory, and the first ones give way
+MOST_STREAMS = 500  # per group; the logs of older runs are in DIR/runs/
+MOST_LINES = 10_000  # per stream, in memory; the oldest lines are dropped
 
 
 class Logs:
@@ -17,10 +17,10 @@ class Logs:
         from moto.logs.models import logs_backends
 
         self._backend = logs_backends[account][region]
-        self._lock = threading.Lock()  # moto's dictionaries of groups and streams have none
+        self._lock = threading.Lock()  # moto's dictionaries of groups and streams have no lock
 
     def stream(self, kind: str, job: str, instance: int) -> Callable[[str], None]:
-        """A new stream; what is returned writes a line to it."""
+        """A new stream; returns the function that writes a line to it."""
         name = f"{job}/algo-{instance + 1}-{int(time.time())}"
         with self._lock:
             self._backend.ensure_log_group(JOB_LOGS[kind])
@@ -39,7 +39,7 @@ class Logs:
         return write
 
     def lines(self, kind: str, job: str) -> list[str]:
-        """All that a job wrote, instance by instance."""
+        """All lines of a job, instance by instance."""
         with self._lock:
             group: Any = self._backend.groups.get(JOB_LOGS[kind])
             streams = sorted(name for name in group.streams if name.startswith(f"{job}/")) if group else []

@@ -1,4 +1,4 @@
-"""One instance of a job: a folder in place of /opt/ml, and a process that sees only what the job declared."""
+"""One instance of a job: a folder that replaces /opt/ml, and a process with only the declared environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from localaws.base.environment import UNREACHABLE
 
-ROOT = "/opt/ml"  # what the job's folder stands in for
+ROOT = "/opt/ml"  # replaced by the job's folder
 PROGRAM = "/opt/program/"
 LONGEST_LINE = 256 * 1024  # [logs] a log event's message
 _THREADS = (
@@ -28,14 +28,14 @@ _THREADS = (
 
 @dataclass(frozen=True)
 class Program:
-    """A job's entrypoint and arguments, as they run here."""
+    """A job's entrypoint and arguments as a local command."""
 
     command: tuple[str, ...]
     script: Path
 
     @classmethod
     def of(cls, entrypoint: list[str], arguments: list[str], code: Path | None) -> Program | None:
-        """None where the container would be asked for something that is not a script in the folder of code."""
+        """None unless the container would run a script of the code folder."""
         words = [*entrypoint, *arguments]
         if len(words) < 2 or not words[0].startswith("python") or not words[1].startswith(PROGRAM):
             return None
@@ -67,13 +67,13 @@ def environment(declared: Mapping[str, str], service: Mapping[str, str], root: P
 
 
 def inside(root: Path, path: str) -> Path:
-    """Where a path of the container is here."""
+    """The local path of a path in the container."""
     assert path == ROOT or path.startswith(f"{ROOT}/"), path
     return root / path[len(ROOT) :].lstrip("/")
 
 
 class Instance:
-    """A running process; its output goes line by line to `log`, and `ended` is called when it is over."""
+    """A running process; `log` gets its output line by line, and `ended` is called at its end."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Instance:
         log: Callable[[str], None],
         ended: Callable[[], None],
     ) -> None:
-        self.code: int | None = None  # as a container gives it: 128 + signal
+        self.code: int | None = None  # as of a container: 128 + signal
         self._log = log
         self._ended = ended
         self._process = subprocess.Popen(
@@ -93,7 +93,7 @@ class Instance:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that all that it starts can be ended with it
+            start_new_session=True,  # so that its children can be ended with it
         )
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._read, self._wait)]
         for thread in self._threads:
@@ -104,15 +104,15 @@ class Instance:
         return self._process.pid
 
     def terminate(self) -> None:
-        """What `docker stop` begins with: SIGTERM to the first process alone."""
+        """SIGTERM to the first process, as `docker stop` begins."""
         self._process.terminate()
 
     def close(self) -> None:
-        """Ends the process and what it left running, and its log."""
+        """End the process, its children and its log."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         for thread in self._threads:
-            # A child that made a session of its own may hold the log's other end for as long as it lives.
+            # A child with a session of its own may keep the log's other end open.
             thread.join(1)
 
     def _wait(self) -> None:

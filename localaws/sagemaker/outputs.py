@@ -1,4 +1,4 @@
-"""What a job leaves behind: the files that are uploaded, and the sentence that it ends with."""
+"""A job's outputs: the uploaded files, and its last sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SENTENCE = 1024  # [sm] FailureReason and ExitMessage
 
 @dataclass(frozen=True)
 class Output:
-    """A folder that is uploaded at the end; `uri` is the prefix that its files get, without a / at the end."""
+    """A folder that is uploaded at the end to the prefix `uri`, which has no / at its end."""
 
     folder: str
     uri: str
@@ -42,7 +42,7 @@ def outputs_of(kind: str, name: str, request: dict[str, Any]) -> list[Output]:
     ]
 
 
-# An uploaded file as it is remembered: which output, name below it, and its content.
+# An uploaded file: the output's number, its name below it, and its content.
 Uploaded = tuple[int, str, Content]
 
 
@@ -55,7 +55,7 @@ def upload(
     name: str,
     refused: Refused,
 ) -> list[Uploaded]:
-    """First all contents, then all keys: nothing of an output is seen before all of it can be."""
+    """First all contents, then all keys, so an output appears as a whole."""
     done: list[Uploaded] = []
     for number, output in enumerate(outputs):
         for root in roots:
@@ -88,7 +88,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         folders.sort()
         for name in sorted(names):
             file = Path(place, name)
-            # A link may lead out of the job's folder, and a pipe has no end.
+            # A link may point outside of the job's folder; a pipe has no end.
             if file.is_file() and not file.is_symlink():
                 yield file.relative_to(folder).as_posix(), file
 
@@ -102,7 +102,7 @@ def _pack(folder: Path, root: Path) -> Path:
 
 
 def sentence(roots: list[Path], name: str) -> str:
-    """What the job wrote to output/failure or output/message, or nothing."""
+    """The text of output/failure or output/message, or nothing."""
     for root in roots:
         try:
             text = (root / "output" / name).read_text("utf-8", "replace").strip()

@@ -1,7 +1,7 @@
-"""Who may run, and on how many cores: jobs start in the order in which they came, and never more at once than fit.
+"""Schedules jobs on cores: first come, first served, and no more at once than there are cores.
 
-A job gets its share of the cores when it starts and keeps it: all of them where it is alone, half where another one
-waits beside it. Branches of a Parallel ask within milliseconds of each other, so the first one waits that long.
+A job gets its share of the cores at its start and keeps it: all cores if it is alone, half if another job waits. The
+branches of a Parallel arrive within milliseconds, so the first one waits that long for its siblings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Stopped(Exception):
 
 class Scheduler:
     def __init__(self, cores: int, most: int | None = None) -> None:
-        """`most` is what one job gets at most."""
+        """`most` limits the cores of one job."""
         self._cores = cores
         self._most = most or cores
         self._free = cores
@@ -32,7 +32,7 @@ class Scheduler:
 
     @contextmanager
     def turn(self, stopped: Callable[[], bool]) -> Iterator[int]:
-        """Waits for the job's turn and gives the number of cores it may use; raises Stopped if it is stopped first."""
+        """Wait for the job's turn; yields its number of cores, raises Stopped if it is stopped first."""
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
@@ -54,7 +54,7 @@ class Scheduler:
                 self._changed.notify_all()
 
     def wake(self) -> None:
-        """Somebody who waits may have been stopped."""
+        """Let waiting jobs check whether they were stopped."""
         with self._changed:
             self._changed.notify_all()
 
