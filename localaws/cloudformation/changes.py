@@ -1,126 +1,99 @@
-"""What of a stack a template would change, as a change set tells it."""
+"""A change set's content: what a template would change in a stack."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
-from localaws.cloudformation.known import kind_of
-from localaws.cloudformation.template import Template, references, resolved
+from localaws.cloudformation.resource_types import ResourceType, resource_type
+from localaws.cloudformation.template import Template, references, resolve
 
-LATER = "{{changeSet:KNOWN_AFTER_APPLY}}"
+_UNKNOWN = "{{changeSet:KNOWN_AFTER_APPLY}}"
 _POLICIES = ("DeletionPolicy", "UpdateReplacePolicy")
 
 
 @dataclass
 class Resource:
-    """A resource of a stack, as it was made or last changed."""
+    """A resource of a stack, as last created or changed."""
 
     logical: str
-    type: str
-    physical: str
-    given: dict[str, Any]
-    attributes: dict[str, Any]
-    entry: dict[str, Any]
+    entry: dict[str, Any]  # of the template
+    given: dict[str, Any]  # its properties, resolved
+    physical: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)  # by GetAtt
     status: str = ""
-    reason: str = ""
-    changed: Any = None
+    changed: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+    @property
+    def type_name(self) -> str:
+        return str(self.entry["Type"])
+
+    @property
+    def type(self) -> ResourceType:
+        return resource_type(self.type_name)
 
 
 class Preview:
-    """Goes through the template in the order of a deployment; what is not known yet has a mark in its place."""
+    """Walks the template in deployment order; references to what is not created yet resolve to a marker."""
 
-    def __init__(self, there: Mapping[str, Resource], template: Template, constant: Callable[[str], Any]) -> None:
-        self._there, self._template, self._constant = there, template, constant
-        self._unknown: set[str] = set()  # references whose value shows when the change set is carried out
+    def __init__(self, existing: Mapping[str, Resource], template: Template, look_up: Callable[[str], Any]) -> None:
+        self._existing, self._template, self._look_up = existing, template, look_up
+        self._unknown: set[str] = set()  # `Name`: its id and attributes change; `Name.*`: its attributes may
 
-    def changes(self, adopted: Callable[[str, dict[str, Any]], str | None]) -> list[dict[str, Any]]:
-        told = []
+    def changes(self, importable: Callable[[str, dict[str, Any]], str | None]) -> list[dict[str, Any]]:
+        """`importable` returns the physical id of an existing resource that the stack would take over."""
+        found = []
         for name in self._template.order():
             entry = self._template.resources[name]
-            given = resolved(entry.get("Properties", {}), self._value)
-            old = self._there.get(name)
-            if old is None or old.type != entry["Type"]:
-                physical = adopted(name, given) if old is None else None
+            given = resolve(entry.get("Properties", {}), self._value)
+            old = self._existing.get(name)
+            if old is None or old.type_name != entry["Type"]:
+                physical = importable(name, given) if old is None else None
                 self._unknown |= {name} if physical is None else set()
-                told.append(_new(name, entry, physical))
+                action = "Add" if physical is None else "Import"
+                found.append(_change(action, name, entry["Type"], physical))
             else:
-                told += self._changed(old, entry, given)
-        gone = [old for name, old in self._there.items() if name not in self._template.resources]
-        return told + [_removed(old) for old in reversed(gone)]
+                found += self._modified(old, entry, given)
+        for old in reversed([old for name, old in self._existing.items() if name not in self._template.resources]):
+            retained = str(old.entry.get("DeletionPolicy")).startswith("Retain")
+            action = "Retain" if retained else "Delete"
+            found.append(_change("Remove", old.logical, old.type_name, old.physical, PolicyAction=action))
+        return found
 
     def _value(self, reference: str) -> Any:
         name, _, attribute = reference.partition(".")
-        if name not in self._template.resources:
-            return self._constant(reference)
-        if name in self._unknown or reference in self._unknown or (attribute and f"{name}.*" in self._unknown):
-            return LATER
-        return self._constant(reference) if name in self._there else LATER
+        unknown = name not in self._existing or name in self._unknown or (attribute and f"{name}.*" in self._unknown)
+        return _UNKNOWN if name in self._template.resources and unknown else self._look_up(reference)
 
-    def _changed(self, old: Resource, entry: dict[str, Any], given: dict[str, Any]) -> list[dict[str, Any]]:
-        fixed = kind_of(old.type).fixed
-        raw = entry.get("Properties", {})
-        names = [part for part in sorted(old.given.keys() | given.keys()) if old.given.get(part) != given.get(part)]
-        details = [self._detail(part, part in fixed, raw.get(part), given.get(part)) for part in names]
-        moved = [policy for policy in _POLICIES if old.entry.get(policy) != entry.get(policy)]
-        if not details and not moved:
+    def _modified(self, old: Resource, entry: dict[str, Any], given: dict[str, Any]) -> list[dict[str, Any]]:
+        raw, fixed = entry.get("Properties", {}), old.type.fixed.split()
+        names = [name for name in sorted(old.given.keys() | given.keys()) if old.given.get(name) != given.get(name)]
+        policies = [policy for policy in _POLICIES if old.entry.get(policy) != entry.get(policy)]
+        if not names and not policies:
             return []
-        needed = {detail["Target"]["RequiresRecreation"] for detail in details}
-        replacement = "True" if "Always" in needed else "Conditional" if "Conditionally" in needed else "False"
-        self._unknown |= {old.logical if replacement == "True" else f"{old.logical}.*"}
-        change = {
-            "Action": "Modify",
-            "LogicalResourceId": old.logical,
-            "PhysicalResourceId": old.physical,
-            "ResourceType": old.type,
-            "Replacement": replacement,
-            "Scope": (["Properties"] if details else []) + moved,
-            "Details": details,
-        }
-        if replacement == "Conditional":
-            self._unknown.add(old.logical)
+        details = [self._detail(name, name in fixed, raw.get(name)) for name in names]
+        recreation = {detail["Target"]["RequiresRecreation"] for detail in details}
+        replacement = "True" if "Always" in recreation else "Conditional" if "Conditionally" in recreation else "False"
+        self._unknown |= {f"{old.logical}.*"} if replacement == "False" else {old.logical}
+        more = {"Replacement": replacement, "Scope": (["Properties"] if names else []) + policies, "Details": details}
         if replacement != "False":
             retained = entry.get("UpdateReplacePolicy") == "Retain"
-            change["PolicyAction"] = "ReplaceAndRetain" if retained else "ReplaceAndDelete"
-        return [{"Type": "Resource", "ResourceChange": change}]
+            more["PolicyAction"] = "ReplaceAndRetain" if retained else "ReplaceAndDelete"
+        return [_change("Modify", old.logical, old.type_name, old.physical, **more)]
 
-    def _detail(self, name: str, fixed: bool, raw: Any, value: Any) -> dict[str, Any]:
-        causes = [reference for reference in references(raw) if self._value(reference) == LATER]
-        later = bool(causes)
-        recreation = "Never" if not fixed else "Conditionally" if later else "Always"
-        detail: dict[str, Any] = {
+    def _detail(self, name: str, fixed: bool, raw: Any) -> dict[str, Any]:
+        unknown = any(self._value(reference) == _UNKNOWN for reference in references(raw))
+        recreation = "Never" if not fixed else "Conditionally" if unknown else "Always"
+        return {
             "Target": {"Attribute": "Properties", "Name": name, "RequiresRecreation": recreation},
-            "Evaluation": "Dynamic" if later else "Static",
+            "Evaluation": "Dynamic" if unknown else "Static",
             "ChangeSource": "DirectModification",
         }
-        if later:
-            source = "ResourceAttribute" if "." in causes[0] else "ResourceReference"
-            return {**detail, "ChangeSource": source, "CausingEntity": causes[0]}
-        parameters = [reference for reference in references(raw) if reference in self._template.parameters]
-        if parameters:
-            return {**detail, "ChangeSource": "ParameterReference", "CausingEntity": parameters[0]}
-        return detail
 
 
-def _new(name: str, entry: dict[str, Any], physical: str | None) -> dict[str, Any]:
-    change: dict[str, Any] = {"Action": "Add" if physical is None else "Import", "LogicalResourceId": name}
-    more = {} if physical is None else {"PhysicalResourceId": physical}
-    return {
-        "Type": "Resource",
-        "ResourceChange": {**change, **more, "ResourceType": entry["Type"], "Scope": [], "Details": []},
-    }
-
-
-def _removed(old: Resource) -> dict[str, Any]:
-    kept = str(old.entry.get("DeletionPolicy", "Delete")).startswith("Retain")
-    change: dict[str, Any] = {
-        "PolicyAction": "Retain" if kept else "Delete",
-        "Action": "Remove",
-        "LogicalResourceId": old.logical,
-        "PhysicalResourceId": old.physical,
-        "ResourceType": old.type,
-        "Scope": [],
-        "Details": [],
-    }
-    return {"Type": "Resource", "ResourceChange": change}
+def _change(action: str, logical: str, type_name: str, physical: str | None, **more: Any) -> dict[str, Any]:
+    change = {"Action": action, "LogicalResourceId": logical, "ResourceType": type_name, "Scope": [], "Details": []}
+    known = {"PhysicalResourceId": physical} if physical else {}
+    return {"Type": "Resource", "ResourceChange": {**change, **known, **more}}

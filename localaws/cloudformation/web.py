@@ -1,17 +1,17 @@
-"""What is asked of CloudFormation, taken out of the stream of requests and answered in its query protocol."""
+"""Answers the requests for CloudFormation, in its query protocol; all others go on to `others`."""
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from localaws.cloudformation.service import CloudFormation, Refused
+from localaws.base.in_process import Application
+from localaws.base.requests import body
+from localaws.cloudformation.service import CloudFormation, Refusal
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 _SIGNED_FOR = re.compile(r"Credential=[^/]*/\d+/([^/]+)/cloudformation/")
 _ERROR = (
     '<ErrorResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><Error><Type>Sender</Type>'
@@ -25,32 +25,28 @@ def cloudformation_door(service: CloudFormation, others: Application) -> Applica
         signed = _SIGNED_FOR.search(environ.get("HTTP_AUTHORIZATION", ""))
         if not signed:
             return others(environ, start_response)
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        given = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        values = dict(parse_qsl(body(environ).decode(), keep_blank_values=True))
         try:
-            status, text = 200, _answered(service, given, signed[1])
-        except Refused as refused:
-            status, text = 400, _ERROR.format(refused.code, escape(str(refused)))
-        encoded = text.encode()
-        headers = [("Content-Type", "text/xml"), ("Content-Length", str(len(encoded)))]
-        start_response(f"{status} {'OK' if status == 200 else 'Bad Request'}", headers)
-        return [encoded]
+            status, text = "200 OK", _response(service, values, signed[1])
+        except Refusal as refusal:
+            status, text = "400 Bad Request", _ERROR.format(refusal.code, escape(str(refusal)))
+        content = text.encode()
+        start_response(status, [("Content-Type", "text/xml"), ("Content-Length", str(len(content)))])
+        return [content]
 
     return application
 
 
-def _answered(service: CloudFormation, given: dict[str, str], region: str) -> str:
+def _response(service: CloudFormation, values: dict[str, str], region: str) -> str:
     from moto.core.parse import QueryParser
     from moto.core.serialize import QuerySerializer
     from moto.core.utils import get_service_model
 
-    model = get_service_model("cloudformation")
-    action = given.get("Action", "")
+    model, action = get_service_model("cloudformation"), values.get("Action", "")
     if action not in model.operation_names:
-        raise Refused("InvalidAction", f"Could not find operation {action} for version 2010-05-15")
+        raise Refusal("InvalidAction", f"Could not find operation {action} for version 2010-05-15")
     operation = model.operation_model(action)
-    request = {"values": given, "body": "", "headers": {}, "method": "POST", "url_params": {}, "url_path": "/"}
+    request = {"values": values, "body": "", "headers": {}, "method": "POST", "url_params": {}, "url_path": "/"}
     answer = service.call(action, QueryParser(operation).parse(request), region)
     text = QuerySerializer(operation).serialize(answer)["body"]
     return text if isinstance(text, str) else text.decode()

@@ -98,12 +98,16 @@ def outcome(what: Release, aws: LocalAws) -> dict[str, Any]:
     stacks = {}
     for template in (what.base, what.pipeline):
         stack = cloudformation.describe_stacks(StackName=template.stack)["Stacks"][0]
-        resources = cloudformation.list_stack_resources(StackName=template.stack)["StackResourceSummaries"]
+        text = cloudformation.get_template(StackName=template.stack)["TemplateBody"]
+        resources = {
+            name: cloudformation.describe_stack_resource(StackName=template.stack, LogicalResourceId=name)
+            for name in (text if isinstance(text, dict) else json.loads(text))["Resources"]
+        }
         stacks[template.stack] = {
             "status": stack["StackStatus"].removeprefix("CREATE_").removeprefix("UPDATE_"),
             "parameters": sorted((p["ParameterKey"], p["ParameterValue"]) for p in stack.get("Parameters", [])),
-            "template": cloudformation.get_template(StackName=template.stack)["TemplateBody"],
-            "resources": sorted((r["LogicalResourceId"], r["ResourceType"]) for r in resources),
+            "template": text,
+            "resources": {name: found["StackResourceDetail"]["ResourceType"] for name, found in resources.items()},
         }
     objects = s3.list_objects_v2(Bucket=names.work_bucket).get("Contents", [])
     versions = aws.client("stepfunctions").list_state_machine_versions(stateMachineArn=names.machine_arn)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from golden import same_as
 from local_account import WRITES, Door, deployed, no_wait, release_of
 
@@ -61,11 +62,18 @@ def test_a_changed_config_is_told_stack_by_stack_and_state_by_state(door: Door, 
     deployed(first, door)
     door.calls.clear()
     changed = release_of(AFTER)
+    sets: list[str] = []
+    client = door.client("cloudformation")
+    client.meta.events.register(
+        "after-call.cloudformation.CreateChangeSet", lambda parsed, **_: sets.append(parsed["Id"])
+    )
     reads_as("changed", words(changed, door))
     written = [call for call in door.calls if call.startswith(WRITES)]
     assert written == ["CreateChangeSet", "DeleteChangeSet"] * 2, "one of each for the two stacks"
-    sets = door.client("cloudformation").list_change_sets(StackName="houses-pipeline")["Summaries"]
-    assert not [found for found in sets if found["ExecutionStatus"] == "AVAILABLE"]
+    assert len(sets) == 2
+    for made in sets:
+        with pytest.raises(ClientError, match="ChangeSetNotFound"):
+            client.describe_change_set(ChangeSetName=made)
     told = plan(changed, door, no_wait).as_json()
     json.dumps(told, allow_nan=False)
     assert told["workflow"]["added"] and not told["nothing"]

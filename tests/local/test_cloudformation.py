@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -13,8 +14,8 @@ from botocore.parsers import ResponseParserError
 from local_aws import ACCOUNT, REGION, until
 
 from localaws.base.clients import Clients
-from localaws.cloudformation.kinds import Failed
-from localaws.cloudformation.messages import Queue
+from localaws.cloudformation.handlers import HandlerError
+from localaws.cloudformation.resource_types import RESOURCE_TYPES
 from localaws.cloudformation.service import CloudFormation
 from localaws.server.aws import LocalAws
 
@@ -33,12 +34,13 @@ class Account:
 
     def change_set(self, resources: Resources, kind: str, **more: Any) -> dict[str, Any]:
         template = {"Resources": resources, **more.pop("parts", {})}
+        capabilities = [more.pop("capability", "CAPABILITY_NAMED_IAM")]
         made = self.api.create_change_set(
             StackName=self.stack,
             ChangeSetName=f"c{next(NUMBERS)}",
             ChangeSetType=kind,
             TemplateBody=json.dumps(template),
-            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Capabilities=capabilities,
             ImportExistingResources=True,
             **more,
         )
@@ -132,21 +134,23 @@ def policy(name: str, action: str = "sqs:SendMessage") -> dict[str, Any]:
     return {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": [{"Ref": name}], "PolicyDocument": document}}
 
 
-def test_functions_give_what_they_give_on_aws(account: Account) -> None:
+def test_references_resolve_to_parameters_ids_and_attributes(account: Account) -> None:
     outputs = {
-        "Sub": {"Value": {"Fn::Sub": "${Q.QueueName}-${AWS::Region}-${!kept}"}},
-        "Own": {"Value": {"Fn::Sub": ["${a}${A}", {"a": "1"}]}},
-        "Join": {"Value": {"Fn::Join": [":", [{"Ref": "A"}, {"Ref": "AWS::AccountId"}]]}},
-        "Pick": {"Value": {"Fn::Select": [1, {"Fn::Split": ["/", "a/b/c"]}]}},
+        "Parameter": {"Value": {"Ref": "A"}},
+        "Account": {"Value": {"Ref": "AWS::AccountId"}},
+        "Region": {"Value": {"Ref": "AWS::Region"}},
+        "Id": {"Value": {"Ref": "Q"}},
+        "Attribute": {"Value": get("Q", "QueueName")},
     }
     parts = {"Parameters": {"A": {"Type": "String", "Default": "x"}}, "Outputs": outputs}
     account.created({"Q": queue(f"q{account.number}")}, parts=parts)
     told = account.api.describe_stacks(StackName=account.stack)["Stacks"][0]["Outputs"]
     assert {one["OutputKey"]: one["OutputValue"] for one in told} == {
-        "Sub": f"q{account.number}-{REGION}-${{kept}}",
-        "Own": "1x",
-        "Join": f"x:{ACCOUNT}",
-        "Pick": "b",
+        "Parameter": "x",
+        "Account": ACCOUNT,
+        "Region": REGION,
+        "Id": account.physical("Q"),
+        "Attribute": f"q{account.number}",
     }
 
 
@@ -171,18 +175,14 @@ def test_a_template_that_is_larger_than_a_call_may_send_is_refused(account: Acco
         account.change_set({"Q": queue("q" * 51_200)}, "CREATE")
 
 
-def test_roles_with_names_need_the_capability(account: Account) -> None:
-    template = json.dumps({"Resources": {"R": role("r")}})
-    with pytest.raises(ClientError, match="CAPABILITY_NAMED_IAM"):
-        account.api.create_stack(StackName=account.stack, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
-
-
-def test_a_role_with_a_name_needs_it_wherever_it_stands(account: Account) -> None:
+def test_a_role_with_a_name_needs_the_capability_for_names(account: Account) -> None:
     unnamed = role("r")
     del unnamed["Properties"]["RoleName"]
-    template = json.dumps({"Resources": {"Named": role("r"), "Unnamed": unnamed}})
     with pytest.raises(ClientError, match="CAPABILITY_NAMED_IAM"):
-        account.api.create_stack(StackName=account.stack, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
+        account.change_set({"R": role("r")}, "CREATE", capability="CAPABILITY_IAM")
+    with pytest.raises(ClientError, match="CAPABILITY_NAMED_IAM"):
+        account.change_set({"Named": role("r"), "Unnamed": unnamed}, "CREATE", capability="CAPABILITY_IAM")
+    assert account.change_set({"R": unnamed}, "CREATE", capability="CAPABILITY_IAM")["Status"] == "CREATE_COMPLETE"
 
 
 def test_the_same_template_again_changes_nothing_and_says_so(account: Account) -> None:
@@ -243,11 +243,11 @@ def test_a_stack_that_cannot_be_made_leaves_nothing_but_what_is_kept(account: Ac
 def test_a_bug_in_the_making_of_a_resource_is_its_failure_and_leaves_no_stack_half_way(
     account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(self: Any, given: Any) -> str:
+    def broken(aws: Any, name: str, given: Any) -> str:
         raise KeyError("Sqs")
 
     name = f"half-{account.number}"
-    monkeypatch.setattr("localaws.cloudformation.messages.Queue.make", broken)
+    change_type(monkeypatch, "AWS::SQS::Queue", create=broken)
     resources = {"Role": role(name), "Q": {**queue(), "DependsOn": "Role"}}
     assert account.created(resources) == "ROLLBACK_COMPLETE"
     assert account.reason() == "a bug of the local AWS: KeyError: 'Sqs'"
@@ -259,21 +259,34 @@ def test_a_bug_in_the_making_of_a_resource_is_its_failure_and_leaves_no_stack_ha
     assert account.created(resources) == "CREATE_COMPLETE"
 
 
-def test_what_cannot_be_taken_back_tells_why(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Queue.configure
+def change_type(monkeypatch: pytest.MonkeyPatch, name: str, **calls: Any) -> None:
+    monkeypatch.setitem(RESOURCE_TYPES, name, dataclasses.replace(RESOURCE_TYPES[name], **calls))
 
-    def full(self: Queue, physical: str, old: Any, new: Any) -> None:
+
+def test_a_change_that_cannot_be_undone_says_why(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = RESOURCE_TYPES["AWS::SQS::Queue"].configure
+
+    def stuck(aws: Any, url: str, old: Any, new: Any) -> None:
         if new.get("VisibilityTimeout") != 5:
-            raise Failed("the queue is stuck")
-        plain(self, physical, old, new)
+            raise HandlerError("the queue is stuck")
+        plain(aws, url, old, new)
 
-    account.created({"Q": queue(), "Role": {**role(f"back-{account.number}"), "DependsOn": "Q"}})
-    monkeypatch.setattr(Queue, "configure", full)
-    changed = {"Q": queue(VisibilityTimeout=5), "Role": role(f"back-{account.number}", Path="/other/")}
-    changed["Role"]["DependsOn"] = "Q"
-    assert account.deploy(changed) == "UPDATE_ROLLBACK_FAILED"
+    def stack(timeout: int, description: str) -> Resources:
+        return {"Q": queue(VisibilityTimeout=timeout), "Policy": {**managed(name, description), "DependsOn": "Q"}}
+
+    name = f"back-{account.number}"
+    account.created(stack(1, "one"))
+    change_type(monkeypatch, "AWS::SQS::Queue", configure=stuck)
+    assert account.deploy(stack(5, "two")) == "UPDATE_ROLLBACK_FAILED"
     assert account.events()[-2:] == ["Q UPDATE_FAILED", f"{account.stack} UPDATE_ROLLBACK_FAILED"]
     assert account.reason() == "the queue is stuck"
+
+
+def managed(name: str, description: str) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    properties = {"ManagedPolicyName": name, "Description": description, "PolicyDocument": document}
+    return {"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}
 
 
 def places_of_bugs(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -293,7 +306,7 @@ def test_a_bug_is_a_failed_call_and_its_place_is_shown_once(
     clients = Clients(aws.endpoint)
     api = aws.client("cloudformation") if where == "within the process" else clients.get("cloudformation", REGION)
     with pytest.raises(ResponseParserError):
-        api.list_stacks()
+        api.describe_stacks()
     clients.close()
     assert until(lambda: places_of_bugs(capsys)) == ["broken"]  # the web server answers first
 
@@ -335,9 +348,9 @@ def test_a_change_of_the_machine_is_a_new_version_and_the_old_one_stays(account:
 
 
 def test_what_has_a_name_is_not_replaced_under_it(account: Account) -> None:
-    name = f"role-{account.number}"
-    account.created({"R": role(name)})
-    assert account.deploy({"R": role(name, Path="/other/")}) == "UPDATE_ROLLBACK_COMPLETE"
+    name = f"policy-{account.number}"
+    account.created({"P": managed(name, "one")})
+    assert account.deploy({"P": managed(name, "two")}) == "UPDATE_ROLLBACK_COMPLETE"
     assert "custom-named resource" in account.reason()
 
 
@@ -354,7 +367,6 @@ def test_a_bucket_has_all_that_the_template_says(account: Account) -> None:
         BucketEncryption=encrypted,
         Tags=[{"Key": "a", "Value": "b"}],
         OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-        NotificationConfiguration={"EventBridgeConfiguration": {}},  # moto does not tell of it
     )
     assert account.created({"B": whole}) == "CREATE_COMPLETE"
     s3 = account.aws.client("s3")
