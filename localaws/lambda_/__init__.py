@@ -1,9 +1,9 @@
-"""Lambda functions that run in processes of their own.
+"""Lambda: functions run in processes of their own.
 
-functions      invocations: retries, the dead-letter queue, a warm process for each function
-moto_api       the functions as moto has them
-worker         the process of one function
-runtime        what runs in that process: loads the handler, and gives it one event after the other
-function_logs  CloudWatch's log of a function
-undelivered    events that are not handled yet, kept on disk
+functions      invocations: retries, the dead-letter queue, one warm process per function
+moto_api       functions as moto stores them
+worker         the warm process of one function
+runtime        the program of that process: loads the handler, passes it one event after the other
+function_logs  a function's log in CloudWatch
+undelivered    events on disk until they are handled
 """

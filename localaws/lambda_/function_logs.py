@@ -1,4 +1,4 @@
-"""A function's log: one file, and CloudWatch's /aws/lambda/<name> with a stream for each process."""
+"""A function's log: one file, and CloudWatch's /aws/lambda/<name> with one stream per process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-MOST_LINES = 10_000  # of one stream: they are in memory, and the first ones give way
+MOST_LINES = 10_000  # per stream, in memory; the oldest are dropped
 
 
 class FunctionLog:
-    """What the process and the service write into the file; `collect` passes it on to CloudWatch."""
+    """The process and the service write into the file; `collect` copies that to CloudWatch."""
 
     def __init__(self, account: str, region: str, name: str, folder: Path) -> None:
         from moto.logs.models import logs_backends
@@ -26,24 +26,24 @@ class FunctionLog:
         self._stream = ""
 
     def open_stream(self, version: Any) -> str:
-        """A new stream, named as on AWS; all later lines go there."""
+        """Start a stream, named as on AWS, for all later lines."""
         self._stream = f"{datetime.now(timezone.utc):%Y/%m/%d}/[{version}]{uuid.uuid4().hex}"
         return self._stream
 
     def line(self, text: str) -> None:
-        # An event must not get lost because its log cannot be written.
+        # A log that cannot be written must not lose an event.
         with contextlib.suppress(OSError), self.file.open("a", encoding="utf-8") as file:
             file.write(f"{text}\n")
 
     def collect(self) -> str:
-        """What was written since the last time."""
+        """The text written since the last call."""
         more = b""
         with contextlib.suppress(OSError), self.file.open("rb") as file:
             file.seek(self._read)
             more = file.read()
         self._read += len(more)
         text = more.decode("utf-8", errors="replace")
-        # Another run may have removed the group, as a user may on AWS.
+        # A user may have deleted the group.
         self._backend.ensure_log_group(self._group)
         self._backend.ensure_log_stream(self._group, self._stream or self.open_stream("$LATEST"))
         stream: Any = self._backend.groups[self._group].streams[self._stream]

@@ -1,4 +1,4 @@
-"""What moto's Lambda knows of a function and is asked of it, and where the events go that it could not handle."""
+"""moto's Lambda: runs its invocations by `send` and `call`; functions as it stores them; dead-letter queues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from localaws.lambda_.worker import Ended, Setup
 
 
 def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str, Any]]) -> Patches:
-    """What is asked of moto's Lambda is done by `send` and `call`; `undo()` ends that."""
+    """Let moto's Lambda invoke functions by `send` (asynchronously) and `call`, until `undo()`."""
     from moto.awslambda.models import LambdaFunction
 
     patches = Patches()
@@ -72,7 +72,7 @@ def find(account: str, region: str, arn: str) -> Any:
 
 
 def may_invoke(account: str, arn: str, service: str, source: str) -> bool:
-    """Whether the function is there and its policy lets a service call it for this source; moto calls it anyway."""
+    """Whether the function exists and its policy lets a service invoke it for this source; moto does not check."""
     parts = arn.split(":")
     function = find(account, parts[3], arn) if len(parts) >= 7 else None
     statements = function.policy.statements if function else []
@@ -107,7 +107,7 @@ def setup(function: Any) -> Setup:
     )
 
 
-def keep_as_dead(
+def dead_letter(
     function: Any,
     request_id: str,
     event: Any,
@@ -115,7 +115,7 @@ def keep_as_dead(
     failure: dict[str, Any],
     permissions: Permissions | None = None,
 ) -> str:
-    """Put the event into the dead-letter queue, in Lambda's shape; what the log says of it."""
+    """Put the event into the dead-letter queue, in Lambda's format; returns the line for the log."""
     from moto.sqs.exceptions import QueueDoesNotExist
     from moto.sqs.models import sqs_backends
 
@@ -124,9 +124,9 @@ def keep_as_dead(
         return f"RequestId: {request_id} failed {attempt} times; without a dead-letter queue it is lost"
     if permissions:  # [lambda] the function's role must have the right
         user = permissions.user(function.role, function.function_name)
-        told = permissions.why_not(user, "sqs:SendMessage", {"QueueUrl": target.split(":")[-1]})
-        if told:
-            return f"RequestId: {request_id} failed {attempt} times and is lost: {told}"
+        refused = permissions.why_not(user, "sqs:SendMessage", {"QueueUrl": target.split(":")[-1]})
+        if refused:
+            return f"RequestId: {request_id} failed {attempt} times and is lost: {refused}"
     # [lambda] the first 1 KB; [sqs] no control characters, and no empty text
     message = "".join(c if c.isprintable() else " " for c in failure["errorMessage"][:1024]) or failure["errorType"]
     attributes = {

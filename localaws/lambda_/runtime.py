@@ -1,7 +1,7 @@
-"""Stands in for Lambda's runtime: loads a function's handler and gives it one event after the other.
+"""Lambda's runtime: loads a function's handler and passes it one event after the other.
 
-Run as a script, with the standard library alone: FOLDER HANDLER SOCKET. Each line that comes through the socket is a
-request, each line that goes back is its answer; what the handler prints goes to the log.
+A script on the standard library alone: FOLDER HANDLER SOCKET. Each line from the socket is a request, each line back
+its answer; what the handler prints goes to the log.
 """
 
 from __future__ import annotations
@@ -26,45 +26,45 @@ def main() -> None:
     requests = channel.makefile("r", encoding="utf-8")
     sys.path.insert(0, folder)
     try:
-        handler = loaded(handler_name)
+        handler = load(handler_name)
     except Exception as error:  # whatever the function's module raises is the function's failure
-        reply(channel, {"failure": told(error, "Runtime.ImportModuleError")})
+        reply(channel, {"failure": failure(error, "Runtime.ImportModuleError")})
         return
     reply(channel, {})
     for line in requests:
-        reply(channel, answered(handler, json.loads(line)))
+        reply(channel, answer(handler, json.loads(line)))
 
 
-def loaded(name: str) -> Handler:
+def load(name: str) -> Handler:
     module, _, function = name.rpartition(".")
     handler: Handler = getattr(importlib.import_module(module.replace("/", ".")), function)
     return handler
 
 
-def answered(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
+def answer(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
     end = time.monotonic() + request["seconds"]
-    # Should this computer's server be killed meanwhile, nobody else would end a handler that hangs.
+    # Ends a handler that hangs if the server is killed in the meantime.
     signal.alarm(request["seconds"] + 2)
     context = SimpleNamespace(
         **request["context"], get_remaining_time_in_millis=lambda: max(0, int(1000 * (end - time.monotonic())))
     )
-    answer: dict[str, Any]
+    found: dict[str, Any]
     try:
-        answer = {"result": json.dumps(handler(request["event"], context))}
+        found = {"result": json.dumps(handler(request["event"], context))}
     except Exception as error:  # whatever the handler raises is the invocation's failure
-        answer = {"failure": told(error, type(error).__name__)}
+        found = {"failure": failure(error, type(error).__name__)}
     signal.alarm(0)
-    return answer
+    return found
 
 
-def told(error: Exception, kind: str) -> dict[str, Any]:
-    failure = {
+def failure(error: Exception, kind: str) -> dict[str, Any]:
+    found = {
         "errorMessage": str(error),
         "errorType": kind,
         "stackTrace": traceback.format_tb(error.__traceback__)[1:],
     }
-    print(f"[ERROR] {kind}: {error}\n{''.join(failure['stackTrace'])}", flush=True)
-    return failure
+    print(f"[ERROR] {kind}: {error}\n{''.join(found['stackTrace'])}", flush=True)
+    return found
 
 
 def reply(channel: socket.socket, answer: dict[str, Any]) -> None:

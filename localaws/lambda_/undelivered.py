@@ -1,7 +1,7 @@
-"""Events that no function has dealt with yet, on disk: whoever was told that an upload succeeded can rely on its run.
+"""Unhandled events on disk, so that an upload that was answered gets its run even if the server is killed.
 
-One file for each event, from before the upload's answer until the function has succeeded or the event is in the
-dead-letter queue. What a killed server leaves there, the next one delivers.
+One file per event: written before the upload is answered, removed when the function has succeeded or the event is in
+the dead-letter queue. The next server delivers what a killed one left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Pending:
         self._numbers = itertools.count()
 
     def keep(self, arn: str, event: Any) -> Path | None:
-        """Writes an event down; where it stands, or None where the disk takes no more and memory has to do."""
+        """Persist an event; returns its path, or None if the disk is full: then it is in memory only."""
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
         part = self._folder / f".{name}.part"
         try:
@@ -39,17 +39,17 @@ class Pending:
             return None
 
     def left(self) -> Iterator[tuple[Path, str, Any]]:
-        """All that stands there, the oldest first; what cannot be read is put aside."""
+        """All events, the oldest first; unreadable files are renamed to .damaged."""
         for file in sorted(self._folder.glob("*.json")):
             try:
-                told = json.loads(file.read_text("utf-8"))
-                arn, event = str(told["arn"]), told["event"]
+                content = json.loads(file.read_text("utf-8"))
+                arn, event = str(content["arn"]), content["event"]
             except FileNotFoundError:
-                continue  # a function has dealt with it meanwhile
-            except (OSError, ValueError, TypeError, LookupError):  # what a power cut or a bad disk leaves
+                continue  # handled in the meantime
+            except (OSError, ValueError, TypeError, LookupError):  # after a power cut, or on a bad disk
                 with contextlib.suppress(OSError):
                     file.replace(file.with_suffix(".damaged"))
-                print(f"{file} is damaged: the upload that it tells of has no run, upload it again.", file=sys.stderr)
+                print(f"{file} is damaged, so its upload has no run: upload the file again.", file=sys.stderr)
             else:
                 yield file, arn, event
 
@@ -59,7 +59,7 @@ class Pending:
                 self.settle(file)
 
     def settle(self, file: Path | None) -> None:
-        """The event is dealt with; where the disk lets no file be removed, the next server delivers it once more."""
+        """The event is handled; if its file cannot be removed, the next server delivers it again."""
         if file is not None:
             with contextlib.suppress(OSError):
                 file.unlink()

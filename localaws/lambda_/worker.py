@@ -1,4 +1,4 @@
-"""One warm process of a function, as Lambda keeps one: the zip unpacked, the function's environment, its log."""
+"""The warm process of one function: its zip unpacked, its environment, its log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-START_SECONDS = 60  # until the handler's module is loaded; Lambda allows 10, on a faster and idle computer
+START_SECONDS = 60  # to load the handler's module; Lambda allows 10, on an idle machine
 PROGRAM = Path(__file__).with_name("runtime.py")
 
 
 @dataclass(frozen=True)
 class Setup:
-    """All that a process is started with: when it changes, another process is started."""
+    """What a process is started with; a change needs a new process."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class Setup:
 
 
 class Ended(Exception):
-    """The process gave no answer; the failure says how it ended."""
+    """The process ended, or was too slow, without an answer."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class Worker:
         self.stream = stream
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        # A process that left the group may still write there.
+        # A process that left the group may still write into it.
         self._folder = tempfile.TemporaryDirectory(
             prefix="stepgluon-function-", dir=scratch, ignore_cleanup_errors=True
         )
@@ -62,17 +62,17 @@ class Worker:
             with theirs, log.open("ab") as output:
                 with zipfile.ZipFile(io.BytesIO(setup.code)) as archive:
                     archive.extractall(self._folder.name)
-                self._process = self._started(environment, theirs.fileno(), output)
+                self._process = self._start(environment, theirs.fileno(), output)
         except BaseException:
             self._channel.close()
             self._folder.cleanup()
             raise
         self.group = self._process.pid
 
-    def _started(self, environment: Mapping[str, str], channel: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(self, environment: Mapping[str, str], channel: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
         folder = self._folder.name
         return subprocess.Popen(
-            # -I: neither the shell's variables nor the folder of this program decide what is imported.
+            # -I: neither the shell's variables nor this program's folder affect imports.
             [sys.executable, "-I", "-X", "utf8", PROGRAM, folder, self.setup.handler, str(channel)],
             cwd=folder,
             env=self._environment(environment),
@@ -84,7 +84,7 @@ class Worker:
         )
 
     def _environment(self, harmless: Mapping[str, str]) -> dict[str, str]:
-        """The function's own variables; none of them may lead it out of this computer, as none may on AWS."""
+        """The function's variables, and those that it must not change: they keep it on this computer."""
         setup = self.setup
         return {
             "PATH": os.defpath,
@@ -104,7 +104,7 @@ class Worker:
         }
 
     def load(self) -> None:
-        """Wait until the handler's module is imported. Raises Ended where that failed."""
+        """Wait until the handler's module is imported. Raises Ended if that failed."""
         answer = self._answer(START_SECONDS, f"The handler was not loaded within {START_SECONDS} seconds")
         if "failure" in answer:
             failed = Ended(answer["failure"]["errorType"], answer["failure"]["errorMessage"])
@@ -112,7 +112,7 @@ class Worker:
             raise failed
 
     def ask(self, event: Any, request_id: str, seconds: int) -> dict[str, Any]:
-        """{result}, the handler's answer as JSON, or {failure}. Raises Ended where the process gave no answer."""
+        """{result}, the handler's answer as JSON, or {failure}. Raises Ended if the process gave no answer."""
         setup = self.setup
         context = {
             "aws_request_id": request_id,
@@ -160,8 +160,8 @@ class Worker:
         return Ended("Runtime.ExitError", f"Runtime exited with error: {how}")
 
     def kill(self) -> None:
-        """End the process and all that it started; may be called from another thread, and again."""
-        with contextlib.suppress(ProcessLookupError):  # all of them have ended by themselves
+        """End the process and its children; may be called twice, and from another thread."""
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.group, signal.SIGKILL)
 
     def close(self) -> None:

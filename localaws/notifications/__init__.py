@@ -1,7 +1,7 @@
-"""Who is told of what happens.
+"""Events and mails: what moto leaves out or does otherwise than AWS.
 
-s3_events    uploads' events, as S3 sends them
-eventbridge  EventBridge's rules
+s3_events    one event per upload, as S3 sends it
+eventbridge  EventBridge's rules on executions that end
 alarms       CloudWatch's alarms on queues
-sns_mail     SNS's mails, in a folder
+sns_mail     SNS's mails, as files in a folder
 """

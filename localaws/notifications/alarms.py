@@ -1,6 +1,6 @@
-"""CloudWatch: an alarm that counts what is sent to a queue mails when it begins, and again once it was quiet.
+"""CloudWatch: an alarm on the messages sent to a queue mails when it fires, and again after it was quiet.
 
-moto keeps alarms and looks at none. Only this measure and this action are known, which is what the templates have.
+moto stores alarms and evaluates none. Only this metric and this action work, which is what the templates have.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from localaws.iam.permissions import Permissions
 from localaws.iam.required_rights import Right
 
 SERVICE = "cloudwatch.amazonaws.com"
-MEASURE = ("AWS/SQS", "NumberOfMessagesSent")
-_one_at_a_time = threading.Lock()
+METRIC = ("AWS/SQS", "NumberOfMessagesSent")
+_lock = threading.Lock()
 
 
 def install(permissions: Permissions | None = None) -> Patches:
-    """From now on each message that is put into a queue is counted; `undo()` ends that."""
+    """Count each message that is put into a queue, until `undo()`."""
     from moto.sqs.models import SQSBackend
 
     send = SQSBackend.send_message
 
     def sent(backend: Any, queue_name: str, *args: Any, **kwargs: Any) -> Any:
         message = send(backend, queue_name, *args, **kwargs)
-        for alarm in _watching(backend, queue_name):
-            if _begins(alarm):
+        for alarm in _alarms_on(backend, queue_name):
+            if _fires(alarm):
                 _mail(alarm, backend.account_id, permissions)
         return message
 
@@ -37,23 +37,27 @@ def install(permissions: Permissions | None = None) -> Patches:
     return patches
 
 
-def _watching(backend: Any, queue: str) -> Iterator[Any]:
+def _alarms_on(backend: Any, queue: str) -> Iterator[Any]:
     from moto.cloudwatch.models import cloudwatch_backends
 
     for alarm in list(cloudwatch_backends[backend.account_id][backend.region_name].alarms.values()):
-        of = {dimension.name: dimension.value for dimension in alarm.dimensions}
-        if (alarm.namespace, alarm.metric_name) == MEASURE and of == {"QueueName": queue} and alarm.threshold < 1:
+        dimensions = {dimension.name: dimension.value for dimension in alarm.dimensions}
+        if (
+            (alarm.namespace, alarm.metric_name) == METRIC
+            and dimensions == {"QueueName": queue}
+            and alarm.threshold < 1
+        ):
             yield alarm
 
 
-def _begins(alarm: Any) -> bool:
-    """It lasts as long as one of the minutes that it looks at has a message."""
+def _fires(alarm: Any) -> bool:
+    """Whether it was quiet before: it stays in ALARM while one of its periods has a message."""
     lasts = timedelta(seconds=int(alarm.period) * int(alarm.evaluation_periods))
-    with _one_at_a_time:
+    with _lock:
         now = datetime.now(timezone.utc).replace(tzinfo=None)
-        goes_on = alarm.state_value == "ALARM" and now - alarm.state_updated_timestamp < lasts
+        ongoing = alarm.state_value == "ALARM" and now - alarm.state_updated_timestamp < lasts
         alarm.update_state(f"1.0 was greater than the threshold ({float(alarm.threshold)})", "{}", "ALARM")
-    return not goes_on
+    return not ongoing
 
 
 def _mail(alarm: Any, account: str, permissions: Permissions | None) -> None:
@@ -68,7 +72,7 @@ def _mail(alarm: Any, account: str, permissions: Permissions | None) -> None:
         try:
             sns_backends[account][alarm.region_name].publish(message=_text(alarm, account), arn=topic, subject=subject)
         except ServiceException:
-            continue  # on AWS only the alarm's history tells
+            continue  # AWS notes it in the alarm's history only
 
 
 def _text(alarm: Any, account: str) -> str:

@@ -1,10 +1,11 @@
-"""EventBridge: each execution's end is an event, and rules pass events on to SNS and Lambda, where they may.
+"""EventBridge: the end of an execution is an event, and rules pass events on to functions that they may invoke.
 
-moto does neither. What a rule asks for is read from moto's EventBridge, where it was deployed.
+moto does neither. The rules are moto's, as they were deployed; moto itself serves targets other than functions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import uuid
@@ -22,27 +23,25 @@ Invoke = Callable[[str, Any], object]
 """Invokes a function, by its ARN, with an event that is on disk before the call returns."""
 
 
-def install(permissions: Permissions | None = None, invoke: Invoke | None = None) -> Patches:
-    """From now on executions that end are told to moto's rules; `undo()` ends that."""
+def install(invoke: Invoke, permissions: Permissions | None = None) -> Patches:
+    """Send the end of each execution to moto's rules, until `undo()`."""
     from moto.events.models import Rule
     from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 
     reflect, send = BaseExecutionWorkerCommunication._reflect_execution_status, Rule.send_to_targets
 
     def reflected(communication: Any) -> None:
-        """Before the end is kept on disk, so that after kill -9 there is no end without its event."""
+        """Before the end itself is on disk: after kill -9 no end lacks its event."""
         reflect(communication)
         if communication.execution.sm_type == "STANDARD":  # [sfn] Express workflows have no such events
-            tell(status_change(communication.execution))
+            put_event(status_change(communication.execution))
 
     def send_to_targets(rule: Any, original_event: Any, transform_input: bool = True) -> None:
-        ours = {"sns": _publish, **({"lambda": _invoking(invoke)} if invoke else {})}
-        targets = [target for target in rule.targets if target["Arn"].split(":")[2] in ours]
-        if targets and rule.state == "ENABLED" and rule.event_pattern.matches_event(original_event):
-            for target in targets:
-                ours[target["Arn"].split(":")[2]](rule, target, as_sent(original_event), permissions)
+        if rule.state == "ENABLED" and rule.event_pattern.matches_event(original_event):
+            for target in filter(_is_function, rule.targets):
+                _invoke(rule, target, as_sent(original_event), invoke, permissions)
         others = copy.copy(rule)
-        others.targets = [target for target in rule.targets if target not in targets]
+        others.targets = [target for target in rule.targets if not _is_function(target)]
         if others.targets:
             send(others, original_event, transform_input)
 
@@ -52,13 +51,13 @@ def install(permissions: Permissions | None = None, invoke: Invoke | None = None
     return patches
 
 
-def tell(event: dict[str, Any]) -> None:
-    """Put an event of a service on the default bus."""
+def put_event(event: dict[str, Any]) -> None:
+    """Put a service's event on the default bus."""
     from moto.events.models import events_backends
 
     bus = events_backends[event["account"]][event["region"]].event_buses["default"]
     for rule in list(bus.rules.values()):
-        if rule.event_pattern.get_pattern():  # a schedule has none, and matches nothing
+        if rule.event_pattern.get_pattern():  # a schedule has none
             rule.send_to_targets(event)
 
 
@@ -107,36 +106,24 @@ def _milliseconds(time: Any) -> int:
     return int((time if isinstance(time, (int, float)) else time.timestamp()) * 1000)
 
 
-def _invoking(invoke: Invoke) -> Callable[..., None]:
-    def invoked(rule: Any, target: dict[str, Any], event: dict[str, Any], permissions: Permissions | None) -> None:
-        arn = target["Arn"]
-        if find(event["account"], arn.split(":")[3], arn) is None:
-            _keep(rule, target, event, "RESOURCE_NOT_FOUND", permissions)
-        elif not may_invoke(event["account"], arn, SERVICE, rule.arn):
-            _keep(rule, target, event, "NO_PERMISSIONS", permissions)
-        else:
-            invoke(arn, event)
-
-    return invoked
+def _is_function(target: dict[str, Any]) -> bool:
+    return bool(target["Arn"].split(":")[2] == "lambda")
 
 
-def _publish(rule: Any, target: dict[str, Any], event: dict[str, Any], permissions: Permissions | None) -> None:
-    from moto.core.exceptions import ServiceException
-    from moto.sns.models import sns_backends
-
-    # EventBridge tells SNS no source: "Troubleshooting Amazon EventBridge"
-    if permissions and permissions.refused_to_service(SERVICE, Right("sns:Publish", target["Arn"])):
+def _invoke(
+    rule: Any, target: dict[str, Any], event: dict[str, Any], invoke: Invoke, permissions: Permissions | None
+) -> None:
+    arn = target["Arn"]
+    if find(event["account"], arn.split(":")[3], arn) is None:
+        _keep(rule, target, event, "RESOURCE_NOT_FOUND", permissions)
+    elif not may_invoke(event["account"], arn, SERVICE, rule.arn):
         _keep(rule, target, event, "NO_PERMISSIONS", permissions)
-        return
-    message = transformed(target["InputTransformer"], event) if "InputTransformer" in target else json.dumps(event)
-    try:
-        sns_backends[rule.account_id][target["Arn"].split(":")[3]].publish(message=message, arn=target["Arn"])
-    except ServiceException as error:
-        # On AWS nobody hears of it either, unless the target has a dead-letter queue.
-        _keep(rule, target, event, str(getattr(error, "code", "ERROR")), permissions)
+    else:
+        invoke(arn, event)
 
 
 def _keep(rule: Any, target: dict[str, Any], event: dict[str, Any], code: str, permissions: Permissions | None) -> None:
+    """Put an event that was not delivered into the target's dead-letter queue, if it has one."""
     from moto.sqs.exceptions import QueueDoesNotExist
     from moto.sqs.models import sqs_backends
 
@@ -147,23 +134,7 @@ def _keep(rule: Any, target: dict[str, Any], event: dict[str, Any], code: str, p
     if permissions and permissions.refused_to_service(SERVICE, right):
         return
     attributes = {"ERROR_CODE": {"DataType": "String", "StringValue": code}}
-    try:
+    with contextlib.suppress(QueueDoesNotExist):
         sqs_backends[event["account"]][queue.split(":")[3]].send_message(
             queue.split(":")[-1], json.dumps(event), message_attributes=attributes
         )
-    except QueueDoesNotExist:
-        return
-
-
-def transformed(transformer: dict[str, Any], event: dict[str, Any]) -> str:
-    """The template with its variables filled in. As on AWS the quotes around its lines stay.
-
-    Only paths of names are understood, which is all that a rule of this project uses.
-    """
-    message: str = transformer["InputTemplate"]
-    for name, path in transformer.get("InputPathsMap", {}).items():
-        value: Any = event
-        for key in path.removeprefix("$.").split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        message = message.replace(f"<{name}>", value if isinstance(value, str) else json.dumps(value))
-    return message

@@ -1,8 +1,7 @@
-"""S3's events as AWS sends them.
+"""S3's events as AWS sends them: one per upload, delivered to a function after the PUT has been answered.
 
-moto's lack the sequencer and the version, encode `/`, come twice for a multipart upload, and call the function inside
-the PUT. Here each upload has one event, and a function gets it after the PUT, which neither waits for it nor fails
-with it.
+moto's events lack the sequencer and the version, encode `/`, come twice for a multipart upload, and are delivered
+inside the PUT, which fails with the function.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from urllib.parse import quote_plus
 from localaws.base.patches import Patches
 from localaws.lambda_.moto_api import may_invoke
 
-DELAY = 0.05  # seconds from the upload to the function: the answer to the PUT is under way by then
+DELAY = 0.05  # seconds from the upload to the function; by then the PUT is being answered
 COMPLETED = "s3:ObjectCreated:CompleteMultipartUpload"
 
 Send = Callable[[str, dict[str, Any], float], object]
-"""Gives a function, by its ARN, an event after so many seconds."""
+"""Invokes a function, by its ARN, with an event after some seconds."""
 
 
 class Sequencer:
-    """Hexadecimal texts that grow from event to event, also from one server to the next."""
+    """Hexadecimal strings that grow from event to event, across servers too."""
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock = clock
@@ -40,9 +39,9 @@ class Sequencer:
 
 
 def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = lambda arn: None) -> Patches:
-    """From now on uploads into moto's buckets have AWS's events; `undo()` ends that.
+    """Send AWS's events for uploads into moto's buckets, until `undo()`.
 
-    `soon` hears of each function that a bucket will tell of its uploads.
+    `soon` is called with each function that a bucket's configuration names, so that it can be started early.
     """
     from moto.s3 import notifications
     from moto.s3.exceptions import S3ClientError
@@ -52,7 +51,7 @@ def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = la
     complete, set_up = S3Backend.complete_multipart_upload, S3Backend.put_bucket_notification_configuration
 
     def complete_once(*args: Any, **kwargs: Any) -> Any:
-        # In it moto also puts the object and its tags, and tells of each.
+        # moto puts the object and its tags inside it, with an event for each.
         completing.now = True
         try:
             return complete(*args, **kwargs)
@@ -64,11 +63,11 @@ def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = la
         kind = str(getattr(event_name, "value", event_name))
         if configuration is None or (getattr(completing, "now", False) and kind != COMPLETED):
             return
-        order = sequencer.next()  # one for the upload, whoever is told
+        order = sequencer.next()  # the same for all targets
         for target in (*configuration.cloud_function, *configuration.queue, *configuration.topic):
             if target.matches(kind, key.name):
                 event = {"Records": [record(kind, bucket, key, target.id, order, account_id)]}
-                _tell(send, delay, account_id, bucket.name, target.arn, event)
+                _deliver(send, delay, account_id, bucket.name, target.arn, event)
         if configuration.event_bridge is not None:
             notifications._send_event_bridge_message(account_id, bucket, event_name, key)
 
@@ -92,12 +91,12 @@ def _may_invoke(account: str, bucket: str, arn: str) -> bool:
     return may_invoke(account, arn, "s3.amazonaws.com", f"arn:{arn.split(':')[1]}:s3:::{bucket}")
 
 
-def _tell(send: Send, delay: float, account: str, bucket: str, arn: str, event: dict[str, Any]) -> None:
+def _deliver(send: Send, delay: float, account: str, bucket: str, arn: str, event: dict[str, Any]) -> None:
     from moto.s3 import notifications
 
     service, region, name = arn.split(":")[2], arn.split(":")[3], arn.split(":")[-1]
     if service == "lambda":
-        if _may_invoke(account, bucket, arn):  # else S3 says nothing, and the event is lost
+        if _may_invoke(account, bucket, arn):  # [s3] else the event is lost in silence
             send(arn, event, delay)
     elif service == "sqs":
         notifications._send_sqs_message(account, event, name, region)

@@ -1,6 +1,6 @@
-"""SNS's mails: each publish to a topic becomes one .eml file, addressed to all who subscribed by email.
+"""SNS's mails: each publish to a topic becomes one .eml file, addressed to all email subscribers.
 
-Nobody has to confirm a subscription here. What AWS refuses and moto takes, is refused.
+Subscriptions need no confirmation. Requests that AWS refuses and moto accepts are refused.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 from localaws.base.patches import Patches
 
 SENDER = "no-reply@sns.amazonaws.com"
-NO_SUBJECT = "AWS Notification Message"  # [sns] the subject of a mail that was published without one
+NO_SUBJECT = "AWS Notification Message"  # [sns] when published without a subject
 LONGEST_LINE = 998  # [RFC 5322] bytes
 MESSAGE_BYTES = 256 * 1024  # [sns]
 
 Once = Callable[[str, str], str]
-"""What a mail, by subject and text, tells. Of two mails that tell the same only the first is kept; "" tells nothing."""
+"""A mail's key, from its subject and text: of mails with the same key only the first is kept, "" keeps all."""
 
 
 def utc_now() -> datetime:
@@ -38,7 +38,7 @@ def always(subject: str, text: str) -> str:
 
 
 class Outbox:
-    """A folder of mails whose names sort by time. With `once`, a run that is resumed sends no mail twice."""
+    """A folder of mails whose names sort by time. With `once`, a resumed run sends no mail twice."""
 
     def __init__(self, folder: Path, once: Once = always, clock: Callable[[], datetime] = utc_now) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,23 +46,23 @@ class Outbox:
         self._once, self._clock = once, clock
         self._last = datetime.min.replace(tzinfo=timezone.utc)
         self._lock = threading.Lock()
-        self._told = {
+        self._keys = {
             match[1] for path in folder.glob("*.eml") if (match := re.search(r"-([0-9a-f]{16})\.eml", path.name))
         }
 
     def put(self, to: list[str], sender: str, subject: str, text: str, message_id: str) -> Path | None:
-        """The mail's file, written whole or not at all; None where the outbox has told that already."""
-        told = self._once(subject, text)
-        digest = hashlib.sha256((told or message_id).encode()).hexdigest()[:16]
+        """The mail's file, written whole or not at all; None if the outbox has its key already."""
+        key = self._once(subject, text)
+        digest = hashlib.sha256((key or message_id).encode()).hexdigest()[:16]
         with self._lock:
-            if told and digest in self._told:
+            if key and digest in self._keys:
                 return None
-            # Two mails of one moment still have an order.
+            # Mails of the same microsecond keep their order.
             now = self._last = max(self._clock(), self._last + timedelta(microseconds=1))
             words = re.sub(r"[^A-Za-z0-9]+", "-", subject)[:100].strip("-")
             path = self.folder / f"{now:%Y%m%dT%H%M%S.%fZ}-{words}-{digest}.eml"
             _write(path, _letter(to, sender, subject, text, message_id, now))
-            self._told.add(digest)
+            self._keys.add(digest)
         return path
 
 
@@ -73,7 +73,7 @@ def _letter(to: list[str], sender: str, subject: str, text: str, message_id: str
     letter["Subject"] = subject
     letter["Date"] = email.utils.format_datetime(now)
     letter["Message-ID"] = f"<{message_id}@sns.amazonaws.com>"
-    # As it is, so that `cat` shows it too, unless a line is longer than mail allows.
+    # 8bit, so that `cat` and grep can read it, unless a line is longer than mail allows.
     plain = all(len(line) <= LONGEST_LINE for line in text.encode().splitlines())
     letter.set_content(text, charset="utf-8", cte="8bit" if plain else "quoted-printable")
     return letter.as_bytes()
@@ -91,7 +91,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def install(outbox: Outbox) -> Patches:
-    """From now on moto's SNS mails into the outbox; `undo()` ends that."""
+    """Let moto's SNS mail into the outbox, until `undo()`."""
     from moto.sns.exceptions import InternalError
     from moto.sns.models import SNSBackend, Topic
 
@@ -100,7 +100,7 @@ def install(outbox: Outbox) -> Patches:
     def published(backend: Any, message: str, arn: str | None, *args: Any, **kwargs: Any) -> Any:
         _check(message, kwargs.get("subject"))
         if arn and "/" not in arn:
-            backend.get_topic(arn)  # raises NotFound as AWS does; moto goes on to look for a phone
+            backend.get_topic(arn)  # raises NotFound as AWS does; moto would look for a phone number
         return publish(backend, message, arn, *args, **kwargs)
 
     def sent(topic: Any, message: str, subject: str | None = None, **kwargs: Any) -> Any:

@@ -108,7 +108,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     in_place(lambdas.install())
     in_place(s3_events.install(lambdas.send, soon=lambdas.warm))
     in_place(sns_mail.install(sns_mail.Outbox(settings.work / "outbox", once=once(journal, names))))
-    in_place(eventbridge.install(aws.permissions, lambdas.send))
+    in_place(eventbridge.install(lambdas.send, aws.permissions))
     in_place(alarms.install(aws.permissions))
     in_place(journal.install())
     return lambdas

@@ -229,11 +229,24 @@ def test_what_is_no_address_cannot_subscribe(sns: Any, outbox: Outbox, address: 
 
 
 @pytest.fixture
-def machine(sns: Any) -> Iterator[Any]:
-    """Makes an execution of some states end, on a machine whose bad ends a rule mails."""
+def events() -> list[dict[str, Any]]:
+    """What the function of the rule gets."""
+    return []
+
+
+@pytest.fixture
+def machine(outbox: Outbox, events: list[dict[str, Any]]) -> Iterator[Any]:
+    """Makes an execution of some states end, on a machine whose bad ends a rule passes to a function."""
     versioned = Patches()
     versions.install(versioned)
-    patches = eventbridge.install()
+    patches = eventbridge.install(lambda arn, event: events.append(event))
+    trust = '{"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}'
+    role = boto3.client("iam").create_role(RoleName="tell", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    client, code = boto3.client("lambda"), {"ZipFile": b"never run"}
+    client.create_function(FunctionName="tell", Runtime="python3.11", Role=role, Handler="main.handler", Code=code)
+    client.add_permission(
+        FunctionName="tell", StatementId="rule", Action="lambda:InvokeFunction", Principal="events.amazonaws.com"
+    )
     deploy_rule()
     yield run_to_the_end
     patches.undo()
@@ -244,7 +257,8 @@ def deploy_rule(**target: Any) -> None:
     client = boto3.client("events")
     pattern = {"source": ["aws.states"], "detail": {"status": ["FAILED", "TIMED_OUT", "ABORTED"]}}
     client.put_rule(Name="failed", EventPattern=json.dumps(pattern))
-    client.put_targets(Rule="failed", Targets=[{"Id": "mail", "Arn": NAMES.topic_arn, **target}])
+    arn = f"arn:aws:lambda:{REGION}:123456789012:function:tell"
+    client.put_targets(Rule="failed", Targets=[{"Id": "tell", "Arn": arn, **target}])
 
 
 def run_to_the_end(states: dict[str, Any], name: str = NAMES.machine, stop: bool = False, **top: Any) -> str:
@@ -296,36 +310,38 @@ WAIT = {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}
         ("FAILED", failed(Error="x", Cause='no "data"'), {}),
     ],
 )
-def test_each_bad_end_is_one_event(machine: Any, outbox: Outbox, status: str, states: Any, more: Any) -> None:
+def test_each_bad_end_is_one_event(machine: Any, events: Any, status: str, states: Any, more: Any) -> None:
     assert machine(states, **more) == status
-    (text,) = texts(outbox)
-    detail = json.loads(text)["detail"]
+    (event,) = events
+    detail = event["detail"]
     assert (detail["status"], detail["name"], detail["redriveCount"]) == (status, "go", 0)
     assert detail["cause"] == states.get("Failed", {}).get("Cause")
 
 
-def test_a_success_is_not_for_a_rule_of_bad_ends(machine: Any, outbox: Outbox) -> None:
+def test_a_success_is_not_for_a_rule_of_bad_ends(machine: Any, events: Any) -> None:
     assert machine({"Done": {"Type": "Succeed"}}) == "SUCCEEDED"
-    assert texts(outbox) == []
+    assert events == []
 
 
-def test_a_disabled_rule_mails_nothing(machine: Any, outbox: Outbox) -> None:
+def test_a_disabled_rule_invokes_nothing(machine: Any, events: Any) -> None:
     boto3.client("events").disable_rule(Name="failed")
     assert machine(failed(Error="x", Cause="y")) == "FAILED"
-    assert texts(outbox) == []
+    assert events == []
 
 
-def test_an_event_whose_topic_is_gone_is_kept_in_the_target_s_dead_letter_queue(machine: Any, sns: Any) -> None:
+def test_an_event_whose_function_is_gone_is_kept_in_the_target_s_dead_letter_queue(machine: Any) -> None:
     queue = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
     deploy_rule(DeadLetterConfig={"Arn": f"arn:aws:sqs:{REGION}:123456789012:dead"})
-    sns.delete_topic(TopicArn=NAMES.topic_arn)
+    boto3.client("lambda").delete_function(FunctionName="tell")
     assert machine(failed(Error="x", Cause="y")) == "FAILED"
-    (letter,) = boto3.client("sqs").receive_message(QueueUrl=queue)["Messages"]
+    (letter,) = boto3.client("sqs").receive_message(QueueUrl=queue, MessageAttributeNames=["All"])["Messages"]
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "RESOURCE_NOT_FOUND"
     assert json.loads(letter["Body"])["detail"]["cause"] == "y"
 
 
-def test_a_topic_that_is_gone_does_not_keep_a_run_from_ending(machine: Any, sns: Any, outbox: Outbox) -> None:
-    sns.delete_topic(TopicArn=NAMES.topic_arn)
+def test_a_dead_letter_queue_that_is_gone_does_not_keep_a_run_from_ending(machine: Any) -> None:
+    deploy_rule(DeadLetterConfig={"Arn": f"arn:aws:sqs:{REGION}:123456789012:gone"})
+    boto3.client("lambda").delete_function(FunctionName="tell")
     assert machine(failed(Error="x", Cause="y")) == "FAILED"
 
 
@@ -349,6 +365,6 @@ def test_after_undo_moto_is_as_it_was(tmp_path: Path) -> None:
         (Rule, "send_to_targets"),
     ]
     before = [vars(owner)[name] for owner, name in parts]
-    for patches in (sns_mail.install(Outbox(tmp_path)), eventbridge.install()):
+    for patches in (sns_mail.install(Outbox(tmp_path)), eventbridge.install(print)):
         patches.undo()
     assert [vars(owner)[name] for owner, name in parts] == before

@@ -60,6 +60,6 @@ def test_a_damaged_event_is_put_aside_and_told_of_once(
     pending = Pending(tmp_path)
     pending.keep(FUNCTION, 1)
     assert events(pending) == events(pending) == [1]
-    told = f"{damaged} is damaged: the upload that it tells of has no run, upload it again.\n"
+    told = f"{damaged} is damaged, so its upload has no run: upload the file again.\n"
     assert capsys.readouterr().err == told
     assert (tmp_path / "0.damaged").read_bytes() == content
