@@ -1,10 +1,10 @@
-"""What all services share.
+"""Shared by all services.
 
-requests      which service and operation a request is for
-in_process    calls a WSGI application without a socket
+requests      the service and operation of a request
+in_process    calls the application without a socket
 clients       boto3's clients of the local AWS
-api_model     botocore's models: what is wrong with a request
+api_model     checks requests against botocore's models
 environment   keeps the shell's AWS settings out
-patches       replaces parts of moto, and puts them back
-guard         ends the processes that a killed server leaves
+patches       replaces parts of moto, and restores them
+guard         cleans up after a killed server
 """

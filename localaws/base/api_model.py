@@ -1,7 +1,7 @@
-"""botocore's models of the services' APIs: which parameters an action has, and what is wrong with a request.
+"""Checks requests against botocore's models, as the service would.
 
 botocore itself checks types, required members and lower limits; the service also checks upper limits, patterns and
-enumerations, which the models carry.
+enumerations, which are in the models.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botocore.loaders import Loader
 from botocore.model import OperationNotFoundError, ServiceModel
 from botocore.validate import ParamValidator, ValidationErrors
 
-# Java's classes of characters, as near as Python's `re` has them.
+# Java's character classes, as close as Python's `re` gets.
 _JAVA = {r"\p{L}": r"\w", r"\p{Z}": r"\s", r"\p{N}": r"\d", r"\p{ASCII}": r"\x00-\x7f", r"\p{M}": ""}
 
 
@@ -25,7 +25,7 @@ def service_model(service: str) -> Any:
 
 
 def parameters(service: str, action: str) -> frozenset[str] | None:
-    """The names of an action's parameters; None where the service has no such action."""
+    """The names of an action's parameters; None if the service has no such action."""
     try:
         shape = service_model(service).operation_model(action).input_shape
     except OperationNotFoundError:
@@ -42,7 +42,7 @@ def problems(service: str, action: str, request: Mapping[str, Any]) -> list[str]
 
 
 def whole_patterns(model: Any) -> bool:
-    """Patterns match anywhere in the text; SageMaker's hold for the whole of it."""
+    """Patterns match anywhere in the text, but SageMaker's must match all of it."""
     return bool(model.metadata.get("endpointPrefix") == "api.sagemaker")
 
 
@@ -91,7 +91,7 @@ class Validator(ParamValidator):  # type: ignore[misc] # botocore has no types
 
 @lru_cache(maxsize=1024)
 def _pattern(text: str) -> re.Pattern[str] | None:
-    """A Java pattern in Python; None where it says what Python cannot."""
+    """A Java pattern in Python; None if Python cannot express it."""
     for java, python in _JAVA.items():
         text = text.replace(java, python)
     try:

@@ -1,4 +1,4 @@
-"""Clients of the local AWS: made once, the administrator's or a role's, with no way to anywhere else."""
+"""boto3's clients of the local AWS, made once: the administrator's or a role's. They can call nothing else."""
 
 from __future__ import annotations
 
@@ -7,31 +7,27 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from localaws.base.in_process import Application, answered
+from localaws.base.in_process import Application, call
 
 ADMINISTRATOR = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
-def only_administrator(role: str) -> Mapping[str, str]:
-    raise KeyError(f"nobody here has credentials of {role}")
-
-
 @cache
 def _models() -> Any:
-    """What the services' clients are made from, read once in a process, however many servers it starts."""
+    """Loads the services' models, once per process."""
     from botocore.loaders import Loader
 
     return Loader()
 
 
 class Clients:
-    """With an application the clients' calls go to it and to no socket; `credentials` has those of roles."""
+    """With an application, calls go to it and use no socket; `credentials` returns those of a role."""
 
     def __init__(
         self,
         endpoint: str,
         application: Application | None = None,
-        credentials: Callable[[str], Mapping[str, str]] = only_administrator,
+        credentials: Callable[[str], Mapping[str, str]] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._application = application
@@ -41,7 +37,7 @@ class Clients:
         self._session: Any = None
 
     def get(self, service: str, region: str, role: str = "") -> Any:
-        """The administrator's client, or that of a role, by its ARN."""
+        """The administrator's client, or one of a role, by its ARN."""
         with self._lock:
             client = self._clients.get((service, region, role))
             if client is None:
@@ -65,7 +61,7 @@ class Clients:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        known = self._credentials(role) if role else ADMINISTRATOR
+        known = self._credentials(role) if role and self._credentials else ADMINISTRATOR
         client = self._session.create_client(
             service,
             region_name=region,
@@ -76,12 +72,9 @@ class Clients:
             config=config,
         )
         if self._application:
-            client.meta.events.register("before-send.*.*", self._send)
+            application = self._application
+            client.meta.events.register("before-send.*.*", lambda request, **more: call(application, request))
         return client
-
-    def _send(self, request: Any, **more: Any) -> Any:
-        assert self._application, "it is registered only with an application"
-        return answered(self._application, request)
 
     def close(self) -> None:
         with self._lock:

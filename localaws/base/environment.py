@@ -1,5 +1,5 @@
-"""What the shell says about AWS, proxies and certificates must never reach what runs here: a stray profile or proxy
-would send a laptop's test run to a real account.
+"""Keeps the shell's AWS, proxy and certificate settings out: a stray profile or proxy could send a laptop's test run to
+a real account.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FOREIGN = re.compile(
 
 
 def harmless(account: str, region: str, endpoint: str) -> dict[str, str]:
-    """Variables with which any AWS SDK or command line talks to the local AWS, and can talk to nothing else."""
+    """Variables that make any AWS SDK or command line use the local AWS, and nothing else."""
     return {
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
@@ -29,7 +29,7 @@ def harmless(account: str, region: str, endpoint: str) -> dict[str, str]:
     }
 
 
-# An SDK without credentials of its own looks for them in these places.
+# Where an SDK without credentials would look for them.
 UNREACHABLE = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -45,7 +45,7 @@ def scrubbed(variables: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def clean_environment(extra: Mapping[str, str]) -> Iterator[None]:
-    """This process's own environment, scrubbed; moto and botocore read it at any time."""
+    """Scrub this process's environment; moto and botocore read it at any time."""
     before = dict(os.environ)
     _replace({**scrubbed(before), **extra})
     try:

@@ -1,8 +1,8 @@
-"""Ends what a killed server leaves behind.
+"""Cleans up after a killed server.
 
-It is started beside the server and reads from a pipe of which only the server has the other end: `+PID` and `-PID` are
-process groups that begin and end. When the pipe closes, by whatever ending, the groups that are left are killed and the
-folder of the jobs' files is removed.
+A process beside the server reads from a pipe of which only the server has the other end: `+PID` and `-PID` are process
+groups that begin and end. When the pipe closes, for any reason, the guard kills the remaining groups and removes the
+folder of the jobs' files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 class Guard:
     def __init__(self, folder: Path) -> None:
-        # -S and -E: it needs nothing but the standard library, and starts in a few milliseconds.
+        # -S and -E: on the standard library alone it starts in a few milliseconds.
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-E", __file__, os.fspath(folder)],
             stdin=subprocess.PIPE,
@@ -28,17 +28,17 @@ class Guard:
         self._lock = threading.Lock()
 
     def began(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+        self._write(f"+{group}\n")
 
     def ended(self, group: int) -> None:
-        self._tell(f"-{group}\n")
+        self._write(f"-{group}\n")
 
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         assert self._process.stdin is not None
         with self._lock:
             self._process.stdin.write(line.encode())
@@ -54,7 +54,7 @@ def main(folder: str) -> None:
             os.killpg(group, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    # A process that was just killed may still be writing.
+    # A killed process may still be writing.
     for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)
 

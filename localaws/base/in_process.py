@@ -1,9 +1,10 @@
-"""Calls that stay within the process: a client of the server's own goes to its application, past any socket."""
+"""Calls the local AWS's WSGI application in this process, without a socket: for the server's own clients."""
 
 from __future__ import annotations
 
 import errno
 import io
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,15 +15,15 @@ _DISK = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS)
 
 
 def show(bug: Exception) -> None:
-    """Whoever started the server sees where a bug is, while who called is told no more than its name.
+    """Print a bug's traceback to the server's stderr; the caller gets its name only.
 
-    What the disk does is no bug, and is told as one sentence where the run ends.
+    Errors of the disk are not bugs: the run that they end reports them in one sentence.
     """
     if getattr(bug, "errno", None) not in _DISK:
         traceback.print_exception(bug)
 
 
-class Raw(io.BytesIO):
+class _Raw(io.BytesIO):
     """A body as botocore reads it."""
 
     def stream(self, *values: Any, **named: Any) -> Iterator[bytes]:
@@ -30,39 +31,30 @@ class Raw(io.BytesIO):
             yield piece
 
 
-def answered(application: Application, request: Any) -> Any:
-    """botocore's answer to a request that was prepared by it."""
+def call(application: Application, request: Any) -> Any:
+    """The application's answer to a request that botocore prepared, as botocore's AWSResponse."""
     from botocore.awsrequest import AWSResponse
-
-    told: list[Any] = []
-
-    def start_response(status: str, headers: list[tuple[str, str]], error: Any = None) -> None:
-        told[:] = [int(status.split()[0]), headers]
+    from werkzeug.test import run_wsgi_app
 
     try:
-        content = _whole(application(_environ(request), start_response))
-        status, headers = told
+        body, status, found = run_wsgi_app(application, _environ(request), buffered=True)
+        code, headers, content = int(status.split()[0]), dict(found), b"".join(body)
     except Exception as bug:  # as a web server does with whatever its application raises
         show(bug)
-        status, headers, content = 500, [], f"{type(bug).__name__}: {bug}".encode()
-    return AWSResponse(request.url, status, _Headers(headers), Raw(content))
-
-
-def _whole(body: Iterable[bytes]) -> bytes:
-    try:
-        return b"".join(body)
-    finally:
-        getattr(body, "close", lambda: None)()
+        code, headers, content = 500, {}, f"{type(bug).__name__}: {bug}".encode()
+    return AWSResponse(request.url, code, headers, _Raw(content))
 
 
 def _environ(request: Any) -> dict[str, Any]:
+    """By hand: werkzeug's EnvironBuilder takes 0.4 ms of a call."""
     place, body = urlsplit(request.url), request.body or b""
     content = body.read() if hasattr(body, "read") else body.encode() if isinstance(body, str) else bytes(body)
-    uri = f"{place.path or '/'}?{place.query}" if place.query else place.path or "/"
+    path = place.path or "/"
+    uri = f"{path}?{place.query}" if place.query else path
     environ = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote(place.path or "/").encode().decode("latin-1"),
+        "PATH_INFO": unquote(path).encode().decode("latin-1"),
         "QUERY_STRING": place.query,
         "REQUEST_URI": uri,
         "RAW_URI": uri,
@@ -74,7 +66,7 @@ def _environ(request: Any) -> dict[str, Any]:
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": place.scheme,
         "wsgi.input": io.BytesIO(content),
-        "wsgi.errors": io.StringIO(),
+        "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
@@ -85,19 +77,3 @@ def _environ(request: Any) -> dict[str, Any]:
         environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = text
     environ["CONTENT_LENGTH"] = str(len(content))
     return environ
-
-
-class _Headers(dict[str, str]):
-    """Headers whatever their letters' case, as urllib3 gives them."""
-
-    def __init__(self, headers: list[tuple[str, str]]) -> None:
-        super().__init__({name.lower(): value for name, value in headers})
-
-    def get(self, name: str, other: Any = None) -> Any:
-        return super().get(name.lower(), other)
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(str(name).lower())

@@ -1,4 +1,4 @@
-"""Replacing parts of somebody else's package, and putting all of them back."""
+"""Replaces parts of another package, and restores them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class Patches:
-    """What was replaced; `undo` puts it back in the opposite order."""
+    """What was replaced; `undo` restores it, the last first."""
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
         self._overwritten: list[str] = []
 
     def attribute(self, owner: Any, name: str, new: Any) -> None:
-        # The raw entry, so that a static method is put back as one.
+        # The raw entry, so that a static method is restored as one.
         own = vars(owner)
         there, old = name in own, own.get(name)
 
@@ -31,7 +31,7 @@ class Patches:
         setattr(owner, name, new)
 
     def everywhere(self, package: str, old: Any, new: Any) -> None:
-        """In each loaded module of the package that has `old` under some name: `from x import y` makes copies."""
+        """In each loaded module of the package that has imported `old`, under any name."""
         for name, module in list(sys.modules.items()):
             if name == package or name.startswith(f"{package}."):
                 for key, value in list(vars(module).items()):

@@ -89,7 +89,6 @@ class Preview:
         return {
             "Target": {"Attribute": "Properties", "Name": name, "RequiresRecreation": recreation},
             "Evaluation": "Dynamic" if unknown else "Static",
-            "ChangeSource": "DirectModification",
         }
 
 

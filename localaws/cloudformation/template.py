@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,9 +72,7 @@ def parse(text: str) -> Template:
 
 
 def _check(template: Template) -> None:
-    for name, entry in template.resources.items():
-        if not re.fullmatch("[A-Za-z0-9]+", name):
-            raise InvalidRequest(f"Template format error: Resource name {name} is non alphanumeric.")
+    for entry in template.resources.values():
         unknown = sorted(entry.keys() - _ATTRIBUTES)
         if unknown or "Type" not in entry:
             raise InvalidRequest(f"Invalid template resource property '{unknown[0] if unknown else 'Type'}'")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Any
 
 from localaws.base.patches import Patches
 from localaws.iam.permissions import Permissions
+from localaws.iam.policy_evaluation import Call, Policies, refusal
 from localaws.lambda_.worker import Ended, Setup
 
 
@@ -75,21 +75,11 @@ def may_invoke(account: str, arn: str, service: str, source: str) -> bool:
     """Whether the function exists and its policy lets a service invoke it for this source; moto does not check."""
     parts = arn.split(":")
     function = find(account, parts[3], arn) if len(parts) >= 7 else None
-    statements = function.policy.statements if function else []
-    return any(_allows(statement, account, service, source) for statement in statements)
-
-
-def _allows(statement: dict[str, Any], account: str, service: str, source: str) -> bool:
-    conditions = statement.get("Condition", {})
-    owner = conditions.get("StringEquals", {}).get("AWS:SourceAccount", account)
-    wanted = conditions.get("ArnLike", {}).get("AWS:SourceArn", source)
-    return (
-        statement["Effect"] == "Allow"
-        and statement["Principal"] in ("*", {"Service": service})
-        and statement["Action"] in ("*", "lambda:*", "lambda:InvokeFunction")
-        and owner == account
-        and fnmatchcase(source, wanted)
-    )
+    if function is None:
+        return False
+    context = {"AWS:SourceAccount": account, "AWS:SourceArn": source}
+    call = Call(service, "lambda:InvokeFunction", function.function_arn, context)
+    return not refusal(call, Policies(resource={"Statement": function.policy.statements}))
 
 
 def setup(function: Any) -> Setup:
@@ -116,9 +106,6 @@ def dead_letter(
     permissions: Permissions | None = None,
 ) -> str:
     """Put the event into the dead-letter queue, in Lambda's format; returns the line for the log."""
-    from moto.sqs.exceptions import QueueDoesNotExist
-    from moto.sqs.models import sqs_backends
-
     target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn", "")
     if ":sqs:" not in target:
         return f"RequestId: {request_id} failed {attempt} times; without a dead-letter queue it is lost"
@@ -134,10 +121,19 @@ def dead_letter(
         "ErrorCode": {"DataType": "Number", "StringValue": "200"},
         "ErrorMessage": {"DataType": "String", "StringValue": message},
     }
-    try:
-        sqs_backends[function.account_id][function.region].send_message(
-            target.split(":")[-1], json.dumps(event), message_attributes=attributes
-        )
-    except QueueDoesNotExist:
+    if not send_to_queue(target, event, attributes):
         return f"RequestId: {request_id} is lost: its dead-letter queue {target} does not exist"
     return f"RequestId: {request_id} failed {attempt} times and is in {target.split(':')[-1]}"
+
+
+def send_to_queue(arn: str, event: Any, attributes: dict[str, dict[str, str]]) -> bool:
+    """Put an event into a dead-letter queue; False if there is no such queue."""
+    from moto.sqs.exceptions import QueueDoesNotExist
+    from moto.sqs.models import sqs_backends
+
+    _, _, _, region, account, name = arn.split(":")
+    try:
+        sqs_backends[account][region].send_message(name, json.dumps(event), message_attributes=attributes)
+    except QueueDoesNotExist:
+        return False
+    return True

@@ -39,9 +39,9 @@ class Setup:
 class Ended(Exception):
     """The process ended, or was too slow, without an answer."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, **more: Any) -> None:
         super().__init__(message)
-        self.failure = {"errorType": kind, "errorMessage": message}
+        self.failure = {"errorType": kind, "errorMessage": message, **more}
 
 
 class Worker:
@@ -107,9 +107,8 @@ class Worker:
         """Wait until the handler's module is imported. Raises Ended if that failed."""
         answer = self._answer(START_SECONDS, f"The handler was not loaded within {START_SECONDS} seconds")
         if "failure" in answer:
-            failed = Ended(answer["failure"]["errorType"], answer["failure"]["errorMessage"])
-            failed.failure = answer["failure"]
-            raise failed
+            failure = answer["failure"]
+            raise Ended(failure.pop("errorType"), failure.pop("errorMessage"), **failure)
 
     def ask(self, event: Any, request_id: str, seconds: int) -> dict[str, Any]:
         """{result}, the handler's answer as JSON, or {failure}. Raises Ended if the process gave no answer."""

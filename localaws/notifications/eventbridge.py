@@ -5,7 +5,6 @@ moto does neither. The rules are moto's, as they were deployed; moto itself serv
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import uuid
@@ -16,7 +15,7 @@ from typing import Any
 from localaws.base.patches import Patches
 from localaws.iam.permissions import Permissions
 from localaws.iam.required_rights import Right
-from localaws.lambda_.moto_api import find, may_invoke
+from localaws.lambda_.moto_api import find, may_invoke, send_to_queue
 
 SERVICE = "events.amazonaws.com"
 Invoke = Callable[[str, Any], object]
@@ -124,17 +123,7 @@ def _invoke(
 
 def _keep(rule: Any, target: dict[str, Any], event: dict[str, Any], code: str, permissions: Permissions | None) -> None:
     """Put an event that was not delivered into the target's dead-letter queue, if it has one."""
-    from moto.sqs.exceptions import QueueDoesNotExist
-    from moto.sqs.models import sqs_backends
-
     queue = target.get("DeadLetterConfig", {}).get("Arn", "")
-    if not queue:
-        return
     right = Right("sqs:SendMessage", queue, {"aws:SourceArn": rule.arn})
-    if permissions and permissions.refused_to_service(SERVICE, right):
-        return
-    attributes = {"ERROR_CODE": {"DataType": "String", "StringValue": code}}
-    with contextlib.suppress(QueueDoesNotExist):
-        sqs_backends[event["account"]][queue.split(":")[3]].send_message(
-            queue.split(":")[-1], json.dumps(event), message_attributes=attributes
-        )
+    if queue and not (permissions and permissions.refused_to_service(SERVICE, right)):
+        send_to_queue(queue, event, {"ERROR_CODE": {"DataType": "String", "StringValue": code}})

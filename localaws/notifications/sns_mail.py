@@ -29,18 +29,15 @@ Once = Callable[[str, str], str]
 """A mail's key, from its subject and text: of mails with the same key only the first is kept, "" keeps all."""
 
 
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-def always(subject: str, text: str) -> str:
-    return ""
-
-
 class Outbox:
     """A folder of mails whose names sort by time. With `once`, a resumed run sends no mail twice."""
 
-    def __init__(self, folder: Path, once: Once = always, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        once: Once = lambda subject, text: "",
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._once, self._clock = once, clock
@@ -142,7 +139,7 @@ def _wants(subscription: Any, attributes: Any, message: str) -> bool:
 
 
 def _check(message: str, subject: str | None) -> None:
-    """[sns] Publish: a subject is less than 100 printable ASCII characters on one line, and there is a message."""
+    """[sns] Publish: a subject is less than 100 printable ASCII characters on one line, a message is not empty."""
     if subject is not None and not re.fullmatch(r"[!-~][ -~]{0,98}", subject):
         raise _invalid("Subject")
     if not message:

@@ -1,4 +1,4 @@
-"""CloudFormation of the local AWS, as those who deploy see it: change sets, events, failures that are taken back."""
+"""The local CloudFormation as seen by `deploy`: change sets, events, rollbacks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Resources = dict[str, dict[str, Any]]
 
 
 class Account:
-    """A stack with a name of its own, and what its services say."""
+    """A stack with a name of its own, and the services that it uses."""
 
     def __init__(self, aws: LocalAws) -> None:
         self.aws = aws
@@ -58,16 +58,16 @@ class Account:
         return str(self.api.describe_stacks(StackName=self.stack)["Stacks"][0]["StackStatus"])
 
     def events(self) -> list[str]:
-        told = self.api.describe_stack_events(StackName=self.stack)["StackEvents"]
-        return [f"{one['LogicalResourceId']} {one['ResourceStatus']}" for one in reversed(told)]
+        events = self.api.describe_stack_events(StackName=self.stack)["StackEvents"]
+        return [f"{one['LogicalResourceId']} {one['ResourceStatus']}" for one in reversed(events)]
 
     def reason(self) -> str:
-        told = self.api.describe_stack_events(StackName=self.stack)["StackEvents"]
-        return next(str(one["ResourceStatusReason"]) for one in told if one["ResourceStatus"].endswith("E_FAILED"))
+        events = self.api.describe_stack_events(StackName=self.stack)["StackEvents"]
+        return next(str(one["ResourceStatusReason"]) for one in events if one["ResourceStatus"].endswith("E_FAILED"))
 
     def physical(self, logical: str) -> str:
-        told = self.api.describe_stack_resource(StackName=self.stack, LogicalResourceId=logical)
-        return str(told["StackResourceDetail"]["PhysicalResourceId"])
+        found = self.api.describe_stack_resource(StackName=self.stack, LogicalResourceId=logical)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def changes(self, resources: Resources) -> dict[str, dict[str, Any]]:
         found = self.change_set(resources, "UPDATE")["Changes"]
@@ -121,7 +121,7 @@ def machine(name: str, says: str) -> Resources:
     }
 
 
-def test_resources_are_made_in_the_order_of_their_references(account: Account) -> None:
+def test_resources_are_created_in_the_order_of_their_references(account: Account) -> None:
     status = account.created({"Policy": policy("Q"), "Q": queue()})
     assert status == "CREATE_COMPLETE"
     done = [event for event in account.events() if event.endswith("CREATE_COMPLETE")]
@@ -144,8 +144,8 @@ def test_references_resolve_to_parameters_ids_and_attributes(account: Account) -
     }
     parts = {"Parameters": {"A": {"Type": "String", "Default": "x"}}, "Outputs": outputs}
     account.created({"Q": queue(f"q{account.number}")}, parts=parts)
-    told = account.api.describe_stacks(StackName=account.stack)["Stacks"][0]["Outputs"]
-    assert {one["OutputKey"]: one["OutputValue"] for one in told} == {
+    found = account.api.describe_stacks(StackName=account.stack)["Stacks"][0]["Outputs"]
+    assert {one["OutputKey"]: one["OutputValue"] for one in found} == {
         "Parameter": "x",
         "Account": ACCOUNT,
         "Region": REGION,
@@ -165,7 +165,9 @@ def test_references_resolve_to_parameters_ids_and_attributes(account: Account) -
         ({"R": queue({"Fn::FindInMap": ["a", "b", "c"]})}, "Fn::FindInMap"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_not_known_is_refused_and_not_ignored(account: Account, resources: Resources, sentence: str) -> None:
+def test_what_the_local_aws_does_not_know_is_refused_and_not_ignored(
+    account: Account, resources: Resources, sentence: str
+) -> None:
     with pytest.raises(ClientError, match=sentence):
         account.change_set(resources, "CREATE")
 
@@ -194,7 +196,7 @@ def test_the_same_template_again_changes_nothing_and_says_so(account: Account) -
         account.api.execute_change_set(ChangeSetName=again["ChangeSetId"])
 
 
-def test_a_change_set_tells_what_is_made_changed_replaced_and_removed(account: Account) -> None:
+def test_a_change_set_lists_what_is_created_changed_replaced_and_removed(account: Account) -> None:
     name = f"q{account.number}"
     account.created({"Same": queue(), "Changed": queue(), "Moved": queue(name), "Gone": queue(), "P": policy("Moved")})
     changed = queue(VisibilityTimeout=5)
@@ -212,18 +214,18 @@ def test_a_change_set_tells_what_is_made_changed_replaced_and_removed(account: A
     assert changes["P"]["Details"][0]["Evaluation"] == "Dynamic"
 
 
-def test_properties_are_changed_in_place_and_what_is_no_longer_wanted_goes_last(account: Account) -> None:
+def test_properties_change_in_place_and_removed_resources_are_deleted_last(account: Account) -> None:
     account.created({"Q": queue(), "Old": queue()})
     url = account.physical("Q")
     assert account.deploy({"Q": queue(VisibilityTimeout=5)}) == "UPDATE_COMPLETE"
     assert account.physical("Q") == url
-    told = account.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
-    assert told["Attributes"]["VisibilityTimeout"] == "5"
+    queue_ = account.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+    assert queue_["Attributes"]["VisibilityTimeout"] == "5"
     events = account.events()
     assert events.index("Q UPDATE_COMPLETE") < events.index("Old DELETE_COMPLETE")
 
 
-def test_a_stack_that_cannot_be_made_leaves_nothing_but_what_is_kept(account: Account) -> None:
+def test_a_stack_that_cannot_be_created_leaves_only_what_is_retained(account: Account) -> None:
     name = f"taken-{account.number}"
     account.aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")
     kept = f"kept-{account.number}"
@@ -240,7 +242,7 @@ def test_a_stack_that_cannot_be_made_leaves_nothing_but_what_is_kept(account: Ac
     assert change["Action"] == "Import"
 
 
-def test_a_bug_in_the_making_of_a_resource_is_its_failure_and_leaves_no_stack_half_way(
+def test_a_bug_while_creating_a_resource_fails_it_and_rolls_back(
     account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(aws: Any, name: str, given: Any) -> str:
@@ -290,13 +292,13 @@ def managed(name: str, description: str) -> dict[str, Any]:
 
 
 def places_of_bugs(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """The functions that raised what was shown."""
+    """The functions in which the printed tracebacks end."""
     shown = capsys.readouterr().err.split("Traceback (most recent call last):")[1:]
     return [re.findall(r", in (\w+)", one)[-1] for one in shown]
 
 
 @pytest.mark.parametrize("where", ["within the process", "over the web"])
-def test_a_bug_is_a_failed_call_and_its_place_is_shown_once(
+def test_a_bug_fails_the_call_and_prints_one_traceback(
     aws: LocalAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
 ) -> None:
     def broken(*values: Any) -> None:
@@ -311,7 +313,7 @@ def test_a_bug_is_a_failed_call_and_its_place_is_shown_once(
     assert until(lambda: places_of_bugs(capsys)) == ["broken"]  # the web server answers first
 
 
-def test_a_change_that_fails_is_taken_back_and_the_old_machine_goes_on(account: Account) -> None:
+def test_a_failed_change_is_rolled_back_and_the_old_machine_still_runs(account: Account) -> None:
     name = f"m{account.number}"
     account.created(machine(name, "one"))
     broken = machine(name, "two")
@@ -325,16 +327,16 @@ def test_a_change_that_fails_is_taken_back_and_the_old_machine_goes_on(account: 
     assert live["routingConfiguration"][0]["stateMachineVersionArn"] == f"{arn}:1"
     assert account.physical("Version") == f"{arn}:1"
     assert account.deploy(machine(name, "three")) == "UPDATE_COMPLETE"
-    told = states.describe_state_machine_alias(stateMachineAliasArn=f"{arn}:live")["routingConfiguration"][0]
-    version = states.describe_state_machine(stateMachineArn=told["stateMachineVersionArn"])
+    live = states.describe_state_machine_alias(stateMachineAliasArn=f"{arn}:live")["routingConfiguration"][0]
+    version = states.describe_state_machine(stateMachineArn=live["stateMachineVersionArn"])
     assert '"three"' in version["definition"]
 
 
-def test_a_change_of_the_machine_is_a_new_version_and_the_old_one_stays(account: Account) -> None:
+def test_a_changed_machine_is_a_new_version_and_the_old_one_stays(account: Account) -> None:
     name = f"m{account.number}"
     account.created(machine(name, "one"))
     changes = account.changes(machine(name, "two"))
-    assert {one: told["Replacement"] for one, told in changes.items()} == {
+    assert {name: one["Replacement"] for name, one in changes.items()} == {
         "Machine": "False",
         "Version": "Conditional",
         "Alias": "False",
@@ -347,7 +349,7 @@ def test_a_change_of_the_machine_is_a_new_version_and_the_old_one_stays(account:
     assert account.physical("Version") == f"{arn}:2"
 
 
-def test_what_has_a_name_is_not_replaced_under_it(account: Account) -> None:
+def test_a_named_resource_is_not_replaced_under_its_name(account: Account) -> None:
     name = f"policy-{account.number}"
     account.created({"P": managed(name, "one")})
     assert account.deploy({"P": managed(name, "two")}) == "UPDATE_ROLLBACK_COMPLETE"
@@ -393,7 +395,7 @@ def test_a_bucket_with_objects_is_not_deleted_and_the_stack_says_so(account: Acc
     assert account.status() == "DELETE_FAILED"
 
 
-def test_a_deleted_stack_keeps_what_is_retained_and_is_known_by_its_id_alone(account: Account) -> None:
+def test_a_deleted_stack_keeps_what_is_retained_and_is_found_by_its_arn_only(account: Account) -> None:
     name = f"retained-{account.number}"
     account.created({"B": bucket(name), "Q": queue()})
     identifier = account.api.describe_stacks(StackName=account.stack)["Stacks"][0]["StackId"]
