@@ -105,7 +105,7 @@ class Worker:
 
     def load(self) -> None:
         """Wait until the handler's module is imported. Raises Ended if that failed."""
-        answer = self._answer(START_SECONDS, f"The handler was not loaded within {START_SECONDS} seconds")
+        answer = self._exchange(b"", START_SECONDS, f"The handler was not loaded within {START_SECONDS} seconds")
         if "failure" in answer:
             failure = answer["failure"]
             raise Ended(failure.pop("errorType"), failure.pop("errorMessage"), **failure)
@@ -123,29 +123,23 @@ class Worker:
             "log_stream_name": self.stream,
         }
         request = json.dumps({"event": event, "context": context, "seconds": seconds}).encode() + b"\n"
-        late = f"{request_id} Task timed out after {seconds:.2f} seconds"
-        self._channel.settimeout(seconds)
+        return self._exchange(request, seconds, f"{request_id} Task timed out after {seconds:.2f} seconds")
+
+    def _exchange(self, request: bytes, seconds: float, late: str) -> dict[str, Any]:
+        end = time.monotonic() + seconds
         try:
+            self._channel.settimeout(seconds)
             self._channel.sendall(request)
+            while b"\n" not in self._buffer:
+                self._channel.settimeout(max(0.001, end - time.monotonic()))
+                more = self._channel.recv(1 << 16)
+                if not more:
+                    raise self._exited()
+                self._buffer += more
         except TimeoutError:
             raise Ended("Sandbox.Timedout", late) from None
         except OSError:
             raise self._exited() from None
-        return self._answer(seconds, late)
-
-    def _answer(self, seconds: float, late: str) -> dict[str, Any]:
-        end = time.monotonic() + seconds
-        while b"\n" not in self._buffer:
-            self._channel.settimeout(max(0.001, end - time.monotonic()))
-            try:
-                more = self._channel.recv(1 << 16)
-            except TimeoutError:
-                raise Ended("Sandbox.Timedout", late) from None
-            except OSError:
-                raise self._exited() from None
-            if not more:
-                raise self._exited()
-            self._buffer += more
         line, _, self._buffer = self._buffer.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
