@@ -54,6 +54,16 @@ def clean_environment(extra: Mapping[str, str]) -> Iterator[None]:
         _replace(before)
 
 
+@contextmanager
+def private_files() -> Iterator[None]:
+    """In the block, what this process and its children write is readable by its user alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def _replace(variables: Mapping[str, str]) -> None:
     for name in os.environ.keys() - variables.keys():
         del os.environ[name]

@@ -21,7 +21,7 @@ from typing import Any
 
 from localaws import moto_fixes
 from localaws.base.clients import Clients
-from localaws.base.environment import clean_environment, harmless
+from localaws.base.environment import clean_environment, harmless, private_files
 from localaws.base.guard import Guard
 from localaws.base.in_process import Application
 from localaws.base.patches import Patches
@@ -96,6 +96,7 @@ class LocalAws:
             raise RuntimeError("there is a local AWS in this process already, and moto's state is global")
         ending.callback(_ONE.release)
         work = Path(os.path.abspath(settings.work))  # the jobs have working folders of their own
+        ending.enter_context(private_files())
         try:
             _lock(work, ending)
             self.objects = Objects(work / "buckets")
@@ -211,6 +212,9 @@ def _lock(work: Path, ending: ExitStack) -> None:
     work.mkdir(parents=True, exist_ok=True)
     file = ending.enter_context((work / "lock").open("w"))
     try:
+    for name in ("buckets", "compiled", "functions", "outbox", "runs"):
+        if (work / name).is_dir():
+            (work / name).chmod(0o700)  # made by a version whose files everyone could read
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ComputerError(

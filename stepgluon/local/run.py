@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+from localaws.base.environment import private_files
 from localaws.server.aws import Settings
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
@@ -97,7 +98,7 @@ def at_work(
     fresh: bool = False,
 ) -> Iterator[Deployed]:
     """The pipeline in a local AWS that other commands find; its runs are kept, its troubles are one sentence."""
-    with whatever_this_computer_does(work), terminated_as_interrupted():
+    with private_files(), whatever_this_computer_does(work), terminated_as_interrupted():
         definition = definition_of(loaded, workflow, work)
         settings = settings_of(loaded, work, port, fresh)
         with (

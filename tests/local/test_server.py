@@ -322,3 +322,23 @@ def test_a_part_that_others_patched_too_is_reported() -> None:
     with pytest.raises(RuntimeError, match=r"also patched by others: module\.part"):
         patches.undo()
     assert owner.part == 1
+
+
+def test_files_of_the_work_folder_are_for_its_user_alone(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / "runs" / "old").mkdir(parents=True)
+    before = os.umask(0o022)
+    try:
+        with LocalAws(settings(work)) as aws:
+            aws.buckets.ensure("data", REGION)
+            may_do_everything(aws)
+            jobs = Jobs(aws)
+            do = "print(oct(os.umask(0o77)), flush=True); (root / 'processing' / 'output' / 'made').write_text('x')"
+            name = jobs.processing(do)
+            jobs.ended(name)
+            assert aws.logs.lines("processing", name) == ["0o77"]
+            open_to_others = [path for path in work.rglob("*") if path.stat().st_mode & 0o077]
+            assert open_to_others == [work / "runs" / "old"]  # in a folder that is closed now
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
