@@ -27,11 +27,11 @@ def gate(permissions: Permissions, exists: Exists, others: Application) -> Appli
         if user is not None:
             told = _why_not(permissions, exists, user, service, environ)
             if told:
-                return _refusal(service, told, environ, start_response)
+                return refusal(service, told, environ, start_response)
         if environ.get("HTTP_X_AMZ_TARGET") in _CHANGES_A_MACHINE:
             told = _no_managed_rule(permissions, requests.body(environ))
             if told:
-                return _refusal("states", told, environ, start_response)
+                return refusal("states", told, environ, start_response)
         return others(environ, start_response)
 
     return application
@@ -62,7 +62,7 @@ def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
     return ""
 
 
-def _refusal(service: str, told: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def refusal(service: str, told: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """The refusal in the service's own format."""
     query = "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", "")
     kind = "text/xml" if query or service == "s3" else "application/json"

@@ -23,7 +23,7 @@ from localaws.sagemaker.fault_injection import Faults
 from localaws.sagemaker.inputs import Found, InputError
 from localaws.sagemaker.job_cache import Memory
 from localaws.sagemaker.job_logs import Logs
-from localaws.sagemaker.job_process import Instance, Program, environment
+from localaws.sagemaker.job_process import Instance, Program, dropped, environment
 from localaws.sagemaker.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600
@@ -186,7 +186,10 @@ class Job:
         with ExitStack() as ending:
             for number, root in enumerate(roots):
                 log = self._shop.logs.stream(self.kind, self.name, number)
-                variables = environment(self.request.get("Environment", {}), self._variables(), root, cores)
+                declared = self.request.get("Environment", {})
+                if refused := dropped(declared):
+                    log(f"The local AWS does not set {', '.join(refused)}.")
+                variables = environment(declared, self._variables(), root, cores)
                 instance = Instance(program, root, variables, log, self._wake)
                 self._shop.guard.began(instance.group)
                 self._instances.append(instance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,20 +47,29 @@ class Program:
         return cls((sys.executable, os.fspath(script), *words[2:]), script)
 
 
+# In a container they change what the job runs; here the process is the user's own, and an input of the job could run.
+_DROPPED = re.compile(r"(PYTHON|LD_|DYLD_|BASH|GLIBC_|GCONV_|GIT_|PERL|AWS_).*|ENV|IFS|PATH|HOME|TMPDIR|NO_PROXY", re.I)
+
+
+def dropped(declared: Mapping[str, str]) -> list[str]:
+    """Which of the job's declared variables its process does not get."""
+    return sorted(name for name in declared if _DROPPED.fullmatch(name))
+
+
 def environment(declared: Mapping[str, str], service: Mapping[str, str], root: Path, cores: int) -> dict[str, str]:
     """The job's own variables, what SageMaker sets, and the little that a process needs to start."""
     inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
     return {
         **inherited,
+        "LANG": "C.UTF-8",
+        **dict.fromkeys(_THREADS, str(cores)),
+        **{name: value for name, value in declared.items() if not _DROPPED.fullmatch(name)},
         "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": os.fspath(root / "home"),
         "TMPDIR": os.fspath(root / "tmp"),
-        "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # what is installed has its byte code; the repository's folder is left alone
         **UNREACHABLE,
-        **dict.fromkeys(_THREADS, str(cores)),
-        **declared,
         **service,
         "STEPGLUON_ROOT": os.fspath(root),
         "STEPGLUON_CORES": str(cores),

@@ -28,6 +28,7 @@ from localaws.base.patches import Patches
 from localaws.errors import ComputerError
 from localaws.s3.store import Objects
 from localaws.sagemaker.fault_injection import Faults
+from localaws.server.origin import no_web_pages
 from localaws.server.web import HOST, Web, bind
 from localaws.stepfunctions import execution_archive, queue, redrive, versions
 
@@ -95,8 +96,8 @@ class LocalAws:
         if not _ONE.acquire(blocking=False):
             raise RuntimeError("there is a local AWS in this process already, and moto's state is global")
         ending.callback(_ONE.release)
-        work = Path(os.path.abspath(settings.work))  # the jobs have working folders of their own
         ending.enter_context(private_files())
+        work = Path(os.path.abspath(settings.work))  # the jobs have working folders of their own
         try:
             _lock(work, ending)
             self.objects = Objects(work / "buckets")
@@ -127,8 +128,8 @@ class LocalAws:
 
         partition = get_partition(settings.region)
         self._workshop(ending, patches, jobs, partition)
-        self._application = self._doors(partition)
-        web = Web(listener, self._application)
+        self._application = self._doors(patches, partition)
+        web = Web(listener, no_web_pages(self.port, self._application))
         ending.callback(web.close)
 
     def _moto(self, ending: ExitStack) -> Patches:
@@ -192,9 +193,9 @@ class LocalAws:
         ending.callback(self.sagemaker.close, settings.grace_seconds + settings.ending_seconds)
         sync_task.install(patches, self.sagemaker)
 
-    def _doors(self, partition: str) -> Application:
-        """What is asked goes through them, the first to the last; moto answers what is left."""
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    def _doors(self, patches: Patches, partition: str) -> Application:
+        """Request chain: IAM, CloudFormation, SageMaker, then moto."""
+        from moto.moto_server import werkzeug_app
 
         from localaws.cloudformation.service import CloudFormation
         from localaws.cloudformation.web import cloudformation_door
@@ -202,7 +203,8 @@ class LocalAws:
         from localaws.sagemaker.http import sagemaker_door
 
         stacks = CloudFormation(self.settings.account, partition, self._clients.get)
-        moto = DomainDispatcherApplication(create_backend_app)
+        patches.attribute(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # else any page may read moto's answers
+        moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, moto))
         return gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
 
@@ -210,11 +212,11 @@ class LocalAws:
 def _lock(work: Path, ending: ExitStack) -> None:
     """One server for a folder; the lock goes with the process, however that ends."""
     work.mkdir(parents=True, exist_ok=True)
-    file = ending.enter_context((work / "lock").open("w"))
-    try:
     for name in ("buckets", "compiled", "functions", "outbox", "runs"):
         if (work / name).is_dir():
             (work / name).chmod(0o700)  # made by a version whose files everyone could read
+    file = ending.enter_context((work / "lock").open("w"))
+    try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ComputerError(
