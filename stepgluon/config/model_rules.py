@@ -80,27 +80,22 @@ def _refused_model(config: PipelineConfig, uri: str) -> str | None:
         guess = "; did you mean promoted?" if did_you_mean(uri, ["promoted"]) else ""
         return f"{found(uri)} is not a place for a model (expected: promoted, or s3://BUCKET/FOLDER/{guess})"
     bucket, path = match.groups()
-    raw, work = _bucket_names(config)
-    if bucket not in (raw, work):
-        return f"{found(bucket)} is not a bucket of this pipeline (copy the model to s3://{work}/models/ and name that)"
-    if path.endswith(".run"):
-        return "a file that ends in .run starts the pipeline (expected: the folder of a model)"
+    names = Names(config)
+    work = names.work_bucket
+    if bucket == names.raw_bucket:
+        reason = "a model is code, and whoever uploads data could exchange it in the raw bucket"
+        return f"{reason} (copy the model to s3://{work}/models/ and name that)"
+    if bucket != work:
+        return f"{found(bucket)} is not this pipeline's bucket (copy the model to s3://{work}/models/ and name that)"
     if re.search(r"(^|/)\.\.?(/|$)", path):
         return f"{found(path)} has a part . or .., which S3 takes for a name (write the folder's own path)"
     if not path.strip("/") or "//" in path or not re.fullmatch(r"[A-Za-z0-9!_.*'()/=+@:,-]+", path):
         return f"{found(path)} is not usable as a folder (expected: letters, digits, - _ . = and single /)"
-    if bucket == work and re.match(r"(config|promoted)(/|$)|runs(/[^/]*(/(?!models/).*)?)?$", path):
-        return (
-            f"{found(path)} is written by the pipeline itself (expected: a folder like models/, or runs/RUN/models/…)"
-        )
+    if re.match(r"(config|failures|markers|predictions|promoted)(/|$)|runs(/[^/]*(/(?!models/).*)?)?$", path):
+        return f"{found(path)} is written by the pipeline itself (expected: a folder below models/)"
     if _FILE.search(path):
         return f"{found(path)} is a file (expected: the folder of a model, as a training leaves it)"
     return None
-
-
-def _bucket_names(config: PipelineConfig) -> tuple[str, str]:
-    names = Names(config)
-    return names.raw_bucket, names.work_bucket
 
 
 def columns_make_sense(config: PipelineConfig) -> Iterator[Finding]:

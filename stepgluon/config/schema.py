@@ -184,7 +184,7 @@ class Fallback(Section):
         description="each: replace a rejected model by its own default; any: if one is rejected, replace all",
     )
     default_model: Text = Field(
-        default="promoted", description="promoted (by pipeline.py promote RUN), or s3://… in the pipeline's own buckets"
+        default="promoted", description="promoted (by pipeline.py promote RUN), or s3://… in the pipeline's work bucket"
     )
     if_missing: Literal["fail", "use_trained"] = Field(
         default="fail", description="what to do without a default model: fail the run, or use the rejected one anyway"
