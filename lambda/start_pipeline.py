@@ -27,6 +27,8 @@ SUFFIX = ".run"
 FILE_BYTES = 4096
 NOTE_CHARACTERS = 500
 STEM_CHARACTERS = 40  # with the date and the hash this gives names of at most 77; Step Functions allows 80
+# Control characters, line and paragraph separators, and what turns the direction of the text that follows.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
 
 
@@ -56,6 +58,7 @@ def outcome_of(record: Any) -> str:
     try:
         if not isinstance(record, dict):
             raise Refused("the record is not an object (expected: a record of an S3 event notification)")
+        check_version(text_at(record, "eventVersion"))
         kind = text_at(record, "eventName")
         place["bucket"] = text_at(record, "s3", "bucket", "name")
         place["key"] = key = decoded(text_at(record, "s3", "object", "key"))
@@ -63,6 +66,8 @@ def outcome_of(record: Any) -> str:
         if reason:
             log("ignored", reason=reason, **place)
             return "ignored"
+        if UNSEEN.search(key):
+            raise Refused("the key has a control character (expected: a key that a mail can show; rename the file)")
         name = execution_name(record, place["bucket"], key)
         place["execution"] = name
         fresh = start(name, execution_input(record, place["bucket"], key))
@@ -71,6 +76,12 @@ def outcome_of(record: Any) -> str:
     except Exception as error:  # whatever is wrong with one record, its neighbours must have their turn
         log("failed", reason=f"{error}" if isinstance(error, Refused) else f"{type(error).__name__}: {error}", **place)
         return "failed"
+
+
+def check_version(version: str) -> None:
+    """[s3] A new major version may mean something else by the same names; a minor one only adds names."""
+    if version.partition(".")[0] != "2":
+        raise Refused(f"the event has version {shown(version)} (expected: 2.x; update stepgluon and deploy it)")
 
 
 def why_ignored(source: str, kind: str, bucket: str, key: str) -> str:
@@ -102,7 +113,8 @@ def execution_name(record: dict[str, Any], bucket: str, key: str) -> str:
     year, month, day, hour, minute, second = time.groups()
     stem = re.sub(r"[^A-Za-z0-9]+", "-", key.rpartition("/")[2][: -len(SUFFIX)])[:STEM_CHARACTERS].strip("-")
     what = version(record).get("VersionId") or text_at(record, "s3", "object", "eTag")
-    unique = json.dumps([bucket, key, what, text_at(record, "s3", "object", "sequencer")])
+    # [s3] Sequencers are compared after padding the shorter one with zeros on the right.
+    unique = json.dumps([bucket, key, what, text_at(record, "s3", "object", "sequencer").upper().rstrip("0")])
     digest = hashlib.sha256(unique.encode()).hexdigest()[:20]
     return f"{year}{month}{day}-{hour}{minute}{second}-{stem or 'run'}-{digest}"
 

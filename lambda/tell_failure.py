@@ -16,6 +16,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -198,7 +199,7 @@ def why(output: dict[str, Any]) -> str:
 
 
 def next_steps(story: Story) -> str:
-    look, again = (os.environ["COMMAND"].format(f"{word} {story.run}") for word in ("show", "redrive"))
+    look, again = (os.environ["COMMAND"].format(f"{word} {shlex.quote(story.run)}") for word in ("show", "redrive"))
     page = [f"  {os.environ['CONSOLE']}{story.execution}"] if os.environ.get("CONSOLE") else []
     advice = "When the cause is fixed, start it again; finished trainings and predictions are not repeated:"
     return "\n".join(["Look closer:", f"  {look}", *page, "", advice, f"  {again}"])

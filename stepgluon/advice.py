@@ -14,10 +14,10 @@ _given: ContextVar[tuple[str, ...]] = ContextVar("given", default=())
 _folder: ContextVar[tuple[str, ...]] = ContextVar("folder", default=())
 
 
-def pipeline_py(words: str) -> str:
-    """`deploy --only base` -> python pipeline.py deploy --only base --env prod"""
+def pipeline_py(words: str, *values: str) -> str:
+    """`deploy --only base` -> python pipeline.py deploy --only base --env prod; `values` are quoted for the shell."""
     folder = _folder.get() if words.split()[0] in _OF_A_FOLDER and "--aws" not in words else ()
-    return " ".join(["python pipeline.py", words, *map(shlex.quote, (*_given.get(), *folder))])
+    return " ".join(["python pipeline.py", words, *map(shlex.quote, (*values, *_given.get(), *folder))])
 
 
 @contextmanager

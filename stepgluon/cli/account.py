@@ -60,7 +60,7 @@ def _start(options: argparse.Namespace, workflow: Workflow, variables: Mapping[s
         else:
             folder = folder_of(door, names, options.folder or options.data[0])
         run = start(door, names, folder, options.threshold, options.note, options.fresh)
-    text = f"Run {run} has started.\nFollow it: {pipeline_py(f'watch {run}')}\n"
+    text = f"Run {run} has started.\nFollow it: {pipeline_py('watch', run)}\n"
     terminal.result(json_text({"run": run, "data": folder}) if options.json else text)
 
 

@@ -130,7 +130,7 @@ def _followed(door: Aws, names: Names, execution: Execution, options: argparse.N
         watch(door, execution.arn, progress.tell, progress.say, time.sleep)
     except KeyboardInterrupt:
         progress.done()
-        progress.say(f"The run goes on. Follow it again: {pipeline_py(f'watch {execution.run}')}")
+        progress.say(f"The run goes on. Follow it again: {pipeline_py('watch', execution.run)}")
         raise
     progress.done()
     return _ended(_told(door, names, execution), options, terminal)
@@ -139,7 +139,7 @@ def _followed(door: Aws, names: Names, execution: Execution, options: argparse.N
 def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> int:
     from stepgluon.runs.view import panel
 
-    again = pipeline_py(f"redrive {told['run']}")
+    again = pipeline_py("redrive", told["run"])
     text = f"\n{panel(told, again)}"
     terminal.result(json_text(told) if options.json else text)
     return 0 if told["status"] == "SUCCEEDED" else 1
@@ -161,7 +161,7 @@ def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping
     with one_sentence():
         plan = planned(door, names, one(door, names, options.run))
         run = redrive(door, names, plan)
-    text = f"{plan.words()}\nFollow it: {pipeline_py(f'watch {run}')}\n"
+    text = f"{plan.words()}\nFollow it: {pipeline_py('watch', run)}\n"
     terminal.result(json_text({"run": run, "of": plan.of}) if options.json else text)
     return 0
 

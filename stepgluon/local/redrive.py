@@ -85,7 +85,7 @@ def _follow(work: Path, arn: str, progress: Progress) -> None:
             follow(History(door.client("stepfunctions"), arn).look, progress.tell, time.sleep)
         except KeyboardInterrupt:
             progress.done()
-            progress.say(f"The run goes on. Follow it again: {pipeline_py('watch ' + run)}")
+            progress.say(f"The run goes on. Follow it again: {pipeline_py('watch', run)}")
             raise
         progress.done()
         end = time.monotonic() + KEPT_SECONDS

@@ -43,7 +43,7 @@ def planned(door: Door, names: Names, execution: Execution) -> Redrive:
     """What redriving the last attempt at this run means; raises NotRedriven where it makes no sense."""
     last, number = _last_attempt(door, names, execution)
     if last.status in ("RUNNING", "PENDING_REDRIVE"):
-        raise NotRedriven(f"{last.run} is still running (follow it: {pipeline_py(f'watch {last.run}')})")
+        raise NotRedriven(f"{last.run} is still running (follow it: {pipeline_py('watch', last.run)})")
     if last.status == "SUCCEEDED":
         raise NotRedriven(f"{last.run} has finished, and there is nothing left to do (start a new run)")
     if UNUSABLE in last.cause:

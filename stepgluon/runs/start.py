@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import secrets
+import shlex
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +63,7 @@ def folder_of(door: Door, names: Names, folder: str) -> str:
     with _deployed(names):
         page = door.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
     if not page.get("Contents"):
-        raise UsageError(f"{address} is empty (upload the tables: aws s3 cp my.csv {address})")
+        raise UsageError(f"{address} is empty (upload the tables: aws s3 cp my.csv {shlex.quote(address)})")
     return address
 
 

@@ -168,10 +168,10 @@ def _next(
     if queue:
         steps.append(f"{purge(names)}   (once it is clear why {queue} events started no run or no mail)")
     if running:
-        steps.append(pipeline_py(f"watch {running[0]}"))
+        steps.append(pipeline_py("watch", running[0]))
     elif runs and runs[0]["status"] != "SUCCEEDED":
         last = runs[0]["run"]
-        steps.append(f"{pipeline_py(f'show {last}')}, then {pipeline_py(f'redrive {last}')}")
+        steps.append(f"{pipeline_py('show', last)}, then {pipeline_py('redrive', last)}")
     elif not runs and not unfinished:
         steps.append(pipeline_py("start --data my.csv"))
     if known and known.version < known.newest:

@@ -86,7 +86,7 @@ def _result(told: dict[str, Any]) -> list[str]:
     ]
     if any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
         lines += [
-            f"  next     {pipeline_py('promote ' + told['run'])}",
+            f"  next     {pipeline_py('promote', told['run'])}",
             "           makes its accepted models the defaults: they predict whenever a later one is not good enough",
         ]
     return lines
@@ -105,7 +105,7 @@ def _failure(told: dict[str, Any], command: str, repeats: str, look: bool) -> li
         lines.append(f"  logs     {log}")
     lines.append(f"  mails    {shown(told['outbox'])}")
     if look:
-        lines.append(f"  look     {pipeline_py('show ' + told['run'])}")
+        lines.append(f"  look     {pipeline_py('show', told['run'])}")
     return lines + _again(command, repeats)
 
 
@@ -181,7 +181,7 @@ def details(told: dict[str, Any]) -> str:
         f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  cached' if job.get('cached') else ''}"
         for job in told["jobs"]
     ]
-    end = panel(told, pipeline_py(f"redrive {told['run']}"), look=False)
+    end = panel(told, pipeline_py("redrive", told["run"]), look=False)
     return "\n".join([*_course(told, end), "", "Jobs:", *jobs, ""]) + "\n" + end
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import random
 import sys
@@ -218,6 +219,15 @@ def test_a_new_upload_of_the_same_key_starts_a_new_execution(start_pipeline: Mod
     assert len(executions()) == 2
 
 
+def test_one_write_whose_sequencer_is_written_longer_or_shorter_starts_one_execution(
+    start_pipeline: ModuleType,
+) -> None:
+    """[s3] Sequencers are compared after the shorter one is padded with zeros on the right."""
+    for sequencer in ("0055AED6DCD90281E5", "0055AED6DCD90281E500", "0055aed6dcd90281e5"):
+        start_pipeline.handler(event(record(FILE, sequencer=sequencer)), None)
+    assert len(executions()) == 1
+
+
 def test_64_identical_events_at_once_start_exactly_one_execution(start_pipeline: ModuleType) -> None:
     start_pipeline.client("stepfunctions")  # one process of Lambda has one event at a time; here they share a client
     original, one_at_a_time = StateMachine.start_execution, threading.Lock()
@@ -298,6 +308,7 @@ def without(*path: str) -> dict[str, Any]:
         without("s3", "object", "key"),
         without("s3", "object", "eTag"),
         without("s3", "object", "sequencer"),
+        without("eventVersion"),
         without("eventName"),
         without("eventSource"),
         without("eventTime"),
@@ -315,6 +326,31 @@ def test_a_malformed_record_is_logged_and_fails(
         start_pipeline.handler(event(bad, record("neighbour/go.run")), None)
     assert [line["outcome"] for line in log_lines(capsys.readouterr().out)] == ["failed", "started"]
     assert [given["data"] for given in inputs()] == [f"s3://{BUCKET}/neighbour/"]
+
+
+@pytest.mark.parametrize("key", ["a\n\nClick: http://x/go.run", "\x1b]0;x\x07/go.run", "a\u202e/go.run", "\x9b.run"])
+def test_a_key_cannot_write_a_line_of_its_own_into_a_mail(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    with pytest.raises(start_pipeline.Refused):
+        start_pipeline.handler(event(record(key)), None)
+    text = capsys.readouterr().out
+    assert "the key has a control character" in log_lines(text)[0]["reason"]
+    assert text.count("\n") == 1 and text.isascii() and text[:-1].isprintable()
+    assert not executions()
+
+
+@pytest.mark.parametrize(
+    ("version", "outcome"), [("2.0", "started"), ("2.17", "started"), ("3.0", "failed"), ("1.0", "failed")]
+)
+def test_an_event_of_another_major_version_starts_nothing(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str], version: str, outcome: str
+) -> None:
+    with contextlib.suppress(start_pipeline.Refused):
+        start_pipeline.handler(event({**record(FILE), "eventVersion": version}), None)
+    (line,) = log_lines(capsys.readouterr().out)
+    assert line["outcome"] == outcome
+    assert len(executions()) == (outcome == "started")
 
 
 @pytest.mark.parametrize("bad", [None, 7, "text", [], {}, {"Records": None}, {"Records": {}}])
