@@ -6,6 +6,7 @@ and an exit code. Anything else that is raised is our bug and keeps its tracebac
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -41,6 +42,14 @@ def found(value: object) -> str:
     text = text if len(text) <= 60 else text[:59] + "…"
     shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return f"'{''.join(shown)}'"
+
+
+_OBEYED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+
+
+def visible(text: str) -> str:
+    """A text with what a terminal would obey written out: keys, logs and names of others can hold such characters."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # as JSON writes it, so that JSON stays JSON
 
 
 class StepgluonError(Exception):

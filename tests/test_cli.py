@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,7 +17,9 @@ from golden import HERE
 from pipeline import workflow
 from stepgluon import __version__
 from stepgluon.cli.main import main
+from stepgluon.cli.terminal import Terminal
 from stepgluon.config.json_schema import json_schema
+from stepgluon.errors import UsageError
 
 ROOT = HERE.parent
 GOOD = (HERE / "golden" / "one-model" / "config.yml").read_text(encoding="utf-8")
@@ -217,6 +220,27 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
         ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_is_not_utf_8_gets_its_output(tmp_path: Path, encoding: str) -> None:
+    ended = process("schema", cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\\u2026" in ended.stdout and json.loads(ended.stdout) == json_schema()
+
+
+def test_what_a_terminal_would_obey_is_written_out() -> None:
+    bad, shown = "\x1b]0;title\x07 \x9b31m \u202e \udcff\r", r"\u001b]0;title\u0007 \u009b31m \u202e \udcff\u000d"
+    results, progress = io.StringIO(), io.StringIO()
+    terminal = Terminal(results, progress, True)
+    terminal.result(json.dumps(f"{bad}\n\t", ensure_ascii=False))
+    assert json.loads(results.getvalue()) == f"{bad}\n\t" and results.getvalue().isprintable()
+    terminal.result(f"{bad}\n\t")
+    assert results.getvalue().endswith(f"{shown}\n\t")
+    terminal.say(bad)
+    terminal.error(UsageError(bad))
+    terminal.progress().say(bad)
+    assert progress.getvalue() == f"{shown}\nerror: {shown}\n{shown}\n"
 
 
 def test_what_is_not_installed_is_told_with_the_way_out(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal
 def a_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is expected, not an empty text")
+    if any("\ud800" <= character <= "\udfff" for character in text):  # Python's name for a byte that is not UTF-8
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8 (rename the file or folder)")
     return Path(text)
 
 

@@ -23,7 +23,7 @@ def add(command: Callable[..., Any]) -> None:
     run = command("run", "Run the pipeline on this computer: start a local AWS, upload the data, follow the run.")
     run.add_argument("--local", action="store_true", help="on this computer; needs no account")
     run.add_argument(
-        "--data", type=Path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines"
+        "--data", type=a_path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines"
     )
     run.add_argument("--threshold", type=threshold, metavar="N", help="replaces every model's threshold in this run")
     run.add_argument("--note", default="", metavar="TEXT", help="stands in the first mail")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from stepgluon.errors import ConfigError, StepgluonError, SurroundingsError, UsageError
+from stepgluon.errors import ConfigError, StepgluonError, SurroundingsError, UsageError, visible
 
 if TYPE_CHECKING:
     from stepgluon.runs.progress import Progress
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class Terminal:
     def __init__(self, results: TextIO | None, progress: TextIO | None, colour: bool) -> None:
         """A stream that the shell has closed is None in Python; what goes there is dropped."""
+        for stream in (results, progress):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # of a terminal that is not UTF-8
         self.results = results or io.StringIO()
         self._progress: io.TextIOBase = Unheard(progress) if progress else io.StringIO()
         self._colour = colour and self._progress.isatty()
@@ -25,7 +28,7 @@ class Terminal:
     def result(self, text: str) -> None:
         """All of a result, or SurroundingsError; BrokenPipeError says that the reader has seen enough."""
         try:
-            self.results.write(text)
+            self.results.write(visible(text))
             self.results.flush()
         except BrokenPipeError:
             raise
@@ -34,11 +37,11 @@ class Terminal:
             raise SurroundingsError(f"the output cannot be written: {_reason(error)} (send it elsewhere)") from None
 
     def say(self, text: str) -> None:
-        print(text, file=self._progress)
+        print(visible(text), file=self._progress)
 
     def error(self, error: StepgluonError) -> None:
         # A config's problems are lines for editors and machines, as compilers write them: they stay as they are.
-        text = str(error)
+        text = visible(str(error))
         if not isinstance(error, ConfigError):
             text = f"{self._red('error:')} {text}"
         print(text, file=self._progress)

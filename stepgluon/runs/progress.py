@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from io import TextIOBase
 
+from stepgluon.errors import visible
 from stepgluon.runs.follow import Job, Story
 
 _COLOURS = {"failed": "31", "rejected": "33", "accepted": "32"}
@@ -28,7 +29,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         self._clear()
-        print(self._coloured(text), file=self._stream, flush=True)
+        print(self._coloured(visible(text)), file=self._stream, flush=True)
 
     def tell(self, story: Story, said: Callable[[Job], str] = nothing) -> None:
         """Says what is new in the story, and on a terminal what runs now with the last line of each job's log."""

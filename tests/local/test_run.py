@@ -349,6 +349,8 @@ def test_after_the_reason_is_gone_only_what_had_failed_is_repeated(user: User, f
         (["--data", "orders.json", "other/orders.json"], "--data other/orders.json: orders.json has the same name"),
         (["--data", ".hidden.csv"], "--data .hidden.csv: the pipeline ignores files with such a name"),
         (["--data", "orders.json", "--threshold", "0"], "argument --threshold: '0' is no threshold"),
+        (["--data", "\udcff.json"], "argument --data: '\\udcff.json' is not UTF-8"),
+        (["--data", "orders.json", "--work", "\udcff"], "argument --work: '\\udcff' is not UTF-8"),
         (["--data", "orders.json", "--threshold", "nan"], "argument --threshold: 'nan' is no threshold"),
         ([], "the following arguments are required: --data"),
     ],
