@@ -68,8 +68,13 @@ def _run(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str
     check_files(tuple(options.data))
     loaded = config_of(options, variables)
     order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh)
-    told = run(loaded, workflow, order, terminal.progress())
-    terminal.result(json_text(told) if options.json else f"\n{panel(told, again(options))}")
+    told = run(
+        loaded,
+        workflow,
+        order,
+        terminal.progress(),
+        lambda told: terminal.result(json_text(told) if options.json else f"\n{panel(told, again(options))}"),
+    )
     return 0 if told["status"] == "SUCCEEDED" else 1
 
 

@@ -70,8 +70,10 @@ class Order:
     fresh: bool = False
 
 
-def run(loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progress) -> dict[str, Any]:
-    """Carries out the order; returns what run.json says of the run."""
+def run(
+    loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progress, show: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Carries out the order; shows and returns what run.json says of the run."""
     check_files(order.data)
     with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
         place.functions.deliver_left(place.names.tell_function)
@@ -79,11 +81,12 @@ def run(loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progre
         identity = _identity(place, order, tables)
         try:
             told = followed(place, _begin(place, order, tables, identity, progress), progress)
-        except KeyboardInterrupt:  # a decision: the next same command is a new run
+            blame_the_disk(told, order.work)
+        except (KeyboardInterrupt, SurroundingsError):  # the next same command is a new run
             place.journal.write_command(identity, _DONE)
             raise
+        show(told)  # a command that is killed before the next line shows the same run when it is called again
         place.journal.write_command(identity, _DONE)
-    blame_the_disk(told, order.work)
     return told
 
 
@@ -177,7 +180,12 @@ def _begin(place: Deployed, order: Order, tables: dict[str, str], identity: str,
     run_file = f"s3://{place.names.raw_bucket}/{key}"
     resumed = None if order.fresh else _resumed(place, identity, run_file)
     if resumed:
-        progress.say(f"Going on with run {resumed.name}, which was cut off.")
+        ended = place.journal.ended(resumed.arn)
+        progress.say(
+            f"Going on with run {resumed.name}, which was cut off."
+            if not ended
+            else f"Run {resumed.name} has ended; this is its result."
+        )
         return resumed
     before = [begun.arn for begun in place.journal.begun() if begun.run_file == run_file]
     place.journal.write_command(identity, {"before": before, "done": False})

@@ -24,6 +24,7 @@ from stand_in import HERE, SCRIPTS, arrange
 from localaws.sagemaker import api
 from pipeline import workflow
 from stepgluon.cli.main import main
+from stepgluon.cli.terminal import Terminal
 
 CONFIG = """
 name: penguins
@@ -599,12 +600,32 @@ def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called
     assert told["code"] == 0, told
     assert user.result(told)["predicted"] == list(MODELS)
     runs = len(json.loads(user.calls("runs", "--json")[1]))
-    # Killed after its end it is a new run, with mails of its own.
+    # Killed after its result was printed it is a new run, with mails of its own.
     assert user.kinds() == ["started", "models", "finished"] * runs
     assert runs == 1 or late
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_killed_before_its_result_is_printed_prints_it_when_it_is_called_again(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Passes every handler, as a kill does."""
+
+    def killed(*values: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Terminal, "result", killed)
+        user.runs()
+    code, out, err = user.runs("--json")
+    told = json.loads(out)
+    assert (code, told["status"]) == (0, "SUCCEEDED")
+    assert f"Run {told['run']} has ended; this is its result." in err
+    assert user.kinds() == ["started", "models", "finished"]
+    assert user.told()["run"] != told["run"], "once it was printed, the same command is a new run"
+
+
 def test_a_command_that_was_stopped_is_a_new_run_when_it_is_called_again(user: User, number: int) -> None:
     gate = Gate(user, "train-gentoo")
     process = user.process("run", "--local", "--data", "orders.json")
