@@ -18,6 +18,7 @@ NO_OBJECTS = (
     "exists in the selected region ({region}), that objects exist under that S3 prefix, and that the role "
     '"{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
 )
+NAME_BYTES = 255  # of a file or folder, on any file system that is used
 
 
 class InputError(Exception):
@@ -82,8 +83,9 @@ def find(given: Input, objects: Objects, role: str, region: str, refused: Refuse
     _readable(stored, bucket, refused)
     files = tuple((_name(found.key, prefix), found) for found in stored)
     for name, found in files:
-        if any(part in ("", ".", "..") for part in name.split("/")):
-            raise InputError(f"ClientError: The key {found.key} of the bucket {bucket} cannot be a file name.")
+        parts = name.split("/")
+        if any(part in ("", ".", "..") or "\0" in part or len(part.encode()) > NAME_BYTES for part in parts):
+            raise InputError(f"ClientError: The key {found.key!r} of the bucket {bucket} cannot be a file's path.")
     return Found(given, files)
 
 

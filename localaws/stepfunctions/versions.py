@@ -9,6 +9,7 @@ import copy
 import datetime
 import json
 import random
+import re
 import threading
 import uuid
 from collections.abc import Callable
@@ -73,6 +74,7 @@ def _starting(lock: Any) -> Callable[..., Any]:
         from moto.stepfunctions.exceptions import InvalidExecutionInput
 
         machine, version, alias = _route(backend, state_machine_arn)
+        _check_name(name)
         text = "{}" if execution_input is None else execution_input
         try:
             json.loads(text)
@@ -96,6 +98,17 @@ def _starting(lock: Any) -> Callable[..., Any]:
         return execution
 
     return start_execution
+
+
+# [states] StartExecution, name. Its folder in the work folder has the name too.
+_NAME = re.compile(r'(?!\.{1,2}$)[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}')
+
+
+def _check_name(name: str | None) -> None:
+    from moto.stepfunctions.exceptions import InvalidName
+
+    if name is not None and (not _NAME.fullmatch(name) or len(name.encode()) > 255):
+        raise InvalidName(f"Invalid Name: '{name}'")
 
 
 def new_execution(

@@ -98,6 +98,12 @@ def test_an_alias_leads_to_a_version_and_moves(machines: Machines) -> None:
     assert machines.said(live)[0] == "two"
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/b", "../x", "a b", "a*", "x\0", "é" * 80 + "e", "\N{PENGUIN}" * 64])
+def test_an_execution_cannot_have_a_name_that_leads_out_of_its_folder(machines: Machines, name: str) -> None:
+    machine = machines.made("x")
+    assert refusal(machines.api.start_execution, stateMachineArn=machine, name=name) == "InvalidName"
+
+
 def test_an_execution_tells_what_it_was_started_by_and_belongs_to_the_machine(machines: Machines) -> None:
     machine = machines.made("one")
     version = machines.published(machine)

@@ -233,6 +233,16 @@ def test_a_script_that_is_not_ours_is_not_run(jobs: Jobs) -> None:
     assert "not containers" in jobs.ended(name)["FailureReason"]
 
 
+@pytest.mark.parametrize("key", ["a\0b", "a" * 256, "é" * 128 + "/x", "a//b", "../x"])
+def test_a_key_that_cannot_be_a_file_fails_the_job_with_the_key(jobs: Jobs, key: str) -> None:
+    jobs.s3.put_object(Bucket="data", Key=f"odd/{key}", Body=b"")
+    try:
+        reason = jobs.ended(jobs.processing("", inputs=[input_of("odd", "s3://data/odd/")]))["FailureReason"]
+    finally:
+        jobs.s3.delete_object(Bucket="data", Key=f"odd/{key}")
+    assert reason == f"ClientError: The key {f'odd/{key}'!r} of the bucket data cannot be a file's path."
+
+
 # The API
 
 
