@@ -157,7 +157,7 @@ def valid_configs(draw: st.DrawFn) -> str:
     partition = draw(st.sampled_from(sorted(REGION_OF_PARTITION)))
     region, name = REGION_OF_PARTITION[partition], draw(_names(r"[a-z]([a-z0-9-]{0,9}[a-z0-9])?").filter(_free))
     environments = draw(st.booleans())
-    bucket = None if environments else f"{name}-{draw(st.sampled_from(('raw', 'work')))}-{ACCOUNT}-{region}"
+    bucket = None if environments else f"{name}-work-{ACCOUNT}-{region}"
     config = {
         "name": name,
         "account": ACCOUNT,
