@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 import types
 from typing import Any
 
 from localaws.base.patches import Patches
 from localaws.moto_fixes.registry import ASL, SERVICE, Here, fix, loaded
-
-_SUBJECT = 99  # [sns] Publish: fewer than 100 characters
 
 # Tasks that call other services
 
@@ -54,22 +51,6 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, bytes) or hasattr(value, "read"):
         return (value if isinstance(value, bytes) else value.read()).decode("utf-8", "replace")
     return value
-
-
-@fix
-def subjects_are_checked(patches: Patches, here: Here) -> None:
-    """SNS documents fewer than 100 printable ASCII characters; moto accepts 100 of any kind.
-    https://github.com/getmoto/moto/issues/1503 saw AWS accept 100; the documented limit is the safe one.
-    """
-    module = loaded("moto.sns.models")
-    plain = module.SNSBackend.publish
-
-    def publish(self: Any, message: str, arn: str | None, *values: Any, subject: str | None = None, **more: Any) -> Any:
-        if subject is not None and not re.fullmatch(rf"[ -~]{{1,{_SUBJECT}}}", subject):
-            raise loaded("moto.sns.exceptions").SNSInvalidParameter("Invalid parameter: Subject")
-        return plain(self, message, arn, *values, subject=subject, **more)
-
-    patches.attribute(module.SNSBackend, "publish", publish)
 
 
 @fix

@@ -121,7 +121,7 @@ def problems(called: Integration, request: Any) -> list[Problem]:
     found = called.api.problems(request) if called.api else []
     found += list(_placeholders(request, ""))
     if called.action == "publish" and "Subject" in request:
-        found += _subject(request["Subject"])
+        found += subject_problems(request["Subject"])
     elif called.action in JOBS:
         for place, key, path, most in _LISTS:
             found += _parts(_at(request, place), "." + ".".join(place), key, path, most)
@@ -142,7 +142,7 @@ def _placeholders(value: Any, path: str) -> Iterator[Problem]:
             yield from _placeholders(inner, f"{path}[{number}]")
 
 
-def _subject(subject: Any) -> Iterator[Problem]:
+def subject_problems(subject: Any) -> Iterator[Problem]:
     """https://docs.aws.amazon.com/sns/latest/api/API_Publish.html: ASCII that begins with a visible character."""
     if not isinstance(subject, str):
         return

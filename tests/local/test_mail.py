@@ -26,6 +26,7 @@ from localaws.notifications.sns_mail import Outbox
 from localaws.stepfunctions import versions
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
+from stepgluon.selfcheck import integrations
 
 NAMES = Names(
     PipelineConfig.model_validate(
@@ -196,12 +197,14 @@ def test_an_outbox_that_cannot_be_written_is_an_error_of_sns_and_leaves_no_half_
 
 @pytest.mark.parametrize("subject", ["x" * 100, "two\nlines", "ü", " leading", "a\tb", "a\x7f"])
 def test_a_subject_that_aws_refuses_is_refused(sns: Any, outbox: Outbox, subject: str) -> None:
+    assert list(integrations.subject_problems(subject)), "the self-check refuses it as well"
     with pytest.raises(sns.exceptions.InvalidParameterException, match="Subject"):
         publish(sns, "x", subject)
     assert letters(outbox) == []
 
 
 def test_the_longest_subject_is_taken(sns: Any, outbox: Outbox) -> None:
+    assert not list(integrations.subject_problems("s" * 99))
     publish(sns, "x", "s" * 99)
     assert letters(outbox)[0]["Subject"] == "s" * 99
 
