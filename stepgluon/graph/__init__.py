@@ -4,8 +4,8 @@ definition --story--> some states and edges --layout--> boxes and points --svg--
            '-model--> all of them            |--mermaid--> text for a README
                                              '--outline--> text for a terminal
 
-layout takes inner scopes first; layers says who stands where in one, and drawing draws it. boxes are the picture as a
-value, words what is written in it, text is text that fits, and page is the frame that html fills in.
+layout takes inner scopes first; layers orders and places the states of one, and drawing draws it. boxes are the picture
+as a value, words its texts, text makes them fit. html fills page.html; the SVG's style is picture.css.
 """
 
 from __future__ import annotations

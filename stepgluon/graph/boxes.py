@@ -1,4 +1,4 @@
-"""The picture as a value: boxes for states, points for edges. Nothing here decides where anything stands."""
+"""The picture as a value: boxes for states, points for edges."""
 
 from __future__ import annotations
 

@@ -10,13 +10,17 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from stepgluon.graph import svg
 from stepgluon.graph.layout import lay_out
 from stepgluon.graph.model import read
-from stepgluon.graph.page import PAGE, SCRIPT, STYLE
 from stepgluon.graph.story import tell
+
+PAGE, STYLE, SCRIPT = ((Path(__file__).parent / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+STYLE, SCRIPT = f"\n{STYLE}", f"\n{SCRIPT}"
 
 
 def draw(definition: Mapping[str, Any], title: str, detail: str) -> str:
@@ -32,7 +36,7 @@ def draw(definition: Mapping[str, Any], title: str, detail: str) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     filled = {"policy": policy, "title": svg.text(title), "style": STYLE, "data": data, "script": SCRIPT}
-    return PAGE.substitute(filled, story=story, full=full, first=detail)
+    return Template(PAGE).substitute(filled, story=story, full=full, first=detail)
 
 
 def _hash(code: str) -> str:

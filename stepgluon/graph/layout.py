@@ -1,4 +1,4 @@
-"""A scope and all scopes inside become one layout: inner ones first, since they decide how large their state is."""
+"""Lays out a scope and the scopes inside it: inner ones first, since they determine the size of their state."""
 
 from __future__ import annotations
 

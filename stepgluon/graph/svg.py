@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from stepgluon.graph.boxes import Box, Layout, Node, Point, Route
@@ -14,37 +15,7 @@ from stepgluon.graph.text import clean
 MARGIN = 20
 LEGEND = 26
 
-STYLE = """
-.sg{font-family:"Helvetica Neue",Helvetica,Arial,"Liberation Sans",system-ui,sans-serif}
-.sg text{fill:#16191f}
-.sg .name{font-size:13px;font-weight:500}
-.sg .caption,.sg .label,.sg .legend{font-size:11px}
-.sg .caption,.sg .legend{fill:#5b6675}
-.sg .ground{fill:#fff}
-.sg .box{fill:#fff;stroke:#8793a1}
-.sg .frame{fill:#f4f6f8;stroke:#8793a1}
-.sg .round{fill:#fff;stroke:#5b6675;stroke-width:1.5}
-.sg .dot{fill:#5b6675}
-.sg .edge{fill:none;stroke:#5b6675;stroke-width:1.4;stroke-linejoin:round}
-.sg .tip{fill:#5b6675}
-.sg .label{text-anchor:middle}
-.sg .plate{fill:#fff;stroke:#c9d0d8}
-.sg .edge.catch{stroke:#cc3d33;stroke-width:1.2;stroke-dasharray:5 4}
-.sg .tip.catch{fill:#cc3d33}
-.sg .glyph{fill:none;stroke:#fff;stroke-width:1.8;stroke-linecap:round;stroke-linejoin:round}
-@media screen and (prefers-color-scheme:dark){
-.sg text{fill:#e6e9ed}
-.sg .caption,.sg .legend{fill:#9fabba}
-.sg .ground{fill:#101822}
-.sg .box,.sg .round{fill:#1f2c3a;stroke:#66758a}
-.sg .frame{fill:#16202c;stroke:#66758a}
-.sg .plate{fill:#101822;stroke:#3b4858}
-.sg .edge{stroke:#9fabba}
-.sg .tip,.sg .dot{fill:#9fabba}
-.sg .edge.catch{stroke:#ff8379}
-.sg .tip.catch{fill:#ff8379}
-}
-"""
+STYLE = "\n" + (Path(__file__).parent / "picture.css").read_text("utf-8")
 
 # Colour and drawing, on a square of 24, by how the kind begins; our own drawings, not AWS's icons.
 _GLYPHS = {
