@@ -139,7 +139,7 @@ def test_graph_prints_the_story_as_text_by_default(run: Run) -> None:
 def test_graph_names_the_endings_when_the_file_has_another(run: Run) -> None:
     code, _, err = run("graph", "-o", "workflow.png")
     assert code == 2
-    assert err == "error: workflow.png: no picture has this ending (use .svg, .html, .mmd or .txt, or add --format)\n"
+    assert err == "error: workflow.png: unknown ending (use .svg, .html, .mmd or .txt, or add --format)\n"
 
 
 @pytest.mark.parametrize(
@@ -183,12 +183,18 @@ def test_variables_of_the_shell_fill_the_config(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("nonsense",), ("compile", "--nonsense"), ("compile", "--stdout", "--out", "x"), ("graph", "--format", "gif")],
+    [("nonsense",), ("compile", "--nonsense"), ("compile", "--stdout", "--out", "x"), ("graph", "--format", "gif")],
 )
 def test_a_wrong_call_is_one_sentence_and_2(run: Run, words: tuple[str, ...]) -> None:
     code, out, err = run(*words)
     assert (code, out) == (2, "")
     assert re.fullmatch(r"error: .* \(see: pipeline\.py( \w+)? --help\)\n", err)
+
+
+def test_a_call_without_a_command_prints_the_help_and_ends_with_2(run: Run) -> None:
+    code, out, err = run()
+    assert (code, out) == (2, "")
+    assert err == run("--help")[1]
 
 
 def test_every_command_has_help_and_there_is_a_version(run: Run) -> None:

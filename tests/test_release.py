@@ -188,7 +188,7 @@ def test_the_command_writes_all_that_a_deployment_consists_of(
         "config.json": made.names.config_json.encode(),
         "tell_failure.zip": zipped(*TELL),
     }
-    assert "the config has no cicd, so deploy leaves cicd.json out" in capsys.readouterr().err
+    assert "The config has no cicd, so deploy leaves cicd.json out." in capsys.readouterr().err
 
 
 def test_the_command_writes_nothing_for_a_config_with_mistakes(tmp_path: Path) -> None:

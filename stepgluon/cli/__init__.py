@@ -1,7 +1,7 @@
 """The command line: words in, files and exit codes out.
 
 main      the parser; validate, compile, graph, schema
-common    what the commands share
+common    a command as it was called, and options that commands share
 local     run, local
 runs      runs, show, watch, redrive, promote
 account   start, status, rollback

@@ -1,10 +1,13 @@
-"""What the commands have in common: their shape, the config they stand on, and JSON for scripts."""
+"""A command as it was called, and the options that commands share."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,41 @@ if TYPE_CHECKING:
     from stepgluon.names import Names
     from stepgluon.workflow.compile import Definition, Workflow
 
-Command = Callable[[argparse.Namespace, "Workflow", Mapping[str, str], "Terminal"], "int | None"]
+
+@dataclass(frozen=True)
+class Call:
+    options: argparse.Namespace
+    workflow: Workflow
+    variables: Mapping[str, str]  # of the environment, for ${VAR} in the config
+    terminal: Terminal
+
+    def config(self) -> LoadedConfig:
+        from stepgluon.config.load import load
+
+        return load(self.options.config, self.options.env, self.variables)
+
+    def definition(self, loaded: LoadedConfig) -> Definition:
+        from stepgluon.workflow.compile import compile_definition
+
+        return compile_definition(loaded, self.workflow)
+
+    @contextmanager
+    def account(self) -> Iterator[tuple[Aws, Names]]:
+        """The account's door and the pipeline's names; an error of AWS in the block becomes one sentence."""
+        from stepgluon.aws import Aws, one_sentence
+        from stepgluon.names import Names
+
+        names = Names(self.config().config)
+        with one_sentence():
+            yield Aws(names.config.region), names
+
+    def result(self, text: str, value: Any) -> None:
+        """Prints the text, or the value where --json is given."""
+        as_json = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n" if self.options.json else ""
+        self.terminal.result(as_json or text)
+
+
+Command = Callable[[Call], "int | None"]
 
 
 def a_path(text: str) -> Path:
@@ -32,26 +69,30 @@ def json_option(parser: Any) -> None:
     )
 
 
-def json_text(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def run_options(parser: Any) -> None:
+    """What may be said of a run, in the account or locally."""
+    parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold")
+    parser.add_argument("--note", default="", metavar="TEXT", help="appears in the first mail")
+    parser.add_argument("--fresh", action="store_true", help="ignore cached results; start over")
+    json_option(parser)
 
 
-def config_of(options: argparse.Namespace, variables: Mapping[str, str]) -> LoadedConfig:
-    from stepgluon.config.load import load
+def _threshold(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e300:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a threshold (expected: a number above 0 and below 1e300, like 400)"
+        )
+    return int(number) if number == int(number) else number
 
-    return load(options.config, options.env, variables)
 
+def whole_number(expected: str, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and 0 < int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not valid (expected: {expected})")
+        return int(text)
 
-def definition_of(loaded: LoadedConfig, workflow: Workflow) -> Definition:
-    from stepgluon.workflow.compile import compile_definition
-
-    return compile_definition(loaded, workflow)
-
-
-def account_of(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[Aws, Names]:
-    """The way into the account, and the names of what is there."""
-    from stepgluon.aws import Aws
-    from stepgluon.names import Names
-
-    names = Names(config_of(options, variables).config)
-    return Aws(names.config.region), names
+    return number

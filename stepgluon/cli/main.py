@@ -1,7 +1,7 @@
 """The command line: words in, one sentence and an exit code out.
 
-Results go to stdout or to the file that is asked for; progress and errors go to stderr. What only some commands need is
-imported by those: `--help` must not wait for the SDKs.
+Results go to stdout or to a file, progress and errors to stderr. Modules that only some commands need are imported by
+those commands, so that `--help` does not wait for the SDKs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 from stepgluon import __version__
 from stepgluon.advice import CONFIG, as_given
 from stepgluon.cli import account, deploy, local, runs, template
-from stepgluon.cli.common import a_path, config_of, definition_of
+from stepgluon.cli.common import Call, Command, a_path
 from stepgluon.cli.terminal import Terminal, forget, write_file
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.gc_control import left_at_exit
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "stepfunctions")
 Picture = Literal["text", "mermaid", "svg", "html"]
-Detail = Literal["story", "full"]
+DETAILS = ("story", "full")
 SUFFIXES: dict[str, Picture] = {
     ".txt": "text",
     ".mmd": "mermaid",
@@ -40,31 +40,24 @@ SUFFIXES: dict[str, Picture] = {
 
 
 def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: Mapping[str, str] | None = None) -> int:
-    """Run one command; returns the exit code. `variables` are the environment's, for `${VAR}` in the config."""
+    """Runs one command; returns the exit code."""
     variables = os.environ if variables is None else variables
     terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables)
     left_at_exit()
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = argparse.Namespace(json="--json" in arguments)  # whatever else is wrong with them
+    options = argparse.Namespace(json="--json" in arguments)  # until they are parsed
     try:
-        options = _parser().parse_args(arguments)
-        commands = {
-            "validate": _validate,
-            "compile": _compile,
-            "graph": _graph,
-            "schema": _schema,
-            **local.COMMANDS,
-            **account.COMMANDS,
-            **runs.COMMANDS,
-            **deploy.COMMANDS,
-            **template.COMMANDS,
-        }
+        parser = _parser()
+        if not arguments:
+            terminal.say(parser.format_help().rstrip())
+            return UsageError.exit_code
+        options = parser.parse_args(arguments)
         with as_given(options.config, options.env, getattr(options, "work", None)):
-            code = commands[options.command](options, workflow, variables, terminal)
+            code = COMMANDS[options.command](Call(options, workflow, variables, terminal))
     except StepgluonError as error:
         terminal.error(error)
         if getattr(options, "json", False):
-            _tell_script(error, terminal)
+            _print_error(error, terminal)
         return error.exit_code
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in INSTALLED:
@@ -74,15 +67,15 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
         )
         return SurroundingsError.exit_code
     except BrokenPipeError:
-        forget(terminal.results)  # whoever read the output has seen enough
+        forget(terminal.results)  # the reader has seen enough
         return 0
     except KeyboardInterrupt:
         return 130
     return code or 0
 
 
-def _tell_script(error: StepgluonError, terminal: Terminal) -> None:
-    """Whoever asked for JSON gets JSON, whatever happens."""
+def _print_error(error: StepgluonError, terminal: Terminal) -> None:
+    """With --json, stdout is JSON whatever happens."""
     import json
 
     with suppress(StepgluonError, BrokenPipeError):  # where the output itself is what fails
@@ -90,7 +83,7 @@ def _tell_script(error: StepgluonError, terminal: Terminal) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, but a wrong call is one sentence that ends like every other error."""
+    """argparse whose errors are one sentence, like all others."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see: {self.prog} --help)")
@@ -118,14 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
     where.add_argument("--stdout", action="store_true", help="print the definition instead")
     graph = command("graph", "Draw the workflow.")
-    graph.add_argument(
-        "--detail", choices=get_args(Detail), default="story", help="story: the stages; full: every state"
-    )
+    graph.add_argument("--detail", choices=DETAILS, default="story", help="story: the stages; full: every state")
     graph.add_argument("--format", choices=get_args(Picture), help="default: by the file's name, else text")
-    graph.add_argument(
-        "-o", "--output", type=a_path, metavar="FILE", help="write the picture here instead of printing it"
-    )
-    command("schema", "Print the config's JSON Schema, which editors complete and check the file with.")
+    graph.add_argument("-o", "--output", type=a_path, metavar="FILE", help="write the picture to this file")
+    command("schema", "Print the config's JSON Schema, for editors that complete and check YAML.")
     local.add(command)
     account.add(command)
     runs.add(command)
@@ -134,52 +123,60 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _validate(
-    options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal
-) -> None:
+def _validate(call: Call) -> None:
     from stepgluon.workflow.size_estimate import surely_fits
 
-    loaded = config_of(options, variables)
+    loaded = call.config()
     count = len(loaded.config.models)
     if not surely_fits(loaded.config):
-        definition_of(loaded, workflow)  # takes seconds, and names what is over a limit
-    terminal.say(f"{options.config}: no mistakes; {count} model{'s' if count > 1 else ''}")
+        call.definition(loaded)  # takes seconds, and names what is over a limit
+    call.terminal.say(f"{call.options.config}: no mistakes; {count} model{'s' if count > 1 else ''}")
 
 
-def _compile(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    definition = definition_of(config_of(options, variables), workflow)
-    if options.stdout:
-        terminal.result(definition.text)
-    else:
-        file = options.out / "definition.asl.json"
-        write_file(file, definition.text, options.config)
-        terminal.say(f"{file}: {len(definition.text.encode()):,} bytes")
+def _compile(call: Call) -> None:
+    options, definition = call.options, call.definition(call.config())
+    _write(call, definition.text, None if options.stdout else options.out / "definition.asl.json")
 
 
-def _graph(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
-    suffix = options.output.suffix.lower() if options.output else ".txt"
-    if options.format is None and suffix not in SUFFIXES:
-        raise UsageError(
-            f"{options.output}: no picture has this ending (use .svg, .html, .mmd or .txt, or add --format)"
-        )
-    loaded = config_of(options, variables)
-    definition = definition_of(loaded, workflow)
+def _graph(call: Call) -> None:
+    output = call.options.output
+    kind: Picture | None = call.options.format or (SUFFIXES.get(output.suffix.lower()) if output else "text")
+    if kind is None:
+        raise UsageError(f"{output}: unknown ending (use .svg, .html, .mmd or .txt, or add --format)")
+    loaded = call.config()
+    definition = call.definition(loaded)
 
     from stepgluon.graph import render
     from stepgluon.names import Names
 
-    kind: Picture = options.format or SUFFIXES[suffix]
-    picture = render(definition.asl, kind, Names(loaded.config).prefix, options.detail)
-    if options.output:
-        write_file(options.output, picture, options.config)
-        terminal.say(f"{options.output}: {len(picture.encode()):,} bytes")
-    else:
-        terminal.result(picture)
+    _write(call, render(definition.asl, kind, Names(loaded.config).prefix, call.options.detail), output)
 
 
-def _schema(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+def _schema(call: Call) -> None:
     import json
 
     from stepgluon.config.json_schema import json_schema
 
-    terminal.result(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
+    _write(call, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", None)
+
+
+def _write(call: Call, text: str, file: Path | None) -> None:
+    """Into the file, or to stdout."""
+    if file is None:
+        call.terminal.result(text)
+    else:
+        write_file(file, text, call.options.config)
+        call.terminal.say(f"{file}: {len(text.encode()):,} bytes")
+
+
+COMMANDS: dict[str, Command] = {
+    "validate": _validate,
+    "compile": _compile,
+    "graph": _graph,
+    "schema": _schema,
+    **local.COMMANDS,
+    **account.COMMANDS,
+    **runs.COMMANDS,
+    **deploy.COMMANDS,
+    **template.COMMANDS,
+}

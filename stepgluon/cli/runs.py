@@ -1,40 +1,37 @@
-"""The commands about runs that are, and were: runs, show, watch, redrive and promote.
+"""The commands for past and present runs: runs, show, watch, redrive and promote.
 
-A command goes where its run is: to the work folder when that knows the run, else to the account. `--work DIR` says the
-folder and `--aws` says the account; docs/decisions/0061 has the rule. What both can do is one function with two doors.
+A command goes where its run is: to the work folder if that has the run, else to the account. `--work DIR` and `--aws`
+say which; docs/decisions/0061 has the rule.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import WORK, pipeline_py
-from stepgluon.cli.common import Command, a_path, account_of, config_of, json_option, json_text
+from stepgluon.cli.common import Call, Command, a_path, json_option
 from stepgluon.errors import UsageError
 
 if TYPE_CHECKING:
     from stepgluon.aws import Aws
-    from stepgluon.cli.terminal import Terminal
     from stepgluon.config.source import LoadedConfig
     from stepgluon.names import Names
     from stepgluon.runs.executions import Execution
-    from stepgluon.workflow.compile import Workflow
 
 LISTED = 20  # runs of an account
 
 
 def add(command: Callable[..., Any]) -> None:
-    """Adds the commands to the parser; `command` makes one from its name and what it tells."""
+    """Adds the commands to the parser."""
     _place_and_json(command("runs", "List the runs, the latest first."))
     for name, tells in {
-        "show": "Tell a run's states, jobs, verdicts, and the reason where it failed.",
+        "show": "Show a run's states, jobs and models, and why it failed.",
         "watch": "Follow a run until it ends; Ctrl-C leaves it running.",
-        "redrive": "Repeat a run that failed: a new run with its input, which reuses what was trained and predicted.",
-        "promote": "Make the accepted models of a run the defaults.",
+        "redrive": "Repeat a failed run: a new run with the same input, which reuses models and predictions.",
+        "promote": "Make a run's accepted models the defaults.",
     }.items():
         parser = command(name, tells)
         parser.add_argument("run", metavar="RUN", help="its name, or latest")
@@ -43,15 +40,15 @@ def add(command: Callable[..., Any]) -> None:
 
 def _place_and_json(parser: Any) -> None:
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--work", type=a_path, metavar="DIR", help=f"of this computer, in this folder; default: {WORK}/")
-    place.add_argument("--aws", action="store_true", help="of the account")
+    place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
+    place.add_argument("--aws", action="store_true", help="a run in the account")
     json_option(parser)
 
 
-def _here(options: argparse.Namespace) -> bool:
-    """Whether the command is about this computer."""
+def _is_local(call: Call) -> bool:
     from stepgluon.local.work_folder import knows
 
+    options = call.options
     if options.aws or options.work:
         return bool(options.work)
     options.work = Path(WORK)
@@ -64,39 +61,34 @@ def _here(options: argparse.Namespace) -> bool:
     return not there_are_credentials()
 
 
-def _runs(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+def _runs(call: Call) -> None:
     from stepgluon.runs.view import runs_table
 
-    if _here(options):
+    if _is_local(call):
         from stepgluon.local.work_folder import all_runs
 
-        runs, start = all_runs(options.work), "run --local --data FILE"
+        runs, start = all_runs(call.options.work), "run --local --data FILE"
     else:
-        from stepgluon.aws import one_sentence
         from stepgluon.runs.executions import listed
-        from stepgluon.runs.status import run_told
 
-        door, names = account_of(options, variables)
-        with one_sentence():
-            runs, start = [run_told(execution) for execution in listed(door, names, LISTED)], "start --data FILE"
-    terminal.result(json_text(runs) if options.json else runs_table(runs, start))
+        with call.account() as (door, names):
+            runs, start = [one.row() for one in listed(door, names, LISTED)], "start --data FILE"
+    call.result(runs_table(runs, start), runs)
 
 
-def _show(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+def _show(call: Call) -> None:
     from stepgluon.runs.view import details
 
-    if _here(options):
+    if _is_local(call):
         from stepgluon.local.work_folder import one_run
 
-        run = one_run(options.work, options.run)
+        run = one_run(call.options.work, call.options.run)
     else:
-        from stepgluon.aws import one_sentence
         from stepgluon.runs.executions import one
 
-        door, names = account_of(options, variables)
-        with one_sentence():
-            run = _told(door, names, one(door, names, options.run))
-    terminal.result(json_text(run) if options.json else details(run))
+        with call.account() as (door, names):
+            run = _told(door, names, one(door, names, call.options.run))
+    call.result(details(run), run)
 
 
 def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
@@ -107,112 +99,91 @@ def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
     return {**told, "said": last_words(door, told)}
 
 
-def _watch(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
-    if _here(options):
+def _watch(call: Call) -> int:
+    if _is_local(call):
         from stepgluon.local.redrive import watched_here
 
-        return _ended(watched_here(options.work, options.run, terminal.progress()), options, terminal)
+        return _ended(call, watched_here(call.options.work, call.options.run, call.terminal.progress()))
 
-    from stepgluon.aws import one_sentence
     from stepgluon.runs.executions import one
 
-    door, names = account_of(options, variables)
-    with one_sentence():
-        return _followed(door, names, one(door, names, options.run), options, terminal)
+    with call.account() as (door, names):
+        return _followed(call, door, names, one(door, names, call.options.run))
 
 
-def _followed(door: Aws, names: Names, execution: Execution, options: argparse.Namespace, terminal: Terminal) -> int:
-    """Follows a run of the account to its end and tells it; Ctrl-C ends the following alone."""
+def _followed(call: Call, door: Aws, names: Names, execution: Execution) -> int:
+    """Follows a run in the account to its end; Ctrl-C leaves it running."""
     from stepgluon.runs.watch import watch
 
-    progress = terminal.progress()
-    try:
+    with call.terminal.progress().leaving(execution.run) as progress:
         watch(door, execution.arn, progress.tell, progress.say, time.sleep)
-    except KeyboardInterrupt:
-        progress.done()
-        progress.say(f"The run goes on. Follow it again: {pipeline_py('watch', execution.run)}")
-        raise
-    progress.done()
-    return _ended(_told(door, names, execution), options, terminal)
+    return _ended(call, _told(door, names, execution))
 
 
-def _ended(told: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> int:
+def _ended(call: Call, told: dict[str, Any]) -> int:
     from stepgluon.runs.view import panel
 
-    again = pipeline_py("redrive", told["run"])
-    text = f"\n{panel(told, again)}"
-    terminal.result(json_text(told) if options.json else text)
+    call.result(f"\n{panel(told, pipeline_py('redrive', told['run']))}", told)
     return 0 if told["status"] == "SUCCEEDED" else 1
 
 
-def _redrive(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> int:
-    if _here(options):
+def _redrive(call: Call) -> int:
+    if _is_local(call):
         from stepgluon.local.redrive import redriven
 
-        loaded = config_of(options, variables)
-        _one_of_this_pipeline(options, loaded)
-        return _ended(redriven(loaded, workflow, options.work, options.run, terminal.progress()), options, terminal)
+        options, loaded = call.options, call.config()
+        _of_this_pipeline(call, loaded)
+        return _ended(call, redriven(loaded, call.workflow, options.work, options.run, call.terminal.progress()))
 
-    from stepgluon.aws import one_sentence
     from stepgluon.runs.executions import one
     from stepgluon.runs.redrive import planned, redrive
 
-    door, names = account_of(options, variables)
-    with one_sentence():
-        plan = planned(door, names, one(door, names, options.run))
+    with call.account() as (door, names):
+        plan = planned(door, names, one(door, names, call.options.run))
         run = redrive(door, names, plan)
-    text = f"{plan.words()}\nFollow it: {pipeline_py('watch', run)}\n"
-    terminal.result(json_text({"run": run, "of": plan.of}) if options.json else text)
+    call.result(f"{plan.words()}\nFollow it: {pipeline_py('watch', run)}\n", {"run": run, "of": plan.of})
     return 0
 
 
-def _one_of_this_pipeline(options: argparse.Namespace, loaded: LoadedConfig) -> dict[str, Any]:
-    """A run of the work folder, which may have runs of other pipelines and environments as well."""
+def _of_this_pipeline(call: Call, loaded: LoadedConfig) -> str:
+    """The run's name; a work folder may also have runs of other pipelines and environments."""
     from stepgluon.local.work_folder import one_run
     from stepgluon.names import Names
 
-    known, names = one_run(options.work, options.run), Names(loaded.config)
+    known, names = one_run(call.options.work, call.options.run), Names(loaded.config)
     if known["arn"] != names.execution_arn(known["run"]):
         _, _, _, region, account, _, machine, run = known["arn"].split(":")
         raise UsageError(
-            f"{run} is a run of {machine} in {account}, {region}, and the config is of {names.machine} in "
-            f"{names.config.account}, {names.config.region} (name its own with --config and --env)"
+            f"{run} is a run of {machine} in {account}, {region}, but the config is of {names.machine} in "
+            f"{names.config.account}, {names.config.region} (choose its config with --config and --env)"
         )
-    return known
+    return str(known["run"])
 
 
-def _promote(options: argparse.Namespace, workflow: Workflow, variables: Mapping[str, str], terminal: Terminal) -> None:
+def _promote(call: Call) -> None:
+    from stepgluon.runs.follow import number
     from stepgluon.runs.promote import promote
 
-    if _here(options):
-        from stepgluon.local.work_folder import buckets_of, story_here
+    if _is_local(call):
+        from stepgluon.local.work_folder import buckets_of, local_story
         from stepgluon.names import Names
 
-        loaded = config_of(options, variables)
-        run = str(_one_of_this_pipeline(options, loaded)["run"])
-        with buckets_of(loaded, options.work) as s3:
-            promoted = promote(s3, Names(loaded.config), run, lambda: story_here(options.work, run).models)
+        loaded, work = call.config(), call.options.work
+        run = _of_this_pipeline(call, loaded)
+        with buckets_of(loaded, work) as s3:
+            promoted = promote(s3, Names(loaded.config), run, lambda: local_story(work, run).models)
     else:
-        from stepgluon.aws import one_sentence
         from stepgluon.runs.executions import LATEST, find, one
         from stepgluon.runs.watch import story_of
 
-        door, names = account_of(options, variables)
-        with one_sentence():
-            # Step Functions forgets an execution after 90 days; its folder may be there still.
-            found = one(door, names, LATEST) if options.run == LATEST else find(door, names, options.run)
-            run = found.run if found else options.run
-            models = (lambda: story_of(door, found.arn).models) if found else list
-            promoted = promote(door.client("s3"), names, run, models)
-    _say_promoted(run, promoted, options, terminal)
-
-
-def _say_promoted(run: str, promoted: dict[str, Any], options: argparse.Namespace, terminal: Terminal) -> None:
-    from stepgluon.runs.follow import number
-
-    lines = [f"{name} (MAE {number(error)})" for name, error in promoted.items()]
-    text = f"Promoted from run {run}: {', '.join(lines)}.\n"
-    terminal.result(json_text({"run": run, "promoted": promoted}) if options.json else text)
+        with call.account() as (door, names):
+            run = call.options.run
+            # Step Functions forgets an execution after 90 days; its folder may still be there.
+            found = one(door, names, LATEST) if run == LATEST else find(door, names, run)
+            run = found.run if found else run
+            promoted = promote(door.client("s3"), names, run, lambda: story_of(door, found.arn).models if found else [])
+    models = ", ".join(f"{name} (MAE {number(error)})" for name, error in promoted.items())
+    call.result(f"Promoted from run {run}: {models}.\n", {"run": run, "promoted": promoted})
 
 
 COMMANDS: dict[str, Command] = {

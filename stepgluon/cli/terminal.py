@@ -1,4 +1,4 @@
-"""Where a command's words and files go: results to stdout or a file, progress and errors to stderr."""
+"""A command's output: results to stdout or a file, progress and errors to stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class Terminal:
     def __init__(self, results: TextIO | None, progress: TextIO | None, colour: bool) -> None:
-        """A stream that the shell has closed is None in Python; what goes there is dropped."""
+        """Drops output to a stream that the shell has closed, which is None in Python."""
         for stream in (results, progress):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # of a terminal that is not UTF-8
@@ -26,7 +26,7 @@ class Terminal:
         self._colour = colour and self._progress.isatty()
 
     def result(self, text: str) -> None:
-        """All of a result, or SurroundingsError; BrokenPipeError says that the reader has seen enough."""
+        """Writes all of a result or raises SurroundingsError; BrokenPipeError means that the reader has left."""
         try:
             self.results.write(visible(text))
             self.results.flush()
@@ -40,7 +40,7 @@ class Terminal:
         print(visible(text), file=self._progress)
 
     def error(self, error: StepgluonError) -> None:
-        # A config's problems are lines for editors and machines, as compilers write them: they stay as they are.
+        # A config's problems are lines in the format of compilers, for editors and machines.
         text = visible(str(error))
         if not isinstance(error, ConfigError):
             text = f"{self._red('error:')} {text}"
@@ -56,7 +56,7 @@ class Terminal:
 
 
 class Unheard(io.TextIOBase):
-    """Progress and errors: a full disk or a closed pipe behind them decides nothing about what they tell of."""
+    """A stream for progress and errors that ignores a full disk or a closed pipe."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -75,20 +75,20 @@ class Unheard(io.TextIOBase):
 
 
 def forget(stream: TextIO) -> None:
-    """Python would complain once more about what a stream could not take when it closes it."""
+    """Keeps Python from reporting the failed write once more when it closes the stream."""
     if stream is sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_file(file: Path, content: str | bytes, source: Path | None = None) -> None:
-    """Write the whole file or nothing of it: a reader never sees half. `source` is what must not be overwritten."""
+    """Writes the whole file or nothing. `source` is a file that must not be overwritten."""
     if source is not None and file.exists() and source.exists() and file.samefile(source):
         raise UsageError(f"{file} is the config itself (name another file)")
     body = content.encode() if isinstance(content, str) else content
     try:
         target = file.resolve()  # a link stays one
         if target.exists() and not target.is_file():
-            target.write_bytes(body)  # a device or a pipe; of a folder the error tells
+            target.write_bytes(body)  # a device or a pipe; a folder raises
             return
         _make_folder(target.parent, file.parent)
         part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")

@@ -1,7 +1,7 @@
-"""The definition, compiled once for a config and the files that make it, however often the run is repeated.
+"""The compiled definition, kept for a config and the files that make it.
 
-What was compiled is kept under the work folder with the hashes of the config and of every file of this project that was
-loaded for it. When one of them changes, it is compiled anew.
+It is kept under the work folder with the hashes of the config and of every project file that was loaded to compile it.
+When one of them changes, it is compiled again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stepgluon.names import Names
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _DATA = ("stepgluon/config/aws_facts.json",)
 _PACKAGES = ("stepfunctions", "botocore")
 
@@ -52,17 +52,13 @@ def _file_of(workflow: Workflow) -> Path:
 
 
 def _loaded_sources(workflow: Workflow) -> list[Path]:
-    """The files of this project, and those beside the workflow, that are loaded now."""
-    places = (ROOT, _file_of(workflow).parent)
-    files = {
-        Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))
+    """The loaded modules of this project and those beside the workflow."""
+    places = tuple(f"{place}{os.sep}" for place in (ROOT, _file_of(workflow).parent))
+    loaded = {
+        os.path.realpath(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))
     }
-    ours = {file for file in files if any(place in file.parents for place in places) and not _installed(file)}
+    ours = {Path(file) for file in loaded if file.startswith(places) and "site-packages" not in file}
     return sorted(ours | {_file_of(workflow)} | {ROOT / name for name in _DATA})
-
-
-def _installed(file: Path) -> bool:
-    return "site-packages" in file.parts
 
 
 def _read(file: Path) -> str:

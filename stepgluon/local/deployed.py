@@ -1,4 +1,4 @@
-"""A pipeline deployed to its local AWS: what `run --local` and `local up` both stand on.
+"""A pipeline deployed to its local AWS, for `run --local` and `local up`.
 
 with deployed(loaded, definition, settings) as place:
     place.aws.client("s3"), place.names.raw_bucket
@@ -29,7 +29,7 @@ from stepgluon.deploy.apply import deploy
 from stepgluon.deploy.release import Image, Release, release
 from stepgluon.gc_control import kept, paused
 from stepgluon.local.journal import Begun, Journal
-from stepgluon.local.work_folder import this_computer
+from stepgluon.local.surroundings import this_computer
 from stepgluon.names import Names
 
 _DOCKER = "application/vnd.docker"
@@ -50,7 +50,7 @@ class Deployed:
         return self.work / "outbox"
 
     def go_on(self, begun: Begun) -> None:
-        """An execution that was cut off begins again, under its name and with its input; one that ended does not."""
+        """Starts an execution that was cut off again, with its name and input; an ended one stays ended."""
         if not self.journal.ended(begun.arn):
             self.aws.client("stepfunctions").start_execution(
                 stateMachineArn=begun.machine, name=begun.name, input=begun.input
@@ -59,7 +59,7 @@ class Deployed:
 
 @contextmanager
 def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Iterator[Deployed]:
-    """The local AWS with the pipeline in it, until the end of the block; then nothing of it runs any more."""
+    """The local AWS with the pipeline in it; at the end of the block everything is stopped."""
     with ExitStack() as ending:
         with paused(), ThreadPoolExecutor(1) as aside:  # thousands of modules' objects that all live on
             wanted = aside.submit(release, loaded, definition)
@@ -76,16 +76,16 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
 
 
 def bring(wanted: Release, aws: LocalAws) -> None:
-    """Deploys as to an account, but for what rebuilds the pipeline on a push: nobody pushes to this computer."""
+    """Deploys as to an account, without the stack that rebuilds the pipeline on a push."""
     deploy(wanted, aws, Images(aws), nothing, _settled, only=("base", "pipeline"))
 
 
 def nothing(text: str) -> None:
-    """Nobody wants to know."""
+    """Ignores a message."""
 
 
 def _settled(seconds: float) -> None:
-    """Whatever CloudFormation is asked for here has happened when it answers."""
+    """Waits for nothing: local CloudFormation has finished when it answers."""
 
 
 def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -> functions.Functions:
@@ -115,14 +115,14 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
 
 
 def _scratch(work: Path) -> Path:
-    """Where functions' processes have their files; what a server that was killed has left there goes."""
+    """The files of functions' processes; deletes what a killed server left."""
     folder = work / "functions" / ".processes"  # no function has such a name
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
 def once(journal: Journal, names: Names) -> sns_mail.Once:
-    """What a mail tells of a run, whatever its short id: a run that goes on after it was cut off says nothing twice."""
+    """Names a mail by run and kind, not by the short id in it, so that a continued run sends nothing twice."""
 
     def told(subject: str, text: str) -> str:
         found = re.search(r"\brun (\S+) of the pipeline\b", text, re.IGNORECASE)
@@ -134,10 +134,10 @@ def once(journal: Journal, names: Names) -> sns_mail.Once:
 
 
 class Images:
-    """A builder for a place where no image is ever run: each is a manifest without layers.
+    """A builder of manifests without layers, as no image is run locally.
 
-    Its digest is part of the fingerprints of models and predictions, so it changes with what jobs run here: the
-    scripts, this Python and its packages.
+    Its digest is part of the fingerprints of models and predictions, so it changes with the scripts, this Python and
+    its packages.
     """
 
     def __init__(self, aws: LocalAws) -> None:
@@ -159,7 +159,7 @@ class Images:
 
 
 def end_executions(place: Deployed) -> None:
-    """What still runs when the server ends is stopped as StopExecution does it, before its jobs are."""
+    """Stops running executions with StopExecution, before their jobs are stopped."""
     running = place.journal.running()
     client = place.aws.client("stepfunctions")
     for arn in running:

@@ -1,8 +1,7 @@
-"""Which executions began, and which commands asked for them: what is needed to go on after this computer was cut off.
+"""Which executions began, and for which commands: enough to continue after kill -9 or a power failure.
 
-An execution that ended is kept by localaws/stepfunctions/execution_archive.py; one that is here and not there was cut
-off. Started again under its name and with its input it is the same run: jobs that had finished are not repeated, and
-mails that were sent stay sent.
+localaws/stepfunctions/execution_archive.py keeps executions that ended; one that began and did not end was cut off.
+Started again with its name and input it is the same run: finished jobs and sent mails are not repeated.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -19,12 +19,12 @@ from localaws.s3.store import Objects
 from localaws.stepfunctions.execution_archive import KIND as ENDED
 from localaws.stepfunctions.versions import unqualified
 
-_BEGUN, _COMMAND = "begun", "command"
+_BEGUN, _COMMAND = "begun", "asked"
 
 
 @dataclass(frozen=True)
 class Begun:
-    """An execution as it was asked for."""
+    """An execution as it was started."""
 
     arn: str
     machine: str
@@ -32,10 +32,15 @@ class Begun:
     input: str
 
     @cached_property
-    def run_file(self) -> str:
-        """The upload that it is for, or nothing."""
+    def given(self) -> dict[str, Any]:
+        """Its input; one that is not an object, from a start by hand, is empty."""
         given = json.loads(self.input)
-        return str(given.get("run_file", "")) if isinstance(given, dict) else ""
+        return given if isinstance(given, dict) else {}
+
+    @property
+    def run_file(self) -> str:
+        """The upload that started it, or nothing."""
+        return str(self.given.get("run_file", ""))
 
 
 class Journal:
@@ -48,7 +53,7 @@ class Journal:
         self._running: set[str] = set()
 
     def install(self) -> Patches:
-        """From now on every execution is written down before it begins; installed last, it hears of ends last."""
+        """Records every execution before it begins; install last, to learn of its end last."""
         from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
         from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
@@ -100,22 +105,22 @@ class Journal:
             self._changed.wait(seconds)
 
     def wake(self) -> None:
-        """Whoever waits looks again."""
+        """Ends wait() at once."""
         with self._changed:
             self._changed.notify_all()
 
     def wait_for_end(self, arn: str, seconds: float) -> bool:
-        """Until an execution ended and all who had to hear of it did; False when that took too long."""
+        """Until an execution ended and its end was handled; False after a timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: arn not in self._running, seconds)
 
     def running(self) -> list[str]:
-        """The ARNs of what runs in this server now."""
+        """The ARNs of the executions that run in this server now."""
         with self._changed:
             return sorted(self._running)
 
     def begun(self) -> list[Begun]:
-        """In the order in which they began; the local AWS can be asked for each, unless it was cut off."""
+        """In the order in which they began."""
         return list(self._begun.values())
 
     def knows(self, arn: str) -> bool:
@@ -129,11 +134,17 @@ class Journal:
     def ended(self, arn: str) -> bool:
         return self._objects.document(ENDED, arn) is not None
 
-    # Commands: `{"before": [ARNs], "done": bool}` by what was asked for
+    def of_upload(self, run_file: str, without: Collection[str] = ()) -> list[Begun]:
+        return [begun for begun in self.begun() if begun.run_file == run_file and begun.arn not in without]
 
-    def command(self, identity: str) -> dict[str, Any] | None:
+    # A command that has begun and not ended, with the executions that its upload had started before
+
+    def command(self, identity: str) -> list[str] | None:
         content = self._objects.document(_COMMAND, identity)
         return json.loads(content) if content else None
 
-    def write_command(self, identity: str, told: dict[str, Any]) -> None:
-        self._objects.write_document(_COMMAND, identity, json.dumps(told).encode())
+    def begin_command(self, identity: str, before: list[str]) -> None:
+        self._objects.write_document(_COMMAND, identity, json.dumps(before).encode())
+
+    def end_command(self, identity: str) -> None:
+        self._objects.remove_document(_COMMAND, identity)

@@ -1,4 +1,4 @@
-"""`redrive` and `watch` of a run in the work folder: by the local AWS that serves it, else by one for the moment."""
+"""`redrive` and `watch` of a local run, by the local AWS at work on its folder, else by a temporary one."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door
 from stepgluon.config.source import LoadedConfig
-from stepgluon.local.run import at_work, blame_the_disk, followed
+from stepgluon.local.run import at_work, followed
+from stepgluon.local.surroundings import blame_the_disk
 from stepgluon.local.work_folder import ServerGone, all_runs, is_served, one_run, served
 from stepgluon.names import Names
 from stepgluon.runs import redrive
 from stepgluon.runs.executions import one
 from stepgluon.runs.follow import follow
-from stepgluon.runs.history import History
 from stepgluon.runs.progress import Progress
+from stepgluon.runs.watch import History
 
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
@@ -25,12 +25,12 @@ KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
 
 
 def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, progress: Progress) -> dict[str, Any]:
-    """Repeats the run and follows it to its end; returns what run.json says of it."""
+    """Repeats the run and follows it to its end; returns the run as in run.json."""
     names, known = Names(loaded.config), one_run(work, run)
     cut_off = known["status"] == "CUT OFF"
     if cut_off and not redrive.is_again(known["run"]):
         raise redrive.NotRedriven(
-            f"{known['run']} was cut off and did not fail (the same command, or `local up`, goes on with it)"
+            f"{known['run']} was cut off and did not fail (the same command or `local up` continues it)"
         )
     if is_served(work):
         with served(work, loaded.config.region) as door:
@@ -41,7 +41,7 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
             arn = known["arn"] if cut_off else _started(place.aws, names, known["run"], progress)
             begun = next(begun for begun in place.journal.begun() if begun.arn == arn)
             if cut_off:
-                progress.say(f"Going on with run {begun.name}, which was cut off.")
+                progress.say(f"Continuing run {begun.name}, which was cut off.")
                 place.go_on(begun)
             told = followed(place, begun, progress)
     blame_the_disk(told, work)
@@ -56,7 +56,7 @@ def _started(door: Door, names: Names, run: str, progress: Progress) -> str:
 
 
 def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:
-    """Follows a run that a server is at work on; of one that has ended, what run.json says."""
+    """Follows a run to its end; of one that has ended, prints the lines."""
     known = one_run(work, run)
     if known["status"] != "RUNNING":
         for line in known["lines"]:
@@ -66,7 +66,7 @@ def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:
 
 
 def _followed(work: Path, arn: str, progress: Progress) -> dict[str, Any]:
-    """Follows a run that another process's server is at work on, until that has brought its folder up to date."""
+    """Follows a run in another process's server until its folder is up to date."""
     try:
         _follow(work, arn, progress)
     except ServerGone:
@@ -81,13 +81,8 @@ def _followed(work: Path, arn: str, progress: Progress) -> dict[str, Any]:
 def _follow(work: Path, arn: str, progress: Progress) -> None:
     run = arn.rpartition(":")[2]
     with served(work, arn.split(":")[3]) as door:
-        try:
+        with progress.leaving(run):
             follow(History(door.client("stepfunctions"), arn).look, progress.tell, time.sleep)
-        except KeyboardInterrupt:
-            progress.done()
-            progress.say(f"The run goes on. Follow it again: {pipeline_py('watch', run)}")
-            raise
-        progress.done()
         end = time.monotonic() + KEPT_SECONDS
         while not _is_kept(work, run) and time.monotonic() < end:
             time.sleep(0.1)

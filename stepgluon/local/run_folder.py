@@ -1,9 +1,9 @@
-"""DIR/runs/<run>/: what is left of a run for its user, without any server.
+"""DIR/runs/<run>/: what is left of a run, for commands that need no server.
 
-    run.json         what `show` and `runs` tell (runs/run_json.py)
+    run.json         what `show` and `runs` print (runs/run_json.py)
     history.json     the execution's events
-    logs/<job>.log   what each job said
-    predictions.csv, predictions.parquet, summary.json   the result, when there is one
+    logs/<job>.log   each job's log
+    predictions.csv, predictions.parquet, summary.json   the result, if there is one
 
 Each file is whole or absent.
 """
@@ -15,93 +15,83 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stepgluon.local.deployed import Deployed
+from stepgluon.local.deployed import Deployed, end_executions, nothing
 from stepgluon.local.journal import Begun
-from stepgluon.runs.follow import Job, Story, read
+from stepgluon.runs.follow import Remark, parsed, read
 from stepgluon.runs.run_json import run_json
+from stepgluon.runs.view import why
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
-_ONE_AT_A_TIME = threading.Lock()  # two would write the same files, and the slower one what is older
+LOOK_SECONDS = 1.0
 CACHED = (
     "This job did not run again: its outputs are those of an earlier job with the same code, settings and inputs.\n"
 )
+_ONE_AT_A_TIME = threading.Lock()  # two writers would leave the older state of the slower one
 
 
 def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
-    """Brings the run's folder up to date and returns what run.json says."""
+    """Brings the run's folder up to date and returns run.json."""
     with _ONE_AT_A_TIME:
         return _collect(place, begun)
 
 
 def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
-    folder = place.work / "runs" / begun.name
+    folder, cached = place.work / "runs" / begun.name, remark(place)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     events = place.aws.history(begun.arn)
-    story = read(events, lambda job: "cached" if cached(place, job) else "")
+    story = read(events, cached)
     _write(folder / "history.json", json.dumps(events, default=str, indent=1))
     for job in story.jobs:
         log = folder / "logs" / f"{job.name}.log"
         lines = place.aws.logs.lines(job.kind, job.name)
         if lines or not log.exists():
-            _write(log, "".join(f"{line}\n" for line in lines) or _no_log(place, job))
+            _write(log, "".join(f"{line}\n" for line in lines) or (CACHED if cached(job) else ""))
     if story.delivered:
         _fetch_results(place, begun, folder)
-    run = tell(place, begun, story, folder)
-    _write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
-    return run
-
-
-def tell(place: Deployed, begun: Begun, story: Story, folder: Path) -> dict[str, Any]:
     result = folder / "predictions.csv"
-    return run_json(
+    run = run_json(
         begun.name,
-        _given(begun),
+        begun.given,
         story,
         _summary(folder / "summary.json"),
-        lambda job: cached(place, job),
+        lambda job: bool(cached(job)),
         now=time.time(),
         arn=begun.arn,
         results=os.fspath(result) if story.delivered and result.exists() else None,
         folder=os.fspath(folder),
         outbox=os.fspath(place.outbox),
     )
+    _write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
+    return run
 
 
-def _given(begun: Begun) -> dict[str, Any]:
-    """The run's input; who starts an execution by hand may give anything."""
-    given = json.loads(begun.input)
-    return given if isinstance(given, dict) else {}
+def remark(place: Deployed) -> Remark:
+    """Says `cached` of a job that did not run, because its outputs were known."""
+
+    def cached(job: Any) -> str:
+        jobs = place.aws.sagemaker.jobs()
+        found = any(one.name == job.name and one.kind == job.kind and one.state.remembered for one in jobs)
+        return "cached" if found else ""
+
+    return cached
 
 
 def _summary(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def cached(place: Deployed, job: Job) -> bool:
-    """Whether the job did not run, because its outputs were known."""
-    known = place.aws.sagemaker.jobs()
-    return any(one.name == job.name and one.kind == job.kind and one.state.remembered for one in known)
-
-
-def _no_log(place: Deployed, job: Job) -> str:
-    return CACHED if cached(place, job) else ""
+    with suppress(OSError):
+        return parsed(file.read_text("utf-8", "replace"))
 
 
 def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:
     prefix = f"runs/{begun.name}/result/"
-    found = {
-        stored.key.removeprefix(prefix): stored for stored in place.aws.objects.below(place.names.work_bucket, prefix)
-    }
-    for name in RESULTS:
-        if name in found:
+    for stored in place.aws.objects.below(place.names.work_bucket, prefix):
+        if (name := stored.key.removeprefix(prefix)) in RESULTS:
             part = folder / f".{name}.part"
-            shutil.copyfile(place.aws.objects.file(found[name].content), part)
+            shutil.copyfile(place.aws.objects.file(stored.content), part)
             part.replace(folder / name)
 
 
@@ -109,3 +99,76 @@ def _write(file: Path, text: str) -> None:
     part = file.with_name(f".{file.name}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(file)
+
+
+# All runs, while a server is at work
+
+
+@contextmanager
+def refreshed(place: Deployed, say: Callable[[str], None] = nothing) -> Iterator[None]:
+    """Keeps the folders of all runs up to date in the block; runs that have not ended by then are stopped."""
+    watcher = _Watcher(place, say)
+    watcher.thread.start()
+    try:
+        yield
+    finally:
+        try:
+            end_executions(place)
+        finally:
+            watcher.closed.set()
+            place.journal.wake()
+            watcher.thread.join()
+
+
+class _Watcher:
+    def __init__(self, place: Deployed, say: Callable[[str], None]) -> None:
+        self._place = place
+        self._say = say
+        self._told: set[str] = set()
+        self._failed: set[str] = set()
+        self._done = {begun.arn for begun in place.journal.begun()}  # by an earlier server
+        self._next_refresh = 0.0
+        self.closed = threading.Event()
+        self.thread = threading.Thread(target=self._watch, name="watcher")
+
+    def _watch(self) -> None:
+        while not self.closed.is_set():
+            self._look()
+            if not self.closed.is_set():
+                self._place.journal.wait(LOOK_SECONDS)
+        self._look()
+
+    def _look(self) -> None:
+        """Collects an ended run at once, and running ones less often the longer that takes."""
+        running = set(self._place.journal.running())
+        self._done -= running
+        began = time.monotonic()
+        refresh = began >= self._next_refresh
+        for begun in self._place.journal.begun():
+            if begun.arn in self._done:
+                continue
+            if begun.arn not in self._told:
+                self._told.add(begun.arn)
+                self._tell(f"Run {begun.name} has started.")
+            elif begun.arn in running and not refresh:
+                continue
+            self._keep(begun, begun.arn in running)
+        if refresh:
+            now = time.monotonic()
+            self._next_refresh = now + max(LOOK_SECONDS, 4 * (now - began))
+
+    def _keep(self, begun: Begun, runs: bool) -> None:
+        try:
+            told = collect(self._place, begun)
+        except Exception as problem:  # a full disk or a bug: the other runs must still be collected
+            if begun.arn not in self._failed:
+                self._failed.add(begun.arn)
+                self._tell(f"Run {begun.name} cannot be saved now: {type(problem).__name__}: {problem}")
+            return
+        if not runs and told["status"] != "RUNNING":
+            self._done.add(begun.arn)
+            self._tell(f"Run {begun.name}: {told['status']} after {told['seconds']:.1f} s{why(told)}")
+
+    def _tell(self, text: str) -> None:
+        with suppress(OSError):  # the terminal is gone
+            self._say(text)

@@ -1,4 +1,4 @@
-"""`local up`: the local AWS with the pipeline in it, for whoever talks to AWS, until Ctrl-C."""
+"""`local up`: serves the local AWS with the pipeline in it until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from localaws.stepfunctions.versions import unqualified
 from stepgluon.config.source import LoadedConfig
 from stepgluon.local.deployed import Deployed
 from stepgluon.local.run import at_work
-from stepgluon.local.work_folder import this_computer
+from stepgluon.local.surroundings import this_computer
 from stepgluon.runs.progress import Progress
 
 if TYPE_CHECKING:
@@ -30,10 +30,14 @@ def serve(
     """Serves until KeyboardInterrupt, which it passes on."""
     if port:
         with this_computer():
-            bind(port).close()  # one that is taken is said before anything is made
+            bind(port).close()  # fails early if the port is taken
     with at_work(loaded, workflow, work, progress.say, port=port) as place:
         result(words(place))
-        _go_on(place, progress)
+        for begun in place.journal.cut_off():
+            if unqualified(begun.machine) == place.names.machine_arn:
+                progress.say(f"Continuing run {begun.name}, which was cut off.")
+                place.go_on(begun)
+        place.functions.deliver_left()  # uploads that the last server left
         threading.Event().wait()
 
 
@@ -56,12 +60,3 @@ A run by hand:
 
 Mails arrive in {place.outbox}.
 """
-
-
-def _go_on(place: Deployed, progress: Progress) -> None:
-    """Runs that were cut off with the last server go on in this one, and uploads that it left get their runs."""
-    for begun in place.journal.cut_off():
-        if unqualified(begun.machine) == place.names.machine_arn:
-            progress.say(f"Going on with run {begun.name}, which was cut off.")
-            place.go_on(begun)
-    place.functions.deliver_left()

@@ -1,8 +1,7 @@
-"""What a work folder knows of its runs, with or without a server on it."""
+"""Reads the runs of a work folder, with or without a server at work on it."""
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import json
 import os
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from localaws.base.clients import Clients
 from localaws.base.environment import UNREACHABLE, clean_environment
-from localaws.errors import ComputerError
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError
+from stepgluon.local.surroundings import this_computer
+from stepgluon.runs.executions import unknown_run
 from stepgluon.runs.follow import Story, read
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _NEEDED = {"run", "arn", "status", "started", "seconds", "models", "jobs", "fail
 
 
 def all_runs(work: Path) -> list[dict[str, Any]]:
-    """What run.json says of each run, the latest first; one whose run.json is damaged is left out."""
+    """run.json of each run, the latest first; a damaged one is left out."""
     served = is_served(work)
     found = [told for file in (work / "runs").glob("*/run.json") if (told := _told(file, served))]
     return sorted(found, key=lambda told: (told["started"], told["run"]), reverse=True)
@@ -41,15 +41,13 @@ def one_run(work: Path, run: str) -> dict[str, Any]:
         return next(iter(runs.values()))
     if run in runs:
         return runs[run]
-    if any(file.parent.name == run for file in (work / "runs").glob("*/run.json")):  # whatever the name is like
+    if any(file.parent.name == run for file in (work / "runs").glob("*/run.json")):  # the name may be any text
         raise UsageError(f"run.json in {work / 'runs' / run} is damaged (its history, logs and results are beside it)")
-    close = [name for name in runs if run and name.startswith(run)] or difflib.get_close_matches(run, runs, 1)
-    hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py('runs')}` lists them"
-    raise UsageError(f"{work} has no run {run or repr(run)} ({hint})")
+    raise unknown_run(run, list(runs), str(work), "runs")
 
 
-def story_here(work: Path, run: str) -> Story:
-    """What the run's history tells; nothing where history.json is gone or damaged."""
+def local_story(work: Path, run: str) -> Story:
+    """The run's history as a story; empty if history.json is gone or damaged."""
     try:
         return read(json.loads((work / "runs" / run / "history.json").read_text("utf-8")))
     except (OSError, ValueError):
@@ -57,7 +55,7 @@ def story_here(work: Path, run: str) -> Story:
 
 
 def knows(work: Path, run: str) -> bool:
-    """Whether a command that names this run, or its beginning, or `latest`, may mean one of the folder's."""
+    """Whether a run of this name, or one that begins so, or `latest`, is in the folder."""
     return any(run == "latest" or told["run"].startswith(run) for told in all_runs(work))
 
 
@@ -76,7 +74,7 @@ def _told(file: Path, served: bool) -> dict[str, Any] | None:
 
 
 def _lasts(told: dict[str, Any], seconds: float) -> None:
-    """A run that goes on has lasted longer than when its file was written."""
+    """Adds the time since run.json was written."""
     for one in (told, *told["jobs"]):
         if one["status"] in ("RUNNING", "InProgress"):
             one["seconds"] = round(one["seconds"] + max(0.0, seconds), 1)
@@ -96,7 +94,7 @@ def is_served(work: Path) -> bool:
 
 @contextmanager
 def told_where(work: Path, endpoint: str) -> Iterator[None]:
-    """While the block lasts, other commands find the server."""
+    """In the block, other commands find the server."""
     file = work / SERVER
     part = file.with_name(f".{SERVER}.{os.getpid()}.part")
     part.write_text(json.dumps({"endpoint": endpoint}), encoding="utf-8")
@@ -109,7 +107,7 @@ def told_where(work: Path, endpoint: str) -> Iterator[None]:
 
 @contextmanager
 def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
-    """A client of S3 for the work folder's buckets: of the server that is at work on it, else of one for the moment."""
+    """An S3 client for the work folder's buckets: of the server at work on it, else of a temporary one."""
     config = loaded.config
     if not (work / "buckets").is_dir():
         raise UsageError(f"{work} has no runs (start one: {pipeline_py('run --local --data FILE')})")
@@ -126,17 +124,8 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
             yield aws.client("s3")
 
 
-@contextmanager
-def this_computer() -> Iterator[None]:
-    """What keeps the local AWS from working is this computer's fault, and not a bug."""
-    try:
-        yield
-    except ComputerError as problem:
-        raise SurroundingsError(str(problem)) from None
-
-
 class ServerGone(SurroundingsError):
-    """The local AWS of another process does not answer any more."""
+    """The local AWS of another process no longer answers."""
 
 
 class _Served:
@@ -151,7 +140,7 @@ class _Served:
 
 @contextmanager
 def served(work: Path, region: str) -> Iterator[_Served]:
-    """The local AWS that is at work on the folder, whatever the shell says about AWS; raises ServerGone."""
+    """The local AWS at work on the folder, ignoring the shell's AWS settings; raises ServerGone."""
     from botocore.exceptions import ConnectionError, HTTPClientError
 
     with clean_environment(UNREACHABLE), closing(Clients(_endpoint(work))) as clients:
@@ -162,13 +151,13 @@ def served(work: Path, region: str) -> Iterator[_Served]:
             while is_served(work) and time.monotonic() < end:
                 time.sleep(0.1)
             raise ServerGone(
-                f"the local AWS of {work} has ended, and its runs were cut off (`{pipeline_py('local up')}` goes on)"
+                f"the local AWS of {work} has ended; its runs were cut off (`{pipeline_py('local up')}` continues them)"
             ) from None
 
 
 def _endpoint(work: Path) -> str:
-    """Where the server is that is at work on the folder."""
+    """The address of the server at work on the folder."""
     try:
         return str(json.loads((work / SERVER).read_text("utf-8"))["endpoint"])
     except (OSError, ValueError, KeyError):
-        raise SurroundingsError(f"{work} is used by a local AWS that is about to start or to end (try again)") from None
+        raise SurroundingsError(f"{work} is used by a local AWS that is starting or ending (try again)") from None

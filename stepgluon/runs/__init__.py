@@ -1,10 +1,10 @@
-"""Runs of a pipeline that is there, in an account or on this computer.
+"""Runs of a deployed pipeline, in an account or locally.
 
-start       begins one; redrive starts the input of one that failed again
-follow      an execution's history, told line by line; watch does so from afar; history asks Step Functions for it
-executions  what a run was, found in Step Functions; run_json: the same shape wherever it ran; view: how its end reads
-status      everything on one screen; refusals: why uploads started no run
-progress    lines in a terminal while it runs
-files       in S3, of one run or all
-promote     its models become the defaults; rollback: the machine of before
+start       starts one; redrive repeats a failed one
+follow      an execution's history as a story; watch reads the history from Step Functions
+executions  runs in Step Functions; run_json: the one shape of a run; view: that shape for people
+status      the pipeline on one screen
+progress    lines in a terminal during a run
+files       in S3, of one run or of all
+promote     a run's models become the defaults; rollback: an earlier version becomes live
 """

@@ -1,10 +1,11 @@
-"""A pipeline's runs as Step Functions knows them: in an account and in the local AWS alike."""
+"""A pipeline's runs in Step Functions, of an account or of the local AWS."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from stepgluon.runs.follow import Story, seconds
 from stepgluon.runs.run_json import run_json
 
 LATEST = "latest"
-LAST_LINES = 12  # of a failed job's log, as view.py tells them
+LAST_LINES = 12  # of a failed job's log, also in view.py
 _GONE = {"ExecutionDoesNotExist", "InvalidArn"}
 
 
@@ -32,9 +33,10 @@ class Execution:
     error: str = ""
     cause: str = ""
 
-    @property
-    def seconds(self) -> float:
-        return (self.ended or self.started) - self.started
+    def row(self) -> dict[str, Any]:
+        """A line of `runs` and `status`."""
+        seconds = round((self.ended or self.started) - self.started, 1)
+        return {"run": self.run, "status": self.status, "started": self.started, "seconds": seconds, "note": ""}
 
 
 class NotDeployed(StepgluonError):
@@ -49,7 +51,7 @@ def not_deployed(names: Names) -> NotDeployed:
 
 
 def listed(door: Door, names: Names, most: int) -> list[Execution]:
-    """The latest runs, the latest first, without their inputs."""
+    """The last runs, the latest first, without their inputs."""
     from botocore.exceptions import ClientError
 
     try:
@@ -92,10 +94,14 @@ def one(door: Door, names: Names, run: str) -> Execution:
     found = find(door, names, run)
     if found:
         return found
-    known = [execution.run for execution in listed(door, names, 100)]
-    close = [name for name in known if name.startswith(run)] or difflib.get_close_matches(run, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py('runs --aws')}` lists them"
-    raise UsageError(f"the pipeline {names.prefix} in the account {names.config.account} has no run {run} ({hint})")
+    place = f"the pipeline {names.prefix} in the account {names.config.account}"
+    raise unknown_run(run, [execution.run for execution in listed(door, names, 100)], place, "runs --aws")
+
+
+def unknown_run(run: str, known: Sequence[str], place: str, listing: str) -> UsageError:
+    close = [name for name in known if run and name.startswith(run)] or difflib.get_close_matches(run, known, 1)
+    hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py(listing)}` lists them"
+    return UsageError(f"{place} has no run {run or repr(run)} ({hint})")
 
 
 def _execution(told: dict[str, Any], given: dict[str, Any]) -> Execution:
@@ -141,7 +147,7 @@ def _logs(names: Names, story: Story) -> str:
 
 
 def last_words(door: Door, run: dict[str, Any]) -> list[str]:
-    """The last lines of the last job that failed; nothing where they cannot be read."""
+    """The log's end of the last job that failed; empty if it cannot be read."""
     from botocore.exceptions import ClientError
 
     failed = [job for job in run["jobs"] if job["status"] == "Failed"]
@@ -152,7 +158,7 @@ def last_words(door: Door, run: dict[str, Any]) -> list[str]:
         streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{failed[-1]['name']}/")
         return _tail(logs, group, [stream["logStreamName"] for stream in streams["logStreams"]])
     except ClientError:
-        return []  # no log yet, or no right to read it; the failure's own sentence is there all the same
+        return []  # no log yet, or no right to read it; the failure's own sentence is shown anyway
 
 
 def _tail(logs: Any, group: str, streams: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is asked of the files of runs, in S3."""
+"""Reads the files of runs in S3."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def read_json(s3: Any, bucket: str, key: str) -> Any:
-    """What a small JSON object says; None where it is not there."""
+    """A small JSON object's value; None if it does not exist."""
     from botocore.exceptions import ClientError
 
     try:

@@ -1,7 +1,7 @@
-"""What a run has done so far, read from its history: here and in an account alike.
+"""A run so far, read from its history, locally and in an account.
 
-`read` is a function of the history's events alone, and the lines that it tells only grow as the history does. `follow`
-looks at the history until the execution has ended.
+`read` is a function of the events alone, and its lines only grow as the history does. `follow` reads the history until
+the execution has ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INCOMPLETE = "Incomplete"  # the error of a run whose result lacks some models' 
 _RAISED = re.compile(r"threw an error during evaluation\. D3137: (.*)", re.DOTALL)
 _ADDED = re.compile(r"^AlgorithmError: |Not retried: |, exit code: \d+$")
 LONGEST_SENTENCE = 500
-# Bookkeeping in S3 and between the branches takes no time worth a line, unless it fails.
+# Bookkeeping in S3 and between branches gets a line only if it fails.
 _SHOWN = ("Task", "Parallel", "Fail")
 ENDED = {
     "ExecutionSucceeded": "SUCCEEDED",
@@ -36,7 +36,7 @@ _PASSED = re.compile(r"An error occurred while executing the state '(.+?)' \(ent
 
 @dataclass
 class Job:
-    """A job that a state asked for."""
+    """A job that a state started."""
 
     kind: str  # training or processing
     name: str
@@ -63,7 +63,7 @@ class Story:
 
     @property
     def delivered(self) -> bool:
-        """Whether there is a result: also of a run that lacks some models' predictions."""
+        """Whether there is a result; an incomplete run has one too."""
         return self.status == "SUCCEEDED" or self.error == INCOMPLETE
 
     @property
@@ -72,9 +72,9 @@ class Story:
 
     @property
     def sentence(self) -> str:
-        """Why the run failed, for its user: what the failed job said, else the execution's own cause."""
+        """Why the run failed: the failed job's own sentence, else the execution's cause."""
         said = next((job.sentence for job in reversed(self.jobs) if job.state == self.failed_state), "")
-        # Of a Parallel the last try of each of its branches' jobs: "Predict adelie" belongs to "Predict".
+        # Of a Parallel, the last try of each branch's job: "Predict adelie" belongs to "Predict".
         inside = {job.state: job.sentence for job in self.jobs if job.state.startswith(f"{self.failed_state} ")}
         branches = [f"{state}: {sentence}" for state, sentence in inside.items() if sentence]
         cause = _PASSED.sub("", self.cause)
@@ -96,7 +96,7 @@ class _Visit:
 
 
 Remark = Callable[[Job], str]
-"""A word about a job that its history does not have."""
+"""A word about a job that is not in the history."""
 
 
 def no_remark(job: Job) -> str:
@@ -137,7 +137,7 @@ class _Reader:
         visit = _Visit(details["name"], kind, at)
         before = self._named.get(visit.name)
         if before and before.job and before.failure:
-            self._line(at, visit.name, "is tried again")
+            self._line(at, visit.name, "retrying")
         self._visit_of[event["id"]] = self._named[visit.name] = visit
         self._learn(details.get("input"))
 
@@ -158,15 +158,15 @@ class _Reader:
         resource = str(details.get("resource", ""))
         visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
         kind = next((kind for kind in _JOB_NAMES if kind.title() in resource), "")
-        name = _parsed(details.get("parameters")).get(_JOB_NAMES.get(kind, ""), "")
+        name = parsed(details.get("parameters")).get(_JOB_NAMES.get(kind, ""), "")
         if visit.failure:  # of the try before
-            self._line(at, visit.name, f"is tried again: {visit.failure}")
+            self._line(at, visit.name, f"failed, retrying: {visit.failure}")
         if name:
             visit.job = Job(kind, name, visit.name, at)
             self.story.jobs.append(visit.job)
 
     def _leave(self, details: dict[str, Any], at: float) -> None:
-        visit, told = self._named.get(details["name"]), _parsed(details.get("output"))
+        visit, told = self._named.get(details["name"]), parsed(details.get("output"))
         if visit is None:
             return
         visit.left = True
@@ -175,7 +175,8 @@ class _Reader:
         self._learn({"models": _assigned(details, "chosen")})
         missing = visit.quiet and "NoSuchKey" in visit.failure  # a marker, or promoted models, that are not there yet
         if visit.kind == "Pass" and visit.name.split(" ")[0] in ("Accept", "Reject") and "verdict" in told:
-            self._line(at, f"  {told['name']}", verdict({"threshold": self._thresholds.get(told["name"]), **told}))
+            found = {"threshold": self._thresholds.get(told["name"]), **told}
+            self._say(at, f"{told['name']}: {verdict(found)}")
         elif visit.kind == "Task" and visit.name.startswith("Look up ") and not visit.failure:
             self._line(at, _looked_up(visit.name), "cached")
         elif visit.kind in _SHOWN and (visit.failure or not visit.quiet) and not missing:
@@ -184,8 +185,8 @@ class _Reader:
             self._line(at, visit.name, f"{at - visit.since:6.1f} s  {ending}".rstrip())
 
     def _learn(self, data: Any) -> None:
-        """What the state data says of the models."""
-        told = _parsed(data)
+        """Takes the verdicts from the state data."""
+        told = parsed(data)
         models = told.get("models")
         if isinstance(models, list) and models and all(isinstance(m, dict) and "verdict" in m for m in models):
             self.story.models = models
@@ -205,33 +206,37 @@ class _Reader:
                 job.ended, job.status = at, "Stopped"
 
     def _last_state(self, story: Story) -> str:
-        """The state that the cause names, else one whose job still ran, else the last that was entered and not left."""
+        """The state named by the cause, else one whose job still ran, else the last one entered and not left."""
         passed = _PASSED.findall(story.cause)
         running = [job.state for job in story.jobs if job.ended is None]
         entered = [visit.name for visit in self._named.values() if not visit.left]
         last = next(iter([*passed[-1:], *running[:1], *entered[-1:]]), "")
-        # What decides whether a job is tried again raises the job's sentence when it is not.
+        # `Prepare again?` raises the sentence of the job when it is not retried.
         failed = [job.state for job in story.jobs if job.status == "Failed"]
         return failed[-1] if last.endswith(" again?") and failed else last
 
     def _line(self, at: float, what: str, told: str) -> None:
-        self.story.lines.append(f"{at - self.story.started:7.1f} s  {what:<24} {told}")
+        self._say(at, f"{what:<24} {told}")
+
+    def _say(self, at: float, text: str) -> None:
+        self.story.lines.append(f"{at - self.story.started:7.1f} s  {text}")
 
 
 def verdict(model: dict[str, Any]) -> str:
-    """A model's verdict in words."""
-    if model.get("reason"):
-        return str(model["reason"])
-    error, limit = finite(model.get("mae")), finite(model.get("threshold"))
-    if error is not None:
-        return f"{model['verdict']}, MAE {number(error)}" + (f" (limit {number(limit)})" if limit is not None else "")
-    failed = model.get("Error") and "NoSuchKey" not in model["Error"]
-    why = _plain(_first(str(model.get("Cause") or ""))) if failed else ""
-    return f"{model['verdict']}, failed: {why}" if why else f"{model['verdict']}, no score"
+    """`accepted. MAE 274.006 (limit 350; always guessing the median: 388.141).`"""
+    error = finite(model.get("mae"))
+    if error is None:
+        return f"{model['verdict']}. No score."
+    beside = {
+        "limit": finite(model.get("threshold")),
+        "always guessing the median:": finite(model.get("mae_of_median")),
+    }
+    known = "; ".join(f"{what} {number(value)}" for what, value in beside.items() if value is not None)
+    return f"{model['verdict']}. MAE {number(error)}{f' ({known})' if known else ''}."
 
 
 def number(value: Any) -> str:
-    """A figure as it stands in lines and tables; what is none is a dash."""
+    """A figure in lines and tables; a dash for anything but a finite number."""
     return "-" if finite(value) is None else f"{value:.6g}"
 
 
@@ -242,26 +247,20 @@ def finite(value: Any) -> float | None:
 
 
 def seconds(timestamp: Any) -> float:
-    """The time of an event as clients give it, or as it is written in history.json."""
+    """The time of an event, from a client or from history.json."""
     if isinstance(timestamp, (int, float)):
         return float(timestamp)
     return (timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp))).timestamp()
 
 
 def _sentence(error: str, cause: str) -> str:
-    """Of a failed job's description the sentence for the user, else error and cause as they are, on one line."""
-    told = _parsed(cause)
+    """The sentence for the user in a failed job's description, else error and cause, on one line."""
+    told = parsed(cause)
     text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
     if raised := _RAISED.search(cause):
         text = raised[1]
     cause = cause.partition(" (Service: ")[0]
     return _plain(text or f"{error}: {cause}")[:LONGEST_SENTENCE]
-
-
-def _first(words: str) -> str:
-    """Of the words that a branch keeps of a job's description, which may end with the next fields, the first."""
-    said = re.split(r'","|"\}', words, maxsplit=1)[0]
-    return said.replace("\\n", " ").replace('\\"', '"')
 
 
 def _plain(text: str) -> str:
@@ -276,7 +275,7 @@ def _looked_up(state: str) -> str:
 
 
 def _thresholds(details: dict[str, Any]) -> dict[str, Any]:
-    """Each model's threshold, where a state has assigned the models."""
+    """Each model's threshold, if the state has assigned the models."""
     try:
         return {model["name"]: model["threshold"] for model in _assigned(details, "models") or ()}
     except (TypeError, KeyError):
@@ -291,7 +290,7 @@ def _assigned(details: dict[str, Any], variable: str) -> Any:
         return None
 
 
-def _parsed(text: Any) -> dict[str, Any]:
+def parsed(text: Any) -> dict[str, Any]:
     try:
         value = json.loads(text) if isinstance(text, str) else text
     except ValueError:
@@ -305,9 +304,7 @@ def follow(
     wait: Callable[[float], None],
     remark: Remark = no_remark,
 ) -> Story:
-    """Tells the story again and again, at last the whole of it; `look` gives all events so far, `wait` gets the
-    seconds until the next look.
-    """
+    """Passes the story to `tell` after each look until the run has ended; `wait` gets the seconds between looks."""
     looks = 0
     while True:
         story = read(look(), remark)

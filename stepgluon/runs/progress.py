@@ -1,22 +1,19 @@
-"""Progress on stderr: a line for each thing that happened, and on a terminal one more for what happens now."""
+"""Progress on stderr: a line for each event, and on a terminal one that is overwritten with the running jobs."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import TextIOBase
 
+from stepgluon.advice import pipeline_py
 from stepgluon.errors import visible
-from stepgluon.runs.follow import Job, Story
+from stepgluon.runs.follow import Job, Story, no_remark
 
 _COLOURS = {"failed": "31", "rejected": "33", "accepted": "32"}
-
-
-def nothing(job: Job) -> str:
-    """Nobody listens to the jobs."""
-    return ""
 
 
 class Progress:
@@ -28,29 +25,37 @@ class Progress:
         self._open = False
 
     def say(self, text: str) -> None:
-        self._clear()
+        self.done()
         print(self._coloured(visible(text)), file=self._stream, flush=True)
 
-    def tell(self, story: Story, said: Callable[[Job], str] = nothing) -> None:
-        """Says what is new in the story, and on a terminal what runs now with the last line of each job's log."""
+    def tell(self, story: Story, said: Callable[[Job], str] = no_remark) -> None:
+        """Prints the story's new lines, and on a terminal the running jobs with the last line of each log."""
         for line in story.lines[self._told :]:
             self.say(line)
         self._told = len(story.lines)
         running = story.running
         if self._terminal and running:
             now = time.time()
-            width = shutil.get_terminal_size((100, 24)).columns - 1  # a line that is broken cannot be taken back
+            width = shutil.get_terminal_size((100, 24)).columns - 1  # a wrapped line cannot be erased
             room = max(0, width // len(running) - 24)
             text = " · ".join(f"{job.state} {now - job.started:.0f} s{_words(said(job), room)}" for job in running)
-            self._clear()
+            self.done()
             self._stream.write(f"  {now - story.started:7.1f} s  {text}"[:width])
             self._stream.flush()
             self._open = True
 
-    def done(self) -> None:
-        self._clear()
+    @contextmanager
+    def leaving(self, run: str) -> Iterator[Progress]:
+        """Ctrl-C in the block leaves the run running, and says so."""
+        try:
+            yield self
+        except KeyboardInterrupt:
+            self.say(f"The run continues. Follow it: {pipeline_py('watch', run)}")
+            raise
+        finally:
+            self.done()
 
-    def _clear(self) -> None:
+    def done(self) -> None:
         if self._open:
             self._stream.write("\r\033[K")
             self._open = False
@@ -64,6 +69,6 @@ class Progress:
 
 
 def _words(line: str, room: int) -> str:
-    """A line of a log as it fits behind its job: without its own time, and without what a terminal would obey."""
+    """A log's line that fits after its job: without its own time and without control characters."""
     text = "".join(c if c.isprintable() else " " for c in re.sub(r"^\d\d:\d\d:\d\d ", "", line)).strip()
     return f": {text[:room]}" if text and room > 8 else ""

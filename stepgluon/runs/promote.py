@@ -1,9 +1,8 @@
 """`promote RUN`: makes the accepted models of a run the defaults.
 
-Their files are copied, within S3, to promoted/<run>/<model>/<job>/ of the work bucket: what is below models/ may be
-cleaned up. When all are there, promoted.json is written: one small object, so promoting is atomic, and an interrupted
-one changed nothing. Models that the run did not accept keep the defaults that they had.
-docs/decisions/0001 has the form.
+Copies their files within S3 to promoted/<run>/<model>/<job>/ of the work bucket, as models/ may be cleaned up. Then it
+writes promoted.json: one small object, so promoting is atomic, and an interrupted one changes nothing. Models that the
+run did not accept keep their defaults. docs/decisions/0001 has the format.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ MANIFEST = "manifest.json"  # which code/model_folder.py writes beside a model
 
 
 class NotPromoted(StepgluonError):
-    """The run has nothing that could be promoted."""
+    """The run has no model to promote."""
 
 
 Verdicts = list[dict[str, Any]]
 
 
 def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = list) -> dict[str, Any]:
-    """The models that were promoted, by name, with their MAE.
+    """The promoted models' MAEs by name.
 
-    `judged` gives the verdicts of the run's history, for a run that ended before it recorded them.
+    `judged` reads the verdicts from the history of a run that ended before it recorded them.
     """
     bucket = names.work_bucket
     accepted = _accepted(run, verdicts_of(s3, bucket, run) or judged())
@@ -76,9 +75,7 @@ def _accepted(run: str, verdicts: Verdicts) -> dict[str, dict[str, Any]]:
 
 
 def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str, str]:
-    """Copies a model's files to where they stay; that place, and the sum of its manifest. What is there already is
-    not copied again.
-    """
+    """Copies a model's files, except those copied before; returns their place and the sum of the manifest."""
     model, job = verdict["name"], verdict["job"]
     source = _place(s3, bucket, model, job)
     target = f"{DEFAULTS}/{run}/{model}/{job}/"
@@ -115,9 +112,9 @@ def _place(s3: Any, bucket: str, model: str, job: str) -> str:
 
 
 def _whole(s3: Any, bucket: str, source: str, files: dict[str, int], verdict: dict[str, Any]) -> str:
-    """The manifest's sum, which prediction jobs compare; raises where files that it lists are missing.
+    """The manifest's sum, which prediction jobs compare; raises if a listed file is missing.
 
-    A training script of the user's own may write none.
+    A user's own training script may write no manifest.
     """
     if MANIFEST not in files:
         return ""

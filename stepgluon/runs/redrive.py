@@ -1,7 +1,7 @@
 """`redrive RUN`: the input of a run that failed or is incomplete, started again as a new run.
 
-What was trained and predicted before is found again by its fingerprints, so only the rest is repeated.
-docs/decisions/0062 tells why this is not Step Functions' own redrive.
+Trained models and predictions are found by their fingerprints, so only the rest is repeated.
+docs/decisions/0062 says why this is not Step Functions' own redrive.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class NotRedriven(StepgluonError):
 
 @dataclass(frozen=True)
 class Redrive:
-    """What a redrive would start."""
+    """The run that a redrive starts."""
 
     of: str  # the last attempt at the run
     name: str
@@ -35,19 +35,19 @@ class Redrive:
 
     def words(self) -> str:
         fresh = self.given.get("fresh") is True
-        reused = "fresh: every job runs again" if fresh else "models and predictions that are there are reused"
+        reused = "fresh: repeats every job" if fresh else "reuses its models and predictions"
         return f"Run {self.name} repeats {self.of} ({reused})."
 
 
 def planned(door: Door, names: Names, execution: Execution) -> Redrive:
-    """What redriving the last attempt at this run means; raises NotRedriven where it makes no sense."""
+    """The run that repeats the last attempt at this one; raises NotRedriven if that makes no sense."""
     last, number = _last_attempt(door, names, execution)
     if last.status in ("RUNNING", "PENDING_REDRIVE"):
         raise NotRedriven(f"{last.run} is still running (follow it: {pipeline_py('watch', last.run)})")
     if last.status == "SUCCEEDED":
-        raise NotRedriven(f"{last.run} has finished, and there is nothing left to do (start a new run)")
+        raise NotRedriven(f"{last.run} has finished, so there is nothing to repeat (start a new run)")
     if UNUSABLE in last.cause:
-        raise NotRedriven(f"the input of {last.run} was not usable, and would not be again (start a new run)")
+        raise NotRedriven(f"the input of {last.run} is unusable (start a new run)")
     return Redrive(last.run, _name(execution.run, number), last.given)
 
 
@@ -57,7 +57,7 @@ def redrive(door: Door, names: Names, plan: Redrive) -> str:
 
 
 def _last_attempt(door: Door, names: Names, execution: Execution) -> tuple[Execution, int]:
-    """The last run that was made by redriving this one, and the number that the next one gets."""
+    """The last redrive of this run, and the number of the next one."""
     last, number = execution, 2
     while found := find(door, names, _name(execution.run, number)):
         last, number = found, number + 1

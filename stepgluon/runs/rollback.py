@@ -1,8 +1,7 @@
-"""`rollback`: the alias `live` leads to an earlier version of the machine.
+"""`rollback`: points the alias `live` at an earlier version of the machine.
 
-Runs go on with the version that they were started with; new ones get the earlier one, until a deploy changes the
-machine again. A version names its images by digest and its config by hash, so it is what it was, as long as those
-are kept.
+Runs in progress keep their version; new ones get the earlier one until a deploy changes the machine. A version names
+its images by digest and its config by hash, so it stays the same as long as those are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _IMAGE = re.compile(r"\.dkr\.ecr\.[^/\"]+/([^@\"]+)@(sha256:[0-9a-f]{64})")
 
 
 class NoWayBack(StepgluonError):
-    """There is no earlier version that would work."""
+    """No earlier version would work."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def live(door: Door, names: Names) -> str:
 
 
 def planned(door: Door, names: Names, to: int | None) -> Rollback:
-    """What going back would change; raises where there is nothing to go back to, or it would not work."""
+    """What the rollback changes; raises if no earlier version would work."""
     now, known = live(door, names), versions(door, names)
     current = next((version for version in known if version.arn == now), None)
     if current is None:
@@ -107,14 +106,14 @@ def _target(known: list[Version], current: Version, to: int | None) -> Version:
         earlier = [version for version in known if version.number < current.number]
         if not earlier:
             raise NoWayBack(
-                f"version {current.number} is live, and there is none before it ({_forward(known[0], current)})"
+                f"the live version, {current.number}, is the earliest version ({_forward(known[0], current)})"
             )
         return earlier[0]
     target = next((version for version in known if version.number == to), None)
     if target is None:
-        raise UsageError(f"--to {to}: there is no such version (there are: {numbers})")
+        raise UsageError(f"--to {to}: unknown version (known: {numbers})")
     if target == current:
-        raise UsageError(f"--to {to}: this version is live already (there are: {numbers})")
+        raise UsageError(f"--to {to}: this version is live already (known: {numbers})")
     return target
 
 

@@ -1,14 +1,14 @@
-"""What is told of a run, wherever it was: run.json, `show --json`, and what the panel is made from.
+"""A run, local or in an account: run.json, `show --json`, and the source of the panel.
 
 run, arn           its name and its execution
 status, started, seconds, data, note
-models             the verdicts, with each prediction's outcome; of a promoted default also the run that it is of
+models             the verdicts, with each prediction's outcome; of a promoted default also its run
 jobs               each with its state, status and time, and the sentence of one that failed
-rows, predictions  how many there are, where post-process told it
+rows, predictions  their counts, from summary.json
 failure            {state, error, sentence}, or null
-results, folder    where the result is, if there is one, and everything else
-outbox             where the mails are
-lines              its course, as `watch` tells it
+results, folder    the places of the result, if there is one, and of everything else
+outbox             the place of the mails
+lines              what `watch` prints
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def run_json(
     now: float = 0.0,
     **places: Any,
 ) -> dict[str, Any]:
-    """`given` is the execution's input, `summary` what summary.json says; `places` are arn, results, folder, outbox.
+    """`given` is the execution's input, `summary` summary.json; `places` are arn, results, folder, outbox.
 
-    What has not ended has lasted until `now`.
+    A job or run that has not ended lasts until `now`.
     """
     until = story.ended or max(now, story.started)
     return {
@@ -81,7 +81,7 @@ def _job(job: Job, until: float, cached: bool) -> dict[str, Any]:
 
 
 def _counts(summary: Any) -> dict[str, int | None]:
-    """postprocess.py is the user's to change, so its summary may say anything."""
+    """The user may change postprocess.py, so its summary may contain anything."""
     counts = summary if isinstance(summary, dict) else {}
     return {key: counts[key] if type(counts.get(key)) is int else None for key in ("rows", "predictions")}
 

@@ -1,13 +1,14 @@
-"""`start`: the tables into a folder of the raw bucket, and an execution of what is live.
+"""`start`: upload tables to the raw bucket, and start an execution of the live version.
 
-An upload of a .run file starts a run too, through the trigger. `start` asks Step Functions itself: it knows the run's
-name at once, and says why where a run cannot be started. The input has the trigger's form.
+A .run file starts a run too, through the trigger. `start` calls Step Functions itself, so it knows the run's name at
+once, and why a run cannot start. The input has the trigger's form.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import secrets
 import shlex
@@ -27,6 +28,28 @@ from stepgluon.runs.files import sizes
 NOTE_CHARACTERS = 500
 
 
+def check_files(files: Sequence[Path]) -> None:
+    """Raises UsageError for the first file that cannot be a table of one folder."""
+    names: dict[str, Path] = {}
+    for file in files:
+        if not file.exists():
+            problem = "there is no such file (name tables that exist)"
+        elif file.is_dir():
+            problem = f"this is a folder (name the tables in it, like {file}/*.csv)"
+        elif not file.is_file():
+            problem = "not a regular file; save its output to a file first"
+        elif not os.access(file, os.R_OK):
+            problem = "you may not read this file (change its permissions)"
+        elif file.name.startswith((".", "_")) or file.name.endswith(".run"):
+            problem = "the pipeline ignores files with such a name (rename it)"
+        elif file.name in names:
+            problem = f"{names[file.name]} has the same name, and both go to one folder (rename one)"
+        else:
+            names[file.name] = file
+            continue
+        raise UsageError(f"--data {file}: {problem}")
+
+
 def start(door: Door, names: Names, folder: str, threshold: float | None, note: str, fresh: bool = False) -> str:
     """The run's name. The client repeats a lost call with the same name, so that it starts one run."""
     overrides = {} if threshold is None else {"threshold": threshold}
@@ -35,7 +58,7 @@ def start(door: Door, names: Names, folder: str, threshold: float | None, note: 
 
 
 def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:
-    """Starts what is live; returns the run's name."""
+    """Starts the live version; returns the run's name."""
     from botocore.exceptions import ClientError
 
     try:
@@ -48,7 +71,7 @@ def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:
 
 
 def run_name(folder: str) -> str:
-    """When, what, and eight characters that are its own."""
+    """The time, the folder, and eight random characters."""
     stem = _plain(folder.rstrip("/").rpartition("/")[2])
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{stem}-{secrets.token_hex(4)}"
 
@@ -68,7 +91,7 @@ def folder_of(door: Door, names: Names, folder: str) -> str:
 
 
 def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
-    """Brings tables into a folder named after their contents; returns it. What is there is not sent again."""
+    """Uploads tables to a folder named after their contents; returns it. Files already there are not sent again."""
     folder = folder_for({file.name: _sha256(file) for file in files})
     s3 = door.client("s3")
     with _deployed(names):
@@ -83,7 +106,7 @@ def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
 
 @contextmanager
 def _deployed(names: Names) -> Iterator[None]:
-    """Without its bucket there is no pipeline."""
+    """A missing bucket means that the pipeline is not deployed."""
     from botocore.exceptions import ClientError
 
     try:
@@ -95,7 +118,7 @@ def _deployed(names: Names) -> Iterator[None]:
 
 
 def one_line(note: str) -> str:
-    """The note as it may stand in a mail: one line, nothing invisible, not too long; lambda/ does so with a file's."""
+    """The note for a mail: one line, nothing invisible, not too long; lambda/ does the same with a .run file's note."""
     spaced = "".join(" " if character.isspace() else character for character in note)
     visible = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
     line = " ".join(visible.split())
@@ -109,7 +132,7 @@ def folder_for(tables: Mapping[str, str]) -> str:
 
 
 def stem_of(table: str) -> str:
-    """A file's name as it may stand in a run's."""
+    """The part of a run's name that comes from a file's."""
     return _plain(table.split(".")[0])
 
 

@@ -1,15 +1,15 @@
-"""`status`: how a deployed pipeline is, on one screen, and what to do next.
+"""`status`: the state of a deployed pipeline on one screen, and what to do next.
 
-What cannot be asked, for want of rights or because it is not there, is said in its line; the others are told all the
-same.
+A question that is denied or finds nothing is reported in its own line; the others are answered.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 from stepgluon.advice import pipeline_py
@@ -17,12 +17,14 @@ from stepgluon.aws import Denied, Door, code_of, one_sentence
 from stepgluon.deploy.apply import unconfirmed
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
-from stepgluon.runs.refusals import purge, refusals
+from stepgluon.runs.follow import parsed
 from stepgluon.runs.rollback import live, versions
 
 STACKS = ("base", "pipeline", "cicd")
 RUNS = 5
 RUNNING = 20
+DAYS = (1, 14)  # of the log; the queue keeps its messages for 14
+PAGES, SHOWN = 10, 5  # of the log, of refusals
 T = TypeVar("T")
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 
@@ -39,22 +41,19 @@ class Status:
     pipeline: str
     account: str
     region: str
-    stacks: dict[str, str | None]  # the state of each; None where there is none
+    stacks: dict[str, str | None]  # the state of each; None if absent
     live: Live | None
     runs: list[dict[str, Any]]  # the last ones
     running: list[str]
-    unconfirmed: list[str] | None  # addresses that get no mail yet; None where there is no topic
+    unconfirmed: list[str] | None  # addresses that get no mail yet; None without a topic
     queue: int | None  # events that started no run, and mails that were lost
     refusals: list[str]  # why, of the last ones
-    unknown: dict[str, str]  # what could not be asked, and why
+    unknown: dict[str, str]  # which questions were denied, and why
     next: list[str]
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class _Asked:
-    """Each question by itself: what is refused is noted, and the others are asked."""
+    """Asks each question by itself, and notes which were denied."""
 
     def __init__(self) -> None:
         self.unknown: dict[str, str] = {}
@@ -66,7 +65,7 @@ class _Asked:
         except Denied as problem:
             self.unknown[what] = str(problem)
         except NotDeployed:
-            pass  # the stacks tell
+            pass  # the stacks say so
         return otherwise
 
 
@@ -77,7 +76,7 @@ def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> St
         del stacks["cicd"]  # only some pipelines have it
     executions: list[Execution] = asked("runs", lambda: listed(door, names, RUNNING), [])
     running = [execution.run for execution in executions if execution.status == "RUNNING"]
-    runs = [run_told(execution) for execution in executions[:RUNS]]
+    runs = [execution.row() for execution in executions[:RUNS]]
     known = asked("live version", lambda: _live(door, names, now), None)
     unconfirmed = asked("subscriptions", lambda: _unconfirmed(door, names), None)
     queue = asked("dead letters", lambda: _queue(door, names), None)
@@ -109,16 +108,6 @@ def _live(door: Door, names: Names, now: Callable[[], float]) -> Live | None:
     return Live(current.number, known[0].number, now() - current.created) if current else None
 
 
-def run_told(execution: Execution) -> dict[str, Any]:
-    return {
-        "run": execution.run,
-        "status": execution.status,
-        "started": execution.started,
-        "seconds": round(execution.seconds, 1),
-        "note": "",
-    }
-
-
 def _unconfirmed(door: Door, names: Names) -> list[str] | None:
     from botocore.exceptions import ClientError
 
@@ -142,6 +131,49 @@ def _queue(door: Door, names: Names) -> int | None:
         if code_of(error) in ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"):
             return None
         raise
+
+
+def refusals(door: Door, names: Names, now: float) -> list[str]:
+    """Why uploads started no run, from the function's log, newest last; each reason once."""
+    for days in DAYS:
+        found = _since(door, names, now - days * 86400)
+        if found:
+            return found[-SHOWN:]
+    return []
+
+
+def _since(door: Door, names: Names, start: float) -> list[str]:
+    from botocore.exceptions import ClientError
+
+    asked = {
+        "logGroupName": names.log_group("function"),
+        "startTime": int(start * 1000),
+        "filterPattern": '{ $.outcome = "failed" }',
+    }
+    found: list[str] = []
+    pages = door.client("logs").get_paginator("filter_log_events").paginate(**asked)
+    try:
+        for page in islice(pages, PAGES):
+            found += [told for event in page["events"] if (told := _told(event["message"]))]
+    except ClientError as error:
+        if code_of(error) != "ResourceNotFoundException":
+            raise
+    return list(dict.fromkeys(reversed(found)))[::-1]
+
+
+def _told(message: str) -> str:
+    line = parsed(message)
+    if line.get("outcome") != "failed":
+        return ""
+    place = f"{line['key']}: " if "key" in line else ""
+    return f"{place}{line.get('reason', '')}"
+
+
+def purge(names: Names) -> str:
+    """The command that empties the queue."""
+    region = names.config.region
+    host = f"sqs.{region}.{names.partition.dns_suffix}"
+    return f"aws sqs purge-queue --queue-url https://{host}/{names.config.account}/{names.queue} --region {region}"
 
 
 def _next(

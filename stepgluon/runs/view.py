@@ -1,4 +1,4 @@
-"""How a run's end reads: a panel for people, made from what run.json says."""
+"""The end of a run for people to read: a panel made from run.json."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ WORDS = {
     "CUT OFF": "was cut off",
 }
 
-
 REPEATS = "only what did not finish: trained models and predictions are reused"
 
 
 def panel(told: dict[str, Any], command: str = "", repeats: str = REPEATS, look: bool = True) -> str:
-    """The run's end: verdicts, then the result and where it is, or why there is none and what to do.
+    """The models, then the result and its place, or the failure and what to do.
 
-    `command` goes on where it failed, and repeats what `repeats` says; `look` tells how to see more of it.
+    `command` repeats the run, and `repeats` says what of it; `look` adds the command that shows more.
     """
     lines = [f"Run {told['run']} {_word(told)} after {told['seconds']:.1f} s{_missing(told)}.", ""]
     if told["models"]:
@@ -45,7 +44,7 @@ def _delivered(told: dict[str, Any]) -> bool:
 
 
 def _incomplete(told: dict[str, Any]) -> bool:
-    """Whether it has a result that lacks the predictions of some models."""
+    """Whether it has a result without the predictions of some models."""
     return bool(told["failure"] and told["failure"]["error"] == follow.INCOMPLETE)
 
 
@@ -59,7 +58,7 @@ def _missing(told: dict[str, Any]) -> str:
 
 
 def _reasons(told: dict[str, Any]) -> list[str]:
-    """Why models were not trained or could not predict, but for what the run's own failure says below."""
+    """Why models were not trained or could not predict, unless the run's own failure says so below."""
     said = "" if _delivered(told) or not told["failure"] else told["failure"]["sentence"]
     why = [(model["name"], model.get(key)) for model in told["models"] for key in ("failure", "outcome_failure")]
     return [f"  {name}: {reason}" for name, reason in why if reason and reason not in said]
@@ -71,7 +70,7 @@ def _where(told: dict[str, Any]) -> str:
 
 
 def why(told: dict[str, Any]) -> str:
-    """Where and why a run did not finish, to follow its status; nothing where it did."""
+    """Where and why a run failed, to follow its status; empty if it did not."""
     return f"{_where(told)}: {told['failure']['sentence'] or 'no reason is known'}" if told["failure"] else ""
 
 
@@ -87,7 +86,7 @@ def _result(told: dict[str, Any]) -> list[str]:
     if any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
         lines += [
             f"  next     {pipeline_py('promote', told['run'])}",
-            "           makes its accepted models the defaults: they predict whenever a later one is not good enough",
+            "           makes its accepted models the defaults, which predict if a later one is not good enough",
         ]
     return lines
 
@@ -126,7 +125,7 @@ def last_lines(log: Path) -> list[str]:
 
 
 def table(models: list[dict[str, Any]]) -> list[str]:
-    """A row for each model; how good always guessing the median is stands there where the jobs tell it."""
+    """A row for each model."""
     columns = {
         "model": [m["name"] for m in models],
         "MAE": [number(m["mae"]) for m in models],
@@ -186,7 +185,7 @@ def details(told: dict[str, Any]) -> str:
 
 
 def _course(told: dict[str, Any], end: str) -> list[str]:
-    """The course without the sentences that stand at the end."""
+    """The lines of the run, without sentences that the panel repeats."""
     sentences = [told["failure"]["sentence"] if told["failure"] else "", *(job["sentence"] for job in told["jobs"])]
     lines = list(told["lines"])
     for sentence in sentences:
@@ -196,7 +195,7 @@ def _course(told: dict[str, Any], end: str) -> list[str]:
 
 
 def shown(path: str) -> str:
-    """A path as short as it can be written here; an address as it is."""
+    """A path, relative if that is shorter; an address unchanged."""
     if "://" in path:
         return path
     relative = os.path.relpath(path)

@@ -1,33 +1,58 @@
-"""Follows a run from afar: gently, and through throttling and lost connections."""
+"""Follows a run through Step Functions: gently, and through throttling and lost connections."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from stepgluon import aws
 from stepgluon.aws import Door
-from stepgluon.runs.follow import Event, Remark, Story, no_remark, read
-from stepgluon.runs.history import History
+from stepgluon.runs.follow import Event, Story, read
 
-SOON, LATE, SLOWER = 2.0, 20.0, 1.5  # seconds between two looks: at first, at most; and how they grow
-PATIENCE = 60  # looks that may fail in a row: about a quarter of an hour with the client's own tries
+FIRST_PAGE, NEXT_PAGE = 1000, 100  # between two looks little happens
+SOON, LATE, SLOWER = 2.0, 20.0, 1.5  # seconds between two looks: at first, at most; the factor between them
+PATIENCE = 60  # failed looks in a row: about a quarter of an hour with the client's own retries
 
 
-def story_of(door: Door, arn: str, remark: Remark = no_remark) -> Story:
-    return read(History(door.client("stepfunctions"), arn).look(), remark)
+class History:
+    """The events of an execution. A look reads only the newest page if that reaches the events already known."""
+
+    def __init__(self, client: Any, arn: str) -> None:
+        self._client = client
+        self._arn = arn
+        self._events: dict[int, Event] = {}
+
+    def look(self) -> list[Event]:
+        found: dict[int, Event] = {}
+        token: dict[str, str] = {}
+        size = NEXT_PAGE if self._events else FIRST_PAGE
+        while True:
+            page = self._client.get_execution_history(
+                executionArn=self._arn, maxResults=size, reverseOrder=True, **token
+            )
+            found |= {event["id"]: event for event in page["events"]}
+            known = any(event["id"] in self._events for event in page["events"])
+            if known or not page.get("nextToken"):
+                self._events |= found  # not before: an interrupted look must leave no gap
+                return [self._events[number] for number in sorted(self._events)]
+            token = {"nextToken": page["nextToken"]}
+
+
+def story_of(door: Door, arn: str) -> Story:
+    return read(History(door.client("stepfunctions"), arn).look())
 
 
 def watch(
     door: Door, arn: str, tell: Callable[[Story], None], say: Callable[[str], None], wait: Callable[[float], None]
 ) -> Story:
-    """Tells the story until it has ended."""
+    """Passes the story to `tell` after each look, until the run has ended."""
     history = History(door.client("stepfunctions"), arn)
     pause, lost, known = SOON, 0, 0
     while True:
         events = _look(history, lost >= PATIENCE)
         if events is None:
             if lost == 0:
-                say("AWS does not answer. The run goes on; trying again.")
+                say("AWS does not answer. The run continues; retrying.")
             lost, pause = lost + 1, min(pause * SLOWER, LATE)
         else:
             lost, story = 0, read(events)
@@ -40,7 +65,7 @@ def watch(
 
 
 def _look(history: History, last: bool) -> list[Event] | None:
-    """The events, or None where the reason is likely to pass."""
+    """The events, or None after an error that is likely to pass."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

@@ -64,13 +64,13 @@ def test_plan_deploy_plan_deploy_destroy(run: Run) -> None:
     assert (code, out) == (1, "")
     assert err == (
         "This deletes, in account 123456789012, eu-central-1:\n  the stack houses-base\n  the stack houses-pipeline\n"
-        "Type houses to go on:\nerror: not done, as the name was not typed (run it again, or add --yes)\n"
+        "Type houses to continue:\nerror: not done, as the name was not typed (run it again, or add --yes)\n"
     )
     assert run("destroy") == (
         2,
         "",
-        "error: nobody can be asked here. This deletes, in account 123456789012, eu-central-1: the stack houses-base; "
-        "the stack houses-pipeline (add --yes to do it)\n",
+        "error: stdin is not a terminal, so pass --yes. This deletes, in account 123456789012, eu-central-1: "
+        "the stack houses-base; the stack houses-pipeline\n",
     )
     assert "; s3://houses-raw-123456789012-eu-central-1 with ALL DATA in it; " in run("destroy", "--delete-data")[2]
     assert run("plan")[1].endswith("nothing to do.\n"), "so far nothing is deleted"

@@ -21,7 +21,7 @@ from pipeline import workflow
 from stepgluon.config.load import load
 from stepgluon.deploy.release import images
 from stepgluon.errors import StepgluonError
-from stepgluon.local import watcher
+from stepgluon.local import run_folder
 from stepgluon.local.deployed import Deployed, Images, deployed
 from stepgluon.local.journal import Begun
 from stepgluon.local.run import followed
@@ -102,21 +102,21 @@ def test_a_run_that_ended_without_an_end_is_not_waited_for(place: Deployed, monk
 
 
 def test_one_run_that_cannot_be_kept_does_not_hide_the_others(place: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, said = watcher.collect, []
+    plain, said = run_folder.collect, []
 
     def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
         if begun.name == "bad":
             raise KeyError("mistake")
         return plain(place, begun)
 
-    monkeypatch.setattr(watcher, "collect", collect)
-    with watcher.watched(place, said.append):
+    monkeypatch.setattr(run_folder, "collect", collect)
+    with run_folder.refreshed(place, said.append):
         for name in ("bad", "good"):
             place.journal.wait_for_end(started(place, name, '{"odd": 1}'), MINUTES)
         until(lambda: any(line.startswith("Run good: ") for line in said))
     (ended,) = (line for line in said if line.startswith("Run good: "))
     assert re.fullmatch(r"Run good: FAILED after [\d.]+ s in the state Begin: .+ odd is not a key .+", ended), ended
-    assert said.count("Run bad cannot be kept now: KeyError: 'mistake'") == 1
+    assert said.count("Run bad cannot be saved now: KeyError: 'mistake'") == 1
 
 
 def started(place: Deployed, name: str, given: str = "{}") -> str:

@@ -12,7 +12,7 @@ from stand_in import HERE, MINUTES, ROOT
 from test_run import User, faults, shared, user
 
 from stepgluon.errors import StepgluonError, SurroundingsError
-from stepgluon.local.run import whatever_this_computer_does
+from stepgluon.local.surroundings import blamed_on
 
 __all__ = ["faults", "shared", "user"]
 
@@ -77,8 +77,8 @@ def test_a_read_only_disk_is_one_sentence_and_exit_3(user: User) -> None:
 def test_what_could_not_be_deployed_for_want_of_room_is_the_disks_fault_and_other_refusals_are_not(user: User) -> None:
     with (
         pytest.raises(SurroundingsError, match="cannot be written: no space left on device"),
-        whatever_this_computer_does(user.work),
+        blamed_on(user.work),
     ):
         raise StepgluonError("penguins could not be created: 'Error=OSError Args=[28, No space left on device]'")
-    with pytest.raises(StepgluonError, match=r"^of its own$"), whatever_this_computer_does(user.work):
+    with pytest.raises(StepgluonError, match=r"^of its own$"), blamed_on(user.work):
         raise StepgluonError("of its own")

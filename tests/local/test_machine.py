@@ -19,7 +19,7 @@ from stepgluon.deploy.release import release
 from stepgluon.local.deployed import bring
 from stepgluon.names import Names
 from stepgluon.runs.follow import read
-from stepgluon.runs.history import History
+from stepgluon.runs.watch import History
 from stepgluon.workflow.compile import compile_definition
 
 CONFIG = """

@@ -96,6 +96,11 @@ class User:
         ]
         return [(str(letter["Subject"]).rpartition(": ")[2], letter.get_content()) for letter in letters]
 
+    def statuses(self) -> dict[str, str]:
+        """Of the only run's jobs, by their states."""
+        (run,) = json.loads(self.calls("runs", "--json")[1])
+        return {job["state"]: job["status"] for job in run["jobs"]}
+
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.mails()]
 
@@ -349,10 +354,10 @@ def test_after_the_reason_is_gone_only_what_had_failed_is_repeated(user: User, f
         (["--data", "."], "--data .: this is a folder"),
         (["--data", "orders.json", "other/orders.json"], "--data other/orders.json: orders.json has the same name"),
         (["--data", ".hidden.csv"], "--data .hidden.csv: the pipeline ignores files with such a name"),
-        (["--data", "orders.json", "--threshold", "0"], "argument --threshold: '0' is no threshold"),
+        (["--data", "orders.json", "--threshold", "0"], "argument --threshold: '0' is not a threshold"),
         (["--data", "\udcff.json"], "argument --data: '\\udcff.json' is not UTF-8"),
         (["--data", "orders.json", "--work", "\udcff"], "argument --work: '\\udcff' is not UTF-8"),
-        (["--data", "orders.json", "--threshold", "nan"], "argument --threshold: 'nan' is no threshold"),
+        (["--data", "orders.json", "--threshold", "nan"], "argument --threshold: 'nan' is not a threshold"),
         ([], "the following arguments are required: --data"),
     ],
 )
@@ -369,14 +374,13 @@ def test_a_wrong_call_is_one_sentence_and_starts_nothing(user: User, words: list
 
 def test_what_is_neither_a_file_nor_a_folder_is_no_table(user: User) -> None:
     os.mkfifo("pipe")
-    assert (
-        "--data pipe: this is no file (write what it gives into one"
-        in user.calls("run", "--local", "--data", "pipe")[2]
-    )
+    _, _, err = user.calls("run", "--local", "--data", "pipe")
+    assert err == "error: --data pipe: not a regular file; save its output to a file first\n"
 
 
-def test_run_without_local_says_what_it_needs(user: User) -> None:
-    assert user.calls("run", "--data", "orders.json")[0] == 2
+def test_run_is_local_without_the_flag(user: User) -> None:
+    assert user.calls("run", "--data", "orders.json")[0] == 0
+    assert len(list(user.work.glob("runs/*/predictions.csv"))) == 1
 
 
 def test_a_bad_config_starts_nothing(user: User) -> None:
@@ -404,7 +408,7 @@ def test_promote_and_show_name_what_they_do_not_find(user: User) -> None:
     for command in ("promote", "redrive"):
         code, out, err = user.calls(command, told["run"], "--config", "other.yml")
         assert (code, out) == (2, "")
-        assert f"{told['run']} is a run of penguins in 123456789012, eu-west-1, and the config is of seals" in err
+        assert f"{told['run']} is a run of penguins in 123456789012, eu-west-1, but the config is of seals" in err
     code, out, err = user.calls("show", told["run"][:20])
     assert (code, out) == (2, "")
     assert f"did you mean {told['run']}?" in err
@@ -503,7 +507,7 @@ def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "Stopping the run and its jobs." in err
+    assert "Stopping the run and its jobs.\nStopped. The same command reuses the jobs that finished.\n" in err
     assert not any(Path(f"/proc/{pid}").exists() for pid in hanging)
     assert not (user.work / "jobs").exists()
     kinds = user.kinds()
@@ -561,6 +565,7 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_fini
     gate = Gate(user, "predict-gentoo")
     process = user.process("run", "--local", "--data", "orders.json", "--note", "the one")
     until(lambda: any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*predict-gentoo*")))
+    until(lambda: user.statuses().get("Predict adelie") == "Completed")
     waiting = _processes(user)
     process.kill()
     process.communicate()
@@ -571,7 +576,7 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_fini
     gate.open()
     code, out, err = user.runs("--note", "the one", "--json")
     assert code == 0, err
-    assert f"Going on with run {cut['run']}, which was cut off." in err
+    assert f"Continuing run {cut['run']}, which was cut off." in err
     told = json.loads(out)
     assert told["run"] == cut["run"]
     assert {job["state"] for job in told["jobs"] if not job["cached"]} == {"Predict gentoo", "Post-process"}

@@ -26,8 +26,8 @@ from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import SurroundingsError
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
-from stepgluon.local.run import blame_the_disk
 from stepgluon.local.run_folder import collect
+from stepgluon.local.surroundings import blame_the_disk
 from stepgluon.workflow.compile import compile_definition
 
 MODELS = ("adelie", "chinstrap", "gentoo")

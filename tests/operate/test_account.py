@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_the_run_alone(account: Account, monkeypatch: pytest.Monke
     code, out, err = account.calls("watch", run)
     (tmp_path / "go").touch()
     assert (code, out) == (130, "")
-    assert f"The run goes on. Follow it again: python pipeline.py watch {run}" in err
+    assert f"The run continues. Follow it: python pipeline.py watch {run}" in err
     assert account.ended(run) == "SUCCEEDED"
 
 
@@ -251,7 +251,7 @@ def test_an_input_that_was_not_usable_is_not_tried_again(account: Account) -> No
     account.machines.start_execution(stateMachineArn=account.names.live, name="odd", input="[1]")
     assert account.ended("odd") == "FAILED"
     code, _, err = account.calls("redrive", "odd")
-    assert (code, err) == (1, "error: the input of odd was not usable, and would not be again (start a new run)\n")
+    assert (code, err) == (1, "error: the input of odd is unusable (start a new run)\n")
 
 
 # status

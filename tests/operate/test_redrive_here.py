@@ -58,7 +58,7 @@ def test_the_panel_tells_what_is_repeated(user: User, faults: Picky) -> None:
     faults.unwanted = ""
     code, out, err = user.calls("redrive", run)
     assert code == 0, err
-    assert f"Run {run}-again-2 repeats {run} (models and predictions that are there are reused).\n" in err
+    assert f"Run {run}-again-2 repeats {run} (reuses its models and predictions).\n" in err
     assert f"Run {run}-again-2 finished" in out
     assert re.search(r"adelie +200 +350 +accepted, cached +the trained model, cached", out)
     assert f"python pipeline.py promote {run}-again-2\n" in out
@@ -71,7 +71,7 @@ def test_a_redrive_of_a_run_that_was_fresh_runs_every_job(user: User, faults: Pi
     faults.unwanted = ""
     told = redriven(user, run)
     assert (told["status"], states(told)) == ("SUCCEEDED", ALL)
-    assert "fresh: every job runs again" in told["err"]
+    assert "fresh: repeats every job" in told["err"]
 
 
 def test_a_redrive_that_fails_can_be_redriven_by_either_name(user: User, faults: Picky) -> None:
@@ -118,7 +118,7 @@ def test_what_cannot_be_redriven_is_told_in_one_sentence(user: User) -> None:
     good = user.told()["run"]
     code, out, err = user.calls("redrive", good)
     assert (code, out) == (1, "")
-    assert err == f"error: {good} has finished, and there is nothing left to do (start a new run)\n"
+    assert err == f"error: {good} has finished, so there is nothing to repeat (start a new run)\n"
     assert user.calls("redrive", "nothing")[0] == 2
 
 
@@ -165,7 +165,7 @@ def test_a_full_disk_is_told_of_a_redrive_too(user: User, faults: Picky) -> None
 
 @pytest.mark.parametrize(
     ("served", "said", "status"),
-    [(False, "Stopping the run and its jobs.", "ABORTED"), (True, "The run goes on. Follow it again: ", "RUNNING")],
+    [(False, "Stopping the run and its jobs.", "ABORTED"), (True, "The run continues. Follow it: ", "RUNNING")],
 )
 def test_ctrl_c_ends_a_redrive_that_is_its_own_and_leaves_one_that_a_server_does(
     user: User, served: bool, said: str, status: str
@@ -209,13 +209,13 @@ def test_a_redrive_that_was_cut_off_goes_on_when_the_same_command_is_called_agai
     (user.folder / "go").touch()
     told = redriven(user, "latest")
     assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process", "Prepare data"])
-    assert f"Going on with run {run}-again-2, which was cut off." in told["err"]
+    assert f"Continuing run {run}-again-2, which was cut off." in told["err"]
 
 
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        (signal.SIGKILL, 3, "error: the local AWS of .local has ended, and its runs were cut off (`python pipeline.py"),
+        (signal.SIGKILL, 3, "error: the local AWS of .local has ended; its runs were cut off (`python pipeline.py"),
         (signal.SIGTERM, 1, "-again-2 was stopped"),
     ],
 )

@@ -64,11 +64,11 @@ def test_rollback_refuses_what_is_not_there(account: Account) -> None:
     code, out, err = account.calls("rollback")
     assert (code, out) == (1, "")
     assert err == (
-        "error: version 1 is live, and there is none before it (a deploy that changes the workflow makes the next: "
+        "error: the live version, 1, is the earliest version (a deploy that changes the workflow makes the next: "
         "`python pipeline.py deploy`)\n"
     )
     account.changed(longer)
-    assert "there is no such version (there are: 2, 1)" in account.calls("rollback", "--to", "9")[2]
+    assert "unknown version (known: 2, 1)" in account.calls("rollback", "--to", "9")[2]
     assert "this version is live already" in account.calls("rollback", "--to", "2")[2]
 
 

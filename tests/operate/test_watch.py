@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from stepgluon.runs import watch
-from stepgluon.runs.history import History
+from stepgluon.runs.watch import History
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:penguins:june"
@@ -61,7 +61,7 @@ def test_a_lost_connection_and_throttling_are_waited_out_and_told_once() -> None
     service = StepFunctions(["ExecutionStarted"], LOST, throttled(), LOST, [], LOST, ["ExecutionSucceeded"])
     status, said, _ = watched(service)
     assert status == "SUCCEEDED"
-    assert said == ["AWS does not answer. The run goes on; trying again."] * 2
+    assert said == ["AWS does not answer. The run continues; retrying."] * 2
 
 
 def test_what_does_not_pass_ends_it() -> None:

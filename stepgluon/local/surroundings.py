@@ -1,0 +1,104 @@
+"""What can keep a local run from working: the disk, the work folder, a signal. Each becomes one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from localaws.errors import ComputerError
+from stepgluon.errors import StepgluonError, SurroundingsError
+
+ROOM = 1 << 20  # bytes; a disk with less is full: the space of a failed write may be free again afterwards
+_ERRNOS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+@contextmanager
+def this_computer() -> Iterator[None]:
+    """What stops the local AWS from working is a problem of this computer, not a bug."""
+    try:
+        yield
+    except ComputerError as problem:
+        raise SurroundingsError(str(problem)) from None
+
+
+@contextmanager
+def blamed_on(work: Path) -> Iterator[None]:
+    """Makes the folder; a folder that cannot be used and a full or read-only disk become SurroundingsError."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        reason = (problem.strerror or str(problem)).lower()
+        raise SurroundingsError(f"{work} cannot be used: {reason} (name another folder with --work)") from None
+    try:
+        yield
+    except Exception as problem:  # a full disk shows in many ways, one of them a failed request to the local AWS
+        failed = problem if isinstance(problem, OSError) and problem.errno in _ERRNOS else None
+        if not isinstance(problem, StepgluonError) or problem.exit_code == StepgluonError.exit_code:
+            failed = failed or no_room(work, str(problem))
+        if failed is None:
+            raise
+        words = (failed.strerror or "unknown reason").lower()
+        raise SurroundingsError(
+            f"{failed.filename or work} cannot be written: {words} (make room, or name another folder with --work)"
+        ) from None
+
+
+def no_room(work: Path, message: str = "") -> OSError | None:
+    """Why nothing can be written to the folder: a message says so, the disk is nearly full, or a write fails."""
+    full = os.strerror(errno.ENOSPC)
+    if full.lower() in message.lower() or shutil.disk_usage(work).free < ROOM:
+        return OSError(errno.ENOSPC, full, os.fspath(work))
+    part = work / f".room.{os.getpid()}.part"
+    try:
+        part.write_bytes(bytes(1 << 16))
+    except OSError as problem:
+        return OSError(problem.errno, problem.strerror, os.fspath(work))
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return None
+
+
+def blame_the_disk(told: dict[str, Any], work: Path) -> None:
+    """Raises if the run failed because the disk is full."""
+    full = (os.strerror(errno.ENOSPC).lower(), "the job's disk is full")  # the system's words, and the jobs'
+    failure = told["failure"]
+    if failure and any(words in one["sentence"].lower() for one in (failure, *told["jobs"]) for words in full):
+        raise SurroundingsError(
+            f"the disk of {work} is full, so the run {told['run']} failed (make room, then call the same command again)"
+        )
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM and a closed terminal stop everything as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
