@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from localaws.sagemaker import api
 from pipeline import workflow
 from stepgluon.cli.main import main
 from stepgluon.cli.terminal import Terminal
+from stepgluon.config.load import load
+from stepgluon.local.work_folder import buckets_of
+from stepgluon.names import Names
 
 CONFIG = """
 name: penguins
@@ -50,7 +54,7 @@ class User:
         self.config.write_text(CONFIG)
         self.orders()
 
-    def orders(self, **orders: str) -> None:
+    def orders(self, **orders: Any) -> None:
         """What the stand-in jobs do, by their stage; _ may stand for -."""
         text = json.dumps({stage.replace("_", "-"): order for stage, order in orders.items()})
         (self.folder / "orders.json").write_text(text)
@@ -103,6 +107,17 @@ class User:
 
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.mails()]
+
+    def objects(self, prefix: str) -> dict[str, tuple[bytes, datetime]]:
+        """Content and time of each object below a prefix of the work bucket."""
+        loaded = load(self.config, None, {})
+        bucket = Names(loaded.config).work_bucket
+        with buckets_of(loaded, self.work) as s3:
+            listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+            return {
+                one["Key"]: (s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read(), one["LastModified"])
+                for one in listed
+            }
 
     def result(self, told: dict[str, Any]) -> dict[str, Any]:
         summary: dict[str, Any] = json.loads((Path(told["folder"]) / "summary.json").read_text())
@@ -182,6 +197,23 @@ def test_the_same_command_after_a_finished_run_is_a_new_run_that_reuses_models_a
     for state in ("Train adelie", "Train gentoo", "Predict adelie", "Predict gentoo"):
         assert re.search(rf"^ +[\d.]+ s  {state} +cached$", shown, re.MULTILINE), shown
     assert re.search(r"adelie +200 +350 +accepted, cached +the trained model, cached", shown)
+
+
+def test_of_forty_models_only_the_one_whose_rows_changed_is_trained_and_predicted(user: User) -> None:
+    names = [f"m{number:02}" for number in range(40)]
+    user.config.write_text(CONFIG.replace("[adelie, gentoo]", json.dumps(names)))
+    user.orders(rows=dict.fromkeys(names, 1))
+    first, before = user.told(), user.objects("predictions/")
+    user.orders(rows={**dict.fromkeys(names, 1), "m07": 2})
+    second, after = user.told(), user.objects("predictions/")
+    assert (first["code"], len(first["jobs"]), second["code"]) == (0, 82, 0)
+    ran = sorted(job["state"] for job in second["jobs"])
+    assert ran == ["Post-process", "Predict m07", "Prepare data", "Train m07"]
+    assert not any(job["cached"] for job in second["jobs"])
+    assert {key: after[key] for key in before} == before, "no prediction was written again"
+    (new,) = after.keys() - before.keys()
+    assert len(before) == 40 and new.startswith("predictions/m07/")
+    assert user.result(second)["predicted"] == names
 
 
 @pytest.mark.parametrize("changed", ["train", "predict"])

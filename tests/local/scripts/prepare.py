@@ -9,7 +9,9 @@ config = (inputs / "config" / "config.json").read_text()
 orders = (raw / "orders.json").read_text() if (raw / "orders.json").exists() else "{}"
 write(out / "profile.json", "{}")
 models = json.loads(config)["models"]
-prints = [hashlib.sha256(f"{model['name']} {orders}".encode()).hexdigest() for model in models]
+told = json.loads(orders)
+rows = told.pop("rows", {})  # by model; the other orders change all models
+prints = [hashlib.sha256(f"{model['name']} {rows.get(model['name'])} {told}".encode()).hexdigest() for model in models]
 fingerprints = [
     {"name": model["name"], "train": found, "predict": found, "files": ["0.parquet"]}
     for model, found in zip(models, prints, strict=True)
