@@ -13,7 +13,7 @@ ADMINISTRATOR = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
 @cache
-def _models() -> Any:
+def models() -> Any:
     """Loads the services' models, once per process."""
     from botocore.loaders import Loader
 
@@ -50,7 +50,7 @@ class Clients:
 
         if self._session is None:
             self._session = Session()
-            self._session.register_component("data_loader", _models())
+            self._session.register_component("data_loader", models())
         config = Config(
             retries={"total_max_attempts": 1},
             proxies={},

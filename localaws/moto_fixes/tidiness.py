@@ -8,6 +8,7 @@ import os
 import types
 from typing import Any
 
+from localaws.base.clients import models
 from localaws.base.patches import Patches
 from localaws.moto_fixes.registry import ASL, COMMON, Here, fix, loaded
 
@@ -80,6 +81,24 @@ def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
     patches.attribute(
         loader, "list_available_services", loaded("botocore.loaders").instance_cache(list_available_services)
     )
+
+
+@fix
+def a_services_model_is_read_once(patches: Patches, here: Here) -> None:
+    """moto reads each service's model again for every paginator and error; the clients have read it already."""
+    patches.attribute(loaded("moto.core.utils"), "create_loader", models)
+
+
+@fix
+def routes_build_no_addresses_ahead(patches: Patches, here: Here) -> None:
+    """werkzeug compiles two functions for each of moto's routes that build its address; moto needs none of them."""
+    rule = loaded("werkzeug.routing.rules").Rule
+    plain = rule._compile_builder
+
+    def when_called(self: Any, append_unknown: bool = True) -> Any:
+        return lambda this, **values: plain(self, append_unknown)(this, **values)
+
+    patches.attribute(rule, "_compile_builder", when_called)
 
 
 @fix

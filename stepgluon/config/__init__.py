@@ -13,3 +13,8 @@ schema            what it can say; durations: 90s, 10m, 1h; json_schema: for edi
 source            a config with what is known of its file
 aws_facts         partitions, regions and instance types
 """
+
+import os
+
+# pydantic looks for plugins in the metadata of every installed package, which is a third of the schema's import.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -233,6 +234,26 @@ def a_service_is_known_by_its_folder(asl: Interpreter) -> None:
     loader.file_loader.exists = looked.append
     assert {"s3", "sagemaker"} <= set(loader.list_available_services("service-2"))
     assert looked == []
+
+
+@check
+def a_services_model_is_read_once(asl: Interpreter) -> None:
+    from moto.core import utils
+
+    utils.get_service_model.cache_clear()
+    loader = asl.aws.client("s3").meta.service_model  # which the client has read
+    assert utils.get_service_model("s3")._service_description is loader._service_description
+
+
+@check
+def routes_build_no_addresses_ahead(asl: Interpreter) -> None:
+    from werkzeug.routing import Map, Rule
+
+    with mock.patch.object(Rule, "_get_func_code", wraps=Rule._get_func_code) as compiled:
+        routes = Map([Rule("/a/<name>", endpoint="a")])
+    assert not compiled.called
+    assert routes.bind("host").match("/a/b") == ("a", {"name": "b"})
+    assert routes.bind("host").build("a", {"name": "b", "c": 1}) == "/a/b?c=1"
 
 
 @check
