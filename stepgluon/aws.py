@@ -11,13 +11,15 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from stepgluon import __version__
 from stepgluon.errors import StepgluonError, SurroundingsError
+
+T = TypeVar("T")
 
 
 class Door(Protocol):
@@ -98,6 +100,29 @@ def one_sentence() -> Iterator[None]:
 def code_of(error: Any) -> str:
     """The code of a ClientError, like NoSuchKey."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def answer(ask: Callable[[], T], *without: str) -> T | None:
+    """What AWS answers, or None if it refuses with one of these codes."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return ask()
+    except ClientError as error:
+        if code_of(error) in without:
+            return None
+        raise
+
+
+@contextmanager
+def instead_of(codes: Collection[str], problem: Exception) -> Iterator[None]:
+    """Raises the problem in place of a refusal with one of these codes."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise (problem if code_of(error) in codes else error) from None
 
 
 def message_of(error: Any) -> str:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import difflib
-import json
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.advice import pipeline_py
-from stepgluon.aws import Door, code_of
+from stepgluon.aws import Door, answer, instead_of
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import JOB_LOGS, Names
 from stepgluon.runs.files import read_json
-from stepgluon.runs.follow import Story, seconds
+from stepgluon.runs.follow import Story, parsed, seconds
 from stepgluon.runs.run_json import run_json
 
 LATEST = "latest"
 LAST_LINES = 12  # of a failed job's log, also in view.py
-_GONE = {"ExecutionDoesNotExist", "InvalidArn"}
 
 
 @dataclass(frozen=True)
@@ -43,45 +42,31 @@ class NotDeployed(StepgluonError):
     """The account has no such pipeline."""
 
 
-def not_deployed(names: Names) -> NotDeployed:
-    return NotDeployed(
+def deployed(names: Names) -> AbstractContextManager[None]:
+    """Raises NotDeployed if the block finds no machine or no bucket."""
+    problem = NotDeployed(
         f"the account {names.config.account} has no pipeline {names.prefix} in {names.config.region} "
         f"(`{pipeline_py('deploy')}` makes it)"
     )
+    return instead_of(("StateMachineDoesNotExist", "ResourceNotFound", "NoSuchBucket"), problem)
 
 
 def listed(door: Door, names: Names, most: int) -> list[Execution]:
     """The last runs, the latest first, without their inputs."""
-    from botocore.exceptions import ClientError
-
-    try:
+    found: list[Execution] = []
+    with deployed(names):
         pages = door.client("stepfunctions").get_paginator("list_executions")
-        found: list[Execution] = []
         for page in pages.paginate(stateMachineArn=names.machine_arn, PaginationConfig={"PageSize": min(most, 1000)}):
             found += [_execution(entry, {}) for entry in page["executions"]]
             if len(found) >= most:
                 break
-    except ClientError as error:
-        if code_of(error) == "StateMachineDoesNotExist":
-            raise not_deployed(names) from None
-        raise
     return sorted(found, key=lambda execution: (execution.started, execution.run), reverse=True)[:most]
 
 
 def find(door: Door, names: Names, run: str) -> Execution | None:
-    from botocore.exceptions import ClientError
-
-    try:
-        told = door.client("stepfunctions").describe_execution(executionArn=names.execution_arn(run))
-    except ClientError as error:
-        if code_of(error) in _GONE:
-            return None
-        raise
-    try:
-        given = json.loads(told.get("input") or "{}")
-    except ValueError:
-        given = {}
-    return _execution(told, given if isinstance(given, dict) else {})
+    arn, client = names.execution_arn(run), door.client("stepfunctions")
+    told = answer(lambda: client.describe_execution(executionArn=arn), "ExecutionDoesNotExist", "InvalidArn")
+    return _execution(told, parsed(told.get("input"))) if told else None
 
 
 def one(door: Door, names: Names, run: str) -> Execution:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from stepgluon.aws import answer
+
 
 def read_json(s3: Any, bucket: str, key: str) -> Any:
     """A small JSON object's value; None if it does not exist."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404"):
-            return None
-        raise
+    found = answer(lambda: s3.get_object(Bucket=bucket, Key=key), "NoSuchKey", "NoSuchBucket", "404")
+    return json.loads(found["Body"].read()) if found else None
 
 
 def sizes(s3: Any, bucket: str, folder: str) -> dict[str, int]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.advice import pipeline_py
-from stepgluon.aws import Door, code_of
+from stepgluon.aws import Door, instead_of
 from stepgluon.deploy.definition_diff import Difference, difference
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import Names
-from stepgluon.runs.executions import not_deployed
+from stepgluon.runs.executions import deployed
 from stepgluon.runs.files import read_json
 
 _IMAGE = re.compile(r"\.dkr\.ecr\.[^/\"]+/([^@\"]+)@(sha256:[0-9a-f]{64})")
@@ -42,34 +42,22 @@ class Rollback:
 
 def versions(door: Door, names: Names) -> list[Version]:
     """The machine's published versions, the latest first."""
-    from botocore.exceptions import ClientError
-
     client = door.client("stepfunctions")
     found: list[Version] = []
     token: dict[str, str] = {}
-    try:
+    with deployed(names):
         while True:
             page = client.list_state_machine_versions(stateMachineArn=names.machine_arn, maxResults=1000, **token)
             found += [_version(entry) for entry in page["stateMachineVersions"]]
             if not page.get("nextToken"):
                 return sorted(found, key=lambda version: version.number, reverse=True)
             token = {"nextToken": page["nextToken"]}
-    except ClientError as error:
-        if code_of(error) in ("StateMachineDoesNotExist", "ResourceNotFound"):
-            raise not_deployed(names) from None
-        raise
 
 
 def live(door: Door, names: Names) -> str:
     """The ARN of the version that new runs get."""
-    from botocore.exceptions import ClientError
-
-    try:
+    with deployed(names):
         alias = door.client("stepfunctions").describe_state_machine_alias(stateMachineAliasArn=names.live)
-    except ClientError as error:
-        if code_of(error) in ("ResourceNotFound", "StateMachineDoesNotExist"):
-            raise not_deployed(names) from None
-        raise
     # While traffic shifts there are two; the heavier one counts.
     routes = sorted(alias["routingConfiguration"], key=lambda route: route["weight"])
     return str(routes[-1]["stateMachineVersionArn"])
@@ -128,18 +116,13 @@ def _definition(door: Door, version: Version) -> str:
 
 
 def _check_images(door: Door, definition: str, version: Version) -> None:
-    from botocore.exceptions import ClientError
-
     for repository, digest in sorted(set(_IMAGE.findall(definition))):
-        try:
+        problem = NoWayBack(
+            f"version {version.number} needs the image {repository}@{digest[:19]}, which is gone from ECR "
+            f"(choose a later version with --to, or deploy the commit that it was made from)"
+        )
+        with instead_of(("ImageNotFoundException", "RepositoryNotFoundException"), problem):
             door.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageDigest": digest}])
-        except ClientError as error:
-            if code_of(error) not in ("ImageNotFoundException", "RepositoryNotFoundException"):
-                raise
-            raise NoWayBack(
-                f"version {version.number} needs the image {repository}@{digest[:19]}, which is gone from ECR "
-                f"(choose a later version with --to, or deploy the commit that it was made from)"
-            ) from None
 
 
 def _check_config(door: Door, names: Names, definition: str, version: Version) -> None:

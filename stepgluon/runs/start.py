@@ -14,15 +14,14 @@ import secrets
 import shlex
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepgluon.aws import Door, code_of, transfers
+from stepgluon.aws import Door, transfers
 from stepgluon.errors import UsageError
 from stepgluon.names import Names
-from stepgluon.runs.executions import not_deployed
+from stepgluon.runs.executions import deployed
 from stepgluon.runs.files import sizes
 
 NOTE_CHARACTERS = 500
@@ -59,14 +58,8 @@ def start(door: Door, names: Names, folder: str, threshold: float | None, note: 
 
 def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:
     """Starts the live version; returns the run's name."""
-    from botocore.exceptions import ClientError
-
-    try:
+    with deployed(names):
         door.client("stepfunctions").start_execution(stateMachineArn=names.live, name=name, input=json.dumps(given))
-    except ClientError as error:
-        if code_of(error) in ("StateMachineDoesNotExist", "ResourceNotFound"):
-            raise not_deployed(names) from None
-        raise
     return name
 
 
@@ -83,7 +76,7 @@ def folder_of(door: Door, names: Names, folder: str) -> str:
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
     if bucket != names.raw_bucket:
         raise UsageError(f"{address}: the jobs may read only s3://{names.raw_bucket}/ (upload the tables there)")
-    with _deployed(names):
+    with deployed(names):
         page = door.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
     if not page.get("Contents"):
         raise UsageError(f"{address} is empty (upload the tables: aws s3 cp my.csv {shlex.quote(address)})")
@@ -94,7 +87,7 @@ def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
     """Uploads tables to a folder named after their contents; returns it. Files already there are not sent again."""
     folder = folder_for({file.name: _sha256(file) for file in files})
     s3 = door.client("s3")
-    with _deployed(names):
+    with deployed(names):
         there = sizes(s3, names.raw_bucket, folder)
     missing = [file for file in files if there.get(file.name) != file.stat().st_size]
     with transfers(s3) as manager:
@@ -102,19 +95,6 @@ def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
         for one in sent:
             one.result()
     return f"s3://{names.raw_bucket}/{folder}"
-
-
-@contextmanager
-def _deployed(names: Names) -> Iterator[None]:
-    """A missing bucket means that the pipeline is not deployed."""
-    from botocore.exceptions import ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        if code_of(error) == "NoSuchBucket":
-            raise not_deployed(names) from None
-        raise
 
 
 def one_line(note: str) -> str:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from stepgluon.advice import pipeline_py
-from stepgluon.aws import Denied, Door, code_of, one_sentence
+from stepgluon.aws import Denied, Door, answer, one_sentence
 from stepgluon.deploy.apply import unconfirmed
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
@@ -25,6 +25,7 @@ RUNS = 5
 RUNNING = 20
 DAYS = (1, 14)  # of the log; the queue keeps its messages for 14
 PAGES, SHOWN = 10, 5  # of the log, of refusals
+_NO_TOPIC = ("NotFound", "NotFoundException")
 T = TypeVar("T")
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 
@@ -78,28 +79,24 @@ def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> St
     running = [execution.run for execution in executions if execution.status == "RUNNING"]
     runs = [execution.row() for execution in executions[:RUNS]]
     known = asked("live version", lambda: _live(door, names, now), None)
-    unconfirmed = asked("subscriptions", lambda: _unconfirmed(door, names), None)
+    no_mail: list[str] | None = asked(
+        "subscriptions", lambda: answer(lambda: list(unconfirmed(names, door)), *_NO_TOPIC), None
+    )
     queue = asked("dead letters", lambda: _queue(door, names), None)
     why: list[str] = asked("refusals", lambda: refusals(door, names, now()), []) if queue else []
     told_of = {part: state for part, state in stacks.items() if f"{part} stack" not in asked.unknown}
-    following = _next(names, told_of, known, runs, running, unconfirmed, queue)
+    following = _next(names, told_of, known, runs, running, no_mail, queue)
     config = names.config
     return Status(
-        names.prefix, config.account, config.region, stacks, known, runs, running, unconfirmed, queue, why,
+        names.prefix, config.account, config.region, stacks, known, runs, running, no_mail, queue, why,
         asked.unknown, following,
     )  # fmt: skip
 
 
 def _stack(door: Door, names: Names, part: str) -> str | None:
-    from botocore.exceptions import ClientError
-
-    try:
-        found = door.client("cloudformation").describe_stacks(StackName=names.stack(part))["Stacks"]
-    except ClientError as error:
-        if code_of(error) == "ValidationError":  # does not exist
-            return None
-        raise
-    return str(found[0]["StackStatus"]) if found else None
+    client, name = door.client("cloudformation"), names.stack(part)
+    found = answer(lambda: client.describe_stacks(StackName=name), "ValidationError")  # it does not exist
+    return str(found["Stacks"][0]["StackStatus"]) if found and found["Stacks"] else None
 
 
 def _live(door: Door, names: Names, now: Callable[[], float]) -> Live | None:
@@ -108,29 +105,14 @@ def _live(door: Door, names: Names, now: Callable[[], float]) -> Live | None:
     return Live(current.number, known[0].number, now() - current.created) if current else None
 
 
-def _unconfirmed(door: Door, names: Names) -> list[str] | None:
-    from botocore.exceptions import ClientError
-
-    try:
-        return list(unconfirmed(names, door))
-    except ClientError as error:
-        if code_of(error) in ("NotFound", "NotFoundException"):
-            return None
-        raise
-
-
 def _queue(door: Door, names: Names) -> int | None:
-    from botocore.exceptions import ClientError
+    sqs, wanted = door.client("sqs"), "ApproximateNumberOfMessages"
 
-    sqs = door.client("sqs")
-    try:
+    def count() -> int:
         url = sqs.get_queue_url(QueueName=names.queue)["QueueUrl"]
-        wanted = ["ApproximateNumberOfMessages"]
-        return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"][wanted[0]])
-    except ClientError as error:
-        if code_of(error) in ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"):
-            return None
-        raise
+        return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[wanted])["Attributes"][wanted])
+
+    return answer(count, "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
 def refusals(door: Door, names: Names, now: float) -> list[str]:
@@ -143,21 +125,14 @@ def refusals(door: Door, names: Names, now: float) -> list[str]:
 
 
 def _since(door: Door, names: Names, start: float) -> list[str]:
-    from botocore.exceptions import ClientError
-
-    asked = {
-        "logGroupName": names.log_group("function"),
-        "startTime": int(start * 1000),
-        "filterPattern": '{ $.outcome = "failed" }',
-    }
-    found: list[str] = []
-    pages = door.client("logs").get_paginator("filter_log_events").paginate(**asked)
-    try:
-        for page in islice(pages, PAGES):
-            found += [told for event in page["events"] if (told := _told(event["message"]))]
-    except ClientError as error:
-        if code_of(error) != "ResourceNotFoundException":
-            raise
+    pages = door.client("logs").get_paginator("filter_log_events")
+    asked = pages.paginate(
+        logGroupName=names.log_group("function"),
+        startTime=int(start * 1000),
+        filterPattern='{ $.outcome = "failed" }',
+    )
+    read = answer(lambda: list(islice(asked, PAGES)), "ResourceNotFoundException") or []
+    found = [told for page in read for event in page["events"] if (told := _told(event["message"]))]
     return list(dict.fromkeys(reversed(found)))[::-1]
 
 
