@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.aws import Door
 from stepgluon.config.source import LoadedConfig
+from stepgluon.errors import SurroundingsError
 from stepgluon.local.run import at_work, followed
 from stepgluon.local.surroundings import blame_the_disk
-from stepgluon.local.work_folder import ServerGone, all_runs, is_served, one_run, served
+from stepgluon.local.work_folder import ServerGone, is_served, local_story, one_run, run_of, served
 from stepgluon.names import Names
 from stepgluon.runs import redrive
 from stepgluon.runs.executions import one
-from stepgluon.runs.follow import follow
 from stepgluon.runs.progress import Progress
-from stepgluon.runs.watch import History
 
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
 
-KEPT_SECONDS = 30  # until the server has brought the run's folder up to date
+KEPT_SECONDS = 30  # until the server has made the run's folder
 
 
 def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, progress: Progress) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
     if is_served(work):
         with served(work, loaded.config.region) as door:
             arn = _started(door, names, known["run"], progress)
-        told = _followed(work, arn, progress)
+        told = _followed(work, arn.rpartition(":")[2], progress)
     else:
         with at_work(loaded, workflow, work) as place:
             arn = known["arn"] if cut_off else _started(place.aws, names, known["run"], progress)
@@ -56,37 +56,23 @@ def _started(door: Door, names: Names, run: str, progress: Progress) -> str:
 
 
 def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:
-    """Follows a run to its end; of one that has ended, prints the lines."""
-    known = one_run(work, run)
-    if known["status"] != "RUNNING":
-        for line in known["lines"]:
-            progress.say(line)
-        return known
-    return _followed(work, known["arn"], progress)
+    """Prints a run until it has ended."""
+    return _followed(work, one_run(work, run)["run"], progress)
 
 
-def _followed(work: Path, arn: str, progress: Progress) -> dict[str, Any]:
-    """Follows a run in another process's server until its folder is up to date."""
-    try:
-        _follow(work, arn, progress)
-    except ServerGone:
-        progress.done()
-        told = one_run(work, arn.rpartition(":")[2])
-        if told["status"] in ("RUNNING", "CUT OFF"):
-            raise
-        return told  # the server was stopped, and its runs with it
-    return one_run(work, arn.rpartition(":")[2])
-
-
-def _follow(work: Path, arn: str, progress: Progress) -> None:
-    run = arn.rpartition(":")[2]
-    with served(work, arn.split(":")[3]) as door:
-        with progress.leaving(run):
-            follow(History(door.client("stepfunctions"), arn).look, progress.tell, time.sleep)
-        end = time.monotonic() + KEPT_SECONDS
-        while not _is_kept(work, run) and time.monotonic() < end:
-            time.sleep(0.1)
-
-
-def _is_kept(work: Path, run: str) -> bool:
-    return any(told["run"] == run and told["status"] != "RUNNING" for told in all_runs(work))
+def _followed(work: Path, run: str, progress: Progress) -> dict[str, Any]:
+    """Prints the run from its folder, which another process's server keeps up to date, until it has ended."""
+    deadline, ran = time.monotonic() + KEPT_SECONDS, False
+    with progress.leaving(run):
+        while True:
+            told = run_of(work, run)
+            if told:
+                progress.tell(replace(local_story(work, run), lines=told["lines"]))
+                if told["status"] == "CUT OFF" and ran:
+                    raise ServerGone(work)
+                if told["status"] != "RUNNING":
+                    return told
+                ran = True
+            elif time.monotonic() > deadline:
+                raise SurroundingsError(f"{work} has no folder of the run {run} yet (try again)")
+            time.sleep(0.2)

@@ -46,6 +46,11 @@ def one_run(work: Path, run: str) -> dict[str, Any]:
     raise unknown_run(run, list(runs), str(work), "runs")
 
 
+def run_of(work: Path, run: str) -> dict[str, Any] | None:
+    """run.json of that run, or None if it does not exist or is damaged."""
+    return _told(work / "runs" / run / "run.json", is_served(work))
+
+
 def local_story(work: Path, run: str) -> Story:
     """The run's history as a story; empty if history.json is gone or damaged."""
     try:
@@ -125,7 +130,11 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
 
 
 class ServerGone(SurroundingsError):
-    """The local AWS of another process no longer answers."""
+    """The local AWS of another process has ended."""
+
+    def __init__(self, work: Path) -> None:
+        up = pipeline_py("local up")
+        super().__init__(f"the local AWS of {work} has ended; its runs were cut off (`{up}` continues them)")
 
 
 class _Served:
@@ -150,9 +159,7 @@ def served(work: Path, region: str) -> Iterator[_Served]:
             end = time.monotonic() + ENDS_SECONDS
             while is_served(work) and time.monotonic() < end:
                 time.sleep(0.1)
-            raise ServerGone(
-                f"the local AWS of {work} has ended; its runs were cut off (`{pipeline_py('local up')}` continues them)"
-            ) from None
+            raise ServerGone(work) from None
 
 
 def _endpoint(work: Path) -> str:
