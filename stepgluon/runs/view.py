@@ -131,7 +131,7 @@ def table(models: list[dict[str, Any]]) -> list[str]:
         "MAE": [number(m["mae"]) for m in models],
         "of the median": [number(m.get("mae_of_median")) for m in models],
         "limit": [number(m["threshold"]) for m in models],
-        "verdict": [m["verdict"] + (", cached" if m.get("cached") else "") for m in models],
+        "result": [m["verdict"] + (", cached" if m.get("cached") else "") for m in models],
         "predicts with": [uses(m) for m in models],
     }
     if set(columns["of the median"]) == {"-"}:
