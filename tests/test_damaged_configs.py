@@ -150,8 +150,8 @@ def _bomb(width: int, depth: int) -> str:
     [
         (_bomb(10, 12), "more than 20,000 values"),
         (_bomb(1, 40), "more than 20 levels"),
-        (DEMO + "a: &a {b: *a}\n", "expand without end"),
-        (DEMO + "a: &a\n  <<: *a\n", "expand without end"),
+        (DEMO + "a: &a {b: *a}\n", "expand forever"),
+        (DEMO + "a: &a\n  <<: *a\n", "expand forever"),
         (DEMO + "x0: &x0 {k: 1}\n" + "".join(map(_merging, range(1, 500))), "copy more"),
         (DEMO + "".join(f"k{i}: 1\n" for i in range(60_000)), "more than 20,000 values"),
         (DEMO + "".join(f"a{i}: !x 1\n" for i in range(1001)), ": (file): 1,902 more problems are not shown"),
