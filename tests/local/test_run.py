@@ -582,11 +582,18 @@ class Gate:
 
 GATE = """
 
-gate, plain = Path({file!r}), obey
+gate, plain = {file!r}, obey
 
 
-def obey(stage: str, folder: Path) -> str:
-    while gate.exists() and gate.read_text() == stage:
+def closed(stage: str) -> bool:
+    try:
+        return read(gate) == stage
+    except FileNotFoundError:
+        return False
+
+
+def obey(stage: str, folder: str) -> str:
+    while closed(stage):
         print("waiting", flush=True)
         time.sleep(0.02)
     return plain(stage, folder)

@@ -1,14 +1,18 @@
 import json
+import os
 
-from stage import inputs, obey, root, write
+from stage import inputs, obey, output, read, write
 
-obey("post", inputs / "rows")
-verdicts = json.loads((inputs / "verdicts" / "verdicts.json").read_text())
-predictions = {file.parents[2].name: file.read_text() for file in (inputs / "predictions").rglob("*.parquet")}
+obey("post", f"{inputs}/rows")
+verdicts = json.loads(read(f"{inputs}/verdicts/verdicts.json"))
+folder = f"{inputs}/predictions"
+found = [
+    (place, file) for place, _, files in os.walk(folder) for file in files if file.endswith(".parquet")
+]  # .../<model>/<fingerprint>/<job>/<file>
+predictions = {place.split("/")[-3]: read(f"{place}/{file}") for place, file in found}
 expected = {v["name"]: v["name"] for v in verdicts if v["outcome"] == "predicted"}
 assert predictions == expected, "a prediction is missing or not whole"
-found = sorted(predictions)
-out = root / "processing" / "output"
-write(out / "summary.json", json.dumps({"predicted": found, "uses": {v["name"]: v["uses"] for v in verdicts}}))
-write(out / "predictions.csv", "\n".join(found))
-write(out / "_SUCCESS", "")
+names = sorted(predictions)
+write(f"{output}/summary.json", json.dumps({"predicted": names, "uses": {v["name"]: v["uses"] for v in verdicts}}))
+write(f"{output}/predictions.csv", "\n".join(names))
+write(f"{output}/_SUCCESS", "")

@@ -1,12 +1,10 @@
-import json
 import os
 
-from stage import obey, root, write
+from stage import obey, read, root, write
 
-model = json.loads((root / "input" / "config" / "hyperparameters.json").read_text())["model"]
-order = obey(f"train-{model}", root / "input" / "data" / "data")
-assert (root / "input" / "data" / "data" / "train" / "0.parquet").read_text() == model
+model = eval(read(f"{root}/input/config/hyperparameters.json"))["model"]  # JSON of texts alone is Python, too
+order = obey(f"train-{model}", f"{root}/input/data/data")
+assert read(f"{root}/input/data/data/train/0.parquet") == model
 print(f"training {model} on {os.environ['STEPGLUON_CORES']} cores")
-score = order.removeprefix("score ") if order.startswith("score ") else json.dumps({"mae": 200})
-write(root / "model" / "metrics.json", score)
-write(root / "model" / "model.bin", model)
+write(f"{root}/model/metrics.json", order.removeprefix("score ") if order.startswith("score ") else '{"mae": 200}')
+write(f"{root}/model/model.bin", model)
