@@ -229,7 +229,7 @@ def test_the_first_push_deploys_a_push_of_the_config_builds_no_image_and_a_bad_o
     checkout.change("pipeline-config.yml", "threshold: 4711", "threshold: low")
     third = checkout.push()
     assert (third.phase, third.code) == ("pre_build", 2)
-    assert "pipeline-config.yml:6:23: fallback.threshold: the text 'low' is no number" in third.said
+    assert "pipeline-config.yml:6:23: fallback.threshold: the text 'low' is not a number" in third.said
     assert live(aws, names) == after
 
 
