@@ -1,8 +1,8 @@
-"""What IAM is asked for a call of a service: actions, their resources, and what the request tells of itself.
+"""The rights that a call of a service needs: actions, resources, and the request's context.
 
-A call is not always asked for under its own name: a job's creation also asks for its tags and its role, the start of an
-alias asks for its machine. tests/policies derives all calls of a pipeline with the same table. What stands not in it is
-`Unknown`, so that a role may not do it here before somebody wrote down what it asks for.
+A call may need other rights than its name says: creating a job needs AddTags and PassRole, starting an alias needs its
+machine. tests/policies derives all calls of a pipeline with the same table. An operation that is not in the table is
+`Unknown`, and refused to roles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Parameters = Mapping[str, Any]
 
 
 class Account(Protocol):
-    """Where the pipeline is: an account with its region, as ARNs have them."""
+    """An account with its region, which makes ARNs."""
 
     def arn(self, service: str, resource: str, region: str | None = None, account: str | None = None) -> str: ...
 
@@ -30,7 +30,7 @@ class Right:
 
 
 class Unknown(Exception):
-    """Nobody wrote down what IAM is asked for this operation."""
+    """The table lacks this operation."""
 
 
 Rule = Callable[[Account, Parameters], Iterator[Right]]
@@ -40,7 +40,7 @@ TagsOf = Callable[[str, str], Tags]
 
 
 def rights(account: Account, operation: str, given: Parameters, tags_of: TagsOf = lambda kind, name: {}) -> list[Right]:
-    """Those that an operation like `s3:GetObject` needs, in the order in which it is asked for them."""
+    """The rights for an operation like `s3:GetObject`, in the order in which IAM checks them."""
     kind = _DESCRIBES.get(operation)
     if kind:
         name = given[f"{kind}JobName"]
@@ -87,7 +87,7 @@ def _list_bucket(account: Account, given: Parameters) -> Iterator[Right]:
 
 
 def _start_execution(account: Account, given: Parameters) -> Iterator[Right]:
-    # "Authorization for versions and aliases": IAM is asked for the machine; the alias is the qualifier
+    # "Authorization for versions and aliases": the resource is the machine, the alias its qualifier
     parts = given["stateMachineArn"].split(":")
     qualifier = {"states:StateMachineQualifier": parts[7]} if len(parts) == 8 else {}
     yield Right("states:StartExecution", ":".join(parts[:7]), qualifier)
@@ -112,7 +112,7 @@ def _of_execution(action: str) -> Rule:
 
 
 def _log_streams(account: Account, given: Parameters) -> Iterator[Right]:
-    # of the group: IAM is asked for a stream without a name
+    # for the group the resource is a stream without a name
     yield Right("logs:DescribeLogStreams", account.arn("logs", f"log-group:{given['logGroupName']}:log-stream:"))
 
 
@@ -134,9 +134,7 @@ def job_arn(account: Account, kind: str, name: str) -> str:
 def _create_job(kind: str) -> Rule:
     def rule(account: Account, given: Parameters) -> Iterator[Right]:
         arn, tags = job_arn(account, kind, given[f"{kind}JobName"]), given.get("Tags", [])
-        context: dict[str, Value] = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
-        if tags:
-            context["aws:TagKeys"] = tuple(tag["Key"] for tag in tags)
+        context = _of_request(tags)
         yield Right(f"sagemaker:Create{kind}Job", arn, context)
         if tags:
             yield Right("sagemaker:AddTags", arn, {**context, "sagemaker:TaggingAction": f"Create{kind}Job"})
@@ -145,20 +143,37 @@ def _create_job(kind: str) -> Rule:
     return rule
 
 
+def _of_request(tags: list[dict[str, str]]) -> dict[str, Value]:
+    context: dict[str, Value] = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
+    return context | ({"aws:TagKeys": tuple(tag["Key"] for tag in tags)} if tags else {})
+
+
 def job_right(account: Account, verb: str, kind: str, name: str, tags: Tags) -> Right:
-    """To describe or to stop a job, which has these tags."""
+    """To describe or stop a job with these tags."""
     context: dict[str, Value] = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
     return Right(f"sagemaker:{verb}{kind}Job", job_arn(account, kind, name), context)
 
 
+def list_tags(account: Account, kind: str, name: str) -> Right:
+    """Without aws:ResourceTag: AWS does not document that ListTags has it."""
+    return Right("sagemaker:ListTags", job_arn(account, kind, name))
+
+
+def _tags(action: str) -> Rule:
+    def rule(account: Account, given: Parameters) -> Iterator[Right]:
+        yield Right(f"sagemaker:{action}", given["ResourceArn"], _of_request(given.get("Tags", [])))
+
+    return rule
+
+
 def managed_rule(account: Account, kind: str) -> list[Right]:
-    """To hear of the ends of jobs through the rule that `.sync` makes."""
+    """To create the rule through which `.sync` learns about the ends of jobs."""
     rule = account.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
     return [Right(f"events:{action}", rule) for action in ("PutRule", "PutTargets", "DescribeRule")]
 
 
 def _nothing(account: Account, given: Parameters) -> Iterator[Right]:
-    """Everybody may do it."""
+    """Allowed to all."""
     return iter(())
 
 
@@ -176,8 +191,10 @@ _RULES: dict[str, Rule] = {
     "s3:ListObjects": _list_bucket,
     "s3:ListObjectsV2": _list_bucket,
     "s3:PutObject": _put_object,
+    "sagemaker:AddTags": _tags("AddTags"),
     "sagemaker:CreateProcessingJob": _create_job("Processing"),
     "sagemaker:CreateTrainingJob": _create_job("Training"),
+    "sagemaker:ListTags": _tags("ListTags"),
     "sns:Publish": _publish,
     "sns:PublishBatch": _publish,
     "sqs:DeleteMessage": _of_queue("DeleteMessage"),

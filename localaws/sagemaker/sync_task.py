@@ -1,5 +1,5 @@
-"""The Task `sagemaker:create...Job.sync` in moto's interpreter: it asks for the job, waits for its end, and stops it
-when the execution does not wait any longer.
+"""The Task `sagemaker:create...Job.sync` in moto's interpreter: it creates the job, waits for its end, and stops
+it when the execution no longer waits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 from localaws.base.api_model import parameters
 from localaws.base.patches import Patches
-from localaws.iam.required_rights import job_right
+from localaws.iam.required_rights import job_right, list_tags
 from localaws.sagemaker.api import ApiError, SageMaker, described, tags_of
 from localaws.sagemaker.job import Job
 
-# Errors that SageMaker's model names; all others reach Step Functions as the service's general exception.
+# Errors of SageMaker's model; Step Functions reports all others as AmazonSageMakerException.
 _NAMED = ("ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException")
-_STILL_WANTED_SECONDS = 0.05  # how often a waiting Task looks whether its execution still runs
+_STILL_WANTED_SECONDS = 0.05  # how often a waiting Task checks that its execution still runs
 
 
 class _NotWanted(Exception):
@@ -33,7 +33,7 @@ class _NotWanted(Exception):
 
 
 class _Failed(Exception):
-    """The job ended, and not well."""
+    """The job did not complete."""
 
     def __init__(self, description: str) -> None:
         super().__init__(description)
@@ -41,7 +41,7 @@ class _Failed(Exception):
 
 
 def install(patches: Patches, sagemaker: SageMaker) -> None:
-    """From now on Tasks of SageMaker wait for its jobs."""
+    """Give moto's interpreter the Tasks of SageMaker."""
     others = state_task_factory.state_task_service_for
 
     def service_for(service_name: str) -> Any:
@@ -52,7 +52,7 @@ def install(patches: Patches, sagemaker: SageMaker) -> None:
 
 
 class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
-    sagemaker: SageMaker  # of the server; not of the task, so that a parsed definition outlives it
+    sagemaker: SageMaker  # a class attribute, so that a parsed definition can outlive the server
 
     def __init__(self) -> None:
         super().__init__(supported_integration_patterns={ResourceCondition.Sync})
@@ -80,20 +80,21 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
         env.stack.pop()
         kind = "training" if "Training" in self._action else "processing"
         job = self.sagemaker.job(kind, normalised_parameters[f"{kind.title()}JobName"])
+        permissions = self.sagemaker.workshop.permissions
+        user = permissions.user(state_credentials.role_arn)
+
+        def refused(verb: str) -> str:
+            return permissions.refused(user, [job_right(permissions, verb, kind.title(), job.name, tags_of(job))])
+
         while not job.done.wait(_STILL_WANTED_SECONDS):
             if not env.is_running():
-                if not self._refused(state_credentials.role_arn, "Stop", job):
+                if not refused("Stop"):
                     job.stop()
                 raise _NotWanted
-        _allowed(self._refused(state_credentials.role_arn, "Describe", job))
+        _allowed(refused("Describe") or permissions.refused(user, [list_tags(permissions, kind, job.name)]))
         if job.state.status != "Completed":
             raise _Failed(json.dumps(_for_step_functions(job), separators=(",", ":"), ensure_ascii=False))
         env.stack.append(_for_step_functions(job))
-
-    def _refused(self, role: str, verb: str, job: Job) -> str:
-        permissions = self.sagemaker.workshop.permissions
-        right = job_right(permissions, verb, job.kind.title(), job.name, tags_of(job))
-        return permissions.refused(permissions.user(role), [right])
 
     def _from_error(self, env: Any, ex: Exception) -> Any:
         if isinstance(ex, _Failed):
@@ -129,7 +130,7 @@ def _allowed(refused: str) -> None:
 
 
 def _for_step_functions(job: Job) -> dict[str, Any]:
-    """The description as Step Functions gives it on: times in milliseconds, and tags."""
+    """The description as Step Functions returns it: times in milliseconds, and tags."""
     told: dict[str, Any] = _milliseconds(described(job))
     return told | {"Tags": job.request.get("Tags", [])}
 

@@ -100,7 +100,9 @@ def test_with_the_deployed_policies_a_run_needs_nothing_that_it_may_not(pipeline
     ("part", "sid", "missing"),
     [
         ("machine", "CreateTaggedJobs", "sagemaker:CreateProcessingJob"),
+        ("machine", "TagJobsOnlyWhenCreated", "sagemaker:AddTags"),
         ("machine", "FollowAndStopOwnJobs", "sagemaker:DescribeProcessingJob"),
+        ("machine", "ReadJobsTags", "sagemaker:ListTags"),
         ("machine", "GiveJobsTheirRole", "iam:PassRole"),
         ("machine", "ReadMarkersScoresAndPromotedModels", "s3:GetObject"),
         ("machine", "WriteMarkersAndVerdicts", "s3:PutObject"),
@@ -201,6 +203,14 @@ def test_a_stopped_run_stops_no_job_that_it_may_not_stop(pipeline: Whole, roles:
     right = Right("sagemaker:StopProcessingJob", arn, {"aws:ResourceTag/stepgluon": "penguins"})
     assert not refused(user, [right])
     assert "sagemaker:StopProcessingJob" in refused(user, [Right(right.action, arn, {})])
+
+
+def test_a_machine_tags_no_job_that_is_there_already(pipeline: Whole) -> None:
+    job, sagemaker = pipeline.place.aws.sagemaker.jobs()[0], client(pipeline, "sagemaker", "machine")
+    tag = {"Key": "stepgluon", "Value": pipeline.place.names.prefix}
+    assert tag in sagemaker.list_tags(ResourceArn=job.arn)["Tags"]
+    with pytest.raises(ClientError, match=r"AccessDenied.*sagemaker:AddTags on resource"):
+        sagemaker.add_tags(ResourceArn=job.arn, Tags=[tag])
 
 
 def test_a_role_redrives_an_execution_only_with_the_right_to(pipeline: Whole, roles: Roles) -> None:

@@ -24,7 +24,7 @@ from tell_failure.histories import event as failure
 from trigger.lambda_events import event, record, trigger
 
 from localaws.iam.policy_evaluation import Call, Value
-from localaws.iam.required_rights import Right, job_right, managed_rule, rights
+from localaws.iam.required_rights import Right, job_right, list_tags, managed_rule, rights
 from stepgluon.names import Names
 
 RUN = "20250131-120000-go-0123456789abcdef0123"
@@ -151,6 +151,7 @@ def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> 
     for verb in ("Describe", "Stop"):
         followed = job_right(call.names, verb, kind, parameters[f"{kind}JobName"], tags)
         yield call.needs("follow it to its end", followed)
+    yield call.needs("tell its tags", list_tags(call.names, kind, parameters[f"{kind}JobName"]))
     for right in managed_rule(call.names, kind):
         yield call.needs("hear of its end", right)
     machines = parameters.get("ResourceConfig") or parameters["ProcessingResources"]["ClusterConfig"]

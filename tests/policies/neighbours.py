@@ -44,7 +44,7 @@ def neighbours(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Ite
         "iam": lambda: _roles(names, call),
         "states": lambda: _versions(call) if call.action == "states:StartExecution" else iter(()),
         "kms": lambda: _keys(names, call),
-        "sagemaker": lambda: untagged(call),
+        "sagemaker": lambda: _jobs(call),
         "logs": lambda: _logs(names, call),
         "events": lambda: _rules(names, call),
         "cloudwatch": lambda: iter([("other measures", with_context(call, **{"cloudwatch:namespace": "AWS/Billing"}))]),
@@ -131,6 +131,13 @@ def untagged(call: Call) -> Iterator[tuple[str, Call]]:
         if key.endswith("Tag/stepgluon"):
             yield "without our tag", with_context(call, **{key: None})
             yield "with another's tag", with_context(call, **{key: "another"})
+
+
+def _jobs(call: Call) -> Iterator[tuple[str, Call]]:
+    yield from untagged(call)
+    if call.action == "sagemaker:AddTags":
+        for other in (None, "CreateEndpoint"):
+            yield "tagging what is there already", with_context(call, **{"sagemaker:TaggingAction": other})
 
 
 def _logs(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
