@@ -158,6 +158,7 @@ def test_a_run_leaves_its_result_logs_history_and_mails(user: User) -> None:
     (folder,) = (user.work / "runs").iterdir()
     assert {"predictions.csv", "summary.json", "history.json", "run.json", "logs"} <= set(os.listdir(folder))
     assert (folder / "predictions.csv").read_text() == "adelie\ngentoo"
+    assert [path for path in (user.work, *user.work.rglob("*")) if path.stat().st_mode & 0o077] == []
     logs = {re.sub(r"-[0-9a-f]{10}-0-0-0\.log$", "", log.name): log.read_text() for log in (folder / "logs").iterdir()}
     stages = {"prepare", "train-adelie", "train-gentoo", "predict-adelie", "predict-gentoo", "post"}
     assert set(logs) == {f"penguins-{stage}" for stage in stages}
@@ -649,7 +650,6 @@ def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called
     assert runs == 1 or late
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_is_killed_before_its_result_is_printed_prints_it_when_it_is_called_again(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -670,6 +670,7 @@ def test_a_command_that_is_killed_before_its_result_is_printed_prints_it_when_it
     assert user.told()["run"] != told["run"], "once it was printed, the same command is a new run"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_was_stopped_is_a_new_run_when_it_is_called_again(user: User, number: int) -> None:
     gate = Gate(user, "train-gentoo")
     process = user.process("run", "--local", "--data", "orders.json")
