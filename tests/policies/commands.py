@@ -16,6 +16,7 @@ from botocore import xform_name
 from policies.calls import RUN, Caller
 
 from localaws.iam.policy_evaluation import Call
+from stepgluon.deploy.templates.policies import connection_arns
 from stepgluon.names import Names
 
 CODE = Path(__file__).parent.parent.parent / "stepgluon"
@@ -183,7 +184,7 @@ def pipeline_calls(names: Names, template: dict[str, Any]) -> Iterator[Call]:
     store = names.arn("s3", names.work_bucket, region="", account="")
     for action in ("GetObject", "GetObjectVersion", "PutObject"):
         yield call("artifacts", f"s3:{action}", f"{store}/{names.artifacts}/Source/0123")
-    for action in ("GetBucketLocation", "GetBucketVersioning"):
+    for action in ("GetBucketAcl", "GetBucketLocation", "GetBucketVersioning"):
         yield call("artifacts", f"s3:{action}", store)
     yield from _encrypted(call, "Decrypt GenerateDataKey")
     for stage in template["Resources"]["Pipeline"]["Properties"]["Stages"]:
@@ -193,12 +194,15 @@ def pipeline_calls(names: Names, template: dict[str, Any]) -> Iterator[Call]:
 
 def _action_calls(call: Caller, provider: str, configuration: dict[str, Any]) -> Iterator[Call]:
     names = call.names
+    store = names.arn("s3", names.work_bucket, region="", account="")
     if provider == "CodeBuild":
         for action in ("BatchGetBuilds", "StartBuild"):
             yield call("build", f"codebuild:{action}", names.arn("codebuild", f"project/{names.build}"))
     elif provider == "CodeStarSourceConnection":
-        arn = configuration["ConnectionArn"]
-        yield call("source", f"{arn.split(':')[2]}:UseConnection", arn)
+        for arn in connection_arns(configuration["ConnectionArn"]):
+            yield call("source", f"{arn.split(':')[2]}:UseConnection", arn)
+        # It uploads with an ACL: aws-cdk #13557
+        yield call("source", "s3:PutObjectAcl", f"{store}/{names.artifacts}/Source/0123")
     elif provider == "CodeCommit":
         arn = names.arn("codecommit", configuration["RepositoryName"])
         actions = "CancelUploadArchive GetBranch GetCommit GetRepository GetUploadArchiveStatus UploadArchive"

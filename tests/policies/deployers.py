@@ -122,5 +122,4 @@ def about(statement: Document, made: Sequence[Call]) -> list[Call]:
 
 @cache
 def pattern_of(action: str) -> re.Pattern[str]:
-    filled = action.replace("${connection_service}", "codeconnections").lower()
-    return re.compile(re.escape(filled).replace(r"\*", ".*"))
+    return re.compile(re.escape(action.lower()).replace(r"\*", ".*"))

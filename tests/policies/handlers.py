@@ -18,6 +18,7 @@ from typing import Any
 from policies.calls import KEY_ID, Caller
 
 from localaws.iam.policy_evaluation import Call, Value
+from stepgluon.deploy.templates.policies import connection_arns
 from stepgluon.names import Names
 
 Resource = dict[str, Any]
@@ -77,7 +78,8 @@ HANDLERS: dict[str, dict[str, str]] = {
         "delete": "DeleteRole DeleteRolePolicy GetRole ListAttachedRolePolicies ListRolePolicies TagRole UntagRole",
     },
     "AWS::KMS::Key": {
-        "create": "CreateKey TagResource EnableKeyRotation",
+        # PutKeyPolicy is not called: KMS makes no key whose policy its maker may not change ("Default key policy")
+        "create": "CreateKey PutKeyPolicy TagResource EnableKeyRotation",
         "read": "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags",
         "update": "DescribeKey DisableKeyRotation EnableKeyRotation PutKeyPolicy UpdateKeyDescription TagResource"
         " UntagResource ListResourceTags",
@@ -193,8 +195,9 @@ def _call(
             passed = {"iam:PassedToService": f"{service}.amazonaws.com"} if rest == "iam:PassRole" else {}
             yield caller(why, rest, role, **context, **passed)
     elif rest == "connection":
-        for arn in _connections(properties):
-            yield caller(why, f"{arn.split(':')[2]}:PassConnection", arn, **context)
+        for connection in _connections(properties):
+            for arn in connection_arns(connection):
+                yield caller(why, f"{arn.split(':')[2]}:PassConnection", arn, **context)
     elif rest == "code":
         yield from _code(caller, why, properties, context)
     elif rest == "boundary":

@@ -122,8 +122,6 @@ def _keys(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
             "through another service",
             with_context(call, **{"kms:ViaService": f"s3.{names.config.region}.amazonaws.com"}),
         )
-    if call.action == "kms:CreateGrant":
-        yield "for oneself", with_context(call, **{"kms:GrantIsForAWSResource": None})
 
 
 def untagged(call: Call) -> Iterator[tuple[str, Call]]:

@@ -9,14 +9,8 @@ from policies.deployers import CASES, PARTS, about, places, strangers
 
 from localaws.iam.policy_evaluation import Call
 
-TAG_COMES_LATER = "KMS may know the tag of a new key minutes later; it is any key's, through CloudFormation alone"
 # What is about another's, and why it is granted all the same: by (part, action).
 SHARED = {
-    **{
-        (part, f"kms:{action}"): TAG_COMES_LATER
-        for part in ("build", "deployer")
-        for action in ("DescribeKey", "EnableKeyRotation", "ListResourceTags")
-    },
     (
         "deployer",
         "logs:GetLogEvents",

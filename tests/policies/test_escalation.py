@@ -103,8 +103,10 @@ def _escalations(names: Names) -> Iterator[Call]:
     yield call(
         "", "cloudformation:CreateChangeSet", stack, **{"cloudformation:ImportResourceTypes": ("AWS::KMS::Key",)}
     )
-    for action in ("PutKeyPolicy", "ScheduleKeyDeletion"):
-        yield call("", f"kms:{action}", other, **{"aws:CalledVia": ("cloudformation.amazonaws.com",)})
+    # A key without our tag may be one that CloudFormation is making just now; one with another's tag is not.
+    for action, its in (("PutKeyPolicy", {"aws:ResourceTag/stepgluon": "another"}), ("ScheduleKeyDeletion", {})):
+        yield call("", f"kms:{action}", other, **{"aws:CalledVia": ("cloudformation.amazonaws.com",)}, **its)
+        yield call("", f"kms:{action}", other)
     yield call("", "codebuild:UpdateProject", names.arn("codebuild", f"project/{names.build}"))
     yield call("", "iam:CreateUser", names.arn("iam", "user/me", region=""))
     yield call("", "iam:CreateAccessKey", names.arn("iam", "user/me", region=""))

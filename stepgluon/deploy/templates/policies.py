@@ -80,17 +80,22 @@ def _values(names: Names) -> dict[str, str | list[str]]:
     }
 
 
-def _sources(names: Names) -> dict[str, str | list[str]]:
+def _sources(names: Names) -> dict[str, list[str]]:
     """Where pushes come from: of the three, one has a value."""
     source = names.config.cicd.source if names.config.cicd else CicdSource()
     bucket = [names.arn("s3", source.s3.bucket, region="", account="")] if source.s3 else []
     return {
-        "connection_service": source.connection.arn.split(":")[2] if source.connection else "codeconnections",
-        "connection": [source.connection.arn] if source.connection else [],
+        "connection": connection_arns(source.connection.arn) if source.connection else [],
         "codecommit": [names.arn("codecommit", source.codecommit.name)] if source.codecommit else [],
         "zip_bucket": list(bucket),
         "zip": [f"{bucket[0]}/{source.s3.key}"] if source.s3 else [],
     }
+
+
+def connection_arns(arn: str) -> list[str]:
+    """A connection's ARN with its service's new and old name: IAM wants the name that the action has."""
+    _, partition, _, rest = arn.split(":", 3)
+    return [f"arn:{partition}:{service}:{rest}" for service in ("codeconnections", "codestar-connections")]
 
 
 def _default_models(names: Names) -> list[str]:
