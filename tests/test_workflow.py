@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import pytest
+from botocore.session import get_session
 from interpreter import Run, Throws, failed_job, run
 
 from pipeline import workflow
 from stepgluon.config.load import loads
+from stepgluon.selfcheck.integrations import integration
 from stepgluon.workflow.compile import compile_definition
 
 MODELS = {"adelie": 231.5, "chinstrap": 300, "gentoo": 349.99}
@@ -406,3 +409,29 @@ def test_a_subject_is_short_and_ascii_whatever_the_run_is_called(name: str) -> N
     for subject in subjects(ended):
         assert len(subject) <= 99
         assert subject.isascii()
+
+
+def test_every_error_that_is_handled_by_name_is_one_that_its_service_can_raise() -> None:
+    """A name that never comes would be no retry at all, and nothing would say so."""
+    handled = set(handled_errors(json.loads(definition())))
+    assert {resource.partition(":")[0] for resource, _ in handled} == {"aws-sdk", "sagemaker", "sns"}
+    for resource, error in handled:
+        called = integration(f"arn:aws:states:::{resource}")
+        assert called is not None
+        operation = resource.removesuffix(".sync").split(":")[-1]
+        model = get_session().get_service_model(called.service)
+        own = model.operation_model(operation[:1].upper() + operation[1:]).error_shapes
+        kind = error.partition(".")[0]
+        named = {f"{kind}.{shape.name.removesuffix('Exception')}Exception" for shape in own}
+        assert error in named | {called.error(), f"{kind}.SdkClientException"}, resource
+
+
+def handled_errors(part: Any) -> Iterator[tuple[str, str]]:
+    """Each integration with the errors of its service that its Retry and Catch name."""
+    for item in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from handled_errors(item)
+    if isinstance(part, dict) and part.get("Type") == "Task":
+        for block in (*part.get("Retry", []), *part.get("Catch", [])):
+            for error in block["ErrorEquals"]:
+                if not error.startswith("States."):
+                    yield part["Resource"].partition(":::")[2], error

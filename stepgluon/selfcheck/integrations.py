@@ -75,7 +75,13 @@ class Integration:
     optimized: bool = True
 
     def error(self) -> str:
-        """The name of an error of this call that has no name of its own."""
+        """The name of an error of this call that has no name of its own.
+
+        It is the service and the base class of its exceptions in AWS's SDK for Java: version 1 for an integration of
+        its own (AmazonSNSException, AmazonSageMakerException), version 2 for aws-sdk (S3Exception). AWS documents
+        Lambda's (https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html); moto has
+        SQS.AmazonSQSException and DynamoDB.AmazonDynamoDBException from recorded executions.
+        """
         kind = {"sagemaker": "SageMaker", "sns": "SNS", "s3": "S3", "lambda": "Lambda"}.get(self.service, self.service)
         return f"{kind}.{'Amazon' if self.optimized and kind in ('SageMaker', 'SNS') else ''}{kind}Exception"
 

@@ -63,9 +63,9 @@ class Waiting:
         errors = {
             "S3": ["S3.S3Exception", "S3.SdkClientException"],
             "SNS": [
-                "SNS.AmazonSNSException",
+                "SNS.AmazonSNSException",  # throttled, too: Publish has no error of its own for that
                 "SNS.InternalErrorException",
-                "SNS.ThrottledException",
+                "SNS.KMSThrottlingException",
                 "SNS.SdkClientException",
             ],
         }
