@@ -17,7 +17,7 @@ CHECKOV_SKIPPED = {
 }
 CHECKOV = {
     ("CKV_AWS_18", "AWS::S3::Bucket"): (
-        "access logs need one more bucket; whoever must have them has CloudTrail's data events for all buckets"
+        "access logs need one more bucket and may be lost; CloudTrail's data events know the same of all buckets (0063)"
     ),
     ("CKV_AWS_27", "AWS::SQS::Queue"): f"the queue {OWN_KEY} (SqsManagedSseEnabled, which the check does not know)",
     ("CKV_AWS_117", "AWS::Lambda::Function"): (
@@ -28,7 +28,7 @@ CHECKOV = {
         "AWS::ECR::Repository",
     ): f"an image holds public packages and this repository's code, and {OWN_KEY}",
     ("CKV_AWS_158", "AWS::Logs::LogGroup"): (
-        "the logs hold names of files and runs but no data; CloudWatch encrypts them with its own key"
+        "no data are in them, and a key whose policy does not name CloudWatch Logs would stop every deploy (0063)"
     ),
     (
         "CKV_AWS_173",
