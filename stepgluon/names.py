@@ -65,7 +65,7 @@ class Names:
     @cached_property
     def config_json(self) -> str:
         """The resolved config, as the jobs read it."""
-        told = self.config.model_dump(mode="json", exclude={"cicd", "trigger"})  # they change no run
+        told = self.config.model_dump(mode="json", exclude={"cicd", "log_runs", "trigger"})  # they change no run
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @cached_property

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from golden import TEMPLATE_CASES
+from policies.calls import DELIVERIES
 from released import (
     as_list,
     case,
@@ -94,6 +95,22 @@ def test_what_a_config_does_not_need_is_not_allowed() -> None:
     assert "EncryptMailsByTopicsKey" not in str(policy(full, "machine")), "its own key has a statement of its own"
     services = {action.split(":")[0] for s in policy(plain, "job")["Statement"] for action in as_list(s["Action"])}
     assert not services & {"ec2", "kms"}
+
+
+def test_a_machine_without_a_log_may_set_up_none() -> None:
+    logged, silent = (released(config(**more)) for more in ({}, {"log_runs": False}))
+    for part in ("machine", "boundary"):
+        may, may_not = (
+            {action for s in policy(made.names, part)["Statement"] for action in as_list(s["Action"])}
+            for made in (logged, silent)
+        )
+        dropped = {f"logs:{action}" for action in DELIVERIES}
+        assert may - may_not == dropped, part
+    assert "MachineLog" in resources(logged)
+    assert "MachineLog" not in resources(silent)
+    machine = resources(silent)["Machine"]["Properties"]
+    assert machine["LoggingConfiguration"] == {"Level": "OFF"}, "left out, an update would leave it as it was"
+    assert silent.objects == logged.objects, "it changes no run"
 
 
 def test_the_policies_leave_no_placeholder_and_know_no_account() -> None:

@@ -300,6 +300,10 @@ class PipelineConfig(Section):
     encryption: Encryption = Field(default=Encryption(), description="encryption at rest")
     tags: dict[str, str] = Field(default={}, max_length=40, description="tags for every resource and job")
     trigger: Trigger = Field(default=Trigger(), description="the function that starts a run for each .run file")
+    log_runs: bool = Field(
+        default=True,
+        description="log failed runs in CloudWatch; false drops the machine's rights over the account's log deliveries",
+    )
     cicd: Cicd | None = Field(default=None, description="deploys each push; leave out for no CI/CD")
     environment: str | None = Field(
         default=None, description="the name given with --env; not a key of the file", exclude=True

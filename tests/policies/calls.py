@@ -122,6 +122,9 @@ def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
 
 # The state machine's role
 
+DELIVERIES = [*(f"{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")), "ListLogDeliveries"]
+DELIVERIES += ["PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"]
+
 
 def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
     call = Caller(names, names.role_arn("machine"))
@@ -134,10 +137,7 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             PUBLISH: _mail_sent,
         }[integration](call, integration, parameters)
     # "Using CloudWatch Logs to log execution history" and "Trace with X-Ray" in the Step Functions guide
-    deliveries = ("Create", "Get", "Update", "Delete")
-    for action in (*(f"{verb}LogDelivery" for verb in deliveries), "ListLogDeliveries"):
-        yield call("the machine's log", f"logs:{action}")
-    for action in ("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"):
+    for action in DELIVERIES if names.config.log_runs else ():
         yield call("the machine's log", f"logs:{action}")
     for action in ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets"):
         yield call("the machine's traces", f"xray:{action}")

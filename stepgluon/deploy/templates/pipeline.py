@@ -27,6 +27,13 @@ EVENT_SECONDS = 6 * 3600
 RETRIES = 2
 ALARM_MINUTES = 15  # [sqs] so late are the measures of a queue that was not in use
 ENDED_BADLY = ["FAILED", "TIMED_OUT", "ABORTED"]
+MACHINE_LOGGING = {
+    "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": attribute("MachineLog")}}],
+    # Step Functions itself keeps each run's whole history for 90 days. The log is for alarms and searches: what failed,
+    # without data, of which a failed job's message may have some.
+    "IncludeExecutionData": False,
+    "Level": "ERROR",
+}
 
 
 def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str) -> dict[str, Any]:
@@ -230,24 +237,19 @@ def _log(names: Names, part: str) -> Resource:
 
 
 def _machine(names: Names, definition_key: str) -> dict[str, Resource]:
+    logged = names.config.log_runs
     machine = {
         "StateMachineName": names.machine,
         "StateMachineType": "STANDARD",
         "DefinitionS3Location": {"Bucket": names.work_bucket, "Key": definition_key},
         "DefinitionSubstitutions": {image: ref(image) for image in ("DataDigest", "AutogluonDigest")},
         "RoleArn": attribute("MachineRole"),
-        "LoggingConfiguration": {
-            "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": attribute("MachineLog")}}],
-            # Step Functions itself keeps each run's whole history for 90 days. The log is for alarms and searches: what
-            # failed, without data, of which a failed job's message may have some.
-            "IncludeExecutionData": False,
-            "Level": "ERROR",
-        },
+        "LoggingConfiguration": MACHINE_LOGGING if logged else {"Level": "OFF"},
         "TracingConfiguration": {"Enabled": True},
         "Tags": tags(names),
     }
     return {
-        "MachineLog": _log(names, "machine"),
+        **({"MachineLog": _log(names, "machine")} if logged else {}),
         "Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine},
         # Each new revision of the machine makes a new version; those before are kept for a rollback.
         "MachineVersion": kept(

@@ -70,6 +70,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "build_failed_rule_arn": names.arn("events", f"rule/{names.build_failed_rule}"),
         "artifacts": names.artifacts,
         **_sources(names),
+        "any_log": ["*"] if config.log_runs else [],
         "kms_key": [key] if key else [],
         "mail_keys": [] if key else [names.arn("kms", "key/*")],
         "default_models": _default_models(names),
