@@ -77,10 +77,10 @@ PARLIAMENT: dict[tuple[str, str, str], str] = {
         )
         for part in ("boundary", "tell")
     },
-    ("RESOURCE_MISMATCH", "build", "RawBucket"): (
+    ("RESOURCE_MISMATCH", "build", "SeeRawBucket"): (
         "CloudFormation reads all of a bucket's settings, and the names of all of them grow; of other resources, none"
     ),
-    ("RESOURCE_POLICY_PRIVILEGE_ESCALATION", "build", "RawBucket"): (
+    ("RESOURCE_POLICY_PRIVILEGE_ESCALATION", "build", "ChangeRawBucketThroughTheStack"): (
         "the bucket's lifecycle stands in the stack that the build deploys; who pushes can shorten it, as a person can"
     ),
     **{

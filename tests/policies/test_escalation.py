@@ -9,7 +9,7 @@ from policies.calls import Caller
 from policies.deployed import ROLES, Deployed, deployed
 from policies.neighbours import ACCOUNT, with_context
 
-from localaws.iam.policy_evaluation import Call
+from localaws.iam.policy_evaluation import Call, Value
 from stepgluon.names import Names
 
 CASES = ("demo", "everything", "cn-northwest-1", "us-gov-west-1")
@@ -27,7 +27,9 @@ def test_no_running_part_changes_what_runs_or_who_may(part: str, case: str) -> N
 def test_the_build_makes_roles_with_the_boundary_alone(case: str) -> None:
     found = deployed(case)
     names, caller = found.names, Caller(found.names, found.names.role_arn("build"))
-    made = caller("", "iam:CreateRole", names.role_arn("job"), **{"iam:PermissionsBoundary": names.boundary_arn})
+    stack: dict[str, Value] = {"aws:CalledVia": ("cloudformation.amazonaws.com",)}
+    bounded = {"iam:PermissionsBoundary": names.boundary_arn}
+    made = caller("", "iam:CreateRole", names.role_arn("job"), **bounded, **stack)
     assert allows_build(found, made)
     admin = names.arn("iam", "policy/AdministratorAccess", region="", account="aws")
     for boundary in (None, admin, f"{names.boundary_arn}2", names.boundary_arn.replace(names.config.account, ACCOUNT)):
@@ -39,6 +41,27 @@ def test_the_build_cannot_give_itself_more(case: str) -> None:
     found = deployed(case)
     granted = [call for call in _escalations(found.names) if allows_build(found, call)]
     assert not granted, [f"{call.action} {call.resource} {dict(call.context)}" for call in granted]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_build_changes_roles_and_the_raw_bucket_by_its_stack_alone(case: str) -> None:
+    """What runs in it, `make test` among it, cannot publish the raw data or change who takes a role on by one call."""
+    found = deployed(case)
+    names, caller = found.names, Caller(found.names, found.names.role_arn("build"))
+    bucket = names.arn("s3", names.raw_bucket, region="", account="")
+    for action in ("DeleteBucketPolicy", "PutBucketPolicy", "PutBucketPublicAccessBlock", "PutLifecycleConfiguration"):
+        _only_by_the_stack(found, caller("", f"s3:{action}", bucket))
+    for role in ROLES:
+        for action in ("DeleteRole", "TagRole", "UpdateAssumeRolePolicy", "UpdateRole"):
+            _only_by_the_stack(found, caller("", f"iam:{action}", names.role_arn(role)))
+        bounded = {"iam:PermissionsBoundary": names.boundary_arn}
+        for action in ("CreateRole", "PutRolePolicy", "DeleteRolePolicy"):
+            _only_by_the_stack(found, caller("", f"iam:{action}", names.role_arn(role), **bounded))
+
+
+def _only_by_the_stack(found: Deployed, call: Call) -> None:
+    assert not allows_build(found, call), call
+    assert allows_build(found, with_context(call, **{"aws:CalledVia": ("cloudformation.amazonaws.com",)})), call
 
 
 def allows_build(found: Deployed, call: Call) -> bool:
