@@ -175,6 +175,11 @@ class Names:
         return f"{self.prefix}-cicd"
 
     @property
+    def check(self) -> str:
+        """The CodeBuild project that runs the tests, with no right to deploy."""
+        return f"{self.build}-check"
+
+    @property
     def build_pipeline_arn(self) -> str:
         return self.arn("codepipeline", self.build)
 

@@ -1,4 +1,4 @@
-"""buildspec.yml, run phase by phase as CodeBuild does, in a copy of the checkout, against the local AWS.
+"""Both buildspecs, run phase by phase as CodeBuild does, in a copy of the checkout, against the local AWS.
 
 Real: every command of the buildspec, `make setup`, `pipeline.py` as a process of its own, docker/build.sh, and the aws
 command line. Not real: docker, which only pushes a manifest; and what `make check` and `make test` do, which would be
@@ -23,12 +23,14 @@ import yaml
 from localaws.base.environment import UNREACHABLE
 from localaws.server.aws import LocalAws, Settings
 from stepgluon.config.load import load
+from stepgluon.deploy.templates.cicd import BUILDSPECS
 from stepgluon.names import Names
 
 HOUSE = Path(__file__).parent.parent
 TAKEN = (
     ".dockerignore",
     "Makefile",
+    "buildspec-check.yml",
     "buildspec.yml",
     "code",
     "docker",
@@ -39,6 +41,7 @@ TAKEN = (
     "requirements.lock",
     "stepgluon",
 )
+PHASES = ("install", "pre_build", "build", "post_build")
 CONFIG = """name: pushed
 account: ${AWS_ACCOUNT_ID}
 region: eu-west-1
@@ -72,9 +75,17 @@ esac
 """
 
 
+def phases(root: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Those of both stages' files, in the order in which they run."""
+    for file in BUILDSPECS.values():
+        spec = yaml.safe_load((root / file).read_text())
+        assert spec["phases"].keys() <= set(PHASES)
+        yield from ((file, name, spec["phases"][name]) for name in PHASES if name in spec["phases"])
+
+
 @dataclass(frozen=True)
 class Build:
-    phase: str  # the last one that was begun
+    phase: str  # the file and the phase of it that failed
     code: int
     said: str
 
@@ -116,17 +127,13 @@ class Checkout:
 
     def push(self) -> Build:
         """What CodeBuild does: a phase's commands in one shell, and with ABORT nothing after the first that fails."""
-        spec = yaml.safe_load((self.root / "buildspec.yml").read_text())
         said = ""
-        for name in ("install", "pre_build", "build", "post_build"):
-            phase = spec["phases"].get(name)
-            if phase is None:
-                continue
+        for file, name, phase in phases(self.root):
             assert phase["on-failure"] == "ABORT", "otherwise post_build would follow a failed build"
             done = self.run("\n".join(["set -e", *phase["commands"]]))
             said += done.stdout
             if done.returncode:
-                return Build(name, done.returncode, said)
+                return Build(f"{file} {name}", done.returncode, said)
         return Build("", 0, said)
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
@@ -211,7 +218,7 @@ def test_the_first_push_deploys_a_push_of_the_config_builds_no_image_and_a_bad_o
     first = checkout.push()
     assert first.code == 0, first.said
     before = live(aws, names)
-    assert checkout.noted("made") == ["setup", "check", "test"]
+    assert checkout.noted("made") == ["setup", "check", "test", "setup"]
     assert checkout.noted("docker").count("push") == 2
     assert sorted(before["digests"].values()) == before["images"]
     assert len(set(before["images"])) == 2
@@ -228,7 +235,7 @@ def test_the_first_push_deploys_a_push_of_the_config_builds_no_image_and_a_bad_o
 
     checkout.change("pipeline-config.yml", "threshold: 4711", "threshold: low")
     third = checkout.push()
-    assert (third.phase, third.code) == ("pre_build", 2)
+    assert (third.phase, third.code) == ("buildspec-check.yml build", 2)
     assert "pipeline-config.yml:6:23: fallback.threshold: the text 'low' is not a number" in third.said
     assert live(aws, names) == after
 
@@ -239,7 +246,7 @@ def test_what_is_not_right_here_is_not_deployed(aws: LocalAws, checkout: Checkou
     (checkout.notes / f"{target}-fails").touch()
     checkout.change("pipeline-config.yml", "threshold: 100", "threshold: 815")
     build = checkout.push()
-    assert build.phase == "pre_build"
+    assert build.phase == "buildspec-check.yml build"
     assert build.code
     assert checkout.noted("made")[-1] == target
     assert (stacks(aws), images(aws, names_of(checkout))) == before
@@ -270,8 +277,7 @@ def test_two_pushes_at_once_end_with_images_and_definition_of_one_commit(
 
 
 def test_it_calls_make_and_pipeline_py_alone_and_quotes_what_it_is_given() -> None:
-    spec = yaml.safe_load((HOUSE / "buildspec.yml").read_text())
-    commands = [command for phase in spec["phases"].values() for command in phase["commands"]]
+    commands = [command for _, _, phase in phases(HOUSE) for command in phase["commands"]]
     for command in commands:
         program, _, rest = command.partition(" ")
         assert program in ("make", ".venv/bin/python")

@@ -169,13 +169,26 @@ def build_calls(names: Names, objects: tuple[str, ...]) -> Iterator[Call]:
         yield call("what the stack refers to", "s3:PutObject", f"{work}/{key}")
     yield call("tell missing from forbidden", "s3:ListBucket", work)
     yield from _pushes(call)
-    # "Allow CodeBuild to interact with other AWS services": its log, and the source that CodePipeline hands over
+    yield from _in_codebuild(call)
+    yield from _encrypted(call, "Decrypt GenerateDataKey")
+
+
+def check_calls(names: Names) -> Iterator[Call]:
+    """What CodeBuild does with the role of the tests; they themselves call nothing."""
+    call = Caller(names, names.role_arn("check"))
+    yield from _in_codebuild(call)
+    yield from _encrypted(call, "Decrypt")
+
+
+def _in_codebuild(call: Caller) -> Iterator[Call]:
+    """ "Allow CodeBuild to interact with other AWS services": its log, and the source that CodePipeline hands over."""
+    names = call.names
     stream = names.arn("logs", f"log-group:{names.log_group('build')}:log-stream:0123")
     for action in ("CreateLogStream", "PutLogEvents"):
         yield call("log", f"logs:{action}", stream)
+    source = names.arn("s3", f"{names.work_bucket}/{names.artifacts}/Source/0123", region="", account="")
     for action in ("GetObject", "GetObjectVersion"):
-        yield call("the source", f"s3:{action}", f"{work}/{names.artifacts}/Source/0123")
-    yield from _encrypted(call, "Decrypt GenerateDataKey")
+        yield call("the source", f"s3:{action}", source)
 
 
 def pipeline_calls(names: Names, template: dict[str, Any]) -> Iterator[Call]:
@@ -196,8 +209,9 @@ def _action_calls(call: Caller, provider: str, configuration: dict[str, Any]) ->
     names = call.names
     store = names.arn("s3", names.work_bucket, region="", account="")
     if provider == "CodeBuild":
+        project = {"Build": names.build, "Check": names.check}[configuration["ProjectName"]["Ref"]]
         for action in ("BatchGetBuilds", "StartBuild"):
-            yield call("build", f"codebuild:{action}", names.arn("codebuild", f"project/{names.build}"))
+            yield call("build", f"codebuild:{action}", names.arn("codebuild", f"project/{project}"))
     elif provider == "CodeStarSourceConnection":
         for arn in connection_arns(configuration["ConnectionArn"]):
             yield call("source", f"{arn.split(':')[2]}:UseConnection", arn)

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from policies.changes import Document
-from policies.commands import build_calls, operator_calls, pipeline_calls, start_calls
+from policies.commands import build_calls, check_calls, operator_calls, pipeline_calls, start_calls
 from policies.deployed import deployed
 from policies.handlers import stack_calls
 from policies.neighbours import ACCOUNT, elsewhere, kind, objects, of_another_pipeline, untagged, with_context
@@ -22,7 +22,7 @@ from stepgluon.names import Names
 
 # With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
 CASES = ("everything", "cn-northwest-1", "us-gov-west-1")
-PARTS = ("build", "deployer", "pipeline", "start")
+PARTS = ("build", "check", "deployer", "pipeline", "start")
 KEYS = (
     "config/0123456789abcdef/config.json",
     "definitions/0123456789abcdef.asl.json",
@@ -48,6 +48,8 @@ def calls_of(names: Names, part: str) -> list[Call]:
     stacks = templates_of(names)
     if part == "pipeline":
         return list(pipeline_calls(names, stacks["cicd"]))
+    if part == "check":
+        return list(check_calls(names))
     if part == "start":
         return [] if names.config.cicd and names.config.cicd.source.connection else list(start_calls(names))
     own = stacks.values() if part == "deployer" else [stacks["pipeline"]]
@@ -81,7 +83,7 @@ def _places(names: Names, part: str, call: Call, own: frozenset[tuple[str, str]]
     if not any(mark in call.resource for mark in MADE_LATER):
         yield "a longer name", replace(call, resource=f"{call.resource}x")
     yield from untagged(call)
-    if part == "build" and call.action.startswith("s3:"):
+    if part in ("build", "check") and call.action.startswith("s3:"):
         yield from objects(names, call, own)
 
 

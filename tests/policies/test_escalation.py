@@ -8,8 +8,10 @@ import pytest
 from policies.calls import Caller
 from policies.deployed import ROLES, Deployed, deployed
 from policies.neighbours import ACCOUNT, with_context
+from policies.reference import actions_of
 
 from localaws.iam.policy_evaluation import Call, Value
+from stepgluon.deploy.templates.cicd import cicd
 from stepgluon.names import Names
 
 CASES = ("demo", "everything", "cn-northwest-1", "us-gov-west-1")
@@ -59,6 +61,22 @@ def test_the_build_changes_roles_and_the_raw_bucket_by_its_stack_alone(case: str
             _only_by_the_stack(found, caller("", f"iam:{action}", names.role_arn(role), **bounded))
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_packages_of_the_tests_have_no_right_to_deploy(case: str) -> None:
+    found = deployed(case)
+    actions = {action for _, action in actions_of(found.attached["check"])}
+    assert actions <= {
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "kms:Decrypt",
+    }
+    template = cicd(deployed("everything").names)["Resources"]
+    assert template["Check"]["Properties"]["ServiceRole"] == {"Fn::GetAtt": ["CheckRole", "Arn"]}
+    assert not template["Check"]["Properties"]["Environment"]["PrivilegedMode"]
+
+
 def _only_by_the_stack(found: Deployed, call: Call) -> None:
     assert not allows_build(found, call), call
     assert allows_build(found, with_context(call, **{"aws:CalledVia": ("cloudformation.amazonaws.com",)})), call
@@ -99,7 +117,7 @@ def _escalations(names: Names) -> Iterator[Call]:
     bounded = {"iam:PermissionsBoundary": names.boundary_arn}
     for action in ("CreatePolicyVersion", "DeletePolicy", "DeletePolicyVersion", "SetDefaultPolicyVersion"):
         yield call("", f"iam:{action}", names.boundary_arn)
-    for role in ("build", "pipeline", "start"):
+    for role in ("build", "check", "pipeline", "start"):
         for action in ("PutRolePolicy", "AttachRolePolicy", "CreateRole", "PutRolePermissionsBoundary"):
             yield call("", f"iam:{action}", names.role_arn(role), **bounded)
         yield call("", "iam:UpdateAssumeRolePolicy", names.role_arn(role))
@@ -130,7 +148,8 @@ def _escalations(names: Names) -> Iterator[Call]:
     for action, its in (("PutKeyPolicy", {"aws:ResourceTag/stepgluon": "another"}), ("ScheduleKeyDeletion", {})):
         yield call("", f"kms:{action}", other, **{"aws:CalledVia": ("cloudformation.amazonaws.com",)}, **its)
         yield call("", f"kms:{action}", other)
-    yield call("", "codebuild:UpdateProject", names.arn("codebuild", f"project/{names.build}"))
+    for project in (names.build, names.check):
+        yield call("", "codebuild:UpdateProject", names.arn("codebuild", f"project/{project}"))
     yield call("", "iam:CreateUser", names.arn("iam", "user/me", region=""))
     yield call("", "iam:CreateAccessKey", names.arn("iam", "user/me", region=""))
     for bucket in (names.raw_bucket, names.work_bucket):

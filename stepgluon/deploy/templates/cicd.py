@@ -16,6 +16,7 @@ IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"  # has Python 3.11, Dock
 LOG_DAYS = 90
 MINUTES = 120
 SOURCE = "Source"
+BUILDSPECS = {"Check": "buildspec-check.yml", "Build": "buildspec.yml"}
 
 
 def cicd(names: Names) -> dict[str, Any]:
@@ -24,8 +25,8 @@ def cicd(names: Names) -> dict[str, Any]:
     source = names.config.cicd.source
     resources = {
         "BuildLog": _log(names),
-        "BuildRole": _role(names, "build"),
-        "Build": _build(names, names.config.cicd.build),
+        **_build(names, "Check"),
+        **_build(names, "Build"),
         "PipelineRole": _role(names, "pipeline"),
         "Pipeline": _pipeline(names, source),
         **({} if source.connection else _start(names, source)),
@@ -33,7 +34,8 @@ def cicd(names: Names) -> dict[str, Any]:
     }
     outputs = {
         "Pipeline": {"Description": "The pipeline that deploys each push", "Value": ref("Pipeline")},
-        "Build": {"Description": "The project that tests and deploys", "Value": ref("Build")},
+        "Check": {"Description": "The project that tests", "Value": ref("Check")},
+        "Build": {"Description": "The project that deploys", "Value": ref("Build")},
     }
     return document(names, "tests and deploys each push", resources, REASONS_OF_CICD, Outputs=outputs)
 
@@ -58,39 +60,47 @@ def _log(names: Names) -> Resource:
     }
 
 
-def _build(names: Names, machine: str) -> Resource:
+def _build(names: Names, stage: str) -> dict[str, Resource]:
+    """A stage's CodeBuild project and its role. Only the one that deploys builds images, and has rights to deploy."""
+    assert names.config.cicd is not None
+    deploys = stage == "Build"
     key = names.config.encryption.kms_key
     variables = {"AWS_ACCOUNT_ID": names.config.account, "STEPGLUON_ENV": names.config.environment or ""}
+    spec = BUILDSPECS[stage]
     properties = {
-        "Name": names.build,
-        "Description": f"Tests {names.prefix} and deploys it: buildspec.yml",
-        "ServiceRole": attribute("BuildRole"),
-        "Source": {"Type": "CODEPIPELINE", "BuildSpec": "buildspec.yml"},
+        "Name": names.build if deploys else names.check,
+        "Description": f"{'Deploys' if deploys else 'Tests'} {names.prefix}: {spec}",
+        "ServiceRole": attribute(f"{stage}Role"),
+        "Source": {"Type": "CODEPIPELINE", "BuildSpec": spec},
         "Artifacts": {"Type": "CODEPIPELINE"},
         **({"EncryptionKey": key} if key else {}),
         "Environment": {
             "Type": "LINUX_CONTAINER",
             "Image": IMAGE,
-            "ComputeType": f"BUILD_GENERAL1_{machine.upper()}",
-            "PrivilegedMode": True,  # it builds images
+            "ComputeType": f"BUILD_GENERAL1_{names.config.cicd.build.upper()}",
+            "PrivilegedMode": deploys,
             "EnvironmentVariables": [{"Name": name, "Value": value} for name, value in variables.items() if value],
         },
-        "Cache": {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE", "LOCAL_DOCKER_LAYER_CACHE"]},
+        "Cache": {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE", *(["LOCAL_DOCKER_LAYER_CACHE"] if deploys else [])]},
         "LogsConfig": {"CloudWatchLogs": {"Status": "ENABLED", "GroupName": ref("BuildLog")}},
         "TimeoutInMinutes": MINUTES,
         "Tags": tags(names),
     }
-    return {"Type": "AWS::CodeBuild::Project", "Properties": properties}
+    project = {"Type": "AWS::CodeBuild::Project", "Properties": properties}
+    return {f"{stage}Role": _role(names, stage.lower()), stage: project}
 
 
 def _pipeline(names: Names, source: CicdSource) -> Resource:
     key = names.config.encryption.kms_key
     store = {"Type": "S3", "Location": names.work_bucket}
-    build = {
-        "Name": "Build",
-        "ActionTypeId": {"Category": "Build", "Owner": "AWS", "Provider": "CodeBuild", "Version": "1"},
-        "Configuration": {"ProjectName": ref("Build")},
-        "InputArtifacts": [{"Name": SOURCE}],
+    stages = {
+        stage: {
+            "Name": stage,
+            "ActionTypeId": {"Category": category, "Owner": "AWS", "Provider": "CodeBuild", "Version": "1"},
+            "Configuration": {"ProjectName": ref(stage)},
+            "InputArtifacts": [{"Name": SOURCE}],
+        }
+        for stage, category in (("Check", "Test"), ("Build", "Build"))
     }
     properties = {
         "Name": names.build,
@@ -101,7 +111,7 @@ def _pipeline(names: Names, source: CicdSource) -> Resource:
         "ArtifactStore": {**store, "EncryptionKey": {"Type": "KMS", "Id": key}} if key else store,
         "Stages": [
             {"Name": SOURCE, "Actions": [_source_action(source)]},
-            {"Name": "Build", "Actions": [build]},
+            *({"Name": stage, "Actions": [action]} for stage, action in stages.items()),
         ],
         "Tags": tags(names),
     }
