@@ -19,7 +19,7 @@ from stepgluon.names import Names
 from stepgluon.workflow.compile import compile_definition
 
 ROLES = ("job", "machine", "trigger", "tell")
-# Default models in both buckets, with and without a slash, and a name that is as long as a name may be.
+# Default models in two folders, with and without a slash, and a name that is as long as a name may be.
 EXTRA = {
     "default-models": """
 name: a-name-of-20-letters
@@ -28,7 +28,7 @@ region: ap-northeast-1
 notify: [ml-team@example.com]
 models:
   - {name: a, label: y, default_model: "s3://a-name-of-20-letters-work-123456789012-ap-northeast-1/models/v1"}
-  - {name: b, label: z, default_model: "s3://a-name-of-20-letters-raw-123456789012-ap-northeast-1/models/b/"}
+  - {name: b, label: z, default_model: "s3://a-name-of-20-letters-work-123456789012-ap-northeast-1/bought/b/"}
   - {name: c, label: w}
 fallback: {threshold: 1}
 encryption: {kms_key: "arn:aws:kms:ap-northeast-1:123456789012:key/11111111-2222-3333-4444-555555555555"}

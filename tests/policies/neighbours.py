@@ -82,7 +82,7 @@ def kind(arn: str) -> tuple[str, str]:
     """What an object is: its bucket, and its key without what differs from run to run."""
     bucket, _, key = arn.partition(":::")[2].partition("/")
     parts = key.split("/")
-    if "-raw-" in bucket and (parts[0] != "models" or parts[1] == "model"):
+    if "-raw-" in bucket:
         return bucket, ".run" if key.endswith(".run") else "table"
     read_alone = parts[-1] if parts[-1] in ("metrics.json", "fingerprints.json") else ""
     return bucket, f"{parts[0]} {parts[2] if parts[0] == 'runs' else ''} {read_alone}"
