@@ -25,7 +25,7 @@ def states(told: dict[str, Any]) -> list[str]:
 
 def failed(user: User, faults: Picky, job: str) -> str:
     faults.unwanted = job
-    told = user.told()
+    told = user.once(job, user.told)
     assert told["code"] == 1, told
     return str(told["run"])
 
@@ -65,7 +65,7 @@ def test_the_panel_tells_what_is_repeated(user: User, faults: Picky) -> None:
 
 
 def test_a_redrive_of_a_run_that_was_fresh_runs_every_job(user: User, faults: Picky) -> None:
-    user.told()
+    user.good()
     faults.unwanted = "-post-"
     run = user.told("--fresh")["run"]
     faults.unwanted = ""
@@ -103,7 +103,7 @@ def test_the_models_that_a_failed_run_accepted_can_be_promoted(user: User) -> No
 
 
 def test_a_model_that_was_missing_is_found_after_another_run_was_promoted(user: User) -> None:
-    good = user.told()
+    good = user.good()
     user.orders(train_gentoo="exit 1")
     bad = user.told()
     assert "No model can predict for gentoo" in bad["failure"]["sentence"]
@@ -115,7 +115,7 @@ def test_a_model_that_was_missing_is_found_after_another_run_was_promoted(user: 
 
 
 def test_what_cannot_be_redriven_is_told_in_one_sentence(user: User) -> None:
-    good = user.told()["run"]
+    good = user.good()["run"]
     code, out, err = user.calls("redrive", good)
     assert (code, out) == (1, "")
     assert err == f"error: {good} has finished, so there is nothing to repeat (start a new run)\n"
@@ -187,11 +187,12 @@ def test_ctrl_c_ends_a_redrive_that_is_its_own_and_leaves_one_that_a_server_does
 
 
 def test_watching_a_run_that_has_ended_tells_its_end(user: User, faults: Picky) -> None:
-    good = user.told()["run"]
+    good = user.good()["run"]
     code, out, _ = user.calls("watch", good)
     assert code == 0
     assert f"Run {good} finished" in out
-    bad = failed(user, faults, "-post-")
+    faults.unwanted = "-post-"
+    bad = user.told()["run"]
     code, out, _ = user.calls("watch", "latest")
     assert code == 1
     assert f"python pipeline.py redrive {bad}" in out
