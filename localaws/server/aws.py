@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import threading
 from contextlib import ExitStack
@@ -109,8 +110,9 @@ class LocalAws:
         ending.callback(listener.close)
         self.port = listener.getsockname()[1]
         self.endpoint = f"http://{HOST}:{self.port}"
-        jobs = work / "jobs"
-        shutil.rmtree(jobs, ignore_errors=True)  # of a server whose guard was killed too
+        for left in work.glob(".jobs-*"):  # by a server whose guard was killed too
+            shutil.rmtree(left, ignore_errors=True)
+        jobs = work / f".jobs-{secrets.token_hex(4)}"  # the guard of a killed server may still be removing its own
         self.guard = Guard(jobs)
         ending.callback(self.guard.close)
         server = {"MOTO_ACCOUNT_ID": settings.account, "MOTO_PORT": str(self.port)}

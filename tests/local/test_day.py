@@ -156,5 +156,5 @@ def test_ctrl_c_ends_it_all(day: Day, morning: str) -> None:
     assert "Traceback" not in err
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{day.port}", timeout=2)
-    assert not (day.folder / ".local" / "jobs").exists()
+    assert not list((day.folder / ".local").glob(".jobs-*"))
     assert not (day.folder / ".local" / "server.json").exists()

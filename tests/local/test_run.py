@@ -561,7 +561,7 @@ def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     assert "Traceback" not in err
     assert "Stopping the run and its jobs.\nStopped. The same command reuses the jobs that finished.\n" in err
     assert not any(Path(f"/proc/{pid}").exists() for pid in hanging)
-    assert not (user.work / "jobs").exists()
+    assert not list(user.work.glob(".jobs-*"))
     kinds = user.kinds()
     assert len(kinds) == 2, "one of the start, one of the end"
     assert "The run was stopped with Ctrl-C." in user.mails()[1][1]
@@ -580,7 +580,7 @@ def _processes(user: User) -> list[int]:
                 words, folder = (place / "cmdline").read_bytes(), os.readlink(place / "cwd")
             except OSError:
                 continue
-            if folder.startswith(str(user.work / "jobs")) or str(user.work / "jobs").encode() in words:
+            if folder.startswith(str(user.work / ".jobs-")) or str(user.work / ".jobs-").encode() in words:
                 found.append(int(place.name))
     return found
 
@@ -641,7 +641,7 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_fini
     assert {job["state"] for job in told["jobs"] if not job["cached"]} == {"Predict gentoo", "Post-process"}
     assert user.result(told)["predicted"] == list(MODELS)
     assert user.kinds() == ["started", "models", "finished"]
-    assert not (user.work / "jobs").exists()
+    assert not list(user.work.glob(".jobs-*"))
 
 
 @pytest.mark.parametrize("moment", ["", "has started", "Prepare data", "Train models", "Announce results", "Run 2"])

@@ -136,10 +136,10 @@ def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
         wait = {"W": {"Type": "Wait", "Seconds": 99999999, "End": True}}
         aws.client("stepfunctions").start_execution(stateMachineArn=machine(aws, wait), name="waits")
         assert len(children() - before) == 2  # the job and the guard
-        assert (tmp_path / "jobs").exists()
+        assert list(tmp_path.glob(".jobs-*"))
         port = aws.port
     assert children() == before
-    assert not (tmp_path / "jobs").exists()
+    assert not list(tmp_path.glob(".jobs-*"))
     assert set(threading.enumerate()) - threads == set()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)
@@ -247,7 +247,7 @@ def test_after_a_kill_nothing_runs_and_nothing_is_lost(tmp_path: Path, ending: i
         job = int(server.stdout.readline().split()[0])
         server.send_signal(ending)
     until(lambda: not Path(f"/proc/{job}").exists())
-    until(lambda: not (tmp_path / "jobs").exists())
+    until(lambda: not list(tmp_path.glob(".jobs-*")))
     with LocalAws(settings(tmp_path)) as aws:
         assert get(aws, "last") == b"kept"
         may_do_everything(aws)
