@@ -240,7 +240,9 @@ def test_sequencers_grow_with_each_upload_even_when_the_clock_stands_still_or_go
 
 
 def test_uploads_at_the_same_time_have_different_sequencers(s3: Any, told: Told) -> None:
-    threads = [threading.Thread(target=s3.put_object, kwargs={"Bucket": BUCKET, "Key": "go.run"}) for _ in range(16)]
+    # Keys of their own: moto by itself may close the content of one while another thread overwrites it.
+    uploads = [{"Bucket": BUCKET, "Key": f"{number}/go.run"} for number in range(16)]
+    threads = [threading.Thread(target=s3.put_object, kwargs=upload) for upload in uploads]
     for thread in threads:
         thread.start()
     for thread in threads:
