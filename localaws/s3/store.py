@@ -67,7 +67,11 @@ class Objects:
             raise ComputerError(
                 f"{folder} cannot be used: {problem} (move it away, or name another folder with --work)"
             ) from None
-        self._sweep()
+        try:
+            self._sweep()
+        except BaseException:
+            self._base.close()
+            raise
 
     def close(self) -> None:
         with self._lock:
@@ -88,7 +92,7 @@ class Objects:
 
     def add(self, data: bytes) -> Content:
         content = Content(hashlib.sha256(data).hexdigest(), len(data), _md5(data))
-        place = self.file(content)
+        place = self._place(content)
         if not place.exists():
             with self._part() as part:
                 with part.open("wb") as file:
@@ -117,11 +121,28 @@ class Objects:
                 target.flush()
                 os.fsync(target.fileno())
             content = Content(sha.hexdigest(), size, md5.hexdigest())
-            _into(part, self.file(content))
+            _into(part, self._place(content))
         return content
 
-    def file(self, content: Content) -> Path:
+    def _place(self, content: Content) -> Path:
         return self._contents / content.sha256[:2] / content.sha256
+
+    def file(self, content: Content) -> Path:
+        """Where it is; OSError if it was removed or cut."""
+        place = self._place(content)
+        if not place.is_file() or place.stat().st_size != content.size:
+            raise _damaged(place)
+        return place
+
+    def copy_out(self, content: Content, target: Path) -> None:
+        """Copy it; OSError if it was changed."""
+        sha = hashlib.sha256()
+        with self.file(content).open("rb") as source, target.open("wb") as copy:
+            while chunk := source.read(_CHUNK):
+                sha.update(chunk)
+                copy.write(chunk)
+        if sha.hexdigest() != content.sha256:
+            raise _damaged(self._place(content))
 
     def whole(self, content: Content) -> bool:
         """Whether the file still has the content that its name says."""
@@ -139,19 +160,29 @@ class Objects:
         part = self._contents / f".{os.getpid()}.{threading.get_ident()}.part"
         try:
             yield part
+        except FileNotFoundError:
+            if self._contents.is_dir():
+                raise
+            raise _damaged(self._contents) from None
         finally:
             part.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Contents that nothing refers to any more, and halves that a crash left."""
+        """Remove contents that nothing refers to and halves that a crash left; those of objects must be there."""
         with self._change() as base:
             base.execute("delete from jobs where used < ?", (time.time() - _FORGET_AFTER,))
-            used = {row[0] for row in base.execute("select sha256 from objects")}
-            for (remembered,) in base.execute("select remembered from jobs"):
-                used |= {entry[1] for entry in json.loads(remembered)["outputs"]}
-        for file in self._contents.rglob("*"):
-            if file.is_file() and file.name not in used:
-                file.unlink(missing_ok=True)
+            sizes: dict[str, int] = dict(base.execute("select sha256, size from objects"))
+            outputs = base.execute("select remembered from jobs").fetchall()
+        remembered = {entry[1] for (text,) in outputs for entry in json.loads(text)["outputs"]}
+        files = {file.name: file for file in self._contents.rglob("*") if file.is_file()}
+        for name in files.keys() - sizes.keys() - remembered:
+            files[name].unlink(missing_ok=True)
+        damaged = [name for name, size in sizes.items() if name not in files or files[name].stat().st_size != size]
+        if damaged:
+            raise ComputerError(
+                f"{self._contents} is damaged: of {len(sizes):,} contents {len(damaged):,} are missing or have another "
+                "length (put them back, or name another folder with --work)"
+            )
 
     # Buckets and keys
 
@@ -242,6 +273,10 @@ class Objects:
 
 def _stored(key: str, sha256: str, size: int, etag: str, headers: str, modified: float) -> Stored:
     return Stored(key, Content(sha256, size, etag), json.loads(headers), modified)
+
+
+def _damaged(place: Path) -> OSError:
+    return OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(place))
 
 
 def _into(part: Path, place: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +129,7 @@ def lay_out(found: list[Found], objects: Objects, root: Path, number: int, count
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             # A copy: the job may change its files.
-            shutil.copyfile(objects.file(stored.content), file)
+            objects.copy_out(stored.content, file)
 
 
 def write_settings(kind: str, request: dict[str, Any], root: Path, number: int, count: int) -> None:

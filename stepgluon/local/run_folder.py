@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,15 +89,25 @@ def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:
     prefix = f"runs/{begun.name}/result/"
     for stored in place.aws.objects.below(place.names.work_bucket, prefix):
         if (name := stored.key.removeprefix(prefix)) in RESULTS:
-            part = folder / f".{name}.part"
-            shutil.copyfile(place.aws.objects.file(stored.content), part)
-            part.replace(folder / name)
+            with _whole(folder / name) as part:
+                place.aws.objects.copy_out(stored.content, part)
 
 
 def _write(file: Path, text: str) -> None:
+    with _whole(file) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """Where the file is written; it gets its name when it is whole, and nothing of it is left otherwise."""
     part = file.with_name(f".{file.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
+    try:
+        yield part
+        part.replace(file)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 # All runs, while a server is at work

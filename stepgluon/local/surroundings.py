@@ -77,12 +77,17 @@ def no_room(work: Path, message: str = "") -> OSError | None:
 
 
 def blame_the_disk(told: dict[str, Any], work: Path) -> None:
-    """Raises if the run failed because the disk is full."""
-    full = (os.strerror(errno.ENOSPC).lower(), "the job's disk is full")  # the system's words, and the jobs'
-    failure = told["failure"]
-    if failure and any(words in one["sentence"].lower() for one in (failure, *told["jobs"]) for words in full):
+    """Raises if the run failed because the disk is full, or the work folder was damaged or moved."""
+    if not told["failure"]:
+        return
+    said = "\n".join(one["sentence"].lower() for one in (told["failure"], *told["jobs"]))
+    if os.strerror(errno.ENOSPC).lower() in said or "the job's disk is full" in said:  # the system's words, the jobs'
         raise SurroundingsError(
             f"the disk of {work} is full, so the run {told['run']} failed (make room, then call the same command again)"
+        )
+    if os.strerror(errno.EIO).lower() in said or not (work / "buckets" / "contents").is_dir():
+        raise SurroundingsError(
+            f"{work} was damaged or moved during the run {told['run']}, which failed (name another folder with --work)"
         )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
+from local_aws import until
 from stand_in import HERE, MINUTES, ROOT
 from test_run import User, faults, shared, user
 
 from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.local import run_folder
 from stepgluon.local.surroundings import blamed_on
 
 __all__ = ["faults", "shared", "user"]
@@ -82,3 +86,40 @@ def test_what_could_not_be_deployed_for_want_of_room_is_the_disks_fault_and_othe
         raise StepgluonError("penguins could not be created: 'Error=OSError Args=[28, No space left on device]'")
     with pytest.raises(StepgluonError, match=r"^of its own$"), blamed_on(user.work):
         raise StepgluonError("of its own")
+
+
+def removed(work: Path) -> None:
+    shutil.rmtree(work / "buckets" / "contents")
+
+
+def moved(work: Path) -> None:
+    work.rename(work.with_name("moved"))
+
+
+def overwritten(work: Path) -> None:
+    for file in (work / "buckets" / "contents").rglob("*"):
+        if file.is_file():
+            file.write_bytes(bytes(len(file.read_bytes())))
+
+
+@pytest.mark.parametrize("damage", [removed, moved, overwritten])
+def test_a_work_folder_that_is_damaged_during_a_run_is_one_sentence_and_exit_3(
+    user: User, damage: Callable[[Path], None]
+) -> None:
+    gate = user.folder / "gate"
+    user.orders(train_gentoo=f"wait for {gate}")
+    process = user.process("run", "--local", "--data", "orders.json")
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*train-gentoo*")))
+    damage(user.work)
+    gate.touch()
+    _, err = process.communicate(timeout=MINUTES)
+    errors = [line for line in err.splitlines() if "error: " in line]
+    assert (process.returncode, len(errors)) == (3, 1), err
+    assert "Traceback" not in err, err
+
+
+def test_a_file_that_cannot_be_written_leaves_no_half_of_it(tmp_path: Path) -> None:
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(OSError):
+        run_folder._write(tmp_path / "run.json", "{}")
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]

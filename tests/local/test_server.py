@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -342,3 +343,22 @@ def test_files_of_the_work_folder_are_for_its_user_alone(tmp_path: Path) -> None
         assert os.umask(0o022) == 0o022
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut", "emptied"])
+def test_a_folder_whose_contents_are_damaged_is_one_sentence(tmp_path: Path, damage: str) -> None:
+    with LocalAws(settings(tmp_path)) as aws:
+        aws.buckets.ensure("data", REGION)
+        put(aws, "a", b"first")
+        put(aws, "b", b"second")
+    contents = tmp_path / "buckets" / "contents"
+    file = next(file for file in contents.rglob("*") if file.is_file() and file.read_bytes() == b"second")
+    if damage == "cut":
+        file.write_bytes(b"sec")
+    elif damage == "emptied":
+        file.unlink()
+    else:
+        shutil.rmtree(contents)
+    count = 2 if damage == "removed" else 1
+    with pytest.raises(ComputerError, match=f"is damaged: of 2 contents {count} are missing or have another length"):
+        LocalAws(settings(tmp_path)).start()
