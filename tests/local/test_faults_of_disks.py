@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,7 +88,7 @@ def test_what_could_not_be_deployed_for_want_of_room_is_the_disks_fault_and_othe
 
 
 def removed(work: Path) -> None:
-    shutil.rmtree(work / "buckets" / "contents")
+    (work / "buckets" / "contents").rename(work / "gone")  # at once: the run goes on writing
 
 
 def moved(work: Path) -> None:
