@@ -1,6 +1,7 @@
 """Shared by all services.
 
 requests      the service and operation of a request
+exhaustion    recognizes used-up threads and memory
 in_process    calls the application without a socket
 clients       boto3's clients of the local AWS
 api_model     checks requests against botocore's models

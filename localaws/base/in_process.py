@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from localaws.base.exhaustion import tells_of_exhaustion
+
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 _DISK = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS)
 
@@ -17,9 +19,9 @@ _DISK = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS)
 def show(bug: Exception) -> None:
     """Print a bug's traceback to the server's stderr; the caller gets its name only.
 
-    Errors of the disk are not bugs: the run that they end reports them in one sentence.
+    Errors of the disk and used-up threads or memory are not bugs: the run that they end reports them in one sentence.
     """
-    if getattr(bug, "errno", None) not in _DISK:
+    if getattr(bug, "errno", None) not in _DISK and not tells_of_exhaustion(repr(bug)):
         traceback.print_exception(bug)
 
 

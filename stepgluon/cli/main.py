@@ -66,6 +66,9 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
             SurroundingsError(f"{error.name} is not installed (run `make setup`, then use .venv/bin/python)")
         )
         return SurroundingsError.exit_code
+    except MemoryError:
+        terminal.error(SurroundingsError("this computer has too little memory left (end other programs)"))
+        return SurroundingsError.exit_code
     except BrokenPipeError:
         forget(terminal.results)  # the reader has seen enough
         return 0

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from localaws.base.exhaustion import SENTENCE, room_for_a_run, tells_of_exhaustion
 from localaws.errors import ComputerError
 from stepgluon.errors import StepgluonError, SurroundingsError
 
@@ -46,11 +47,15 @@ def blamed_on(work: Path) -> Iterator[None]:
     except OSError as problem:
         reason = (problem.strerror or str(problem)).lower()
         raise SurroundingsError(f"{work} cannot be used: {reason} (name another folder with --work)") from None
+    if not room_for_a_run():
+        raise SurroundingsError(SENTENCE)
     try:
         yield
     except Exception as problem:  # a full disk shows in many ways, one of them a failed request to the local AWS
         failed = problem if isinstance(problem, OSError) and problem.errno in _ERRNOS else None
         if not isinstance(problem, StepgluonError) or problem.exit_code == StepgluonError.exit_code:
+            if tells_of_exhaustion(repr(problem)):
+                raise SurroundingsError(SENTENCE) from None
             failed = failed or no_room(work, str(problem))
         if failed is None:
             raise
@@ -77,9 +82,11 @@ def no_room(work: Path, message: str = "") -> OSError | None:
 
 
 def blame_the_disk(told: dict[str, Any], work: Path) -> None:
-    """Raises if the run failed because the disk is full, or the work folder was damaged or moved."""
+    """Raises if the run failed because of the disk, used-up threads or memory, or a damaged work folder."""
     if not told["failure"]:
         return
+    if tells_of_exhaustion(told["failure"]["sentence"]):
+        raise SurroundingsError(SENTENCE)
     said = "\n".join(one["sentence"].lower() for one in (told["failure"], *told["jobs"]))
     if os.strerror(errno.ENOSPC).lower() in said or "the job's disk is full" in said:  # the system's words, the jobs'
         raise SurroundingsError(

@@ -1,0 +1,36 @@
+"""What this computer can run out of besides its disk: threads, processes and memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+
+THREADS = 64  # a run of two models has up to 51 at once
+SENTENCE = (
+    "this computer has too few threads or too little memory left for a run (end other programs, or raise the limits of "
+    "`ulimit -a` or of the container)"
+)
+_WORDS = ("can't start new thread", "MemoryError", os.strerror(errno.EAGAIN), os.strerror(errno.ENOMEM))
+
+
+def tells_of_exhaustion(failure: str) -> bool:
+    """Whether a failure's text says so: in Python's words, or in the system's."""
+    return any(words in failure for words in _WORDS)
+
+
+def room_for_a_run() -> bool:
+    """Whether as many threads can be started as a run needs, which would stop in its middle for want of one."""
+    enough, started = threading.Event(), []
+    try:
+        for _ in range(THREADS):
+            thread = threading.Thread(target=enough.wait, name="check", daemon=True)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):
+        return False
+    finally:
+        enough.set()
+        for thread in started:
+            thread.join()
+    return True
