@@ -724,7 +724,7 @@ def assert_new(user: User) -> None:
     assert stopped["status"] == "ABORTED"
     code, out, err = user.runs("--json")
     assert code == 0, err
-    assert "Going on" not in err
+    assert "Continuing" not in err
     told = json.loads(out)
     assert told["run"] != stopped["run"]
     assert "Prepare data" in {job["state"] for job in told["jobs"] if job["cached"]}
