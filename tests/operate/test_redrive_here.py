@@ -178,7 +178,7 @@ def test_ctrl_c_ends_a_redrive_that_is_its_own_and_leaves_one_that_a_server_does
         user.process("local", "up")
         until((user.work / "server.json").exists)
     process = user.process("redrive", run)
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")))
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/[!.]*")))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 130, err
@@ -204,7 +204,7 @@ def test_a_redrive_that_was_cut_off_goes_on_when_the_same_command_is_called_agai
     run = user.told()["run"]
     (user.folder / "go").unlink()
     process = user.process("redrive", "latest")
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")))
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/[!.]*")))
     process.kill()
     process.communicate()
     (user.folder / "go").touch()
@@ -228,7 +228,7 @@ def test_who_watches_is_told_when_the_server_has_ended(user: User, number: int, 
     server = user.process("local", "up")
     until((user.work / "server.json").exists)
     following = [user.process("redrive", run)]
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/*")))
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/[!.]*")))
     following.append(user.process("watch", f"{run}-again-2"))
     assert following[1].stderr is not None
     following[1].stderr.readline()
