@@ -15,6 +15,7 @@ from typing import Any
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NUMBER = re.compile(r"(?<=[:\[,])-?\d+(?:\.\d+)?(?=[,\]}])")
+_PLACE = re.compile(r"(\$\w+)\[(\d+)\]")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 KEPT_OF_ONE_KIND = 2  # so that what depends on several models is met
 
@@ -132,18 +133,18 @@ def _common(texts: list[str]) -> str:
 
 
 def _without(text: str, name: str, place: int) -> str:
-    if name:
-        text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", "\0", text)
-    return _at(place).sub(r"\1[\0]", text)
-
-
-def _at(place: int) -> re.Pattern[str]:
-    return re.compile(rf"(\$\w+)\[{place}\]")
+    first, *others = text.split(name) if name else [text]
+    parts, before = [first], first
+    for part in others:  # as the name's \b...\b would, but a pattern for each of a thousand names takes long to compile
+        inside = _WORD.fullmatch(before[-1:]) or _WORD.fullmatch(part[:1]) or before[-1:] == "_" or part[:1] == "_"
+        parts += [name if inside else "\0", part]
+        before = part
+    return _PLACE.sub(lambda found: f"{found[1]}[\0]" if found[2] == str(place) else found[0], "".join(parts))
 
 
 def _moved(branch: dict[str, Any], old: int, new: int) -> dict[str, Any]:
     text = _compact(branch)
-    moved: dict[str, Any] = json.loads(_at(old).sub(rf"\1[{new}]", text) if old != new else text)
+    moved: dict[str, Any] = json.loads(re.sub(rf"(\$\w+)\[{old}\]", rf"\1[{new}]", text) if old != new else text)
     return moved
 
 

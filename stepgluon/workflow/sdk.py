@@ -20,6 +20,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -70,6 +71,9 @@ __all__ = [
 ]
 
 
+_sdk.to_pascalcase = lru_cache(_sdk.to_pascalcase)  # a dozen names, a hundred thousand times
+
+
 class _Field(Enum):
     """Fields of the language that came after the SDK's last release."""
 
@@ -90,11 +94,10 @@ class _Field(Enum):
 
 def _also(base: Any, *fields: _Field) -> Any:
     """The SDK's class with these fields; those of JSONPath would be refused by AWS and stay unused."""
-
-    def allowed_fields(self: Any) -> list[Enum]:
-        return [*base.allowed_fields(self), *fields]
-
-    return type(base.__name__, (base,), {"allowed_fields": allowed_fields, "__doc__": base.__doc__})
+    allowed = [*base.allowed_fields(object.__new__(base)), *fields]
+    names = {field.value for field in allowed}  # the SDK makes this list anew for each field of each state
+    own = {"allowed_fields": lambda self: allowed, "is_field_allowed": lambda self, name: name in names}
+    return type(base.__name__, (base,), {**own, "__doc__": base.__doc__})
 
 
 _DATA = (_Field.Assign, _Field.Output)
