@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -9,8 +10,22 @@ import sys
 
 import pytest
 
+from pipeline import predict_one, train_one
+from stepgluon.config.load import loads
 from stepgluon.errors import DefinitionError
-from stepgluon.workflow.sdk import Chain, Choice, Parallel, Pass, Retry, Rule, Task, asl
+from stepgluon.workflow.expressions import expression
+from stepgluon.workflow.sdk import Chain, Choice, Map, Parallel, Pass, Retry, Rule, Succeed, Task, asl
+from stepgluon.workflow.states import Item, States
+
+CONFIG = """
+name: shop
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models: {partition_by: kind, values: [boots, hats], label: y}
+train: {max_runtime: 1h}
+fallback: {threshold: 350}
+"""
 
 
 def test_two_states_of_one_name_are_refused_also_in_different_branches() -> None:
@@ -62,3 +77,34 @@ def test_importing_leaves_the_process_as_it_was() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert logging.getLogger().level == logging.WARNING
+
+
+def test_a_map_is_made_of_the_same_states_as_a_branch() -> None:
+    config = loads(CONFIG, "config.yml", None, {}).config
+    make = States(config)
+    # Each item has what a branch finds in the lists: the model's name and its entries in `models` and `chosen`.
+    item = Item("a model", "$item.name", "$item.data", "$item.chosen", 3600)
+    entries = f"""[$map($models, function($m) {{ {{
+        'name': $m.name,
+        'data': $merge([$m, {{'place': 'models/' & $m.name, 'job': {make.jobs.name("train", "$m")},
+                             'train': {make.jobs.training("$m", "'models/'")}}}]),
+        'chosen': {{'place': 'predictions/' & $m.name, 'model_uri': $work & 'models/', 'manifest': '',
+                   'predict_job': {make.jobs.name("predict", "$m")}}} }} }})]"""
+
+    def over(name: str, branch: Chain) -> Map:
+        """A Map whose items take their model from their input, and then are what a branch is."""
+        take = Pass(f"Take {name}", assign={"item": "{% $states.input %}"}, output={})
+        return Map(name, iterator=Chain([take, *branch.steps]), items="{% $entries %}", output={})
+
+    given = Pass("List items", assign={"entries": expression(entries)}, output={})
+    maps = [over("Train", train_one(make, item)), over("Predict", predict_one(make, item))]
+    machine = asl(Chain([make.begin("Begin"), given, *maps, Succeed("Done")]), TimeoutSeconds=3600)
+
+    branches = [train_one(make, make.item(config.models[0])), predict_one(make, make.item(config.models[0]))]
+    for step, branch in zip(maps, branches, strict=True):
+        states = machine["States"][step.state_id]["ItemProcessor"]["States"]
+        of_branch = json.dumps(asl(branch)["States"])
+        for there, of_item in (("$models[0]", "data"), ("$chosen[0]", "chosen"), ("'boots'", "name")):
+            of_branch = of_branch.replace(there, f"$item.{of_item}")
+        kept = {name: state for name, state in states.items() if not name.startswith("Take ")}
+        assert kept == json.loads(of_branch.replace("boots", "a model"))
