@@ -56,7 +56,7 @@ REFUSALS = {
     ),
     "denied without a word": (
         Answer("AccessDenied", "Access Denied", 403),
-        "whoever uses these credentials may not GetCallerIdentity (ask for the rights of policy/deployer.json)",
+        "the user of these credentials may not GetCallerIdentity (ask for the rights of policy/deployer.json)",
     ),
     "throttled": (
         Answer("Throttling", "Rate exceeded", 400),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-WIDTH = 100
+WIDTH = 140
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
