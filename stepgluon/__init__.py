@@ -8,6 +8,7 @@ pipeline.py   the workflow, with
   graph/      its picture
 the definition goes two ways, and both are one
   deploy/     decide, then act: templates and policies, plan, apply, destroy
+  verify/     ask AWS whether a deployment would work, and create nothing
   local/      a run on this computer: deployed in the same way to localaws, a package of its own
 runs/         what becomes of it: start, follow, take up, promote, roll back
 cli/          words in, files and exit codes out

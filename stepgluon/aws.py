@@ -62,6 +62,8 @@ class Aws:
             read_timeout=60,
             tcp_keepalive=True,
             user_agent_extra=f"stepgluon/{__version__}",
+            # TestState has a host of its own, sync-states.…, which another endpoint does not have.
+            inject_host_prefix=not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ),
         )
         try:
             client = self._session.client(service, config=config)

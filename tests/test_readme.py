@@ -23,7 +23,7 @@ from stepgluon.workflow.compile import build, compile_definition, most_models
 ROOT = HERE.parent
 README = ROOT / "README.md"
 DEMO = ROOT / "pipeline-config.yml"
-ACCOUNT = {"plan", "deploy", "destroy", "status", "start", "watch", "redrive", "rollback"}
+ACCOUNT = {"verify", "plan", "deploy", "destroy", "status", "start", "watch", "redrive", "rollback"}
 
 
 def with_part(name: str, made: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands that bring a pipeline into an account and out of it again: plan, deploy and destroy."""
+"""The commands that bring a pipeline into an account and out of it again: verify, plan, deploy and destroy."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class NotAgreed(StepgluonError):
 
 def add(command: Callable[..., Any]) -> None:
     """Adds the commands to the parser."""
+    json_option(command("verify", "Ask AWS whether a deploy and its runs would work; creates nothing that costs."))
     planning = command("plan", "Show what deploy would change in the account, and change nothing.")
     deploying = command("deploy", "Make the account match the config; safe to repeat and to interrupt.")
     destroying = command("destroy", "Remove the pipeline from the account; its buckets and images are kept.")
@@ -40,6 +41,23 @@ def add(command: Callable[..., Any]) -> None:
         parser.add_argument("--yes", action="store_true", help="do not ask")
     destroying.add_argument("--delete-data", action="store_true", help="also delete the buckets, the images, all data")
     destroying.add_argument("--stop-runs", action="store_true", help="stop the runs in progress")
+
+
+def _verify(call: Call) -> int:
+    from stepgluon.deploy.release import release
+    from stepgluon.verify import verify
+    from stepgluon.verify.check import Check, heading, last_words
+
+    loaded = call.config()
+    what = release(loaded, call.definition(loaded).text)
+    made: list[Check] = []
+    with call.account() as (door, names):
+        for check in verify(loaded, what, door, time.sleep):
+            if not call.options.json:
+                call.terminal.result(("" if made else heading(names)) + check.line(names.config.account))
+            made.append(check)
+    call.result(last_words(made), [asdict(check) for check in made])
+    return int(any(check.outcome == "failed" for check in made))
 
 
 def _plan(call: Call) -> None:
@@ -131,4 +149,4 @@ def _release(call: Call) -> Release:
     return release(loaded, call.definition(loaded).text)
 
 
-COMMANDS: dict[str, Command] = {"plan": _plan, "deploy": _deploy, "destroy": _destroy}
+COMMANDS: dict[str, Command] = {"verify": _verify, "plan": _plan, "deploy": _deploy, "destroy": _destroy}

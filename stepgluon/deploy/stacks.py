@@ -106,6 +106,20 @@ class Stacks:
             self._forget(change_set)
         return changes_of(described, desired.name)
 
+    def tried(self, desired: Desired) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+        """What `apply` would change and CloudFormation's warnings, by a change set that is dropped, new stacks too."""
+        status = str((self.find(desired.name) or {}).get("StackStatus", ""))
+        if status not in ("", "REVIEW_IN_PROGRESS"):
+            return self.changes(desired), ()
+        change_set = self._create(desired, "CREATE")
+        try:
+            described = self._described(desired, change_set)
+            return changes_of(described, desired.name), self._warnings(change_set.arn)
+        finally:
+            self._forget(change_set)
+            if not status:
+                self.delete(desired.name)  # the empty shell of the change set
+
     def apply(self, desired: Desired) -> bool:
         """Makes the stack as desired; whether that changed anything. Raises StackFailed where it is as before."""
         kind = "CREATE" if self._at_rest(desired.name) is None else "UPDATE"
@@ -227,13 +241,24 @@ class Stacks:
 
     def _validation(self, change_set: str, reason: str) -> str:
         """The reason; of a validation before the change, what it found: the reason tells no more than its name."""
-        if "EarlyValidation" not in reason:
-            return plain(reason)
+        found = self._invalid(change_set) if "EarlyValidation" in reason else []
+        return next(iter(found), plain(reason))
+
+    def _warnings(self, change_set: str) -> tuple[str, ...]:
+        from botocore.exceptions import ClientError
+
+        try:
+            return tuple(self._invalid(change_set))
+        except ClientError:  # the local AWS validates nothing early, and a warning stops nothing
+            return ()
+
+    def _invalid(self, change_set: str) -> list[str]:
         events = self._client.describe_events(ChangeSetName=change_set, Filters={"FailedEvents": True})
-        for event in events["OperationEvents"]:
-            if event.get("ValidationStatusReason"):
-                return f"{event.get('LogicalResourceId', 'the stack')}: {plain(event['ValidationStatusReason'])}"
-        return plain(reason)
+        return [
+            f"{event.get('LogicalResourceId', 'the stack')}: {plain(event['ValidationStatusReason'])}"
+            for event in events["OperationEvents"]
+            if event.get("ValidationStatusReason")
+        ]
 
     def _execute(self, name: str, change_set: str) -> None:
         from botocore.exceptions import ClientError

@@ -17,7 +17,7 @@ service could decide is not reported, so a finding is certain.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from stepgluon import limits
@@ -28,7 +28,7 @@ from stepgluon.selfcheck.answers import Files
 from stepgluon.selfcheck.events import Events
 from stepgluon.selfcheck.expressions import Checker
 from stepgluon.selfcheck.integrations import JOBS, integration
-from stepgluon.selfcheck.memory import Call, Memory, Setting
+from stepgluon.selfcheck.memory import Call, Memory, Setting, Visit
 from stepgluon.selfcheck.rehearsal import Rehearsal
 from stepgluon.selfcheck.report import Finding, Report
 from stepgluon.selfcheck.scopes import Scope
@@ -54,8 +54,9 @@ def requests(definition: Mapping[str, Any]) -> Iterator[Call]:
 class SelfCheck:
     """One definition, rehearsed once."""
 
-    def __init__(self, definition: Mapping[str, Any]) -> None:
-        self._definition = definition
+    def __init__(self, definition: Mapping[str, Any], watch: Callable[[Visit], None] | None = None) -> None:
+        """`watch` gets each visit of a state in each rehearsal; of branches alike only those of a few."""
+        self._definition, self._watch = definition, watch
         self._report = Report()
         self._root: Scope | None = None  # where the form is sound
         with paused():
@@ -74,7 +75,7 @@ class SelfCheck:
         checker = Checker(root, self._report)
         _resources(root, self._report)
         self._root = root
-        self._memory = Memory(self._report, checker.undefined)
+        self._memory = Memory(self._report, checker.undefined, self._watch)
         self._stands_for = {scope: stands_for.get(scope.branch, 1) for scope in root.every()}
         stage = _Stage(root, self._memory, scenarios.names_of(small))
         stage.play()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -43,6 +43,25 @@ class Answer:
 class Error:
     name: str
     cause: str | None = None
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One visit of a state in a rehearsal: what it was given, what its service answered, and what came of it."""
+
+    state: State
+    name: str
+    given: Any  # its input
+    variables: Mapping[str, Any]
+    context: Any
+    reads_context: bool
+    impure: bool  # another evaluation has other values
+    answer: Answer | Error | None  # of a Task; of a Parallel its branches' outputs
+    request: Any  # a Task's evaluated Arguments
+    following: str | None
+    error: str  # the error that the state ends the run with; empty otherwise
+    output: Any
+    assigned: Mapping[str, Any]  # the variables afterwards
 
 
 class World(Protocol):
@@ -87,8 +106,14 @@ class Rest:
 class Memory:
     """What all rehearsals of one machine share."""
 
-    def __init__(self, report: Report, undefined: Collection[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        report: Report,
+        undefined: Collection[tuple[str, str]] = (),
+        watch: Callable[[Visit], None] | None = None,
+    ) -> None:
         self.report = report
+        self.watch = watch
         self.undefined = undefined  # states and variables that were reported already
         self.settings: list[Setting] = []  # kept, because their parts' ids are remembered
         self.calls: dict[tuple[str, int], Call] = {}

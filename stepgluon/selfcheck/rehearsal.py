@@ -14,7 +14,7 @@ from stepgluon import limits
 from stepgluon.selfcheck import integrations
 from stepgluon.selfcheck.engine import Failed
 from stepgluon.selfcheck.form import is_expression
-from stepgluon.selfcheck.memory import Call, Error, Memory, Rest, Setting
+from stepgluon.selfcheck.memory import Answer, Call, Error, Memory, Rest, Setting, Visit
 from stepgluon.selfcheck.report import kind_of
 from stepgluon.selfcheck.scopes import Scope, State
 
@@ -85,7 +85,7 @@ class Rehearsal:
                 if len(here) > MOST_VISITS:
                     here = list(dict.fromkeys(here))
                     raise Stopped
-                name = _State(self, scope, name, data, item).run()
+                name = _State(self, scope, name, data, item).visit()
             end: Any = rest.end if rest is not None else (data.input, "" in data.guessed)
         except (Ended, Stopped) as ended:
             end = ended
@@ -120,6 +120,43 @@ class _State:
         last = (most, limits.REDRIVES)
         self._retry, self._redrive = last if self._setting.retries else (0, 0)
         self._set_context(self._retry, self._redrive)
+        self._answer: Answer | Error | None = None
+        self._request: Any = None
+
+    def visit(self) -> str | None:
+        """The next state's name, as run() gives it; the memory's watcher gets the visit."""
+        watch, data = self._memory.watch, self._data
+        if watch is None:
+            return self.run()
+        given, variables = data.input, dict(data.variables)
+
+        def seen(following: str | None, error: str = "") -> None:
+            own = {key: value for key, value in self._state.items() if key not in ("Branches", "ItemProcessor")}
+            reads = self._memory.reads(own)
+            visit = Visit(
+                state=self._state,
+                name=self._name,
+                given=given,
+                variables=variables,
+                context=self._states["context"],
+                reads_context=not {"context", "*"}.isdisjoint(reads.states),
+                impure=reads.impure,
+                answer=self._answer,
+                request=self._request,
+                following=following,
+                error=error,
+                output=data.input,
+                assigned=dict(data.variables),
+            )
+            watch(visit)
+
+        try:
+            following = self.run()
+        except Ended as ended:
+            seen(None, ended.error)
+            raise
+        seen(following)
+        return following
 
     def _set_context(self, retry: int, redrive: int) -> None:
         context = self._memory.context(self._setting, self._name, retry, redrive, self._item)
@@ -176,6 +213,7 @@ class _State:
         call = Call(self._name, resource, request, self._setting.scenario, self._run.visited[self._name] - 1)
         self._memory.calls.setdefault((self._name, id(request)), call)
         answer = self._memory.answer(self._setting.answer, call)
+        self._answer, self._request = answer, request
         if isinstance(answer, Error):
             raise Ended(answer.name, answer.cause)
         if not answer.certain:
@@ -207,6 +245,7 @@ class _State:
         results = []
         for branch in self._scope.inner[self._name]:
             results.append(self._inner(branch, request, guessed, self._item))
+        self._answer = Answer(results)
         return self._memory.intern_list(results)
 
     def _inner(self, scope: Scope, given: Any, guessed: bool, item: Any) -> Any:
@@ -250,7 +289,7 @@ class _State:
 
     def _catch(self, ended: Ended) -> str | None:
         for number, catcher in enumerate(self._state.get("Catch", ())):
-            if _takes(catcher["ErrorEquals"], ended.error):
+            if takes(catcher["ErrorEquals"], ended.error):
                 output = {"Error": ended.error, **({} if ended.cause is None else {"Cause": ended.cause})}
                 self._states["errorOutput"] = self._memory.intern(output)
                 self._states.pop("result", None)
@@ -322,7 +361,7 @@ class _State:
         raise Stopped
 
 
-def _takes(errors: list[str], error: str) -> bool:
+def takes(errors: list[str], error: str) -> bool:
     """https://states-language.net/#error-names: TaskFailed is any error of a Task but a timeout."""
     if error in errors or ("States.ALL" in errors and error not in ("States.DataLimitExceeded", "States.Runtime")):
         return True

@@ -8,6 +8,7 @@ from typing import Any
 
 from golden import CASES, config_of, environment_of
 from policies.calls import Asked, asked, job_calls, machine_calls, service_calls, tell_calls, topic_key, trigger_calls
+from policies.neighbours import kind, neighbours
 from policies.reference import allowed
 
 from localaws.iam.policy_evaluation import Call, Policies, Policy
@@ -61,6 +62,21 @@ class Deployed:
         }
         return {role: _different(list(calls)) for role, calls in made.items()}
 
+    def neighbours(self, role: str) -> list[tuple[str, Call]]:
+        """Of its calls, those that it must not be allowed, each with the reason."""
+        calls = self.calls[role]
+        own = {
+            action: frozenset(kind(call.resource) for call in calls if call.action == action)
+            for action in {call.action for call in calls}
+        }
+        made = set(calls)
+        return [
+            (why, near)
+            for call in calls
+            for why, near in neighbours(self.names, call, own[call.action])
+            if near not in made and not _shares_a_prefix(near, why)
+        ]
+
     @cached_property
     def service_calls(self) -> list[tuple[str, Call]]:
         return list(service_calls(self.names))
@@ -87,6 +103,13 @@ class Deployed:
 
     def allows(self, call: Call, identity: Policy, boundary: Policy | None) -> bool:
         return allowed(call, Policies((identity,), boundary, self.resource_policy(call)))
+
+
+def _shares_a_prefix(call: Call, why: str) -> bool:
+    """Names of penguins-train begin like those of the trainings of penguins, and neither log streams have tags nor does
+    ListTags look at them.
+    """
+    return (":log-stream:" in call.resource or call.action == "sagemaker:ListTags") and why.endswith("-train")
 
 
 def _account_decides(arn: str) -> Policy:

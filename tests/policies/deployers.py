@@ -30,13 +30,23 @@ KEYS = (
     "tell/0123456789abcdef.zip",
 )
 
+# What is about another's, and why it is granted all the same: by (part, action).
+SHARED = {
+    (
+        "deployer",
+        "logs:GetLogEvents",
+    ): "all jobs of an account share two logs, and FilterLogEvents tells of a whole one",
+    ("build", "s3:GetObjectVersion"): "of our own configs, whose last versions it reads and writes",
+}
+
 # Of what is made later only the beginning of its name is known, as of the objects of a bucket.
 MADE_LATER = [":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "*"]
 MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "/june/", "/promoted"]
 
 
 def templates_of(names: Names) -> dict[str, dict[str, Any]]:
-    return {"base": base(names), "pipeline": pipeline(names, *KEYS[1:]), "cicd": cicd(names)}
+    stacks = {"base": base(names), "pipeline": pipeline(names, *KEYS[1:])}
+    return {**stacks, "cicd": cicd(names)} if names.config.cicd else stacks
 
 
 @cache
@@ -59,8 +69,11 @@ def calls_of(names: Names, part: str) -> list[Call]:
 
 @cache
 def places(case: str, part: str) -> list[tuple[str, Call]]:
+    return places_of(deployed(case).names, part, calls(case, part))
+
+
+def places_of(names: Names, part: str, made: list[Call]) -> list[tuple[str, Call]]:
     """The same calls elsewhere, and those that deploy another pipeline; none of them is one of ours."""
-    names, made = deployed(case).names, calls(case, part)
     kinds: dict[str, set[tuple[str, str]]] = {}
     for call in made:
         kinds.setdefault(call.action, set()).add(kind(call.resource))

@@ -5,18 +5,9 @@ from __future__ import annotations
 import pytest
 from policies.changes import Change, widenings
 from policies.deployed import deployed
-from policies.deployers import CASES, PARTS, about, places, strangers
+from policies.deployers import CASES, PARTS, SHARED, about, places, strangers
 
 from localaws.iam.policy_evaluation import Call
-
-# What is about another's, and why it is granted all the same: by (part, action).
-SHARED = {
-    (
-        "deployer",
-        "logs:GetLogEvents",
-    ): "all jobs of an account share two logs, and FilterLogEvents tells of a whole one",
-    ("build", "s3:GetObjectVersion"): "of our own configs, whose last versions it reads and writes",
-}
 
 
 @pytest.mark.parametrize("part", PARTS)

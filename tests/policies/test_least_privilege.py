@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from policies.deployed import ALL, ROLES, Deployed, deployed
-from policies.neighbours import kind, neighbours
 from policies.reference import GLOBAL_KEYS, condition_keys, is_resource_of
 
 from localaws.iam.policy_evaluation import Call, Policy
@@ -53,29 +52,7 @@ def test_no_neighbour_of_a_call_is_allowed(case: str) -> None:
 
 def allowed_neighbours(pipeline: Deployed, role: str, identity: Policy) -> list[tuple[str, Call]]:
     """Without the boundary: the role's own policy has to be tight."""
-    return [(why, call) for why, call in neighbours_of(pipeline, role) if pipeline.allows(call, identity, None)]
-
-
-def neighbours_of(pipeline: Deployed, role: str) -> list[tuple[str, Call]]:
-    calls = pipeline.calls[role]
-    own = {
-        action: frozenset(kind(call.resource) for call in calls if call.action == action)
-        for action in {call.action for call in calls}
-    }
-    made = set(calls)
-    return [
-        (why, near)
-        for call in calls
-        for why, near in neighbours(pipeline.names, call, own[call.action])
-        if near not in made and not shares_a_prefix(near, why)
-    ]
-
-
-def shares_a_prefix(call: Call, why: str) -> bool:
-    """Names of penguins-train begin like those of the trainings of penguins, and neither log streams have tags nor does
-    ListTags look at them.
-    """
-    return (":log-stream:" in call.resource or call.action == "sagemaker:ListTags") and why.endswith("-train")
+    return [(why, call) for why, call in pipeline.neighbours(role) if pipeline.allows(call, identity, None)]
 
 
 def test_policies_do_not_grow_with_the_models() -> None:

@@ -8,7 +8,6 @@ import pytest
 from policies.changes import Change, Document, removals, widenings
 from policies.deployed import ROLES, deployed
 from policies.reference import actions_like, actions_of
-from policies.test_least_privilege import neighbours_of
 
 from localaws.iam.policy_evaluation import Call, listed
 from stepgluon.deploy.templates import policies as templates
@@ -77,7 +76,7 @@ def _lets_in(case: str, change: Change) -> bool:
 
 @cache
 def _neighbours(case: str, role: str) -> list[Call]:
-    return [call for _, call in neighbours_of(deployed(case), role)]
+    return [call for _, call in deployed(case).neighbours(role)]
 
 
 def _actions(statement: Document) -> set[str]:

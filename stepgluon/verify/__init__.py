@@ -1,0 +1,38 @@
+"""Proves or refutes a deployment before it is made: asks AWS about all of it, and creates nothing that costs.
+
+check        what a check found, and how an answer that AWS refuses becomes one
+account      quotas of instances, spot among them; Lambda's concurrency; the key; the images in ECR
+definition   ValidateStateMachineDefinition
+states       TestState on every state, with what the self-check's rehearsal gave it
+stacks       change sets, made, read and dropped
+policies     SimulateCustomPolicy for every call, and every neighbour of one, that tests/policies derives
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from stepgluon.aws import Door
+from stepgluon.config.source import LoadedConfig
+from stepgluon.deploy.account_checks import check_identity
+from stepgluon.deploy.release import Release
+from stepgluon.verify import account, definition, policies, stacks, states
+from stepgluon.verify.check import Check, answered
+
+
+def verify(loaded: LoadedConfig, release: Release, door: Door, wait: Callable[[float], None]) -> Iterator[Check]:
+    """Each check as soon as it is made; raises where the credentials are unusable or AWS cannot be reached."""
+    names = release.names
+    check_identity(names, door)
+    yield Check("credentials", "passed", f"they are of the config's account; {names.config.region} answers")
+    digests: dict[str, str] = {}
+    yield from answered("quotas", partial(account.quotas, names.config, door))
+    yield from answered("Lambda concurrency", partial(account.concurrency, release, door))
+    yield from answered("KMS key", partial(account.key, names, door))
+    yield from answered("images", partial(account.images, release, door, digests))
+    yield from answered("definition", partial(definition.definition, release, door, digests))
+    yield from answered("states", partial(states.states, release, door, digests))
+    for template in filter(None, (release.base, release.pipeline, release.cicd)):
+        yield from answered(f"stack {template.stack}", partial(stacks.stack, release, template, door, wait, digests))
+    yield from answered("policies", partial(policies.policies, loaded, names, door))

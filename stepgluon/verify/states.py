@@ -1,0 +1,130 @@
+"""TestState on every state, with the inputs and mocks of the self-check's rehearsal, and its results to compare.
+
+One visit for each way out of a state is tested, with and without an error of its service. TestState takes a mock for a
+Task, Map or Parallel alone, and a context only with a mock; other states read the context from a variable. Each Task
+has a mock, so that nothing is called.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from stepgluon import limits
+from stepgluon.aws import Door, code_of, message_of
+from stepgluon.selfcheck import SelfCheck
+from stepgluon.selfcheck.memory import Answer, Error, Visit
+from stepgluon.selfcheck.rehearsal import takes
+from stepgluon.verify.check import Check
+from stepgluon.verify.definition import filled
+
+if TYPE_CHECKING:
+    from stepgluon.deploy.release import Release
+
+CONTEXT = "rehearsed_context"
+_MOCKED = ("Task", "Map", "Parallel")
+_REFUSED = ("InvalidDefinition", "InvalidExecutionInput", "ValidationException")
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def states(release: Release, door: Door, digests: Mapping[str, str]) -> Iterator[Check]:
+    from botocore.exceptions import ClientError
+
+    client, passed, large = door.client("stepfunctions"), 0, 0
+    seen = visits(json.loads(filled(release, digests)))
+    for visit in seen:
+        request = request_of(visit)
+        if max(_size(request[part]) for part in request.keys() - {"definition"}) > limits.PAYLOAD_BYTES:
+            large += 1
+            continue
+        try:
+            wrong = difference(visit, client.test_state(**request))
+        except ClientError as error:
+            if code_of(error) not in _REFUSED:
+                raise
+            wrong = f"TestState refuses it: {message_of(error)}"
+        if wrong:
+            yield Check(f"state {visit.name}", "failed", f"to {visit.following or 'its end'}: {wrong}")
+        else:
+            passed += 1
+    if large:
+        yield Check("states", "not checked", f"{large} visits have more data than TestState takes")
+    count = len({visit.name for visit in seen})
+    yield Check("states", "passed", f"TestState agrees with {passed} of {len(seen)} visits of {count} states")
+
+
+def visits(machine: Any) -> list[Visit]:
+    """The first one for each way out of each state; of branches alike those of a few."""
+    found: dict[tuple[str, str | None, str, bool], Visit] = {}
+
+    def watch(visit: Visit) -> None:
+        # What ends a branch of a Parallel ends the Parallel, and then there is nothing of its own to test.
+        if visit.state["Type"] != "Parallel" or not visit.error:
+            found.setdefault((visit.name, visit.following, visit.error, isinstance(visit.answer, Error)), visit)
+
+    SelfCheck(machine, watch)
+    return list(found.values())
+
+
+def request_of(visit: Visit) -> dict[str, Any]:
+    state, mocked, variables = visit.state, visit.state["Type"] in _MOCKED, dict(visit.variables)
+    request: dict[str, Any] = {"input": _compact(visit.given), "inspectionLevel": "DEBUG"}
+    if state["Type"] == "Parallel":  # its branches have no QueryLanguage of their own
+        states = {visit.name: state, visit.following: {"Type": "Succeed"}} if visit.following else {visit.name: state}
+        machine = {"QueryLanguage": "JSONata", "StartAt": visit.name, "States": states}
+        request |= {"definition": _compact(machine), "stateName": visit.name}
+    else:
+        text = _compact({"QueryLanguage": "JSONata", **state})
+        request["definition"] = text if mocked else text.replace("$states.context", f"${CONTEXT}")
+    if mocked:
+        context = {key: value for key, value in visit.context.items() if key != "Task"}  # it has no token
+        request |= {"mock": _mock(visit), "context": _compact(context), **_at_the_last_retry(visit)}
+    elif visit.reads_context:
+        variables[CONTEXT] = visit.context
+    return {**request, "variables": _compact(variables)}
+
+
+def _at_the_last_retry(visit: Visit) -> dict[str, Any]:
+    if isinstance(visit.answer, Error):
+        for retrier in visit.state.get("Retry", ()):
+            if takes(retrier["ErrorEquals"], visit.answer.name):
+                return {"stateConfiguration": {"retrierRetryCount": retrier.get("MaxAttempts", 3)}}
+    return {}
+
+
+def _mock(visit: Visit) -> dict[str, Any]:
+    answer = visit.answer
+    if isinstance(answer, Error):
+        cause = {} if answer.cause is None else {"cause": answer.cause}
+        return {"errorOutput": {"error": answer.name, **cause}}
+    assert isinstance(answer, Answer), f"{visit.name} has no answer to mock"
+    # The canned answers have some of the fields of AWS's.
+    return {"result": _compact(answer.value), "fieldValidationMode": "PRESENT"}
+
+
+def difference(visit: Visit, answer: dict[str, Any]) -> str:
+    """Where AWS's result is not the rehearsal's; empty where it is."""
+    status, error = answer["status"], answer.get("error", "")
+    if visit.error:
+        same = status == "FAILED" and error == visit.error
+        return "" if same else f"the rehearsal ends with {visit.error}, and AWS says {status} {error}".rstrip()
+    if status not in ("SUCCEEDED", "CAUGHT_ERROR"):
+        return f"AWS says {status}: {error}: {answer.get('cause', '')}"
+    if answer.get("nextState") != visit.following:
+        return f"AWS goes to {answer.get('nextState') or 'the end'}"
+    if visit.impure:
+        return ""
+    inspected = answer.get("inspectionData", {})
+    evaluated = inspected.get("afterArguments") if visit.request is not None else None
+    if evaluated is not None and json.loads(evaluated) != visit.request:
+        return "AWS evaluates Arguments to something else"
+    if json.loads(answer["output"]) != visit.output:
+        return "AWS evaluates Output to something else"
+    assigned = json.loads(inspected.get("variables", "{}"))
+    wrong = sorted(name for name, value in assigned.items() if visit.assigned.get(name, value) != value)
+    return f"AWS assigns something else to ${wrong[0]}" if wrong else ""
+
+
+def _size(value: Any) -> int:
+    return len((value if isinstance(value, str) else _compact(value)).encode())
