@@ -233,6 +233,23 @@ def test_a_score_that_is_not_there_rejects_the_model() -> None:
     assert "- gentoo: rejected, no score." in ended.mail("models")
 
 
+def test_a_score_file_too_long_for_a_state_rejects_its_model_alone() -> None:
+    """States.DataLimitExceeded cannot be caught; of the file only its beginning is read, which is no JSON then."""
+    train = json.loads(definition())["States"]["Train models"]
+    ranges = [
+        branch["States"][f"Read score of {model}"]["Arguments"]["Range"]
+        for model, branch in zip(MODELS, train["Branches"], strict=True)
+    ]
+    assert ranges == ["bytes=0-65535"] * 3
+    cut = {"Body": json.dumps({"mae": 1, "log": "x" * 70_000})[:65_536]}
+    ended = run(definition(), answers(Read_score_of_gentoo=cut, Choose_models=PROMOTED))
+    assert {name: model["verdict"] for name, model in models(ended).items()} == {
+        "adelie": "accepted",
+        "chinstrap": "accepted",
+        "gentoo": "rejected",
+    }
+
+
 def test_the_run_file_can_change_the_threshold() -> None:
     ended = run(definition(), answers(Choose_models=PROMOTED), {"overrides": {"threshold": 349}})
     assert models(ended)["gentoo"]["verdict"] == "rejected"

@@ -45,6 +45,7 @@ SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 ALL = ["States.ALL"]
 _TRAINING, _PROCESSING = "sagemaker:createTrainingJob.sync", "sagemaker:createProcessingJob.sync"
 _READ, _WRITE = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject"
+SCORE_BYTES = 64 * 1024
 _MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 
 
@@ -166,11 +167,11 @@ class States:
         """Kept beside the run's other files, for post-process, `promote RUN` and `show RUN`."""
         listed = expression("$verdicts")
         key = expression("'runs/' & $run & '/verdicts.json'")
-        return self._s3(name, _WRITE, key, body=listed, output={"models": listed})
+        return self._s3(name, _WRITE, key, given={"Body": listed}, output={"models": listed})
 
     def list_predictions(self, name: str) -> Task:
         key = expression("'runs/' & $run & '/predictions.manifest'")
-        return self._s3(name, _WRITE, key, body=expression(decisions.manifest()), assign={"job_failures": 0})
+        return self._s3(name, _WRITE, key, given={"Body": expression(decisions.manifest())}, assign={"job_failures": 0})
 
     def nothing_is_missing(self) -> Rule:
         return Rule(expression(f"$count({_MISSING}) = 0"))
@@ -199,9 +200,10 @@ class States:
     def read_score(self, item: Item, name: str) -> Task:
         """What is no object has no score; whether its mae is a number is asked by Judge."""
         key = f"{item.data}.place & '/' & $found.job & '/output/model/metrics.json'"
-        score = "{'mae': $s.mae, 'mae_of_median': $s.mae_of_median, 'manifest': $s.manifest}"
-        found = f"($s := $parse($states.result.Body); $type($s) = 'object' ? $merge([$found, {score}]) : $found)"
-        return self._s3(item.state(name), _READ, expression(key), assign={"found": expression(found)})
+        numbers = "{'mae': $s.mae, 'mae_of_median': $s.mae_of_median, 'manifest': $s.manifest}"
+        found = f"($s := $parse($states.result.Body); $type($s) = 'object' ? $merge([$found, {numbers}]) : $found)"
+        score = {"Range": f"bytes=0-{SCORE_BYTES - 1}"}  # more than a state may hold would end the run, uncaught
+        return self._s3(item.state(name), _READ, expression(key), score, assign={"found": expression(found)})
 
     def failed(self, then: Any) -> Catch:
         """What failed is kept for the verdict, and counted."""
@@ -270,7 +272,7 @@ class States:
 
     def _remember(self, name: str, data: str) -> Task:
         key = expression(f"'markers/' & {data}.place & '.json'")
-        return self._s3(name, _WRITE, key, body=expression("$found"), retry=False)
+        return self._s3(name, _WRITE, key, given={"Body": expression("$found")}, retry=False)
 
     def _job(self, name: str, action: str, request: str, seconds: int, found: str = "") -> Task:
         """A SageMaker job. Of its whole description only what is assigned goes on."""
@@ -278,9 +280,9 @@ class States:
         retries = self.waiting.job_retries()
         return self._task(name, action, expression(request), seconds + STARTUP_SECONDS, retries, **assign)
 
-    def _s3(self, name: str, action: str, key: str, body: Any = None, retry: bool = True, **more: Any) -> Task:
+    def _s3(self, name: str, action: str, key: str, given: Any = None, retry: bool = True, **more: Any) -> Task:
         """A small JSON object. Of a text, Step Functions would write the JSON string with its quotes."""
-        arguments = {"Bucket": expression("$bucket"), "Key": key, **({"Body": body} if body is not None else {})}
+        arguments = {"Bucket": expression("$bucket"), "Key": key, **(given or {})}
         retries = self.waiting.small_call_retries("S3") if retry else []
         return self._task(name, action, arguments, SMALL_CALL_SECONDS, retries, **more)
 
