@@ -54,8 +54,8 @@ def workflow(config: PipelineConfig) -> Chain:
     ])  # fmt: skip
     complete.add_choice(make.nothing_is_missing(), make.done("Done"))
 
-    # A state that fails ends the run where it failed: the console shows it there, and a redrive begins there. Only two
-    # things lead on: a mail that cannot be sent, and a failed job that another try may mend.
+    # A state that fails ends the run where it failed: the console shows it there, and a redrive begins there. Three
+    # things lead on: a mail that cannot be sent, a failed job that another try may mend, and no promoted models yet.
     for mail in (announce_start, announce_models, announce_results):
         mail.add_catch(make.ignored(mail.next_step))
     for job, question in ((prepare, "Prepare again?"), (postprocess, "Post-process again?")):

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def one_schema(
 
 
 def first_batch(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    return [batch for batch, _ in zip(batches, range(1), strict=False)]
+    return list(islice(batches, 1))
 
 
 def label_error(table: RawTable, column: str, model: str) -> JobError:

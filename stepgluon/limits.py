@@ -12,7 +12,6 @@ EVENTS = 25_000  # [sfn] maximum execution history
 PAYLOAD_BYTES = 256 * 1024  # [sfn] maximum input or output of a task, state or execution
 STATE_NAME = 80  # [sfn] maximum length of a state name
 EXECUTION_NAME = 80  # [sfn] StartExecution name
-MACHINE_NAME = 80  # [sfn] CreateStateMachine name
 MACHINE_SECONDS = 365 * 24 * 3600  # [sfn] maximum execution time
 REDRIVES = 1000  # [sfn] maximum redrives of one execution
 JOB_NAME = 63  # [sm] TrainingJobName, ProcessingJobName

@@ -19,7 +19,7 @@ PROMOTED = "promoted.json"  # in the work bucket: the default models, written by
 DEFAULTS = "promoted"  # beside it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
 JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
-SHORT = 10  # characters of a model's name that fit into its jobs' names; see Jobs._job_name
+SHORT = 10  # characters of a model's name that fit into its jobs' names; see Jobs.name
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Names:
 
     @staticmethod
     def key(model: Model) -> str:
-        """The model's name as a key that a JSONPath can have without quotes."""
+        """The model's key in promoted.json."""
         return "m_" + model.name.replace("-", "_")
 
     # What starts it, and what keeps watch

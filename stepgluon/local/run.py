@@ -189,7 +189,7 @@ def _triggered(place: Deployed, run_file: str, before: list[str]) -> Begun:
         place.journal.wait(0.5)
         if full := no_room(place.work):  # no function can start, however often it is retried
             raise full
-    log = place.work / "functions" / f"{place.names.prefix}-start.log"
+    log = place.work / "functions" / f"{place.names.function}.log"
     raise StepgluonError(f"the .run file started no run (see the function's log: {view.shown(os.fspath(log))})")
 
 

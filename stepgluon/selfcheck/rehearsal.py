@@ -362,7 +362,12 @@ class _State:
 
 
 def takes(errors: list[str], error: str) -> bool:
-    """https://states-language.net/#error-names: TaskFailed is any error of a Task but a timeout."""
-    if error in errors or ("States.ALL" in errors and error not in ("States.DataLimitExceeded", "States.Runtime")):
+    """https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html: States.TaskFailed is any error
+    of a Task but a timeout, and no wildcard is an error that ends the execution.
+    """
+    if error in errors:
         return True
-    return "States.TaskFailed" in errors and not error.startswith("States.")
+    if error in ("States.DataLimitExceeded", "States.Runtime"):
+        return False
+    timeout = error in ("States.Timeout", "States.HeartbeatTimeout")
+    return "States.ALL" in errors or ("States.TaskFailed" in errors and not timeout)

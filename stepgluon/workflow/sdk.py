@@ -7,7 +7,7 @@ What is odd about stepfunctions 2.3.0, and what is done about it:
   modules with the states need none of that, so `_states` imports them without their packages' `__init__`.
 - A service step (TrainingStep, ProcessingStep, SnsPublishStep, ...) asks botocore for all its partitions, takes the
   partition from the shell's region and not from the config, and drops fields of the API without a word; an Estimator
-  looks for credentials. So jobs are plain `Task`s, whose Resource and Parameters states.py writes in full.
+  looks for credentials. So jobs are plain `Task`s, whose Resource and Arguments states.py writes in full.
 - Newer fields of the language are refused: the classes below allow them.
 - A state's name that occurs twice is not noticed between branches and loses one state within a branch, and a graph is
   turned into a dict over and over. So `asl()` walks the graph itself, once.

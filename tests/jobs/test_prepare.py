@@ -259,7 +259,7 @@ def test_run_files_and_hidden_files_are_ignored_and_listed(sandbox: Sandbox) -> 
 
 def test_the_format_can_be_given_for_files_of_any_name(sandbox: Sandbox) -> None:
     sandbox.write("data.txt", "x,y\n1,2\n3,4\n")
-    assert "'data.txt' is no table" in sentence(sandbox)
+    assert "'data.txt' is not a table" in sentence(sandbox)
     assert prepared(sandbox, format="csv")["rows"] == 2
 
 
@@ -329,7 +329,7 @@ LATE = "x,y\n" + "1,2\n" * 5
         ({"a.csv": ""}, "a.csv is empty; a header line and rows are expected."),
         ({"a.csv": "x,y\n"}, "'a.csv' has a header but no rows; upload rows to work with."),
         ({"a.csv": "x,y\n", "b.csv": "x,y\n"}, "'a.csv', 'b.csv' have a header but no rows; upload rows"),
-        ({"a.csv": "x,y,x\n1,2,3\n"}, "a.csv: column 'x' stands in the header twice (columns 1 and 3); rename one"),
+        ({"a.csv": "x,y,x\n1,2,3\n"}, "a.csv: column 'x' is in the header twice (columns 1 and 3); rename one"),
         ({"a.csv": "x,,y\n1,2,3\n"}, "a.csv: column 2 has no name"),
         ({"a.csv": LATE + "1\n1,2\n"}, "a.csv, row 6 (line 7) has 1 cell, the header has 2"),
         ({"a.csv": LATE + "\n1,2,3\n"}, "a.csv, row 6 (line 8) has 3 cells, the header has 2"),
@@ -349,17 +349,17 @@ LATE = "x,y\n" + "1,2\n" * 5
             "Column 'x' holds text in a.csv but numbers in b.csv (a.csv, row 1 (line 2): 'a')",
         ),
         ({"a.csv": "x,y\ntrue,2\n", "b.csv": LATE}, "Column 'x' holds true/false in a.csv but numbers in b.csv"),
-        ({"a.jsonl": '{"y": 1}\n[1]\n'}, "a.jsonl, row 2 (line 2) is no JSON object"),
+        ({"a.jsonl": '{"y": 1}\n[1]\n'}, "a.jsonl, row 2 (line 2) is not a JSON object"),
         ({"a.jsonl": '{"y": 1}\n{"y": \n'}, "a.jsonl, row 2 (line 2) is not JSON"),
         (
             {"a.jsonl": '{"y": 1}\n\n{"y": [1]}\n'},
-            "a.jsonl, row 2 (line 3): column 'y' holds [1], which is no single value",
+            "a.jsonl, row 2 (line 3): column 'y' holds [1], which is not a single value",
         ),
         (
             {"a.jsonl": '{"x": 1, "y": 1}\n{"x": "a", "y": 1}\n'},
             "a.jsonl, row 2 (line 2): column 'x' holds 'a', the rows before hold numbers",
         ),
-        ({"a.jsonl": '{"y": 1, "y": 2}\n'}, "a.jsonl, row 1 (line 1) is not JSON: a key stands in it twice"),
+        ({"a.jsonl": '{"y": 1, "y": 2}\n'}, "a.jsonl, row 1 (line 1) is not JSON: it has a key twice"),
         ({"a.jsonl": ""}, "a.jsonl is empty"),
         ({"a.jsonl": '{"y": 1}\n{"y": 1, "x": "\\ud800"}\n'}, "a.jsonl, row 2 (line 2): column 'x' holds half of a"),
         (
@@ -368,7 +368,7 @@ LATE = "x,y\n" + "1,2\n" * 5
         ),
         ({"a.parquet": "no parquet"}, "a.parquet cannot be read as parquet"),
         ({"a.csv.gz": "no gzip"}, "a.csv.gz is not a whole gzip file"),
-        ({"a.txt": "x,y\n1,2\n"}, "'a.txt' is no table (.csv, .parquet or .jsonl, each also with .gz is expected)"),
+        ({"a.txt": "x,y\n1,2\n"}, "'a.txt' is not a table (.csv, .parquet or .jsonl, each also with .gz)"),
         ({}, "There is no table beside the .run file"),
         ({"a.csv": "x,y\n1,inf\n2,3\n"}, "a.csv, row 1 (line 2): the label 'y' is infinite"),
         ({"a.csv": "x,y\n1,true\n2,\n"}, "Model all: its label 'y' holds true/false, not numbers"),

@@ -136,7 +136,7 @@ def test_only_useless_columns_are_one_sentence(sandbox: Sandbox) -> None:
     outcome = fitted(sandbox, {"a": [None] * 30, "y": list(range(30))}, {"a": [None], "y": [1]})
     assert outcome.code == 1
     assert outcome.message == (
-        "Model all: no column tells its rows apart (a constant or empty column says nothing); drop fewer columns or "
+        "Model all: no column distinguishes its rows (a constant or empty column says nothing); drop fewer columns or "
         "look at its where."
     )
 
