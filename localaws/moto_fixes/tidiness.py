@@ -8,7 +8,6 @@ import os
 import types
 from typing import Any
 
-from localaws.base.clients import models
 from localaws.base.patches import Patches
 from localaws.moto_fixes.registry import ASL, COMMON, Here, fix, loaded
 
@@ -81,12 +80,6 @@ def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
     patches.attribute(
         loader, "list_available_services", loaded("botocore.loaders").instance_cache(list_available_services)
     )
-
-
-@fix
-def a_services_model_is_read_once(patches: Patches, here: Here) -> None:
-    """moto reads each service's model again for every paginator and error; the clients have read it already."""
-    patches.attribute(loaded("moto.core.utils"), "create_loader", models)
 
 
 @fix

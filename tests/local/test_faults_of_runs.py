@@ -189,6 +189,7 @@ class Trigger:
         thing = {"key": key, "size": 0, "eTag": "d41d8cd98f00b204e9800998ecf8427e", "sequencer": sequencer}
         bucket = {"name": self._pipeline.raw}
         return {
+            "eventVersion": "2.1",
             "eventSource": "aws:s3",
             "eventName": "ObjectCreated:Put",
             "eventTime": "2025-01-31T12:00:00.000Z",

@@ -237,15 +237,6 @@ def a_service_is_known_by_its_folder(asl: Interpreter) -> None:
 
 
 @check
-def a_services_model_is_read_once(asl: Interpreter) -> None:
-    from moto.core import utils
-
-    utils.get_service_model.cache_clear()
-    loader = asl.aws.client("s3").meta.service_model  # which the client has read
-    assert utils.get_service_model("s3")._service_description is loader._service_description
-
-
-@check
 def routes_build_no_addresses_ahead(asl: Interpreter) -> None:
     from werkzeug.routing import Map, Rule
 

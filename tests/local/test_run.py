@@ -714,7 +714,7 @@ def test_a_run_that_was_stopped_with_the_server_that_went_on_with_it_stays_stopp
 
 def _trains(user: User) -> bool:
     """Whether a job of this server, and not of an earlier one, waits."""
-    here = list(user.work.glob("jobs/*train-gentoo*"))
+    here = list(user.work.glob(".jobs-*/*train-gentoo*"))
     return bool(here) and any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*train-gentoo*"))
 
 

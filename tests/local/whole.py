@@ -152,7 +152,7 @@ class Whole:
         for job in ended.told["jobs"]:
             if job["status"] == "Completed" and "no output" not in self.text(self.raw, f"{folder}/orders.json"):
                 assert self.keys(self.bucket, self._output(job)), f"{job['name']} finished, its output is kept"
-        until(lambda: not list(self.place.work.glob("jobs/*")))  # jobs leave no files, or not even their folder
+        until(lambda: not list(self.place.work.glob(".jobs-*/*")))  # jobs leave no files, or not even their folder
 
     def _output(self, job: dict[str, Any]) -> str:
         request = self.place.aws.sagemaker.job(job["kind"], job["name"]).request
