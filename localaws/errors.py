@@ -1,7 +1,7 @@
-"""What keeps the local AWS from working at all."""
+"""The error for problems that keep the local AWS from working at all."""
 
 from __future__ import annotations
 
 
 class ComputerError(Exception):
-    """This computer is the problem: one sentence, with the way out."""
+    """A problem of this computer: one sentence, with the fix."""

@@ -15,7 +15,7 @@ from botocore.loaders import Loader
 from botocore.model import OperationNotFoundError, ServiceModel
 from botocore.validate import ParamValidator, ValidationErrors
 
-# Java's character classes, as close as Python's `re` gets.
+# Java's character classes, as closely as Python's `re` can express them.
 _JAVA = {r"\p{L}": r"\w", r"\p{Z}": r"\s", r"\p{N}": r"\d", r"\p{ASCII}": r"\x00-\x7f", r"\p{M}": ""}
 
 

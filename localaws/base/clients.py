@@ -1,4 +1,4 @@
-"""boto3's clients of the local AWS, made once: the administrator's or a role's. They can call nothing else."""
+"""boto3 clients for the local AWS, created once per role or for the administrator. They cannot call anything else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def models() -> Any:
 
 
 class Clients:
-    """With an application, calls go to it and use no socket; `credentials` returns those of a role."""
+    """With an application, calls go to it without a socket; `credentials` returns a role's credentials."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Clients:
         self._session: Any = None
 
     def get(self, service: str, region: str, role: str = "") -> Any:
-        """The administrator's client, or one of a role, by its ARN."""
+        """The administrator's client, or a role's, given its ARN."""
         with self._lock:
             client = self._clients.get((service, region, role))
             if client is None:

@@ -29,7 +29,7 @@ def harmless(account: str, region: str, endpoint: str) -> dict[str, str]:
     }
 
 
-# Where an SDK without credentials would look for them.
+# Places where an SDK without credentials would look for them.
 UNREACHABLE = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -56,7 +56,7 @@ def clean_environment(extra: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """In the block, what this process and its children write is readable by its user alone."""
+    """In the block, files written by this process and its children are readable only by the user."""
     before = os.umask(0o077)
     try:
         yield

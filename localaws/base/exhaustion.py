@@ -1,4 +1,4 @@
-"""What this computer can run out of besides its disk: threads, processes and memory."""
+"""Detects when this computer runs out of threads, processes or memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _WORDS = ("can't start new thread", "MemoryError", os.strerror(errno.EAGAIN), os
 
 
 def tells_of_exhaustion(failure: str) -> bool:
-    """Whether a failure's text says so: in Python's words, or in the system's."""
+    """Whether a failure's text, from Python or the system, reports such exhaustion."""
     return any(words in failure for words in _WORDS)
 
 
 def room_for_a_run() -> bool:
-    """Whether as many threads can be started as a run needs, which would stop in its middle for want of one."""
+    """Whether enough threads can be started for a run, which would otherwise stop in the middle."""
     enough, started = threading.Event(), []
     try:
         for _ in range(THREADS):

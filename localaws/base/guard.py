@@ -1,8 +1,8 @@
 """Cleans up after a killed server.
 
-A process beside the server reads from a pipe of which only the server has the other end: `+PID` and `-PID` are process
-groups that begin and end. When the pipe closes, for any reason, the guard kills the remaining groups and removes the
-folder of the jobs' files.
+A separate process reads from a pipe whose other end only the server holds: `+PID` and `-PID` report process groups that
+begin and end. When the pipe closes, for any reason, the guard kills the remaining groups and removes the folder of the
+jobs' files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 class Guard:
     def __init__(self, folder: Path) -> None:
-        # -S and -E: on the standard library alone it starts in a few milliseconds.
+        # -S and -E: with only the standard library it starts in a few milliseconds.
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-E", __file__, os.fspath(folder)],
             stdin=subprocess.PIPE,

@@ -26,7 +26,7 @@ def show(bug: Exception) -> None:
 
 
 class _Raw(io.BytesIO):
-    """A body as botocore reads it."""
+    """A body in the form that botocore reads."""
 
     def stream(self, *values: Any, **named: Any) -> Iterator[bytes]:
         while piece := self.read(1 << 16):
@@ -34,21 +34,21 @@ class _Raw(io.BytesIO):
 
 
 def call(application: Application, request: Any) -> Any:
-    """The application's answer to a request that botocore prepared, as botocore's AWSResponse."""
+    """Pass botocore's prepared request to the application; return botocore's AWSResponse."""
     from botocore.awsrequest import AWSResponse
     from werkzeug.test import run_wsgi_app
 
     try:
         body, status, found = run_wsgi_app(application, _environ(request), buffered=True)
         code, headers, content = int(status.split()[0]), dict(found), b"".join(body)
-    except Exception as bug:  # as a web server does with whatever its application raises
+    except Exception as bug:  # a web server catches all exceptions of its application, too
         show(bug)
         code, headers, content = 500, {}, f"{type(bug).__name__}: {bug}".encode()
     return AWSResponse(request.url, code, headers, _Raw(content))
 
 
 def _environ(request: Any) -> dict[str, Any]:
-    """By hand: werkzeug's EnvironBuilder takes 0.4 ms of a call."""
+    """Built by hand: werkzeug's EnvironBuilder takes 0.4 ms per call."""
     place, body = urlsplit(request.url), request.body or b""
     content = body.read() if hasattr(body, "read") else body.encode() if isinstance(body, str) else bytes(body)
     path = place.path or "/"

@@ -8,14 +8,14 @@ from typing import Any
 
 
 class Patches:
-    """What was replaced; `undo` restores it, the last first."""
+    """The replaced parts; `undo` restores them in reverse order."""
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
         self._overwritten: list[str] = []
 
     def attribute(self, owner: Any, name: str, new: Any) -> None:
-        # The raw entry, so that a static method is restored as one.
+        # The raw entry: a static method must be restored as a static method.
         own = vars(owner)
         there, old = name in own, own.get(name)
 
@@ -31,7 +31,7 @@ class Patches:
         setattr(owner, name, new)
 
     def everywhere(self, package: str, old: Any, new: Any) -> None:
-        """In each loaded module of the package that has imported `old`, under any name."""
+        """Replace `old` in each loaded module of the package that has imported it, under any name."""
         for name, module in list(sys.modules.items()):
             if name == package or name.startswith(f"{package}."):
                 for key, value in list(vars(module).items()):

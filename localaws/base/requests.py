@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-# In the headers, or in a presigned address.
+# In the headers, or in a presigned URL.
 _SIGNED = re.compile(r"Credential=([^/%&]+)(?:/|%2F)[^/%&]*(?:/|%2F)[^/%&]*(?:/|%2F)([^/%&]+)")
-# Query parameters that do not change which operation of S3 it is; any other does.
+# Query parameters that do not select another operation of S3; all others do.
 _SAME = re.compile(r"x-id|versionId|partNumber|uploadId|uploads|response-.*|X-Amz-.*|x-amz-.*")
 _OF_LISTS = {"list-type", "prefix", "delimiter", "max-keys", "marker", "start-after", "continuation-token"}
 _OF_LISTS |= {"encoding-type", "fetch-owner", "x-id"}
@@ -26,7 +26,7 @@ def signed_by(environ: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def operation(service: str, environ: dict[str, Any]) -> Operation:
-    """Like `sqs:SendMessage`, and its parameters. Unknown S3 requests are named by method and path."""
+    """The operation, like `sqs:SendMessage`, and its parameters. Unknown S3 requests are named by method and path."""
     if service == "s3":
         return _of_s3(environ)
     given = body(environ)
@@ -39,7 +39,7 @@ def operation(service: str, environ: dict[str, Any]) -> Operation:
 
 
 def body(environ: dict[str, Any]) -> bytes:
-    """The request's body, which stays readable for the next application."""
+    """The request's body; the next application can still read it."""
     content: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(content)
     return content
@@ -72,7 +72,7 @@ def _of_s3(environ: dict[str, Any]) -> Operation:
     upload = "uploadId" in query or "uploads" in query
     known = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject"}.get(method, "")
     if method == "POST" and upload:
-        known = "PutObject"  # a multipart upload's begin and end; its parts are PUT
+        known = "PutObject"  # start and end of a multipart upload; its parts are PUT
     if method == "DELETE":
         known = "AbortMultipartUpload" if upload else "DeleteObject"
     if upload and method in ("GET", "HEAD"):

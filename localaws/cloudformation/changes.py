@@ -36,7 +36,7 @@ class Resource:
 
 
 class Preview:
-    """Walks the template in deployment order; references to what is not created yet resolve to a marker."""
+    """Walks the template in deployment order; references to resources that do not exist yet resolve to a marker."""
 
     def __init__(self, existing: Mapping[str, Resource], template: Template, look_up: Callable[[str], Any]) -> None:
         self._existing, self._template, self._look_up = existing, template, look_up

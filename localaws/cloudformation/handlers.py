@@ -1,7 +1,7 @@
-"""The calls with which resources are created and configured, where one call of the type's row is not enough.
+"""The calls that create and configure resources, for types that need more than the one call in their row.
 
-`aws` returns the client of a service. A `configure` function gets the old properties too; a resource that was just
-created has none.
+`aws` returns a service's client. A `configure` function also gets the old properties, which are empty for a resource
+that was just created.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class HandlerError(Exception):
 
 
 def lower_first(value: Any) -> Any:
-    """CloudFormation's `LogGroupArn` as the JSON APIs' `logGroupArn`, at every level."""
+    """Rename keys like CloudFormation's `LogGroupArn` to the JSON APIs' `logGroupArn`, at every level."""
     if isinstance(value, dict):
         return {key[:1].lower() + key[1:]: lower_first(item) for key, item in value.items()}
     return [lower_first(item) for item in value] if isinstance(value, list) else value
@@ -267,7 +267,7 @@ def create_project(aws: Aws, name: str, given: Properties) -> str:
         project["source"]["buildspec"] = project["source"].pop("buildSpec")
     for part in ("source", "artifacts"):
         if project[part]["type"] == "CODEPIPELINE":
-            project[part]["location"] = "codepipeline"  # moto wants one
+            project[part]["location"] = "codepipeline"  # moto requires one
     aws("codebuild").create_project(**project)
     return name
 

@@ -1,4 +1,4 @@
-"""The types of resources that a template may have: their properties, and the calls that AWS's handlers make."""
+"""The resource types that a template may use: their properties, and the calls that AWS's handlers make."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GONE = re.compile("NotFound|NoSuch|NonExistent|DoesNotExist")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stack is deployed, and the clients of its services there."""
+    """The account and region of a stack, with the clients of its services."""
 
     account: str
     region: str
@@ -45,13 +45,13 @@ def _deletes(service: str, operation: str, parameter: str) -> Callable[[Aws, str
 class ResourceType:
     """One row. A property that is neither `fixed` nor `changeable` is refused."""
 
-    fixed: str = ""  # names of properties; a change of one replaces the resource
+    fixed: str = ""  # names of properties; changing one replaces the resource
     changeable: str = ""
     name: str = ""  # the property that names the resource
     create: Callable[[Aws, str, Properties], str] = _named  # under a name; returns the physical id
     configure: Callable[[Aws, str, Properties, Properties], object] = _nothing  # from old properties, {} at first
     remove: Callable[[Aws, str, Properties], object] = _nothing
-    exists: Callable[[Aws, str], bool] = lambda aws, name: False  # so that a stack can import it
+    exists: Callable[[Aws, str], bool] = lambda aws, name: False  # needed to import it into a stack
     attributes: Callable[[Place, str], dict[str, Any]] = lambda place, physical: {}  # by GetAtt
 
     def check(self, logical: str, given: Properties) -> None:
@@ -65,7 +65,7 @@ class ResourceType:
         return str(given.get(self.name) or f"{place.stack}-{logical}"[:63])
 
     def delete(self, aws: Aws, physical: str, given: Properties) -> None:
-        """Removes the resource if it still exists."""
+        """Delete the resource if it still exists."""
         from botocore.exceptions import ClientError
 
         try:

@@ -1,6 +1,6 @@
 """CloudFormation's actions: stacks and change sets by name, with AWS's refusals.
 
-An action has finished when its call returns; statuses and events are those of AWS all the same.
+An action has finished when its call returns; statuses and events are still the same as AWS's.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class Region:
         return stack
 
     def _find(self, name: str) -> Stack | None:
-        """By name, unless it is deleted, or by ARN."""
+        """Find a stack by name, unless it is deleted, or by ARN."""
         found = (one for one in self._stacks if one.id == name or (one.name == name and not one.deleted))
         return next(found, None)
 

@@ -1,6 +1,6 @@
 """A stack: applies a template resource by resource, and rolls everything back when one of them fails.
 
-Resources that the stack no longer needs are deleted last, when nothing can fail any more, so a rollback finds them.
+Resources that the stack no longer needs are deleted last, when nothing else can fail, so a rollback still has them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Stack:
         return Preview(self.resources, template, self.look_up(parameters)).changes(importable)
 
     def apply(self, template: Template, parameters: dict[str, str], adopt: bool) -> None:
-        """Afterwards the stack is as the template says, or as before; `status` says which."""
+        """Apply the template, or restore the previous state; `status` says which happened."""
         kind = "CREATE" if self.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self.set_status(f"{kind}_IN_PROGRESS", "User Initiated")
         look_up = self.look_up(parameters)
@@ -58,7 +58,7 @@ class Stack:
         for name in template.order():
             try:
                 deployment.deploy(name, template.resources[name])
-            except Exception as problem:  # bugs too: a stack left half-way could never be changed again
+            except Exception as problem:  # bugs too: a half-applied stack could never be changed again
                 deployment.roll_back(kind, name, reason(problem))
                 self.resources = before if kind == "UPDATE" else {}
                 return
@@ -91,14 +91,14 @@ class Stack:
             self.set_status("DELETE_COMPLETE")
 
     def importable(self, entry: dict[str, Any], given: dict[str, Any]) -> str | None:
-        """The name of an existing resource that the stack may take over: one that it would not delete."""
+        """The name of an existing resource that the stack may import: one that it would not delete."""
         kind = resource_type(entry["Type"])
         if not str(entry.get("DeletionPolicy")).startswith("Retain") or kind.name not in given:
             return None
         return str(given[kind.name]) if kind.exists(self.place.client, given[kind.name]) else None
 
     def look_up(self, parameters: dict[str, str]) -> Callable[[str], Any]:
-        """What a reference resolves to."""
+        """Return a function that resolves references."""
         place = self.place
         values = {
             "AWS::AccountId": place.account,
@@ -133,7 +133,7 @@ class Stack:
         self.report(old, "DELETE_IN_PROGRESS")
         try:
             old.type.delete(self.place.client, old.physical, old.given)
-        except Exception as problem:  # bugs too: the other resources must go, and the events must say why
+        except Exception as problem:  # bugs too: delete the other resources, and report the reason as an event
             self.report(old, "DELETE_FAILED", reason(problem))
             return False
         self.report(old, "DELETE_COMPLETE")
@@ -162,7 +162,7 @@ class Stack:
 
 
 class _Deployment:
-    """A template being applied to a stack: what was done so far, and how to undo each step."""
+    """A template being applied to a stack: the steps so far, and how to undo each."""
 
     def __init__(self, stack: Stack, look_up: Callable[[str], Any], adopt: bool) -> None:
         self._stack, self._look_up, self._adopt = stack, look_up, adopt
@@ -171,7 +171,7 @@ class _Deployment:
         self._current: tuple[Resource, str]  # the resource being deployed, and CREATE, IMPORT or UPDATE
 
     def deploy(self, name: str, entry: dict[str, Any]) -> None:
-        """Create or change a resource, unless it is as it should be."""
+        """Create or change a resource, unless it is already up to date."""
         old = self._stack.resources.get(name)
         resource = Resource(name, entry, {}, old.physical if old else "")
         self._current = (resource, "UPDATE" if old else "CREATE")
@@ -225,7 +225,7 @@ class _Deployment:
             self._stack.report(old, "UPDATE_IN_PROGRESS")
             try:
                 self._configure(old, resource.given, "UPDATE")
-            except Exception as problem:  # bugs too: [cfn] the other steps are undone all the same
+            except Exception as problem:  # bugs too: [cfn] the other steps are still undone
                 self._stack.report(old, "UPDATE_FAILED", reason(problem))
                 return False
             return True
@@ -234,7 +234,7 @@ class _Deployment:
         self._configure(resource, old.given, "UPDATE")
 
     def roll_back(self, kind: str, name: str, why: str) -> None:
-        """Undo everything, the last step first."""
+        """Undo everything in reverse order."""
         stack, (resource, word) = self._stack, self._current
         stack.report(resource, f"{word}_FAILED", why)
         rollback = "ROLLBACK" if kind == "CREATE" else "UPDATE_ROLLBACK"
@@ -242,7 +242,7 @@ class _Deployment:
         stack.set_status(
             f"{rollback}_IN_PROGRESS", failed + ("Rollback requested by user." if kind == "CREATE" else "")
         )
-        undone = [undo() for undo in reversed(self._undo)]  # all of them, whichever fail
+        undone = [undo() for undo in reversed(self._undo)]  # all of them, even if some fail
         if all(undone):
             if kind == "UPDATE":
                 stack.set_status("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -256,7 +256,7 @@ def _description(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def reason(error: Exception) -> str:
-    """A service's refusal, as CloudFormation reports it. Anything else is a bug: show its traceback too."""
+    """A service's refusal in CloudFormation's format. Anything else is a bug: also print its traceback."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     if isinstance(error, (HandlerError, InvalidRequest, BotoCoreError)):

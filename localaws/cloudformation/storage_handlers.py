@@ -1,4 +1,4 @@
-"""The calls for buckets, image repositories and log groups: what a stack can import."""
+"""The calls for buckets, image repositories and log groups, which a stack can import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from localaws.cloudformation.handlers import Aws, HandlerError, Properties, lower_first, only, tags_as_dict
 
-# S3: each property of a bucket has its own call
+# S3: one call per property of a bucket
 
 
 class _Part(NamedTuple):
@@ -15,13 +15,13 @@ class _Part(NamedTuple):
 
     put: str
     parameter: str
-    removed: Any  # when the property goes: the operation that deletes it, or the value to put
+    removed: Any  # when the property is removed: the operation that deletes it, or the value to put
     translate: Callable[[Any], Any] = lambda value: value
 
 
 def create_bucket(aws: Aws, name: str, given: Properties) -> str:
     if bucket_exists(aws, name):
-        raise HandlerError(f"{name} already exists")  # CreateBucket does not say so in us-east-1
+        raise HandlerError(f"{name} already exists")  # in us-east-1, CreateBucket does not report this
     region = aws("s3").meta.region_name
     where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     aws("s3").create_bucket(Bucket=name, **where)

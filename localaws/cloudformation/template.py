@@ -1,4 +1,4 @@
-"""Parses a template, and resolves its references once the resources behind them exist."""
+"""Parses a template, and resolves its references once their resources exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ATTRIBUTES = {"Type", "Properties", "DependsOn", "DeletionPolicy", "UpdateRepla
 
 
 class InvalidRequest(Exception):
-    """CloudFormation answers with a ValidationError of this text."""
+    """CloudFormation responds with a ValidationError with this text."""
 
 
 @dataclass(frozen=True)

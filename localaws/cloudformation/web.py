@@ -1,4 +1,4 @@
-"""Answers the requests for CloudFormation, in its query protocol; all others go on to `others`."""
+"""Answers CloudFormation's requests in its query protocol, and passes all others to `others`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Roles may do what their policies allow.
 
-enforce            middleware before all services: refuses what is not allowed
+enforce            middleware before all services: refuses calls that are not allowed
 required_rights    which rights a request needs
-permissions        who calls, and which policies decide
+permissions        identifies the caller, and finds the policies that decide
 policy_evaluation  decides: explicit deny, identity and boundary, resource policies, conditions
 """

@@ -42,13 +42,13 @@ def _why_not(permissions: Permissions, exists: Exists, user: User, service: str,
     told = permissions.why_not(user, operation, given)
     reads = operation in ("s3:GetObject", "s3:HeadObject") and "VersionId" not in given
     if not told and reads and not exists(given["Bucket"], given["Key"]):
-        # [s3] without s3:ListBucket a missing object is AccessDenied
+        # [s3] without s3:ListBucket, a missing object gives AccessDenied
         told = permissions.why_not(user, "s3:ListObjects", {"Bucket": given["Bucket"]})
     return told
 
 
 def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
-    """A machine with `.sync` Tasks needs a role that may use the managed rule for the jobs' ends."""
+    """The role of a machine with `.sync` Tasks must be allowed to use the managed rule that reports the jobs' ends."""
     given = json.loads(body)
     role, definition = given.get("roleArn"), str(given.get("definition", ""))
     if not isinstance(role, str):

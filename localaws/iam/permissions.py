@@ -1,8 +1,8 @@
-"""Enforces roles: what the deployed policies refuse in an account, they refuse locally.
+"""Enforces roles: calls that the deployed policies refuse in an account are refused locally.
 
-Lambda, Step Functions and SageMaker act with their role's credentials, from moto's STS as for any AssumeRole. Each
-right that such a call needs (required_rights.py) is decided (policy_evaluation.py) by the current policies in moto's
-IAM, S3, SNS and SQS. All other credentials are the administrator's, who may do everything.
+Lambda, Step Functions and SageMaker act with their role's credentials, issued by moto's STS as for any AssumeRole. Each
+right that such a call needs (required_rights.py) is checked (policy_evaluation.py) against the current policies in
+moto's IAM, S3, SNS and SQS. All other credentials are the administrator's, who may do everything.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ UNKNOWN = "the local AWS does not know which right this needs (add it to localaw
 
 @dataclass(frozen=True)
 class User:
-    """A role that was assumed: the role's ARN and the session's."""
+    """An assumed role: its ARN and the session's ARN."""
 
     role: str
     session: str
 
 
 class Permissions:
-    """In one account and region, whose ARNs `arn` makes."""
+    """The permissions in one account and region, whose ARNs are made by `arn`."""
 
     def __init__(self, account: str, partition: str, region: str) -> None:
         from moto.iam.models import iam_backends
@@ -53,10 +53,10 @@ class Permissions:
         account = self._account if account is None else account
         return f"arn:{self._partition}:{service}:{region}:{account}:{resource}"
 
-    # Who calls
+    # Callers
 
     def credentials(self, role: str, session: str = "") -> dict[str, str]:
-        """A role's credentials as environment variables; without a name the session gets a random one."""
+        """A role's credentials as environment variables; an unnamed session gets a random name."""
         with self._lock:
             made = self._given.get((role, session))
             if made is None:
@@ -82,7 +82,7 @@ class Permissions:
                 found = self._users[key] = User(made.role_arn, made.arn)
         return found
 
-    # What they may do
+    # Permissions
 
     def why_not(self, user: User, operation: str, given: Mapping[str, Any]) -> str:
         """Why a user may not call an operation like `s3:GetObject`, in AWS's words; empty if allowed."""
@@ -96,7 +96,7 @@ class Permissions:
         return next((told for right in needed if (told := self._refused(user.role, user.session, right))), "")
 
     def refused_to_service(self, service: str, right: Right) -> str:
-        """The same for a service that acts in its own name, like events.amazonaws.com."""
+        """The same for a service that acts for itself, like events.amazonaws.com."""
         return self._refused(service, service, right)
 
     def _refused(self, principal: str, called: str, right: Right) -> str:
@@ -109,10 +109,10 @@ class Permissions:
         if not reason:
             return ""
         told = f"User: {called} is not authorized to perform: {right.action} on resource: {right.resource} {reason}"
-        return told.replace(" sns:", " SNS:")  # as SNS spells it
+        return told.replace(" sns:", " SNS:")  # SNS's spelling
 
     def _of_role(self, arn: str) -> Policies:
-        """A role that does not exist may do nothing."""
+        """The policies of a role; a role that does not exist may do nothing."""
         role = next((role for role in list(self._iam.roles.values()) if role.arn == arn), None)
         if role is None:
             return Policies()

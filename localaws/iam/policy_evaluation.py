@@ -1,9 +1,9 @@
-"""Whether a call is allowed, as IAM decides it: an exact evaluator of the part of the language that policy/ uses.
+"""Decides as IAM does whether a call is allowed: an exact evaluator of the part of the language that policy/ uses.
 
 AWS's "Policy evaluation logic" is the specification, for callers in the account that owns the resource:
 
     a statement with Effect Deny that matches, in any policy                     -> denied
-    a resource policy that names the role itself, or the service that calls      -> allowed (a role: in its boundary)
+    a resource policy that names the role itself, or the calling service         -> allowed (role: within its boundary)
     the role's own policy and its boundary both allow it                         -> allowed
     anything else                                                                -> denied
 
@@ -40,7 +40,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Policies:
-    """The policies that decide about a call; None stands for a missing policy."""
+    """The policies that decide a call; None means that there is no such policy."""
 
     identity: tuple[Policy, ...] = ()
     boundary: Policy | None = None
@@ -153,13 +153,13 @@ def _is_resource(statement: Policy, call: Call) -> bool:
 
 
 def arn_like(pattern: str, arn: str, call: Call) -> bool:
-    """Part by part: a wildcard does not cross one of the first five colons."""
+    """Match part by part: a wildcard does not cross the first five colons."""
     expected, found = pattern.split(":", 5), arn.split(":", 5)
     return len(expected) == len(found) and all(_like(p, f, call) for p, f in zip(expected, found, strict=True))
 
 
 def _like(pattern: str, text: str, call: Call) -> bool:
-    """`*` and `?` mean any text and any character, ${key} the value of a context key."""
+    """`*` matches any text, `?` any character, and ${key} the value of a context key."""
     if "$" not in pattern:
         return pattern == text or _plain_pattern(pattern).fullmatch(text) is not None
     parts = VARIABLE.split(pattern)
@@ -170,7 +170,7 @@ def _like(pattern: str, text: str, call: Call) -> bool:
             continue
         value = part if part in ("*", "?", "$") else _variable(part, call)
         if value is None:
-            return False  # a variable without a value: the element matches nothing
+            return False  # an element with an undefined variable matches nothing
         expression += re.escape(value)
     return re.fullmatch(expression, text, re.DOTALL) is not None
 
@@ -211,7 +211,7 @@ NEGATED = {
 
 
 def _plain(text: str, call: Call) -> str | None:
-    """The text with its variables filled in; its `*` and `?` mean themselves."""
+    """The text with its variables filled in; `*` and `?` are literal."""
     parts = VARIABLE.split(text)
     values = [p if i % 2 == 0 or p in ("*", "?", "$") else _variable(p, call) for i, p in enumerate(parts)]
     return None if None in values else "".join(value or "" for value in values)

@@ -1,8 +1,8 @@
-"""The rights that a call of a service needs: actions, resources, and the request's context.
+"""The rights that a service call needs: actions, resources, and the request's context.
 
-A call may need other rights than its name says: creating a job needs AddTags and PassRole, starting an alias needs its
-machine. tests/policies derives all calls of a pipeline with the same table. An operation that is not in the table is
-`Unknown`, and refused to roles.
+A call may need rights that its name does not suggest: creating a job needs AddTags and PassRole, starting an alias
+needs its machine. tests/policies derives all calls of a pipeline with the same table. Operations missing from the table
+are `Unknown`, and refused to roles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Parameters = Mapping[str, Any]
 
 
 class Account(Protocol):
-    """An account with its region, which makes ARNs."""
+    """An account and region, for making ARNs."""
 
     def arn(self, service: str, resource: str, region: str | None = None, account: str | None = None) -> str: ...
 
@@ -155,7 +155,7 @@ def job_right(account: Account, verb: str, kind: str, name: str, tags: Tags) -> 
 
 
 def list_tags(account: Account, kind: str, name: str) -> Right:
-    """Without aws:ResourceTag: AWS does not document that ListTags has it."""
+    """Without aws:ResourceTag, which AWS does not document for ListTags."""
     return Right("sagemaker:ListTags", job_arn(account, kind, name))
 
 
@@ -173,7 +173,7 @@ def managed_rule(account: Account, kind: str) -> list[Right]:
 
 
 def _nothing(account: Account, given: Parameters) -> Iterator[Right]:
-    """Allowed to all."""
+    """Everyone may do it."""
     return iter(())
 
 

@@ -1,9 +1,9 @@
-"""Lambda: functions run in processes of their own.
+"""Lambda: functions run in separate processes.
 
 functions      invocations: retries, the dead-letter queue, one warm process per function
-moto_api       functions as moto stores them
+moto_api       functions in moto's format
 worker         the warm process of one function
-runtime        the program of that process: loads the handler, passes it one event after the other
+runtime        the program of that process: loads the handler, passes it events one by one
 function_logs  a function's log in CloudWatch
 undelivered    events on disk until they are handled
 """

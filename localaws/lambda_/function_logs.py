@@ -13,7 +13,7 @@ MOST_LINES = 10_000  # per stream, in memory; the oldest are dropped
 
 
 class FunctionLog:
-    """The process and the service write into the file; `collect` copies that to CloudWatch."""
+    """The process and the service write to the file; `collect` copies it to CloudWatch."""
 
     def __init__(self, account: str, region: str, name: str, folder: Path) -> None:
         from moto.logs.models import logs_backends
@@ -26,12 +26,12 @@ class FunctionLog:
         self._stream = ""
 
     def open_stream(self, version: Any) -> str:
-        """Start a stream, named as on AWS, for all later lines."""
+        """Start a new stream, named as on AWS; later lines go to it."""
         self._stream = f"{datetime.now(timezone.utc):%Y/%m/%d}/[{version}]{uuid.uuid4().hex}"
         return self._stream
 
     def line(self, text: str) -> None:
-        # A log that cannot be written must not lose an event.
+        # A failure to write the log must not lose an event.
         with contextlib.suppress(OSError), self.file.open("a", encoding="utf-8") as file:
             file.write(f"{text}\n")
 

@@ -1,8 +1,8 @@
-"""Lambda: runs a function's deployed zip, as moto's Lambda stores it, in a process with the function's environment.
+"""Lambda: runs a function's deployed zip, stored by moto's Lambda, in a process with the function's environment.
 
-An asynchronous invocation that fails is retried twice, then put into the function's dead-letter queue; until then the
-event is on disk, so that a killed server loses none (undelivered.py).
-Each function has one warm process, which handles one event after the other.
+An asynchronous invocation that fails is retried twice, then put into the function's dead-letter queue. Until then the
+event is on disk, so a killed server loses none (undelivered.py). Each function has one warm process, which handles one
+event at a time.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third 
 
 @dataclass(frozen=True)
 class Account:
-    """Where the functions are deployed, and how their processes are kept on this computer."""
+    """The account of the functions, and the settings that keep their processes on this computer."""
 
     number: str
     region: str
     harmless: Mapping[str, str]  # environment.harmless(...)
     folder: Path  # of logs and pending events
     scratch: Path | None = None  # for the processes' files; default: the system's temporary folder
-    permissions: Permissions | None = None  # functions act with their roles; without, as the administrator
+    permissions: Permissions | None = None  # functions act with their roles; if None, as the administrator
 
     def environment(self, setup: Setup) -> dict[str, str]:
-        """Variables of a function's process that its own cannot override."""
+        """Variables of a function's process that override the function's own."""
         credentials = self.permissions.credentials(setup.role, setup.name) if self.permissions else {}
         return {**self.harmless, **credentials}
 
@@ -86,7 +86,7 @@ class Functions:
         self._closed = False
 
     def install(self) -> Patches:
-        """Let moto's Lambda invoke functions here, until `undo()`; `close()` ends the processes."""
+        """Make moto's Lambda invoke functions through this object, until `undo()`; `close()` ends the processes."""
         return api.install(self.send, self.call)
 
     def warm(self, arn: str) -> None:
@@ -98,7 +98,7 @@ class Functions:
         return self._add(arn, event, delay, file=self.pending.keep(arn, event))
 
     def deliver_left(self, function: str = "") -> None:
-        """Invoke all functions, or this one, with the events that an earlier server left."""
+        """Invoke all functions, or just this one, with the events left by an earlier server."""
         for file, arn, event in self.pending.left():
             if function in ("", arn.split(":")[6]):
                 self._add(arn, event, file=file)
@@ -110,7 +110,7 @@ class Functions:
         return answer.result()
 
     def drain(self, timeout: float, function: str = "") -> bool:
-        """Wait until no event, or none of this function, is running or waits for a retry; False on timeout."""
+        """Wait until no event (of this function, if given) is running or waiting for a retry; False on timeout."""
 
         def done() -> bool:
             return self._closed or not (self._open[function] if function else self._open.total())
@@ -165,7 +165,7 @@ class _Lane:
         self._owner, self._account = owner, owner.account
         self._log = FunctionLog(owner.account.number, owner.account.region, name, owner.account.folder)
         self._worker: Worker | None = None
-        self._starting = threading.Lock()  # so that no process starts after close()
+        self._starting = threading.Lock()  # prevents starting a process after close()
         self._thread = threading.Thread(target=self._run, name=f"function {name}", daemon=True)
         self._thread.start()
 
@@ -179,7 +179,7 @@ class _Lane:
         while (task := self._next()) is not None:
             try:
                 self._do(task)
-            except Exception as error:  # a bug, ours or moto's: the function's next event is handled all the same
+            except Exception as error:  # a bug, ours or moto's: still handle the function's next event
                 self._log.line(f"RequestId: {task.request_id} is lost: {traceback.format_exc()}")
                 self._owner.pending.settle(task.file)
                 if task.answer:
@@ -224,10 +224,10 @@ class _Lane:
                 return {"log": ""}
             self._log.line(f"START RequestId: {task.request_id} Version: {function.version}")
             answer = worker.ask(task.event, task.request_id, int(function.timeout))
-        except (Ended, OSError, ValueError, zipfile.BadZipFile) as error:  # also a damaged zip or variable, a full disk
+        except (Ended, OSError, ValueError, zipfile.BadZipFile) as error:  # or a corrupt zip or variable, a full disk
             failure = {"errorType": type(error).__name__, "errorMessage": str(error)}
             answer = {"failure": error.failure if isinstance(error, Ended) else failure}
-            self._stop()  # its next answer may be to this event
+            self._stop()  # its next response might belong to this event
             self._log.line(f"RequestId: {task.request_id} Error: {error}")
         milliseconds = (time.monotonic() - began) * 1000
         self._log.line(f"END RequestId: {task.request_id}")
@@ -235,7 +235,7 @@ class _Lane:
         return {**answer, "log": self._log.collect()}
 
     def _warm(self, function: Any) -> Worker:
-        """The function's process; a new one if there is none or the function was changed."""
+        """The function's process; starts a new one if there is none or the function has changed."""
         setup = api.setup(function)
         if self._worker is not None and self._worker.setup == setup:
             return self._worker

@@ -1,4 +1,4 @@
-"""moto's Lambda: runs its invocations by `send` and `call`; functions as it stores them; dead-letter queues."""
+"""Connects to moto's Lambda: its invocations, its functions and their dead-letter queues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from localaws.lambda_.worker import Ended, Setup
 
 
 def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str, Any]]) -> Patches:
-    """Let moto's Lambda invoke functions by `send` (asynchronously) and `call`, until `undo()`."""
+    """Make moto's Lambda invoke functions with `send` (asynchronously) and `call`, until `undo()`."""
     from moto.awslambda.models import LambdaFunction
 
     patches = Patches()
@@ -39,7 +39,7 @@ def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str
 
 
 def _keep_dead_letter_config(patches: Patches, kind: Any) -> None:
-    """moto forgets a function's DeadLetterConfig."""
+    """moto drops a function's DeadLetterConfig: store it."""
     create, update, show = kind.__init__, kind.update_configuration, kind.get_configuration
 
     def created(function: Any, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -114,7 +114,7 @@ def dead_letter(
         refused = permissions.why_not(user, "sqs:SendMessage", {"QueueUrl": target.split(":")[-1]})
         if refused:
             return f"RequestId: {request_id} failed {attempt} times and is lost: {refused}"
-    # [lambda] the first 1 KB; [sqs] no control characters, and no empty text
+    # [lambda] the first 1 KB; [sqs] no control characters or empty text
     message = "".join(c if c.isprintable() else " " for c in failure["errorMessage"][:1024]) or failure["errorType"]
     attributes = {
         "RequestID": {"DataType": "String", "StringValue": request_id},

@@ -1,7 +1,7 @@
-"""Lambda's runtime: loads a function's handler and passes it one event after the other.
+"""Lambda's runtime: loads a function's handler and passes it events one by one.
 
-A script on the standard library alone: FOLDER HANDLER SOCKET. Each line from the socket is a request, each line back
-its answer; what the handler prints goes to the log.
+A script that uses only the standard library. Arguments: FOLDER HANDLER SOCKET. Each line from the socket is a request,
+and is answered with one line; the handler's output goes to the log.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     sys.path.insert(0, folder)
     try:
         handler = load(handler_name)
-    except Exception as error:  # whatever the function's module raises is the function's failure
+    except Exception as error:  # anything the function's module raises is the function's failure
         reply(channel, {"failure": failure(error, "Runtime.ImportModuleError")})
         return
     reply(channel, {})
@@ -43,7 +43,7 @@ def load(name: str) -> Handler:
 
 def answer(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
     end = time.monotonic() + request["seconds"]
-    # Ends a handler that hangs if the server is killed in the meantime.
+    # Ends a hanging handler if the server has been killed.
     signal.alarm(request["seconds"] + 2)
     context = SimpleNamespace(
         **request["context"], get_remaining_time_in_millis=lambda: max(0, int(1000 * (end - time.monotonic())))
@@ -51,7 +51,7 @@ def answer(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any]
     try:
         found = {"result": json.dumps(handler(request["event"], context))}
-    except Exception as error:  # whatever the handler raises is the invocation's failure
+    except Exception as error:  # anything the handler raises is the invocation's failure
         found = {"failure": failure(error, type(error).__name__)}
     signal.alarm(0)
     return found

@@ -1,7 +1,7 @@
-"""Unhandled events on disk, so that an upload that was answered gets its run even if the server is killed.
+"""Unhandled events on disk: a confirmed upload gets its run even if the server is killed.
 
 One file per event: written before the upload is answered, removed when the function has succeeded or the event is in
-the dead-letter queue. The next server delivers what a killed one left.
+the dead-letter queue. The next server delivers the events left by a killed one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Pending:
         self._numbers = itertools.count()
 
     def keep(self, arn: str, event: Any) -> Path | None:
-        """Persist an event; returns its path, or None if the disk is full: then it is in memory only."""
+        """Persist an event; return its path, or None if the disk is full and the event is only in memory."""
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
         part = self._folder / f".{name}.part"
         try:
@@ -39,14 +39,14 @@ class Pending:
             return None
 
     def left(self) -> Iterator[tuple[Path, str, Any]]:
-        """All events, the oldest first; unreadable files are renamed to .damaged."""
+        """All events, oldest first; unreadable files are renamed to .damaged."""
         for file in sorted(self._folder.glob("*.json")):
             try:
                 content = json.loads(file.read_text("utf-8"))
                 arn, event = str(content["arn"]), content["event"]
             except FileNotFoundError:
                 continue  # handled in the meantime
-            except (OSError, ValueError, TypeError, LookupError):  # after a power cut, or on a bad disk
+            except (OSError, ValueError, TypeError, LookupError):  # corrupt, after a power cut or on a bad disk
                 with contextlib.suppress(OSError):
                     file.replace(file.with_suffix(".damaged"))
                 print(f"{file} is damaged, so its upload has no run: upload the file again.", file=sys.stderr)
@@ -59,7 +59,7 @@ class Pending:
                 self.settle(file)
 
     def settle(self, file: Path | None) -> None:
-        """The event is handled; if its file cannot be removed, the next server delivers it again."""
+        """Remove the file of a handled event; if that fails, the next server delivers it again."""
         if file is not None:
             with contextlib.suppress(OSError):
                 file.unlink()

@@ -1,4 +1,4 @@
-"""The warm process of one function: its zip unpacked, its environment, its log."""
+"""The warm process of one function, with its unpacked zip, environment and log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-START_SECONDS = 60  # to load the handler's module; Lambda allows 10, on an idle machine
+START_SECONDS = 60  # for loading the handler's module; Lambda allows 10, but on an idle machine
 PROGRAM = Path(__file__).with_name("runtime.py")
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a process is started with; a change needs a new process."""
+    """What a process is started with; any change requires a new process."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class Setup:
 
 
 class Ended(Exception):
-    """The process ended, or was too slow, without an answer."""
+    """The process ended or timed out without a response."""
 
     def __init__(self, kind: str, message: str, **more: Any) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class Worker:
         self.stream = stream
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        # A process that left the group may still write into it.
+        # A process that left the group may still be writing to it.
         self._folder = tempfile.TemporaryDirectory(
             prefix="stepgluon-function-", dir=scratch, ignore_cleanup_errors=True
         )
@@ -84,7 +84,7 @@ class Worker:
         )
 
     def _environment(self, harmless: Mapping[str, str]) -> dict[str, str]:
-        """The function's variables, and those that it must not change: they keep it on this computer."""
+        """The function's variables, overridden by those that keep it on this computer."""
         setup = self.setup
         return {
             "PATH": os.defpath,
@@ -111,7 +111,7 @@ class Worker:
             raise Ended(failure.pop("errorType"), failure.pop("errorMessage"), **failure)
 
     def ask(self, event: Any, request_id: str, seconds: int) -> dict[str, Any]:
-        """{result}, the handler's answer as JSON, or {failure}. Raises Ended if the process gave no answer."""
+        """Return {result}, the handler's result as JSON, or {failure}. Raises Ended without a response."""
         setup = self.setup
         context = {
             "aws_request_id": request_id,

@@ -1,6 +1,6 @@
-"""Where moto 5.2.5 differs from AWS: each fix is a function whose docstring says what AWS does, and moto.
+"""Fixes where moto 5.2.5 differs from AWS. Each is a function whose docstring says what AWS does, and what moto does.
 
-registry           registers the fixes; helpers that they share
+registry           registers the fixes; shared helpers
 language           how states run: choices, errors, variables, the context
 jsonata            expressions of JSONata states
 failed_evaluation  how an expression fails
@@ -9,8 +9,8 @@ services           the services that Tasks and deployments call
 tidiness           logs, speed and memory
 
 tests/local/test_moto_fixes.py shows what happens without each fix. When moto gets it right, that test fails and the fix
-goes. Corrections of JSONPath are not here: no machine of the product uses it. `apply` installs all fixes until
-`Patches.undo`. What is more than a fix has a module in its service's folder, like stepfunctions/versions.py.
+can be removed. JSONPath is not corrected, because none of our machines uses it. `apply` installs all fixes until
+`Patches.undo`. Larger replacements are modules in their service's folder, like stepfunctions/versions.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def apply(patches: Patches, here: Here, without: str = "") -> None:
     import moto.stepfunctions.parser.models
     import moto.stepfunctions.responses  # noqa: F401
 
-    from localaws.moto_fixes import (  # noqa: F401 - each adds its own
+    from localaws.moto_fixes import (  # noqa: F401 - each registers its fixes
         executions,
         failed_evaluation,
         jsonata,

@@ -23,7 +23,7 @@ _DEFINITION_BYTES = 1024 * 1024  # quota: definition of a state machine
 
 @fix
 def waits_are_scaled_and_end_with_the_execution(patches: Patches, here: Here) -> None:
-    """A Retry waits for minutes on AWS. `Here.seconds` scales that, and stopping the execution ends the wait; moto
+    """On AWS, a Retry can wait for minutes. `Here.seconds` scales that, and stopping the execution ends the wait; moto
     sleeps in real time.
     """
     module = loaded(f"{COMMON}.retry.retrier_decl")
@@ -36,7 +36,7 @@ def waits_are_scaled_and_end_with_the_execution(patches: Patches, here: Here) ->
         if env.stack[-1] is outcomes.Executed:
             _pause(env, wanted.seconds * here.seconds)
 
-    # moto sleeps in the middle of the evaluation: note how long, and wait afterwards.
+    # moto sleeps in the middle of the evaluation: record the duration, and wait afterwards.
     noted = types.SimpleNamespace(sleep=lambda seconds: setattr(wanted, "seconds", seconds))
     patches.attribute(module, "time", noted)
     patches.attribute(module.RetrierDecl, "_eval_body", evaluate)
@@ -52,8 +52,8 @@ def _pause(env: Any, seconds: float) -> None:
 
 @fix
 def retries_are_counted_under_one_key(patches: Patches, here: Here) -> None:
-    """Executions share a parsed definition and count retries by its components' keys. moto makes a key on first use:
-    two threads can make two, and a count whose key changes starts again.
+    """Executions share a parsed definition and count retries by its components' keys. moto creates a key on first use:
+    two threads can create two, and a count whose key changes starts over.
     """
     component = loaded(f"{ASL}.component.eval_component").EvalComponent
     patches.attribute(component, "heap_key", property(lambda self: str(id(self))))
@@ -62,7 +62,7 @@ def retries_are_counted_under_one_key(patches: Patches, here: Here) -> None:
 @fix
 def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
     """TIMED_OUT comes with its event and stop date; moto sets the status before the event, and no stop date. An
-    execution that is stopped before its first state ends, too: moto's `eval` does nothing then.
+    execution that is stopped before its first state also ends; moto's `eval` does nothing then.
     """
     program = loaded(f"{ASL}.component.program.program").Program
 
@@ -97,7 +97,7 @@ class _Ended(str):
 
 @fix
 def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
-    """StopExecution's error and cause appear in the description and the history; the answer has a date."""
+    """StopExecution's error and cause appear in the description and the history; the response has a date."""
     module = loaded("moto.stepfunctions.responses")
     execution = loaded("moto.stepfunctions.parser.backend.execution").Execution
 
@@ -112,12 +112,12 @@ def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
     patches.attribute(module.StepFunctionResponse, "stop_execution", stop)
 
 
-# Their ends
+# Ends
 
 
 @fix
 def outputs_are_json(patches: Patches, here: Here) -> None:
-    """DescribeExecution returns the output as JSON. moto returns a string as it is, and the status too early."""
+    """DescribeExecution returns the output as JSON. moto returns a string unquoted, and the status too early."""
     module = loaded("moto.stepfunctions.parser.backend.execution")
     communication = module.BaseExecutionWorkerCommunication
     plain = communication._reflect_execution_status
@@ -155,8 +155,8 @@ def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
 
 @fix
 def executions_are_checked(patches: Patches, here: Here) -> None:
-    """A missing name becomes a UUID; a name has at most 80 characters of some kinds; an input has at most 256 KiB. moto
-    gives all executions without a name the same one, and accepts any name and size.
+    """A missing name becomes a UUID; a name is limited to 80 characters, not all allowed; an input is limited to
+    256 KiB. moto gives all unnamed executions the same name, and accepts any name and size.
     """
     backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
     errors = loaded("moto.stepfunctions.exceptions")
@@ -178,7 +178,7 @@ def executions_are_checked(patches: Patches, here: Here) -> None:
 
 @fix
 def definitions_are_checked(patches: Patches, here: Here) -> None:
-    """InvalidDefinition if it does not parse or exceeds 1 MiB; moto's error has no code, and moto has no limit."""
+    """InvalidDefinition if it does not parse or exceeds 1 MiB; moto's error has no code, and there is no limit."""
     backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
     refused = loaded("moto.stepfunctions.parser.api").InvalidDefinition
     check = backend._validate_definition
@@ -200,8 +200,8 @@ def _invalid(problem: str) -> Exception:
 
 @fix
 def a_history_is_read_in_pages_and_from_its_end(patches: Patches, here: Here) -> None:
-    """`reverseOrder`, `maxResults` and `nextToken`; moto always returns all events, the oldest first.
-    https://github.com/localstack/localstack/pull/10131 (mended there, not in moto's copy)
+    """`reverseOrder`, `maxResults` and `nextToken` work; moto always returns all events, oldest first.
+    https://github.com/localstack/localstack/pull/10131 (fixed there, not in moto's copy)
     """
     response = loaded("moto.stepfunctions.responses").StepFunctionResponse
     result = loaded("moto.core.responses").ActionResult

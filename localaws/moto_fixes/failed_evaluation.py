@@ -1,4 +1,4 @@
-"""Fixes of failed expressions: the field in the message, the events, Retry and Catch."""
+"""Fixes of failed expressions: the field name in the message, the events, Retry and Catch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from localaws.moto_fixes.registry import COMMON, STATES, Here, failure, fix, loa
 
 ERROR = "States.QueryEvaluationError"
 PREFIX = "An error occurred while executing the state"
-_here = threading.local()  # the field that this thread evaluates, like ["Output", "models"]
+_here = threading.local()  # the field that this thread is evaluating, like ["Output", "models"]
 
 
 def path() -> list[str]:
@@ -88,7 +88,7 @@ def _details(event: Any) -> Any:
 
 
 def _step_back(env: Any) -> None:
-    """If entering the state was the last event, EvaluationFailed points to the one before it, as on AWS."""
+    """If the last event entered the state, EvaluationFailed points to the one before it, as on AWS."""
     context = env.event_history_context
     if context.source_event_id == env.entered:
         context.source_event_id = env.came_from
@@ -120,7 +120,7 @@ def output_and_arguments_fail_within_the_state(patches: Patches, here: Here) -> 
                 with at("Output"):
                     self.output.jsonata_template_value.eval(env)
                 env.heap["output"] = env.stack.pop()
-        except Exception:  # of any kind: this attempt assigns nothing
+        except Exception:  # of any kind: a failed attempt assigns nothing
             env.heap.pop("assigned", None)
             raise
 

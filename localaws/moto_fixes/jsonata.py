@@ -17,7 +17,7 @@ TYPES = {bool: "boolean", int: "number", float: "number", str: "string", list: "
 
 @fix
 def expressions_are_evaluated(patches: Patches, here: Here) -> None:
-    """By our engine; moto would splice the variables' values into the text and call an engine that it does not have."""
+    """Our engine evaluates them; moto splices the variables' values into the text and calls an engine it lacks."""
     strings = loaded(f"{COMMON}.string.string_expression")
 
     def value(self: Any, env: Any) -> None:
@@ -124,7 +124,7 @@ def _wrong(component: Any, env: Any, field: str, problem: str) -> Any:
 
 @fix
 def strings_of_a_definition_are_json(patches: Patches, here: Here) -> None:
-    """moto reads a string's escapes as Python does, which splits an emoji, or not at all."""
+    """moto reads a string's escapes as Python escapes, which splits emojis, or not at all."""
     module = loaded(f"{ASL}.antlt4utils.antlr4utils")
     preprocessor = loaded(f"{ASL}.parse.preprocessor").Preprocessor
     null = loaded(f"{ASL}.antlr.runtime.ASLLexer").ASLLexer.NULL

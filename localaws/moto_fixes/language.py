@@ -16,8 +16,8 @@ from localaws.moto_fixes.registry import ASL, COMMON, SERVICE, STATES, Here, fai
 
 @fix
 def a_choice_knows_whether_a_rule_matched(patches: Patches, here: Here) -> None:
-    """Without a match and without Default the error is States.NoChoiceMatched; moto raises States.Runtime. Assign and
-    Output beside Default apply only without a match; moto also applies them when a rule leads to Default's state.
+    """Without a match or a Default, the error is States.NoChoiceMatched; moto raises States.Runtime. Assign and Output
+    next to Default apply only without a match; moto also applies them when a rule leads to Default's state.
     https://github.com/localstack/localstack/issues/12301 (moto's interpreter comes from LocalStack)
     """
     choice = loaded(f"{STATES}.choice.state_choice").StateChoice
@@ -54,8 +54,9 @@ def errors_of_states_pass_through_branches(patches: Patches, here: Here) -> None
 
 @fix
 def wildcards_match_what_they_match_on_aws(patches: Patches, here: Here) -> None:
-    """States.TaskFailed matches all but States.Timeout; nothing catches States.Runtime or States.DataLimitExceeded. In
-    moto States.ALL catches these two, and States.TaskFailed matches no other `States.` error.
+    """States.TaskFailed matches all errors except States.Timeout; nothing catches States.Runtime or
+    States.DataLimitExceeded. In moto, States.ALL catches these two, and States.TaskFailed matches no other `States.`
+    error.
     """
     declared = loaded(f"{COMMON}.error_name.error_equals_decl").ErrorEqualsDecl
 
@@ -85,7 +86,7 @@ def services_have_their_names_in_errors(patches: Patches, here: Here) -> None:
 
 @fix
 def a_stopped_execution_stays_stopped(patches: Patches, here: Here) -> None:
-    """A Task that ends after the execution was stopped or timed out changes nothing; in moto it turns FAILED."""
+    """A Task that ends after the execution was stopped or timed out changes nothing; moto turns it to FAILED."""
     state = loaded(f"{STATES}.exec.execute_state").ExecutionState
     environment = loaded(f"{ASL}.eval.environment").Environment
     plain, set_error = state._evaluate_with_timeout, environment.set_error
@@ -110,7 +111,7 @@ def a_stopped_execution_stays_stopped(patches: Patches, here: Here) -> None:
 
 @fix
 def output_sees_the_variables_of_before(patches: Patches, here: Here) -> None:
-    """Assign and Output are evaluated in parallel: an assigned value is visible from the next state on."""
+    """Assign and Output are evaluated in parallel: an assigned value becomes visible in the next state."""
     outer = loaded(f"{ASL}.eval.variable_store").IllegalOuterScopeWrite
 
     def assign(self: Any, env: Any) -> None:

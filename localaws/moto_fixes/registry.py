@@ -18,7 +18,7 @@ SERVICE = f"{STATES}.exec.state_task.service"
 
 @dataclass(frozen=True)
 class Here:
-    """What the fixes need to know about this server."""
+    """What the fixes need from this server."""
 
     client: Callable[[str, str, str], Any]  # service, region, role -> a client of the local AWS
     seconds: float  # how long one second of a Retry or Wait lasts
@@ -40,13 +40,13 @@ def loaded(name: str) -> Any:
 
 
 def timestamp(moment: datetime.datetime) -> str:
-    """Step Functions' format: UTC, milliseconds, Z."""
+    """In Step Functions' format: UTC, milliseconds, Z."""
     utc = moment.astimezone(datetime.timezone.utc)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def aws_error(code: str, message: str) -> Exception:
-    """An exception that moto answers with this error code."""
+    """An exception that moto turns into a response with this error code."""
     base = loaded("moto.stepfunctions.exceptions").AWSError
     error: Exception = type(code, (base,), {"TYPE": code, "STATUS": 400})(message)
     return error

@@ -15,8 +15,8 @@ from localaws.moto_fixes.registry import ASL, SERVICE, Here, fix, loaded
 
 @fix
 def tasks_call_this_server_alone(patches: Patches, here: Here) -> None:
-    """A Task calls with its machine's role. moto creates a client for each call, without a role, for http://localhost
-    and through the shell's proxy.
+    """A Task calls with its machine's role. moto creates a client for each call, without a role, for http://localhost,
+    through the shell's proxy.
     """
     module = loaded(f"{ASL}.utils.boto_client")
     patches.everywhere(
@@ -28,7 +28,7 @@ def tasks_call_this_server_alone(patches: Patches, here: Here) -> None:
 
 @fix
 def contents_go_in_and_out_as_text(patches: Patches, here: Here) -> None:
-    """s3:getObject returns the Body as text, s3:putObject accepts any JSON; moto returns a stream, and fails."""
+    """s3:getObject returns the Body as text, s3:putObject accepts any JSON. moto returns a stream, and fails."""
     task = loaded(f"{SERVICE}.state_task_service_aws_sdk").StateTaskServiceAwsSdk
     plain = task._eval_service_task
 
@@ -78,8 +78,8 @@ def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None
 
 @fix
 def bucket_policies_deny_by_their_conditions(patches: Patches, here: Here) -> None:
-    """A Deny for unencrypted connections does not apply to encrypted ones; moto ignores conditions. The local AWS
-    counts as encrypted, so statements with a condition are left out; for roles, localaws/iam evaluates them all.
+    """A Deny for unencrypted connections does not apply to encrypted ones; moto ignores conditions. Connections to the
+    local AWS count as encrypted, so statements with a condition are dropped; localaws/iam evaluates them for roles.
     https://github.com/getmoto/moto/issues/5820
     """
     bucket = loaded("moto.s3.models").FakeBucket
@@ -98,7 +98,7 @@ def bucket_policies_deny_by_their_conditions(patches: Patches, here: Here) -> No
 
 @fix
 def what_is_not_there_is_said(patches: Patches, here: Here) -> None:
-    """A call that moto lacks is answered with NotImplemented; moto raises, and answers with an HTML page."""
+    """An unsupported call is answered with NotImplemented; moto raises, and answers with an HTML page."""
     response = loaded("moto.core.responses").BaseResponse
     plain = response.call_action
 

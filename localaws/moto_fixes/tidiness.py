@@ -14,7 +14,7 @@ from localaws.moto_fixes.registry import ASL, COMMON, Here, fix, loaded
 
 @fix
 def failures_are_not_printed_as_object_graphs(patches: Patches, here: Here) -> None:
-    """moto logs each failure at each level of the machine, with a dump of all its components."""
+    """Silence moto, which logs each failure at each level of the machine, with a dump of all its components."""
     component = loaded(f"{ASL}.component.eval_component").EvalComponent
     for name in ("_log_failure_event_exception", "_log_exception", "_log_evaluation_step"):
         patches.attribute(component, name, lambda self, *values, **named: None)
@@ -26,18 +26,18 @@ def failures_are_not_printed_as_object_graphs(patches: Patches, here: Here) -> N
 
 @fix
 def ended_threads_are_forgotten(patches: Patches, here: Here) -> None:
-    """moto keeps every thread that it ever started in a list."""
+    """moto lists every thread that it has ever started, and never removes one."""
 
     class Forgetful(list[Any]):
         def append(self, thread: Any) -> None:
-            """Nothing reads the list."""
+            """Do nothing: the list is never read."""
 
     patches.everywhere("moto.stepfunctions", loaded("moto.stepfunctions.parser.utils").TMP_THREADS, Forgetful())
 
 
 @fix
 def data_is_copied_quickly(patches: Patches, here: Here) -> None:
-    """Each state copies its data many times; for JSON a plain copy is enough and faster than copy.deepcopy."""
+    """Each state copies its data many times; for JSON, a plain copy is enough, and faster than copy.deepcopy."""
     for name in (f"{ASL}.eval.states", f"{COMMON}.string.string_expression"):
         patches.attribute(loaded(name), "copy", types.SimpleNamespace(deepcopy=_copied, copy=copy.copy))
 
@@ -71,7 +71,7 @@ def a_symmetric_key_has_no_pair(patches: Patches, here: Here) -> None:
 
 @fix
 def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
-    """Before it reads a service's model, botocore looks for the model file of each of 400 services."""
+    """Before reading one service's model, botocore looks for the model files of all 400 services."""
     loader = loaded("botocore.loaders").Loader
 
     def list_available_services(self: Any, type_name: str) -> list[str]:
@@ -84,7 +84,7 @@ def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
 
 @fix
 def routes_build_no_addresses_ahead(patches: Patches, here: Here) -> None:
-    """werkzeug compiles two functions for each of moto's routes that build its address; moto needs none of them."""
+    """For each of moto's routes, werkzeug compiles two functions that build its URL; moto uses none of them."""
     rule = loaded("werkzeug.routing.rules").Rule
     plain = rule._compile_builder
 

@@ -1,4 +1,4 @@
-"""Events and mails: what moto leaves out or does otherwise than AWS.
+"""Events and mails that moto lacks or handles differently from AWS.
 
 s3_events    one event per upload, as S3 sends it
 eventbridge  EventBridge's rules on executions that end

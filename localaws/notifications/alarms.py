@@ -1,6 +1,6 @@
-"""CloudWatch: an alarm on the messages sent to a queue mails when it fires, and again after it was quiet.
+"""CloudWatch: an alarm on a queue's messages mails when it fires, and again if it fires after a quiet period.
 
-moto stores alarms and evaluates none. Only this metric and this action work, which is what the templates have.
+moto stores alarms but evaluates none. Only the metric and action that the templates use are supported.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _alarms_on(backend: Any, queue: str) -> Iterator[Any]:
 
 
 def _fires(alarm: Any) -> bool:
-    """Whether it was quiet before: it stays in ALARM while one of its periods has a message."""
+    """Whether the alarm was quiet before: it stays in ALARM while one of its periods has a message."""
     lasts = timedelta(seconds=int(alarm.period) * int(alarm.evaluation_periods))
     with _lock:
         now = datetime.now(timezone.utc).replace(tzinfo=None)
@@ -72,7 +72,7 @@ def _mail(alarm: Any, account: str, permissions: Permissions | None) -> None:
         try:
             sns_backends[account][alarm.region_name].publish(message=_text(alarm, account), arn=topic, subject=subject)
         except ServiceException:
-            continue  # AWS notes it in the alarm's history only
+            continue  # AWS only records it in the alarm's history
 
 
 def _text(alarm: Any, account: str) -> str:

@@ -1,6 +1,6 @@
 """EventBridge: the end of an execution is an event, and rules pass events on to functions that they may invoke.
 
-moto does neither. The rules are moto's, as they were deployed; moto itself serves targets other than functions.
+moto does neither. The deployed rules are stored in moto, which itself serves targets other than functions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def install(invoke: Invoke, permissions: Permissions | None = None) -> Patches:
     reflect, send = BaseExecutionWorkerCommunication._reflect_execution_status, Rule.send_to_targets
 
     def reflected(communication: Any) -> None:
-        """Before the end itself is on disk: after kill -9 no end lacks its event."""
+        """Put the event before the end is on disk: after kill -9, no end lacks its event."""
         reflect(communication)
         if communication.execution.sm_type == "STANDARD":  # [sfn] Express workflows have no such events
             put_event(status_change(communication.execution))
@@ -96,7 +96,7 @@ def status_change(execution: Any) -> dict[str, Any]:
 
 
 def as_sent(event: dict[str, Any]) -> dict[str, Any]:
-    """The event as it leaves EventBridge."""
+    """The event in the form in which EventBridge sends it."""
     time = datetime.fromtimestamp(float(event["time"]), timezone.utc)
     return {**{k: v for k, v in event.items() if k != "ingestion-time"}, "time": f"{time:%Y-%m-%dT%H:%M:%SZ}"}
 

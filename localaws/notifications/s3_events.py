@@ -1,7 +1,7 @@
-"""S3's events as AWS sends them: one per upload, delivered to a function after the PUT has been answered.
+"""S3's events in AWS's form: one per upload, delivered to a function after the PUT has been answered.
 
-moto's events lack the sequencer and the version, encode `/`, come twice for a multipart upload, and are delivered
-inside the PUT, which fails with the function.
+moto's events lack the sequencer and the version, encode `/`, are sent twice for a multipart upload, and are delivered
+inside the PUT, which fails if the function fails.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Send = Callable[[str, dict[str, Any], float], object]
 
 
 class Sequencer:
-    """Hexadecimal strings that grow from event to event, across servers too."""
+    """Hexadecimal strings that increase with each event, also across restarts."""
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock = clock
@@ -41,7 +41,7 @@ class Sequencer:
 def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = lambda arn: None) -> Patches:
     """Send AWS's events for uploads into moto's buckets, until `undo()`.
 
-    `soon` is called with each function that a bucket's configuration names, so that it can be started early.
+    `soon` is called with each function in a bucket's configuration, so it can be started early.
     """
     from moto.s3 import notifications
     from moto.s3.exceptions import S3ClientError
@@ -51,7 +51,7 @@ def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = la
     complete, set_up = S3Backend.complete_multipart_upload, S3Backend.put_bucket_notification_configuration
 
     def complete_once(*args: Any, **kwargs: Any) -> Any:
-        # moto puts the object and its tags inside it, with an event for each.
+        # Inside it, moto puts the object and its tags, with an event for each.
         completing.now = True
         try:
             return complete(*args, **kwargs)
@@ -96,7 +96,7 @@ def _deliver(send: Send, delay: float, account: str, bucket: str, arn: str, even
 
     service, region, name = arn.split(":")[2], arn.split(":")[3], arn.split(":")[-1]
     if service == "lambda":
-        if _may_invoke(account, bucket, arn):  # [s3] else the event is lost in silence
+        if _may_invoke(account, bucket, arn):  # [s3] otherwise the event is silently lost
             send(arn, event, delay)
     elif service == "sqs":
         notifications._send_sqs_message(account, event, name, region)

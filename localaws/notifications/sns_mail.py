@@ -1,6 +1,6 @@
 """SNS's mails: each publish to a topic becomes one .eml file, addressed to all email subscribers.
 
-Subscriptions need no confirmation. Requests that AWS refuses and moto accepts are refused.
+Subscriptions need no confirmation. Requests that AWS refuses but moto accepts are refused.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Outbox:
         }
 
     def put(self, to: list[str], sender: str, subject: str, text: str, message_id: str) -> Path | None:
-        """The mail's file, written whole or not at all; None if the outbox has its key already."""
+        """Write the mail's file atomically; return it, or None if the outbox already has its key."""
         key = self._once(subject, text)
         digest = hashlib.sha256((key or message_id).encode()).hexdigest()[:16]
         with self._lock:
@@ -88,7 +88,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def install(outbox: Outbox) -> Patches:
-    """Let moto's SNS mail into the outbox, until `undo()`."""
+    """Make moto's SNS mail to the outbox, until `undo()`."""
     from moto.sns.exceptions import InternalError
     from moto.sns.models import SNSBackend, Topic
 
@@ -139,7 +139,7 @@ def _wants(subscription: Any, attributes: Any, message: str) -> bool:
 
 
 def _check(message: str, subject: str | None) -> None:
-    """[sns] Publish: a subject is less than 100 printable ASCII characters on one line, a message is not empty."""
+    """[sns] Publish: a subject is one line of less than 100 printable ASCII characters; a message is not empty."""
     if subject is not None and not re.fullmatch(r"[!-~][ -~]{0,98}", subject):
         raise _invalid("Subject")
     if not message:

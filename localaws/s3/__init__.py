@@ -1,5 +1,5 @@
 """S3.
 
 store    objects on disk
-buckets  moto's S3 on top of it
+buckets  moto's S3 on top of the store
 """

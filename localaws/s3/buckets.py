@@ -1,7 +1,7 @@
 """moto's S3 with its contents on disk: it keeps keys and headers in memory, and the bytes in `Objects`.
 
-moto is left as it is but for where a key keeps its value, how a multipart upload is put together, and that each change
-of a bucket is written to the index before the request is answered.
+Only three things in moto are changed: where a key keeps its value, how a multipart upload is assembled, and that each
+change of a bucket is written to the index before the request is answered.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from typing import Any
 from localaws.base.patches import Patches
 from localaws.s3.store import Content, Objects, Stored
 
-IN_MEMORY = (
-    1000  # keys of a bucket that moto holds, each as an object of 2 KB; the others are read when they are asked for
-)
+IN_MEMORY = 1000  # keys of a bucket that moto holds, each as an object of 2 KB; the others are read on demand
 _VERSION = "stepgluon-version"  # in an object's headers in the index
 _KEPT_HEADERS = ("content-type", "content-encoding", "x-amz-meta-")
 
 
 class Buckets:
-    """The buckets of one account, as moto serves them and as jobs read and write them."""
+    """The buckets of one account, served by moto and used by jobs."""
 
     def __init__(self, objects: Objects, account: str, partition: str) -> None:
         from moto.s3.models import s3_backends
@@ -46,19 +44,19 @@ class Buckets:
             self._backend.create_bucket(name, region)
 
     def put_content(self, bucket: str, key: str, content: Content, modified: float) -> None:
-        """A new object, or a new version of one, with a content that is here already; no event tells of it."""
+        """Put an object, or a new version of one, whose content is already stored; sends no event."""
         made = self._backend.put_object(bucket, key, content, disable_notification=True)
         made.last_modified = _moment(modified)
         self.objects.put(bucket, stored(made))
 
 
 def _moment(seconds: float) -> datetime.datetime:
-    """As moto has times: of UTC, without saying so."""
+    """A time in moto's form: UTC, without a time zone."""
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).replace(tzinfo=None)
 
 
 def key_of(bucket: Any, stored: Stored) -> Any:
-    """moto's key for an object of the index."""
+    """moto's key for an object in the index."""
     from moto.s3 import models
 
     headers = dict(stored.headers)
@@ -79,7 +77,7 @@ def key_of(bucket: Any, stored: Stored) -> Any:
 
 
 def keep_on_disk(patches: Patches, objects: Objects) -> None:
-    """Makes moto's S3 keep what it gets in `objects`."""
+    """Make moto's S3 store its contents in `objects`."""
     from moto.s3 import models
 
     key_class, multipart_class = _key_class(models, objects), _multipart_class(models, objects)
@@ -130,7 +128,7 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
     put, one_at_a_time = responses.S3Response.put_object, threading.Lock()
 
     def put_object(self: Any) -> Any:
-        """moto looks for the key first and puts it later: of two If-None-Match at once, both would succeed."""
+        """moto checks for the key first and puts it later, so two simultaneous If-None-Match would both succeed."""
         if self.headers.get("If-None-Match") is None:
             return put(self)
         with one_at_a_time:
@@ -144,12 +142,12 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
     patches.attribute(models.S3Backend, "delete_bucket", delete)
 
 
-_sending = threading.local()  # whether this thread answers GetObject
-_copying = threading.local()  # whether it answers CopyObject: a copy has the same content, which need not be read
+_sending = threading.local()  # whether this thread is answering GetObject
+_copying = threading.local()  # whether it is answering CopyObject: a copy has the same content, which need not be read
 
 
 class OnDisk:
-    """A content that is sent piece by piece; moto takes the range that was asked for, or all of it."""
+    """A content that is sent piece by piece; moto takes the requested range, or all of it."""
 
     def __init__(self, file: Path, size: int) -> None:
         self._file = file
@@ -182,7 +180,7 @@ def _key_class(models: Any, objects: Objects) -> type:
     closed.close()
 
     class KeyOnDisk(plain):  # type: ignore[misc, valid-type]
-        """A key whose value is a content; it may be given as one, or as bytes."""
+        """A key whose value is a content; it accepts a content or bytes."""
 
         content: Content
         _value_buffer: Any
@@ -200,7 +198,7 @@ def _key_class(models: Any, objects: Objects) -> type:
                 given = given.encode()
             self.content = given if isinstance(given, Content) else objects.add(bytes(given))
             self.contentsize = self.content.size
-            # Thousands of keys share what is the same for all of them.
+            # Thousands of keys share their common values.
             self._value_buffer.close()
             self._value_buffer, self.acl = closed, private
 
@@ -209,10 +207,10 @@ def _key_class(models: Any, objects: Objects) -> type:
             return f'"{self._etag or self.content.etag}"'
 
         def __new__(cls, *values: Any, **named: Any) -> Any:
-            return object.__new__(cls)  # moto would keep each key for ever in a list of all
+            return object.__new__(cls)  # moto would keep each key forever in a list of all
 
         def __del__(self) -> None:
-            """It holds no file, so nobody has to dispose of it."""
+            """Do nothing: it holds no file to dispose of."""
 
         def set_metadata(self, metadata: Any, replace: bool = False) -> None:
             super().set_metadata(metadata, replace)
@@ -243,7 +241,7 @@ def _multipart_class(models: Any, objects: Objects) -> type:
 
     class MultipartOnDisk(plain):  # type: ignore[misc, valid-type]
         def complete(self, body: Any) -> tuple[Any, str, Any]:
-            """As moto does it, but the parts are joined from file to file and never in memory."""
+            """As in moto, but the parts are joined from file to file and never in memory."""
             asked = list(body)
             parts = [self.parts.get(number) for number, _ in asked]
             for part, (_, etag) in zip(parts, asked, strict=True):
@@ -263,8 +261,8 @@ def _multipart_class(models: Any, objects: Objects) -> type:
 
 def _keys_class(models: Any, objects: Objects) -> type:
     class KeysOnDisk(models._VersionedKeyStore):  # type: ignore[misc]
-        """A bucket's keys. The index has each key's latest version, if that is no delete marker; here are those with
-        several versions or a marker, and the ones that were put last.
+        """A bucket's keys. The index has each key's latest version unless that is a delete marker; this holds the keys
+        with several versions or a marker, and the most recent ones.
         """
 
         def __init__(self, bucket: Any) -> None:
@@ -308,7 +306,7 @@ def _keys_class(models: Any, objects: Objects) -> type:
                 yield versions[-1]
 
         def _iterlists(self) -> Iterator[tuple[str, list[Any]]]:
-            """All keys, or those that begin with what this thread is listing."""
+            """All keys, or those with the prefix that this thread is listing."""
             prefix = getattr(_listing, "prefix", "")
             held = {key: versions for key, versions in dict(self).items() if key.startswith(prefix)}
             yield from held.items()
@@ -319,10 +317,10 @@ def _keys_class(models: Any, objects: Objects) -> type:
         items, values, lists, iterlists = _iteritems, _itervalues, _iterlists, _iterlists
 
         def item_size(self) -> int:
-            return len(self)  # only whether it is 0 counts
+            return len(self)  # callers only check whether it is 0
 
         def _write(self, key: str) -> None:
-            latest = (dict.get(self, key) or [None])[-1]  # the last version of a key leaves an empty list for a moment
+            latest = (dict.get(self, key) or [None])[-1]  # deleting a key's last version briefly leaves an empty list
             if isinstance(latest, models.FakeKey):
                 objects.put(self._bucket.name, stored(latest))
             else:
@@ -330,9 +328,9 @@ def _keys_class(models: Any, objects: Objects) -> type:
             for name in list(itertools.islice(self, max(0, dict.__len__(self) - IN_MEMORY))):
                 versions: list[Any] | None = dict.pop(self, name, None)  # another thread may have taken it
                 if versions is not None and (len(versions) != 1 or not isinstance(versions[0], models.FakeKey)):
-                    dict.__setitem__(self, name, versions)  # the index does not know all of it
+                    dict.__setitem__(self, name, versions)  # the index lacks part of it
 
     return KeysOnDisk
 
 
-_listing = threading.local()  # the prefix that this thread lists
+_listing = threading.local()  # the prefix that this thread is listing

@@ -1,8 +1,8 @@
-"""What the buckets hold, on disk: contents by their hash, and an index of which key has which content.
+"""The buckets' data on disk: contents named by their hash, and an index that maps keys to contents.
 
-A content is written beside its place, flushed and renamed, so that a file with a hash for a name is whole. The index is
-an SQLite database: after kill -9 it is as it was after the last object that was put. The same content is kept once,
-however many keys or remembered jobs have it.
+A content is written to a temporary file, flushed and renamed, so a file named by a hash is complete. The index is an
+SQLite database: after kill -9 it is in the state after the last put. Identical contents are stored once, no matter how
+many keys or cached jobs have them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from localaws.errors import ComputerError
 
 _CHUNK = 1 << 20
-_FORGET_AFTER = 30 * 24 * 3600  # seconds that the outputs of a job are remembered without being used
+_FORGET_AFTER = 30 * 24 * 3600  # seconds that a job's unused outputs stay in the cache
 _TABLES = """
 create table if not exists buckets (name text primary key, region text not null);
 create table if not exists objects (
@@ -43,7 +43,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Stored:
-    """An object of a bucket."""
+    """An object in a bucket."""
 
     key: str
     content: Content
@@ -83,7 +83,7 @@ class Objects:
             try:
                 yield self._base
             except sqlite3.OperationalError as problem:
-                # A full or read-only disk; whoever asked gets an error of the kind that files give.
+                # A full or read-only disk: raise the same error as for files.
                 full, locked = "full" in str(problem), "readonly" in str(problem)
                 kind = errno.ENOSPC if full else errno.EROFS if locked else errno.EIO
                 raise OSError(kind, os.strerror(kind)) from problem
@@ -103,11 +103,11 @@ class Objects:
         return content
 
     def copy_in(self, source: Path) -> Content:
-        """The content of a file, which stays where it is and may be changed afterwards."""
+        """Store the content of a file, which stays in place and may be changed afterwards."""
         return self.join([source])
 
     def join(self, sources: list[Path]) -> Content:
-        """The contents of files, one after the other, never whole in memory."""
+        """Store the concatenated contents, never all of them in memory."""
         sha, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
         with self._part() as part:
             with part.open("wb") as target:
@@ -128,14 +128,14 @@ class Objects:
         return self._contents / content.sha256[:2] / content.sha256
 
     def file(self, content: Content) -> Path:
-        """Where it is; OSError if it was removed or cut."""
+        """The content's path; OSError if it was removed or truncated."""
         place = self._place(content)
         if not place.is_file() or place.stat().st_size != content.size:
             raise _damaged(place)
         return place
 
     def copy_out(self, content: Content, target: Path) -> None:
-        """Copy it; OSError if it was changed."""
+        """Copy the content; OSError if it was changed."""
         sha = hashlib.sha256()
         with self.file(content).open("rb") as source, target.open("wb") as copy:
             while chunk := source.read(_CHUNK):
@@ -145,7 +145,7 @@ class Objects:
             raise _damaged(self._place(content))
 
     def whole(self, content: Content) -> bool:
-        """Whether the file still has the content that its name says."""
+        """Whether the file still matches the hash in its name."""
         sha = hashlib.sha256()
         try:
             with self.file(content).open("rb") as file:
@@ -168,7 +168,7 @@ class Objects:
             part.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove contents that nothing refers to and halves that a crash left; those of objects must be there."""
+        """Remove unreferenced contents and partial files left by a crash; check that the objects' contents exist."""
         with self._change() as base:
             base.execute("delete from jobs where used < ?", (time.time() - _FORGET_AFTER,))
             sizes: dict[str, int] = dict(base.execute("select sha256, size from objects"))
@@ -210,7 +210,7 @@ class Objects:
             base.execute("delete from objects where bucket = ? and key = ?", (bucket, key))
 
     def below(self, bucket: str, prefix: str = "") -> list[Stored]:
-        """The objects whose keys start with the prefix, in the order of S3: by the keys' bytes."""
+        """The objects whose keys start with the prefix, in S3's order: by the keys' bytes."""
         with self._lock:
             rows = self._base.execute(
                 "select key, sha256, size, etag, headers, modified from objects "
@@ -243,13 +243,13 @@ class Objects:
         with self._change() as base:
             base.execute("delete from jobs where fingerprint = ?", (fingerprint,))
 
-    # Documents: what has a name and is written whole, like an execution's history
+    # Documents: named and written atomically, like an execution's history
 
     def write_document(self, kind: str, name: str, content: bytes) -> None:
         self.write_documents(name, {kind: content})
 
     def write_documents(self, name: str, contents: dict[str, bytes]) -> None:
-        """All of them or, after a crash, none."""
+        """Write all of them or, after a crash, none."""
         now, rows = time.time(), ", ".join(["(?, ?, ?, ?)"] * len(contents))
         values = [value for kind, content in contents.items() for value in (kind, name, content, now)]
         with self._change() as base:

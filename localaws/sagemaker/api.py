@@ -1,6 +1,6 @@
 """The API of SageMaker's training and processing jobs, over HTTP and in this process.
 
-moto keeps such jobs as records that never run; these run (job.py). moto answers the rest of SageMaker.
+In moto, such jobs are records that never run; these really run (job.py). moto answers the rest of SageMaker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_ROLE = (
 
 
 class ApiError(Exception):
-    """The service refuses."""
+    """The service refuses a call."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
@@ -56,7 +56,7 @@ class SageMaker:
             self._actions[f"List{noun}s"] = partial(self._list, kind)
 
     def read_model(self) -> None:
-        """Read the service's model in the background; the first job would wait for it."""
+        """Read the service's model in the background, so the first job need not wait for it."""
         threading.Thread(target=api_model.service_model, args=("sagemaker",), name="model", daemon=True).start()
 
     def answers(self, action: str, request: dict[str, Any]) -> bool:
@@ -66,7 +66,7 @@ class SageMaker:
         return action in self._actions
 
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer, with times in seconds since 1970; raises ApiError."""
+        """The response, with times in seconds since 1970; raises ApiError."""
         if action not in self._actions:
             raise ApiError("UnknownOperationException", f"{action} is not available locally.")
         _validate(action, request)
@@ -105,7 +105,7 @@ class SageMaker:
         self._check_surroundings(kind, request)
         arn = f"{self._prefix}:{kind}-job/{name}"
         with self._lock:
-            # Names ignore case and are taken forever.
+            # Names are case-insensitive and reserved forever.
             if (kind, name.lower()) in self._names:
                 raise ApiError("ResourceInUse", TAKEN.format(kind=kind.title(), arn=arn))
             self._names.add((kind, name.lower()))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 class Faults:
     def refuse(self, kind: str, name: str) -> tuple[str, str] | None:
-        """Code and message to refuse the creation of a job with, like ("ThrottlingException", "...")."""
+        """The error to refuse a job's creation with: code and message, like ("ThrottlingException", "...")."""
         return None
 
     def capacity(self, kind: str, name: str) -> str | None:
-        """The reason to fail a created job with, like a lost instance."""
+        """The reason to fail a created job for, like a lost instance."""
         return None
 
     def upload(self, kind: str, name: str, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""A job's inputs from S3, with SageMaker's meaning of a prefix."""
+"""A job's inputs from S3; prefixes work as in SageMaker."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NO_OBJECTS = (
     "exists in the selected region ({region}), that objects exist under that S3 prefix, and that the role "
     '"{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
 )
-NAME_BYTES = 255  # of a file or folder, on any file system that is used
+NAME_BYTES = 255  # of a file's or folder's name, on all common file systems
 
 
 class InputError(Exception):
-    """The reason with which SageMaker would fail the job."""
+    """The reason for which SageMaker would fail the job."""
 
 
 Refused = Callable[[str, dict[str, Any]], str]
@@ -41,7 +41,7 @@ class Found:
     """An input with the objects below it."""
 
     input: Input
-    files: tuple[tuple[str, Stored], ...]  # name below the folder, object
+    files: tuple[tuple[str, Stored], ...]  # name below the folder, and object
 
     def of_instance(self, number: int, count: int) -> tuple[tuple[str, Stored], ...]:
         return self.files[number::count] if self.input.sharded else self.files
@@ -72,7 +72,7 @@ def split(uri: str) -> tuple[str, str]:
 
 def find(given: Input, objects: Objects, role: str, region: str, refused: Refused) -> Found:
     bucket, prefix = split(given.uri)
-    # A key that ends with / is a folder made in the console.
+    # A key that ends with / is a folder created in the console.
     stored = [found for found in objects.below(bucket, prefix) if not found.key.endswith("/")]
     if not stored or refused("s3:ListObjectsV2", {"Bucket": bucket, "Prefix": prefix}):
         raise InputError(NO_OBJECTS.format(uri=given.uri, region=region, role=role, bucket=bucket))
@@ -133,7 +133,7 @@ def lay_out(found: list[Found], objects: Objects, root: Path, number: int, count
 
 
 def write_settings(kind: str, request: dict[str, Any], root: Path, number: int, count: int) -> None:
-    """The files that tell a container about its job."""
+    """Write the files that describe the job to its container."""
     hosts = [f"algo-{index + 1}" for index in range(count)]
     resources = {"current_host": hosts[number], "hosts": hosts, "network_interface_name": "eth0"}
     if kind == "training":

@@ -1,7 +1,7 @@
-"""A training or processing job from its creation to its end: wait for a turn, download, run, upload.
+"""A training or processing job from its creation to its end: queue, download, run, upload.
 
-A job is a thread that goes through these stages; `JobState` has what the API reports. An event that every stage checks
-stops it.
+A job is a thread that goes through these stages; `JobState` holds what the API reports. To stop the job, an event is
+set that every stage checks.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _OVER.set()
 
 @dataclass
 class Workshop:
-    """What all jobs share."""
+    """Shared by all jobs."""
 
     folder: Path  # of the jobs' files; empty while no job runs
     code: Path | None
@@ -116,10 +116,10 @@ class Job:
         except InputError as problem:
             self._end("Failed", "Failed", str(problem))
         except OSError as problem:
-            # mostly a full disk: the job fails and says so
+            # usually a full disk: the job fails and reports it
             self._end("Failed", "Failed", f"InternalServerError: {problem.strerror or problem}")
         finally:
-            if not self.done.is_set():  # a bug of ours: nothing may wait forever
+            if not self.done.is_set():  # a bug of ours: do not let callers wait forever
                 self._end(
                     "Failed", "Failed", "InternalServerError: We encountered an internal error. Please try again."
                 )
@@ -213,7 +213,7 @@ class Job:
         if self.kind == "processing":
             self.state.message = outputs.sentence(roots, "message")
         if self._stop.is_set() or over:
-            # A training keeps what it has made so far.
+            # A training uploads its model so far.
             if self.kind == "training":
                 self._upload(roots)
             return "Stopped", "MaxRuntimeExceeded" if over else "Stopped", ""
@@ -230,7 +230,7 @@ class Job:
         return outputs.upload(self._outputs, roots, shop.buckets, shop.faults, self.kind, self.name, self._refused)
 
     def _refused(self, operation: str, given: dict[str, Any]) -> str:
-        """Why the job's role may not do it; empty if it may."""
+        """Why the job's role may not perform the operation; empty if it may."""
         permissions = self._shop.permissions
         return permissions.why_not(permissions.user(self.request["RoleArn"], "SageMaker"), operation, given)
 

@@ -1,7 +1,7 @@
-"""A cache of completed jobs: the same code, settings and inputs have the same outputs.
+"""A cache of completed jobs: the same code, settings and inputs give the same outputs.
 
-The fingerprint leaves out what differs in each run without an effect: names, tags, roles, places in S3. Cached contents
-are compared with their hashes before they are used.
+The fingerprint excludes what differs in each run without an effect: names, tags, roles, S3 locations. Cached contents
+are checked against their hashes before use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from localaws.sagemaker.inputs import Found
 from localaws.sagemaker.job_process import Program
 from localaws.sagemaker.outputs import Uploaded
 
-# The fields of a request that say what to do, not where, how long or under which name.
+# The fields of a request that determine the outputs: not location, time limit or name.
 _FIELDS = ("HyperParameters", "Environment", "AlgorithmSpecification", "AppSpecification")
 
 
@@ -73,7 +73,7 @@ def _output_folders(request: dict[str, Any]) -> list[str]:
 
 
 def code_of(script: Path) -> dict[str, str]:
-    """The hashes of the script and of all it imports from its own folder, directly or not."""
+    """The hashes of the script and of everything it imports from its folder, directly or indirectly."""
     hashes: dict[str, str] = {}
     waiting = [script]
     while waiting:
@@ -109,6 +109,6 @@ def _imports(source: bytes) -> set[str]:
 
 @cache
 def packages() -> list[str]:
-    """Installed packages with versions, as their folders are named."""
+    """The installed packages with versions, from the names of their folders."""
     places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     return [name for place in places for name in os.listdir(place) if name.endswith(".dist-info")]

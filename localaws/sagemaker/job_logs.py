@@ -20,7 +20,7 @@ class Logs:
         self._lock = threading.Lock()  # moto's dictionaries of groups and streams have no lock
 
     def stream(self, kind: str, job: str, instance: int) -> Callable[[str], None]:
-        """A new stream; returns the function that writes a line to it."""
+        """Create a stream; return a function that writes a line to it."""
         name = f"{job}/algo-{instance + 1}-{int(time.time())}"
         with self._lock:
             self._backend.ensure_log_group(JOB_LOGS[kind])

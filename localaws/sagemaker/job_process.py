@@ -1,4 +1,4 @@
-"""One instance of a job: a folder that replaces /opt/ml, and a process with only the declared environment."""
+"""One instance of a job: a folder that replaces /opt/ml, and a process with only the job's environment."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Program:
         return cls((sys.executable, os.fspath(script), *words[2:]), script)
 
 
-# In a container they change what the job runs; here the process is the user's own, and an input of the job could run.
+# In a container they only affect the job. Locally the process is the user's, and they could execute a job's input.
 _DROPPED = re.compile(r"(PYTHON|LD_|DYLD_|BASH|GLIBC_|GCONV_|GIT_|PERL|AWS_).*|ENV|IFS|PATH|HOME|TMPDIR|NO_PROXY", re.I)
 
 
@@ -68,7 +68,7 @@ def environment(declared: Mapping[str, str], service: Mapping[str, str], root: P
         "HOME": os.fspath(root / "home"),
         "TMPDIR": os.fspath(root / "tmp"),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",  # what is installed has its byte code; the repository's folder is left alone
+        "PYTHONDONTWRITEBYTECODE": "1",  # installed packages have byte code; write none into the repository
         **UNREACHABLE,
         **service,
         "STEPGLUON_ROOT": os.fspath(root),
@@ -103,7 +103,7 @@ class Instance:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that its children can be ended with it
+            start_new_session=True,  # to end its children with it
         )
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._read, self._wait)]
         for thread in self._threads:
@@ -114,7 +114,7 @@ class Instance:
         return self._process.pid
 
     def terminate(self) -> None:
-        """SIGTERM to the first process, as `docker stop` begins."""
+        """Send SIGTERM to the first process, as `docker stop` does first."""
         self._process.terminate()
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class Instance:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         for thread in self._threads:
-            # A child with a session of its own may keep the log's other end open.
+            # A child with its own session may keep the log's other end open.
             thread.join(1)
 
     def _wait(self) -> None:

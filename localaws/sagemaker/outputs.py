@@ -55,7 +55,7 @@ def upload(
     name: str,
     refused: Refused,
 ) -> list[Uploaded]:
-    """First all contents, then all keys, so an output appears as a whole."""
+    """Write all contents, then all keys, so an output appears as a whole."""
     done: list[Uploaded] = []
     for number, output in enumerate(outputs):
         for root in roots:
@@ -88,7 +88,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         folders.sort()
         for name in sorted(names):
             file = Path(place, name)
-            # A link may point outside of the job's folder; a pipe has no end.
+            # A link may point outside the job's folder; a pipe has no end.
             if file.is_file() and not file.is_symlink():
                 yield file.relative_to(folder).as_posix(), file
 
@@ -102,7 +102,7 @@ def _pack(folder: Path, root: Path) -> Path:
 
 
 def sentence(roots: list[Path], name: str) -> str:
-    """The text of output/failure or output/message, or nothing."""
+    """The text of output/failure or output/message; empty if there is none."""
     for root in roots:
         try:
             text = (root / "output" / name).read_text("utf-8", "replace").strip()

@@ -1,7 +1,7 @@
-"""Schedules jobs on cores: first come, first served, and no more at once than there are cores.
+"""Schedules jobs on cores: first come, first served, with at most one job per core.
 
-A job gets its share of the cores at its start and keeps it: all cores if it is alone, half if another job waits. The
-branches of a Parallel arrive within milliseconds, so the first one waits that long for its siblings.
+A job gets its share of the cores when it starts and keeps it: all cores if it is alone, half if another job is waiting.
+The branches of a Parallel arrive within milliseconds, so the first waits that long for its siblings.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The Task `sagemaker:create...Job.sync` in moto's interpreter: it creates the job, waits for its end, and stops
-it when the execution no longer waits.
+it if the execution is no longer waiting.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from localaws.sagemaker.job import Job
 
 # Errors of SageMaker's model; Step Functions reports all others as AmazonSageMakerException.
 _NAMED = ("ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException")
-_STILL_WANTED_SECONDS = 0.05  # how often a waiting Task checks that its execution still runs
+_STILL_WANTED_SECONDS = 0.05  # how often a waiting Task checks that its execution is still running
 
 
 class _NotWanted(Exception):

@@ -1,6 +1,6 @@
 """The local AWS as a whole.
 
-aws     what is started, in which order, and ended
-origin  refuses what web pages send
+aws     starts and stops all parts in order
+origin  refuses requests from web pages
 web     the web server on 127.0.0.1
 """

@@ -3,8 +3,8 @@
     with LocalAws(Settings(work=Path(".local"), account="123456789012", region="eu-west-1")) as aws:
         aws.endpoint, aws.client("s3")
 
-What is started is ended in the opposite order, whatever happens in between; a server that is killed is cleaned up by
-its guard (guard.py). There is at most one in a process: moto's state is global.
+Parts are always stopped in reverse order. A guard (guard.py) cleans up after a killed server. A process can have only
+one local AWS, because moto's state is global.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ class Settings:
     account: str
     region: str
     port: int = 0  # any free one
-    code: Path | None = None  # the folder that is /opt/program of each container; without one, jobs fail
-    fresh: bool = False  # run every job, even if its outputs are remembered
+    code: Path | None = None  # mounted as each container's /opt/program; without it, jobs fail
+    fresh: bool = False  # run every job, even if its outputs are cached
     cores: int = field(
         default_factory=lambda: (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         )
     )
-    waiting: float = 0.01  # how long a second of a retry's waiting lasts here
-    cores_per_job: int | None = None  # at most; else a job that is alone has all of them
+    waiting: float = 0.01  # how long one second of a retry's delay lasts locally
+    cores_per_job: int | None = None  # at most; if None, a job that is alone gets all of them
     grace_seconds: float = 10.0  # between SIGTERM and SIGKILL; 120 on AWS
-    ending_seconds: float = 5.0  # how long the end of a stopped execution is waited for
+    ending_seconds: float = 5.0  # how long to wait for a stopped execution to end
     faults: Faults = field(default_factory=Faults)
 
 
@@ -89,7 +89,7 @@ class LocalAws:
         return execution_archive.history(self.settings.account, self.settings.region, arn)
 
     def _execution_ended(self, execution: Any) -> None:
-        if not self._closing:  # else it has not ended, it was left: its name can be used again
+        if not self._closing:  # otherwise it has not ended but was abandoned: its name can be used again
             execution_archive.keep(execution, self.objects)
 
     def _start(self, ending: ExitStack) -> None:
@@ -98,7 +98,7 @@ class LocalAws:
             raise RuntimeError("there is a local AWS in this process already, and moto's state is global")
         ending.callback(_ONE.release)
         ending.enter_context(private_files())
-        work = Path(os.path.abspath(settings.work))  # the jobs have working folders of their own
+        work = Path(os.path.abspath(settings.work))  # the jobs run in other working directories
         try:
             _lock(work, ending)
             self.objects = Objects(work / "buckets")
@@ -110,7 +110,7 @@ class LocalAws:
         ending.callback(listener.close)
         self.port = listener.getsockname()[1]
         self.endpoint = f"http://{HOST}:{self.port}"
-        for left in work.glob(".jobs-*"):  # by a server whose guard was killed too
+        for left in work.glob(".jobs-*"):  # left by a server whose guard was killed too
             shutil.rmtree(left, ignore_errors=True)
         jobs = work / f".jobs-{secrets.token_hex(4)}"  # the guard of a killed server may still be removing its own
         self.guard = Guard(jobs)
@@ -135,15 +135,15 @@ class LocalAws:
         ending.callback(web.close)
 
     def _moto(self, ending: ExitStack) -> Patches:
-        """moto, empty and with all that it does otherwise than AWS put right, until the end.
+        """Start with an empty moto, with all fixes and extensions installed until the end.
 
-        Whatever wraps the same function comes in this order, each around those before it:
-        versions of machines, fixes, histories on disk, turns; then whatever the owner of this server installs.
+        Wrappers of the same function are installed in this order, each around the earlier ones: versions of machines,
+        fixes, histories on disk, the queue; then those of the caller.
         """
         moto_fixes.load_without_batch()
         from moto.core.config import default_user_config
         from moto.moto_api._internal.models import moto_api_backend
-        from moto.s3 import responses  # noqa: F401 - what is replaced must be loaded
+        from moto.s3 import responses  # noqa: F401 - only loaded modules can be patched
 
         from localaws.s3.buckets import keep_on_disk
 
@@ -161,7 +161,7 @@ class LocalAws:
         return patches
 
     def _workshop(self, ending: ExitStack, patches: Patches, jobs: Path, partition: str) -> None:
-        """Where jobs run, and the executions that wait for them."""
+        """Set up the jobs, and the Tasks that wait for them."""
         from localaws.iam.permissions import Permissions
         from localaws.s3.buckets import Buckets
         from localaws.sagemaker import sync_task
@@ -205,18 +205,18 @@ class LocalAws:
         from localaws.sagemaker.http import sagemaker_door
 
         stacks = CloudFormation(self.settings.account, partition, self._clients.get)
-        patches.attribute(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # else any page may read moto's answers
+        patches.attribute(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # otherwise any page may read moto's responses
         moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, moto))
         return gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
 
 
 def _lock(work: Path, ending: ExitStack) -> None:
-    """One server for a folder; the lock goes with the process, however that ends."""
+    """Allow one server per folder; the lock is released when the process ends, in any way."""
     work.mkdir(parents=True, exist_ok=True)
     for name in ("buckets", "compiled", "functions", "outbox", "runs"):
         if (work / name).is_dir():
-            (work / name).chmod(0o700)  # made by a version whose files everyone could read
+            (work / name).chmod(0o700)  # created by a version that let everyone read its files
     file = ending.enter_context((work / "lock").open("w"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""The first door: programs of this computer get in, web pages in its browser do not.
+"""Refuses requests from web pages, and accepts those of local programs.
 
-A browser sends a page's requests to 127.0.0.1 like anybody's, so a page of any site could otherwise upload a script and
-run it as a job. Three headers that a page cannot change give it away: Origin, Sec-Fetch-Site, and the Host of a name
-that the site's owner has pointed at 127.0.0.1 (DNS rebinding).
+A browser lets any page send requests to 127.0.0.1, so a page of any site could otherwise upload a script and run it as
+a job. Three headers that a page cannot change reveal it: Origin, Sec-Fetch-Site, and the Host if the site's owner has
+pointed a name at 127.0.0.1 (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def no_web_pages(port: int, others: Application) -> Application:
         host = environ.get("HTTP_HOST", "").lower()
         if host not in hosts:
             reason = f"The Host of the request is {host!r} (expected: {NAMES[0]}:{port} or {NAMES[1]}:{port})."
-        # An address that was typed or a bookmark has "none"; aws, curl and the SDKs send neither header.
+        # A typed address or a bookmark has "none"; aws, curl and the SDKs send neither header.
         elif "HTTP_ORIGIN" in environ or environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":
             reason = "The local AWS answers no web pages."
         else:

@@ -1,4 +1,4 @@
-"""The web server on 127.0.0.1: moto's application behind our door, in threads, until it is closed."""
+"""The web server on 127.0.0.1: serves our application around moto's in threads until it is closed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 def bind(port: int) -> socket.socket:
-    """A listening socket on a given port, or on any with 0."""
+    """A listening socket on the given port, or on any free port if it is 0."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,13 +36,13 @@ class Web:
         from werkzeug.serving import ThreadedWSGIServer
 
         class Handler(MotoRequestHandler):  # type: ignore[misc]
-            disable_nagle_algorithm = True  # else each answer waits for the client's acknowledgement
+            disable_nagle_algorithm = True  # otherwise each response waits for the client's acknowledgement
 
             def log(self, *values: Any) -> None:
-                """Nobody reads it, and the first line would load what colours lines."""
+                """Log nothing: nobody reads it, and the first line would load the colouring code."""
 
         class Server(ThreadedWSGIServer):
-            """Knows its open connections: a client that keeps one alive must not keep a thread alive."""
+            """Tracks its open connections, so a client's keep-alive connection cannot keep a thread alive."""
 
             def __init__(self, *values: Any, **named: Any) -> None:
                 self._open: set[Any] = set()
@@ -57,7 +57,7 @@ class Web:
                 super().shutdown_request(request)
 
             def log(self, *values: Any) -> None:
-                """It is called while what an application raised is handled."""
+                """Called while an application's exception is being handled."""
                 bug = sys.exc_info()[1]
                 if isinstance(bug, Exception):
                     show(bug)

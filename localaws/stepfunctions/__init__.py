@@ -1,11 +1,11 @@
-"""What moto's Step Functions lacks.
+"""Extends moto's Step Functions.
 
 versions           versions and aliases of state machines
-queue              a few executions at a time, in the order of their starts
-execution_archive  executions that have ended, on disk
-redrive            a failed execution continues where it failed
+queue              runs a few executions at a time, in the order of their starts
+execution_archive  ended executions, on disk
+redrive            continues a failed execution where it failed
 parse_cache        parsed definitions, on disk and in memory
-jsonata            evaluates an expression as Step Functions does
+jsonata            evaluates expressions as Step Functions does
 jsonata_functions  the functions that Step Functions adds to JSONata
-jsonata_scan       which variables an expression uses, and what Step Functions refuses
+jsonata_scan       finds an expression's variables, and what Step Functions refuses
 """

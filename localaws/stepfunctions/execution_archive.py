@@ -1,7 +1,7 @@
-"""Executions that have ended, on disk: they survive the server, and their memory is freed.
+"""Ended executions on disk: they survive the server, and their memory is freed.
 
-moto keeps each execution with the data of all its threads; here an ended one is replaced by a `PastExecution`, which
-reads its document on demand. A state machine that is created again finds its past executions, so names stay unique.
+moto keeps each execution with the data of all its threads. An ended one is replaced by a `PastExecution`, which reads
+its document on demand. A recreated state machine gets its past executions back, so names stay unique.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from localaws.base.patches import Patches
 from localaws.s3.store import Objects
 
 KIND = "execution"
-_HEADER = "execution's header"  # read at each start; the document itself only on demand
+_HEADER = "execution's header"  # read at startup; the document itself only on demand
 _TIMES = ("start_date", "stop_date", "redriven")
 
 
 class PastExecution:
-    """The part of moto's Execution that its answers need."""
+    """The part of moto's Execution that moto's responses need."""
 
     exec_worker = None
     output_details = {"included": True}  # noqa: RUF012 - a constant
@@ -45,7 +45,7 @@ class PastExecution:
         return {"events": self.document()["events"]}
 
     def stop(self, *values: Any, **named: Any) -> None:
-        """Nothing to stop."""
+        """Do nothing: it has ended."""
 
     def document(self) -> dict[str, Any]:
         content = self._objects.document(KIND, self.execution_arn)
@@ -55,7 +55,7 @@ class PastExecution:
 
 
 def history(account: str, region: str, arn: str) -> list[dict[str, Any]]:
-    """The events as a client gets them, without moto's serializer: for a whole run that takes longer than a job."""
+    """The events as a client gets them, without moto's serializer, which for a whole run takes longer than a job."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
     found = stepfunctions_parser_backends[account][region].get_execution_history(arn)
@@ -70,7 +70,7 @@ def history(account: str, region: str, arn: str) -> list[dict[str, Any]]:
 
 
 def keep(execution: Any, objects: Objects) -> None:
-    """Write an execution of moto's that has just ended, and replace it in its machine's list."""
+    """Write one of moto's executions that has just ended, and replace it in its machine's list."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
     events = execution.to_history_output()["events"]
@@ -102,7 +102,7 @@ def keep(execution: Any, objects: Objects) -> None:
 
 
 def bring_back(patches: Patches, objects: Objects) -> None:
-    """Give each state machine that is created its past executions, in the order of their ends."""
+    """Give each newly created state machine its past executions, in the order of their ends."""
     from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
     plain = StepFunctionsParserBackend.create_state_machine
@@ -120,7 +120,7 @@ def bring_back(patches: Patches, objects: Objects) -> None:
 
 
 def abandon(account: str, region: str, seconds: float) -> None:
-    """End the threads of all running executions, and wait for them at most so long."""
+    """End the threads of all running executions; wait for them at most this many seconds."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
     backend = stepfunctions_parser_backends[account][region]

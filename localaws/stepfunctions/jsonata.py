@@ -1,10 +1,10 @@
-"""JSONata as Step Functions evaluates it.
+"""Evaluates JSONata as Step Functions does.
 
     evaluate("$states.input.name & '!'", {"states": {"input": {"name": "Ada"}}})  # 'Ada!'
 
 Variables are bound, never spliced into the text, so any string is safe. On top of the engine come Step Functions' own
 rules: its functions, no `$eval`, no `$` or `$$` at the top level; an undefined result or a function is an error. Time
-and depth are limited. The choice of the engine: docs/decisions/0070.
+and depth are limited. For the choice of the engine, see docs/decisions/0070.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jsonatapy
 from localaws.stepfunctions.jsonata_functions import FUNCTIONS, OVERRIDES
 from localaws.stepfunctions.jsonata_scan import survey
 
-# AWS publishes no limits of its own. Ours keep a runaway expression from holding the interpreter for long.
+# AWS does not publish its limits. Ours keep a runaway expression from blocking the interpreter for long.
 TIMEOUT_MS = 5_000
 MAX_DEPTH = 500
 MAX_SEQUENCE = 1_000_000
@@ -31,7 +31,7 @@ _INTEGERS = range(-(2**63), 2**63)
 
 
 class QueryEvaluationError(Exception):
-    """States.QueryEvaluationError; `cause` words it as AWS does in the execution's history."""
+    """States.QueryEvaluationError; `cause` uses AWS's wording in the execution's history."""
 
     def __init__(self, expression: str, problem: str) -> None:
         super().__init__(f"The JSONata expression '{expression}' {problem}")
@@ -74,7 +74,7 @@ def check(expression: str) -> None:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What an expression needs; plain data, so that threads can share it."""
+    """What an expression needs; plain data that threads can share."""
 
     names: frozenset[str]
     states: frozenset[str] | None  # members of $states that it uses; None means all
@@ -138,7 +138,7 @@ def _syntax(text: str) -> str:
 
 
 def _beyond_json(value: Any) -> bool:
-    """Infinity or NaN, as 1/0 gives."""
+    """Whether the value is infinity or NaN, like 1/0."""
     try:
         json.dumps(value, allow_nan=False)
     except ValueError:
@@ -147,12 +147,12 @@ def _beyond_json(value: Any) -> bool:
 
 
 def _words(problem: Exception) -> str:
-    """Without the engine's own words before JSONata's `T2001: ...`."""
+    """The message without the engine's own words before JSONata's `T2001: ...`."""
     text = str(problem)
     found = _CODE.search(text)
     if found:
         text = text[found.start() :]
-        text = "T1006: Attempted to invoke a non-function" if text.startswith("T1006") else text  # as AWS words it
+        text = "T1006: Attempted to invoke a non-function" if text.startswith("T1006") else text  # AWS's wording
     elif text.startswith("host function raised "):
         text = text.partition(": ")[2]
     return text

@@ -1,4 +1,4 @@
-"""The functions that Step Functions adds to JSONata, and those where it or the engine differs."""
+"""The functions that Step Functions adds to JSONata, and those where Step Functions or the engine differs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def partition(array: Any, size: Any) -> Any:
 
 
 def range_(first: Any, last: Any, step: Any) -> Any:
-    """0 to 9 by 3 is [0, 3, 6, 9]. A single entry comes without its array, as recorded on AWS."""
+    """0 to 9 by 3 is [0, 3, 6, 9]. A single entry is returned without its array, as recorded on AWS."""
     if not all(map(_number, (first, last, step))) or step == 0:
         raise ValueError("T0410: Arguments of function range do not match function signature")
     count = int((last - first) // step) + 1
@@ -55,7 +55,7 @@ def uuid() -> str:
 
 
 def parse(text: Any) -> Any:
-    """JSON in a string, as its value."""
+    """The value of a JSON string."""
     if text is None:
         return None
     if not isinstance(text, str):

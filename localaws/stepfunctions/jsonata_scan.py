@@ -28,7 +28,7 @@ _OPEN = {")": "(", "]": "[", "}": "{"}
 
 @dataclass(frozen=True)
 class Found:
-    names: frozenset[str]  # of variables and functions; may include text in a string
+    names: frozenset[str]  # of variables and functions; may include text from a string
     assigned: frozenset[str]  # by `:=`
     members_of_states: frozenset[str] | None  # None means all
     problem: str
@@ -53,7 +53,7 @@ def survey(expression: str) -> Found:
 
 
 def _scan(expression: str) -> tuple[set[str], str]:
-    """The variables that the expression assigns, and its problem; takes twenty times as long as the rest."""
+    """The variables that the expression assigns, and its problem; twenty times as slow as the rest."""
     problem, tokens, nesting = "", list(_tokens(expression)), _Nesting()
     for kind, token in tokens:
         problem = problem or _problem(kind, token, nesting)
@@ -92,7 +92,7 @@ def _problem(kind: str, token: str, nesting: _Nesting) -> str:
 
 
 def _move(kind: str, token: str, nesting: _Nesting) -> None:
-    """Inside a filter, a step in brackets, a grouping or an ordering, `$` is the item."""
+    """Track whether `$` is the item: inside a filter, a step in brackets, a grouping or an ordering."""
     before, value = nesting.before, nesting.value
     body, nesting.body = nesting.body, False
     if token in ("(", "[", "{") and kind == "operator":

@@ -1,6 +1,6 @@
-"""Parsed definitions, in DIR/compiled/ and in memory: parsing takes longer than a small run.
+"""Parsed definitions, cached in DIR/compiled/ and in memory: parsing takes longer than a small run.
 
-Unpickling creates objects of moto's interpreter only, so a manipulated file does no harm.
+Unpickling only creates objects of moto's interpreter, so a manipulated file does no harm.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from localaws.base.patches import Patches
 _ALLOWED = ("moto.stepfunctions.parser.", "localaws.sagemaker.sync_task")
 _MOST = 64  # definitions in memory; older ones are read again
 _made: dict[str, Any] = {}
-_making = threading.Lock()  # uploads start runs side by side: one parses, the others wait
+_making = threading.Lock()  # uploads start runs in parallel: one parses, the others wait
 
 
 def install(folder: Path) -> Patches:
-    """Install after all fixes, because they change what parsing makes."""
+    """Install after all fixes, because they change the result of parsing."""
     from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
     plain: Callable[[str], Any] = AmazonStateLanguageParser.parse
@@ -40,7 +40,7 @@ def install(folder: Path) -> Patches:
                 made = _made[key] = _read(file) or _written(file, _parsed(plain, definition))
                 for old in list(_made)[:-_MOST]:
                     del _made[old]
-        return made, None  # the second is the parse tree, which nothing uses
+        return made, None  # the second is the parse tree, which is unused
 
     patches = Patches()
     patches.attribute(AmazonStateLanguageParser, "parse", staticmethod(parse))
@@ -49,7 +49,7 @@ def install(folder: Path) -> Patches:
 
 def _parsed(plain: Callable[[str], Any], definition: str) -> Any:
     collecting = gc.isenabled()
-    gc.disable()  # it would walk a million live objects again and again
+    gc.disable()  # it would repeatedly walk a million live objects
     try:
         return plain(definition)[0]
     finally:
@@ -58,7 +58,7 @@ def _parsed(plain: Callable[[str], Any], definition: str) -> Any:
 
 
 def _surroundings() -> str:
-    """Everything but the definition that the result depends on."""
+    """Everything the result depends on, except the definition."""
     import moto
 
     ours = [hashlib.sha256(file.read_bytes()).hexdigest() for file in _deciding()]
@@ -66,7 +66,7 @@ def _surroundings() -> str:
 
 
 def _deciding() -> list[Path]:
-    """The files whose changes change the result."""
+    """The files that affect the result."""
     from localaws import moto_fixes
     from localaws.sagemaker import sync_task
 
@@ -84,7 +84,7 @@ class _OfTheInterpreter(pickle.Unpickler):
 def _read(file: Path) -> Any:
     try:
         return _OfTheInterpreter(BytesIO(file.read_bytes())).load()
-    except Exception:  # a damaged file can raise anything; parse again
+    except Exception:  # a corrupt file can raise anything; parse again
         return None
 
 

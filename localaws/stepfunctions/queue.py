@@ -1,7 +1,7 @@
 """A queue of executions: they begin in the order of their starts, and a few run at once.
 
 moto runs an execution in a dozen threads. AWS runs a million executions at once; locally their jobs wait for a core
-anyway. A waiting execution is RUNNING without a history; stopped while it waits, it is ABORTED.
+anyway. A waiting execution is RUNNING without a history, and becomes ABORTED if stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BEGINS_SECONDS = 10
 
 
 def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
-    """Returns a function that drops the waiting executions without archiving them."""
+    """Return a function that drops the waiting executions without archiving them."""
     from moto.stepfunctions.parser.api import ExecutionStatus
     from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
@@ -42,7 +42,7 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
     def lived(worker: Any) -> None:
         try:
             run(worker)
-        except Exception as problem:  # a full disk, or a bug of ours or moto's: otherwise the run would never end
+        except Exception as problem:  # a full disk, or a bug in ours or moto's code: otherwise the run would never end
             _fail(worker, problem)
         finally:
             with lock:
@@ -73,7 +73,7 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
 
 
 def _has_begun(worker: Any) -> bool:
-    """Wait until an execution that has begun can be stopped: moto loses a stop that comes before its first state."""
+    """Wait until a begun execution can be stopped: moto loses a stop that arrives before its first state."""
     end = time.monotonic() + BEGINS_SECONDS
     while worker.env is None or worker.env.program_state() is None:
         if time.monotonic() > end:
@@ -93,7 +93,7 @@ def _abort(worker: Any, reason: dict[str, Any]) -> None:
 
 
 def _fail(worker: Any, problem: Exception) -> None:
-    """Fail an execution for a problem outside of its states."""
+    """Fail an execution for a problem outside its states."""
     from moto.stepfunctions.parser.api import HistoryEventType
     from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
@@ -112,7 +112,7 @@ def _fail(worker: Any, problem: Exception) -> None:
 
 
 def _begun(worker: Any) -> Any:
-    """The environment of an execution, with the start in its history."""
+    """An execution's environment, with the start in its history."""
     from moto.stepfunctions.parser.api import ExecutionStartedEventDetails, HistoryEventType
     from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 

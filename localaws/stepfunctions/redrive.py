@@ -1,8 +1,8 @@
-"""RedriveExecution: an execution that failed, timed out or was stopped continues at the state that did not end.
+"""RedriveExecution: continues an execution that failed, timed out or was stopped at the state that did not end.
 
-The history has all it needs: the input of that state, and the variables that earlier states assigned. In a Parallel
-only the branches that did not end continue, each at its own state. A Map repeats all of its items; AWS repeats only
-those that failed.
+The history has everything needed: the input of that state, and the variables that earlier states assigned. In a
+Parallel, only unfinished branches continue, each at its own state. A Map repeats all its items; AWS repeats only those
+that failed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TERMINAL = ("Succeed", "Fail")
 class Point:
     """Where a machine or a branch continues."""
 
-    state: str = ""  # empty: no state was entered, start from the beginning
+    state: str = ""  # empty if no state was entered: start from the beginning
     given: Any = None  # the state's input, or the output of a branch that ended
     variables: dict[str, Any] = field(default_factory=dict)
     ended: bool = False
@@ -36,7 +36,7 @@ class Point:
 
 
 def point_of(machine: Mapping[str, Any], events: list[dict[str, Any]]) -> Point:
-    """State names are unique in a definition, so an event's state says which branch it belongs to."""
+    """State names are unique in a definition, so an event's state identifies its branch."""
     point, exited = Point(), False
     states, start = machine["States"], 0
     for index, event in enumerate(events):
@@ -59,7 +59,7 @@ def point_of(machine: Mapping[str, Any], events: list[dict[str, Any]]) -> Point:
 
 
 class _Continued:
-    """moto's program, begun at a point the first time; a Parallel that is retried runs it from its start."""
+    """moto's program, started at a point the first time; a retried Parallel runs it from its start."""
 
     def __init__(self, program: Any, point: Point) -> None:
         self._program, self._point = program, point
@@ -72,7 +72,7 @@ class _Continued:
         if not point.state:
             self._program.eval(env)
         elif point.ended:
-            env.next_state_name = point.state  # moto ends only a program that runs
+            env.next_state_name = point.state  # moto ends only a running program
             env.states.reset(point.given)
             env.set_ended()
         else:
@@ -85,7 +85,7 @@ class _Continued:
 
 
 def _beginning_at(program: Any, point: Point) -> Any:
-    """A copy: moto's program is shared by all executions of its definition."""
+    """Copies the program, because all executions of its definition share it."""
     copied = copy.copy(program)
     copied.start_at = copy.copy(program.start_at)
     copied.start_at.start_at_name = point.state
@@ -206,7 +206,7 @@ def _why_not(execution: Any) -> str:
     if execution.status in ("RUNNING", "SUCCEEDED"):
         return f"Execution is {execution.status} and cannot be redriven"
     if not hasattr(execution, "document"):
-        return "Execution is RUNNING and cannot be redriven"  # its document is being written
+        return "Execution is RUNNING and cannot be redriven"  # its document is still being written
     if datetime.datetime.now(datetime.timezone.utc) - execution.stop_date > datetime.timedelta(days=REDRIVABLE_DAYS):
         return "Execution has exceeded its redrivable period"
     return "Execution history event limit exceeded" if execution.event_count >= MOST_EVENTS else ""

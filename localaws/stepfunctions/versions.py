@@ -1,4 +1,4 @@
-"""Versions and aliases of state machines: moto stores some of them, but publishes and starts none.
+"""Versions and aliases of state machines: moto stores some of them, but neither publishes nor starts them.
 
 Each function says what AWS does; tests/local/test_machine_versions.py shows it.
 """
@@ -51,7 +51,7 @@ def install(patches: Patches) -> None:
 def _revised(machine: Any, revision: str) -> None:
     machine.revision = revision
     if machine.latest_version and not hasattr(machine.latest_version, "revision"):
-        machine.latest_version.revision = revision  # published with the same call
+        machine.latest_version.revision = revision  # published by the same call
 
 
 # Starting
@@ -60,8 +60,8 @@ def _revised(machine: Any, revision: str) -> None:
 def _starting(lock: Any) -> Callable[..., Any]:
     """An alias or a version runs as published, and its execution belongs to the machine.
 
-    A lock covers looking up and taking the name: in moto two threads can both find it free. A shallow copy of the
-    machine is enough, because an update replaces its values and changes none.
+    A lock covers checking and reserving the name: in moto, two threads can both find it free. A shallow copy of the
+    machine is enough, because an update replaces its values and modifies none.
     """
 
     def start_execution(
@@ -100,7 +100,7 @@ def _starting(lock: Any) -> Callable[..., Any]:
     return start_execution
 
 
-# [states] StartExecution, name. Its folder in the work folder has the name too.
+# [states] StartExecution, name. It is also the name of the run's folder in the work folder.
 _NAME = re.compile(r'(?!\.{1,2}$)[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}')
 
 
@@ -114,7 +114,7 @@ def _check_name(name: str | None) -> None:
 def new_execution(
     backend: Any, machine: Any, arn: str, start: datetime.datetime, text: str, trace_header: Any = None
 ) -> Any:
-    """A running execution of moto's, not in the machine's list yet."""
+    """A running execution in moto, not yet in the machine's list."""
     from moto.stepfunctions.parser.api import ExecutionStatus
     from moto.stepfunctions.parser.backend.execution import Execution
 
@@ -137,7 +137,7 @@ def new_execution(
 
 
 def _route(backend: Any, arn: str) -> tuple[Any, Any, Any]:
-    """The machine, the version and the alias that an ARN names; an alias picks a version by its routes' weights."""
+    """The machine, version and alias that an ARN names; an alias picks a version by its routes' weights."""
     from moto.stepfunctions.exceptions import StateMachineDoesNotExist
 
     machine, qualifier = _machine(backend, arn), _qualifier(arn)
@@ -186,7 +186,7 @@ def _answer(content: dict[str, Any]) -> Any:
 
 
 def publish_state_machine_version(response: Any) -> Any:
-    """A version of the machine as it is; the newest version, if nothing has changed since."""
+    """Publish the machine's current state, or return the newest version if nothing has changed since."""
     machine = _machine(response.stepfunction_backend, response._get_param("stateMachineArn"))
     wanted = response._get_param("revisionId")
     if wanted and wanted != machine.revision:
@@ -224,7 +224,7 @@ def delete_state_machine_version(response: Any) -> Any:
 
 
 def list_executions(response: Any) -> Any:
-    """Of a machine, or of one version or alias alone; the newest first."""
+    """The executions of a machine, or of one version or alias, newest first."""
     arn, wanted = response._get_param("stateMachineArn"), response._get_param("statusFilter")
     machine, qualifier = _machine(response.stepfunction_backend, arn), _qualifier(arn)
     if qualifier:
@@ -251,7 +251,7 @@ def list_executions(response: Any) -> Any:
 
 
 def qualified(execution: Any) -> dict[str, str]:
-    """The version and the alias that an execution was started by."""
+    """The version and alias that an execution was started through."""
     told = {
         "stateMachineVersionArn": getattr(execution, "version_arn", None),
         "stateMachineAliasArn": getattr(execution, "alias_arn", None),
@@ -267,7 +267,7 @@ _ANSWERS = {
 }
 
 
-# Calls that moto answers, with more fields or more checks
+# Calls that moto supports, with additional fields or checks
 
 
 def with_more(plain: Callable[[Any], Any], more: Callable[[Any], dict[str, Any]]) -> Callable[[Any], Any]:
