@@ -1,27 +1,27 @@
-"""The generator: from one YAML file to a state machine, to an account, and to a run.
+"""The generator: turns one YAML file into a state machine, deploys it, and runs it.
 
 pipeline-config.yml
   config/     text -> PipelineConfig, all problems at once
 pipeline.py   the workflow, with
   workflow/   PipelineConfig -> states -> definition, checked by
-  selfcheck/  AWS's rules, and harder ones
+  selfcheck/  AWS's rules, and stricter ones
   graph/      its picture
-the definition goes two ways, and both are one
+the definition is deployed to an account or locally, in the same way
   deploy/     decide, then act: templates and policies, plan, apply, destroy
-  verify/     ask AWS whether a deployment would work, and create nothing
-  local/      a run on this computer: deployed in the same way to localaws, a package of its own
-runs/         what becomes of it: start, follow, take up, promote, roll back
-cli/          words in, files and exit codes out
+  verify/     asks AWS whether a deployment would work, without creating it
+  local/      a run on this computer, in localaws, a separate package
+runs/         runs of the pipeline: start, follow, redrive, promote, roll back
+cli/          the command line
 
-names         what everything is called
-limits        what the services allow, and our own limits
+names         the names, ARNs and addresses of everything
+limits        the services' limits, and our own
 errors        every error a user can meet
-aws           the one door to AWS
-advice        the commands that messages and mails advise
+aws           all access to AWS
+advice        the commands that messages suggest
 gc_control    Python's garbage collector, paused where it only costs time
 
-What runs elsewhere imports nothing from here: code/ (the jobs), lambda/ (starts runs, mails failures). policy/ has the
-roles, docker/ the images.
+Code that runs elsewhere imports nothing from this package: code/ (the jobs), lambda/ (starts runs, mails failures).
+policy/ has the roles, docker/ the images.
 """
 
 __version__ = "0.1.0"

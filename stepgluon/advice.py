@@ -1,4 +1,4 @@
-"""The commands that messages advise, as this user has to write them: with this call's --config, --env and --work."""
+"""The commands that messages suggest, with the --config, --env and --work of this call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pipeline_py(words: str, *values: str) -> str:
 
 @contextmanager
 def as_given(config: Path | None, environment: str | None, work: Path | None = None) -> Iterator[None]:
-    """In the block, commands repeat what was said of the config and the work folder; usual names need not be."""
+    """In the block, suggested commands repeat the options for config and work folder, unless they are defaults."""
     file = ("--config", str(config)) if config and str(config) != CONFIG else ()
     given = _given.set((*file, *(("--env", environment) if environment else ())))
     folder = _folder.set(("--work", str(work)) if work and str(work) != WORK else ())

@@ -1,9 +1,9 @@
-"""The one door to boto3: clients of an account, and botocore's errors as sentences with a way out.
+"""All access to boto3: clients for an account, and botocore's errors as one sentence with a fix.
 
     with one_sentence():
         Aws("eu-west-1").client("s3").list_buckets()
 
-Credentials come from where every AWS tool takes them. AWS_ENDPOINT_URL leads to another endpoint, like `local up`'s.
+Credentials are found as in every AWS tool. AWS_ENDPOINT_URL sets another endpoint, like `local up`'s.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 class Door(Protocol):
-    """Where clients come from: an account's, or the local AWS's."""
+    """Provides clients, for an account or the local AWS."""
 
     def client(self, service: str) -> Any: ...
 
 
 class Refused(StepgluonError):
-    """AWS was reached, and does not do what it was asked to."""
+    """AWS was reached, but refuses the request."""
 
 
 class Denied(SurroundingsError):
-    """Whoever asks has no right to do it."""
+    """The caller lacks a permission."""
 
 
 class Aws:
@@ -41,7 +41,7 @@ class Aws:
         self.region = region
         self._session: Any = None
         self._clients: dict[str, Any] = {}
-        self._lock = threading.Lock()  # making a client is not safe in threads; using one is
+        self._lock = threading.Lock()  # creating a client is not thread-safe; using one is
 
     def client(self, service: str) -> Any:
         with self._lock:
@@ -56,20 +56,20 @@ class Aws:
         if self._session is None:
             self._session = boto3.Session(region_name=self.region)
         config = Config(
-            # Adaptive slows down before AWS asks it to; six attempts wait for about half a minute.
+            # Adaptive mode slows down early; six attempts take about half a minute.
             retries={"mode": "adaptive", "total_max_attempts": 6},
             connect_timeout=10,
             read_timeout=60,
             tcp_keepalive=True,
             user_agent_extra=f"stepgluon/{__version__}",
-            # TestState has a host of its own, sync-states.…, which another endpoint does not have.
+            # TestState has a separate host, sync-states.…, which other endpoints lack.
             inject_host_prefix=not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ),
         )
         try:
             client = self._session.client(service, config=config)
             _ = urlsplit(client.meta.endpoint_url).port
             return client
-        except ValueError as error:  # from botocore, or of the port, which it looks at later
+        except ValueError as error:  # from botocore, or about the port, which it checks later
             if not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ):
                 raise
             raise SurroundingsError(
@@ -80,7 +80,7 @@ class Aws:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Turns what botocore raises for its user into one sentence; its own bugs and ours stay as they are."""
+    """Turn botocore's user errors into one sentence; let its bugs and ours pass unchanged."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
@@ -105,7 +105,7 @@ def code_of(error: Any) -> str:
 
 
 def answer(ask: Callable[[], T], *without: str) -> T | None:
-    """What AWS answers, or None if it refuses with one of these codes."""
+    """AWS's response, or None if it refuses with one of these codes."""
     from botocore.exceptions import ClientError
 
     try:
@@ -118,7 +118,7 @@ def answer(ask: Callable[[], T], *without: str) -> T | None:
 
 @contextmanager
 def instead_of(codes: Collection[str], problem: Exception) -> Iterator[None]:
-    """Raises the problem in place of a refusal with one of these codes."""
+    """Raise the problem instead of a refusal with one of these codes."""
     from botocore.exceptions import ClientError
 
     try:
@@ -128,11 +128,11 @@ def instead_of(codes: Collection[str], problem: Exception) -> Iterator[None]:
 
 
 def message_of(error: Any) -> str:
-    """What AWS says of a ClientError, in one line."""
+    """AWS's message of a ClientError, on one line."""
     return " ".join(str(error.response.get("Error", {}).get("Message") or "").split())
 
 
-# Answers of AWS
+# Refusals
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 _UNKNOWN = {
@@ -190,7 +190,7 @@ _FAULT = {
 
 
 def refusal(error: Any) -> StepgluonError:
-    """A ClientError as one of ours."""
+    """Convert a ClientError to one of our errors."""
     code, message, operation = code_of(error), message_of(error), error.operation_name
     if code in _EXPIRED or "token included in the request is expired" in message:
         return SurroundingsError(
@@ -223,7 +223,7 @@ def refusal(error: Any) -> StepgluonError:
 
 
 def _denied(message: str, operation: str) -> str:
-    """Who may not do what, on what, by AWS's own words; S3 often says no more than 'Access Denied'."""
+    """The caller, action and resource from AWS's message; S3 often only says 'Access Denied'."""
     who = re.search(r"\bUser:? (arn:\S+)", message)
     what = re.search(r"not authorized to perform:? ([\w-]+:\w+)", message)
     on = re.search(r"\bon (?:the )?resource:? (\S+)", message)
@@ -243,11 +243,11 @@ def _stop(text: str) -> str:
     return text.rstrip(". ")
 
 
-# No answer
+# No response
 
 
 def _unreached(error: Any) -> str | None:
-    """Why AWS could not be asked; None where that is a bug and not the surroundings' fault."""
+    """Why AWS could not be reached; None if that is a bug and not a problem of the environment."""
     from botocore import exceptions as botocore
 
     credentials = _credentials(error)
@@ -309,7 +309,7 @@ def _host(url: str) -> str:
 
 
 def passes(error: Exception) -> bool:
-    """Whether what botocore raised is likely to be over soon: too many calls, AWS's own fault, a lost connection."""
+    """Whether botocore's error is likely to pass soon: throttling, AWS's own fault, a lost connection."""
     from botocore import exceptions as botocore
 
     if isinstance(error, botocore.ClientError):
@@ -320,7 +320,7 @@ def passes(error: Exception) -> bool:
 
 @contextmanager
 def transfers(client: Any) -> Iterator[Any]:
-    """What moves objects of any size in parts, side by side; an error shows in the future of its transfer."""
+    """A manager that transfers large objects in parallel parts; errors are raised by a transfer's future."""
     from s3transfer.manager import TransferManager  # type: ignore[import-untyped]
 
     with TransferManager(client) as manager:
@@ -328,7 +328,7 @@ def transfers(client: Any) -> Iterator[Any]:
 
 
 def there_are_credentials() -> bool:
-    """Whether an account could be asked; broken settings are reported when it is."""
+    """Whether there are credentials; broken settings count, and are reported on use."""
     import boto3
     from botocore.exceptions import BotoCoreError
 

@@ -1,7 +1,7 @@
 """Every error a user can meet.
 
-What is raised here is the user's mistake or the surroundings' fault, and the command line turns it into one sentence
-and an exit code. Anything else that is raised is our bug and keeps its traceback.
+These errors are the user's mistakes or problems of the environment; the command line turns them into one sentence and
+an exit code. Any other exception is our bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a config, with its address and the way out."""
+    """A mistake in a config, with its position and the fix."""
 
     place: Place
-    key: str  # models[2].label, or (file) where no key can be named
+    key: str  # models[2].label, or (file) if there is no key
     message: str  # what is wrong (what is expected)
 
     def line(self, file: str) -> str:
@@ -31,7 +31,7 @@ class Problem:
 
 
 def found(value: object) -> str:
-    """A value from the config as a message may show it: one line, at most 60 characters, nothing invisible."""
+    """A value from the config for a message: one line, at most 60 characters, nothing invisible."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "nothing"}[value]
     if isinstance(value, (int, float)):
@@ -48,24 +48,24 @@ _OBEYED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\
 
 
 def visible(text: str) -> str:
-    """A text with what a terminal would obey written out: keys, logs and names of others can hold such characters."""
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # as JSON writes it, so that JSON stays JSON
+    """The text with terminal control characters escaped: other people's keys, logs and names may contain them."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # JSON's escapes, so that JSON stays JSON
 
 
 class StepgluonError(Exception):
-    """The root of the tree; `exit_code` is what the process ends with."""
+    """The base class; `exit_code` is the process's exit code."""
 
     exit_code = 1
 
 
 class UsageError(StepgluonError):
-    """The command was called in a way that cannot work."""
+    """The command's arguments cannot work."""
 
     exit_code = 2
 
 
 class ConfigError(StepgluonError):
-    """The config has problems; all that could be found in one run."""
+    """The config has problems: all that could be found in one run."""
 
     exit_code = 2
 
@@ -76,10 +76,10 @@ class ConfigError(StepgluonError):
 
 
 class DefinitionError(StepgluonError):
-    """pipeline.py makes something that Step Functions would refuse, or that would fail when it runs."""
+    """pipeline.py generates a definition that Step Functions would refuse, or that would fail at runtime."""
 
 
 class SurroundingsError(StepgluonError):
-    """This computer, the network or the account is the problem."""
+    """A problem of this computer, the network or the account."""
 
     exit_code = 3

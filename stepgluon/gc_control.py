@@ -1,4 +1,4 @@
-"""Python's garbage collector, paused where it only costs time."""
+"""Pauses Python's garbage collector where it only costs time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 
 def left_at_exit() -> None:
-    """The process ends without taking apart what it leaves: of moto, that takes a second."""
+    """Skip the cleanup at exit: for moto it takes a second."""
     atexit.register(gc.freeze)
 
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """A large definition is a million objects that all live on: the collector would walk them again and again."""
+    """Pause: a large definition is a million live objects, which the collector would walk again and again."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -27,7 +27,7 @@ def paused() -> Iterator[None]:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """What was made up to now is not looked at by the collector until the end of the block, which it all outlives."""
+    """Exclude existing objects from collection until the end of the block, which they all outlive."""
     gc.freeze()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the services allow, once, each with its source.
+"""The services' limits, defined once, each with its source.
 
 Sources: [sfn] Step Functions service quotas; [sm] SageMaker API reference; [sns] SNS quotas and Publish; [s3] bucket
 naming rules; [cp] CodePipeline and CodeCommit quotas. Checked 2026-11 against botocore's models where these carry the
@@ -32,11 +32,11 @@ REPOSITORY = 200  # [cp] FullRepositoryId
 CODECOMMIT = 100  # [cp] RepositoryName
 OBJECT_KEY = 1024  # [s3]
 
-CONCURRENCY = 1000  # Lambda quotas: executions at once in an account, unless it asked for more
+CONCURRENCY = 1000  # Lambda quotas: default concurrent executions of an account
 
-TEMPLATE_BYTES = 51_200  # of a template that is sent with the call: CloudFormation quotas
+TEMPLATE_BYTES = 51_200  # of a template sent with the call: CloudFormation quotas
 
-# Ours.
+# Our own limits
 CONFIG_BYTES = 1024 * 1024  # of a config; a larger file is something else
 MOST_QUOTA_TRIES = 60
-PREFIX = 20  # of a name and -environment: so bucket and job names of every model fit theirs
+PREFIX = 20  # of name and environment, so that bucket and job names fit their limits

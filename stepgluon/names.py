@@ -1,7 +1,7 @@
 """The name, ARN or address of everything that a pipeline owns, from its config alone.
 
-Nothing else in the house puts such a name together. With a prefix of at most 20 characters all of them fit their
-services' limits in the longest region: `{prefix}-work-{account}-{region}` is a bucket of 59.
+No other module composes such a name. With a prefix of at most 20 characters, all of them fit their services' limits in
+the longest region: the bucket `{prefix}-work-{account}-{region}` has 59.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.schema import Model, PipelineConfig
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
-DEFAULTS = "promoted"  # beside it: the promoted models' files, which stay when the runs' files are cleaned up
+DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
 JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
-SHORT = 10  # characters of a model's name that fit into its jobs' names; see Jobs.name
+SHORT = 10  # characters of a model's name in its jobs' names; see Jobs.name
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Names:
 
     @cached_property
     def prefix(self) -> str:
-        """The pipeline's name, with the environment's: two environments never share a resource."""
+        """The pipeline's name plus the environment's: two environments never share a resource."""
         environment = self.config.environment
         return f"{self.config.name}-{environment}" if environment else self.config.name
 
     def pipeline_py(self, words: str) -> str:
-        """A command as a mail advises it: it knows the environment, and not where its reader has the config."""
+        """A command suggested in a mail: with the environment, but without the reader's path of the config."""
         environment = self.config.environment
         return f"python pipeline.py {words} --env {environment}" if environment else f"python pipeline.py {words}"
 
@@ -64,13 +64,13 @@ class Names:
 
     @cached_property
     def config_json(self) -> str:
-        """The resolved config, as the jobs read it."""
-        told = self.config.model_dump(mode="json", exclude={"cicd", "log_runs", "trigger"})  # they change no run
+        """The resolved config for the jobs."""
+        told = self.config.model_dump(mode="json", exclude={"cicd", "log_runs", "trigger"})  # these do not affect runs
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @cached_property
     def config_uri(self) -> str:
-        """The config's place has its hash, so that a run keeps the config that it was started with."""
+        """The config's address contains its hash, so a run keeps the config that it was started with."""
         digest = hashlib.sha256(self.config_json.encode()).hexdigest()[:16]
         return f"s3://{self.work_bucket}/config/{digest}/config.json"
 
@@ -86,7 +86,7 @@ class Names:
 
     @property
     def live(self) -> str:
-        """The machine's alias, which the trigger starts: it leads to one published version."""
+        """The machine's alias, which the trigger starts: it points at one published version."""
         return f"{self.machine_arn}:{LIVE}"
 
     @cached_property
@@ -98,7 +98,7 @@ class Names:
         return self.arn("sns", self.topic)
 
     def role(self, part: str) -> str:
-        """IAM is one name space for all regions, so the region is part of a role's name."""
+        """IAM has one namespace for all regions, so a role's name contains the region."""
         return f"{self.prefix}-{part}-{self.config.region}"
 
     @cached_property
@@ -110,7 +110,7 @@ class Names:
 
     @property
     def boundary_arn(self) -> str:
-        """The managed policy that says what no role of this pipeline may ever exceed."""
+        """The managed policy that no role of this pipeline may exceed."""
         return self.arn("iam", f"policy/{self.role('boundary')}", region="")
 
     def repository(self, image: str) -> str:
@@ -129,7 +129,7 @@ class Names:
         """The model's key in promoted.json."""
         return "m_" + model.name.replace("-", "_")
 
-    # What starts it, and what keeps watch
+    # Trigger and monitoring
 
     @property
     def function(self) -> str:
@@ -137,14 +137,14 @@ class Names:
 
     @property
     def tell_function(self) -> str:
-        """The function that mails what failed."""
+        """The function that mails failures."""
         return f"{self.prefix}-tell-failure"
 
     @property
     def queue(self) -> str:
-        """Events that failed: uploads that start no run, and failures that could not be mailed.
+        """The queue for failed events: uploads that start no run, and failures that could not be mailed.
 
-        It is named after the first; with another name it would be another queue.
+        Its name only mentions the uploads; renaming it would create another queue.
         """
         return f"{self.prefix}-start-failed"
 
@@ -166,7 +166,7 @@ class Names:
         return groups[part].format(self.prefix)
 
     def stack(self, part: str) -> str:
-        """base, pipeline or cicd; the part comes last, so that no two pipelines have a stack in common."""
+        """The stack of a part: base, pipeline or cicd. The part comes last, so no two pipelines share a stack."""
         return f"{self.prefix}-{part}"
 
     @property
@@ -176,7 +176,7 @@ class Names:
 
     @property
     def check(self) -> str:
-        """The CodeBuild project that runs the tests, with no right to deploy."""
+        """The CodeBuild project that runs the tests, without permission to deploy."""
         return f"{self.build}-check"
 
     @property
@@ -193,19 +193,19 @@ class Names:
 
     @property
     def artifacts(self) -> str:
-        """The folder of the work bucket that CodePipeline takes: the first 20 characters of its own name."""
+        """The folder in the work bucket that CodePipeline uses: the first 20 characters of its own name."""
         return self.build[:20]
 
     @cached_property
     def console(self) -> str:
-        """Where a browser shows the executions, up to the execution's ARN; empty where that is not known."""
+        """The console's address of an execution, up to its ARN; empty if it is not known."""
         host = CONSOLES.get(self.partition.name)
         region = self.config.region
         return f"https://{region}.{host}/states/home?region={region}#/v2/executions/details/" if host else ""
 
 
 def short(model: Model) -> str:
-    """The model's name as part of its jobs' names: a long one is cut and told apart by a hash."""
+    """The model's name for its jobs' names: a long one is truncated and made unique by a hash."""
     text = re.sub(r"[^A-Za-z0-9]+", "-", model.name).strip("-")
     if len(text) <= SHORT:
         return text

@@ -1,4 +1,4 @@
-"""The commands for the account alone: start, status and rollback."""
+"""The commands for the account: start, status and rollback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stepgluon.errors import UsageError
 
 
 def add(command: Callable[..., Any]) -> None:
-    """Adds the commands to the parser."""
+    """Add the commands to the parser."""
     starting = command("start", "Start a run in the account, with local tables or a folder of the raw bucket.")
     data = starting.add_mutually_exclusive_group(required=True)
     data.add_argument("--data", nargs="+", metavar="FILE", help="tables to upload, or one s3://RAW-BUCKET/FOLDER/")

@@ -1,4 +1,4 @@
-"""A command as it was called, and the options that commands share."""
+"""A parsed command, and the options that commands share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Call:
     options: argparse.Namespace
     workflow: Workflow
-    variables: Mapping[str, str]  # of the environment, for ${VAR} in the config
+    variables: Mapping[str, str]  # environment variables, for ${VAR} in the config
     terminal: Terminal
 
     def config(self) -> LoadedConfig:
@@ -38,7 +38,7 @@ class Call:
 
     @contextmanager
     def account(self) -> Iterator[tuple[Aws, Names]]:
-        """The account's door and the pipeline's names; an error of AWS in the block becomes one sentence."""
+        """The account's clients and the pipeline's names; an AWS error in the block becomes one sentence."""
         from stepgluon.aws import Aws, one_sentence
         from stepgluon.names import Names
 
@@ -47,7 +47,7 @@ class Call:
             yield Aws(names.config.region), names
 
     def result(self, text: str, value: Any) -> None:
-        """Prints the text, or the value where --json is given."""
+        """Print the text, or with --json the value."""
         as_json = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n" if self.options.json else ""
         self.terminal.result(as_json or text)
 
@@ -70,7 +70,7 @@ def json_option(parser: Any) -> None:
 
 
 def run_options(parser: Any) -> None:
-    """What may be said of a run, in the account or locally."""
+    """Add the options of a run, in the account or locally."""
     parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold")
     parser.add_argument("--note", default="", metavar="TEXT", help="appears in the first mail")
     parser.add_argument("--fresh", action="store_true", help="ignore cached results; start over")

@@ -1,4 +1,4 @@
-"""The commands that bring a pipeline into an account and out of it again: verify, plan, deploy and destroy."""
+"""The commands that deploy a pipeline to an account and remove it: verify, plan, deploy and destroy."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PARTS = ("base", "pipeline", "cicd")
 
 
 class NotAgreed(StepgluonError):
-    """The user was asked, and did not agree."""
+    """The user did not confirm."""
 
 
 def add(command: Callable[..., Any]) -> None:
-    """Adds the commands to the parser."""
+    """Add the commands to the parser."""
     json_option(command("verify", "Ask AWS whether a deploy and its runs would work; creates nothing that costs."))
     planning = command("plan", "Show what deploy would change in the account, and change nothing.")
     deploying = command("deploy", "Make the account match the config; safe to repeat and to interrupt.")
@@ -88,7 +88,7 @@ def _deploy(call: Call) -> None:
 
 
 def _check(names: Names, door: Door) -> None:
-    """Not in deploy itself: the local AWS takes any account and key."""
+    """Not part of deploy itself, because the local AWS accepts any account and key."""
     from stepgluon.deploy.account_checks import check_identity, check_key
 
     check_identity(names, door)
@@ -96,7 +96,7 @@ def _check(names: Names, door: Door) -> None:
 
 
 def _next_steps(names: Names, deployed: Deployed, only: tuple[str, ...]) -> str:
-    """What is left to do after a deploy, and how a run is started."""
+    """What is left to do after a deploy, and how to start a run."""
     done = f"changed: {', '.join(deployed.changed)}" if deployed.changed else "nothing had to be changed"
     lines = [f"{names.prefix} is deployed in account {names.config.account}, {names.config.region}; {done}."]
     if "pipeline" in only:
@@ -131,7 +131,7 @@ def _destroy(call: Call) -> None:
 
 
 def _ask(call: Call, what: str, items: list[str], name: str) -> None:
-    """Returns when the user has typed the pipeline's name."""
+    """Return once the user has typed the pipeline's name."""
     if not sys.stdin or not sys.stdin.isatty():
         raise UsageError(f"stdin is not a terminal, so pass --yes. {what}: {'; '.join(items)}")
     call.terminal.say("\n".join([f"{what}:", *(f"  {item}" for item in items), f"Type {name} to continue:"]))
@@ -140,7 +140,7 @@ def _ask(call: Call, what: str, items: list[str], name: str) -> None:
 
 
 def _release(call: Call) -> Release:
-    """Finds all mistakes in the config before anything is sent to the account."""
+    """Find all mistakes in the config before anything is sent to the account."""
     from stepgluon.deploy.release import release
 
     loaded = call.config()

@@ -12,7 +12,7 @@ from stepgluon.cli.common import Call, Command, a_path, run_options, whole_numbe
 
 
 def add(command: Callable[..., Any]) -> None:
-    """Adds the commands to the parser."""
+    """Add the commands to the parser."""
     run = command("run", "Run the pipeline on this computer: start a local AWS, upload the data, follow the run.")
     run.add_argument("--local", action="store_true", help="the default; `start` runs it in the account")
     run.add_argument(

@@ -1,7 +1,7 @@
-"""The command line: words in, one sentence and an exit code out.
+"""The command line: the parser, and the commands that need neither an account nor the local AWS.
 
 Results go to stdout or to a file, progress and errors to stderr. Modules that only some commands need are imported by
-those commands, so that `--help` does not wait for the SDKs.
+those commands, so `--help` does not wait for the SDKs.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ SUFFIXES: dict[str, Picture] = {
 
 
 def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: Mapping[str, str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
+    """Run one command; return the exit code."""
     variables = os.environ if variables is None else variables
     terminal = Terminal(sys.stdout, sys.stderr, "NO_COLOR" not in variables)
     left_at_exit()
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = argparse.Namespace(json="--json" in arguments)  # until they are parsed
+    options = argparse.Namespace(json="--json" in arguments)  # used until they are parsed
     try:
         parser = _parser()
         if not arguments:
@@ -70,7 +70,7 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
         terminal.error(SurroundingsError("this computer has too little memory left (end other programs)"))
         return SurroundingsError.exit_code
     except BrokenPipeError:
-        forget(terminal.results)  # the reader has seen enough
+        forget(terminal.results)  # the reader has closed the pipe
         return 0
     except KeyboardInterrupt:
         return 130
@@ -78,10 +78,10 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
 
 
 def _print_error(error: StepgluonError, terminal: Terminal) -> None:
-    """With --json, stdout is JSON whatever happens."""
+    """With --json, stdout is JSON even for errors."""
     import json
 
-    with suppress(StepgluonError, BrokenPipeError):  # where the output itself is what fails
+    with suppress(StepgluonError, BrokenPipeError):  # in case the output itself fails
         terminal.result(json.dumps({"error": str(error), "exit_code": error.exit_code}, ensure_ascii=False) + "\n")
 
 
@@ -132,7 +132,7 @@ def _validate(call: Call) -> None:
     loaded = call.config()
     count = len(loaded.config.models)
     if not surely_fits(loaded.config):
-        call.definition(loaded)  # takes seconds, and names what is over a limit
+        call.definition(loaded)  # takes seconds, and reports exceeded limits
     call.terminal.say(f"{call.options.config}: no mistakes; {count} model{'s' if count > 1 else ''}")
 
 
@@ -164,7 +164,7 @@ def _schema(call: Call) -> None:
 
 
 def _write(call: Call, text: str, file: Path | None) -> None:
-    """Into the file, or to stdout."""
+    """Write to the file, or to stdout."""
     if file is None:
         call.terminal.result(text)
     else:

@@ -1,7 +1,7 @@
 """The commands for past and present runs: runs, show, watch, redrive and promote.
 
-A command goes where its run is: to the work folder if that has the run, else to the account. `--work DIR` and `--aws`
-say which; docs/decisions/0061 has the rule.
+A command goes to the place of its run: the work folder if it has the run, otherwise the account. `--work DIR` and
+`--aws` force one; see docs/decisions/0061.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LISTED = 20  # runs of an account
 
 
 def add(command: Callable[..., Any]) -> None:
-    """Adds the commands to the parser."""
+    """Add the commands to the parser."""
     _place_and_json(command("runs", "List the runs, the latest first."))
     for name, tells in {
         "show": "Show a run's states, jobs and models, and why it failed.",
@@ -112,7 +112,7 @@ def _watch(call: Call) -> int:
 
 
 def _followed(call: Call, door: Aws, names: Names, execution: Execution) -> int:
-    """Follows a run in the account to its end; Ctrl-C leaves it running."""
+    """Follow a run in the account to its end; Ctrl-C leaves it running."""
     from stepgluon.runs.watch import watch
 
     with call.terminal.progress().leaving(execution.run) as progress:
@@ -178,7 +178,7 @@ def _promote(call: Call) -> None:
 
         with call.account() as (door, names):
             run = call.options.run
-            # Step Functions forgets an execution after 90 days; its folder may still be there.
+            # Step Functions deletes an execution after 90 days; its folder may still exist.
             found = one(door, names, LATEST) if run == LATEST else find(door, names, run)
             run = found.run if found else run
             promoted = promote(door.client("s3"), names, run, lambda: story_of(door, found.arn).models if found else [])

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from stepgluon.deploy.release import Release
     from stepgluon.names import Names
 
-OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json", "tell_failure.zip")  # as release.py has them
+OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json", "tell_failure.zip")  # same as in release.py
 
 
 def add(command: Callable[..., Any]) -> None:
-    """Adds the command to the parser."""
+    """Add the command to the parser."""
     template = command("template", "Write the CloudFormation templates, and the files they use, for a review.")
     template.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
 
@@ -52,7 +52,7 @@ def _files(made: Release) -> dict[str, bytes]:
 
 
 def _example(names: Names) -> str:
-    """What the third stack would be, for a reviewer who has not decided where pushes come from."""
+    """An example of the third stack, for a reviewer who has not chosen a source for pushes yet."""
     from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
     from stepgluon.deploy.templates.cicd import cicd
     from stepgluon.deploy.templates.text import canonical

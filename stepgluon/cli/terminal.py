@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 class Terminal:
     def __init__(self, results: TextIO | None, progress: TextIO | None, colour: bool) -> None:
-        """Drops output to a stream that the shell has closed, which is None in Python."""
+        """Drop output to a stream that the shell has closed, which is None in Python."""
         for stream in (results, progress):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # of a terminal that is not UTF-8
+                stream.reconfigure(errors="backslashreplace")  # for terminals that are not UTF-8
         self.results = results or io.StringIO()
         self._progress: io.TextIOBase = Unheard(progress) if progress else io.StringIO()
         self._colour = colour and self._progress.isatty()
 
     def result(self, text: str) -> None:
-        """Writes all of a result or raises SurroundingsError; BrokenPipeError means that the reader has left."""
+        """Write a whole result or raise SurroundingsError; BrokenPipeError means that the reader has left."""
         try:
             self.results.write(visible(text))
             self.results.flush()
@@ -40,7 +40,7 @@ class Terminal:
         print(visible(text), file=self._progress)
 
     def error(self, error: StepgluonError) -> None:
-        # A config's problems are lines in the format of compilers, for editors and machines.
+        # A config's problems are printed in the format of compilers, for editors and tools.
         text = visible(str(error))
         if not isinstance(error, ConfigError):
             text = f"{self._red('error:')} {text}"
@@ -75,18 +75,18 @@ class Unheard(io.TextIOBase):
 
 
 def forget(stream: TextIO) -> None:
-    """Keeps Python from reporting the failed write once more when it closes the stream."""
+    """Keep Python from reporting the failed write again when it closes the stream."""
     if stream is sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_file(file: Path, content: str | bytes, source: Path | None = None) -> None:
-    """Writes the whole file or nothing. `source` is a file that must not be overwritten."""
+    """Write the file atomically. `source` is a file that must not be overwritten."""
     if source is not None and file.exists() and source.exists() and file.samefile(source):
         raise UsageError(f"{file} is the config itself (name another file)")
     body = content.encode() if isinstance(content, str) else content
     try:
-        target = file.resolve()  # a link stays one
+        target = file.resolve()  # keeps a link a link
         if target.exists() and not target.is_file():
             target.write_bytes(body)  # a device or a pipe; a folder raises
             return

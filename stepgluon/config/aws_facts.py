@@ -1,7 +1,7 @@
-"""What AWS has: partitions, regions and SageMaker's instance types.
+"""AWS's partitions, regions and SageMaker instance types.
 
-botocore knows all this, but reading its models takes longer than a whole `validate`. So the few facts needed are kept
-in aws_facts.json, made from botocore by `python -m stepgluon.config.aws_facts`; a test fails when it is out of date.
+botocore knows them, but reading its models takes longer than a whole `validate`. So the few facts needed are kept in
+aws_facts.json, generated from botocore by `python -m stepgluon.config.aws_facts`; a test fails if it is out of date.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("aws_facts.json")
-# The consoles' hosts are in no machine-readable place; each partition's user guide has its own.
+# The consoles' hosts are not available in machine-readable form; each partition's user guide has its own.
 CONSOLES = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
@@ -38,7 +38,7 @@ class Facts:
     processing_instances: tuple[str, ...]
 
     def partition_of(self, region: str) -> Partition | None:
-        """The partition that has this region, also one that opened after aws_facts.json was made."""
+        """The partition of this region, even if the region is newer than aws_facts.json."""
         return next((p for p in self.partitions if re.fullmatch(p.region_pattern, region)), None)
 
 

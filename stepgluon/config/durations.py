@@ -1,4 +1,4 @@
-"""Durations as the config writes them: `90s`, `10m`, `1h`."""
+"""Durations in the config's notation: `90s`, `10m`, `1h`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MEANT = re.compile(r"\s*".join(f"(?:([0-9]{{1,7}})\\s*{unit})?" for unit, _ in 
 
 
 def as_duration(seconds: int) -> str:
-    """3600 -> 1h, 5400 -> 90m: as it is written in the file."""
+    """3600 -> 1h, 5400 -> 90m: the notation of the file."""
     unit, length = next((unit, length) for unit, length in _SECONDS.items() if seconds % length == 0)
     return f"{seconds // length}{unit}"
 
 
 def seconds(written: object, most: int) -> int:
-    """The number of seconds, from 1 to `most`; else ValueError, in whose message {} stands for what is written."""
+    """The number of seconds, from 1 to `most`; raises ValueError with {} as placeholder for the written value."""
     if isinstance(written, int) and not isinstance(written, bool) and 0 < written <= most // 60:
         raise ValueError(f"{{}} has no unit (write {written}s for seconds, or {written}m for minutes)")
     if not isinstance(written, str):

@@ -1,4 +1,4 @@
-"""Models as the config means them: generated ones written out, and the top-level `train` under each one's own."""
+"""Completes the models: writes out generated ones, and merges each model's `train` over the top-level one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _no_value(node: Node) -> Problem:
 
 
 def _generated(node: Node, whole: bool) -> Node:
-    """A list with one model for each value; where these are not known, with one that stands for all of them."""
+    """A list with one model for each value, or with one representative if the values are unknown."""
     rest = {name: child for name, child in node.value.items() if name in _KEYS[2:]}
     column, values = node.value.get("partition_by"), node.value.get("values")
     known = whole and column and values and not any(isinstance(one.value, Broken) for one in (column, values))
@@ -82,7 +82,7 @@ def _model(node: Node, column: str, value: Node, rest: dict[str, Node]) -> Node:
 
 
 def _slug(value: object) -> str:
-    """The value as a model's name: `Île d'Or` -> Ile-d-Or; a hash where nothing readable is left, or too much."""
+    """The value as a model's name: `Île d'Or` -> Ile-d-Or; a hash if the name would be empty or too long."""
     text = found(value) if not isinstance(value, str) else value
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     slug = re.sub(r"[^A-Za-z0-9]+", "-", ascii_text).strip("-")
@@ -93,7 +93,7 @@ def _slug(value: object) -> str:
 
 
 def _with_train(tree: Node) -> Node:
-    """Each model's train: its own keys over the top-level ones."""
+    """Merge each model's train keys over the top-level ones."""
     train, models = tree.value.get("train"), tree.value.get("models")
     if train is None or models is None or not isinstance(models.value, list):
         return tree

@@ -1,7 +1,7 @@
-"""The config's JSON Schema: what editors complete and check a file with.
+"""The config's JSON Schema, with which editors complete and check a file.
 
-Made from the models in schema.py, with what only the file has: environments, generated models, and `${VAR}` wherever
-a value stands. It says less than `validate`: rules over several keys are in rules.py.
+Generated from the models in schema.py, plus what exists only in the file: environments, generated models, and `${VAR}`
+in place of any value. It checks less than `validate`: rules over several keys are in rules.py.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _generated(model: dict[str, Any]) -> dict[str, Any]:
-    """One model for each value of a column; nothing is required, as an environment may give any part."""
+    """One model for each value of a column; nothing is required, because an environment may override any part."""
     parts = {name: part for name, part in model["properties"].items() if name not in ("name", "where")}
     column = {"type": "string", "minLength": 1, "description": "the column whose values make the models"}
     values = {
@@ -69,7 +69,7 @@ def _generated(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_variables(node: Any) -> Any:
-    """The same schema, in which each scalar may also be a variable."""
+    """The same schema, but each scalar may also be a variable."""
     if isinstance(node, list):
         return [_with_variables(one) for one in node]
     if not isinstance(node, dict):
@@ -86,7 +86,7 @@ def _with_variables(node: Any) -> Any:
         for name, value in node.items()
         if name not in ("default", "propertyNames", "title")
     }
-    kept = ("default", "propertyNames") if "$ref" not in node else ()  # a section's default is that of its keys
+    kept = ("default", "propertyNames") if "$ref" not in node else ()  # a section's default follows from its keys
     return {**changed, **{name: node[name] for name in kept if name in node}}
 
 

@@ -1,4 +1,4 @@
-"""From a file, or its text, to the PipelineConfig."""
+"""Loads a PipelineConfig from a file or its text."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def load(path: Path, environment: str | None, variables: Mapping[str, str]) -> L
 
 
 def loads(text: str | bytes, file: str, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
-    """The config of an environment, or ConfigError with all that is wrong with it and with the other environments."""
+    """The config of an environment; raises ConfigError with all problems in it and in the other environments."""
     return loaded(text, file, environment, variables)

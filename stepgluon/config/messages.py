@@ -1,4 +1,4 @@
-"""What is wrong with one value, in plain English; nothing of pydantic's wording reaches a user."""
+"""Describes what is wrong with a value in plain English; users never see pydantic's wording."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST = 64  # characters; a longer word cannot be a misspelling
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like this one."""
+    """The most similar known word."""
     if len(word) > LONGEST:
         return None
     known = list(known)
@@ -30,14 +30,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 def listed(words: Sequence[str], last: str = "or") -> str:
-    """`a, b or c`; of more than ten only the first ten."""
+    """`a, b or c`; at most the first ten."""
     if len(words) > 10:
         return ", ".join(words[:10]) + ", …"
     return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def unknown(word: str, known: Iterable[str], what: str, like: str) -> str:
-    """`'mars-1' is not an AWS region (expected: one like us-east-1)`, or the one that was meant."""
+    """`'mars-1' is not an AWS region (expected: one like us-east-1)`, or a suggestion."""
     guess = did_you_mean(word, known)
     hint = f"did you mean {guess}?" if guess else f"expected: one like {like}"
     return f"{found(word)} is not {what} ({hint})"
@@ -52,7 +52,7 @@ def unknown_key(name: str, known: Sequence[str]) -> str:
 
 
 def keys_at(loc: Sequence[Any]) -> list[str]:
-    """The keys that a section of the file can have."""
+    """The keys that a section of the file may have."""
     keys = list(_fields(loc))
     return keys if loc else [*(key for key in keys if key != "environment"), "environments"]
 
@@ -107,7 +107,7 @@ def _number(kind: str) -> Callable[..., str]:
 
 
 def _in_range(loc: Sequence[Any]) -> str:
-    """`a whole number from 1 to 16384`, as the schema has it."""
+    """`a whole number from 1 to 16384`, from the schema."""
     field = _fields(loc[:-1]).get(loc[-1])
     parts = field.metadata if field else []
     limits = {name: getattr(part, name) for part in parts for name in ("gt", "ge", "lt", "le") if hasattr(part, name)}
@@ -157,7 +157,7 @@ def _limit(size: str) -> Callable[..., str]:
     return lambda _, node, loc: f"{node.shown} is too {size} ({_in_range(loc)} is expected)"
 
 
-_FREE = {"label", "drop", "tags", "environment"}  # where any text will do
+_FREE = {"label", "drop", "tags", "environment"}  # any text is allowed
 _MESSAGES: dict[str, Callable[[Any, Node, Any], str]] = {
     "missing": _missing,
     "extra_forbidden": _unknown_key,
@@ -189,11 +189,11 @@ _MESSAGES: dict[str, Callable[[Any, Node, Any], str]] = {
 
 
 def _refused(message: str, node: Node) -> str:
-    """What one of the schema's own checks says; {} in it stands for the value."""
+    """The message of one of the schema's own checks; {} in it is replaced by the value."""
     if node.value is None and not node.spoken:
         return message.replace("{} is not a duration", "the value is missing")
     if node.spoken:
-        message = re.sub(r"\(write .*\)", f"({LIKE})", message)  # what to write would reveal the value
+        message = re.sub(r"\(write .*\)", f"({LIKE})", message)  # a suggestion would reveal the value
     return message.replace("{}", node.shown, 1)
 
 
@@ -203,7 +203,7 @@ def _true_or_false(node: Node) -> str:
 
 
 def wanted(key: str) -> str:
-    """What a key of the file takes: whole number, number, true or false, duration, text; or "" where it may be more."""
+    """The type of a key: whole number, number, true or false, duration, text; or "" if it may be several."""
     head, odd, _ = re.sub(r"\[[0-9]+\]", "", key).partition("['")
     return _wanted((*re.sub(r"^environments\.[^.]*\.", "", head).split("."), *(["?"] if odd else [])))
 
@@ -228,27 +228,27 @@ def _taken(field: FieldInfo, inside: bool) -> str:
     if DURATION_SCHEMA in field.metadata:
         return "duration"
     if any(isinstance(part, BeforeValidator) for part in field.metadata):
-        return ""  # an account may be digits
+        return ""  # an account may be written as digits
     names = {bool: "true or false", float: "number", int: "whole number", str: "text", Literal: "text"}
     return next((name for kind, name in names.items() if kind in kinds), "")
 
 
 def _kinds(annotation: Any) -> set[Any]:
-    """The types that an annotation is made of."""
+    """The types in an annotation."""
     kind = get_origin(annotation) or annotation
     kinds = {kind} if isinstance(kind, type) or kind is Literal else set()
     return kinds.union(*map(_kinds, get_args(annotation)))
 
 
 def section(annotation: Any) -> type[Section] | None:
-    """The section that a field holds, or holds a list of."""
+    """The section that a field holds, as one or as a list."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((inner for part in get_args(annotation) if (inner := section(part))), None)
 
 
 def _fields(loc: Sequence[Any]) -> dict[str, FieldInfo]:
-    """The keys that a place of the config can have; none where it is not a section."""
+    """The keys that a place in the config may have; none if it is not a section."""
     here: type[Section] | None = PipelineConfig
     for part in loc:
         if isinstance(part, str):
@@ -258,7 +258,7 @@ def _fields(loc: Sequence[Any]) -> dict[str, FieldInfo]:
 
 
 def _keys(of: type[Section] = PipelineConfig, prefix: str = "") -> list[str]:
-    """Every key of the schema; those of models as models[].label."""
+    """Every key in the schema; keys of models look like models[].label."""
     keys = []
     for name, field in of.model_fields.items():
         keys.append(prefix + name)

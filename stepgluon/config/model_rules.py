@@ -19,8 +19,8 @@ _FILE = re.compile(
 
 class Finding(NamedTuple):
     key: str  # of the resolved config
-    message: str | Callable[[], str]  # a function where finding the words takes time
-    relies_on: tuple[str, ...] = ()  # other keys: where one of them is invalid itself, the finding is not said
+    message: str | Callable[[], str]  # a function if composing the text takes time
+    relies_on: tuple[str, ...] = ()  # other keys: if one of them is invalid, the finding is not reported
 
 
 def models_of(config: PipelineConfig) -> Iterator[tuple[str, Model]]:

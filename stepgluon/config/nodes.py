@@ -1,4 +1,4 @@
-"""A config as a tree in which each value knows its key and its place."""
+"""A config as a tree in which each value knows its key and position."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ Secrets = tuple[tuple[str, str], ...]  # the value of a variable, and ${ITS_NAME
 
 
 class Broken:
-    """Stands for a value that was reported already; nothing more is said about it."""
+    """Replaces a value that was already reported, so it is not reported again."""
 
 
 class Unset(Broken):
-    """A value whose variable is not set, which matters only where the value is used."""
+    """A value whose variable is not set, which matters only if the value is used."""
 
     def __init__(self, message: str) -> None:
         self.message = message
 
 
 BROKEN = Broken()
-GONE = Broken()  # cut out of the config: not part of its data any more
+GONE = Broken()  # cut out of the config: no longer part of its data
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
     key: str  # models[2].label; empty for the whole file
     place: Place  # of the value
-    name_place: Place  # of its key, or of the value where it has none
+    name_place: Place  # of its key, or of the value if it has none
     value: Any  # str | int | float | bool | None | Broken | dict[str, Node] | list[Node]
     sure: bool = True  # False for a placeholder of an invalid or missing value
-    spoken: str = ""  # what messages call a value that came from a variable: it may be a secret
+    spoken: str = ""  # what messages show for a value from a variable, which may be a secret
     secrets: Secrets = ()
 
     @property
     def shown(self) -> str:
-        """The value as a message may show it."""
+        """The value in a form that is safe to show."""
         return self.spoken or found(self.value)
 
 
 def join(parent: str, name: str | int) -> str:
-    """`models`, 2 -> `models[2]`; a name with other characters than A-Za-z0-9_- is quoted, and shortened."""
+    """`models`, 2 -> `models[2]`; a name with characters other than A-Za-z0-9_- is quoted and shortened."""
     if isinstance(name, int):
         return f"{parent}[{name}]"
     if _PLAIN.fullmatch(name):
@@ -55,7 +55,7 @@ def join(parent: str, name: str | int) -> str:
 
 
 def merge(base: Node, over: Node) -> Node:
-    """Mappings merge; everything else is replaced. Each value keeps the key and place where it stands."""
+    """Merge mappings, and replace everything else. Each value keeps its key and position."""
     if not isinstance(base.value, dict) or not isinstance(over.value, dict):
         return over
     value = dict(base.value)
@@ -65,7 +65,7 @@ def merge(base: Node, over: Node) -> Node:
 
 
 def plain(node: Node) -> Any:
-    """The tree's data alone."""
+    """The tree's plain data."""
     if isinstance(node.value, dict):
         return {name: plain(child) for name, child in node.value.items() if child.value is not GONE}
     if isinstance(node.value, list):
@@ -74,5 +74,5 @@ def plain(node: Node) -> Any:
 
 
 def live(nodes: Sequence[Node]) -> list[Node]:
-    """Without those that were cut out."""
+    """The nodes that were not cut out."""
     return [node for node in nodes if node.value is not GONE]

@@ -1,10 +1,10 @@
-"""The way from a file's text to a PipelineConfig, with all problems in one run.
+"""Turns a file's text into a PipelineConfig, or reports all problems in one run.
 
-parse        yaml_tree: a tree of nodes, each with key and place
-environments each overlay merged over the rest: one tree per environment
-models       generated ones written out; `train` merged into each model
-validate     pydantic against schema.py; what is invalid is cut out or filled with a placeholder, and again
-check        rules over the whole config (rules.py); what concerns a cut-out place is not said
+parse        yaml_tree: a tree of nodes, each with key and position
+environments merge each overlay over the rest: one tree per environment
+models       write out generated ones; merge `train` into each model
+validate     pydantic against schema.py; cut out invalid parts or replace them with placeholders, and repeat
+check        rules over the whole config (rules.py); findings about cut-out parts are dropped
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _PLACEHOLDERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class _Late:
-    """A problem whose words are found only when it is shown: looking for what was meant takes time."""
+    """A problem whose message is composed only when shown: searching for suggestions takes time."""
 
     place: Place
     key: str
-    message: str  # tells it from other problems at this place
+    message: str  # distinguishes it from other problems at this place
     words: Callable[[], str]
 
     def said(self) -> Problem:
@@ -94,7 +94,7 @@ def _size(node: Node) -> int:
 
 
 def _shown(problems: Sequence[Problem | _Late]) -> list[Problem]:
-    shortest: dict[tuple[Place, str], Problem | _Late] = {}  # one place may stand in several environments
+    shortest: dict[tuple[Place, str], Problem | _Late] = {}  # a place may occur in several environments
     for problem in sorted(problems, key=lambda p: len(p.key)):
         shortest.setdefault((problem.place, problem.message), problem)
     unique = sorted(shortest.values(), key=lambda p: (p.place, p.key, p.message))
@@ -136,7 +136,7 @@ def _environments(root: Node, problems: list[Problem | _Late]) -> tuple[Node, di
 
 
 def _without_environment(node: Node) -> tuple[Node, list[Problem]]:
-    """`environments` hold none themselves; and `environment` is a field of the config, but no key of the file."""
+    """Environments cannot be nested; and `environment` is a field of the config, but not a key of the file."""
     if not isinstance(node.value, dict):
         return node, []
     problems = []
@@ -175,15 +175,15 @@ class _Reader:
     """Reads the config of one environment."""
 
     environment: str | None
-    guesses: list[int]  # how often a misspelling may still be looked for, in all environments together
+    guesses: list[int]  # how many more misspellings may be looked up, in all environments together
     problems: list[Problem | _Late] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)  # the values of variables -> ${NAME}
-    spoken: dict[str, tuple[str, str]] = field(default_factory=dict)  # key -> its value in a message, and what to say
-    unsure: set[str] = field(default_factory=set)  # keys of the resolved config about which, and below, all is said
-    gaps: set[str] = field(default_factory=set)  # lists and mappings of which something was cut out
+    spoken: dict[str, tuple[str, str]] = field(default_factory=dict)  # key -> its value in a message, and what to show
+    unsure: set[str] = field(default_factory=set)  # keys of the resolved config that, with all below, are reported
+    gaps: set[str] = field(default_factory=set)  # lists and mappings with cut-out parts
 
     def read(self, file: str, tree: Node) -> LoadedConfig:
-        """The config; with placeholders where there are problems."""
+        """The config, with placeholders for invalid values."""
         tree, problems = written_out(tree)
         self.problems += problems
         config, tree = self._validated(tree)
@@ -203,10 +203,10 @@ class _Reader:
         return _Late(at.place, at.key, identity, lambda: self.without_secrets(words(), keys))
 
     def without_secrets(self, message: str, keys: Sequence[str]) -> str:
-        """The message with the names of variables in place of their values."""
+        """The message with variables' values replaced by their names."""
         for shown, spoken in (self.spoken[key] for key in keys if key in self.spoken):
             message = message.replace(shown, spoken)
-        # A short word or number without quotes may be one of ours.
+        # A short unquoted word or number may be from our own text.
         for value, name in sorted(self.secrets.items(), key=lambda one: -len(one[0])):
             if value:
                 message = message.replace(found(value), f"the value of {name}" if name[0] == "$" else name)
@@ -247,7 +247,7 @@ class _Reader:
         return bool(key)
 
     def _validated(self, tree: Node) -> tuple[PipelineConfig, Node]:
-        """The errors of the first round are the user's; those of the next ones come from cutting."""
+        """Errors in the first round are the user's; those in later rounds are caused by the cuts."""
         tell = True
         while True:
             try:
@@ -280,7 +280,7 @@ class _Reader:
         return _repaired(tree, cuts, fills)
 
     def _meant(self, errors: Sequence[Any]) -> set[tuple[Any, str | None]]:
-        """The missing keys that are there, but misspelt."""
+        """The missing keys that are present but misspelt."""
         lacking = {one["loc"][:-1] for one in errors if one["type"] == "missing"}
         misspelt = [one["loc"] for one in errors if one["type"] == "extra_forbidden" and one["loc"][:-1] in lacking]
         misspelt = misspelt[: self.guesses[0]]
@@ -289,13 +289,13 @@ class _Reader:
 
 
 def _is_broken(node: Node) -> bool:
-    """Whether it was said already that the value cannot be read, or one in it."""
+    """Whether the value, or one inside it, was already reported as unreadable."""
     children = node.value if isinstance(node.value, list) else []
     return isinstance(node.value, Broken) or any(isinstance(child.value, Broken) for child in children)
 
 
 def _locate(tree: Node, loc: Sequence[Any], lists: dict[int, list[Node]]) -> tuple[Node, tuple[Any, ...]]:
-    """The deepest node on the way that pydantic names, and the rest of the way."""
+    """The deepest node on pydantic's path, and the rest of the path."""
     node = tree
     for i, part in enumerate(loc):
         children = node.value
@@ -311,7 +311,7 @@ def _locate(tree: Node, loc: Sequence[Any], lists: dict[int, list[Node]]) -> tup
 
 
 def _filler(name: str, parent: Node) -> Any:
-    """A placeholder; models without a name get different ones."""
+    """A placeholder; each unnamed model gets a different one."""
     return f"x{parent.place.line}-{parent.place.column}" if name == "name" and parent.key else _PLACEHOLDERS[name]
 
 
@@ -324,7 +324,7 @@ def _placeholder(key: str, place: Place, data: Any) -> Node:
 
 
 def _repaired(node: Node, cuts: set[int], fills: dict[int, dict[str, Node]]) -> Node:
-    """The tree without what is invalid, and with placeholders for what is missing."""
+    """The tree without its invalid parts, and with placeholders for missing ones."""
     if id(node) in cuts:
         return replace(node, value=GONE)
     if isinstance(node.value, dict):

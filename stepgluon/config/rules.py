@@ -1,6 +1,6 @@
-"""Rules over a whole config: what no single value shows, and what AWS would refuse late.
+"""Rules over a whole config: mistakes across several values, and what AWS would only refuse later.
 
-Each rule yields findings; `RULES` has them all. A rule may take for granted that each value by itself is valid.
+Each rule yields findings; `RULES` lists them all. A rule may assume that each single value is valid.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from stepgluon.config.nodes import join
 from stepgluon.config.schema import Machine, PipelineConfig
 from stepgluon.errors import found
 
-OUR_VARIABLES = 5  # at most so many does the pipeline itself set
-RETRIES = 999  # a job's name has three digits for the number of the try
+OUR_VARIABLES = 5  # the pipeline itself sets at most this many
+RETRIES = 999  # a job's name has three digits for the try
 RESERVED_VARIABLES = ("STEPGLUON_", "SM_", "SAGEMAKER_", "AWS_")
 RESERVED_NAMES = ("xn--", "sthree-", "amzn-s3-demo-")  # [s3] bucket naming rules
-# SageMaker encrypts the local disk of these itself and refuses a VolumeKmsKeyId: m5d, r6id, and the GPUs' families.
+# SageMaker encrypts the local disks of these itself and refuses a VolumeKmsKeyId: m5d, r6id, and the GPU families.
 _LOCAL_DISK = re.compile(r"ml\.([a-z]+[0-9]+[a-z]*d[a-z]*|g4dn|g5|g6e?|gr6|p4de|p5e?n?|trn1n?|trn2)\.")
 
 

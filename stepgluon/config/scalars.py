@@ -1,7 +1,7 @@
-"""A YAML scalar -> text, number, true, false or null; and `${VAR}` in it.
+"""Converts a YAML scalar to text, number, true, false or null, and fills in `${VAR}`.
 
-YAML 1.1 and 1.2 read some plain scalars differently, and so do their libraries: `no`, `010`, `12:30`. Such a scalar is
-refused: the author meant one of the two. Dates are text.
+YAML 1.1 and 1.2 read some plain scalars differently, and so do their libraries: `no`, `010`, `12:30`. Such scalars are
+refused, because either could be meant. Dates are text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NULL = ("", "~", "null", "Null", "NULL")
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _FLOATS = {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}
 _FLOATS |= {word: float("nan") for word in (".nan", ".NaN", ".NAN")}
-# Not `y` and `n`: YAML 1.1 lists them too, but its libraries read them as text, and `label: y` is a habit of the trade.
+# Not `y` and `n`: YAML 1.1 lists them too, but its libraries read them as text, and `label: y` is common.
 _YES, _NO = ("yes", "on"), ("no", "off")
 _NUMERIC = re.compile(r"[-+]?[0-9.][0-9a-fA-FxXo_.:+-]*")
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^{}]*)?\})?")
@@ -27,7 +27,7 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^{}]*)?\})?")
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # from an escape, or from a variable that is not UTF-8
 
 
-# What keys want, as far as it matters here, and how a variable gets it.
+# The types of keys that matter here, and how to write a variable for them.
 NUMBERS = ("whole number", "number")
 _SET = dict.fromkeys(NUMBERS, "set it to a number in plain digits") | {
     "true or false": "set it to true or false",
@@ -37,7 +37,7 @@ _SET = dict.fromkeys(NUMBERS, "set it to a number in plain digits") | {
 
 
 class Unclear(ValueError):
-    """The scalar cannot be read; says why and what to write instead."""
+    """The scalar cannot be read; the message says why and what to write instead."""
 
 
 class UnsetVariable(Unclear):
@@ -48,19 +48,19 @@ class Filled(NamedTuple):
     """A text with its variables filled in."""
 
     text: str
-    spoken: str = ""  # what messages call it: never the value, which may be a secret
+    spoken: str = ""  # what messages show: never the value, which may be a secret
     secrets: tuple[tuple[str, str], ...] = ()  # the value of a variable, and ${ITS_NAME}
 
 
 def resolve(text: str, wanted: str = "", spoken: str = "") -> Scalar:
-    """What a scalar without quotes means, where YAML 1.1 and 1.2 agree about it; `wanted` is what its key takes."""
+    """The value of an unquoted scalar if YAML 1.1 and 1.2 agree about it; `wanted` is the type of its key."""
     if text in _NULL:
         return None
     if text in _BOOLEAN:
         return _BOOLEAN[text]
     if text in _FLOATS:
         return _FLOATS[text]
-    if re.fullmatch(r"0[0-9]{11}", text):  # an account that begins with 0
+    if re.fullmatch(r"0[0-9]{11}", text):  # an account starting with 0
         return text
     if len(text) > LONGEST_NUMBER:
         if re.fullmatch(r"[-+]?[0-9][0-9_.]*([eE][-+]?[0-9]+)?", text):
@@ -80,7 +80,7 @@ def resolve(text: str, wanted: str = "", spoken: str = "") -> Scalar:
 
 
 def _way_out(text: str, old: Scalar, new: Scalar, wanted: str) -> str:
-    """What to write so that the key takes it."""
+    """What to write instead, in a form that the key accepts."""
     if wanted in NUMBERS:
         numbers = dict.fromkeys(
             _digits(v) for v in (old, new) if isinstance(v, (int, float)) and not isinstance(v, bool)
@@ -98,7 +98,7 @@ def _way_out(text: str, old: Scalar, new: Scalar, wanted: str) -> str:
 
 
 def _digits(number: float) -> str:
-    """A number as both versions read it: 1000, 0.5, and 1.0e+300 where the digits would be too many."""
+    """A number in a form that both versions read the same: 1000, 0.5, and 1.0e+300 if it has too many digits."""
     digits = f"{Decimal(repr(number)):f}".removesuffix(".0")
     if len(digits) <= LONGEST_NUMBER:
         return digits
@@ -151,7 +151,7 @@ def _read_1_2(text: str) -> Scalar:
 
 
 def substitute(text: str, variables: Mapping[str, str] | None, budget: list[int]) -> Filled:
-    """The text with its variables; None for keys, which have none. `budget` bounds all substitutions together."""
+    """Fill in the variables; None for keys, which allow none. `budget` limits all substitutions together."""
     secrets: dict[str, str] = {}
 
     def value(match: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
-"""The config's schema: what `pipeline-config.yml` can say, as frozen values.
+"""The config's schema: the keys of `pipeline-config.yml`, as frozen values.
 
-The text of each key's description is what editors show (`pipeline.py schema`) and what the README's table says.
+Each key's description is shown by editors (`pipeline.py schema`) and in the README's table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stepgluon.errors import found
 Scalar = str | int | float | bool
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
-# The patterns, and what each allows in plain words.
+# The patterns, with a description of each in plain words.
 PIPELINE_NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 MODEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$"
 ACCOUNT = r"^[0-9]{12}$"
@@ -51,7 +51,7 @@ EXPECTED = {
 
 
 def _account(value: object) -> object:
-    """YAML reads an account without quotes as a number; it is text all the same."""
+    """Accept an unquoted account, which YAML reads as a number, as text."""
     return str(value) if type(value) is int else value
 
 
@@ -91,7 +91,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Itself: thousands of models share their defaults, and pydantic would copy each."""
+        """Returns itself: thousands of models share their defaults, which pydantic would copy each time."""
         return self
 
 
@@ -310,7 +310,7 @@ class PipelineConfig(Section):
     )
 
     def threshold_of(self, model: Model) -> float:
-        """What the model's error may be at most; rules.py has made sure that there is one."""
+        """The maximum error allowed for the model; rules.py ensures that there is one."""
         threshold = self.fallback.threshold if model.threshold is None else model.threshold
         assert threshold is not None
         return threshold

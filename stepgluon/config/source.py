@@ -1,4 +1,4 @@
-"""A config with what is known of its file."""
+"""A config with its positions in the file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from stepgluon.errors import Place, Problem
 
 @dataclass(frozen=True)
 class Source:
-    """Where the values of a config are in its file.
+    """The positions of a config's values in its file.
 
-    Keys are those of the resolved config (`models[2].train.spot`). Where a value comes from elsewhere (an environment,
-    the top-level train, a generated model), `origins` has the key that the user wrote.
+    Keys are those of the resolved config (`models[2].train.spot`). If a value comes from elsewhere (an environment, the
+    top-level train, a generated model), `origins` has the key that the user wrote.
     """
 
     file: str
@@ -35,7 +35,7 @@ class Source:
         return (self.origins.get(nearest, nearest) + key[len(nearest) :]).removeprefix(".")
 
     def problem(self, key: str, message: str) -> Problem:
-        """What is wrong at a key of the resolved config, at the place where the user can change it."""
+        """A problem with a key of the resolved config, positioned where the user can fix it."""
         return Problem(self.place(key), self.origin(key) or "(file)", message)
 
 

@@ -1,4 +1,4 @@
-"""Where a text stops being YAML, and what to do about it, in our words: libyaml's and PyYAML's name parser states."""
+"""Explains YAML syntax errors in our own words, because libyaml's and PyYAML's messages name parser states."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from stepgluon.config.nodes import START
 from stepgluon.errors import Place, found
 
-_MESSAGES = (  # what the parser says -> what is wrong, and what to do; the first that fits
+_MESSAGES = (  # the parser's message -> our message with the fix; the first match wins
     ("undefined tag handle", "tags are not allowed", "a text that begins with ! needs quotes"),
     (
         "mapping values are not allowed",
@@ -56,7 +56,7 @@ _MESSAGES = (  # what the parser says -> what is wrong, and what to do; the firs
 
 
 def explain(problem: str, context: str, marks: tuple[Any, Any], lines: list[str]) -> tuple[Place, str]:
-    """The place, and the message for what the parser says there; `marks` are those of the problem and its context."""
+    """The position and our message for a parser error; `marks` are those of the problem and its context."""
     at, began = marks
     at = at or began
     if at is None:

@@ -1,11 +1,11 @@
-"""YAML text -> a tree of values in which each one knows its key and its place.
+"""Parses YAML text into a tree of values, each of which knows its key and position.
 
-    characters   bytes -> text without anything that YAML forbids or that no editor shows
+    characters   bytes -> text, without characters that YAML forbids or editors do not show
     compose      PyYAML's events -> nodes: bounded, tags refused, duplicate keys named, `<<` merged, scalars resolved
     expand       aliases -> a tree, again bounded; each node gets its key path
 
-PyYAML's own composer and constructor are not used: they lose the places, keep the last of two equal keys, recurse as
-deep as the text says and may build Python objects. Nothing here evaluates anything.
+PyYAML's own composer and constructor are not used: they lose positions, keep the last of two equal keys, recurse
+without a limit and may build Python objects. This module evaluates nothing.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from stepgluon.limits import CONFIG_BYTES
 
 DEPTH = 20  # a real config has 8
 NODES = 20_000  # values, with aliases written out; 1,000 models have about 5,000
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml the same, slower
-# What YAML forbids, and what it takes for a line break but editors do not (their line numbers would differ).
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml: the same, but slower
+# Characters that YAML forbids, and line breaks that editors do not recognize (their line numbers would differ).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 class Fatal(Exception):
-    """The text cannot be read any further."""
+    """Parsing cannot continue."""
 
     def __init__(self, place: Place, key: str, message: str) -> None:
         self.problem = Problem(place, key or "(file)", message)
@@ -42,9 +42,9 @@ class Fatal(Exception):
 def parse(
     text: str | bytes, environment: str | None, variables: Mapping[str, str]
 ) -> tuple[Node | None, list[Problem]]:
-    """The config's tree, or None where the text is not a mapping; and everything that is wrong with the text.
+    """The config's tree, or None if the text is not a mapping; and all problems in the text.
 
-    Inside environments other than this one a variable need not be set.
+    Variables in other environments than this one need not be set.
     """
     composer = None
     try:
@@ -76,14 +76,14 @@ def _characters(text: str | bytes) -> str:
 
 
 def _place_in(before: str) -> Place:
-    """The place after this text."""
+    """The position after this text."""
     lines = re.split(r"\r\n|\r|\n", before)
     return Place(len(lines), len(lines[-1]) + 1)
 
 
 @dataclass
 class _Raw:
-    """A node before aliases are expanded: one node may be used in several places."""
+    """A node before aliases are expanded: it may be used in several places."""
 
     place: Place
     value: Any  # scalar | Broken | list[_Raw] | dict[str, tuple[Place, _Raw]]
@@ -184,7 +184,7 @@ class _Composer:
         try:
             filled = substitute(event.value, self.variables, self.budget)
             raw.spoken, raw.secrets = filled.spoken, filled.secrets
-            # A lone variable in quotes is the only way to write one inside {}: the key says whether it is text.
+            # Inside {}, a variable can only be written in quotes: the key decides whether it is text.
             if plain or (is_variable(event.value) and wanted(key) in (*NUMBERS, "true or false")):
                 raw.value = resolve(filled.text, wanted(key), filled.spoken)
             else:
@@ -228,7 +228,7 @@ class _Composer:
         return [source for source in sources if isinstance(source.value, dict)]
 
     def _name(self, event: Any, place: Place, key: str, depth: int) -> str | None:
-        """The key's text; None where it is not text, which is reported."""
+        """The key's text; None if it is not text, which is reported."""
         if isinstance(event, yaml.ScalarEvent) and event.tag is None:
             try:
                 text = substitute(event.value, None, self.budget).text

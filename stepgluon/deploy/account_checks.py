@@ -1,4 +1,4 @@
-"""What is looked at in the account before anything is changed there, and what it allows a run to do."""
+"""Checks of the account before anything is changed: credentials, limits, quotas."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from stepgluon.config.schema import PipelineConfig
     from stepgluon.names import Names
 
-# Lambda lets nobody reserve so much that less than this is left, in larger accounts 100; a new one may have 10 in all.
+# Lambda requires at least this many to stay unreserved, 100 in larger accounts; a new account may have 10 in total.
 UNRESERVED = 10
-# A question that is only asked for a good advice; the answer may be refused, or be unknown to the local AWS.
+# An optional question, only for advice; it may be denied, or unknown to the local AWS.
 _NO_ANSWER = ("AccessDenied", "AccessDeniedException", "NoSuchResourceException", "NotImplemented", "404", "501")
 
 
 class WrongAccount(SurroundingsError):
-    """The credentials are those of another account than the config's."""
+    """The credentials belong to another account than the config's."""
 
 
 def check_identity(names: Names, door: Door) -> str:
-    """Who asks, by ARN; raises where the credentials are none, or those of another account or partition."""
+    """The caller's ARN; raises if there are no credentials, or they belong to another account or partition."""
     identity = door.client("sts").get_caller_identity()
     config = names.config
     if identity["Account"] != config.account:
@@ -42,7 +42,7 @@ def check_identity(names: Names, door: Door) -> str:
 
 
 def check_concurrency(names: Names, door: Door, reserved: int) -> None:
-    """Raises where the account is too small for the functions' reserved executions, before a stack fails for it."""
+    """Raise if the account cannot reserve the functions' executions, before a stack fails because of it."""
     settings = _answer(door, "lambda", "get_account_settings")
     if settings is None or not reserved or _function_is_there(names, door):
         return
@@ -56,7 +56,7 @@ def check_concurrency(names: Names, door: Door, reserved: int) -> None:
 
 
 def check_key(names: Names, door: Door) -> None:
-    """Raises where the config's key cannot be used; some resources would be made without a word."""
+    """Raise if the config's key cannot be used; some resources would be created without an error."""
     from botocore.exceptions import ClientError
 
     key = names.config.encryption.kms_key
@@ -66,7 +66,7 @@ def check_key(names: Names, door: Door) -> None:
         state = door.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
     except ClientError as error:
         if code_of(error) in _NO_ANSWER:
-            return  # who may not look at it may deploy all the same
+            return  # a deployer who may not describe the key may still deploy
         if code_of(error) != "NotFoundException":
             raise
         raise SurroundingsError(f"there is no key {key} (correct encryption.kms_key in the config)") from None
@@ -79,7 +79,7 @@ def _function_is_there(names: Names, door: Door) -> bool:
 
 
 def wanted_instances(config: PipelineConfig) -> Counter[str]:
-    """How many instances a run may ask for at once, by the name of their quota in Service Quotas."""
+    """How many instances a run may use at once, by the name of their quota in Service Quotas."""
     training: Counter[str] = Counter()
     for model in config.models:
         kind = "spot training" if model.train.spot else "training"
@@ -93,7 +93,7 @@ def wanted_instances(config: PipelineConfig) -> Counter[str]:
 
 
 def short_quotas(config: PipelineConfig, door: Door) -> tuple[str, ...]:
-    """A sentence for each kind of instance of which the account has fewer than a run would use at once."""
+    """A sentence for each instance type whose quota is below what a run uses at once."""
     wanted = wanted_instances(config)
     found = {name: int(value) for name, value in _sagemaker_quotas(door) if name in wanted}
     return tuple(
@@ -117,7 +117,7 @@ def _sagemaker_quotas(door: Door) -> Iterator[tuple[str, float]]:
 
 
 def _answer(door: Door, service: str, operation: str, **request: Any) -> Any:
-    """The answer to a question that may stay without one."""
+    """The response to an optional question; None if it is denied or unknown."""
     from botocore.exceptions import ClientError
 
     try:

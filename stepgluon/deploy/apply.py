@@ -1,14 +1,14 @@
-"""From a Release to an account where it runs, in stages that are each safe to repeat.
+"""Deploys a Release to an account, in stages that are each safe to repeat.
 
-    check          the credentials are the config's account's, and the account is large enough
-    base           the stack with the work bucket and the image repositories; untouched, it must be the release's
-    images         those of which ECR lacks the tag are built and pushed; their digests are the pipeline's parameters
-    objects        definition, trigger and config go to the work bucket, under keys with their hash
-    pipeline       the stack with all the rest; where it fails, the machine of before goes on
-    cicd           the stack that does all this on a push, where the config has `cicd`
-    look           what is left to do: mails to confirm, quotas that are short, an alias that leads to an old version
+    check          the credentials belong to the config's account, and the account is large enough
+    base           the stack with the work bucket and the image repositories; if not deployed, it must match the release
+    images         build and push those whose tag ECR lacks; their digests are the pipeline's parameters
+    objects        upload definition, trigger and config to the work bucket, under keys with their hash
+    pipeline       the stack with everything else; if it fails, the previous machine stays live
+    cicd           the stack that does all this on a push, if the config has `cicd`
+    look           what is left to do: mails to confirm, insufficient quotas, an alias that points at an old version
 
-Whatever stops it, the same command goes on where it stopped.
+After an interruption, the same command continues where it stopped.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Wait = Callable[[float], None]
 
 
 class BaseOutdated(SurroundingsError):
-    """The base stack is of another version or config, and only a person may change it."""
+    """The base stack has another version or config, and only a person may change it."""
 
 
 @dataclass(frozen=True)
 class Deployed:
-    changed: tuple[str, ...]  # the stacks that were
+    changed: tuple[str, ...]  # the changed stacks
     digests: dict[str, str]  # of the images, by parameter
     unconfirmed: tuple[str, ...] = ()  # addresses that get no mail yet
     remarks: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def deploy(
     only: Collection[str] = PARTS,
     agree: Agree = always,
 ) -> Deployed:
-    """Makes the account as the release says; `only` some of its parts, and only what `agree` agrees with."""
+    """Bring the account to the release's state: `only` some of its parts, and only changes that `agree` accepts."""
     names, stacks = release.names, Stacks(door, tell, wait, agree)
     changed: list[str] = []
     digests: dict[str, str] = {}
@@ -106,9 +106,9 @@ def _need_base(release: Release, stacks: Stacks) -> None:
 
 
 def outdated_base(release: Release, stacks: Stacks) -> str:
-    """What a person has to do first, where the base stack is not the release's; the build has no right to change it.
+    """What a person must do first, if the base stack differs from the release's; the build may not change it.
 
-    The roles' boundary is in it: without it the new pipeline might be deployed, and be refused at its first run.
+    It contains the roles' boundary: with an old one, the new pipeline might be deployed, and refused at its first run.
     """
     differing = stacks.differing(desired(release.names, release.base, {}))
     if not differing:
@@ -120,7 +120,7 @@ def outdated_base(release: Release, stacks: Stacks) -> str:
 
 
 def left_cicd(release: Release, stacks: Stacks) -> tuple[str, ...]:
-    """A remark where pushes are deployed although the config says so no more."""
+    """A remark if pushes are still deployed although `cicd` is no longer in the config."""
     name = release.names.stack("cicd")
     if release.cicd or not stacks.find(name):
         return ()
@@ -129,7 +129,7 @@ def left_cicd(release: Release, stacks: Stacks) -> tuple[str, ...]:
 
 
 def bring_images(release: Release, door: Door, builder: Builder, tell: Tell) -> dict[str, str]:
-    """The digest of each image by its parameter; what ECR does not have is built and pushed."""
+    """The digest of each image by its parameter; builds and pushes those that ECR lacks."""
     digests = {}
     for image in release.images:
         digest = digest_in_ecr(door, image)
@@ -143,7 +143,7 @@ def bring_images(release: Release, door: Door, builder: Builder, tell: Tell) -> 
 
 
 def bring_objects(release: Release, door: Door, tell: Tell) -> None:
-    """Puts what is not there; a key has its content's hash, so what is there is right."""
+    """Upload missing objects; a key contains its content's hash, so existing ones are correct."""
     for stored in release.objects:
         if not is_stored(release.names, door, stored):
             tell(f"uploading s3://{release.names.work_bucket}/{stored.key}")
@@ -163,12 +163,12 @@ def is_stored(names: Names, door: Door, stored: Stored) -> bool:
 
 
 def _place(names: Names, stored: Stored) -> dict[str, str]:
-    # A bucket of this name that belongs to somebody else gets nothing.
+    # Never upload to somebody else's bucket of this name.
     return {"Bucket": names.work_bucket, "Key": stored.key, "ExpectedBucketOwner": names.config.account}
 
 
 def unconfirmed(names: Names, door: Door) -> tuple[str, ...]:
-    """The addresses of `notify` that have not confirmed, or have cancelled, their subscription."""
+    """The addresses in `notify` whose subscription is unconfirmed or cancelled."""
     pages = door.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=names.topic_arn)
     confirmed = {
         subscription["Endpoint"]
@@ -180,7 +180,7 @@ def unconfirmed(names: Names, door: Door) -> tuple[str, ...]:
 
 
 def alias_is_behind(names: Names, door: Door) -> tuple[str, ...]:
-    """A remark where `rollback` has moved the alias away from the version that the stack has published last."""
+    """A remark if `rollback` has moved the alias away from the stack's latest version."""
     live = leads_to(door.client("stepfunctions"), names)
     if not live:
         return ()
@@ -197,7 +197,7 @@ def alias_is_behind(names: Names, door: Door) -> tuple[str, ...]:
 
 
 def leads_to(stepfunctions: Any, names: Names) -> str:
-    """The number of the version that the alias leads to; empty where there is no alias yet."""
+    """The number of the version that the alias points at; empty if there is no alias yet."""
     from botocore.exceptions import ClientError
 
     try:

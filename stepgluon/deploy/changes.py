@@ -1,4 +1,4 @@
-"""What a change set would do to one resource, and what would be lost with it."""
+"""What a change set would do to a resource, and what would be lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REPLACED = {"True": "replaced", "Conditional": "perhaps replaced"}
 
 
 class Lasting(StepgluonError):
-    """What cannot be changed any more would have to be."""
+    """The change would need to modify something that cannot be changed later."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class Change:
     action: str  # created, found again, changed, replaced, perhaps replaced, removed, let go
     resource: str  # its logical id
     kind: str  # AWS::S3::Bucket
-    name: str = ""  # its physical id; unknown of what is not there yet
-    properties: tuple[str, ...] = ()  # that change
+    name: str = ""  # its physical id; empty for a resource that does not exist yet
+    properties: tuple[str, ...] = ()  # that would change
 
     @property
     def loses(self) -> str:
-        """What is lost; empty where nothing is."""
+        """What would be lost; empty if nothing."""
         if self.kind == "AWS::SNS::Subscription" and self.action == "removed":
-            return ""  # its address was taken out of the config
+            return ""  # its address was removed from the config
         return LOSES.get(self.kind, "") if self.action in _GONE else ""
 
 
 def changes_of(described: list[dict[str, Any]], stack: str) -> tuple[Change, ...]:
-    """The Changes of DescribeChangeSet; raises where CloudFormation would refuse one only in the midst of the work."""
+    """The Changes of DescribeChangeSet; raises on one that CloudFormation would only refuse halfway through."""
     changes = tuple(change_of(found, stack) for found in described)
     fixed = sorted(c.name for c in changes if c.kind == "AWS::ECR::Repository" and "replaced" in c.action)
     if fixed:
@@ -60,7 +60,7 @@ def changes_of(described: list[dict[str, Any]], stack: str) -> tuple[Change, ...
 def change_of(found: dict[str, Any], stack: str) -> Change:
     """One of the Changes of DescribeChangeSet."""
     told = found.get("ResourceChange")
-    if not told:  # a change set without any resource changes the stack's outputs, parameters or tags
+    if not told:  # a change set without resources changes the stack's outputs, parameters or tags
         return Change("changed", stack, "AWS::CloudFormation::Stack", stack)
     action = _ACTIONS.get(told["Action"], "changed")
     if action == "changed":

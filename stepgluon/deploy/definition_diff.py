@@ -1,4 +1,4 @@
-"""What two definitions of a state machine differ in, state by state; names are unique in a machine, nested or not."""
+"""The differences of two state machine definitions, state by state; names are unique in a machine, even nested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONTEXT = 15  # ... before the first that differs
 @dataclass(frozen=True)
 class Field:
     path: str  # Parameters.jobs.train.machines.InstanceType
-    before: str  # as JSON, cut; empty where there was none
+    before: str  # as JSON, truncated; empty if there was none
     after: str
 
 
@@ -40,7 +40,7 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> Difference:
 
 
 def states_of(scope: dict[str, Any], own: str = MACHINE) -> dict[str, dict[str, Any]]:
-    """Each state by its name, without the states in its branches, which have their own entries."""
+    """Each state by name, without the states in its branches, which have separate entries."""
     found = {own: {key: value for key, value in scope.items() if key != "States"}} if own else {}
     for name, state in scope.get("States", {}).items():
         inner = [*state.get("Branches", []), *(state[key] for key in ("ItemProcessor", "Iterator") if key in state)]
@@ -54,7 +54,7 @@ _SCOPES = ("Branches", "ItemProcessor", "Iterator")
 
 
 def _outline(scopes: Any) -> Any:
-    """Branches by what they start with, so that an added one changes one field and moves no others."""
+    """Branches by their first state, so adding one changes one field and shifts no others."""
     if isinstance(scopes, list):
         return {branch.get("StartAt", ""): "branch" for branch in scopes}
     return {key: value for key, value in scopes.items() if key != "States"}
@@ -72,7 +72,7 @@ _NONE = object()
 
 
 def _shown(old: Any, new: Any) -> tuple[str, str]:
-    """Both as JSON, cut to where they differ; empty for what is not there."""
+    """Both as JSON, cut to the difference; empty for a missing one."""
     before, after = ("" if value is _NONE else json.dumps(value, ensure_ascii=False) for value in (old, new))
     same = next((place for place, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
     start = max(same - _CONTEXT, 0)

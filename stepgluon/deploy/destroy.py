@@ -1,6 +1,6 @@
-"""Takes a pipeline out of its account: runs, stacks in the opposite order of deploy, and data where that is asked.
+"""Removes a pipeline from its account: runs, stacks in the reverse order of deploy, and data on request.
 
-Buckets and repositories outlive their stacks, so that a later deploy finds them again. Safe to repeat.
+Buckets and repositories outlive their stacks, so a later deploy can adopt them. Safe to repeat.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RunsGoOn(StepgluonError):
-    """Somebody waits for the result of a run."""
+    """A run is still in progress."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Destroyed:
-    stacks: tuple[str, ...]  # that were there
-    kept: tuple[str, ...]  # buckets and repositories that are still there
+    stacks: tuple[str, ...]  # that existed
+    kept: tuple[str, ...]  # remaining buckets and repositories
     deleted: tuple[str, ...]  # buckets and repositories
 
 
@@ -62,7 +62,7 @@ def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> D
 
 
 def found(names: Names, door: Door, order: Order) -> list[str]:
-    """What there is to delete, in words; nothing where nothing is there."""
+    """What there is to delete, in words; empty if nothing exists."""
     check_identity(names, door)
     stacks = Stacks(door, lambda text: None, lambda seconds: None)
     there = [
@@ -76,7 +76,7 @@ def found(names: Names, door: Door, order: Order) -> list[str]:
 
 
 def end_runs(names: Names, door: Door, stop: bool, tell: Tell) -> None:
-    """Stops what runs, or raises RunsGoOn."""
+    """Stop the runs in progress, or raise RunsGoOn."""
     running = _running(names, door)
     if running and not stop:
         told = ", ".join(running[:3]) + (f" and {len(running) - 3} more" if len(running) > 3 else "")
@@ -104,7 +104,7 @@ def _running(names: Names, door: Door) -> list[str]:
 
 
 def _data(names: Names, door: Door, only: Collection[str]) -> tuple[list[str], list[str]]:
-    """The buckets and repositories of the parts that are still there."""
+    """The existing buckets and repositories of these parts."""
     buckets = {"base": names.work_bucket, "pipeline": names.raw_bucket}
     there = [bucket for part, bucket in buckets.items() if part in only and _is_bucket(names, door, bucket)]
     repositories = [names.repository(image) for image in IMAGES] if "base" in only else []
@@ -132,10 +132,10 @@ def _is_there(ask: Any, **request: Any) -> bool:
 
 
 def delete_bucket(names: Names, s3: Any, bucket: str) -> None:
-    """Every version of every object, a thousand at a time, and then the bucket."""
+    """Delete every version of every object, a thousand at a time, then the bucket."""
     ours = {"Bucket": bucket, "ExpectedBucketOwner": names.config.account}
     while True:
-        # Always the first page: what was on it is gone when it is asked for again.
+        # Always the first page: its objects are gone at the next request.
         page = s3.list_object_versions(**ours)
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         if not found:

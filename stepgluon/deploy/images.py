@@ -1,4 +1,4 @@
-"""The jobs' images in ECR: which are there, by their content's tag, and how the others get there."""
+"""The jobs' images in ECR: finds existing ones by their content tag, and builds and pushes the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).parent.parent.parent / "docker" / "build.sh"
 
 
-_SHORT = 100  # characters of a reason that is said a second time
+_SHORT = 100  # characters of a repeated reason
 
 
 class NotBuilt(StepgluonError):
@@ -30,11 +30,11 @@ class NotBuilt(StepgluonError):
 
 class Builder(Protocol):
     def push(self, image: Image) -> str:
-        """Builds the image, where it is not built yet, and pushes it; its digest."""
+        """Build the image if necessary, and push it; return its digest."""
 
 
 def digest_in_ecr(door: Door, image: Image) -> str:
-    """The digest that the image's tag has in ECR; empty where it, or its repository, is not there."""
+    """The digest of the image's tag in ECR; empty if the tag or the repository is missing."""
     from botocore.exceptions import ClientError
 
     try:
@@ -47,7 +47,7 @@ def digest_in_ecr(door: Door, image: Image) -> str:
 
 
 class Docker:
-    """Builds with docker/build.sh, which takes docker, podman or buildah, and the aws command line for ECR."""
+    """Builds with docker/build.sh, which uses docker, podman or buildah, and the aws command line for ECR."""
 
     def __init__(self, names: Names, tell: Callable[[str], None]) -> None:
         self._names = names
@@ -55,7 +55,7 @@ class Docker:
 
     def push(self, image: Image) -> str:
         address = self._names.image(image.name).partition("@")[0]
-        # The aws command line stands beside this Python where it was installed from the lock.
+        # If installed from the lock, the aws command line is in the same folder as this Python.
         path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
         said: list[str] = []
         with subprocess.Popen(
@@ -88,7 +88,7 @@ class Docker:
                 f"CodeBuild build: give the config a `cicd`, and `{pipeline_py('deploy --only base cicd')}`)"
             )
         if len(reason) > _SHORT:
-            reason = "its last words are above"  # an engine tells all that it did; once is enough
+            reason = "its last words are above"  # the engine already prints everything; do not repeat it
         return NotBuilt(
             f"the image {image.name} could not be built and pushed: {reason} (`docker/build.sh {image.name}` builds "
             f"it alone; then run the command again)"

@@ -1,6 +1,6 @@
-"""What a deploy would do, as a value: read from the account, which it leaves as it is.
+"""What a deploy would do, as a value. It reads the account and changes nothing.
 
-The stacks' changes are CloudFormation's own reckoning, by change sets that are deleted again.
+The stacks' changes are computed by CloudFormation, with change sets that are deleted again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SIGNS = {"created": "+", "found again": "+", "removed": "-", "let go": "-", "replaced": "!", "perhaps replaced": "!"}
 _FIELDS_SHOWN = 8  # of one state
-UNKNOWN = "sha256:" + "0" * 64  # the digest of an image that is not built
+UNKNOWN = "sha256:" + "0" * 64  # stands for the digest of an image that is not built yet
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Plan:
     account: str
     region: str
     stacks: tuple[StackPlan, ...]
-    workflow: Difference | None  # None: there is none yet
+    workflow: Difference | None  # None if none is deployed yet
     images: tuple[str, ...]  # to be built
     objects: tuple[str, ...]  # to be uploaded
-    remarks: tuple[str, ...] = ()  # what a person should know, or do first
+    remarks: tuple[str, ...] = ()  # what a person should know or do first
 
     @property
     def nothing(self) -> bool:
@@ -126,7 +126,7 @@ def _workflow(release: Release, door: Door, parameters: dict[str, str]) -> Diffe
 
 
 def _live_definition(names: Names, door: Door) -> dict[str, Any] | None:
-    """What an upload starts now."""
+    """The definition that an upload currently starts."""
     from botocore.exceptions import ClientError
 
     client = door.client("stepfunctions")

@@ -1,4 +1,4 @@
-"""All that a deployment consists of, reckoned from the config alone: templates, objects and images.
+"""Everything to deploy, computed from the config alone: templates, objects and images.
 
 config + definition --release--> Release; see docs/decisions/0060.
 """
@@ -25,14 +25,14 @@ from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
 
 ROOT = Path(__file__).parent.parent.parent
-MANY = 20  # addresses that certainly fit
+MANY = 20  # this many addresses always fit
 TRIGGER = ROOT / "lambda" / "start_pipeline.py"
 TELL = (ROOT / "lambda" / "run_history.py", ROOT / "lambda" / "tell_failure.py")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An object of the work bucket; its key has a hash of its content."""
+    """An object in the work bucket; its key contains a hash of its content."""
 
     key: str
     body: bytes
@@ -43,7 +43,7 @@ class Image:
     name: str  # data or autogluon
     repository: str
     tag: str  # a hash of its content
-    parameter: str  # of the pipeline's template, for its digest
+    parameter: str  # the template's parameter for its digest
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Release:
 
 
 def release(loaded: LoadedConfig, definition: str) -> Release:
-    """What to deploy; raises ConfigError where the config's template would be larger than CloudFormation takes."""
+    """What to deploy; raises ConfigError if a template would exceed CloudFormation's limit."""
     names = Names(loaded.config)
     asl, trigger, tell = definition.encode(), zipped(TRIGGER), zipped(*TELL)
     objects = (
@@ -89,7 +89,7 @@ def images(names: Names) -> tuple[Image, ...]:
 
 
 def _tags() -> dict[str, str]:
-    """Each image's tag, as the script that builds them reckons it: from the files that they are made of."""
+    """Each image's tag, computed by the script that builds them, from their files."""
     script = ROOT / "docker" / "build.sh"
     try:
         said = subprocess.run(["bash", str(script), "--tags"], capture_output=True, text=True, check=False)
@@ -101,7 +101,7 @@ def _tags() -> dict[str, str]:
 
 
 def zipped(*scripts: Path) -> bytes:
-    """A zip with the scripts in it, readable for Lambda.
+    """A zip of the scripts, readable by Lambda.
 
     The same scripts give the same bytes everywhere. They are stored uncompressed, because compressors differ.
     """
@@ -110,7 +110,7 @@ def zipped(*scripts: Path) -> bytes:
         for script in scripts:
             member = zipfile.ZipInfo(script.name)
             member.external_attr = 0o100644 << 16  # without a mode, Lambda may not read it
-            member.create_system = 3  # Unix, on whatever system this runs
+            member.create_system = 3  # Unix, on any system
             archive.writestr(member, script.read_bytes())
     return packed.getvalue()
 
@@ -120,7 +120,7 @@ def _template(names: Names, part: str, document: dict[str, Any]) -> Template:
 
 
 def _fit(loaded: LoadedConfig, templates: Iterable[Template]) -> None:
-    """Addresses and tags are the only parts of a template that grow without a limit of their own."""
+    """Check the size: addresses and tags are the only parts of a template without their own limit."""
     for template in templates:
         over = len(template.text.encode()) - limits.TEMPLATE_BYTES
         if over > 0:

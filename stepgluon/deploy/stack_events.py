@@ -1,4 +1,4 @@
-"""What happens in a stack while CloudFormation changes it: told as it comes, and remembered where it went wrong."""
+"""Follows a stack's events while CloudFormation changes it: prints them, and keeps the first failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 POLL_SECONDS = 3.0
-QUIET_POLLS = 40  # without any event; then the stack's status alone is believed
+QUIET_POLLS = 40  # without an event; after that, trust the stack's status alone
 _DONE = {
     "CREATE_COMPLETE": "created",
     "UPDATE_COMPLETE": "changed",
@@ -20,7 +20,7 @@ _DONE = {
 
 @dataclass(frozen=True)
 class End:
-    """How a change of a stack ended, and the first thing that went wrong."""
+    """How a change of a stack ended, and its first failure."""
 
     status: str
     failed: dict[str, Any] | None  # an event
@@ -45,12 +45,12 @@ class Events:
         self._last = next((event["EventId"] for event in self._newest_first()), "")
 
     def follow(self, begun: bool = False) -> End:
-        """Returns when the stack is at rest. Unless it has `begun`, that is when an event tells the status that it has:
-        without one, it may still be the status of the time before.
+        """Return when the stack's change has ended. Unless it has `begun`, wait for an event with the stack's status:
+        without one, the status may still be the previous one.
         """
         quiet, told = 0, ""
         while True:
-            status = self._status()  # before its events are read: so none of them is missed
+            status = self._status()  # read before the events, so none is missed
             fresh = self._new()
             for event in fresh:
                 self._note(event)
@@ -88,7 +88,7 @@ class Events:
                 self._failed = self._failed or event
                 self._tell("  it goes wrong, and is rolled back")
         elif status.endswith("_FAILED"):
-            # What is cancelled only shares the fate of what failed before it.
+            # Cancelled resources only follow an earlier failure.
             if self._failed is None and "cancelled" not in reason.lower():
                 self._failed = event
             self._tell(f"  {event['LogicalResourceId']} failed: {plain(reason)}")
@@ -97,7 +97,7 @@ class Events:
 
 
 def plain(reason: str) -> str:
-    """A reason without the wrappings of the machinery that brought it."""
+    """A reason without the wrapping added by CloudFormation's handlers."""
     text = " ".join(reason.split())
     text = re.sub(r'^Resource handler returned message: "(.*)"( \([^()]*\))?$', r"\1", text)
     text = re.sub(r" \((Service|RequestToken|HandlerErrorCode): [^()]*\)", "", text)

@@ -1,10 +1,10 @@
-"""CloudFormation by change sets: what would change in a stack, and the change itself.
+"""CloudFormation through change sets: shows what would change in a stack, and changes it.
 
-    apply    make it changeable -> change set -> execute it, and follow the events to the end
+    apply    make the stack changeable -> change set -> execute it, and follow the events to the end
     changes  change set -> read it, delete it
 
-Each is safe to repeat: what an interrupted call has left is found, waited for or cleared away. A stack needs no
-termination protection: what has data in it is kept by the templates' DeletionPolicy.
+Each is safe to repeat: remains of an interrupted call are reused, waited for or removed. A stack needs no termination
+protection: the templates' DeletionPolicy keeps resources with data.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _TAKEN = re.compile(r"bucket name is not available|BucketAlreadyExists|already e
 
 
 class StackFailed(StepgluonError):
-    """CloudFormation could not do it, and says why."""
+    """CloudFormation failed to change the stack, for this reason."""
 
 
 class StackBusy(StepgluonError):
-    """Somebody else changes the stack."""
+    """Somebody else is changing the stack."""
 
 
 @dataclass(frozen=True)
 class Desired:
-    """A stack as it shall be."""
+    """The desired state of a stack."""
 
     name: str
     text: str
@@ -49,7 +49,7 @@ class Desired:
 
 @dataclass(frozen=True)
 class _ChangeSet:
-    arn: str  # empty: nothing would change
+    arn: str  # empty if nothing would change
     stack_id: str
 
 
@@ -71,7 +71,7 @@ class Stacks:
         self._agree = agree
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """The stack's description by DescribeStacks, or None where there is none."""
+        """The stack's description from DescribeStacks, or None if it does not exist."""
         from botocore.exceptions import ClientError
 
         try:
@@ -83,14 +83,14 @@ class Stacks:
         return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
     def differing(self, desired: Desired) -> tuple[str, ...]:
-        """The resources in which the stack, which is there, was last asked to be something else."""
+        """The resources in which the existing stack's template differs from the desired one."""
         body = self._client.get_template(StackName=desired.name)["TemplateBody"]
         there = (json.loads(body) if isinstance(body, str) else body)["Resources"]
         wanted = json.loads(desired.text)["Resources"]
         return tuple(name for name in sorted({*there, *wanted}) if there.get(name) != wanted.get(name))
 
     def changes(self, desired: Desired) -> tuple[Change, ...]:
-        """What `apply` would change; of a stack that is not there, or never came to be, everything is created."""
+        """What `apply` would change; for a stack that does not exist or was never completed, everything is created."""
         stack = self.find(desired.name)
         status = "" if stack is None else str(stack["StackStatus"])
         if status in ("", "REVIEW_IN_PROGRESS", "DELETE_IN_PROGRESS", *_NEVER_THERE):
@@ -107,7 +107,7 @@ class Stacks:
         return changes_of(described, desired.name)
 
     def tried(self, desired: Desired) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-        """What `apply` would change and CloudFormation's warnings, by a change set that is dropped, new stacks too."""
+        """What `apply` would change, and CloudFormation's warnings, from a change set that is dropped."""
         status = str((self.find(desired.name) or {}).get("StackStatus", ""))
         if status not in ("", "REVIEW_IN_PROGRESS"):
             return self.changes(desired), ()
@@ -118,10 +118,10 @@ class Stacks:
         finally:
             self._forget(change_set)
             if not status:
-                self.delete(desired.name)  # the empty shell of the change set
+                self.delete(desired.name)  # the empty stack left by the change set
 
     def apply(self, desired: Desired) -> bool:
-        """Makes the stack as desired; whether that changed anything. Raises StackFailed where it is as before."""
+        """Bring the stack to the desired state; return whether it changed. Raises StackFailed if rolled back."""
         kind = "CREATE" if self._at_rest(desired.name) is None else "UPDATE"
         change_set = self._create(desired, kind)
         described = self._described(desired, change_set)
@@ -140,7 +140,7 @@ class Stacks:
         return True
 
     def delete(self, name: str) -> bool:
-        """Deletes the stack; whether there was one. What its template retains stays."""
+        """Delete the stack; return whether it existed. Retained resources stay."""
         stack = self.find(name)
         if stack is None:
             return False
@@ -150,13 +150,13 @@ class Stacks:
             raise StackFailed(_failure(name, "DELETE", end))
         return True
 
-    # From any state to one that can be changed
+    # Making a stack changeable
 
     def _at_rest(self, name: str) -> dict[str, Any] | None:
         while stack := self.find(name):
             status = str(stack["StackStatus"])
             if status == "REVIEW_IN_PROGRESS":
-                self.delete(name)  # the empty shell of a change set that was never executed
+                self.delete(name)  # the empty stack of a change set that was never executed
             elif status.endswith("_IN_PROGRESS"):
                 self._tell(f"{name} is being changed already, perhaps by an earlier deploy: waiting for its end")
                 self._events(stack["StackId"]).follow(begun=True)
@@ -187,12 +187,12 @@ class Stacks:
                 StackName=desired.name,
                 ChangeSetName=token,
                 ChangeSetType=kind,
-                ClientToken=token,  # an answer that was lost is asked for again, and is the same one
+                ClientToken=token,  # after a lost response, the repeated call is the same one
                 TemplateBody=desired.text,
                 Parameters=_pairs(desired.parameters, "ParameterKey", "ParameterValue"),
                 Tags=_pairs(desired.tags, "Key", "Value"),
                 Capabilities=["CAPABILITY_NAMED_IAM"],
-                ImportExistingResources=True,  # buckets that an earlier stack has left
+                ImportExistingResources=True,  # buckets left by an earlier stack
             )
         except ClientError as error:
             if _NOTHING.search(message_of(error)):
@@ -204,11 +204,11 @@ class Stacks:
         from botocore.exceptions import ClientError
 
         if change_set.arn:
-            with suppress(ClientError):  # one that is not finished cannot be deleted; the next change of its stack does
+            with suppress(ClientError):  # an unfinished one cannot be deleted yet; the stack's next change deletes it
                 self._client.delete_change_set(ChangeSetName=change_set.arn)
 
     def _described(self, desired: Desired, change_set: _ChangeSet) -> list[dict[str, Any]]:
-        """The changes of a change set; none where nothing would change."""
+        """The changes of a change set; empty if nothing would change."""
         if not change_set.arn:
             return []
         while True:
@@ -240,7 +240,7 @@ class Stacks:
         return pages
 
     def _validation(self, change_set: str, reason: str) -> str:
-        """The reason; of a validation before the change, what it found: the reason tells no more than its name."""
+        """The reason; for an early validation, its findings, because the reason only has the validation's name."""
         found = self._invalid(change_set) if "EarlyValidation" in reason else []
         return next(iter(found), plain(reason))
 
@@ -249,7 +249,7 @@ class Stacks:
 
         try:
             return tuple(self._invalid(change_set))
-        except ClientError:  # the local AWS validates nothing early, and a warning stops nothing
+        except ClientError:  # the local AWS has no early validation, and warnings stop nothing
             return ()
 
     def _invalid(self, change_set: str) -> list[str]:
@@ -267,7 +267,7 @@ class Stacks:
         try:
             self._client.execute_change_set(ChangeSetName=change_set, ClientRequestToken=token)
         except ClientError as error:
-            if code_of(error) != "TokenAlreadyExistsException":  # the answer to an earlier attempt was lost
+            if code_of(error) != "TokenAlreadyExistsException":  # the response to an earlier attempt was lost
                 raise self._refused(name, error) from None
 
     def _begin_deletion(self, name: str, arn: str) -> None:

@@ -1,11 +1,11 @@
-"""The picture of a state machine: its story, or every state as the console shows it.
+"""The picture of a state machine: its story, or every state as in the console.
 
 definition --story--> some states and edges --layout--> boxes and points --svg--> SVG --html--> page
            '-model--> all of them            |--mermaid--> text for a README
                                              '--outline--> text for a terminal
 
-layout takes inner scopes first; layers orders and places the states of one, and drawing draws it. boxes are the picture
-as a value, words its texts, text makes them fit. html fills page.html; the SVG's style is picture.css.
+layout processes inner scopes first; layers orders and places the states of a scope, and drawing draws it. boxes is the
+picture as a value, words its texts, text fits them. html fills in page.html; the SVG's style is picture.css.
 """
 
 from __future__ import annotations

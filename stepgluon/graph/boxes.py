@@ -36,7 +36,7 @@ class Box:
 class Node:
     state: State
     box: Box
-    lines: tuple[str, ...]  # the name as it is written
+    lines: tuple[str, ...]  # the name, as displayed
     parent: str | None = None
     small: bool = False
 
@@ -63,7 +63,7 @@ class Layout:
     routes: tuple[Route, ...] = ()
 
     def moved(self, right: float, down: float, parent: str) -> Layout:
-        """The same, elsewhere; what has no parent gets this one."""
+        """The same layout, moved; nodes without a parent get this one."""
         return replace(
             self,
             nodes=tuple(replace(n, box=n.box.moved(right, down), parent=n.parent or parent) for n in self.nodes),
@@ -78,7 +78,7 @@ class Layout:
         )
 
     def turned(self) -> Layout:
-        """From left to right in place of from top to bottom."""
+        """The layout from left to right instead of from top to bottom."""
         return Layout(
             self.height,
             self.width,

@@ -1,7 +1,7 @@
-"""The drawing of one scope whose states have their sizes.
+"""Draws one scope whose states have their sizes.
 
-Edges run in two ways only, and so never through a state: straight down below a state of their own or through a place
-kept for them, and as a curve across the gap between two layers.
+Edges never cross a state, because they run in only two ways: straight down from their own state or through a place
+reserved for them, and as a curve across the gap between two layers.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LABEL_LIMIT = 230.0
 LABEL_HEIGHT = 18.0
 GAP = 26.0  # between two layers
 LOOP = 26.0  # room for an edge from a state to itself
-PORT = 32.0  # how far from the middle of a state its failures leave
+PORT = 32.0  # distance of a state's failure edges from its middle
 
 
 @dataclass(frozen=True)
 class Sized:
-    """A state before it has a place; what is inside has its place within the state."""
+    """A state before it is placed; its content is placed relative to the state."""
 
     width: float
     height: float
@@ -35,19 +35,19 @@ class Sized:
 
 
 def label_of(edge: Edge) -> str:
-    """What is written beside the edge: a short condition of a Choice. Longer ones, and errors, show at a pointer."""
+    """The text beside the edge: a short condition of a Choice. Longer ones, and errors, are shown on hover."""
     text = clean(edge.label) if edge.kind in ("choice", "default") else ""
     return text if width(text, LABEL_SIZE) <= LABEL_LIMIT else ""
 
 
 @dataclass
 class Drawing:
-    """The work on one scope, step by step in the order of layout()."""
+    """The drawing of one scope, step by step in the order of layout()."""
 
     scope: Scope
     sized: dict[str, Sized]
     items: dict[str, Item] = field(default_factory=dict)
-    paths: list[tuple[Edge, list[Item], bool]] = field(default_factory=list)  # from top to bottom; True: leads back
+    paths: list[tuple[Edge, list[Item], bool]] = field(default_factory=list)  # downwards; True if it leads back
     tops: list[float] = field(default_factory=list)  # of each layer
     bottoms: list[float] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class Drawing:
         return self._result(rows)
 
     def _rows(self) -> list[list[Item]]:
-        """Layers with an item for each state and a placeholder wherever an edge passes."""
+        """Layers with an item for each state, and a placeholder for each passing edge."""
         place = {state.id: number for number, state in enumerate(self.scope.states)}
         downward = []
         for edge in self.scope.edges:
@@ -91,7 +91,7 @@ class Drawing:
         """The items that an edge passes; edges of one kind to the same state share their placeholders."""
         path = [self.items[upper]]
         first, last = self.items[upper].layer, self.items[lower].layer
-        labelled = first + 1 if label_of(edge) and not back else None  # what leads back would need a layer more
+        labelled = first + 1 if label_of(edge) and not back else None  # leading back needs another layer
         shared = f"{edge.source}>{edge.target}" if back else f"{edge.target}{'!' if edge.kind == 'catch' else ''}"
         for layer in range(first + 1, last):
             if layer == labelled:
@@ -112,7 +112,7 @@ class Drawing:
         return list(links.values())
 
     def _stack(self, rows: list[list[Item]], links: list[Link]) -> None:
-        """The height of each layer and of each gap, which is higher where edges have far to go."""
+        """Set the height of each layer and each gap; gaps with long edges are higher."""
         y = 0.0
         for number, row in enumerate(rows):
             height = max((item.height for item in row), default=0)
@@ -168,7 +168,7 @@ def _loop(edge: Edge, box: Box) -> Route:
 
 
 def _port(edge: Edge, node: Node, back: bool, coming: float) -> float:
-    """Where an edge meets the top or bottom of a state: the main line in the middle, others beside it."""
+    """The point where an edge meets a state's top or bottom: the main line in the middle, others beside it."""
     aside = min(PORT, node.box.width / 4)
     if back:
         return node.box.middle + (aside / 2 if coming > node.box.middle else -aside / 2)

@@ -1,7 +1,7 @@
 """One page that opens from a file: the story and the full picture, search, and the fields of each state.
 
-Nothing is loaded from elsewhere and only the script below may run: the page's policy names its hash, so whatever a
-definition contains stays text.
+Nothing is loaded from elsewhere, and only the script below may run: the page's policy names its hash, so a definition's
+content always stays text.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ STYLE, SCRIPT = f"\n{STYLE}", f"\n{SCRIPT}"
 
 
 def draw(definition: Mapping[str, Any], title: str, detail: str) -> str:
-    """The page's text; one button changes between the story and all states, so both pictures are in it."""
+    """The page's text, with both pictures; a button switches between the story and all states."""
     story, full = (
         svg.draw(layout, title, prefix, interactive=True)
         for layout, prefix in ((lay_out(tell(definition), top=False), "story"), (lay_out(read(definition)), "full"))
     )
-    # Within a script element only "<" can end it or hide its end; JSON may write it as an escape.
+    # In a script element, only "<" can end it or hide its end; JSON can escape it.
     data = json.dumps(definition, ensure_ascii=True).replace("<", "\\u003c")
     policy = (
         f"default-src 'none'; script-src '{_hash(SCRIPT)}'; style-src '{_hash(STYLE)}' '{_hash(svg.STYLE)}'; "

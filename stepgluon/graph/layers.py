@@ -1,7 +1,7 @@
-"""The layered drawing of one scope: the order of each layer, and where everything in it stands.
+"""The layered drawing of one scope: the order of each layer, and the position of each item.
 
-The method is Sugiyama's: each state stands in a layer below all that lead to it, a placeholder stands in every layer
-that an edge passes, each layer is ordered by the barycenters of its neighbours, then each is placed as near to its
+The method is Sugiyama's: each state is in a layer below its predecessors, and edges have a placeholder in each layer
+they pass. Each layer is ordered by the barycenters of its neighbours, then each item is placed as near to its
 neighbours as the widths allow. Edges that pass a layer on their way to the same state share one placeholder.
 """
 
@@ -19,11 +19,11 @@ SWEEPS = 16
 
 @dataclass
 class Item:
-    """What takes room in a layer: a state, the label of an edge, or an edge that passes."""
+    """An item in a layer: a state, the label of an edge, or a passing edge."""
 
     id: str
     layer: int
-    half: float  # how far it reaches to both sides of x
+    half: float  # half its width, on both sides of x
     height: float
     passing: bool = False
     x: float = 0.0
@@ -42,7 +42,7 @@ Neighbours = dict[str, list[tuple[Item, bool]]]
 
 
 def order(layers: list[list[Item]], links: Sequence[Link]) -> None:
-    """Sorts each layer so that few links cross."""
+    """Sort each layer so that few links cross."""
     above, below = _neighbours(links)
     gaps: dict[int, list[Link]] = defaultdict(list)
     for link in links:
@@ -88,7 +88,7 @@ def _crossings(layers: list[list[Item]], gaps: dict[int, list[Link]]) -> int:
 
 
 def place(layers: list[list[Item]], links: Sequence[Link]) -> None:
-    """Gives every item its x; items of one layer never touch."""
+    """Set every item's x; items in one layer never touch."""
     above, below = _neighbours(links)
     for row in layers:
         spread(row, [0.0] * len(row), [1.0] * len(row))
@@ -105,7 +105,7 @@ def place(layers: list[list[Item]], links: Sequence[Link]) -> None:
 
 
 def _pull(row: list[Item], beside: Neighbours) -> None:
-    """Moves each item of a layer to the middle of its neighbours on one side, as far as the others let it."""
+    """Move each item of a layer towards the middle of its neighbours on one side, as far as the others allow."""
     wishes, weights = [], []
     for item in row:
         others = beside[item.id]
@@ -117,12 +117,12 @@ def _pull(row: list[Item], beside: Neighbours) -> None:
 
 
 def distance(one: Item, other: Item) -> float:
-    """How far apart the x of two neighbours in a layer must be."""
+    """The minimum distance between the x of two neighbours in a layer."""
     return one.half + (PASSING_SEPARATION if one.passing and other.passing else SEPARATION) + other.half
 
 
 def spread(row: list[Item], wishes: list[float], weights: list[float]) -> None:
-    """The x nearest to the wishes, in weighted squares, that keep order and distance (pool adjacent violators)."""
+    """Set the x closest to the wishes, by weighted squares, keeping order and distance (pool adjacent violators)."""
     offsets = [0.0]
     for one, other in itertools.pairwise(row):
         offsets.append(offsets[-1] + distance(one, other))

@@ -10,15 +10,15 @@ from stepgluon.graph.text import CAPTION_SIZE, NAME_SIZE, clean, width, wrap
 PADDING = 10.0
 ICON = 28.0
 TEXT_LEFT = PADDING + ICON + 8  # where a state's text begins
-WIDTHS = (192.0, 224.0)  # few widths look calmer than one for each name
+WIDTHS = (192.0, 224.0)  # a few widths look calmer than one per name
 SMALL_LEFT, SMALL_LIMIT = 14.0, 160.0  # where the text of a small box begins, and how wide it may be
 HEADER = 50.0  # of a Parallel or Map, above its branches
 INSET = 16.0
-CARD = 5.0  # how far each card of a stack reaches beyond the one before it
+CARD = 5.0  # offset between the cards of a stack
 
 
 def lay_out(scope: Scope, top: bool = True) -> Layout:
-    """Where everything stands; top: start and end are circles with words, in a branch they are dots."""
+    """Lay out the scope; at the top, start and end are labelled circles, in a branch they are dots."""
     sized = {state.id: _sized(state, top, scope.across) for state in scope.states}
     if not scope.across:
         return Drawing(scope, sized).layout()

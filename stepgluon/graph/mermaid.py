@@ -25,7 +25,7 @@ def draw(scope: Scope) -> str:
 
 def _scope(scope: Scope, ids: dict[str, str], indent: str) -> Iterator[str]:
     for state in scope.states:
-        # Numbers for ids: words like `end` are Mermaid's own.
+        # Ids are numbers, because words like `end` are reserved in Mermaid.
         id = ids.setdefault(state.id, f"s{len(ids)}")
         if state.branches:
             yield f'{indent}subgraph {id}["{_label(state)}"]'
@@ -48,6 +48,6 @@ def _label(state: State) -> str:
 
 
 def _text(text: str) -> str:
-    """Mermaid has its own codes (#60; for <), since a label is HTML and Markdown inside quotes."""
+    """Escape with Mermaid's own codes (#60; for <), because a label is HTML and Markdown inside quotes."""
     coded = re.sub(r"[^\w\s.,:?=()…'-]|^\d+\.", lambda found: "".join(f"#{ord(c)};" for c in found[0]), clean(text))
     return re.sub(r"^([-+])", lambda found: f"#{ord(found[0])};", coded)

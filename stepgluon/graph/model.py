@@ -1,7 +1,7 @@
 """A definition in Amazon States Language as the states and edges of a picture.
 
-Each state once, in the order of reading, and each way to another state as one edge. Of branches that differ only in
-names and values, one can stand for all: a stack.
+Each state occurs once, in reading order, and each transition is an edge. If branches differ only in names and values,
+one can represent all of them: a stack.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Literal
 from stepgluon.errors import UsageError
 from stepgluon.graph import words
 
-ALIKE = 8  # up to so many branches of one shape are all drawn in the full picture
+ALIKE = 8  # the full picture draws up to this many branches of one shape
 EdgeKind = Literal["start", "next", "choice", "default", "catch", "end", "fail"]
-Lists = Mapping[str, Collection[str]]  # by variable, the names of the things in its list
+Lists = Mapping[str, Collection[str]]  # by variable, the names of the items in its list
 
 
 @dataclass(frozen=True)
 class State:
-    """A state, or what stands for the start, the end or some branches of many."""
+    """A state, or a symbol for the start, the end or a stack of branches."""
 
     id: str  # the JSON pointer of the state in the definition
     name: str
@@ -28,8 +28,8 @@ class State:
     caption: str = ""
     branches: tuple[Scope, ...] = ()
     items: tuple[str, ...] = ()  # of a stack: what each branch is for
-    cards: int = 0  # of a stack: how many are seen behind the first one
-    kind: str = ""  # as the console names it, which the caption may say in other words
+    cards: int = 0  # of a stack: how many are visible behind the first one
+    kind: str = ""  # the console's name, which the caption may rephrase
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Scope:
-    """The machine itself, or one branch of a Parallel, or what a Map repeats."""
+    """The machine itself, a branch of a Parallel, or the processor of a Map."""
 
     states: tuple[State, ...]
     edges: tuple[Edge, ...]
@@ -51,15 +51,15 @@ class Scope:
 
 @dataclass(frozen=True)
 class Way:
-    """One transition as the definition has it."""
+    """One transition in the definition."""
 
     kind: EdgeKind
-    target: str | None  # None: the end
+    target: str | None  # None for the end
     label: str = ""
 
 
 def read(definition: Mapping[str, Any], alike: int = ALIKE) -> Scope:
-    """The picture of a definition; of more than `alike` branches of one shape, the first stands for all."""
+    """The picture of a definition; more than `alike` branches of one shape are represented by the first."""
     return _Reader(alike, _lists(definition)).scope(definition, "")
 
 
@@ -85,7 +85,7 @@ class _Reader:
         for name in order:
             for way in ways[name]:
                 if way.kind == "fail" and pointer:
-                    continue  # a Fail in a branch ends all branches: it does not lead to the end of its own
+                    continue  # a Fail in a branch ends all branches: it does not lead to the branch's end
                 edge = Edge(ids[name], last if way.target is None else ids[way.target], way.kind, way.label)
                 known = edges.get((edge.source, edge.target, edge.kind))
                 edge = replace(edge, label=f"{known.label} or {edge.label}") if known else edge
@@ -125,9 +125,9 @@ class _Reader:
 
 
 def _reading_order(ways: Mapping[str, list[Way]], start: str) -> list[str]:
-    """Each state after all that lead to it, but for ways that lead back.
+    """Each state after its predecessors, except for ways that lead back.
 
-    A Catch is followed first, so that a Choice at the end of several attempts comes after them and leads back.
+    A Catch is followed first, so a Choice at the end of several attempts comes after them and leads back.
     """
     seen: set[str] = set()
     order: list[str] = []
@@ -177,7 +177,7 @@ def _inside(state: Mapping[str, Any], pointer: str) -> Iterator[tuple[Mapping[st
 
 
 def _shape(branch: Mapping[str, Any]) -> str:
-    """Equal for branches that differ in names and values only."""
+    """Equal for branches that differ only in names and values."""
     states = branch.get("States", {})
     number = {name: index for index, name in enumerate(states)}
     return repr(
@@ -195,7 +195,7 @@ def _shape(branch: Mapping[str, Any]) -> str:
 
 
 def _lists(definition: Mapping[str, Any]) -> Lists:
-    """The variables that list things with a name, like `models`."""
+    """The variables that list named items, like `models`."""
     found: dict[str, Collection[str]] = {}
     for state in (definition.get("States") or {}).values():
         for variable, value in (state.get("Assign") or {}).items():

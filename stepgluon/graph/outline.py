@@ -1,4 +1,4 @@
-"""A scope as text for a terminal: a line for each state, those inside of it indented."""
+"""A scope as text for a terminal: a line for each state, with inner states indented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def draw(scope: Scope) -> str:
 
 
 def _lines(scope: Scope, indent: str) -> Iterator[tuple[str, str]]:
-    """Names and captions; where a state leads to anything but the next line, an arrow says so."""
+    """Names and captions, with an arrow if a state leads anywhere but to the next line."""
     states = [state for state in scope.states if state.type not in ("Start", "End")]
     names = {state.id: clean(state.name) for state in states}
     for number, state in enumerate(states):

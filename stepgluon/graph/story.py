@@ -1,8 +1,7 @@
-"""The story of a definition: one box for each stage, and what happens to one model of many.
+"""The story of a definition: one box for each stage, and the steps of one representative model.
 
-Plumbing is left out: what only passes data on, what reads or writes S3 without a decision, what only tries again,
-and errors that lead to where the run goes anyway. All of it is derived from the definition, so a change of
-pipeline.py is a change of the story.
+Plumbing is left out: states that only pass data on, read or write S3 without a decision, or retry, and errors that lead
+where the run continues anyway. Everything is derived from the definition, so changing pipeline.py changes the story.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def _told(scope: Scope, item: str, across: bool) -> Scope:
     place = {state.id: number for number, state in enumerate(scope.states)}
     ahead: dict[str, list[Edge]] = defaultdict(list)
     for edge in scope.edges:
-        if place[edge.source] < place[edge.target]:  # a way back only tries again
+        if place[edge.source] < place[edge.target]:  # a way back is only a retry
             ahead[edge.source].append(edge)
     shown = {state.id: state for state in scope.states if not _is_plumbing(state, ahead[state.id])}
     if all(state.type in ("Start", "End") for state in shown.values()):
@@ -38,7 +37,7 @@ def _told(scope: Scope, item: str, across: bool) -> Scope:
             if kept is None or kept.kind == "catch":
                 edges[state.id, target] = Edge(state.id, target, "catch" if catch else "next")
     sure = {pair for pair, edge in edges.items() if edge.kind != "catch"}
-    # Only a failure that leads to another outcome belongs to the story; nothing in it is drawn as a failure.
+    # Only a failure that leads to another outcome belongs to the story, and it is not drawn as a failure.
     story = [replace(edge, kind="next") for pair, edge in edges.items() if pair in sure or not _leads(pair, sure)]
     linked = {id for edge in story for id in (edge.source, edge.target)}
     states = [
@@ -53,14 +52,14 @@ def _is_plumbing(state: State, ahead: list[Edge]) -> bool:
         return any(edge.kind != "end" for edge in ahead)
     if state.type == "Choice":
         return len(targets) < 2
-    # A read that may find nothing is a decision.
+    # A read that may find nothing counts as a decision.
     return state.caption == "S3: PutObject" or (
         state.caption == "S3: GetObject" and not any(edge.kind == "catch" for edge in ahead)
     )
 
 
 def _beyond(state: str, ahead: Mapping[str, list[Edge]], shown: Mapping[str, State]) -> dict[tuple[str, bool], None]:
-    """The next states that are shown, and whether only a failure leads to them."""
+    """The next displayed states, and whether only a failure leads to them."""
     found: dict[tuple[str, bool], None] = {}
     for edge in ahead[state]:
         catch = edge.kind == "catch"

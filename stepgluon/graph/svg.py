@@ -1,4 +1,4 @@
-"""A layout as one SVG that needs nothing else: readable by browsers offline, light and dark, and by screen readers."""
+"""A layout as one self-contained SVG: works offline, in light and dark mode, and with screen readers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEGEND = 26
 
 STYLE = "\n" + (Path(__file__).parent / "picture.css").read_text("utf-8")
 
-# Colour and drawing, on a square of 24, by how the kind begins; our own drawings, not AWS's icons.
+# Colour and icon, on a square of 24, by the kind's prefix; our own drawings, not AWS's icons.
 _GLYPHS = {
     "SageMaker: CreateTraining": ("#01796b", "M4 18L10 11L14 14L20 6M15.5 6H20V10.5"),
     "SageMaker": ("#01796b", "M5 6H19L13.6 12.5V19L10.4 17V12.5Z"),
@@ -88,7 +88,7 @@ def _open(node: Node, interactive: bool) -> str:
     more = ' tabindex="0" role="button"' if interactive else ""
     if interactive and state.items:
         more += f" data-items={quoteattr(json.dumps(state.items))}"
-    pointer = json.dumps(state.id)[1:-1]  # names may have characters that XML cannot hold
+    pointer = json.dumps(state.id)[1:-1]  # names may have characters that XML does not allow
     title = text(f"{state.name} ({state.caption})" if state.caption else state.name)
     return f'<g class="state" data-state={quoteattr(pointer)}{more}><title>{title}</title>'
 
@@ -154,7 +154,7 @@ def _icon_and_text(node: Node) -> Iterator[str]:
 
 
 def _edges(routes: tuple[Route, ...]) -> Iterator[str]:
-    """Edges to one state that have run together are drawn once, so that dashes stay dashes."""
+    """Edges to one state are drawn once where they have merged, so dashes stay dashes."""
     drawn: set[tuple[str, str, Point, Point]] = set()
     for route in routes:
         edge, points = route.edge, list(route.points)
@@ -168,7 +168,7 @@ def _edges(routes: tuple[Route, ...]) -> Iterator[str]:
 
 
 def _path(points: list[Point], across: bool) -> str:
-    """Level and upright pieces; between places that differ both ways, a curve."""
+    """Horizontal and vertical pieces; a curve between points that differ in both directions."""
     parts = [f"M{_n(points[0][0])} {_n(points[0][1])}"]
     for (x1, y1), (x2, y2) in itertools.pairwise(points):
         x, y = _n((x1 + x2) / 2), _n((y1 + y2) / 2)
@@ -182,7 +182,7 @@ def _path(points: list[Point], across: bool) -> str:
 
 
 def _tip(before: Point, end: Point, across: bool) -> str:
-    """An arrow's head; edges arrive level or upright."""
+    """An arrowhead; edges arrive horizontally or vertically."""
     x, y = end
     if across or before[1] == y:
         return f"M{_n(x)} {_n(y)}l{7 if before[0] > x else -7} -4v8z"

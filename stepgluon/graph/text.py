@@ -1,4 +1,4 @@
-"""Text that fits: widths without a browser, lines that are cut in time, and characters that no format chokes on."""
+"""Fits text: estimates widths without a browser, shortens lines, and removes characters that break a format."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import unicodedata
 
 NAME_SIZE, CAPTION_SIZE, LABEL_SIZE = 13.0, 11.0, 11.0
 
-# Widths in thousandths of the font size: the averages of Helvetica, Segoe UI and Roboto. What a system's own font has
-# beyond that is covered by SLACK, measured with the widest in common use (DejaVu Sans).
+# Widths in thousandths of the font size: the averages of Helvetica, Segoe UI and Roboto. SLACK covers wider system
+# fonts, measured with the widest in common use (DejaVu Sans).
 _GROUPS = {
     230: "ijlI.,:;'|!`",
     310: 'ftr()[]{}-/\\ "',
@@ -23,17 +23,17 @@ _GROUPS = {
 _WIDTHS = {character: width for width, characters in _GROUPS.items() for character in characters}
 SLACK = 1.13
 
-# Not allowed in XML at all, or able to turn the text around them: controls, surrogates and bidirectional marks.
+# Not allowed in XML, or able to reverse the text around them: controls, surrogates and bidirectional marks.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def clean(text: str) -> str:
-    """The text as one line without characters that cannot stand in XML."""
+    """The text on one line, without characters that XML does not allow."""
     return _HARMFUL.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"[\t\r\n]+", " ", text))
 
 
 def width(text: str, size: float) -> float:
-    """About how wide the text is, rather too wide than too narrow."""
+    """The approximate width of the text, rather too wide than too narrow."""
     return sum(_width(character) for character in text) * size * SLACK / 1000
 
 
@@ -48,7 +48,7 @@ def _width(character: str) -> int:
 
 
 def shorten(text: str, size: float, limit: float) -> str:
-    """The text, or as much of its beginning as fits with an ellipsis."""
+    """The text, or as much of its beginning as fits, with an ellipsis."""
     if _fitting(text, size, limit) == len(text):
         return text
     return text[: _fitting(text, size, limit - width("…", size))].rstrip() + "…"
@@ -65,7 +65,7 @@ def _fitting(text: str, size: float, limit: float) -> int:
 
 
 def wrap(text: str, size: float, limit: float, lines: int) -> tuple[str, ...]:
-    """The text in at most so many lines, broken between words where that is possible."""
+    """The text in at most this many lines, broken between words if possible."""
     words = text.split(" ")
     done: list[str] = []
     while words and len(done) < lines - 1:
@@ -73,7 +73,7 @@ def wrap(text: str, size: float, limit: float, lines: int) -> tuple[str, ...]:
         while count > 1 and width(" ".join(words[:count]), size) > limit:
             count -= 1
         line = " ".join(words[:count])
-        if width(line, size) > limit:  # one word that is too long by itself
+        if width(line, size) > limit:  # a single word that is too long
             end = max(1, _fitting(line, size, limit))
             done.append(line[:end])
             words[:1] = [line[end:]]

@@ -1,4 +1,4 @@
-"""What is written in a picture: the kind of a state, the condition of a Choice, and the names of models."""
+"""The texts in a picture: the kind of a state, the condition of a Choice, and the names of models."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PLAIN = {
     "Succeed": "the run succeeded",
     "Fail": "the run failed",
 }
-# A JSONata condition in plain words, as far as a few rules reach.
+# A JSONata condition in plain words, as far as a few rules can express it.
 _CONDITION = (
     (r"^\{%\s*|\s*%\}$", ""),
-    (r"^\$type\([^()]*\) = '\w+' \? (.*) : false$", r"\1"),  # a check that only guards the comparison behind it
+    (r"^\$type\([^()]*\) = '\w+' \? (.*) : false$", r"\1"),  # a check that only guards the following comparison
     (r" \? true : \$error\(.*$", ""),
     (r"\$count\(\$filter\(\$(\w+), function\(\$\w+\) ?\{(.*?)\}\)\) = 0", r"no \1 with \2"),
     (r"\$count\(\$filter\(\$(\w+), function\(\$\w+\) ?\{(.*?)\}\)\) > 0", r"any \1 with \2"),
@@ -50,12 +50,12 @@ def caption(state: Mapping[str, Any], branches: int) -> str:
 
 
 def plain(caption: str) -> str:
-    """The same for a reader who does not know AWS: `training job`."""
+    """The caption for a reader who does not know AWS: `training job`."""
     return _PLAIN.get(caption, caption.removeprefix("Parallel: ").removeprefix("Map: "))
 
 
 def condition(rule: Mapping[str, Any]) -> str:
-    """`mae <= threshold` for `{% $found.mae <= $models[0].threshold %}`; a rule in JSONPath has no words."""
+    """`mae <= threshold` for `{% $found.mae <= $models[0].threshold %}`; empty for a rule in JSONPath."""
     text = str(rule.get("Condition", ""))
     for pattern, plainer in _CONDITION:
         text = re.sub(pattern, plainer, text, flags=re.DOTALL)
@@ -63,7 +63,7 @@ def condition(rule: Mapping[str, Any]) -> str:
 
 
 def item_of(branch: Mapping[str, Any]) -> str:
-    """The model of a branch: the last word that all its states have in their names."""
+    """The model of a branch: the last word that the names of all its states have in common."""
     names = [str(name).removesuffix("?").split() for name in branch.get("States", {})]
     common = [word for word in names[0] if all(word in name for name in names)] if names else []
     return common[-1] if common else " ".join(names[0] if names else ())

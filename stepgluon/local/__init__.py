@@ -2,11 +2,11 @@
 
 run            `run --local` from the data files to the panel
 serve          `local up`
-redrive        redrive and watch of a local run
-compile_cache  the compiled definition
+redrive        redrives and watches a local run
+compile_cache  caches the compiled definition
 deployed       a local AWS with the pipeline deployed to it
-run_folder     DIR/runs/<run>/: writes and refreshes what is left of a run
-work_folder    reads it, with or without a server
-journal        which executions began, so that interrupted ones continue
+run_folder     writes and refreshes a run's folder, DIR/runs/<run>/
+work_folder    reads the runs' folders, with or without a server
+journal        records which executions began, to continue interrupted ones
 surroundings   errors of the disk and the folder, signals
 """

@@ -1,7 +1,7 @@
-"""The compiled definition, kept for a config and the files that make it.
+"""A cache of the compiled definition.
 
-It is kept under the work folder with the hashes of the config and of every project file that was loaded to compile it.
-When one of them changes, it is compiled again.
+It is in the work folder, with the hashes of the config and of every project file that was loaded to compile it. If one
+of them changes, the definition is compiled again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pipeline deployed to its local AWS, for `run --local` and `local up`.
+"""A pipeline deployed to a local AWS, for `run --local` and `local up`.
 
 with deployed(loaded, definition, settings) as place:
     place.aws.client("s3"), place.names.raw_bucket
@@ -34,7 +34,7 @@ from stepgluon.names import Names
 
 _DOCKER = "application/vnd.docker"
 _SCRIPTS = {"data": ("prepare", "postprocess"), "autogluon": ("train", "predict")}
-MAIL_SECONDS = 60  # for the mails of failures, when the server ends
+MAIL_SECONDS = 60  # to wait for failure mails when the server stops
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Deployed:
         return self.work / "outbox"
 
     def go_on(self, begun: Begun) -> None:
-        """Starts an execution that was cut off again, with its name and input; an ended one stays ended."""
+        """Restart an interrupted execution with its name and input; an ended one stays ended."""
         if not self.journal.ended(begun.arn):
             self.aws.client("stepfunctions").start_execution(
                 stateMachineArn=begun.machine, name=begun.name, input=begun.input
@@ -59,9 +59,9 @@ class Deployed:
 
 @contextmanager
 def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Iterator[Deployed]:
-    """The local AWS with the pipeline in it; at the end of the block everything is stopped."""
+    """The local AWS with the pipeline deployed; everything is stopped at the end of the block."""
     with ExitStack() as ending:
-        with paused(), ThreadPoolExecutor(1) as aside:  # thousands of modules' objects that all live on
+        with paused(), ThreadPoolExecutor(1) as aside:  # importing thousands of modules creates only live objects
             wanted = aside.submit(release, loaded, definition)
             with this_computer():
                 aws = ending.enter_context(LocalAws(settings))
@@ -76,16 +76,16 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
 
 
 def bring(wanted: Release, aws: LocalAws) -> None:
-    """Deploys as to an account, without the stack that rebuilds the pipeline on a push."""
+    """Deploy as to an account, without the cicd stack."""
     deploy(wanted, aws, Images(aws), nothing, _settled, only=("base", "pipeline"))
 
 
 def nothing(text: str) -> None:
-    """Ignores a message."""
+    """Ignore a message."""
 
 
 def _settled(seconds: float) -> None:
-    """Waits for nothing: local CloudFormation has finished when it answers."""
+    """Do not wait: local CloudFormation has finished when it responds."""
 
 
 def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -> functions.Functions:
@@ -115,14 +115,14 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
 
 
 def _scratch(work: Path) -> Path:
-    """The files of functions' processes; deletes what a killed server left."""
-    folder = work / "functions" / ".processes"  # no function has such a name
+    """The folder for the functions' processes; deletes files left by a killed server."""
+    folder = work / "functions" / ".processes"  # cannot be a function's name
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
 def once(journal: Journal, names: Names) -> sns_mail.Once:
-    """Names a mail by run and kind, not by the short id in it, so that a continued run sends nothing twice."""
+    """Identify a mail by run and kind, not by its short id, so a continued run sends nothing twice."""
 
     def told(subject: str, text: str) -> str:
         found = re.search(r"\brun (\S+) of the pipeline\b", text, re.IGNORECASE)
@@ -134,9 +134,9 @@ def once(journal: Journal, names: Names) -> sns_mail.Once:
 
 
 class Images:
-    """A builder of manifests without layers, as no image is run locally.
+    """Builds manifests without layers, because no image is run locally.
 
-    Its digest is part of the fingerprints of models and predictions, so it changes with the scripts, this Python and
+    The digest is part of the fingerprints of models and predictions, so it changes with the scripts, this Python and
     its packages.
     """
 
@@ -159,11 +159,11 @@ class Images:
 
 
 def end_executions(place: Deployed) -> None:
-    """Stops running executions with StopExecution, before their jobs are stopped."""
+    """Stop running executions with StopExecution, before their jobs are stopped."""
     running = place.journal.running()
     client = place.aws.client("stepfunctions")
     for arn in running:
         client.stop_execution(executionArn=arn, error="Stopped", cause="The local AWS was stopped.")
     for arn in running:
         place.journal.wait_for_end(arn, place.aws.settings.ending_seconds)
-    place.functions.drain(MAIL_SECONDS, place.names.tell_function)  # an event that takes longer waits on disk
+    place.functions.drain(MAIL_SECONDS, place.names.tell_function)  # later events stay on disk

@@ -1,7 +1,7 @@
-"""Which executions began, and for which commands: enough to continue after kill -9 or a power failure.
+"""Records which executions began, and for which commands, to continue after kill -9 or a power failure.
 
-localaws/stepfunctions/execution_archive.py keeps executions that ended; one that began and did not end was cut off.
-Started again with its name and input it is the same run: finished jobs and sent mails are not repeated.
+localaws/stepfunctions/execution_archive.py keeps ended executions; one that began but did not end was interrupted.
+Restarted with its name and input, it is the same run: finished jobs and sent mails are not repeated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BEGUN, _COMMAND = "begun", "asked"
 
 @dataclass(frozen=True)
 class Begun:
-    """An execution as it was started."""
+    """An execution, with the values it was started with."""
 
     arn: str
     machine: str
@@ -33,13 +33,13 @@ class Begun:
 
     @cached_property
     def given(self) -> dict[str, Any]:
-        """Its input; one that is not an object, from a start by hand, is empty."""
+        """Its input; empty if it is not an object, after a manual start."""
         given = json.loads(self.input)
         return given if isinstance(given, dict) else {}
 
     @property
     def run_file(self) -> str:
-        """The upload that started it, or nothing."""
+        """The upload that started it; empty if there was none."""
         return str(self.given.get("run_file", ""))
 
 
@@ -47,13 +47,13 @@ class Journal:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         documents = objects.documents(_BEGUN)
-        # Folders of before 0.1.0 have empty documents of starts that were refused.
+        # Folders from before 0.1.0 have empty documents for refused starts.
         self._begun = {arn: Begun(**json.loads(told)) for arn, told in documents if told}
         self._changed = threading.Condition()
         self._running: set[str] = set()
 
     def install(self) -> Patches:
-        """Records every execution before it begins; install last, to learn of its end last."""
+        """Record every execution before it begins; install last, to be notified of its end last."""
         from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
         from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
@@ -100,27 +100,27 @@ class Journal:
         return patches
 
     def wait(self, seconds: float) -> None:
-        """Until an execution begins or ends."""
+        """Wait until an execution begins or ends."""
         with self._changed:
             self._changed.wait(seconds)
 
     def wake(self) -> None:
-        """Ends wait() at once."""
+        """End wait() immediately."""
         with self._changed:
             self._changed.notify_all()
 
     def wait_for_end(self, arn: str, seconds: float) -> bool:
-        """Until an execution ended and its end was handled; False after a timeout."""
+        """Wait until an execution has ended and its end was handled; False after a timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: arn not in self._running, seconds)
 
     def running(self) -> list[str]:
-        """The ARNs of the executions that run in this server now."""
+        """The ARNs of the executions that are running in this server."""
         with self._changed:
             return sorted(self._running)
 
     def begun(self) -> list[Begun]:
-        """In the order in which they began."""
+        """All begun executions, in order."""
         return list(self._begun.values())
 
     def knows(self, arn: str) -> bool:
@@ -128,7 +128,7 @@ class Journal:
         return self._objects.document(_BEGUN, arn) is not None
 
     def cut_off(self) -> list[Begun]:
-        """Executions that neither ended nor run."""
+        """Executions that neither ended nor are running."""
         return [begun for begun in self.begun() if not self.ended(begun.arn) and begun.arn not in self._running]
 
     def ended(self, arn: str) -> bool:
@@ -137,7 +137,7 @@ class Journal:
     def of_upload(self, run_file: str, without: Collection[str] = ()) -> list[Begun]:
         return [begun for begun in self.begun() if begun.run_file == run_file and begun.arn not in without]
 
-    # A command that has begun and not ended, with the executions that its upload had started before
+    # Commands that have begun but not ended, with the executions that their upload had started before
 
     def command(self, identity: str) -> list[str] | None:
         content = self._objects.document(_COMMAND, identity)

@@ -1,4 +1,4 @@
-"""`redrive` and `watch` of a local run, by the local AWS at work on its folder, else by a temporary one."""
+"""Redrives and watches a local run, through the local AWS that serves its folder, or else a temporary one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from stepgluon.runs.progress import Progress
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
 
-KEPT_SECONDS = 30  # until the server has made the run's folder
+KEPT_SECONDS = 30  # to wait until the server has created the run's folder
 
 
 def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, progress: Progress) -> dict[str, Any]:
-    """Repeats the run and follows it to its end; returns the run as in run.json."""
+    """Repeat the run and follow it to its end; return the run as in run.json."""
     names, known = Names(loaded.config), one_run(work, run)
     cut_off = known["status"] == "CUT OFF"
     if cut_off and not redrive.is_again(known["run"]):
@@ -49,19 +49,19 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
 
 
 def _started(door: Door, names: Names, run: str, progress: Progress) -> str:
-    """The ARN of the run that repeats this one."""
+    """Start the run that repeats this one; return its ARN."""
     plan = redrive.planned(door, names, one(door, names, run))
     progress.say(plan.words())
     return names.execution_arn(redrive.redrive(door, names, plan))
 
 
 def watched_here(work: Path, run: str, progress: Progress) -> dict[str, Any]:
-    """Prints a run until it has ended."""
+    """Print a run until it has ended."""
     return _followed(work, one_run(work, run)["run"], progress)
 
 
 def _followed(work: Path, run: str, progress: Progress) -> dict[str, Any]:
-    """Prints the run from its folder, which another process's server keeps up to date, until it has ended."""
+    """Print the run until it has ended, from its folder, which another process's server keeps up to date."""
     deadline, ran = time.monotonic() + KEPT_SECONDS, False
     with progress.leaving(run):
         while True:

@@ -1,9 +1,9 @@
-"""`run --local` and what `local up` shares with it.
+"""`run --local`, and the parts it shares with `local up`.
 
     start and deploy -> upload the data -> upload the .run file, which starts the run through the Lambda as on AWS ->
     follow -> collect the results -> stop everything
 
-The same command with the same files and settings continues a run that was cut off: docs/decisions/0050.
+The same command with the same files and settings continues an interrupted run: docs/decisions/0050.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ GRACE_SECONDS = 4.0  # Ctrl-C ends everything within 10 s
 
 @dataclass(frozen=True)
 class Order:
-    """What the user asked for."""
+    """The user's request."""
 
     data: tuple[Path, ...]
     work: Path
@@ -55,7 +55,7 @@ class Order:
 def run(
     loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progress, show: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Carries out the order; shows and returns the run as in run.json."""
+    """Carry out the order; show and return the run as in run.json."""
     with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
         place.functions.deliver_left(place.names.tell_function)
         tables = _upload(place, order)
@@ -63,10 +63,10 @@ def run(
         try:
             told = followed(place, _begin(place, order, tables, identity, progress), progress)
             blame_the_disk(told, order.work)
-        except (KeyboardInterrupt, SurroundingsError):  # the next same command is a new run
+        except (KeyboardInterrupt, SurroundingsError):  # repeating the command starts a new run
             place.journal.end_command(identity)
             raise
-        show(told)  # a command that is killed before the next line shows the same run when it is called again
+        show(told)  # if killed before the next line, the repeated command shows the same run
         place.journal.end_command(identity)
     return told
 
@@ -81,7 +81,7 @@ def at_work(
     port: int = 0,
     fresh: bool = False,
 ) -> Iterator[Deployed]:
-    """The pipeline in a local AWS that other commands find, and whose run folders stay up to date."""
+    """The pipeline in a local AWS that other commands can find; keeps the run folders up to date."""
     with private_files(), blamed_on(work), terminated_as_interrupted():
         definition = definition_of(loaded, workflow, work)
         settings = settings_of(loaded, work, port, fresh)
@@ -105,7 +105,7 @@ def definition_of(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
 def settings_of(loaded: LoadedConfig, work: Path, port: int, fresh: bool) -> Settings:
     config = loaded.config
     return Settings(
-        work=Path(os.path.abspath(work)),  # jobs have a working folder of their own
+        work=Path(os.path.abspath(work)),  # jobs run in other working directories
         account=config.account,
         region=config.region,
         code=ROOT / "code",
@@ -115,11 +115,11 @@ def settings_of(loaded: LoadedConfig, work: Path, port: int, fresh: bool) -> Set
     )
 
 
-# The run's beginning
+# Starting the run
 
 
 def _upload(place: Deployed, order: Order) -> dict[str, str]:
-    """Uploads the tables; returns their SHA-256s by name. The files are not read again."""
+    """Upload the tables; return their SHA-256s by name. The files are not read again."""
     contents = {file.name: place.aws.objects.copy_in(file) for file in order.data}
     tables = {name: content.sha256 for name, content in contents.items()}
     for name, content in contents.items():
@@ -128,7 +128,7 @@ def _upload(place: Deployed, order: Order) -> dict[str, str]:
 
 
 def _identity(place: Deployed, order: Order, tables: dict[str, str]) -> str:
-    """Equal for two commands with the same files and settings."""
+    """An id that is equal for two commands with the same files and settings."""
     told = [sorted(tables.items()), place.names.config_uri, order.threshold, order.note]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -163,7 +163,7 @@ def _begin(place: Deployed, order: Order, tables: dict[str, str], identity: str,
 
 
 def _forget_upload(place: Deployed, key: str) -> None:
-    """Drops the event of an earlier upload whose command was interrupted before its run began."""
+    """Drop the event of an earlier upload whose command was interrupted before its run began."""
 
     def is_it(event: dict[str, Any]) -> bool:
         return any(unquote_plus(record["s3"]["object"]["key"]) == key for record in event.get("Records", []))
@@ -172,7 +172,7 @@ def _forget_upload(place: Deployed, key: str) -> None:
 
 
 def _resumed(place: Deployed, runs: list[Begun]) -> Begun | None:
-    """Continues the run of a command that was cut off, unless the run was stopped."""
+    """Continue the run of an interrupted command, unless the run was stopped."""
     for begun in runs:
         place.go_on(begun)
         if place.aws.client("stepfunctions").describe_execution(executionArn=begun.arn)["status"] != "ABORTED":
@@ -181,23 +181,23 @@ def _resumed(place: Deployed, runs: list[Begun]) -> Begun | None:
 
 
 def _triggered(place: Deployed, run_file: str, before: list[str]) -> Begun:
-    """The execution that the uploaded .run file starts."""
+    """Wait for the execution that the uploaded .run file starts."""
     end = time.monotonic() + TRIGGER_SECONDS
     while time.monotonic() < end:
         for begun in place.journal.of_upload(run_file, before):
             return begun
         place.journal.wait(0.5)
-        if full := no_room(place.work):  # no function can start, however often it is retried
+        if full := no_room(place.work):  # retries are pointless: no function can start
             raise full
     log = place.work / "functions" / f"{place.names.function}.log"
     raise StepgluonError(f"the .run file started no run (see the function's log: {view.shown(os.fspath(log))})")
 
 
-# Its course
+# Following the run
 
 
 def followed(place: Deployed, begun: Begun, progress: Progress) -> dict[str, Any]:
-    """Follows the run to its end; Ctrl-C stops it. Returns the run as in run.json."""
+    """Follow the run to its end; Ctrl-C stops it. Return the run as in run.json."""
     try:
         _follow(place, begun, progress)
     except KeyboardInterrupt:
@@ -219,7 +219,7 @@ def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
         return events
 
     follow(look, lambda story: progress.tell(story, said), place.journal.wait, remark(place))
-    place.journal.wait_for_end(begun.arn, 10)  # until its last mail is written
+    place.journal.wait_for_end(begun.arn, 10)  # wait until its last mail is written
     progress.done()
 
 

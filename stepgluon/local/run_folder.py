@@ -1,11 +1,11 @@
-"""DIR/runs/<run>/: what is left of a run, for commands that need no server.
+"""A run's folder, DIR/runs/<run>/, for commands that need no server.
 
     run.json         what `show` and `runs` print (runs/run_json.py)
     history.json     the execution's events
     logs/<job>.log   each job's log
     predictions.csv, predictions.parquet, summary.json   the result, if there is one
 
-Each file is whole or absent.
+Each file is complete or absent.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ LOOK_SECONDS = 1.0
 CACHED = (
     "This job did not run again: its outputs are those of an earlier job with the same code, settings and inputs.\n"
 )
-_ONE_AT_A_TIME = threading.Lock()  # two writers would leave the older state of the slower one
+_ONE_AT_A_TIME = threading.Lock()  # of two writers, the slower would overwrite the newer state
 
 
 def collect(place: Deployed, begun: Begun) -> dict[str, Any]:
-    """Brings the run's folder up to date and returns run.json."""
+    """Update the run's folder and return run.json."""
     with _ONE_AT_A_TIME:
         return _collect(place, begun)
 
@@ -70,7 +70,7 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
 
 
 def remark(place: Deployed) -> Remark:
-    """Says `cached` of a job that did not run, because its outputs were known."""
+    """Marks a job as `cached` if it did not run because its outputs were known."""
 
     def cached(job: Any) -> str:
         jobs = place.aws.sagemaker.jobs()
@@ -100,7 +100,7 @@ def _write(file: Path, text: str) -> None:
 
 @contextmanager
 def _whole(file: Path) -> Iterator[Path]:
-    """Where the file is written; it gets its name when it is whole, and nothing of it is left otherwise."""
+    """A temporary path for the file, which gets its name once complete and is removed otherwise."""
     part = file.with_name(f".{file.name}.part")
     try:
         yield part
@@ -110,12 +110,12 @@ def _whole(file: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-# All runs, while a server is at work
+# All runs, while a server is running
 
 
 @contextmanager
 def refreshed(place: Deployed, say: Callable[[str], None] = nothing) -> Iterator[None]:
-    """Keeps the folders of all runs up to date in the block; runs that have not ended by then are stopped."""
+    """Keep all runs' folders up to date in the block; at its end, runs in progress are stopped."""
     watcher = _Watcher(place, say)
     watcher.thread.start()
     try:
@@ -148,7 +148,7 @@ class _Watcher:
         self._look()
 
     def _look(self) -> None:
-        """Collects an ended run at once, and running ones less often the longer that takes."""
+        """Collect ended runs at once, and running ones less often if collecting takes long."""
         running = set(self._place.journal.running())
         self._done -= running
         began = time.monotonic()

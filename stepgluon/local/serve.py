@@ -1,4 +1,4 @@
-"""`local up`: serves the local AWS with the pipeline in it until Ctrl-C."""
+"""`local up`: serves the local AWS with the deployed pipeline until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def serve(
     progress: Progress,
     result: Callable[[str], None],
 ) -> None:
-    """Serves until KeyboardInterrupt, which it passes on."""
+    """Serve until KeyboardInterrupt, which is re-raised."""
     if port:
         with this_computer():
             bind(port).close()  # fails early if the port is taken
@@ -37,12 +37,12 @@ def serve(
             if unqualified(begun.machine) == place.names.machine_arn:
                 progress.say(f"Continuing run {begun.name}, which was cut off.")
                 place.go_on(begun)
-        place.functions.deliver_left()  # uploads that the last server left
+        place.functions.deliver_left()  # uploads left by the last server
         threading.Event().wait()
 
 
 def words(place: Deployed) -> str:
-    """How to reach the pipeline, and the five commands that do a run by hand."""
+    """How to reach the pipeline, with the five commands for a manual run."""
     aws = f"aws --endpoint-url {place.aws.endpoint}"
     raw, work, config = place.names.raw_bucket, place.names.work_bucket, place.names.config
     return f"""The local AWS is at {place.aws.endpoint}, with the pipeline {place.names.prefix} in it. Ctrl-C ends it.

@@ -1,4 +1,4 @@
-"""What can keep a local run from working: the disk, the work folder, a signal. Each becomes one sentence."""
+"""Turns problems of a local run's environment into one sentence: the disk, the work folder, signals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localaws.base.exhaustion import SENTENCE, room_for_a_run, tells_of_exhausti
 from localaws.errors import ComputerError
 from stepgluon.errors import StepgluonError, SurroundingsError
 
-ROOM = 1 << 20  # bytes; a disk with less is full: the space of a failed write may be free again afterwards
+ROOM = 1 << 20  # bytes; a disk with less is full, because a failed write may have freed its space again
 _ERRNOS = {
     errno.EACCES,
     errno.EDQUOT,
@@ -32,7 +32,7 @@ _ERRNOS = {
 
 @contextmanager
 def this_computer() -> Iterator[None]:
-    """What stops the local AWS from working is a problem of this computer, not a bug."""
+    """Report errors that stop the local AWS as problems of this computer, not as bugs."""
     try:
         yield
     except ComputerError as problem:
@@ -41,7 +41,7 @@ def this_computer() -> Iterator[None]:
 
 @contextmanager
 def blamed_on(work: Path) -> Iterator[None]:
-    """Makes the folder; a folder that cannot be used and a full or read-only disk become SurroundingsError."""
+    """Create the folder; an unusable folder and a full or read-only disk become SurroundingsError."""
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -51,7 +51,7 @@ def blamed_on(work: Path) -> Iterator[None]:
         raise SurroundingsError(SENTENCE)
     try:
         yield
-    except Exception as problem:  # a full disk shows in many ways, one of them a failed request to the local AWS
+    except Exception as problem:  # a full disk causes many errors, such as a failed request to the local AWS
         failed = problem if isinstance(problem, OSError) and problem.errno in _ERRNOS else None
         if not isinstance(problem, StepgluonError) or problem.exit_code == StepgluonError.exit_code:
             if tells_of_exhaustion(repr(problem)):
@@ -66,7 +66,7 @@ def blamed_on(work: Path) -> Iterator[None]:
 
 
 def no_room(work: Path, message: str = "") -> OSError | None:
-    """Why nothing can be written to the folder: a message says so, the disk is nearly full, or a write fails."""
+    """The error that prevents writing to the folder: from the message, a nearly full disk, or a failed write."""
     full = os.strerror(errno.ENOSPC)
     if full.lower() in message.lower() or shutil.disk_usage(work).free < ROOM:
         return OSError(errno.ENOSPC, full, os.fspath(work))
@@ -82,13 +82,13 @@ def no_room(work: Path, message: str = "") -> OSError | None:
 
 
 def blame_the_disk(told: dict[str, Any], work: Path) -> None:
-    """Raises if the run failed because of the disk, used-up threads or memory, or a damaged work folder."""
+    """Raise if the run failed because of the disk, used-up threads or memory, or a damaged work folder."""
     if not told["failure"]:
         return
     if tells_of_exhaustion(told["failure"]["sentence"]):
         raise SurroundingsError(SENTENCE)
     said = "\n".join(one["sentence"].lower() for one in (told["failure"], *told["jobs"]))
-    if os.strerror(errno.ENOSPC).lower() in said or "the job's disk is full" in said:  # the system's words, the jobs'
+    if os.strerror(errno.ENOSPC).lower() in said or "the job's disk is full" in said:  # the system's or a job's words
         raise SurroundingsError(
             f"the disk of {work} is full, so the run {told['run']} failed (make room, then call the same command again)"
         )
@@ -100,7 +100,7 @@ def blame_the_disk(told: dict[str, Any], work: Path) -> None:
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM and a closed terminal stop everything as Ctrl-C does."""
+    """Make SIGTERM and a closed terminal stop everything, like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

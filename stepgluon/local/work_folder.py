@@ -1,4 +1,4 @@
-"""Reads the runs of a work folder, with or without a server at work on it."""
+"""Reads the runs of a work folder, with or without a server using it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from stepgluon.config.source import LoadedConfig
 
 SERVER = "server.json"
-ENDS_SECONDS = 5  # between a server's last answer and its end
-_NEEDED = {"run", "arn", "status", "started", "seconds", "models", "jobs", "failure", "lines"}  # for any command
+ENDS_SECONDS = 5  # between a server's last response and its end
+_NEEDED = {"run", "arn", "status", "started", "seconds", "models", "jobs", "failure", "lines"}  # by all commands
 
 
 def all_runs(work: Path) -> list[dict[str, Any]]:
-    """run.json of each run, the latest first; a damaged one is left out."""
+    """run.json of each run, latest first; corrupt ones are left out."""
     served = is_served(work)
     found = [told for file in (work / "runs").glob("*/run.json") if (told := _told(file, served))]
     return sorted(found, key=lambda told: (told["started"], told["run"]), reverse=True)
 
 
 def one_run(work: Path, run: str) -> dict[str, Any]:
-    """The run of that name; `latest` is the one that started last."""
+    """The run with this name; `latest` is the one that started last."""
     runs = {told["run"]: told for told in all_runs(work)}
     if run == "latest" and runs:
         return next(iter(runs.values()))
@@ -47,12 +47,12 @@ def one_run(work: Path, run: str) -> dict[str, Any]:
 
 
 def run_of(work: Path, run: str) -> dict[str, Any] | None:
-    """run.json of that run, or None if it does not exist or is damaged."""
+    """run.json of this run, or None if it does not exist or is corrupt."""
     return _told(work / "runs" / run / "run.json", is_served(work))
 
 
 def local_story(work: Path, run: str) -> Story:
-    """The run's history as a story; empty if history.json is gone or damaged."""
+    """The run's history as a story; empty if history.json is missing or corrupt."""
     try:
         return read(json.loads((work / "runs" / run / "history.json").read_text("utf-8")))
     except (OSError, ValueError):
@@ -60,7 +60,7 @@ def local_story(work: Path, run: str) -> Story:
 
 
 def knows(work: Path, run: str) -> bool:
-    """Whether a run of this name, or one that begins so, or `latest`, is in the folder."""
+    """Whether the folder has a run with this name or prefix; `latest` is a run, too."""
     return any(run == "latest" or told["run"].startswith(run) for told in all_runs(work))
 
 
@@ -79,14 +79,14 @@ def _told(file: Path, served: bool) -> dict[str, Any] | None:
 
 
 def _lasts(told: dict[str, Any], seconds: float) -> None:
-    """Adds the time since run.json was written."""
+    """Add the time since run.json was written."""
     for one in (told, *told["jobs"]):
         if one["status"] in ("RUNNING", "InProgress"):
             one["seconds"] = round(one["seconds"] + max(0.0, seconds), 1)
 
 
 def is_served(work: Path) -> bool:
-    """Whether a local AWS is at work on the folder."""
+    """Whether a local AWS is using the folder."""
     try:
         with (work / "lock").open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -99,7 +99,7 @@ def is_served(work: Path) -> bool:
 
 @contextmanager
 def told_where(work: Path, endpoint: str) -> Iterator[None]:
-    """In the block, other commands find the server."""
+    """In the block, other commands can find the server."""
     file = work / SERVER
     part = file.with_name(f".{SERVER}.{os.getpid()}.part")
     part.write_text(json.dumps({"endpoint": endpoint}), encoding="utf-8")
@@ -112,7 +112,7 @@ def told_where(work: Path, endpoint: str) -> Iterator[None]:
 
 @contextmanager
 def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
-    """An S3 client for the work folder's buckets: of the server at work on it, else of a temporary one."""
+    """An S3 client for the work folder's buckets, from the server using it or else a temporary one."""
     config = loaded.config
     if not (work / "buckets").is_dir():
         raise UsageError(f"{work} has no runs (start one: {pipeline_py('run --local --data FILE')})")
@@ -138,7 +138,7 @@ class ServerGone(SurroundingsError):
 
 
 class _Served:
-    """A door to the local AWS of another process."""
+    """Provides clients for the local AWS of another process."""
 
     def __init__(self, clients: Clients, region: str) -> None:
         self._clients, self._region = clients, region
@@ -149,7 +149,7 @@ class _Served:
 
 @contextmanager
 def served(work: Path, region: str) -> Iterator[_Served]:
-    """The local AWS at work on the folder, ignoring the shell's AWS settings; raises ServerGone."""
+    """The local AWS that is using the folder, ignoring the shell's AWS settings; raises ServerGone."""
     from botocore.exceptions import ConnectionError, HTTPClientError
 
     with clean_environment(UNREACHABLE), closing(Clients(_endpoint(work))) as clients:
@@ -163,7 +163,7 @@ def served(work: Path, region: str) -> Iterator[_Served]:
 
 
 def _endpoint(work: Path) -> str:
-    """The address of the server at work on the folder."""
+    """The address of the server that is using the folder."""
     try:
         return str(json.loads((work / SERVER).read_text("utf-8"))["endpoint"])
     except (OSError, ValueError, KeyError):

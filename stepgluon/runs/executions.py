@@ -1,4 +1,4 @@
-"""A pipeline's runs in Step Functions, of an account or of the local AWS."""
+"""A pipeline's runs in Step Functions, in an account or the local AWS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stepgluon.runs.follow import Story, parsed, seconds
 from stepgluon.runs.run_json import run_json
 
 LATEST = "latest"
-LAST_LINES = 12  # of a failed job's log, also in view.py
+LAST_LINES = 12  # shown of a failed job's log, also in view.py
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Execution:
 
 
 class NotDeployed(StepgluonError):
-    """The account has no such pipeline."""
+    """The pipeline is not deployed in the account."""
 
 
 def deployed(names: Names) -> AbstractContextManager[None]:
-    """Raises NotDeployed if the block finds no machine or no bucket."""
+    """Raise NotDeployed if the block finds no machine or no bucket."""
     problem = NotDeployed(
         f"the account {names.config.account} has no pipeline {names.prefix} in {names.config.region} "
         f"(`{pipeline_py('deploy')}` makes it)"
@@ -52,7 +52,7 @@ def deployed(names: Names) -> AbstractContextManager[None]:
 
 
 def listed(door: Door, names: Names, most: int) -> list[Execution]:
-    """The last runs, the latest first, without their inputs."""
+    """The last runs, latest first, without their inputs."""
     found: list[Execution] = []
     with deployed(names):
         pages = door.client("stepfunctions").get_paginator("list_executions")
@@ -70,7 +70,7 @@ def find(door: Door, names: Names, run: str) -> Execution | None:
 
 
 def one(door: Door, names: Names, run: str) -> Execution:
-    """The run of that name; `latest` is the one that started last."""
+    """The run with this name; `latest` is the one that started last."""
     if run == LATEST:
         last = listed(door, names, 1)
         if not last:
@@ -104,7 +104,7 @@ def _execution(told: dict[str, Any], given: dict[str, Any]) -> Execution:
 
 
 def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[str, Any]:
-    """The run as run_json.py has it; `logs` is the command that shows them."""
+    """The run in the format of run_json.py; `logs` is the command that shows its logs."""
     folder = f"s3://{names.work_bucket}/runs/{execution.run}"
     summary = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.run}/result/summary.json")
     return run_json(
@@ -122,7 +122,7 @@ def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[s
 
 
 def _logs(names: Names, story: Story) -> str:
-    """The command that shows the log of the job that failed last, else of the last one."""
+    """The command that shows the log of the last failed job, or else of the last job."""
     job = next((job for job in reversed(story.jobs) if job.status == "Failed"), story.jobs[-1] if story.jobs else None)
     if job is None:
         return "no job has begun"
@@ -132,7 +132,7 @@ def _logs(names: Names, story: Story) -> str:
 
 
 def last_words(door: Door, run: dict[str, Any]) -> list[str]:
-    """The log's end of the last job that failed; empty if it cannot be read."""
+    """The end of the last failed job's log; empty if it cannot be read."""
     from botocore.exceptions import ClientError
 
     failed = [job for job in run["jobs"] if job["status"] == "Failed"]
@@ -143,11 +143,11 @@ def last_words(door: Door, run: dict[str, Any]) -> list[str]:
         streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{failed[-1]['name']}/")
         return _tail(logs, group, [stream["logStreamName"] for stream in streams["logStreams"]])
     except ClientError:
-        return []  # no log yet, or no right to read it; the failure's own sentence is shown anyway
+        return []  # no log yet, or no permission; the failure's message is shown anyway
 
 
 def _tail(logs: Any, group: str, streams: list[str]) -> list[str]:
-    """The last lines of all instances, in the order of their times."""
+    """The last lines of all instances, in chronological order."""
     events = [
         event
         for stream in streams

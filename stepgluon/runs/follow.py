@@ -1,7 +1,7 @@
-"""A run so far, read from its history, locally and in an account.
+"""The story of a run so far, from its history, locally and in an account.
 
-`read` is a function of the events alone, and its lines only grow as the history does. `follow` reads the history until
-the execution has ended.
+`read` is a function of the events alone, and only adds lines as the history grows. `follow` reads the history until the
+execution has ended.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 Event = dict[str, Any]
 _JOB_NAMES = {"training": "TrainingJobName", "processing": "ProcessingJobName"}
-INCOMPLETE = "Incomplete"  # the error of a run whose result lacks some models' predictions
-# What our own $error says, in AWS's wrapping.
+INCOMPLETE = "Incomplete"  # the error if a run's result lacks some models' predictions
+# The message of our own $error, in AWS's wrapping.
 _RAISED = re.compile(r"threw an error during evaluation\. D3137: (.*)", re.DOTALL)
 _ADDED = re.compile(r"^AlgorithmError: |Not retried: |, exit code: \d+$")
 LONGEST_SENTENCE = 500
-# Bookkeeping in S3 and between branches gets a line only if it fails.
+# Bookkeeping in S3 and between branches gets a line only on failure.
 _SHOWN = ("Task", "Parallel", "Fail")
 ENDED = {
     "ExecutionSucceeded": "SUCCEEDED",
@@ -30,13 +30,13 @@ ENDED = {
     "ExecutionTimedOut": "TIMED_OUT",
 }
 WORDS = {"FAILED": "failed", "ABORTED": "was stopped", "TIMED_OUT": "took too long"}
-# How the cause of an error that no state handles begins, once for each state that it passed, the outermost first.
+# The prefix of an unhandled error's cause, once for each state that it passed, outermost first.
 _PASSED = re.compile(r"An error occurred while executing the state '(.+?)' \(entered at the event id #\d+\)\.\s*")
 
 
 @dataclass
 class Job:
-    """A job that a state started."""
+    """A job started by a state."""
 
     kind: str  # training or processing
     name: str
@@ -57,13 +57,13 @@ class Story:
     error: str = ""
     cause: str = ""
     failed_state: str = ""
-    models: list[dict[str, Any]] = field(default_factory=list)  # the verdicts, as far as they are known
+    models: list[dict[str, Any]] = field(default_factory=list)  # the verdicts known so far
     jobs: list[Job] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
     @property
     def delivered(self) -> bool:
-        """Whether there is a result; an incomplete run has one too."""
+        """Whether there is a result; an incomplete run also has one."""
         return self.status == "SUCCEEDED" or self.error == INCOMPLETE
 
     @property
@@ -72,9 +72,9 @@ class Story:
 
     @property
     def sentence(self) -> str:
-        """Why the run failed: the failed job's own sentence, else the execution's cause."""
+        """Why the run failed: the failed job's own sentence, or else the execution's cause."""
         said = next((job.sentence for job in reversed(self.jobs) if job.state == self.failed_state), "")
-        # Of a Parallel, the last try of each branch's job: "Predict adelie" belongs to "Predict".
+        # For a Parallel, the last try of each branch's job: "Predict adelie" belongs to "Predict".
         inside = {job.state: job.sentence for job in self.jobs if job.state.startswith(f"{self.failed_state} ")}
         branches = [f"{state}: {sentence}" for state, sentence in inside.items() if sentence]
         cause = _PASSED.sub("", self.cause)
@@ -125,7 +125,7 @@ class _Reader:
             elif kind.endswith("StateEntered"):
                 self._enter(event, kind[: -len("StateEntered")], at)
             elif kind.endswith("StateExited"):
-                # Its previous event may be one of a branch.
+                # Its previous event may belong to a branch.
                 self._leave(event["stateExitedEventDetails"], at)
             elif visit := self._visit_of.get(event.get("previousEventId", 0)):
                 self._visit_of[event["id"]] = visit
@@ -159,7 +159,7 @@ class _Reader:
         visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
         kind = next((kind for kind in _JOB_NAMES if kind.title() in resource), "")
         name = parsed(details.get("parameters")).get(_JOB_NAMES.get(kind, ""), "")
-        if visit.failure:  # of the try before
+        if visit.failure:  # of the previous try
             self._line(at, visit.name, f"failed, retrying: {visit.failure}")
         if name:
             visit.job = Job(kind, name, visit.name, at)
@@ -173,7 +173,7 @@ class _Reader:
         self._learn(told)
         self._thresholds |= _thresholds(details)
         self._learn({"models": _assigned(details, "chosen")})
-        missing = visit.quiet and "NoSuchKey" in visit.failure  # a marker, or promoted models, that are not there yet
+        missing = visit.quiet and "NoSuchKey" in visit.failure  # a marker or promoted models that do not exist yet
         if visit.kind == "Pass" and visit.name.split(" ")[0] in ("Accept", "Reject") and "verdict" in told:
             found = {"threshold": self._thresholds.get(told["name"]), **told}
             self._say(at, f"{told['name']}: {verdict(found)}")
@@ -185,7 +185,7 @@ class _Reader:
             self._line(at, visit.name, f"{at - visit.since:6.1f} s  {ending}".rstrip())
 
     def _learn(self, data: Any) -> None:
-        """Takes the verdicts from the state data."""
+        """Extract the verdicts from the state data."""
         told = parsed(data)
         models = told.get("models")
         if isinstance(models, list) and models and all(isinstance(m, dict) and "verdict" in m for m in models):
@@ -206,12 +206,12 @@ class _Reader:
                 job.ended, job.status = at, "Stopped"
 
     def _last_state(self, story: Story) -> str:
-        """The state named by the cause, else one whose job still ran, else the last one entered and not left."""
+        """The state named by the cause, else one whose job was running, else the last one entered and not left."""
         passed = _PASSED.findall(story.cause)
         running = [job.state for job in story.jobs if job.ended is None]
         entered = [visit.name for visit in self._named.values() if not visit.left]
         last = next(iter([*passed[-1:], *running[:1], *entered[-1:]]), "")
-        # `Prepare again?` raises the sentence of the job when it is not retried.
+        # `Prepare again?` raises the job's sentence if the job is not retried.
         failed = [job.state for job in story.jobs if job.status == "Failed"]
         return failed[-1] if last.endswith(" again?") and failed else last
 
@@ -236,25 +236,25 @@ def verdict(model: dict[str, Any]) -> str:
 
 
 def number(value: Any) -> str:
-    """A figure in lines and tables; a dash for anything but a finite number."""
+    """A number for lines and tables; a dash if it is not finite or not a number."""
     return "-" if finite(value) is None else f"{value:.6g}"
 
 
 def finite(value: Any) -> float | None:
-    """The value, if it is a finite number."""
+    """The value if it is a finite number, else None."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return value if fits else None
 
 
 def seconds(timestamp: Any) -> float:
-    """The time of an event, from a client or from history.json."""
+    """An event's time, from a client or from history.json."""
     if isinstance(timestamp, (int, float)):
         return float(timestamp)
     return (timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp))).timestamp()
 
 
 def _sentence(error: str, cause: str) -> str:
-    """The sentence for the user in a failed job's description, else error and cause, on one line."""
+    """The sentence for the user in a failed job's description, or else error and cause, on one line."""
     told = parsed(cause)
     text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
     if raised := _RAISED.search(cause):
@@ -264,12 +264,12 @@ def _sentence(error: str, cause: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line, without what SageMaker and the jobs add for the state machine."""
+    """The text on one line, without what SageMaker and the jobs add for the state machine."""
     return " ".join(_ADDED.sub("", text).split()).strip(": ")
 
 
 def _looked_up(state: str) -> str:
-    """The work that a marker saved: Look up adelie saves Train adelie, Look up adelie result saves Predict adelie."""
+    """The state that a marker saved: Look up adelie saves Train adelie, Look up adelie result saves Predict adelie."""
     name = state.removeprefix("Look up ")
     return f"Predict {name.removesuffix(' result')}" if name.endswith(" result") else f"Train {name}"
 
@@ -304,7 +304,7 @@ def follow(
     wait: Callable[[float], None],
     remark: Remark = no_remark,
 ) -> Story:
-    """Passes the story to `tell` after each look until the run has ended; `wait` gets the seconds between looks."""
+    """Pass the story to `tell` after each look, until the run has ended; `wait` gets the seconds between looks."""
     looks = 0
     while True:
         story = read(look(), remark)

@@ -1,4 +1,4 @@
-"""Progress on stderr: a line for each event, and on a terminal one that is overwritten with the running jobs."""
+"""Progress on stderr: a line for each event, and on terminals an overwritten line with the running jobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Progress:
         print(self._coloured(visible(text)), file=self._stream, flush=True)
 
     def tell(self, story: Story, said: Callable[[Job], str] = no_remark) -> None:
-        """Prints the story's new lines, and on a terminal the running jobs with the last line of each log."""
+        """Print the story's new lines, and on a terminal the running jobs with the last line of each log."""
         for line in story.lines[self._told :]:
             self.say(line)
         self._told = len(story.lines)
@@ -46,7 +46,7 @@ class Progress:
 
     @contextmanager
     def leaving(self, run: str) -> Iterator[Progress]:
-        """Ctrl-C in the block leaves the run running, and says so."""
+        """In the block, Ctrl-C leaves the run running, and says so."""
         try:
             yield self
         except KeyboardInterrupt:
@@ -69,6 +69,6 @@ class Progress:
 
 
 def _words(line: str, room: int) -> str:
-    """A log's line that fits after its job: without its own time and without control characters."""
+    """A log line that fits after its job's name: without its timestamp and control characters."""
     text = "".join(c if c.isprintable() else " " for c in re.sub(r"^\d\d:\d\d:\d\d ", "", line)).strip()
     return f": {text[:room]}" if text and room > 8 else ""

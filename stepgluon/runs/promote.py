@@ -1,8 +1,8 @@
 """`promote RUN`: makes the accepted models of a run the defaults.
 
-Copies their files within S3 to promoted/<run>/<model>/<job>/ of the work bucket, as models/ may be cleaned up. Then it
-writes promoted.json: one small object, so promoting is atomic, and an interrupted one changes nothing. Models that the
-run did not accept keep their defaults. docs/decisions/0001 has the format.
+Copies their files within S3 to promoted/<run>/<model>/<job>/ in the work bucket, because models/ may be cleaned up.
+Then it writes promoted.json: one small object, so promotion is atomic, and an interrupted one changes nothing. Models
+that the run did not accept keep their defaults. For the format, see docs/decisions/0001.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stepgluon.errors import StepgluonError
 from stepgluon.names import DEFAULTS, PROMOTED, Names
 from stepgluon.runs.files import read_json, sizes
 
-MANIFEST = "manifest.json"  # which code/model_folder.py writes beside a model
+MANIFEST = "manifest.json"  # written by code/model_folder.py
 
 
 class NotPromoted(StepgluonError):
@@ -29,9 +29,9 @@ Verdicts = list[dict[str, Any]]
 
 
 def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = list) -> dict[str, Any]:
-    """The promoted models' MAEs by name.
+    """Promote the run's models; return their MAEs by name.
 
-    `judged` reads the verdicts from the history of a run that ended before it recorded them.
+    `judged` reads the verdicts from the history of a run that ended before recording them.
     """
     bucket = names.work_bucket
     accepted = _accepted(run, verdicts_of(s3, bucket, run) or judged())
@@ -57,7 +57,7 @@ def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = li
 def verdicts_of(s3: Any, bucket: str, run: str) -> Verdicts:
     """The verdicts that a run recorded."""
     verdicts = read_json(s3, bucket, f"runs/{run}/verdicts.json")
-    if isinstance(verdicts, str):  # Step Functions may write the list as a text
+    if isinstance(verdicts, str):  # Step Functions may write the list as a string
         verdicts = json.loads(verdicts)
     return verdicts if isinstance(verdicts, list) else []
 
@@ -75,7 +75,7 @@ def _accepted(run: str, verdicts: Verdicts) -> dict[str, dict[str, Any]]:
 
 
 def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str, str]:
-    """Copies a model's files, except those copied before; returns their place and the sum of the manifest."""
+    """Copy a model's files, except those copied before; return their address and the manifest's checksum."""
     model, job = verdict["name"], verdict["job"]
     source = _place(s3, bucket, model, job)
     target = f"{DEFAULTS}/{run}/{model}/{job}/"
@@ -112,9 +112,9 @@ def _place(s3: Any, bucket: str, model: str, job: str) -> str:
 
 
 def _whole(s3: Any, bucket: str, source: str, files: dict[str, int], verdict: dict[str, Any]) -> str:
-    """The manifest's sum, which prediction jobs compare; raises if a listed file is missing.
+    """The manifest's checksum, which prediction jobs compare; raises if a listed file is missing.
 
-    A user's own training script may write no manifest.
+    A user's own training script may not write a manifest.
     """
     if MANIFEST not in files:
         return ""
@@ -122,7 +122,7 @@ def _whole(s3: Any, bucket: str, source: str, files: dict[str, int], verdict: di
     digest, judged = hashlib.sha256(body).hexdigest(), verdict.get("manifest")
     expected = _listed(body)
     absent = sorted(set(expected or ()) - files.keys())
-    if verdict.get("uses") != "default" and judged and judged != digest:  # of a default it is the default's own
+    if verdict.get("uses") != "default" and judged and judged != digest:  # for a default it is the default's own
         what = "its manifest was changed after it was judged"
     elif expected is None:
         what = "its manifest is not one that training wrote"

@@ -1,7 +1,7 @@
-"""`redrive RUN`: the input of a run that failed or is incomplete, started again as a new run.
+"""`redrive RUN`: starts the input of a failed or incomplete run again, as a new run.
 
 Trained models and predictions are found by their fingerprints, so only the rest is repeated.
-docs/decisions/0062 says why this is not Step Functions' own redrive.
+docs/decisions/0062 explains the difference to Step Functions' own redrive.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Redrive:
 
 
 def planned(door: Door, names: Names, execution: Execution) -> Redrive:
-    """The run that repeats the last attempt at this one; raises NotRedriven if that makes no sense."""
+    """Plan the run that repeats the last attempt at this one; raise NotRedriven if that makes no sense."""
     last, number = _last_attempt(door, names, execution)
     if last.status in ("RUNNING", "PENDING_REDRIVE"):
         raise NotRedriven(f"{last.run} is still running (follow it: {pipeline_py('watch', last.run)})")
@@ -52,7 +52,7 @@ def planned(door: Door, names: Names, execution: Execution) -> Redrive:
 
 
 def redrive(door: Door, names: Names, plan: Redrive) -> str:
-    """Starts it; the same plan twice starts one run."""
+    """Start the run; repeating the same plan starts no other."""
     return execute(door, names, plan.name, plan.given)
 
 
@@ -65,7 +65,7 @@ def _last_attempt(door: Door, names: Names, execution: Execution) -> tuple[Execu
 
 
 def is_again(run: str) -> bool:
-    """Whether a run of this name repeats another."""
+    """Whether a run with this name repeats another."""
     return re.search(r"-again-\d+$", run) is not None
 
 

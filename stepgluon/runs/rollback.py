@@ -1,7 +1,7 @@
 """`rollback`: points the alias `live` at an earlier version of the machine.
 
-Runs in progress keep their version; new ones get the earlier one until a deploy changes the machine. A version names
-its images by digest and its config by hash, so it stays the same as long as those are kept.
+Runs in progress keep their version; new runs use the earlier one until a deploy changes the machine. A version names
+its images by digest and its config by hash, so it works as long as those are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Rollback:
 
 
 def versions(door: Door, names: Names) -> list[Version]:
-    """The machine's published versions, the latest first."""
+    """The machine's published versions, latest first."""
     client = door.client("stepfunctions")
     found: list[Version] = []
     token: dict[str, str] = {}
@@ -55,16 +55,16 @@ def versions(door: Door, names: Names) -> list[Version]:
 
 
 def live(door: Door, names: Names) -> str:
-    """The ARN of the version that new runs get."""
+    """The ARN of the version that new runs use."""
     with deployed(names):
         alias = door.client("stepfunctions").describe_state_machine_alias(stateMachineAliasArn=names.live)
-    # While traffic shifts there are two; the heavier one counts.
+    # While traffic is shifting there are two; use the one with more weight.
     routes = sorted(alias["routingConfiguration"], key=lambda route: route["weight"])
     return str(routes[-1]["stateMachineVersionArn"])
 
 
 def planned(door: Door, names: Names, to: int | None) -> Rollback:
-    """What the rollback changes; raises if no earlier version would work."""
+    """Plan the rollback; raise if no earlier version would work."""
     now, known = live(door, names), versions(door, names)
     current = next((version for version in known if version.arn == now), None)
     if current is None:

@@ -1,13 +1,13 @@
-"""A run, local or in an account: run.json, `show --json`, and the source of the panel.
+"""The format of a run, local or in an account: for run.json, `show --json`, and the panel.
 
 run, arn           its name and its execution
 status, started, seconds, data, note
-models             the verdicts, with each prediction's outcome; of a promoted default also its run
-jobs               each with its state, status and time, and the sentence of one that failed
+models             the verdicts, with each prediction's outcome; for a promoted default also its run
+jobs               each with its state, status and time, and the sentence if it failed
 rows, predictions  their counts, from summary.json
 failure            {state, error, sentence}, or null
-results, folder    the places of the result, if there is one, and of everything else
-outbox             the place of the mails
+results, folder    the paths of the result, if there is one, and of everything else
+outbox             the path of the mails
 lines              what `watch` prints
 """
 
@@ -30,7 +30,7 @@ def run_json(
 ) -> dict[str, Any]:
     """`given` is the execution's input, `summary` summary.json; `places` are arn, results, folder, outbox.
 
-    A job or run that has not ended lasts until `now`.
+    The duration of an unfinished job or run is computed up to `now`.
     """
     until = story.ended or max(now, story.started)
     return {
@@ -50,7 +50,7 @@ def run_json(
 
 
 def _model(model: dict[str, Any]) -> dict[str, Any]:
-    promoted = model.get("uses") == "default" and "default_mae" in model  # not one that the config names
+    promoted = model.get("uses") == "default" and "default_mae" in model  # not a default named in the config
     return {
         **{key: model.get(key) for key in ("name", "verdict", "reason", "uses", "model_uri", "outcome")},
         **{key: finite(model.get(key)) for key in ("mae", "mae_of_median", "threshold")},
@@ -63,7 +63,7 @@ def _model(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _why(failure: Any) -> str | None:
-    """The sentence of a verdict's failure."""
+    """The sentence in a verdict's failure."""
     told = failure if isinstance(failure, dict) else {}
     return str(told.get("Cause") or told.get("Error") or "") or None
 
@@ -81,7 +81,7 @@ def _job(job: Job, until: float, cached: bool) -> dict[str, Any]:
 
 
 def _counts(summary: Any) -> dict[str, int | None]:
-    """The user may change postprocess.py, so its summary may contain anything."""
+    """The counts, checked: the user may change postprocess.py, so its summary may contain anything."""
     counts = summary if isinstance(summary, dict) else {}
     return {key: counts[key] if type(counts.get(key)) is int else None for key in ("rows", "predictions")}
 

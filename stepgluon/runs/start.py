@@ -1,7 +1,7 @@
 """`start`: upload tables to the raw bucket, and start an execution of the live version.
 
-A .run file starts a run too, through the trigger. `start` calls Step Functions itself, so it knows the run's name at
-once, and why a run cannot start. The input has the trigger's form.
+A .run file also starts a run, through the trigger. `start` calls Step Functions itself, so it immediately knows the
+run's name, or why the run cannot start. The input has the same format as the trigger's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOTE_CHARACTERS = 500
 
 
 def check_files(files: Sequence[Path]) -> None:
-    """Raises UsageError for the first file that cannot be a table of one folder."""
+    """Raise UsageError for the first file that cannot be uploaded as a table."""
     names: dict[str, Path] = {}
     for file in files:
         if not file.exists():
@@ -50,27 +50,27 @@ def check_files(files: Sequence[Path]) -> None:
 
 
 def start(door: Door, names: Names, folder: str, threshold: float | None, note: str, fresh: bool = False) -> str:
-    """The run's name. The client repeats a lost call with the same name, so that it starts one run."""
+    """Start a run; return its name. The client repeats a lost call with the same name, so only one run starts."""
     overrides = {} if threshold is None else {"threshold": threshold}
     given = {"data": folder, "note": one_line(note), "overrides": overrides}
     return execute(door, names, run_name(folder), {**given, "fresh": True} if fresh else given)
 
 
 def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:
-    """Starts the live version; returns the run's name."""
+    """Start the live version; return the run's name."""
     with deployed(names):
         door.client("stepfunctions").start_execution(stateMachineArn=names.live, name=name, input=json.dumps(given))
     return name
 
 
 def run_name(folder: str) -> str:
-    """The time, the folder, and eight random characters."""
+    """A name with the time, the folder, and eight random characters."""
     stem = _plain(folder.rstrip("/").rpartition("/")[2])
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{stem}-{secrets.token_hex(4)}"
 
 
 def folder_of(door: Door, names: Names, folder: str) -> str:
-    """The S3 address of a folder that is there: s3://BUCKET/FOLDER/, or FOLDER of the raw bucket."""
+    """The S3 address of an existing folder: s3://BUCKET/FOLDER/, or FOLDER in the raw bucket."""
     address = folder if folder.startswith("s3://") else f"s3://{names.raw_bucket}/{folder.lstrip('/')}"
     address = address.rstrip("/") + "/"
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
@@ -84,7 +84,7 @@ def folder_of(door: Door, names: Names, folder: str) -> str:
 
 
 def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
-    """Uploads tables to a folder named after their contents; returns it. Files already there are not sent again."""
+    """Upload tables to a folder named after their contents; return it. Existing files are not sent again."""
     folder = folder_for({file.name: _sha256(file) for file in files})
     s3 = door.client("s3")
     with deployed(names):
@@ -98,7 +98,7 @@ def upload(door: Door, names: Names, files: Sequence[Path]) -> str:
 
 
 def one_line(note: str) -> str:
-    """The note for a mail: one line, nothing invisible, not too long; lambda/ does the same with a .run file's note."""
+    """The note for a mail: one line, nothing invisible, limited length; lambda/ does the same for .run files."""
     spaced = "".join(" " if character.isspace() else character for character in note)
     visible = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
     line = " ".join(visible.split())
@@ -106,13 +106,13 @@ def one_line(note: str) -> str:
 
 
 def folder_for(tables: Mapping[str, str]) -> str:
-    """Named after the first of the tables, and after all their names and SHA-256s: other tables, another folder."""
+    """A folder name from the first table, and from all names and SHA-256s: other tables get another folder."""
     digest = hashlib.sha256(json.dumps(sorted(tables.items())).encode()).hexdigest()
     return f"{stem_of(next(iter(tables)))}-{digest[:12]}/"
 
 
 def stem_of(table: str) -> str:
-    """The part of a run's name that comes from a file's."""
+    """The part of a run's name that comes from a file's name."""
     return _plain(table.split(".")[0])
 
 

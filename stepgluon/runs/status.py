@@ -1,6 +1,6 @@
 """`status`: the state of a deployed pipeline on one screen, and what to do next.
 
-A question that is denied or finds nothing is reported in its own line; the others are answered.
+A query that is denied or finds nothing is reported on its own line and does not affect the others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 class Live:
     version: int
     newest: int
-    seconds: float  # since it was published
+    seconds: float  # since publication
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class Status:
     live: Live | None
     runs: list[dict[str, Any]]  # the last ones
     running: list[str]
-    unconfirmed: list[str] | None  # addresses that get no mail yet; None without a topic
-    queue: int | None  # events that started no run, and mails that were lost
-    refusals: list[str]  # why, of the last ones
-    unknown: dict[str, str]  # which questions were denied, and why
+    unconfirmed: list[str] | None  # unconfirmed addresses, which get no mail; None without a topic
+    queue: int | None  # events that started no run, and undelivered failure mails
+    refusals: list[str]  # reasons of the last ones
+    unknown: dict[str, str]  # which queries were denied, and why
     next: list[str]
 
 
 class _Asked:
-    """Asks each question by itself, and notes which were denied."""
+    """Runs each query separately, and records which were denied."""
 
     def __init__(self) -> None:
         self.unknown: dict[str, str] = {}
@@ -66,7 +66,7 @@ class _Asked:
         except Denied as problem:
             self.unknown[what] = str(problem)
         except NotDeployed:
-            pass  # the stacks say so
+            pass  # the stacks' states show it
         return otherwise
 
 
@@ -74,7 +74,7 @@ def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> St
     asked = _Asked()
     stacks = {part: asked(f"{part} stack", partial(_stack, door, names, part), None) for part in STACKS}
     if stacks["cicd"] is None:
-        del stacks["cicd"]  # only some pipelines have it
+        del stacks["cicd"]  # optional
     executions: list[Execution] = asked("runs", lambda: listed(door, names, RUNNING), [])
     running = [execution.run for execution in executions if execution.status == "RUNNING"]
     runs = [execution.row() for execution in executions[:RUNS]]
@@ -95,7 +95,7 @@ def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> St
 
 def _stack(door: Door, names: Names, part: str) -> str | None:
     client, name = door.client("cloudformation"), names.stack(part)
-    found = answer(lambda: client.describe_stacks(StackName=name), "ValidationError")  # it does not exist
+    found = answer(lambda: client.describe_stacks(StackName=name), "ValidationError")  # the stack does not exist
     return str(found["Stacks"][0]["StackStatus"]) if found and found["Stacks"] else None
 
 
@@ -116,7 +116,7 @@ def _queue(door: Door, names: Names) -> int | None:
 
 
 def refusals(door: Door, names: Names, now: float) -> list[str]:
-    """Why uploads started no run, from the function's log, newest last; each reason once."""
+    """Why uploads started no run, from the function's log: each reason once, newest last."""
     for days in DAYS:
         found = _since(door, names, now - days * 86400)
         if found:
@@ -160,7 +160,7 @@ def _next(
     unconfirmed: list[str] | None,
     queue: int | None,
 ) -> list[str]:
-    """What to do, the most urgent first."""
+    """What to do next, most urgent first."""
     absent = [part for part, state in stacks.items() if state is None]
     if absent:
         return [f"{pipeline_py('deploy')}   (there is no stack {', '.join(names.stack(part) for part in absent)})"]
@@ -191,7 +191,7 @@ def _next(
 
 
 def words(status: Status, run_lines: str) -> str:
-    """`run_lines` are the last runs as `runs` shows them."""
+    """`run_lines` are the last runs in the format of `runs`."""
     lines = [f"{status.pipeline} in the account {status.account}, {status.region}", ""]
     for part, state in status.stacks.items():
         lines.append(f"  {f'{part} stack':<15}{state or status.unknown.get(f'{part} stack') or 'not there'}")

@@ -1,4 +1,4 @@
-"""The end of a run for people to read: a panel made from run.json."""
+"""A run's result for people to read: a panel made from run.json."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ REPEATS = "only what did not finish: trained models and predictions are reused"
 
 
 def panel(told: dict[str, Any], command: str = "", repeats: str = REPEATS, look: bool = True) -> str:
-    """The models, then the result and its place, or the failure and what to do.
+    """The models, then the result and its path, or the failure and what to do.
 
-    `command` repeats the run, and `repeats` says what of it; `look` adds the command that shows more.
+    `command` repeats the run, and `repeats` says which parts; `look` adds the command that shows more.
     """
     lines = [f"Run {told['run']} {_word(told)} after {told['seconds']:.1f} s{_missing(told)}.", ""]
     if told["models"]:
@@ -44,7 +44,7 @@ def _delivered(told: dict[str, Any]) -> bool:
 
 
 def _incomplete(told: dict[str, Any]) -> bool:
-    """Whether it has a result without the predictions of some models."""
+    """Whether the result lacks the predictions of some models."""
     return bool(told["failure"] and told["failure"]["error"] == follow.INCOMPLETE)
 
 
@@ -58,7 +58,7 @@ def _missing(told: dict[str, Any]) -> str:
 
 
 def _reasons(told: dict[str, Any]) -> list[str]:
-    """Why models were not trained or could not predict, unless the run's own failure says so below."""
+    """Why models were not trained or could not predict, unless the run's own failure repeats it below."""
     said = "" if _delivered(told) or not told["failure"] else told["failure"]["sentence"]
     why = [(model["name"], model.get(key)) for model in told["models"] for key in ("failure", "outcome_failure")]
     return [f"  {name}: {reason}" for name, reason in why if reason and reason not in said]
@@ -70,7 +70,7 @@ def _where(told: dict[str, Any]) -> str:
 
 
 def why(told: dict[str, Any]) -> str:
-    """Where and why a run failed, to follow its status; empty if it did not."""
+    """Where and why a run failed, appended to its status; empty if it did not fail."""
     return f"{_where(told)}: {told['failure']['sentence'] or 'no reason is known'}" if told["failure"] else ""
 
 
@@ -125,7 +125,7 @@ def last_lines(log: Path) -> list[str]:
 
 
 def table(models: list[dict[str, Any]]) -> list[str]:
-    """A row for each model."""
+    """A table with a row for each model."""
     columns = {
         "model": [m["name"] for m in models],
         "MAE": [number(m["mae"]) for m in models],
@@ -159,7 +159,7 @@ def _used(model: dict[str, Any]) -> str:
         return f"the model promoted from {run}{known}" if run else "the default model"
     if model["uses"] == "trained":
         return "the trained model" + (", there is no other" if model["verdict"] == "rejected" else "")
-    return "-"  # the run ended before that was decided
+    return "-"  # the run ended before the decision
 
 
 def runs_table(runs: list[dict[str, Any]], start: str = "run --local --data FILE") -> str:
@@ -175,7 +175,7 @@ def runs_table(runs: list[dict[str, Any]], start: str = "run --local --data FILE
 
 
 def details(told: dict[str, Any]) -> str:
-    """`show RUN`: the states with their times, the jobs, then the panel."""
+    """For `show RUN`: the states with their times, the jobs, then the panel."""
     jobs = [
         f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  cached' if job.get('cached') else ''}"
         for job in told["jobs"]
@@ -195,7 +195,7 @@ def _course(told: dict[str, Any], end: str) -> list[str]:
 
 
 def shown(path: str) -> str:
-    """A path, relative if that is shorter; an address unchanged."""
+    """A path, relative if that is shorter; a URL unchanged."""
     if "://" in path:
         return path
     relative = os.path.relpath(path)

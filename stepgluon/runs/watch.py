@@ -1,4 +1,4 @@
-"""Follows a run through Step Functions: gently, and through throttling and lost connections."""
+"""Follows a run through Step Functions: polls gently, and survives throttling and lost connections."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from stepgluon import aws
 from stepgluon.aws import Door
 from stepgluon.runs.follow import Event, Story, read
 
-FIRST_PAGE, NEXT_PAGE = 1000, 100  # between two looks little happens
-SOON, LATE, SLOWER = 2.0, 20.0, 1.5  # seconds between two looks: at first, at most; the factor between them
-PATIENCE = 60  # failed looks in a row: about a quarter of an hour with the client's own retries
+FIRST_PAGE, NEXT_PAGE = 1000, 100  # little happens between two looks
+SOON, LATE, SLOWER = 2.0, 20.0, 1.5  # seconds between two looks: initial, maximum; growth factor
+PATIENCE = 60  # consecutive failed looks: about a quarter of an hour with the client's own retries
 
 
 class History:
-    """The events of an execution. A look reads only the newest page if that reaches the events already known."""
+    """The events of an execution. A look reads only the newest page if that reaches back to known events."""
 
     def __init__(self, client: Any, arn: str) -> None:
         self._client = client
@@ -33,7 +33,7 @@ class History:
             found |= {event["id"]: event for event in page["events"]}
             known = any(event["id"] in self._events for event in page["events"])
             if known or not page.get("nextToken"):
-                self._events |= found  # not before: an interrupted look must leave no gap
+                self._events |= found  # only now: an interrupted look must leave no gap
                 return [self._events[number] for number in sorted(self._events)]
             token = {"nextToken": page["nextToken"]}
 
@@ -45,7 +45,7 @@ def story_of(door: Door, arn: str) -> Story:
 def watch(
     door: Door, arn: str, tell: Callable[[Story], None], say: Callable[[str], None], wait: Callable[[float], None]
 ) -> Story:
-    """Passes the story to `tell` after each look, until the run has ended."""
+    """Pass the story to `tell` after each look, until the run has ended."""
     history = History(door.client("stepfunctions"), arn)
     pause, lost, known = SOON, 0, 0
     while True:
@@ -65,7 +65,7 @@ def watch(
 
 
 def _look(history: History, last: bool) -> list[Event] | None:
-    """The events, or None after an error that is likely to pass."""
+    """The events, or None after a temporary error."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

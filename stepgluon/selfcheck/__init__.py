@@ -1,17 +1,17 @@
-"""Checks a compiled state machine as AWS would, and harder: compiling finds the mistake, not the first run.
+"""Checks a compiled state machine more strictly than AWS, so compiling finds a mistake, not the first run.
 
     form            fields and types of each kind of state; Retry and Catch; the definition's size
     scopes          names, targets, reachability, ends
     expressions     JSONata's syntax and functions; where $states and variables exist
-    rehearsal       runs the machine over canned answers and checks each request against botocore's model
-    scenarios       what happens in these runs            answers         what the services say in them
+    rehearsal       runs the machine with canned responses and checks each request against botocore's model
+    scenarios       the scenarios of these runs           answers         the services' canned responses
     integrations    what a Resource calls                 engine          evaluates JSONata
-    alike           a few of the branches that are alike are rehearsed for all
-    apis            botocore's model of a request         memory          what an earlier rehearsal showed
-    events          how long the history gets             report          what is said of it
+    alike           picks a few of the equivalent branches to rehearse
+    apis            botocore's model of a request         memory          caches the results of rehearsals
+    events          counts the history's events           report          the findings
 
-Each stage relies on what the one before has found sound. Only QueryLanguage JSONata. What only a
-service could decide is not reported, so a finding is certain.
+Each stage relies on the checks of the previous ones. Only QueryLanguage JSONata is supported. Problems that only a
+service can detect are not reported, so every finding is certain.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ __all__ = ["Finding", "SelfCheck", "findings", "requests", "worst_case_events"]
 
 
 def findings(definition: Mapping[str, Any], text: str | None = None) -> list[Finding]:
-    """Everything that is wrong with a definition; `text` is what will be sent to AWS, where that exists already."""
+    """All problems of a definition; `text` is the text that will be sent to AWS, if it exists already."""
     return SelfCheck(definition).findings(text)
 
 
 def worst_case_events(definition: Mapping[str, Any]) -> int:
-    """The most events that one execution of a sound definition can write, when each retry is used up."""
+    """The maximum number of events of one execution of a sound definition, with all retries used up."""
     return SelfCheck(definition).events()
 
 
 def requests(definition: Mapping[str, Any]) -> Iterator[Call]:
-    """Each request that the rehearsal sends, with its state, resource and scenario; of branches alike only a few."""
+    """Each request of the rehearsal, with its state, resource and scenario; of equivalent branches, only a few."""
     yield from SelfCheck(definition).requests()
 
 
@@ -55,10 +55,10 @@ class SelfCheck:
     """One definition, rehearsed once."""
 
     def __init__(self, definition: Mapping[str, Any], watch: Callable[[Visit], None] | None = None) -> None:
-        """`watch` gets each visit of a state in each rehearsal; of branches alike only those of a few."""
+        """`watch` gets each visit of a state in each rehearsal; of equivalent branches, only a few."""
         self._definition, self._watch = definition, watch
         self._report = Report()
-        self._root: Scope | None = None  # where the form is sound
+        self._root: Scope | None = None  # set if the form is sound
         with paused():
             self._check()
 
@@ -105,13 +105,13 @@ class SelfCheck:
             yield from self._memory.calls.values()
 
     def events(self, tries: Mapping[str, int] | None = None) -> int:
-        """The most events of an execution, with other MaxAttempts where a retrier names one of these errors."""
+        """The maximum number of an execution's events, with other MaxAttempts for retriers that name these errors."""
         if self._root is None:
             raise ValueError("the definition cannot be rehearsed; see findings()")
         return Events(self._root, self._memory.visits, self._stands_for).most(tries)
 
     def fitting_tries(self, error: str, most: int) -> int:
-        """How many tries of this error fit into the history, at most `most`."""
+        """How many tries for this error fit into the history, at most `most`."""
         return next((tries for tries in range(most, 0, -1) if self.events({error: tries}) <= limits.EVENTS), 0)
 
 
@@ -151,7 +151,7 @@ class _Stage:
 
 
 def _twins(root: Scope) -> tuple[set[str], dict[str, list[str]]]:
-    """States of branches whose form another branch of the same Parallel has: all but the first, and by that one."""
+    """The states of branches with the same form as another of the Parallel: all but the first, and by the first."""
     twins: set[str] = set()
     clones: dict[str, list[str]] = {}
     for scope in root.every():
@@ -193,7 +193,7 @@ def _resources(root: Scope, report: Report) -> None:
 
 
 def _job_names(root: Scope, memory: Memory, report: Report) -> None:
-    """SageMaker takes a name once: each retry, redrive, run and state needs another."""
+    """SageMaker accepts a name only once: each retry, redrive, run and state needs another."""
     states = {name: state for scope in root.every() for name, state in scope.states.items()}
     good, next_run = (memory.names.get(scenario, {}) for scenario in ("all good", "the next run"))
     fixed = "put {} into it: SageMaker takes a name once"
@@ -225,7 +225,7 @@ def _job_names(root: Scope, memory: Memory, report: Report) -> None:
 def _grown(
     small: dict[tuple[str, str, str], int], bigger: dict[tuple[str, str, str], int], groups: Alike
 ) -> dict[tuple[str, str, str], int]:
-    """The sizes with all branches, from what one branch more makes of them."""
+    """The sizes with all branches, extrapolated from one more branch."""
     more = groups.count - len(groups.kept())
     return {key: size + max(0, bigger.get(key, size) - size) * more for key, size in small.items()}
 

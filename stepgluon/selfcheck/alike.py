@@ -1,8 +1,8 @@
-"""Branches that differ only in their model's name and place: a few of them are checked and rehearsed for all.
+"""Finds branches that differ only in their model's name and index, of which a few are checked for all.
 
-Two branches are alike when they are the same text once the name (which differs between the StartAt's) and the place in
-lists ($models[7]) are taken out, in every Parallel of as many branches; and so are their entries in lists that Assign
-sets. Numbers in such an entry may differ, and so may the words of a text that every entry has its own of.
+Two branches are alike if their texts are equal after removing the name (which differs between the StartAts) and the
+index in lists ($models[7]), in every Parallel with as many branches. Their entries in lists set by Assign must be equal
+in the same way. In such an entry, numbers may differ, and so may texts that differ in every entry.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NUMBER = re.compile(r"(?<=[:\[,])-?\d+(?:\.\d+)?(?=[,\]}])")
 _PLACE = re.compile(r"(\$\w+)\[(\d+)\]")
 _WORD = re.compile(r"[A-Za-z0-9]+")
-KEPT_OF_ONE_KIND = 2  # so that what depends on several models is met
+KEPT_OF_ONE_KIND = 2  # to cover what depends on several models
 
 
 @dataclass(frozen=True)
 class Alike:
-    """Places of branches that are alike in every Parallel with `count` branches; the longest text first."""
+    """Indices of branches that are alike in every Parallel with `count` branches; the longest text first."""
 
     count: int
     kinds: tuple[tuple[int, ...], ...]
@@ -32,7 +32,7 @@ class Alike:
         return self.count > len(self.kept(1))
 
     def kept(self, more: int = 0) -> dict[int, int]:
-        """The places to keep, and for how many branches each stands."""
+        """The indices to keep, and how many branches each represents."""
         kept: dict[int, int] = {}
         for number, kind in enumerate(self.kinds):
             places = kind[: KEPT_OF_ONE_KIND + more] if number == 0 else kind[:1]
@@ -42,7 +42,7 @@ class Alike:
 
 
 def alike(machine: dict[str, Any]) -> Alike | None:
-    """Where the most branches are alike; None also where the machine's form is not sound."""
+    """The largest group of alike branches; None if there is none or the machine's form is unsound."""
     if not _is_sound(machine):
         return None
     parallels = list(_parallels(machine))
@@ -61,7 +61,7 @@ def alike(machine: dict[str, Any]) -> Alike | None:
 
 
 def smaller(machine: dict[str, Any], alike: Alike, more: int = 0) -> tuple[dict[str, Any], dict[int, int]]:
-    """The machine with a few branches of each kind, and by id of a kept branch for how many it stands."""
+    """The machine with a few branches of each kind, and how many each kept branch represents, by its id."""
     kept = alike.kept(more)
     stands_for: dict[int, int] = {}
 
@@ -114,7 +114,7 @@ def _lists(machine: dict[str, Any], count: int) -> Iterator[list[dict[str, Any]]
 
 
 def _branches(branches: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """The branches' texts without what may differ, and their names."""
+    """The branches' texts without the parts that may differ, and their names."""
     starts = [branch["StartAt"] for branch in branches]
     head = _common(starts)
     tail = _common([start[::-1] for start in starts])
@@ -127,7 +127,7 @@ def _branches(branches: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
 
 
 def _common(texts: list[str]) -> str:
-    """What all begin with."""
+    """The common prefix."""
     first, last = min(texts), max(texts)
     return first[: next((place for place, sign in enumerate(first) if sign != last[place : place + 1]), len(first))]
 
@@ -135,7 +135,7 @@ def _common(texts: list[str]) -> str:
 def _without(text: str, name: str, place: int) -> str:
     first, *others = text.split(name) if name else [text]
     parts, before = [first], first
-    for part in others:  # as the name's \b...\b would, but a pattern for each of a thousand names takes long to compile
+    for part in others:  # like \bNAME\b, but compiling a pattern for each of a thousand names is slow
         inside = _WORD.fullmatch(before[-1:]) or _WORD.fullmatch(part[:1]) or before[-1:] == "_" or part[:1] == "_"
         parts += [name if inside else "\0", part]
         before = part
@@ -149,7 +149,7 @@ def _moved(branch: dict[str, Any], old: int, new: int) -> dict[str, Any]:
 
 
 def _entries(entries: list[dict[str, Any]], names: list[str]) -> tuple[list[str], list[str]]:
-    own: set[str] = set()  # the keys whose text differs in every entry that has it
+    own: set[str] = set()  # the keys whose text differs in every entry that has them
     for key in {key for entry in entries for key in entry}:
         values = [entry[key] for entry in entries if key in entry]
         if all(isinstance(value, str) for value in values) and len(set(values)) == len(values):

@@ -1,6 +1,6 @@
-"""Canned answers: what services say to a request, from botocore's shapes and from what a scenario wants.
+"""Canned responses of the services, from botocore's shapes and the scenario.
 
-The files are our own machine's: what prepare and train write, its markers, and promoted.json. The content
+The known files are our own machine's: those that prepare and train write, its markers, and promoted.json. The content
 of any other file is a guess.
 """
 
@@ -22,7 +22,7 @@ _FILES = {
     "score": re.compile(r".*/metrics\.json"),
     "promoted": re.compile(r"promoted\.json"),
 }
-_KNOWN = ("sagemaker", "s3", "sns")  # services whose answers have the keys that botocore's model names
+_KNOWN = ("sagemaker", "s3", "sns")  # services whose responses have the keys of botocore's model
 DIGEST = "0123456789abcdef" * 4
 NO_KEY = Error("S3.NoSuchKeyException", "The specified key does not exist. (Service: S3, Status Code: 404)")
 MISTAKE = "Not retried: the column 'label' is missing in june.csv"
@@ -32,7 +32,7 @@ LONGEST = "Not retried: " + "x" * 1011  # SageMaker keeps 1,024 characters
 
 @dataclass(frozen=True)
 class Fault:
-    """A state's call fails, the first `times` times."""
+    """A state's call fails the first `times` times."""
 
     error: str
     cause: str | None = None
@@ -41,7 +41,7 @@ class Fault:
 
 @dataclass
 class Files:
-    """What the machine's Tasks read from S3, as far as it was seen."""
+    """The files that the machine's Tasks were seen to read from S3."""
 
     models: list[str]
     readers: dict[str, set[str]] = field(default_factory=dict)  # by state: keys
@@ -52,13 +52,13 @@ class Files:
 
 @dataclass
 class World:
-    """What the services answer in one scenario."""
+    """The services' responses in one scenario."""
 
     seen: Files
     faults: Mapping[str, Fault] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)  # by kind: the JSON value, a text, or an Error
     first: Mapping[str, Any] = field(default_factory=dict)  # the same, for the first model only
-    turn: int = 0  # which of their values enums have at first
+    turn: int = 0  # which of their values enums start with
 
     def __call__(self, call: Call) -> Answer | Error:
         fault = self.faults.get(call.state)
@@ -100,7 +100,7 @@ class World:
         return (tuple(faults), tuple(changed), self.turn)
 
     def _changed(self, key: str) -> Any:
-        """This world's own content of a file; None where it is the usual one."""
+        """This world's content of a file; None for the usual content."""
         kind = _kind(key)
         models = self.seen.models
         if kind in self.first and (not models or re.search(rf"(^|/){re.escape(models[0])}/", key)):
@@ -114,7 +114,7 @@ class World:
         if isinstance(content, Error):
             return content
         text = content if isinstance(content, str) else json.dumps(content)
-        # A text that is not what the kind's writer writes may make any expression fail.
+        # Text in a format other than the writer's may make any expression fail.
         return Answer({**answer, "Body": text, "ContentLength": len(text)}, bool(kind) and not isinstance(content, str))
 
     def _content(self, kind: str) -> Any:
@@ -150,7 +150,7 @@ def promoted(models: list[str]) -> dict[str, Any]:
 
 
 def _described(answer: dict[str, Any], call: Call) -> dict[str, Any]:
-    """A job's description repeats its request; reasons are there only when it failed."""
+    """A job's description repeats its request; reasons are present only on failure."""
     request = call.request if isinstance(call.request, dict) else {}
     kept = {key: value for key, value in answer.items() if key not in ("FailureReason", "ExitMessage")}
     noun = _noun(call)
@@ -162,7 +162,7 @@ def _described(answer: dict[str, Any], call: Call) -> dict[str, Any]:
 
 
 def failure(call: Call, fault: Fault) -> Error:
-    """A job that failed has its description as the cause; AWS puts its own words around the job's."""
+    """A failed job's cause is its description; AWS adds its own words to the job's message."""
     called = integration(call.resource)
     if fault.error != "States.TaskFailed" or called is None or called.action not in JOBS or fault.cause is None:
         return Error(fault.error, fault.cause)

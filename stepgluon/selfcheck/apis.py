@@ -1,4 +1,4 @@
-"""botocore's models of the services' APIs as Step Functions uses them: what is wrong with a request, and answers."""
+"""botocore's models of the services' APIs as used by Step Functions: checks requests, and samples responses."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from botocore.model import OperationNotFoundError
 from localaws.base.api_model import Errors, Validator, service_model, whole_patterns
 from stepgluon.selfcheck.report import did_you_mean, kind_of
 
-Problem = tuple[str, str, str]  # the path below the request, the finding's code, and what is wrong
-# Step Functions' names of services, where they are not botocore's without hyphens.
+Problem = tuple[str, str, str]  # the path in the request, the finding's code, and the message
+# Step Functions' names of services that differ from botocore's without hyphens.
 _ALIASES = {"states": "stepfunctions", "sfn": "stepfunctions", "eventbridge": "events", "cloudwatchlogs": "logs"}
 _ALIASES |= {"elasticloadbalancing": "elb", "elasticloadbalancingv2": "elbv2", "databasemigration": "dms"}
 _ALIASES |= {"costexplorer": "ce", "cognitoidentityprovider": "cognito-idp", "wafregional": "waf-regional"}
-_COMMON = ("sagemaker", "s3", "sns", "sqs", "lambda", "dynamodb")  # to list all services reads a folder of hundreds
-# Members that an optimized integration takes as any JSON, and turns into text.
+_COMMON = ("sagemaker", "s3", "sns", "sqs", "lambda", "dynamodb")  # listing all services reads hundreds of folders
+# Members that an optimized integration accepts as any JSON and converts to text.
 _ANY_JSON = {
     ("sns", "Message"),
     ("sqs", "MessageBody"),
@@ -28,7 +28,7 @@ _ANY_JSON = {
     ("events", "Entries"),
     ("lambda", "Payload"),
 }
-_PLACEHOLDER = re.compile(r"\$\{\w+\}")  # filled in when the definition is deployed, with an image's digest
+_PLACEHOLDER = re.compile(r"\$\{\w+\}")  # filled in with an image's digest at deployment
 _DIGEST = "sha256:" + "0" * 64
 _EXPECTED = {
     "structure": "an object",
@@ -48,7 +48,7 @@ class Operation:
     whole: bool
 
     def problems(self, request: Mapping[str, Any]) -> list[Problem]:
-        """What the service would refuse."""
+        """The problems for which the service would refuse a request."""
         if self.input is None:
             return []
         given = {key: "" if key in self.free else value for key, value in request.items()}
@@ -58,7 +58,7 @@ class Operation:
 
     @lru_cache(maxsize=4096)  # noqa: B019 - an operation lives as long as the process
     def answer(self, turn: int) -> Any:
-        """An answer with every member of the model; an enum's values take turns from call to call."""
+        """A response with every member of the model; an enum's values alternate from call to call."""
         return _sample(self.output, turn, ()) if self.output is not None else {}
 
     @cached_property
@@ -74,7 +74,7 @@ def _services() -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def operation(name: str, action: str, optimized: bool, waits: bool) -> Operation | str:
-    """The API that an integration calls, or why it does not exist. One that waits answers as Describe does."""
+    """The API that an integration calls, or why it does not exist. One that waits responds like Describe."""
     known = name if name in _COMMON else _services().get(name.replace("-", ""))
     if known is None:
         return f"botocore does not know the service {name}{did_you_mean(name, _services())}"
@@ -97,7 +97,7 @@ def _capital(name: str) -> str:
 
 
 class _Checker(Validator):
-    """Step Functions' requests: every member begins with a capital, a blob is any JSON, a time has many forms."""
+    """Checks Step Functions' requests: members are capitalized, a blob is any JSON, a time has many formats."""
 
     def _validate(self, value: Any, shape: Any, errors: Errors, name: str) -> None:
         kind = shape.type_name
@@ -143,7 +143,7 @@ def _problem(kind: str, path: str, more: Mapping[str, Any]) -> Problem:
 
 
 def _sample(shape: Any, turn: int, outer: tuple[str, ...]) -> Any:
-    """A value of a shape, as a service might answer it."""
+    """A sample value of a shape, for a response."""
     kind, inner = shape.type_name, (*outer, shape.name)
     if shape.name in outer or kind == "map":
         return {}

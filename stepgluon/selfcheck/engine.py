@@ -1,4 +1,4 @@
-"""JSONata for the rehearsal, with each kind of failure told apart."""
+"""JSONata for the rehearsal; distinguishes kinds of failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ON_PURPOSE = ("D3137: ", "D3141: ")  # $error and $assert
 
 
 class Failed(Exception):
-    """An expression without a value; `on_purpose` where it called $error itself."""
+    """An expression without a value; `on_purpose` if it called $error itself."""
 
     def __init__(self, message: str, on_purpose: bool = False) -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class Failed(Exception):
 
 
 def problem(text: str) -> str:
-    """Why an expression can never be evaluated; nothing for most."""
+    """Why an expression can never be evaluated; empty if it can."""
     try:
         jsonata.check(text)
     except jsonata.QueryEvaluationError as error:
@@ -29,7 +29,7 @@ def problem(text: str) -> str:
 
 
 def evaluate(text: str, variables: Mapping[str, Any]) -> Any:
-    """The value of an expression; raises Failed, also for an undefined one, as AWS does."""
+    """The value of an expression; raises Failed, as in AWS also for an undefined value."""
     try:
         return jsonata.evaluate(text, variables)
     except jsonata.Undefined:

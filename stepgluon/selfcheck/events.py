@@ -1,4 +1,4 @@
-"""The most events that one execution writes: each visit of a rehearsed run at its dearest, with every retry used."""
+"""Counts the maximum number of an execution's events: the worst case of each visit, with every retry used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepgluon.selfcheck.scopes import Scope
 _EXECUTION = 2  # ExecutionStarted, and how it ended
 _STATE = 2  # entered, exited
 _CALL = 3  # TaskScheduled, TaskStarted, TaskSucceeded or TaskFailed
-_JOB = 4  # the same, and TaskSubmitted once the call was accepted
+_JOB = 4  # the same, plus TaskSubmitted once the call is accepted
 _PARALLEL = 2  # ParallelStateStarted, ParallelStateSucceeded or ParallelStateFailed; the same for Map
 _ITERATION = 2  # MapIterationStarted, MapIterationSucceeded
 Visits = Mapping[Scope, set[frozenset[tuple[str, int]]]]
@@ -22,7 +22,7 @@ class Events:
         self._root, self._visits, self._stands_for = root, visits, stands_for
 
     def most(self, tries: Mapping[str, int] | None = None) -> int:
-        """`tries` are other MaxAttempts, by the error that a retrier names."""
+        """`tries` overrides MaxAttempts, by a retrier's error."""
         return _EXECUTION + self._scope(self._root, tries or {})
 
     def _scope(self, scope: Scope, tries: Mapping[str, int]) -> int:
@@ -45,7 +45,7 @@ class Events:
             return _STATE
         inside = 0
         for inner in scope.inner[name]:
-            if inner.distributed:  # its items have histories of their own
+            if inner.distributed:  # its items have separate histories
                 continue
             each = self._scope(inner, tries) + (_ITERATION if state["Type"] == "Map" else 0)
             inside += self._stands_for.get(inner, 1) * each
@@ -58,7 +58,7 @@ def _attempts(retrier: Mapping[str, Any], tries: Mapping[str, int]) -> int:
 
 
 def _task(state: Mapping[str, Any], tries: Mapping[str, int]) -> int:
-    """All attempts of a Task. A service's own exceptions refuse the call; what fails later is a States.… error."""
+    """All attempts of a Task. A service's own exceptions refuse the call; later failures are States.… errors."""
     accepted = _JOB if state["Resource"].endswith((".sync", ".sync:2", ".waitForTaskToken")) else _CALL
     total = accepted
     for retrier in state.get("Retry", ()):

@@ -1,4 +1,4 @@
-"""JSONata in a definition, without evaluating it: syntax, names of functions, and where $states and variables exist."""
+"""Checks a definition's JSONata without evaluating it: syntax, function names, scope of $states and variables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CONTEXT = {
     "Task": {"Token"},
     "Map": {"Item"},
 }
-# Strings, comments, regular expressions (after an operator: elsewhere / divides), variables with what follows them.
+# Strings, comments, regular expressions (after an operator: elsewhere / divides), variables with their paths.
 _TOKEN = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|/\*.*?\*/|(?<=[(,=\[{?:&|>;])\s*/(?:\\.|[^/\\])+/[im]*"""
     r"""|\bfunction\s*\((?P<parameters>[^)]*)\)|λ\s*\((?P<lambda>[^)]*)\)"""
@@ -37,12 +37,12 @@ _TOKEN = re.compile(
 )
 _FORGOTTEN = re.compile(r"\$\$?\.[\w.$\[\]*]+|\$states\b.*|\$[a-z]\w*(\.\w+)*|States\.\w+\(.*\)", re.DOTALL)
 _NAME_IT = " Read $states.input, or name the item: $map($list, function($item) {...})"
-_OWN_TEXT = (".Environment", ".Tags", ".HyperParameters")  # what a user's variables and tags say is theirs
+_OWN_TEXT = (".Environment", ".Tags", ".HyperParameters")  # the user's variables and tags may contain anything
 
 
 @dataclass(frozen=True)
 class Names:
-    """What an expression mentions."""
+    """The names in an expression."""
 
     variables: frozenset[str]
     functions: frozenset[str]
@@ -70,7 +70,7 @@ def names(text: str) -> Names:
             states.append(tuple(re.findall(r"\w+", path)))
         else:
             read.add(name)
-    # A function may be handed over by its name: $map($list, $uppercase).
+    # A function may be passed by name: $map($list, $uppercase).
     return Names(frozenset(read - bound - BUILTINS), frozenset(called - bound - BUILTINS), tuple(dict.fromkeys(states)))
 
 
@@ -79,7 +79,7 @@ def inside(text: str) -> str:
 
 
 def texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Every text in a field's value, with its place."""
+    """Every text in a field's value, with its path."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, dict):
@@ -98,7 +98,7 @@ FIELDS = (
 
 
 def fields(state: State) -> Iterator[tuple[str, Any, str]]:
-    """Each field that may hold expressions: its place, its value, and what of $states it may read."""
+    """Each field that may hold expressions: its path, its value, and the parts of $states that it may read."""
     answered = "result" if state["Type"] in ("Task", "Parallel", "Map") else ""
     for field in FIELDS:
         if field in state:
@@ -111,7 +111,7 @@ def fields(state: State) -> Iterator[tuple[str, Any, str]]:
 
 
 def assigned(scope: Scope) -> dict[str, str]:
-    """The variables that a scope's states assign, each with one of those states."""
+    """The variables assigned in a scope, each with one of the assigning states."""
     found: dict[str, str] = {}
     for name, state in scope.states.items():
         for entry in (state, *state.get("Catch", ()), *state.get("Choices", ())):
@@ -125,7 +125,7 @@ class Checker:
     def __init__(self, root: Scope, report: Report) -> None:
         self._report = report
         self._assigned = {scope: assigned(scope) for scope in root.every()}
-        self.undefined: set[tuple[str, str]] = set()  # states and variables that were reported
+        self.undefined: set[tuple[str, str]] = set()  # reported states and variables
         self._scope(root, set())
 
     def _scope(self, scope: Scope, outer: set[str]) -> None:
@@ -245,7 +245,7 @@ class Checker:
 
 
 def _flow(scope: Scope, outer: set[str]) -> dict[str, set[str]]:
-    """For each reachable state the variables that a way to it may have assigned."""
+    """For each reachable state, the variables that may be assigned on a path to it."""
     before = {name: set(outer) for name in scope.reached}
     waiting = [scope.start]
     seen: set[str] = set()

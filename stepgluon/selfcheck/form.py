@@ -1,7 +1,7 @@
-"""The form of a definition: which fields each kind of state has, of which type, and the rules of Retry and Catch.
+"""Checks the form of a definition: fields and types of each kind of state, and the rules of Retry and Catch.
 
-statelint knows the same rules, but takes 80 ms to import and has no address in its messages; it checks our golden
-definitions in `make check`. Everything that later stages read has the right type when this one found nothing fatal.
+statelint has the same rules, but takes 80 ms to import and gives no positions; it checks our golden definitions in
+`make check`. If this stage finds nothing fatal, everything that later stages read has the right type.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def check(definition: Mapping[str, Any], report: Report) -> bool:
-    """Report what is wrong with the form; True where the later stages can rely on it."""
+    """Report problems of the form; return True if later stages can rely on it."""
     known = {"Comment", "StartAt", "States", "TimeoutSeconds", "Version", "QueryLanguage"}
     for name in definition.keys() - known:
         report.add("unknown-field", "", f"the machine does not have a field {name}{did_you_mean(str(name), known)}")
@@ -207,7 +207,7 @@ def _of_kind(name: str, kind: str, state: dict[str, Any], report: Report) -> Non
 
 
 def _entries(name: str, field: str, entries: list[Any], report: Report) -> None:
-    """The entries of Retry, Catch or Choices."""
+    """Check the entries of Retry, Catch or Choices."""
     code = {"Retry": "retry", "Catch": "catch", "Choices": "choice-rule"}[field]
     seen: set[str] = set()
     for number, entry in enumerate(entries):
@@ -273,7 +273,7 @@ def _retrier(name: str, where: str, entry: dict[str, Any], report: Report) -> No
 
 
 def sizes(definition: Mapping[str, Any], text: str | None, report: Report) -> None:
-    """Report a definition over its limit, and numbers that JSON does not have."""
+    """Report a definition over its size limit, and numbers that JSON does not allow."""
     try:
         text = json.dumps(definition, allow_nan=False) if text is None else text
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a Task's Resource calls, and what SageMaker and SNS expect of a request beyond botocore's model."""
+"""The call of a Task's Resource, and SageMaker's and SNS's rules for requests beyond botocore's model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RESOURCE = re.compile(
 _OTHER = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):(lambda:[a-z0-9-]+:\d{12}:function|states:[a-z0-9-]+:\d{12}:activity):[\w$:-]+"
 )
-# The integrations with a form of their own, and whether they can wait for the end (.sync):
+# The optimized integrations, and whether they can wait for the end (.sync):
 # https://docs.aws.amazon.com/step-functions/latest/dg/integrate-optimized.html
 _SYNC, _CALL = True, False
 OPTIMIZED: dict[str, dict[str, bool]] = {
@@ -53,7 +53,7 @@ JOBS = {
     "createTransformJob": "TransformJobName",
     "createHyperParameterTuningJob": "HyperParameterTuningJobName",
 }
-# Within one job: where the list is, the entry's name, and where the entry's place in the container is.
+# Within one job: the path of a list, an entry's name, and the path of its folder in the container.
 _LISTS = (
     (("ProcessingInputs",), "InputName", ("S3Input", "LocalPath"), limits.JOB_INPUTS),
     (("ProcessingOutputConfig", "Outputs"), "OutputName", ("S3Output", "LocalPath"), limits.JOB_OUTPUTS),
@@ -70,15 +70,15 @@ class Integration:
     service: str
     action: str
     wait: str  # "", .sync, .sync:2 or .waitForTaskToken
-    api: Operation | None  # None where the API's model is not known
+    api: Operation | None  # None if the API's model is unknown
     problem: str | None = None
     optimized: bool = True
 
     def error(self) -> str:
-        """The name of an error of this call that has no name of its own.
+        """The name of an error of this call without a specific name.
 
-        It is the service and the base class of its exceptions in AWS's SDK for Java: version 1 for an integration of
-        its own (AmazonSNSException, AmazonSageMakerException), version 2 for aws-sdk (S3Exception). AWS documents
+        It is the service and the base class of its exceptions in AWS's SDK for Java: version 1 for an optimized
+        integration (AmazonSNSException, AmazonSageMakerException), version 2 for aws-sdk (S3Exception). AWS documents
         Lambda's (https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html); moto has
         SQS.AmazonSQSException and DynamoDB.AmazonDynamoDBException from recorded executions.
         """
@@ -88,7 +88,7 @@ class Integration:
 
 @lru_cache(maxsize=4096)
 def integration(resource: str) -> Integration | None:
-    """What a Resource calls; None where the text is not an ARN that a Task can call."""
+    """The call of a Resource; None if the text is not an ARN that a Task can call."""
     match = _RESOURCE.fullmatch(resource)
     if match is None:
         other = _OTHER.fullmatch(resource)
@@ -121,7 +121,7 @@ def _optimized(service: str, action: str, wait: str) -> str | None:
 
 
 def problems(called: Integration, request: Any) -> list[Problem]:
-    """What the service would refuse in a request: (path, code, message)."""
+    """The problems for which the service would refuse a request: (path, code, message)."""
     if not isinstance(request, dict):
         return [("", "parameter-type", f"an object is expected, not {request!r:.40}")]
     found = called.api.problems(request) if called.api else []
@@ -149,7 +149,7 @@ def _placeholders(value: Any, path: str) -> Iterator[Problem]:
 
 
 def subject_problems(subject: Any) -> Iterator[Problem]:
-    """https://docs.aws.amazon.com/sns/latest/api/API_Publish.html: ASCII that begins with a visible character."""
+    """https://docs.aws.amazon.com/sns/latest/api/API_Publish.html: ASCII that starts with a visible character."""
     if not isinstance(subject, str):
         return
     if len(subject) > limits.SUBJECT:
@@ -178,7 +178,7 @@ def _parts(entries: Any, where: str, key: str, path: tuple[str, ...], most: int)
 
 
 def _environment(environment: Any) -> Iterator[Problem]:
-    """Training takes longer values; processing does not, and the config promises the same for both."""
+    """Use processing's limit for both: training accepts longer values, but the config treats both alike."""
     if not isinstance(environment, dict):
         return
     if len(environment) > limits.ENVIRONMENT_ENTRIES:

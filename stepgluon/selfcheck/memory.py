@@ -1,7 +1,7 @@
-"""What all rehearsals of one machine share: values once made, answers once given, ways once gone.
+"""Caches shared by all rehearsals of one machine: values, responses and paths.
 
-The same part of the machine is met in many scenarios, so values are interned, and an expression is evaluated once for
-each set of values that it reads.
+Many scenarios run the same part of the machine, so values are interned, and an expression is evaluated once for each
+set of values that it reads.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Visit:
-    """One visit of a state in a rehearsal: what it was given, what its service answered, and what came of it."""
+    """One visit of a state in a rehearsal: its input, its service's response, and the results."""
 
     state: State
     name: str
@@ -55,46 +55,46 @@ class Visit:
     variables: Mapping[str, Any]
     context: Any
     reads_context: bool
-    impure: bool  # another evaluation has other values
-    answer: Answer | Error | None  # of a Task; of a Parallel its branches' outputs
+    impure: bool  # another evaluation gives other values
+    answer: Answer | Error | None  # of a Task; for a Parallel, its branches' outputs
     request: Any  # a Task's evaluated Arguments
     following: str | None
-    error: str  # the error that the state ends the run with; empty otherwise
+    error: str  # the error with which the state ends the run; otherwise empty
     output: Any
-    assigned: Mapping[str, Any]  # the variables afterwards
+    assigned: Mapping[str, Any]  # the variables after the visit
 
 
 class World(Protocol):
-    """What the services answer."""
+    """The services' responses."""
 
     def __call__(self, call: Call) -> Answer | Error: ...
 
     def usual(self, call: Call) -> bool:
-        """Whether another world would answer the same."""
+        """Whether the response is the same in other worlds."""
 
     def ahead(self, states: frozenset[str], visits: Mapping[str, int]) -> Hashable:
-        """What can still make a difference when only these states are visited from now on."""
+        """The parts that can still make a difference if only these states are visited from now on."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the world around a run is like."""
+    """The conditions of a run."""
 
     scenario: str
     answer: World
     input: Any = field(default_factory=dict)
     name: str = "_-A9" * 20  # of the execution: the longest
-    retries: bool = True  # each Task is at its last retry, in the last redrive
-    odd: bool = False  # an input that a service may well refuse: its requests are not checked
-    whole: bool = False  # nothing is taken over from an earlier rehearsal
+    retries: bool = True  # each Task is at its last retry in the last redrive
+    odd: bool = False  # an input that a service may refuse: its requests are not checked
+    whole: bool = False  # reuse nothing from an earlier rehearsal
 
 
 @dataclass(frozen=True)
 class _Reads:
     variables: tuple[str, ...]
     states: tuple[str, ...]
-    dynamic: bool  # whether there is an expression in it
-    impure: bool  # each evaluation has a value of its own
+    dynamic: bool  # whether it contains an expression
+    impure: bool  # each evaluation gives another value
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Rest:
 
 
 class Memory:
-    """What all rehearsals of one machine share."""
+    """The state shared by all rehearsals of one machine."""
 
     def __init__(
         self,
@@ -114,12 +114,12 @@ class Memory:
     ) -> None:
         self.report = report
         self.watch = watch
-        self.undefined = undefined  # states and variables that were reported already
-        self.settings: list[Setting] = []  # kept, because their parts' ids are remembered
+        self.undefined = undefined  # states and variables that are already reported
+        self.settings: list[Setting] = []  # kept, because the ids of their parts are cached
         self.calls: dict[tuple[str, int], Call] = {}
-        self.visits: dict[Scope, set[frozenset[tuple[str, int]]]] = {}  # of each run through a scope: state, how often
-        self.names: dict[str, dict[str, list[Any]]] = {}  # of jobs: by scenario and state
-        self.attempts: dict[str, tuple[Any, Any, Any]] = {}  # a job's name at first, at a retry, at a redrive
+        self.visits: dict[Scope, set[frozenset[tuple[str, int]]]] = {}  # for each run through a scope: state and count
+        self.names: dict[str, dict[str, list[Any]]] = {}  # of jobs, by scenario and state
+        self.attempts: dict[str, tuple[Any, Any, Any]] = {}  # a job's name: first, in a retry, in a redrive
         self._values: dict[str, tuple[Any, int, Any]] = {}
         self._kept: dict[int, tuple[Any, int, Any]] = {}  # by id: the interned value, its size, and the value
         self._lists: dict[tuple[int, ...], Any] = {}
@@ -129,28 +129,28 @@ class Memory:
         self._contexts: dict[Any, Any] = {}
         self._checked: dict[tuple[int, str], Any] = {}
         self._answers: dict[tuple[str, int, int], Answer | Error] = {}
-        self.rests: dict[Any, Rest] = {}  # how a scope went on, by all that this depends on
+        self.rests: dict[Any, Rest] = {}  # the rest of a scope's run, by everything it depends on
         self._ahead: dict[tuple[Scope, str], tuple[frozenset[str], tuple[str, ...]]] = {}
 
     def intern(self, value: Any) -> Any:
-        """The same object for equal values; a service's answer for one."""
+        """The same object for equal values, like services' responses."""
         found = self._kept.get(id(value))
         if found is None:
             text = _compact(value)
             kept, size, _ = self._values.setdefault(text, (value, len(text.encode()), None))
             found = self._kept[id(kept)] = (kept, size, kept)
-            self._kept[id(value)] = (kept, size, value)  # the value too, so that no other gets its id
+            self._kept[id(value)] = (kept, size, value)  # keep the value too, so no other object gets its id
         return found[0]
 
     def intern_list(self, values: list[Any]) -> Any:
-        """The same for a list of values that are interned already."""
+        """The same for a list of already interned values."""
         key = tuple(map(id, values))
         if key not in self._lists:
             self._lists[key] = self.intern(values)
         return self._lists[key]
 
     def size(self, value: Any) -> int:
-        """Bytes as JSON."""
+        """The size as JSON, in bytes."""
         kept = self._kept.get(id(value))
         return kept[1] if kept else len(_compact(value).encode())
 
@@ -198,7 +198,7 @@ class Memory:
     def evaluate(
         self, template: Any, variables: Mapping[str, Any], states: dict[str, Any], place: str, run: Hashable
     ) -> Any:
-        """The value of a field, one for each run and visit; raises Failed with the place in it that has none."""
+        """The value of a field, for each run and visit; raises Failed with the path of a part without a value."""
         reads = self.reads(template)
         if not reads.dynamic:
             return self.intern(template)
@@ -212,7 +212,7 @@ class Memory:
                 made: Any = self.intern(_evaluate(template, bound, place))
             except Failed as failed:
                 made = failed
-            self._made[key] = (made, used, parts)  # what the key's ids belong to is kept
+            self._made[key] = (made, used, parts)  # keeps the objects of the key's ids alive
         found = self._made[key][0]
         if isinstance(found, Failed):
             raise found
@@ -227,7 +227,7 @@ class Memory:
         return self._answers[key]
 
     def ahead(self, scope: Scope, name: str) -> tuple[frozenset[str], tuple[str, ...]]:
-        """The states that can be visited from a state on, inner ones too, and the variables that these read."""
+        """The states that can be visited from a state on, including inner ones, and the variables that they read."""
         if (scope, name) not in self._ahead:
             names, waiting = {name}, [name]
             while waiting:

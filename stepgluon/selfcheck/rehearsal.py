@@ -1,6 +1,6 @@
-"""Runs a machine over canned answers: a small interpreter of the language that evaluates the machine's own expressions.
+"""Runs a machine with canned responses: a small interpreter that evaluates the machine's own expressions.
 
-What follows from an answer that is only guessed (`certain` is false) is never reported.
+Problems that follow from a guessed response (`certain` is false) are never reported.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from stepgluon.selfcheck.memory import Answer, Call, Error, Memory, Rest, Settin
 from stepgluon.selfcheck.report import kind_of
 from stepgluon.selfcheck.scopes import Scope, State
 
-MOST_VISITS = 300  # of one scope's states in one rehearsal: canned answers do not end each loop
-MOST_ITEMS = 3  # of a Map are run; the others' results are as the last one's
+MOST_VISITS = 300  # of one scope's states in one rehearsal: canned responses may not end a loop
+MOST_ITEMS = 3  # of a Map are run; the others get the last one's result
 
 
 class Ended(Exception):
-    """The run fails: AWS's error and cause."""
+    """The run fails with AWS's error and cause."""
 
     def __init__(self, error: str, cause: str | None = None) -> None:
         super().__init__(error)
@@ -31,12 +31,12 @@ class Ended(Exception):
 
 
 class Stopped(Exception):
-    """The rehearsal cannot go on: a mistake was found, or a loop does not end."""
+    """The rehearsal cannot continue: a mistake was found, or a loop does not end."""
 
 
 @dataclass
 class Data:
-    """The variables and data that a state sees, and which of them are only guessed."""
+    """The variables and data that a state sees, and which of them are guessed."""
 
     variables: dict[str, Any]
     input: Any
@@ -53,7 +53,7 @@ class Rehearsal:
         self._report = memory.report
         self.visited: Counter[str] = Counter()
         self.sizes: dict[tuple[str, str], int] = {}
-        self.outcome = ""  # SUCCEEDED, the error's name, or nothing where the rehearsal stopped
+        self.outcome = ""  # SUCCEEDED, the error's name, or empty if the rehearsal stopped
         self.cause: str | None = None
 
     def run(self) -> Rehearsal:
@@ -68,7 +68,7 @@ class Rehearsal:
         return self
 
     def _scope(self, scope: Scope, data: Data, item: Any) -> tuple[Any, bool]:
-        """The output of a scope, and whether it is only guessed. What was rehearsed before is taken over."""
+        """The output of a scope, and whether it is guessed. Earlier rehearsals are reused."""
         here: list[str] = []
         keys: list[Any] = []
         name: str | None = scope.start
@@ -98,7 +98,7 @@ class Rehearsal:
         return end  # type: ignore[no-any-return]
 
     def _key(self, scope: Scope, name: str, data: Data, item: Any) -> Any:
-        """All that the rest of a scope depends on."""
+        """Everything that the rest of a scope depends on."""
         states, reads = self._memory.ahead(scope, name)
         setting, variables = self._setting, data.variables
         values = tuple(id(variables.get(variable)) for variable in reads)
@@ -124,7 +124,7 @@ class _State:
         self._request: Any = None
 
     def visit(self) -> str | None:
-        """The next state's name, as run() gives it; the memory's watcher gets the visit."""
+        """Run the state and pass the visit to the memory's watcher; return the next state's name."""
         watch, data = self._memory.watch, self._data
         if watch is None:
             return self.run()
@@ -163,7 +163,7 @@ class _State:
         self._states["context"] = context
 
     def run(self) -> str | None:
-        """The next state's name, None at the end."""
+        """Run the state; return the next state's name, None at the end."""
         kind = self._state["Type"]
         for field_name in ("TimeoutSeconds", "HeartbeatSeconds", "Seconds"):
             if is_expression(self._state.get(field_name)):
@@ -202,7 +202,7 @@ class _State:
         resource = self._state["Resource"]
         called = integrations.integration(resource)
         if called is None or called.problem:
-            raise Stopped  # reported already
+            raise Stopped  # already reported
         request, guessed = self._arguments()
         if not guessed and not self._setting.odd:
             for path, code, message in self._memory.problems(called, resource, request):
@@ -228,7 +228,7 @@ class _State:
         return value, self._is_guess(self._state["Arguments"])
 
     def _job_name(self, key: str, request: dict[str, Any]) -> None:
-        """Kept to compare: SageMaker takes a name once, so each retry, redrive, visit and run needs another."""
+        """Keep the name for comparison: each retry, redrive, visit and run needs another one."""
         self._memory.names.setdefault(self._setting.scenario, {}).setdefault(self._name, []).append(request.get(key))
         if self._name in self._memory.attempts or "Arguments" not in self._state:
             return
@@ -298,7 +298,7 @@ class _State:
         raise ended
 
     def _leave(self, fields: Mapping[str, Any], place: str, output: Any, source: str) -> str | None:
-        """Assign and Output of the state, or of one of its rules or catchers."""
+        """Evaluate Assign and Output of the state, or of one of its rules or catchers."""
         guessed = source in self._guessed_now
         assigned = {}
         for variable, template in fields.get("Assign", {}).items():

@@ -1,4 +1,4 @@
-"""What the self-check says: findings, and the list that they are written to."""
+"""The self-check's findings, and the list that collects them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 @dataclass(frozen=True)
 class Finding:
-    """One mistake of a definition: its kind, the state (empty for the machine itself) and a sentence."""
+    """A mistake in a definition: its kind, the state (empty for the machine itself) and a sentence."""
 
     code: str
     state: str
@@ -22,12 +22,12 @@ class Finding:
 
 @dataclass
 class Report:
-    """Findings in the order in which they were made, each once; `place` says where in the state, usually a field."""
+    """Findings in the order they were made, each once; `place` is the path in the state, usually a field."""
 
     _findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
 
     def add(self, code: str, state: str, message: str, place: str | None = None) -> None:
-        """With a `place`, only the first finding of this code there is kept: rehearsals meet the same one again."""
+        """Add a finding. At a `place`, keep only the first of a code: rehearsals find the same ones repeatedly."""
         key = (code, state, message if place is None else place)
         self._findings.setdefault(key, Finding(code, state, message))
 
@@ -37,7 +37,7 @@ class Report:
 
 
 def kind_of(value: Any) -> str:
-    """The JSON type of a value, as a reader would call it."""
+    """The JSON type of a value, in a reader's words."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -31,7 +31,7 @@ _FULL_INPUT = {
 
 
 def names_of(machine: Mapping[str, Any]) -> list[str]:
-    """The models: the names in the lists that a Pass assigns."""
+    """The models' names, from the lists that a Pass assigns."""
     for state in machine["States"].values():
         for value in state.get("Assign", {}).values() if state["Type"] == "Pass" else ():
             if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
@@ -46,7 +46,7 @@ def first(seen: Files) -> Setting:
 
 
 def of_files(seen: Files) -> Iterator[Setting]:
-    """What the files may say; only those that this machine reads."""
+    """Scenarios for the contents of the files that this machine reads."""
     met, defaults = seen.kinds(), {"promoted": promoted(seen.models)}
     for kind, cases in _FILES.items():
         for what, content in cases.items() if kind in met else ():
@@ -69,7 +69,7 @@ def of_files(seen: Files) -> Iterator[Setting]:
 
 
 def of_faults(seen: Files, root: Scope, twins: set[str]) -> Iterator[tuple[Setting, str]]:
-    """Each call that a Catch waits for fails, with each kind of reason; `twins` are like a state that was tried."""
+    """Each call with a Catch fails, for each kind of reason; `twins` are like a state that was already tried."""
     for scope in root.every():
         for name in scope.reached:
             state = scope.states[name]
@@ -95,7 +95,7 @@ def _faults(state: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
 
 
 def _jobs(root: Scope, inside: bool) -> list[str]:
-    """The jobs of the branches; with the machine's own where not only those `inside` are wanted."""
+    """The jobs of the branches, and also the machine's own unless only those `inside` are wanted."""
     return [
         name
         for scope in root.every()
@@ -107,7 +107,7 @@ def _jobs(root: Scope, inside: bool) -> list[str]:
 
 
 def together(seen: Files, root: Scope, tries: Mapping[str, int]) -> Iterator[Setting]:
-    """Much at once: for the sizes and the length of the history."""
+    """Many failures at once, for the sizes and the length of the history."""
     jobs = _jobs(root, inside=True)
     defaults = {"promoted": promoted(seen.models)}
     if jobs:
@@ -125,7 +125,7 @@ def of_inputs(seen: Files) -> Iterator[Setting]:
 
 
 def of_turns(seen: Files, root: Scope) -> Iterator[Setting]:
-    """Answers with other values of their enums, for machines that ask how something is."""
+    """Responses with other enum values, for machines that query a status."""
     usual = re.compile(r".*(\.sync|s3:getObject|s3:putObject|:sns:publish)")
     tasks = (state for scope in root.every() for state in scope.states.values() if state["Type"] == "Task")
     if any(not usual.fullmatch(state["Resource"]) for state in tasks):

@@ -1,4 +1,4 @@
-"""The machine as scopes: itself, each branch of a Parallel and each Map's processor. No transition leaves a scope."""
+"""The machine as scopes: itself, each branch of a Parallel, each Map's processor. No transition leaves a scope."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ State = dict[str, Any]
 class Scope:
     states: Mapping[str, State]
     start: str
-    owner: str  # the Parallel or Map that this is a part of; empty for the machine
+    owner: str  # the Parallel or Map that contains it; empty for the machine
     outer: Scope | None = None
-    branch: int = 0  # the id of what it was made from
+    branch: int = 0  # the id of its source object
     in_map: bool = False
-    distributed: bool = False  # the items of a Distributed Map are executions of their own
+    distributed: bool = False  # the items of a Distributed Map are separate executions
     inner: dict[str, list[Scope]] = field(default_factory=dict)  # by Parallel or Map
     targets: dict[str, list[str]] = field(default_factory=dict)
     reached: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Scope:
 
 
 def scopes(machine: Mapping[str, Any], owner: str = "", outer: Scope | None = None) -> Scope:
-    """The scopes of a machine whose form is sound."""
+    """The scopes of a machine with a sound form."""
     scope = Scope(machine["States"], machine["StartAt"], owner, outer, id(machine))
     scope.in_map = outer is not None and (outer.in_map or outer.states[owner]["Type"] == "Map")
     scope.distributed = machine.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
@@ -58,7 +58,7 @@ def targets(state: State) -> Iterator[tuple[str, str]]:
 
 
 def names(machine: Any, report: Report) -> None:
-    """Report names that are too long or not unique; the machine may still have any form."""
+    """Report names that are too long or not unique; works with any form of the machine."""
     owners: dict[str, str] = {}
     waiting: list[tuple[Any, str]] = [(machine, "")]
     while waiting:
@@ -79,7 +79,7 @@ def names(machine: Any, report: Report) -> None:
 
 
 def check(root: Scope, report: Report) -> bool:
-    """Report what is wrong with targets, reachability and ends; True where every target exists."""
+    """Report problems of targets, reachability and ends; return True if every target exists."""
     owners = {name: scope.owner for scope in root.every() for name in scope.states}
     sound = True
     for scope in root.every():
@@ -112,7 +112,7 @@ def _targets(scope: Scope, owners: Mapping[str, str], report: Report) -> bool:
 
 
 def _reach(scope: Scope, report: Report) -> None:
-    """Every state is reached from the start, and each of those comes to an end."""
+    """Check that every state can be reached from the start and reaches an end."""
     sources: dict[str, list[str]] = {}
     reached, waiting = {scope.start: True}, [scope.start]
     while waiting:

@@ -1,11 +1,11 @@
-"""Proves or refutes a deployment before it is made: asks AWS about all of it, and creates nothing that costs.
+"""Checks a deployment before it is made: asks AWS about all of it, and creates nothing that costs money.
 
-check        what a check found, and how an answer that AWS refuses becomes one
-account      quotas of instances, spot among them; Lambda's concurrency; the key; the images in ECR
+check        the result of a check; converts AWS's refusals to results
+account      instance quotas, including spot; Lambda's concurrency; the key; the images in ECR
 definition   ValidateStateMachineDefinition
-states       TestState on every state, with what the self-check's rehearsal gave it
-stacks       change sets, made, read and dropped
-policies     SimulateCustomPolicy for every call, and every neighbour of one, that tests/policies derives
+states       TestState on every state, with inputs from the self-check's rehearsal
+stacks       change sets: created, read and dropped
+policies     SimulateCustomPolicy for every call and neighbour that tests/policies derives
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stepgluon.verify.check import Check, answered
 
 
 def verify(loaded: LoadedConfig, release: Release, door: Door, wait: Callable[[float], None]) -> Iterator[Check]:
-    """Each check as soon as it is made; raises where the credentials are unusable or AWS cannot be reached."""
+    """Yield each check as soon as it is made; raise if the credentials are unusable or AWS cannot be reached."""
     names = release.names
     check_identity(names, door)
     yield Check("credentials", "passed", f"they are of the config's account; {names.config.region} answers")

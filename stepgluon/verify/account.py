@@ -1,4 +1,4 @@
-"""What the account has and its region allows."""
+"""Checks of the account: quotas, concurrency, key and images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def quotas(config: PipelineConfig, door: Door) -> Iterator[Check]:
-    """Of each kind of instance; AWS lists those that a region offers, and an account's own values over the defaults."""
+    """Check each instance type; AWS lists those that a region offers, with the account's values over the defaults."""
     client, wanted = door.client("service-quotas"), wanted_instances(config)
     found: dict[str, float] = {}
     for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
@@ -52,7 +52,7 @@ def key(names: Names, door: Door) -> Iterator[Check]:
 
 
 def images(release: Release, door: Door, digests: dict[str, str]) -> Iterator[Check]:
-    """`digests` gets those that ECR has, by the template's parameter."""
+    """Check the images; `digests` gets those in ECR, by the template's parameter."""
     for image in release.images:
         digest, name = digest_in_ecr(door, image), f"image {image.repository}:{image.tag}"
         if digest:

@@ -1,4 +1,4 @@
-"""What one check found, as a line of the report."""
+"""The result of a check, as a line of the report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Check:
     way_out: str = ""
 
     def line(self, account: str) -> str:
-        """For a report that is pasted somewhere: without the account's number."""
+        """A line without the account's number, for a report that may be pasted anywhere."""
         return f"{self.outcome:<11}  {self.name}: {self.words()}\n".replace(account, "ACCOUNT")
 
     def words(self) -> str:
@@ -43,7 +43,7 @@ def heading(names: Names) -> str:
 
 
 def last_words(made: list[Check]) -> str:
-    """How many checks ended how, and the first thing to mend."""
+    """The number of checks by outcome, and the first thing to fix."""
     counts = Counter(check.outcome for check in made)
     failed = next((check for check in made if check.outcome == "failed"), None)
     first = f"Mend first: {failed.name}: {failed.words()}\n" if failed else ""
@@ -51,7 +51,7 @@ def last_words(made: list[Check]) -> str:
 
 
 def answered(name: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:
-    """What the check finds, or why it could not be made."""
+    """The check's results, or why it could not be made."""
     from botocore.exceptions import ClientError
 
     try:

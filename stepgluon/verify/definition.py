@@ -1,4 +1,4 @@
-"""The definition as it would be deployed, read by Step Functions."""
+"""Lets Step Functions validate the definition that would be deployed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def filled(release: Release, digests: Mapping[str, str]) -> str:
-    """With the images' digests, as CloudFormation substitutes them."""
+    """The definition with the images' digests, substituted as by CloudFormation."""
     text = release.definition
     for image in release.images:
         text = text.replace(f"${{{image.parameter}}}", digests.get(image.parameter, UNKNOWN))

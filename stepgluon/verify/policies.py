@@ -1,8 +1,8 @@
-"""AWS's policy simulator on every call of a running pipeline, and on every neighbour of one, that must not be allowed.
+"""Runs AWS's policy simulator on every call of a running pipeline, and on every neighbour, which must be denied.
 
 tests/policies derives both from the definition, the jobs and the functions' code, and proves the policies with this
-project's own evaluator. This asks AWS's for the same. The simulator knows no policy of a bucket, topic, queue or key
-where a role calls, so what only such a policy refuses is left out.
+project's own evaluator. This module repeats the proof with AWS's. For calls of a role, the simulator accepts no policy
+of a bucket, topic, queue or key, so calls that only such a policy refuses are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stepgluon.names import Names
 
 ROLES = ("job", "machine", "trigger", "tell")  # with the boundary
-MODELS = 2  # policies do not grow with the models, a test proves
+MODELS = 2  # a test proves that policies do not depend on the number of models
 _AT_ONCE = 50  # resources
 _SHOWN = 5
 _BOOLEAN = ("aws:SecureTransport", "kms:GrantIsForAWSResource")
@@ -34,7 +34,7 @@ _BOOLEAN = ("aws:SecureTransport", "kms:GrantIsForAWSResource")
 
 def policies(loaded: LoadedConfig, names: Names, door: Door) -> Iterator[Check]:
     client = door.client("iam")
-    _decisions(client, PolicyInputList=[json.dumps(filled(names, "job"))], ActionNames=["s3:GetObject"])  # or it raises
+    _decisions(client, PolicyInputList=[json.dumps(filled(names, "job"))], ActionNames=["s3:GetObject"])  # may raise
     try:
         derived = _derived(_few_models(loaded))
     except (ImportError, AssertionError, KeyError) as error:
@@ -59,7 +59,7 @@ def policies(loaded: LoadedConfig, names: Names, door: Door) -> Iterator[Check]:
 
 
 def _few_models(loaded: LoadedConfig) -> LoadedConfig:
-    """The first ones, and one for each default model."""
+    """The config with the first models, and one for each default model."""
     config = loaded.config
     kept = {model.name: model for model in config.models[:MODELS]}
     kept |= {model.name: model for model in {config.default_model_of(model): model for model in config.models}.values()}
@@ -67,7 +67,7 @@ def _few_models(loaded: LoadedConfig) -> LoadedConfig:
 
 
 def _derived(loaded: LoadedConfig) -> dict[str, tuple[list[Call], list[tuple[str, Call]]]]:
-    """By the policy that decides: the calls and their neighbours. A checkout has the tests, which are no package."""
+    """The calls and their neighbours, by the deciding policy. The tests are in the checkout, not in a package."""
     sys.path.insert(0, str(ROOT / "tests"))
     try:
         found: dict[str, tuple[list[Call], list[tuple[str, Call]]]] = import_module("policies.derived").derived(loaded)
@@ -77,7 +77,7 @@ def _derived(loaded: LoadedConfig) -> dict[str, tuple[list[Call], list[tuple[str
 
 
 def _allowed(call: Call, identity: Policy, boundary: Policy | None) -> bool:
-    """By the role's policies alone: a key leaves the decision to them."""
+    """Whether the role's policies alone allow the call: a key delegates to them."""
     root = {"AWS": ":".join([*call.principal.split(":")[:5], "root"])}
     key = {"Statement": [{"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"}]}
     own = key if call.action.startswith("kms:") else None
@@ -87,7 +87,7 @@ def _allowed(call: Call, identity: Policy, boundary: Policy | None) -> bool:
 def _simulated(
     client: Any, identity: Policy, boundary: Policy | None, calls: Iterable[Call]
 ) -> Iterator[tuple[Call, str]]:
-    """Each different call with AWS's decision; those that differ in their resource alone share a request."""
+    """Each distinct call with AWS's decision; calls that differ only in their resource share a request."""
     groups: dict[Any, dict[str, Call]] = defaultdict(dict)
     for call in calls:
         groups[call.action, tuple(sorted(call.context.items()))].setdefault(call.resource, call)
@@ -112,7 +112,7 @@ def _entry(key: str, value: Any) -> Mapping[str, Any]:
 
 
 def _decisions(client: Any, **request: Any) -> dict[str, str]:
-    """Of one action, by resource."""
+    """The decisions for one action, by resource."""
     found: dict[str, str] = {}
     for page in client.get_paginator("simulate_custom_policy").paginate(**request):
         for result in page["EvaluationResults"]:

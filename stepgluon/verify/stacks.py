@@ -1,4 +1,4 @@
-"""CloudFormation's own reckoning of each stack, by a change set that is read and dropped."""
+"""Lets CloudFormation compute each stack's changes, with a change set that is read and dropped."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""TestState on every state, with the inputs and mocks of the self-check's rehearsal, and its results to compare.
+"""Runs TestState on every state with the inputs and mocks of the self-check's rehearsal, and compares the results.
 
-One visit for each way out of a state is tested, with and without an error of its service. TestState takes a mock for a
-Task, Map or Parallel alone, and a context only with a mock; other states read the context from a variable. Each Task
-has a mock, so that nothing is called.
+One visit is tested for each way out of a state, with and without an error of its service. TestState accepts a mock only
+for a Task, Map or Parallel, and a context only with a mock; other states read the context from a variable. Each Task
+has a mock, so nothing is called.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def states(release: Release, door: Door, digests: Mapping[str, str]) -> Iterator
 
 
 def visits(machine: Any) -> list[Visit]:
-    """The first one for each way out of each state; of branches alike those of a few."""
+    """The first visit for each way out of each state; of equivalent branches, only a few."""
     found: dict[tuple[str, str | None, str, bool], Visit] = {}
 
     def watch(visit: Visit) -> None:
-        # What ends a branch of a Parallel ends the Parallel, and then there is nothing of its own to test.
+        # An error that ends a branch also ends the Parallel, which then has no own transition to test.
         if visit.state["Type"] != "Parallel" or not visit.error:
             found.setdefault((visit.name, visit.following, visit.error, isinstance(visit.answer, Error)), visit)
 
@@ -70,7 +70,7 @@ def visits(machine: Any) -> list[Visit]:
 def request_of(visit: Visit) -> dict[str, Any]:
     state, mocked, variables = visit.state, visit.state["Type"] in _MOCKED, dict(visit.variables)
     request: dict[str, Any] = {"input": _compact(visit.given), "inspectionLevel": "DEBUG"}
-    if state["Type"] == "Parallel":  # its branches have no QueryLanguage of their own
+    if state["Type"] == "Parallel":  # its branches have no separate QueryLanguage
         states = {visit.name: state, visit.following: {"Type": "Succeed"}} if visit.following else {visit.name: state}
         machine = {"QueryLanguage": "JSONata", "StartAt": visit.name, "States": states}
         request |= {"definition": _compact(machine), "stateName": visit.name}
@@ -78,7 +78,7 @@ def request_of(visit: Visit) -> dict[str, Any]:
         text = _compact({"QueryLanguage": "JSONata", **state})
         request["definition"] = text if mocked else text.replace("$states.context", f"${CONTEXT}")
     if mocked:
-        context = {key: value for key, value in visit.context.items() if key != "Task"}  # it has no token
+        context = {key: value for key, value in visit.context.items() if key != "Task"}  # there is no token
         request |= {"mock": _mock(visit), "context": _compact(context), **_at_the_last_retry(visit)}
     elif visit.reads_context:
         variables[CONTEXT] = visit.context
@@ -99,12 +99,12 @@ def _mock(visit: Visit) -> dict[str, Any]:
         cause = {} if answer.cause is None else {"cause": answer.cause}
         return {"errorOutput": {"error": answer.name, **cause}}
     assert isinstance(answer, Answer), f"{visit.name} has no answer to mock"
-    # The canned answers have some of the fields of AWS's.
+    # The canned answers have only some of AWS's fields.
     return {"result": _compact(answer.value), "fieldValidationMode": "PRESENT"}
 
 
 def difference(visit: Visit, answer: dict[str, Any]) -> str:
-    """Where AWS's result is not the rehearsal's; empty where it is."""
+    """The difference between AWS's result and the rehearsal's; empty if there is none."""
     status, error = answer["status"], answer.get("error", "")
     if visit.error:
         same = status == "FAILED" and error == visit.error

@@ -1,12 +1,12 @@
-"""From a PipelineConfig to a state machine's definition; ../../pipeline.py draws it.
+"""Turns a PipelineConfig into a state machine's definition; the workflow is in ../../pipeline.py.
 
-states         the states it is drawn with, made of
-  jobs           what each job is given
-  mails          what each mail says
-  decisions      what the whole run decides from data
-  retries        what is tried again, how often and when
+states         the states used in pipeline.py, made from
+  jobs           the requests for the jobs
+  mails          the texts of the mails
+  decisions      the run's decisions, as JSONata
+  retries        what is retried, how often and when
   expressions    JSONata as text
-sdk            the Data Science SDK, its gaps closed
+sdk            the Data Science SDK, with its gaps closed
 compile        graph -> canonical text, checked
-size_estimate  what validate can say of the size without compiling
+size_estimate  estimates the size for validate, without compiling
 """

@@ -1,4 +1,4 @@
-"""From the workflow's graph to the definition: canonical bytes, checked before anyone sees them."""
+"""Compiles the workflow's graph to the definition: canonical bytes, checked before use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stepgluon.names import Names
 from stepgluon.selfcheck import findings, worst_case_events
 from stepgluon.workflow.retries import Waiting
 
-SIZES = ("definition-size", "events")  # findings that are the config's fault and not the workflow's
+SIZES = ("definition-size", "events")  # findings caused by the config and not by the workflow
 
 Workflow = Callable[[PipelineConfig], Any]
 
@@ -24,11 +24,11 @@ Workflow = Callable[[PipelineConfig], Any]
 @dataclass(frozen=True)
 class Definition:
     asl: dict[str, Any]
-    text: str  # the canonical bytes: what is written, deployed and run
+    text: str  # the canonical text, which is written, deployed and run
 
 
 def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
-    """The config's definition; raises ConfigError where the config asks for too much, DefinitionError for the rest."""
+    """The config's definition; raises ConfigError if the config exceeds a limit, DefinitionError for other findings."""
     definition = build(loaded.config, workflow)
     found = findings(definition.asl, definition.text)
     problems = [_too_large(loaded, definition, workflow, finding.code) for finding in found if finding.code in SIZES]
@@ -42,7 +42,7 @@ def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
 
 def build(config: PipelineConfig, workflow: Workflow) -> Definition:
     """The definition, not yet checked."""
-    from stepgluon.workflow.sdk import asl  # only what compiles needs the SDK
+    from stepgluon.workflow.sdk import asl  # only compiling needs the SDK
 
     names = Names(config)
     machine = {
@@ -55,8 +55,8 @@ def build(config: PipelineConfig, workflow: Workflow) -> Definition:
 
 
 def canonical(machine: dict[str, Any]) -> str:
-    """JSON with a line for each field of a state and for each of its Arguments: nearly as small as it can be, because
-    the size is limited, and yet a diff shows what changed.
+    """JSON with a line for each field of a state and for each of its Arguments: nearly minimal, because the size is
+    limited, but with readable diffs.
     """
     lines: list[str] = []
     _write_scope(machine, "", lines)
@@ -67,7 +67,7 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def _write_scope(scope: dict[str, Any], end: str, lines: list[str]) -> None:
-    """A machine, a branch or an item processor."""
+    """Write a machine, a branch or an item processor."""
     lines.append("{")
     for key, value in scope.items():
         if key != "States":
@@ -103,7 +103,7 @@ def _write_state(name: str, state: dict[str, Any], end: str, lines: list[str]) -
 
 
 def _too_large(loaded: LoadedConfig, definition: Definition, workflow: Workflow, code: str) -> Problem:
-    """A limit that only a smaller config can keep: which, how much over, and what to change."""
+    """The problem of an exceeded limit: which one, by how much, and what to change in the config."""
     models = len(loaded.config.models)
     if code == "definition-size":
         size = len(definition.text.encode())
@@ -131,7 +131,7 @@ def _fewer_events(config: PipelineConfig) -> str:
 
 
 def most_models(config: PipelineConfig, workflow: Workflow) -> int:
-    """How many models of this config's kind fit into one definition."""
+    """How many models like this config's fit into one definition."""
     fits, too_many = 0, len(config.models)
     while too_many - fits > 1:
         middle = (fits + too_many) // 2

@@ -1,6 +1,6 @@
-"""What the whole run decides from data, as JSONata: its input, its models, their verdicts, and which of them predict.
+"""The run's decisions, as JSONata: its input, its models, their verdicts, and which of them predict.
 
-Each function gives the expression that a state assigns or outputs. Variables and their fields: states.py.
+Each function returns the expression that a state assigns or outputs. For variables and their fields, see states.py.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from stepgluon.workflow import mails
 from stepgluon.workflow.expressions import quoted, sentence, text
 from stepgluon.workflow.jobs import Jobs
 
-UNUSABLE = "The input of this execution cannot be used: "  # with it a run ends at Begin
+UNUSABLE = "The input of this execution cannot be used: "  # ends a run at Begin
 _INPUT = {"data": "string", "note": "string", "overrides": "object", "fresh": "boolean", "run_file": "string"}
 
 
 def checked_input(raw_bucket: str) -> str:
-    """The execution's input over its defaults. It may be anything, when a person starts an execution by hand."""
+    """The execution's input, merged over its defaults. After a manual start, it may be anything."""
     kinds = "{" + ", ".join(f"'{key}': '{kind}'" for key, kind in _INPUT.items()) + "}"
     defaults = f"{{'data': {quoted(f's3://{raw_bucket}/')}, 'note': '', 'overrides': {{}}, 'fresh': false}}"
     unknown = text("{} is not a key (the keys are {})", "$key", quoted(", ".join(_INPUT)))
@@ -35,7 +35,7 @@ $merge([{defaults}, $given]))"""
 
 
 def models(jobs: Jobs) -> str:
-    """What prepare says of each model's rows; with the image it makes the place of the model."""
+    """Prepare's report of each model's rows; with the image, it determines the model's folder."""
     image = "$jobs.train.AlgorithmSpecification.TrainingImage"
     lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")
     return f"""($all := $parse($states.result.Body).models; $limit := $input.overrides.threshold;
@@ -50,7 +50,7 @@ $merge([$m, {{'place': $place, 'threshold': $exists($limit) ? $limit : $m.thresh
 
 
 def verdicts() -> str:
-    """The branches' verdicts, the same fields in each."""
+    """The branches' verdicts, with the same fields in each."""
     said = sentence("$f.Error", "$f.Cause")
     return f"""[$map($states.result, function($f, $i) {{(
 $failure := {{'Error': $f.Error, 'Cause': {said}}};
@@ -63,7 +63,7 @@ $merge([$v, {{'reason': {mails.reason("$v")}}}])
 
 
 def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> str:
-    """The trained model, its default, or the trained one anyway; without any, the run ends here, to be redriven."""
+    """The trained model, its default, or the rejected one anyway; without any, the run ends here, to be redriven."""
     fallback = config.fallback
     replace_all = "$bad" if fallback.when == "any" else "false"
     anyway = "$m.job != ''" if fallback.if_missing == "use_trained" else "false"
@@ -74,7 +74,7 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
         "$join($missing.name, ', ')",
     )
     of_config = "{'model_uri': $s.default, 'run': ''}"
-    # What the predictions depend on besides the model's rows.
+    # The predictions' other dependencies, besides the model's rows.
     image, environment = "$jobs.predict.AppSpecification.ImageUri", quoted(json.dumps(config.predict.environment))
     depends = f"[$s.rows, $u.model_uri, $u.manifest, {image}, {environment}]"
     return f"""($verdicts := $states.input.models;
@@ -98,7 +98,7 @@ $count($missing) > 0 ? $error({missing}) : [$all])"""
 
 
 def outcomes() -> str:
-    """What was chosen, with the outcome of each prediction."""
+    """The chosen models, with the outcome of each prediction."""
     said = sentence("$f.Error", "$f.Cause")
     return f"""[$map($chosen, function($m, $i) {{(
 $f := $states.result[$i];
@@ -108,14 +108,14 @@ $merge([$m, {{'outcome': $f.outcome, 'folder': $f.folder & '', 'predictions_cach
 
 
 def manifest() -> str:
-    """The files of all predictions, below their fingerprints, of this run or an earlier one. It is never empty."""
+    """The manifest of all prediction files of this run or earlier ones, below their fingerprints. It is never empty."""
     files = "$map($models[$i].files, function($f) {$v.place & '/' & $v.folder & '/' & $f})"
     return f"""$append([{{'prefix': $work}}, 'runs/' & $run & '/prepared/profile.json'],
 $reduce($map($verdicts, function($v, $i) {{$v.outcome = 'predicted' ? {files}}}), $append, []))"""
 
 
 def words_kept(models: int) -> int:
-    """How many characters of each failure's words fit into the state data when every model fails in training and in
-    prediction: the verdicts have the first words twice, in the failure and in the reason.
+    """How many characters of each failure's message fit into the state data if every model fails in training and in
+    prediction: the verdicts contain the training's message twice, in the failure and in the reason.
     """
     return max(40, min(1000, (limits.PAYLOAD_BYTES * 9 // 10 // models - 800) // 3))

@@ -1,4 +1,4 @@
-"""JSONata as the states write it: quoting, and texts with gaps."""
+"""JSONata for the states: quoting, and text templates."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 import re
 from typing import Any
 
-NOT_RETRIED = "Not retried: "  # begins the sentence of a job that failed for the user's data; see code/job_io.py
-# What SageMaker and code/job_io.py put around the sentence.
+NOT_RETRIED = "Not retried: "  # prefix of a job's sentence if the user's data caused the failure; see code/job_io.py
+# What SageMaker and code/job_io.py add to the sentence.
 _AROUND = "/AlgorithmError: |Not retried: |, exit code: [0-9]+/"
 
 
 def expression(text: str) -> str:
-    """A JSONata expression as a field's value, on one line: asl-validator knows no other."""
+    """A JSONata expression as a field's value, on one line, because asl-validator requires it."""
     return "{% " + text.replace("\n", " ") + " %}"
 
 
 def quoted(text: str) -> str:
-    """A JSONata string. It knows JSON's escapes and no others, so an apostrophe is written by its number."""
+    """A JSONata string. JSONata only knows JSON's escapes, so an apostrophe is escaped by its number."""
     inside = json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', '"')
     return "'" + inside.replace("'", "\\u0027").replace("%}", "\\u0025}").replace("{%", "{\\u0025") + "'"
 
@@ -31,7 +31,7 @@ def text(template: str, *gaps: str) -> str:
 
 
 def literal(value: Any) -> Any:
-    """A JSON value that is taken as it is: a text that looks like an expression is quoted."""
+    """A literal JSON value: a text that looks like an expression is quoted."""
     if isinstance(value, dict):
         return {key: literal(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -42,16 +42,16 @@ def literal(value: Any) -> Any:
 
 
 def words_of_job(cause: str, most: int) -> str:
-    """The beginning of what a failed job said, out of its description; of any other cause the beginning.
+    """The beginning of a failed job's message, from its description, or of any other cause.
 
-    It may end with the rest of the description: `sentence` takes that off where it need not stand in each branch.
+    It may end with the rest of the description, which `sentence` removes later, once for all branches.
     """
     key = f"$contains({cause}, 'ExitMessage\"') ? 'ExitMessage\":\"' : 'FailureReason\":\"'"
     return f"$substring($substringAfter({cause}, {key}), 0, {most})"
 
 
 def sentence(error: str, words: str) -> str:
-    """The sentence for a person, from the beginning that a branch kept."""
+    """The sentence for people, from the beginning that a branch kept."""
     ended = f"$substringBefore($substringBefore({words}, '\",\"'), '\"}}')"
     plain = f"$replace($replace({ended}, '\\\\n', ' '), '\\\\\"', '\"')"
     other = f"{error} = '' ? '' : {error} & ': ' & {words}"
@@ -59,6 +59,6 @@ def sentence(error: str, words: str) -> str:
 
 
 def worth_another_try(failure: str, tries: str, most: int) -> str:
-    """Whether a job failed for a reason that another try may mend, and tries are left."""
+    """Whether a retry may help, and tries are left."""
     mistake = f"$contains({failure}.Cause, {quoted(NOT_RETRIED)})"
     return f"{failure}.Error = 'States.TaskFailed' and $not({mistake}) and ({tries}) <= {most}"

@@ -1,6 +1,6 @@
 """The jobs that SageMaker runs: requests for CreateProcessingJob and CreateTrainingJob.
 
-What all jobs of a kind have in common is assigned once, by Begin (`settings()`), and each job merges its own part over
+The shared part of all jobs of a kind is assigned once, by Begin (`settings()`), and each job merges its own part over
 it: a definition may have hundreds of jobs, and its size is limited.
 
 docs/decisions/0001-what-a-job-sees.md is the contract with the scripts in code/.
@@ -15,7 +15,7 @@ from stepgluon.names import Names
 from stepgluon.workflow.expressions import quoted
 
 PROCESSING = "/opt/ml/processing"
-# Names are never used twice: each has the run's id, the try, Step Functions' own retry, and the redrive.
+# Names are unique: each has the run's id, the try, Step Functions' own retry, and the redrive.
 ATTEMPT = "'-' & $states.context.State.RetryCount & '-' & $states.context.Execution.RedriveCount"
 
 
@@ -37,7 +37,7 @@ class Jobs:
         }
 
     def of_model(self, model: Model) -> dict[str, Any]:
-        """The part of a training that only this model has."""
+        """The part of a training request that is specific to this model."""
         shared, own = self._train_fields(self.config.train), self._train_fields(model.train)
         return {field: value for field, value in own.items() if shared.get(field) != value}
 
@@ -80,7 +80,7 @@ class Jobs:
         }
 
     def places(self) -> dict[str, Any]:
-        """Where a prediction job finds and leaves its files."""
+        """The S3 locations of a prediction job's files."""
         share = {"S3DataDistributionType": "ShardedByS3Key"} if self.config.predict.instance.count > 1 else {}
         return {"rows": {**_input_place("rows"), **share}, "model": _input_place("model"), "output": _OUTPUT_PLACE}
 
@@ -106,7 +106,7 @@ class Jobs:
         return f"$merge([$jobs.train, {model}.train, {{'TrainingJobName': {model}.job & $found.tries & {ATTEMPT}}}])"
 
     def training(self, model: str, place: str) -> str:
-        """What Read fingerprints assigns as a model's `train`."""
+        """The value that Read fingerprints assigns as a model's `train`."""
         data = f"$folder & 'prepared/models/' & {model}.name & '/'"
         source = _object(S3DataSource=_object(S3DataType="'S3Prefix'", S3Uri=data))
         channel = _object(ChannelName="'data'", DataSource=source)
@@ -180,7 +180,7 @@ class Jobs:
 
 
 def longest_training(job: Train) -> int:
-    """Seconds; on spare capacity a job may wait for its machines as long as it may run."""
+    """In seconds; a spot job may wait for its machines as long as it may run."""
     return 2 * job.max_runtime if job.spot else job.max_runtime
 
 

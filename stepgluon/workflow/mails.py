@@ -1,6 +1,6 @@
-"""What the mails of a run say: a subject and a message, as JSONata. A failed run is mailed by lambda/tell_failure.py.
+"""The mails of a run: subjects and messages, as JSONata. lambda/tell_failure.py mails a failed run.
 
-A subject is printable ASCII of at most 99 characters, so of a very long run's name only the end stands there.
+A subject is limited to 99 characters of printable ASCII, so a very long run name is reduced to its end.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _lines(models: str, line: str) -> str:
 
 
 def _follow(names: Names) -> str:
-    """Where to look; its two gaps are filled from _FOLLOW."""
+    """Where to look; its two gaps are filled in from _FOLLOW."""
     return f"Look closer: {names.pipeline_py('show {}')}\n             {names.console}{{}}"
 
 

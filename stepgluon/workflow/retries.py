@@ -1,13 +1,13 @@
-"""How long things may take and how often they are tried again, within what one execution may last and remember.
+"""Timeouts and retries, within the limits of an execution's duration and history.
 
-Three kinds of error are worth another try, and each needs its own kind of patience:
+Three kinds of error are retried, each with its own timing:
 
-- a service that throttles or stumbles: soon, with backoff, a ceiling and full jitter;
-- an account limit that is reached (ResourceLimitExceeded): wait in line, minutes apart, for hours;
-- a job that failed, which also covers lost capacity and spot: again under a fresh name, a few times. Its error is
-  always States.TaskFailed, also when the user's data are wrong, so a Choice reads the cause first (states.py).
+- a throttled call or a service error: soon, with backoff, a maximum delay and full jitter;
+- an account limit (ResourceLimitExceeded): for hours, minutes apart;
+- a failed job, including lost capacity and spot interruptions: a few times, under a new name. Its error is always
+  States.TaskFailed, even if the user's data are wrong, so a Choice reads the cause first (states.py).
 
-Each try is written to the execution's history, which ends at 25,000 events.
+Each try adds events to the execution's history, which is limited to 25,000.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.workflow.jobs import longest_training
 
-# The tries of one job for its place in line are spread over this time. With full jitter the mean wait is half of it.
+# A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600
-SMALL_CALL_TRIES = 3  # S3 and SNS have retries of their own inside Step Functions; these are on top
-DEFAULT_TRIES = 3  # what a Retry without MaxAttempts gets
-# TimeoutSeconds of a job is its own limit, which does the stopping, and this: so long may it wait for its machines.
+SMALL_CALL_TRIES = 3  # in addition to Step Functions' internal retries for S3 and SNS
+DEFAULT_TRIES = 3  # the default of MaxAttempts
+# TimeoutSeconds of a job is its own limit, which stops it, plus this time to wait for its machines.
 STARTUP_SECONDS = 3600
 
-# History events, as the API reference lists them: a refused call is Scheduled, Started, Failed; a job also
-# has Submitted; every state is Entered and Exited.
+# History events, from the API reference: a refused call has Scheduled, Started and Failed; a job also has
+# Submitted; every state has Entered and Exited.
 REFUSED, JOB, STATE = 3, 4, 2
 
 
@@ -63,7 +63,7 @@ class Waiting:
         errors = {
             "S3": ["S3.S3Exception", "S3.SdkClientException"],
             "SNS": [
-                "SNS.AmazonSNSException",  # throttled, too: Publish has no error of its own for that
+                "SNS.AmazonSNSException",  # also for throttling: Publish has no separate error for it
                 "SNS.InternalErrorException",
                 "SNS.KMSThrottlingException",
                 "SNS.SdkClientException",
@@ -74,7 +74,7 @@ class Waiting:
         return [{**fields, **most}] if tries else []
 
     def machine_seconds(self) -> int:
-        """TimeoutSeconds of the machine: all tries of all stages, one after the other, and a day's grace."""
+        """TimeoutSeconds of the machine: all tries of all stages in sequence, plus a day."""
         config = self.config
         training = max(longest_training(model.train) for model in config.models)
         stages = [config.prepare.max_runtime, training, config.predict.max_runtime, config.postprocess.max_runtime]
@@ -85,20 +85,20 @@ class Waiting:
 
 
 def _fitting_quota_tries(config: PipelineConfig) -> int:
-    """As many as the history has room for when every job of every model needs all its tries of every kind."""
+    """As many as fit into the history if every job of every model uses all its tries of every kind."""
     jobs = 2 * len(config.models) + 2
     room = limits.EVENTS - events_without_quota(config)
     return max(0, min(limits.MOST_QUOTA_TRIES, room // (REFUSED * jobs * (1 + config.retries.job))))
 
 
 def events_without_quota(config: PipelineConfig) -> int:
-    """The most events an execution can write, but for the tries against an account limit."""
+    """The maximum number of an execution's events, excluding tries against an account limit."""
     retries = config.retries
     tries = 1 + retries.job
     small = STATE + REFUSED * (1 + min(retries.throttling, SMALL_CALL_TRIES))
-    # A job's every try enters it anew, and the Choice that decides on another one.
+    # Every try of a job enters its state again, and the Choice that decides about another one.
     job = tries * (2 * STATE + REFUSED * retries.throttling + JOB)
-    once = STATE + REFUSED  # a call that is not tried again
+    once = STATE + REFUSED  # a call without retries
     # Look up, train, read the score, remember, judge, accept or reject; look up, predict, remember or not predicted.
     per_model = 2 * once + 2 * job + 3 * small + 3 * STATE
     # Prepare, post-process; three mails, the fingerprints, promoted models, verdicts and predictions; the rest.

@@ -1,16 +1,16 @@
-"""The Step Functions Data Science SDK, with its gaps closed. Nothing else in the house knows that they exist.
+"""The Step Functions Data Science SDK, with its gaps closed. No other module works around them.
 
-What is odd about stepfunctions 2.3.0, and what is done about it:
+Problems of stepfunctions 2.3.0, and our workarounds:
 
 - Importing the package takes seconds, because it imports sagemaker and pandas; it warns on stderr, sets the root logger
   to ERROR, replaces the printer of tracebacks, and fails when the shell names an AWS profile that does not exist. The
   modules with the states need none of that, so `_states` imports them without their packages' `__init__`.
-- A service step (TrainingStep, ProcessingStep, SnsPublishStep, ...) asks botocore for all its partitions, takes the
-  partition from the shell's region and not from the config, and drops fields of the API without a word; an Estimator
-  looks for credentials. So jobs are plain `Task`s, whose Resource and Arguments states.py writes in full.
+- A service step (TrainingStep, ProcessingStep, SnsPublishStep, ...) loads all of botocore's partitions, takes the
+  partition from the shell's region and not from the config, and silently drops API fields; an Estimator looks for
+  credentials. So jobs are plain `Task`s, whose Resource and Arguments states.py writes in full.
 - Newer fields of the language are refused: the classes below allow them.
-- A state's name that occurs twice is not noticed between branches and loses one state within a branch, and a graph is
-  turned into a dict over and over. So `asl()` walks the graph itself, once.
+- A duplicate state name is not noticed between branches, and loses a state within a branch; and a graph is converted to
+  a dict repeatedly. So `asl()` walks the graph itself, once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stepgluon.errors import DefinitionError
 
 
 def _states() -> tuple[Any, Any]:
-    """The SDK's module of states and its base of rules. Empty packages are their parents during the import."""
+    """The SDK's module of states and its base class of rules, imported with empty parent packages."""
     found = find_spec("stepfunctions")
     if found is None or not found.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'stepfunctions'", name="stepfunctions")
@@ -75,7 +75,7 @@ _sdk.to_pascalcase = lru_cache(_sdk.to_pascalcase)  # a dozen names, a hundred t
 
 
 class _Field(Enum):
-    """Fields of the language that came after the SDK's last release."""
+    """Fields of the language that are newer than the SDK's last release."""
 
     QueryLanguage = "query_language"
     Arguments = "arguments"
@@ -93,9 +93,9 @@ class _Field(Enum):
 
 
 def _also(base: Any, *fields: _Field) -> Any:
-    """The SDK's class with these fields; those of JSONPath would be refused by AWS and stay unused."""
+    """The SDK's class plus these fields; its JSONPath fields, which AWS would refuse, stay unused."""
     allowed = [*base.allowed_fields(object.__new__(base)), *fields]
-    names = {field.value for field in allowed}  # the SDK makes this list anew for each field of each state
+    names = {field.value for field in allowed}  # the SDK rebuilds this list for each field of each state
     own = {"allowed_fields": lambda self: allowed, "is_field_allowed": lambda self, name: name in names}
     return type(base.__name__, (base,), {**own, "__doc__": base.__doc__})
 
@@ -117,7 +117,7 @@ Map: Any = _also(_sdk.Map, *_MANY, *_DATA)
 
 
 class Rule(_BaseRule):  # type: ignore[misc] # the SDK has no types
-    """A rule of a Choice: a JSONata condition, and what it assigns."""
+    """A rule of a Choice: a JSONata condition, with assignments."""
 
     def __init__(self, condition: str, assign: dict[str, Any] | None = None) -> None:
         self._fields = {"Condition": condition, **({"Assign": assign} if assign else {})}
@@ -126,7 +126,7 @@ class Rule(_BaseRule):  # type: ignore[misc] # the SDK has no types
         return dict(self._fields)
 
 
-# In the order in which a reader wants them.
+# In reading order.
 _ORDER = (
     *(
         "Type",
@@ -147,12 +147,12 @@ _RANK = {field: rank for rank, field in enumerate(_ORDER)}
 
 
 def asl(start: Any, **machine: Any) -> dict[str, Any]:
-    """The Amazon States Language of the graph that begins with a state or Chain; `machine` are its top-level fields."""
+    """The Amazon States Language of the graph that starts with a state or Chain; `machine` has its top-level fields."""
     return {"QueryLanguage": "JSONata", **machine, **_scope(start, {})}
 
 
 def _scope(start: Any, names: dict[str, Any]) -> dict[str, Any]:
-    """StartAt and States of the machine or of one branch; `names` are all states met so far in the whole machine."""
+    """StartAt and States of the machine or a branch; `names` has all states found so far in the machine."""
     states: dict[str, Any] = {}
     first = _first(start)
     waiting = [first]
@@ -188,11 +188,11 @@ def _followers(state: Any) -> Iterable[Any]:
 
 def _state(state: Any, names: dict[str, Any]) -> dict[str, Any]:
     if isinstance(state, _sdk.Parallel):
-        fields = _sdk.State.to_dict(state)  # without the branches, which the SDK would build again
+        fields = _sdk.State.to_dict(state)  # without the branches, which the SDK would rebuild
         fields["Branches"] = [_scope(branch, names) for branch in state.branches]
     elif isinstance(state, Map):
         fields = _sdk.State.to_dict(state)
-        # What the SDK writes as Iterator is today's ItemProcessor.
+        # The SDK's Iterator is now called ItemProcessor.
         del fields["Iterator"]
         fields["ItemProcessor"] = {"ProcessorConfig": {"Mode": "INLINE"}, **_scope(state.iterator, names)}
     else:

@@ -1,4 +1,4 @@
-"""Whether a config surely keeps the limits that only compiling can measure: an estimate that errs on the safe side."""
+"""Estimates conservatively whether a config keeps the limits that only compiling can measure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.workflow.retries import Waiting, events_without_quota
 
-# A whole definition without models, and a model of the longest names; measured with room to spare, and tested.
+# A definition without models, and a model with the longest names; measured with a margin, and tested.
 MACHINE_BYTES, MODEL_BYTES = 64 * 1024, 9 * 1024
 
 
 def surely_fits(config: PipelineConfig) -> bool:
-    """Then `validate` need not compile, which takes seconds."""
+    """If true, `validate` need not compile, which takes seconds."""
     settings = json.dumps(config.model_dump(exclude={"models"}), ensure_ascii=False)
     own = sum(len(json.dumps(model.train.model_dump(), ensure_ascii=False)) for model in config.models)
     environment = len(json.dumps(config.predict.environment, ensure_ascii=False))

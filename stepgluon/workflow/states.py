@@ -1,23 +1,23 @@
-"""The states that pipeline.py tells its story with: one method for each kind of state.
+"""The states used in pipeline.py: one method for each kind of state.
 
 Variables of the machine:
 
     run, id       the execution's name, and ten random characters for the names of its jobs
     input         {data, note, overrides, fresh}: the defaults merged with the execution's input
-    bucket        the work bucket; work: s3://<bucket>/; folder: the run's own below it, with its slash
-    jobs, places  what the jobs of a kind have in common
-    job_failures  of Prepare data or Post-process: how often it has failed so far, and job_failure why
-    markers       the folder of the markers that are looked up: with `fresh`, one where there are none
-    untried       what `found` is before anything was tried
+    bucket        the work bucket; work: s3://<bucket>/; folder: the run's folder in it, with a trailing slash
+    jobs, places  the shared parts of the jobs of a kind
+    job_failures  how often Prepare data or Post-process has failed so far; job_failure: why
+    markers       the folder of the markers to look up; with `fresh`, an empty one
+    untried       the initial value of `found`
     models        from Read fingerprints: for each model its name, threshold, place (models/<name>/<fingerprint>), ...
     chosen        from Choose models: for each model its verdict, what predicts, and the place of its predictions
     verdicts      from Predict: the same, with each prediction's outcome
 
-A branch has one variable, found: of a training the job, its score, and Error, Cause and tries of what failed; of a
-prediction its outcome, the folder below its place, and the same of what failed.
+A branch has one variable, found. For a training: the job, its score, and Error, Cause and tries of a failure. For a
+prediction: its outcome, the folder below its place, and the same of a failure.
 
-A model's state takes its model as data (`Item`), so that it serves a branch of a Parallel and the items of a Map alike.
-A Pass or Choice cannot be caught: what it evaluates may not fail, but where ending the run is its purpose ($error).
+A model's state takes its model as data (`Item`), so it works in a branch of a Parallel and for the items of a Map.
+A Pass or Choice has no Catch: its expressions must not fail, unless ending the run is their purpose ($error).
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ _MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 
 @dataclass(frozen=True)
 class Item:
-    """A model as its states see it: a branch's by its place in the lists, a Map's item as a variable."""
+    """A model in its states' expressions: in a branch an index into the lists, in a Map a variable."""
 
-    ending: str  # of its states' names
+    ending: str  # suffix of its states' names
     name: str  # these three are expressions: its name, its entry in `models`, and its entry in `chosen`
     data: str
     chosen: str
@@ -102,7 +102,7 @@ class States:
         )
 
     def mail(self, name: str, kind: str) -> Task:
-        """A mail that cannot be sent neither stops nor hides a run: its Catch leads on."""
+        """A mail. One that cannot be sent neither stops nor hides a run: its Catch continues."""
         subject, message = mails.MAILS[kind](self.config, self.names)
         arguments = {
             "TopicArn": self.names.topic_arn,
@@ -121,9 +121,9 @@ class States:
         return self._job(name, _PROCESSING, self.jobs.postprocess(), self.config.postprocess.max_runtime)
 
     def failed_job(self, then: Any) -> Catch:
-        """A job of the whole run that failed: what it said, whether to try again, and how often the run was redriven.
+        """Catches a failed job of the whole run: its message, whether to retry, and how often the run was redriven.
 
-        What `again` raises is all in one short variable, because AWS quotes the expression in the execution's cause.
+        What `again` raises is in one short variable, because AWS quotes the expression in the execution's cause.
         """
         failure, tries = "$merge([{'Cause': ''}, $states.errorOutput])", "$job_failures + 1"
         said = sentence("$f.Error", f"({words_of_job('$f.Cause', 1000)})")
@@ -134,9 +134,9 @@ class States:
         return Catch(error_equals=["States.TaskFailed"], assign=assign, output={}, next_step=then)
 
     def again(self, name: str, job: Task) -> Choice:
-        """Try the job again where that may help; otherwise the run ends here, with the job's own sentence.
+        """Retry the job if that may help; otherwise the run ends here, with the job's own sentence.
 
-        Step Functions' own redrive comes back to this state, with another RedriveCount, and then the job runs again.
+        Step Functions' own redrive returns to this state with another RedriveCount; then the job runs again.
         """
         redriven = "$states.context.Execution.RedriveCount > $job_failure.redrives"
         choice = Choice(name)
@@ -164,7 +164,7 @@ class States:
         return Parallel(name, arguments={}, assign={"verdicts": expression(decisions.outcomes())}, output={})
 
     def record_verdicts(self, name: str) -> Task:
-        """Kept beside the run's other files, for post-process, `promote RUN` and `show RUN`."""
+        """Write the verdicts to the run's folder, for post-process, `promote RUN` and `show RUN`."""
         listed = expression("$verdicts")
         key = expression("'runs/' & $run & '/verdicts.json'")
         return self._s3(name, _WRITE, key, given={"Body": listed}, output={"models": listed})
@@ -189,7 +189,7 @@ class States:
     # Train models: one branch per model
 
     def look_up(self, item: Item, name: str, then_train: Any) -> Task:
-        """Was exactly this trained before? A marker that cannot be read is as good as none."""
+        """Check whether exactly this was trained before. An unreadable marker counts as none."""
         found = "$merge([$untried, $parse($states.result.Body), {'cached': true}])"
         return self._marker_of(item.state(name), item.data, found, "$untried", then_train)
 
@@ -198,24 +198,24 @@ class States:
         return self._job(item.state(name), _TRAINING, self.jobs.train(item.data), item.training_seconds, found)
 
     def read_score(self, item: Item, name: str) -> Task:
-        """What is no object has no score; whether its mae is a number is asked by Judge."""
+        """Read the score: only objects have one; Judge checks whether its mae is a number."""
         key = f"{item.data}.place & '/' & $found.job & '/output/model/metrics.json'"
         numbers = "{'mae': $s.mae, 'mae_of_median': $s.mae_of_median, 'manifest': $s.manifest}"
         found = f"($s := $parse($states.result.Body); $type($s) = 'object' ? $merge([$found, {numbers}]) : $found)"
-        score = {"Range": f"bytes=0-{SCORE_BYTES - 1}"}  # more than a state may hold would end the run, uncaught
+        score = {"Range": f"bytes=0-{SCORE_BYTES - 1}"}  # exceeding a state's limit would end the run, uncaught
         return self._s3(item.state(name), _READ, expression(key), score, assign={"found": expression(found)})
 
     def failed(self, then: Any) -> Catch:
-        """What failed is kept for the verdict, and counted."""
+        """Keep a failure for the verdict, and count it."""
         found = "$merge([$found, {'Cause': ''}, $states.errorOutput, {'tries': $found.tries + 1}])"
         return Catch(error_equals=ALL, assign={"found": expression(found)}, output={}, next_step=then)
 
     def remember(self, item: Item, name: str) -> Task:
-        """The marker says that the model is whole. What cannot be remembered is trained again another time."""
+        """Write the marker, which says that the model is complete. If that fails, a later run trains it again."""
         return self._remember(item.state(name), item.data)
 
     def good_enough(self, item: Item) -> Rule:
-        """Only a number decides. A missing file, a missing key, null or text is not one."""
+        """Only a number is accepted: not a missing file or key, null or text."""
         mae, threshold = "$found.mae", f"{item.data}.threshold"
         return Rule(expression(f"$type({mae}) = 'number' ? {mae} >= 0 and {mae} <= {threshold} : false"))
 
@@ -260,7 +260,7 @@ class States:
             "train": self.jobs.of_model(model),
         }
         default = self.config.default_model_of(model)
-        # With its slash: `models/v1` as an S3 prefix would be `models/v10` too.
+        # With a trailing slash: the S3 prefix `models/v1` would also match `models/v10`.
         return settings if default == "promoted" else {**settings, "default": f"{default.rstrip('/')}/"}
 
     def _marker_of(self, name: str, data: str, found: str, otherwise: str, then: Any) -> Task:
@@ -275,13 +275,13 @@ class States:
         return self._s3(name, _WRITE, key, given={"Body": expression("$found")}, retry=False)
 
     def _job(self, name: str, action: str, request: str, seconds: int, found: str = "") -> Task:
-        """A SageMaker job. Of its whole description only what is assigned goes on."""
+        """A SageMaker job. Only the assigned parts of its description are passed on."""
         assign = {"assign": {"found": expression(found)}} if found else {}
         retries = self.waiting.job_retries()
         return self._task(name, action, expression(request), seconds + STARTUP_SECONDS, retries, **assign)
 
     def _s3(self, name: str, action: str, key: str, given: Any = None, retry: bool = True, **more: Any) -> Task:
-        """A small JSON object. Of a text, Step Functions would write the JSON string with its quotes."""
+        """A small JSON object. Step Functions would write a text as a JSON string, with quotes."""
         arguments = {"Bucket": expression("$bucket"), "Key": key, **(given or {})}
         retries = self.waiting.small_call_retries("S3") if retry else []
         return self._task(name, action, arguments, SMALL_CALL_SECONDS, retries, **more)
@@ -303,5 +303,5 @@ _UNPREDICTED = "{'outcome': 'failed', 'folder': $id, 'Error': '', 'Cause': '', '
 
 
 def _short(number: float) -> float:
-    """350.0 as 350: it stands in mails."""
+    """350.0 as 350, for mails."""
     return int(number) if number == int(number) else number

@@ -1,9 +1,9 @@
-"""CloudFormation documents: each a function from names (and so from the config) to a dict with concrete names in it.
+"""CloudFormation documents: each is a function of the names (and so of the config) that returns a dict.
 
-base      what the others stand on: work bucket, image repositories, the boundary of all roles
-pipeline  what runs: raw bucket, trigger, state machine, mails
-cicd      what rebuilds it on a push
-policies  policy/*.json, filled for one pipeline
-parts     what all documents share
+base      the base stack: work bucket, image repositories, the boundary of all roles
+pipeline  the pipeline stack: raw bucket, trigger, state machine, mails
+cicd      the stack that deploys a push
+policies  policy/*.json, filled in for one pipeline
+parts     shared by all documents
 text      a document as the bytes that are sent
 """

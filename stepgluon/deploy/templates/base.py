@@ -1,6 +1,6 @@
 """The base stack: work bucket, image repositories, and the boundary that no role of the pipeline may exceed.
 
-What is in it outlives every version of the pipeline, and so it changes rarely.
+Its resources outlive every version of the pipeline, so it changes rarely.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def base(names: Names) -> dict[str, Any]:
 
 
 def _work_bucket(names: Names) -> dict[str, Any]:
-    """What a rollback or a later run may need never expires: definitions, functions, results, models.
+    """Everything that a rollback or a later run may need never expires: definitions, functions, results, models.
 
-    Old runs move to where they cost less until they are read again. The source of a push goes when it was deployed.
+    Old runs move to cheaper storage until they are read again. The source of a push expires after its deployment.
     """
     runs = {
         "Id": "runs",
@@ -55,7 +55,7 @@ def _work_bucket(names: Names) -> dict[str, Any]:
         "Prefix": "runs/",
         "Transitions": [{"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": 30}],
     }
-    # Also without cicd: what it left then goes, and setting it up needs no other base.
+    # Also without cicd: its remains expire, and setting it up needs no base change.
     pushes = {
         "Id": "pushes",
         "Status": "Enabled",
@@ -79,8 +79,8 @@ def _repository(names: Names, image: str) -> Resource:
     return kept({"Type": "AWS::ECR::Repository", "Properties": properties})
 
 
-# A tag is the hash of what is in the image, so each tagged one may be used again: by a rollback, or when a change is
-# taken back. ECR does not know which are in use, and so only what no tag leads to expires.
+# A tag is the hash of the image's content, so each tagged image may be used again: by a rollback, or when a change is
+# reverted. ECR does not know which are in use, so only untagged images expire.
 LIFECYCLE = {
     "rules": [
         {

@@ -20,7 +20,7 @@ BUILDSPECS = {"Check": "buildspec-check.yml", "Build": "buildspec.yml"}
 
 
 def cicd(names: Names) -> dict[str, Any]:
-    """The template of a config that has `cicd`."""
+    """The template for a config with `cicd`."""
     assert names.config.cicd is not None
     source = names.config.cicd.source
     resources = {
@@ -41,7 +41,7 @@ def cicd(names: Names) -> dict[str, Any]:
 
 
 def _role(names: Names, part: str) -> Resource:
-    """Without the boundary of the roles that run the pipeline: these make such roles, and nobody but a person these."""
+    """A role without the boundary of the pipeline's roles, because it creates them; only a person creates this one."""
     return {
         "Type": "AWS::IAM::Role",
         "Properties": {
@@ -61,7 +61,7 @@ def _log(names: Names) -> Resource:
 
 
 def _build(names: Names, stage: str) -> dict[str, Resource]:
-    """A stage's CodeBuild project and its role. Only the one that deploys builds images, and has rights to deploy."""
+    """A stage's CodeBuild project and role. Only the deploying one builds images and has permission to deploy."""
     assert names.config.cicd is not None
     deploys = stage == "Build"
     key = names.config.encryption.kms_key
@@ -105,7 +105,7 @@ def _pipeline(names: Names, source: CicdSource) -> Resource:
     properties = {
         "Name": names.build,
         "PipelineType": "V2",
-        # One execution at a time in each stage, in the order of the pushes; of those that wait, the newest goes on.
+        # One execution at a time in each stage, in the order of the pushes; of the waiting ones, the newest continues.
         "ExecutionMode": "SUPERSEDED",
         "RoleArn": attribute("PipelineRole"),
         "ArtifactStore": {**store, "EncryptionKey": {"Type": "KMS", "Id": key}} if key else store,
@@ -130,7 +130,7 @@ def _source_action(source: CicdSource) -> dict[str, Any]:
 
 
 def _provider(source: CicdSource) -> tuple[str, dict[str, Any]]:
-    """A connection tells of pushes itself; of the others, EventBridge does, which is sooner than polling."""
+    """A connection reports pushes itself; for the other sources EventBridge does, which is faster than polling."""
     if source.connection:
         asked = {
             "ConnectionArn": source.connection.arn,
@@ -180,7 +180,7 @@ def _pushed(names: Names, source: CicdSource) -> dict[str, Any]:
 
 
 def _failure_rule(names: Names) -> Resource:
-    """A build that turns red is mailed; what is live is as it was before."""
+    """Mails a failed build; the live version is unchanged."""
     lines = [
         f"A push could not be deployed to {names.prefix}: execution <execution> of {names.build} has failed.",
         "What runs there is what ran before, unless the log of the build says otherwise.",

@@ -1,4 +1,4 @@
-"""What all templates share: tags, references, and how buckets are kept."""
+"""Shared by all templates: tags, references, and retention."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tags(names: Names) -> list[dict[str, str]]:
 
 
 def kept(resource: Resource) -> Resource:
-    """The resource stays when its stack goes, or when a change would replace it."""
+    """Keep the resource when its stack is deleted or a change replaces it."""
     return {"Type": resource["Type"], "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", **resource}
 
 
@@ -55,7 +55,7 @@ def bucket_encryption(names: Names) -> dict[str, Any]:
 
 
 def private_bucket(names: Names, name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    """The properties of a bucket that nobody else reads and that forgets nothing at once."""
+    """The properties of a private bucket that keeps deleted versions for a while."""
     return {
         "BucketName": name,
         "BucketEncryption": bucket_encryption(names),
@@ -73,7 +73,7 @@ def private_bucket(names: Names, name: str, rules: list[dict[str, Any]]) -> dict
 
 
 def bucket_policy(bucket: str, document: dict[str, Any]) -> Resource:
-    """Not kept with its bucket: the next deploy could neither make it again nor take it in (decision 63)."""
+    """Not kept with its bucket: the next deploy could neither create nor import it (docs/decisions/0063)."""
     return {
         "Type": "AWS::S3::BucketPolicy",
         "Properties": {"Bucket": ref(bucket), "PolicyDocument": document},
@@ -81,7 +81,7 @@ def bucket_policy(bucket: str, document: dict[str, Any]) -> Resource:
 
 
 def tidy(days: int) -> list[dict[str, Any]]:
-    """What is left of broken uploads, and versions that were replaced or deleted, goes after a while."""
+    """Expire the parts of broken uploads, and replaced or deleted versions, after a while."""
     return [
         {
             "Id": "broken-uploads",

@@ -1,4 +1,4 @@
-"""The pipeline stack: what runs from the upload of a .run file to the last mail."""
+"""The pipeline stack: everything from the upload of a .run file to the last mail."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ ARCHITECTURE = "x86_64"  # every region of every partition has it
 LOG_DAYS = 90
 EVENT_SECONDS = 6 * 3600
 RETRIES = 2
-ALARM_MINUTES = 15  # [sqs] so late are the measures of a queue that was not in use
+ALARM_MINUTES = 15  # [sqs] metrics of an idle queue can be this late
 ENDED_BADLY = ["FAILED", "TIMED_OUT", "ABORTED"]
 MACHINE_LOGGING = {
     "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": attribute("MachineLog")}}],
-    # Step Functions itself keeps each run's whole history for 90 days. The log is for alarms and searches: what failed,
-    # without data, of which a failed job's message may have some.
+    # Step Functions keeps each run's whole history for 90 days. The log is for alarms and searches across failures. It
+    # has no data, because a failed job's message may contain some.
     "IncludeExecutionData": False,
     "Level": "ERROR",
 }
 
 
 def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str) -> dict[str, Any]:
-    """The template; the keys are of objects in the work bucket."""
+    """The template; the keys refer to objects in the work bucket."""
     resources = {
         **_raw_bucket(names),
         **_mail(names),
@@ -92,7 +92,7 @@ def _raw_bucket(names: Names) -> dict[str, Resource]:
     }
     return {
         "RawBucket": kept(
-            # S3 refuses a notification to a function that it may not call.
+            # S3 refuses a notification to a function that it may not invoke.
             {"Type": "AWS::S3::Bucket", "DependsOn": "TriggerPermission", "Properties": properties}
         ),
         "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
@@ -100,7 +100,7 @@ def _raw_bucket(names: Names) -> dict[str, Resource]:
 
 
 def _mail(names: Names) -> dict[str, Resource]:
-    """The topic, its subscribers, and the key that all who publish may use."""
+    """The topic, its subscribers, and the key that all publishers may use."""
     own_key = {
         "Key": {
             "Type": "AWS::KMS::Key",
@@ -154,7 +154,7 @@ def _mail(names: Names) -> dict[str, Resource]:
 
 
 def _subscription(address: str) -> str:
-    """A number would go to another address when the list changes, and everybody would have to confirm again."""
+    """Derived from the address: a number would shift when the list changes, and all would have to confirm again."""
     return f"Subscription{hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
@@ -198,7 +198,7 @@ def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
 def _function(
     names: Names, logical: str, key: str, reserved: int, properties: dict[str, Any], caller: dict[str, Any]
 ) -> dict[str, Resource]:
-    """A function that is invoked by events, who may invoke it, and what becomes of an event that fails."""
+    """A function that is invoked by events, the permission to invoke it, and the queue for failed events."""
     kms_key = names.config.encryption.kms_key
     function = {
         **properties,
@@ -251,7 +251,7 @@ def _machine(names: Names, definition_key: str) -> dict[str, Resource]:
     return {
         **({"MachineLog": _log(names, "machine")} if logged else {}),
         "Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine},
-        # Each new revision of the machine makes a new version; those before are kept for a rollback.
+        # Each new revision of the machine publishes a version; earlier ones are kept for a rollback.
         "MachineVersion": kept(
             {
                 "Type": "AWS::StepFunctions::StateMachineVersion",
@@ -272,7 +272,7 @@ def _machine(names: Names, definition_key: str) -> dict[str, Resource]:
 
 
 def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
-    """Each run that ends badly is an event, and the function mails it."""
+    """Each run that ends unsuccessfully sends an event, and the function mails it."""
     function = {
         "FunctionName": names.tell_function,
         "Description": "Mails each run that failed, took too long or was stopped",
@@ -290,7 +290,7 @@ def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
         },
     }
     rule = names.arn("events", f"rule/{names.rule}")
-    reserved = min(names.config.trigger.reserved_concurrency, 1)  # failures are mailed one after the other
+    reserved = min(names.config.trigger.reserved_concurrency, 1)  # failures are mailed one at a time
     target = {"Id": "tell", "Arn": attribute("Tell"), "DeadLetterConfig": {"Arn": attribute("Queue")}}
     pattern = {
         "source": ["aws.states"],
@@ -316,14 +316,14 @@ def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
 
 
 def _alarm(names: Names) -> Resource:
-    """Mails that an upload started nothing, or that a failure could not be mailed."""
+    """Mails if an upload started nothing, or if a failure could not be mailed."""
     return {
         "Type": "AWS::CloudWatch::Alarm",
         "Properties": {
             "AlarmName": names.alarm,
             "AlarmDescription": _alarm_tells(names),
             "Namespace": "AWS/SQS",
-            # What comes, and not what is there: messages stay for 14 days, and an alarm mails when it begins.
+            # Count new messages, not stored ones: messages stay for 14 days, and an alarm mails only when it starts.
             "MetricName": "NumberOfMessagesSent",
             "Dimensions": [{"Name": "QueueName", "Value": attribute("Queue", "QueueName")}],
             "Statistic": "Sum",
@@ -340,7 +340,7 @@ def _alarm(names: Names) -> Resource:
 
 
 def _alarm_tells(names: Names) -> str:
-    """The mail of the alarm has it."""
+    """The text of the alarm's mail."""
     region = names.config.region
     return (
         f"An upload to {names.raw_bucket} started no run, or a failed run could not be mailed. Why: "

@@ -1,8 +1,8 @@
-"""policy/*.json filled for one pipeline: concrete names, nothing computed.
+"""policy/*.json filled in for one pipeline: concrete names, nothing computed.
 
-A placeholder like `${work_bucket}` stands for one text. One that stands alone in a list stands for as many as the
-config has; a statement with a list that stays empty is left out, as the config does not need it.
-policy/README.md explains the placeholders.
+A placeholder like `${work_bucket}` is replaced by a text; as a whole list item, by as many as the config has. A
+statement with an empty list is omitted, because the config does not need it. The placeholders are explained in
+policy/README.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 
 def policy(names: Names, part: str) -> dict[str, Any]:
-    """The filled document of `policy/<part>.json`."""
+    """The filled-in document of `policy/<part>.json`."""
     document = _document(part)
     values = _values(names)
     filled = [_filled(statement, values) for statement in document["Statement"]]
@@ -83,7 +83,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
 
 
 def _sources(names: Names) -> dict[str, list[str]]:
-    """Where pushes come from: of the three, one has a value."""
+    """The source of pushes: one of the three has a value."""
     source = names.config.cicd.source if names.config.cicd else CicdSource()
     bucket = [names.arn("s3", source.s3.bucket, region="", account="")] if source.s3 else []
     return {
@@ -95,20 +95,20 @@ def _sources(names: Names) -> dict[str, list[str]]:
 
 
 def connection_arns(arn: str) -> list[str]:
-    """A connection's ARN with its service's new and old name: IAM wants the name that the action has."""
+    """A connection's ARN with its service's new and old name: IAM requires the same name as in the action."""
     _, partition, _, rest = arn.split(":", 3)
     return [f"arn:{partition}:{service}:{rest}" for service in ("codeconnections", "codestar-connections")]
 
 
 def _default_models(names: Names) -> list[str]:
-    """The first folders, in the work bucket, of the default models that the config names.
+    """The top-level folders, in the work bucket, of the config's default models.
 
-    A policy has room for some folders only; with more of them it is the whole bucket.
+    A policy has room for only some folders; beyond that it allows the whole bucket.
     """
     config, bucket = names.config, f"s3://{names.work_bucket}/"
     uris = {config.default_model_of(model) for model in config.models}
     keys = [uri.removeprefix(bucket).split("/") for uri in uris if uri.startswith(bucket)]
-    # What runs leave besides models is no business of a prediction.
+    # A prediction needs nothing of runs except models.
     folders = sorted({"/".join(key[:3] if key[0] == "runs" else key[:1]) for key in keys})
     places = [f"{names.work_bucket}/{folder}/*" for folder in folders]
     return [names.arn("s3", place, region="", account="") for place in _few(places, f"{names.work_bucket}/*")]

@@ -1,4 +1,4 @@
-"""A template as text: small, because CloudFormation limits its size, and with a line for each thing that may change."""
+"""A template as text: compact, because its size is limited, but with a line for each part that may change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def canonical(document: dict[str, Any]) -> str:
-    """JSON: what is short stands on one line, everything else has a line for each of its parts."""
+    """JSON: short values on one line, everything else with a line for each part."""
     return "\n".join(_lines(document, "", "", "")) + "\n"
 
 
