@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The workflow: change it here, and look at it with `python pipeline.py graph -o workflow.html`.
+"""The workflow. Change it here, and view it with `python pipeline.py graph -o workflow.html`.
 
-The words are those of the AWS Step Functions Data Science SDK. Each state is made by a method of
-stepgluon/workflow/states.py; in a name, * is the model's name.
+The classes are those of the AWS Step Functions Data Science SDK. Each state is created by a method in
+stepgluon/workflow/states.py; in a state's name, * stands for the model's name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def workflow(config: PipelineConfig) -> Chain:
-    """Prepare the data, train, judge and choose a model for each entry, predict, put the predictions together."""
+    """Prepare the data; train, evaluate and choose a model for each entry; predict; and assemble the predictions."""
     from stepgluon.workflow.sdk import Chain, Choice
     from stepgluon.workflow.states import States
 
@@ -54,8 +54,8 @@ def workflow(config: PipelineConfig) -> Chain:
     ])  # fmt: skip
     complete.add_choice(make.nothing_is_missing(), make.done("Done"))
 
-    # A state that fails ends the run where it failed: the console shows it there, and a redrive begins there. Three
-    # things lead on: a mail that cannot be sent, a failed job that another try may mend, and no promoted models yet.
+    # A failed state ends the run: the console points at it, and a redrive starts there. The run continues after only
+    # three: a mail that cannot be sent, a failed job that a retry may fix, and no promoted models yet.
     for mail in (announce_start, announce_models, announce_results):
         mail.add_catch(make.ignored(mail.next_step))
     for job, question in ((prepare, "Prepare again?"), (postprocess, "Post-process again?")):
@@ -64,7 +64,7 @@ def workflow(config: PipelineConfig) -> Chain:
 
 
 def train_one(make: States, model: Item) -> Chain:
-    """Train one model and judge it. A training that fails is a rejected model, not a failed run."""
+    """Train one model and evaluate it. A failed training rejects the model, but does not fail the run."""
     from stepgluon.workflow.sdk import Chain, Choice
 
     judge = Choice(model.state("Judge *"))
@@ -85,7 +85,7 @@ def train_one(make: States, model: Item) -> Chain:
 
 
 def predict_one(make: States, model: Item) -> Chain:
-    """Predict one model's rows. A prediction that fails is reported, and the others are delivered."""
+    """Predict one model's rows. A failed prediction is reported, and the others are delivered."""
     from stepgluon.workflow.sdk import Chain, Choice
 
     again = Choice(model.state("Retry *?"))

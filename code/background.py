@@ -1,4 +1,4 @@
-"""Work done on the side, while the work before or after it goes on."""
+"""Runs work in the background, in parallel with the steps before or after it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """A thread that does tasks in the order they were given; at most `waiting` of them wait, then `do` does."""
+    """A thread that runs tasks in order; if more than `waiting` tasks are queued, `do` blocks."""
 
     def __init__(self, waiting: int = 2) -> None:
         self._thread = ThreadPoolExecutor(1)
@@ -30,7 +30,7 @@ class Background:
             self._collect(0)
 
     def do(self, task: Callable[..., Any], *arguments: Any) -> None:
-        """Raises what an earlier task raised."""
+        """Queue a task; raises the exception of an earlier task."""
         self._collect(self._waiting)
         self._tasks.append(self._thread.submit(task, *arguments))
 
@@ -40,7 +40,7 @@ class Background:
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items; the next one is made while the last one is used."""
+    """The same items; the next one is computed while the last one is used."""
     with ThreadPoolExecutor(1) as side:
         end = object()
         waiting = side.submit(next, items, end)

@@ -1,8 +1,8 @@
-"""Which type each column has, decided once for all files, and the casting of raw batches to it.
+"""Decides each column's type, once for all files, and casts raw batches to it.
 
-A CSV file holds text only: a column there is of the first type of `LADDER` that all its values can be read as. Numbers
-that would lose something (007, 12345678901234567890) stay text. Empty cells are missing values in every column; the
-spellings of `MISSING` are too, except in text columns, where NA may well be Namibia.
+A CSV file holds only text: a column gets the first type of `LADDER` that fits all its values. Numbers that would lose
+something (007, 12345678901234567890) stay text. Empty cells are missing values in every column; so are the spellings in
+`MISSING`, except in text columns, where NA may be Namibia.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ NUMBERS = (pa.int64(), pa.float64())
 MOMENTS = (pa.date32(), pa.timestamp("s"), pa.timestamp("us"))
 ZONED = (pa.timestamp("s", "UTC"), pa.timestamp("us", "UTC"))
 LADDER = (pa.bool_(), *NUMBERS, *MOMENTS, *ZONED)
-_WIDER = (NUMBERS, MOMENTS, ZONED)  # in each line, a later type holds every value of an earlier one
+_WIDER = (NUMBERS, MOMENTS, ZONED)  # a later type holds every value of an earlier one
 MISSING = pa.array(["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "-NaN", "null", "NULL", "None", "<NA>"])
 _NUMBER = r"^-?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan))$"
-_EXACT = 2**53  # above it, neighbouring whole numbers are the same float64
+_EXACT = 2**53  # above it, neighbouring integers are the same float64
 
 
 class Misfit(Exception):
-    """A value of a raw batch is not of its column's type."""
+    """A value in a raw batch does not have its column's type."""
 
     def __init__(self, column: str, index: int, value: object) -> None:
         super().__init__(column, index, value)
@@ -34,7 +34,7 @@ class Misfit(Exception):
 
 
 def words(kind: pa.DataType) -> str:
-    """What users call a type."""
+    """The user's word for a type."""
     if kind in NUMBERS:
         return "numbers"
     if pa.types.is_boolean(kind):
@@ -45,7 +45,7 @@ def words(kind: pa.DataType) -> str:
 
 
 def plain(kind: pa.DataType) -> pa.DataType | None:
-    """The one of our few types that holds values of this type, or None for lists, structs, bytes and the like."""
+    """The type of ours that holds values of this type, or None for lists, structs, bytes and the like."""
     if pa.types.is_dictionary(kind):
         return plain(kind.value_type)
     if pa.types.is_integer(kind):
@@ -65,7 +65,7 @@ def plain(kind: pa.DataType) -> pa.DataType | None:
 
 
 def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """The narrower of our types that holds the values of both, or None where only text would."""
+    """The narrowest of our types that holds the values of both, or None if only text would."""
     if one == other or pa.types.is_null(other):
         return one
     if pa.types.is_null(one):
@@ -77,12 +77,12 @@ def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 
 
 def type_of(values: pa.Array, ladder: Iterable[pa.DataType]) -> pa.DataType:
-    """The first type of the ladder that all values can be read as; null where there are none, else text."""
+    """The first type of the ladder that fits all values; null if there are none, otherwise text."""
     if values.type != TEXT:
         return values.type
     if values.null_count == len(values) or pc.all(_missing(values)).as_py():
         return pa.null()
-    head = values.drop_null().slice(0, 100)  # a failing cast of many values is slow, and mostly the first ones tell
+    head = values.drop_null().slice(0, 100)  # a failing cast of many values is slow, and the first ones usually decide
     for kind in ladder:
         if _cast(head, kind) is not None and _cast(values, kind) is not None:
             return kind
@@ -90,9 +90,9 @@ def type_of(values: pa.Array, ladder: Iterable[pa.DataType]) -> pa.DataType:
 
 
 def types_of(batches: Iterable[pa.RecordBatch], ladder: tuple[pa.DataType, ...]) -> dict[str, pa.DataType]:
-    """The types of the columns of one file: of its first batch they are a good guess, of all they are the truth.
+    """The types of a file's columns: from its first batch a good guess, from all batches exact.
 
-    Raises Misfit for a value whose type is not its column's, unless both were read from text and can stay text.
+    Raises Misfit for a value of another type than its column's, unless both were read from text and can stay text.
     """
     kinds: dict[str, pa.DataType] = {}
     rows = 0
@@ -110,7 +110,7 @@ def types_of(batches: Iterable[pa.RecordBatch], ladder: tuple[pa.DataType, ...])
 
 
 def cast(name: str, values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The values as that type; raises Misfit for the first one that is not."""
+    """The values cast to the type; raises Misfit for the first one that does not fit."""
     fitting = _cast(values, kind)
     if fitting is None:
         index = first_misfit(values, kind)
@@ -120,7 +120,7 @@ def cast(name: str, values: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def first_misfit(values: pa.Array, kind: pa.DataType) -> int | None:
-    """Where the first value stands that cannot be read as that type."""
+    """The index of the first value that does not fit the type."""
     if _cast(values, kind) is not None:
         return None
     start, stop = 0, len(values)  # the first misfit is in values[start:stop]
@@ -134,7 +134,7 @@ def first_misfit(values: pa.Array, kind: pa.DataType) -> int | None:
 
 
 def not_numbers(values: pa.Array) -> npt.NDArray[np.int64]:
-    """Where texts stand that `_cast` reads as no float64: all at once, because it stops at the first."""
+    """The indices of all texts that `_cast` cannot read as float64; it would stop at the first."""
     plain = pc.utf8_trim_whitespace(values)
     number = pc.match_substring_regex(plain, _NUMBER)
     long = pc.fill_null(pc.match_substring_regex(plain, r"^-?[0-9]{16,}$"), False)
@@ -157,7 +157,7 @@ def _cast_plain(values: pa.Array, kind: pa.DataType) -> pa.Array | None:
     try:
         if kind == pa.date32():
             return pc.cast(values, kind)
-        # Nanoseconds beyond the microsecond are dropped, everything else has to fit exactly.
+        # Nanoseconds are truncated to microseconds; everything else must fit exactly.
         finer = pa.types.is_timestamp(values.type) and values.type.unit == "ns"
         return _without_nan(pc.cast(values, kind, safe=not finer and not pa.types.is_decimal(values.type)))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -168,7 +168,7 @@ def _cast_text(values: pa.Array, kind: pa.DataType) -> pa.Array | None:
     try:
         typed = pc.cast(values, kind)
     except pa.ArrowInvalid:
-        # Spaces around a value and the spellings of "missing" are rare: looked for only where something does not fit.
+        # Surrounding spaces and spellings of "missing" are rare: check for them only if a value does not fit.
         values = pc.if_else(_missing(values), None, pc.utf8_trim_whitespace(values))
         try:
             typed = pc.cast(values, kind)
@@ -188,10 +188,10 @@ def _missing(values: pa.Array) -> pa.Array:
 
 
 def _loses_digits(values: pa.Array, typed: pa.Array) -> bool:
-    """Whether a text like 007, 0x1F, +49 or a whole number of 20 digits would come back differently."""
+    """Whether a text like 007, 0x1F, +49 or an integer of 20 digits would come back differently."""
     for start in ("0", "-0", "+"):
         starting = pc.starts_with(values, start)
-        # The regular expression is slow, so it sees only the few values that may be meant.
+        # The regular expression is slow, so it is applied only to the few candidates.
         if (
             pc.any(starting).as_py()
             and pc.any(pc.match_substring_regex(values.filter(starting), r"^(\+|-?0[0-9xX])")).as_py()
@@ -205,7 +205,7 @@ def _loses_digits(values: pa.Array, typed: pa.Array) -> bool:
 
 
 def _without_nan(values: pa.Array) -> pa.Array:
-    """Not-a-number is a missing value."""
+    """Treat not-a-number as missing."""
     if not pa.types.is_floating(values.type):
         return values
     nan = pc.is_nan(values)
@@ -215,7 +215,7 @@ def _without_nan(values: pa.Array) -> pa.Array:
 def agreed(
     kinds_by_file: Mapping[str, Mapping[str, pa.DataType]], column: str
 ) -> tuple[pa.DataType, tuple[str, str] | None]:
-    """The type of a column over all files, null where it has no values; or the first two files that disagree."""
+    """A column's type across all files, null if it has no values; or the first two files that disagree."""
     first, kind = "", pa.null()
     for file, kinds in kinds_by_file.items():
         other = kinds.get(column, pa.null())

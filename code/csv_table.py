@@ -1,4 +1,4 @@
-"""CSV: Arrow splits the rows into cells of text; what it cannot parse is found again, to name its row and column."""
+"""CSV: Arrow splits rows into text cells; on a parse error, the place is located to report row and column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raw_file import RawFile, encoding_error, open_text
 
 
 def header(table: RawFile) -> tuple[list[str], int]:
-    """The column names and how many lines they take."""
+    """The column names, and the number of lines they take."""
     with open_text(table) as file:
         reader = csv.reader(file, strict=True)
         try:
@@ -54,7 +54,7 @@ def batches(table: RawFile) -> Iterator[pa.RecordBatch]:
 
 
 def _after_problem(table: RawFile, names: list[str], problem: str) -> Iterator[pa.RecordBatch]:
-    if "Empty CSV file" in problem:  # a header and nothing else
+    if "Empty CSV file" in problem:  # only a header
         yield pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
         return
     if "UTF8" in problem:
@@ -88,7 +88,7 @@ def _rows(table: RawFile, reader: Any) -> Iterator[list[str]]:
 
 
 def lines(table: RawFile) -> Iterator[int]:
-    """The line on which each row starts."""
+    """The line number at which each row starts."""
     with open_text(table) as file:
         csv.field_size_limit(2 * raw_file.BLOCK)
         reader = csv.reader(file)

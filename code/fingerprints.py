@@ -1,7 +1,7 @@
-"""Fingerprints of rows and settings, by which a later run knows that nothing changed.
+"""Fingerprints of rows and settings, which let a later run detect that nothing has changed.
 
-What is hashed are the values, column by column, and not the bytes of files: it makes no difference how rows are cut
-into batches, and which version of Arrow writes them. -0.0 is 0.0; not-a-number is missing by then (column_types.py).
+The values are hashed, column by column, and not the bytes of files, so neither batch boundaries nor the version of
+Arrow matter. -0.0 counts as 0.0; not-a-number is already treated as missing (column_types.py).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from job_io import ROW
 
-FORMAT = 1  # of what is hashed; another number makes every model be trained anew
+FORMAT = 1  # of the hashed data; changing it retrains every model
 
 
 class RowSum:
-    """The sum of rows that come batch by batch; their position in the input (`stepgluon_row`) does not count."""
+    """The hash of rows, batch by batch; their position in the input (`stepgluon_row`) is ignored."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.rows = 0
@@ -37,7 +37,7 @@ class RowSum:
 
 
 class _ColumnSum:
-    """Three streams: the values, with 0 or nothing for a missing one; which are missing; how long texts are."""
+    """Three streams: the values, with 0 or nothing for missing ones; which are missing; the lengths of texts."""
 
     def __init__(self, kind: pa.DataType) -> None:
         self.kind = kind
@@ -66,7 +66,7 @@ _NUMBERS = {pa.bool_().id: pa.int8(), pa.date32().id: pa.int32(), pa.timestamp("
 
 
 def of_training(model: Mapping[str, Any], train: RowSum, test: RowSum) -> str:
-    """Changes with the rows, and with each setting that may change the model."""
+    """A hash of the rows and of each setting that may change the model."""
     chosen = model["train"]
     settings = {key: chosen.get(key) for key in ("presets", "time_limit", "environment")}
     settings["instance"] = chosen.get("instance", {}).get("type")  # its cores and speed decide what fits the time limit
@@ -74,7 +74,7 @@ def of_training(model: Mapping[str, Any], train: RowSum, test: RowSum) -> str:
 
 
 def of_prediction(rows: RowSum, files: Mapping[str, int]) -> str:
-    """Changes with the rows and with their files, because a prediction is found by its place in a file."""
+    """A hash of the rows and their files, because a prediction is found by its position in a file."""
     return _sha256({"rows": rows.digest(), "files": files})
 
 

@@ -1,8 +1,8 @@
-"""A forest of scikit-learn that stays on disk: its trees are read one after the other, each time they are asked.
+"""A scikit-learn forest that stays on disk: its trees are read one at a time for each prediction.
 
-In memory, a forest takes nearly twice its file while it is loaded, often more than everything else together. Its pickle
-is read tree by tree instead: of each tree only the place of its arrays is kept, which go to a file without a name.
-To predict, each core reads a tree, lets scikit-learn's own code answer for all rows, and takes the next.
+While loading, a forest takes nearly twice its file size in memory, often more than everything else together. So its
+pickle is read tree by tree: the arrays go to an unnamed temporary file, and only their positions are kept. To predict,
+each core reads a tree, lets scikit-learn's own code process all rows, and continues with the next.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-_LARGE = 4096  # bytes of an array or text that is not kept while the pickle is read
+_LARGE = 4096  # bytes; larger arrays and texts are not kept while the pickle is read
 
 
 class StoredTree:
-    """Stands for a tree whose arrays are in a file."""
+    """A tree whose arrays are in a file."""
 
     def __init__(self, reader: _Reader, shape: tuple[Any, ...]) -> None:
         self._reader: _Reader | None = reader
@@ -55,7 +55,7 @@ class StoredTree:
 
 
 class StoredForest:
-    """Answers as `RandomForestRegressor.predict` does."""
+    """Predicts like `RandomForestRegressor.predict`."""
 
     def __init__(self, trees: list[StoredTree], cores: int) -> None:
         self.trees, self.cores = trees, cores
@@ -75,11 +75,11 @@ class StoredForest:
 
 
 class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
-    """Reads a model whose trees are not built; the C reader would hold on to all their arrays until the end."""
+    """Reads a model without building its trees; the C unpickler would keep all their arrays until the end."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
-        self.store = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the forest
+        self.store = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the forest
         self._looked_at = 0
 
     def find_class(self, module: str, name: str) -> Any:
@@ -88,7 +88,7 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
         return super().find_class(module, name)
 
     def forget(self) -> None:
-        """Drops the arrays that were read since the last time; each is used once."""
+        """Drop the arrays read since the last call; each is used once."""
         for number in range(self._looked_at, len(self.memo)):
             if _large(self.memo[number]):
                 self.memo[number] = None
@@ -106,7 +106,7 @@ def _large(value: object) -> bool:
 
 
 def keep_on_disk(cores: int) -> None:
-    """From now on, AutoGluon's forests for numbers are loaded as `StoredForest`, those within bags too."""
+    """Make AutoGluon load numeric forests as `StoredForest`, including those in bags."""
     from autogluon.tabular.models import RFModel
 
     load_whole = RFModel.load.__func__
@@ -123,7 +123,7 @@ def keep_on_disk(cores: int) -> None:
 
 
 def read(path: Path, cores: int) -> Any:
-    """AutoGluon's model in that pickle, its forest on disk; None where the model has another kind of forest."""
+    """AutoGluon's model from the pickle, with its forest on disk; None if it is another kind of forest."""
     with path.open("rb") as file:
         reader = _Reader(file)
         model = reader.load()

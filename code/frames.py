@@ -1,7 +1,7 @@
-"""From Parquet batches to the frames that AutoGluon learns from and predicts with: the same types in both.
+"""Converts Parquet batches to the frames that AutoGluon trains on and predicts with, with the same types in both.
 
-Whole numbers and true/false become floats, so that a batch with a missing value and one without look the same;
-infinite values are missing, because some models take them and others do not; dates become datetime64.
+Integers and true/false become floats, so a batch with a missing value looks like one without. Infinite values become
+missing, because only some models accept them. Dates become datetime64.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from job_io import ROW, JobError, shown
 
 
 def features_of(schema: pa.Schema, label: str) -> dict[str, str]:
-    """The columns to learn from and their types, as the manifest keeps them."""
+    """The columns to learn from with their types, in the manifest's format."""
     return {field.name: str(field.type) for field in schema if field.name not in (ROW, label)}
 
 
@@ -42,16 +42,16 @@ def _column(values: pa.Array | pa.ChunkedArray) -> pd.Series | npt.NDArray[np.ge
 
 
 def read_part(folder: Path) -> pa.Table:
-    """A whole part; only training needs all its rows at once."""
+    """Read a whole part; only training needs all rows at once."""
     paths = part_files.part_paths(folder)
     schema = part_files.read_schema(paths[0])
     return pa.Table.from_batches((batch for path in paths for batch in part_files.read_batches(path)), schema)
 
 
 def check_columns(features: Mapping[str, str], schema: pa.Schema, model: str) -> None:
-    """Raises JobError where the rows lack a column that the model learnt from, or hold another kind of value in it.
+    """Raise JobError if the rows lack one of the model's columns, or have another type of value in it.
 
-    The order of the columns is free, and columns that the model does not know are left out.
+    Columns may be in any order, and unknown columns are ignored.
     """
     missing = [name for name in features if name not in schema.names]
     if missing:
@@ -69,7 +69,7 @@ def check_columns(features: Mapping[str, str], schema: pa.Schema, model: str) ->
 
 
 def _family(kind: str) -> str:
-    """Types between which a model does not tell the difference."""
+    """The group of types that a model treats alike."""
     if kind in ("int64", "double", "bool"):
         return "number"
     return "date" if kind.startswith(("date", "timestamp")) else kind

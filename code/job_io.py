@@ -1,9 +1,9 @@
-"""Where a job finds and leaves its files, and how it ends. No other module here knows a path of the container.
+"""A job's input and output paths, and how it ends. No other module in code/ knows the container's paths.
 
-A job is a function without arguments. `run` calls it and answers with the process's exit code: 0 when it returned,
-1 when it failed; then one sentence for the user is where SageMaker looks for it (output/failure of a training job,
-output/message of a processing job) and the output folder is empty. After a mistake in the user's data or config the
-sentence begins with `Not retried: `, there and not in the log.
+A job is a function without arguments. `run` calls it and returns the process's exit code: 0 if it returned, 1 if it
+failed. On failure, it writes one sentence for the user where SageMaker expects it (output/failure for a training job,
+output/message for a processing job) and leaves the output folder empty. If the user's data or config is wrong, this
+sentence, but not the log, begins with `Not retried: `.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-ROW = "stepgluon_row"  # names each row of the run, from prepare to the result
+ROW = "stepgluon_row"  # identifies each row of the run, from prepare to the result
 SUCCESS = "_SUCCESS"
 STOPPED = 128 + signal.SIGTERM
-SENTENCE = 1024  # [sm] FailureReason and ExitMessage hold at most so many characters
-NOT_RETRIED = "Not retried: "  # by this the state machine sees that another try would fail as well
+SENTENCE = 1024  # [sm] maximum length of FailureReason and ExitMessage
+NOT_RETRIED = "Not retried: "  # tells the state machine that a retry would fail too
 _UNFINISHED = ".unfinished"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -37,11 +37,11 @@ _scratch: set[Path] = set()
 
 
 class JobError(Exception):
-    """The user's data or config is the problem: another try would fail as well. The message is the user's sentence."""
+    """The user's data or config is wrong, so a retry would fail too. The message is shown to the user."""
 
 
 class RetryableError(JobError):
-    """Another try may mend it: an input is incomplete or was damaged on its way. The message is the user's sentence."""
+    """A retry may help: an input is incomplete or was damaged in transit. The message is shown to the user."""
 
 
 def root() -> Path:
@@ -65,17 +65,17 @@ def model_output() -> Path:
 
 
 def training_model() -> str:
-    """The name of the model that this training job is for."""
+    """The name of this training job's model."""
     given = read_json(root() / "input" / "config" / "hyperparameters.json")
     value = given.get("model") if isinstance(given, dict) else None
     if not isinstance(value, str):
         raise JobError('hyperparameters.json names no model; it must be like {"model": "NAME"}.')
-    # SageMaker's SDK sends hyperparameters as JSON texts, its API as they are.
+    # SageMaker's SDK sends hyperparameters as JSON strings, its API as plain text.
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 def prediction_model() -> str:
-    """The name of the model that this prediction job is for."""
+    """The name of this prediction job's model."""
     value = os.environ.get("STEPGLUON_MODEL")
     if not value:
         raise JobError("The environment variable STEPGLUON_MODEL is not set; it must name the model to predict with.")
@@ -83,7 +83,7 @@ def prediction_model() -> str:
 
 
 def prediction_manifest() -> str:
-    """The sha256 of the manifest of the model to predict with; empty where only the config names the model."""
+    """The sha256 of the model's manifest; empty for a default model from the config."""
     return os.environ.get("STEPGLUON_MANIFEST", "")
 
 
@@ -112,18 +112,18 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Strict JSON: NaN and infinity are refused, as other programs cannot read them."""
+    """Write strict JSON: refuse NaN and infinity, which other programs cannot read."""
     path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
 
 
 def shown(value: object, length: int = 60) -> str:
-    """A user's value for a sentence: quoted, on one line, never long."""
+    """A user's value for a message: quoted, on one line, shortened."""
     text = repr(value[: length + 1] if isinstance(value, str) else value)
     return text if len(text) <= length + 2 else f"{text[:length]}…{text[0] if text[0] in chr(34) + chr(39) else ''}"
 
 
 def listed(names: list[str], most: int = 5) -> str:
-    """Names for a sentence: the first few, and how many more there are."""
+    """Names for a message: the first few, and the number of others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(shown(name) for name in names[:most]) + more
 
@@ -133,7 +133,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def cores() -> int:
-    """The cores this job may use: what STEPGLUON_CORES says, else what the scheduler and the container grant."""
+    """The number of cores for this job: STEPGLUON_CORES, or else what the scheduler and the container allow."""
     asked = os.environ.get("STEPGLUON_CORES")
     if asked:
         if not asked.isdigit() or int(asked) < 1:
@@ -150,16 +150,16 @@ def cores() -> int:
 
 
 def limit_threads(count: int) -> None:
-    """Keeps libraries from taking all the cores that they see; they look at it once, when they are imported."""
+    """Keep libraries from using all visible cores; they read the limit once, on import."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(count)
 
 
 @contextmanager
 def complete_or_absent(folder: Path) -> Iterator[Path]:
-    """A folder to write into, whose content appears in `folder` when all of it is there, `_SUCCESS` last, or never.
+    """A temporary folder whose content appears in `folder` once it is complete, `_SUCCESS` last, or never.
 
-    What an earlier try left in `folder` is removed first. The folder itself stays: it is a mount in a container.
+    Remains of an earlier try in `folder` are removed first. The folder itself stays: it is a mount in a container.
     """
     folder.mkdir(parents=True, exist_ok=True)
     empty(folder)
@@ -180,7 +180,7 @@ def complete_or_absent(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for what is only needed on the way; it is gone afterwards, after SIGTERM too."""
+    """A folder for temporary files, removed afterwards, even after SIGTERM."""
     with tempfile.TemporaryDirectory() as name:
         _scratch.add(Path(name))
         try:
@@ -204,13 +204,13 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
         job()
     except KeyboardInterrupt:
         return 130
-    except BaseException as problem:  # the user gets a sentence whatever happens
+    except BaseException as problem:  # the user always gets a sentence
         sentence = _one_line(_sentence(problem))
         print(sentence, file=sys.stderr)
         if _is_final(problem):
             sentence = _one_line(NOT_RETRIED + sentence)
         report = root() / "output" / ("failure" if kind == "training" else "message")
-        with suppress(OSError):  # a disk may be too full for this as well; the log has the sentence
+        with suppress(OSError):  # the disk may be too full for this too; the sentence is in the log
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(sentence, "utf-8")
         return 1
@@ -229,7 +229,7 @@ def _sentence(problem: BaseException) -> str:
 
 
 def _is_final(problem: BaseException) -> bool:
-    """Whether another try would fail as well; a disk may be full of what other jobs wrote."""
+    """Whether a retry would fail too; a full disk may be due to other jobs."""
     return isinstance(problem, JobError) and not isinstance(problem, RetryableError) and not _disk_is_full(problem)
 
 
@@ -239,18 +239,18 @@ def _one_line(text: str) -> str:
 
 
 def _disk_is_full(problem: BaseException) -> bool:
-    """Whether that is behind the problem: shutil and libraries in C++ keep nothing of an OSError but its words."""
+    """Whether a full disk caused the problem: shutil and C++ libraries keep only the message of an OSError."""
     behind = _behind(problem)
     if any(isinstance(each, OSError) and each.errno in _NO_ROOM for each in behind):
         return True
     if any(isinstance(each, JobError) for each in behind):
-        return False  # its words, and those it was made from, may be the user's data
+        return False  # its message and causes may contain the user's data
     words = [os.strerror(number).lower() for number in _NO_ROOM]
     return any(each in str(one).lower() for one in behind for each in words)
 
 
 def _behind(problem: BaseException) -> list[BaseException]:
-    """The problem, what caused it, and what was being handled when it arose."""
+    """The problem, its causes, and the exceptions that were being handled when it was raised."""
     found = [problem]
     for each in found:
         more = (each.__cause__, each.__context__)
@@ -259,10 +259,10 @@ def _behind(problem: BaseException) -> list[BaseException]:
 
 
 def _stop_at_once() -> None:
-    """SIGTERM ends the process within moments and leaves no half-written output.
+    """Make SIGTERM end the process quickly, without partial output.
 
-    A Python handler would wait for a model's C code to return, and the first process of a container ignores the
-    signal without one; so a thread waits for it.
+    A Python handler would wait for a model's C code to return, and without a handler, a container's first process
+    ignores the signal; so a thread waits for it.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 

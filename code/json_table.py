@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, whose values are null, true/false, numbers and texts."""
+"""JSON lines: one object per line, whose values are null, true/false, numbers or texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import raw_file
 from job_io import JobError, shown
 from raw_file import RawFile, open_text
 
-ROWS = 65_536  # in a batch, or fewer long ones
+ROWS = 65_536  # per batch; fewer if they are long
 
 
 def batches(table: RawFile) -> Iterator[pa.RecordBatch]:

@@ -1,11 +1,11 @@
-"""A trained model as a folder: the predictor, what is known about it, and a manifest with the sum of every file.
+"""A trained model as a folder: the predictor, its metadata, and a manifest with the checksum of every file.
 
-    predictor/       what AutoGluon saved; parts of it are pickles, and unpickling runs code
+    predictor/       saved by AutoGluon; contains pickles, and unpickling runs code
     leaderboard.csv  importance.csv
     manifest.json    {"files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}}
-    metrics.json     the errors, and the manifest's own sha256; so the manifest does not list it
+    metrics.json     the errors, and the manifest's own sha256; not listed in the manifest
 
-Nothing of the predictor may be read before `verified` has returned.
+Do not read the predictor before `verified` has returned.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def versions() -> dict[str, str]:
-    """A predictor can be read by the versions that saved it; of Python, the first two numbers count."""
+    """The versions that must match to read a predictor; for Python, major and minor."""
     return {"autogluon": importlib.metadata.version("autogluon.tabular"), "python": platform.python_version()}
 
 
 def write_manifest(folder: Path, label: str, features: dict[str, str]) -> str:
-    """Returns the sha256 of the manifest itself."""
+    """Write the manifest; return its sha256."""
     sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
     job_io.write_json(folder / MANIFEST, {"files": sums, **versions(), "label": label, "features": features})
     return _sha256(folder / MANIFEST)
 
 
 def verified(folder: Path, model: str, expected: str = "") -> dict[str, Any]:
-    """The manifest, after every file of the folder was found to be what training wrote, and readable here.
+    """Check that every file is unchanged since training, and that the versions match; return the manifest.
 
-    The manifest protects against damage. Against someone who may write to the bucket, `expected` does: the manifest's
-    sha256, from where jobs cannot write.
+    The manifest protects against corruption. `expected`, the manifest's sha256 from a place that jobs cannot write to,
+    protects against someone with write access to the bucket.
     """
     if expected and (folder / MANIFEST).is_file() and _sha256(folder / MANIFEST) != expected:
         raise RetryableError(

@@ -1,7 +1,7 @@
-"""Which rows are a model's, and which of them train it, test it or are predicted by it.
+"""Selects a model's rows, and which of them train it, test it or are predicted by it.
 
-A row is a model's when every condition of its `where` holds. Of these, rows with a label train or test the model and
-rows without one are predicted.
+A row belongs to a model if every condition of its `where` holds. Rows with a label train or test the model; rows
+without one are predicted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PARTS = ("train", "test", "predict")
 
 @dataclass(frozen=True)
 class Parts:
-    """One batch's rows of one model, as masks over the batch."""
+    """A model's rows in a batch, as masks over the batch."""
 
     train: Mask
     test: Mask
@@ -33,16 +33,16 @@ class Parts:
 
 @dataclass
 class Splitter:
-    """Splits the batches of a table, one after the other, for one model.
+    """Splits a table for one model, batch by batch.
 
-    Of the rows with a label, a fixed share is held out as the test part: one row of every `1 / share`, at a place that
-    the seed and the count of labelled rows before it decide. So the same rows in the same order give the same split,
-    whatever the batches, the share is exact, and two labelled rows are enough for one row in each part.
+    A fixed share of the labelled rows is held out as the test part: one row of every `1 / share`, at a position that
+    depends on the seed and the number of labelled rows before it. So the same rows in the same order give the same
+    split regardless of batches, the share is exact, and two labelled rows are enough for one row in each part.
     """
 
     name: str
     label: str
-    where: Mapping[str, pa.Array]  # column -> the values that are the model's
+    where: Mapping[str, pa.Array]  # column -> the model's values
     test_fraction: float
     seed: int
     labelled: int = field(default=0, init=False)
@@ -62,7 +62,7 @@ class Splitter:
 
 
 def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fraction: float, seed: int) -> Splitter:
-    """Raises JobError where the model's label, conditions or dropped columns do not fit the columns."""
+    """Raises JobError if the model's label, conditions or dropped columns do not match the columns."""
     name, label = model["name"], model["label"]
     for use, column in [
         ("label", label),
@@ -91,7 +91,7 @@ def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fr
 
 
 def _wanted(model: str, column: str, kind: pa.DataType, values: Any) -> pa.Array:
-    """The values of a `where` as values of the column."""
+    """The values of a `where`, converted to the column's type."""
     wanted: list[Any] = []
     for value in values if isinstance(values, list) else [values]:
         found = _as_kind(value, kind)
@@ -105,9 +105,9 @@ def _wanted(model: str, column: str, kind: pa.DataType, values: Any) -> pa.Array
 
 
 def _as_kind(value: Any, kind: pa.DataType) -> list[Any]:
-    """A value of the config as values of a column's type, by meaning: 1, 1.0 and "1" are one number.
+    """A config value as values of a column's type, compared by meaning: 1, 1.0 and "1" are the same number.
 
-    In a column of text, a number is any of its usual spellings, and true is true, True or TRUE.
+    In a column of text, a number matches any of its usual spellings, and true matches true, True or TRUE.
     """
     if kind == column_types.TEXT:
         if isinstance(value, str):
@@ -124,18 +124,18 @@ def _as_kind(value: Any, kind: pa.DataType) -> list[Any]:
     try:
         return [pc.cast(column_types.cast("", pa.array([str(value)], pa.string()), typed), kind)[0].as_py()]
     except pa.ArrowInvalid:
-        return []  # 1.5 in a column of whole numbers
+        return []  # 1.5 in a column of integers
 
 
 def held_out_places(before: int, count: int, share: float, seed: int) -> Mask:
-    """Which of the labelled rows number before .. before + count - 1 are held out.
+    """Which of the labelled rows with numbers before .. before + count - 1 are held out.
 
-    The smaller side of the split is picked: one row in each cell of 1 / share rows. The first row is never picked and
-    the second always is, so that two rows already give both sides one.
+    The smaller side of the split is picked: one row in each cell of 1 / share rows. The first row is never held out and
+    the second always is, so two rows are enough for both sides.
     """
     picked_share = min(share, 1 - share)
     first, last = int(before * picked_share), int((before + count) * picked_share)
-    places = _pick(np.arange(first - 1, last + 2), picked_share, seed)  # one more: a cell's edge may be rounded
+    places = _pick(np.arange(first - 1, last + 2), picked_share, seed)  # one more, because a cell's edge may be rounded
     places = places[(places >= before) & (places < before + count)]
     picked = np.zeros(count, dtype=bool)
     picked[places - before] = True
@@ -143,7 +143,7 @@ def held_out_places(before: int, count: int, share: float, seed: int) -> Mask:
 
 
 def _pick(cells: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.int64]:
-    """The number of the row that is picked in each cell."""
+    """The number of the picked row in each cell."""
     start = np.ceil(cells / share).astype(np.int64)
     stop = np.ceil((cells + 1) / share).astype(np.int64)
     place = start + (_mixed(cells, seed) % (stop - start).astype(np.uint64)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Parquet parts: rows go in batch by batch, files of a sensible size come out; and the reading of them."""
+"""Parquet parts: writes batches of rows to files of a suitable size, and reads them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from job_io import RetryableError
 
-GROUP_BYTES = 16 * 1024 * 1024  # a row group is about this big in memory, the least that can be read at once
+GROUP_BYTES = 16 * 1024 * 1024  # approximate size of a row group in memory, the smallest unit for reading
 GROUP_ROWS = 131_072
-SAMPLE = 10_000  # rows that are looked at before a file is begun
+SAMPLE = 10_000  # rows to inspect before a file is started
 FILE_BYTES = 128 * 1024 * 1024
 FILE_ROWS = 524_288
 
@@ -23,10 +23,10 @@ Seen = Callable[[pa.Table], None]
 
 
 class PartWriter:
-    """Writes rows into files that are named in the rows' order, at least `files` of them and so at least one.
+    """Writes rows to files whose names sort in the rows' order; at least `files` of them, and at least one.
 
-    Each folder gets the columns of its schema; files of one name hold the same rows in every folder. `seen` is called
-    with all rows, some at a time.
+    Each folder gets the columns of its schema; files with the same name hold the same rows in every folder. `seen` is
+    called with all rows, some at a time.
     """
 
     def __init__(self, folders: Mapping[Path, pa.Schema], files: int = 1, seen: Seen | None = None) -> None:
@@ -34,7 +34,7 @@ class PartWriter:
             folder.mkdir(parents=True)
         self.folders, self.files, self._seen = folders, files, seen
         self.rows = 0
-        self.written: dict[str, int] = {}  # the rows of each file
+        self.written: dict[str, int] = {}  # number of rows per file
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = self._waiting_rows = 0
         self._writers: list[pq.ParquetWriter] = []
@@ -56,7 +56,7 @@ class PartWriter:
         return self._waiting_bytes
 
     def flush(self) -> None:
-        """Writes the waiting rows as one row group."""
+        """Write the waiting rows as one row group."""
         if not self._waiting:
             return
         table = pa.Table.from_batches(self._waiting)
@@ -92,7 +92,7 @@ class PartWriter:
         return pq.ParquetWriter(
             path,
             schema,
-            # What a dictionary has made small, compression makes hardly smaller, for as much time as writing takes.
+            # After dictionary encoding, compression saves little, and takes as long as writing.
             use_dictionary=[name for name in schema.names if name in self._repeating] or False,
             compression={field.name: "snappy" if pa.types.is_string(field.type) else "none" for field in schema},
             write_statistics=False,
@@ -106,7 +106,7 @@ class PartWriter:
         self._writers, self._file_bytes, self._file_rows = [], 0, 0
 
     def _cut(self) -> None:
-        """Cuts each file into equal pieces, so that every instance of a job gets a share of the files."""
+        """Cut each file into equal pieces, so that every instance of a job gets a share of the files."""
         whole, self.written = self.written, {}
         pieces = -(-self.files // len(whole))
         for rows in whole.values():
@@ -127,9 +127,9 @@ class PartWriter:
 
 
 class SteadyWriter(PartWriter):
-    """Its files end where their own rows say, however they come in batches and whatever other writers hold.
+    """Ends files depending only on their own rows, not on batches or other writers.
 
-    So the same rows always are in the same files, and a prediction made for a file in one run fits it in another.
+    So the same rows are always in the same files, and a file's predictions from one run can be used in another.
     """
 
     _steady_bytes = _steady_rows = 0
@@ -154,7 +154,7 @@ class SteadyWriter(PartWriter):
 
 
 def row_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """About what each row takes in memory; it depends on its values alone."""
+    """The approximate size of each row in memory; depends only on its values."""
     sizes = np.full(batch.num_rows, 8 * batch.num_columns, dtype=np.int64)
     for values in batch.columns:
         if pa.types.is_string(values.type):
@@ -167,7 +167,7 @@ def part_name(number: int) -> str:
 
 
 def repeating(table: pa.Table) -> list[str]:
-    """The columns whose values mostly repeat: these are small with a dictionary, for others it is lost time."""
+    """The columns whose values mostly repeat: only for these a dictionary saves space."""
     head = table.slice(0, SAMPLE)
     return [name for name in head.column_names if pc.count_distinct(head[name]).as_py() * 2 < len(head)]
 

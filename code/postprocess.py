@@ -1,15 +1,15 @@
-"""Post-process: puts the predictions beside the rows they belong to, in the input's order.
+"""Post-process: adds the predictions to their rows, in the input's order.
 
 Reads   processing/input/rows/                      prepared/rows: all rows, all columns
-        processing/input/numbers/<model>/           prepared/numbers: which rows the model predicts
-        processing/input/predictions/               what the prediction jobs wrote, each file by its key in S3:
+        processing/input/numbers/<model>/           prepared/numbers: the rows that the model predicts
+        processing/input/predictions/               the prediction jobs' output, each file by its key in S3:
                                                     .../predictions/<model>/<fingerprint>/<job>/<file>
         processing/input/verdicts/verdicts.json     processing/input/profile/profile.json
         processing/input/config/config.json
 Writes  processing/output/predictions.csv  predictions.parquet  summary.json  and, last, _SUCCESS
 
-Rows and predictions are both sorted by `stepgluon_row`, so they are merged in one pass, a batch at a time. The rows of
-a model whose prediction failed stay without one; the summary names the model.
+Rows and predictions are both sorted by `stepgluon_row`, so they are merged in one pass, batch by batch. If a model's
+prediction failed, its rows have none, and the summary names the model.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ADDED = ("prediction", "model", "verdict")
 
 @dataclass(frozen=True)
 class Addition:
-    """The columns that the predictions of one label add to the result, by the names they have there."""
+    """The columns that one label's predictions add to the result, with their names."""
 
     label: str
     models: tuple[str, ...]
@@ -56,7 +56,7 @@ class Addition:
 
 @dataclass
 class Result:
-    """What is counted while the result is written."""
+    """Counts taken while the result is written."""
 
     rows: int = 0
     predicted: dict[str, int] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
         verdicts = job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json")
-        if isinstance(verdicts, str):  # Step Functions may write the list as a JSON text
+        if isinstance(verdicts, str):  # Step Functions may write the list as a JSON string
             verdicts = listed_in(verdicts)
         profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
         by_name = verdicts_of(verdicts, config)
@@ -87,7 +87,7 @@ def postprocess(
     config: dict[str, Any],
     out: Path,
 ) -> dict[str, Any]:
-    """Writes both files of the result into `out` and returns the summary."""
+    """Write both files of the result to `out` and return the summary."""
     paths = part_files.part_paths(rows)
     columns = [name for name in part_files.read_schema(paths[0]).names if name != ROW]
     added = additions(config, columns)
@@ -106,7 +106,7 @@ def listed_in(text: str) -> Any:
 
 
 def verdicts_of(verdicts: Any, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each model's verdict by its name, in the verdicts' order."""
+    """Each model's verdict by name, in the verdicts' order."""
     try:
         by_name = {each["name"]: {**each, "verdict": each["verdict"]} for each in verdicts}
     except (TypeError, KeyError):
@@ -118,7 +118,7 @@ def verdicts_of(verdicts: Any, config: dict[str, Any]) -> dict[str, dict[str, An
 
 
 def failure_of(verdict: dict[str, Any]) -> str | None:
-    """Why the model predicted nothing; None where it predicted."""
+    """Why the model did not predict; None if it did."""
     if verdict.get("outcome") != "failed":
         return None
     cause: str = (verdict.get("outcome_failure") or {}).get("Cause") or ""
@@ -141,8 +141,7 @@ def cursors_of(
 def additions(config: dict[str, Any], columns: list[str]) -> list[Addition]:
     """`prediction`, `model` and `verdict`, or with several labels `<label>_prediction` and so on.
 
-    A column of the user's keeps its name; where an added one would have the same, the added one begins with
-    `stepgluon_` instead.
+    The user's columns keep their names; if an added column would clash, it is prefixed with `stepgluon_`.
     """
     models: dict[str, list[str]] = {}
     for model in config["models"]:
@@ -163,7 +162,7 @@ def additions(config: dict[str, Any], columns: list[str]) -> list[Addition]:
 def merged_batches(
     paths: list[Path], added: list[Addition], cursors: dict[str, Predictions], verdicts: dict[str, str], result: Result
 ) -> Iterator[pa.RecordBatch]:
-    """The rows with their predictions; an empty batch too, so that the columns are known."""
+    """The rows with their predictions; also an empty batch, to define the columns."""
     yield from ()
     schema = part_files.read_schema(paths[0])
     kept = [name for name in schema.names if name != ROW]
@@ -184,7 +183,7 @@ def merged_batches(
 def predicted_columns(
     batch: pa.RecordBatch, added: Addition, cursors: dict[str, Predictions], verdicts: dict[str, str], result: Result
 ) -> list[pa.Array]:
-    """The three columns of one label for the batch's rows; a row without prediction has none of them."""
+    """The three columns of one label for the batch's rows; empty for rows without a prediction."""
     count = batch.num_rows
     values = np.full(count, np.nan)
     chosen = np.full(count, -1, dtype=np.int32)
@@ -232,7 +231,7 @@ def write_result(merged: Iterator[pa.RecordBatch], out: Path) -> None:
 def check_counts(
     result: Result, cursors: dict[str, Predictions], verdicts: dict[str, dict[str, Any]], profile: dict[str, Any]
 ) -> None:
-    """As many rows came out as went in, and each model predicted all of its rows."""
+    """Check that the row count is unchanged, and that each model predicted all its rows."""
     if result.rows != profile["rows"]:
         raise RetryableError(
             f"The result has {counted(result.rows, 'row')}, the input had {profile['rows']}; "

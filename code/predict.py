@@ -1,9 +1,9 @@
 """Predict: applies one model to its rows, file by file, in bounded memory.
 
 Reads   processing/input/rows/         this instance's share of the model's predict part
-        processing/input/model/        a folder that train wrote
-        the environment's STEPGLUON_MODEL, and STEPGLUON_MANIFEST, the sha256 of the model's manifest.json
-Writes  processing/output/             for each file of rows one of the same name, whose only column is `prediction`
+        processing/input/model/        a folder written by train
+        environment variables STEPGLUON_MODEL, and STEPGLUON_MANIFEST, the sha256 of the model's manifest.json
+Writes  processing/output/             for each file of rows, one with the same name and the single column `prediction`
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from background import ahead
 from job_io import JobError, RetryableError, counted, log
 
-ROWS = 65_536  # predicted at once, or fewer of very many columns
+ROWS = 65_536  # predicted at once; fewer if there are very many columns
 CELLS = 1_048_576
 SCHEMA = pa.schema([("prediction", pa.float64())])
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def predict(rows: Path, folder: Path, model: str, expected: str, out: Path) -> int:
-    """Writes the predictions of all files in `rows` into `out` and returns how many there are."""
+    """Write the predictions for all files in `rows` to `out` and return their number."""
     import model_folder
 
     manifest = model_folder.verified(folder, model, expected)
@@ -52,7 +52,7 @@ def predict(rows: Path, folder: Path, model: str, expected: str, out: Path) -> i
 
 
 class Predictor:
-    """AutoGluon's predictor, loaded once, and taken in two steps so that both can go on at the same time."""
+    """AutoGluon's predictor, loaded once, and split into two steps that can run in parallel."""
 
     def __init__(self, folder: Path, features: list[str]) -> None:
         import forest
@@ -64,7 +64,7 @@ class Predictor:
         self._predictor.persist(max_memory=None)
 
     def inputs(self, batch: pa.RecordBatch) -> Any:
-        """What the models see of the rows."""
+        """The models' inputs from the rows."""
         import frames
 
         return self._predictor.transform_features(frames.frame(batch, self.features))
@@ -77,7 +77,7 @@ class Predictor:
 
 
 def predict_file(path: Path, target: Path, predictor: Predictor, model: str) -> int:
-    """One file of predictions for one of rows, read and written in pieces."""
+    """Predict one file of rows, reading and writing in pieces."""
     target.parent.mkdir(parents=True, exist_ok=True)
     columns = list(predictor.features)
     pieces = (piece for piece in part_files.read_batches(path, columns, rows_at_once(len(columns))) if piece.num_rows)
@@ -100,7 +100,7 @@ def rows_at_once(columns: int) -> int:
 
 
 def predicted(rows: range, answers: npt.NDArray[np.float64], file: str, model: str) -> pa.RecordBatch:
-    """The predictions for these rows of the file: as many as rows, each a finite number."""
+    """The predictions for these rows of the file, checked: as many as rows, each a finite number."""
     if len(answers) != len(rows):
         given = counted(len(answers), "prediction")
         raise JobError(f"Model {model} gave {given} for {counted(len(rows), 'row')}; train it again.")

@@ -1,7 +1,7 @@
 """The predictions of one model, as a stream sorted by row.
 
-A prediction job knows nothing of where in the input its rows stand: its files hold predictions alone. Which rows these
-are, prepare left in files of the same names: the first number belongs to the first prediction, and so on.
+A prediction job does not know its rows' position in the input: its files contain only predictions. Prepare has written
+the row numbers to files with the same names: number N belongs to prediction N.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Answers = npt.NDArray[np.float64]
 
 
 def found(folder: Path) -> dict[str, list[Path]]:
-    """Each model's files of predictions, below `folder` as .../predictions/<model>/<fingerprint>/<job>/<file>."""
+    """Each model's prediction files, below `folder` as .../predictions/<model>/<fingerprint>/<job>/<file>."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*.parquet")):
         place = path.relative_to(folder).parts[-5:]
@@ -30,17 +30,17 @@ def found(folder: Path) -> dict[str, list[Path]]:
 
 
 class Predictions:
-    """Hands out predictions in the rows' order, each once; holds one batch at a time."""
+    """Returns predictions in the rows' order, each once; holds one batch at a time."""
 
     def __init__(self, model: str, pairs: Mapping[Path, Path] | None = None) -> None:
-        """`pairs` has a file of predictions for each file of numbers, in the rows' order; without, there are none."""
+        """`pairs` maps files of numbers to files of predictions, in the rows' order; if None, there are none."""
         self.model = model
         self._batches = self._read(pairs or {})
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._answers: Answers = np.empty(0)
 
     def below(self, row: int) -> tuple[Rows, Answers]:
-        """All predictions for rows before that one that were not handed out yet."""
+        """All predictions not yet returned for rows before this one."""
         rows, answers = [], []
         while True:
             count = int(np.searchsorted(self._rows, row))
@@ -56,7 +56,7 @@ class Predictions:
         return np.concatenate(rows), np.concatenate(answers)
 
     def finished(self) -> None:
-        """Raises JobError where predictions are left over."""
+        """Raise JobError if predictions are left over."""
         if len(self._rows) or next(self._batches, None) is not None:
             raise JobError(f"Model {self.model} predicted rows that the data does not have; run the pipeline again.")
 
@@ -96,7 +96,7 @@ class Predictions:
 
 
 def paired(model: str, numbers: Path, predictions: list[Path], expected: list[str]) -> dict[Path, Path]:
-    """Each file of numbers with that of the predictions, in the rows' order; `expected` names the files."""
+    """Pairs of files of numbers and predictions, in the rows' order; `expected` has the files' names."""
     jobs = sorted({path.parent.name for path in predictions})
     if len(jobs) > 1:
         raise JobError(f"There are predictions of model {model} by two jobs, {jobs[0]} and {jobs[1]}.")

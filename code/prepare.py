@@ -2,15 +2,15 @@
 
 Reads   processing/input/raw/                 every table of the .run file's folder
         processing/input/config/config.json
-Writes  processing/output/rows/               all rows in order, all columns, and `stepgluon_row`
-        processing/output/models/<model>/     train/, test/ and a copy of config.json: a training needs one input
-        processing/output/predict/<model>/    the rows that the model predicts, without `stepgluon_row`
-        processing/output/numbers/<model>/    `stepgluon_row` of these rows, in files of the same names
+Writes  processing/output/rows/               all rows in order, with all columns and `stepgluon_row`
+        processing/output/models/<model>/     train/, test/ and a copy of config.json, so a training needs one input
+        processing/output/predict/<model>/    the model's rows to predict, without `stepgluon_row`
+        processing/output/numbers/<model>/    `stepgluon_row` of these rows, in files with the same names
         processing/output/profile.json        files, columns; rows, files and fingerprints of each model
-        processing/output/fingerprints.json   of that, what the state machine reads
+        processing/output/fingerprints.json   the part of it that the state machine reads
 
-The rows are read once, in batches: a first look at each file decides the columns' types, and only where a later value
-does not fit are all files read through for the types, and the work begun again.
+The rows are read once, in batches: a first look at each file decides the columns' types. Only if a later value does not
+fit are all files scanned for the types, and the work starts over.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from raw_tables import RawTable
 
 @dataclass
 class Totals:
-    """What is counted while the rows go by."""
+    """Counts taken while reading the rows."""
 
     rows: int = 0
     unselected: int = 0
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def prepare(tables: list[RawTable], config: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Writes rows/ and models/ into `out` and returns the profile of the data."""
+    """Write rows/ and models/ to `out` and return the profile of the data."""
     names = one_header(tables)
     for every_row in (False, True):
         try:
@@ -74,7 +74,7 @@ def prepare(tables: list[RawTable], config: dict[str, Any], out: Path) -> dict[s
 
 
 def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
-    """What the state machine reads: it takes no file over 256 KiB, and columns alone may be that many."""
+    """The part for the state machine, which cannot read more than 256 KiB; the columns alone may exceed that."""
     keys = {"name": "name", "train": "train_fingerprint", "predict": "predict_fingerprint", "files": "predict_files"}
     return {"models": [{key: model[name] for key, name in keys.items()} for model in profile["models"]]}
 
@@ -99,7 +99,7 @@ def one_header(tables: list[RawTable]) -> list[str]:
 def one_schema(
     tables: list[RawTable], names: list[str], config: dict[str, Any], every_row: bool
 ) -> dict[str, pa.DataType]:
-    """Each column's type, the same in all files; an error names the file and row that does not agree."""
+    """Each column's type, which must be the same in all files; an error names the first differing file and row."""
     labels = {model["label"]: model["name"] for model in config["models"]}
     by_file: dict[str, dict[str, pa.DataType]] = {}
     for table in tables:
@@ -117,7 +117,7 @@ def one_schema(
     kinds = {}
     for name in names:
         kinds[name], disagreement = column_types.agreed(by_file, name)
-        if pa.types.is_null(kinds[name]):  # no values at all: a label that is all to be predicted is still a number
+        if pa.types.is_null(kinds[name]):  # no values: a label column that is all to be predicted is still a number
             kinds[name] = pa.float64() if name in labels else column_types.TEXT
         if disagreement:
             one, other = (next(t for t in tables if t.name == file) for file in disagreement)
@@ -130,7 +130,7 @@ def first_batch(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
 
 
 def label_error(table: RawTable, column: str, model: str) -> JobError:
-    """Names the first rows of the file whose label is text."""
+    """An error that names the file's first rows with a text label."""
     places: list[str] = []
     count = start = 0
     for batch in table.batches():
@@ -152,7 +152,7 @@ def label_error(table: RawTable, column: str, model: str) -> JobError:
 def disagreement_error(
     one: RawTable, other: RawTable, column: str, by_file: dict[str, dict[str, pa.DataType]]
 ) -> JobError:
-    """Names the first row of the one file whose value is not of the other file's type."""
+    """An error that names the first row in one file whose value does not have the other file's type."""
     kinds = by_file[one.name][column], by_file[other.name][column]
     odd, wanted = (one, kinds[1]) if kinds[0] == column_types.TEXT else (other, kinds[0])
     place = odd.name
@@ -171,7 +171,7 @@ def disagreement_error(
 def typed_batches(
     table: RawTable, kinds: dict[str, pa.DataType], schema: pa.Schema, first_row: int
 ) -> Iterator[pa.RecordBatch]:
-    """The table's rows with the columns in the schema's order, each of its type, and numbered."""
+    """The table's rows, typed and numbered, with the columns in the schema's order."""
     done = 0
     for batch in table.batches():
         columns = [pa.array(np.arange(first_row + done, first_row + done + batch.num_rows))]
@@ -229,7 +229,7 @@ def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitte
 def check_one_prediction(
     table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], parts: list[Parts], before: int
 ) -> None:
-    """A row may train several models, but one model alone predicts it."""
+    """Check that only one model predicts each row; a row may train several."""
     for label in dict.fromkeys(each.label for each in splitters):
         taken = [(each.name, part.predict) for each, part in zip(splitters, parts, strict=True) if each.label == label]
         twice = np.flatnonzero(np.sum([mask for _, mask in taken], axis=0, dtype=np.int64) > 1)

@@ -1,6 +1,6 @@
-"""The folders that prepare writes: all rows; and for each model what it learns from, what it predicts, and its numbers.
+"""The folders that prepare writes: all rows; for each model its training rows, its rows to predict, their numbers.
 
-Both sides are written by a thread of their own while the next rows are read.
+A separate thread writes each side while the next rows are read.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from job_io import ROW
 from model_parts import PARTS, Parts
 from part_files import PartWriter, SteadyWriter
 
-WAITING_BYTES = 256 * 1024 * 1024  # of all parts' rows that wait to be written
+WAITING_BYTES = 256 * 1024 * 1024  # of all parts' rows waiting to be written
 
 
 class ModelFolders:
-    """The files of one model's parts."""
+    """The files of a model's parts."""
 
     def __init__(self, out: Path, schema: pa.Schema, model: dict[str, Any], instances: int) -> None:
         self.model = model
         name = model["name"]
         learnt = _columns(schema, model["drop"])
-        # A model that was promoted before a column was dropped still needs it, so predict keeps all of them.
+        # A model promoted before a column was dropped still needs it, so predict keeps all columns.
         asked = _columns(schema, [model["label"]])
         rows = _columns(asked, [ROW])
         self._columns = {"train": learnt.names, "test": learnt.names, "predict": asked.names}
@@ -37,7 +37,7 @@ class ModelFolders:
             part: PartWriter({out / "models" / name / part: learnt}, seen=self._sums[part].add)
             for part in ("train", "test")
         }
-        # Without the row's number, the rows to predict are the same wherever in the input they stand.
+        # Without row numbers, the rows to predict are independent of their position in the input.
         predict = {out / "predict" / name: rows, out / "numbers" / name: pa.schema([schema.field(ROW)])}
         self.writers["predict"] = SteadyWriter(predict, instances, self._sums["predict"].add)
 

@@ -1,4 +1,4 @@
-"""One file of the user's: how it is opened, and what it is when it is not the text that it should be."""
+"""A user's file: opens it, and explains a wrong encoding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from job_io import JobError
 
-BLOCK = 8 * 1024 * 1024  # bytes of CSV or JSON lines in a batch
+BLOCK = 8 * 1024 * 1024  # bytes of CSV or JSON lines per batch
 _MAGIC = {b"PK\x03\x04": "an Excel workbook or zip file", b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file"}
 
 
@@ -38,7 +38,7 @@ def open_text(table: RawFile) -> IO[str]:
 
 @contextmanager
 def seekable(table: RawFile) -> Iterator[Any]:
-    """Parquet is read from its end, so a gzipped one is unpacked to disk first."""
+    """Parquet is read from its end, so a gzipped file is unpacked to disk first."""
     if not table.gzipped:
         yield table.path
         return
@@ -49,7 +49,7 @@ def seekable(table: RawFile) -> Iterator[Any]:
 
 
 def encoding_error(table: RawFile) -> JobError:
-    """Names the first line that is not UTF-8, and the encoding that it looks like."""
+    """An error that names the first line that is not UTF-8, and its probable encoding."""
     with open_bytes(table) as file:
         start = file.read(4)
     for magic, called in _MAGIC.items():

@@ -1,4 +1,4 @@
-"""The user's tables as they were uploaded: which files there are, and their rows in batches, with an address for each.
+"""The user's uploaded tables: finds the files, and reads their rows in batches, each row with an address.
 
 Every file is a `RawTable`. Its batches are not yet typed (see column_types.py): CSV cells are text. Mistakes in a file
 are JobErrors that name file, row and column.
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from job_io import JobError, listed, shown
 from raw_file import RawFile, encoding_error, seekable
 
-ROWS = 65_536  # of Parquet in a batch
+ROWS = 65_536  # of Parquet per batch
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _EXPECTED = ".csv, .parquet or .jsonl, each also with .gz"
 
@@ -29,7 +29,7 @@ _EXPECTED = ".csv, .parquet or .jsonl, each also with .gz"
 class RawTable(RawFile):
     @property
     def ladder(self) -> tuple[pa.DataType, ...]:
-        """The types that its texts may turn out to be; a text in Parquet is a text."""
+        """The possible types of its texts; text in Parquet stays text."""
         return {"csv": column_types.LADDER, "jsonl": column_types.MOMENTS + column_types.ZONED}.get(self.format, ())
 
     def columns(self) -> list[str]:
@@ -45,13 +45,13 @@ class RawTable(RawFile):
         return names
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """All rows in order; of JSON lines, a batch has only the columns that occur in it."""
+        """All rows in order; for JSON lines, a batch has only the columns that occur in it."""
         read = {"csv": csv_table.batches, "parquet": _parquet_batches, "jsonl": json_table.batches}[self.format]
         with _explained(self):
             yield from read(self)
 
     def row(self, index: int) -> str:
-        """How a row is called in a sentence; rows and lines count from 1, and a CSV's header is line 1."""
+        """A row's name in messages; rows and lines count from 1, and a CSV's header is line 1."""
         if self.format == "parquet":
             return f"row {index + 1}"
         lines = csv_table.lines(self) if self.format == "csv" else json_table.lines(self)
@@ -60,9 +60,9 @@ class RawTable(RawFile):
 
 
 def find(folder: Path, format: str) -> tuple[list[RawTable], list[str]]:
-    """The tables in the folder, sorted by name, and the names of files that are ignored: hidden ones and `.run` files.
+    """The tables in the folder, sorted by name, and the names of ignored files: hidden ones and `.run` files.
 
-    A file of an unknown kind is an error: otherwise its rows would be missing from the result without notice.
+    A file of an unknown type is an error: otherwise its rows would silently be missing from the result.
     """
     tables, ignored, unknown = [], [], []
     for path in sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.relative_to(folder).as_posix()):
@@ -103,7 +103,7 @@ def _check_names(table: RawTable, names: list[str]) -> None:
 
 @contextmanager
 def _explained(table: RawTable) -> Iterator[None]:
-    """What the readers say about a broken file, as a sentence with its name."""
+    """Convert the readers' errors about a broken file to a sentence with its name."""
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as problem:

@@ -1,4 +1,4 @@
-"""Train: fits one model, measures its error on the held-out part, and keeps what prediction needs.
+"""Train: fits one model, measures its error on the held-out part, and saves what prediction needs.
 
 Reads   input/data/data/                        train/, test/ and config.json, written by prepare
         input/config/hyperparameters.json       {"model": NAME}
@@ -20,7 +20,7 @@ from typing import Any
 import job_io
 from job_io import JobError, counted, log
 
-LEAST_ROWS = 4  # with fewer, AutoGluon 1.6 fits no model at medium_quality: it keeps some back to choose between models
+LEAST_ROWS = 4  # with fewer, AutoGluon 1.6 fits no model at medium_quality: it holds some back for validation
 IMPORTANCE_SHARE = 0.1  # of the time limit
 IMPORTANCE_SECONDS = 60
 IMPORTANCE_ROWS = 2000
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path) -> None:
-    """Writes the model and all about it into `out`; `scratch` holds what is only needed on the way."""
+    """Write the model and its reports to `out`; `scratch` is for temporary files."""
     started = time.monotonic()
     cores = job_io.cores()
     job_io.limit_threads(cores)
@@ -117,7 +117,7 @@ def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> Any:
     log.info("fitting with presets %s for at most %d s on %d cores", settings["presets"], limit, cores)
     predictor = TabularPredictor(
         model["label"],
-        problem_type="regression",  # a whole-number label would otherwise be taken for classes
+        problem_type="regression",  # otherwise an integer label would be taken for classes
         eval_metric="mean_absolute_error",
         path=str(path),
         verbosity=2,
@@ -148,12 +148,12 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
 
 
 def excluded() -> list[str]:
-    """The model types that cannot run: without torch, all that need it."""
+    """The model types that cannot run: without torch, those that need it."""
     return [] if importlib.util.find_spec("torch") else NEED_TORCH
 
 
 def quiet() -> None:
-    """Keeps of AutoGluon's log its progress and its errors."""
+    """Reduce AutoGluon's log to progress and errors."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     progress = ("Fitting model:", "AutoGluon training complete")
 
@@ -168,7 +168,7 @@ def quiet() -> None:
 
 
 def score(predictor: Any, known_labels: Any, unknown: Any, label: str) -> dict[str, Any]:
-    """The errors on the held-out part, and that of always answering the median; null where there is no number."""
+    """The errors on the held-out part, and that of always guessing the median; null if there is no number."""
     if len(unknown) == 0:
         nothing = dict.fromkeys(["mae", "rmse", "r2", "mae_of_median"])
         return {**nothing, "reason": "the held-out part has no rows"}
@@ -189,7 +189,7 @@ def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
 
 
 def rounded(value: float | None) -> float | None:
-    """Six significant digits, because mails show the number; null where there is no number."""
+    """Round to six significant digits, for the mails; null if there is no number."""
     return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
 
 
@@ -206,7 +206,7 @@ def _errors(truth: Any, answers: Any, median: float) -> dict[str, float | None]:
 
 
 def leaderboard(predictor: Any, unknown: Any) -> Any:
-    """One line per model that was tried, the best first; errors are positive, as in metrics.json."""
+    """One row per tried model, best first; errors are positive, as in metrics.json."""
     board = predictor.leaderboard(unknown if len(unknown) else None, silent=True)
     for column in ("score_test", "score_val"):
         if column in board:
@@ -216,7 +216,7 @@ def leaderboard(predictor: Any, unknown: Any) -> Any:
 
 
 def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
-    """How much the error grows when a column is shuffled; of very many columns, the first that the time allows."""
+    """How much the error grows if a column is shuffled; of very many columns, as many as the time allows."""
     import pandas as pd
 
     kept = ["column", "importance", "stddev", "p_value", "n"]
@@ -228,7 +228,7 @@ def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
     predictor.predict(sample)
     once = time.monotonic() - began
     box = max(1.0, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * time_limit))
-    affordable = max(1, int(box / once))  # AutoGluon looks at its clock only after it has shuffled every column once
+    affordable = max(1, int(box / once))  # AutoGluon only checks the time after shuffling every column once
     columns = predictor.feature_importance(
         sample, features=used[:affordable], time_limit=box, num_shuffle_sets=5, silent=True
     )
@@ -236,7 +236,7 @@ def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
 
 
 def write_csv(table: Any, path: Path) -> None:
-    """The first column has names, of the user's columns too: none of them may be a formula to a spreadsheet."""
+    """Write the table; the names in its first column, including the user's, must not be formulas to a spreadsheet."""
     import spreadsheet
 
     names = table.columns[0]

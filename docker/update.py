@@ -1,9 +1,9 @@
-"""Writes what the images take from the rest of the repository, so that each has what its jobs need and nothing else.
+"""Updates the parts of the images that are derived from the repository, so each has only what its jobs need.
 
-- docker/<image>/requirements.lock: the part of requirements.lock that one extra of pyproject.toml needs. What a package
-  needs is asked of the packages installed here, which are those of the lock; no index is asked. Each package keeps its
+- docker/<image>/requirements.lock: the part of requirements.lock that one extra of pyproject.toml needs. Dependencies
+  are read from the installed packages, which are those of the lock, without a package index. Each package keeps its
   version and all its hashes.
-- the COPY of docker/<image>/Dockerfile that names the files of code/: the jobs' scripts and what they import.
+- the COPY in docker/<image>/Dockerfile that names the files of code/: the jobs' scripts and their imports.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-JOBS = {"data": ["prepare", "postprocess"], "autogluon": ["train", "predict"]}  # an image is named as its extra
-# The images' Python, whatever Python runs this.
+JOBS = {"data": ["prepare", "postprocess"], "autogluon": ["train", "predict"]}  # an image is named after its extra
+# The images' Python, independent of the Python that runs this.
 TARGET = {
     "implementation_name": "cpython",
     "implementation_version": "3.11.14",
@@ -46,9 +46,9 @@ def holds(marker: Marker | None, extra: str = "") -> bool:
 
 
 def entries(lock: str) -> dict[str, str]:
-    """The packages of a lock that are for the images' Python, each with its text.
+    """The packages of a lock for the images' Python, each with its text.
 
-    Without the comments: who else needs a package must not change an image.
+    Comments are removed: which other packages need it must not change an image.
     """
     found: dict[str, str] = {}
     for text in re.findall(r"^[^\s#].*\n(?:[ \t]+.*\n)*", lock, re.MULTILINE):
@@ -59,7 +59,7 @@ def entries(lock: str) -> dict[str, str]:
 
 
 def requirements(lines: Iterable[str], extras: Iterable[str] = ()) -> list[Requirement]:
-    """Those of `lines` that hold for the images' Python and any of `extras`."""
+    """The requirements in `lines` that apply to the images' Python and any of `extras`."""
     wanted = list(extras) or [""]
     return [need for need in map(Requirement, lines) if any(holds(need.marker, extra) for extra in wanted)]
 
@@ -70,7 +70,7 @@ def direct(image: str) -> list[Requirement]:
 
 
 def needed(image: str) -> set[str]:
-    """The names of all packages that the image's extra needs, directly or not."""
+    """The names of all packages that the image's extra needs, directly or indirectly."""
     left = direct(image)
     seen = set()
     while left:
@@ -89,7 +89,7 @@ def lock(image: str) -> str:
 
 
 def imports(script: Path) -> set[str]:
-    """The modules that a file imports, at its top or in a function."""
+    """The modules that a file imports, at the top level or in a function."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -100,7 +100,7 @@ def imports(script: Path) -> set[str]:
 
 
 def code_files(image: str) -> list[str]:
-    """The names in code/ that the image's jobs use."""
+    """The files in code/ that the image's jobs use."""
     left, used = list(JOBS[image]), set()
     while left:
         module = left.pop()

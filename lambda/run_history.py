@@ -1,4 +1,4 @@
-"""What the history of an execution says about its end: the state that failed, the job, what became of each model.
+"""Extracts the end of an execution from its history: the failed state, the job, the outcome of each model.
 
 Pure functions of Step Functions' events; tell_failure.py reads the events and writes the mail.
 """
@@ -11,23 +11,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-CAUSE = 4000  # characters that are kept of a cause, which may have 32,768
-# The states whose outputs say what became of a model; that of Train models and Record verdicts says it of all.
+CAUSE = 4000  # characters to keep of a cause, which may have 32,768
+# The states whose outputs contain a model's outcome; Train models and Record verdicts contain those of all models.
 OUTCOME = re.compile(r"(?:Accept|Reject|Report) (.+)")
 FAILURE = re.compile(r"(?!Execution|ParallelState|Map)\w+(Failed|TimedOut)")
-OF_A_JOB = ("States.TaskFailed", "States.Timeout")  # with any other error SageMaker refused to start the job
+OF_A_JOB = ("States.TaskFailed", "States.Timeout")  # any other error means that SageMaker refused to start the job
 
 
 @dataclass(frozen=True)
 class Job:
     kind: str  # Training or Processing
     name: str
-    sentence: str = ""  # why it failed, in its own words
+    sentence: str = ""  # why it failed, from the job itself
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is kept of an event, as a history may have 25,000 of up to 256 KiB."""
+    """The kept part of an event, because a history may have 25,000 of up to 256 KiB."""
 
     number: int
     before: int
@@ -50,7 +50,7 @@ def step_of(event: dict[str, Any]) -> Step:
 
 
 class Story:
-    """An execution that ended, from the detail of its event and the steps of its history."""
+    """An ended execution, from its event's detail and the steps of its history."""
 
     def __init__(self, detail: dict[str, Any], steps: Iterable[Step]) -> None:
         self.run, self.status, self.execution = detail["name"], detail["status"], detail["executionArn"]
@@ -60,12 +60,12 @@ class Story:
         self.seconds = (ended - begun) / 1000 if begun and ended else None
         ordered = sorted(steps, key=lambda step: step.number)
         again = [index for index, step in enumerate(ordered) if step.type == "ExecutionRedriven"]
-        # An event may be late: what a later redrive did is not part of its failure.
+        # An event may be late: ignore steps of a later redrive.
         self.steps = ordered[: again[self.redrive]] if len(again) > self.redrive else ordered
         self._by_number = {step.number: step for step in self.steps}
 
     def state(self, step: Step) -> str:
-        """The name of the state that an event belongs to."""
+        """The name of an event's state."""
         found: Step | None = step
         while found is not None and not found.state:
             found = self._by_number.get(found.before)
@@ -76,9 +76,9 @@ class Story:
         return any(self.state(step) == state for step in done)
 
     def where(self) -> list[str]:
-        """The state that failed; of a run that was ended from outside, those that were running.
+        """The failed state; if the run was ended from outside, the running ones.
 
-        A Choice that gives up after a job is not where a reader looks: it is the job's state that failed.
+        If a Choice gives up after a job, report the job's state instead.
         """
         ended = self._ended_by() if self.status == "FAILED" else None
         job = self._failed_job() if ended and self._entered(ended).startswith("Choice") else None
@@ -86,14 +86,14 @@ class Story:
         return [self.state(found)] if found and self.state(found) else self._running()
 
     def _entered(self, step: Step) -> str:
-        """The type of the event with which the state of a step began."""
+        """The type of the event that entered a step's state."""
         found: Step | None = step
         while found is not None and not found.state:
             found = self._by_number.get(found.before)
         return found.type if found else ""
 
     def _running(self) -> list[str]:
-        """The innermost states that were entered and not left."""
+        """The innermost states that were entered but not left."""
         names: list[str] = []
         for step in self.steps:
             if step.type.endswith("StateEntered") and not step.type.startswith(("Parallel", "Map")):
@@ -103,7 +103,7 @@ class Story:
         return names
 
     def _ended_by(self) -> Step | None:
-        """The step that ended the run, also where it is in a branch and others were cut off after it."""
+        """The step that ended the run, even if it is in a branch and others were aborted after it."""
         entered = re.search(r"entered at the event id #(\d+)", self.cause)
         if entered and int(entered[1]) in self._by_number:
             return self._by_number[int(entered[1])]
@@ -115,7 +115,7 @@ class Story:
         return next(iter(same or failures), None)
 
     def job(self) -> Job | None:
-        """The job that failed last, if that is why the run ended; of a run that took too long, the one that ran."""
+        """The last failed job, if it ended the run; if the run timed out, the running job."""
         where = self.where()
         if self.status == "TIMED_OUT":
             return next((step.job for step in reversed(self.steps) if step.job and self.state(step) in where), None)
@@ -127,20 +127,20 @@ class Story:
         return None if another and self.state(last) not in where else self._job_of(last)
 
     def _failed_job(self) -> Step | None:
-        """The last failure of a job, unless another try succeeded."""
+        """The last failure of a job, unless a retry succeeded."""
         failed = (step for step in reversed(self.steps) if step.type in ("TaskFailed", "TaskTimedOut"))
         last = next((step for step in failed if step.error in OF_A_JOB and self._job_of(step)), None)
         return None if last is None or self.succeeded(self.state(last), after=last.number) else last
 
     def _job_of(self, step: Step) -> Job | None:
-        """As the failure describes it; where it does not, as it was submitted or asked for."""
+        """The job from the failure's description, or else from its submission or request."""
         found: Step | None = step
         while found is not None and found.job is None and not found.state:
             found = self._by_number.get(found.before)
         return found.job if found else None
 
     def models(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """What was decided last about each model, in words, and the output of the state that did."""
+        """The last decision about each model, in words, with the output of the deciding state."""
         found: dict[str, tuple[str, dict[str, Any]]] = {}
         for step in self.steps:
             output = parsed(step.output) if step.output and step.type.endswith("StateExited") else {}
@@ -157,24 +157,24 @@ class Story:
 
 
 def job_in(text: str) -> Job | None:
-    """The job that a text describes: JSON, which is cut off where it is longer than a cause may be."""
+    """The job described by a text: JSON, truncated if it exceeds the length of a cause."""
     found = re.search(r'"(Training|Processing)JobName"\s*:\s*"([A-Za-z0-9-]+)"', text)
     return Job(found[1], found[2], said(parsed(text))) if found else None
 
 
 def said(description: dict[str, Any]) -> str:
-    """A job's own sentence; of a processing job, SageMaker's reason beside it says only that the log knows more."""
+    """A job's own sentence; for a processing job, SageMaker's own reason only refers to the log."""
     return plain(str(description.get("ExitMessage") or description.get("FailureReason") or ""))
 
 
 def plain(sentence: str) -> str:
-    """Without what SageMaker and the jobs' scripts put around a sentence."""
+    """The sentence without the text that SageMaker and the jobs' scripts add."""
     sentence = re.sub(r",? exit code: \d+\s*$", "", sentence.removeprefix("AlgorithmError: "))
     return sentence.removeprefix("Not retried: ").strip()
 
 
 def explained(error: str, cause: str) -> str:
-    """An error and its cause as a sentence for people."""
+    """An error and its cause, as a sentence for people."""
     job = job_in(cause)
     if job:
         return job.sentence or f"The job {job.name} failed and did not say why."

@@ -1,11 +1,10 @@
-"""Starts an execution of the state machine for each .run file that is uploaded to the raw bucket.
+"""Starts an execution of the state machine for each .run file uploaded to the raw bucket.
 
 Environment: RAW_BUCKET, the bucket; STATE_MACHINE_ARN, the state machine or its alias.
 
-An execution's name is made from the upload alone: however often and in whatever order S3 delivers its event, the
-upload starts exactly one execution. A record that is wrong does not stop its neighbours; it makes the invocation fail
-afterwards, so that Lambda tries again and at last keeps the event in the dead-letter queue. Every record leaves one
-line of JSON in the log.
+An execution's name depends only on the upload, so an upload starts exactly one execution, regardless of how often and
+in which order S3 delivers its event. A bad record does not stop the others; the invocation fails afterwards, so Lambda
+retries it, and finally puts the event into the dead-letter queue. Every record writes one line of JSON to the log.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from botocore.exceptions import ClientError
 SUFFIX = ".run"
 FILE_BYTES = 4096
 NOTE_CHARACTERS = 500
-STEM_CHARACTERS = 40  # with the date and the hash this gives names of at most 77; Step Functions allows 80
-# Control characters, line and paragraph separators, and what turns the direction of the text that follows.
+STEM_CHARACTERS = 40  # with date and hash, names have at most 77; Step Functions allows 80
+# Control characters, line and paragraph separators, and bidirectional control characters.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
 
 
 class Refused(Exception):
-    """The record or its file is wrong; the message says what, and what is expected."""
+    """The record or its file is invalid; the message says why, and what is expected."""
 
 
 def handler(event: Any, context: Any) -> dict[str, int]:
-    """Start what the event asks for; fail if any of its records failed, after all of them had their turn."""
+    """Process all records of the event, then fail if any of them failed."""
     if isinstance(event, dict) and event.get("Event") == "s3:TestEvent":
         log("ignored", reason="a test event, which S3 sends when notifications are set up")
         return {"started": 0, "ignored": 1}
@@ -53,7 +52,7 @@ def handler(event: Any, context: Any) -> dict[str, int]:
 
 
 def outcome_of(record: Any) -> str:
-    """What became of one record: started, ignored or failed; the log says why."""
+    """Process a record; return started, ignored or failed. The log says why."""
     place: dict[str, Any] = {}
     try:
         if not isinstance(record, dict):
@@ -73,13 +72,13 @@ def outcome_of(record: Any) -> str:
         fresh = start(name, execution_input(record, place["bucket"], key))
         log("started", **place, **({} if fresh else {"reason": "this upload's execution is there already"}))
         return "started"
-    except Exception as error:  # whatever is wrong with one record, its neighbours must have their turn
+    except Exception as error:  # no error in one record may block the others
         log("failed", reason=f"{error}" if isinstance(error, Refused) else f"{type(error).__name__}: {error}", **place)
         return "failed"
 
 
 def check_version(version: str) -> None:
-    """[s3] A new major version may mean something else by the same names; a minor one only adds names."""
+    """[s3] A new major version may change the meaning of names; a minor one only adds names."""
     if version.partition(".")[0] != "2":
         raise Refused(f"the event has version {shown(version)} (expected: 2.x; update stepgluon and deploy it)")
 
@@ -93,7 +92,7 @@ def why_ignored(source: str, kind: str, bucket: str, key: str) -> str:
 
 
 def start(name: str, given: dict[str, Any]) -> bool:
-    """False where the execution was there before, which is as good."""
+    """Start the execution; return False if it already exists, which also counts as success."""
     try:
         client("stepfunctions").start_execution(
             stateMachineArn=os.environ["STATE_MACHINE_ARN"], name=name, input=json.dumps(given)
@@ -106,7 +105,7 @@ def start(name: str, given: dict[str, Any]) -> bool:
 
 
 def execution_name(record: dict[str, Any], bucket: str, key: str) -> str:
-    """Date and time of the upload, the file's stem, and a hash of what makes the upload unlike every other."""
+    """The upload's date and time, the file's stem, and a hash that is unique to the upload."""
     time = re.match(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", text_at(record, "eventTime"), re.ASCII)
     if not time:
         raise Refused("eventTime is not a time (expected: like 2025-01-31T12:00:00.000Z)")
@@ -136,10 +135,10 @@ def execution_input(record: dict[str, Any], bucket: str, key: str) -> dict[str, 
 
 
 def run_file(record: dict[str, Any], bucket: str, key: str) -> bytes:
-    """The content of exactly the upload that the event tells of, never of a later one."""
+    """The content of exactly the event's upload, never of a later one."""
     size = record["s3"]["object"].get("size")
     if size == 0:
-        return b""  # nothing to read, and one call less that may fail
+        return b""  # nothing to read, and one less call that may fail
     if isinstance(size, int) and size > FILE_BYTES:
         raise Refused(f"the file has {size} bytes (expected: at most {FILE_BYTES})")
     which = version(record) or {"IfMatch": text_at(record, "s3", "object", "eTag")}
@@ -156,7 +155,7 @@ def run_file(record: dict[str, Any], bucket: str, key: str) -> bytes:
 
 
 def parsed(content: bytes) -> dict[str, Any]:
-    """note and threshold, as far as the file gives them: as a JSON object, or as lines of `key: value`."""
+    """The note and threshold, if given: from a JSON object, or from lines of `key: value`."""
     try:
         text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
@@ -176,7 +175,7 @@ def parsed(content: bytes) -> dict[str, Any]:
 
 def check_threshold(threshold: Any) -> None:
     number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-    if not number or not 0 < threshold < 1e300:  # no model errs by more, and floats end soon after; NaN is neither
+    if not number or not 0 < threshold < 1e300:  # no model errs by more, and floats end soon after; also refuses NaN
         raise Refused(f"threshold is {shown(threshold)} (expected: a number above 0 and below 1e300, like 400)")
 
 
@@ -187,7 +186,7 @@ def from_json(text: str) -> dict[str, Any]:
         raise Refused(f"line {error.lineno} is not JSON: {error.msg} (expected: one JSON object)") from None
     except RecursionError:
         raise Refused('the JSON is nested too deeply (expected: like {"note": "text", "threshold": 400})') from None
-    return dict(settings)  # the text starts with {, so it is an object
+    return dict(settings)  # the text starts with {, so this is an object
 
 
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -198,7 +197,7 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def from_lines(text: str) -> dict[str, Any]:
-    """The YAML that needs no YAML library: comments, and `key: value` with plain or quoted values on one line."""
+    """A subset of YAML: comments, and `key: value` with plain or quoted values on one line."""
     settings: dict[str, Any] = {}
     for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -222,7 +221,7 @@ def scalar(value: str, key: str, number: int) -> Any:
         except json.JSONDecodeError:
             raise Refused(f"line {number}: {key} has an escape that is not understood (expected: as in JSON)") from None
     plain = re.split(r"(?:^|[ \t])#", value, maxsplit=1)[0].strip()
-    # What YAML reads as more than plain text is not guessed at.
+    # Do not guess at anything that YAML would read as more than plain text.
     if re.match(r"""[\[\]{}&*!|>%@`"',]|[-?:](?:\s|$)""", plain) or re.search(r":(?:\s|$)", plain):
         raise Refused(f"line {number}: {key} is {shown(plain)} (expected: one line of text; put it in quotes)")
     if key == "fresh" and plain in ("true", "false"):
@@ -233,7 +232,7 @@ def scalar(value: str, key: str, number: int) -> Any:
 
 
 def one_line(note: str) -> str:
-    """The note as it may stand in a mail: one line, nothing invisible, not too long."""
+    """The note for a mail: one line, nothing invisible, limited length."""
     spaced = "".join(" " if character.isspace() else character for character in note)
     visible = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
     line = " ".join(visible.split())
@@ -252,7 +251,7 @@ def text_at(record: Any, *path: str) -> str:
 
 
 def version(record: dict[str, Any]) -> dict[str, str]:
-    """The object's version, where the bucket keeps versions."""
+    """The object's version, if the bucket has versioning."""
     given = record["s3"]["object"].get("versionId")
     return {"VersionId": given} if given else {}
 
@@ -265,7 +264,7 @@ def decoded(key: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value from outside as it may stand in a message."""
+    """An untrusted value in a form that is safe for a message."""
     text = value if isinstance(value, str) else json.dumps(value)
     return json.dumps(text if len(text) <= 60 else text[:59] + "…", ensure_ascii=False)
 

@@ -1,13 +1,13 @@
-"""Sends one mail for each run that failed, took too long or was stopped: why, where, and what to do.
+"""Sends one mail for each run that failed, timed out or was stopped: why, where, and what to do.
 
-Called by EventBridge with "Step Functions Execution Status Change" of FAILED, TIMED_OUT and ABORTED.
+Called by EventBridge with "Step Functions Execution Status Change" for FAILED, TIMED_OUT and ABORTED.
 Environment: PIPELINE, its name; WORK_BUCKET; TOPIC_ARN; COMMAND, like `python pipeline.py {} --env prod`; CONSOLE, the
-page of an execution up to its ARN, or nothing.
+address of an execution's page up to its ARN, or empty.
 
 A marker, failures/<run>/<redrive count>.json, keeps a repeated event from mailing twice. It is claimed before the mail
-and completed after it: a crash in between costs a second mail, never the only one. What cannot be read (history, job,
-log) is named in the mail. Only S3 and SNS can make it fail: Lambda then retries, and finally puts the event into the
-dead-letter queue, which has an alarm.
+and completed after it: a crash in between costs a second mail, but never loses the mail. If the history, job or log
+cannot be read, the mail says so. Only errors of S3 and SNS make the function fail: Lambda then retries, and finally
+puts the event into the dead-letter queue, which has an alarm.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from run_history import Job, Step, Story, explained, said, step_of
 ENDS = {"FAILED": "failed", "TIMED_OUT": "took too long", "ABORTED": "stopped"}
 QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
 PAGE, PAGES = 100, 250  # [sfn] a history has up to 25,000 events of up to 256 KiB
-RESERVE = 45_000  # milliseconds that are left for log and mail where reading the history takes long
+RESERVE = 45_000  # milliseconds reserved for log and mail if reading the history takes long
 SUBJECT, MAIL = 99, 256 * 1024  # [sns] characters, bytes
 SENTENCE, REASON, LINE = 2000, 300, 300  # characters
 MODELS, LINES, INSTANCES = 60, 20, 20
@@ -37,7 +37,7 @@ LOGS = {"Training": "/aws/sagemaker/TrainingJobs", "Processing": "/aws/sagemaker
 
 
 def handler(event: Any, context: Any) -> dict[str, str]:
-    """Mail the failure that the event is about, unless that was done."""
+    """Mail the event's failure, unless it was already mailed."""
     detail = event["detail"]
     run, status = detail["name"], detail["status"]
     if status not in ENDS:
@@ -63,7 +63,7 @@ def handler(event: Any, context: Any) -> dict[str, str]:
 
 
 def claimed(key: str, event: str) -> bool:
-    """Whether this event has to mail: it is the first, or an earlier delivery of it claimed the marker and crashed."""
+    """Whether to mail: this is the first delivery, or an earlier one of this event claimed the marker and crashed."""
     place = {"Bucket": os.environ["WORK_BUCKET"], "Key": key}
     try:
         client("s3").put_object(**place, Body=marker(event, False), IfNoneMatch="*")
@@ -103,7 +103,7 @@ def story_of(detail: dict[str, Any], left: Callable[[], int], problems: list[str
 
 
 def read_history(execution: str, left: Callable[[], int], steps: list[Step]) -> bool:
-    """From its end; False where it is too long."""
+    """Read the history from its end; return False if it is too long."""
     token: dict[str, str] = {}
     for _ in range(PAGES):
         page = client("stepfunctions").get_execution_history(
@@ -119,7 +119,7 @@ def read_history(execution: str, left: Callable[[], int], steps: list[Step]) -> 
 
 
 def described(job: Job) -> Job:
-    """The job with the sentence that SageMaker knows of it."""
+    """The job with its sentence from SageMaker."""
     describe = getattr(client("sagemaker"), f"describe_{job.kind.lower()}_job")
     return Job(job.kind, job.name, said(describe(**{f"{job.kind}JobName": job.name})))
 
@@ -128,7 +128,7 @@ def described(job: Job) -> Job:
 
 
 def subject(run: str, ended: str) -> str:
-    """[sns] printable ASCII of at most 99 characters; a run's name is unique at its end."""
+    """[sns] At most 99 characters of printable ASCII; the end of a run's name is unique."""
     pipeline, name = os.environ["PIPELINE"], re.sub(r"[^!-~]", "?", run)
     room = SUBJECT - len(f"{pipeline} : {ended}")
     return f"{pipeline} {name if len(name) <= room else '..' + name[2 - room :]}: {ended}"
@@ -175,7 +175,7 @@ def duration(seconds: float) -> str:
 
 
 def models(story: Story) -> str:
-    """How many models were accepted, and each of the others with its reason."""
+    """The number of accepted models, and each other model with its reason."""
     found = story.models()
     outcomes = [outcome for outcome, _ in found.values()]
     bad = [f"- {name}: {word}. {why(output)}" for name, (word, output) in found.items() if word != "accepted"]
@@ -187,7 +187,7 @@ def models(story: Story) -> str:
 
 
 def why(output: dict[str, Any]) -> str:
-    # A branch's own report has the first words of the failed job's description.
+    # A branch's own report has the beginning of the failed job's description.
     own = {"Error": output.get("Error"), "Cause": str(output.get("Cause") or "").partition('","')[0]}
     for failure in (output.get("outcome_failure"), output.get("failure"), own):
         if isinstance(failure, dict) and (failure.get("Cause") or failure.get("Error")):
@@ -209,14 +209,14 @@ def next_steps(story: Story) -> str:
 
 
 def last_lines(job: Job) -> list[str]:
-    """The last lines that a job wrote, of all its instances in the order of time."""
+    """The last lines of a job's log, from all instances in chronological order."""
     group = LOGS[job.kind]
     try:
         found = client("logs").describe_log_streams(
             logGroupName=group, logStreamNamePrefix=f"{job.name}/", limit=INSTANCES
         )
     except client("logs").exceptions.ResourceNotFoundException:
-        return []  # no job of this kind has written anything yet
+        return []  # no job of this kind has written a log yet
     streams = [stream["logStreamName"] for stream in found["logStreams"]]
     lines: list[tuple[int, str]] = []
     for stream in streams:
@@ -226,7 +226,7 @@ def last_lines(job: Job) -> list[str]:
 
 
 def end_of(group: str, stream: str) -> Iterator[tuple[int, str]]:
-    """[logs] A page may be empty although there are earlier lines; at the beginning the token stays the same."""
+    """[logs] A page may be empty even if there are earlier lines; at the beginning, the token stays the same."""
     found: list[dict[str, Any]] = []
     token: dict[str, str] = {}
     for _ in range(5):
@@ -239,7 +239,7 @@ def end_of(group: str, stream: str) -> Iterator[tuple[int, str]]:
             break
         token = earlier
     for event in found[-LINES:]:
-        visible = event["message"].rstrip("\r\n").rpartition("\r")[2]  # a progress bar overwrites its own line
+        visible = event["message"].rstrip("\r\n").rpartition("\r")[2]  # a progress bar overwrites its line
         yield event["timestamp"], cut(clean(visible).rstrip(), LINE)
 
 
@@ -247,7 +247,7 @@ def end_of(group: str, stream: str) -> Iterator[tuple[int, str]]:
 
 
 def readable(problems: list[str], what: str, read: Callable[[], Any]) -> Any:
-    """What `read` gives; None, and a sentence for the mail, where a service refuses."""
+    """The result of `read`; if a service refuses, None, with a sentence for the mail."""
     try:
         return read()
     except (ClientError, BotoCoreError) as error:
@@ -256,7 +256,7 @@ def readable(problems: list[str], what: str, read: Callable[[], Any]) -> Any:
 
 
 def clean(text: str) -> str:
-    """Outside text without colours and whatever else moves a cursor, hides text or changes its direction."""
+    """Untrusted text without control sequences that set colours, move the cursor, or hide or reverse text."""
     without_colours = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", text)
     spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in without_colours)
     return "".join(c for c in spaced if unicodedata.category(c) not in ("Cf", "Cs"))
