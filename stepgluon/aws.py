@@ -328,7 +328,7 @@ def transfers(client: Any) -> Iterator[Any]:
 
 
 def there_are_credentials() -> bool:
-    """Whether there are credentials; broken settings count, and are reported on use."""
+    """Whether there are credentials; also true if their settings are broken, which is reported on use."""
     import boto3
     from botocore.exceptions import BotoCoreError
 

@@ -60,7 +60,7 @@ def local_story(work: Path, run: str) -> Story:
 
 
 def knows(work: Path, run: str) -> bool:
-    """Whether the folder has a run with this name or prefix; `latest` is a run, too."""
+    """Whether the folder has a run with this name or prefix, or for `latest` any run."""
     return any(run == "latest" or told["run"].startswith(run) for told in all_runs(work))
 
 

@@ -42,7 +42,7 @@ class Alike:
 
 
 def alike(machine: dict[str, Any]) -> Alike | None:
-    """The largest group of alike branches; None if there is none or the machine's form is unsound."""
+    """The alike branches of the largest Parallels; None also if the machine's form is unsound."""
     if not _is_sound(machine):
         return None
     parallels = list(_parallels(machine))

@@ -34,7 +34,8 @@ _BOOLEAN = ("aws:SecureTransport", "kms:GrantIsForAWSResource")
 
 def policies(loaded: LoadedConfig, names: Names, door: Door) -> Iterator[Check]:
     client = door.client("iam")
-    _decisions(client, PolicyInputList=[json.dumps(filled(names, "job"))], ActionNames=["s3:GetObject"])  # may raise
+    # Raises before any work is done if AWS refuses the call.
+    _decisions(client, PolicyInputList=[json.dumps(filled(names, "job"))], ActionNames=["s3:GetObject"])
     try:
         derived = _derived(_few_models(loaded))
     except (ImportError, AssertionError, KeyError) as error:

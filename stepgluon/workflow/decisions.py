@@ -35,7 +35,7 @@ $merge([{defaults}, $given]))"""
 
 
 def models(jobs: Jobs) -> str:
-    """Prepare's report of each model's rows; with the image, it determines the model's folder."""
+    """The models with their fingerprints from prepare, and the folders derived from fingerprint and image."""
     image = "$jobs.train.AlgorithmSpecification.TrainingImage"
     lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")
     return f"""($all := $parse($states.result.Body).models; $limit := $input.overrides.threshold;
