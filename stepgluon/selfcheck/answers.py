@@ -17,7 +17,7 @@ from stepgluon.selfcheck.integrations import JOBS, integration
 from stepgluon.selfcheck.memory import Answer, Call, Error
 
 _FILES = {
-    "profile": re.compile(r"runs/[^/]+/prepared/(profile|fingerprints)\.json"),
+    "fingerprints": re.compile(r"runs/[^/]+/prepared/fingerprints\.json"),
     "marker": re.compile(r"markers/.*"),
     "score": re.compile(r".*/metrics\.json"),
     "promoted": re.compile(r"promoted\.json"),
@@ -118,8 +118,8 @@ class World:
         return Answer({**answer, "Body": text, "ContentLength": len(text)}, bool(kind) and not isinstance(content, str))
 
     def _content(self, kind: str) -> Any:
-        if kind == "profile":
-            return {"rows": 100, "models": [profile(name) for name in self.seen.models]}
+        if kind == "fingerprints":
+            return {"models": [fingerprint(name) for name in self.seen.models]}
         if kind == "score":
             return score(0.5)
         return NO_KEY if kind in ("marker", "promoted") else "{}"
@@ -130,10 +130,9 @@ def _kind(key: str) -> str:
     return next((kind for kind, pattern in _FILES.items() if pattern.fullmatch(key)), "")
 
 
-def profile(name: str) -> dict[str, Any]:
-    files = ["part-00000.parquet"]
-    prints = {"train": DIGEST, "predict": DIGEST, "train_fingerprint": DIGEST, "predict_fingerprint": DIGEST}
-    return {"name": name, **prints, "files": files, "predict_files": files, "rows": 100, "train_rows": 80}
+def fingerprint(name: str) -> dict[str, Any]:
+    """What prepare writes for one model."""
+    return {"name": name, "train": DIGEST, "predict": DIGEST, "files": ["part-00000.parquet"]}
 
 
 def score(mae: Any) -> dict[str, Any]:
@@ -145,7 +144,9 @@ def marker(mae: float) -> dict[str, Any]:
 
 
 def promoted(models: list[str]) -> dict[str, Any]:
-    entry = {"model_uri": "s3://bucket/promoted/may/model/", "manifest": DIGEST, "run": "may", "mae": 0.5}
+    """What `promote RUN` writes."""
+    entry = {"uses": "default", "model_uri": "s3://bucket/promoted/may/model/", "manifest": DIGEST, "run": "may"}
+    entry["default_mae"] = 0.5
     return {f"m_{name.replace('-', '_')}": entry for name in models}
 
 

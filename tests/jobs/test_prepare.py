@@ -19,6 +19,8 @@ from conftest import Sandbox, config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepgluon.selfcheck import answers
+
 
 def prepared(box: Sandbox, *models: dict[str, Any], **data: Any) -> dict[str, Any]:
     """Runs the job in this process and returns the profile."""
@@ -77,6 +79,8 @@ def test_rows_with_a_label_train_or_test_and_rows_without_one_are_predicted(sand
         **{"name": "all", "label": "y", "rows_train": 24, "rows_test": 6, "rows_predict": 10},
         "predict_files": ["part-00000.parquet"],
     }
+    (written,) = json.loads((sandbox.out / "fingerprints.json").read_text())["models"]
+    assert written.keys() == answers.fingerprint("all").keys(), "as the self-check rehearses it"
 
 
 def test_rows_are_numbered_over_all_files_in_the_order_of_their_names(sandbox: Sandbox) -> None:

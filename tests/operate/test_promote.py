@@ -14,6 +14,7 @@ from localaws.server.aws import LocalAws, Settings
 from stepgluon.config.load import loads
 from stepgluon.names import Names
 from stepgluon.runs.promote import NotPromoted, promote
+from stepgluon.selfcheck import answers
 
 CONFIG = """
 name: penguins
@@ -81,6 +82,7 @@ def test_a_promoted_model_stays_when_its_runs_files_are_cleaned_up(bucket: Bucke
     assert bucket.get(folder + "learner") == b"a" * 10
     sum_of_manifest = hashlib.sha256(bucket.get(folder + "manifest.json")).hexdigest()
     assert bucket.promoted()["m_adelie"]["manifest"] == sum_of_manifest, "predict compares it"
+    assert bucket.promoted()["m_adelie"].keys() == answers.promoted(["adelie"])["m_adelie"].keys(), "as rehearsed"
 
 
 def test_more_files_than_one_page_lists_are_all_kept(bucket: Bucket) -> None:
