@@ -145,8 +145,8 @@ def marker(mae: float) -> dict[str, Any]:
 
 def promoted(models: list[str]) -> dict[str, Any]:
     """What `promote RUN` writes."""
-    entry = {"uses": "default", "model_uri": "s3://bucket/promoted/may/model/", "manifest": DIGEST, "run": "may"}
-    entry["default_mae"] = 0.5
+    place = "s3://bucket/promoted/may/model/"
+    entry = {"uses": "default", "model_uri": place, "manifest": DIGEST, "run": "may", "default_mae": 0.5}
     return {f"m_{name.replace('-', '_')}": entry for name in models}
 
 
