@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stepgluon.selfcheck import SelfCheck, findings, requests, worst_case_events
+from stepgluon.selfcheck import SelfCheck, findings, worst_case_events
 from stepgluon.selfcheck.expressions import names
 
 FOLDER = Path(__file__).with_name("selfcheck")
@@ -263,7 +263,7 @@ def many_models(count: int) -> dict[str, Any]:
 def test_of_branches_alike_a_few_are_rehearsed_and_all_are_counted() -> None:
     few, all_ = many_models(4), many_models(200)
     assert findings(all_) == []
-    assert len(list(requests(all_))) == len(list(requests(few))) < 20
+    assert len(list(SelfCheck(all_).requests())) == len(list(SelfCheck(few).requests())) < 20
     each = (worst_case_events(few) - (2 + 2 + 4 + 2)) // 4
     assert worst_case_events(all_) == 2 + 2 + 4 + 2 + 200 * each
 
@@ -289,7 +289,7 @@ def test_the_causes_of_many_failed_jobs_do_not_fit_into_the_data() -> None:
 
 
 def test_the_requests_of_all_scenarios_can_be_had() -> None:
-    calls = list(requests(json.loads(GOOD.read_text(encoding="utf-8"))))
+    calls = list(SelfCheck(json.loads(GOOD.read_text(encoding="utf-8"))).requests())
     assert {call.state for call in calls} >= {
         "Announce start",
         "Prepare",

@@ -25,13 +25,13 @@ def gate(permissions: Permissions, exists: Exists, others: Application) -> Appli
         key, service = requests.signed_by(environ)
         user = permissions.known_by(key)
         if user is not None:
-            told = _why_not(permissions, exists, user, service, environ)
-            if told:
-                return refusal(service, told, environ, start_response)
+            message = _why_not(permissions, exists, user, service, environ)
+            if message:
+                return refusal(service, message, environ, start_response)
         if environ.get("HTTP_X_AMZ_TARGET") in _CHANGES_A_MACHINE:
-            told = _no_managed_rule(permissions, requests.body(environ))
-            if told:
-                return refusal("states", told, environ, start_response)
+            message = _no_managed_rule(permissions, requests.body(environ))
+            if message:
+                return refusal("states", message, environ, start_response)
         return others(environ, start_response)
 
     return application
@@ -39,12 +39,12 @@ def gate(permissions: Permissions, exists: Exists, others: Application) -> Appli
 
 def _why_not(permissions: Permissions, exists: Exists, user: User, service: str, environ: dict[str, Any]) -> str:
     operation, given = requests.operation(service, environ)
-    told = permissions.why_not(user, operation, given)
+    message = permissions.why_not(user, operation, given)
     reads = operation in ("s3:GetObject", "s3:HeadObject") and "VersionId" not in given
-    if not told and reads and not exists(given["Bucket"], given["Key"]):
+    if not message and reads and not exists(given["Bucket"], given["Key"]):
         # [s3] without s3:ListBucket, a missing object gives AccessDenied
-        told = permissions.why_not(user, "s3:ListObjects", {"Bucket": given["Bucket"]})
-    return told
+        message = permissions.why_not(user, "s3:ListObjects", {"Bucket": given["Bucket"]})
+    return message
 
 
 def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
@@ -54,28 +54,28 @@ def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
     if not isinstance(role, str):
         return ""
     for kind, integration in _JOBS.items():
-        told = integration in definition and permissions.refused(
+        message = integration in definition and permissions.refused(
             permissions.user(role), managed_rule(permissions, kind)
         )
-        if told:
-            return f"'{role}' is not authorized to create managed-rule. {told}"
+        if message:
+            return f"'{role}' is not authorized to create managed-rule. {message}"
     return ""
 
 
-def refusal(service: str, told: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def refusal(service: str, message: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """The refusal in the service's own format."""
     query = "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", "")
     kind = "text/xml" if query or service == "s3" else "application/json"
     if service == "s3":
         status, code = "403", "AccessDenied"
-        text = f"<Error><Code>{code}</Code><Message>{escape(told)}</Message><RequestId>{_ID}</RequestId></Error>"
+        text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message><RequestId>{_ID}</RequestId></Error>"
     elif query:
         status, code = "403", "AuthorizationError" if service == "sns" else "AccessDenied"
-        error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(told)}</Message></Error>"
+        error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
         text = f"<ErrorResponse>{error}<RequestId>{_ID}</RequestId></ErrorResponse>"
     else:
         status, code = ("403", "AccessDenied") if service == "sqs" else ("400", "AccessDeniedException")
-        text = json.dumps({"__type": code, "message": told})
+        text = json.dumps({"__type": code, "message": message})
     content = b"" if environ["REQUEST_METHOD"] == "HEAD" else text.encode()
     headers = [("Content-Type", kind), ("Content-Length", str(len(content))), ("x-amzn-ErrorType", code)]
     headers += [("x-amz-request-id", _ID), ("x-amzn-RequestId", _ID)]

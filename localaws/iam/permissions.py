@@ -93,7 +93,7 @@ class Permissions:
 
     def refused(self, user: User, needed: Iterable[Right]) -> str:
         """Why a user lacks one of these rights, in AWS's words; empty if the user has all."""
-        return next((told for right in needed if (told := self._refused(user.role, user.session, right))), "")
+        return next((reason for right in needed if (reason := self._refused(user.role, user.session, right))), "")
 
     def refused_to_service(self, service: str, right: Right) -> str:
         """The same for a service that acts for itself, like events.amazonaws.com."""
@@ -108,8 +108,8 @@ class Permissions:
             reason = f"because a policy cannot be evaluated locally: {unknown}"
         if not reason:
             return ""
-        told = f"User: {called} is not authorized to perform: {right.action} on resource: {right.resource} {reason}"
-        return told.replace(" sns:", " SNS:")  # SNS's spelling
+        message = f"User: {called} is not authorized to perform: {right.action} on resource: {right.resource} {reason}"
+        return message.replace(" sns:", " SNS:")  # SNS's spelling
 
     def _of_role(self, arn: str) -> Policies:
         """The policies of a role; a role that does not exist may do nothing."""

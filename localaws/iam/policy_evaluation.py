@@ -40,7 +40,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Policies:
-    """The policies that decide a call; None means that there is no such policy."""
+    """The policies that decide a call; None: the policy does not exist."""
 
     identity: tuple[Policy, ...] = ()
     boundary: Policy | None = None

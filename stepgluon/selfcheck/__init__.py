@@ -33,7 +33,7 @@ from stepgluon.selfcheck.rehearsal import Rehearsal
 from stepgluon.selfcheck.report import Finding, Report
 from stepgluon.selfcheck.scopes import Scope
 
-__all__ = ["Finding", "SelfCheck", "findings", "requests", "worst_case_events"]
+__all__ = ["Finding", "SelfCheck", "findings", "worst_case_events"]
 
 
 def findings(definition: Mapping[str, Any], text: str | None = None) -> list[Finding]:
@@ -44,11 +44,6 @@ def findings(definition: Mapping[str, Any], text: str | None = None) -> list[Fin
 def worst_case_events(definition: Mapping[str, Any]) -> int:
     """The maximum number of events of one execution of a sound definition, with all retries used up."""
     return SelfCheck(definition).events()
-
-
-def requests(definition: Mapping[str, Any]) -> Iterator[Call]:
-    """Each request of the rehearsal, with its state, resource and scenario; of equivalent branches, only a few."""
-    yield from SelfCheck(definition).requests()
 
 
 class SelfCheck:
