@@ -13,6 +13,7 @@ import pytest
 from pipeline import predict_one, train_one
 from stepgluon.config.load import loads
 from stepgluon.errors import DefinitionError
+from stepgluon.selfcheck import findings
 from stepgluon.workflow.expressions import expression
 from stepgluon.workflow.sdk import Chain, Choice, Map, Parallel, Pass, Retry, Rule, Succeed, Task, asl
 from stepgluon.workflow.states import Item, States
@@ -99,6 +100,7 @@ def test_a_map_is_made_of_the_same_states_as_a_branch() -> None:
     given = Pass("List items", assign={"entries": expression(entries)}, output={})
     maps = [over("Train", train_one(make, item)), over("Predict", predict_one(make, item))]
     machine = asl(Chain([make.begin("Begin"), given, *maps, Succeed("Done")]), TimeoutSeconds=3600)
+    assert findings(machine) == []
 
     branches = [train_one(make, make.item(config.models[0])), predict_one(make, make.item(config.models[0]))]
     for step, branch in zip(maps, branches, strict=True):

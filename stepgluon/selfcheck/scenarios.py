@@ -113,7 +113,8 @@ def together(seen: Files, root: Scope, tries: Mapping[str, int]) -> Iterator[Set
     if jobs:
         longest = dict.fromkeys(jobs, Fault("States.TaskFailed", LONGEST))
         yield Setting("all jobs of the branches fail with long reasons", World(seen, longest, defaults), whole=True)
-    last = {name: Fault("States.TaskFailed", LOST, times - 1) for name, times in tries.items() if times > 1}
+    jobs = _jobs(root, inside=False)  # the items of a Map visit its other states more than once, too
+    last = {name: Fault("States.TaskFailed", LOST, tries[name] - 1) for name in jobs if tries.get(name, 0) > 1}
     if last:
         yield Setting("each job succeeds at its last try", World(seen, last), whole=True)
 
