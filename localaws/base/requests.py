@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
+REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 # In the headers, or in a presigned URL.
 _SIGNED = re.compile(r"Credential=([^/%&]+)(?:/|%2F)[^/%&]*(?:/|%2F)[^/%&]*(?:/|%2F)([^/%&]+)")
-# Query parameters that do not select another operation of S3; all others do.
+# Query parameters and headers of S3 that do not select another operation.
 _SAME = re.compile(r"x-id|versionId|partNumber|uploadId|uploads|response-.*|X-Amz-.*|x-amz-.*")
 _OF_LISTS = {"list-type", "prefix", "delimiter", "max-keys", "marker", "start-after", "continuation-token"}
 _OF_LISTS |= {"encoding-type", "fetch-owner", "x-id"}
+_MORE_RIGHTS = ("HTTP_X_AMZ_COPY_SOURCE", "HTTP_X_AMZ_TAGGING", "HTTP_X_AMZ_ACL")
+_OF_BUCKETS = {"GET": "ListObjectsV2", "HEAD": "HeadBucket"}
+_OF_OBJECTS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+_OF_UPLOADS = {"POST": "PutObject", "PUT": "PutObject", "DELETE": "AbortMultipartUpload"}  # in parts
 
 Operation = tuple[str, dict[str, Any]]
 
@@ -29,11 +34,10 @@ def operation(service: str, environ: dict[str, Any]) -> Operation:
     """The operation, like `sqs:SendMessage`, and its parameters. Unknown S3 requests are named by method and path."""
     if service == "s3":
         return _of_s3(environ)
-    given = body(environ)
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
-        return f"{service}:{target.rpartition('.')[2]}", _object(given)
-    form = dict(parse_qsl(given.decode("utf-8", "replace"), keep_blank_values=True))
+        return f"{service}:{target.rpartition('.')[2]}", json_body(environ)
+    form = dict(parse_qsl(body(environ).decode("utf-8", "replace"), keep_blank_values=True))
     action = form.get("Action") or f"{environ['REQUEST_METHOD']} {environ.get('PATH_INFO', '/')}"
     return f"{service}:{action}", form
 
@@ -45,12 +49,20 @@ def body(environ: dict[str, Any]) -> bytes:
     return content
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def json_body(environ: dict[str, Any]) -> dict[str, Any]:
+    """The JSON object in the request's body; empty if there is none."""
     try:
-        found = json.loads(text or b"{}")
+        found = json.loads(body(environ) or b"{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def respond(start_response: Any, status: str, kind: str, text: str, *headers: tuple[str, str]) -> Iterable[bytes]:
+    content = text.encode()
+    known = [("Content-Type", kind), ("Content-Length", str(len(content))), ("x-amzn-RequestId", REQUEST_ID)]
+    start_response(status, [*known, *headers])
+    return [content]
 
 
 def _of_s3(environ: dict[str, Any]) -> Operation:
@@ -58,27 +70,16 @@ def _of_s3(environ: dict[str, Any]) -> Operation:
     path = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
     bucket, _, key = path.lstrip("/").partition("/")
     query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
-    others = sorted(name for name in query if not _SAME.fullmatch(name))
+    others = {name for name in query if not _SAME.fullmatch(name)}
     given: dict[str, Any] = {"Bucket": bucket}
     if not key:
         given |= {"Prefix": query["prefix"]} if "prefix" in query else {}
-        known = {"GET": "ListObjectsV2", "HEAD": "HeadBucket"}.get(method, "") if not {*others} - _OF_LISTS else ""
-        return _named(known if bucket else "", method, path, others), given
-    given |= {"Key": key} | ({"VersionId": query["versionId"]} if "versionId" in query else {})
-    parts = {"x-amz-copy-source": "CopySource", "x-amz-tagging": "Tagging", "x-amz-acl": "ACL"}
-    for header, name in parts.items():
-        value = environ.get(f"HTTP_{header.upper().replace('-', '_')}")
-        given |= {name: unquote(value)} if value else {}
-    upload = "uploadId" in query or "uploads" in query
-    known = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject"}.get(method, "")
-    if method == "POST" and upload:
-        known = "PutObject"  # start and end of a multipart upload; its parts are PUT
-    if method == "DELETE":
-        known = "AbortMultipartUpload" if upload else "DeleteObject"
-    if upload and method in ("GET", "HEAD"):
-        known = ""  # the list of its parts
-    return _named("" if others else known, method, path, others), given
-
-
-def _named(known: str, method: str, path: str, others: list[str]) -> str:
-    return f"s3:{known}" if known else f"s3:{method} {path}{'?' if others else ''}{'&'.join(others)}"
+        others -= _OF_LISTS
+        known = _OF_BUCKETS.get(method) if bucket else None
+    else:
+        given |= {"Key": key} | ({"VersionId": query["versionId"]} if "versionId" in query else {})
+        others |= {name for name in _MORE_RIGHTS if name in environ}
+        known = (_OF_UPLOADS if {"uploadId", "uploads"} & query.keys() else _OF_OBJECTS).get(method)
+    if known and not others:
+        return f"s3:{known}", given
+    return f"s3:{method} {path}{'?' if others else ''}{'&'.join(sorted(others))}", given

@@ -14,8 +14,6 @@ from localaws.iam.required_rights import managed_rule
 
 Exists = Callable[[str, str], bool]
 _CHANGES_A_MACHINE = ("AWSStepFunctions.CreateStateMachine", "AWSStepFunctions.UpdateStateMachine")
-_JOBS = {"Training": ":::sagemaker:createTrainingJob.sync", "Processing": ":::sagemaker:createProcessingJob.sync"}
-_ID = "00000000-0000-0000-0000-000000000000"
 
 
 def gate(permissions: Permissions, exists: Exists, others: Application) -> Application:
@@ -24,15 +22,10 @@ def gate(permissions: Permissions, exists: Exists, others: Application) -> Appli
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         key, service = requests.signed_by(environ)
         user = permissions.known_by(key)
-        if user is not None:
-            message = _why_not(permissions, exists, user, service, environ)
-            if message:
-                return refusal(service, message, environ, start_response)
-        if environ.get("HTTP_X_AMZ_TARGET") in _CHANGES_A_MACHINE:
-            message = _no_managed_rule(permissions, requests.body(environ))
-            if message:
-                return refusal("states", message, environ, start_response)
-        return others(environ, start_response)
+        message = _why_not(permissions, exists, user, service, environ) if user else ""
+        if not message and environ.get("HTTP_X_AMZ_TARGET") in _CHANGES_A_MACHINE:
+            message = _no_managed_rule(permissions, requests.json_body(environ))
+        return refusal(service, message, environ, start_response) if message else others(environ, start_response)
 
     return application
 
@@ -47,37 +40,29 @@ def _why_not(permissions: Permissions, exists: Exists, user: User, service: str,
     return message
 
 
-def _no_managed_rule(permissions: Permissions, body: bytes) -> str:
+def _no_managed_rule(permissions: Permissions, given: dict[str, Any]) -> str:
     """The role of a machine with `.sync` Tasks must be allowed to use the managed rule that reports the jobs' ends."""
-    given = json.loads(body)
     role, definition = given.get("roleArn"), str(given.get("definition", ""))
-    if not isinstance(role, str):
-        return ""
-    for kind, integration in _JOBS.items():
-        message = integration in definition and permissions.refused(
-            permissions.user(role), managed_rule(permissions, kind)
-        )
-        if message:
-            return f"'{role}' is not authorized to create managed-rule. {message}"
+    for kind in ("Training", "Processing"):
+        if isinstance(role, str) and f":::sagemaker:create{kind}Job.sync" in definition:
+            message = permissions.refused(permissions.user(role), managed_rule(permissions, kind))
+            if message:
+                return f"'{role}' is not authorized to create managed-rule. {message}"
     return ""
 
 
 def refusal(service: str, message: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """The refusal in the service's own format."""
     query = "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", "")
-    kind = "text/xml" if query or service == "s3" else "application/json"
+    kind, status, code = "text/xml", "403", "AccessDenied"
     if service == "s3":
-        status, code = "403", "AccessDenied"
-        text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message><RequestId>{_ID}</RequestId></Error>"
+        text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
     elif query:
-        status, code = "403", "AuthorizationError" if service == "sns" else "AccessDenied"
+        code = "AuthorizationError" if service == "sns" else code
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-        text = f"<ErrorResponse>{error}<RequestId>{_ID}</RequestId></ErrorResponse>"
+        text = f"<ErrorResponse>{error}<RequestId>{requests.REQUEST_ID}</RequestId></ErrorResponse>"
     else:
-        status, code = ("403", "AccessDenied") if service == "sqs" else ("400", "AccessDeniedException")
-        text = json.dumps({"__type": code, "message": message})
-    content = b"" if environ["REQUEST_METHOD"] == "HEAD" else text.encode()
-    headers = [("Content-Type", kind), ("Content-Length", str(len(content))), ("x-amzn-ErrorType", code)]
-    headers += [("x-amz-request-id", _ID), ("x-amzn-RequestId", _ID)]
-    start_response(f"{status} Refused", headers)
-    return [content]
+        status, code = (status, code) if service == "sqs" else ("400", "AccessDeniedException")
+        kind, text = "application/json", json.dumps({"__type": code, "message": message})
+    text = "" if environ["REQUEST_METHOD"] == "HEAD" else text
+    return requests.respond(start_response, f"{status} Refused", kind, text, ("x-amzn-ErrorType", code))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -111,9 +111,13 @@ class Permissions:
         message = f"User: {called} is not authorized to perform: {right.action} on resource: {right.resource} {reason}"
         return message.replace(" sns:", " SNS:")  # SNS's spelling
 
+    def role(self, arn: str) -> Any:
+        """moto's role; None if it does not exist."""
+        return next((role for role in list(self._iam.roles.values()) if role.arn == arn), None)
+
     def _of_role(self, arn: str) -> Policies:
         """The policies of a role; a role that does not exist may do nothing."""
-        role = next((role for role in list(self._iam.roles.values()) if role.arn == arn), None)
+        role = self.role(arn)
         if role is None:
             return Policies()
         attached = [_in_force(policy) for policy in list(role.managed_policies.values())]
@@ -126,24 +130,14 @@ class Permissions:
 
     def _of_resource(self, arn: str) -> Policy | None:
         """The policy of a bucket, topic or queue of this account, if any."""
-        text = self._resource_policy(arn)
-        return _parsed(text) if text else None
-
-    def _resource_policy(self, arn: str) -> Any:
-        parts = arn.split(":", 5)
-        if len(parts) < 6:
-            return None
-        service, region, name = parts[2], parts[3], parts[5]
-        if service == "s3":
-            bucket = self._s3.buckets.get(name.partition("/")[0])
-            return bucket.policy if bucket else None
-        if service == "sns":
-            topic = self._sns[region].topics.get(arn)
-            return topic.policy if topic else None
-        if service == "sqs":
-            queue = self._sqs[region].queues.get(name)
-            return queue.policy if queue else None
-        return None
+        _, _, service, region, _, name = [*arn.split(":", 5), *[""] * 5][:6]
+        places: dict[str, Callable[[], Any]] = {
+            "s3": lambda: self._s3.buckets.get(name.partition("/")[0]),
+            "sns": lambda: self._sns[region].topics.get(arn),
+            "sqs": lambda: self._sqs[region].queues.get(name),
+        }
+        owner = places[service]() if service in places else None
+        return _parsed(owner.policy) if owner and owner.policy else None
 
 
 def _in_force(managed: Any) -> str:

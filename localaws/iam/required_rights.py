@@ -7,7 +7,7 @@ are `Unknown`, and refused to roles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ class Unknown(Exception):
     """The table lacks this operation."""
 
 
-Rule = Callable[[Account, Parameters], Iterator[Right]]
+Rule = Callable[[Account, Parameters], Iterable[Right]]
 Tags = Mapping[str, str]
 TagsOf = Callable[[str, str], Tags]
 """The tags of a job, by its kind and its name."""
@@ -41,41 +41,55 @@ TagsOf = Callable[[str, str], Tags]
 
 def rights(account: Account, operation: str, given: Parameters, tags_of: TagsOf = lambda kind, name: {}) -> list[Right]:
     """The rights for an operation like `s3:GetObject`, in the order in which IAM checks them."""
-    kind = _DESCRIBES.get(operation)
-    if kind:
+    if operation in _RESOURCES:
+        return [Right(operation, _RESOURCES[operation](account, given))]
+    if operation in _DESCRIBES:
+        kind = _DESCRIBES[operation]
         name = given[f"{kind}JobName"]
         return [job_right(account, "Describe", kind, name, tags_of(kind.lower(), name))]
-    rule = _RULES.get(operation)
-    if rule is None:
+    if operation not in _RULES:
         raise Unknown(operation)
-    return list(rule(account, given))
+    return list(_RULES[operation](account, given))
 
 
-# S3
+# The resources of operations that need the right of their own name, without a context
 
 
 def bucket(account: Account, name: str) -> str:
     return account.arn("s3", name, region="", account="")
 
 
-def _object(action: str) -> Rule:
-    def rule(account: Account, given: Parameters) -> Iterator[Right]:
-        versioned = "Version" if given.get("VersionId") else ""
-        yield Right(f"s3:{action}{versioned}", f"{bucket(account, given['Bucket'])}/{given['Key']}")
-
-    return rule
+def _object(account: Account, given: Parameters) -> str:
+    return f"{bucket(account, given['Bucket'])}/{given['Key']}"
 
 
-def _put_object(account: Account, given: Parameters) -> Iterator[Right]:
-    place = f"{bucket(account, given['Bucket'])}/{given['Key']}"
-    if given.get("CopySource"):
-        source, _, version = given["CopySource"].lstrip("/").partition("?versionId=")
-        yield Right(f"s3:GetObject{'Version' if version else ''}", account.arn("s3", source, region="", account=""))
-    yield Right("s3:PutObject", place)
-    if given.get("Tagging"):
-        yield Right("s3:PutObjectTagging", place)
-    if given.get("ACL"):
-        yield Right("s3:PutObjectAcl", place)
+def _log_stream(account: Account, given: Parameters) -> str:
+    # for DescribeLogStreams, a stream without a name
+    return account.arn("logs", f"log-group:{given['logGroupName']}:log-stream:{given.get('logStreamName', '')}")
+
+
+def _queue(account: Account, given: Parameters) -> str:
+    return account.arn("sqs", given["QueueUrl"].rstrip("/").rpartition("/")[2])
+
+
+_RESOURCES: dict[str, Callable[[Account, Parameters], str]] = {
+    **dict.fromkeys(("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"), _object),
+    **{
+        f"logs:{verb}": _log_stream
+        for verb in ("CreateLogStream", "DescribeLogStreams", "GetLogEvents", "PutLogEvents")
+    },
+    **dict.fromkeys(("sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:SendMessage"), _queue),
+    "sns:Publish": lambda account, given: given.get("TopicArn") or given.get("TargetArn") or "*",
+    "states:DescribeExecution": lambda account, given: given["executionArn"],
+    "states:GetExecutionHistory": lambda account, given: given["executionArn"],
+    "states:RedriveExecution": lambda account, given: given["executionArn"],
+}
+
+# Other operations
+
+
+def _get_object(account: Account, given: Parameters) -> Iterator[Right]:
+    yield Right(f"s3:GetObject{'Version' if given.get('VersionId') else ''}", _object(account, given))
 
 
 def _list_bucket(account: Account, given: Parameters) -> Iterator[Right]:
@@ -83,48 +97,11 @@ def _list_bucket(account: Account, given: Parameters) -> Iterator[Right]:
     yield Right("s3:ListBucket", bucket(account, given["Bucket"]), context)
 
 
-# Step Functions, SNS, SQS, logs
-
-
 def _start_execution(account: Account, given: Parameters) -> Iterator[Right]:
     # "Authorization for versions and aliases": the resource is the machine, the alias its qualifier
     parts = given["stateMachineArn"].split(":")
     qualifier = {"states:StateMachineQualifier": parts[7]} if len(parts) == 8 else {}
     yield Right("states:StartExecution", ":".join(parts[:7]), qualifier)
-
-
-def _publish(account: Account, given: Parameters) -> Iterator[Right]:
-    yield Right("sns:Publish", given.get("TopicArn") or given.get("TargetArn") or given.get("PhoneNumber") or "*")
-
-
-def _of_queue(action: str) -> Rule:
-    def rule(account: Account, given: Parameters) -> Iterator[Right]:
-        yield Right(f"sqs:{action}", account.arn("sqs", given["QueueUrl"].rstrip("/").rpartition("/")[2]))
-
-    return rule
-
-
-def _of_execution(action: str) -> Rule:
-    def rule(account: Account, given: Parameters) -> Iterator[Right]:
-        yield Right(f"states:{action}", given["executionArn"])
-
-    return rule
-
-
-def _log_streams(account: Account, given: Parameters) -> Iterator[Right]:
-    # for the group the resource is a stream without a name
-    yield Right("logs:DescribeLogStreams", account.arn("logs", f"log-group:{given['logGroupName']}:log-stream:"))
-
-
-def _of_log_stream(action: str) -> Rule:
-    def rule(account: Account, given: Parameters) -> Iterator[Right]:
-        stream = f"log-group:{given['logGroupName']}:log-stream:{given['logStreamName']}"
-        yield Right(f"logs:{action}", account.arn("logs", stream))
-
-    return rule
-
-
-# SageMaker's jobs
 
 
 def job_arn(account: Account, kind: str, name: str) -> str:
@@ -159,51 +136,22 @@ def list_tags(account: Account, kind: str, name: str) -> Right:
     return Right("sagemaker:ListTags", job_arn(account, kind, name))
 
 
-def _tags(action: str) -> Rule:
-    def rule(account: Account, given: Parameters) -> Iterator[Right]:
-        yield Right(f"sagemaker:{action}", given["ResourceArn"], _of_request(given.get("Tags", [])))
-
-    return rule
-
-
 def managed_rule(account: Account, kind: str) -> list[Right]:
     """To create the rule through which `.sync` learns about the ends of jobs."""
     rule = account.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
     return [Right(f"events:{action}", rule) for action in ("PutRule", "PutTargets", "DescribeRule")]
 
 
-def _nothing(account: Account, given: Parameters) -> Iterator[Right]:
-    """Everyone may do it."""
-    return iter(())
-
-
 _DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in ("Processing", "Training")}
 _RULES: dict[str, Rule] = {
-    "logs:CreateLogStream": _of_log_stream("CreateLogStream"),
-    "logs:DescribeLogStreams": _log_streams,
-    "logs:GetLogEvents": _of_log_stream("GetLogEvents"),
-    "logs:PutLogEvents": _of_log_stream("PutLogEvents"),
-    "s3:AbortMultipartUpload": _object("AbortMultipartUpload"),
-    "s3:DeleteObject": _object("DeleteObject"),
-    "s3:GetObject": _object("GetObject"),
-    "s3:HeadBucket": _list_bucket,
-    "s3:HeadObject": _object("GetObject"),
-    "s3:ListObjects": _list_bucket,
-    "s3:ListObjectsV2": _list_bucket,
-    "s3:PutObject": _put_object,
-    "sagemaker:AddTags": _tags("AddTags"),
+    **dict.fromkeys(("s3:GetObject", "s3:HeadObject"), _get_object),
+    **dict.fromkeys(("s3:HeadBucket", "s3:ListObjects", "s3:ListObjectsV2"), _list_bucket),
+    "sagemaker:AddTags": lambda account, given: [
+        Right("sagemaker:AddTags", given["ResourceArn"], _of_request(given.get("Tags", [])))
+    ],
     "sagemaker:CreateProcessingJob": _create_job("Processing"),
     "sagemaker:CreateTrainingJob": _create_job("Training"),
-    "sagemaker:ListTags": _tags("ListTags"),
-    "sns:Publish": _publish,
-    "sns:PublishBatch": _publish,
-    "sqs:DeleteMessage": _of_queue("DeleteMessage"),
-    "sqs:ReceiveMessage": _of_queue("ReceiveMessage"),
-    "sqs:SendMessage": _of_queue("SendMessage"),
-    "sqs:SendMessageBatch": _of_queue("SendMessage"),
-    "states:DescribeExecution": _of_execution("DescribeExecution"),
-    "states:GetExecutionHistory": _of_execution("GetExecutionHistory"),
-    "states:RedriveExecution": _of_execution("RedriveExecution"),
+    "sagemaker:ListTags": lambda account, given: [Right("sagemaker:ListTags", given["ResourceArn"])],
     "states:StartExecution": _start_execution,
-    "sts:GetCallerIdentity": _nothing,
+    "sts:GetCallerIdentity": lambda account, given: (),  # everyone may
 }
