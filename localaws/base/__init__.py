@@ -1,6 +1,7 @@
 """Shared by all services.
 
 requests      the service and operation of a request
+logs          the logs of jobs and functions in CloudWatch
 exhaustion    recognizes used-up threads and memory
 in_process    calls the application without a socket
 clients       boto3's clients of the local AWS

@@ -1,9 +1,8 @@
 """Lambda: functions run in separate processes.
 
-functions      invocations: retries, the dead-letter queue, one warm process per function
-moto_api       functions in moto's format
-worker         the warm process of one function
-runtime        the program of that process: loads the handler, passes it events one by one
-function_logs  a function's log in CloudWatch
-undelivered    events on disk until they are handled
+functions    invocations: retries, the dead-letter queue, one warm process per function
+moto_api     functions in moto's format
+worker       the warm process of one function
+runtime      the program of that process: loads the handler, passes it events one by one
+undelivered  events on disk until they are handled
 """

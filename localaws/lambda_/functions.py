@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localaws.base.logs import FunctionLog
 from localaws.base.patches import Patches
 from localaws.iam.permissions import Permissions
 from localaws.lambda_ import moto_api as api
-from localaws.lambda_.function_logs import FunctionLog
 from localaws.lambda_.undelivered import Pending
 from localaws.lambda_.worker import Ended, Setup, Worker
 

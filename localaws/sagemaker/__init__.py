@@ -1,14 +1,10 @@
 """Training and processing jobs that really run, as local processes.
 
-http             answers requests about jobs; moto answers all others
-api              the calls about jobs
-sync_task        Step Functions' Task that waits for a job
-job              a job from its creation to its end, using
-  scheduler        the order of jobs, and their cores
-  inputs           its inputs from S3
-  job_process      its processes
-  outputs          its uploads
-  job_cache        outputs of finished jobs, reused
-  job_logs         its log streams
-fault_injection  hooks for tests
+api            answers the calls about jobs; moto answers all others
+sync_task      Step Functions' Task that waits for a job
+job            a job from its creation to its end, using
+  scheduler      the order of jobs, and their cores
+  job_files      its inputs from S3, and its uploads
+  job_process    its processes
+  job_cache      outputs of finished jobs, reused
 """

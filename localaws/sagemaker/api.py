@@ -1,76 +1,61 @@
-"""The API of SageMaker's training and processing jobs, over HTTP and in this process.
-
-In moto, such jobs are records that never run; these really run (job.py). moto answers the rest of SageMaker.
-"""
+"""The API of SageMaker's training and processing jobs, which really run (job.py); moto answers all other calls."""
 
 from __future__ import annotations
 
+import json
+import re
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
-from localaws.base import api_model
+from localaws.base import api_model, requests
+from localaws.base.in_process import Application
 from localaws.sagemaker.job import Job, Workshop
-from localaws.sagemaker.outputs import outputs_of
 
 MOST_JOBS = 1000  # in memory; older ones are in the executions' histories
 KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
 PROCESSING = "/opt/ml/processing"
-TAKEN = (
-    "{kind} job names must be unique within an AWS account and region, and a {kind} job with this name already exists "
-    "({arn})"
-)
-NO_ROLE = (
-    "Could not assume role {role}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' "
-    "to assume the role."
-)
+_ACTION = re.compile(r"(?:(Create|Describe|Stop)(Training|Processing)Job|(List)(Training|Processing)Jobs)")
+_TAGS = ("AddTags", "ListTags")
 
 
 class ApiError(Exception):
     """The service refuses a call."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
-        self.status = status
 
 
 class SageMaker:
-    def __init__(self, workshop: Workshop, account: str, partition: str) -> None:
+    def __init__(self, workshop: Workshop) -> None:
         self.workshop = workshop
-        self._prefix = f"arn:{partition}:sagemaker:{workshop.region}:{account}"
-        self._roles = _role_exists(account, partition)
         self._jobs: dict[tuple[str, str], Job] = {}
         self._names: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
-        self._actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "ListTags": self._list_tags,
-            "AddTags": self._add_tags,
-        }
-        for kind, noun in KINDS.items():
-            self._actions[f"Create{noun}"] = partial(self._create, kind)
-            self._actions[f"Describe{noun}"] = partial(self._describe, kind)
-            self._actions[f"Stop{noun}"] = partial(self._stop, kind)
-            self._actions[f"List{noun}s"] = partial(self._list, kind)
 
     def read_model(self) -> None:
         """Read the service's model in the background, so the first job need not wait for it."""
         threading.Thread(target=api_model.service_model, args=("sagemaker",), name="model", daemon=True).start()
 
-    def answers(self, action: str, request: dict[str, Any]) -> bool:
-        """Whether this module answers; moto answers for the tags of other resources."""
-        if action in ("AddTags", "ListTags"):
-            return any(f":{kind}-job/" in str(request.get("ResourceArn", "")) for kind in KINDS)
-        return action in self._actions
-
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         """The response, with times in seconds since 1970; raises ApiError."""
-        if action not in self._actions:
+        found = _ACTION.fullmatch(action)
+        if not found and action not in _TAGS:
             raise ApiError("UnknownOperationException", f"{action} is not available locally.")
-        _validate(action, request)
-        return self._actions[action](request)
+        if wrong := api_model.problems("sagemaker", action, request):
+            count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
+            raise ApiError("ValidationException", f"{count}: {'; '.join(wrong)}")
+        if not found:
+            return self._tags(action, request)
+        verb, kind = (word.lower() for word in found.groups() if word)
+        if verb == "list":
+            return self._list(kind, request)
+        name = request[f"{KINDS[kind]}Name"]
+        if verb == "create":
+            return self._create(kind, name, request)
+        return described(self.job(kind, name)) if verb == "describe" else self._stop(self.job(kind, name))
 
     def job(self, kind: str, name: str) -> Job:
         job = self._jobs.get((kind, name))
@@ -80,7 +65,7 @@ class SageMaker:
 
     def tags(self, kind: str, name: str) -> dict[str, str]:
         job = self._jobs.get((kind, name))
-        return tags_of(job) if job else {}
+        return job.tags if job else {}
 
     def jobs(self) -> list[Job]:
         with self._lock:
@@ -96,37 +81,38 @@ class SageMaker:
 
     # Actions
 
-    def _create(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
-        noun = KINDS[kind]
-        name = request[f"{noun}Name"]
-        refused = self.workshop.faults.refuse(kind, name)
-        if refused:
-            raise ApiError(*refused)
+    def _create(self, kind: str, name: str, request: dict[str, Any]) -> dict[str, Any]:
         self._check_surroundings(kind, request)
-        arn = f"{self._prefix}:{kind}-job/{name}"
+        arn = self.workshop.permissions.arn("sagemaker", f"{kind}-job/{name}")
         with self._lock:
             # Names are case-insensitive and reserved forever.
             if (kind, name.lower()) in self._names:
-                raise ApiError("ResourceInUse", TAKEN.format(kind=kind.title(), arn=arn))
+                raise ApiError(
+                    "ResourceInUse",
+                    f"{kind.title()} job names must be unique within an AWS account and region, and a {kind.title()} "
+                    f"job with this name already exists ({arn})",
+                )
             self._names.add((kind, name.lower()))
             job = self._jobs[kind, name] = Job(kind, name, arn, request, self.workshop)
-            self._forget()
+            ended = [known for known, old in self._jobs.items() if old.done.is_set()]
+            for known in ended[: max(0, len(self._jobs) - MOST_JOBS)]:
+                del self._jobs[known]
         job.start()
-        return {f"{noun}Arn": arn}
-
-    def _forget(self) -> None:
-        """Drop the oldest ended jobs if there are too many; their names stay taken."""
-        ended = [known for known, job in self._jobs.items() if job.state.ended is not None]
-        for known in ended[: max(0, len(self._jobs) - MOST_JOBS)]:
-            del self._jobs[known]
+        return {f"{KINDS[kind]}Arn": arn}
 
     def _check_surroundings(self, kind: str, request: dict[str, Any]) -> None:
-        if not self._roles(request["RoleArn"]):
-            raise ApiError("ValidationException", NO_ROLE.format(role=request["RoleArn"]))
-        outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        role, outputs = request["RoleArn"], request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        if self.workshop.permissions.role(role) is None:
+            raise ApiError(
+                "ValidationException",
+                f"Could not assume role {role}. Please ensure that the role exists and allows principal "
+                "'sagemaker.amazonaws.com' to assume the role.",
+            )
         uris = [output["S3Output"]["S3Uri"] for output in outputs if "S3Output" in output]
         if kind == "training":
             uris.append(request["OutputDataConfig"]["S3OutputPath"])
+            if request["OutputDataConfig"].get("CompressionType") != "NONE":
+                raise ApiError("ValidationException", "CompressionType must be NONE: locally, models are not packed.")
         for uri in uris:
             bucket = uri.removeprefix("s3://").split("/")[0]
             if not self.workshop.buckets.exists(bucket):
@@ -136,109 +122,79 @@ class SageMaker:
             if not f"{path}/".startswith(f"{PROCESSING}/") or ".." in path.split("/"):
                 raise ApiError("ValidationException", f"LocalPath {path} must be a path below {PROCESSING}.")
 
-    def _describe(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
-        return described(self.job(kind, request[f"{KINDS[kind]}Name"]))
-
-    def _stop(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
-        job = self.job(kind, request[f"{KINDS[kind]}Name"])
+    def _stop(self, job: Job) -> dict[str, Any]:
         if job.done.is_set():
-            raise ApiError(
-                "ValidationException",
-                f"The request was rejected because the {kind} job is in status {job.state.status}.",
-            )
+            reason = f"The request was rejected because the {job.kind} job is in status {job.state.status}."
+            raise ApiError("ValidationException", reason)
         job.stop()
         return {}
 
     def _list(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
-        noun = KINDS[kind]
-        found = [job for job in self.jobs() if job.kind == kind and _matches(job, request)]
+        noun, status = KINDS[kind], request.get("StatusEquals")
+        found = [job for job in self.jobs() if job.kind == kind and request.get("NameContains", "") in job.name]
+        found = [job for job in found if status in (None, job.state.status)]
         by_name = request.get("SortBy") == "Name"
         found.sort(
             key=lambda job: job.name if by_name else job.state.created,
             reverse=request.get("SortOrder", "Descending") == "Descending",
         )
-        start, most = int(request.get("NextToken", 0)), request.get("MaxResults", 10)
-        answer: dict[str, Any] = {f"{noun}Summaries": [_summary(job) for job in found[start : start + most]]}
-        if start + most < len(found):
-            answer["NextToken"] = str(start + most)
-        return answer
+        start = int(request.get("NextToken", 0))
+        end = start + request.get("MaxResults", 10)
+        page = [described(job) for job in found[start:end]]  # clients ignore members that are not in the model
+        return {f"{noun}Summaries": page} | ({"NextToken": str(end)} if end < len(found) else {})
 
-    def _list_tags(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"Tags": self._by_arn(request["ResourceArn"]).request.get("Tags", [])}
-
-    def _add_tags(self, request: dict[str, Any]) -> dict[str, Any]:
-        job = self._by_arn(request["ResourceArn"])
-        tags = {tag["Key"]: tag for tag in [*job.request.get("Tags", []), *request["Tags"]]}
-        job.request["Tags"] = list(tags.values())
-        return {"Tags": job.request["Tags"]}
-
-    def _by_arn(self, arn: str) -> Job:
-        for job in self.jobs():
-            if job.arn == arn:
-                return job
-        raise ApiError("ResourceNotFound", f"Job {arn} does not exist.")
-
-
-def _validate(action: str, request: dict[str, Any]) -> None:
-    wrong = api_model.problems("sagemaker", action, request)
-    if wrong:
-        count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
-        raise ApiError("ValidationException", f"{count}: {'; '.join(wrong)}")
-
-
-def _role_exists(account: str, partition: str) -> Callable[[str], bool]:
-    from moto.iam.models import iam_backends
-
-    backend = iam_backends[account][partition]
-    return lambda arn: any(role.arn == arn for role in backend.roles.values())
+    def _tags(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
+        arn = request["ResourceArn"]
+        job = next((job for job in self.jobs() if job.arn == arn), None)
+        if job is None:
+            raise ApiError("ResourceNotFound", f"Job {arn} does not exist.")
+        if action == "AddTags":
+            tags = job.tags | {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+            job.request["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        return {"Tags": job.request.get("Tags", [])}
 
 
 def described(job: Job) -> dict[str, Any]:
     noun, state = KINDS[job.kind], job.state
-    request = {key: value for key, value in job.request.items() if key != "Tags"}
-    answer = {
-        **request,
+    ended = state.ended if state.started else None
+    answer: dict[str, Any] = {
+        **{key: value for key, value in job.request.items() if key != "Tags"},
         f"{noun}Arn": job.arn,
         f"{noun}Status": state.status,
         "CreationTime": state.created,
         "LastModifiedTime": state.changed,
+        f"{job.kind.title()}StartTime": state.started,
+        f"{job.kind.title()}EndTime": ended,
+        "FailureReason": state.failure or None,
     }
-    if state.failure:
-        answer["FailureReason"] = state.failure
     if job.kind == "processing":
-        times = {"ProcessingStartTime": state.started, "ProcessingEndTime": state.ended if state.started else None}
-        answer |= {"ExitMessage": state.message} if state.message else {}
-        answer.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": int(job.max_seconds)})
+        answer["ExitMessage"] = state.message or None
     else:
-        times = {"TrainingStartTime": state.started, "TrainingEndTime": state.ended if state.started else None}
+        seconds = int(ended - state.started) if ended and state.started else None
+        model = {"S3ModelArtifacts": f"{job.outputs[0].uri}/"} if state.status in ("Completed", "Stopped") else None
         answer |= {
             "SecondaryStatus": state.secondary,
             "SecondaryStatusTransitions": [dict(one) for one in state.transitions],
+            "ModelArtifacts": model,
+            "TrainingTimeInSeconds": seconds,
+            "BillableTimeInSeconds": seconds,
         }
-        if state.status in ("Completed", "Stopped"):
-            (model,) = outputs_of(job.kind, job.name, job.request)
-            answer["ModelArtifacts"] = {"S3ModelArtifacts": model.uri if model.packed else f"{model.uri}/"}
-        if state.started and state.ended:
-            answer |= {
-                "TrainingTimeInSeconds": int(state.ended - state.started),
-                "BillableTimeInSeconds": int(state.ended - state.started),
-            }
-    return answer | {key: value for key, value in times.items() if value is not None}
+    return {key: value for key, value in answer.items() if value is not None}
 
 
-def tags_of(job: Job) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in job.request.get("Tags", [])}
+def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
+    """Answers requests about jobs, and passes all others to moto."""
 
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        service, _, action = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
+        request = requests.json_body(environ) if service == "SageMaker" else {}
+        of_a_job = action in _TAGS and re.search(":(training|processing)-job/", str(request.get("ResourceArn")))
+        if service != "SageMaker" or not (of_a_job or _ACTION.fullmatch(action)):
+            return moto(environ, start_response)
+        try:
+            status, answer = "200 OK", sagemaker.call(action, request)
+        except ApiError as error:
+            status, answer = "400 Error", {"__type": error.code, "message": error.message}
+        return requests.respond(start_response, status, "application/x-amz-json-1.1", json.dumps(answer))
 
-def _summary(job: Job) -> dict[str, Any]:
-    answer, noun = described(job), KINDS[job.kind]
-    keys = [f"{noun}Name", f"{noun}Arn", f"{noun}Status", "CreationTime", "LastModifiedTime", "SecondaryStatus"]
-    keys += ["FailureReason", "ExitMessage", "ProcessingEndTime"] if job.kind == "processing" else ["TrainingEndTime"]
-    return {key: answer[key] for key in keys if key in answer}
-
-
-def _matches(job: Job, request: dict[str, Any]) -> bool:
-    return (
-        request.get("StatusEquals", job.state.status) == job.state.status
-        and request.get("NameContains", "") in job.name
-    )
+    return application

@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from localaws.base.guard import Guard
+from localaws.base.logs import JobLogs
 from localaws.iam.permissions import Permissions
 from localaws.s3.buckets import Buckets
-from localaws.sagemaker import inputs, outputs
-from localaws.sagemaker.fault_injection import Faults
-from localaws.sagemaker.inputs import Found, InputError
-from localaws.sagemaker.job_cache import Memory
-from localaws.sagemaker.job_logs import Logs
-from localaws.sagemaker.job_process import Instance, Program, dropped, environment
+from localaws.sagemaker import job_files
+from localaws.sagemaker.job_cache import JobCache
+from localaws.sagemaker.job_process import Instance, JobFailed, Program, dropped, environment
 from localaws.sagemaker.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600
@@ -31,7 +29,7 @@ OUT_OF_MEMORY = (
     "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an "
     "instance."
 )
-
+INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
 
 _OVER = threading.Event()  # shared by all ended jobs: a server may see thousands
 _OVER.set()
@@ -46,11 +44,10 @@ class Workshop:
     region: str
     buckets: Buckets
     scheduler: Scheduler
-    memory: Memory
-    logs: Logs
+    cache: JobCache
+    logs: JobLogs
     permissions: Permissions
     guard: Guard
-    faults: Faults
     grace_seconds: float
 
 
@@ -58,16 +55,16 @@ class Workshop:
 class JobState:
     """What the API reports; times are seconds since 1970."""
 
+    created: float
     status: str = "InProgress"
     secondary: str = "Starting"
     transitions: list[dict[str, Any]] = field(default_factory=list)
     failure: str = ""
     message: str = ""
-    created: float = 0.0
     started: float | None = None
     ended: float | None = None
     changed: float = 0.0
-    remembered: bool = False  # taken from the cache, not run
+    cached: bool = False  # taken from the cache, not run
 
 
 class Job:
@@ -76,14 +73,14 @@ class Job:
         self.name = name
         self.arn = arn
         self.request = request
-        self.state = JobState(created=time.time())
+        self.state = JobState(time.time())
+        self.outputs = job_files.outputs_of(kind, name, request)
         self.done = threading.Event()
         self._shop = workshop
         self._stop = threading.Event()
         self._woken = threading.Condition()
         self._instances: list[Instance] = []
-        self._outputs = outputs.outputs_of(kind, name, request)
-        self._turn("Starting", "Launching requested ML instances" if kind == "training" else "")
+        self._turn("Starting", "Launching requested ML instances")
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -106,152 +103,128 @@ class Job:
         if thread is not None:
             thread.join(seconds)
 
-    # The thread
-
-    def _live(self) -> None:
-        try:
-            self._end(*self._run())
-        except Stopped:
-            self._end("Stopped", "Stopped", "")
-        except InputError as problem:
-            self._end("Failed", "Failed", str(problem))
-        except OSError as problem:
-            # usually a full disk: the job fails and reports it
-            self._end("Failed", "Failed", f"InternalServerError: {problem.strerror or problem}")
-        finally:
-            if not self.done.is_set():  # a bug of ours: do not let callers wait forever
-                self._end(
-                    "Failed", "Failed", "InternalServerError: We encountered an internal error. Please try again."
-                )
-
-    def _run(self) -> tuple[str, str, str]:
-        """The status, the secondary status and the reason at the end."""
-        lost = self._shop.faults.capacity(self.kind, self.name)
-        if lost:
-            return "Failed", "Failed", lost
-        program = self._program()
-        found = [
-            inputs.find(given, self._shop.buckets.objects, self.request["RoleArn"], self._shop.region, self._refused)
-            for given in inputs.inputs_of(self.kind, self.request)
-        ]
-        fingerprint = self._shop.memory.fingerprint(self.kind, self.request, program, found, self.instance_count)
-        recalled = self._shop.memory.recall(fingerprint)
-        if recalled:
-            uploaded, self.state.message = recalled
-            self.state.remembered = True
-            self.state.started = time.time()
-            outputs.publish(self._outputs, uploaded, self._shop.buckets, self._refused)
-            return "Completed", "Completed", ""
-        with self._shop.scheduler.turn(self._stop.is_set) as cores, ExitStack() as cleaning:
-            folder = self._shop.folder / self.name
-            cleaning.callback(shutil.rmtree, folder, ignore_errors=True)
-            roots = [folder / f"algo-{number + 1}" for number in range(self.instance_count)]
-            self._prepare(roots, found)
-            self.state.started = time.time()
-            reached_limit = self._work(program, roots, max(1, cores // len(roots)))
-            return self._finish(roots, reached_limit, fingerprint)
-
-    def _program(self) -> Program:
-        given = self.request["AlgorithmSpecification" if self.kind == "training" else "AppSpecification"]
-        entrypoint, arguments = given.get("ContainerEntrypoint", []), given.get("ContainerArguments", [])
-        program = Program.of(entrypoint, arguments, self._shop.code)
-        if program is None:
-            raise InputError(
-                f"ClientError: local jobs run `python3 /opt/program/NAME.py`, not containers: {entrypoint}."
-            )
-        return program
+    @property
+    def tags(self) -> dict[str, str]:
+        return {tag["Key"]: tag["Value"] for tag in self.request.get("Tags", [])}
 
     @property
     def instance_count(self) -> int:
-        request = self.request
-        cluster = (
-            request["ResourceConfig"] if self.kind == "training" else request["ProcessingResources"]["ClusterConfig"]
-        )
-        return int(cluster.get("InstanceCount", 1))
+        resources = self.request.get("ResourceConfig") or self.request["ProcessingResources"]["ClusterConfig"]
+        return int(resources.get("InstanceCount", 1))
 
     @property
     def max_seconds(self) -> float:
         return float(self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DAY))
 
-    def _prepare(self, roots: list[Path], found: list[Found]) -> None:
-        self._turn("Downloading", "Downloading input data")
-        for number, root in enumerate(roots):
-            root.mkdir(parents=True)
-            inputs.write_settings(self.kind, self.request, root, number, len(roots))
-            inputs.lay_out(found, self._shop.buckets.objects, root, number, len(roots))
+    # The thread
+
+    def _live(self) -> None:
+        end = ("Failed", "Failed", INTERNAL)  # after a bug of ours: do not let callers wait forever
+        try:
+            end = self._run()
+        except Stopped:
+            end = ("Stopped", "Stopped", "")
+        except JobFailed as problem:
+            end = ("Failed", "Failed", str(problem))
+        except OSError as problem:  # usually a full disk: the job fails and reports it
+            end = ("Failed", "Failed", f"InternalServerError: {problem.strerror or problem}")
+        finally:
+            self._end(*end)
+
+    def _run(self) -> tuple[str, str, str]:
+        """The status, the secondary status and the reason at the end."""
+        shop = self._shop
+        program = self._program()
+        found = [
+            job_files.find(given, shop.buckets.objects, self.request["RoleArn"], shop.region, self._refused)
+            for given in job_files.inputs_of(self.kind, self.request)
+        ]
+        fingerprint = shop.cache.fingerprint(self.kind, self.request, program, found, self.instance_count)
+        if known := shop.cache.get(fingerprint):
+            uploaded, self.state.message = known
+            self.state.cached = True
+            self.state.started = time.time()
+            job_files.publish(self.outputs, uploaded, shop.buckets, self._refused)
+            return "Completed", "Completed", ""
+        with shop.scheduler.turn(self._stop.is_set) as cores, ExitStack() as cleaning:
+            folder = shop.folder / self.name
+            cleaning.callback(shutil.rmtree, folder, ignore_errors=True)
+            roots = [folder / f"algo-{number + 1}" for number in range(self.instance_count)]
+            self._turn("Downloading", "Downloading input data")
+            for number, root in enumerate(roots):
+                root.mkdir(parents=True)
+                job_files.write_settings(self.kind, self.request, root, number, len(roots))
+                job_files.lay_out(found, shop.buckets.objects, root, number, len(roots))
+            self.state.started = time.time()
+            timed_out = self._work(program, roots, max(1, cores // len(roots)))
+            return self._finish(roots, timed_out, fingerprint)
+
+    def _program(self) -> Program:
+        given = self.request["AlgorithmSpecification" if self.kind == "training" else "AppSpecification"]
+        return Program.of(given.get("ContainerEntrypoint", []), given.get("ContainerArguments", []), self._shop.code)
 
     def _work(self, program: Program, roots: list[Path], cores: int) -> bool:
         """Run all instances to their end; True if the time limit ended them."""
         self._turn("Training", "Training image download completed. Training in progress.")
+        declared, service = self.request.get("Environment", {}), {"AWS_REGION": self._shop.region}
+        if self.kind == "training":
+            service |= {"TRAINING_JOB_NAME": self.name, "TRAINING_JOB_ARN": self.arn}
         with ExitStack() as ending:
             for number, root in enumerate(roots):
                 log = self._shop.logs.stream(self.kind, self.name, number)
-                declared = self.request.get("Environment", {})
                 if refused := dropped(declared):
                     log(f"The local AWS does not set {', '.join(refused)}.")
-                variables = environment(declared, self._variables(), root, cores)
-                instance = Instance(program, root, variables, log, self._wake)
+                instance = Instance(program, root, environment(declared, service, root, cores), log, self._wake)
                 self._shop.guard.began(instance.group)
                 self._instances.append(instance)
                 ending.callback(self._shop.guard.ended, instance.group)
                 ending.callback(instance.close)
-            self._wait(self.max_seconds, until=lambda: self._stop.is_set() or self._any_failed())
-            over = not self._stop.is_set() and not self._all_ended() and not self._any_failed()
-            if not self._all_ended():
+            self._wait(self.max_seconds, until=lambda: self._stop.is_set() or any(self._codes))
+            running = None in self._codes
+            timed_out = running and not self._stop.is_set() and not any(self._codes)
+            if running:
                 for instance in self._instances:
                     instance.terminate()
-                self._wait(self._shop.grace_seconds, until=lambda: False)
-            return over
+                self._wait(self._shop.grace_seconds)
+            return timed_out
 
-    def _variables(self) -> dict[str, str]:
-        if self.kind == "training":
-            return {"TRAINING_JOB_NAME": self.name, "TRAINING_JOB_ARN": self.arn, "AWS_REGION": self._shop.region}
-        return {"AWS_REGION": self._shop.region}
-
-    def _finish(self, roots: list[Path], over: bool, fingerprint: str) -> tuple[str, str, str]:
-        codes = [instance.code for instance in self._instances]
+    def _finish(self, roots: list[Path], timed_out: bool, fingerprint: str) -> tuple[str, str, str]:
         if self.kind == "processing":
-            self.state.message = outputs.sentence(roots, "message")
-        if self._stop.is_set() or over:
-            # A training uploads its model so far.
-            if self.kind == "training":
+            self.state.message = job_files.sentence(roots, "message")
+        if self._stop.is_set() or timed_out:
+            if self.kind == "training":  # a training uploads its model so far
                 self._upload(roots)
-            return "Stopped", "MaxRuntimeExceeded" if over else "Stopped", ""
-        bad = next((code for code in codes if code != 0), 0)
-        if bad:
-            return "Failed", "Failed", self._reason(bad, outputs.sentence(roots, "failure"))
+            return "Stopped", "MaxRuntimeExceeded" if timed_out else "Stopped", ""
+        if code := next((code for code in self._codes if code != 0), 0):
+            return "Failed", "Failed", self._reason(code, job_files.sentence(roots, "failure"))
         self._turn("Uploading", "Uploading generated training model")
-        uploaded = self._upload(roots)
-        self._shop.memory.remember(fingerprint, uploaded, self.state.message)
+        self._shop.cache.put(fingerprint, self._upload(roots), self.state.message)
         return "Completed", "Completed", ""
 
-    def _upload(self, roots: list[Path]) -> list[outputs.Uploaded]:
-        shop = self._shop
-        return outputs.upload(self._outputs, roots, shop.buckets, shop.faults, self.kind, self.name, self._refused)
+    def _upload(self, roots: list[Path]) -> list[job_files.Uploaded]:
+        return job_files.upload(self.outputs, roots, self._shop.buckets, self._refused)
 
     def _refused(self, operation: str, given: dict[str, Any]) -> str:
         """Why the job's role may not perform the operation; empty if it may."""
         permissions = self._shop.permissions
         return permissions.why_not(permissions.user(self.request["RoleArn"], "SageMaker"), operation, given)
 
-    def _reason(self, code: int | None, told: str) -> str:
-        if code == 137:
-            return f"{OUT_OF_MEMORY}, exit code: 137" if self.kind == "training" else OUT_OF_MEMORY
+    def _reason(self, code: int | None, failure: str) -> str:
         if self.kind == "training":
-            return f"AlgorithmError: {told}, exit code: {code}"
-        return f"AlgorithmError: See job logs for more information, exit code: {code}"
+            return f"{OUT_OF_MEMORY if code == 137 else f'AlgorithmError: {failure}'}, exit code: {code}"
+        return OUT_OF_MEMORY if code == 137 else f"AlgorithmError: See job logs for more information, exit code: {code}"
 
     # Waiting
 
-    def _all_ended(self) -> bool:
-        return all(instance.code is not None for instance in self._instances)
+    @property
+    def _codes(self) -> list[int | None]:
+        """The instances' exit codes; None while one runs."""
+        return [instance.code for instance in self._instances]
 
-    def _any_failed(self) -> bool:
-        return any(instance.code for instance in self._instances)
-
-    def _wait(self, seconds: float, until: Callable[[], bool]) -> None:
+    def _wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Wait until all instances have ended."""
         with self._woken:
-            self._woken.wait_for(lambda: self._all_ended() or until(), seconds)
+            self._woken.wait_for(lambda: None not in self._codes or until(), seconds)
 
     def _wake(self) -> None:
         with self._woken:
@@ -272,7 +245,7 @@ class Job:
         with self._woken:
             self._turn(secondary, reason or f"Training job {secondary.lower()}")
             self.state.transitions[-1]["EndTime"] = self.state.changed
-            self.state.failure = reason[: outputs.SENTENCE]
+            self.state.failure = reason[: job_files.SENTENCE]
             self.state.ended = self.state.changed
             self.state.status = status
         self._instances, self._thread = [], None

@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from localaws.s3.store import Content, Objects
-from localaws.sagemaker.inputs import Found
+from localaws.sagemaker.job_files import Found, Uploaded, outputs_of
 from localaws.sagemaker.job_process import Program
-from localaws.sagemaker.outputs import Uploaded
 
 # The fields of a request that determine the outputs: not location, time limit or name.
 _FIELDS = ("HyperParameters", "Environment", "AlgorithmSpecification", "AppSpecification")
 
 
-class Memory:
+class JobCache:
     def __init__(self, objects: Objects, fresh: bool) -> None:
         self._objects = objects
         self._fresh = fresh
@@ -34,7 +33,7 @@ class Memory:
     def fingerprint(self, kind: str, request: dict[str, Any], program: Program, found: list[Found], count: int) -> str:
         known = {
             "kind": kind,
-            "told": {field: request.get(field) for field in _FIELDS},
+            "request": {field: request.get(field) for field in _FIELDS},
             "instances": count,
             "command": program.command[2:],
             "code": code_of(program.script),
@@ -43,33 +42,25 @@ class Memory:
                 [one.input.folder, one.input.sharded, [[name, stored.content.sha256] for name, stored in one.files]]
                 for one in found
             ],
-            "outputs": _output_folders(request),
+            "outputs": [output.folder for output in outputs_of(kind, "", request)],
         }
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
-    def recall(self, fingerprint: str) -> tuple[list[Uploaded], str] | None:
+    def get(self, fingerprint: str) -> tuple[list[Uploaded], str] | None:
         """A completed job's outputs and exit message, if all of them are intact."""
-        if self._fresh:
-            return None
-        text = self._objects.remembered(fingerprint)
+        text = None if self._fresh else self._objects.remembered(fingerprint)
         if text is None:
             return None
-        remembered = json.loads(text)
-        outputs = [(number, name, Content(sha, size, etag)) for number, sha, name, size, etag in remembered["outputs"]]
+        known = json.loads(text)
+        outputs = [(number, name, Content(sha, size, etag)) for number, sha, name, size, etag in known["outputs"]]
         if not all(self._objects.whole(content) for _, _, content in outputs):
             self._objects.forget(fingerprint)
             return None
-        return outputs, remembered["message"]
+        return outputs, known["message"]
 
-    def remember(self, fingerprint: str, outputs: list[Uploaded], message: str) -> None:
+    def put(self, fingerprint: str, outputs: list[Uploaded], message: str) -> None:
         entries = [[number, content.sha256, name, content.size, content.etag] for number, name, content in outputs]
         self._objects.remember(fingerprint, json.dumps({"outputs": entries, "message": message}))
-
-
-def _output_folders(request: dict[str, Any]) -> list[str]:
-    outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    packed = request.get("OutputDataConfig", {}).get("CompressionType", "")
-    return [packed, *(output["S3Output"]["LocalPath"] for output in outputs if "S3Output" in output)]
 
 
 def code_of(script: Path) -> dict[str, str]:
@@ -86,9 +77,7 @@ def code_of(script: Path) -> dict[str, str]:
     return hashes
 
 
-_parsing = (
-    threading.Lock()
-)  # parsing in two threads can raise SystemError: https://github.com/python/cpython/issues/106905
+_parsing = threading.Lock()  # ast.parse in two threads can fail: https://github.com/python/cpython/issues/106905
 
 
 @lru_cache(maxsize=256)

@@ -17,14 +17,13 @@ from localaws.base.environment import UNREACHABLE
 
 ROOT = "/opt/ml"  # replaced by the job's folder
 PROGRAM = "/opt/program/"
+_SCRIPT = re.compile(f"{PROGRAM}[^/]*\\.py")
 LONGEST_LINE = 256 * 1024  # [logs] a log event's message
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+_THREADS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")] + ["VECLIB_MAXIMUM_THREADS"]
+
+
+class JobFailed(Exception):
+    """The reason for which SageMaker would fail the job."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,13 @@ class Program:
     script: Path
 
     @classmethod
-    def of(cls, entrypoint: list[str], arguments: list[str], code: Path | None) -> Program | None:
-        """None unless the container would run a script of the code folder."""
-        words = [*entrypoint, *arguments]
-        if len(words) < 2 or not words[0].startswith("python") or not words[1].startswith(PROGRAM):
-            return None
-        name = words[1][len(PROGRAM) :]
-        if code is None or "/" in name or not name.endswith(".py"):
-            return None
-        script = code / name
-        return cls((sys.executable, os.fspath(script), *words[2:]), script)
+    def of(cls, entrypoint: list[str], arguments: list[str], code: Path | None) -> Program:
+        """Raises JobFailed unless the container would run a script of the code folder."""
+        match [*entrypoint, *arguments]:
+            case [python, script, *rest] if code and python.startswith("python") and _SCRIPT.fullmatch(script):
+                place = code / script.removeprefix(PROGRAM)
+                return cls((sys.executable, os.fspath(place), *rest), place)
+        raise JobFailed(f"ClientError: local jobs run `python3 {PROGRAM}NAME.py`, not containers: {entrypoint}.")
 
 
 # In a container they only affect the job. Locally the process is the user's, and they could execute a job's input.

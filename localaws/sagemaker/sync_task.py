@@ -19,12 +19,13 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 from localaws.base.api_model import parameters
 from localaws.base.patches import Patches
+from localaws.base.requests import REQUEST_ID
 from localaws.iam.required_rights import job_right, list_tags
-from localaws.sagemaker.api import ApiError, SageMaker, described, tags_of
+from localaws.sagemaker.api import ApiError, SageMaker, described
 from localaws.sagemaker.job import Job
 
 # Errors of SageMaker's model; Step Functions reports all others as AmazonSageMakerException.
-_NAMED = ("ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException")
+_NAMED = ("ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "Conflict")
 _STILL_WANTED_SECONDS = 0.05  # how often a waiting Task checks that its execution is still running
 
 
@@ -33,11 +34,7 @@ class _NotWanted(Exception):
 
 
 class _Failed(Exception):
-    """The job did not complete."""
-
-    def __init__(self, description: str) -> None:
-        super().__init__(description)
-        self.description = description
+    """The job did not complete; the message is its description."""
 
 
 def install(patches: Patches, sagemaker: SageMaker) -> None:
@@ -71,7 +68,7 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
     ) -> None:
         permissions = self.sagemaker.workshop.permissions
         user = permissions.user(state_credentials.role_arn)
-        _allowed(permissions.why_not(user, f"sagemaker:{self._action}", normalised_parameters))
+        _check(permissions.why_not(user, f"sagemaker:{self._action}", normalised_parameters))
         env.stack.append(self.sagemaker.call(self._action, normalised_parameters))
 
     def _eval_integration_pattern(
@@ -84,32 +81,26 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
         user = permissions.user(state_credentials.role_arn)
 
         def refused(verb: str) -> str:
-            return permissions.refused(user, [job_right(permissions, verb, kind.title(), job.name, tags_of(job))])
+            return permissions.refused(user, [job_right(permissions, verb, kind.title(), job.name, job.tags)])
 
         while not job.done.wait(_STILL_WANTED_SECONDS):
             if not env.is_running():
                 if not refused("Stop"):
                     job.stop()
                 raise _NotWanted
-        _allowed(refused("Describe") or permissions.refused(user, [list_tags(permissions, kind, job.name)]))
+        _check(refused("Describe") or permissions.refused(user, [list_tags(permissions, kind, job.name)]))
         if job.state.status != "Completed":
             raise _Failed(json.dumps(_for_step_functions(job), separators=(",", ":"), ensure_ascii=False))
         env.stack.append(_for_step_functions(job))
 
     def _from_error(self, env: Any, ex: Exception) -> Any:
         if isinstance(ex, _Failed):
-            return self._failure(env, "States.TaskFailed", ex.description)
+            return self._failure(env, "States.TaskFailed", str(ex))
         if isinstance(ex, ApiError):
-            named = ex.code.removesuffix("Exception") in _NAMED or ex.code in _NAMED
-            error = (
-                f"SageMaker.{ex.code.removesuffix('Exception')}Exception"
-                if named
-                else "SageMaker.AmazonSageMakerException"
-            )
-            told = f"Service: AmazonSageMaker; Status Code: {ex.status}; Error Code: {ex.code}"
-            request = "Request ID: 00000000-0000-0000-0000-000000000000; Proxy: null"
-            cause = f"{ex.message} ({told}; {request})"
-            return self._failure(env, error, cause)
+            name = ex.code.removesuffix("Exception")
+            error = f"SageMaker.{name}Exception" if name in _NAMED else "SageMaker.AmazonSageMakerException"
+            details = f"Service: AmazonSageMaker; Status Code: 400; Error Code: {ex.code}; Request ID: {REQUEST_ID}"
+            return self._failure(env, error, f"{ex.message} ({details}; Proxy: null)")
         return super()._from_error(env=env, ex=ex)
 
     def _failure(self, env: Any, error: str, cause: str) -> Any:
@@ -124,15 +115,15 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
         )
 
 
-def _allowed(refused: str) -> None:
+def _check(refused: str) -> None:
     if refused:
         raise ApiError("AccessDeniedException", refused)
 
 
 def _for_step_functions(job: Job) -> dict[str, Any]:
     """The description as Step Functions returns it: times in milliseconds, and tags."""
-    told: dict[str, Any] = _milliseconds(described(job))
-    return told | {"Tags": job.request.get("Tags", [])}
+    answer: dict[str, Any] = _milliseconds(described(job))
+    return answer | {"Tags": job.request.get("Tags", [])}
 
 
 def _milliseconds(value: Any, key: str = "") -> Any:

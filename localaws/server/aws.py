@@ -28,7 +28,6 @@ from localaws.base.in_process import Application
 from localaws.base.patches import Patches
 from localaws.errors import ComputerError
 from localaws.s3.store import Objects
-from localaws.sagemaker.fault_injection import Faults
 from localaws.server.origin import no_web_pages
 from localaws.server.web import HOST, Web, bind
 from localaws.stepfunctions import execution_archive, queue, redrive, versions
@@ -53,7 +52,6 @@ class Settings:
     cores_per_job: int | None = None  # at most; if None, a job that is alone gets all of them
     grace_seconds: float = 10.0  # between SIGTERM and SIGKILL; 120 on AWS
     ending_seconds: float = 5.0  # how long to wait for a stopped execution to end
-    faults: Faults = field(default_factory=Faults)
 
 
 class LocalAws:
@@ -162,18 +160,18 @@ class LocalAws:
 
     def _workshop(self, ending: ExitStack, patches: Patches, jobs: Path, partition: str) -> None:
         """Set up the jobs, and the Tasks that wait for them."""
+        from localaws.base.logs import JobLogs
         from localaws.iam.permissions import Permissions
         from localaws.s3.buckets import Buckets
         from localaws.sagemaker import sync_task
         from localaws.sagemaker.api import SageMaker
         from localaws.sagemaker.job import Workshop
-        from localaws.sagemaker.job_cache import Memory
-        from localaws.sagemaker.job_logs import Logs
+        from localaws.sagemaker.job_cache import JobCache
         from localaws.sagemaker.scheduler import Scheduler
 
         settings = self.settings
         self.buckets = Buckets(self.objects, settings.account, partition)
-        self.logs = Logs(settings.account, settings.region)
+        self.logs = JobLogs(settings.account, settings.region)
         self.permissions = Permissions(settings.account, partition, settings.region)
         workshop = Workshop(
             folder=jobs,
@@ -181,14 +179,13 @@ class LocalAws:
             region=settings.region,
             buckets=self.buckets,
             scheduler=Scheduler(settings.cores, settings.cores_per_job),
-            memory=Memory(self.objects, settings.fresh),
+            cache=JobCache(self.objects, settings.fresh),
             logs=self.logs,
             permissions=self.permissions,
             guard=self.guard,
-            faults=settings.faults,
             grace_seconds=settings.grace_seconds,
         )
-        self.sagemaker = SageMaker(workshop, settings.account, partition)
+        self.sagemaker = SageMaker(workshop)
         self.permissions.tags_of = self.sagemaker.tags
         ending.callback(execution_archive.abandon, settings.account, settings.region, settings.ending_seconds)
         ending.callback(queue.install(patches))
@@ -202,7 +199,7 @@ class LocalAws:
         from localaws.cloudformation.service import CloudFormation
         from localaws.cloudformation.web import cloudformation_door
         from localaws.iam.enforce import gate
-        from localaws.sagemaker.http import sagemaker_door
+        from localaws.sagemaker.api import sagemaker_door
 
         stacks = CloudFormation(self.settings.account, partition, self._clients.get)
         patches.attribute(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # otherwise any page may read moto's responses

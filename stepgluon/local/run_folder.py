@@ -74,7 +74,7 @@ def remark(place: Deployed) -> Remark:
 
     def cached(job: Any) -> str:
         jobs = place.aws.sagemaker.jobs()
-        found = any(one.name == job.name and one.kind == job.kind and one.state.remembered for one in jobs)
+        found = any(one.name == job.name and one.kind == job.kind and one.state.cached for one in jobs)
         return "cached" if found else ""
 
     return cached

@@ -17,7 +17,7 @@ def scripted() -> Scripted:
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory, scripted: Scripted) -> Iterator[LocalAws]:
-    with LocalAws(settings(tmp_path_factory.mktemp("work"), faults=scripted, cores=2)) as running:
+    with scripted.active(), LocalAws(settings(tmp_path_factory.mktemp("work"), cores=2)) as running:
         running.buckets.ensure("data", REGION)
         may_do_everything(running)
         yield running

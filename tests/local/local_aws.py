@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from faults import Faults
 from moto.moto_server import werkzeug_app
 from stand_in import MINUTES
 
-from localaws.sagemaker.fault_injection import Faults
 from localaws.server.aws import LocalAws, Settings
 
 ACCOUNT, REGION = "123456789012", "ap-northeast-1"
@@ -62,7 +62,7 @@ class Scripted(Faults):
     def capacity(self, kind: str, name: str) -> str | None:
         return self.lost.pop(0) if self.lost else None
 
-    def upload(self, kind: str, name: str, file: Path) -> None:
+    def upload(self, kind: str, name: str) -> None:
         if self.disk_full_for and self.disk_full_for in name:
             raise OSError(28, "No space left on device")
 

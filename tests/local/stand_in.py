@@ -24,11 +24,14 @@ def arrange(
     shared: Path,
     set_attribute: Callable[[Any, str, Any], None] = setattr,
     code: Callable[[], Path] = lambda: SCRIPTS,
+    faults: Any = None,
     **changed: Any,
 ) -> None:
     from localaws.stepfunctions import parse_cache, queue
     from stepgluon.local import redrive, run
 
+    if faults:
+        faults.install(set_attribute)
     usual = {"waiting": 0.0005, "grace_seconds": 0.3, "cores": 2, "cores_per_job": 1, "ending_seconds": MINUTES}
     settings_of, definition_of, install = run.settings_of, run.definition_of, parse_cache.install
     set_attribute(

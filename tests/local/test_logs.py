@@ -9,13 +9,13 @@ from typing import Any
 from local_aws import ACCOUNT, REGION
 from moto.logs.models import logs_backends
 
-from localaws.sagemaker.job_logs import Logs
+from localaws.base.logs import JobLogs
 from localaws.server.aws import LocalAws
 from stepgluon.names import JOB_LOGS
 
 
 def test_what_a_job_said_can_be_read_while_another_begins(aws: LocalAws) -> None:
-    logs, began = Logs(ACCOUNT, REGION), []
+    logs, began = JobLogs(ACCOUNT, REGION), []
     for job in ("a", "b"):
         logs.stream("training", job, 0)(f"said by {job}")
     group = logs_backends[ACCOUNT][REGION].groups[JOB_LOGS["training"]]

@@ -186,7 +186,7 @@ def test_a_rerun_repeats_only_what_was_not_finished(pipeline: Pipeline) -> None:
     assert ended.ended_as() == ("FAILED", "States.QueryEvaluationError")
     run = [job for job in pipeline.aws.sagemaker.jobs() if job.name not in before]
     assert {job.name.split("-")[1] for job in run} == {"prepare", "post"}
-    assert {job.name.split("-")[1] for job in run if not job.state.remembered} == {"post"}
+    assert {job.name.split("-")[1] for job in run if not job.state.cached} == {"post"}
 
 
 def test_the_cause_of_a_failed_job_is_its_description(pipeline: Pipeline) -> None:

@@ -13,15 +13,15 @@ import pytest
 from local_aws import until
 from whole import Whole, whole
 
-from localaws.lambda_ import function_logs
+from localaws.base import logs
 from localaws.s3 import buckets
-from localaws.sagemaker import api, job_logs
+from localaws.sagemaker import api
 from localaws.stepfunctions.queue import AT_ONCE
 
 CAPS = [
     (buckets, "IN_MEMORY"),
-    (function_logs, "MOST_LINES"),
-    (job_logs, "MOST_STREAMS"),
+    (logs, "MOST_LINES"),
+    (logs, "MOST_STREAMS"),
     (api, "MOST_JOBS"),
 ]
 

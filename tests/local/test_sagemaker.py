@@ -59,12 +59,9 @@ def test_a_training_job_has_its_hyperparameters_and_channels_and_leaves_a_model(
     assert json.loads(jobs.aws.logs.lines("training", name)[0]) == {"model": "adelie"}
 
 
-def test_a_model_is_packed_unless_that_is_switched_off(jobs: Jobs) -> None:
-    name = jobs.training(
-        "(root / 'model' / 'm').write_text('m')", OutputDataConfig={"S3OutputPath": "s3://data/models"}
-    )
-    assert jobs.ended(name)["ModelArtifacts"]["S3ModelArtifacts"].endswith("/output/model.tar.gz")
-    assert jobs.keys(f"models/{name}/") == [f"models/{name}/output/model.tar.gz"]
+def test_a_model_that_shall_be_packed_is_refused(jobs: Jobs) -> None:
+    error = refused(lambda: jobs.training("", OutputDataConfig={"S3OutputPath": "s3://data/models"}))
+    assert "CompressionType must be NONE" in error.response["Error"]["Message"]
 
 
 def test_what_a_job_prints_stands_in_cloudwatch(jobs: Jobs) -> None:
@@ -346,7 +343,7 @@ def test_the_same_job_again_is_taken_from_memory(jobs: Jobs) -> None:
     second = jobs.processing(do)
     jobs.ended(second)
     assert jobs.text(f"out/{first}/when") == jobs.text(f"out/{second}/when")
-    assert jobs.aws.sagemaker.job("processing", second).state.remembered
+    assert jobs.aws.sagemaker.job("processing", second).state.cached
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
@@ -364,7 +361,7 @@ def test_a_damaged_memory_is_not_used(jobs: Jobs, damage: str) -> None:
     }[damage]()
     second = jobs.processing(do)
     jobs.ended(second)
-    assert not jobs.aws.sagemaker.job("processing", second).state.remembered
+    assert not jobs.aws.sagemaker.job("processing", second).state.cached
     assert len(jobs.text(f"out/{second}/when")) == len(before)
 
 
@@ -379,4 +376,4 @@ def test_another_variable_is_another_job(jobs: Jobs) -> None:
     jobs.ended(jobs.processing(do, Environment={"A": "1"}))
     other = jobs.processing(do, Environment={"A": "2"})
     jobs.ended(other)
-    assert not jobs.aws.sagemaker.job("processing", other).state.remembered
+    assert not jobs.aws.sagemaker.job("processing", other).state.cached

@@ -255,7 +255,7 @@ def test_after_a_kill_nothing_runs_and_nothing_is_lost(tmp_path: Path, ending: i
         jobs = Jobs(aws)
         name = jobs.processing(NOTES_THE_TIME)
         jobs.ended(name)
-        assert aws.sagemaker.job("processing", name).state.remembered
+        assert aws.sagemaker.job("processing", name).state.cached
 
 
 def test_fresh_runs_what_is_remembered(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_fresh_runs_what_is_remembered(tmp_path: Path) -> None:
             for _ in range(2):
                 name = jobs.processing("pass")
                 jobs.ended(name)
-            assert aws.sagemaker.job("processing", name).state.remembered is not fresh
+            assert aws.sagemaker.job("processing", name).state.cached is not fresh
 
 
 def test_runs_leave_no_threads_and_no_open_files(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from faults import Faults
 from local_aws import MINUTES, until
 from stand_in import SCRIPTS
 
-from localaws.sagemaker.fault_injection import Faults
 from localaws.server.aws import Settings
 from pipeline import workflow
 from stepgluon.config.load import loads
@@ -76,7 +76,7 @@ class OfOneStage(Faults):
         self.losses -= 1
         return "CapacityError: Unable to provision requested ML compute capacity."
 
-    def upload(self, kind: str, name: str, file: Path) -> None:
+    def upload(self, kind: str, name: str) -> None:
         if self.full and self.stage in name:
             raise OSError(28, "No space left on device")
 
@@ -219,8 +219,7 @@ def whole(work: Path, definition: str = "", **changed: Any) -> Iterator[Whole]:
         "grace_seconds": 0.3,
         "cores": 2,
         "cores_per_job": 1,
-        "faults": faults,
     }
     settings = replace(Settings(work=work, account=config.account, region=config.region), **{**usual, **changed})
-    with deployed(loaded, definition, settings) as place:
+    with faults.active(), deployed(loaded, definition, settings) as place:
         yield Whole(place, faults)

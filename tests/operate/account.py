@@ -105,8 +105,8 @@ def compiled() -> tuple[LoadedConfig, str]:
 @contextmanager
 def deployed_for(folder: Path, faults: Scripted) -> Iterator[Deployed]:
     loaded, definition = compiled()
-    chosen = settings(folder / "aws", account="123456789012", region="eu-west-1", faults=faults, cores=2, fresh=True)
-    with deployed(loaded, definition, chosen) as place:
+    chosen = settings(folder / "aws", account="123456789012", region="eu-west-1", cores=2, fresh=True)
+    with faults.active(), deployed(loaded, definition, chosen) as place:
         yield place
 
 

@@ -1,0 +1,93 @@
+"""Logs in CloudWatch, as moto stores them: of SageMaker's jobs and of functions."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+GROUPS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
+MOST_STREAMS = 500  # per group of jobs; the logs of older runs are in DIR/runs/
+MOST_LINES = 10_000  # per stream, in memory; the oldest lines are dropped
+
+
+def _backend(account: str, region: str) -> Any:
+    from moto.logs.models import logs_backends
+
+    return logs_backends[account][region]
+
+
+def _stream(backend: Any, group: str, name: str) -> Any:
+    backend.ensure_log_group(group)
+    backend.ensure_log_stream(group, name)
+    return backend.groups[group].streams[name]
+
+
+def _write(stream: Any, lines: Iterable[str]) -> None:
+    now = int(time.time() * 1000)
+    stream.put_log_events([{"timestamp": now, "message": line or " "} for line in lines])
+    if len(stream.events) > MOST_LINES:
+        del stream.events[: len(stream.events) - MOST_LINES + MOST_LINES // 10]
+
+
+class JobLogs:
+    """One stream per instance of a job, named as on AWS."""
+
+    def __init__(self, account: str, region: str) -> None:
+        self._backend = _backend(account, region)
+        self._lock = threading.Lock()  # moto's dictionaries of groups and streams have no lock
+
+    def stream(self, kind: str, job: str, instance: int) -> Callable[[str], None]:
+        """Create a stream; return a function that writes a line to it."""
+        with self._lock:
+            stream = _stream(self._backend, GROUPS[kind], f"{job}/algo-{instance + 1}-{int(time.time())}")
+            streams = self._backend.groups[GROUPS[kind]].streams
+            while len(streams) > MOST_STREAMS:
+                streams.pop(next(iter(streams)))
+        return lambda line: _write(stream, [line])
+
+    def lines(self, kind: str, job: str) -> list[str]:
+        """All lines of a job, instance by instance."""
+        with self._lock:
+            group = self._backend.groups.get(GROUPS[kind])
+            streams = sorted(name for name in group.streams if name.startswith(f"{job}/")) if group else []
+            return [event.message for name in streams for event in group.streams[name].events]
+
+
+class FunctionLog:
+    """One file, and one stream per process. Process and service write to the file; `collect` copies it."""
+
+    def __init__(self, account: str, region: str, name: str, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / f"{name}.log"
+        self._backend = _backend(account, region)
+        self._group = f"/aws/lambda/{name}"
+        self._read = self.file.stat().st_size if self.file.exists() else 0
+        self._name = ""
+
+    def open_stream(self, version: Any) -> str:
+        """Start a new stream, named as on AWS; later lines go to it."""
+        self._name = f"{datetime.now(timezone.utc):%Y/%m/%d}/[{version}]{uuid.uuid4().hex}"
+        return self._name
+
+    def line(self, text: str) -> None:
+        # A failure to write the log must not lose an event.
+        with contextlib.suppress(OSError), self.file.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+
+    def collect(self) -> str:
+        """The text written since the last call."""
+        more = b""
+        with contextlib.suppress(OSError), self.file.open("rb") as file:
+            file.seek(self._read)
+            more = file.read()
+        self._read += len(more)
+        text = more.decode("utf-8", errors="replace")
+        # A user may have deleted the group.
+        _write(_stream(self._backend, self._group, self._name or self.open_stream("$LATEST")), text.splitlines())
+        return text
