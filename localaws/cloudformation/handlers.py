@@ -234,13 +234,11 @@ def _machine_settings(aws: Aws, given: Properties) -> Properties:
 
 
 def revision(aws: Aws, arn: str) -> str:
-    machine = aws("stepfunctions").describe_state_machine(stateMachineArn=arn)
-    return str(machine.get("revisionId", "INITIAL"))
+    return str(aws("stepfunctions").describe_state_machine(stateMachineArn=arn)["revisionId"])
 
 
 def create_version(aws: Aws, name: str, given: Properties) -> str:
-    revision = {"revisionId": given["StateMachineRevisionId"]} if "StateMachineRevisionId" in given else {}
-    made = aws("stepfunctions").publish_state_machine_version(stateMachineArn=given["StateMachineArn"], **revision)
+    made = aws("stepfunctions").publish_state_machine_version(stateMachineArn=given["StateMachineArn"])
     return str(made["stateMachineVersionArn"])
 
 

@@ -264,6 +264,5 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
     "AWS::StepFunctions::StateMachineVersion": ResourceType(
         fixed="StateMachineArn StateMachineRevisionId",
         create=handlers.create_version,
-        remove=_deletes("stepfunctions", "delete_state_machine_version", "stateMachineVersionArn"),
     ),
 }

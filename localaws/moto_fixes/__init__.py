@@ -4,7 +4,7 @@ registry           registers the fixes; shared helpers
 language           how states run: choices, errors, variables, the context
 jsonata            expressions of JSONata states
 failed_evaluation  how an expression fails
-executions         times, ends, names, sizes and histories of executions
+executions         times, ends, definitions and histories of executions
 services           the services that Tasks and deployments call
 tidiness           logs, speed and memory
 

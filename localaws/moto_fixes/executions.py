@@ -1,22 +1,17 @@
-"""Fixes of executions: times, ends, names, sizes and histories."""
+"""Fixes of executions: times, ends, definitions and histories."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import json
-import re
 import threading
 import time
 import types
-import uuid
 from typing import Any
 
 from localaws.base.patches import Patches
 from localaws.moto_fixes.registry import ASL, COMMON, STATES, Here, aws_error, fix, loaded
-
-_PAYLOAD_BYTES = 256 * 1024  # quota: input of an execution
-_DEFINITION_BYTES = 1024 * 1024  # quota: definition of a state machine
 
 # Time
 
@@ -150,52 +145,24 @@ def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
     patches.attribute(communication, "terminated", terminated)
 
 
-# Names and sizes
-
-
-@fix
-def executions_are_checked(patches: Patches, here: Here) -> None:
-    """A missing name becomes a UUID; a name is limited to 80 characters, not all allowed; an input is limited to
-    256 KiB. moto gives all unnamed executions the same name, and accepts any name and size.
-    """
-    backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
-    errors = loaded("moto.stepfunctions.exceptions")
-    plain = backend.start_execution
-
-    def start(
-        self: Any, state_machine_arn: str, name: str | None = None, execution_input: str | None = None, *more: Any
-    ) -> Any:
-        name = name or str(uuid.uuid4())
-        if not re.fullmatch(r"""[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}""", name):
-            raise errors.InvalidName(f"Invalid Name: '{name}'")
-        if len((execution_input or "").encode()) > _PAYLOAD_BYTES:
-            raise errors.InvalidExecutionInput("Invalid State Machine Execution Input: 'larger than 262144 bytes'")
-        self._validate_machine_arn(state_machine_arn)
-        return plain(self, state_machine_arn, name, execution_input, *more)
-
-    patches.attribute(backend, "start_execution", start)
+# Definitions and histories
 
 
 @fix
 def definitions_are_checked(patches: Patches, here: Here) -> None:
-    """InvalidDefinition if it does not parse or exceeds 1 MiB; moto's error has no code, and there is no limit."""
+    """InvalidDefinition if it does not parse; moto's error has no code."""
     backend = loaded("moto.stepfunctions.parser.models").StepFunctionsParserBackend
     refused = loaded("moto.stepfunctions.parser.api").InvalidDefinition
     check = backend._validate_definition
 
     def validate(definition: str) -> None:
-        if len(definition.encode()) > _DEFINITION_BYTES:
-            raise _invalid(f"larger than {_DEFINITION_BYTES} bytes")
         try:
             check(definition=definition)
         except refused as problem:
-            raise _invalid(str(problem.message)[:1000]) from None
+            message = f"Invalid State Machine Definition: '{problem.message[:1000]}'"
+            raise aws_error("InvalidDefinition", message) from None
 
     patches.attribute(backend, "_validate_definition", staticmethod(validate))
-
-
-def _invalid(problem: str) -> Exception:
-    return aws_error("InvalidDefinition", f"Invalid State Machine Definition: '{problem}'")
 
 
 @fix
