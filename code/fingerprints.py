@@ -65,12 +65,18 @@ class _ColumnSum:
 _NUMBERS = {pa.bool_().id: pa.int8(), pa.date32().id: pa.int32(), pa.timestamp("s").id: pa.int64()}
 
 
+# Settings that cannot change a model, and where and drop, which choose the hashed rows. New settings count by default.
+_NOT_OF_A_MODEL = {"name", "where", "drop", "threshold", "default_model", "train"}
+_NOT_OF_A_TRAINING = {"spot", "max_runtime", "instance"}
+
+
 def of_training(model: Mapping[str, Any], train: RowSum, test: RowSum) -> str:
     """A hash of the rows and of each setting that may change the model."""
-    chosen = model["train"]
-    settings = {key: chosen.get(key) for key in ("presets", "time_limit", "environment")}
-    settings["instance"] = chosen.get("instance", {}).get("type")  # its cores and speed decide what fits the time limit
-    return _sha256({"train": train.digest(), "test": test.digest(), "label": model["label"], "settings": settings})
+    settings = {key: value for key, value in model["train"].items() if key not in _NOT_OF_A_TRAINING}
+    # An instance's cores and speed decide what fits the time limit.
+    settings["instance"] = model["train"].get("instance", {}).get("type")
+    more = {key: value for key, value in model.items() if key not in _NOT_OF_A_MODEL}
+    return _sha256({**more, "train": train.digest(), "test": test.digest(), "settings": settings})
 
 
 def of_prediction(rows: RowSum, files: Mapping[str, int]) -> str:

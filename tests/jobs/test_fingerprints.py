@@ -155,6 +155,7 @@ def test_a_changed_row_changes_the_fingerprint_of_its_model_and_part_alone(sandb
         ({"instance": {"type": "ml.m5.large", "count": 1, "volume_gb": 30}}, True),
         ({"spot": True}, False),
         ({"max_runtime": 7200}, False),
+        ({"a_setting_of_tomorrow": 1}, True),
     ],
 )
 def test_settings_that_may_change_the_model_change_its_fingerprint(
@@ -166,6 +167,17 @@ def test_settings_that_may_change_the_model_change_its_fingerprint(
     one, other = (fingerprints(sandbox, files, {"train": chosen}) for chosen in (usual, usual | train))
     assert (one["all"][0] != other["all"][0]) is changes
     assert one["all"][1] == other["all"][1]
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [({"threshold": 9}, False), ({"default_model": "s3://b/m/"}, False), ({"metric": "rmse"}, True)],
+)
+def test_a_new_key_of_a_model_counts_until_it_is_listed_as_harmless(
+    sandbox: Sandbox, model: dict[str, Any], changes: bool
+) -> None:
+    one, other = (fingerprints(sandbox, {"a.csv": csv(OF_A)}, chosen) for chosen in ({}, model))
+    assert (one["all"][0] != other["all"][0]) is changes
 
 
 def test_another_split_is_another_training_of_the_same_rows(sandbox: Sandbox) -> None:
