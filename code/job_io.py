@@ -149,10 +149,14 @@ def cores() -> int:
     return granted if quota == "max" else max(1, min(granted, int(quota) // int(period)))
 
 
-def limit_threads(count: int) -> None:
-    """Keep libraries from using all visible cores; they read the limit once, on import."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(count)
+def _limit_threads() -> None:
+    """Keep numeric libraries from using all visible cores."""
+    with suppress(JobError):  # raised again, and reported, by the job's own call of cores()
+        count = str(cores())
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
+
+
+_limit_threads()  # on import: numpy, imported after this module, reads the limit once
 
 
 @contextmanager

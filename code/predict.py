@@ -20,7 +20,10 @@ import part_files
 import pyarrow as pa
 import pyarrow.parquet as pq
 from background import ahead
+from forest import keep_on_disk
+from frames import check_columns, frame
 from job_io import JobError, RetryableError, counted, log
+from model_folder import PREDICTOR, verified
 
 ROWS = 65_536  # predicted at once; fewer if there are very many columns
 CELLS = 1_048_576
@@ -31,7 +34,6 @@ def main() -> None:
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         model = job_io.prediction_model()
-        job_io.limit_threads(job_io.cores())
         manifest = job_io.prediction_manifest()
         rows = predict(job_io.processing_input("rows"), job_io.processing_input("model"), model, manifest, out)
     log.info("%s predicted in %.1f s", counted(rows, "row"), time.monotonic() - started)
@@ -39,15 +41,11 @@ def main() -> None:
 
 def predict(rows: Path, folder: Path, model: str, expected: str, out: Path) -> int:
     """Write the predictions for all files in `rows` to `out` and return their number."""
-    import model_folder
-
-    manifest = model_folder.verified(folder, model, expected)
-    import frames
-
+    manifest = verified(folder, model, expected)
     paths = part_files.part_paths(rows)
     for path in paths:
-        frames.check_columns(manifest["features"], part_files.read_schema(path), model)
-    predictor = Predictor(folder / model_folder.PREDICTOR, list(manifest["features"]))
+        check_columns(manifest["features"], part_files.read_schema(path), model)
+    predictor = Predictor(folder / PREDICTOR, list(manifest["features"]))
     return sum(predict_file(path, out / path.relative_to(rows), predictor, model) for path in paths)
 
 
@@ -55,25 +53,20 @@ class Predictor:
     """AutoGluon's predictor, loaded once, and split into two steps that can run in parallel."""
 
     def __init__(self, folder: Path, features: list[str]) -> None:
-        import forest
         from autogluon.tabular import TabularPredictor
 
         self.features = features
-        forest.keep_on_disk(job_io.cores())
+        keep_on_disk(job_io.cores())
         self._predictor: Any = TabularPredictor.load(str(folder), verbosity=0)
         self._predictor.persist(max_memory=None)
 
     def inputs(self, batch: pa.RecordBatch) -> Any:
         """The models' inputs from the rows."""
-        import frames
-
-        return self._predictor.transform_features(frames.frame(batch, self.features))
+        return self._predictor.transform_features(frame(batch, self.features))
 
     def answers(self, inputs: Any) -> npt.NDArray[np.float64]:
-        answers: npt.NDArray[np.float64] = self._predictor.predict(inputs, transform_features=False).to_numpy(
-            np.float64
-        )
-        return answers
+        found = self._predictor.predict(inputs, transform_features=False)
+        return np.asarray(found, np.float64)
 
 
 def predict_file(path: Path, target: Path, predictor: Predictor, model: str) -> int:

@@ -18,24 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import job_io
+import numpy as np
+import pandas as pd
+from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
+from model_folder import METRICS, PREDICTOR, versions, write_manifest
+from spreadsheet import defused_names
 
 LEAST_ROWS = 4  # with fewer, AutoGluon 1.6 fits no model at medium_quality: it holds some back for validation
 IMPORTANCE_SHARE = 0.1  # of the time limit
 IMPORTANCE_SECONDS = 60
 IMPORTANCE_ROWS = 2000
 NEED_TORCH = [
-    "NN_TORCH",
-    "FASTAI",
-    "AG_AUTOMM",
-    "MITRA",
-    "REALMLP",
-    "TABDPT",
-    "TABICL",
-    "TABM",
-    "TABPFNMIX",
-    "TABPFNV2",
-]
+    "NN_TORCH", "FASTAI", "AG_AUTOMM", "MITRA", "REALMLP", "TABDPT", "TABICL", "TABM", "TABPFNMIX", "TABPFNV2",
+]  # fmt: skip
+ERRORS = ("mae", "rmse", "r2", "mae_of_median")
 
 
 def main() -> None:
@@ -49,41 +46,25 @@ def main() -> None:
 def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path) -> None:
     """Write the model and its reports to `out`; `scratch` is for temporary files."""
     started = time.monotonic()
-    cores = job_io.cores()
-    job_io.limit_threads(cores)
-    import frames
-    import model_folder
-
     name, label = model["name"], model["label"]
-    table, held_out = frames.read_part(train), frames.read_part(test)
-    features = frames.features_of(table.schema, label)
+    table, held_out = read_part(train), read_part(test)
+    features = features_of(table.schema, label)
     sizes = counted(len(table), "row"), len(held_out), counted(len(features), "column")
     log.info("model %s: %s to learn from, %d held out, %s", name, *sizes)
     check_rows(name, label, len(table))
-    known, unknown = labelled_frame(table, features, label), labelled_frame(held_out, features, label)
+    known, unknown = (frame(part, [*features, label]) for part in (table, held_out))
     del table, held_out
     check_columns(name, known, list(features))
-    predictor = fit(model, known, scratch / "predictor", cores)
+    predictor = fit(model, known, scratch / "predictor", job_io.cores())
     metrics = score(predictor, known[label], unknown, label)
     log.info("model %s: mean absolute error %s, of the median %s", name, metrics["mae"], metrics["mae_of_median"])
     write_csv(leaderboard(predictor, unknown), out / "leaderboard.csv")
     write_csv(importance(predictor, unknown, model["train"]["time_limit"]), out / "importance.csv")
     logging.getLogger("autogluon").setLevel(logging.ERROR)
-    predictor.clone_for_deployment(str(out / model_folder.PREDICTOR))
-    manifest = model_folder.write_manifest(out, label, features)
-    job_io.write_json(
-        out / model_folder.METRICS,
-        {
-            "model": name,
-            **metrics,
-            "rows_train": len(known),
-            "rows_test": len(unknown),
-            "seconds": round(time.monotonic() - started, 1),
-            "best_model": predictor.model_best,
-            **model_folder.versions(),
-            "manifest": manifest,
-        },
-    )
+    predictor.clone_for_deployment(str(out / PREDICTOR))
+    found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(unknown)}
+    found |= {"seconds": round(time.monotonic() - started, 1), "best_model": predictor.model_best, **versions()}
+    job_io.write_json(out / METRICS, {**found, "manifest": write_manifest(out, label, features)})
 
 
 def check_rows(model: str, label: str, rows: int) -> None:
@@ -100,12 +81,6 @@ def check_columns(model: str, known: Any, features: list[str]) -> None:
             f"Model {model}: no column distinguishes its rows (a constant or empty column says nothing); "
             "drop fewer columns or look at its where."
         )
-
-
-def labelled_frame(table: Any, features: dict[str, str], label: str) -> Any:
-    import frames
-
-    return frames.frame(table, [*features, label])
 
 
 def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> Any:
@@ -136,7 +111,7 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
             time_limit=settings["time_limit"],
             num_cpus=cores,
             num_gpus=0,
-            excluded_model_types=excluded(),
+            excluded_model_types=[] if importlib.util.find_spec("torch") else NEED_TORCH,
         )
     except RuntimeError as problem:
         if "No models were trained" not in str(problem):
@@ -145,11 +120,6 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
             f"Model {model['name']}: AutoGluon could fit no model to {counted(len(known), 'row')} in "
             f"{settings['time_limit']} s; raise time_limit or give it more rows."
         ) from None
-
-
-def excluded() -> list[str]:
-    """The model types that cannot run: without torch, those that need it."""
-    return [] if importlib.util.find_spec("torch") else NEED_TORCH
 
 
 def quiet() -> None:
@@ -170,39 +140,22 @@ def quiet() -> None:
 def score(predictor: Any, known_labels: Any, unknown: Any, label: str) -> dict[str, Any]:
     """The errors on the held-out part, and that of always guessing the median; null if there is no number."""
     if len(unknown) == 0:
-        nothing = dict.fromkeys(["mae", "rmse", "r2", "mae_of_median"])
-        return {**nothing, "reason": "the held-out part has no rows"}
-    truth = unknown[label].to_numpy()
-    return errors(truth, predictor.predict(unknown.drop(columns=label)).to_numpy(), float(known_labels.median()))
+        return {**dict.fromkeys(ERRORS), "reason": "the held-out part has no rows"}
+    answers = predictor.predict(unknown.drop(columns=label)).to_numpy()
+    return errors(unknown[label].to_numpy(), answers, float(known_labels.median()))
 
 
 def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
-    import numpy as np
-
-    if not np.isfinite(answers).all():
-        count = int((~np.isfinite(answers)).sum())
+    count = int((~np.isfinite(answers)).sum())
+    if count:
         reason = f"{counted(count, 'prediction')} for the held-out part {'is' if count == 1 else 'are'} not finite"
-        return {**dict.fromkeys(["mae", "rmse", "r2", "mae_of_median"]), "reason": reason}
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = _errors(truth, answers, median)
-    return {name: rounded(value) for name, value in values.items()}
-
-
-def rounded(value: float | None) -> float | None:
-    """Round to six significant digits, for the mails; null if there is no number."""
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
-
-
-def _errors(truth: Any, answers: Any, median: float) -> dict[str, float | None]:
-    import numpy as np
-
-    spread = float(np.sum((truth - truth.mean()) ** 2))
-    return {
-        "mae": float(np.mean(np.abs(truth - answers))),
-        "rmse": float(np.sqrt(np.mean((truth - answers) ** 2))),
-        "r2": 1 - float(np.sum((truth - answers) ** 2)) / spread if spread > 0 else None,
-        "mae_of_median": float(np.mean(np.abs(truth - median))),
-    }
+        return {**dict.fromkeys(ERRORS), "reason": reason}
+    with np.errstate(all="ignore"):
+        squares, spread = np.square(truth - answers), np.square(truth - truth.mean()).sum()
+        r2 = 1 - squares.sum() / spread if spread > 0 else math.nan
+        found = (np.abs(truth - answers).mean(), np.sqrt(squares.mean()), r2, np.abs(truth - median).mean())
+    # Six significant digits, for the mails.
+    return {name: float(f"{x:.6g}") if math.isfinite(x) else None for name, x in zip(ERRORS, found, strict=True)}
 
 
 def leaderboard(predictor: Any, unknown: Any) -> Any:
@@ -217,8 +170,6 @@ def leaderboard(predictor: Any, unknown: Any) -> Any:
 
 def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
     """How much the error grows if a column is shuffled; of very many columns, as many as the time allows."""
-    import pandas as pd
-
     kept = ["column", "importance", "stddev", "p_value", "n"]
     used = predictor.features(feature_stage="original")
     if len(unknown) < 2 or not used:
@@ -237,10 +188,8 @@ def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
 
 def write_csv(table: Any, path: Path) -> None:
     """Write the table; the names in its first column, including the user's, must not be formulas to a spreadsheet."""
-    import spreadsheet
-
     names = table.columns[0]
-    table.assign(**{names: spreadsheet.defused_names(list(table[names]))}).to_csv(path, index=False)
+    table.assign(**{names: defused_names(list(table[names]))}).to_csv(path, index=False)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import predict
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Outcome, Sandbox, config, points
+from conftest import CODE, Outcome, Sandbox, config, points
 
 FILES = {"part-00000.parquet": (0, 50), "part-00001.parquet": (50, 80)}
 
@@ -347,3 +349,15 @@ def test_the_model_to_use_must_be_named(sandbox: Sandbox) -> None:
     assert outcome.code == 1
     assert outcome.message is not None
     assert "STEPGLUON_MODEL" in outcome.message
+
+
+@pytest.mark.parametrize("script", ["train", "predict"])
+def test_numeric_libraries_are_limited_to_the_cores_that_are_granted(sandbox: Sandbox, script: str) -> None:
+    look = (
+        f"import sys; sys.path.insert(0, {str(CODE)!r}); import {script}; from threadpoolctl import threadpool_info\n"
+    )
+    look += "print(*(library['num_threads'] for library in threadpool_info()))"
+    found = subprocess.run(
+        [sys.executable, "-c", look], env=sandbox.environment(), capture_output=True, text=True, check=True
+    )
+    assert set(found.stdout.split()) == {"1"}
