@@ -46,17 +46,17 @@ class _ColumnSum:
     def add(self, values: pa.Array, before: int) -> None:
         if values.null_count:
             missing = pc.is_null(values).to_numpy(zero_copy_only=False)
-            self._missing.update(np.flatnonzero(missing) + before)
+            self._missing.update((np.flatnonzero(missing) + before).data)
         if pa.types.is_string(self.kind):
             values = values.fill_null("") if values.null_count else values
             _, offsets, content = values.buffers()
             places = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
-            self._lengths.update(np.diff(places))
+            self._lengths.update(np.diff(places).data)
             if content is not None:
                 self._values.update(memoryview(content)[places[0] : places[-1]])
             return
         numbers = pc.fill_null(pc.cast(values, _NUMBERS.get(self.kind.id, self.kind)), 0).to_numpy()
-        self._values.update(numbers + 0.0 if pa.types.is_floating(self.kind) else numbers)
+        self._values.update((numbers + 0.0 if pa.types.is_floating(self.kind) else numbers).data)
 
     def digests(self) -> list[str]:
         return [each.hexdigest() for each in (self._values, self._missing, self._lengths)]

@@ -74,8 +74,10 @@ class StoredForest:
         return total
 
 
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _Reader(pickle._Unpickler):
     """Reads a model without building its trees; the C unpickler would keep all their arrays until the end."""
+
+    memo: dict[int, Any]
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)

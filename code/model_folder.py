@@ -49,7 +49,7 @@ def verified(folder: Path, model: str, expected: str = "") -> dict[str, Any]:
             f"Model {model} is not loaded: its {MANIFEST} is not the one that training wrote (sha256 {expected}); "
             "train the model again."
         )
-    manifest = job_io.read_json(folder / MANIFEST)
+    manifest: dict[str, Any] = job_io.read_json(folder / MANIFEST)
     sums = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(sums, dict) or not isinstance(manifest.get("features"), dict):
         raise JobError(f"The manifest of model {model} is not one that training wrote; train the model again.")
