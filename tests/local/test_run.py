@@ -22,7 +22,7 @@ import pytest
 from local_aws import MINUTES, Scripted, until
 from stand_in import HERE, SCRIPTS, arrange
 
-from localaws.sagemaker import api
+from localaws.base import api_model
 from pipeline import workflow
 from stepgluon.cli.main import main
 from stepgluon.cli.terminal import Terminal
@@ -348,14 +348,14 @@ def test_a_prediction_that_fails_leaves_the_others_result_and_is_named_once(user
 def test_what_no_state_handles_ends_the_run_and_is_said(
     user: User, monkeypatch: pytest.MonkeyPatch, flag: list[str]
 ) -> None:
-    plain = api._validate
+    plain = api_model.problems
 
-    def validate(action: str, request: dict[str, Any]) -> None:
+    def problems(service: str, action: str, request: dict[str, Any]) -> list[str]:
         if action == "CreateTrainingJob":
             raise RecursionError("maximum recursion depth exceeded")
-        plain(action, request)
+        return plain(service, action, request)
 
-    monkeypatch.setattr(api, "_validate", validate)
+    monkeypatch.setattr(api_model, "problems", problems)
     said = r"^ +[\d.]+ s  Train (adelie|gentoo) +failed: States.Runtime: maximum recursion depth exceeded$"
     code, out, err = user.runs(*flag)
     assert code == 1 and re.search(said, err, re.MULTILINE), err
