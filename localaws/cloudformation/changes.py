@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
 from localaws.cloudformation.resource_types import ResourceType, resource_type
 from localaws.cloudformation.template import Template, references, resolve
 
 _UNKNOWN = "{{changeSet:KNOWN_AFTER_APPLY}}"
-_POLICIES = ("DeletionPolicy", "UpdateReplacePolicy")
 
 
 @dataclass
@@ -23,8 +21,6 @@ class Resource:
     given: dict[str, Any]  # its properties, resolved
     physical: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)  # by GetAtt
-    status: str = ""
-    changed: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @property
     def type_name(self) -> str:
@@ -34,6 +30,9 @@ class Resource:
     def type(self) -> ResourceType:
         return resource_type(self.type_name)
 
+    def retained(self, policy: str) -> bool:
+        return str(self.entry.get(policy)).startswith("Retain")
+
 
 class Preview:
     """Walks the template in deployment order; references to resources that do not exist yet resolve to a marker."""
@@ -42,24 +41,21 @@ class Preview:
         self._existing, self._template, self._look_up = existing, template, look_up
         self._unknown: set[str] = set()  # `Name`: its id and attributes change; `Name.*`: its attributes may
 
-    def changes(self, importable: Callable[[str, dict[str, Any]], str | None]) -> list[dict[str, Any]]:
+    def changes(self, importable: Callable[[dict[str, Any], dict[str, Any]], str]) -> list[dict[str, Any]]:
         """`importable` returns the physical id of an existing resource that the stack would take over."""
         found = []
         for name in self._template.order():
             entry = self._template.resources[name]
             given = resolve(entry.get("Properties", {}), self._value)
             old = self._existing.get(name)
-            if old is None or old.type_name != entry["Type"]:
-                physical = importable(name, given) if old is None else None
-                self._unknown |= {name} if physical is None else set()
-                action = "Add" if physical is None else "Import"
-                found.append(_change(action, name, entry["Type"], physical))
-            else:
+            if old is not None and old.type_name == entry["Type"]:
                 found += self._modified(old, entry, given)
+                continue
+            physical = "" if old else importable(entry, given)
+            self._unknown |= set() if physical else {name}
+            found.append(_change("Import" if physical else "Add", Resource(name, entry, given, physical)))
         for old in reversed([old for name, old in self._existing.items() if name not in self._template.resources]):
-            retained = str(old.entry.get("DeletionPolicy")).startswith("Retain")
-            action = "Retain" if retained else "Delete"
-            found.append(_change("Remove", old.logical, old.type_name, old.physical, PolicyAction=action))
+            found.append(_change("Remove", old, PolicyAction="Retain" if old.retained("DeletionPolicy") else "Delete"))
         return found
 
     def _value(self, reference: str) -> Any:
@@ -68,31 +64,22 @@ class Preview:
         return _UNKNOWN if name in self._template.resources and unknown else self._look_up(reference)
 
     def _modified(self, old: Resource, entry: dict[str, Any], given: dict[str, Any]) -> list[dict[str, Any]]:
-        raw, fixed = entry.get("Properties", {}), old.type.fixed.split()
         names = [name for name in sorted(old.given.keys() | given.keys()) if old.given.get(name) != given.get(name)]
-        policies = [policy for policy in _POLICIES if old.entry.get(policy) != entry.get(policy)]
-        if not names and not policies:
+        policies = ("DeletionPolicy", "UpdateReplacePolicy")
+        if not names and all(old.entry.get(policy) == entry.get(policy) for policy in policies):
             return []
-        details = [self._detail(name, name in fixed, raw.get(name)) for name in names]
-        recreation = {detail["Target"]["RequiresRecreation"] for detail in details}
-        replacement = "True" if "Always" in recreation else "Conditional" if "Conditionally" in recreation else "False"
-        self._unknown |= {f"{old.logical}.*"} if replacement == "False" else {old.logical}
-        more = {"Replacement": replacement, "Scope": (["Properties"] if names else []) + policies, "Details": details}
-        if replacement != "False":
-            retained = entry.get("UpdateReplacePolicy") == "Retain"
-            more["PolicyAction"] = "ReplaceAndRetain" if retained else "ReplaceAndDelete"
-        return [_change("Modify", old.logical, old.type_name, old.physical, **more)]
+        replacing = old.type.replacing(old.given, given)
+        certain = [name for name in replacing if not self._is_unknown(entry["Properties"].get(name))]
+        self._unknown |= {old.logical if replacing else f"{old.logical}.*"}
+        replacement = "True" if certain else "Conditional" if replacing else "False"
+        details = [{"Target": {"Attribute": "Properties", "Name": name}} for name in names]
+        return [_change("Modify", old, Replacement=replacement, Details=details)]
 
-    def _detail(self, name: str, fixed: bool, raw: Any) -> dict[str, Any]:
-        unknown = any(self._value(reference) == _UNKNOWN for reference in references(raw))
-        recreation = "Never" if not fixed else "Conditionally" if unknown else "Always"
-        return {
-            "Target": {"Attribute": "Properties", "Name": name, "RequiresRecreation": recreation},
-            "Evaluation": "Dynamic" if unknown else "Static",
-        }
+    def _is_unknown(self, raw: Any) -> bool:
+        return any(self._value(reference) == _UNKNOWN for reference in references(raw))
 
 
-def _change(action: str, logical: str, type_name: str, physical: str | None, **more: Any) -> dict[str, Any]:
-    change = {"Action": action, "LogicalResourceId": logical, "ResourceType": type_name, "Scope": [], "Details": []}
-    known = {"PhysicalResourceId": physical} if physical else {}
-    return {"Type": "Resource", "ResourceChange": {**change, **known, **more}}
+def _change(action: str, resource: Resource, **more: Any) -> dict[str, Any]:
+    known = {"PhysicalResourceId": resource.physical} if resource.physical else {}
+    names = {"LogicalResourceId": resource.logical, "ResourceType": resource.type_name, **known}
+    return {"Type": "Resource", "ResourceChange": {"Action": action, **names, **more}}

@@ -1,4 +1,4 @@
-"""The calls that create and configure resources, for types that need more than the one call in their row.
+"""The calls that create and configure resources, for types that need more than the calls in their row.
 
 `aws` returns a service's client. A `configure` function also gets the old properties, which are empty for a resource
 that was just created.
@@ -45,20 +45,11 @@ def create_policy(aws: Aws, name: str, given: Properties) -> str:
 
 def configure_policy(aws: Aws, arn: str, old: Properties, new: Properties) -> None:
     if old:
-        _delete_old_versions(aws, arn)  # [iam] at most five
         document = json.dumps(new["PolicyDocument"])
         aws("iam").create_policy_version(PolicyArn=arn, PolicyDocument=document, SetAsDefault=True)
-
-
-def delete_policy(aws: Aws, arn: str, given: Properties) -> None:
-    _delete_old_versions(aws, arn)
-    aws("iam").delete_policy(PolicyArn=arn)
-
-
-def _delete_old_versions(aws: Aws, arn: str) -> None:
-    for version in aws("iam").list_policy_versions(PolicyArn=arn)["Versions"]:
-        if not version["IsDefaultVersion"]:
-            aws("iam").delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
+        for version in aws("iam").list_policy_versions(PolicyArn=arn)["Versions"]:
+            if not version["IsDefaultVersion"]:
+                aws("iam").delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
 
 
 def create_role(aws: Aws, name: str, given: Properties) -> str:
@@ -77,9 +68,6 @@ def configure_role(aws: Aws, role: str, old: Properties, new: Properties) -> Non
             client.put_role_permissions_boundary(RoleName=role, PermissionsBoundary=boundary)
         elif "PermissionsBoundary" in old:
             client.delete_role_permissions_boundary(RoleName=role)
-        if old.get("Tags") != new.get("Tags"):
-            client.untag_role(RoleName=role, TagKeys=list(tags_as_dict(old)))
-            client.tag_role(RoleName=role, Tags=new.get("Tags", []))
     policies = {policy["PolicyName"]: policy["PolicyDocument"] for policy in new.get("Policies", [])}
     for name in {policy["PolicyName"] for policy in old.get("Policies", [])} - policies.keys():
         client.delete_role_policy(RoleName=role, PolicyName=name)
@@ -100,12 +88,9 @@ def create_key(aws: Aws, name: str, given: Properties) -> str:
 
 
 def configure_key(aws: Aws, key: str, old: Properties, new: Properties) -> None:
-    if old and old["KeyPolicy"] != new["KeyPolicy"]:
+    if old:
         aws("kms").put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(new["KeyPolicy"]))
-    if new.get("EnableKeyRotation"):
-        aws("kms").enable_key_rotation(KeyId=key)
-    elif old.get("EnableKeyRotation"):
-        aws("kms").disable_key_rotation(KeyId=key)
+    (aws("kms").enable_key_rotation if new.get("EnableKeyRotation") else aws("kms").disable_key_rotation)(KeyId=key)
 
 
 # Lambda
@@ -139,35 +124,22 @@ def configure_function(aws: Aws, name: str, old: Properties, new: Properties) ->
 
 # SNS, SQS and EventBridge
 
-
-def configure_topic(aws: Aws, topic: str, old: Properties, new: Properties) -> None:
-    key = new.get("KmsMasterKeyId", "")
-    if old.get("KmsMasterKeyId", "") != key:
-        aws("sns").set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue=key)
-
-
-QUEUE_DEFAULTS = {  # [sqs]
-    "KmsMasterKeyId": "",
-    "MessageRetentionPeriod": "345600",
-    "SqsManagedSseEnabled": "true",
-    "VisibilityTimeout": "30",
-}
+QUEUE_DEFAULTS = {"KmsMasterKeyId": "", "MessageRetentionPeriod": 345600, "SqsManagedSseEnabled": True}  # [sqs]
 
 
 def configure_queue(aws: Aws, url: str, old: Properties, new: Properties) -> None:
-    before, after = (
-        {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in known.items()}
-        for known in (only(old, *QUEUE_DEFAULTS), only(new, *QUEUE_DEFAULTS))
-    )
-    if before != after:
-        removed = {name: QUEUE_DEFAULTS[name] for name in before.keys() - after.keys()}
-        aws("sqs").set_queue_attributes(QueueUrl=url, Attributes={**removed, **after})
+    values = {**QUEUE_DEFAULTS, **only(new, *QUEUE_DEFAULTS)}
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    aws("sqs").set_queue_attributes(QueueUrl=url, Attributes=texts)
+
+
+def set_topic_attribute(aws: Aws, topic: str, name: str, value: str) -> None:
+    aws("sns").set_topic_attributes(TopicArn=topic, AttributeName=name, AttributeValue=value)
 
 
 def configure_topic_policy(aws: Aws, name: str, old: Properties, new: Properties) -> None:
-    document = json.dumps(new["PolicyDocument"])
     for topic in new["Topics"]:
-        aws("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=document)
+        set_topic_attribute(aws, topic, "Policy", json.dumps(new["PolicyDocument"]))
 
 
 def set_queue_policy(aws: Aws, given: Properties, document: str) -> None:
@@ -176,18 +148,12 @@ def set_queue_policy(aws: Aws, given: Properties, document: str) -> None:
 
 
 def configure_rule(aws: Aws, name: str, old: Properties, new: Properties) -> None:
-    client, targets = aws("events"), new.get("Targets", [])
-    client.put_rule(
-        Name=name,
-        State=new.get("State", "ENABLED"),
-        Tags=new.get("Tags", []),
-        EventPattern=json.dumps(new["EventPattern"]),
-        **only(new, "Description"),
-    )
-    removed = {target["Id"] for target in old.get("Targets", [])} - {target["Id"] for target in targets}
+    client, pattern = aws("events"), json.dumps(new["EventPattern"])
+    client.put_rule(Name=name, EventPattern=pattern, **only(new, "Description", "State", "Tags"))
+    removed = {target["Id"] for target in old.get("Targets", [])} - {target["Id"] for target in new["Targets"]}
     if removed:
         client.remove_targets(Rule=name, Ids=sorted(removed))
-    answer = client.put_targets(Rule=name, Targets=targets)
+    answer = client.put_targets(Rule=name, Targets=new["Targets"])
     if answer["FailedEntryCount"]:
         raise HandlerError(answer["FailedEntries"][0]["ErrorMessage"])
 
@@ -201,31 +167,23 @@ def delete_rule(aws: Aws, name: str, given: Properties) -> None:
 
 
 def create_machine(aws: Aws, name: str, given: Properties) -> str:
-    made = aws("stepfunctions").create_state_machine(
-        name=name,
-        type=given.get("StateMachineType", "STANDARD"),
-        tags=lower_first(given.get("Tags", [])),
-        **_machine_settings(aws, given),
+    kind, tags = given.get("StateMachineType", "STANDARD"), lower_first(given.get("Tags", []))
+    settings = _machine_settings(aws, given)
+    return str(
+        aws("stepfunctions").create_state_machine(name=name, type=kind, tags=tags, **settings)["stateMachineArn"]
     )
-    return str(made["stateMachineArn"])
 
 
 def configure_machine(aws: Aws, arn: str, old: Properties, new: Properties) -> None:
-    client = aws("stepfunctions")
     if old:
-        client.update_state_machine(stateMachineArn=arn, **_machine_settings(aws, new))
-        if old.get("Tags") != new.get("Tags"):
-            client.untag_resource(resourceArn=arn, tagKeys=list(tags_as_dict(old)))
-            client.tag_resource(resourceArn=arn, tags=lower_first(new.get("Tags", [])))
+        aws("stepfunctions").update_state_machine(stateMachineArn=arn, **_machine_settings(aws, new))
 
 
 def _machine_settings(aws: Aws, given: Properties) -> Properties:
     text = given.get("DefinitionString")
     if text is None:
         place = given["DefinitionS3Location"]
-        version = {"VersionId": place["Version"]} if "Version" in place else {}
-        found = aws("s3").get_object(Bucket=place["Bucket"], Key=place["Key"], **version)
-        text = found["Body"].read().decode()
+        text = aws("s3").get_object(Bucket=place["Bucket"], Key=place["Key"])["Body"].read().decode()
     values = given.get("DefinitionSubstitutions", {})
     # [cfn] `${name}`, of letters, digits and underscores; one without a value stays
     definition = re.sub(r"\$\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text, flags=re.ASCII)
@@ -243,17 +201,15 @@ def create_version(aws: Aws, name: str, given: Properties) -> str:
 
 
 def create_alias(aws: Aws, name: str, given: Properties) -> str:
-    made = aws("stepfunctions").create_state_machine_alias(name=name, **_routing(given))
+    routes = lower_first(given["RoutingConfiguration"])
+    made = aws("stepfunctions").create_state_machine_alias(name=name, routingConfiguration=routes)
     return str(made["stateMachineAliasArn"])
 
 
 def configure_alias(aws: Aws, arn: str, old: Properties, new: Properties) -> None:
     if old:
-        aws("stepfunctions").update_state_machine_alias(stateMachineAliasArn=arn, **_routing(new))
-
-
-def _routing(given: Properties) -> Properties:
-    return lower_first(only(given, "RoutingConfiguration"))  # type: ignore[no-any-return] # a dict gives a dict
+        routes = lower_first(new["RoutingConfiguration"])
+        aws("stepfunctions").update_state_machine_alias(stateMachineAliasArn=arn, routingConfiguration=routes)
 
 
 # CodeBuild and CodePipeline
@@ -287,12 +243,9 @@ def configure_pipeline(aws: Aws, name: str, old: Properties, new: Properties) ->
 
 
 def _pipeline(name: str, given: Properties) -> Properties:
-    pipeline = {
-        "name": name,
-        **lower_first({key: value for key, value in given.items() if key not in ("Name", "Tags")}),
-    }
+    pipeline = lower_first({**{key: value for key, value in given.items() if key != "Tags"}, "Name": name})
     for stage, entry in zip(pipeline["stages"], given["Stages"], strict=True):
         for action, raw in zip(stage["actions"], entry["Actions"], strict=True):
             if "Configuration" in raw:
                 action["configuration"] = raw["Configuration"]  # its keys are the action's own
-    return pipeline
+    return dict(pipeline)

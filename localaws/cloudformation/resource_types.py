@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from localaws.cloudformation import handlers, storage_handlers
-from localaws.cloudformation.handlers import FUNCTION_SETTINGS, Aws, Properties, tags_as_dict
-from localaws.cloudformation.template import InvalidRequest
+from localaws.cloudformation import handlers as h
+from localaws.cloudformation import storage_handlers as storage
+from localaws.cloudformation.handlers import Aws, Properties
+from localaws.cloudformation.template import Refusal
 
 _GONE = re.compile("NotFound|NoSuch|NonExistent|DoesNotExist")
 
@@ -41,23 +42,31 @@ def _deletes(service: str, operation: str, parameter: str) -> Callable[[Aws, str
     return lambda aws, physical, given: getattr(aws(service), operation)(**{parameter: physical})
 
 
+def _arn(service: str, resource: str) -> Callable[[Place, str], dict[str, Any]]:
+    return lambda place, physical: {"Arn": place.arn(service, resource.format(physical))}
+
+
 @dataclass(frozen=True)
 class ResourceType:
-    """One row. A property that is neither `fixed` nor `changeable` is refused."""
+    """One row. A property that is neither `name`, `fixed` nor `changeable` is refused."""
 
-    fixed: str = ""  # names of properties; changing one replaces the resource
-    changeable: str = ""
     name: str = ""  # the property that names the resource
+    fixed: str = ""  # other properties whose change replaces the resource
+    changeable: str = ""
     create: Callable[[Aws, str, Properties], str] = _named  # under a name; returns the physical id
     configure: Callable[[Aws, str, Properties, Properties], object] = _nothing  # from old properties, {} at first
     remove: Callable[[Aws, str, Properties], object] = _nothing
     exists: Callable[[Aws, str], bool] = lambda aws, name: False  # needed to import it into a stack
     attributes: Callable[[Place, str], dict[str, Any]] = lambda place, physical: {}  # by GetAtt
 
+    def replacing(self, old: Properties, new: Properties) -> list[str]:
+        """The changed properties whose change replaces the resource."""
+        return [part for part in f"{self.name} {self.fixed}".split() if old.get(part) != new.get(part)]
+
     def check(self, logical: str, given: Properties) -> None:
-        unknown = sorted(given.keys() - set(f"{self.fixed} {self.changeable}".split()))
+        unknown = sorted(given.keys() - set(f"{self.name} {self.fixed} {self.changeable}".split()))
         if unknown:
-            raise InvalidRequest(
+            raise Refusal(
                 f"Encountered unsupported property {unknown[0]} of {logical}, which the local AWS does not know"
             )
 
@@ -77,79 +86,72 @@ class ResourceType:
 
 def resource_type(name: str) -> ResourceType:
     if name not in RESOURCE_TYPES:
-        raise InvalidRequest(
-            f"Template format error: Unrecognized resource types: [{name}] (the local AWS does not know it)"
-        )
+        raise Refusal(f"Template format error: Unrecognized resource types: [{name}] (the local AWS does not know it)")
     return RESOURCE_TYPES[name]
 
 
 RESOURCE_TYPES: dict[str, ResourceType] = {
     "AWS::CloudWatch::Alarm": ResourceType(
-        fixed="AlarmName",
+        name="AlarmName",
         changeable="""AlarmActions AlarmDescription ComparisonOperator DatapointsToAlarm Dimensions EvaluationPeriods
             MetricName Namespace Period Statistic Tags Threshold TreatMissingData""",
-        name="AlarmName",
         configure=lambda aws, name, old, new: aws("cloudwatch").put_metric_alarm(**{**new, "AlarmName": name}),
         remove=lambda aws, name, given: aws("cloudwatch").delete_alarms(AlarmNames=[name]),
     ),
     "AWS::CodeBuild::Project": ResourceType(
-        fixed="Name",
+        name="Name",
         changeable="""Artifacts Cache Description EncryptionKey Environment LogsConfig ServiceRole Source Tags
             TimeoutInMinutes""",
-        name="Name",
-        create=handlers.create_project,
-        configure=handlers.configure_project,
+        create=h.create_project,
+        configure=h.configure_project,
         remove=_deletes("codebuild", "delete_project", "name"),
     ),
     "AWS::CodePipeline::Pipeline": ResourceType(
-        fixed="Name",
-        changeable="ArtifactStore ExecutionMode PipelineType RoleArn Stages Tags",
         name="Name",
-        create=handlers.create_pipeline,
-        configure=handlers.configure_pipeline,
+        changeable="ArtifactStore ExecutionMode PipelineType RoleArn Stages Tags",
+        create=h.create_pipeline,
+        configure=h.configure_pipeline,
         remove=_deletes("codepipeline", "delete_pipeline", "name"),
     ),
     "AWS::ECR::Repository": ResourceType(
-        fixed="RepositoryName EncryptionConfiguration",
-        changeable="ImageScanningConfiguration ImageTagMutability LifecyclePolicy Tags",
         name="RepositoryName",
-        create=storage_handlers.create_repository,
-        configure=storage_handlers.configure_repository,
+        fixed="EncryptionConfiguration",
+        changeable="ImageScanningConfiguration ImageTagMutability LifecyclePolicy Tags",
+        create=storage.create_repository,
+        configure=storage.configure_repository,
         remove=_deletes("ecr", "delete_repository", "repositoryName"),
-        exists=storage_handlers.repository_exists,
+        exists=storage.repository_exists,
     ),
     "AWS::Events::Rule": ResourceType(
-        fixed="Name",
-        changeable="Description EventPattern State Tags Targets",
         name="Name",
-        configure=handlers.configure_rule,
-        remove=handlers.delete_rule,
+        changeable="Description EventPattern State Tags Targets",
+        configure=h.configure_rule,
+        remove=h.delete_rule,
     ),
     "AWS::IAM::ManagedPolicy": ResourceType(
-        fixed="ManagedPolicyName Description",
-        changeable="PolicyDocument",
         name="ManagedPolicyName",
-        create=handlers.create_policy,
-        configure=handlers.configure_policy,
-        remove=handlers.delete_policy,
+        fixed="Description",
+        changeable="PolicyDocument",
+        create=h.create_policy,
+        configure=h.configure_policy,
+        remove=_deletes("iam", "delete_policy", "PolicyArn"),
     ),
     "AWS::IAM::Role": ResourceType(
-        fixed="RoleName",
-        changeable="AssumeRolePolicyDocument PermissionsBoundary Policies Tags",
         name="RoleName",
-        create=handlers.create_role,
-        configure=handlers.configure_role,
-        remove=handlers.delete_role,
+        changeable="AssumeRolePolicyDocument PermissionsBoundary Policies Tags",
+        create=h.create_role,
+        configure=h.configure_role,
+        remove=h.delete_role,
         attributes=lambda place, name: {"Arn": f"arn:{place.partition}:iam::{place.account}:role/{name}"},
     ),
     "AWS::KMS::Key": ResourceType(
         changeable="Description EnableKeyRotation KeyPolicy PendingWindowInDays Tags",
-        create=handlers.create_key,
-        configure=handlers.configure_key,
+        create=h.create_key,
+        configure=h.configure_key,
         remove=lambda aws, key, given: aws("kms").schedule_key_deletion(
             KeyId=key, PendingWindowInDays=given.get("PendingWindowInDays", 30)
         ),
-        attributes=lambda place, key: {"Arn": place.arn("kms", f"key/{key}")},
+        attributes=_arn("kms", "key/{}"),
     ),
     "AWS::Lambda::EventInvokeConfig": ResourceType(
         fixed="FunctionName Qualifier",
@@ -163,13 +165,12 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         ),
     ),
     "AWS::Lambda::Function": ResourceType(
-        fixed="FunctionName",
-        changeable=f"{FUNCTION_SETTINGS} Architectures Code ReservedConcurrentExecutions Tags",
         name="FunctionName",
-        create=handlers.create_function,
-        configure=handlers.configure_function,
+        changeable=f"{h.FUNCTION_SETTINGS} Architectures Code ReservedConcurrentExecutions Tags",
+        create=h.create_function,
+        configure=h.configure_function,
         remove=_deletes("lambda", "delete_function", "FunctionName"),
-        attributes=lambda place, name: {"Arn": place.arn("lambda", f"function:{name}")},
+        attributes=_arn("lambda", "function:{}"),
     ),
     "AWS::Lambda::Permission": ResourceType(
         fixed="Action FunctionName Principal SourceAccount SourceArn",
@@ -179,23 +180,21 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         ),
     ),
     "AWS::Logs::LogGroup": ResourceType(
-        fixed="LogGroupName",
-        changeable="RetentionInDays Tags",
         name="LogGroupName",
-        create=storage_handlers.create_log_group,
-        configure=storage_handlers.configure_log_group,
+        changeable="RetentionInDays Tags",
+        create=storage.create_log_group,
+        configure=storage.configure_log_group,
         remove=_deletes("logs", "delete_log_group", "logGroupName"),
-        exists=storage_handlers.log_group_exists,
-        attributes=lambda place, name: {"Arn": place.arn("logs", f"log-group:{name}:*")},
+        exists=storage.log_group_exists,
+        attributes=_arn("logs", "log-group:{}:*"),
     ),
     "AWS::S3::Bucket": ResourceType(
-        fixed="BucketName",
-        changeable=" ".join(storage_handlers.PARTS),
         name="BucketName",
-        create=storage_handlers.create_bucket,
-        configure=storage_handlers.configure_bucket,
+        changeable=" ".join(storage.PARTS),
+        create=storage.create_bucket,
+        configure=storage.configure_bucket,
         remove=_deletes("s3", "delete_bucket", "Bucket"),
-        exists=storage_handlers.bucket_exists,
+        exists=storage.bucket_exists,
     ),
     "AWS::S3::BucketPolicy": ResourceType(
         fixed="Bucket",
@@ -214,24 +213,22 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         remove=_deletes("sns", "unsubscribe", "SubscriptionArn"),
     ),
     "AWS::SNS::Topic": ResourceType(
-        fixed="TopicName",
-        changeable="KmsMasterKeyId Tags",
         name="TopicName",
+        changeable="KmsMasterKeyId Tags",
         create=lambda aws, name, given: str(aws("sns").create_topic(Name=name, Tags=given.get("Tags", []))["TopicArn"]),
-        configure=handlers.configure_topic,
+        configure=lambda aws, topic, old, new: h.set_topic_attribute(
+            aws, topic, "KmsMasterKeyId", new.get("KmsMasterKeyId", "")
+        ),
         remove=_deletes("sns", "delete_topic", "TopicArn"),
     ),
-    "AWS::SNS::TopicPolicy": ResourceType(
-        changeable="PolicyDocument Topics", configure=handlers.configure_topic_policy
-    ),
+    "AWS::SNS::TopicPolicy": ResourceType(changeable="PolicyDocument Topics", configure=h.configure_topic_policy),
     "AWS::SQS::Queue": ResourceType(
-        fixed="QueueName",
-        changeable=" ".join([*handlers.QUEUE_DEFAULTS, "Tags"]),
         name="QueueName",
+        changeable=" ".join([*h.QUEUE_DEFAULTS, "Tags"]),
         create=lambda aws, name, given: str(
-            aws("sqs").create_queue(QueueName=name, tags=tags_as_dict(given))["QueueUrl"]
+            aws("sqs").create_queue(QueueName=name, tags=h.tags_as_dict(given))["QueueUrl"]
         ),
-        configure=handlers.configure_queue,
+        configure=h.configure_queue,
         remove=_deletes("sqs", "delete_queue", "QueueUrl"),
         attributes=lambda place, url: {
             "Arn": place.arn("sqs", url.rpartition("/")[2]),
@@ -240,29 +237,27 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
     ),
     "AWS::SQS::QueuePolicy": ResourceType(
         changeable="PolicyDocument Queues",
-        configure=lambda aws, name, old, new: handlers.set_queue_policy(aws, new, json.dumps(new["PolicyDocument"])),
-        remove=lambda aws, name, given: handlers.set_queue_policy(aws, given, ""),
+        configure=lambda aws, name, old, new: h.set_queue_policy(aws, new, json.dumps(new["PolicyDocument"])),
+        remove=lambda aws, name, given: h.set_queue_policy(aws, given, ""),
     ),
     "AWS::StepFunctions::StateMachine": ResourceType(
-        fixed="StateMachineName StateMachineType",
+        name="StateMachineName",
+        fixed="StateMachineType",
         changeable="""DefinitionS3Location DefinitionString DefinitionSubstitutions LoggingConfiguration RoleArn Tags
             TracingConfiguration""",
-        name="StateMachineName",
-        create=handlers.create_machine,
-        configure=handlers.configure_machine,
+        create=h.create_machine,
+        configure=h.configure_machine,
         remove=_deletes("stepfunctions", "delete_state_machine", "stateMachineArn"),
-        attributes=lambda place, arn: {"StateMachineRevisionId": handlers.revision(place.client, arn)},
+        attributes=lambda place, arn: {"StateMachineRevisionId": h.revision(place.client, arn)},
     ),
     "AWS::StepFunctions::StateMachineAlias": ResourceType(
-        fixed="Name",
-        changeable="RoutingConfiguration",
         name="Name",
-        create=handlers.create_alias,
-        configure=handlers.configure_alias,
+        changeable="RoutingConfiguration",
+        create=h.create_alias,
+        configure=h.configure_alias,
         remove=_deletes("stepfunctions", "delete_state_machine_alias", "stateMachineAliasArn"),
     ),
     "AWS::StepFunctions::StateMachineVersion": ResourceType(
-        fixed="StateMachineArn StateMachineRevisionId",
-        create=handlers.create_version,
+        fixed="StateMachineArn StateMachineRevisionId", create=h.create_version
     ),
 }

@@ -16,45 +16,32 @@ from localaws.base.in_process import show
 from localaws.cloudformation.changes import Preview, Resource
 from localaws.cloudformation.handlers import HandlerError
 from localaws.cloudformation.resource_types import Place, resource_type
-from localaws.cloudformation.template import InvalidRequest, Template, resolve
-
-STACK = "AWS::CloudFormation::Stack"
+from localaws.cloudformation.template import Refusal, Template, resolve
 
 
 @dataclass
 class Stack:
     place: Place
     id: str
-    name: str
     status: str = "REVIEW_IN_PROGRESS"
-    reason: str = ""
     template: Template = field(default_factory=Template)
     parameters: dict[str, str] = field(default_factory=dict)
-    tags: list[dict[str, str]] = field(default_factory=list)
     resources: dict[str, Resource] = field(default_factory=dict)
     outputs: list[dict[str, str]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    capabilities: list[str] = field(default_factory=list)
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
-    updated: datetime | None = None
-    deleted: datetime | None = None
 
-    def changes(self, template: Template, parameters: dict[str, str], adopt: bool) -> list[dict[str, Any]]:
+    def changes(self, template: Template, parameters: dict[str, str]) -> list[dict[str, Any]]:
         for name, entry in template.resources.items():
             resource_type(entry["Type"]).check(name, entry.get("Properties", {}))
+        return Preview(self.resources, template, self.look_up(parameters)).changes(self.importable)
 
-        def importable(name: str, given: dict[str, Any]) -> str | None:
-            return self.importable(template.resources[name], given) if adopt else None
-
-        return Preview(self.resources, template, self.look_up(parameters)).changes(importable)
-
-    def apply(self, template: Template, parameters: dict[str, str], adopt: bool) -> None:
+    def apply(self, template: Template, parameters: dict[str, str]) -> None:
         """Apply the template, or restore the previous state; `status` says which happened."""
         kind = "CREATE" if self.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self.set_status(f"{kind}_IN_PROGRESS", "User Initiated")
         look_up = self.look_up(parameters)
-        deployment = _Deployment(self, look_up, adopt)
-        before = self.resources.copy()
+        deployment, before = _Deployment(self, look_up), self.resources.copy()
         for name in template.order():
             try:
                 deployment.deploy(name, template.resources[name])
@@ -64,7 +51,7 @@ class Stack:
                 return
         self.template, self.parameters = template, parameters
         self.outputs = [
-            {"OutputKey": key, "OutputValue": str(resolve(entry["Value"], look_up)), **_description(entry)}
+            {"OutputKey": key, "OutputValue": str(resolve(entry["Value"], look_up))}
             for key, entry in template.outputs.items()
         ]
         gone = [old for name, old in reversed(before.items()) if name not in template.resources]
@@ -75,7 +62,6 @@ class Stack:
         for old in gone:
             self.remove(old, "DeletionPolicy")
             del self.resources[old.logical]
-        self.updated = datetime.now(timezone.utc)
         self.set_status(f"{kind}_COMPLETE")
 
     def delete(self) -> None:
@@ -87,15 +73,13 @@ class Stack:
             failed = ", ".join(reversed(self.resources))
             self.set_status("DELETE_FAILED", f"The following resource(s) failed to delete: [{failed}]. ")
         else:
-            self.deleted = datetime.now(timezone.utc)
             self.set_status("DELETE_COMPLETE")
 
-    def importable(self, entry: dict[str, Any], given: dict[str, Any]) -> str | None:
+    def importable(self, entry: dict[str, Any], given: dict[str, Any]) -> str:
         """The name of an existing resource that the stack may import: one that it would not delete."""
-        kind = resource_type(entry["Type"])
-        if not str(entry.get("DeletionPolicy")).startswith("Retain") or kind.name not in given:
-            return None
-        return str(given[kind.name]) if kind.exists(self.place.client, given[kind.name]) else None
+        kind, name = resource_type(entry["Type"]), given.get(resource_type(entry["Type"]).name, "")
+        retained = Resource("", entry, given).retained("DeletionPolicy")
+        return str(name) if name and retained and kind.exists(self.place.client, name) else ""
 
     def look_up(self, parameters: dict[str, str]) -> Callable[[str], Any]:
         """Return a function that resolves references."""
@@ -105,7 +89,7 @@ class Stack:
             "AWS::Partition": place.partition,
             "AWS::Region": place.region,
             "AWS::StackId": self.id,
-            "AWS::StackName": self.name,
+            "AWS::StackName": place.stack,
             "AWS::URLSuffix": "amazonaws.com.cn" if place.partition == "aws-cn" else "amazonaws.com",
             **parameters,
         }
@@ -115,10 +99,10 @@ class Stack:
             if reference in values:
                 return values[reference]
             if name not in self.resources:
-                raise InvalidRequest(f"Template error: unresolved reference {reference}")
+                raise Refusal(f"Template error: unresolved reference {reference}")
             resource = self.resources[name]
             if attribute and attribute not in resource.attributes:
-                raise InvalidRequest(
+                raise Refusal(
                     f"Requested attribute {attribute} of {name}: the local AWS does not know it of {resource.type_name}"
                 )
             return resource.attributes[attribute] if attribute else resource.physical
@@ -127,7 +111,7 @@ class Stack:
 
     def remove(self, old: Resource, policy: str) -> bool:
         """Delete a resource unless its policy retains it; False if that failed."""
-        if str(old.entry.get(policy)).startswith("Retain"):
+        if old.retained(policy):
             self.report(old, "DELETE_SKIPPED")
             return True
         self.report(old, "DELETE_IN_PROGRESS")
@@ -140,21 +124,17 @@ class Stack:
         return True
 
     def set_status(self, status: str, why: str = "") -> None:
-        self.status, self.reason = status, why
-        self._event(self.name, self.id, STACK, status, why)
+        self.status = status
+        self.report(Resource(self.place.stack, {"Type": "AWS::CloudFormation::Stack"}, {}, self.id), status, why)
 
     def report(self, resource: Resource, status: str, why: str = "") -> None:
-        resource.status, resource.changed = status, datetime.now(timezone.utc)
-        self._event(resource.logical, resource.physical, resource.type_name, status, why)
-
-    def _event(self, logical: str, physical: str, type_name: str, status: str, why: str) -> None:
         event = {
             "StackId": self.id,
-            "StackName": self.name,
+            "StackName": self.place.stack,
             "EventId": str(uuid.uuid4()),
-            "LogicalResourceId": logical,
-            "PhysicalResourceId": physical,
-            "ResourceType": type_name,
+            "LogicalResourceId": resource.logical,
+            "PhysicalResourceId": resource.physical,
+            "ResourceType": resource.type_name,
             "ResourceStatus": status,
             "Timestamp": datetime.now(timezone.utc),
         }
@@ -164,29 +144,27 @@ class Stack:
 class _Deployment:
     """A template being applied to a stack: the steps so far, and how to undo each."""
 
-    def __init__(self, stack: Stack, look_up: Callable[[str], Any], adopt: bool) -> None:
-        self._stack, self._look_up, self._adopt = stack, look_up, adopt
+    def __init__(self, stack: Stack, look_up: Callable[[str], Any]) -> None:
+        self._stack, self._look_up = stack, look_up
         self._undo: list[Callable[[], bool]] = []
         self.replaced: list[Resource] = []
         self._current: tuple[Resource, str]  # the resource being deployed, and CREATE, IMPORT or UPDATE
 
     def deploy(self, name: str, entry: dict[str, Any]) -> None:
         """Create or change a resource, unless it is already up to date."""
-        old = self._stack.resources.get(name)
+        stack, old = self._stack, self._stack.resources.get(name)
         resource = Resource(name, entry, {}, old.physical if old else "")
         self._current = (resource, "UPDATE" if old else "CREATE")
         resource.given = resolve(entry.get("Properties", {}), self._look_up)
         if old is None:
-            resource.physical = (self._adopt and self._stack.importable(entry, resource.given)) or ""
+            resource.physical = stack.importable(entry, resource.given)
             self._create(resource, "IMPORT" if resource.physical else "CREATE")
-            return
-        fixed = sorted(part for part in old.type.fixed.split() if old.given.get(part) != resource.given.get(part))
-        if old.type_name != resource.type_name or fixed:
-            self._replace(old, resource, fixed)
+        elif old.type_name != resource.type_name or old.type.replacing(old.given, resource.given):
+            self._replace(old, resource)
         elif old.given != resource.given:
             self._change(old, resource)
         else:
-            self._stack.resources[name] = replace(old, entry=entry)
+            stack.resources[name] = replace(old, entry=entry)
 
     def _create(self, resource: Resource, word: str, why: str = "") -> None:
         stack, kind, given = self._stack, resource.type, resource.given
@@ -206,12 +184,12 @@ class _Deployment:
         stack.resources[resource.logical] = resource
         stack.report(resource, f"{word}_COMPLETE")
 
-    def _replace(self, old: Resource, resource: Resource, fixed: list[str]) -> None:
+    def _replace(self, old: Resource, resource: Resource) -> None:
         name = resource.given.get(resource.type.name)
         if name is not None and name == old.given.get(resource.type.name):
             raise HandlerError(
                 f"CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename "
-                f"{name} and update the stack again. ({', '.join(fixed)} changed)"
+                f"{name} and update the stack again."
             )
         resource.physical = ""
         why = "Requested update requires the creation of a new physical resource; hence creating one."
@@ -239,27 +217,19 @@ class _Deployment:
         stack.report(resource, f"{word}_FAILED", why)
         rollback = "ROLLBACK" if kind == "CREATE" else "UPDATE_ROLLBACK"
         failed = f"The following resource(s) failed to {'create' if word == 'CREATE' else 'update'}: [{name}]. "
-        stack.set_status(
-            f"{rollback}_IN_PROGRESS", failed + ("Rollback requested by user." if kind == "CREATE" else "")
-        )
+        stack.set_status(f"{rollback}_IN_PROGRESS", failed)
         undone = [undo() for undo in reversed(self._undo)]  # all of them, even if some fail
         if all(undone):
-            if kind == "UPDATE":
-                stack.set_status("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
             stack.set_status(f"{rollback}_COMPLETE")
         else:
             stack.set_status(f"{rollback}_FAILED", failed)
-
-
-def _description(entry: dict[str, Any]) -> dict[str, str]:
-    return {"Description": entry["Description"]} if "Description" in entry else {}
 
 
 def reason(error: Exception) -> str:
     """A service's refusal in CloudFormation's format. Anything else is a bug: also print its traceback."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    if isinstance(error, (HandlerError, InvalidRequest, BotoCoreError)):
+    if isinstance(error, (HandlerError, Refusal, BotoCoreError)):
         return str(error)
     if not isinstance(error, ClientError):
         show(error)

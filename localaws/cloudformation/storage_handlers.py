@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from localaws.cloudformation.handlers import Aws, HandlerError, Properties, lower_first, only, tags_as_dict
 
 # S3: one call per property of a bucket
-
-
-class _Part(NamedTuple):
-    """How S3's API sets one property of a bucket."""
-
-    put: str
-    parameter: str
-    removed: Any  # when the property is removed: the operation that deletes it, or the value to put
-    translate: Callable[[Any], Any] = lambda value: value
 
 
 def create_bucket(aws: Aws, name: str, given: Properties) -> str:
@@ -33,79 +24,69 @@ def bucket_exists(aws: Aws, name: str) -> bool:
 
 
 def configure_bucket(aws: Aws, bucket: str, old: Properties, new: Properties) -> None:
-    for name, part in PARTS.items():
+    removed = sorted(old.keys() - new.keys())
+    if removed:
+        raise HandlerError(f"the local AWS cannot remove {removed[0]} from a bucket")
+    for name, (put, parameter, translate) in PARTS.items():
         if name in new and new[name] != old.get(name):
-            getattr(aws("s3"), part.put)(Bucket=bucket, **{part.parameter: part.translate(new[name])})
-        elif name in old and name not in new and isinstance(part.removed, str):
-            getattr(aws("s3"), part.removed)(Bucket=bucket)
-        elif name in old and name not in new:
-            getattr(aws("s3"), part.put)(Bucket=bucket, **{part.parameter: part.removed})
+            getattr(aws("s3"), put)(Bucket=bucket, **{parameter: translate(new[name])})
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _renamed(value: dict[str, Any], **names: str) -> dict[str, Any]:
+    """With other names for some keys. S3's client refuses keys that it does not know."""
+    return {names.get(key, key): item for key, item in value.items()}
 
 
 def _encryption(given: Any) -> Any:
-    renamed = {"ServerSideEncryptionByDefault": "ApplyServerSideEncryptionByDefault"}
-    rules = [{renamed.get(k, k): v for k, v in rule.items()} for rule in given["ServerSideEncryptionConfiguration"]]
-    return {"Rules": rules}
+    names = {"ServerSideEncryptionByDefault": "ApplyServerSideEncryptionByDefault"}
+    return {"Rules": [_renamed(rule, **names) for rule in given["ServerSideEncryptionConfiguration"]]}
 
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    same = ("Status", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
-    renamed = {"Id", "Prefix", "ExpirationInDays", "ExpiredObjectDeleteMarker", "Transitions"}
-    unknown = sorted(rule.keys() - renamed - set(same))
-    if unknown:
-        raise HandlerError(f"the local AWS does not know {unknown[0]} of a lifecycle rule")
-    found = {"ID": rule["Id"], "Filter": {"Prefix": rule.get("Prefix", "")}, **only(rule, *same)}
-    if "ExpirationInDays" in rule:
-        found["Expiration"] = {"Days": rule["ExpirationInDays"]}
-    elif "ExpiredObjectDeleteMarker" in rule:
-        found["Expiration"] = {"ExpiredObjectDeleteMarker": rule["ExpiredObjectDeleteMarker"]}
-    if "Transitions" in rule:
-        found["Transitions"] = [
-            {"Days": step["TransitionInDays"], "StorageClass": step["StorageClass"]} for step in rule["Transitions"]
-        ]
+    found = {"Filter": {"Prefix": ""}, **_renamed(rule, Id="ID")}
+    if "Prefix" in found:
+        found["Filter"] = {"Prefix": found.pop("Prefix")}
+    for name, part in (("ExpirationInDays", "Days"), ("ExpiredObjectDeleteMarker", "ExpiredObjectDeleteMarker")):
+        if name in found:
+            found["Expiration"] = {part: found.pop(name)}
+    if "Transitions" in found:
+        found["Transitions"] = [_renamed(step, TransitionInDays="Days") for step in found["Transitions"]]
+    return found
+
+
+def _function(entry: dict[str, Any]) -> dict[str, Any]:
+    found = _renamed(entry, Function="LambdaFunctionArn", Event="Events")
+    found["Events"] = [found["Events"]]
+    if "Filter" in found:
+        found["Filter"] = {"Key": {"FilterRules": found["Filter"]["S3Key"]["Rules"]}}
     return found
 
 
 def _notification(given: Any) -> Any:
-    unknown = sorted(given.keys() - {"LambdaConfigurations"})
-    if unknown:
-        raise HandlerError(f"the local AWS does not know {unknown[0]} of a bucket's notifications")
-    functions = [
-        {
-            "LambdaFunctionArn": entry["Function"],
-            "Events": [entry["Event"]],
-            **({"Filter": {"Key": {"FilterRules": entry["Filter"]["S3Key"]["Rules"]}}} if "Filter" in entry else {}),
-        }
-        for entry in given["LambdaConfigurations"]
-    ]
-    return {"LambdaFunctionConfigurations": functions}
+    found = _renamed(given, LambdaConfigurations="LambdaFunctionConfigurations")
+    return {**found, "LambdaFunctionConfigurations": [_function(entry) for entry in given["LambdaConfigurations"]]}
 
 
-PARTS = {
-    "BucketEncryption": _Part(
-        "put_bucket_encryption", "ServerSideEncryptionConfiguration", "delete_bucket_encryption", _encryption
-    ),
-    "LifecycleConfiguration": _Part(
+PARTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {  # the call, its parameter, and that parameter's value
+    "BucketEncryption": ("put_bucket_encryption", "ServerSideEncryptionConfiguration", _encryption),
+    "LifecycleConfiguration": (
         "put_bucket_lifecycle_configuration",
         "LifecycleConfiguration",
-        "delete_bucket_lifecycle",
         lambda given: {"Rules": [_lifecycle_rule(rule) for rule in given["Rules"]]},
     ),
-    "NotificationConfiguration": _Part(
-        "put_bucket_notification_configuration", "NotificationConfiguration", {}, _notification
-    ),
-    "OwnershipControls": _Part(
-        "put_bucket_ownership_controls", "OwnershipControls", "delete_bucket_ownership_controls"
-    ),
-    "PublicAccessBlockConfiguration": _Part(
-        "put_public_access_block", "PublicAccessBlockConfiguration", "delete_public_access_block"
-    ),
-    "Tags": _Part("put_bucket_tagging", "Tagging", "delete_bucket_tagging", lambda tags: {"TagSet": tags}),
-    "VersioningConfiguration": _Part("put_bucket_versioning", "VersioningConfiguration", {"Status": "Suspended"}),
+    "NotificationConfiguration": ("put_bucket_notification_configuration", "NotificationConfiguration", _notification),
+    "OwnershipControls": ("put_bucket_ownership_controls", "OwnershipControls", _same),
+    "PublicAccessBlockConfiguration": ("put_public_access_block", "PublicAccessBlockConfiguration", _same),
+    "Tags": ("put_bucket_tagging", "Tagging", lambda tags: {"TagSet": tags}),
+    "VersioningConfiguration": ("put_bucket_versioning", "VersioningConfiguration", _same),
 }
 
 
-# ECR
+# ECR and logs
 
 
 def create_repository(aws: Aws, name: str, given: Properties) -> str:
@@ -126,9 +107,6 @@ def configure_repository(aws: Aws, name: str, old: Properties, new: Properties) 
 
 def repository_exists(aws: Aws, name: str) -> bool:
     return any(found["repositoryName"] == name for found in aws("ecr").describe_repositories()["repositories"])
-
-
-# Logs
 
 
 def create_log_group(aws: Aws, name: str, given: Properties) -> str:

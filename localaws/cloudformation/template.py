@@ -12,8 +12,12 @@ _SECTIONS = {"AWSTemplateFormatVersion", "Description", "Metadata", "Parameters"
 _ATTRIBUTES = {"Type", "Properties", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy"}
 
 
-class InvalidRequest(Exception):
-    """CloudFormation responds with a ValidationError with this text."""
+class Refusal(Exception):
+    """CloudFormation responds with this error code and text."""
+
+    def __init__(self, message: str, code: str = "ValidationError") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,6 @@ class Template:
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    description: str = ""
 
     def order(self) -> list[str]:
         """All resources, each after those it refers to or depends on."""
@@ -32,7 +35,7 @@ class Template:
         def visit(name: str) -> None:
             if name in path:
                 circle = ", ".join(sorted(path[path.index(name) :]))
-                raise InvalidRequest(f"Circular dependency between resources: [{circle}]")
+                raise Refusal(f"Circular dependency between resources: [{circle}]")
             if name not in done:
                 path.append(name)
                 for other in self._needs(name):
@@ -52,21 +55,20 @@ class Template:
 
 def parse(text: str) -> Template:
     if len(text.encode()) > TEMPLATE_BYTES:
-        raise InvalidRequest(
+        raise Refusal(
             "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have "
             f"length less than or equal to {TEMPLATE_BYTES}"
         )
     try:
         content = json.loads(text)
     except ValueError:
-        raise InvalidRequest("Template format error: the local AWS reads templates as JSON.") from None
+        raise Refusal("Template format error: the local AWS reads templates as JSON.") from None
     if not isinstance(content, dict) or not content.get("Resources"):
-        raise InvalidRequest("Template format error: At least one Resources member must be defined.")
+        raise Refusal("Template format error: At least one Resources member must be defined.")
     unknown = sorted(content.keys() - _SECTIONS)
     if unknown:
-        raise InvalidRequest(f"Invalid template property or properties [{', '.join(unknown)}]")
-    parameters, outputs = content.get("Parameters", {}), content.get("Outputs", {})
-    template = Template(text, parameters, content["Resources"], outputs, content.get("Description", ""))
+        raise Refusal(f"Invalid template property or properties [{', '.join(unknown)}]")
+    template = Template(text, content.get("Parameters", {}), content["Resources"], content.get("Outputs", {}))
     _check(template)
     return template
 
@@ -75,18 +77,13 @@ def _check(template: Template) -> None:
     for entry in template.resources.values():
         unknown = sorted(entry.keys() - _ATTRIBUTES)
         if unknown or "Type" not in entry:
-            raise InvalidRequest(f"Invalid template resource property '{unknown[0] if unknown else 'Type'}'")
-        for other in _depends_on(entry):
-            if other not in template.resources:
-                raise InvalidRequest(f"Template format error: Unresolved resource dependencies [{other}]")
+            raise Refusal(f"Invalid template resource property '{unknown[0] if unknown else 'Type'}'")
     known = template.resources.keys() | template.parameters.keys()
-    for reference in references([template.resources, template.outputs]):
+    depends = [name for entry in template.resources.values() for name in _depends_on(entry)]
+    for reference in [*depends, *references([template.resources, template.outputs])]:
         name = reference.split(".")[0]
         if name not in known and not name.startswith("AWS::"):
-            raise InvalidRequest(
-                f"Template format error: Unresolved resource dependencies [{name}] in the Resources block of the "
-                f"template"
-            )
+            raise Refusal(f"Template format error: Unresolved resource dependencies [{name}]")
     template.order()
 
 
@@ -124,5 +121,5 @@ def _reference(value: Any) -> str:
     if function == "Fn::GetAtt":
         return given if isinstance(given, str) else ".".join(given)
     if function.startswith("Fn::"):
-        raise InvalidRequest(f"Template error: the local AWS does not know the function {function}")
+        raise Refusal(f"Template error: the local AWS does not know the function {function}")
     return ""

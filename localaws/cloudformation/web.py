@@ -10,7 +10,8 @@ from xml.sax.saxutils import escape
 
 from localaws.base.in_process import Application
 from localaws.base.requests import body
-from localaws.cloudformation.service import CloudFormation, Refusal
+from localaws.cloudformation.service import ACTIONS, CloudFormation
+from localaws.cloudformation.template import Refusal
 
 _SIGNED_FOR = re.compile(r"Credential=[^/]*/\d+/([^/]+)/cloudformation/")
 _ERROR = (
@@ -42,10 +43,10 @@ def _response(service: CloudFormation, values: dict[str, str], region: str) -> s
     from moto.core.serialize import QuerySerializer
     from moto.core.utils import get_service_model
 
-    model, action = get_service_model("cloudformation"), values.get("Action", "")
-    if action not in model.operation_names:
-        raise Refusal("InvalidAction", f"Could not find operation {action} for version 2010-05-15")
-    operation = model.operation_model(action)
+    action = values.get("Action", "")
+    if action not in ACTIONS:
+        raise Refusal(f"The local AWS does not know the action {action} of CloudFormation.", "InvalidAction")
+    operation = get_service_model("cloudformation").operation_model(action)
     request = {"values": values, "body": "", "headers": {}, "method": "POST", "url_params": {}, "url_path": "/"}
     answer = service.call(action, QueryParser(operation).parse(request), region)
     text = QuerySerializer(operation).serialize(answer)["body"]
