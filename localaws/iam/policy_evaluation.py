@@ -53,6 +53,10 @@ def refusal(call: Call, policies: Policies) -> str:
     def says(policy: Policy | None, effect: str) -> list[Policy]:
         return [s for s in statements(policy) if s["Effect"] == effect and applies(s, call)] if policy else []
 
+    def unless_allowed(kind: str, *kinds: Policy | None) -> str:
+        allowed = any(says(policy, "Allow") for policy in kinds)
+        return "" if allowed else f"because no {kind} allows the {call.action} action"
+
     kinds = [
         *((policy, "an identity-based policy") for policy in policies.identity),
         (policies.boundary, "a permissions boundary"),
@@ -61,20 +65,14 @@ def refusal(call: Call, policies: Policies) -> str:
     for policy, kind in kinds:
         if says(policy, "Deny"):
             return f"with an explicit deny in {kind}"
-    outside = policies.boundary is not None and not says(policies.boundary, "Allow")
-    beyond = _not_allowed(call, "permissions boundary") if outside else ""
-    named = says(policies.resource, "Allow")
-    if any(_names_the_caller(statement, call) for statement in named):
+    beyond = unless_allowed("permissions boundary", policies.boundary) if policies.boundary is not None else ""
+    named = [_principals(statement) for statement in says(policies.resource, "Allow")]
+    if any(not principals or {call.principal, "*"} & principals for principals in named):
         return beyond
-    if call.action.startswith("kms:") and not any(_names_the_account(statement, call) for statement in named):
-        return _not_allowed(call, "resource-based policy")
-    if not any(says(policy, "Allow") for policy in policies.identity):
-        return _not_allowed(call, "identity-based policy" if _is_role(call) else "resource-based policy")
-    return beyond
-
-
-def _not_allowed(call: Call, kind: str) -> str:
-    return f"because no {kind} allows the {call.action} action"
+    if call.action.startswith("kms:") and not any(_root(call) in principals for principals in named):
+        return unless_allowed("resource-based policy")
+    kind = "identity-based policy" if _is_role(call) else "resource-based policy"
+    return unless_allowed(kind, *policies.identity) or beyond
 
 
 def _is_role(call: Call) -> bool:
@@ -92,40 +90,37 @@ def applies(statement: Policy, call: Call) -> bool:
     }
     if unknown:
         raise ValueError(f"a statement has {sorted(unknown)}, which is unknown")
+    if not statement.keys() & {"Action", "NotAction"}:
+        raise ValueError("a statement has no Action")
     return (
-        ("Principal" not in statement or _is_principal(statement["Principal"], call))
-        and _is_action(statement, call)
-        and _is_resource(statement, call)
-        and all(_holds(operator, rules, call) for operator, rules in statement.get("Condition", {}).items())
+        _is_principal(statement, call)
+        and _is_one_of(statement, "Action", lambda pattern: _pattern(pattern.lower(), call.action.lower()))
+        and _is_one_of(statement, "Resource", lambda pattern: pattern == "*" or arn_like(pattern, call.resource, call))
+        and all(
+            _holds(operator, key, [str(value) for value in listed(wanted)], call)
+            for operator, rules in statement.get("Condition", {}).items()
+            for key, wanted in rules.items()
+        )
     )
 
 
-# Principals
+# Principals, actions and resources
 
 
-def _is_principal(principal: Any, call: Call) -> bool:
+def _principals(statement: Policy) -> set[str]:
+    """The principals that a statement names; empty if they are not restricted."""
+    principal = statement.get("Principal", "*")
     if principal == "*":
-        return True
+        return set()
     if principal.keys() - {"AWS", "Service"}:
         raise ValueError(f"the principal {principal} is unknown")
+    return {*listed(principal.get("AWS", [])), *listed(principal.get("Service", []))}
+
+
+def _is_principal(statement: Policy, call: Call) -> bool:
+    principals = _principals(statement)
     of_account = {_root(call), _root(call).split(":")[4]} if _is_role(call) else set()
-    return bool(
-        {"*", call.principal, *of_account} & {*listed(principal.get("AWS", [])), *listed(principal.get("Service", []))}
-    )
-
-
-def _names_the_caller(statement: Policy, call: Call) -> bool:
-    principal = statement.get("Principal")
-    if not isinstance(principal, Mapping):
-        return True
-    return call.principal in listed(principal.get("Service", [])) or bool(
-        {call.principal, "*"} & {*listed(principal.get("AWS", []))}
-    )
-
-
-def _names_the_account(statement: Policy, call: Call) -> bool:
-    principal = statement.get("Principal")
-    return isinstance(principal, Mapping) and _root(call) in listed(principal.get("AWS", []))
+    return not principals or bool({"*", call.principal, *of_account} & principals)
 
 
 def _root(call: Call) -> str:
@@ -133,23 +128,11 @@ def _root(call: Call) -> str:
     return f"arn:{parts[1]}:iam::{parts[4]}:root"
 
 
-# Actions and resources
-
-
-def _is_action(statement: Policy, call: Call) -> bool:
-    def any_of(patterns: Any) -> bool:
-        return any(_plain_pattern(pattern.lower()).fullmatch(call.action.lower()) for pattern in listed(patterns))
-
-    return any_of(statement["Action"]) if "Action" in statement else not any_of(statement["NotAction"])
-
-
-def _is_resource(statement: Policy, call: Call) -> bool:
-    def any_of(patterns: Any) -> bool:
-        return any(pattern == "*" or arn_like(pattern, call.resource, call) for pattern in listed(patterns))
-
-    if "NotResource" in statement:
-        return not any_of(statement["NotResource"])
-    return "Resource" not in statement or any_of(statement["Resource"])  # a trust policy has none
+def _is_one_of(statement: Policy, element: str, matches: Callable[[str], bool]) -> bool:
+    if f"Not{element}" in statement:
+        return not any(matches(pattern) for pattern in listed(statement[f"Not{element}"]))
+    # a trust policy has no resource
+    return element not in statement or any(matches(pattern) for pattern in listed(statement[element]))
 
 
 def arn_like(pattern: str, arn: str, call: Call) -> bool:
@@ -161,27 +144,32 @@ def arn_like(pattern: str, arn: str, call: Call) -> bool:
 def _like(pattern: str, text: str, call: Call) -> bool:
     """`*` matches any text, `?` any character, and ${key} the value of a context key."""
     if "$" not in pattern:
-        return pattern == text or _plain_pattern(pattern).fullmatch(text) is not None
-    parts = VARIABLE.split(pattern)
-    expression = ""
-    for index, part in enumerate(parts):
-        if index % 2 == 0:
-            expression += _expression(part)
-            continue
-        value = part if part in ("*", "?", "$") else _variable(part, call)
-        if value is None:
-            return False  # an element with an undefined variable matches nothing
-        expression += re.escape(value)
+        return pattern == text or _pattern(pattern, text)
+    values = _filled(pattern, call)
+    if values is None:
+        return False
+    expression = "".join(re.escape(value) if n % 2 else _expression(value) for n, value in enumerate(values))
     return re.fullmatch(expression, text, re.DOTALL) is not None
 
 
+def _pattern(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
 @lru_cache(maxsize=4096)
-def _plain_pattern(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(_expression(pattern), re.DOTALL)
 
 
 def _expression(pattern: str) -> str:
     return re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+
+
+def _filled(text: str, call: Call) -> list[str] | None:
+    """Text and values of variables in turn; None if a variable is undefined, so that the element matches nothing."""
+    parts = VARIABLE.split(text)
+    values = [p if n % 2 == 0 or p in ("*", "?", "$") else _variable(p, call) for n, p in enumerate(parts)]
+    return None if None in values else [value or "" for value in values]
 
 
 def _variable(text: str, call: Call) -> str | None:
@@ -196,34 +184,18 @@ def _variable(text: str, call: Call) -> str | None:
 
 Test = Callable[[str, str, Call], bool]
 TESTS: dict[str, Test] = {
-    "StringEquals": lambda wanted, found, call: _plain(wanted, call) == found,
-    "StringLike": lambda wanted, found, call: _like(wanted, found, call),
-    "ArnEquals": lambda wanted, found, call: arn_like(wanted, found, call),
-    "ArnLike": lambda wanted, found, call: arn_like(wanted, found, call),
+    "StringEquals": lambda wanted, found, call: (
+        (values := _filled(wanted, call)) is not None and "".join(values) == found
+    ),
+    "StringLike": _like,
+    "ArnEquals": arn_like,
+    "ArnLike": arn_like,
     "Bool": lambda wanted, found, call: wanted.lower() == found.lower(),
 }
-NEGATED = {
-    "StringNotEquals": "StringEquals",
-    "StringNotLike": "StringLike",
-    "ArnNotEquals": "ArnEquals",
-    "ArnNotLike": "ArnLike",
-}
+NEGATED = {name.replace(kind, f"{kind}Not"): name for name in TESTS for kind in ("String", "Arn") if kind in name}
 
 
-def _plain(text: str, call: Call) -> str | None:
-    """The text with its variables filled in; `*` and `?` are literal."""
-    parts = VARIABLE.split(text)
-    values = [p if i % 2 == 0 or p in ("*", "?", "$") else _variable(p, call) for i, p in enumerate(parts)]
-    return None if None in values else "".join(value or "" for value in values)
-
-
-def _holds(operator: str, rules: Mapping[str, Any], call: Call) -> bool:
-    return all(
-        _key_holds(operator, key, [str(value) for value in listed(wanted)], call) for key, wanted in rules.items()
-    )
-
-
-def _key_holds(operator: str, key: str, wanted: list[str], call: Call) -> bool:
+def _holds(operator: str, key: str, wanted: list[str], call: Call) -> bool:
     found = call.value(key)
     if operator == "Null":
         return (found is None) == (wanted[0].lower() == "true")
