@@ -6,7 +6,7 @@ moto stores alarms but evaluates none. Only the metric and action that the templ
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -21,33 +21,23 @@ _lock = threading.Lock()
 
 def install(permissions: Permissions | None = None) -> Patches:
     """Count each message that is put into a queue, until `undo()`."""
+    from moto.cloudwatch.models import cloudwatch_backends
     from moto.sqs.models import SQSBackend
 
     send = SQSBackend.send_message
 
     def sent(backend: Any, queue_name: str, *args: Any, **kwargs: Any) -> Any:
         message = send(backend, queue_name, *args, **kwargs)
-        for alarm in _alarms_on(backend, queue_name):
-            if _fires(alarm):
+        for alarm in list(cloudwatch_backends[backend.account_id][backend.region_name].alarms.values()):
+            on = [(dimension.name, dimension.value) for dimension in alarm.dimensions]
+            watched = (alarm.namespace, alarm.metric_name) == METRIC and on == [("QueueName", queue_name)]
+            if watched and alarm.threshold < 1 and _fires(alarm):
                 _mail(alarm, backend.account_id, permissions)
         return message
 
     patches = Patches()
     patches.attribute(SQSBackend, "send_message", sent)
     return patches
-
-
-def _alarms_on(backend: Any, queue: str) -> Iterator[Any]:
-    from moto.cloudwatch.models import cloudwatch_backends
-
-    for alarm in list(cloudwatch_backends[backend.account_id][backend.region_name].alarms.values()):
-        dimensions = {dimension.name: dimension.value for dimension in alarm.dimensions}
-        if (
-            (alarm.namespace, alarm.metric_name) == METRIC
-            and dimensions == {"QueueName": queue}
-            and alarm.threshold < 1
-        ):
-            yield alarm
 
 
 def _fires(alarm: Any) -> bool:
@@ -65,18 +55,7 @@ def _mail(alarm: Any, account: str, permissions: Permissions | None) -> None:
     from moto.sns.models import sns_backends
 
     subject = f'ALARM: "{alarm.name}" in {alarm.region_name}'[:99]
-    context = {"aws:SourceArn": alarm.alarm_arn, "aws:SourceAccount": account}
-    for topic in alarm.alarm_actions if alarm.actions_enabled else ():
-        if permissions and permissions.refused_to_service(SERVICE, Right("sns:Publish", topic, context)):
-            continue
-        try:
-            sns_backends[account][alarm.region_name].publish(message=_text(alarm, account), arn=topic, subject=subject)
-        except ServiceException:
-            continue  # AWS only records it in the alarm's history
-
-
-def _text(alarm: Any, account: str) -> str:
-    return (
+    text = (
         f'You are receiving this email because your Amazon CloudWatch Alarm "{alarm.name}" in the {alarm.region_name} '
         f'region has entered the ALARM state, because "{alarm.state_reason}" at '
         f'"{alarm.state_updated_timestamp:%A %d %B, %Y %H:%M:%S} UTC".\n\n'
@@ -86,3 +65,9 @@ def _text(alarm: Any, account: str) -> str:
         f"- AWS Account: {account}\n"
         f"- Alarm Arn:   {alarm.alarm_arn}\n"
     )
+    context = {"aws:SourceArn": alarm.alarm_arn, "aws:SourceAccount": account}
+    for topic in alarm.alarm_actions if alarm.actions_enabled else ():
+        if permissions and permissions.refused_to_service(SERVICE, Right("sns:Publish", topic, context)):
+            continue
+        with suppress(ServiceException):  # AWS only records it in the alarm's history
+            sns_backends[account][alarm.region_name].publish(message=text, arn=topic, subject=subject)

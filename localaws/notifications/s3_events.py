@@ -10,7 +10,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -64,21 +63,23 @@ def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = la
         if configuration is None or (getattr(completing, "now", False) and kind != COMPLETED):
             return
         order = sequencer.next()  # the same for all targets
-        for target in (*configuration.cloud_function, *configuration.queue, *configuration.topic):
-            if target.matches(kind, key.name):
+        for target in configuration.cloud_function:
+            # [s3] an event that may not be delivered is silently lost
+            if target.matches(kind, key.name) and _may_invoke(account_id, bucket.name, target.arn):
                 event = {"Records": [record(kind, bucket, key, target.id, order, account_id)]}
-                _deliver(send, delay, account_id, bucket.name, target.arn, event)
-        if configuration.event_bridge is not None:
-            notifications._send_event_bridge_message(account_id, bucket, event_name, key)
+                send(target.arn, event, delay)
 
     def configure(backend: Any, bucket_name: str, notification_config: dict[str, Any]) -> None:
-        for target in notification_config.get("CloudFunctionConfiguration", ()):
-            if not _may_invoke(backend.account_id, bucket_name, str(target["CloudFunction"])):
-                reason = "Unable to validate the following destination configurations"
-                raise S3ClientError("InvalidArgument", reason)
+        if notification_config.keys() & {"QueueConfiguration", "TopicConfiguration", "EventBridgeConfiguration"}:
+            raise S3ClientError("NotImplemented", "Locally, buckets notify only functions")
+        functions = [
+            str(target["CloudFunction"]) for target in notification_config.get("CloudFunctionConfiguration", ())
+        ]
+        if not all(_may_invoke(backend.account_id, bucket_name, arn) for arn in functions):
+            raise S3ClientError("InvalidArgument", "Unable to validate the following destination configurations")
         set_up(backend, bucket_name, notification_config)
-        for target in notification_config.get("CloudFunctionConfiguration", ()):
-            soon(str(target["CloudFunction"]))
+        for arn in functions:
+            soon(arn)
 
     patches = Patches()
     patches.attribute(S3Backend, "put_bucket_notification_configuration", configure)
@@ -91,40 +92,21 @@ def _may_invoke(account: str, bucket: str, arn: str) -> bool:
     return may_invoke(account, arn, "s3.amazonaws.com", f"arn:{arn.split(':')[1]}:s3:::{bucket}")
 
 
-def _deliver(send: Send, delay: float, account: str, bucket: str, arn: str, event: dict[str, Any]) -> None:
-    from moto.s3 import notifications
-
-    service, region, name = arn.split(":")[2], arn.split(":")[3], arn.split(":")[-1]
-    if service == "lambda":
-        if _may_invoke(account, bucket, arn):  # [s3] otherwise the event is silently lost
-            send(arn, event, delay)
-    elif service == "sqs":
-        notifications._send_sqs_message(account, event, name, region)
-    else:
-        notifications._send_sns_message(account, event, arn, region)
-
-
 def record(kind: str, bucket: Any, key: Any, notification: str, sequencer: str, account: str) -> dict[str, Any]:
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html"""
-    thing: dict[str, Any] = {"key": quote_plus(key.name, safe="/")}
+    from moto.s3 import notifications
+
+    (found,) = notifications._get_s3_event(kind, bucket, key, notification)["Records"]
+    thing = {"key": quote_plus(key.name, safe="/"), "sequencer": sequencer}
     if kind.startswith("s3:ObjectCreated:"):
-        thing |= {"size": key.size, "eTag": key.etag.strip('"')}
+        thing = {**found["s3"]["object"], **thing}
     if key.version_id not in (None, "null"):
         thing["versionId"] = key.version_id
-    now = datetime.now(timezone.utc)
+    bucket_of = {**found["s3"]["bucket"], "ownerIdentity": {"principalId": account}}
     return {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": bucket.region_name,
-        "eventTime": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
-        "eventName": kind.removeprefix("s3:"),
+        **found,
         "userIdentity": {"principalId": f"AWS:{account}"},
         "requestParameters": {"sourceIPAddress": "127.0.0.1"},
         "responseElements": {"x-amz-request-id": secrets.token_hex(8).upper(), "x-amz-id-2": secrets.token_urlsafe(56)},
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "configurationId": notification,
-            "bucket": {"name": bucket.name, "ownerIdentity": {"principalId": account}, "arn": bucket.arn},
-            "object": {**thing, "sequencer": sequencer},
-        },
+        "s3": {**found["s3"], "bucket": bucket_of, "object": thing},
     }

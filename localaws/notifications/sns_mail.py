@@ -89,36 +89,43 @@ def _write(path: Path, content: bytes) -> None:
 
 def install(outbox: Outbox) -> Patches:
     """Make moto's SNS mail to the outbox, until `undo()`."""
-    from moto.sns.exceptions import InternalError
+    from moto.sns.exceptions import InternalError, SNSInvalidParameter
     from moto.sns.models import SNSBackend, Topic
 
     publish, send, subscribe = SNSBackend.publish, Topic.publish, SNSBackend.subscribe
 
     def published(backend: Any, message: str, arn: str | None, *args: Any, **kwargs: Any) -> Any:
-        _check(message, kwargs.get("subject"))
+        if wrong := _wrong(message, kwargs.get("subject")):
+            raise SNSInvalidParameter(f"Invalid parameter: {wrong}")
         if arn and "/" not in arn:
             backend.get_topic(arn)  # raises NotFound as AWS does; moto would look for a phone number
         return publish(backend, message, arn, *args, **kwargs)
 
     def sent(topic: Any, message: str, subject: str | None = None, **kwargs: Any) -> Any:
         message_id = send(topic, message, subject=subject, **kwargs)
-        to = [s for s in _subscriptions(topic) if _wants(s, kwargs.get("message_attributes"), message)]
-        if to:
-            text = (
-                to[0]._parse_message_structure(message, "email")
-                if kwargs.get("message_structure") == "json"
-                else message
+        to = [
+            subscription
+            for subscription in list(topic.sns_backend.subscriptions.values())
+            if subscription.topic is topic
+            and subscription.protocol == "email"
+            and (
+                not (wants := subscription._filter_policy_matcher)
+                or wants.matches(kwargs.get("message_attributes"), message)
             )
-            sender = email.utils.formataddr((topic.display_name or "AWS Notifications", SENDER))
-            try:
-                outbox.put([s.endpoint for s in to], sender, subject or NO_SUBJECT, text, message_id)
-            except OSError as error:
-                raise InternalError(f"The mail could not be written to the outbox: {error}") from error
+        ]
+        if to and kwargs.get("message_structure") == "json":
+            message = to[0]._parse_message_structure(message, "email")
+        sender = email.utils.formataddr((topic.display_name or "AWS Notifications", SENDER))
+        try:
+            if to:
+                outbox.put([one.endpoint for one in to], sender, subject or NO_SUBJECT, message, message_id)
+        except OSError as error:
+            raise InternalError(f"The mail could not be written to the outbox: {error}") from error
         return message_id
 
     def subscribed(backend: Any, topic_arn: str, endpoint: str, protocol: str) -> Any:
         if protocol == "email" and not re.fullmatch(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+", endpoint):
-            raise _invalid("Email address")
+            raise SNSInvalidParameter("Invalid parameter: Email address")
         return subscribe(backend, topic_arn, endpoint, protocol)
 
     patches = Patches()
@@ -128,28 +135,10 @@ def install(outbox: Outbox) -> Patches:
     return patches
 
 
-def _subscriptions(topic: Any) -> list[Any]:
-    everyone = topic.sns_backend.subscriptions.values()
-    return [s for s in list(everyone) if s.topic is topic and s.protocol == "email"]
-
-
-def _wants(subscription: Any, attributes: Any, message: str) -> bool:
-    matcher = subscription._filter_policy_matcher
-    return matcher is None or bool(matcher.matches(attributes, message))
-
-
-def _check(message: str, subject: str | None) -> None:
+def _wrong(message: str, subject: str | None) -> str:
     """[sns] Publish: a subject is one line of less than 100 printable ASCII characters; a message is not empty."""
     if subject is not None and not re.fullmatch(r"[!-~][ -~]{0,98}", subject):
-        raise _invalid("Subject")
+        return "Subject"
     if not message:
-        raise _invalid("Empty message")
-    if len(message.encode()) > MESSAGE_BYTES:
-        raise _invalid("Message too long")
-
-
-def _invalid(what: str) -> Exception:
-    from moto.sns.exceptions import SNSInvalidParameter
-
-    error: Exception = SNSInvalidParameter(f"Invalid parameter: {what}")
-    return error
+        return "Empty message"
+    return "Message too long" if len(message.encode()) > MESSAGE_BYTES else ""
