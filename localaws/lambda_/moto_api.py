@@ -13,7 +13,7 @@ from localaws.iam.policy_evaluation import Call, Policies, refusal
 from localaws.lambda_.worker import Ended, Setup
 
 
-def install(send: Callable[[str, Any], str], call: Callable[[str, Any], dict[str, Any]]) -> Patches:
+def install(send: Callable[[str, Any], object], call: Callable[[str, Any], dict[str, Any]]) -> Patches:
     """Make moto's Lambda invoke functions with `send` (asynchronously) and `call`, until `undo()`."""
     from moto.awslambda.models import LambdaFunction
 
@@ -47,34 +47,36 @@ def _keep_dead_letter_config(patches: Patches, kind: Any) -> None:
         function.dead_letter_config = spec.get("DeadLetterConfig") or {}
 
     def updated(function: Any, config_updates: dict[str, Any]) -> Any:
-        if "DeadLetterConfig" in config_updates:
-            function.dead_letter_config = config_updates["DeadLetterConfig"] or {}
-        update(function, config_updates)
-        return function.get_configuration()
+        function.dead_letter_config = config_updates.get("DeadLetterConfig", function.dead_letter_config) or {}
+        return update(function, config_updates)
 
     def shown(function: Any, on_create: bool = False) -> Any:
-        target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
+        target = function.dead_letter_config.get("TargetArn")
         return {**show(function, on_create), **({"DeadLetterConfig": {"TargetArn": target}} if target else {})}
 
+    patches.attribute(kind, "dead_letter_config", {})
     patches.attribute(kind, "__init__", created)
     patches.attribute(kind, "update_configuration", updated)
     patches.attribute(kind, "get_configuration", shown)
 
 
-def find(account: str, region: str, arn: str) -> Any:
+def find(arn: str) -> Any:
+    """moto's function; None if it does not exist."""
     from moto.awslambda.exceptions import UnknownAliasException, UnknownFunctionException
     from moto.awslambda.models import lambda_backends
 
+    parts = arn.split(":")
+    if len(parts) < 7:
+        return None
     try:
-        return lambda_backends[account][region].get_function(arn)
+        return lambda_backends[parts[4]][parts[3]].get_function(arn)
     except (UnknownFunctionException, UnknownAliasException):
         return None
 
 
 def may_invoke(account: str, arn: str, service: str, source: str) -> bool:
     """Whether the function exists and its policy lets a service invoke it for this source; moto does not check."""
-    parts = arn.split(":")
-    function = find(account, parts[3], arn) if len(parts) >= 7 else None
+    function = find(arn)
     if function is None:
         return False
     context = {"AWS:SourceAccount": account, "AWS:SourceArn": source}
@@ -87,53 +89,44 @@ def setup(function: Any) -> Setup:
         raise Ended("Runtime.NotSupported", "Only zip files for a Python runtime run on this computer")
     return Setup(
         name=function.function_name,
-        version=str(function.version),
-        arn=function.function_arn,
         handler=str(function.handler),
         code=bytes(function.code_bytes),
         variables=tuple(sorted((str(k), str(v)) for k, v in (function.environment_vars or {}).items())),
-        memory=int(function.memory_size),
         role=str(function.role),
     )
 
 
 def dead_letter(
-    function: Any,
-    request_id: str,
-    event: Any,
-    attempt: int,
-    failure: dict[str, Any],
-    permissions: Permissions | None = None,
+    function: Any, request_id: str, event: Any, attempt: int, failure: dict[str, Any], permissions: Permissions | None
 ) -> str:
-    """Put the event into the dead-letter queue, in Lambda's format; returns the line for the log."""
-    target = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn", "")
+    """Put the event into the dead-letter queue, in Lambda's format; returns what happened to it, for the log."""
+    target = function.dead_letter_config.get("TargetArn", "")
+    queue = target.split(":")[-1]
     if ":sqs:" not in target:
-        return f"RequestId: {request_id} failed {attempt} times; without a dead-letter queue it is lost"
+        return f"failed {attempt} times; without a dead-letter queue it is lost"
     if permissions:  # [lambda] the function's role must have the right
         user = permissions.user(function.role, function.function_name)
-        refused = permissions.why_not(user, "sqs:SendMessage", {"QueueUrl": target.split(":")[-1]})
-        if refused:
-            return f"RequestId: {request_id} failed {attempt} times and is lost: {refused}"
+        if refused := permissions.why_not(user, "sqs:SendMessage", {"QueueUrl": queue}):
+            return f"failed {attempt} times and is lost: {refused}"
     # [lambda] the first 1 KB; [sqs] no control characters or empty text
     message = "".join(c if c.isprintable() else " " for c in failure["errorMessage"][:1024]) or failure["errorType"]
-    attributes = {
-        "RequestID": {"DataType": "String", "StringValue": request_id},
-        "ErrorCode": {"DataType": "Number", "StringValue": "200"},
-        "ErrorMessage": {"DataType": "String", "StringValue": message},
-    }
-    if not send_to_queue(target, event, attributes):
-        return f"RequestId: {request_id} is lost: its dead-letter queue {target} does not exist"
-    return f"RequestId: {request_id} failed {attempt} times and is in {target.split(':')[-1]}"
+    if not send_to_queue(target, event, RequestID=request_id, ErrorCode=200, ErrorMessage=message):
+        return f"is lost: its dead-letter queue {target} does not exist"
+    return f"failed {attempt} times and is in {queue}"
 
 
-def send_to_queue(arn: str, event: Any, attributes: dict[str, dict[str, str]]) -> bool:
+def send_to_queue(arn: str, event: Any, **attributes: str | int) -> bool:
     """Put an event into a dead-letter queue; False if there is no such queue."""
     from moto.sqs.exceptions import QueueDoesNotExist
     from moto.sqs.models import sqs_backends
 
     _, _, _, region, account, name = arn.split(":")
+    typed = {
+        key: {"DataType": "String" if isinstance(value, str) else "Number", "StringValue": str(value)}
+        for key, value in attributes.items()
+    }
     try:
-        sqs_backends[account][region].send_message(name, json.dumps(event), message_attributes=attributes)
+        sqs_backends[account][region].send_message(name, json.dumps(event), message_attributes=typed)
     except QueueDoesNotExist:
         return False
     return True

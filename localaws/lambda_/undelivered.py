@@ -1,65 +1,48 @@
 """Unhandled events on disk: a confirmed upload gets its run even if the server is killed.
 
-One file per event: written before the upload is answered, removed when the function has succeeded or the event is in
+An event is in the buckets' index before the upload is answered, until the function has succeeded or the event is in
 the dead-letter queue. The next server delivers the events left by a killed one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import os
-import sys
-import time
+import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
+
+from localaws.s3.store import Objects
+
+KIND = "event"
 
 
 class Pending:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._numbers = itertools.count()
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
 
-    def keep(self, arn: str, event: Any) -> Path | None:
-        """Persist an event; return its path, or None if the disk is full and the event is only in memory."""
-        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
-        part = self._folder / f".{name}.part"
+    def keep(self, arn: str, event: Any) -> str | None:
+        """Persist an event; return its name, or None if the disk is full and the event is only in memory."""
+        name = str(uuid.uuid4())
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with part.open("w", encoding="utf-8") as file:
-                file.write(json.dumps({"arn": arn, "event": event}))
-                file.flush()
-                os.fsync(file.fileno())
-            return part.replace(self._folder / f"{name}.json")
+            self._objects.write_document(KIND, name, json.dumps({"arn": arn, "event": event}).encode())
         except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
             return None
+        return name
 
-    def left(self) -> Iterator[tuple[Path, str, Any]]:
-        """All events, oldest first; unreadable files are renamed to .damaged."""
-        for file in sorted(self._folder.glob("*.json")):
-            try:
-                content = json.loads(file.read_text("utf-8"))
-                arn, event = str(content["arn"]), content["event"]
-            except FileNotFoundError:
-                continue  # handled in the meantime
-            except (OSError, ValueError, TypeError, LookupError):  # corrupt, after a power cut or on a bad disk
-                with contextlib.suppress(OSError):
-                    file.replace(file.with_suffix(".damaged"))
-                print(f"{file} is damaged, so its upload has no run: upload the file again.", file=sys.stderr)
-            else:
-                yield file, arn, event
+    def left(self) -> Iterator[tuple[str, str, Any]]:
+        """All events with their names and functions, oldest first."""
+        for name, content in self._objects.documents(KIND):
+            found = json.loads(content)
+            yield name, found["arn"], found["event"]
 
     def drop(self, unwanted: Callable[[Any], bool]) -> None:
-        for file, _, event in self.left():
+        for name, _, event in self.left():
             if unwanted(event):
-                self.settle(file)
+                self.settle(name)
 
-    def settle(self, file: Path | None) -> None:
-        """Remove the file of a handled event; if that fails, the next server delivers it again."""
-        if file is not None:
+    def settle(self, name: str | None) -> None:
+        """Remove a handled event; if that fails, the next server delivers it again."""
+        if name is not None:
             with contextlib.suppress(OSError):
-                file.unlink()
+                self._objects.remove_document(KIND, name)

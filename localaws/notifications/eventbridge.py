@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -36,11 +37,12 @@ def install(invoke: Invoke, permissions: Permissions | None = None) -> Patches:
             put_event(status_change(communication.execution))
 
     def send_to_targets(rule: Any, original_event: Any, transform_input: bool = True) -> None:
+        functions = [target for target in rule.targets if target["Arn"].split(":")[2] == "lambda"]
         if rule.state == "ENABLED" and rule.event_pattern.matches_event(original_event):
-            for target in filter(_is_function, rule.targets):
+            for target in functions:
                 _invoke(rule, target, as_sent(original_event), invoke, permissions)
         others = copy.copy(rule)
-        others.targets = [target for target in rule.targets if not _is_function(target)]
+        others.targets = [target for target in rule.targets if target not in functions]
         if others.targets:
             send(others, original_event, transform_input)
 
@@ -64,7 +66,7 @@ def status_change(execution: Any) -> dict[str, Any]:
     """https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html"""
     status = str(execution.exec_status.value)
     succeeded = status == "SUCCEEDED"
-    now = datetime.now(timezone.utc).timestamp()
+    now = time.time()
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -97,33 +99,23 @@ def status_change(execution: Any) -> dict[str, Any]:
 
 def as_sent(event: dict[str, Any]) -> dict[str, Any]:
     """The event in the form in which EventBridge sends it."""
-    time = datetime.fromtimestamp(float(event["time"]), timezone.utc)
-    return {**{k: v for k, v in event.items() if k != "ingestion-time"}, "time": f"{time:%Y-%m-%dT%H:%M:%SZ}"}
+    at = datetime.fromtimestamp(float(event["time"]), timezone.utc)
+    return {**{k: v for k, v in event.items() if k != "ingestion-time"}, "time": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
 
 
-def _milliseconds(time: Any) -> int:
-    return int((time if isinstance(time, (int, float)) else time.timestamp()) * 1000)
-
-
-def _is_function(target: dict[str, Any]) -> bool:
-    return bool(target["Arn"].split(":")[2] == "lambda")
+def _milliseconds(at: Any) -> int:
+    return int((at if isinstance(at, (int, float)) else at.timestamp()) * 1000)
 
 
 def _invoke(
     rule: Any, target: dict[str, Any], event: dict[str, Any], invoke: Invoke, permissions: Permissions | None
 ) -> None:
-    arn = target["Arn"]
-    if find(event["account"], arn.split(":")[3], arn) is None:
-        _keep(rule, target, event, "RESOURCE_NOT_FOUND", permissions)
-    elif not may_invoke(event["account"], arn, SERVICE, rule.arn):
-        _keep(rule, target, event, "NO_PERMISSIONS", permissions)
-    else:
+    """Invoke the target, or put the event into its dead-letter queue, if it has one."""
+    arn, queue = target["Arn"], target.get("DeadLetterConfig", {}).get("Arn", "")
+    found = find(arn)
+    if found and may_invoke(event["account"], arn, SERVICE, rule.arn):
         invoke(arn, event)
-
-
-def _keep(rule: Any, target: dict[str, Any], event: dict[str, Any], code: str, permissions: Permissions | None) -> None:
-    """Put an event that was not delivered into the target's dead-letter queue, if it has one."""
-    queue = target.get("DeadLetterConfig", {}).get("Arn", "")
+        return
     right = Right("sqs:SendMessage", queue, {"aws:SourceArn": rule.arn})
     if queue and not (permissions and permissions.refused_to_service(SERVICE, right)):
-        send_to_queue(queue, event, {"ERROR_CODE": {"DataType": "String", "StringValue": code}})
+        send_to_queue(queue, event, ERROR_CODE="NO_PERMISSIONS" if found else "RESOURCE_NOT_FOUND")

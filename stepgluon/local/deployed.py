@@ -94,6 +94,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
         settings.account,
         settings.region,
         harmless(settings.account, settings.region, aws.endpoint),
+        aws.objects,
         settings.work / "functions",
         _scratch(settings.work),
         permissions=aws.permissions,

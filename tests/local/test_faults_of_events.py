@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 from typing import Any
 
 from botocore.config import Config
@@ -40,20 +42,19 @@ def test_uploads_that_were_answered_have_their_runs_after_kill_9(user: User) -> 
     (bucket,) = [one["Name"] for one in s3.list_buckets()["Buckets"] if "raw" in one["Name"]]
     for folder in folders:
         s3.put_object(Bucket=bucket, Key=f"{folder}/orders.json", Body=json.dumps({"prepare": "exit 1"}).encode())
-    pending = user.work / "functions" / "pending"
     for folder in folders[:4]:
         s3.put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
     until(lambda: user.kinds().count("failed") == 4)  # their ends are events, too
-    until(lambda: not list(pending.glob("*.json")))
+    until(lambda: pending(user) == 0)
     os.kill(until(lambda: lambda_of(process.pid)), signal.SIGSTOP)  # it hears of none of the others
     for folder in folders[4:]:
         s3.put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
     process.kill()
     process.communicate()
     (user.work / "server.json").unlink()
-    assert len(list(pending.glob("*.json"))) == 4
+    assert pending(user) == 4
     process, s3 = served(user)
-    until(lambda: not list(pending.iterdir()))
+    until(lambda: pending(user) == 0)
     until(lambda: len(ended(user)) == len(folders))
     assert sorted(run["data"] for run in ended(user)) == [f"s3://{bucket}/{folder}/" for folder in folders]
     mails = sorted(["started", "failed"] * len(folders))
@@ -62,6 +63,13 @@ def test_uploads_that_were_answered_have_their_runs_after_kill_9(user: User) -> 
     process.terminate()
     process.communicate(timeout=MINUTES)
     assert len(json.loads(user.calls("runs", "--json")[1])) == len(folders), "none twice"
+
+
+def pending(user: User) -> int:
+    """How many events no function has handled."""
+    with closing(sqlite3.connect(user.work / "buckets" / "index.sqlite")) as index:
+        (count,) = index.execute("select count(*) from documents where kind = 'event'").fetchone()
+    return int(count)
 
 
 def lambda_of(server: int) -> int | None:

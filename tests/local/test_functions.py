@@ -26,6 +26,7 @@ from moto.server import ThreadedMotoServer
 from localaws.base.environment import harmless
 from localaws.lambda_.functions import Account, Functions
 from localaws.notifications import s3_events
+from localaws.s3.store import Objects
 
 ACCOUNT, REGION = "123456789012", "ap-northeast-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/start"
@@ -141,12 +142,14 @@ def groups() -> set[int]:
 
 @pytest.fixture
 def functions(endpoint: str, cloud: Cloud, groups: set[int], tmp_path: Path) -> Iterator[Functions]:
-    account = Account(ACCOUNT, REGION, harmless(ACCOUNT, REGION, endpoint), tmp_path / "logs", tmp_path / "scratch")
+    objects, harmless_ = Objects(tmp_path / "objects"), harmless(ACCOUNT, REGION, endpoint)
+    account = Account(ACCOUNT, REGION, harmless_, objects, tmp_path / "logs", tmp_path / "scratch")
     running = Functions(account, wait_scale=0.0005, began=groups.add, ended=groups.discard)
     patches = running.install()
     yield running
     patches.undo()
     running.close()
+    objects.close()
     assert not groups and "function" not in " ".join(thread.name for thread in threading.enumerate())
     assert not (tmp_path / "scratch").exists() or not list((tmp_path / "scratch").iterdir())
 
@@ -433,7 +436,7 @@ from localaws.lambda_.worker import Setup, Worker
 code = io.BytesIO()
 with zipfile.ZipFile(code, "w") as archive:
     archive.writestr("main.py", "def handler(event, context): pass")
-worker = Worker(Setup("f", "1", "arn", "main.handler", code.getvalue(), (), 128), {}, Path(sys.argv[1]) / "log", "s")
+worker = Worker(Setup("f", "main.handler", code.getvalue(), ()), {}, Path(sys.argv[1]) / "log", "s")
 worker.load()
 print(worker.group, flush=True)
 time.sleep(600)
@@ -575,7 +578,9 @@ def test_a_trigger_that_dies_between_two_records_starts_both_once(
 def test_after_undo_moto_is_as_it_was(tmp_path: Path) -> None:
     names = ("__init__", "invoke", "update_configuration", "get_configuration", "create_from_cloudformation_json")
     before = [vars(LambdaFunction)[name] for name in names]
-    running = Functions(Account(ACCOUNT, REGION, {}, tmp_path))
+    objects = Objects(tmp_path)
+    running = Functions(Account(ACCOUNT, REGION, {}, objects, tmp_path))
     running.install().undo()
     running.close()
+    objects.close()
     assert [vars(LambdaFunction)[name] for name in names] == before
