@@ -10,5 +10,5 @@ lambda_/          functions that really run
 notifications/    S3's events, EventBridge's rules, CloudWatch's alarms, SNS's mails
 moto_fixes/       fixes where moto differs from AWS
 base/             shared by the packages above
-errors            the error for problems of this computer
+errors            problems of this computer
 """

@@ -2,7 +2,6 @@
 
 requests      the service and operation of a request
 logs          the logs of jobs and functions in CloudWatch
-exhaustion    recognizes used-up threads and memory
 in_process    calls the application without a socket
 clients       boto3's clients of the local AWS
 api_model     checks requests against botocore's models

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from wsgiref.util import setup_testing_defaults
 
-from localaws.base.exhaustion import tells_of_exhaustion
+from localaws.errors import is_exhaustion
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 _DISK = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS)
@@ -21,7 +21,7 @@ def show(bug: Exception) -> None:
 
     Errors of the disk and used-up threads or memory are not bugs: the run that they end reports them in one sentence.
     """
-    if getattr(bug, "errno", None) not in _DISK and not tells_of_exhaustion(repr(bug)):
+    if getattr(bug, "errno", None) not in _DISK and not is_exhaustion(repr(bug)):
         traceback.print_exception(bug)
 
 
@@ -55,7 +55,6 @@ def _environ(request: Any) -> dict[str, Any]:
     uri = f"{path}?{place.query}" if place.query else path
     environ = {
         "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
         "PATH_INFO": unquote(path).encode().decode("latin-1"),
         "QUERY_STRING": place.query,
         "REQUEST_URI": uri,
@@ -63,19 +62,13 @@ def _environ(request: Any) -> dict[str, Any]:
         "SERVER_NAME": place.hostname,
         "SERVER_PORT": str(place.port),
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": place.hostname,
         "HTTP_HOST": place.netloc,
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": place.scheme,
+        "CONTENT_LENGTH": str(len(content)),
         "wsgi.input": io.BytesIO(content),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
     }
+    setup_testing_defaults(environ)
     for name, value in request.headers.items():
         key = name.upper().replace("-", "_")
         text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = text
-    environ["CONTENT_LENGTH"] = str(len(content))
+        environ.setdefault(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}", text)
     return environ

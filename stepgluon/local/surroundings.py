@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from localaws.base.exhaustion import SENTENCE, room_for_a_run, tells_of_exhaustion
-from localaws.errors import ComputerError
+from localaws.errors import EXHAUSTED, ComputerError, is_exhaustion, room_for_a_run
 from stepgluon.errors import StepgluonError, SurroundingsError
 
 ROOM = 1 << 20  # bytes; a disk with less is full, because a failed write may have freed its space again
@@ -48,14 +47,14 @@ def blamed_on(work: Path) -> Iterator[None]:
         reason = (problem.strerror or str(problem)).lower()
         raise SurroundingsError(f"{work} cannot be used: {reason} (name another folder with --work)") from None
     if not room_for_a_run():
-        raise SurroundingsError(SENTENCE)
+        raise SurroundingsError(EXHAUSTED)
     try:
         yield
     except Exception as problem:  # a full disk causes many errors, such as a failed request to the local AWS
         failed = problem if isinstance(problem, OSError) and problem.errno in _ERRNOS else None
         if not isinstance(problem, StepgluonError) or problem.exit_code == StepgluonError.exit_code:
-            if tells_of_exhaustion(repr(problem)):
-                raise SurroundingsError(SENTENCE) from None
+            if is_exhaustion(repr(problem)):
+                raise SurroundingsError(EXHAUSTED) from None
             failed = failed or no_room(work, str(problem))
         if failed is None:
             raise
@@ -85,8 +84,8 @@ def blame_the_disk(told: dict[str, Any], work: Path) -> None:
     """Raise if the run failed because of the disk, used-up threads or memory, or a damaged work folder."""
     if not told["failure"]:
         return
-    if tells_of_exhaustion(told["failure"]["sentence"]):
-        raise SurroundingsError(SENTENCE)
+    if is_exhaustion(told["failure"]["sentence"]):
+        raise SurroundingsError(EXHAUSTED)
     said = "\n".join(one["sentence"].lower() for one in (told["failure"], *told["jobs"]))
     if os.strerror(errno.ENOSPC).lower() in said or "the job's disk is full" in said:  # the system's or a job's words
         raise SurroundingsError(

@@ -9,7 +9,7 @@ import pytest
 from stand_in import HERE, MINUTES
 from test_run import User, faults, shared, user
 
-from localaws.base.exhaustion import SENTENCE
+from localaws.errors import EXHAUSTED
 
 __all__ = ["faults", "shared", "user"]
 
@@ -23,5 +23,5 @@ def test_too_little_memory_for_threads_is_one_sentence_and_exit_3(user: User, ki
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in done.stderr, done.stderr
     if (done.returncode, kilobytes) != (0, 1_200_000):  # which is enough where libraries are smaller
-        assert (done.returncode, errors) == (3, [f"error: {SENTENCE}"])
+        assert (done.returncode, errors) == (3, [f"error: {EXHAUSTED}"])
     assert not (user.work / "jobs").exists()
