@@ -174,7 +174,6 @@ def described(job: Job) -> dict[str, Any]:
         model = {"S3ModelArtifacts": f"{job.outputs[0].uri}/"} if state.status in ("Completed", "Stopped") else None
         answer |= {
             "SecondaryStatus": state.secondary,
-            "SecondaryStatusTransitions": [dict(one) for one in state.transitions],
             "ModelArtifacts": model,
             "TrainingTimeInSeconds": seconds,
             "BillableTimeInSeconds": seconds,

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,6 @@ class JobState:
     created: float
     status: str = "InProgress"
     secondary: str = "Starting"
-    transitions: list[dict[str, Any]] = field(default_factory=list)
     failure: str = ""
     message: str = ""
     started: float | None = None
@@ -80,7 +79,7 @@ class Job:
         self._stop = threading.Event()
         self._woken = threading.Condition()
         self._instances: list[Instance] = []
-        self._turn("Starting", "Launching requested ML instances")
+        self._turn("Starting")
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -93,7 +92,7 @@ class Job:
             if self.state.ended is not None or self._stop.is_set():
                 return
             self.state.status = "Stopping"
-            self._turn("Stopping", "Stopping the training job")
+            self._turn("Stopping")
             self._stop.set()
         self._shop.scheduler.wake()
         self._wake()
@@ -150,7 +149,7 @@ class Job:
             folder = shop.folder / self.name
             cleaning.callback(shutil.rmtree, folder, ignore_errors=True)
             roots = [folder / f"algo-{number + 1}" for number in range(self.instance_count)]
-            self._turn("Downloading", "Downloading input data")
+            self._turn("Downloading")
             for number, root in enumerate(roots):
                 root.mkdir(parents=True)
                 job_files.write_settings(self.kind, self.request, root, number, len(roots))
@@ -165,7 +164,7 @@ class Job:
 
     def _work(self, program: Program, roots: list[Path], cores: int) -> bool:
         """Run all instances to their end; True if the time limit ended them."""
-        self._turn("Training", "Training image download completed. Training in progress.")
+        self._turn("Training")
         declared, service = self.request.get("Environment", {}), {"AWS_REGION": self._shop.region}
         if self.kind == "training":
             service |= {"TRAINING_JOB_NAME": self.name, "TRAINING_JOB_ARN": self.arn}
@@ -197,7 +196,7 @@ class Job:
             return "Stopped", "MaxRuntimeExceeded" if timed_out else "Stopped", ""
         if code := next((code for code in self._codes if code != 0), 0):
             return "Failed", "Failed", self._reason(code, job_files.sentence(roots, "failure"))
-        self._turn("Uploading", "Uploading generated training model")
+        self._turn("Uploading")
         self._shop.cache.put(fingerprint, self._upload(roots), self.state.message)
         return "Completed", "Completed", ""
 
@@ -232,19 +231,13 @@ class Job:
 
     # State
 
-    def _turn(self, secondary: str, message: str) -> None:
-        now = time.time()
-        state = self.state
-        if state.transitions and "EndTime" not in state.transitions[-1]:
-            state.transitions[-1]["EndTime"] = now
-        state.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
-        state.secondary = secondary
-        state.changed = now
+    def _turn(self, secondary: str) -> None:
+        self.state.secondary = secondary
+        self.state.changed = time.time()
 
     def _end(self, status: str, secondary: str, reason: str) -> None:
         with self._woken:
-            self._turn(secondary, reason or f"Training job {secondary.lower()}")
-            self.state.transitions[-1]["EndTime"] = self.state.changed
+            self._turn(secondary)
             self.state.failure = reason[: job_files.SENTENCE]
             self.state.ended = self.state.changed
             self.state.status = status

@@ -6,14 +6,13 @@ are checked against their hashes before use.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
+import re
 import sys
 import sysconfig
-import threading
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from localaws.sagemaker.job_process import Program
 
 # The fields of a request that determine the outputs: not location, time limit or name.
 _FIELDS = ("HyperParameters", "Environment", "AlgorithmSpecification", "AppSpecification")
+_IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t](.*)", re.MULTILINE)
 
 
 class JobCache:
@@ -73,27 +73,11 @@ def code_of(script: Path) -> dict[str, str]:
             continue
         source = file.read_bytes()
         hashes[file.name] = hashlib.sha256(source).hexdigest()
-        waiting += [script.parent / f"{name}.py" for name in _imports(source)]
+        words = {
+            word for line in _IMPORTS.findall(source) for word in re.findall(r"\w+", line.decode("utf-8", "replace"))
+        }
+        waiting += [script.parent / f"{word}.py" for word in words]  # most are not files
     return hashes
-
-
-_parsing = threading.Lock()  # ast.parse in two threads can fail: https://github.com/python/cpython/issues/106905
-
-
-@lru_cache(maxsize=256)
-def _imports(source: bytes) -> set[str]:
-    try:
-        with _parsing:
-            tree = ast.parse(source)
-    except SyntaxError:
-        return set()
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
-    return names
 
 
 @cache
