@@ -17,7 +17,6 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from localaws import moto_fixes
@@ -61,21 +60,13 @@ class LocalAws:
         self._closing = False
 
     def __enter__(self) -> LocalAws:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
         self._closing = False
         with ExitStack() as starting:
             self._start(starting)
             self._ending = starting.pop_all()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *error: object) -> None:
         self._closing = True
         self._ending.close()
 
@@ -114,9 +105,8 @@ class LocalAws:
         self.guard = Guard(jobs)
         ending.callback(self.guard.close)
         server = {"MOTO_ACCOUNT_ID": settings.account, "MOTO_PORT": str(self.port)}
-        ending.enter_context(
-            clean_environment({**harmless(settings.account, settings.region, self.endpoint), **server})
-        )
+        aws = harmless(settings.account, settings.region, self.endpoint)
+        ending.enter_context(clean_environment({**aws, **server}))
         self._clients = Clients(
             self.endpoint,
             lambda *request: self._application(*request),
@@ -124,11 +114,8 @@ class LocalAws:
         )
         ending.callback(self._clients.close)
         patches = self._moto(ending)
-        from moto.utilities.utils import get_partition
-
-        partition = get_partition(settings.region)
-        self._workshop(ending, patches, jobs, partition)
-        self._application = self._doors(patches, partition)
+        self._workshop(ending, patches, jobs)
+        self._application = self._doors(patches)
         web = Web(listener, no_web_pages(self.port, self._application))
         ending.callback(web.close)
 
@@ -158,8 +145,10 @@ class LocalAws:
         keep_on_disk(patches, self.objects)
         return patches
 
-    def _workshop(self, ending: ExitStack, patches: Patches, jobs: Path, partition: str) -> None:
+    def _workshop(self, ending: ExitStack, patches: Patches, jobs: Path) -> None:
         """Set up the jobs, and the Tasks that wait for them."""
+        from moto.utilities.utils import get_partition
+
         from localaws.base.logs import JobLogs
         from localaws.iam.permissions import Permissions
         from localaws.s3.buckets import Buckets
@@ -170,9 +159,10 @@ class LocalAws:
         from localaws.sagemaker.scheduler import Scheduler
 
         settings = self.settings
-        self.buckets = Buckets(self.objects, settings.account, partition)
+        self.partition = get_partition(settings.region)
+        self.buckets = Buckets(self.objects, settings.account, self.partition)
         self.logs = JobLogs(settings.account, settings.region)
-        self.permissions = Permissions(settings.account, partition, settings.region)
+        self.permissions = Permissions(settings.account, self.partition, settings.region)
         workshop = Workshop(
             folder=jobs,
             code=settings.code,
@@ -192,7 +182,7 @@ class LocalAws:
         ending.callback(self.sagemaker.close, settings.grace_seconds + settings.ending_seconds)
         sync_task.install(patches, self.sagemaker)
 
-    def _doors(self, patches: Patches, partition: str) -> Application:
+    def _doors(self, patches: Patches) -> Application:
         """Request chain: IAM, CloudFormation, SageMaker, then moto."""
         from moto.moto_server import werkzeug_app
 
@@ -201,7 +191,7 @@ class LocalAws:
         from localaws.iam.enforce import gate
         from localaws.sagemaker.api import sagemaker_door
 
-        stacks = CloudFormation(self.settings.account, partition, self._clients.get)
+        stacks = CloudFormation(self.settings.account, self.partition, self._clients.get)
         patches.attribute(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # otherwise any page may read moto's responses
         moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, moto))

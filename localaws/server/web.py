@@ -42,32 +42,11 @@ class Web:
                 """Log nothing: nobody reads it, and the first line would load the colouring code."""
 
         class Server(ThreadedWSGIServer):
-            """Tracks its open connections, so a client's keep-alive connection cannot keep a thread alive."""
-
-            def __init__(self, *values: Any, **named: Any) -> None:
-                self._open: set[Any] = set()
-                super().__init__(*values, **named)
-
-            def process_request(self, request: Any, client_address: Any) -> None:
-                self._open.add(request)
-                super().process_request(request, client_address)
-
-            def shutdown_request(self, request: Any) -> None:
-                self._open.discard(request)
-                super().shutdown_request(request)
-
             def log(self, *values: Any) -> None:
                 """Called while an application's exception is being handled."""
                 bug = sys.exc_info()[1]
                 if isinstance(bug, Exception):
                     show(bug)
-
-            def close_connections(self) -> None:
-                for request in list(self._open):
-                    try:
-                        request.shutdown(socket.SHUT_RDWR)
-                    except OSError:
-                        continue  # closed in the meantime
 
         host, port = listener.getsockname()
         self._server = Server(host, port, application, handler=Handler, fd=listener.fileno())
@@ -78,5 +57,4 @@ class Web:
     def close(self) -> None:
         self._server.shutdown()
         self._thread.join()
-        self._server.close_connections()
         self._server.server_close()

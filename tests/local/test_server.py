@@ -76,7 +76,7 @@ def test_a_port_in_use_is_told_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ComputerError) as caught:
-            LocalAws(settings(tmp_path, port=port)).start()
+            LocalAws(settings(tmp_path, port=port)).__enter__()
     assert str(caught.value) == (f"port {port} of this computer is used by another program (name another with --port)")
     with LocalAws(settings(tmp_path, port=port)) as aws:  # and nothing of the first try is in the way
         assert aws.port == port
@@ -88,17 +88,17 @@ def test_a_folder_is_used_by_one_server_at_a_time(tmp_path: Path) -> None:
 
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ComputerError, match="is used by another local AWS"):
-            LocalAws(settings(tmp_path)).start()
+            LocalAws(settings(tmp_path)).__enter__()
 
 
 def test_a_folder_that_cannot_be_one_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ComputerError, match=r"file/work cannot be used: not a directory"):
-        LocalAws(settings(tmp_path / "file" / "work")).start()
+        LocalAws(settings(tmp_path / "file" / "work")).__enter__()
     (tmp_path / "bad" / "buckets").mkdir(parents=True)
     (tmp_path / "bad" / "buckets" / "index.sqlite").write_text("this is no database" * 100)
     with pytest.raises(ComputerError, match="file is not a database"):
-        LocalAws(settings(tmp_path / "bad")).start()
+        LocalAws(settings(tmp_path / "bad")).__enter__()
 
 
 @pytest.mark.parametrize("name", ["with space", "Größe-日本", "a" * 200, "100%_{}", "-dash"])
@@ -148,7 +148,7 @@ def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
 
 def test_there_is_one_in_a_process(tmp_path: Path) -> None:
     with LocalAws(settings(tmp_path / "a")), pytest.raises(RuntimeError, match="already"):
-        LocalAws(settings(tmp_path / "b")).start()
+        LocalAws(settings(tmp_path / "b")).__enter__()
 
 
 def test_buckets_are_there_the_next_time(tmp_path: Path) -> None:
@@ -361,4 +361,4 @@ def test_a_folder_whose_contents_are_damaged_is_one_sentence(tmp_path: Path, dam
         shutil.rmtree(contents)
     count = 2 if damage == "removed" else 1
     with pytest.raises(ComputerError, match=f"is damaged: of 2 contents {count} are missing or have another length"):
-        LocalAws(settings(tmp_path)).start()
+        LocalAws(settings(tmp_path)).__enter__()
