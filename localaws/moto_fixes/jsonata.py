@@ -12,7 +12,6 @@ from localaws.moto_fixes.registry import ASL, COMMON, STATES, Here, fix, loaded
 from localaws.stepfunctions.jsonata import QueryEvaluationError, evaluate
 
 MAP = f"{STATES}.exec.state_map"
-TYPES = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 
 
 @fix
@@ -49,8 +48,13 @@ def _name_fields(patches: Patches) -> None:
     for module, owner, field in (
         (f"{COMMON}.outputdecl", "Output", "Output"),
         (f"{COMMON}.parargs", "Arguments", "Arguments"),
+        (f"{COMMON}.timeouts.timeout", "TimeoutSecondsJSONata", "TimeoutSeconds"),
+        (f"{MAP}.max_concurrency", "MaxConcurrencyJSONata", "MaxConcurrency"),
+        (f"{MAP}.items.items", "ItemsJSONata", "Items"),
         (f"{MAP}.items.items", "ItemsArray", "Items"),
         (f"{MAP}.item_selector", "ItemSelector", "ItemSelector"),
+        (f"{STATES}.choice.comparison.comparison", "ConditionStringJSONata", "Condition"),
+        (f"{STATES}.wait.wait_function.seconds", "SecondsJSONata", "Seconds"),
         (f"{STATES}.fail.error_decl", "Error", "Error"),
         (f"{STATES}.fail.cause_decl", "Cause", "Cause"),
     ):
@@ -69,57 +73,6 @@ def _array(self: Any, env: Any) -> None:
             value.eval(env)
         values.append(env.stack.pop())
     env.stack.append(values)
-
-
-@fix
-def results_have_the_type_of_their_field(patches: Patches, here: Here) -> None:
-    """A Condition is a boolean, seconds are integers. moto fails with States.Runtime, and rounds seconds."""
-
-    def number(field: str) -> Callable[[Any, Any], int]:
-        def seconds(self: Any, env: Any) -> int:
-            value = _typed(self, env, field, "number")
-            if value != int(value) or value < 0:
-                problem = f"returned {value}. Expected an integer that is not negative."
-                raise _wrong(self, env, field, problem)
-            return int(value)
-
-        return seconds
-
-    def typed(field: str, expected: str) -> Callable[[Any, Any], None]:
-        return lambda self, env: env.stack.append(_typed(self, env, field, expected))
-
-    wait, times = f"{STATES}.wait.wait_function.seconds", f"{COMMON}.timeouts"
-    for module, owner, method, evaluated in (
-        (wait, "SecondsJSONata", "_get_wait_seconds", number("Seconds")),
-        (f"{times}.timeout", "TimeoutSecondsJSONata", "_eval_seconds", number("TimeoutSeconds")),
-        (f"{MAP}.max_concurrency", "MaxConcurrencyJSONata", "_eval_max_concurrency", number("MaxConcurrency")),
-        (f"{MAP}.items.items", "ItemsJSONata", "_eval_body", typed("Items", "array")),
-        (
-            f"{STATES}.choice.comparison.comparison",
-            "ConditionStringJSONata",
-            "_eval_body",
-            typed("Condition", "boolean"),
-        ),
-    ):
-        patches.attribute(getattr(loaded(module), owner), method, evaluated)
-
-
-def _typed(component: Any, env: Any, field: str, expected: str) -> Any:
-    with at(field):
-        component.string_jsonata.eval(env)
-    value = env.stack.pop()
-    found = TYPES.get(type(value), "null")
-    if found != expected:
-        shown = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        problem = f"returned an unexpected result type. Expected '{expected}', but was '{found}' for value: {shown}"
-        raise _wrong(component, env, field, problem)
-    return value
-
-
-def _wrong(component: Any, env: Any, field: str, problem: str) -> Any:
-    return evaluation_failed(
-        env, QueryEvaluationError(component.string_jsonata.expression, problem).cause(field), field
-    )
 
 
 @fix

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime
 import json
 from typing import Any
 
@@ -170,7 +169,7 @@ def there_is_no_result_before_the_end(patches: Patches, here: Here) -> None:
 
 @fix
 def the_context_is_whole(patches: Patches, here: Here) -> None:
-    """A Task in a Map sees `Map.Item`; RetryCount and RedriveCount start at 0; times are text that ends with Z."""
+    """A Task in a Map sees `Map.Item`; RetryCount and RedriveCount start at 0; the start is text, not a datetime."""
     environment = loaded(f"{ASL}.eval.environment").Environment
     state = loaded(f"{STATES}.state").CommonStateField
     worker = loaded("moto.stepfunctions.parser.backend.execution_worker").ExecutionWorker
@@ -192,9 +191,7 @@ def the_context_is_whole(patches: Patches, here: Here) -> None:
         return frame
 
     def enter(self: Any, env: Any) -> None:
-        context = env.states.context_object.context_object_data
-        now = datetime.datetime.now(datetime.timezone.utc)
-        context["State"].update(EnteredTime=timestamp(now), RetryCount=0)
+        env.states.context_object.context_object_data["State"]["RetryCount"] = 0
         plain_input(self, env)
 
     patches.attribute(worker, "_get_evaluation_environment", first)

@@ -7,5 +7,5 @@ redrive            continues a failed execution where it failed
 parse_cache        parsed definitions, on disk and in memory
 jsonata            evaluates expressions as Step Functions does
 jsonata_functions  the functions that Step Functions adds to JSONata
-jsonata_scan       finds an expression's variables, and what Step Functions refuses
+jsonata_scan       finds what Step Functions refuses in an expression
 """

@@ -19,13 +19,15 @@ from typing import Any
 import jsonatapy
 
 from localaws.stepfunctions.jsonata_functions import FUNCTIONS, OVERRIDES
-from localaws.stepfunctions.jsonata_scan import survey
+from localaws.stepfunctions.jsonata_scan import refused
 
 # AWS does not publish its limits. Ours keep a runaway expression from blocking the interpreter for long.
 TIMEOUT_MS = 5_000
 MAX_DEPTH = 500
 MAX_SEQUENCE = 1_000_000
 
+_NAME = re.compile(r"\$(\w+)")  # also in strings, which does no harm
+_MEMBER = re.compile(r"\$states\b(?:\.(\w+))?")
 _CODE = re.compile(r"\b[A-Z]\d{4}: ")
 _INTEGERS = range(-(2**63), 2**63)
 
@@ -85,15 +87,15 @@ class _Plan:
 
 @lru_cache(maxsize=16_384)
 def _plan(expression: str) -> _Plan:
-    found = survey(expression)
-    problem = found.problem or _syntax(expression)
+    problem = refused(expression) or _syntax(expression)
     if problem:
         raise QueryEvaluationError(expression, f"threw an error during evaluation. {problem}")
+    names, members = frozenset(_NAME.findall(expression)), frozenset(_MEMBER.findall(expression))
     return _Plan(
-        names=found.names,
-        states=found.members_of_states,
-        functions={name: FUNCTIONS[name] for name in found.names & FUNCTIONS.keys() - found.assigned},
-        overrides={name: OVERRIDES[name] for name in found.names & OVERRIDES.keys() - found.assigned},
+        names=names,
+        states=None if "" in members else members,
+        functions={name: FUNCTIONS[name] for name in names & FUNCTIONS.keys()},
+        overrides={name: OVERRIDES[name] for name in names & OVERRIDES.keys()},
         may_overflow="/" in expression or "*" in expression or "$power" in expression,
     )
 
