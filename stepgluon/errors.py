@@ -7,6 +7,7 @@ an exit code. Any other exception is our bug and keeps its traceback.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -42,6 +43,22 @@ def found(value: object) -> str:
     text = text if len(text) <= 60 else text[:59] + "…"
     shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return f"'{''.join(shown)}'"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The most similar known word; a word of over 64 characters cannot be a misspelling."""
+    from difflib import get_close_matches
+
+    folded = {one.lower().replace("-", "_"): one for one in known}
+    close = get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.65) if len(word) <= 64 else []
+    return folded[close[0]] if close else None
+
+
+def listed(words: Sequence[str], last: str = "or") -> str:
+    """`a, b or c`; at most the first ten."""
+    if len(words) > 10:
+        return ", ".join(words[:10]) + ", …"
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 _OBEYED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")

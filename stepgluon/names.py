@@ -65,8 +65,9 @@ class Names:
     @cached_property
     def config_json(self) -> str:
         """The resolved config for the jobs."""
-        told = self.config.model_dump(mode="json", exclude={"cicd", "log_runs", "trigger"})  # these do not affect runs
-        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        without = ("environment", "cicd", "log_runs", "trigger")  # these do not affect runs
+        told = {name: value for name, value in vars(self.config).items() if name not in without}
+        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=vars) + "\n"
 
     @cached_property
     def config_uri(self) -> str:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 DEFINITION = '{"States":{}}\n'
 
 
-def config(**more: Any) -> LoadedConfig:
+def config(environment: str | None = None, **more: Any) -> LoadedConfig:
     values = {
         "name": "x",
         "account": "123456789012",
@@ -27,7 +27,7 @@ def config(**more: Any) -> LoadedConfig:
         "models": [{"name": "one", "label": "y"}],
         "fallback": {"threshold": 1},
     }
-    return loads(json.dumps({**values, **more}), "config.yml", None, {})
+    return loads(json.dumps({**values, **more}), "config.yml", environment, {})
 
 
 def released(loaded: LoadedConfig, definition: str = DEFINITION) -> Release:

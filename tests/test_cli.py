@@ -250,10 +250,10 @@ def test_what_a_terminal_would_obey_is_written_out() -> None:
 
 
 def test_what_is_not_installed_is_told_with_the_way_out(tmp_path: Path) -> None:
-    (tmp_path / "pydantic.py").write_text("raise ModuleNotFoundError(\"No module named 'pydantic'\", name='pydantic')")
+    (tmp_path / "yaml.py").write_text("raise ModuleNotFoundError(\"No module named 'yaml'\", name='yaml')")
     ended = process("validate", PYTHONPATH=str(tmp_path))
     assert ended.returncode == 3
-    assert ended.stderr == "error: pydantic is not installed (run `make setup`, then use .venv/bin/python)\n"
+    assert ended.stderr == "error: yaml is not installed (run `make setup`, then use .venv/bin/python)\n"
 
 
 def test_a_full_disk_behind_stdout_is_one_sentence_and_3(tmp_path: Path) -> None:

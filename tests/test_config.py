@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from stepgluon.config import yaml_tree
 from stepgluon.config.json_schema import json_schema
+from stepgluon.config.keys import section_in
+from stepgluon.config.kinds import Section
 from stepgluon.config.load import load, loads
-from stepgluon.config.messages import section
 from stepgluon.config.scalars import Unclear, resolve
-from stepgluon.config.schema import PipelineConfig, Section
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import ConfigError, Place
 
@@ -65,13 +66,16 @@ def test_the_demo_is_valid_in_each_of_its_environments() -> None:
     assert load(DEMO, "prod", {}).config.train.presets == "good_quality"
 
 
+def owner(of: type[Section], name: str) -> str:
+    return next(one for one in reversed(of.__mro__) if name in vars(one).get("__annotations__", {})).__name__
+
+
 def keys(of: type[Section]) -> set[tuple[str, str]]:
     """Each key with the section that declares it: jobs share theirs."""
     found = set()
-    for name, field in of.model_fields.items():
-        owner = next(one for one in reversed(of.__mro__) if name in getattr(one, "model_fields", {}))
-        found |= {(owner.__name__, name)} if not field.exclude else set()
-        if inner := section(field.annotation):
+    for name, key in of.entries.items():
+        found.add((owner(of, name), name))
+        if inner := section_in(key.kind):
             found |= keys(inner)
     return found
 
@@ -82,10 +86,9 @@ def shown(of: type[Section], part: object) -> set[tuple[str, str]]:
         return {key for one in part for key in shown(of, one)}
     found = set()
     for name, value in part.items() if isinstance(part, dict) else ():
-        assert name in of.model_fields, f"the demo has the key {name}, which does not exist"
-        owner = next(one for one in reversed(of.__mro__) if name in getattr(one, "model_fields", {}))
-        found.add((owner.__name__, name))
-        if inner := section(of.model_fields[name].annotation):
+        assert name in of.entries, f"the demo has the key {name}, which does not exist"
+        found.add((owner(of, name), name))
+        if inner := section_in(of.entries[name].kind):
             found |= shown(inner, value)
     return found
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from golden import HERE, same_as
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from pipeline import workflow
 from stepgluon.cli.main import main
-from stepgluon.config.durations import as_duration
+from stepgluon.config.keys import section_in
+from stepgluon.config.kinds import MISSING, Entry, Section
 from stepgluon.config.load import load, loads
-from stepgluon.config.schema import DURATION_SCHEMA, PipelineConfig
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.errors import ConfigError
 from stepgluon.graph import render
 from stepgluon.workflow.compile import build, compile_definition, most_models
@@ -41,32 +40,22 @@ def test_the_picture_is_the_demos_workflow() -> None:
     assert "(docs/pictures/workflow.svg)" in README.read_text(encoding="utf-8")
 
 
-def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    candidates = [field.annotation, *get_args(field.annotation)]
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-
-
-def rows(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    for name, field in section.model_fields.items():
-        if field.exclude:
-            continue
-        inner = section_of(field)
+def rows(section: type[Section], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    for name, key in section.entries.items():
+        inner = section_in(key.kind)
         several = "[]" if prefix == "" and name == "models" else ""
-        yield f"{prefix}{name}{several}", default_of(field, inner), field.description or ""
+        yield f"{prefix}{name}{several}", default_of(key), key.tells
         if inner is not None and not (prefix == "models[]." and name == "train"):
             yield from rows(inner, f"{prefix}{name}{several}.")
 
 
-def default_of(field: FieldInfo, inner: type[BaseModel] | None) -> str:
-    if field.is_required():
+def default_of(key: Entry) -> str:
+    if key.default is MISSING:
         return "required"
-    default = field.get_default(call_default_factory=True)
-    if inner is not None and isinstance(default, BaseModel):
+    if key.default is None or isinstance(key.default, Section):
         return ""
-    if DURATION_SCHEMA in field.metadata:
-        return f"`{as_duration(default)}`"
-    words = {None: "", True: "`true`", False: "`false`"}
-    return words[default] if default is None or isinstance(default, bool) else f"`{default}`"
+    default = key.kind.default(key.default)
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
 def test_the_table_has_every_key_with_its_default() -> None:

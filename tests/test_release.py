@@ -29,7 +29,6 @@ from released import (
 
 from pipeline import workflow
 from stepgluon.cli.main import main
-from stepgluon.config.load import loads
 from stepgluon.deploy.release import TELL, TRIGGER, zipped
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.errors import ConfigError
@@ -82,11 +81,9 @@ def test_a_template_that_is_too_large_is_told_where_it_can_be_made_smaller(key: 
 
 
 def test_two_pipelines_and_two_environments_in_one_account_share_no_name() -> None:
-    environments = {"environments": {"prod": {}}}
-    text = json.dumps({**json.loads(config().config.model_dump_json(exclude_defaults=True)), **environments})
     pipelines = [
         released(config(name="x")),
-        released(loads(text, "config.yml", "prod", {})),
+        released(config("prod", environments={"prod": {}})),
         released(config(name="x-prod-prod")),
         released(config(name="x", region="eu-west-1")),
     ]

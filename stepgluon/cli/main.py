@@ -25,7 +25,7 @@ from stepgluon.gc_control import left_at_exit
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
 
-INSTALLED = ("pydantic", "yaml", "boto3", "botocore", "stepfunctions")
+INSTALLED = ("yaml", "boto3", "botocore", "stepfunctions")
 Picture = Literal["text", "mermaid", "svg", "html"]
 DETAILS = ("story", "full")
 SUFFIXES: dict[str, Picture] = {

@@ -58,7 +58,7 @@ def _example(names: Names) -> str:
     from stepgluon.deploy.templates.text import canonical
 
     pushes = Cicd(source=CicdSource(codecommit=CodeCommit(name=names.prefix)))
-    return canonical(cicd(replace(names, config=names.config.model_copy(update={"cicd": pushes}))))
+    return canonical(cicd(replace(names, config=names.config.changed(cicd=pushes))))
 
 
 COMMANDS: dict[str, Command] = {"template": _template}

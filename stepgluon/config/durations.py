@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
-DURATION = r"^[1-9][0-9]{0,6}(s|m|h)$"
-LIKE = "90s, 10m or 1h is expected"
+from stepgluon.config.kinds import Kind, Wrong
+from stepgluon.config.nodes import Node
+
+_NOTATION = r"^[1-9][0-9]{0,6}(s|m|h)$"
+_LIKE = "90s, 10m or 1h is expected"
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
 _UNITS = (("d(?:ays?)?", 86400), ("h(?:ours?|rs?)?", 3600), ("m(?:in(?:ute)?s?)?", 60), ("s(?:ec(?:ond)?s?)?", 1))
-_MEANT = re.compile(r"\s*".join(f"(?:([0-9]{{1,7}})\\s*{unit})?" for unit, _ in _UNITS), re.IGNORECASE)
+_MEANT = r"(?i)\s*" + r"\s*".join(f"(?:([0-9]{{1,7}})\\s*{unit})?" for unit, _ in _UNITS) + r"\s*"
 
 
 def as_duration(seconds: int) -> str:
@@ -17,26 +22,36 @@ def as_duration(seconds: int) -> str:
     return f"{seconds // length}{unit}"
 
 
-def seconds(written: object, most: int) -> int:
-    """The number of seconds, from 1 to `most`; raises ValueError with {} as placeholder for the written value."""
-    if isinstance(written, int) and not isinstance(written, bool) and 0 < written <= most // 60:
-        raise ValueError(f"{{}} has no unit (write {written}s for seconds, or {written}m for minutes)")
-    if not isinstance(written, str):
-        raise ValueError(f"{{}} is not a duration ({LIKE})")
-    if match := re.fullmatch(r"([0-9]{1,40})([smh])", written):
-        length = int(match[1]) * _SECONDS[match[2]]
-        if length == 0:
-            raise ValueError(f"{{}} is too short (1s to {as_duration(most)} is expected)")
-        if length > most:
-            raise ValueError(f"{{}} is too long (1s to {as_duration(most)} is expected)")
-        if re.fullmatch(DURATION, written):
-            return length
-    raise ValueError(f"{{}} is not a duration ({_way_out(written, most)})")
+@dataclass(eq=False, repr=False)
+class Duration(Kind):
+    """From 1 second to `most` seconds."""
 
+    most: int
+    wanted = "duration"
 
-def _way_out(written: str, most: int) -> str:
-    match = _MEANT.fullmatch(written.strip())
-    length = sum(int(part or 0) * size for part, (_, size) in zip(match.groups(), _UNITS, strict=True)) if match else 0
-    if length > most:
-        return f"1s to {as_duration(most)} is expected"
-    return f"write {as_duration(length)}" if length else LIKE
+    def value(self, node: Node, tells: str) -> int:
+        written, limits = node.value, f"1s to {as_duration(self.most)} is expected"
+        wrong, way_out = "is not a duration", _LIKE
+        if match := isinstance(written, str) and re.fullmatch(r"([0-9]{1,40})([smh])", written):
+            length = int(match[1]) * _SECONDS[match[2]]
+            if re.fullmatch(_NOTATION, written) and length <= self.most:
+                return length
+            if length == 0 or length > self.most:
+                raise Wrong(f"{node.shown} is too {'long' if length else 'short'} ({limits})")
+        if type(written) is int and 0 < written <= self.most // 60:
+            wrong, way_out = "has no unit", f"write {written}s for seconds, or {written}m for minutes"
+        elif isinstance(written, str) and (match := re.fullmatch(_MEANT, written)):
+            length = sum(int(part or 0) * size for part, (_, size) in zip(match.groups(), _UNITS, strict=True))
+            if length:
+                way_out = f"write {as_duration(length)}" if length <= self.most else limits
+        if node.spoken and way_out.startswith("write"):  # it would reveal the value
+            way_out = _LIKE
+        if written is None and not node.spoken:
+            raise Wrong(f"the value is missing ({way_out})")
+        raise Wrong(f"{node.shown} {wrong} ({way_out})")
+
+    def default(self, value: Any) -> Any:
+        return as_duration(value)
+
+    def own_schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": _NOTATION}

@@ -9,13 +9,13 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stepgluon.config.messages import unknown_key
+from stepgluon.config.keys import unknown_key
 from stepgluon.config.nodes import Broken, Node, join, merge
 from stepgluon.config.schema import Model
 from stepgluon.errors import Problem, found
 
 _MADE = ("name", "where")  # what a generated model gets from its value
-_KEYS = ["partition_by", "values", *(name for name in Model.model_fields if name not in _MADE)]
+_KEYS = ["partition_by", "values", *(name for name in Model.entries if name not in _MADE)]
 
 
 def written_out(tree: Node) -> tuple[Node, list[Problem]]:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from stepgluon.config.messages import did_you_mean
 from stepgluon.config.schema import Model, PipelineConfig
-from stepgluon.errors import found
+from stepgluon.errors import did_you_mean, found
 from stepgluon.names import Names, short
 
 ROW_ID = "stepgluon_row"  # the column that keeps the input's order

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +25,6 @@ class Unset(Broken):
 
 
 BROKEN = Broken()
-GONE = Broken()  # cut out of the config: no longer part of its data
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +60,3 @@ def merge(base: Node, over: Node) -> Node:
     for name, node in over.value.items():
         value[name] = merge(value[name], node) if name in value else node
     return replace(base, value=value)
-
-
-def plain(node: Node) -> Any:
-    """The tree's plain data."""
-    if isinstance(node.value, dict):
-        return {name: plain(child) for name, child in node.value.items() if child.value is not GONE}
-    if isinstance(node.value, list):
-        return [plain(child) for child in node.value if child.value is not GONE]
-    return node.value
-
-
-def live(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes that were not cut out."""
-    return [node for node in nodes if node.value is not GONE]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from stepgluon import limits
 from stepgluon.config.aws_facts import facts
 from stepgluon.config.durations import as_duration
-from stepgluon.config.messages import listed, unknown
 from stepgluon.config.model_rules import (
     Finding,
     columns_make_sense,
@@ -26,7 +25,7 @@ from stepgluon.config.model_rules import (
 )
 from stepgluon.config.nodes import join
 from stepgluon.config.schema import Machine, PipelineConfig
-from stepgluon.errors import found
+from stepgluon.errors import did_you_mean, found, listed
 
 OUR_VARIABLES = 5  # the pipeline itself sets at most this many
 RETRIES = 999  # a job's name has three digits for the try
@@ -53,7 +52,7 @@ def name_is_allowed_in_buckets(config: PipelineConfig) -> Iterator[Finding]:
 def region_is_known(config: PipelineConfig) -> Iterator[Finding]:
     known = sorted(region for partition in facts().partitions for region in partition.regions)
     if config.region not in known:
-        yield Finding("region", unknown(config.region, known, "an AWS region", "ap-northeast-1"))
+        yield Finding("region", _unknown(config.region, known, "an AWS region", "ap-northeast-1"))
 
 
 def _instances(config: PipelineConfig) -> Iterator[tuple[str, Machine]]:
@@ -62,6 +61,12 @@ def _instances(config: PipelineConfig) -> Iterator[tuple[str, Machine]]:
     yield "train.instance", config.train.instance
     for key, model in models_of(config):
         yield f"{key}.train.instance", model.train.instance
+
+
+def _unknown(word: str, known: Iterable[str], what: str, like: str) -> str:
+    """`'mars-1' is not an AWS region (expected: one like us-east-1)`, or a suggestion."""
+    guess = did_you_mean(word, known)
+    return f"{found(word)} is not {what} ({f'did you mean {guess}?' if guess else f'expected: one like {like}'})"
 
 
 def instance_types_are_known(config: PipelineConfig) -> Iterator[Finding]:
@@ -78,7 +83,7 @@ def instance_types_are_known(config: PipelineConfig) -> Iterator[Finding]:
         elif f"ml.{instance.type}" in these:
             message = f"{found(instance.type)} is not a SageMaker instance type (did you mean ml.{instance.type}?)"
         else:
-            message = partial(unknown, instance.type, these, f"an instance type for {kind} jobs", "ml.m5.xlarge")
+            message = partial(_unknown, instance.type, these, f"an instance type for {kind} jobs", "ml.m5.xlarge")
         yield Finding(f"{key}.type", message)
 
 
@@ -227,8 +232,9 @@ def cicd_has_one_source(config: PipelineConfig) -> Iterator[Finding]:
         keys = tuple(f"{key}.{name}" for name in ("connection", "codecommit", "s3"))
         yield Finding(key, f"{there} (give exactly one of connection, codecommit and s3)", keys)
     partition = facts().partition_of(config.region)
-    if source.connection and partition and source.connection.arn.split(":")[1] != partition.name:
-        message = f"the connection is in partition {source.connection.arn.split(':')[1]}, {config.region} in"
+    theirs = source.connection and re.match(r"arn:([a-z-]+):", source.connection.arn)
+    if theirs and partition and theirs[1] != partition.name:
+        message = f"the connection is in partition {theirs[1]}, {config.region} in"
         yield Finding(f"{key}.connection.arn", f"{message} {partition.name} (use a connection of its own)", ("region",))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stepgluon.config.schema import PipelineConfig
@@ -18,8 +17,8 @@ class Source:
     """
 
     file: str
-    places: Mapping[str, Place]
-    origins: Mapping[str, str]
+    places: dict[str, Place]
+    origins: dict[str, str]
 
     def nearest(self, key: str) -> str:
         """The key itself, or its nearest parent that is in the file; empty for the whole file."""

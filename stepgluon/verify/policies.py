@@ -64,7 +64,7 @@ def _few_models(loaded: LoadedConfig) -> LoadedConfig:
     config = loaded.config
     kept = {model.name: model for model in config.models[:MODELS]}
     kept |= {model.name: model for model in {config.default_model_of(model): model for model in config.models}.values()}
-    return replace(loaded, config=config.model_copy(update={"models": list(kept.values())}))
+    return replace(loaded, config=config.changed(models=list(kept.values())))
 
 
 def _derived(loaded: LoadedConfig) -> dict[str, tuple[list[Call], list[tuple[str, Call]]]]:

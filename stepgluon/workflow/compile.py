@@ -126,7 +126,7 @@ def _too_large(loaded: LoadedConfig, definition: Definition, workflow: Workflow,
 def _fewer_events(config: PipelineConfig) -> str:
     if config.retries.quota is None:
         return "lower retries.job or retries.throttling, or use fewer models"
-    fit = Waiting(config.model_copy(update={"retries": config.retries.model_copy(update={"quota": None})})).quota_tries
+    fit = Waiting(config.changed(retries=config.retries.changed(quota=None))).quota_tries
     return f"{fit} fit, and are used when retries.quota is left out"
 
 
@@ -135,6 +135,6 @@ def most_models(config: PipelineConfig, workflow: Workflow) -> int:
     fits, too_many = 0, len(config.models)
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        size = len(build(config.model_copy(update={"models": config.models[:middle]}), workflow).text.encode())
+        size = len(build(config.changed(models=config.models[:middle]), workflow).text.encode())
         fits, too_many = (middle, too_many) if size <= limits.DEFINITION_BYTES else (fits, middle)
     return fits

@@ -14,8 +14,8 @@ MACHINE_BYTES, MODEL_BYTES = 64 * 1024, 9 * 1024
 
 def surely_fits(config: PipelineConfig) -> bool:
     """If true, `validate` need not compile, which takes seconds."""
-    settings = json.dumps(config.model_dump(exclude={"models"}), ensure_ascii=False)
-    own = sum(len(json.dumps(model.train.model_dump(), ensure_ascii=False)) for model in config.models)
+    settings = json.dumps(vars(config.changed(models=[])), ensure_ascii=False, default=vars)
+    own = sum(len(json.dumps(vars(model.train), ensure_ascii=False, default=vars)) for model in config.models)
     environment = len(json.dumps(config.predict.environment, ensure_ascii=False))
     each = MODEL_BYTES + 4 * environment
     size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + each * len(config.models)

@@ -88,7 +88,7 @@ def test_a_part_can_be_deployed_alone(door: Door, wanted: Release) -> None:
 
 
 def test_the_account_of_the_credentials_must_be_the_configs(door: Door, wanted: Release) -> None:
-    config = wanted.names.config.model_copy(update={"account": "999999999999"})
+    config = wanted.names.config.changed(account="999999999999")
     with pytest.raises(WrongAccount) as caught:
         deployed(replace(wanted, names=Names(config)), door)
     assert str(caught.value) == (

@@ -59,7 +59,7 @@ def config_json() -> str:
     assert short != text
     config = loads(short, "pipeline-config.yml", None, {}).config
     one = [model for model in config.models if model.name == MODEL]
-    return Names(config.model_copy(update={"models": one})).config_json
+    return Names(config.changed(models=one)).config_json
 
 
 def place(folder: Path, files: dict[str, str | Path]) -> Path:

@@ -24,19 +24,17 @@ from localaws.base.patches import Patches
 from localaws.notifications import eventbridge, sns_mail
 from localaws.notifications.sns_mail import Outbox
 from localaws.stepfunctions import versions
-from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.names import Names
 from stepgluon.selfcheck import integrations
 
 NAMES = Names(
-    PipelineConfig.model_validate(
-        {
-            "name": "penguins",
-            "account": "123456789012",
-            "region": "ap-northeast-1",
-            "notify": ["ml-team@example.com"],
-            "models": [{"name": "adelie", "label": "body_mass_g", "threshold": 1}],
-        }
+    PipelineConfig(
+        name="penguins",
+        account="123456789012",
+        region="ap-northeast-1",
+        notify=["ml-team@example.com"],
+        models=[Model(name="adelie", label="body_mass_g", threshold=1)],
     )
 )
 REGION = NAMES.config.region

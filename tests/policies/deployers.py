@@ -103,7 +103,7 @@ def _places(names: Names, part: str, call: Call, own: frozenset[tuple[str, str]]
 def _of_others(names: Names, part: str) -> Iterator[tuple[str, Call]]:
     """Of the same account and region: another environment, and names that begin like ours. They may share our key."""
     for name in (f"{names.prefix}-prod", f"{names.prefix}x", names.prefix[:-1], "another"):
-        other = Names(names.config.model_copy(update={"name": name, "environment": None}))
+        other = Names(names.config.changed(name=name, environment=None))
         for call in calls_of(other, part):
             if call.resource not in ("*", names.config.encryption.kms_key):
                 yield f"{call.why} of {name}", call

@@ -1,0 +1,53 @@
+"""Finds keys of the schema by their path in a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from stepgluon.config.kinds import Inner, Kind, List, Map, Section
+from stepgluon.config.schema import PipelineConfig
+from stepgluon.errors import did_you_mean, listed
+
+
+def section_in(kind: Kind) -> type[Section] | None:
+    """The section that a key holds, as one or as a list."""
+    kind = kind.item if isinstance(kind, List) else kind
+    return kind.section if isinstance(kind, Inner) else None
+
+
+def wanted(key: str) -> str:
+    """The type of a key: whole number, number, true or false, duration, text; or "" if it may be several."""
+    head, odd, _ = re.sub(r"\[[0-9]+\]", "", key).partition("['")
+    return _wanted((*re.sub(r"^environments\.[^.]*\.", "", head).split("."), *(["?"] if odd else [])))
+
+
+@lru_cache(maxsize=1024)
+def _wanted(path: tuple[str, ...]) -> str:
+    kind: Kind = Inner(PipelineConfig)
+    for part in path:
+        if isinstance(kind, Map):
+            return kind.item.wanted
+        section = section_in(kind)
+        if section is None:
+            break
+        if part not in section.entries:
+            return "text" if path == ("models", "partition_by") else ""
+        kind = section.entries[part].kind
+    return kind.item.wanted if isinstance(kind, List) else kind.wanted
+
+
+def unknown_key(name: str, known: list[str]) -> str:
+    guess = did_you_mean(name, known)
+    if guess is None and (elsewhere := [key for key in _all_keys() if key.split(".")[-1] == name]):
+        return f"unknown key (the key exists elsewhere: {listed(elsewhere)})"
+    return f"unknown key ({f'did you mean {guess}?' if guess else f'expected: {listed(known)}'})"
+
+
+def _all_keys(of: type[Section] = PipelineConfig, prefix: str = "") -> Iterator[str]:
+    """Every key in the schema; those of models look like models[].label."""
+    for name, key in of.entries.items():
+        yield prefix + name
+        if inner := section_in(key.kind):
+            yield from _all_keys(inner, f"{prefix}{name}{'[]' if isinstance(key.kind, List) else ''}.")
