@@ -3,9 +3,7 @@
 main      the parser; validate, compile, graph, schema
 common    a parsed command, and options that commands share
 local     run, local
-runs      runs, show, watch, redrive, promote
-account   start, status, rollback
-deploy    verify, plan, deploy, destroy
-template  template, policy
+runs      start, status, rollback; runs, show, watch, redrive, promote
+deploy    verify, plan, deploy, destroy, template
 terminal  prints results, progress and errors
 """

@@ -53,6 +53,7 @@ class Call:
 
 
 Command = Callable[[Call], "int | None"]
+JSON = 'print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
 
 
 def a_path(text: str) -> Path:
@@ -63,18 +64,11 @@ def a_path(text: str) -> Path:
     return Path(text)
 
 
-def json_option(parser: Any) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help='print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
-    )
-
-
 def run_options(parser: Any) -> None:
     """Add the options of a run, in the account or locally."""
     parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold")
     parser.add_argument("--note", default="", metavar="TEXT", help="appears in the first mail")
     parser.add_argument("--fresh", action="store_true", help="ignore cached results; start over")
-    json_option(parser)
 
 
 def _threshold(text: str) -> float:

@@ -1,25 +1,29 @@
-"""The commands that deploy a pipeline to an account and remove it: verify, plan, deploy and destroy."""
+"""The commands that deploy a pipeline to an account and remove it: verify, plan, deploy, destroy and template."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import pipeline_py
-from stepgluon.cli.common import Call, Command, json_option
+from stepgluon.cli.common import Call, a_path
+from stepgluon.cli.terminal import write_file
 from stepgluon.errors import StepgluonError, UsageError
 
 if TYPE_CHECKING:
     from stepgluon.aws import Door
+    from stepgluon.config.source import LoadedConfig
     from stepgluon.deploy.apply import Deployed
     from stepgluon.deploy.changes import Change
     from stepgluon.deploy.release import Release
     from stepgluon.names import Names
 
 PARTS = ("base", "pipeline", "cicd")
+OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json", "tell_failure.zip")  # same as in release.py
 
 
 class NotAgreed(StepgluonError):
@@ -28,28 +32,36 @@ class NotAgreed(StepgluonError):
 
 def add(command: Callable[..., Any]) -> None:
     """Add the commands to the parser."""
-    json_option(command("verify", "Ask AWS whether a deploy and its runs would work; creates nothing that costs."))
-    planning = command("plan", "Show what deploy would change in the account, and change nothing.")
-    deploying = command("deploy", "Make the account match the config; safe to repeat and to interrupt.")
-    destroying = command("destroy", "Remove the pipeline from the account; its buckets and images are kept.")
-    for parser in (planning, deploying, destroying):
+    command(
+        "verify", _verify, "Ask AWS whether a deploy and its runs would work; creates nothing that costs.", json=True
+    )
+    for name, do, tells in (
+        ("plan", _plan, "Show what deploy would change in the account, and change nothing."),
+        ("deploy", _deploy, "Make the account match the config; safe to repeat and to interrupt."),
+        ("destroy", _destroy, "Remove the pipeline from the account; its buckets and images are kept."),
+    ):
+        parser = command(name, do, tells, json=True)
         parser.add_argument(
             "--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of: base pipeline cicd"
         )
-        json_option(parser)
-    for parser in (deploying, destroying):
-        parser.add_argument("--yes", action="store_true", help="do not ask")
-    destroying.add_argument("--delete-data", action="store_true", help="also delete the buckets, the images, all data")
-    destroying.add_argument("--stop-runs", action="store_true", help="stop the runs in progress")
+        if name != "plan":
+            parser.add_argument("--yes", action="store_true", help="do not ask")
+        if name == "destroy":
+            parser.add_argument(
+                "--delete-data", action="store_true", help="also delete the buckets, the images, all data"
+            )
+            parser.add_argument("--stop-runs", action="store_true", help="stop the runs in progress")
+    template = command(
+        "template", _template, "Write the CloudFormation templates, and the files they use, for a review."
+    )
+    template.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
 
 
 def _verify(call: Call) -> int:
-    from stepgluon.deploy.release import release
     from stepgluon.verify import verify
     from stepgluon.verify.check import Check, heading, last_words
 
-    loaded = call.config()
-    what = release(loaded, call.definition(loaded).text)
+    loaded, what = _release(call)
     made: list[Check] = []
     with call.account() as (door, names):
         for check in verify(loaded, what, door, time.sleep):
@@ -63,7 +75,7 @@ def _verify(call: Call) -> int:
 def _plan(call: Call) -> None:
     from stepgluon.deploy.plan import plan
 
-    release = _release(call)
+    _, release = _release(call)
     with call.account() as (door, names):
         _check(names, door)
         planned = plan(release, door, time.sleep, call.options.only)
@@ -74,7 +86,7 @@ def _deploy(call: Call) -> None:
     from stepgluon.deploy.apply import deploy
     from stepgluon.deploy.images import Docker
 
-    release, say, only = _release(call), call.terminal.say, call.options.only
+    (_, release), say, only = _release(call), call.terminal.say, call.options.only
 
     def agree(stack: str, changes: tuple[Change, ...]) -> None:
         losing = [f"{change.resource} is {change.action}: {change.loses}" for change in changes if change.loses]
@@ -139,14 +151,46 @@ def _ask(call: Call, what: str, items: list[str], name: str) -> None:
         raise NotAgreed("not done, as the name was not typed (run it again, or add --yes)")
 
 
-def _release(call: Call) -> Release:
+def _release(call: Call) -> tuple[LoadedConfig, Release]:
     """Find all mistakes in the config before anything is sent to the account."""
     from stepgluon.deploy.release import release
 
     loaded = call.config()
-    if tuple(call.options.only) == ("cicd",) and loaded.config.cicd is None:
+    if tuple(getattr(call.options, "only", PARTS)) == ("cicd",) and loaded.config.cicd is None:
         raise UsageError("--only cicd: the config has no cicd (add it, or leave --only out)")
-    return release(loaded, call.definition(loaded).text)
+    return loaded, release(loaded, call.definition(loaded).text)
 
 
-COMMANDS: dict[str, Command] = {"verify": _verify, "plan": _plan, "deploy": _deploy, "destroy": _destroy}
+def _template(call: Call) -> None:
+    (_, made), folder, say = _release(call), call.options.out, call.terminal.say
+    for name, content in _files(made).items():
+        write_file(folder / name, content, call.options.config)
+        say(f"{folder / name}: {len(content):,} bytes")
+    if made.cicd is None:
+        say(
+            "The config has no cicd, so deploy leaves cicd.json out. This one is for a CodeCommit repository "
+            f"{made.names.prefix}."
+        )
+
+
+def _files(made: Release) -> dict[str, bytes]:
+    from stepgluon.deploy.templates.policies import policy
+    from stepgluon.deploy.templates.text import canonical
+
+    return {
+        "deployer-policy.json": canonical(policy(made.names, "deployer")).encode(),
+        "base.json": made.base.text.encode(),
+        "pipeline.json": made.pipeline.text.encode(),
+        "cicd.json": (made.cicd.text if made.cicd else _example(made.names)).encode(),
+        **{name: stored.body for name, stored in zip(OBJECTS, made.objects, strict=True)},
+    }
+
+
+def _example(names: Names) -> str:
+    """An example of the third stack, for a reviewer who has not chosen a source for pushes yet."""
+    from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
+    from stepgluon.deploy.templates.cicd import cicd
+    from stepgluon.deploy.templates.text import canonical
+
+    pushes = Cicd(source=CicdSource(codecommit=CodeCommit(name=names.prefix)))
+    return canonical(cicd(replace(names, config=names.config.changed(cicd=pushes))))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from stepgluon import __version__
 from stepgluon.advice import CONFIG, as_given
-from stepgluon.cli import account, deploy, local, runs, template
-from stepgluon.cli.common import Call, Command, a_path
+from stepgluon.cli import deploy, local, runs
+from stepgluon.cli.common import JSON, Call, Command, a_path
 from stepgluon.cli.terminal import Terminal, forget, write_file
 from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.gc_control import left_at_exit
@@ -53,7 +53,7 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
             return UsageError.exit_code
         options = parser.parse_args(arguments)
         with as_given(options.config, options.env, getattr(options, "work", None)):
-            code = COMMANDS[options.command](Call(options, workflow, variables, terminal))
+            code = options.do(Call(options, workflow, variables, terminal))
     except StepgluonError as error:
         terminal.error(error)
         if getattr(options, "json", False):
@@ -105,24 +105,25 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("--env", metavar="NAME", help="merge this entry of `environments` over the rest of the config")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
-    def command(name: str, tells: str, parents: tuple[_Parser, ...] = (config,)) -> _Parser:
-        return commands.add_parser(name, help=tells, description=tells, parents=[*parents], allow_abbrev=False)
+    def command(name: str, do: Command, tells: str, json: bool = False) -> _Parser:
+        added = commands.add_parser(name, help=tells, description=tells, parents=[config], allow_abbrev=False)
+        added.set_defaults(do=do)
+        if json:
+            added.add_argument("--json", action="store_true", help=JSON)
+        return added
 
-    command("validate", "Name every mistake in the config, with its file, line and column.")
-    compiling = command("compile", "Write the state machine's definition.")
+    command("validate", _validate, "Name every mistake in the config, with its file, line and column.")
+    compiling = command("compile", _compile, "Write the state machine's definition.")
     where = compiling.add_mutually_exclusive_group()
     where.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
     where.add_argument("--stdout", action="store_true", help="print the definition instead")
-    graph = command("graph", "Draw the workflow.")
+    graph = command("graph", _graph, "Draw the workflow.")
     graph.add_argument("--detail", choices=DETAILS, default="story", help="story: the stages; full: every state")
     graph.add_argument("--format", choices=get_args(Picture), help="default: by the file's name, else text")
     graph.add_argument("-o", "--output", type=a_path, metavar="FILE", help="write the picture to this file")
-    command("schema", "Print the config's JSON Schema, for editors that complete and check YAML.")
-    local.add(command)
-    account.add(command)
-    runs.add(command)
-    template.add(command)
-    deploy.add(command)
+    command("schema", _schema, "Print the config's JSON Schema, for editors that complete and check YAML.")
+    for module in (local, runs, deploy):
+        module.add(command)
     return parser
 
 
@@ -170,16 +171,3 @@ def _write(call: Call, text: str, file: Path | None) -> None:
     else:
         write_file(file, text, call.options.config)
         call.terminal.say(f"{file}: {len(text.encode()):,} bytes")
-
-
-COMMANDS: dict[str, Command] = {
-    "validate": _validate,
-    "compile": _compile,
-    "graph": _graph,
-    "schema": _schema,
-    **local.COMMANDS,
-    **account.COMMANDS,
-    **runs.COMMANDS,
-    **deploy.COMMANDS,
-    **template.COMMANDS,
-}

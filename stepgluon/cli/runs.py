@@ -1,6 +1,6 @@
-"""The commands for past and present runs: runs, show, watch, redrive and promote.
+"""The commands for runs and for the account: start, status, rollback; runs, show, watch, redrive and promote.
 
-A command goes to the place of its run: the work folder if it has the run, otherwise the account. `--work DIR` and
+The last five go to the place of the run: the work folder if it has the run, otherwise the account. `--work DIR` and
 `--aws` force one; see docs/decisions/0061.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import WORK, pipeline_py
-from stepgluon.cli.common import Call, Command, a_path, json_option
+from stepgluon.cli.common import Call, a_path, run_options, whole_number
 from stepgluon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,23 +27,34 @@ LISTED = 20  # runs of an account
 
 def add(command: Callable[..., Any]) -> None:
     """Add the commands to the parser."""
-    _place_and_json(command("runs", "List the runs, the latest first."))
-    for name, tells in {
-        "show": "Show a run's states, jobs and models, and why it failed.",
-        "watch": "Follow a run until it ends; Ctrl-C leaves it running.",
-        "redrive": "Repeat a failed run: a new run with the same input, which reuses models and predictions.",
-        "promote": "Make a run's accepted models the defaults.",
-    }.items():
-        parser = command(name, tells)
-        parser.add_argument("run", metavar="RUN", help="its name, or latest")
-        _place_and_json(parser)
-
-
-def _place_and_json(parser: Any) -> None:
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
-    place.add_argument("--aws", action="store_true", help="a run in the account")
-    json_option(parser)
+    starting = command(
+        "start", _start, "Start a run in the account, with local tables or a folder of the raw bucket.", json=True
+    )
+    data = starting.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data", nargs="+", metavar="FILE", help="tables to upload, or one s3://RAW-BUCKET/FOLDER/")
+    data.add_argument("--folder", metavar="FOLDER", help="a folder of the raw bucket, like june")
+    run_options(starting)
+    command("status", _status, "Show the pipeline's state in the account, and what to do next.", json=True)
+    back = command("rollback", _rollback, "Make an earlier version of the workflow live.", json=True)
+    version = whole_number("a version's number, like 3", 10**9)
+    back.add_argument("--to", type=version, metavar="VERSION", help="default: the one before the live version")
+    for name, do, tells in (
+        ("runs", _runs, "List the runs, the latest first."),
+        ("show", _show, "Show a run's states, jobs and models, and why it failed."),
+        ("watch", _watch, "Follow a run until it ends; Ctrl-C leaves it running."),
+        (
+            "redrive",
+            _redrive,
+            "Repeat a failed run: a new run with the same input, which reuses models and predictions.",
+        ),
+        ("promote", _promote, "Make a run's accepted models the defaults."),
+    ):
+        parser = command(name, do, tells, json=True)
+        if name != "runs":
+            parser.add_argument("run", metavar="RUN", help="its name, or latest")
+        place = parser.add_mutually_exclusive_group()
+        place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
+        place.add_argument("--aws", action="store_true", help="a run in the account")
 
 
 def _is_local(call: Call) -> bool:
@@ -106,18 +118,13 @@ def _watch(call: Call) -> int:
         return _ended(call, watched_here(call.options.work, call.options.run, call.terminal.progress()))
 
     from stepgluon.runs.executions import one
-
-    with call.account() as (door, names):
-        return _followed(call, door, names, one(door, names, call.options.run))
-
-
-def _followed(call: Call, door: Aws, names: Names, execution: Execution) -> int:
-    """Follow a run in the account to its end; Ctrl-C leaves it running."""
     from stepgluon.runs.watch import watch
 
-    with call.terminal.progress().leaving(execution.run) as progress:
-        watch(door, execution.arn, progress.tell, progress.say, time.sleep)
-    return _ended(call, _told(door, names, execution))
+    with call.account() as (door, names):
+        execution = one(door, names, call.options.run)
+        with call.terminal.progress().leaving(execution.run) as progress:
+            watch(door, execution.arn, progress.tell, progress.say, time.sleep)
+        return _ended(call, _told(door, names, execution))
 
 
 def _ended(call: Call, told: dict[str, Any]) -> int:
@@ -186,10 +193,46 @@ def _promote(call: Call) -> None:
     call.result(f"Promoted from run {run}: {models}.\n", {"run": run, "promoted": promoted})
 
 
-COMMANDS: dict[str, Command] = {
-    "runs": _runs,
-    "show": _show,
-    "watch": _watch,
-    "redrive": _redrive,
-    "promote": _promote,
-}
+def _start(call: Call) -> None:
+    from stepgluon.runs.start import check_files, folder_of, start, upload
+
+    options = call.options
+    files = [] if options.folder or options.data[0].startswith("s3://") else [Path(name) for name in options.data]
+    if files:
+        check_files(files)
+    elif not options.folder and len(options.data) > 1:
+        raise UsageError("--data takes one s3:// folder, or local files")
+    with call.account() as (door, names):
+        if files:
+            folder = upload(door, names, files)
+            call.terminal.say(f"Uploaded the data to {folder}")
+        else:
+            folder = folder_of(door, names, options.folder or options.data[0])
+        run = start(door, names, folder, options.threshold, options.note, options.fresh)
+    text = f"Run {run} has started.\nFollow it: {pipeline_py('watch', run)}\n"
+    call.result(text, {"run": run, "data": folder})
+
+
+def _status(call: Call) -> None:
+    from stepgluon.runs.status import status, words
+    from stepgluon.runs.view import runs_table
+
+    with call.account() as (door, names):
+        found = status(door, names)
+    call.result(words(found, runs_table(found.runs, "start --data FILE")), asdict(found))
+
+
+def _rollback(call: Call) -> None:
+    from stepgluon.deploy.plan import workflow_words
+    from stepgluon.runs.rollback import planned, roll_back
+
+    with call.account() as (door, names):
+        plan = planned(door, names, call.options.to)
+        roll_back(door, names, plan)
+    changed = workflow_words(plan.workflow) if plan.workflow else "Both have the same workflow.\n"
+    text = (
+        f"Version {plan.after.number} is live in place of version {plan.before.number}.\n{changed}"
+        f"Runs in progress are not affected. A deploy that changes the workflow makes a new version live.\n"
+        f"To undo this: {pipeline_py(f'rollback --to {plan.before.number}')}\n"
+    )
+    call.result(text, asdict(plan))
