@@ -19,21 +19,26 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from run_history import Job, Step, Story, explained, said, step_of
+
+if TYPE_CHECKING:
+    from stepgluon.runs import history
+    from stepgluon.runs.history import Event, Job, Story
+else:
+    import history  # a copy of that file is in this function's zip
 
 ENDS = {"FAILED": "failed", "TIMED_OUT": "took too long", "ABORTED": "stopped"}
 QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
 PAGE, PAGES = 100, 250  # [sfn] a history has up to 25,000 events of up to 256 KiB
 RESERVE = 45_000  # milliseconds reserved for log and mail if reading the history takes long
 SUBJECT, MAIL = 99, 256 * 1024  # [sns] characters, bytes
-SENTENCE, REASON, LINE = 2000, 300, 300  # characters
+SENTENCE, REASON, LINE = 1024, 300, 300  # characters
 MODELS, LINES, INSTANCES = 60, 20, 20
-LOGS = {"Training": "/aws/sagemaker/TrainingJobs", "Processing": "/aws/sagemaker/ProcessingJobs"}
+LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
 
 
 def handler(event: Any, context: Any) -> dict[str, str]:
@@ -44,12 +49,12 @@ def handler(event: Any, context: Any) -> dict[str, str]:
         return log("ignored", run, reason=f"the run is {status}")
     problems: list[str] = []
     story = story_of(detail, context.get_remaining_time_in_millis, problems)
-    if story.error == "Incomplete" and story.succeeded("Announce results"):
-        return log("ignored", run, reason="Announce results has mailed what is missing")
-    key = f"failures/{run}/{story.redrive}.json"
+    if story.error == history.INCOMPLETE and history.MAILS_RESULT in story.succeeded:
+        return log("ignored", run, reason=f"{history.MAILS_RESULT} has mailed what is missing")
+    key = f"failures/{run}/{detail.get('redriveCount') or 0}.json"
     if not claimed(key, event["id"]):
         return log("ignored", run, reason=f"{key}: mailed already, or claimed by another event")
-    text = mail(story, problems)
+    text = mail(detail, story, problems)
     client("sns").publish(
         TopicArn=os.environ["TOPIC_ARN"],
         Subject=subject(run, ENDS[status]),
@@ -90,26 +95,34 @@ def marker(event: str, mailed: bool) -> bytes:
 
 
 def story_of(detail: dict[str, Any], left: Callable[[], int], problems: list[str]) -> Story:
-    execution = detail["executionArn"]
-    if detail["status"] == "FAILED" and not detail.get("cause"):
+    """The story of the history, with the end that the event tells."""
+    execution, told = detail["executionArn"], {key: detail.get(key) for key in ("error", "cause")}
+    if detail["status"] == "FAILED" and not told["cause"]:
         described = readable(
             problems, "the execution", lambda: client("stepfunctions").describe_execution(executionArn=execution)
         )
-        detail = {**detail, **{key: detail.get(key) or (described or {}).get(key) for key in ("error", "cause")}}
-    steps: list[Step] = []
-    if readable(problems, "the history", lambda: read_history(execution, left, steps)) is False:
+        told = {key: value or (described or {}).get(key) for key, value in told.items()}
+    events: list[Event] = []
+    if readable(problems, "the history", lambda: read_history(execution, left, events)) is False:
         problems.append("The history is too long to read whole: its beginning is missing above.")
-    return Story(detail, steps)
+    events.sort(key=lambda event: event["id"])
+    again = [index for index, event in enumerate(events) if event["type"] == "ExecutionRedriven"]
+    redrive = int(detail.get("redriveCount") or 0)
+    if len(again) > redrive:  # the event is late: ignore those of a later redrive
+        events = events[: again[redrive]]
+    kind = next(kind for kind, status in history.ENDED.items() if status == detail["status"])
+    last = {"type": kind, "timestamp": (detail.get("stopDate") or 0) / 1000, "EventDetails": told}
+    return history.read([*(event for event in events if event["type"] != kind), last])
 
 
-def read_history(execution: str, left: Callable[[], int], steps: list[Step]) -> bool:
+def read_history(execution: str, left: Callable[[], int], events: list[Event]) -> bool:
     """Read the history from its end; return False if it is too long."""
     token: dict[str, str] = {}
     for _ in range(PAGES):
         page = client("stepfunctions").get_execution_history(
             executionArn=execution, maxResults=PAGE, reverseOrder=True, includeExecutionData=True, **token
         )
-        steps += [step_of(event) for event in page["events"]]
+        events += map(history.kept, page["events"])
         if not page.get("nextToken"):
             return True
         if left() < RESERVE:
@@ -118,10 +131,10 @@ def read_history(execution: str, left: Callable[[], int], steps: list[Step]) -> 
     return False
 
 
-def described(job: Job) -> Job:
-    """The job with its sentence from SageMaker."""
-    describe = getattr(client("sagemaker"), f"describe_{job.kind.lower()}_job")
-    return Job(job.kind, job.name, said(describe(**{f"{job.kind}JobName": job.name})))
+def described(job: Job) -> str:
+    """The job's sentence from SageMaker."""
+    describe = getattr(client("sagemaker"), f"describe_{job.kind}_job")
+    return history.sentence("", json.dumps(describe(**{f"{job.kind.title()}JobName": job.name}), default=str))
 
 
 # The mail
@@ -134,38 +147,39 @@ def subject(run: str, ended: str) -> str:
     return f"{pipeline} {name if len(name) <= room else '..' + name[2 - room :]}: {ended}"
 
 
-def mail(story: Story, problems: list[str]) -> str:
-    job = story.job()
-    if job and not job.sentence and story.status == "FAILED":
-        job = readable(problems, f"the job {job.name}", functools.partial(described, job)) or job
+def mail(detail: dict[str, Any], story: Story, problems: list[str]) -> str:
+    job, own = story.job, story.job.sentence if story.job else ""
+    if job and story.status == "FAILED" and (not own or story.error == "States.Timeout"):
+        own = readable(problems, f"the job {job.name}", functools.partial(described, job)) or ""
     lines = readable(problems, f"the log of {job.name}", functools.partial(last_lines, job)) if job else None
-    end_of_log = (
-        "\n".join([f"The end of the log of {job.name}:", *(f"  {line}" for line in lines)]) if job and lines else ""
-    )
-    parts = [reason(story, job), facts(story), models(story), end_of_log, "\n".join(problems), next_steps(story)]
+    end = "\n  ".join([f"The end of the log of {job.name}:", *lines]) if job and lines else ""
+    parts = [reason(story, own), facts(detail, story), models(story), end, "\n".join(problems), next_steps(detail)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def reason(story: Story, job: Job | None) -> str:
+def reason(story: Story, own: str) -> str:
+    """`own` is the sentence of the job that ended the run."""
     if story.status == "TIMED_OUT":
         return "The run took longer than a run may."
     if story.status == "ABORTED":
         return one_line(story.cause, SENTENCE) or "The run was stopped, and no reason was given."
-    sentence = explained(story.error, story.cause)
-    if job and job.sentence and story.error == "States.TaskFailed":
-        sentence = job.sentence
-    elif job and job.sentence and story.error == "States.Timeout":
-        sentence += f" Its job: {job.sentence}"
+    if own and story.error == "States.TaskFailed":
+        return one_line(own, SENTENCE)
+    sentence = story.sentence + (f" Its job: {own}" if own and story.error == "States.Timeout" else "")
     return one_line(sentence, SENTENCE) or "The run failed, and Step Functions gives no reason."
 
 
-def facts(story: Story) -> str:
-    where, how = story.where(), {"FAILED": "failed", "TIMED_OUT": "was ended", "ABORTED": "was stopped"}[story.status]
-    more = f" and {len(where) - 5} more" if len(where) > 5 else ""
-    at = f" in {', '.join(where[:5])}{more}" if where else ""
-    after = f" after {duration(story.seconds)}" if story.seconds is not None else ""
+def facts(detail: dict[str, Any], story: Story) -> str:
+    how = {"FAILED": "failed", "TIMED_OUT": "was ended", "ABORTED": "was stopped"}[story.status]
+    more = f" and {len(story.states) - 5} more" if len(story.states) > 5 else ""
+    at = f" in {', '.join(story.states[:5])}{more}" if story.states else ""
+    begun, ended = detail.get("startDate"), detail.get("stopDate")
+    after = f" after {duration((ended - begun) / 1000)}" if begun and ended else ""
     by = f" ({one_line(story.error, 80)})" if story.status == "ABORTED" and story.error else ""
-    return f"Run {story.run} of the pipeline {os.environ['PIPELINE']} {how}{at}{after}{by}."
+    run, pipeline = detail["name"], os.environ["PIPELINE"]
+    place = f"s3://{os.environ['WORK_BUCKET']}/runs/{run}/result/"
+    result = f"\nIts predictions were delivered before: {place}" if story.delivered else ""
+    return f"Run {run} of the pipeline {pipeline} {how}{at}{after}{by}.{result}"
 
 
 def duration(seconds: float) -> str:
@@ -176,31 +190,32 @@ def duration(seconds: float) -> str:
 
 def models(story: Story) -> str:
     """The number of accepted models, and each other model with its reason."""
-    found = story.models()
-    outcomes = [outcome for outcome, _ in found.values()]
-    bad = [f"- {name}: {word}. {why(output)}" for name, (word, output) in found.items() if word != "accepted"]
+    outcomes = ["not predicted" if m.get("outcome") == "failed" else m["verdict"] for m in story.models]
+    bad = [
+        f"- {model['name']}: {why(model)}"
+        for model, outcome in zip(story.models, outcomes, strict=True)
+        if outcome not in ("accepted", "")  # no verdict: the model's prediction succeeded, and its training is unread
+    ]
     if not bad:
         return ""
-    counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(sorted(outcomes)))
+    counts = ", ".join(
+        f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(sorted(filter(None, outcomes)))
+    )
     more = [f"- and {len(bad) - MODELS} more"] if len(bad) > MODELS else []
     return "\n".join([f"Models: {counts}.", *bad[:MODELS], *more])
 
 
-def why(output: dict[str, Any]) -> str:
-    # A branch's own report has the beginning of the failed job's description.
-    own = {"Error": output.get("Error"), "Cause": str(output.get("Cause") or "").partition('","')[0]}
-    for failure in (output.get("outcome_failure"), output.get("failure"), own):
-        if isinstance(failure, dict) and (failure.get("Cause") or failure.get("Error")):
-            return one_line(explained(str(failure.get("Error") or ""), str(failure.get("Cause") or "")), REASON)
-    error, limit = output.get("mae"), output.get("threshold")
-    if isinstance(error, (int, float)) and isinstance(limit, (int, float)):
-        return f"MAE {error:.6g} (limit {limit:.6g})."
-    return one_line(str(output.get("reason") or "No reason was recorded."), REASON)
+def why(model: dict[str, Any]) -> str:
+    failure = model.get("outcome_failure") or {}
+    if model.get("outcome") == "failed":
+        return one_line(f"not predicted. {failure.get('Cause') or failure.get('Error') or ''}", REASON)
+    return one_line(history.verdict(model), REASON)
 
 
-def next_steps(story: Story) -> str:
-    look, again = (os.environ["COMMAND"].format(f"{word} {shlex.quote(story.run)}") for word in ("show", "redrive"))
-    page = [f"  {os.environ['CONSOLE']}{story.execution}"] if os.environ.get("CONSOLE") else []
+def next_steps(detail: dict[str, Any]) -> str:
+    run, execution = shlex.quote(detail["name"]), detail["executionArn"]
+    look, again = (os.environ["COMMAND"].format(f"{word} {run}") for word in ("show", "redrive"))
+    page = [f"  {os.environ['CONSOLE']}{execution}"] if os.environ.get("CONSOLE") else []
     advice = "When the cause is fixed, start it again; finished trainings and predictions are not repeated:"
     return "\n".join(["Look closer:", f"  {look}", *page, "", advice, f"  {again}"])
 

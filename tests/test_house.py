@@ -27,11 +27,23 @@ def parsed(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
+def for_types(tree: ast.Module) -> set[int]:
+    """The ids of the nodes below `if TYPE_CHECKING`."""
+    blocks = (node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    return {id(node) for block in blocks for line in block.body for node in ast.walk(line)}
+
+
 @cache
 def imports(file: Path, anywhere: bool = True) -> set[str]:
-    """The first names of what a file imports; without `anywhere`, only of what it imports when it is imported."""
+    """The first names of what a file imports, but for its types alone.
+
+    Without `anywhere`, only of what it imports when it is imported.
+    """
     found: set[str] = set()
+    typing = for_types(parsed(file))
     for node in ast.walk(parsed(file)) if anywhere else parsed(file).body:
+        if id(node) in typing:
+            continue
         if isinstance(node, ast.Import):
             found |= {name.name.split(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -71,12 +83,7 @@ def modules() -> dict[str, Path]:
 def imported(file: Path, known: dict[str, Path]) -> set[str]:
     """The modules of the house that a file imports, wherever in it, but for its types alone."""
     tree = parsed(file)
-    typing = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
+    typing = for_types(tree)
     found: set[str] = set()
     for node in ast.walk(tree):
         if id(node) in typing:

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from stepgluon.runs.follow import Job, Story
+from stepgluon.runs.history import Job, Story
 from stepgluon.runs.progress import Progress
 
 

@@ -90,7 +90,7 @@ def test_good_models_predict_and_three_mails_are_sent() -> None:
     assert adelie["model_uri"].endswith("/train-adelie/output/model/")
     assert "s3://raw/june/" in ended.mail("started")
     assert "first try" in ended.mail("started")
-    line = "- adelie: accepted, MAE 231.5 (always guessing the median: 612; limit 350). This run's model predicts."
+    line = "- adelie: accepted. MAE 231.5 (limit 350; always guessing the median: 612). This run's model predicts."
     assert line in ended.mail("models")
     assert "/runs/june-go/result/" in ended.mail("finished")
 
@@ -194,7 +194,7 @@ def test_a_model_that_is_not_good_enough_is_replaced_by_the_promoted_one() -> No
     assert predict["ProcessingInputs"][1]["S3Input"]["S3Uri"] == OLD
     assert predict["Environment"]["STEPGLUON_MANIFEST"] == "7" * 64
     assert models(ended)["adelie"]["uses"] == "trained"
-    line = "- gentoo: rejected, MAE 350.01 (always guessing the median: 612; limit 350). The default model of run old"
+    line = "- gentoo: rejected. MAE 350.01 (limit 350; always guessing the median: 612). The default model of run old"
     assert line in ended.mail("models")
 
 
@@ -203,7 +203,7 @@ def test_a_failed_training_job_is_replaced_by_the_promoted_model_and_its_sentenc
     ended = run(definition(), answers(Train_gentoo=broken, Choose_models=PROMOTED))
     assert ended.status == "SUCCEEDED"
     assert models(ended)["gentoo"]["uses"] == "default"
-    sentence = "- gentoo: rejected, failed: column 'sex' of gentoo has no value (fill it or drop it). The default"
+    sentence = "- gentoo: rejected. column 'sex' of gentoo has no value (fill it or drop it). The default"
     assert sentence in ended.mail("models")
     assert {"Judge adelie", "Judge chinstrap", "Accept adelie", "Accept chinstrap"} <= set(ended.states)
 
@@ -224,13 +224,13 @@ def test_only_a_number_is_a_score(body: str) -> None:
     ended = run(definition(), answers(Read_score_of_gentoo={"Body": body}, Choose_models=PROMOTED))
     assert ended.status == "SUCCEEDED"
     assert models(ended)["gentoo"]["verdict"] == "rejected"
-    assert "- gentoo: rejected, " in ended.mail("models")
+    assert "- gentoo: rejected. " in ended.mail("models")
 
 
 def test_a_score_that_is_not_there_rejects_the_model() -> None:
     ended = run(definition(), answers(Read_score_of_gentoo=NO_FILE, Choose_models=PROMOTED))
     assert models(ended)["gentoo"]["verdict"] == "rejected"
-    assert "- gentoo: rejected, no score." in ended.mail("models")
+    assert "- gentoo: rejected. No score." in ended.mail("models")
 
 
 def test_a_score_file_too_long_for_a_state_rejects_its_model_alone() -> None:

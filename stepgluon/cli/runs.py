@@ -168,7 +168,7 @@ def _of_this_pipeline(call: Call, loaded: LoadedConfig) -> str:
 
 
 def _promote(call: Call) -> None:
-    from stepgluon.runs.follow import number
+    from stepgluon.runs.history import number
     from stepgluon.runs.promote import promote
 
     if _is_local(call):

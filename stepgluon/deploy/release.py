@@ -27,7 +27,7 @@ from stepgluon.names import Names
 ROOT = Path(__file__).parent.parent.parent
 MANY = 20  # this many addresses always fit
 TRIGGER = ROOT / "lambda" / "start_pipeline.py"
-TELL = (ROOT / "lambda" / "run_history.py", ROOT / "lambda" / "tell_failure.py")
+TELL = (ROOT / "lambda" / "tell_failure.py", ROOT / "stepgluon" / "runs" / "history.py")
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,10 @@ from stepgluon.local.run_folder import collect, refreshed, remark
 from stepgluon.local.surroundings import blame_the_disk, blamed_on, no_room, terminated_as_interrupted
 from stepgluon.local.work_folder import told_where
 from stepgluon.runs import view
-from stepgluon.runs.follow import ENDED, Event, Job, follow
+from stepgluon.runs.history import ENDED, Event, Job
 from stepgluon.runs.progress import Progress
 from stepgluon.runs.start import folder_for, stem_of
+from stepgluon.runs.watch import follow
 
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow

@@ -21,7 +21,7 @@ from typing import Any
 
 from stepgluon.local.deployed import Deployed, end_executions, nothing
 from stepgluon.local.journal import Begun
-from stepgluon.runs.follow import Remark, parsed, read
+from stepgluon.runs.history import Remark, parsed, read
 from stepgluon.runs.run_json import run_json
 from stepgluon.runs.view import why
 

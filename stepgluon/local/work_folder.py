@@ -17,7 +17,7 @@ from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError
 from stepgluon.local.surroundings import this_computer
 from stepgluon.runs.executions import unknown_run
-from stepgluon.runs.follow import Story, read
+from stepgluon.runs.history import Story, read
 
 if TYPE_CHECKING:
     from stepgluon.config.source import LoadedConfig

@@ -1,7 +1,7 @@
 """Runs of a deployed pipeline, in an account or locally.
 
 start       starts a run; redrive repeats a failed one
-follow      an execution's history as a story; watch reads the history from Step Functions
+history     the story of an execution from its events; watch reads and follows them
 executions  runs in Step Functions; run_json: a run as JSON; view: a run as text
 status      the pipeline's state on one screen
 progress    lines in a terminal during a run

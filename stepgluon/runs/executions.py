@@ -14,7 +14,7 @@ from stepgluon.aws import Door, answer, instead_of
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import JOB_LOGS, Names
 from stepgluon.runs.files import read_json
-from stepgluon.runs.follow import Story, parsed, seconds
+from stepgluon.runs.history import Story, parsed, seconds
 from stepgluon.runs.run_json import run_json
 
 LATEST = "latest"

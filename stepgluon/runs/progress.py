@@ -11,7 +11,7 @@ from io import TextIOBase
 
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import visible
-from stepgluon.runs.follow import Job, Story, no_remark
+from stepgluon.runs.history import Job, Story, no_remark
 
 _COLOURS = {"failed": "31", "rejected": "33", "accepted": "32"}
 

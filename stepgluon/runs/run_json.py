@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stepgluon.runs.follow import Job, Story, finite
+from stepgluon.runs.history import Job, Story, finite
 
 
 def run_json(

@@ -17,7 +17,7 @@ from stepgluon.aws import Denied, Door, answer, one_sentence
 from stepgluon.deploy.apply import unconfirmed
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
-from stepgluon.runs.follow import parsed
+from stepgluon.runs.history import parsed
 from stepgluon.runs.rollback import live, versions
 
 STACKS = ("base", "pipeline", "cicd")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon.advice import pipeline_py
-from stepgluon.runs import follow
+from stepgluon.runs import history
 from stepgluon.runs.executions import LAST_LINES
-from stepgluon.runs.follow import number
+from stepgluon.runs.history import number
 
 WORDS = {
-    **follow.WORDS,
+    **history.WORDS,
     "SUCCEEDED": "finished",
     "RUNNING": "is running",
     "CUT OFF": "was cut off",
@@ -33,19 +33,20 @@ def panel(told: dict[str, Any], command: str = "", repeats: str = REPEATS, look:
         lines += [*reasons, ""] if (reasons := _reasons(told)) else []
     if _delivered(told):
         lines += _result(told)
-        lines += _again(command, repeats) if told["failure"] else []
+    if _incomplete(told):
+        lines += _again(command, repeats)
     elif told["failure"]:
-        lines += _failure(told, command, repeats, look)
+        lines += [*([""] if _delivered(told) else []), *_failure(told, command, repeats, look)]
     return "\n".join(lines) + "\n"
 
 
 def _delivered(told: dict[str, Any]) -> bool:
-    return bool(told["status"] == "SUCCEEDED" or _incomplete(told))
+    return bool(told["status"] == "SUCCEEDED" or told["results"])
 
 
 def _incomplete(told: dict[str, Any]) -> bool:
     """Whether the result lacks the predictions of some models."""
-    return bool(told["failure"] and told["failure"]["error"] == follow.INCOMPLETE)
+    return bool(told["failure"] and told["failure"]["error"] == history.INCOMPLETE)
 
 
 def _word(told: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Follows a run through Step Functions: polls gently, and survives throttling and lost connections."""
+"""Follows a run: `follow` locally, `watch` through Step Functions, gently, despite throttling and lost connections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from stepgluon import aws
 from stepgluon.aws import Door
-from stepgluon.runs.follow import Event, Story, read
+from stepgluon.runs.history import Event, Remark, Story, no_remark, read
 
 FIRST_PAGE, NEXT_PAGE = 1000, 100  # little happens between two looks
 SOON, LATE, SLOWER = 2.0, 20.0, 1.5  # seconds between two looks: initial, maximum; growth factor
@@ -74,3 +74,20 @@ def _look(history: History, last: bool) -> list[Event] | None:
         if last or not aws.passes(error):
             raise
         return None
+
+
+def follow(
+    look: Callable[[], list[Event]],
+    tell: Callable[[Story], None],
+    wait: Callable[[float], None],
+    remark: Remark = no_remark,
+) -> Story:
+    """Pass the story to `tell` after each look, until the run has ended; `wait` gets the seconds between looks."""
+    looks = 0
+    while True:
+        story = read(look(), remark)
+        tell(story)
+        if story.ended is not None:
+            return story
+        looks += 1
+        wait(0.2 if looks < 50 else 1.0)

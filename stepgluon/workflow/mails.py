@@ -37,7 +37,7 @@ def models(config: PipelineConfig, names: Names) -> Mail:
 {{}}
 
 {_follow(names)}"""
-    lines = _lines("$chosen", text("- {}: {}. {}.", "$m.name", "$m.reason", f"({_USES})"))
+    lines = _lines("$chosen", text("- {}: {} {}.", "$m.name", "$m.reason", f"({_USES})"))
     return _subject(names, "'models'"), text(message, "$run", lines, *_FOLLOW)
 
 
@@ -67,20 +67,12 @@ MAILS = {"started": started, "models": models, "finished": finished}
 
 
 def reason(model: str) -> str:
-    """Why a model was accepted or rejected, from its verdict."""
-    median = f"{model}.mae_of_median"
-    score = text(
-        "MAE {} ({}limit {})",
-        f"{model}.mae",
-        f"($exists({median}) and {median} != null ? 'always guessing the median: ' & {median} & '; ' : '')",
-        f"{model}.threshold",
-    )
-    failed = f"$contains({model}.failure.Error, 'NoSuchKey') ? 'no score' : 'failed: ' & {model}.failure.Cause"
-    unscored = f"({model}.failure.Error = '' ? 'no score' : {failed})"
-    return (
-        f"{model}.verdict = 'accepted' ? 'accepted, ' & {score} : "
-        f"'rejected, ' & ($type({model}.mae) = 'number' ? {score} : {unscored})"
-    )
+    """The verdict on a model and its reason, in the words of runs/history.py."""
+    median = f"$type({model}.mae_of_median) = 'number' ? '; always guessing the median: ' & {model}.mae_of_median : ''"
+    score = text("MAE {} (limit {}{}).", f"{model}.mae", f"{model}.threshold", f"({median})")
+    unscored = f"{model}.failure.Cause = '' or $contains({model}.failure.Error, 'NoSuchKey')"
+    failed = f"({unscored} ? 'No score' : $replace({model}.failure.Cause, /\\.$/, '')) & '.'"
+    return f"{model}.verdict & '. ' & ($type({model}.mae) = 'number' ? {score} : {failed})"
 
 
 def _lines(models: str, line: str) -> str:

@@ -21,7 +21,7 @@ def test_a_run_that_fails_is_one_mail(place: Place) -> None:
     place.ended(place.start("fails-1", "Fails"))
     ((subject, text),) = place.mails("fails-1")
     assert subject == "penguins fails-1: failed"
-    assert text.startswith("Odd: The input is odd.\n\nRun fails-1 of the pipeline penguins failed in Fails after ")
+    assert text.startswith("The input is odd.\n\nRun fails-1 of the pipeline penguins failed in Fails after ")
     assert "Could not read" not in text, "the role may read all that it needs"
 
 

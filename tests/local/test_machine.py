@@ -18,7 +18,7 @@ from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.release import release
 from stepgluon.local.deployed import bring
 from stepgluon.names import Names
-from stepgluon.runs.follow import read
+from stepgluon.runs.history import read
 from stepgluon.runs.watch import History
 from stepgluon.workflow.compile import compile_definition
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tempfile
 import time
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,8 @@ import boto3
 from botocore.exceptions import ClientError
 from tell_failure.histories import ACCOUNT, REGION
 
-LAMBDA = Path(__file__).parents[2] / "lambda"
+from stepgluon.deploy.release import TELL, zipped
+
 BUCKET = "penguins-work"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:penguins-mail"
 VARIABLES = {
@@ -26,14 +27,17 @@ VARIABLES = {
 
 
 def fresh() -> ModuleType:
-    """A fresh copy, as in a cold start."""
-    sys.path.insert(0, str(LAMBDA))
-    try:
-        for name in ("tell_failure", "run_history"):
-            sys.modules.pop(name, None)
-        return importlib.import_module("tell_failure")
-    finally:
-        sys.path.remove(str(LAMBDA))
+    """A fresh copy from the zip that is deployed, as in a cold start."""
+    with tempfile.NamedTemporaryFile(suffix=".zip") as file:
+        file.write(zipped(*TELL))
+        file.flush()
+        sys.path.insert(0, file.name)
+        try:
+            for name in ("tell_failure", "history"):
+                sys.modules.pop(name, None)
+            return importlib.import_module("tell_failure")
+        finally:
+            sys.path.remove(file.name)
 
 
 def refused(operation: str, code: str = "AccessDeniedException") -> ClientError:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
+from golden import HERE
 
-from stepgluon.runs.follow import Event, Job, follow, number, read, seconds, verdict
+from localaws.stepfunctions.jsonata import evaluate
+from stepgluon.runs import history
+from stepgluon.runs.history import Event, Job, number, read, seconds, verdict
 from stepgluon.runs.run_json import run_json
+from stepgluon.runs.watch import follow
+from stepgluon.workflow.mails import reason
 
 START = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 BLANK = {"Error": "", "Cause": ""}
@@ -70,9 +79,9 @@ def good() -> History:
     b = history.leave("Pass", "Accept b", model("b"), history.enter("Pass", "Accept b", after=b))
     a = history.leave("Task", "Train a", after=history.add("TaskSucceeded", a))
     history.leave("Parallel", "Train models", {"models": [model("a", mae=400, verdict="rejected"), model("b")]}, a)
-    history.enter("Task", "Record verdicts", {"models": [model("a", uses="default", run="old"), model("b")]})
+    history.enter("Task", "Record verdicts")
     history.add("TaskScheduled", resourceType="aws-sdk:s3", resource="putObject", parameters="{}")
-    history.leave("Task", "Record verdicts")
+    history.leave("Task", "Record verdicts", {"models": [model("a", uses="default", run="old"), model("b")]})
     history.add("ExecutionSucceeded")
     return history
 
@@ -190,11 +199,73 @@ def test_an_error_that_no_state_handles_is_of_the_innermost_state() -> None:
         ({"verdict": "rejected", "mae": 400}, "rejected. MAE 400 (limit 350)."),
         ({"verdict": "rejected", "mae": None}, "rejected. No score."),
         ({"verdict": "rejected", "mae": "low"}, "rejected. No score."),
-        ({"verdict": "rejected", "mae": float("nan")}, "rejected. No score."),
+        ({"verdict": "rejected", "mae": None, "failure": {"Error": "x", "Cause": "few rows."}}, "rejected. few rows."),
+        ({"verdict": "rejected", "mae": None, "failure": {"Error": "x", "Cause": "killed"}}, "rejected. killed."),
+        (
+            {"verdict": "rejected", "mae": None, "failure": {"Error": "S3.NoSuchKeyException", "Cause": "gone"}},
+            "rejected. No score.",
+        ),
     ],
 )  # fmt: skip
-def test_a_verdict_is_told_in_words(changed: dict[str, Any], words: str) -> None:
-    assert verdict(model("a", **changed)) == words
+def test_a_verdict_is_told_in_the_same_words_in_the_terminal_and_in_mails(changed: dict[str, Any], words: str) -> None:
+    told = model("a", **changed)
+    assert verdict(told) == words
+    if told["threshold"] is not None:
+        assert evaluate(reason("$v"), {"v": told}) == words
+
+
+def test_a_score_that_is_no_number_is_none() -> None:
+    assert verdict(model("a", verdict="rejected", mae=float("nan"))) == "rejected. No score."
+
+
+def test_the_states_that_a_story_knows_by_name_are_in_the_machine() -> None:
+    definition = json.loads((HERE / "golden" / "demo" / "definition.asl.json").read_text("utf-8"))
+    names = set(all_states(definition))
+    assert {history.DELIVERS, history.MAILS_RESULT, history.INCOMPLETE} <= names
+    known = [history._LOOKED_UP, history._OUTCOME]
+    assert [sum(bool(each.fullmatch(name)) for name in names) for each in known] == [6, 9]
+    looked_up = [history._LOOKED_UP.fullmatch(name) for name in names]
+    assert {f"{'Predict' if match[2] else 'Train'} {match[1]}" for match in looked_up if match} <= names
+    asks = [name.removesuffix(history.AGAIN) for name in names if name.endswith(history.AGAIN)]
+    assert sorted(asks) == ["Post-process", "Prepare"]
+
+
+def all_states(definition: dict[str, Any]) -> Iterator[str]:
+    for name, state in definition["States"].items():
+        yield name
+        for branch in state.get("Branches", ()):
+            yield from all_states(branch)
+
+
+def test_history_runs_in_lambda_with_the_standard_library_alone() -> None:
+    modules = {
+        node.module
+        for node in ast.walk(ast.parse(Path(history.__file__).read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert {str(module).split(".")[0] for module in modules} <= sys.stdlib_module_names
+
+
+def test_a_run_that_step_functions_redrives_goes_on() -> None:
+    history = History()
+    history.job("job-a", history.enter("Task", "Train a"))
+    history.add("ExecutionFailed", error="States.Runtime", cause="x")
+    assert read(history.events).status == "FAILED"
+    history.add("ExecutionRedriven")
+    running = read(history.events)
+    assert (running.status, running.ended, running.failed_state, running.error) == ("RUNNING", None, "", "")
+    history.leave("Task", "Train b", after=history.enter("Task", "Train b"))
+    history.add("ExecutionSucceeded")
+    assert read(history.events).status == "SUCCEEDED"
+
+
+def test_a_result_that_was_delivered_is_one_whatever_came_afterwards() -> None:
+    history = History()
+    history.job("post-0", history.enter("Task", "Post-process"), "Processing")
+    history.leave("Task", "Post-process", after=history.add("TaskSucceeded"))
+    assert not read(history.events).delivered, "the run has not ended"
+    history.add("ExecutionAborted")
+    assert read(history.events).delivered
 
 
 @pytest.mark.parametrize("value", [None, "12", True, float("nan"), float("inf"), {}])

@@ -1,0 +1,362 @@
+"""The story of a run, from its execution's events: lines, jobs, models, and why it failed.
+
+A function of the events alone, which only adds lines as the history grows. It uses the standard library alone, because
+lambda/tell_failure.py has this file in its zip: so the mail of a failure and the terminal say the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Event = dict[str, Any]
+# Names of states in pipeline.py, as far as a story depends on them; the tests look for each in a definition.
+DELIVERS, MAILS_RESULT = "Post-process", "Announce results"
+AGAIN = " again?"  # raises the sentence of the failed job before it
+_LOOKED_UP = re.compile(r"Look up (.+?)( result)?")  # Look up m saves Train m, Look up m result saves Predict m
+_OUTCOME = re.compile(r"(?:Accept|Reject|Report) (.+)")  # its output is the outcome of a model
+INCOMPLETE = "Incomplete"  # the error if a run's result lacks some models' predictions
+
+WORDS = {"FAILED": "failed", "ABORTED": "was stopped", "TIMED_OUT": "took too long"}
+ENDED = {
+    "ExecutionSucceeded": "SUCCEEDED",
+    "ExecutionFailed": "FAILED",
+    "ExecutionAborted": "ABORTED",
+    "ExecutionTimedOut": "TIMED_OUT",
+}
+LONGEST_SENTENCE = 1024  # [sm] like a job's
+SILENT = "The job failed and did not say why."
+CAUSE = 4000  # characters to keep of a cause, which may have 32,768
+# The prefix of an unhandled error's cause, once for each state that it passed, outermost first.
+_PASSED = re.compile(r"An error occurred while executing the state '(.+?)' \(entered at the event id #\d+\)\.\s*")
+_RAISED = re.compile(r"threw an error during evaluation\.\s*(?:[A-Z]\d{4}: )?(.+)", re.DOTALL)
+_ADDED = re.compile(r"^AlgorithmError: |Not retried: |,? exit code: \d+\s*$")
+_JOB = re.compile(r'"(Training|Processing)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
+_WORDS_OF_A_JOB = {"TrainingJobName", "ProcessingJobName", "ExitMessage", "FailureReason", "Error"}
+_ABOUT_MODELS = {"models", "chosen", "verdicts"}  # variables
+_FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed")
+
+
+@dataclass
+class Job:
+    """A job started by a state."""
+
+    kind: str  # training or processing
+    name: str
+    state: str
+    started: float
+    ended: float | None = None
+    status: str = "InProgress"
+    sentence: str = ""  # why it failed
+
+
+@dataclass
+class Story:
+    """A run so far; times are seconds since 1970."""
+
+    started: float = 0.0
+    ended: float | None = None
+    status: str = "RUNNING"
+    error: str = ""
+    cause: str = ""
+    states: list[str] = field(default_factory=list)  # the failed one; if the run was ended from outside, the running
+    models: list[dict[str, Any]] = field(default_factory=list)  # the verdicts known so far
+    jobs: list[Job] = field(default_factory=list)
+    job: Job | None = None  # the one that ended the run, or of a run that took too long the running one
+    succeeded: set[str] = field(default_factory=set)  # the Tasks
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def failed_state(self) -> str:
+        return self.states[0] if self.states else ""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether there is a result: a run that is incomplete, or failed after delivering it, also has one."""
+        return self.status == "SUCCEEDED" or (self.status != "RUNNING" and DELIVERS in self.succeeded)
+
+    @property
+    def running(self) -> list[Job]:
+        return [job for job in self.jobs if job.ended is None and self.ended is None]
+
+    @property
+    def sentence(self) -> str:
+        """Why the run failed: the failed job's own sentence, or else the execution's cause."""
+        if self.job and self.job.state in self.states and self.job.status == "Failed" and self.job.sentence:
+            return self.job.sentence
+        own = "." not in self.error and self.cause  # the error of our own Fail state needs no name
+        return sentence("" if own else self.error, self.cause)
+
+
+@dataclass
+class _Visit:
+    """A state from its entry to its exit."""
+
+    name: str
+    kind: str
+    since: float
+    job: Job | None = None
+    quiet: bool = False
+    left: bool = False
+    failure: str = ""
+
+
+Remark = Callable[[Job], str]
+"""A word about a job that is not in the history."""
+
+
+def no_remark(job: Job) -> str:
+    return ""
+
+
+def read(events: Sequence[Event], remark: Remark = no_remark) -> Story:
+    return _Reader(remark).read(events)
+
+
+class _Reader:
+    def __init__(self, remark: Remark) -> None:
+        self._remark = remark
+        self.story = Story()
+        self._visit_of: dict[int, _Visit] = {}  # by the id of each event that belongs to the visit
+        self._named: dict[str, _Visit] = {}  # the latest visit of each state
+        self._thresholds: dict[str, Any] = {}  # by the models' names
+        self._models: dict[str, dict[str, Any]] = {}
+
+    def read(self, events: Sequence[Event]) -> Story:
+        for event in events:
+            at, kind = seconds(event["timestamp"]), str(event["type"])
+            if kind == "ExecutionStarted":
+                self.story.started = at
+            elif kind == "ExecutionRedriven":
+                self._redrive()
+            elif kind in ENDED:
+                self._end(event, kind, at)
+            elif kind.endswith("StateEntered"):
+                self._enter(event, kind[: -len("StateEntered")], at)
+            elif kind.endswith("StateExited"):
+                # Its previous event may belong to a branch.
+                self._leave(event["stateExitedEventDetails"], at)
+            elif visit := self._visit_of.get(event.get("previousEventId", 0)):
+                self._visit_of[event["id"]] = visit
+                self._go_on(event, kind, visit, at)
+        self.story.models = list(self._models.values())
+        return self.story
+
+    def _enter(self, event: Event, kind: str, at: float) -> None:
+        visit = _Visit(event["stateEnteredEventDetails"]["name"], kind, at)
+        before = self._named.pop(visit.name, None)  # so that the names are in the order of the last visits
+        if before and before.job and before.failure:
+            self._line(at, visit.name, "retrying")
+        self._visit_of[event["id"]] = self._named[visit.name] = visit
+
+    def _go_on(self, event: Event, kind: str, visit: _Visit, at: float) -> None:
+        details = details_of(event)
+        if kind == "TaskScheduled":
+            self._schedule(details, visit, at)
+        elif kind in _FAILURES:
+            visit.failure = sentence(details.get("error") or "", details.get("cause") or "")
+            self.story.succeeded.discard(visit.name)
+            if visit.job:
+                visit.job.ended, visit.job.status = at, "Failed"
+                visit.job.sentence = visit.failure.replace(SILENT, "")
+        elif kind == "TaskSucceeded":
+            visit.failure = ""
+            self.story.succeeded.add(visit.name)
+            if visit.job:
+                visit.job.ended, visit.job.status = at, "Completed"
+
+    def _schedule(self, details: dict[str, Any], visit: _Visit, at: float) -> None:
+        visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
+        if visit.failure:  # of the previous try
+            self._line(at, visit.name, f"failed, retrying: {visit.failure}")
+        found = _JOB.search(str(details.get("parameters")))
+        if found and details.get("resourceType") == "sagemaker":
+            visit.job = Job(found[1].lower(), found[2], visit.name, at)
+            self.story.jobs.append(visit.job)
+
+    def _leave(self, details: dict[str, Any], at: float) -> None:
+        name, output = details["name"], parsed(details.get("output"))
+        assigned = {key: _value(value) for key, value in (details.get("assignedVariables") or {}).items()}
+        for models in (output.get("models"), assigned.get("chosen"), assigned.get("verdicts")):
+            if isinstance(models, list) and models and all(isinstance(m, dict) and "verdict" in m for m in models):
+                self._models = {str(model.get("name")): model for model in models}
+        if isinstance(settings := assigned.get("models"), list):
+            self._thresholds |= {str(m.get("name")): m.get("threshold") for m in settings if isinstance(m, dict)}
+        if (outcome := _OUTCOME.fullmatch(name)) and output:
+            self._learn(outcome[1], output)
+        visit = self._named.get(name)
+        if visit is None:
+            return
+        visit.left = True
+        missing = visit.quiet and "NoSuchKey" in visit.failure  # a marker or promoted models that do not exist yet
+        looked_up = _LOOKED_UP.fullmatch(name)
+        if visit.kind == "Pass" and outcome and "verdict" in output:
+            # Why the job failed is in a line above.
+            self._say(at, f"{outcome[1]}: {verdict({**self._models[outcome[1]], 'failure': None})}")
+        elif visit.kind == "Task" and looked_up and not visit.failure:
+            self._line(at, f"{'Predict' if looked_up[2] else 'Train'} {looked_up[1]}", "cached")
+        elif visit.kind in ("Task", "Parallel", "Fail") and (visit.failure or not visit.quiet) and not missing:
+            # Bookkeeping in S3 gets a line only on failure.
+            remark = self._remark(visit.job) if visit.job and not visit.failure else ""
+            ending = f"failed: {visit.failure}" if visit.failure else remark
+            self._line(at, visit.name, f"{at - visit.since:6.1f} s  {ending}".rstrip())
+
+    def _learn(self, name: str, output: dict[str, Any]) -> None:
+        """The outcome of one model, before the state after all branches lists those of all."""
+        # A branch keeps the beginning of a job's description from its message on.
+        error, cause = output.get("Error") or "", re.split(r'","|"}', str(output.get("Cause") or ""))[0]
+        failure = {"Error": error, "Cause": sentence(error, cause.replace("\\n", " ").replace('\\"', '"'))}
+        if "verdict" in output:
+            known = {"name": name, "threshold": self._thresholds.get(name), "failure": failure}
+            self._models[name] = {**known, **output, "name": name}
+        elif "outcome" in output:
+            failure = output.get("outcome_failure") or failure
+            known = self._models.get(name, {"name": name, "verdict": ""})
+            self._models[name] = {**known, "outcome": output["outcome"], "outcome_failure": failure}
+
+    def _redrive(self) -> None:
+        """Step Functions' own redrive continues an ended execution."""
+        self.story.ended, self.story.status, self.story.error, self.story.cause = None, "RUNNING", "", ""
+        self.story.states, self.story.job, self._named = [], None, {}
+
+    def _end(self, event: Event, kind: str, at: float) -> None:
+        story, details = self.story, details_of(event)
+        story.ended, story.status = at, ENDED[kind]
+        story.error, story.cause = details.get("error") or "", details.get("cause") or ""
+        if story.status != "SUCCEEDED":
+            story.states = self._last_states(story)
+            story.job = self._job(story)
+            reason = story.sentence
+            if not reason or not any(reason in line for line in story.lines):
+                self._line(at, story.failed_state or "The run", f"{WORDS[story.status]}: {reason}".removesuffix(": "))
+        for job in story.jobs:
+            if job.ended is None:
+                job.ended, job.status = at, "Stopped"
+
+    def _last_states(self, story: Story) -> list[str]:
+        entered = [visit for visit in self._named.values() if not visit.left]
+        running = [visit.name for visit in entered if visit.kind not in ("Parallel", "Map")]
+        if story.status != "FAILED":
+            return running
+        passed = _PASSED.findall(story.cause)
+        fails = [visit.name for visit in entered if visit.kind == "Fail"]
+        failed = [visit for visit in reversed(entered) if visit.failure]
+        same = [visit for visit in failed if visit.failure == sentence(story.error, story.cause)]
+        jobs = [job.state for job in story.jobs if job.ended is None]
+        inner = [visit.name for visit in (*same, *failed)]
+        last = [*passed[-1:], *fails, *inner, *jobs, *running[-1:], *(visit.name for visit in entered)]
+        state = next(iter(last), "")
+        ended = self._last_failed(story)
+        return [ended.state] if state.endswith(AGAIN) and ended else [state][: len(state)]
+
+    def _last_failed(self, story: Story) -> Job | None:
+        """The last failed job, unless a retry succeeded."""
+        last = next((job for job in reversed(story.jobs) if job.status == "Failed"), None)
+        return None if last is None or last.state in story.succeeded else last
+
+    def _job(self, story: Story) -> Job | None:
+        if story.status != "FAILED":
+            running = (job for job in reversed(story.jobs) if job.state in story.states)
+            return next(running, None) if story.status == "TIMED_OUT" else None
+        last, visit = self._last_failed(story), self._named.get(story.failed_state)
+        # An expression may have given up because of an earlier job; another Task failed by itself.
+        another = visit is not None and visit.kind == "Task" and story.error != "States.QueryEvaluationError"
+        return None if last is None or (another and last.state != story.failed_state) else last
+
+    def _line(self, at: float, what: str, text: str) -> None:
+        self._say(at, f"{what:<24} {text}")
+
+    def _say(self, at: float, text: str) -> None:
+        self.story.lines.append(f"{at - self.story.started:7.1f} s  {text}")
+
+
+# Words
+
+
+def sentence(error: str, cause: str) -> str:
+    """An error and its cause for people, on one line: in a failed job's own words, if it has any."""
+    cause, job = _PASSED.sub("", cause), _JOB.search(cause)
+    told = parsed(cause)
+    text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
+    if raised := _RAISED.search(cause):
+        text = raised[1]
+    elif job and not text:
+        text = SILENT
+    elif error == "States.Timeout" and not cause:
+        text = "The state took longer than it may (States.Timeout)."
+    elif not text:
+        shown = cause.partition(" (Service: ")[0]
+        text = shown if error in ("", "States.TaskFailed") and shown else f"{error}: {shown}"
+    return " ".join(_ADDED.sub("", text).split()).strip(": ")[:LONGEST_SENTENCE]
+
+
+def verdict(model: dict[str, Any]) -> str:
+    """`accepted. MAE 274.006 (limit 350; always guessing the median: 388.141).`, as mails.reason says it in JSONata."""
+    error = finite(model.get("mae"))
+    if error is None:
+        failure = parsed(model.get("failure"))
+        cause = "" if "NoSuchKey" in str(failure.get("Error")) else failure.get("Cause")
+        return f"{model['verdict']}. {str(cause or 'No score').removesuffix('.')}."
+    beside = {"limit": model.get("threshold"), "always guessing the median:": model.get("mae_of_median")}
+    known = "; ".join(f"{what} {number(value)}" for what, value in beside.items() if finite(value) is not None)
+    return f"{model['verdict']}. MAE {number(error)}{f' ({known})' if known else ''}."
+
+
+def number(value: Any) -> str:
+    """A number for lines and tables; a dash if it is not finite or not a number."""
+    return "-" if finite(value) is None else f"{value:.6g}"
+
+
+def finite(value: Any) -> float | None:
+    """The value if it is a finite number, else None."""
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return value if fits else None
+
+
+# Events
+
+
+def seconds(timestamp: Any) -> float:
+    """An event's time, from a client or from history.json."""
+    if isinstance(timestamp, (int, float)):
+        return float(timestamp)
+    return (timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp))).timestamp()
+
+
+def details_of(event: Event) -> dict[str, Any]:
+    return next((value for key, value in event.items() if key.endswith("EventDetails") and value), {})
+
+
+def kept(event: Event) -> Event:
+    """The parts of an event that matter: a history may have 25,000 of up to 256 KiB."""
+    told = details_of(event)
+    details = {key: told.get(key) for key in ("name", "error", "resourceType")}
+    if job := _JOB.search(str(told.get("parameters"))):
+        details["parameters"] = job[0]
+    if event["type"].endswith("StateExited"):
+        output, assigned = told.get("output") or "", told.get("assignedVariables") or {}
+        details["output"] = output if _OUTCOME.fullmatch(told["name"]) or output.startswith('{"models"') else ""
+        details["assignedVariables"] = {key: assigned[key] for key in assigned.keys() & _ABOUT_MODELS}
+    cause = told.get("cause") or ""
+    if words := {key: str(value)[:LONGEST_SENTENCE] for key, value in parsed(cause).items() if key in _WORDS_OF_A_JOB}:
+        cause = json.dumps(words)
+    key = next((key for key in event if key.endswith("EventDetails")), "EventDetails")
+    places = {name: event.get(name) for name in ("id", "previousEventId", "type", "timestamp")}
+    return {**places, key: {**details, "cause": cause[:CAUSE]}}
+
+
+def parsed(text: Any) -> dict[str, Any]:
+    value = _value(text)
+    return value if isinstance(value, dict) else {}
+
+
+def _value(text: Any) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return None
