@@ -84,7 +84,7 @@ def status_change(execution: Any) -> dict[str, Any]:
             "stateMachineAliasArn": execution.alias_arn,
             "name": execution.name,
             "status": status,
-            "redriveCount": 0,
+            "redriveCount": getattr(execution, "redrives", 0),  # set by stepfunctions/redrive.py
             "startDate": _milliseconds(execution.start_date),
             "stopDate": _milliseconds(execution.stop_date),
             "input": json.dumps(execution.input_data),

@@ -16,6 +16,7 @@ from jsonata_checks import a_pass, branch
 from local_aws import REGION, may_do_everything, settings, until
 from test_moto_fixes import ROLE
 
+from localaws.notifications import eventbridge
 from localaws.server.aws import LocalAws
 
 CONTEXT = "$states.context.Execution"
@@ -171,6 +172,23 @@ def test_a_stopped_execution_continues_after_the_server_was_started_again(tmp_pa
         shell.aws("stop-execution", "--execution-arn", arn)
         assert shell.ended(arn)["status"] == "ABORTED"
         assert begun(shell.events(arn)) == ["First", "Sleep"]
+
+
+def test_each_end_of_a_redriven_execution_is_an_event_with_its_count(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeated failure is mailed again: the count tells it from a repeated event."""
+    ends: list[Any] = []
+    monkeypatch.setattr(eventbridge, "put_event", ends.append)
+    patches = eventbridge.install(print)
+    arn = shell.started(STATES)
+    shell.ended(arn)
+    shell.redriven(arn)
+    shell.put("a")
+    shell.redriven(arn)
+    patches.undo()
+    counted = [(end["detail"]["status"], end["detail"]["redriveCount"]) for end in ends]
+    assert counted == [("FAILED", 0), ("FAILED", 1), ("SUCCEEDED", 2)]
 
 
 def test_what_cannot_be_redriven_is_refused(shell: Shell) -> None:
