@@ -1,18 +1,20 @@
 """Lambda: runs a function's deployed zip, stored by moto's Lambda, in a process with the function's environment.
 
 Each function has one warm process, which handles one event at a time. An asynchronous invocation that fails is retried
-twice before the next one, then put into the function's dead-letter queue. Until then the event is on disk, so a killed
-server loses none (undelivered.py).
+twice before the next one, then put into the function's dead-letter queue. Until then the event is on disk, and the next
+server delivers the events left by a killed one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 import time
 import traceback
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +24,10 @@ from localaws.base.logs import FunctionLog
 from localaws.base.patches import Patches
 from localaws.iam.permissions import Permissions
 from localaws.lambda_ import moto_api as api
-from localaws.lambda_.undelivered import Pending
 from localaws.lambda_.worker import Ended, Worker
 from localaws.s3.store import Objects
 
+_EVENT = "event"  # kind of document
 RETRY_WAITS = (60.0, 120.0)  # [lambda] seconds before the second and the third attempt
 
 
@@ -40,6 +42,39 @@ class Account:
     logs: Path
     scratch: Path | None = None  # for the processes' files; default: the system's temporary folder
     permissions: Permissions | None = None  # functions act with their roles; if None, as the administrator
+
+
+class Pending:
+    """Unhandled events, in the buckets' index: a confirmed upload gets its run even if the server is killed."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def keep(self, arn: str, event: Any) -> str | None:
+        """Persist an event; return its name, or None if the disk is full and the event is only in memory."""
+        name = str(uuid.uuid4())
+        try:
+            self._objects.write_document(_EVENT, name, json.dumps({"arn": arn, "event": event}).encode())
+        except OSError:
+            return None
+        return name
+
+    def left(self) -> Iterator[tuple[str, str, Any]]:
+        """All events with their names and functions, oldest first."""
+        for name, content in self._objects.documents(_EVENT):
+            found = json.loads(content)
+            yield name, found["arn"], found["event"]
+
+    def drop(self, unwanted: Callable[[Any], bool]) -> None:
+        for name, _, event in self.left():
+            if unwanted(event):
+                self.settle(name)
+
+    def settle(self, name: str | None) -> None:
+        """Remove a handled event; if that fails, the next server delivers it again."""
+        if name is not None:
+            with contextlib.suppress(OSError):
+                self._objects.remove_document(_EVENT, name)
 
 
 class Functions:

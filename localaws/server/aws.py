@@ -27,8 +27,7 @@ from localaws.base.in_process import Application
 from localaws.base.patches import Patches
 from localaws.errors import ComputerError
 from localaws.s3.store import Objects
-from localaws.server.origin import no_web_pages
-from localaws.server.web import HOST, Web, bind
+from localaws.server.web import HOST, Web, bind, no_web_pages
 from localaws.stepfunctions import execution_archive, queue, redrive, versions
 
 _ONE = threading.Lock()

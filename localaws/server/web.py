@@ -1,4 +1,4 @@
-"""The web server on 127.0.0.1: serves our application around moto's in threads until it is closed."""
+"""The web server on 127.0.0.1: serves our application around moto's in threads, and refuses web pages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import errno
 import socket
 import sys
 import threading
+from collections.abc import Iterable
 from typing import Any
 
-from localaws.base.in_process import show
+from localaws.base import requests
+from localaws.base.in_process import Application, show
 from localaws.errors import ComputerError
+from localaws.iam.enforce import refusal
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")
 
 
 def bind(port: int) -> socket.socket:
@@ -58,3 +62,26 @@ class Web:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def no_web_pages(port: int, others: Application) -> Application:
+    """Refuse requests from web pages, and accept those of local programs.
+
+    A browser lets any page send requests to 127.0.0.1, so a page of any site could otherwise upload a script and run
+    it as a job. Three headers that a page cannot change reveal it: Origin, Sec-Fetch-Site, and the Host if the site's
+    owner has pointed a name at 127.0.0.1 (DNS rebinding).
+    """
+    hosts = {f"{name}:{port}" for name in NAMES} | {name for name in NAMES if port == 80}
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "").lower()
+        if host not in hosts:
+            reason = f"The Host of the request is {host!r} (expected: {NAMES[0]}:{port} or {NAMES[1]}:{port})."
+        # A typed address or a bookmark has "none"; aws, curl and the SDKs send neither header.
+        elif "HTTP_ORIGIN" in environ or environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":
+            reason = "The local AWS answers no web pages."
+        else:
+            return others(environ, start_response)
+        return refusal(requests.signed_by(environ)[1], reason, environ, start_response)
+
+    return application

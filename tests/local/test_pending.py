@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localaws.lambda_.undelivered import Pending
+from localaws.lambda_.functions import Pending
 from localaws.s3.store import Objects
 
 FUNCTION = "arn:aws:lambda:ap-northeast-1:123456789012:function:penguins-start"
