@@ -1,4 +1,4 @@
-"""Hypothesis strategies for config texts: any valid config, in every key and in many ways of writing YAML."""
+"""Texts of configs: a small one for many tests, and Hypothesis strategies for any valid one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,21 @@ ACCOUNT, REGION_OF_PARTITION = (
 )
 ODD = """ aZ09_-.,;:!?'"`{}[]()<>$&*#|%@\\/=+~^éßØ日本🐧"""
 TYPES = ("ml.m5.large", "ml.m5.xlarge", "ml.c5.2xlarge", "ml.r5.4xlarge")
+
+
+def penguins(*more: str, species: str = "adelie, gentoo", region: str = "eu-west-1") -> str:
+    """A config with a model for each species, and more lines."""
+    return "\n".join(
+        [
+            "name: penguins",
+            f'account: "{ACCOUNT}"',
+            f"region: {region}",
+            "notify: [ml-team@example.com]",
+            f"models: {{partition_by: species, values: [{species}], label: body_mass_g}}",
+            *more,
+            "",
+        ]
+    )
 
 
 @cache

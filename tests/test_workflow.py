@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.session import get_session
+from configs import penguins
 from interpreter import Run, Throws, failed_job, run
 
 from pipeline import workflow
@@ -21,14 +22,7 @@ WORK = "s3://penguins-work-123456789012-eu-west-1"
 OLD = f"{WORK}/promoted/old/gentoo/job/"
 NO_FILE = Throws("S3.NoSuchKeyException", "The specified key does not exist.")
 MISTAKE = "Not retried: june/a.csv has no column 'body_mass_g'; add it or change label"
-CONFIG = """
-name: penguins
-account: "123456789012"
-region: eu-west-1
-notify: [ml-team@example.com]
-models: {partition_by: species, values: [adelie, chinstrap, gentoo], label: body_mass_g}
-fallback: {threshold: 350, %s}
-"""
+CONFIG = penguins("fallback: {threshold: 350, %s}", species="adelie, chinstrap, gentoo")
 
 
 @cache

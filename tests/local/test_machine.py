@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from configs import penguins
 from local_aws import MINUTES, Scripted, until
 
 from localaws.server.aws import LocalAws
@@ -22,19 +23,15 @@ from stepgluon.runs.history import read
 from stepgluon.runs.watch import History
 from stepgluon.workflow.compile import compile_definition
 
-CONFIG = """
-name: penguins
-account: "123456789012"
-region: ap-northeast-1
-notify: [ml-team@example.com]
-models: {partition_by: species, values: [adelie, gentoo], label: body_mass_g}
-train: {time_limit: 1s, max_runtime: 2s}
-prepare: {max_runtime: 1s}
-predict: {max_runtime: 1s}
-postprocess: {max_runtime: 1s}
-fallback: {threshold: 350, if_missing: fail}
-retries: {throttling: 3, quota: 3, job: 1}
-"""
+CONFIG = penguins(
+    "train: {time_limit: 1s, max_runtime: 2s}",
+    "prepare: {max_runtime: 1s}",
+    "predict: {max_runtime: 1s}",
+    "postprocess: {max_runtime: 1s}",
+    "fallback: {threshold: 350, if_missing: fail}",
+    "retries: {throttling: 3, quota: 3, job: 1}",
+    region="ap-northeast-1",
+)
 
 
 @cache

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from configs import penguins
 from local_aws import MINUTES, Scripted, until
 from stand_in import HERE, SCRIPTS, arrange
 
@@ -30,15 +31,7 @@ from stepgluon.config.load import load
 from stepgluon.local.work_folder import buckets_of
 from stepgluon.names import Names
 
-CONFIG = """
-name: penguins
-account: "123456789012"
-region: eu-west-1
-notify: [ml-team@example.com]
-models: {partition_by: species, values: [adelie, gentoo], label: body_mass_g}
-fallback: {threshold: 350, if_missing: fail}
-retries: {job: 0}
-"""
+CONFIG = penguins("fallback: {threshold: 350, if_missing: fail}", "retries: {job: 0}")
 MODELS = ("adelie", "gentoo")
 
 

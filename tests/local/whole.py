@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from configs import penguins
 from faults import Faults
 from local_aws import MINUTES, until
 from stand_in import SCRIPTS
@@ -31,15 +32,11 @@ from stepgluon.local.surroundings import blame_the_disk
 from stepgluon.workflow.compile import compile_definition
 
 MODELS = ("adelie", "chinstrap", "gentoo")
-CONFIG = """
-name: penguins
-account: "123456789012"
-region: eu-west-1
-notify: [ml-team@example.com]
-models: {partition_by: species, values: [adelie, chinstrap, gentoo], label: body_mass_g}
-fallback: {threshold: 350, if_missing: fail}
-retries: {throttling: 3, quota: 3, job: 1}
-"""
+CONFIG = penguins(
+    "fallback: {threshold: 350, if_missing: fail}",
+    "retries: {throttling: 3, quota: 3, job: 1}",
+    species="adelie, chinstrap, gentoo",
+)
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from configs import penguins
 
 from localaws.server.aws import LocalAws, Settings
 from stepgluon.config.load import loads
@@ -16,14 +17,7 @@ from stepgluon.names import Names
 from stepgluon.runs.promote import NotPromoted, promote
 from stepgluon.selfcheck import answers
 
-CONFIG = """
-name: penguins
-account: "123456789012"
-region: eu-west-1
-notify: [ml-team@example.com]
-models: {partition_by: species, values: [adelie, gentoo], label: body_mass_g}
-fallback: {threshold: 350}
-"""
+CONFIG = penguins("fallback: {threshold: 350}")
 NAMES = Names(loads(CONFIG, "config.yml", None, {}).config)
 WORK = NAMES.work_bucket
 
