@@ -52,11 +52,10 @@ def configure_policy(aws: Aws, arn: str, old: Properties, new: Properties) -> No
                 aws("iam").delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
 
 
-def create_role(aws: Aws, name: str, given: Properties) -> str:
+def create_role(aws: Aws, name: str, given: Properties) -> None:
     trust = json.dumps(given["AssumeRolePolicyDocument"])
     more = only(given, "PermissionsBoundary", "Tags")
     aws("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust, **more)
-    return name
 
 
 def configure_role(aws: Aws, role: str, old: Properties, new: Properties) -> None:
@@ -104,10 +103,9 @@ def _function_settings(given: Properties) -> Properties:
     return {"KMSKeyArn" if name == "KmsKeyArn" else name: value for name, value in settings.items()}
 
 
-def create_function(aws: Aws, name: str, given: Properties) -> str:
+def create_function(aws: Aws, name: str, given: Properties) -> None:
     settings = _function_settings(given)
     aws("lambda").create_function(FunctionName=name, Code=given["Code"], Tags=tags_as_dict(given), **settings)
-    return name
 
 
 def configure_function(aws: Aws, name: str, old: Properties, new: Properties) -> None:
@@ -215,7 +213,7 @@ def configure_alias(aws: Aws, arn: str, old: Properties, new: Properties) -> Non
 # CodeBuild and CodePipeline
 
 
-def create_project(aws: Aws, name: str, given: Properties) -> str:
+def create_project(aws: Aws, name: str, given: Properties) -> None:
     project = {**lower_first(given), "name": name}
     if "BuildSpec" in given["Source"]:
         project["source"]["buildspec"] = project["source"].pop("buildSpec")
@@ -223,7 +221,6 @@ def create_project(aws: Aws, name: str, given: Properties) -> str:
         if project[part]["type"] == "CODEPIPELINE":
             project[part]["location"] = "codepipeline"  # moto requires one
     aws("codebuild").create_project(**project)
-    return name
 
 
 def configure_project(aws: Aws, name: str, old: Properties, new: Properties) -> None:
@@ -232,9 +229,8 @@ def configure_project(aws: Aws, name: str, old: Properties, new: Properties) -> 
         create_project(aws, name, new)
 
 
-def create_pipeline(aws: Aws, name: str, given: Properties) -> str:
+def create_pipeline(aws: Aws, name: str, given: Properties) -> None:
     aws("codepipeline").create_pipeline(pipeline=_pipeline(name, given), tags=lower_first(given.get("Tags", [])))
-    return name
 
 
 def configure_pipeline(aws: Aws, name: str, old: Properties, new: Properties) -> None:

@@ -30,12 +30,8 @@ class Place:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
-def _named(aws: Aws, name: str, given: Properties) -> str:
-    return name
-
-
 def _nothing(*values: Any) -> None:
-    pass
+    """No call is needed."""
 
 
 def _deletes(service: str, operation: str, parameter: str) -> Callable[[Aws, str, Properties], object]:
@@ -53,7 +49,7 @@ class ResourceType:
     name: str = ""  # the property that names the resource
     fixed: str = ""  # other properties whose change replaces the resource
     changeable: str = ""
-    create: Callable[[Aws, str, Properties], str] = _named  # under a name; returns the physical id
+    create: Callable[[Aws, str, Properties], str | None] = _nothing  # under a name; returns another physical id
     configure: Callable[[Aws, str, Properties, Properties], object] = _nothing  # from old properties, {} at first
     remove: Callable[[Aws, str, Properties], object] = _nothing
     exists: Callable[[Aws, str], bool] = lambda aws, name: False  # needed to import it into a stack

@@ -172,7 +172,7 @@ class _Deployment:
         stack.report(resource, f"{word}_IN_PROGRESS", why)
         if not resource.physical:
             name = kind.name_of(stack.place, resource.logical, given)
-            resource.physical = kind.create(stack.place.client, name, given)
+            resource.physical = kind.create(stack.place.client, name, given) or name
             # [cfn] A resource with the policy Retain stays when its creation is rolled back.
             self._undo.append(lambda: stack.remove(resource, "DeletionPolicy"))
         self._configure(resource, {}, word)

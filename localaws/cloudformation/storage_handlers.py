@@ -10,13 +10,12 @@ from localaws.cloudformation.handlers import Aws, HandlerError, Properties, lowe
 # S3: one call per property of a bucket
 
 
-def create_bucket(aws: Aws, name: str, given: Properties) -> str:
+def create_bucket(aws: Aws, name: str, given: Properties) -> None:
     if bucket_exists(aws, name):
         raise HandlerError(f"{name} already exists")  # in us-east-1, CreateBucket does not report this
     region = aws("s3").meta.region_name
     where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     aws("s3").create_bucket(Bucket=name, **where)
-    return name
 
 
 def bucket_exists(aws: Aws, name: str) -> bool:
@@ -89,10 +88,9 @@ PARTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {  # the call, its par
 # ECR and logs
 
 
-def create_repository(aws: Aws, name: str, given: Properties) -> str:
+def create_repository(aws: Aws, name: str, given: Properties) -> None:
     encryption = lower_first(only(given, "EncryptionConfiguration"))
     aws("ecr").create_repository(repositoryName=name, tags=given.get("Tags", []), **encryption)
-    return name
 
 
 def configure_repository(aws: Aws, name: str, old: Properties, new: Properties) -> None:
@@ -109,9 +107,8 @@ def repository_exists(aws: Aws, name: str) -> bool:
     return any(found["repositoryName"] == name for found in aws("ecr").describe_repositories()["repositories"])
 
 
-def create_log_group(aws: Aws, name: str, given: Properties) -> str:
+def create_log_group(aws: Aws, name: str, given: Properties) -> None:
     aws("logs").create_log_group(logGroupName=name, tags=tags_as_dict(given))
-    return name
 
 
 def configure_log_group(aws: Aws, name: str, old: Properties, new: Properties) -> None:

@@ -48,9 +48,9 @@ def load_without_batch() -> None:
     """
     name = f"{SERVICE}.state_task_service_batch"
     if name not in sys.modules:
-        stand_in = types.ModuleType(name)
-        stand_in.StateTaskServiceBatch = _NoBatch  # type: ignore[attr-defined]
-        sys.modules[name] = stand_in
+        stub = types.ModuleType(name)
+        stub.StateTaskServiceBatch = _NoBatch  # type: ignore[attr-defined]
+        sys.modules[name] = stub
 
 
 class _NoBatch:

@@ -132,7 +132,7 @@ def outputs_are_json(patches: Patches, here: Here) -> None:
 
 
 @fix
-def an_ended_execution_is_told_of(patches: Patches, here: Here) -> None:
+def the_end_of_an_execution_is_reported(patches: Patches, here: Here) -> None:
     """Step Functions sends an event when an execution ends; moto sends none."""
     communication = loaded("moto.stepfunctions.parser.backend.execution").BaseExecutionWorkerCommunication
     plain = communication.terminated

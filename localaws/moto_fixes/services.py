@@ -97,7 +97,7 @@ def bucket_policies_deny_by_their_conditions(patches: Patches, here: Here) -> No
 
 
 @fix
-def what_is_not_there_is_said(patches: Patches, here: Here) -> None:
+def unsupported_calls_are_answered(patches: Patches, here: Here) -> None:
     """An unsupported call is answered with NotImplemented; moto raises, and answers with an HTML page."""
     response = loaded("moto.core.responses").BaseResponse
     plain = response.call_action

@@ -95,7 +95,7 @@ def routes_build_no_addresses_ahead(patches: Patches, here: Here) -> None:
 
 
 @fix
-def what_was_made_is_not_kept_in_a_list(patches: Patches, here: Here) -> None:
+def deleted_objects_are_freed(patches: Patches, here: Here) -> None:
     """Each class of moto keeps a list of its instances, so deleted objects are never freed."""
     patches.attribute(
         loaded("moto.core.common_models").BaseModel,

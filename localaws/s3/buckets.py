@@ -10,12 +10,13 @@ import datetime
 import io
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.s3.store import Content, Objects, Stored
+from localaws.s3.store import Content, Objects, Stored, pieces
 
 IN_MEMORY = 1000  # keys of a bucket that moto holds, each as an object of 2 KB; the others are read on demand
 _VERSION = "stepgluon-version"  # in an object's headers in the index
@@ -30,18 +31,11 @@ class Buckets:
 
         self.objects = objects
         self._backend = s3_backends[account][partition]
-        self.load()
-
-    def load(self) -> None:
-        for name, region in self.objects.buckets():
+        for name, region in objects.buckets():
             self._backend.create_bucket(name, region)
 
     def exists(self, bucket: str) -> bool:
         return bucket in self._backend.buckets
-
-    def ensure(self, name: str, region: str) -> None:
-        if not self.exists(name):
-            self._backend.create_bucket(name, region)
 
     def put_content(self, bucket: str, key: str, content: Content, modified: float) -> None:
         """Put an object, or a new version of one, whose content is already stored; sends no event."""
@@ -76,15 +70,19 @@ def key_of(bucket: Any, stored: Stored) -> Any:
     return key
 
 
+_thread = threading.local()  # `prefix`: of the keys that it is listing; `read`: how it reads values
+
+
 def keep_on_disk(patches: Patches, objects: Objects) -> None:
     """Make moto's S3 store its contents in `objects`."""
-    from moto.s3 import models
+    from moto.s3 import models, responses
 
     key_class, multipart_class = _key_class(models, objects), _multipart_class(models, objects)
     patches.everywhere("moto.s3", models.FakeKey, key_class)
     patches.everywhere("moto.s3", models.FakeMultipart, multipart_class)
     keys_class = _keys_class(models, objects)
-    begin, end = models.FakeBucket.__init__, models.S3Backend.delete_bucket
+    begin, end, list_objects = models.FakeBucket.__init__, models.S3Backend.delete_bucket, models.S3Backend.list_objects
+    put, one_at_a_time = responses.S3Response.put_object, threading.Lock()
 
     def create(bucket: Any, *values: Any, **named: Any) -> None:
         begin(bucket, *values, **named)
@@ -97,81 +95,56 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
             objects.remove_bucket(bucket_name)
         return deleted
 
-    list_objects = models.S3Backend.list_objects
-
     def listed(self: Any, bucket: Any, prefix: str | None, *more: Any, **named: Any) -> Any:
-        _listing.prefix = prefix or ""
+        _thread.prefix = prefix or ""
         try:
             return list_objects(self, bucket, prefix, *more, **named)
         finally:
-            _listing.prefix = ""
-
-    responses = _module_of_responses()
-    get = responses.S3Response.get_object
-
-    def get_object(self: Any) -> Any:
-        _sending.now = True
-        try:
-            return get(self)
-        finally:
-            _sending.now = False
-
-    copy = models.S3Backend.copy_object
-
-    def copy_object(self: Any, *values: Any, **named: Any) -> Any:
-        _copying.now = True
-        try:
-            return copy(self, *values, **named)
-        finally:
-            _copying.now = False
-
-    put, one_at_a_time = responses.S3Response.put_object, threading.Lock()
+            _thread.prefix = ""
 
     def put_object(self: Any) -> Any:
         """moto checks for the key first and puts it later, so two simultaneous If-None-Match would both succeed."""
-        if self.headers.get("If-None-Match") is None:
-            return put(self)
-        with one_at_a_time:
+        with one_at_a_time if self.headers.get("If-None-Match") else nullcontext():
             return put(self)
 
-    patches.attribute(responses.S3Response, "put_object", put_object)
-    patches.attribute(models.S3Backend, "copy_object", copy_object)
-    patches.attribute(responses.S3Response, "get_object", get_object)
-    patches.attribute(models.S3Backend, "list_objects", listed)
     patches.attribute(models.FakeBucket, "__init__", create)
     patches.attribute(models.S3Backend, "delete_bucket", delete)
+    patches.attribute(models.S3Backend, "list_objects", listed)
+    patches.attribute(models.S3Backend, "copy_object", _reading(models.S3Backend.copy_object, OnDisk))
+    patches.attribute(responses.S3Response, "get_object", _reading(responses.S3Response.get_object, OnDisk))
+    patches.attribute(responses.S3Response, "put_object", put_object)
 
 
-_sending = threading.local()  # whether this thread is answering GetObject
-_copying = threading.local()  # whether it is answering CopyObject: a copy has the same content, which need not be read
+def _reading(plain: Callable[..., Any], read: Callable[[Content, Path], Any]) -> Callable[..., Any]:
+    """Use `read` for the values that moto needs in this call, to keep them out of the memory."""
+
+    def call(*values: Any, **named: Any) -> Any:
+        _thread.read = read
+        try:
+            return plain(*values, **named)
+        finally:
+            _thread.read = None
+
+    return call
 
 
 class OnDisk:
     """A content that is sent piece by piece; moto takes the requested range, or all of it."""
 
-    def __init__(self, file: Path, size: int) -> None:
-        self._file = file
-        self._size = size
+    def __init__(self, content: Content, file: Path) -> None:
+        self.content, self._file = content, file
 
     def __len__(self) -> int:
-        return self._size
+        return self.content.size
 
     def __getitem__(self, part: slice) -> bytes:
-        start, end, _ = part.indices(self._size)
+        start, end, _ = part.indices(self.content.size)
         with self._file.open("rb") as file:
             file.seek(start)
             return file.read(max(0, end - start))
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._file.open("rb") as file:
-            while piece := file.read(1 << 20):
-                yield piece
-
-
-def _module_of_responses() -> Any:
-    from moto.s3 import responses
-
-    return responses
+        return pieces(self._file)
 
 
 def _key_class(models: Any, objects: Objects) -> type:
@@ -187,15 +160,13 @@ def _key_class(models: Any, objects: Objects) -> type:
 
         @property
         def value(self) -> Any:
-            if getattr(_copying, "now", False):
-                return self.content
-            file = objects.file(self.content)
-            return OnDisk(file, self.content.size) if getattr(_sending, "now", False) else file.read_bytes()
+            read = getattr(_thread, "read", None) or (lambda content, file: file.read_bytes())
+            return read(self.content, objects.file(self.content))
 
         @value.setter
-        def value(self, given: bytes | str | Content) -> None:
-            if isinstance(given, str):
-                given = given.encode()
+        def value(self, given: bytes | str | Content | OnDisk) -> None:
+            given = given.content if isinstance(given, OnDisk) else given
+            given = given.encode() if isinstance(given, str) else given
             self.content = given if isinstance(given, Content) else objects.add(bytes(given))
             self.contentsize = self.content.size
             # Thousands of keys share their common values.
@@ -206,9 +177,6 @@ def _key_class(models: Any, objects: Objects) -> type:
         def etag(self) -> str:
             return f'"{self._etag or self.content.etag}"'
 
-        def __new__(cls, *values: Any, **named: Any) -> Any:
-            return object.__new__(cls)  # moto would keep each key forever in a list of all
-
         def __del__(self) -> None:
             """Do nothing: it holds no file to dispose of."""
 
@@ -217,13 +185,10 @@ def _key_class(models: Any, objects: Objects) -> type:
             if isinstance(self.name, str) and self.bucket_name:
                 objects.put(self.bucket_name, stored(self))
 
-        def __getstate__(self) -> dict[str, Any]:
-            state = self.__dict__.copy()
-            del state["_value_buffer"], state["lock"]
-            return state
-
-        def __setstate__(self, state: dict[str, Any]) -> None:
-            super().__setstate__({**state, "value": state["content"]})
+        def __deepcopy__(self, memo: Any) -> Any:
+            twin = object.__new__(type(self))
+            twin.__dict__.update(self.__dict__)
+            return twin
 
     return KeyOnDisk
 
@@ -243,18 +208,8 @@ def _multipart_class(models: Any, objects: Objects) -> type:
         def complete(self, body: Any) -> tuple[Any, str, Any]:
             """As in moto, but the parts are joined from file to file and never in memory."""
             asked = list(body)
-            parts = [self.parts.get(number) for number, _ in asked]
-            for part, (_, etag) in zip(parts, asked, strict=True):
-                if part is None or part.etag.strip('"') != etag.strip('"'):
-                    raise models.InvalidPart()
-            if not parts:
-                raise models.MalformedXML()
-            if any(part.contentsize < models.S3_UPLOAD_PART_MIN_SIZE for part in parts[:-1]):
-                raise models.EntityTooSmall()
-            digest = models.md5_hash()
-            digest.update(b"".join(bytes.fromhex(part.content.etag) for part in parts))
-            content = objects.join([objects.file(part.content) for part in parts])
-            return content, f"{digest.hexdigest()}-{len(parts)}", None
+            _, etag, _ = _reading(super().complete, lambda content, file: b"")(asked)
+            return objects.join([objects.file(self.parts[number].content) for number, _ in asked]), etag, None
 
     return MultipartOnDisk
 
@@ -307,7 +262,7 @@ def _keys_class(models: Any, objects: Objects) -> type:
 
         def _iterlists(self) -> Iterator[tuple[str, list[Any]]]:
             """All keys, or those with the prefix that this thread is listing."""
-            prefix = getattr(_listing, "prefix", "")
+            prefix = getattr(_thread, "prefix", "")
             held = {key: versions for key, versions in dict(self).items() if key.startswith(prefix)}
             yield from held.items()
             for stored in objects.below(self._bucket.name, prefix):
@@ -331,6 +286,3 @@ def _keys_class(models: Any, objects: Objects) -> type:
                     dict.__setitem__(self, name, versions)  # the index lacks part of it
 
     return KeysOnDisk
-
-
-_listing = threading.local()  # the prefix that this thread is listing

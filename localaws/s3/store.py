@@ -14,14 +14,16 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from localaws.errors import ComputerError
 
 _CHUNK = 1 << 20
+_OBJECT = "select key, sha256, size, etag, headers, modified from objects where bucket = ? and "
 _FORGET_AFTER = 30 * 24 * 3600  # seconds that a job's unused outputs stay in the cache
 _TABLES = """
 create table if not exists buckets (name text primary key, region text not null);
@@ -59,19 +61,12 @@ class Objects:
             self._contents.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(folder / "index.sqlite", check_same_thread=False, isolation_level=None)
             self._base.executescript("pragma journal_mode=wal; pragma synchronous=normal;" + _TABLES)
-        except sqlite3.OperationalError as problem:
-            raise ComputerError(
-                f"{folder} cannot be used: {problem} (make room on its disk, or name another folder with --work)"
-            ) from None
         except sqlite3.DatabaseError as problem:
+            way_out = "make room on its disk" if isinstance(problem, sqlite3.OperationalError) else "move it away"
             raise ComputerError(
-                f"{folder} cannot be used: {problem} (move it away, or name another folder with --work)"
+                f"{folder} cannot be used: {problem} ({way_out}, or name another folder with --work)"
             ) from None
-        try:
-            self._sweep()
-        except BaseException:
-            self._base.close()
-            raise
+        self._sweep()
 
     def close(self) -> None:
         with self._lock:
@@ -91,16 +86,8 @@ class Objects:
     # Contents
 
     def add(self, data: bytes) -> Content:
-        content = Content(hashlib.sha256(data).hexdigest(), len(data), _md5(data))
-        place = self._place(content)
-        if not place.exists():
-            with self._part() as part:
-                with part.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                _into(part, place)
-        return content
+        content = Content(hashlib.sha256(data).hexdigest(), len(data), _md5(data).hexdigest())
+        return content if self._place(content).exists() else self._write([data])
 
     def copy_in(self, source: Path) -> Content:
         """Store the content of a file, which stays in place and may be changed afterwards."""
@@ -108,21 +95,23 @@ class Objects:
 
     def join(self, sources: list[Path]) -> Content:
         """Store the concatenated contents, never all of them in memory."""
-        sha, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+        return self._write(piece for source in sources for piece in pieces(source))
+
+    def _write(self, content: Iterable[bytes]) -> Content:
+        sha, md5, size = hashlib.sha256(), _md5(), 0
         with self._part() as part:
             with part.open("wb") as target:
-                for source in sources:
-                    with source.open("rb") as file:
-                        while chunk := file.read(_CHUNK):
-                            sha.update(chunk)
-                            md5.update(chunk)
-                            target.write(chunk)
-                            size += len(chunk)
+                for piece in content:
+                    sha.update(piece)
+                    md5.update(piece)
+                    size += target.write(piece)
                 target.flush()
                 os.fsync(target.fileno())
-            content = Content(sha.hexdigest(), size, md5.hexdigest())
-            _into(part, self._place(content))
-        return content
+            made = Content(sha.hexdigest(), size, md5.hexdigest())
+            place = self._place(made)
+            place.parent.mkdir(exist_ok=True)
+            part.replace(place)
+        return made
 
     def _place(self, content: Content) -> Path:
         return self._contents / content.sha256[:2] / content.sha256
@@ -136,24 +125,24 @@ class Objects:
 
     def copy_out(self, content: Content, target: Path) -> None:
         """Copy the content; OSError if it was changed."""
-        sha = hashlib.sha256()
-        with self.file(content).open("rb") as source, target.open("wb") as copy:
-            while chunk := source.read(_CHUNK):
-                sha.update(chunk)
-                copy.write(chunk)
-        if sha.hexdigest() != content.sha256:
-            raise _damaged(self._place(content))
+        with target.open("wb") as copy:
+            self._checked(content, copy.write)
 
     def whole(self, content: Content) -> bool:
         """Whether the file still matches the hash in its name."""
-        sha = hashlib.sha256()
         try:
-            with self.file(content).open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    sha.update(chunk)
+            self._checked(content, len)
         except OSError:
             return False
-        return sha.hexdigest() == content.sha256
+        return True
+
+    def _checked(self, content: Content, take: Callable[[bytes], object]) -> None:
+        sha = hashlib.sha256()
+        for piece in pieces(self.file(content)):
+            sha.update(piece)
+            take(piece)
+        if sha.hexdigest() != content.sha256:
+            raise _damaged(self._place(content))
 
     @contextmanager
     def _part(self) -> Iterator[Path]:
@@ -212,19 +201,13 @@ class Objects:
     def below(self, bucket: str, prefix: str = "") -> list[Stored]:
         """The objects whose keys start with the prefix, in S3's order: by the keys' bytes."""
         with self._lock:
-            rows = self._base.execute(
-                "select key, sha256, size, etag, headers, modified from objects "
-                "where bucket = ? and key >= ? and key < ? order by key",
-                (bucket, prefix, prefix + chr(0x10FFFF)),
-            ).fetchall()
+            among = (bucket, prefix, prefix + chr(0x10FFFF))
+            rows = self._base.execute(f"{_OBJECT} key >= ? and key < ? order by key", among).fetchall()
         return [_stored(*row) for row in rows]
 
     def one(self, bucket: str, key: str) -> Stored | None:
         with self._lock:
-            row = self._base.execute(
-                "select key, sha256, size, etag, headers, modified from objects where bucket = ? and key = ?",
-                (bucket, key),
-            ).fetchone()
+            row = self._base.execute(f"{_OBJECT} key = ?", (bucket, key)).fetchone()
         return _stored(*row) if row else None
 
     # Finished jobs
@@ -279,10 +262,11 @@ def _damaged(place: Path) -> OSError:
     return OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(place))
 
 
-def _into(part: Path, place: Path) -> None:
-    place.parent.mkdir(exist_ok=True)
-    part.replace(place)
+def _md5(data: bytes = b"") -> Any:
+    return hashlib.md5(data, usedforsecurity=False)
 
 
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+def pieces(source: Path) -> Iterator[bytes]:
+    with source.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece

@@ -176,8 +176,7 @@ class LocalAws:
         )
         self.sagemaker = SageMaker(workshop)
         self.permissions.tags_of = self.sagemaker.tags
-        ending.callback(execution_archive.abandon, settings.account, settings.region, settings.ending_seconds)
-        ending.callback(queue.install(patches))
+        ending.callback(queue.install(patches), settings.ending_seconds)
         ending.callback(self.sagemaker.close, settings.grace_seconds + settings.ending_seconds)
         sync_task.install(patches, self.sagemaker)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import time
 import zlib
 from typing import Any
 
@@ -78,7 +77,6 @@ def keep(execution: Any, objects: Objects) -> None:
         "execution_arn": execution.exec_arn,
         "status": str(getattr(execution.exec_status, "value", execution.exec_status)),
         "redrives": getattr(execution, "redrives", 0),
-        "redriven_with": getattr(execution, "redriven_with", None),
         "event_count": len(events),
     }
     for field in ("name", "state_machine_arn", "version_arn", "alias_arn", "error", "cause"):
@@ -117,18 +115,3 @@ def bring_back(patches: Patches, objects: Objects) -> None:
         return machine
 
     patches.attribute(StepFunctionsParserBackend, "create_state_machine", create)
-
-
-def abandon(account: str, region: str, seconds: float) -> None:
-    """End the threads of all running executions; wait for them at most this many seconds."""
-    from moto.stepfunctions.parser.models import stepfunctions_parser_backends
-
-    backend = stepfunctions_parser_backends[account][region]
-    now = datetime.datetime.now(datetime.timezone.utc)
-    running = [one for machine in backend.state_machines for one in machine.executions if one.status == "RUNNING"]
-    for execution in running:
-        if execution.exec_worker.env:
-            execution.exec_worker.env.set_stop(stop_date=now, error=None, cause=None)
-    end = time.monotonic() + seconds
-    while any(one.status == "RUNNING" for one in running) and time.monotonic() < end:
-        time.sleep(0.01)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 from localaws.base.patches import Patches
@@ -19,8 +20,8 @@ AT_ONCE = 16
 BEGINS_SECONDS = 10
 
 
-def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
-    """Return a function that drops the waiting executions without archiving them."""
+def install(patches: Patches) -> Callable[[float], None]:
+    """Return a function that drops all executions, and waits so many seconds for the running ones."""
     from moto.stepfunctions.parser.api import ExecutionStatus
     from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
@@ -34,7 +35,7 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
 
     def begin() -> None:
         with lock:
-            ready = [waiting.popleft() for _ in range(min(len(waiting), most - len(running)))]
+            ready = [waiting.popleft() for _ in range(min(len(waiting), AT_ONCE - len(running)))]
             running.update(ready)
         for worker in ready:
             start(worker)
@@ -63,11 +64,17 @@ def install(patches: Patches, most: int = AT_ONCE) -> Callable[[], None]:
     patches.attribute(ExecutionWorker, "stop", stopped)
     patches.attribute(ExecutionWorker, "_execution_logic", lived)
 
-    def leave() -> None:
+    def leave(seconds: float) -> None:
         with lock:
             for worker in waiting:
                 worker._execution_communication.execution.exec_status = ExecutionStatus.ABORTED
             waiting.clear()
+            environments = [worker.env for worker in running if worker.env]
+        for env in environments:
+            env.set_stop(stop_date=datetime.now(timezone.utc), error=None, cause=None)
+        end = time.monotonic() + seconds
+        while running and time.monotonic() < end:
+            time.sleep(0.01)
 
     return leave
 

@@ -124,8 +124,8 @@ def install(patches: Patches) -> None:
             manager._history_event_list.extend(events)
             manager._event_id_gen._next_id = len(events) + 1
             execution = worker._execution_communication.execution
-            told = env.states.context_object.context_object_data["Execution"]
-            told.update(RedriveCount=execution.redrives, RedriveTime=timestamp(execution.redriven))
+            context = env.states.context_object.context_object_data["Execution"]
+            context.update(RedriveCount=execution.redrives, RedriveTime=timestamp(execution.redriven))
         return env
 
     def fields(response: Any) -> dict[str, Any]:
@@ -172,16 +172,12 @@ def _redriving(lock: threading.Lock) -> Callable[[Any], Any]:
     def redrive_execution(response: Any) -> Any:
         from moto.core.responses import ActionResult
 
-        arn, token = response._get_param("executionArn"), response._get_param("clientToken")
         backend = response.stepfunction_backend
         with lock:
-            past = backend.describe_execution(arn)
-            if token and token == getattr(past, "redriven_with", None):
-                return ActionResult({"redriveDate": past.redriven})
+            past = backend.describe_execution(response._get_param("executionArn"))
             if reason := _why_not(past):
                 raise aws_error("ExecutionNotRedrivable", reason)
             execution = _renewed(backend, past)
-            execution.redriven_with = token
         execution.start()
         return ActionResult({"redriveDate": execution.redriven})
 

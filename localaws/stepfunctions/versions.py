@@ -51,7 +51,7 @@ def _starting(lock: Any) -> Callable[..., Any]:
     ) -> Any:
         machine, version, alias = _route(backend, state_machine_arn)
         name, text = name or str(uuid.uuid4()), "{}" if execution_input is None else execution_input
-        _check(name, text)
+        _check(machine, name, text)
         with lock:
             there = machine._handle_name_input_idempotency(name, text)
             if there is not None:
@@ -72,18 +72,14 @@ def _starting(lock: Any) -> Callable[..., Any]:
     return start_execution
 
 
-def _check(name: str, text: str) -> None:
+def _check(machine: Any, name: str, text: str) -> None:
     from moto.stepfunctions.exceptions import InvalidExecutionInput, InvalidName
 
     if not _NAME.fullmatch(name) or len(name.encode()) > 255:
         raise InvalidName(f"Invalid Name: '{name}'")
-    try:
-        json.loads(text)
-        problem = "larger than 262144 bytes" if len(text.encode()) > _INPUT_BYTES else ""
-    except ValueError as error:
-        problem = str(error)
-    if problem:
-        raise InvalidExecutionInput(f"Invalid State Machine Execution Input: '{problem}'")
+    machine._validate_execution_input(text)
+    if len(text.encode()) > _INPUT_BYTES:
+        raise InvalidExecutionInput("Invalid State Machine Execution Input: 'larger than 262144 bytes'")
 
 
 def new_execution(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from local_aws import REGION, Jobs, Scripted, may_do_everything, settings
+from local_aws import Jobs, Scripted, make_bucket, may_do_everything, settings
 
 from localaws.server.aws import LocalAws
 
@@ -18,7 +18,7 @@ def scripted() -> Scripted:
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory, scripted: Scripted) -> Iterator[LocalAws]:
     with scripted.active(), LocalAws(settings(tmp_path_factory.mktemp("work"), cores=2)) as running:
-        running.buckets.ensure("data", REGION)
+        make_bucket(running)
         may_do_everything(running)
         yield running
 

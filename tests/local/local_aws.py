@@ -81,6 +81,12 @@ def may_do_everything(aws: LocalAws, role: str = "job") -> None:
     )
 
 
+def make_bucket(aws: LocalAws, name: str = "data") -> None:
+    if not aws.buckets.exists(name):
+        place = {"LocationConstraint": aws.settings.region}
+        aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=place)
+
+
 def until(true: Any, seconds: float = MINUTES) -> Any:
     """What `true` gives, as soon as it is something."""
     end = time.monotonic() + seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from local_aws import REGION, settings
+from local_aws import make_bucket, settings
 
 from localaws.s3 import buckets
 from localaws.server.aws import LocalAws
@@ -17,7 +17,7 @@ def test_keys_that_are_not_in_memory_are_as_good_as_others(tmp_path: Path, monke
     monkeypatch.setattr(buckets, "IN_MEMORY", 3)
     names = [f"{folder}/{n}" for folder in "ab" for n in range(5)]
     with LocalAws(settings(tmp_path)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         s3 = aws.client("s3")
         for name in names:
             s3.put_object(Bucket="data", Key=name, Body=name.encode(), Metadata={"n": name[-1]})
@@ -44,7 +44,7 @@ def test_keys_that_are_not_in_memory_are_as_good_as_others(tmp_path: Path, monke
 def test_versions_survive_leaving_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buckets, "IN_MEMORY", 1)
     with LocalAws(settings(tmp_path)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         s3 = aws.client("s3")
         s3.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
         first = [s3.put_object(Bucket="data", Key=name, Body=b"1")["VersionId"] for name in "abc"]
@@ -65,7 +65,7 @@ def test_what_a_job_leaves_is_a_version_like_any_other_but_no_event(
 ) -> None:
     events: list[object] = []
     with LocalAws(settings(tmp_path)) as aws, monkeypatch.context() as patch:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         s3 = aws.client("s3")
         s3.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
         first = s3.put_object(Bucket="data", Key="k", Body=b"uploaded")["VersionId"]
@@ -94,7 +94,7 @@ def test_keys_may_leave_the_memory_in_several_threads(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(buckets, "IN_MEMORY", 1)
     with LocalAws(settings(tmp_path)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         s3 = aws.client("s3")
         s3.put_object(Bucket="data", Key="a", Body=b"1")
         monkeypatch.setattr(buckets, "itertools", SimpleNamespace(islice=overtaken))

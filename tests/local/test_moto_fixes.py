@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError
 from jsonata_checks import CHECKS as CHECKS_OF_JSONATA
-from local_aws import ACCOUNT, MINUTES, REGION, may_do_everything, settings, until
+from local_aws import ACCOUNT, MINUTES, REGION, make_bucket, may_do_everything, settings, until
 
 from localaws import moto_fixes
 from localaws.moto_fixes import (  # noqa: F401 - each adds its own
@@ -183,7 +183,7 @@ def bucket_policies_deny_by_their_conditions(asl: Interpreter) -> None:
 
 
 @check
-def what_is_not_there_is_said(asl: Interpreter) -> None:
+def unsupported_calls_are_answered(asl: Interpreter) -> None:
     with pytest.raises(ClientError) as raised:
         asl.aws.client("service-quotas").list_service_quotas(ServiceCode="sagemaker")
     assert raised.value.response["Error"]["Code"] == "NotImplemented"
@@ -247,7 +247,7 @@ def routes_build_no_addresses_ahead(asl: Interpreter) -> None:
 
 
 @check
-def what_was_made_is_not_kept_in_a_list(asl: Interpreter) -> None:
+def deleted_objects_are_freed(asl: Interpreter) -> None:
     from moto.s3.models import FakeAcl
 
     asl.aws.client("s3").put_object(Bucket="data", Key="listed", Body=b"")
@@ -330,7 +330,7 @@ def modules_are_listed_once(asl: Interpreter) -> None:
 
 
 @check
-def an_ended_execution_is_told_of(asl: Interpreter) -> None:
+def the_end_of_an_execution_is_reported(asl: Interpreter) -> None:
     arn = asl.start(a_pass(a=1))
     until(lambda: asl.aws.objects.document("execution", arn), asl.patience)
 
@@ -388,7 +388,7 @@ def interpreter(work: Path, without: str = "") -> Iterator[Interpreter]:
     moto_fixes.apply = lambda patches, here, *_: apply(patches, here, without)
     try:
         with LocalAws(settings(work)) as aws:
-            aws.buckets.ensure("data", REGION)
+            make_bucket(aws)
             may_do_everything(aws)
             yield Interpreter(aws, 3 if without else MINUTES)  # what moto never does is not waited for
     finally:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from jsonata_checks import a_pass, branch
-from local_aws import REGION, may_do_everything, settings, until
+from local_aws import make_bucket, may_do_everything, settings, until
 from test_moto_fixes import ROLE
 
 from localaws.notifications import eventbridge
@@ -70,7 +70,7 @@ class Shell:
 @contextmanager
 def server(work: Path) -> Iterator[Shell]:
     with LocalAws(settings(work)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         may_do_everything(aws)
         yield Shell(aws)
 
@@ -199,13 +199,3 @@ def test_what_cannot_be_redriven_is_refused(shell: Shell) -> None:
     said = shell.refused("redrive-execution", "--execution-arn", arn)
     assert "ExecutionNotRedrivable" in said and "Execution is SUCCEEDED and cannot be redriven" in said
     assert "ExecutionDoesNotExist" in shell.refused("redrive-execution", "--execution-arn", f"{arn}y")
-
-
-def test_the_same_token_redrives_once(shell: Shell) -> None:
-    arn = shell.started(STATES)
-    shell.ended(arn)
-    words = ("redrive-execution", "--execution-arn", arn, "--client-token", "t")
-    shell.put("a")
-    first = shell.aws(*words)
-    assert shell.ended(arn)["redriveCount"] == 1
-    assert shell.aws(*words) == first

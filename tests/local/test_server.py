@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, may_do_everything, settings, until
+from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, make_bucket, may_do_everything, settings, until
 
 from localaws.base.patches import Patches
 from localaws.errors import ComputerError
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_one_is_told_in_one_sentence(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["with space", "Größe-日本", "a" * 200, "100%_{}", "-dash"])
 def test_an_odd_folder_is_a_folder_like_others(tmp_path: Path, name: str) -> None:
     with LocalAws(settings(tmp_path / name)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         may_do_everything(aws)
         jobs = Jobs(aws)
         done = jobs.processing("(root / 'processing' / 'output').mkdir(exist_ok=True)")
@@ -117,7 +117,7 @@ def test_what_the_shell_says_about_aws_never_gets_here(tmp_path: Path, monkeypat
     read = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "End": True}
     with LocalAws(settings(tmp_path)) as aws:
         assert not {name for name, value in HOSTILE.items() if os.environ.get(name) == value}
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         may_do_everything(aws)
         put(aws, "k", b"text")
         arn = machine(aws, {"R": {**read, "Parameters": {"Bucket": "data", "Key": "k"}}})
@@ -130,7 +130,7 @@ def test_what_the_shell_says_about_aws_never_gets_here(tmp_path: Path, monkeypat
 def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
     before, threads = children(), set(threading.enumerate())
     with LocalAws(settings(tmp_path)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         may_do_everything(aws)
         jobs = Jobs(aws)
         jobs.running(jobs.processing("print('x', flush=True); import time; time.sleep(600)"))
@@ -153,7 +153,7 @@ def test_there_is_one_in_a_process(tmp_path: Path) -> None:
 
 def test_buckets_are_there_the_next_time(tmp_path: Path) -> None:
     with LocalAws(settings(tmp_path)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         put(aws, "a/ü b+c.txt", b"first")
         put(aws, "a/ü b+c.txt", b"second")
         aws.client("s3").put_object(
@@ -178,7 +178,7 @@ def test_buckets_are_there_the_next_time(tmp_path: Path) -> None:
 def test_an_upload_in_parts_is_one_object(tmp_path: Path) -> None:
     parts = [os.urandom(5 << 20), os.urandom(5 << 20), b"end"]
     with LocalAws(settings(tmp_path)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         s3 = aws.client("s3")
         upload = s3.create_multipart_upload(Bucket="data", Key="big")["UploadId"]
         place = {"Bucket": "data", "Key": "big", "UploadId": upload}
@@ -226,10 +226,10 @@ SERVER = f"""
 import sys, time
 sys.path[:0] = {[os.fspath(Path(__file__).parent), os.fspath(Path(__file__).parent.parent.parent)]!r}
 from pathlib import Path
-from local_aws import NOTES_THE_TIME, Jobs, REGION, may_do_everything, settings
+from local_aws import NOTES_THE_TIME, Jobs, REGION, may_do_everything, settings, make_bucket
 from localaws.server.aws import LocalAws
 with LocalAws(settings(Path(sys.argv[1]))) as aws:
-    aws.buckets.ensure("data", REGION)
+    make_bucket(aws)
     may_do_everything(aws)
     jobs = Jobs(aws)
     jobs.ended(jobs.processing(NOTES_THE_TIME))
@@ -261,7 +261,7 @@ def test_after_a_kill_nothing_runs_and_nothing_is_lost(tmp_path: Path, ending: i
 def test_fresh_runs_what_is_remembered(tmp_path: Path) -> None:
     for fresh in (False, True):
         with LocalAws(settings(tmp_path, fresh=fresh)) as aws:
-            aws.buckets.ensure("data", REGION)
+            make_bucket(aws)
             may_do_everything(aws)
             jobs = Jobs(aws)
             for _ in range(2):
@@ -276,7 +276,7 @@ def test_runs_leave_no_threads_and_no_open_files(tmp_path: Path) -> None:
     states = {"R": {**read, "Parameters": {"Bucket": "data", "Key": "nothing"}}}
     others = set(threading.enumerate())
     with LocalAws(settings(tmp_path)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         arn = machine(aws, states)
 
         def ten_runs() -> None:
@@ -303,7 +303,7 @@ def test_the_ordinary_command_line_sees_the_truth(tmp_path: Path) -> None:
 
     (tmp_path / "big").write_bytes(os.urandom(17 << 20))
     with LocalAws(settings(tmp_path / "work")) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         may_do_everything(aws)
         jobs = Jobs(aws)
         name = jobs.processing("")
@@ -331,7 +331,7 @@ def test_files_of_the_work_folder_are_for_its_user_alone(tmp_path: Path) -> None
     before = os.umask(0o022)
     try:
         with LocalAws(settings(work)) as aws:
-            aws.buckets.ensure("data", REGION)
+            make_bucket(aws)
             may_do_everything(aws)
             jobs = Jobs(aws)
             do = "print(oct(os.umask(0o77)), flush=True); (root / 'processing' / 'output' / 'made').write_text('x')"
@@ -348,7 +348,7 @@ def test_files_of_the_work_folder_are_for_its_user_alone(tmp_path: Path) -> None
 @pytest.mark.parametrize("damage", ["removed", "cut", "emptied"])
 def test_a_folder_whose_contents_are_damaged_is_one_sentence(tmp_path: Path, damage: str) -> None:
     with LocalAws(settings(tmp_path)) as aws:
-        aws.buckets.ensure("data", REGION)
+        make_bucket(aws)
         put(aws, "a", b"first")
         put(aws, "b", b"second")
     contents = tmp_path / "buckets" / "contents"

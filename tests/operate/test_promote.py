@@ -60,7 +60,8 @@ def whole(**files: bytes) -> dict[str, bytes]:
 @pytest.fixture
 def bucket(tmp_path: Path) -> Iterator[Bucket]:
     with LocalAws(Settings(tmp_path, "123456789012", "eu-west-1", cores=1)) as aws:
-        aws.buckets.ensure(WORK, "eu-west-1")
+        place = {"LocationConstraint": "eu-west-1"}
+        aws.client("s3").create_bucket(Bucket=WORK, CreateBucketConfiguration=place)
         yield Bucket(aws)
 
 
