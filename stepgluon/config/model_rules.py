@@ -90,7 +90,9 @@ def _refused_model(config: PipelineConfig, uri: str) -> str | None:
         return f"{found(path)} has a part . or .., which S3 takes for a name (write the folder's own path)"
     if not path.strip("/") or "//" in path or not re.fullmatch(r"[A-Za-z0-9!_.*'()/=+@:,-]+", path):
         return f"{found(path)} is not usable as a folder (expected: letters, digits, - _ . = and single /)"
-    if re.match(r"(config|failures|markers|predictions|promoted)(/|$)|runs(/[^/]*(/(?!models/).*)?)?$", path):
+    # Earlier versions wrote models to runs/<run>/models/. There, a job may write below prepared/ and result/ alone.
+    ours = r"(config|failures|markers|predictions|promoted)(/|$)|runs(/[^/]*(/(?!models/).*)?)?$"
+    if re.match(rf"{ours}|runs/(.*/)?(prepared|result)(/|$)", path):
         return f"{found(path)} is written by the pipeline itself (expected: a folder below models/)"
     if _FILE.search(path):
         return f"{found(path)} is a file (expected: the folder of a model, as a training leaves it)"
