@@ -1,7 +1,7 @@
 """AWS's partitions, regions and SageMaker instance types.
 
 botocore knows them, but reading its models takes longer than a whole `validate`. So the few facts needed are kept in
-aws_facts.json, generated from botocore by `python -m stepgluon.config.aws_facts`; a test fails if it is out of date.
+aws_facts.json; tests/test_facts.py makes it from botocore, and fails if it is out of date.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 FILE = Path(__file__).with_name("aws_facts.json")
 # The consoles' hosts are not available in machine-readable form; each partition's user guide has its own.
@@ -50,27 +49,3 @@ def facts() -> Facts:
         tuple(text["training_instances"]),
         tuple(text["processing_instances"]),
     )
-
-
-def from_botocore() -> dict[str, Any]:
-    from botocore.loaders import Loader
-
-    loader = Loader()
-    shapes = loader.load_service_model("sagemaker", "service-2")["shapes"]
-    return {
-        "partitions": [
-            {
-                "name": partition["id"],
-                "dns_suffix": partition["outputs"]["dnsSuffix"],
-                "region_pattern": partition["regionRegex"],
-                "regions": sorted(region for region in partition["regions"] if not region.endswith("-global")),
-            }
-            for partition in loader.load_data("partitions")["partitions"]
-        ],
-        "training_instances": sorted(shapes["TrainingInstanceType"]["enum"]),
-        "processing_instances": sorted(shapes["ProcessingInstanceType"]["enum"]),
-    }
-
-
-if __name__ == "__main__":
-    FILE.write_text(json.dumps(from_botocore(), indent=1) + "\n", encoding="utf-8")

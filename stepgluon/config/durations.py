@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.config.kinds import Kind, Wrong
@@ -22,12 +21,13 @@ def as_duration(seconds: int) -> str:
     return f"{seconds // length}{unit}"
 
 
-@dataclass(eq=False, repr=False)
 class Duration(Kind):
     """From 1 second to `most` seconds."""
 
-    most: int
-    wanted = "duration"
+    wanted, json = "duration", {"type": "string", "pattern": _NOTATION}
+
+    def __init__(self, most: int) -> None:
+        self.most = most
 
     def value(self, node: Node, tells: str) -> int:
         written, limits = node.value, f"1s to {as_duration(self.most)} is expected"
@@ -52,6 +52,3 @@ class Duration(Kind):
 
     def default(self, value: Any) -> Any:
         return as_duration(value)
-
-    def own_schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": _NOTATION}

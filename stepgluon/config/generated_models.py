@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
 from stepgluon.config.keys import unknown_key
+from stepgluon.config.kinds import NO_ROW_VALUE, is_row_value
 from stepgluon.config.nodes import Broken, Node, join, merge
 from stepgluon.config.schema import Model
 from stepgluon.errors import Problem, found
@@ -52,17 +52,9 @@ def _problems(node: Node) -> Iterator[Problem]:
         wrong = "the list is empty" if values.value == [] else f"{values.shown} is not a list"
         yield Problem(values.place, values.key, f"{wrong} (a list of values like [Biscoe, Dream] is expected)")
     elif isinstance(values.value, list):
-        yield from (_no_value(one) for one in values.value if not _is_value(one.value))
-
-
-def _is_value(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, (str, int, Broken)) and value != ""
-
-
-def _no_value(node: Node) -> Problem:
-    return Problem(node.place, node.key, f"{node.shown} is not allowed (text, a number, true or false is expected)")
+        for one in values.value:
+            if not isinstance(one.value, Broken) and (one.value == "" or not is_row_value(one.value)):
+                yield Problem(one.place, one.key, f"{one.shown} {NO_ROW_VALUE}")
 
 
 def _generated(node: Node, whole: bool) -> Node:

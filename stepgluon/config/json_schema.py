@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config.keys import section_in
-from stepgluon.config.kinds import MISSING, SCALAR, VARIABLE, Section, Text
+from stepgluon.config.kinds import MISSING, SCALAR, Section, Text
 from stepgluon.config.schema import PipelineConfig
 
 _VARIABLE = {
@@ -81,7 +81,7 @@ def _generated(model: dict[str, Any]) -> dict[str, Any]:
     values = {
         "type": "array",
         "minItems": 1,
-        "items": {"anyOf": [SCALAR, VARIABLE]},
+        "items": SCALAR,
         "description": "one model for each of these values, named after it",
     }
     properties = {"partition_by": column, "values": values, **parts}

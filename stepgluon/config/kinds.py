@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stepgluon.config.nodes import Node
@@ -18,7 +18,7 @@ from stepgluon.errors import did_you_mean, found, listed
 S = TypeVar("S", bound="Section")
 MISSING = object()  # the default of a required key
 VARIABLE = {"$ref": "#/$defs/Variable"}
-SCALAR = {"type": ["string", "number", "boolean"]}
+SCALAR = {"anyOf": [{"type": ["string", "number", "boolean"]}, VARIABLE]}
 
 
 class Wrong(Exception):
@@ -30,6 +30,7 @@ class Wrong(Exception):
 
 class Kind:
     wanted = ""  # the type of an unquoted value, for scalars.py
+    json: dict[str, Any]  # the JSON Schema of a value that is not a variable
 
     def value(self, node: Node, tells: str) -> Any:
         """The value of a key with this description; raises Wrong."""
@@ -39,18 +40,21 @@ class Kind:
         """A default as the file would have it."""
         return value
 
-    def own_schema(self) -> dict[str, Any]:
-        raise NotImplementedError
-
     def schema(self) -> dict[str, Any]:
-        return {"anyOf": [self.own_schema(), VARIABLE]}
+        return {"anyOf": [self.json, VARIABLE]}
 
 
-def _not(node: Node, what: str) -> str:
-    """`the text 'low' is not a number`, `the value is missing`."""
+def _json(kind: str, **limits: Any) -> dict[str, Any]:
+    """A JSON Schema with the limits that are set."""
+    return {"type": kind, **{name: limit for name, limit in limits.items() if limit not in (None, "")}}
+
+
+def _not(node: Node, what: str, expected: str) -> Wrong:
+    """`the text 'low' is not a number (…)`, `the value is missing (…)`."""
     if node.value is None and not node.spoken:
-        return "the value is missing"
-    return f"{'the text ' if isinstance(node.value, str) and not node.spoken else ''}{node.shown} is not {what}"
+        return Wrong(f"the value is missing ({expected})")
+    text = "the text " if isinstance(node.value, str) and not node.spoken else ""
+    return Wrong(f"{text}{node.shown} is not {what} ({expected})")
 
 
 def too_many(node: Node, most: int) -> str:
@@ -59,14 +63,15 @@ def too_many(node: Node, most: int) -> str:
     return f"{said} (at most {most:,})"
 
 
-@dataclass(eq=False, repr=False)
 class Text(Kind):
-    pattern: str = ""
-    like: str = ""  # the pattern in plain words
-    most: int = 0
-    least: int = 0
-    free: bool = False  # any text is allowed, so a number only lacks its quotes
-    wanted: str = "text"
+    wanted = "text"
+
+    def __init__(
+        self, pattern: str = "", like: str = "", most: int | None = None, least: int | None = None, free: bool = False
+    ) -> None:
+        """`like` is the pattern in plain words. In place of a `free` text, a number only lacks its quotes."""
+        self.pattern, self.like, self.most, self.least, self.free = pattern, like, most, least, free
+        self.json = _json("string", pattern=pattern, maxLength=most, minLength=least)
 
     def value(self, node: Node, tells: str) -> Any:
         text = node.value
@@ -74,8 +79,8 @@ class Text(Kind):
             expected = self.like or (tells if text is not None else "") or "text is expected"
             if self.free and isinstance(text, (int, float)):
                 expected = "write the variable in quotes" if node.spoken else f"put it in quotes: '{found(text)}'"
-            raise Wrong(f"{_not(node, 'text')} ({expected})")
-        if len(text) < self.least:
+            raise _not(node, "text", expected)
+        if self.least and not text:
             empty = "the text is empty (write something)"
             raise Wrong(f"{node.spoken} is not text (text is expected)" if node.spoken else empty)
         if self.most and len(text) > self.most:
@@ -84,70 +89,75 @@ class Text(Kind):
             raise Wrong(f"{node.shown} is not allowed (expected: {self.like})")
         return text
 
-    def own_schema(self) -> dict[str, Any]:
-        limits = {"maxLength": self.most, "minLength": self.least, "pattern": self.pattern}
-        return {**{name: limit for name, limit in limits.items() if limit}, "type": "string"}
+
+class Account(Text):
+    """An account may be written without quotes; YAML then reads a number."""
+
+    wanted = ""
+
+    def value(self, node: Node, tells: str) -> Any:
+        return super().value(
+            replace(node, value=str(node.value), spoken=node.shown) if type(node.value) is int else node, tells
+        )
+
+    def schema(self) -> dict[str, Any]:
+        digits = {"type": "integer", "minimum": 10**11, "maximum": 10**12 - 1}
+        return {"anyOf": [super().schema(), {"anyOf": [digits, VARIABLE]}]}
 
 
-ANY = Text()
-
-
-@dataclass(eq=False, repr=False)
 class Number(Kind):
-    """A whole number from `low` to `high`, or any number between them."""
+    """A number between the limits."""
 
-    low: int
-    high: float = math.inf
-    whole: bool = False
+    types: tuple[type, ...] = (int, float)
 
-    @property
-    def wanted(self) -> str:  # type: ignore[override]  # a constant in the other kinds
-        return "whole number" if self.whole else "number"
+    def __init__(self, above: int, below: int | None = None) -> None:
+        self.wanted, self.low, self.high = "number", above, below
+        self.expected = f"a number above {above}{'' if below is None else f' and below {below}'} is expected"
+        self.json = _json("number", exclusiveMinimum=above, exclusiveMaximum=below)
 
-    def value(self, node: Node, tells: str) -> float:
-        number, whole, low, high = node.value, self.whole, self.low, self.high
-        if whole:
-            expected = f"a whole number from {low} to {high}"
-        else:
-            expected = f"a number above {low}" + (f" and below {high}" if high < math.inf else "")
-        if type(number) is not int and (whole or type(number) is not float):
-            if isinstance(number, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", number):
-                expected = "remove the quotes"
-            else:
-                expected += " is expected"
-            raise Wrong(f"{_not(node, f'a {self.wanted}')} ({expected})")
+    def value(self, node: Node, tells: str) -> Any:
+        number = node.value
+        if type(number) not in self.types:
+            quoted = isinstance(number, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", number)
+            raise _not(node, f"a {self.wanted}", "remove the quotes" if quoted else self.expected)
         if not math.isfinite(number):
-            raise Wrong(f"{_not(node, 'a finite number')} ({expected} is expected)")
-        if number < low or number > high or (not whole and number in (low, high)):
-            raise Wrong(f"{node.shown} is too {'small' if number <= low else 'large'} ({expected} is expected)")
-        return int(number) if whole else float(number)
+            raise _not(node, "a finite number", self.expected)
+        if wrong := self.outside(number):
+            raise Wrong(f"{node.shown} is too {wrong} ({self.expected})")
+        return self.types[-1](number)
 
-    def own_schema(self) -> dict[str, Any]:
-        if self.whole:
-            return {"maximum": self.high, "minimum": self.low, "type": "integer"}
-        limits = {"exclusiveMaximum": self.high, "exclusiveMinimum": self.low}
-        return {**{name: limit for name, limit in limits.items() if limit < math.inf}, "type": "number"}
+    def outside(self, number: float) -> str:
+        if number <= self.low:
+            return "small"
+        return "" if self.high is None or number < self.high else "large"
 
 
-class TrueOrFalse(Kind):
-    wanted = "true or false"
+class Whole(Number):
+    """A whole number from one limit to the other."""
+
+    types = (int,)
+
+    def __init__(self, low: int, high: int) -> None:
+        self.wanted, self.low, self.high = "whole number", low - 1, high + 1
+        self.expected = f"a whole number from {low} to {high} is expected"
+        self.json = _json("integer", minimum=low, maximum=high)
+
+
+class Flag(Kind):
+    wanted, json = "true or false", _json("boolean")
 
     def value(self, node: Node, tells: str) -> Any:
         if not isinstance(node.value, bool):
             quoted = isinstance(node.value, str) and node.value.lower() in ("true", "false")
-            way_out = "remove the quotes" if quoted else "true or false is expected"
-            raise Wrong(f"{_not(node, self.wanted)} ({way_out})")
+            raise _not(node, self.wanted, "remove the quotes" if quoted else "true or false is expected")
         return node.value
-
-    def own_schema(self) -> dict[str, Any]:
-        return {"type": "boolean"}
 
 
 class Choice(Kind):
     wanted = "text"
 
     def __init__(self, *choices: str) -> None:
-        self.choices = choices
+        self.choices, self.json = choices, _json("string", enum=list(choices))
 
     def value(self, node: Node, tells: str) -> Any:
         if node.value in self.choices:
@@ -158,37 +168,39 @@ class Choice(Kind):
         guess = did_you_mean(node.value, self.choices) if isinstance(node.value, str) and not node.spoken else None
         return f"; did you mean {guess}?" if guess else ""
 
-    def own_schema(self) -> dict[str, Any]:
-        return {"enum": list(self.choices), "type": "string"}
+
+NO_ROW_VALUE = "is not allowed (text, a number, true or false is expected)"
+
+
+def is_row_value(value: object) -> bool:
+    return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
 
 
 class RowValues(Kind):
     """The value that a column has in a model's rows, or a list of such values."""
 
     def value(self, node: Node, tells: str) -> Any:
-        if not isinstance(node.value, list):
-            return self._one(node)
-        if not node.value:
+        several = isinstance(node.value, list)
+        if several and not node.value:
             raise Wrong("the list is empty (give the values that the rows may have)")
-        return [self._one(one) for one in node.value]
-
-    def _one(self, node: Node) -> str | float:
-        value = node.value
-        if not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
-            raise Wrong(f"{node.shown} is not allowed (text, a number, true or false is expected)")
-        return value
+        ones = node.value if several else [node]
+        if wrong := next((one for one in ones if not is_row_value(one.value)), None):
+            raise Wrong(f"{wrong.shown} {NO_ROW_VALUE}")
+        return [one.value for one in ones] if several else node.value
 
     def schema(self) -> dict[str, Any]:
-        one = {"anyOf": [SCALAR, VARIABLE]}
-        return {"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]}
+        return {"anyOf": [SCALAR, {"type": "array", "minItems": 1, "items": SCALAR}]}
 
 
 @dataclass(eq=False, repr=False)
 class List(Kind):
-    item: Kind
-    least: int = 0
-    most: int = 0
+    item: Any  # a kind or section
+    least: int | None = None
+    most: int | None = None
     way_out: str = ""
+
+    def __post_init__(self) -> None:
+        self.item = Inner(self.item) if isinstance(self.item, type) else self.item
 
     def value(self, node: Node, tells: str) -> Any:
         """The items, which are not checked yet."""
@@ -200,14 +212,13 @@ class List(Kind):
                 way_out = 'a variable is one text: write ["${FIRST}", "${SECOND}"]'
             elif isinstance(node.value, str) and re.fullmatch(r"[\w.@/-]{1,50}", node.value):
                 way_out = f"write [{node.value}]"
-            raise Wrong(f"{_not(node, 'a list')} ({way_out})")
-        if len(node.value) < self.least:
+            raise _not(node, "a list", way_out)
+        if self.least and not node.value:
             raise Wrong("the list is empty (give at least one entry)")
         return node.value
 
     def schema(self) -> dict[str, Any]:
-        limits = {"maxItems": self.most, "minItems": self.least}
-        return {"items": self.item.schema(), **{n: limit for n, limit in limits.items() if limit}, "type": "array"}
+        return _json("array", items=self.item.schema(), minItems=self.least, maxItems=self.most)
 
 
 @dataclass(eq=False, repr=False)
@@ -215,8 +226,8 @@ class Map(Kind):
     """A mapping with keys of the user's."""
 
     item: Kind
-    name: Text = ANY
-    most: int = 0
+    name: Text | None = None
+    most: int | None = None
 
     def value(self, node: Node, tells: str) -> Any:
         if not isinstance(node.value, dict):
@@ -224,17 +235,14 @@ class Map(Kind):
         return node.value
 
     def schema(self) -> dict[str, Any]:
-        schema: dict[str, Any] = {"additionalProperties": self.item.schema()}
-        names = {name: limit for name, limit in self.name.own_schema().items() if name != "type"}
-        if names:
-            schema["propertyNames"] = names
-        return {**schema, **({"maxProperties": self.most} if self.most else {}), "type": "object"}
+        names = self.name and self.name.json
+        return _json("object", additionalProperties=self.item.schema(), propertyNames=names, maxProperties=self.most)
 
 
 def _no_mapping(node: Node, missing: str, like: str) -> Wrong:
     if node.value is None and not node.spoken:
         return Wrong(f"the value is missing ({missing} is expected: give it a key, or remove the line)")
-    return Wrong(f"{_not(node, 'a mapping')} ({like} is expected)")
+    return _not(node, "a mapping", f"{like} is expected")
 
 
 class Entry(NamedTuple):

@@ -64,7 +64,7 @@ class Reader:
             return self._section(kind.section, key, node)
         if isinstance(kind, (List, Map)):
             value = self._list(kind, key, children) if isinstance(kind, List) else self._map(kind, key, node)
-            if 0 < kind.most < len(node.value):
+            if kind.most and len(node.value) > kind.most:
                 self._problem(node.place, node.key, too_many(node, kind.most))
                 return INVALID
             return value
@@ -122,7 +122,8 @@ class Reader:
             inner = join(key, name)
             value = self._value(kind.item, inner, child)
             try:
-                kind.name.value(replace(child, value=name, spoken=""), "")
+                if kind.name:
+                    kind.name.value(replace(child, value=name, spoken=""), "")
             except Wrong as wrong:
                 self._problem(child.name_place, child.key, wrong.message)
                 value = INVALID

@@ -24,7 +24,7 @@ from stepgluon.config.model_rules import (
     repeated,
 )
 from stepgluon.config.nodes import join
-from stepgluon.config.schema import Machine, PipelineConfig
+from stepgluon.config.schema import Instance, PipelineConfig
 from stepgluon.errors import did_you_mean, found, listed
 
 OUR_VARIABLES = 5  # the pipeline itself sets at most this many
@@ -55,7 +55,7 @@ def region_is_known(config: PipelineConfig) -> Iterator[Finding]:
         yield Finding("region", _unknown(config.region, known, "an AWS region", "ap-northeast-1"))
 
 
-def _instances(config: PipelineConfig) -> Iterator[tuple[str, Machine]]:
+def _instances(config: PipelineConfig) -> Iterator[tuple[str, Instance]]:
     for name in ("prepare", "predict", "postprocess"):
         yield f"{name}.instance", getattr(config, name).instance
     yield "train.instance", config.train.instance

@@ -5,40 +5,13 @@ Each key's description is shown by editors (`pipeline.py schema`) and in the REA
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.durations import Duration
-from stepgluon.config.kinds import (
-    VARIABLE,
-    Choice,
-    Inner,
-    List,
-    Map,
-    Number,
-    RowValues,
-    Section,
-    Text,
-    TrueOrFalse,
-    entry,
-)
-from stepgluon.config.nodes import Node
+from stepgluon.config.kinds import Account, Choice, Flag, List, Map, Number, RowValues, Section, Text, Whole, entry
 
 Scalar = str | int | float | bool
-
-
-class Account(Text):
-    """An account may be written without quotes; YAML then reads a number."""
-
-    def value(self, node: Node, tells: str) -> Any:
-        return super().value(
-            replace(node, value=str(node.value), spoken=node.shown) if type(node.value) is int else node, tells
-        )
-
-    def schema(self) -> dict[str, Any]:
-        digits = {"type": "integer", "minimum": 10**11, "maximum": 10**12 - 1}
-        return {"anyOf": [super().schema(), {"anyOf": [digits, VARIABLE]}]}
 
 
 TEXT = Text(least=1, most=1024)
@@ -54,7 +27,7 @@ MODEL_NAME = Text(
     63,
     free=True,
 )
-ACCOUNT = Account(r"^[0-9]{12}$", "the 12 digits of an AWS account, like 123456789012", wanted="")
+ACCOUNT = Account(r"^[0-9]{12}$", "the 12 digits of an AWS account, like 123456789012")
 EMAIL = Text(
     r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", "a mail address, like team@example.com", 254
 )
@@ -82,31 +55,25 @@ ZIP = Text(
     limits.OBJECT_KEY,
 )
 ABOVE_0 = Number(0)
-FLAG = TrueOrFalse()
+FLAG = Flag()
 PROCESSING_TIME, TRAINING_TIME = Duration(limits.PROCESSING_SECONDS), Duration(limits.TRAINING_SECONDS)
 
 
-def whole(low: int, high: int) -> Number:
-    return Number(low, high, whole=True)
-
-
-class Machine(Section):
-    """What a job runs on."""
+class Instance(Section):
+    """One instance: these jobs cannot share their work."""
 
     type: str = entry("SageMaker instance type", TEXT, "ml.m5.xlarge")
-    volume_gb: int = entry("disk of each instance, in GB", whole(1, 16384), 30)
-
-
-class Instance(Machine):
-    """One instance: these jobs cannot share their work."""
+    volume_gb: int = entry("disk of each instance, in GB", Whole(1, 16384), 30)
 
     @property
     def count(self) -> int:
         return 1
 
 
-class Instances(Machine):
-    count: int = entry("number of instances that share the rows", whole(1, 100), 1)
+class Instances(Instance):
+    """Several instances may share the rows."""
+
+    count: int = entry("number of instances that share the rows", Whole(1, 100), 1)
 
 
 class Data(Section):
@@ -116,14 +83,14 @@ class Data(Section):
         "auto",
     )
     test_fraction: float = entry("share of the labelled rows held out to measure the error", Number(0, 1), 0.2)
-    seed: int = entry("seed of the split, so that it is the same in every run", whole(0, 2**32 - 1), 7)
+    seed: int = entry("seed of the split, so that it is the same in every run", Whole(0, 2**32 - 1), 7)
 
 
 _RUNS_ON, _STOPPED = "the machine the job runs on", "the job is stopped after this long"
 
 
 class Job(Section):
-    instance: Instance | Instances = entry(_RUNS_ON, Instance)
+    instance: Instance = entry(_RUNS_ON, Instance)
     max_runtime: int = entry(_STOPPED, PROCESSING_TIME, 3600)
     environment: dict[str, str] = entry("environment variables of the job", VARIABLES, {})
 
@@ -131,13 +98,9 @@ class Job(Section):
 class Prepare(Job):
     """One job that splits the raw tables into each model's parts."""
 
-    instance: Instance = entry(_RUNS_ON, Instance)
-
 
 class Postprocess(Job):
     """One job that puts the predictions together in the input's order."""
-
-    instance: Instance = entry(_RUNS_ON, Instance)
 
 
 class Predict(Job):
@@ -147,7 +110,6 @@ class Predict(Job):
 
 
 class Train(Job):
-    instance: Instance = entry(_RUNS_ON, Instance)
     max_runtime: int = entry(_STOPPED, TRAINING_TIME, 3600)
     presets: str = entry(
         "AutoGluon's presets; better ones take longer",
@@ -190,13 +152,13 @@ class Fallback(Section):
 
 
 class Retries(Section):
-    throttling: int = entry("extra attempts when a service throttles a call", whole(0, 99), 8)
+    throttling: int = entry("extra attempts when a service throttles a call", Whole(0, 99), 8)
     quota: int | None = entry(
         "extra attempts, minutes apart, when an account limit is reached; null: as many as fit, at most 60",
-        whole(0, 999),
+        Whole(0, 999),
         None,
     )
-    job: int = entry("extra attempts when a job fails, each under a new name", whole(0, 10), 1)
+    job: int = entry("extra attempts when a job fails, each under a new name", Whole(0, 10), 1)
 
 
 class Network(Section):
@@ -244,7 +206,7 @@ class Trigger(Section):
 
     reserved_concurrency: int = entry(
         "concurrent executions reserved for it, plus 1 for the function that mails failures; or 0",
-        whole(0, limits.CONCURRENCY),
+        Whole(0, limits.CONCURRENCY),
         5,
     )
 
@@ -268,7 +230,7 @@ class PipelineConfig(Section):
     region: str = entry("AWS region, like ap-northeast-1", Text())
     notify: list[str] = entry("mail addresses that get every mail", List(EMAIL, least=1))
     models: list[Model] = entry(
-        "the models, one branch each", List(Inner(Model), 1, way_out="begin each model with '- name:'")
+        "the models, one branch each", List(Model, 1, way_out="begin each model with '- name:'")
     )
     data: Data = entry("how the raw tables are read and split", Data)
     fallback: Fallback = entry("when a model is good enough, and what replaces it otherwise", Fallback)
