@@ -11,7 +11,7 @@ from golden import HERE
 from pipeline import workflow
 from stepgluon import advice
 from stepgluon.advice import WORK, as_given, pipeline_py
-from stepgluon.cli.main import _parser
+from stepgluon.cli.parser import parser
 from stepgluon.config.load import loads
 from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.names import Names
@@ -47,8 +47,8 @@ def test_a_hint_repeats_the_work_folder_for_commands_that_have_one() -> None:
 
 
 def test_the_commands_that_repeat_the_work_folder_are_those_that_take_it() -> None:
-    commands = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
-    takes = {name for name, parser in commands.items() if "--work" in parser.format_help()}
+    commands = next(action.choices for action in parser()._actions if isinstance(action.choices, dict))
+    takes = {name for name, command in commands.items() if "--work" in command.format_help()}
     assert takes == set(advice._OF_A_FOLDER)
 
 

@@ -1,9 +1,12 @@
 """The command line.
 
-main      the parser; validate, compile, graph, schema
-common    a parsed command, and options that commands share
-local     run, local
-runs      start, status, rollback; runs, show, watch, redrive, promote
-deploy    verify, plan, deploy, destroy, template
-terminal  prints results, progress and errors
+main        runs one command
+parser      the words of every command
+common      a parsed command
+definition  validate, compile, graph, schema
+local       run, local
+runs        runs, show, watch, redrive, promote
+account     start, status, rollback
+deploy      verify, plan, deploy, destroy, template
+terminal    prints results, progress and errors
 """

@@ -1,14 +1,12 @@
-"""A parsed command, and the options that commands share."""
+"""A parsed command."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,43 +48,3 @@ class Call:
         """Print the text, or with --json the value."""
         as_json = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n" if self.options.json else ""
         self.terminal.result(as_json or text)
-
-
-Command = Callable[[Call], "int | None"]
-JSON = 'print JSON for scripts; a failure is {"error": ..., "exit_code": ...}'
-
-
-def a_path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("a path is expected, not an empty text")
-    if any("\ud800" <= character <= "\udfff" for character in text):  # Python's name for a byte that is not UTF-8
-        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8 (rename the file or folder)")
-    return Path(text)
-
-
-def run_options(parser: Any) -> None:
-    """Add the options of a run, in the account or locally."""
-    parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold")
-    parser.add_argument("--note", default="", metavar="TEXT", help="appears in the first mail")
-    parser.add_argument("--fresh", action="store_true", help="ignore cached results; start over")
-
-
-def _threshold(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < 1e300:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a threshold (expected: a number above 0 and below 1e300, like 400)"
-        )
-    return int(number) if number == int(number) else number
-
-
-def whole_number(expected: str, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and 0 < int(text) <= most):
-            raise argparse.ArgumentTypeError(f"{text!r} is not valid (expected: {expected})")
-        return int(text)
-
-    return number

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import pipeline_py
-from stepgluon.cli.common import Call, a_path
+from stepgluon.aws import Door
+from stepgluon.cli.common import Call
+from stepgluon.cli.parser import PARTS
 from stepgluon.cli.terminal import write_file
+from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
+from stepgluon.config.source import LoadedConfig
+from stepgluon.deploy.account_checks import check_identity, check_key
+from stepgluon.deploy.apply import Deployed, deploy
+from stepgluon.deploy.changes import Change
+from stepgluon.deploy.destroy import Order, destroy, found
+from stepgluon.deploy.images import Docker
+from stepgluon.deploy.plan import plan
+from stepgluon.deploy.release import Release, release
+from stepgluon.deploy.templates.cicd import cicd
+from stepgluon.deploy.templates.policies import policy
+from stepgluon.deploy.templates.text import canonical
 from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.names import Names
 
-if TYPE_CHECKING:
-    from stepgluon.aws import Door
-    from stepgluon.config.source import LoadedConfig
-    from stepgluon.deploy.apply import Deployed
-    from stepgluon.deploy.changes import Change
-    from stepgluon.deploy.release import Release
-    from stepgluon.names import Names
-
-PARTS = ("base", "pipeline", "cicd")
 OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json", "tell_failure.zip")  # same as in release.py
 
 
@@ -30,34 +33,7 @@ class NotAgreed(StepgluonError):
     """The user did not confirm."""
 
 
-def add(command: Callable[..., Any]) -> None:
-    """Add the commands to the parser."""
-    command(
-        "verify", _verify, "Ask AWS whether a deploy and its runs would work; creates nothing that costs.", json=True
-    )
-    for name, do, tells in (
-        ("plan", _plan, "Show what deploy would change in the account, and change nothing."),
-        ("deploy", _deploy, "Make the account match the config; safe to repeat and to interrupt."),
-        ("destroy", _destroy, "Remove the pipeline from the account; its buckets and images are kept."),
-    ):
-        parser = command(name, do, tells, json=True)
-        parser.add_argument(
-            "--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of: base pipeline cicd"
-        )
-        if name != "plan":
-            parser.add_argument("--yes", action="store_true", help="do not ask")
-        if name == "destroy":
-            parser.add_argument(
-                "--delete-data", action="store_true", help="also delete the buckets, the images, all data"
-            )
-            parser.add_argument("--stop-runs", action="store_true", help="stop the runs in progress")
-    template = command(
-        "template", _template, "Write the CloudFormation templates, and the files they use, for a review."
-    )
-    template.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
-
-
-def _verify(call: Call) -> int:
+def do_verify(call: Call) -> int:
     from stepgluon.verify import verify
     from stepgluon.verify.check import Check, heading, last_words
 
@@ -72,9 +48,7 @@ def _verify(call: Call) -> int:
     return int(any(check.outcome == "failed" for check in made))
 
 
-def _plan(call: Call) -> None:
-    from stepgluon.deploy.plan import plan
-
+def do_plan(call: Call) -> None:
     _, release = _release(call)
     with call.account() as (door, names):
         _check(names, door)
@@ -82,10 +56,7 @@ def _plan(call: Call) -> None:
     call.result(planned.words(), planned.as_json())
 
 
-def _deploy(call: Call) -> None:
-    from stepgluon.deploy.apply import deploy
-    from stepgluon.deploy.images import Docker
-
+def do_deploy(call: Call) -> None:
     (_, release), say, only = _release(call), call.terminal.say, call.options.only
 
     def agree(stack: str, changes: tuple[Change, ...]) -> None:
@@ -101,8 +72,6 @@ def _deploy(call: Call) -> None:
 
 def _check(names: Names, door: Door) -> None:
     """Not part of deploy itself, because the local AWS accepts any account and key."""
-    from stepgluon.deploy.account_checks import check_identity, check_key
-
     check_identity(names, door)
     check_key(names, door)
 
@@ -125,9 +94,7 @@ def _next_steps(names: Names, deployed: Deployed, only: tuple[str, ...]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _destroy(call: Call) -> None:
-    from stepgluon.deploy.destroy import Order, destroy, found
-
+def do_destroy(call: Call) -> None:
     options = call.options
     order = Order(tuple(options.only), options.stop_runs, options.delete_data)
     with call.account() as (door, names):
@@ -153,15 +120,13 @@ def _ask(call: Call, what: str, items: list[str], name: str) -> None:
 
 def _release(call: Call) -> tuple[LoadedConfig, Release]:
     """Find all mistakes in the config before anything is sent to the account."""
-    from stepgluon.deploy.release import release
-
     loaded = call.config()
     if tuple(getattr(call.options, "only", PARTS)) == ("cicd",) and loaded.config.cicd is None:
         raise UsageError("--only cicd: the config has no cicd (add it, or leave --only out)")
     return loaded, release(loaded, call.definition(loaded).text)
 
 
-def _template(call: Call) -> None:
+def do_template(call: Call) -> None:
     (_, made), folder, say = _release(call), call.options.out, call.terminal.say
     for name, content in _files(made).items():
         write_file(folder / name, content, call.options.config)
@@ -174,9 +139,6 @@ def _template(call: Call) -> None:
 
 
 def _files(made: Release) -> dict[str, bytes]:
-    from stepgluon.deploy.templates.policies import policy
-    from stepgluon.deploy.templates.text import canonical
-
     return {
         "deployer-policy.json": canonical(policy(made.names, "deployer")).encode(),
         "base.json": made.base.text.encode(),
@@ -188,9 +150,5 @@ def _files(made: Release) -> dict[str, bytes]:
 
 def _example(names: Names) -> str:
     """An example of the third stack, for a reviewer who has not chosen a source for pushes yet."""
-    from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
-    from stepgluon.deploy.templates.cicd import cicd
-    from stepgluon.deploy.templates.text import canonical
-
     pushes = Cicd(source=CicdSource(codecommit=CodeCommit(name=names.prefix)))
     return canonical(cicd(replace(names, config=names.config.changed(cicd=pushes))))

@@ -1,0 +1,52 @@
+"""The commands for the account: start, status and rollback."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from stepgluon.advice import pipeline_py
+from stepgluon.cli.common import Call
+from stepgluon.deploy.plan import workflow_words
+from stepgluon.errors import UsageError
+from stepgluon.runs.rollback import planned, roll_back
+from stepgluon.runs.start import check_files, folder_of, start, upload
+from stepgluon.runs.status import status, words
+from stepgluon.runs.view import runs_table
+
+
+def do_start(call: Call) -> None:
+    options = call.options
+    files = [] if options.folder or options.data[0].startswith("s3://") else [Path(name) for name in options.data]
+    if files:
+        check_files(files)
+    elif not options.folder and len(options.data) > 1:
+        raise UsageError("--data takes one s3:// folder, or local files")
+    with call.account() as (door, names):
+        if files:
+            folder = upload(door, names, files)
+            call.terminal.say(f"Uploaded the data to {folder}")
+        else:
+            folder = folder_of(door, names, options.folder or options.data[0])
+        run = start(door, names, folder, options.threshold, options.note, options.fresh)
+    text = f"Run {run} has started.\nFollow it: {pipeline_py('watch', run)}\n"
+    call.result(text, {"run": run, "data": folder})
+
+
+def do_status(call: Call) -> None:
+    with call.account() as (door, names):
+        found = status(door, names)
+    call.result(words(found, runs_table(found.runs, "start --data FILE")), asdict(found))
+
+
+def do_rollback(call: Call) -> None:
+    with call.account() as (door, names):
+        plan = planned(door, names, call.options.to)
+        roll_back(door, names, plan)
+    changed = workflow_words(plan.workflow) if plan.workflow else "Both have the same workflow.\n"
+    text = (
+        f"Version {plan.after.number} is live in place of version {plan.before.number}.\n{changed}"
+        f"Runs in progress are not affected. A deploy that changes the workflow makes a new version live.\n"
+        f"To undo this: {pipeline_py(f'rollback --to {plan.before.number}')}\n"
+    )
+    call.result(text, asdict(plan))

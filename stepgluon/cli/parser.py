@@ -1,0 +1,169 @@
+"""The command line's words: every command with its options, and the module with its function `do_<command>`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from stepgluon import __version__
+from stepgluon.advice import CONFIG, WORK
+from stepgluon.errors import UsageError
+
+PARTS = ("base", "pipeline", "cicd")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors are one sentence, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see: {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands; each sets `module`."""
+    parser = _Parser(
+        prog="pipeline.py",
+        description="Turn pipeline-config.yml into a batch AutoML pipeline on AWS Step Functions.",
+        epilog="Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 this computer is the problem, 130 interrupted.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"stepgluon {__version__}")
+    config = _Parser(add_help=False)
+    config.add_argument("--config", type=a_path, default=Path(CONFIG), metavar="FILE", help=f"default: {CONFIG}")
+    config.add_argument("--env", metavar="NAME", help="merge this entry of `environments` over the rest of the config")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(module: str, name: str, tells: str) -> _Parser:
+        added = commands.add_parser(name, help=tells, description=tells, parents=[config], allow_abbrev=False)
+        added.set_defaults(module=module)
+        if module in ("runs", "account") or name in ("run", "verify", "plan", "deploy", "destroy"):
+            failure = '{"error": ..., "exit_code": ...}'
+            added.add_argument("--json", action="store_true", help=f"print JSON for scripts; a failure is {failure}")
+        return added
+
+    _definition(command)
+    _runs(command)
+    _deploy(command)
+    return parser
+
+
+Add = Callable[[str, str, str], _Parser]
+
+
+def _definition(command: Add) -> None:
+    command("definition", "validate", "Name every mistake in the config, with its file, line and column.")
+    compiling = command("definition", "compile", "Write the state machine's definition.")
+    where = compiling.add_mutually_exclusive_group()
+    where.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
+    where.add_argument("--stdout", action="store_true", help="print the definition instead")
+    graph = command("definition", "graph", "Draw the workflow.")
+    graph.add_argument(
+        "--detail", choices=("story", "full"), default="story", help="story: the stages; full: every state"
+    )
+    pictures = ("text", "mermaid", "svg", "html")
+    graph.add_argument("--format", choices=pictures, help="default: by the file's name, else text")
+    graph.add_argument("-o", "--output", type=a_path, metavar="FILE", help="write the picture to this file")
+    command("definition", "schema", "Print the config's JSON Schema, for editors that complete and check YAML.")
+
+
+def _runs(command: Add) -> None:
+    run = command(
+        "local", "run", "Run the pipeline on this computer: start a local AWS, upload the data, follow the run."
+    )
+    run.add_argument("--local", action="store_true", help="the default; `start` runs it in the account")
+    run.add_argument(
+        "--data", type=a_path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines"
+    )
+    _run_options(run)
+    local = command(
+        "local", "local", "Serve the local AWS with the pipeline in it, for the aws command line, until Ctrl-C."
+    )
+    local.add_argument("action", choices=["up"])
+    port = _whole_number("a port from 1 to 65535", 65535)
+    local.add_argument("--port", type=port, default=0, metavar="N", help="default: any free one")
+    for one in (run, local):
+        one.add_argument("--work", type=a_path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
+
+    start = command("account", "start", "Start a run in the account, with local tables or a folder of the raw bucket.")
+    data = start.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data", nargs="+", metavar="FILE", help="tables to upload, or one s3://RAW-BUCKET/FOLDER/")
+    data.add_argument("--folder", metavar="FOLDER", help="a folder of the raw bucket, like june")
+    _run_options(start)
+    command("account", "status", "Show the pipeline's state in the account, and what to do next.")
+    back = command("account", "rollback", "Make an earlier version of the workflow live.")
+    version = _whole_number("a version's number, like 3", 10**9)
+    back.add_argument("--to", type=version, metavar="VERSION", help="default: the one before the live version")
+
+    for name, tells in (
+        ("runs", "List the runs, the latest first."),
+        ("show", "Show a run's states, jobs and models, and why it failed."),
+        ("watch", "Follow a run until it ends; Ctrl-C leaves it running."),
+        ("redrive", "Repeat a failed run: a new run with the same input, which reuses models and predictions."),
+        ("promote", "Make a run's accepted models the defaults."),
+    ):
+        one = command("runs", name, tells)
+        if name != "runs":
+            one.add_argument("run", metavar="RUN", help="its name, or latest")
+        place = one.add_mutually_exclusive_group()
+        place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
+        place.add_argument("--aws", action="store_true", help="a run in the account")
+
+
+def _deploy(command: Add) -> None:
+    command("deploy", "verify", "Ask AWS whether a deploy and its runs would work; creates nothing that costs.")
+    for name, tells in (
+        ("plan", "Show what deploy would change in the account, and change nothing."),
+        ("deploy", "Make the account match the config; safe to repeat and to interrupt."),
+        ("destroy", "Remove the pipeline from the account; its buckets and images are kept."),
+    ):
+        one = command("deploy", name, tells)
+        only = "some of: base pipeline cicd"
+        one.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=only)
+        if name != "plan":
+            one.add_argument("--yes", action="store_true", help="do not ask")
+        if name == "destroy":
+            one.add_argument("--delete-data", action="store_true", help="also delete the buckets, the images, all data")
+            one.add_argument("--stop-runs", action="store_true", help="stop the runs in progress")
+    template = command(
+        "deploy", "template", "Write the CloudFormation templates, and the files they use, for a review."
+    )
+    template.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
+
+
+def a_path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("a path is expected, not an empty text")
+    if any("\ud800" <= character <= "\udfff" for character in text):  # Python's name for a byte that is not UTF-8
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8 (rename the file or folder)")
+    return Path(text)
+
+
+def _run_options(parser: _Parser) -> None:
+    """Add the options of a run, in the account or locally."""
+    parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold")
+    parser.add_argument("--note", default="", metavar="TEXT", help="appears in the first mail")
+    parser.add_argument("--fresh", action="store_true", help="ignore cached results; start over")
+
+
+def _threshold(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e300:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a threshold (expected: a number above 0 and below 1e300, like 400)"
+        )
+    return int(number) if number == int(number) else number
+
+
+def _whole_number(expected: str, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and 0 < int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not valid (expected: {expected})")
+        return int(text)
+
+    return number
