@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import forks
 import pytest
 from botocore.hooks import EventAliaser
 from botocore.loaders import JSONFileLoader
@@ -26,6 +27,8 @@ os.environ |= {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+forks.start()
 
 
 def share_what_botocore_reads() -> None:

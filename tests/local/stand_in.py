@@ -27,12 +27,15 @@ def arrange(
     faults: Any = None,
     **changed: Any,
 ) -> None:
+    import forks
+
     from localaws.stepfunctions import parse_cache, queue
     from stepgluon.local import redrive, run
 
     if faults:
         faults.install(set_attribute)
     usual = {"waiting": 0.0005, "grace_seconds": 0.3, "cores": 2, "cores_per_job": 1, "ending_seconds": MINUTES}
+    forks.arrange(set_attribute)
     settings_of, definition_of, install = run.settings_of, run.definition_of, parse_cache.install
     set_attribute(
         run, "settings_of", lambda *given: replace(settings_of(*given), **{**usual, **changed, "code": code()})
@@ -46,7 +49,7 @@ def arrange(
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has ignored
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     from pipeline import workflow
     from stepgluon.cli.main import main
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from local_aws import MINUTES, until
 from stand_in import HERE, SCRIPTS
@@ -39,16 +40,17 @@ class Day:
         (folder / "pipeline-config.yml").write_text(CONFIG)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.server = self.started("local", "up", "--port", str(self.port))
+        self.server = self.started("local", "up", "--port", str(self.port), start=forks.plain)
         assert self.server.stdout
         first = self.server.stdout.readline()
         assert f"http://127.0.0.1:{self.port}" in first, self.server.communicate()
 
-    def started(self, *words: str) -> subprocess.Popen[str]:
+    def started(self, *words: str, start: Any = forks.Popen) -> subprocess.Popen[str]:
         command = [sys.executable, str(HERE / "stand_in.py"), str(self.folder / "compiled"), str(SCRIPTS), *words]
-        return subprocess.Popen(
+        process: subprocess.Popen[str] = start(
             command, cwd=self.folder, env=SHELL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        return process
 
     def pipeline(self, *words: str) -> str:
         process = self.started(*words)

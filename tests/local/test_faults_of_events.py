@@ -10,6 +10,7 @@ import subprocess
 from contextlib import closing
 from typing import Any
 
+import forks
 from botocore.config import Config
 from local_aws import MINUTES, until
 from test_run import User, faults, shared, user
@@ -21,7 +22,7 @@ def served(user: User) -> Any:
     """`local up` as a process, and a client of its S3."""
     from botocore.session import Session
 
-    process = user.process("local", "up")
+    process = user.process("local", "up", start=forks.plain)  # `ps` shows its functions
     until(lambda: process.poll() is not None or (user.work / "server.json").exists())
     assert process.poll() is None, process.communicate()
     endpoint = json.loads((user.work / "server.json").read_text())["endpoint"]

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from configs import penguins
 from local_aws import MINUTES, Scripted, until
@@ -89,10 +90,10 @@ class User:
         (self.work / "told.json").unlink()
         return told
 
-    def process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+    def process(self, *words: str, start: Any = forks.Popen, **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(HERE / "stand_in.py"), str(self.shared), str(self.code), *words]
         environment = {**os.environ, **variables}
-        process = subprocess.Popen(
+        process: subprocess.Popen[str] = start(
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._processes.append(process)
@@ -544,7 +545,7 @@ def test_a_port_in_use_is_one_sentence_and_exit_3(user: User) -> None:
 
 def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     user.orders(train_adelie="ignore SIGTERM", train_gentoo="ignore SIGTERM")
-    process = user.process("run", "--local", "--data", "orders.json")
+    process = user.process("run", "--local", "--data", "orders.json", start=forks.plain)
     until(lambda: sum("hanging" in log.read_text() for log in user.work.glob("runs/*/logs/*train*")) == 2)
     hanging = _processes(user)
     assert len(hanging) >= 2, "a process for each job, at least"
@@ -615,7 +616,7 @@ def obey(stage: str, folder: str) -> str:
 
 def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_finished(user: User) -> None:
     gate = Gate(user, "predict-gentoo")
-    process = user.process("run", "--local", "--data", "orders.json", "--note", "the one")
+    process = user.process("run", "--local", "--data", "orders.json", "--note", "the one", start=forks.plain)
     until(lambda: any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*predict-gentoo*")))
     until(lambda: user.statuses().get("Predict adelie") == "Completed")
     waiting = _processes(user)
@@ -740,7 +741,7 @@ def shell(user: User, profile: str = "work") -> dict[str, str]:
 
 
 def test_what_the_shell_says_about_aws_never_gets_here(user: User) -> None:
-    process = user.process("run", "--local", "--data", "orders.json", **shell(user))
+    process = user.process("run", "--local", "--data", "orders.json", start=forks.plain, **shell(user))
     _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 0, err
     for file in user.work.rglob("*"):

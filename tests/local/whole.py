@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import forks
+import pytest
 from configs import penguins
 from faults import Faults
 from local_aws import MINUTES, until
@@ -218,5 +220,6 @@ def whole(work: Path, definition: str = "", **changed: Any) -> Iterator[Whole]:
         "cores_per_job": 1,
     }
     settings = replace(Settings(work=work, account=config.account, region=config.region), **{**usual, **changed})
-    with faults.active(), deployed(loaded, definition, settings) as place:
+    with pytest.MonkeyPatch.context() as patch, faults.active(), deployed(loaded, definition, settings) as place:
+        forks.arrange(patch.setattr)
         yield Whole(place, faults)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from botocore.exceptions import ClientError
 from local_aws import MINUTES, Scripted, settings, until
@@ -106,7 +107,8 @@ def compiled() -> tuple[LoadedConfig, str]:
 def deployed_for(folder: Path, faults: Scripted) -> Iterator[Deployed]:
     loaded, definition = compiled()
     chosen = settings(folder / "aws", account="123456789012", region="eu-west-1", cores=2, fresh=True)
-    with faults.active(), deployed(loaded, definition, chosen) as place:
+    with pytest.MonkeyPatch.context() as patch, faults.active(), deployed(loaded, definition, chosen) as place:
+        forks.arrange(patch.setattr)
         yield place
 
 
