@@ -48,7 +48,7 @@ BANDIT = {
     ("B105", "localaws/base/clients.py"): "the local AWS takes any secret key; this one says so",
     ("B105", "localaws/stepfunctions/jsonata_scan.py"): "a token of the language, compared with the name $states",
     ("B105", "stepgluon/graph/words.py"): "the word Pass names a kind of state",
-    ("B105", "stepgluon/selfcheck/memory.py"): "a rehearsed task's token, which no service ever sees",
+    ("B105", "stepgluon/selfcheck/rehearsal.py"): "a rehearsed task's token, which no service ever sees",
     ("B311", "localaws/stepfunctions/versions.py"): "an alias shares executions out by weight: that keeps no secret",
     (
         "B403",

@@ -11,6 +11,7 @@ import pytest
 
 from stepgluon.selfcheck import SelfCheck, findings, worst_case_events
 from stepgluon.selfcheck.expressions import names
+from stepgluon.selfcheck.rehearsal import Visit
 
 FOLDER = Path(__file__).with_name("selfcheck")
 GOOD = FOLDER / "good.asl.json"
@@ -38,6 +39,12 @@ def chain(*states: dict[str, Any]) -> dict[str, Any]:
 def task(arguments: Any, resource: str = "arn:aws:states:::sns:publish", **fields: Any) -> dict[str, Any]:
     state = {"Type": "Task", "Resource": resource, "Arguments": arguments, "TimeoutSeconds": 60, "End": True}
     return machine({"task": {**state, **fields}})
+
+
+def visits(definition: dict[str, Any]) -> list[Visit]:
+    seen: list[Visit] = []
+    SelfCheck(definition, seen.append)
+    return seen
 
 
 def codes(definition: dict[str, Any]) -> list[str]:
@@ -106,6 +113,18 @@ def test_what_may_be_there_is_no_finding() -> None:
     assert codes(file) == []
 
 
+def test_the_items_of_a_file_may_be_anything() -> None:
+    last = {"Type": "Pass", "Output": e("$states.input.Items.any.thing"), "End": True}
+    resource = "arn:aws:states:::s3:getObject"
+    reads = {"ItemReader": {"Resource": resource}, "ItemBatcher": {"MaxItemsPerBatch": 2}}
+    writes = {"ResultWriter": {"Resource": "arn:aws:states:::s3:putObject"}, "Output": e("$states.result.any.thing")}
+    processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED"}, "StartAt": "last", "States": {"last": last}}
+    each = {"Type": "Map", **reads, **writes, "ItemProcessor": processor, "End": True}
+    assert codes(machine({"each": each})) == []
+    del each["ItemReader"]
+    assert codes(machine({"each": {**each, "Items": [1]}})) == []
+
+
 def test_an_undefined_value_is_found_where_aws_would_fail_only() -> None:
     assert codes(chain({"Output": {"a": 1}}, {"Output": e("{'b': $states.input.b}")})) == []
     assert codes(chain({"Output": {"a": 1}}, {"Output": e("$states.input.b")})) == ["expression-undefined"]
@@ -129,7 +148,7 @@ def test_a_variable_is_seen_where_a_way_to_it_assigns_it() -> None:
     }
     (finding,) = findings(machine(states))
     assert (finding.code, finding.state) == ("variable-unassigned", "end")
-    assert finding.message == "Output reads $b, which is not assigned on this way (all good)"
+    assert finding.message == "Output: it reads $b, which is not assigned on this way (all good)"
     states["choice"]["Assign"] = {"b": 0}
     assert codes(machine(states)) == []
 
@@ -208,16 +227,15 @@ def test_the_longest_execution_uses_up_every_retry() -> None:
     )
 
 
-def looping(tries: int, quota: int = 0) -> dict[str, Any]:
+def looping(tries: int) -> dict[str, Any]:
     """A job that is tried again by a Choice."""
     arguments = {**TRAINING, "TrainingJobName": e("'job-' & $uuid()")}
     job = task(arguments, TRAIN)["States"]["task"]
     catch = {"ErrorEquals": ["States.ALL"], "Assign": {"failures": e("$failures + 1")}, "Next": "again?"}
-    retry = [{"ErrorEquals": ["SageMaker.ResourceLimitExceededException"], "MaxAttempts": quota}]
     choice = {"Type": "Choice", "Choices": [{"Condition": e(f"$failures <= {tries}"), "Next": "job"}], "Default": "no"}
     return machine({
         "start": {"Type": "Pass", "Assign": {"failures": 0}, "Next": "job"},
-        "job": {**{k: v for k, v in job.items() if k != "End"}, "Retry": retry, "Catch": [catch], "Next": "after"},
+        "job": {**{k: v for k, v in job.items() if k != "End"}, "Catch": [catch], "Next": "after"},
         "again?": choice,
         "after": {"Type": "Pass", "Next": "end"},
         "end": {"Type": "Succeed"},
@@ -229,14 +247,6 @@ def looping(tries: int, quota: int = 0) -> dict[str, Any]:
 def test_each_turn_of_a_loop_is_counted(tries: int) -> None:
     # start, one try more than may be repeated, each with its question but the last, and the two states after it
     assert worst_case_events(looping(tries)) == 2 + 2 + (tries + 1) * (2 + 4) + tries * 2 + 2 * 2
-
-
-def test_as_many_tries_are_told_as_the_history_has_room_for() -> None:
-    error = "SageMaker.ResourceLimitExceededException"
-    check = SelfCheck(looping(5, quota=3))
-    assert check.fitting_tries(error, 60) == 60
-    most = check.fitting_tries(error, 5000)
-    assert check.events({error: most}) <= 25_000 < check.events({error: most + 1})
 
 
 def many_models(count: int) -> dict[str, Any]:
@@ -263,7 +273,7 @@ def many_models(count: int) -> dict[str, Any]:
 def test_of_branches_alike_a_few_are_rehearsed_and_all_are_counted() -> None:
     few, all_ = many_models(4), many_models(200)
     assert findings(all_) == []
-    assert len(list(SelfCheck(all_).requests())) == len(list(SelfCheck(few).requests())) < 20
+    assert len(visits(all_)) == len(visits(few)) < 200
     each = (worst_case_events(few) - (2 + 2 + 4 + 2)) // 4
     assert worst_case_events(all_) == 2 + 2 + 4 + 2 + 200 * each
 
@@ -288,17 +298,13 @@ def test_the_causes_of_many_failed_jobs_do_not_fit_into_the_data() -> None:
     assert {(finding.code, finding.state) for finding in found} == {("payload-size", "All"), ("payload-size", "End")}
 
 
-def test_the_requests_of_all_scenarios_can_be_had() -> None:
-    calls = list(SelfCheck(json.loads(GOOD.read_text(encoding="utf-8"))).requests())
-    assert {call.state for call in calls} >= {
-        "Announce start",
-        "Prepare",
-        "Train boots",
-        "Train hats",
-        "Announce failure",
-    }
-    assert all(call.resource.startswith("arn:aws:states:::") and isinstance(call.request, dict) for call in calls)
-    assert {"all good", "the next run"} < {call.scenario for call in calls}
+def test_each_visit_of_a_state_can_be_watched() -> None:
+    seen = visits(json.loads(GOOD.read_text(encoding="utf-8")))
+    mails = [visit for visit in seen if visit.name == "Announce failure"]
+    assert {visit.error for visit in seen if visit.name == "Failed"} > {"States.TaskFailed"}
+    assert all(isinstance(visit.request["Subject"], str) and visit.following == "Failed" for visit in mails)
+    prepared = {visit.before.variables["prepared"] for visit in seen if visit.name == "Train"}
+    assert len(prepared) == 2, "one job of each run"
 
 
 def test_a_long_chain_of_states_is_no_problem() -> None:

@@ -1,160 +1,134 @@
-"""Finds branches that differ only in their model's name and index, of which a few are checked for all.
+"""Finds branches that differ only in their model's name and index, of which a few are rehearsed for all.
 
-Two branches are alike if their texts are equal after removing the name (which differs between the StartAts) and the
-index in lists ($models[7]), in every Parallel with as many branches. Their entries in lists set by Assign must be equal
-in the same way. In such an entry, numbers may differ, and so may texts that differ in every entry.
+Two branches are alike if their texts are equal but for the name and the index in lists ($models[7]), in every Parallel
+with a branch for each model. The models' entries in lists that a Pass assigns are compared, too: all of their values
+but numbers and the texts that every model has different, or only their keys, for the scenarios in which jobs fail.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from json import loads
 from typing import Any
 
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+from stepgluon.selfcheck.evaluation import compact
+from stepgluon.selfcheck.scopes import Scope, scopes
+
 _NUMBER = re.compile(r"(?<=[:\[,])-?\d+(?:\.\d+)?(?=[,\]}])")
-_PLACE = re.compile(r"(\$\w+)\[(\d+)\]")
 _WORD = re.compile(r"[A-Za-z0-9]+")
-KEPT_OF_ONE_KIND = 2  # to cover what depends on several models
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Indices of branches that are alike in every Parallel with `count` branches; the longest text first."""
+class Branches:
+    """A machine's branches with a model each; their texts have \\0 for the name and \\1 for the index."""
 
-    count: int
-    kinds: tuple[tuple[int, ...], ...]
+    machine: Mapping[str, Any]
+    names: list[str]
+    texts: dict[str, list[str]]  # by Parallel
+    values: list[str]  # of the models' entries in lists, as said above
+    keys: list[str]
 
-    @property
-    def saves(self) -> bool:
-        return self.count > len(self.kept(1))
+    def kinds(self, values: bool) -> list[list[int]]:
+        """The models whose branches are alike, the largest kind first, and in it the longest name."""
+        kinds: dict[tuple[str, ...], list[int]] = {}
+        for place, columns in enumerate(zip(self.values if values else self.keys, *self.texts.values(), strict=True)):
+            kinds.setdefault(columns, []).append(place)
+        for kind in kinds.values():
+            kind.sort(key=lambda place: -len(self.names[place]))
+        return sorted(kinds.values(), key=len, reverse=True)
 
-    def kept(self, more: int = 0) -> dict[int, int]:
-        """The indices to keep, and how many branches each represents."""
-        kept: dict[int, int] = {}
-        for number, kind in enumerate(self.kinds):
-            places = kind[: KEPT_OF_ONE_KIND + more] if number == 0 else kind[:1]
-            kept |= dict.fromkeys(places, 1)
-            kept[places[0]] += len(kind) - len(places)
-        return dict(sorted(kept.items()))
+    def smaller(self, kinds: list[list[int]], most: int) -> Mapping[str, Any]:
+        """The machine with `most` branches of the largest kind, and one of each other."""
+        kept, states = _kept(kinds, most), {}
+        for name, state in self.machine["States"].items() if self.texts else ():
+            if name in self.texts:
+                filled = [_filled(self.texts[name][old], self.names[old], new) for new, old in enumerate(kept)]
+                state = {**state, "Branches": list(map(loads, filled))}
+            lists = {key: [value[place] for place in kept] for key, value in _lists(state, len(self.names))}
+            states[name] = {**state, "Assign": {**state["Assign"], **lists}} if lists else state
+        return {**self.machine, "States": states} if states else self.machine
 
-
-def alike(machine: dict[str, Any]) -> Alike | None:
-    """The alike branches of the largest Parallels; None also if the machine's form is unsound."""
-    if not _is_sound(machine):
-        return None
-    parallels = list(_parallels(machine))
-    counts = [len(branches) for _, branches in parallels]
-    if not counts or max(counts) < 2:
-        return None
-    count = max(counts)
-    columns = [_branches(branches) for _, branches in parallels if len(branches) == count]
-    columns += [_entries(entries, columns[0][1]) for entries in _lists(machine, count)]
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for place in range(count):
-        groups.setdefault(tuple(texts[place] for texts, _ in columns), []).append(place)
-    names = columns[0][1]
-    kinds = sorted((sorted(group, key=lambda place: -len(names[place])) for group in groups.values()), key=len)[::-1]
-    return Alike(count, tuple(map(tuple, kinds)))
-
-
-def smaller(machine: dict[str, Any], alike: Alike, more: int = 0) -> tuple[dict[str, Any], dict[int, int]]:
-    """The machine with a few branches of each kind, and how many each kept branch represents, by its id."""
-    kept = alike.kept(more)
-    stands_for: dict[int, int] = {}
-
-    def take(branches: list[Any]) -> list[Any]:
-        taken = [_moved(branches[old], old, new) for new, old in enumerate(kept)]
-        stands_for.update({id(branch): times for branch, times in zip(taken, kept.values(), strict=True)})
-        return taken
-
-    states = {}
-    for name, state in machine["States"].items():
-        if len(state.get("Branches", ())) == alike.count:
-            state = {**state, "Branches": take(state["Branches"])}
-        elif state.get("Type") == "Pass" and isinstance(state.get("Assign"), dict):
-            assign = {
-                key: [value[place] for place in kept] if _is_list(value, alike.count) else value
-                for key, value in state["Assign"].items()
-            }
-            state = {**state, "Assign": assign}
-        states[name] = state
-    return {**machine, "States": states}, stands_for
+    def scopes(self, kinds: list[list[int]], most: int) -> Scope:
+        """Its scopes, each branch with the number of those that it stands for."""
+        root = scopes(self.smaller(kinds, most))
+        kept, sizes = _kept(kinds, most), {kind[0]: len(kind) for kind in kinds}
+        for branches in (root.inner[name] for name in self.texts):
+            first = branches[kept.index(kinds[0][0])]
+            for place, scope in zip(kept, branches, strict=True):
+                scope.stands_for = sizes.get(place, 1)
+                scope.like = first if place not in sizes else None
+            first.stands_for -= len(kept) - len(kinds)
+        return root
 
 
-def _is_sound(machine: dict[str, Any]) -> bool:
-    states = machine.get("States")
-    if not isinstance(states, dict) or not all(
-        isinstance(state, dict) and "Type" in state for state in states.values()
-    ):
-        return False
-    branches = (state.get("Branches") for state in states.values() if state["Type"] == "Parallel")
-    return all(
-        isinstance(some, list) and all(isinstance(one, dict) and isinstance(one.get("StartAt"), str) for one in some)
-        for some in branches
-    ) and all(isinstance(state.get("Assign", {}), dict) for state in states.values())
+def _kept(kinds: list[list[int]], most: int) -> list[int]:
+    return sorted([kind[0] for kind in kinds] + [place for kind in kinds[:1] for place in kind[1:most]])
 
 
-def _parallels(machine: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    for name, state in machine["States"].items():
-        if state["Type"] == "Parallel":
-            yield name, state["Branches"]
+def branches(machine: Mapping[str, Any]) -> Branches:
+    """The models' branches; none if the machine's form is unsound, which form.py reports."""
+    try:
+        names = models(machine)
+        lists = [value for state in machine["States"].values() for _, value in _lists(state, len(names))]
+        texts = {
+            name: _texts(state["Branches"], names)
+            for name, state in machine["States"].items()
+            if state["Type"] == "Parallel" and len(state["Branches"]) == len(names)
+        }
+        if not texts:
+            return Branches(machine, [], {}, [], [])
+        keys = [str([sorted(entries[place]) for entries in lists]) for place in range(len(names))]
+        return Branches(machine, names, texts, _values(lists, names), keys)
+    except (AttributeError, KeyError, TypeError):
+        return Branches(machine, [], {}, [], [])
 
 
-def _is_list(value: Any, count: int) -> bool:
-    return isinstance(value, list) and len(value) == count and all(isinstance(entry, dict) for entry in value)
-
-
-def _lists(machine: dict[str, Any], count: int) -> Iterator[list[dict[str, Any]]]:
+def models(machine: Mapping[str, Any]) -> list[str]:
+    """The models' names, from the lists that a Pass assigns."""
     for state in machine["States"].values():
-        if state["Type"] == "Pass":
-            yield from (value for value in state.get("Assign", {}).values() if _is_list(value, count))
+        for _, entries in _lists(state):
+            if all(isinstance(entry.get("name"), str) for entry in entries):
+                return [entry["name"] for entry in entries]
+    return []
 
 
-def _branches(branches: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """The branches' texts without the parts that may differ, and their names."""
-    starts = [branch["StartAt"] for branch in branches]
-    head = _common(starts)
-    tail = _common([start[::-1] for start in starts])
-    before, after = head.rfind(" ") + 1, tail.rfind(" ") + 1
-    names = [start[before : len(start) - after] for start in starts]
-    return [
-        _without(_compact(branch), name, place)
-        for place, (branch, name) in enumerate(zip(branches, names, strict=True))
-    ], names
+def _lists(state: Mapping[str, Any], count: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The lists of objects, with as many entries, that a Pass assigns."""
+    for key, value in state.get("Assign", {}).items() if state["Type"] == "Pass" else ():
+        entries = value if isinstance(value, list) else []
+        if entries and count in (0, len(entries)) and all(isinstance(entry, dict) for entry in entries):
+            yield key, entries
 
 
-def _common(texts: list[str]) -> str:
-    """The common prefix."""
-    first, last = min(texts), max(texts)
-    return first[: next((place for place, sign in enumerate(first) if sign != last[place : place + 1]), len(first))]
+def _texts(branches: list[Any], names: list[str]) -> list[str]:
+    kinds: list[str] = []
+    texts = []
+    for place, (branch, name) in enumerate(zip(branches, names, strict=True)):
+        text = compact(branch)
+        like = next((kind for kind in kinds if _filled(kind, name, place) == text), None)
+        if like is None:  # only then, as compiling patterns for each of a thousand names is slow
+            gaps = re.sub(rf"\b{re.escape(name)}\b", "\0", text)
+            like = re.sub(rf"(\$\w+)\[{place}\]", lambda found: f"{found[1]}[\1]", gaps)
+            kinds.append(like)
+        texts.append(like)
+    return texts
 
 
-def _without(text: str, name: str, place: int) -> str:
-    first, *others = text.split(name) if name else [text]
-    parts, before = [first], first
-    for part in others:  # like \bNAME\b, but compiling a pattern for each of a thousand names is slow
-        inside = _WORD.fullmatch(before[-1:]) or _WORD.fullmatch(part[:1]) or before[-1:] == "_" or part[:1] == "_"
-        parts += [name if inside else "\0", part]
-        before = part
-    return _PLACE.sub(lambda found: f"{found[1]}[\0]" if found[2] == str(place) else found[0], "".join(parts))
+def _filled(text: str, name: str, place: int) -> str:
+    return text.replace("\0", name).replace("\1", str(place))
 
 
-def _moved(branch: dict[str, Any], old: int, new: int) -> dict[str, Any]:
-    text = _compact(branch)
-    moved: dict[str, Any] = json.loads(re.sub(rf"(\$\w+)\[{old}\]", rf"\1[{new}]", text) if old != new else text)
-    return moved
-
-
-def _entries(entries: list[dict[str, Any]], names: list[str]) -> tuple[list[str], list[str]]:
-    own: set[str] = set()  # the keys whose text differs in every entry that has them
-    for key in {key for entry in entries for key in entry}:
-        values = [entry[key] for entry in entries if key in entry]
-        if all(isinstance(value, str) for value in values) and len(set(values)) == len(values):
-            own.add(key)
-    made = [{key: _WORD.sub("a", value) if key in own else value for key, value in entry.items()} for entry in entries]
-    return [
-        _NUMBER.sub("0", _without(_compact(entry), name, -1)) for entry, name in zip(made, names, strict=True)
-    ], names
+def _values(lists: list[list[dict[str, Any]]], names: list[str]) -> list[str]:
+    texts = [""] * len(names)
+    for entries in lists:
+        own: set[str] = set()  # the keys whose text is different in every entry that has them
+        for key in {key for entry in entries for key in entry}:
+            values = [entry[key] for entry in entries if key in entry]
+            if all(isinstance(value, str) for value in values) and len(set(values)) == len(values):
+                own.add(key)
+        for place, entry in enumerate(entries):
+            plain = {key: _WORD.sub("a", value) if key in own else value for key, value in entry.items()}
+            texts[place] += _NUMBER.sub("0", compact(plain))
+    return texts

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from stepgluon.selfcheck.integrations import JOBS, integration
-from stepgluon.selfcheck.memory import Answer, Call, Error
+from stepgluon.selfcheck.integrations import JOBS, Integration
 
 _FILES = {
     "fingerprints": re.compile(r"runs/[^/]+/prepared/fingerprints\.json"),
@@ -24,10 +23,25 @@ _FILES = {
 }
 _KNOWN = ("sagemaker", "s3", "sns")  # services whose responses have the keys of botocore's model
 DIGEST = "0123456789abcdef" * 4
-NO_KEY = Error("S3.NoSuchKeyException", "The specified key does not exist. (Service: S3, Status Code: 404)")
 MISTAKE = "Not retried: the column 'label' is missing in june.csv"
 LOST = "InternalServerError: We encountered an internal error. Please try again."
 LONGEST = "Not retried: " + "x" * 1011  # SageMaker keeps 1,024 characters
+LONGEST_NAME = "_-A9" * 20  # of an execution
+
+
+@dataclass(frozen=True)
+class Answer:
+    value: Any
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class Error:
+    name: str
+    cause: str | None = None
+
+
+NO_KEY = Error("S3.NoSuchKeyException", "The specified key does not exist. (Service: S3, Status Code: 404)")
 
 
 @dataclass(frozen=True)
@@ -39,90 +53,52 @@ class Fault:
     times: int = 10**6
 
 
-@dataclass
-class Files:
-    """The files that the machine's Tasks were seen to read from S3."""
+@dataclass(frozen=True)
+class Scenario:
+    """The conditions of a run, and the services' responses in it."""
 
+    name: str
     models: list[str]
-    readers: dict[str, set[str]] = field(default_factory=dict)  # by state: keys
-
-    def kinds(self) -> set[str]:
-        return {_kind(key) for keys in self.readers.values() for key in keys}
-
-
-@dataclass
-class World:
-    """The services' responses in one scenario."""
-
-    seen: Files
-    faults: Mapping[str, Fault] = field(default_factory=dict)
+    read: set[str]  # the kinds of files that were read; it grows
+    faults: Mapping[str, Fault] = field(default_factory=dict)  # by state
     files: Mapping[str, Any] = field(default_factory=dict)  # by kind: the JSON value, a text, or an Error
     first: Mapping[str, Any] = field(default_factory=dict)  # the same, for the first model only
     turn: int = 0  # which of their values enums start with
+    input: Any = field(default_factory=dict)
+    execution: str = LONGEST_NAME
+    retried: bool = True  # each Task is at its last retry in the last redrive
+    odd: bool = False  # an input that a service may refuse: its requests are not checked
 
-    def __call__(self, call: Call) -> Answer | Error:
-        fault = self.faults.get(call.state)
-        if fault is not None and call.visit < fault.times:
-            return failure(call, fault)
-        called = integration(call.resource)
-        if called is None or called.api is None:
+    def answer(self, state: str, called: Integration, request: Any, visit: int) -> Answer | Error:
+        """The response to a state's call; `visit` counts the state's earlier ones."""
+        fault = self.faults.get(state)
+        if fault is not None and visit < fault.times:
+            return _failure(called, request, fault)
+        if called.api is None:
             return Answer({}, False)
-        if called.service == "s3" and called.action == "getObject" and isinstance(call.request, dict):
-            key = str(call.request.get("Key"))
-            self.seen.readers.setdefault(call.state, set()).add(key)
-            return self._file(key, called.api.answer(0))
-        answer = called.api.answer(call.visit + self.turn)
+        if called.service == "s3" and called.action == "getObject":
+            return self._file(str(request.get("Key")), called.api.answer(0))
+        answer = called.api.answer(visit + self.turn)
         if called.wait and called.action in JOBS:
-            answer = _described(answer, call)
+            answer = _described(answer, _noun(called), request)
         return Answer(answer, called.service in _KNOWN)
 
-    def usual(self, call: Call) -> bool:
-        fault = self.faults.get(call.state)
-        return (
-            not self.turn
-            and not call.resource.endswith(":s3:getObject")
-            and (fault is None or call.visit >= fault.times)
-        )
-
-    def ahead(self, states: frozenset[str], visits: Mapping[str, int]) -> Hashable:
-        faults = [
-            (state, fault, visits.get(state, 0))
-            for state, fault in self.faults.items()
-            if state in states and visits.get(state, 0) < fault.times
-        ]
-        changed = [
-            (state, id(content))
-            for state, keys in (self.seen.readers.items() if self.files or self.first else ())
-            if state in states
-            for content in map(self._changed, keys)
-            if content is not None
-        ]
-        return (tuple(faults), tuple(changed), self.turn)
-
-    def _changed(self, key: str) -> Any:
-        """This world's content of a file; None for the usual content."""
-        kind = _kind(key)
-        models = self.seen.models
-        if kind in self.first and (not models or re.search(rf"(^|/){re.escape(models[0])}/", key)):
-            return self.first[kind]
-        return self.files.get(kind)
-
     def _file(self, key: str, answer: dict[str, Any]) -> Answer | Error:
-        kind, content = _kind(key), self._changed(key)
-        if content is None:
-            content = self._content(kind)
+        kind, models = _kind(key), self.models
+        self.read.add(kind)
+        content = self.files.get(kind, self._usual(kind))
+        if kind in self.first and (not models or re.search(rf"(^|/){re.escape(models[0])}/", key)):
+            content = self.first[kind]
         if isinstance(content, Error):
             return content
         text = content if isinstance(content, str) else json.dumps(content)
         # Text in a format other than the writer's may make any expression fail.
         return Answer({**answer, "Body": text, "ContentLength": len(text)}, bool(kind) and not isinstance(content, str))
 
-    def _content(self, kind: str) -> Any:
+    def _usual(self, kind: str) -> Any:
         if kind == "fingerprints":
-            return {"models": [fingerprint(name) for name in self.seen.models]}
-        if kind == "score":
-            return score(0.5)
-        return NO_KEY if kind in ("marker", "promoted") else "{}"
+            return {"models": [fingerprint(name) for name in self.models]}
+        return {"score": score(0.5), "marker": NO_KEY, "promoted": NO_KEY}.get(kind, "{}")
 
 
 @lru_cache(maxsize=4096)
@@ -150,11 +126,9 @@ def promoted(models: list[str]) -> dict[str, Any]:
     return {f"m_{name.replace('-', '_')}": entry for name in models}
 
 
-def _described(answer: dict[str, Any], call: Call) -> dict[str, Any]:
+def _described(answer: dict[str, Any], noun: str, request: dict[str, Any]) -> dict[str, Any]:
     """A job's description repeats its request; reasons are present only on failure."""
-    request = call.request if isinstance(call.request, dict) else {}
     kept = {key: value for key, value in answer.items() if key not in ("FailureReason", "ExitMessage")}
-    noun = _noun(call)
     described = {**kept, **request, f"{noun}Status": "Completed"}
     if isinstance(request.get("OutputDataConfig"), dict):
         place = f"{request['OutputDataConfig'].get('S3OutputPath')}/{request.get(f'{noun}Name')}/output/model"
@@ -162,13 +136,12 @@ def _described(answer: dict[str, Any], call: Call) -> dict[str, Any]:
     return described
 
 
-def failure(call: Call, fault: Fault) -> Error:
+def _failure(called: Integration, request: Any, fault: Fault) -> Error:
     """A failed job's cause is its description; AWS adds its own words to the job's message."""
-    called = integration(call.resource)
-    if fault.error != "States.TaskFailed" or called is None or called.action not in JOBS or fault.cause is None:
+    if fault.error != "States.TaskFailed" or called.action not in JOBS or fault.cause is None:
         return Error(fault.error, fault.cause)
-    noun = _noun(call)
-    name = call.request.get(f"{noun}Name") if isinstance(call.request, dict) else ""
+    noun = _noun(called)
+    name = request.get(f"{noun}Name") if isinstance(request, dict) else ""
     reason = f"AlgorithmError: {fault.cause}, exit code: 1"[:1024]
     cause = {f"{noun}Name": name, f"{noun}Arn": f"arn:aws:sagemaker:::{name}", "FailureReason": reason}
     if noun == "ProcessingJob":
@@ -176,6 +149,5 @@ def failure(call: Call, fault: Fault) -> Error:
     return Error(fault.error, json.dumps({**cause, f"{noun}Status": "Failed"}, separators=(",", ":")))
 
 
-def _noun(call: Call) -> str:
-    called = integration(call.resource)
-    return JOBS[called.action].removesuffix("Name") if called is not None and called.action in JOBS else ""
+def _noun(called: Integration) -> str:
+    return JOBS[called.action].removesuffix("Name")

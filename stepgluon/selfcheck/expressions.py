@@ -1,4 +1,4 @@
-"""Checks a definition's JSONata without evaluating it: syntax, function names, scope of $states and variables."""
+"""Checks a definition's JSONata without evaluating it: syntax, and the names of functions and variables."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from stepgluon.selfcheck import engine
-from stepgluon.selfcheck.form import is_expression
-from stepgluon.selfcheck.report import Report, did_you_mean
+from localaws.stepfunctions import jsonata
+from stepgluon.selfcheck.report import Report, did_you_mean, is_expression
 from stepgluon.selfcheck.scopes import Scope, State
 
 LONGEST_NAME = 80  # https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
-_BUILTINS = """abs append assert average base64decode base64encode boolean ceil contains count decodeUrl
-decodeUrlComponent distinct each encodeUrl encodeUrlComponent error exists filter floor formatBase formatInteger
-formatNumber fromMillis hash join keys length lookup lowercase map match max merge millis min not now number pad parse
-parseInteger partition power random range reduce replace reverse round shuffle sift single sort split spread sqrt string
-substring substringAfter substringBefore sum toMillis trim type uppercase uuid zip"""
-BUILTINS = frozenset(re.findall(r"\w+", _BUILTINS))
-STATES = ("context", "errorOutput", "input", "result")
+BUILTINS = frozenset(
+    re.findall(
+        r"\w+",
+        """abs append assert average base64decode base64encode boolean ceil contains count decodeUrl decodeUrlComponent
+        distinct each encodeUrl encodeUrlComponent error exists filter floor formatBase formatInteger formatNumber
+        fromMillis hash join keys length lookup lowercase map match max merge millis min not now number pad parse
+        parseInteger partition power random range reduce replace reverse round shuffle sift single sort split spread
+        sqrt string substring substringAfter substringBefore sum toMillis trim type uppercase uuid zip""",
+    )
+)
+# https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
 _CONTEXT = {
-    "Execution": {"Id", "Input", "Name", "RedriveCount", "RedriveTime", "RoleArn", "StartTime"},
-    "State": {"EnteredTime", "Name", "RetryCount"},
-    "StateMachine": {"Id", "Name"},
-    "Task": {"Token"},
-    "Map": {"Item"},
+    *("Execution.Id", "Execution.Input", "Execution.Name", "Execution.RedriveCount", "Execution.RedriveTime"),
+    *("Execution", "Execution.RoleArn", "Execution.StartTime", "Map", "Map.Item", "State", "State.EnteredTime"),
+    *("State.Name", "State.RetryCount", "StateMachine", "StateMachine.Id", "StateMachine.Name", "Task", "Task.Token"),
 }
 # Strings, comments, regular expressions (after an operator: elsewhere / divides), variables with their paths.
 _TOKEN = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|/\*.*?\*/|(?<=[(,=\[{?:&|>;])\s*/(?:\\.|[^/\\])+/[im]*"""
-    r"""|\bfunction\s*\((?P<parameters>[^)]*)\)|λ\s*\((?P<lambda>[^)]*)\)"""
-    r"""|\$(?P<name>\$|\w*)(?P<path>(?:\s*\.\s*\w+)*)\s*(?P<after>\(|:=)?""",
+    r"""|(?:\bfunction|λ)\s*\((?P<parameters>[^)]*)\)"""
+    r"""|\$(?P<name>\w+)(?P<path>(?:\s*\.\s*\w+)*)\s*(?P<after>\(|:=)?""",
     re.DOTALL,
 )
 _FORGOTTEN = re.compile(r"\$\$?\.[\w.$\[\]*]+|\$states\b.*|\$[a-z]\w*(\.\w+)*|States\.\w+\(.*\)", re.DOTALL)
@@ -51,219 +52,106 @@ class Names:
 
 @lru_cache(maxsize=16384)
 def names(text: str) -> Names:
-    read, called, bound, states = set(), set(), set(), []
+    read, called, bound, states = set[str](), set[str](), set(BUILTINS), []
     for token in _TOKEN.finditer(text):
-        parameters = token["parameters"] or token["lambda"]
-        if parameters:
-            bound.update(re.findall(r"\$(\w+)", parameters))
-        name = token["name"]
-        if name is None:
-            continue
-        if name in ("", "$"):
-            continue
-        if token["after"] == ":=":
-            bound.add(name)
-        elif token["after"] == "(" and not token["path"]:
-            called.add(name)
-        elif name == "states":
-            path = token["path"]
+        bound.update(re.findall(r"\$(\w+)", token["parameters"] or ""))
+        name, path = token["name"], token["path"]
+        if name == "states":
             states.append(tuple(re.findall(r"\w+", path)))
-        else:
-            read.add(name)
-    # A function may be passed by name: $map($list, $uppercase).
-    return Names(frozenset(read - bound - BUILTINS), frozenset(called - bound - BUILTINS), tuple(dict.fromkeys(states)))
+        elif name and token["after"] == ":=":
+            bound.add(name)
+        elif name:  # a function may be passed by name: $map($list, $uppercase)
+            (called if token["after"] == "(" and not path else read).add(name)
+    return Names(frozenset(read - bound), frozenset(called - bound), tuple(dict.fromkeys(states)))
 
 
 def inside(text: str) -> str:
     return text[2:-2].strip()
 
 
-def texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Every text in a field's value, with its path."""
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, dict):
+def leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Everything in a field's value but lists and objects, with its path."""
+    if isinstance(value, dict):
         for key, item in value.items():
-            yield from texts(item, f"{place}.{key}")
+            yield from leaves(item, f"{place}.{key}")
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from texts(item, f"{place}[{number}]")
+            yield from leaves(item, f"{place}[{number}]")
+    else:
+        yield place, value
 
 
-FIELDS = (
-    *("Arguments", "Assign", "Output", "Items", "ItemSelector", "Seconds", "Timestamp", "Error", "Cause"),
-    *("TimeoutSeconds", "HeartbeatSeconds", "MaxConcurrency", "ItemBatcher", "Credentials"),
-    *("ToleratedFailureCount", "ToleratedFailurePercentage", "ItemReader", "ResultWriter"),
-)
+def own(state: State) -> dict[str, Any]:
+    """The state without the states inside it."""
+    return {key: value for key, value in state.items() if key not in ("Branches", "ItemProcessor", "Comment")}
 
 
-def fields(state: State) -> Iterator[tuple[str, Any, str]]:
-    """Each field that may hold expressions: its path, its value, and the parts of $states that it may read."""
-    answered = "result" if state["Type"] in ("Task", "Parallel", "Map") else ""
-    for field in FIELDS:
-        if field in state:
-            yield field, state[field], answered if field in ("Assign", "Output") else ""
-    for list_name, more in (("Choices", ""), ("Catch", "errorOutput")):
-        for number, entry in enumerate(state.get(list_name, ())):
-            for field in ("Condition", "Assign", "Output"):
-                if field in entry:
-                    yield f"{list_name}[{number}].{field}", entry[field], more
-
-
-def assigned(scope: Scope) -> dict[str, str]:
-    """The variables assigned in a scope, each with one of the assigning states."""
-    found: dict[str, str] = {}
-    for name, state in scope.states.items():
-        for entry in (state, *state.get("Catch", ()), *state.get("Choices", ())):
-            found.update(dict.fromkeys(entry.get("Assign", {}), name))
-    return found
-
-
-class Checker:
-    """Checks every expression of a machine."""
-
-    def __init__(self, root: Scope, report: Report) -> None:
-        self._report = report
-        self._assigned = {scope: assigned(scope) for scope in root.every()}
-        self.undefined: set[tuple[str, str]] = set()  # reported states and variables
-        self._scope(root, set())
-
-    def _scope(self, scope: Scope, outer: set[str]) -> None:
-        self._assignments(scope)
-        before = _flow(scope, outer)
+def check(root: Scope, report: Report) -> None:
+    known = frozenset[str]().union(*(scope.assigned for scope in root.every()))
+    for scope in root.every():
+        _assignments(scope, report)
         for name in scope.reached:
-            state = scope.states[name]
-            for place, value, more in fields(state):
-                self._keys(name, place, value)
-                for where, text in texts(value, place):
-                    self._text(scope, name, state, where, text, more, before[name])
-            for inner in scope.inner.get(name, ()):
-                self._scope(inner, set() if inner.distributed else before[name])
+            for place, value in leaves(own(scope.states[name]), ""):
+                for code, message in _problems(place[1:], value, known):
+                    report.add(code, name, f"{place[1:]}: {message}")
 
-    def _assignments(self, scope: Scope) -> None:
-        outer, around = scope.outer, {}
-        visible = scope
-        while outer is not None and not visible.distributed:
-            around.update(self._assigned[outer])
-            visible, outer = outer, outer.outer
-        for variable, name in self._assigned[scope].items():
-            if variable in around:
-                message = f"Assign sets ${variable}, which {around[variable]} outside sets; a branch cannot change it"
-                self._report.add("variable-outer", name, message)
-            if not variable.isidentifier() or variable == "states":
-                message = f"Assign sets {variable!r}, which is not a name for a variable (letters, digits and _)"
-                self._report.add("variable-name", name, message)
-            elif len(variable) > LONGEST_NAME:
-                message = (
-                    f"Assign sets a variable of {len(variable)} characters, and at most {LONGEST_NAME} are allowed"
-                )
-                self._report.add("variable-name", name, message)
 
-    def _keys(self, name: str, place: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                if str(key).endswith(".$"):
-                    message = f'{place}.{key} belongs to JSONPath; write "{str(key)[:-2]}" and {{% ... %}} as its value'
-                    self._report.add("jsonpath", name, message)
-                self._keys(name, f"{place}.{key}", item)
-        elif isinstance(value, list):
-            for number, item in enumerate(value):
-                self._keys(name, f"{place}[{number}]", item)
+def _assignments(scope: Scope, report: Report) -> None:
+    around, outside = scope, dict[str, str]()
+    while around.outer is not None and not around.distributed:
+        around = around.outer
+        outside |= around.assigned
+    for variable, name in scope.assigned.items():
+        if variable in outside:
+            message = f"Assign sets ${variable}, which {outside[variable]} outside sets; a branch cannot change it"
+            report.add("variable-outer", name, message)
+        if not variable.isidentifier() or variable == "states" or len(variable) > LONGEST_NAME:
+            expected = f"at most {LONGEST_NAME} letters, digits and _"
+            report.add("variable-name", name, f"Assign sets {variable!r}, which is not a variable's name ({expected})")
 
-    def _text(self, scope: Scope, name: str, state: State, place: str, text: str, more: str, known: set[str]) -> None:
-        add = self._report.add
-        if not is_expression(text):
-            if text.startswith("{%") != text.endswith("%}"):
-                add("expression-braces", name, f"{place} must begin with {{% and end with %}}, or with neither")
-            elif _FORGOTTEN.fullmatch(text) and not any(own in place for own in _OWN_TEXT):
-                message = f"{place} is the plain text {text[:60]!r}; write {{% ... %}} around an expression"
-                add("forgotten-braces", name, message)
+
+def _problems(place: str, text: Any, known: frozenset[str]) -> Iterator[tuple[str, str]]:
+    if re.search(r"\.\$($|[.\[])", place):
+        yield "jsonpath", "a key that ends with .$ belongs to JSONPath; leave .$ out, and write {% ... %} as its value"
+    elif not is_expression(text):
+        if not isinstance(text, str):
             return
-        code = inside(text)
-        problem = engine.problem(code)
-        if problem:
-            kind = "root" if "top level" in problem else "function" if problem.startswith("T1006") else "syntax"
-            problem = "it calls $eval, which AWS does not have; use $parse for JSON" if kind == "function" else problem
-            add(f"expression-{kind}", name, f"{place}: {problem}" + (_NAME_IT if kind == "root" else ""))
-            return
-        mentioned = names(code)
-        for function in sorted(mentioned.functions - known):
-            hint = did_you_mean(function, BUILTINS)
-            add("expression-function", name, f"{place} calls ${function}, which does not exist{hint}")
-        for path in mentioned.states:
-            self._states(name, state, scope, place, path, more)
-        for variable in sorted(mentioned.variables - known):
-            self._undefined(scope, name, place, variable, known)
-
-    def _states(self, name: str, state: State, scope: Scope, place: str, path: tuple[str, ...], more: str) -> None:
-        add = self._report.add
-        if not path:
-            return
-        first = path[0]
-        if first not in STATES:
-            add("states-path", name, f"{place} reads $states.{first}; $states has {', '.join(STATES)}")
-        elif first in ("result", "errorOutput") and first != more:
-            where = (
-                "Assign and Output of a Task, Parallel or Map" if first == "result" else "Assign and Output of a Catch"
-            )
-            add(f"states-{first.lower()}", name, f"{place} reads $states.{first}, which exists only in {where}")
-        elif first == "context" and len(path) > 1:
-            part = path[1]
-            if part not in _CONTEXT:
-                hint = did_you_mean(part, _CONTEXT)
-                add("context-path", name, f"{place} reads $states.context.{part}, which does not exist{hint}")
-            elif len(path) > 2 and path[2] not in _CONTEXT[part]:
-                hint = did_you_mean(path[2], _CONTEXT[part])
-                add("context-path", name, f"{place} reads $states.context.{part}.{path[2]}, which does not exist{hint}")
-            elif part == "Task" and not str(state.get("Resource", "")).endswith(".waitForTaskToken"):
-                add("context-path", name, f"{place} reads a task token, which exists only with .waitForTaskToken")
-            elif part == "Map" and not (scope.in_map or state["Type"] == "Map"):
-                add("context-path", name, f"{place} reads $states.context.Map, which exists only in a Map")
-
-    def _undefined(self, scope: Scope, name: str, place: str, variable: str, known: set[str]) -> None:
-        self.undefined.add((name, variable))
-        inner = [one for one in self._assigned if variable in self._assigned[one] and one is not scope]
-        around, border = scope, None
-        while around.outer is not None:
-            border = around if around.distributed and border is None else border
-            around = around.outer
-            if variable in self._assigned[around] and border is not None:
-                message = (
-                    f"{place} reads ${variable} of the machine around {border.owner}; a Distributed Map's items do "
-                )
-                self._report.add("variable-distributed", name, message + "not see it: hand it in with ItemSelector")
-                return
-        if variable in self._assigned[scope]:
-            message = f"{place} reads ${variable}, which is assigned only by {self._assigned[scope][variable]}, later"
-            self._report.add("variable-undefined", name, message)
-        elif inner and inner[0].owner:
-            message = f"{place} reads ${variable}, which exists only inside {inner[0].owner}; hand it out by Output"
-            self._report.add("variable-inside", name, message)
-        else:
-            hint = did_you_mean(variable, known)
-            self._report.add("variable-undefined", name, f"{place} reads ${variable}, which no state assigns{hint}")
+        if text.startswith("{%") != text.endswith("%}"):
+            yield "expression-braces", "it must begin with {% and end with %}, or with neither"
+        elif _FORGOTTEN.fullmatch(text) and not any(part in place for part in _OWN_TEXT):
+            yield "forgotten-braces", f"{text[:60]!r} is plain text; write {{% ... %}} around an expression"
+    else:
+        found = names(inside(text))
+        for function in sorted(found.functions - known):
+            hint = "; use $parse for JSON" if function == "eval" else did_you_mean(function, BUILTINS)
+            yield "expression-function", f"it calls ${function}, which does not exist{hint}"
+        for variable in sorted(found.variables - known):
+            yield "variable-undefined", f"it reads ${variable}, which no state assigns{did_you_mean(variable, known)}"
+        for path in (".".join(path[1:3]) for path in found.states if path[:1] == ("context",)):
+            if path and path not in _CONTEXT:
+                hint = did_you_mean(path, _CONTEXT)
+                yield "context-path", f"it reads $states.context.{path}, which does not exist{hint}"
+        if not found.functions - known and (problem := syntax_problem(inside(text))):
+            yield "expression-syntax", problem + (_NAME_IT if "top level" in problem else "")
 
 
-def _flow(scope: Scope, outer: set[str]) -> dict[str, set[str]]:
-    """For each reachable state, the variables that may be assigned on a path to it."""
-    before = {name: set(outer) for name in scope.reached}
-    waiting = [scope.start]
-    seen: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        seen.add(name)
-        state, known = scope.states[name], before[name]
-        for target, assign in _edges(state):
-            new = known | assign.keys()
-            if target not in seen or not new <= before[target]:
-                before[target] |= new
-                waiting.append(target)
-    return before
+def syntax_problem(text: str) -> str:
+    """Why an expression can never be evaluated; empty if it can."""
+    try:
+        jsonata.check(text)
+    except jsonata.QueryEvaluationError as error:
+        return error.problem.partition("evaluation. ")[2]
+    return ""
 
 
-def _edges(state: State) -> Iterator[tuple[str, dict[str, Any]]]:
-    for entry in (*state.get("Choices", ()), *state.get("Catch", ())):
-        yield entry["Next"], entry.get("Assign", {})
-    for field in ("Next", "Default"):
-        if field in state:
-            yield state[field], state.get("Assign", {})
+def unassigned(scope: Scope, variable: str) -> tuple[str, str]:
+    """Why a variable that some state assigns has no value in a scope: the finding's code, and the words."""
+    around, border = scope, ""
+    while variable not in around.assigned:
+        if around.outer is None:
+            inside = next(one.owner for one in around.every() if variable in one.assigned)
+            return "variable-inside", f"which exists only inside {inside}; hand it out by Output"
+        border, around = border or (around.owner if around.distributed else ""), around.outer
+    if border:
+        return "variable-distributed", f"which the items of {border}, a Distributed Map, do not see; use ItemSelector"
+    return "variable-unassigned", "which is not assigned on this way"

@@ -6,20 +6,27 @@ Problems that follow from a guessed response (`certain` is false) are never repo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 from stepgluon import limits
-from stepgluon.selfcheck import integrations
-from stepgluon.selfcheck.engine import Failed
-from stepgluon.selfcheck.form import is_expression
-from stepgluon.selfcheck.memory import Answer, Call, Error, Memory, Rest, Setting, Visit
-from stepgluon.selfcheck.report import kind_of
-from stepgluon.selfcheck.scopes import Scope, State
+from stepgluon.selfcheck import expressions, form, integrations
+from stepgluon.selfcheck.answers import Answer, Error, Scenario
+from stepgluon.selfcheck.evaluation import Evaluation, Failed, Reads
+from stepgluon.selfcheck.report import Report, is_expression
+from stepgluon.selfcheck.scopes import Scope
 
-MOST_VISITS = 300  # of one scope's states in one rehearsal: canned responses may not end a loop
+MOST_VISITS = 300  # of one state in one rehearsal: canned responses may not end a loop
 MOST_ITEMS = 3  # of a Map are run; the others get the last one's result
+# History events: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
+_EXECUTION = 2  # ExecutionStarted, and how it ended
+_STATE = 2  # entered, exited
+_CALL = 3  # TaskScheduled, TaskStarted, TaskSucceeded or TaskFailed
+_JOB = 4  # the same, plus TaskSubmitted once the call is accepted
+_PARALLEL = 2  # ParallelStateStarted, ParallelStateSucceeded or ParallelStateFailed; the same for Map
+_ITERATION = 2  # MapIterationStarted, MapIterationSucceeded
+_NAME_ONCE = "SageMaker takes a name once"
 
 
 class Ended(Exception):
@@ -35,329 +42,314 @@ class Stopped(Exception):
 
 
 @dataclass
+class Shared:
+    """What the rehearsals of one machine share."""
+
+    report: Report
+    watch: Callable[[Visit], None] = lambda visit: None
+    values: Evaluation = field(default_factory=Evaluation)
+    checked: dict[tuple[int, str], list[Any]] = field(default_factory=dict)  # the problems of requests
+    contexts: dict[Hashable, Any] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)  # by state: its job's name at the first attempt
+
+
+@dataclass(frozen=True)
 class Data:
     """The variables and data that a state sees, and which of them are guessed."""
 
     variables: dict[str, Any]
-    input: Any
-    guessed: set[str] = field(default_factory=set)  # variables; "" is the input
+    value: Any  # its input
+    guessed: frozenset[str] = frozenset()  # variables; "" is the input
+    times: int = 1  # how many runs of this scope this one stands for
 
 
 class Rehearsal:
     """One run of the machine."""
 
-    def __init__(self, root: Scope, memory: Memory, setting: Setting) -> None:
-        setting = replace(setting, input=memory.intern(setting.input))
-        memory.settings.append(setting)
-        self._root, self._memory, self._setting = root, memory, setting
-        self._report = memory.report
+    def __init__(self, root: Scope, shared: Shared, scenario: Scenario) -> None:
+        self.shared, self.scenario = shared, scenario
         self.visited: Counter[str] = Counter()
-        self.sizes: dict[tuple[str, str], int] = {}
-        self.outcome = ""  # SUCCEEDED, the error's name, or empty if the rehearsal stopped
-        self.cause: str | None = None
-
-    def run(self) -> Rehearsal:
-        data = Data({}, self._setting.input)
+        self.sizes: Counter[tuple[str, str]] = Counter()  # the largest value of each field
+        self.names: dict[str, str] = {}  # of jobs, with their states
+        self.events = _EXECUTION  # with every retry used up
+        self.input = shared.values.intern(scenario.input)
         try:
-            self._scope(self._root, data, None)
-            self.outcome = "SUCCEEDED"
-        except Ended as ended:
-            self.outcome, self.cause = ended.error, ended.cause
-        except Stopped:
+            self.play(root, Data({}, self.input), None)
+        except Ended:
             pass
-        return self
+        except Stopped:
+            self.events = 0
 
-    def _scope(self, scope: Scope, data: Data, item: Any) -> tuple[Any, bool]:
-        """The output of a scope, and whether it is guessed. Earlier rehearsals are reused."""
-        here: list[str] = []
-        keys: list[Any] = []
+    def play(self, scope: Scope, data: Data, item: Any) -> Data:
         name: str | None = scope.start
-        rest = None
-        try:
-            while name is not None:
-                key = self._key(scope, name, data, item)
-                rest = None if self._setting.whole else self._memory.rests.get(key)
-                if rest is not None:
-                    break
-                keys.append(key)
-                here.append(name)
-                self.visited[name] += 1
-                if len(here) > MOST_VISITS:
-                    here = list(dict.fromkeys(here))
-                    raise Stopped
-                name = _State(self, scope, name, data, item).visit()
-            end: Any = rest.end if rest is not None else (data.input, "" in data.guessed)
-        except (Ended, Stopped) as ended:
-            end = ended
-        visits = [*here, *(rest.visits if rest is not None else ())]
-        self._memory.visits.setdefault(scope, set()).add(frozenset(Counter(visits).items()))
-        for number, key in enumerate(keys):
-            self._memory.rests[key] = Rest(visits[number:], end)
-        if isinstance(end, Exception):
-            raise end
-        return end  # type: ignore[no-any-return]
-
-    def _key(self, scope: Scope, name: str, data: Data, item: Any) -> Any:
-        """Everything that the rest of a scope depends on."""
-        states, reads = self._memory.ahead(scope, name)
-        setting, variables = self._setting, data.variables
-        values = tuple(id(variables.get(variable)) for variable in reads)
-        world = setting.answer.ahead(states, self.visited)
-        ids = (id(data.input), id(item), id(setting.input), frozenset(data.guessed))
-        return (scope, name, values, world, ids, setting.name, setting.retries)
+        while name is not None:
+            self.visited[name] += 1
+            if self.visited[name] > MOST_VISITS:
+                raise Stopped
+            visit = Visit(self, scope, name, data, item)
+            visit.play()
+            name, data = visit.following, visit.after
+        return data
 
 
-class _State:
-    """One visit of a state."""
+class Visit:
+    """One visit of a state: its input, its service's response, and the results."""
 
     def __init__(self, run: Rehearsal, scope: Scope, name: str, data: Data, item: Any) -> None:
-        self._run, self._scope, self._name, self._data, self._item = run, scope, name, data, item
-        self._state: State = scope.states[name]
-        self._memory, self._setting, self._report = run._memory, run._setting, run._report
-        self._states: dict[str, Any] = {"input": data.input}
-        self._guessed_now: set[str] = {"input"} if "" in data.guessed else set()
-        most: int = sum(retrier.get("MaxAttempts", 3) for retrier in self._state.get("Retry", ()))
-        last = (most, limits.REDRIVES)
-        self._retry, self._redrive = last if self._setting.retries else (0, 0)
-        self._set_context(self._retry, self._redrive)
-        self._answer: Answer | Error | None = None
-        self._request: Any = None
+        self.name, self.state = name, scope.states[name]
+        self.before = self.after = data
+        self.request: Any = None  # a Task's evaluated Arguments
+        self.answer: Answer | Error | None = None  # of a Task; for a Parallel or Map, its branches' outputs
+        self.following: str | None = None
+        self.error = ""  # with which the state ends the run
+        self._run, self._scope, self._item = run, scope, item
+        self._shared, self._scenario, self._values = run.shared, run.scenario, run.shared.values
+        self._guessed: set[str] = {"input"} if "" in data.guessed else set()  # parts of $states
+        self._retries = sum(retrier.get("MaxAttempts", 3) for retrier in self.state.get("Retry", ()))
+        self._attempt: tuple[int, int] = (self._retries, limits.REDRIVES) if run.scenario.retried else (0, 0)
+        self._states = {"input": data.value, "context": self._context(*self._attempt, item)}
 
-    def visit(self) -> str | None:
-        """Run the state and pass the visit to the memory's watcher; return the next state's name."""
-        watch, data = self._memory.watch, self._data
-        if watch is None:
-            return self.run()
-        given, variables = data.input, dict(data.variables)
+    @property
+    def context(self) -> Any:
+        return self._states["context"]
 
-        def seen(following: str | None, error: str = "") -> None:
-            own = {key: value for key, value in self._state.items() if key not in ("Branches", "ItemProcessor")}
-            reads = self._memory.reads(own)
-            visit = Visit(
-                state=self._state,
-                name=self._name,
-                given=given,
-                variables=variables,
-                context=self._states["context"],
-                reads_context=not {"context", "*"}.isdisjoint(reads.states),
-                impure=reads.impure,
-                answer=self._answer,
-                request=self._request,
-                following=following,
-                error=error,
-                output=data.input,
-                assigned=dict(data.variables),
-            )
-            watch(visit)
+    @property
+    def reads(self) -> Reads:
+        return self._values.reads(expressions.own(self.state))
 
+    def _context(self, retry: int, redrive: int, item: Any) -> Any:
+        machine, name = "arn:aws:states:eu-west-1:123456789012:stateMachine:rehearsed", self._scenario.execution
+        time, key = "2026-01-31T23:59:59.999Z", (name, id(self._run.input), self.name, retry, redrive, id(item))
+        if key in self._shared.contexts:
+            return self._shared.contexts[key]
+        context = {
+            "Execution": {
+                "Id": f"{machine.replace('stateMachine', 'execution')}:{name}",
+                **{"Input": self._run.input, "Name": name, "StartTime": time, "RedriveCount": redrive},
+                "RoleArn": "arn:aws:iam::123456789012:role/rehearsed",
+            },
+            "State": {"Name": self.name, "EnteredTime": time, "RetryCount": retry},
+            "StateMachine": {"Id": machine, "Name": "rehearsed"},
+        }
+        if self.state.get("Resource", "").endswith(".waitForTaskToken"):
+            context["Task"] = {"Token": "token"}
+        if item is not None:
+            context["Map"] = {"Item": item}
+        return self._shared.contexts.setdefault(key, self._values.intern(context))
+
+    def play(self) -> None:
         try:
-            following = self.run()
+            self.following = self._enter()
         except Ended as ended:
-            seen(None, ended.error)
+            self.error = ended.error
+            self._shared.watch(self)
             raise
-        seen(following)
-        return following
+        self._shared.watch(self)
 
-    def _set_context(self, retry: int, redrive: int) -> None:
-        context = self._memory.context(self._setting, self._name, retry, redrive, self._item)
-        self._states["context"] = context
-
-    def run(self) -> str | None:
-        """Run the state; return the next state's name, None at the end."""
-        kind = self._state["Type"]
-        for field_name in ("TimeoutSeconds", "HeartbeatSeconds", "Seconds"):
-            if is_expression(self._state.get(field_name)):
-                self._typed(field_name, (int,), "a whole number")
-        if is_expression(self._state.get("Timestamp")):
-            self._typed("Timestamp", (str,), "a time as text")
+    def _enter(self) -> str | None:
+        state, kind = self.state, self.state["Type"]
+        self._run.events += self.before.times * self._events()
+        for name in ("TimeoutSeconds", "HeartbeatSeconds", "Seconds", "Timestamp"):
+            if is_expression(state.get(name)):
+                self._typed(state[name], name)
         if kind == "Choice":
             return self._choice()
         if kind == "Fail":
-            error, cause = (self._typed(part, (str,), "text", "") for part in ("Error", "Cause"))
-            raise Ended(error, cause)
-        if kind in ("Task", "Parallel", "Map"):
-            try:
-                self._states["result"] = {"Task": self._task, "Parallel": self._parallel, "Map": self._map}[kind]()
-                return self._leave(self._state, "", self._states["result"], "result")
-            except Ended as ended:
-                return self._catch(ended)
-        return self._leave(self._state, "", self._data.input, "input")
+            raise Ended(*(self._typed(state.get(name, ""), name) for name in ("Error", "Cause")))
+        if kind not in ("Task", "Parallel", "Map"):
+            return self._leave(state, "", self.before.value, "input")
+        try:
+            self._states["result"] = {"Task": self._task, "Parallel": self._parallel, "Map": self._map}[kind]()
+            return self._leave(state, "", self._states["result"], "result")
+        except Ended as ended:
+            return self._catch(ended)
+
+    def _events(self) -> int:
+        """A service's own exceptions refuse the call; later failures are States.… errors."""
+        if self.state["Type"] != "Task":
+            return _STATE + (_PARALLEL * (1 + self._retries) if self.state["Type"] in ("Parallel", "Map") else 0)
+        accepted = _JOB if self.state["Resource"].endswith((".sync", ".sync:2", ".waitForTaskToken")) else _CALL
+        events = _STATE + accepted
+        for retrier in self.state.get("Retry", ()):
+            refused = not any(error.startswith("States.") for error in retrier["ErrorEquals"])
+            events += retrier.get("MaxAttempts", 3) * (_CALL if refused else accepted)
+        return events
 
     # The kinds of state
 
     def _choice(self) -> str | None:
-        for number, rule in enumerate(self._state["Choices"]):
-            place = f"Choices[{number}]"
-            condition = self._value(rule["Condition"], f"{place}.Condition")
-            if not isinstance(condition, bool):
-                message = f"{place}.Condition is {kind_of(condition)}, and true or false is expected"
-                self._found("condition-type", message, f"{place}.Condition")
-            if condition:
-                return self._leave(rule, f"{place}.", self._data.input, "input")
-        if "Default" not in self._state:
-            self._found("no-default", "no rule matches, and there is no Default", "Default", bool(self._guessed_now))
-        return self._leave({**self._state, "Next": self._state["Default"]}, "", self._data.input, "input")
+        for number, rule in enumerate(self.state["Choices"]):
+            place = f"Choices[{number}]."
+            if self._typed(rule["Condition"], f"{place}Condition"):
+                return self._leave(rule, place, self.before.value, "input")
+        if "Default" not in self.state:
+            if any(self._is_guess(rule["Condition"]) for rule in self.state["Choices"]):
+                raise Stopped
+            self._found("no-default", "no rule matches, and there is no Default", "Default")
+        return self._leave({**self.state, "Next": self.state["Default"]}, "", self.before.value, "input")
 
     def _task(self) -> Any:
-        resource = self._state["Resource"]
-        called = integrations.integration(resource)
-        if called is None or called.problem:
-            raise Stopped  # already reported
-        request, guessed = self._arguments()
-        if not guessed and not self._setting.odd:
-            for path, code, message in self._memory.problems(called, resource, request):
-                place = f"Arguments{path}"
-                self._report.add(code, self._name, f"{place}: {message}{self._when()}", place)
-        if called.action in integrations.JOBS and isinstance(request, dict):
-            self._job_name(integrations.JOBS[called.action], request)
-        call = Call(self._name, resource, request, self._setting.scenario, self._run.visited[self._name] - 1)
-        self._memory.calls.setdefault((self._name, id(request)), call)
-        answer = self._memory.answer(self._setting.answer, call)
-        self._answer, self._request = answer, request
+        called = integrations.integration(self.state["Resource"])
+        assert called is not None, "its Resource was checked"
+        request, guess = self._arguments()
+        if not guess and not self._scenario.odd:
+            key = (id(request), self.state["Resource"])
+            if key not in self._shared.checked:
+                self._shared.checked[key] = integrations.problems(called, request)
+            for path, code, message in self._shared.checked[key]:
+                self._add(code, message, f"Arguments{path}")
+        self.request, given = request, request if isinstance(request, dict) else {}
+        if called.action in integrations.JOBS:
+            self._job_name(integrations.JOBS[called.action], given)
+        answer = self.answer = self._scenario.answer(self.name, called, given, self._run.visited[self.name] - 1)
         if isinstance(answer, Error):
             raise Ended(answer.name, answer.cause)
         if not answer.certain:
-            self._guessed_now.add("result")
-        return self._memory.intern(answer.value)
+            self._guessed.add("result")
+        return self._values.intern(answer.value)
 
     def _arguments(self) -> tuple[Any, bool]:
-        if "Arguments" not in self._state:
-            return self._data.input, "input" in self._guessed_now
-        value = self._value(self._state["Arguments"], "Arguments")
-        self._sized("Arguments", value)
-        return value, self._is_guess(self._state["Arguments"])
+        """The evaluated Arguments, and whether they are guessed."""
+        if "Arguments" not in self.state:
+            return self.before.value, "input" in self._guessed
+        return self._value(self.state["Arguments"], "Arguments"), self._is_guess(self.state["Arguments"])
 
     def _job_name(self, key: str, request: dict[str, Any]) -> None:
-        """Keep the name for comparison: each retry, redrive, visit and run needs another one."""
-        self._memory.names.setdefault(self._setting.scenario, {}).setdefault(self._name, []).append(request.get(key))
-        if self._name in self._memory.attempts or "Arguments" not in self._state:
+        """Each visit needs a new name, and so does each attempt."""
+        name, used = request.get(key), self._run.names
+        if not isinstance(name, str):
             return
-        found = []
-        for attempt, (retry, redrive) in enumerate(((0, 0), (1, 0), (0, 1))):
-            self._set_context(retry, redrive)
-            value = self._value(self._state["Arguments"], "Arguments", attempt)
-            found.append(value.get(key) if isinstance(value, dict) else None)
-        self._set_context(self._retry, self._redrive)
-        self._memory.attempts[self._name] = (found[0], found[1], found[2])
+        if name in used:
+            other = "its earlier visit" if used[name] == self.name else used[name]
+            self._add("job-name-again", f"{name!r} is also the name of the job of {other}; {_NAME_ONCE}", key)
+        used[name] = self.name
+        if self.name in self._shared.named or "Arguments" not in self.state:
+            return
+        names, context = [], self._states["context"]
+        for number, attempt in enumerate(((0, 0), (1, 0), (0, 1))):
+            self._states["context"] = self._context(*attempt, self._item)
+            names.append(self._value(self.state["Arguments"], "Arguments", number).get(key))
+        self._states["context"], self._shared.named[self.name] = context, names[0]
+        for what, count, other in (("retry", "RetryCount", names[1]), ("redrive", "RedriveCount", names[2])):
+            if other == names[0] and (what == "redrive" or self._retries):
+                message = f"a {what} has the same job name {other!r}; {_NAME_ONCE}: put {count} into it"
+                self._add(f"job-name-{what}", message, key)
 
     def _parallel(self) -> Any:
-        request, guessed = self._arguments()
-        results = []
-        for branch in self._scope.inner[self._name]:
-            results.append(self._inner(branch, request, guessed, self._item))
-        self._answer = Answer(results)
-        return self._memory.intern_list(results)
+        request, guess = self._arguments()
+        branches = self._scope.inner[self.name]
+        return self._results([self._inner(scope, request, guess, self._item) for scope in branches])
 
-    def _inner(self, scope: Scope, given: Any, guessed: bool, item: Any) -> Any:
-        variables = {} if scope.distributed else dict(self._data.variables)
-        marks = set() if scope.distributed else self._data.guessed - {""}
-        data = Data(variables, given, marks | ({""} if guessed else set()))
-        output, guess = self._run._scope(scope, data, item)
-        if guess:
-            self._guessed_now.add("result")
-        return output
+    def _inner(self, scope: Scope, given: Any, guess: bool, item: Any, times: int = 1) -> Any:
+        """The output of a branch or an item. A Distributed Map's items have histories and variables of their own."""
+        times *= self.before.times * scope.stands_for * (1 + self._retries)
+        guessed = frozenset({""} if guess else ())
+        data = Data(self.before.variables, given, (self.before.guessed - {""}) | guessed, times)
+        output = self._run.play(scope, Data({}, given, guessed, 0) if scope.distributed else data, item)
+        if "" in output.guessed:
+            self._guessed.add("result")
+        return output.value
 
     def _map(self) -> Any:
-        scope = self._scope.inner[self._name][0]
-        items, guessed = self._data.input, "input" in self._guessed_now
-        if "ItemReader" in self._state:
-            items, guessed = [{}], True
-        elif "Items" in self._state:
-            items, guessed = self._value(self._state["Items"], "Items"), self._is_guess(self._state["Items"])
-        if isinstance(items, dict):
+        state, scope = self.state, self._scope.inner[self.name][0]
+        template = state.get("Items", "{% $states.input %}")
+        items, guess = self._value(template, "Items"), self._is_guess(template)
+        if "ItemReader" in state:
+            items, guess = [{}], True
+        elif isinstance(items, dict):
             items = [{"Key": key, "Value": value} for key, value in items.items()]
-        if not isinstance(items, list):
-            self._found("items", f"Items is {kind_of(items)}, and a list is expected", "Items", guessed)
-        results = []
-        for index, value in enumerate(items[:MOST_ITEMS]):
-            item = self._memory.intern({"Index": index, "Value": value})
-            given = value
-            self._states["context"] = self._memory.context(self._setting, self._name, 0, self._redrive, item)
-            if "ItemSelector" in self._state:
-                given = self._value(self._state["ItemSelector"], "ItemSelector")
-            if "ItemBatcher" in self._state:
-                given, guessed = self._memory.intern({"Items": [given], "BatchInput": {}}), True
-            results.append(self._inner(scope, given, guessed, item))
-        self._set_context(self._retry, self._redrive)
-        results += results[-1:] * (len(items) - len(results))
-        if "ResultWriter" in self._state:
-            self._guessed_now.add("result")
-        self._memory.visits.setdefault(scope, set())
-        return self._memory.intern_list(results)
+        else:
+            self._typed(template, "Items")
+        results: list[Any] = []
+        for index, given in enumerate(items[:MOST_ITEMS]):
+            item = self._values.intern({"Index": index, "Value": given})
+            self._states["context"] = self._context(0, self._attempt[1], item)
+            given = self._values.intern(given)
+            if "ItemSelector" in state:
+                given = self._value(state["ItemSelector"], "ItemSelector")
+            if "ItemBatcher" in state:
+                given, guess = self._values.intern({"Items": [given], "BatchInput": {}}), True
+            times = len(items) - index if index == MOST_ITEMS - 1 else 1
+            self._run.events += 0 if scope.distributed else _ITERATION * times * self.before.times * (1 + self._retries)
+            results.append(self._inner(scope, given, guess, item, times))
+        self._states["context"] = self._context(*self._attempt, self._item)
+        if "ResultWriter" in state:
+            self._guessed.add("result")
+        return self._results(results + results[-1:] * (len(items) - len(results)))
+
+    def _results(self, results: list[Any]) -> Any:
+        self.answer = Answer(results)
+        return self._values.intern(results)
 
     # Leaving a state
 
     def _catch(self, ended: Ended) -> str | None:
-        for number, catcher in enumerate(self._state.get("Catch", ())):
+        for number, catcher in enumerate(self.state.get("Catch", ())):
             if takes(catcher["ErrorEquals"], ended.error):
                 output = {"Error": ended.error, **({} if ended.cause is None else {"Cause": ended.cause})}
-                self._states["errorOutput"] = self._memory.intern(output)
+                self._states["errorOutput"] = self._values.intern(output)
                 self._states.pop("result", None)
-                self._guessed_now.discard("result")
                 return self._leave(catcher, f"Catch[{number}].", self._states["errorOutput"], "errorOutput")
         raise ended
 
     def _leave(self, fields: Mapping[str, Any], place: str, output: Any, source: str) -> str | None:
         """Evaluate Assign and Output of the state, or of one of its rules or catchers."""
-        guessed = source in self._guessed_now
-        assigned = {}
-        for variable, template in fields.get("Assign", {}).items():
-            assigned[variable] = self._value(template, f"{place}Assign.{variable}")
-            self._sized(f"{place}Assign.{variable}", assigned[variable])
-        marks = {name: self._is_guess(fields["Assign"][name]) for name in assigned}
+        data, assign, guess = self.before, fields.get("Assign", {}), source in self._guessed
+        assigned = {name: self._value(template, f"{place}Assign.{name}") for name, template in assign.items()}
+        guessed = {name for name, template in assign.items() if self._is_guess(template)}
         if "Output" in fields:
-            output = self._value(fields["Output"], f"{place}Output")
-            guessed = self._is_guess(fields["Output"])
+            output, guess = self._value(fields["Output"], f"{place}Output"), self._is_guess(fields["Output"])
         self._sized(f"{place}Output", output)
-        data = self._data
-        data.variables.update(assigned)
-        data.input = output
-        data.guessed = (data.guessed | {name for name, mark in marks.items() if mark}) - {
-            *(name for name, mark in marks.items() if not mark),
-            "",
-        }
-        data.guessed |= {""} if guessed else set()
+        guessed |= (data.guessed - {"", *assigned}) | ({""} if guess else set())
+        self.after = Data({**data.variables, **assigned}, output, frozenset(guessed), data.times)
         return fields.get("Next")
 
     # Values
 
     def _value(self, template: Any, place: str, attempt: int = 0) -> Any:
-        reads = self._memory.reads(template)
-        missing = [name for name in reads.variables if name not in self._data.variables]
-        if missing:
-            message = f"{place} reads ${missing[0]}, which is not assigned on this way{self._when()}"
-            self._found("variable-unassigned", message, place, (self._name, missing[0]) in self._memory.undefined)
+        variables, reads = self.before.variables, self._values.reads(template)
+        for name in reads.variables:
+            if name not in variables:
+                code, why = expressions.unassigned(self._scope, name)
+                self._found(code, f"it reads ${name}, {why}", place)
+        for part in reads.states:
+            if part != "*" and part not in self._states:
+                self._found("states-part", f"it reads $states.{part}, which does not exist there", place)
+        run = (self._scenario.execution, self._run.visited[self.name], attempt) if reads.impure else None
         try:
-            run = (self._setting.name, *((self._run.visited[self._name], attempt) if reads.impure else ()))
-            return self._memory.evaluate(template, self._data.variables, self._states, place, run)
+            value = self._values.value(template, variables, self._states, place, run)
         except Failed as failed:
             if failed.on_purpose or self._is_guess(template):
                 raise Ended("States.QueryEvaluationError", str(failed)) from None
-            code = "expression-undefined" if str(failed).endswith("it is undefined") else "expression-fails"
-            self._found(code, f"{failed}{self._when()}", place)
-            raise AssertionError from failed
+            where, _, message = str(failed).partition(": ")
+            self._found("expression-undefined" if message == "it is undefined" else "expression-fails", message, where)
+        if place != "Items":  # which may be as large as a variable
+            self._sized(place, value)
+        return value
 
-    def _typed(self, field_name: str, types: tuple[type, ...], expected: str, otherwise: Any = None) -> Any:
-        value = self._value(self._state.get(field_name, otherwise), field_name)
-        if not isinstance(value, types) or isinstance(value, bool):
-            self._found("field-value", f"{field_name} is {kind_of(value)}, and {expected} is expected", field_name)
+    def _typed(self, template: Any, place: str) -> Any:
+        """The value of a field that only takes some."""
+        value = self._value(template, place)
+        for _, code, message in form.problems(place.rpartition(".")[2], value):
+            if self._is_guess(template):
+                raise Stopped
+            self._found(code, message, place)
         return value
 
     def _is_guess(self, template: Any) -> bool:
-        reads = self._memory.reads(template)
-        whole = self._guessed_now if "*" in reads.states else self._guessed_now & set(reads.states)
-        return bool(whole) or not self._data.guessed.isdisjoint(reads.variables)
+        reads = self._values.reads(template)
+        parts = self._guessed if "*" in reads.states else self._guessed.intersection(reads.states)
+        return bool(parts) or not self.before.guessed.isdisjoint(reads.variables)
 
     def _sized(self, place: str, value: Any) -> None:
-        size, key = self._memory.size(value), (self._name, place)
-        self._run.sizes[key] = max(size, self._run.sizes.get(key, 0))
+        size, key = self._values.size(value), (self.name, place)
+        self._run.sizes[key] = max(size, self._run.sizes[key])
 
-    def _when(self) -> str:
-        return f" ({self._setting.scenario})"
+    def _add(self, code: str, message: str, place: str) -> None:
+        self._shared.report.add(code, self.name, f"{place}: {message} ({self._scenario.name})", place)
 
-    def _found(self, code: str, message: str, place: str, silent: bool = False) -> None:
-        if not silent:
-            self._report.add(code, self._name, message, place)
+    def _found(self, code: str, message: str, place: str) -> NoReturn:
+        self._add(code, message, place)
         raise Stopped
 
 

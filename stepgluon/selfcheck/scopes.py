@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from stepgluon import limits
@@ -18,12 +19,10 @@ class Scope:
     start: str
     owner: str  # the Parallel or Map that contains it; empty for the machine
     outer: Scope | None = None
-    branch: int = 0  # the id of its source object
-    in_map: bool = False
     distributed: bool = False  # the items of a Distributed Map are separate executions
     inner: dict[str, list[Scope]] = field(default_factory=dict)  # by Parallel or Map
-    targets: dict[str, list[str]] = field(default_factory=dict)
-    reached: list[str] = field(default_factory=list)
+    stands_for: int = 1  # branches that differ only in their model
+    like: Scope | None = None  # the branch that it is like
 
     def every(self) -> Iterator[Scope]:
         yield self
@@ -31,108 +30,98 @@ class Scope:
             for scope in inner:
                 yield from scope.every()
 
+    @cached_property
+    def reached(self) -> list[str]:
+        """The states that can be reached from the start, in that order."""
+        found, waiting = {self.start: True}, [self.start]
+        while waiting:
+            for _, target in targets(self.states[waiting.pop()]):
+                if target not in found:
+                    found[target] = True
+                    waiting.append(target)
+        return list(found)
+
+    @cached_property
+    def assigned(self) -> dict[str, str]:
+        """The variables assigned in this scope, each with one of the assigning states."""
+        found: dict[str, str] = {}
+        for name, state in self.states.items():
+            for entry in (state, *state.get("Catch", ()), *state.get("Choices", ())):
+                found.update(dict.fromkeys(entry.get("Assign", {}), name))
+        return found
+
 
 def scopes(machine: Mapping[str, Any], owner: str = "", outer: Scope | None = None) -> Scope:
     """The scopes of a machine with a sound form."""
-    scope = Scope(machine["States"], machine["StartAt"], owner, outer, id(machine))
-    scope.in_map = outer is not None and (outer.in_map or outer.states[owner]["Type"] == "Map")
+    scope = Scope(machine["States"], machine["StartAt"], owner, outer)
     scope.distributed = machine.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
     for name, state in scope.states.items():
-        if state["Type"] == "Parallel":
-            scope.inner[name] = [scopes(branch, name, scope) for branch in state["Branches"]]
-        elif state["Type"] == "Map":
-            scope.inner[name] = [scopes(state["ItemProcessor"], name, scope)]
+        if state["Type"] in ("Parallel", "Map"):
+            inner = state["Branches"] if state["Type"] == "Parallel" else [state["ItemProcessor"]]
+            scope.inner[name] = [scopes(branch, name, scope) for branch in inner]
     return scope
 
 
 def targets(state: State) -> Iterator[tuple[str, str]]:
     """Each transition out of a state: its field, and the state it leads to."""
-    if "Next" in state:
-        yield "Next", state["Next"]
-    for number, rule in enumerate(state.get("Choices", ())):
-        yield f"Choices[{number}].Next", rule["Next"]
-    if "Default" in state:
-        yield "Default", state["Default"]
-    for number, catcher in enumerate(state.get("Catch", ())):
-        yield f"Catch[{number}].Next", catcher["Next"]
+    for field_name in ("Next", "Default"):
+        if field_name in state:
+            yield field_name, state[field_name]
+    for field_name in ("Choices", "Catch"):
+        for number, entry in enumerate(state.get(field_name, ())):
+            yield f"{field_name}[{number}].Next", entry["Next"]
 
 
-def names(machine: Any, report: Report) -> None:
-    """Report names that are too long or not unique; works with any form of the machine."""
-    owners: dict[str, str] = {}
-    waiting: list[tuple[Any, str]] = [(machine, "")]
-    while waiting:
-        scope, owner = waiting.pop()
-        states = scope.get("States") if isinstance(scope, dict) else None
-        for name, state in states.items() if isinstance(states, dict) else ():
-            if not 1 <= len(name) <= limits.STATE_NAME:
-                most = limits.STATE_NAME
-                report.add("state-name", name, f"the name of a state has 1 to {most} characters, this one {len(name)}")
-            if name in owners:
-                places = " and ".join(f"in {place or 'the machine'}" for place in (owners[name], owner))
-                report.add("duplicate-name", name, f"two states have this name, {places}; names are unique everywhere")
-            owners[name] = owner
-            if isinstance(state, dict) and state.get("Type") in ("Parallel", "Map"):
-                branches = state.get("Branches")
-                inner = branches if isinstance(branches, list) else []
-                waiting += [(branch, name) for branch in (*inner, state.get("ItemProcessor"))]
-
-
-def check(root: Scope, report: Report) -> bool:
-    """Report problems of targets, reachability and ends; return True if every target exists."""
+def check(machine: Mapping[str, Any], root: Scope, report: Report) -> None:
+    """Report problems of names, of all the machine, and of targets, reachability and ends."""
+    _names(machine, report)
     owners = {name: scope.owner for scope in root.every() for name in scope.states}
-    sound = True
     for scope in root.every():
-        sound &= _targets(scope, owners, report)
-    for scope in root.every() if sound else ():
-        _reach(scope, report)
-    return sound
+        _targets(scope, owners, report)
+    for scope in root.every() if not report.findings else ():
+        _ends(scope, report)
 
 
-def _targets(scope: Scope, owners: Mapping[str, str], report: Report) -> bool:
-    sound = scope.start in scope.states
-    if not sound:
-        where = f"a branch of {scope.owner}" if scope.owner else "the machine"
-        hint = did_you_mean(scope.start, scope.states)
-        report.add("target", scope.owner, f"StartAt of {where} names {scope.start!r}, which is not a state there{hint}")
-    for name, state in scope.states.items():
-        scope.targets[name] = []
-        for place, target in targets(state):
-            scope.targets[name].append(target)
-            if target in scope.states:
-                continue
-            sound = False
-            if target in owners:
-                inside = f"inside {owners[target]}" if owners[target] else "outside this branch"
-                message = f"{place} leads to {target!r}, which is {inside}; no transition crosses that border"
-            else:
-                message = f"{place} leads to {target!r}, which does not exist{did_you_mean(target, scope.states)}"
-            report.add("target", name, message)
-    return sound
+def _names(machine: Mapping[str, Any], report: Report) -> None:
+    seen: set[str] = set()
+    waiting = [machine]
+    while waiting:
+        for name, state in waiting.pop()["States"].items():
+            if not 1 <= len(name) <= limits.STATE_NAME:
+                message = f"the name of a state has 1 to {limits.STATE_NAME} characters, this one {len(name)}"
+                report.add("state-name", name, message)
+            if name in seen:
+                report.add("duplicate-name", name, "two states have this name; names are unique in the whole machine")
+            seen.add(name)
+            waiting += [*state.get("Branches", ()), *([state["ItemProcessor"]] if "ItemProcessor" in state else ())]
 
 
-def _reach(scope: Scope, report: Report) -> None:
+def _targets(scope: Scope, owners: Mapping[str, str], report: Report) -> None:
+    where = f"a branch of {scope.owner}" if scope.owner else "the machine"
+    leading = [(scope.owner, f"StartAt of {where}", scope.start)]
+    leading += [(name, place, target) for name, state in scope.states.items() for place, target in targets(state)]
+    for name, place, target in leading:
+        if target in scope.states:
+            continue
+        message = f"which does not exist{did_you_mean(target, scope.states)}"
+        if target in owners:
+            inside = f"inside {owners[target]}" if owners[target] else "outside this branch"
+            message = f"which is {inside}; no transition crosses that border"
+        report.add("target", name, f"{place} leads to {target!r}, {message}")
+
+
+def _ends(scope: Scope, report: Report) -> None:
     """Check that every state can be reached from the start and reaches an end."""
-    sources: dict[str, list[str]] = {}
-    reached, waiting = {scope.start: True}, [scope.start]
-    while waiting:
-        name = waiting.pop()
-        for target in scope.targets[name]:
-            sources.setdefault(target, []).append(name)
-            if target not in reached:
-                reached[target] = True
-                waiting.append(target)
-    scope.reached = list(reached)
+    leads = {name: {target for _, target in targets(scope.states[name])} for name in scope.reached}
+    ending: set[str] = set()
+    before = -1
+    while len(ending) > before:
+        before = len(ending)
+        for name in reversed(scope.reached):
+            if not leads[name] or leads[name] & ending or "End" in scope.states[name]:
+                ending.add(name)
     for name in scope.states:
-        if name not in reached:
+        if name not in leads:
             report.add("unreachable", name, "no state leads here")
-    ending = {name for name in reached if not scope.targets[name] or scope.states[name].get("End") is True}
-    waiting = list(ending)
-    while waiting:
-        for source in sources.get(waiting.pop(), ()):
-            if source not in ending:
-                ending.add(source)
-                waiting.append(source)
-    for name in reached:
-        if name not in ending:
+        elif name not in ending:
             report.add("endless", name, "no way from this state comes to an end: the states only lead to each other")

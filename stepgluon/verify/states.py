@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from stepgluon import limits
 from stepgluon.aws import Door, code_of, message_of
 from stepgluon.selfcheck import SelfCheck
-from stepgluon.selfcheck.memory import Answer, Error, Visit
-from stepgluon.selfcheck.rehearsal import takes
+from stepgluon.selfcheck.answers import Answer, Error
+from stepgluon.selfcheck.rehearsal import Visit, takes
 from stepgluon.verify.check import Check
 from stepgluon.verify.definition import filled
 
@@ -68,8 +68,8 @@ def visits(machine: Any) -> list[Visit]:
 
 
 def request_of(visit: Visit) -> dict[str, Any]:
-    state, mocked, variables = visit.state, visit.state["Type"] in _MOCKED, dict(visit.variables)
-    request: dict[str, Any] = {"input": _compact(visit.given), "inspectionLevel": "DEBUG"}
+    state, mocked, variables = visit.state, visit.state["Type"] in _MOCKED, dict(visit.before.variables)
+    request: dict[str, Any] = {"input": _compact(visit.before.value), "inspectionLevel": "DEBUG"}
     if state["Type"] == "Parallel":  # its branches have no separate QueryLanguage
         states = {visit.name: state, visit.following: {"Type": "Succeed"}} if visit.following else {visit.name: state}
         machine = {"QueryLanguage": "JSONata", "StartAt": visit.name, "States": states}
@@ -80,7 +80,7 @@ def request_of(visit: Visit) -> dict[str, Any]:
     if mocked:
         context = {key: value for key, value in visit.context.items() if key != "Task"}  # there is no token
         request |= {"mock": _mock(visit), "context": _compact(context), **_at_the_last_retry(visit)}
-    elif visit.reads_context:
+    elif not {"context", "*"}.isdisjoint(visit.reads.states):
         variables[CONTEXT] = visit.context
     return {**request, "variables": _compact(variables)}
 
@@ -113,16 +113,16 @@ def difference(visit: Visit, answer: dict[str, Any]) -> str:
         return f"AWS says {status}: {error}: {answer.get('cause', '')}"
     if answer.get("nextState") != visit.following:
         return f"AWS goes to {answer.get('nextState') or 'the end'}"
-    if visit.impure:
+    if visit.reads.impure:
         return ""
     inspected = answer.get("inspectionData", {})
     evaluated = inspected.get("afterArguments") if visit.request is not None else None
     if evaluated is not None and json.loads(evaluated) != visit.request:
         return "AWS evaluates Arguments to something else"
-    if json.loads(answer["output"]) != visit.output:
+    if json.loads(answer["output"]) != visit.after.value:
         return "AWS evaluates Output to something else"
     assigned = json.loads(inspected.get("variables", "{}"))
-    wrong = sorted(name for name, value in assigned.items() if visit.assigned.get(name, value) != value)
+    wrong = sorted(name for name, value in assigned.items() if visit.after.variables.get(name, value) != value)
     return f"AWS assigns something else to ${wrong[0]}" if wrong else ""
 
 

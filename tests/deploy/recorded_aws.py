@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.validate import ParamValidator
 
 from localaws.iam.policy_evaluation import Call, Policies, Value, refusal
-from stepgluon.selfcheck.memory import Visit
+from stepgluon.selfcheck.rehearsal import Visit
 from stepgluon.verify.states import request_of
 
 ACCOUNT = "123456789012"
@@ -94,12 +94,12 @@ def as_rehearsed(visits: list[Visit]) -> Callable[[dict[str, Any]], dict[str, An
         if visit.error:
             return {"status": "FAILED", "error": visit.error, "cause": "as the rehearsal says"}
         caught = visit.state["Type"] == "Task" and "errorOutput" in asked["mock"]
-        inspected = {"variables": json.dumps(dict(visit.assigned))}
+        inspected = {"variables": json.dumps(visit.after.variables)}
         if visit.request is not None:
             inspected["afterArguments"] = json.dumps(visit.request)
         return {
             "status": "CAUGHT_ERROR" if caught else "SUCCEEDED",
-            "output": json.dumps(visit.output),
+            "output": json.dumps(visit.after.value),
             "inspectionData": inspected,
             **({"nextState": visit.following} if visit.following else {}),
         }

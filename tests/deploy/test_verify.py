@@ -19,7 +19,7 @@ from stepgluon.config.load import load, loads
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.account_checks import wanted_instances
 from stepgluon.deploy.release import Release, release
-from stepgluon.selfcheck.memory import Visit
+from stepgluon.selfcheck.rehearsal import Visit
 from stepgluon.verify import policies, states, verify
 from stepgluon.verify.check import Check
 from stepgluon.verify.definition import filled
