@@ -17,7 +17,7 @@ from stepgluon.errors import ConfigError
 from stepgluon.names import Names, short
 from stepgluon.selfcheck import findings, worst_case_events
 from stepgluon.workflow.compile import build, compile_definition, most_models
-from stepgluon.workflow.retries import Waiting, events_without_quota
+from stepgluon.workflow.retries import Waiting
 from stepgluon.workflow.size_estimate import surely_fits
 
 
@@ -75,11 +75,8 @@ def test_other_retries_can_be_too_many_too() -> None:
 @pytest.mark.parametrize("more", ["", "retries: {throttling: 0, job: 0}", "retries: {throttling: 20, job: 3}"])
 def test_the_room_for_quota_tries_is_reckoned_as_the_check_counts_it(models: int, more: str) -> None:
     loaded = config(models, more)
-    waiting = Waiting(loaded.config)
-    jobs = (2 * models + 2) * (1 + loaded.config.retries.job)
-    reckoned = events_without_quota(loaded.config) + 3 * waiting.quota_tries * jobs
     counted = worst_case_events(build(loaded.config, workflow).asl)
-    assert counted <= reckoned <= counted * 1.2 + 20
+    assert counted <= Waiting(loaded.config).events <= counted * 1.2 + 20
 
 
 @pytest.mark.parametrize("models", [40, 100, 150])

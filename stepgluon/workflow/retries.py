@@ -33,8 +33,12 @@ REFUSED, JOB, STATE = 3, 4, 2
 
 class Waiting:
     def __init__(self, config: PipelineConfig) -> None:
-        self.config = config
-        self.quota_tries = config.retries.quota if config.retries.quota is not None else _fitting_quota_tries(config)
+        self.config, quota = config, config.retries.quota
+        events = _events_without_quota(config)
+        each = REFUSED * (2 * len(config.models) + 2) * (1 + config.retries.job)  # of one try in every job
+        fitting = max(0, min(limits.MOST_QUOTA_TRIES, (limits.EVENTS - events) // each))
+        self.quota_tries = fitting if quota is None else quota
+        self.events = events + each * self.quota_tries  # at most; the self-check counts nearly as many
 
     def job_retries(self) -> list[dict[str, Any]]:
         """Fields of the Retry blocks of a job; each error is handled by the first block that names it."""
@@ -84,14 +88,7 @@ class Waiting:
         )
 
 
-def _fitting_quota_tries(config: PipelineConfig) -> int:
-    """As many as fit into the history if every job of every model uses all its tries of every kind."""
-    jobs = 2 * len(config.models) + 2
-    room = limits.EVENTS - events_without_quota(config)
-    return max(0, min(limits.MOST_QUOTA_TRIES, room // (REFUSED * jobs * (1 + config.retries.job))))
-
-
-def events_without_quota(config: PipelineConfig) -> int:
+def _events_without_quota(config: PipelineConfig) -> int:
     """The maximum number of an execution's events, excluding tries against an account limit."""
     retries = config.retries
     tries = 1 + retries.job

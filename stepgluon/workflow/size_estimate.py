@@ -6,7 +6,7 @@ import json
 
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
-from stepgluon.workflow.retries import Waiting, events_without_quota
+from stepgluon.workflow.retries import Waiting
 
 # A definition without models, and a model with the longest names; measured with a margin, and tested.
 MACHINE_BYTES, MODEL_BYTES = 64 * 1024, 9 * 1024
@@ -19,6 +19,4 @@ def surely_fits(config: PipelineConfig) -> bool:
     environment = len(json.dumps(config.predict.environment, ensure_ascii=False))
     each = MODEL_BYTES + 4 * environment
     size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + each * len(config.models)
-    jobs = (2 * len(config.models) + 2) * (1 + config.retries.job)
-    events = events_without_quota(config) + 3 * Waiting(config).quota_tries * jobs
-    return size <= limits.DEFINITION_BYTES and events <= limits.EVENTS
+    return size <= limits.DEFINITION_BYTES and Waiting(config).events <= limits.EVENTS
