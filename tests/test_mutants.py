@@ -260,17 +260,17 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
     "a ResultPath with a wildcard": ("variable-name", put("Mark", "Assign.mark[*]", 1)),
     "a ResultPath into the context": ("variable-name", put("Mark", "Assign.states", 1)),
     "a ResultPath of Catch with a filter": ("variable-name", put(PREPARE, "Catch.0.Assign", {"x[y]": 1})),
-    "a misspelt context path": ("context-path", put("Settings", "Assign.run", e("$states.context.Execution.Nmae"))),
+    "a misspelt context path": ("states-part", put("Settings", "Assign.run", e("$states.context.Execution.Nmae"))),
     "a context that there is not": (
-        "context-path",
+        "states-part",
         put("Settings", "Assign.run", e("$states.context.Executions.Name")),
     ),
     "a task token without waiting": (
-        "expression-undefined",
+        "states-part",
         put(SCORE, "Arguments.Key", e("$states.context.Task.Token")),
     ),
     "an item outside of a Map": (
-        "expression-undefined",
+        "states-part",
         put("Settings", "Assign.run", e("$states.context.Map.Item.Value")),
     ),
     "a misspelt path into the data": (
@@ -310,6 +310,18 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
     "a service that there is not": ("resource", put(SCORE, "Resource", "arn:aws:states:::aws-sdk:s33:getObject")),
     "an action with a capital": ("resource", put(SCORE, "Resource", "arn:aws:states:::aws-sdk:s3:GetObject")),
     "a mail that waits for its end": ("resource", put(MAIL, "Resource", "arn:aws:states:::sns:publish.sync")),
+    "a call of the SDK that waits for its end": (
+        "resource",
+        put(SCORE, "Resource", "arn:aws:states:::aws-sdk:s3:getObject.sync"),
+    ),
+    "a job that waits for a token": (
+        "resource",
+        put(PREPARE, "Resource", "arn:aws:states:::sagemaker:createProcessingJob.waitForTaskToken"),
+    ),
+    "a misspelt context path in a text": (
+        "states-part",
+        put(MAIL, "Arguments.Message", e("'Redriven: ' & $states.context.Execution.RedrivCount")),
+    ),
     "a job that nothing waits for": (
         "not-awaited",
         put(PREPARE, "Resource", "arn:aws:states:::sagemaker:createProcessingJob"),

@@ -33,7 +33,8 @@ class Reads:
     """What the expressions of a field read."""
 
     variables: tuple[str, ...]
-    states: tuple[str, ...]  # parts of $states; * means all
+    paths: tuple[tuple[str, ...], ...]  # below $states
+    states: tuple[str, ...]  # the parts of $states in them; * means all
     dynamic: bool  # whether there are expressions
     impure: bool  # each evaluation gives another value
 
@@ -63,12 +64,10 @@ class Evaluation:
             texts = [text for _, text in expressions.leaves(template, "") if is_expression(text)]
             found = [expressions.names(expressions.inside(text)) for text in texts]
             variables = {name for one in found for name in one.variables | one.functions}
-            states = {path[0] if path else "*" for one in found for path in one.states}
-            impure = any(map(_IMPURE.search, texts))
-            self._reads[id(template)] = (
-                Reads(tuple(sorted(variables)), tuple(sorted(states)), bool(texts), impure),
-                template,
-            )
+            paths = tuple(sorted({path for one in found for path in one.states}))
+            states = tuple(dict.fromkeys(path[0] if path else "*" for path in paths))
+            reads = Reads(tuple(sorted(variables)), paths, states, bool(texts), any(map(_IMPURE.search, texts)))
+            self._reads[id(template)] = (reads, template)
         return self._reads[id(template)][0]
 
     def value(

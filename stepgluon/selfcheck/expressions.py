@@ -23,12 +23,6 @@ BUILTINS = frozenset(
         sqrt string substring substringAfter substringBefore sum toMillis trim type uppercase uuid zip""",
     )
 )
-# https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
-_CONTEXT = {
-    *("Execution.Id", "Execution.Input", "Execution.Name", "Execution.RedriveCount", "Execution.RedriveTime"),
-    *("Execution", "Execution.RoleArn", "Execution.StartTime", "Map", "Map.Item", "State", "State.EnteredTime"),
-    *("State.Name", "State.RetryCount", "StateMachine", "StateMachine.Id", "StateMachine.Name", "Task", "Task.Token"),
-}
 # Strings, comments, regular expressions (after an operator: elsewhere / divides), variables with their paths.
 _TOKEN = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|/\*.*?\*/|(?<=[(,=\[{?:&|>;])\s*/(?:\\.|[^/\\])+/[im]*"""
@@ -127,10 +121,6 @@ def _problems(place: str, text: Any, known: frozenset[str]) -> Iterator[tuple[st
             yield "expression-function", f"it calls ${function}, which does not exist{hint}"
         for variable in sorted(found.variables - known):
             yield "variable-undefined", f"it reads ${variable}, which no state assigns{did_you_mean(variable, known)}"
-        for path in (".".join(path[1:3]) for path in found.states if path[:1] == ("context",)):
-            if path and path not in _CONTEXT:
-                hint = did_you_mean(path, _CONTEXT)
-                yield "context-path", f"it reads $states.context.{path}, which does not exist{hint}"
         if not found.functions - known and (problem := syntax_problem(inside(text))):
             yield "expression-syntax", problem + (_NAME_IT if "top level" in problem else "")
 

@@ -14,7 +14,7 @@ from stepgluon import limits
 from stepgluon.selfcheck import expressions, form, integrations
 from stepgluon.selfcheck.answers import Answer, Error, Scenario
 from stepgluon.selfcheck.evaluation import Evaluation, Failed, Reads
-from stepgluon.selfcheck.report import Report, is_expression
+from stepgluon.selfcheck.report import Report, did_you_mean, is_expression
 from stepgluon.selfcheck.scopes import Scope
 
 MOST_VISITS = 300  # of one state in one rehearsal: canned responses may not end a loop
@@ -125,8 +125,8 @@ class Visit:
         context = {
             "Execution": {
                 "Id": f"{machine.replace('stateMachine', 'execution')}:{name}",
-                **{"Input": self._run.input, "Name": name, "StartTime": time, "RedriveCount": redrive},
-                "RoleArn": "arn:aws:iam::123456789012:role/rehearsed",
+                **{"Input": self._run.input, "Name": name, "StartTime": time, "RedriveTime": time},
+                **{"RoleArn": "arn:aws:iam::123456789012:role/rehearsed", "RedriveCount": redrive},
             },
             "State": {"Name": self.name, "EnteredTime": time, "RetryCount": retry},
             "StateMachine": {"Id": machine, "Name": "rehearsed"},
@@ -312,9 +312,13 @@ class Visit:
             if name not in variables:
                 code, why = expressions.unassigned(self._scope, name)
                 self._found(code, f"it reads ${name}, {why}", place)
-        for part in reads.states:
-            if part != "*" and part not in self._states:
-                self._found("states-part", f"it reads $states.{part}, which does not exist there", place)
+        for path in reads.paths:
+            there: Any = self._states
+            for part in path[: 3 if path[0] == "context" else 1] if path else ():
+                if part not in there:
+                    what = f"$states.{'.'.join(path)}, which does not exist there{did_you_mean(part, there)}"
+                    self._found("states-part", f"it reads {what}", place)
+                there = there[part]
         run = (self._scenario.execution, self._run.visited[self.name], attempt) if reads.impure else None
         try:
             value = self._values.value(template, variables, self._states, place, run)
