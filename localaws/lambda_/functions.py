@@ -102,9 +102,9 @@ class Functions:
         lane = self._lane(arn)
         lane.submit(lane.warm, arn)
 
-    def send(self, arn: str, event: Any, delay: float = 0.0) -> None:
+    def send(self, arn: str, event: Any) -> None:
         """Invoke a function asynchronously."""
-        self._deliver(self.pending.keep(arn, event), arn, event, delay)
+        self._deliver(self.pending.keep(arn, event), arn, event)
 
     def deliver_left(self, function: str = "") -> None:
         """Invoke all functions, or just this one, with the events left by an earlier server."""
@@ -130,7 +130,7 @@ class Functions:
     def sleep(self, seconds: float) -> None:
         """Wait; return at once when this object is closed."""
         with self.changed:
-            self.changed.wait_for(lambda: self.closed, max(0.0, seconds))
+            self.changed.wait_for(lambda: self.closed, seconds)
 
     def close(self) -> None:
         """End all processes and threads; unhandled events stay on disk."""
@@ -146,9 +146,9 @@ class Functions:
                 self._lanes[_name(arn)] = _Lane(self, _name(arn))
             return self._lanes[_name(arn)]
 
-    def _deliver(self, name: str | None, arn: str, event: Any, delay: float = 0.0) -> None:
+    def _deliver(self, name: str | None, arn: str, event: Any) -> None:
         lane = self._lane(arn)
-        lane.submit(lane.deliver, name, arn, event, time.monotonic() + delay)
+        lane.submit(lane.deliver, name, arn, event)
 
 
 def _name(arn: str) -> str:
@@ -189,12 +189,11 @@ class _Lane:
 
     # In the lane's thread
 
-    def deliver(self, name: str | None, arn: str, event: Any, due: float) -> None:
+    def deliver(self, name: str | None, arn: str, event: Any) -> None:
         """Handle an asynchronous event: retry if it fails, then put it into the dead-letter queue."""
-        request_id, attempt, wait = str(uuid.uuid4()), 1, due - time.monotonic()
+        request_id, attempt = str(uuid.uuid4()), 1
         try:
             while True:
-                self._owner.sleep(wait)
                 function = api.find(arn)
                 answer = self.invoke(function, arn, event, request_id)
                 if function is None or "failure" not in answer:
@@ -208,7 +207,7 @@ class _Lane:
                     self._log.line(f"RequestId: {request_id} {end}")
                     self._log.collect()
                     break
-                wait = RETRY_WAITS[min(attempt, 2) - 1] * self._owner.wait_scale
+                self._owner.sleep(RETRY_WAITS[min(attempt, 2) - 1] * self._owner.wait_scale)
                 attempt += 1
         except Exception:  # a bug, ours or moto's: still handle the function's next event
             self._log.line(f"RequestId: {request_id} is lost: {traceback.format_exc()}")

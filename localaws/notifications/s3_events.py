@@ -1,4 +1,4 @@
-"""S3's events in AWS's form: one per upload, delivered to a function after the PUT has been answered.
+"""S3's events in AWS's form: one per upload, which does not wait for the function.
 
 moto's events lack the sequencer and the version, encode `/`, are sent twice for a multipart upload, and are delivered
 inside the PUT, which fails if the function fails.
@@ -16,11 +16,10 @@ from urllib.parse import quote_plus
 from localaws.base.patches import Patches
 from localaws.lambda_.moto_api import may_invoke
 
-DELAY = 0.05  # seconds from the upload to the function; by then the PUT is being answered
 COMPLETED = "s3:ObjectCreated:CompleteMultipartUpload"
 
-Send = Callable[[str, dict[str, Any], float], object]
-"""Invokes a function, by its ARN, with an event after some seconds."""
+Send = Callable[[str, Any], object]
+"""Invokes a function, by its ARN, with an event that is on disk before the call returns."""
 
 
 class Sequencer:
@@ -37,7 +36,7 @@ class Sequencer:
             return f"{self._last:018X}"
 
 
-def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = lambda arn: None) -> Patches:
+def install(send: Send, soon: Callable[[str], object] = lambda arn: None) -> Patches:
     """Send AWS's events for uploads into moto's buckets, until `undo()`.
 
     `soon` is called with each function in a bucket's configuration, so it can be started early.
@@ -67,7 +66,7 @@ def install(send: Send, delay: float = DELAY, soon: Callable[[str], object] = la
             # [s3] an event that may not be delivered is silently lost
             if target.matches(kind, key.name) and _may_invoke(account_id, bucket.name, target.arn):
                 event = {"Records": [record(kind, bucket, key, target.id, order, account_id)]}
-                send(target.arn, event, delay)
+                send(target.arn, event)
 
     def configure(backend: Any, bucket_name: str, notification_config: dict[str, Any]) -> None:
         if notification_config.keys() & {"QueueConfiguration", "TopicConfiguration", "EventBridgeConfiguration"}:

@@ -30,7 +30,7 @@ class Told:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
 
-    def __call__(self, arn: str, event: dict[str, Any], delay: float) -> None:
+    def __call__(self, arn: str, event: dict[str, Any]) -> None:
         assert arn == FUNCTION
         self.events.append(json.loads(json.dumps(event)))
 

@@ -456,7 +456,7 @@ time.sleep(600)
 
 @pytest.fixture
 def bucket(cloud: Cloud, functions: Functions) -> Iterator[str]:
-    patches = s3_events.install(functions.send, delay=0.0)
+    patches = s3_events.install(functions.send)
     cloud.client["s3"].create_bucket(Bucket="raw", CreateBucketConfiguration={"LocationConstraint": REGION})
     yield "raw"
     patches.undo()
@@ -496,7 +496,7 @@ def test_a_function_that_cannot_be_made_ready_for_uploads_is_tried_with_each_of_
     marks = tmp_path / "marks"
     source = NEVER.partition("def")[0] + "import nowhere"
     cloud.deploy(source, DeadLetterConfig={"TargetArn": QUEUE}, Environment={"Variables": {"MARKS": str(marks)}})
-    uploads = s3_events.install(functions.send, delay=0.0, soon=functions.warm)
+    uploads = s3_events.install(functions.send, soon=functions.warm)
     notify(cloud, bucket)
     assert functions.drain(PATIENT)
     assert marks.read_text().split() == ["started"] and cloud.dead() == []
@@ -565,7 +565,7 @@ def test_a_trigger_that_dies_between_two_records_starts_both_once(
 ) -> None:
     deploy_trigger(cloud, bucket, machine, DIES, MARKS=str(tmp_path / "died"))
     records = []
-    uploads = s3_events.install(lambda arn, event, delay: records.extend(event["Records"]))
+    uploads = s3_events.install(lambda arn, event: records.extend(event["Records"]))
     for folder in "ab":
         cloud.client["s3"].put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
     uploads.undo()
