@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from botocore.loaders import Loader
-from botocore.model import OperationNotFoundError, ServiceModel
+from botocore.model import ServiceModel
 from botocore.validate import ParamValidator, ValidationErrors
 
 # Java's character classes, as closely as Python's `re` can express them.
@@ -22,15 +22,6 @@ _JAVA = {r"\p{L}": r"\w", r"\p{Z}": r"\s", r"\p{N}": r"\d", r"\p{ASCII}": r"\x00
 @lru_cache(maxsize=16)
 def service_model(service: str) -> Any:
     return ServiceModel(Loader().load_service_model(service, "service-2"), service)
-
-
-def parameters(service: str, action: str) -> frozenset[str] | None:
-    """The names of an action's parameters; None if the service has no such action."""
-    try:
-        shape = service_model(service).operation_model(action).input_shape
-    except OperationNotFoundError:
-        return None
-    return frozenset(shape.members if shape else ())
 
 
 def problems(service: str, action: str, request: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,8 @@ class Guard:
             start_new_session=True,
             env={},
         )
+        assert self._process.stdin is not None
+        self._pipe = self._process.stdin
         self._lock = threading.Lock()
 
     def began(self, group: int) -> None:
@@ -34,15 +36,13 @@ class Guard:
         self._write(f"-{group}\n")
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._pipe.close()
         self._process.wait()
 
     def _write(self, line: str) -> None:
-        assert self._process.stdin is not None
         with self._lock:
-            self._process.stdin.write(line.encode())
-            self._process.stdin.flush()
+            self._pipe.write(line.encode())
+            self._pipe.flush()
 
 
 def main(folder: str) -> None:

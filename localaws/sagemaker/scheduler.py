@@ -38,13 +38,13 @@ class Scheduler:
             self._queue.append(ticket)
             self._last_arrival = time.monotonic()
             self._changed.notify_all()
-        try:
-            share = self._wait(ticket, stopped)
-        except BaseException:
-            with self._changed:
+            try:
+                share = self._wait(ticket, stopped)
+                self._free -= share
+                self._running += 1
+            finally:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
-            raise
         try:
             yield share
         finally:
@@ -59,17 +59,12 @@ class Scheduler:
             self._changed.notify_all()
 
     def _wait(self, ticket: object, stopped: Callable[[], bool]) -> int:
-        with self._changed:
-            while True:
-                if stopped():
-                    raise Stopped
-                settling = self._last_arrival + SIBLINGS_SECONDS - time.monotonic()
-                if self._queue[0] is ticket and self._free > 0 and settling <= 0:
-                    self._queue.popleft()
-                    share = max(1, self._cores // (self._running + 1 + len(self._queue)))
-                    share = min(share, self._free, self._most)
-                    self._free -= share
-                    self._running += 1
-                    self._changed.notify_all()
-                    return share
-                self._changed.wait(settling if settling > 0 and self._queue[0] is ticket else None)
+        while not stopped():
+            # With one core for each job, siblings do not matter.
+            settling = self._last_arrival + SIBLINGS_SECONDS - time.monotonic() if self._most > 1 else 0.0
+            first = self._queue[0] is ticket
+            if first and self._free > 0 and settling <= 0:
+                share = max(1, self._cores // (self._running + len(self._queue)))
+                return min(share, self._free, self._most)
+            self._changed.wait(settling if first and settling > 0 else None)
+        raise Stopped

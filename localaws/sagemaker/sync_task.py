@@ -17,7 +17,6 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
-from localaws.base.api_model import parameters
 from localaws.base.patches import Patches
 from localaws.base.requests import REQUEST_ID
 from localaws.iam.required_rights import job_right, list_tags
@@ -60,8 +59,8 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
         return name[0].upper() + name[1:]
 
     def _get_supported_parameters(self) -> set[str] | None:
-        known = parameters("sagemaker", self._action)
-        return None if known is None else set(known)
+        """None refuses the definition; without names, moto drops no parameters before they are checked."""
+        return set() if self._action in ("CreateTrainingJob", "CreateProcessingJob") else None
 
     def _eval_service_task(
         self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any
@@ -95,23 +94,22 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
 
     def _from_error(self, env: Any, ex: Exception) -> Any:
         if isinstance(ex, _Failed):
-            return self._failure(env, "States.TaskFailed", str(ex))
-        if isinstance(ex, ApiError):
+            error, cause = "States.TaskFailed", str(ex)
+        elif isinstance(ex, ApiError):
             name = ex.code.removesuffix("Exception")
             error = f"SageMaker.{name}Exception" if name in _NAMED else "SageMaker.AmazonSageMakerException"
             details = f"Service: AmazonSageMaker; Status Code: 400; Error Code: {ex.code}; Request ID: {REQUEST_ID}"
-            return self._failure(env, error, f"{ex.message} ({details}; Proxy: null)")
-        return super()._from_error(env=env, ex=ex)
-
-    def _failure(self, env: Any, error: str, cause: str) -> Any:
-        details = TaskFailedEventDetails(
+            cause = f"{ex.message} ({details}; Proxy: null)"
+        else:
+            return super()._from_error(env=env, ex=ex)
+        failed = TaskFailedEventDetails(
             resourceType=self._get_sfn_resource_type(), resource=self._get_sfn_resource(), error=error, cause=cause
         )
         return FailureEvent(
             env=env,
             error_name=CustomErrorName(error),
             event_type=HistoryEventType.TaskFailed,
-            event_details=EventDetails(taskFailedEventDetails=details),
+            event_details=EventDetails(taskFailedEventDetails=failed),
         )
 
 
