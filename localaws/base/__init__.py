@@ -2,8 +2,7 @@
 
 requests      the service and operation of a request
 logs          the logs of jobs and functions in CloudWatch
-in_process    calls the application without a socket
-clients       boto3's clients of the local AWS
+clients       botocore's clients of the local AWS
 api_model     checks requests against botocore's models
 environment   keeps the shell's AWS settings out
 patches       replaces parts of moto, and restores them

@@ -1,14 +1,20 @@
-"""The operation and parameters of a web request, in the protocols of the services that roles call."""
+"""Web requests: their operation and parameters, in the protocols of the services that roles call, and their answers."""
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from localaws.errors import is_exhaustion
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+_DISK = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS)
 REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 # In the headers, or in a presigned URL.
 _SIGNED = re.compile(r"Credential=([^/%&]+)(?:/|%2F)[^/%&]*(?:/|%2F)[^/%&]*(?:/|%2F)([^/%&]+)")
@@ -63,6 +69,15 @@ def respond(start_response: Any, status: str, kind: str, text: str, *headers: tu
     known = [("Content-Type", kind), ("Content-Length", str(len(content))), ("x-amzn-RequestId", REQUEST_ID)]
     start_response(status, [*known, *headers])
     return [content]
+
+
+def show(bug: Exception) -> None:
+    """Print a bug's traceback to the server's stderr; the caller gets its name only.
+
+    Errors of the disk and used-up threads or memory are not bugs: the run that they end reports them in one sentence.
+    """
+    if getattr(bug, "errno", None) not in _DISK and not is_exhaustion(repr(bug)):
+        traceback.print_exception(bug)
 
 
 def _of_s3(environ: dict[str, Any]) -> Operation:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from localaws.base.in_process import show
+from localaws.base.requests import show
 from localaws.cloudformation.changes import Preview, Resource
 from localaws.cloudformation.handlers import HandlerError
 from localaws.cloudformation.resource_types import Place, resource_type

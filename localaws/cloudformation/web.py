@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from localaws.base.in_process import Application
-from localaws.base.requests import body
+from localaws.base.requests import Application, body
 from localaws.cloudformation.service import ACTIONS, CloudFormation
 from localaws.cloudformation.template import Refusal
 

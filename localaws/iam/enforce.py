@@ -8,7 +8,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from localaws.base import requests
-from localaws.base.in_process import Application
+from localaws.base.requests import Application
 from localaws.iam.permissions import Permissions, User
 from localaws.iam.required_rights import managed_rule
 

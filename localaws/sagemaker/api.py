@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from localaws.base import api_model, requests
-from localaws.base.in_process import Application
+from localaws.base.requests import Application
 from localaws.sagemaker.job import Job, Workshop
 
 MOST_JOBS = 1000  # in memory; older ones are in the executions' histories

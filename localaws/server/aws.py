@@ -23,8 +23,8 @@ from localaws import moto_fixes
 from localaws.base.clients import Clients
 from localaws.base.environment import clean_environment, harmless, private_files
 from localaws.base.guard import Guard
-from localaws.base.in_process import Application
 from localaws.base.patches import Patches
+from localaws.base.requests import Application
 from localaws.errors import ComputerError
 from localaws.s3.store import Objects
 from localaws.server.web import HOST, Web, bind, no_web_pages

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from localaws.base import requests
-from localaws.base.in_process import Application, show
+from localaws.base.requests import Application, show
 from localaws.errors import ComputerError
 from localaws.iam.enforce import refusal
 
@@ -43,7 +43,7 @@ class Web:
             disable_nagle_algorithm = True  # otherwise each response waits for the client's acknowledgement
 
             def log(self, *values: Any) -> None:
-                """Log nothing: nobody reads it, and the first line would load the colouring code."""
+                """Log nothing: the first line would load the colouring code."""
 
         class Server(ThreadedWSGIServer):
             def log(self, *values: Any) -> None:
