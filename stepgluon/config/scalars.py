@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 from stepgluon.errors import found
 
@@ -19,9 +21,7 @@ _NULL = ("", "~", "null", "Null", "NULL")
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _FLOATS = {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}
 _FLOATS |= {word: float("nan") for word in (".nan", ".NaN", ".NAN")}
-# Not `y` and `n`: YAML 1.1 lists them too, but its libraries read them as text, and `label: y` is common.
-_YES, _NO = ("yes", "on"), ("no", "off")
-_NUMERIC = re.compile(r"[-+]?[0-9.][0-9a-fA-FxXo_.:+-]*")
+_PYYAML: Any = yaml.SafeLoader("")  # reads `yes` as true, but `y` as text: `label: y` is common
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^{}]*)?\})?")
 
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # from an escape, or from a variable that is not UTF-8
@@ -113,29 +113,17 @@ def _words(value: Scalar) -> str:
 
 
 def _read_1_1(text: str) -> Scalar:
-    word = text.lower()
-    if word in _YES + _NO and text in (word, word.upper(), word.title()):
-        return word in _YES
-    if not _NUMERIC.fullmatch(text):
+    """PyYAML's reading of a scalar, except for dates, and for -.5, a number in the specification."""
+    sign, body = (text[0], text[1:]) if text[0] in "+-" else ("", text)
+    node = yaml.ScalarNode(_PYYAML.resolve(yaml.ScalarNode, body, (True, False)), body)
+    kind = node.tag.rpartition(":")[2]
+    if body[:1] in "+-" or kind not in (("int", "float") if sign else ("int", "float", "bool")):
         return text
-    digits, sign = text.lstrip("+-").replace("_", ""), -1 if text[0] == "-" else 1
-    body = text.lstrip("+-")
-    if re.fullmatch(r"0b_*[01][01_]*", body):
-        return sign * int(digits[2:], 2)
-    if re.fullmatch(r"0x_*[0-9a-fA-F][0-9a-fA-F_]*", body):
-        return sign * int(digits[2:], 16)
-    if re.fullmatch(r"0[0-7_]*", body):
-        return sign * int(digits, 8)
-    if re.fullmatch(r"[1-9][0-9_]*", body):
-        return sign * int(digits)
-    if re.fullmatch(r"([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?", body):
-        return sign * float(digits)
-    if re.fullmatch(r"[1-9][0-9_]*(:[0-5]?[0-9])+|[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*", body):
-        seconds: int | float = 0
-        for part in digits.split(":"):
-            seconds = seconds * 60 + (float(part) if "." in part else int(part))
-        return sign * seconds
-    return text
+    try:
+        value: float = getattr(_PYYAML, f"construct_yaml_{kind}")(node)
+    except ValueError:  # 0x_
+        return text
+    return -value if sign == "-" else value
 
 
 def _read_1_2(text: str) -> Scalar:
