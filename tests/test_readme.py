@@ -1,4 +1,4 @@
-"""The README tells the truth: its picture, its table and its examples are made from the code."""
+"""The README description the truth: its picture, its table and its examples are made from the code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rows(section: type[Section], prefix: str = "") -> Iterator[tuple[str, str, s
     for name, key in section.entries.items():
         inner = section_in(key.kind)
         several = "[]" if prefix == "" and name == "models" else ""
-        yield f"{prefix}{name}{several}", default_of(key), key.tells
+        yield f"{prefix}{name}{several}", default_of(key), key.description
         if inner is not None and not (prefix == "models[]." and name == "train"):
             yield from rows(inner, f"{prefix}{name}{several}.")
 
@@ -60,7 +60,8 @@ def default_of(key: Entry) -> str:
 
 def test_the_table_has_every_key_with_its_default() -> None:
     lines = [
-        f"| `{key}` | {default} | {tells.replace('|', chr(92) + '|')} |" for key, default, tells in rows(PipelineConfig)
+        f"| `{key}` | {default} | {description.replace('|', chr(92) + '|')} |"
+        for key, default, description in rows(PipelineConfig)
     ]
     lines.append("| `environments.NAME` | | what differs in this environment, merged over the rest by `--env NAME` |")
     table = "\n".join(["", "| key | default | meaning |", "|---|---|---|", *lines, "", ""])

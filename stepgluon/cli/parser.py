@@ -36,8 +36,10 @@ def parser() -> argparse.ArgumentParser:
     config.add_argument("--env", metavar="NAME", help="merge this entry of `environments` over the rest of the config")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
-    def command(module: str, name: str, tells: str) -> _Parser:
-        added = commands.add_parser(name, help=tells, description=tells, parents=[config], allow_abbrev=False)
+    def command(module: str, name: str, description: str) -> _Parser:
+        added = commands.add_parser(
+            name, help=description, description=description, parents=[config], allow_abbrev=False
+        )
         added.set_defaults(module=module)
         if module in ("runs", "account") or name in ("run", "verify", "plan", "deploy", "destroy"):
             failure = '{"error": ..., "exit_code": ...}'
@@ -97,14 +99,14 @@ def _runs(command: Add) -> None:
     version = _whole_number("a version's number, like 3", 10**9)
     back.add_argument("--to", type=version, metavar="VERSION", help="default: the one before the live version")
 
-    for name, tells in (
+    for name, description in (
         ("runs", "List the runs, the latest first."),
         ("show", "Show a run's states, jobs and models, and why it failed."),
         ("watch", "Follow a run until it ends; Ctrl-C leaves it running."),
         ("redrive", "Repeat a failed run: a new run with the same input, which reuses models and predictions."),
         ("promote", "Make a run's accepted models the defaults."),
     ):
-        one = command("runs", name, tells)
+        one = command("runs", name, description)
         if name != "runs":
             one.add_argument("run", metavar="RUN", help="its name, or latest")
         place = one.add_mutually_exclusive_group()
@@ -114,12 +116,12 @@ def _runs(command: Add) -> None:
 
 def _deploy(command: Add) -> None:
     command("deploy", "verify", "Ask AWS whether a deploy and its runs would work; creates nothing that costs.")
-    for name, tells in (
+    for name, description in (
         ("plan", "Show what deploy would change in the account, and change nothing."),
         ("deploy", "Make the account match the config; safe to repeat and to interrupt."),
         ("destroy", "Remove the pipeline from the account; its buckets and images are kept."),
     ):
-        one = command("deploy", name, tells)
+        one = command("deploy", name, description)
         only = "some of: base pipeline cicd"
         one.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=only)
         if name != "plan":

@@ -29,7 +29,7 @@ class Duration(Kind):
     def __init__(self, most: int) -> None:
         self.most = most
 
-    def value(self, node: Node, tells: str) -> int:
+    def value(self, node: Node, description: str) -> int:
         written, limits = node.value, f"1s to {as_duration(self.most)} is expected"
         wrong, way_out = "is not a duration", _LIKE
         if match := isinstance(written, str) and re.fullmatch(r"([0-9]{1,40})([smh])", written):

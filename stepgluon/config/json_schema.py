@@ -61,7 +61,7 @@ def _section(section: type[Section], sections: dict[str, Any]) -> dict[str, Any]
         if inner:
             sections[inner.__name__] = _section(inner, sections)
         schema = {"anyOf": [key.kind.schema(), {"type": "null"}]} if key.default is None else key.kind.schema()
-        properties[name] = {"description": key.tells, **schema}
+        properties[name] = {"description": key.description, **schema}
         if key.default is not MISSING and not isinstance(key.default, Section):
             properties[name]["default"] = key.kind.default(key.default)
     required = [name for name, key in section.entries.items() if key.default is MISSING]

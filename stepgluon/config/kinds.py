@@ -1,7 +1,6 @@
 """The kinds of values. Each checks a value, says what is wrong with it, and has a JSON Schema for editors.
 
-pydantic could check values too, but loading it would take most of the time of a `validate`, and each of its errors
-would need our own words and the position in the file.
+Not pydantic: loading it takes half of a `validate`, and its errors have neither our words nor the file's positions.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Kind:
     wanted = ""  # the type of an unquoted value, for scalars.py
     json: dict[str, Any]  # the JSON Schema of a value that is not a variable
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         """The value of a key with this description; raises Wrong."""
         raise NotImplementedError
 
@@ -73,10 +72,10 @@ class Text(Kind):
         self.pattern, self.like, self.most, self.least, self.free = pattern, like, most, least, free
         self.json = _json("string", pattern=pattern, maxLength=most, minLength=least)
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         text = node.value
         if not isinstance(text, str):
-            expected = self.like or (tells if text is not None else "") or "text is expected"
+            expected = self.like or (description if text is not None else "") or "text is expected"
             if self.free and isinstance(text, (int, float)):
                 expected = "write the variable in quotes" if node.spoken else f"put it in quotes: '{found(text)}'"
             raise _not(node, "text", expected)
@@ -95,9 +94,9 @@ class Account(Text):
 
     wanted = ""
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         return super().value(
-            replace(node, value=str(node.value), spoken=node.shown) if type(node.value) is int else node, tells
+            replace(node, value=str(node.value), spoken=node.shown) if type(node.value) is int else node, description
         )
 
     def schema(self) -> dict[str, Any]:
@@ -115,7 +114,7 @@ class Number(Kind):
         self.expected = f"a number above {above}{'' if below is None else f' and below {below}'} is expected"
         self.json = _json("number", exclusiveMinimum=above, exclusiveMaximum=below)
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         number = node.value
         if type(number) not in self.types:
             quoted = isinstance(number, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", number)
@@ -146,7 +145,7 @@ class Whole(Number):
 class Flag(Kind):
     wanted, json = "true or false", _json("boolean")
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         if not isinstance(node.value, bool):
             quoted = isinstance(node.value, str) and node.value.lower() in ("true", "false")
             raise _not(node, self.wanted, "remove the quotes" if quoted else "true or false is expected")
@@ -159,14 +158,16 @@ class Choice(Kind):
     def __init__(self, *choices: str) -> None:
         self.choices, self.json = choices, _json("string", enum=list(choices))
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         if node.value in self.choices:
             return node.value
-        raise Wrong(lambda: f"{node.shown} is not known (expected: {listed(self.choices)}{self._hint(node)})")
+        word = node.value if isinstance(node.value, str) and not node.spoken else ""
 
-    def _hint(self, node: Node) -> str:
-        guess = did_you_mean(node.value, self.choices) if isinstance(node.value, str) and not node.spoken else None
-        return f"; did you mean {guess}?" if guess else ""
+        def message() -> str:
+            hint = f"; did you mean {guess}?" if (guess := did_you_mean(word, self.choices)) else ""
+            return f"{node.shown} is not known (expected: {listed(self.choices)}{hint})"
+
+        raise Wrong(message)
 
 
 NO_ROW_VALUE = "is not allowed (text, a number, true or false is expected)"
@@ -179,7 +180,7 @@ def is_row_value(value: object) -> bool:
 class RowValues(Kind):
     """The value that a column has in a model's rows, or a list of such values."""
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         several = isinstance(node.value, list)
         if several and not node.value:
             raise Wrong("the list is empty (give the values that the rows may have)")
@@ -202,15 +203,13 @@ class List(Kind):
     def __post_init__(self) -> None:
         self.item = Inner(self.item) if isinstance(self.item, type) else self.item
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         """The items, which are not checked yet."""
         if not isinstance(node.value, list):
-            way_out = "a list is expected"
-            if self.way_out:
-                way_out = self.way_out
-            elif node.spoken:
+            way_out = self.way_out or "a list is expected"
+            if node.spoken and not self.way_out:
                 way_out = 'a variable is one text: write ["${FIRST}", "${SECOND}"]'
-            elif isinstance(node.value, str) and re.fullmatch(r"[\w.@/-]{1,50}", node.value):
+            elif isinstance(node.value, str) and not self.way_out and re.fullmatch(r"[\w.@/-]{1,50}", node.value):
                 way_out = f"write [{node.value}]"
             raise _not(node, "a list", way_out)
         if self.least and not node.value:
@@ -229,7 +228,7 @@ class Map(Kind):
     name: Text | None = None
     most: int | None = None
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         if not isinstance(node.value, dict):
             raise _no_mapping(node, "a mapping (key: value)", "a mapping like key: value")
         return node.value
@@ -246,16 +245,13 @@ def _no_mapping(node: Node, missing: str, like: str) -> Wrong:
 
 
 class Entry(NamedTuple):
-    tells: str  # for editors, the README and messages
+    description: str  # for editors, the README and messages
     kind: Kind
     default: Any  # MISSING if the key is required; None if it may be null
 
 
 class Section:
-    """A part of the config, frozen; its keys are the attributes made by `entry`.
-
-    Not a dataclass: making twenty of them takes a tenth of the time of a `validate`.
-    """
+    """A part of the config, frozen; its keys are made by `entry`. Twenty dataclasses would take longer to make."""
 
     entries: ClassVar[dict[str, Entry]] = {}
 
@@ -281,18 +277,18 @@ class Section:
         return type(self)(**{**vars(self), **values})
 
 
-def entry(tells: str, kind: Kind | type[Section], default: Any = MISSING) -> Any:
+def entry(description: str, kind: Kind | type[Section], default: Any = MISSING) -> Any:
     """A key of a section; one that holds another section has that section's defaults."""
     if isinstance(kind, type):
-        return Entry(tells, Inner(kind), kind() if default is MISSING else default)
-    return Entry(tells, kind, default)
+        return Entry(description, Inner(kind), kind() if default is MISSING else default)
+    return Entry(description, kind, default)
 
 
 @dataclass(eq=False, repr=False)
 class Inner(Kind):
     section: type[Section]
 
-    def value(self, node: Node, tells: str) -> Any:
+    def value(self, node: Node, description: str) -> Any:
         if not isinstance(node.value, dict):
             keys = f"a mapping with keys like {listed(list(self.section.entries)[:3])}"
             raise _no_mapping(node, keys, keys)

@@ -48,13 +48,13 @@ class Reader:
         config: PipelineConfig = self._section(PipelineConfig, "", tree)
         return config.changed(environment=environment)
 
-    def _value(self, kind: Kind, key: str, node: Node, tells: str = "") -> Any:
+    def _value(self, kind: Kind, key: str, node: Node, description: str = "") -> Any:
         """The node's value, or INVALID after reporting it."""
         children = node.value if isinstance(node.value, list) else []
         if isinstance(node.value, Broken):
             return INVALID
         try:
-            value = kind.value(node, tells)
+            value = kind.value(node, description)
         except Wrong as wrong:
             if not any(isinstance(child.value, Broken) for child in children):
                 self._problem(node.place, node.key, wrong.message)
@@ -86,7 +86,7 @@ class Reader:
                 self._note(inner, child)
                 value = None
             else:
-                value = self._value(part.kind, inner, child, part.tells)
+                value = self._value(part.kind, inner, child, part.description)
             if value is not INVALID:
                 values[name] = value
                 continue
@@ -114,7 +114,7 @@ class Reader:
             self._problem(node.value[name].name_place, node.value[name].key, words)
         for name, part in missing:
             if name not in meant:
-                self._problem(node.place, join(node.key, name), f"this key is missing ({part.tells})")
+                self._problem(node.place, join(node.key, name), f"this key is missing ({part.description})")
 
     def _map(self, kind: Map, key: str, node: Node) -> dict[str, Any]:
         values = {}
