@@ -43,16 +43,13 @@ class Terminal:
         # A config's problems are printed in the format of compilers, for editors and tools.
         text = visible(str(error))
         if not isinstance(error, ConfigError):
-            text = f"{self._red('error:')} {text}"
+            text = f"\033[1;31merror:\033[0m {text}" if self._colour else f"error: {text}"
         print(text, file=self._progress)
 
     def progress(self) -> Progress:
         from stepgluon.runs.progress import Progress
 
         return Progress(self._progress, self._colour, self._progress.isatty())
-
-    def _red(self, text: str) -> str:
-        return f"\033[1;31m{text}\033[0m" if self._colour else text
 
 
 class Unheard(io.TextIOBase):
@@ -90,7 +87,11 @@ def write_file(file: Path, content: str | bytes, source: Path | None = None) -> 
         if target.exists() and not target.is_file():
             target.write_bytes(body)  # a device or a pipe; a folder raises
             return
-        _make_folder(target.parent, file.parent)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            message = f"{file.parent} cannot be a folder: a file is in its place (name another place)"
+            raise SurroundingsError(message) from None
         part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
         try:
             part.write_bytes(body)
@@ -99,13 +100,6 @@ def write_file(file: Path, content: str | bytes, source: Path | None = None) -> 
             part.unlink(missing_ok=True)
     except OSError as error:
         raise SurroundingsError(f"{file} cannot be written: {_reason(error)} (name another place)") from None
-
-
-def _make_folder(folder: Path, called: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise SurroundingsError(f"{called} cannot be a folder: a file is in its place (name another place)") from None
 
 
 def _reason(error: OSError) -> str:
