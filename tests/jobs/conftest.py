@@ -7,12 +7,12 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -98,12 +98,11 @@ class Sandbox:
         return kept | {"STEPGLUON_ROOT": str(self.root), "STEPGLUON_CORES": "1"} | more
 
     def run(self, script: str, **environment: str) -> Outcome:
-        done = subprocess.run(
+        done = forks.run(
             [sys.executable, str(CODE / script)],
             env=self.environment(**environment),
             capture_output=True,
             text=True,
-            check=False,
             timeout=MINUTES,
         )
         reports = [self.root / "output" / name for name in ("failure", "message")]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from jsonata_checks import a_pass, branch
 from local_aws import make_bucket, may_do_everything, settings, until
@@ -39,7 +40,7 @@ class Shell:
     def _called(self, *words: str) -> subprocess.CompletedProcess[str]:
         program = os.fspath(Path(sys.executable).parent / "aws")
         command = [sys.executable, program, "--endpoint-url", self.local.endpoint, "--output", "json"]
-        return subprocess.run([*command, "stepfunctions", *words], capture_output=True, text=True)
+        return forks.run([*command, "stepfunctions", *words], capture_output=True, text=True)
 
     def started(self, states: Any) -> str:
         definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states}
