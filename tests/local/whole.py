@@ -128,8 +128,8 @@ class Whole:
     def ended(self, folder: str, holds: bool = True) -> Ended:
         """The run when it has ended; unless mails are broken it held what holds for every run."""
         begun = self.begun(folder)
-        until(lambda: self.place.journal.ended(begun.arn))
         assert self.place.journal.wait_for_end(begun.arn, MINUTES)
+        until(lambda: self.place.journal.ended(begun.arn))
         assert self.place.functions.drain(MINUTES, self.place.names.tell_function), "a function mails failures"
         told = collect(self.place, begun)
         try:
@@ -148,8 +148,9 @@ class Whole:
         ends = [kind for kind in kinds if kind not in ("started", "models")]
         assert len(ends) == 1, f"one of finished or failed: {kinds}"
         assert self.keys(self.raw, f"{folder}/") == [f"{folder}/go.run", f"{folder}/orders.json"]
+        without = "no output" in self.text(self.raw, f"{folder}/orders.json")
         for job in ended.told["jobs"]:
-            if job["status"] == "Completed" and "no output" not in self.text(self.raw, f"{folder}/orders.json"):
+            if job["status"] == "Completed" and not without:
                 assert self.keys(self.bucket, self._output(job)), f"{job['name']} finished, its output is kept"
         until(lambda: not list(self.place.work.glob(".jobs-*/*")))  # jobs leave no files, or not even their folder
 
@@ -172,11 +173,13 @@ class Whole:
         return found
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
-        found = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
-        return [one["Key"] for one in found]
+        return [stored.key for stored in self.place.aws.objects.below(bucket, prefix)]
 
     def text(self, bucket: str, key: str) -> str:
-        return str(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+        objects = self.place.aws.objects
+        stored = objects.one(bucket, key)
+        assert stored, f"{bucket} has no {key}"
+        return objects.file(stored.content).read_text()
 
     def result(self, ended: Ended) -> dict[str, str]:
         """The result's files; a result is complete or absent."""
