@@ -10,6 +10,7 @@ from local_account import Door
 
 from localaws.base.environment import UNREACHABLE
 from localaws.server.aws import LocalAws, Settings
+from localaws.stepfunctions import parse_cache
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,9 @@ def account(no_real_credentials: None, monkeypatch: pytest.MonkeyPatch) -> Accou
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """The account of the config that the tests deploy."""
     with LocalAws(Settings(tmp_path_factory.mktemp("work"), "123456789012", "eu-central-1")) as running:
+        parsed_once = parse_cache.install(tmp_path_factory.mktemp("compiled"))
         yield running
+        parsed_once.undo()
 
 
 @pytest.fixture
