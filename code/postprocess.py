@@ -268,6 +268,7 @@ def summary_of(
     return {
         "rows": result.rows,
         "predictions": predicted,
+        "gaps": profile.get("gaps"),
         "rows_no_model_selects": profile["rows_no_model_selects"],
         "models": models,
         "missing": missing,

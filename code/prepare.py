@@ -76,7 +76,9 @@ def prepare(tables: list[RawTable], config: dict[str, Any], out: Path) -> dict[s
 def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
     """The part for the state machine, which cannot read more than 256 KiB; the columns alone may exceed that."""
     keys = {"name": "name", "train": "train_fingerprint", "predict": "predict_fingerprint", "files": "predict_files"}
-    return {"models": [{key: model[name] for key, name in keys.items()} for model in profile["models"]]}
+    keys["rows"] = "rows_predict"
+    models = [{key: model[name] for key, name in keys.items()} for model in profile["models"]]
+    return {"gaps": profile["gaps"], "models": models}
 
 
 def one_header(tables: list[RawTable]) -> list[str]:
@@ -255,8 +257,12 @@ def count(totals: Totals, batch: pa.RecordBatch, parts: list[Parts]) -> None:
 def profile_of(
     tables: list[RawTable], kinds: dict[str, pa.DataType], totals: Totals, folders: PreparedFolders
 ) -> dict[str, Any]:
+    labels = {each.model["label"] for each in folders.models}
     return {
         "rows": totals.rows,
+        "gaps": sum(
+            totals.missing.get(label, 0) for label in labels
+        ),  # empty labels, also in rows that no model selects
         "rows_no_model_selects": totals.unselected,
         "files": [{"name": t.name, "format": t.format, "rows": totals.files[t.name]} for t in tables],
         "columns": [

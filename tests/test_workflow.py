@@ -36,9 +36,12 @@ def score(mae: Any, **more: Any) -> dict[str, Any]:
 
 def answers(**changed: Any) -> dict[str, Any]:
     """Nothing is known before, and every job does what it should; `changed` says otherwise, with _ for spaces."""
-    prints = [{"name": model, "train": model * 2, "predict": model * 3, "files": ["0.parquet"]} for model in MODELS]
+    prints = [
+        {"name": model, "train": model * 2, "predict": model * 3, "files": ["0.parquet"], "rows": 20}
+        for model in MODELS
+    ]
     good: dict[str, Any] = {"Prepare data": {"ProcessingJobName": "prepare"}, "Choose models": NO_FILE}
-    good |= {"Read fingerprints": {"Body": json.dumps({"models": prints})}}
+    good |= {"Read fingerprints": {"Body": json.dumps({"gaps": 70, "models": prints})}}
     good |= {"Record verdicts": {}, "List predictions": {}, "Post-process": {"ProcessingJobName": "post"}}
     for model, error in MODELS.items():
         good[f"Look up {model}"] = good[f"Look up {model} result"] = NO_FILE
@@ -87,6 +90,7 @@ def test_good_models_predict_and_three_mails_are_sent() -> None:
     line = "- adelie: accepted. MAE 231.5 (limit 350; always guessing the median: 612). This run's model predicts."
     assert line in ended.mail("models")
     assert "/runs/june-go/result/" in ended.mail("finished")
+    assert "has finished: 60 of 70 gaps filled.\n" in ended.mail("finished")
 
 
 def test_jobs_get_this_runs_places_and_fresh_names() -> None:
@@ -387,6 +391,7 @@ def test_a_failed_prediction_delivers_the_rest() -> None:
     assert {"Predict gentoo", "Predict chinstrap", "Post-process"} <= set(ended.states)
     assert subjects(ended)[-1] == "penguins june-go: incomplete"
     assert "- adelie: the model is of AutoGluon 1.4." in ended.mail("incomplete")
+    assert "has finished: 40 of 70 gaps filled.\n" in ended.mail("incomplete")
     assert len(ended.call("List predictions")["Body"]) == 4
     outcomes = {verdict["name"]: verdict["outcome"] for verdict in ended.call("Record verdicts")["Body"]}
     assert outcomes == {"adelie": "failed", "chinstrap": "predicted", "gentoo": "predicted"}

@@ -4,7 +4,7 @@ run, arn           its name and its execution
 status, started, seconds, data, note
 models             the verdicts, with each prediction's outcome; for a promoted default also its run
 jobs               each with its state, status and time, and the sentence if it failed
-rows, predictions  their counts, from summary.json
+rows, predictions, gaps  their counts, from summary.json
 failure            {state, error, sentence}, or null
 results, folder    the paths of the result, if there is one, and of everything else
 outbox             the path of the mails
@@ -83,7 +83,7 @@ def _job(job: Job, until: float, cached: bool) -> dict[str, Any]:
 def _counts(summary: Any) -> dict[str, int | None]:
     """The counts, checked: the user may change postprocess.py, so its summary may contain anything."""
     counts = summary if isinstance(summary, dict) else {}
-    return {key: counts[key] if type(counts.get(key)) is int else None for key in ("rows", "predictions")}
+    return {key: counts[key] if type(counts.get(key)) is int else None for key in ("rows", "predictions", "gaps")}
 
 
 def _failure(story: Story) -> dict[str, Any] | None:

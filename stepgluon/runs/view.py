@@ -19,29 +19,41 @@ WORDS = {
     "CUT OFF": "was cut off",
 }
 
-REPEATS = "only what did not finish: trained models and predictions are reused"
 
+def panel(told: dict[str, Any], command: str = "", look: bool = True) -> str:
+    """The models; then why the run failed; then the result's path, if there is one; and what to do.
 
-def panel(told: dict[str, Any], command: str = "", repeats: str = REPEATS, look: bool = True) -> str:
-    """The models, then the result and its path, or the failure and what to do.
-
-    `command` repeats the run, and `repeats` says which parts; `look` adds the command that shows more.
+    `command` repeats the run; `look` adds the command that shows more.
     """
-    lines = [f"Run {told['run']} {_word(told)} after {told['seconds']:.1f} s{_missing(told)}.", ""]
+    failure, incomplete = told["failure"], _incomplete(told)
+    delivered = told["status"] == "SUCCEEDED" or bool(told["results"])
+    word = "is incomplete" if incomplete else f"{WORDS[told['status']]}{_where(told)}"
+    lines = [f"Run {told['run']} {word} after {told['seconds']:.1f} s{_missing(told)}.", ""]
     if told["models"]:
         lines += [*table(told["models"]), ""]
-        lines += [*reasons, ""] if (reasons := _reasons(told)) else []
-    if _delivered(told):
-        lines += _result(told)
-    if _incomplete(told):
-        lines += _again(command, repeats)
-    elif told["failure"]:
-        lines += [*([""] if _delivered(told) else []), *_failure(told, command, repeats, look)]
+        lines += [*reasons, ""] if (reasons := _reasons(told, delivered)) else []
+    if failure and not incomplete:
+        lines += _failure(told)
+    if delivered:
+        lines += _gaps(told)
+        lines.append(f"  results  {shown(told['results'] or told['folder'])}")
+    job = last_failed(told)
+    if delivered or job:
+        log = f"{shown(told['folder'])}/logs{'' if delivered else f'/{job}.log'}"
+        lines.append(f"  logs     {told.get('logs') or log}")
+    if delivered or failure:
+        lines.append(f"  mails    {shown(told['outbox'])}")
+    if delivered and any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
+        lines.append(f"  next     {pipeline_py('promote', told['run'])}")
+        lines.append(
+            "           makes its accepted models the defaults, which predict if a later one is not good enough"
+        )
+    if failure and not incomplete and look:
+        lines.append(f"  look     {pipeline_py('show', told['run'])}")
+    if failure and command:
+        lines.append(f"  again    {command}")
+        lines.append("           repeats only what did not finish: trained models and predictions are reused")
     return "\n".join(lines) + "\n"
-
-
-def _delivered(told: dict[str, Any]) -> bool:
-    return bool(told["status"] == "SUCCEEDED" or told["results"])
 
 
 def _incomplete(told: dict[str, Any]) -> bool:
@@ -49,18 +61,14 @@ def _incomplete(told: dict[str, Any]) -> bool:
     return bool(told["failure"] and told["failure"]["error"] == history.INCOMPLETE)
 
 
-def _word(told: dict[str, Any]) -> str:
-    return "is incomplete" if _incomplete(told) else f"{WORDS[told['status']]}{_where(told)}"
-
-
 def _missing(told: dict[str, Any]) -> str:
     missing = [model["name"] for model in told["models"] if model.get("outcome") == "failed"]
     return f": the rows of {', '.join(missing)} are not predicted" if missing and _incomplete(told) else ""
 
 
-def _reasons(told: dict[str, Any]) -> list[str]:
+def _reasons(told: dict[str, Any], delivered: bool) -> list[str]:
     """Why models were not trained or could not predict, unless the run's own failure repeats it below."""
-    said = "" if _delivered(told) or not told["failure"] else told["failure"]["sentence"]
+    said = "" if delivered or not told["failure"] else told["failure"]["sentence"]
     why = [(model["name"], model.get(key)) for model in told["models"] for key in ("failure", "outcome_failure")]
     return [f"  {name}: {reason}" for name, reason in why if reason and reason not in said]
 
@@ -75,42 +83,17 @@ def why(told: dict[str, Any]) -> str:
     return f"{_where(told)}: {told['failure']['sentence'] or 'no reason is known'}" if told["failure"] else ""
 
 
-def _result(told: dict[str, Any]) -> list[str]:
-    lines = []
-    if told["predictions"] is not None and told["rows"] is not None:
-        lines.append(f"  {told['predictions']:,} of {told['rows']:,} rows predicted")
-    lines += [
-        f"  results  {shown(told['results'] or told['folder'])}",
-        f"  logs     {told.get('logs') or shown(told['folder']) + '/logs'}",
-        f"  mails    {shown(told['outbox'])}",
-    ]
-    if any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
-        lines += [
-            f"  next     {pipeline_py('promote', told['run'])}",
-            "           makes its accepted models the defaults, which predict if a later one is not good enough",
-        ]
-    return lines
+def _gaps(told: dict[str, Any]) -> list[str]:
+    known = told["predictions"] is not None and told.get("gaps") is not None
+    return [f"  {told['predictions']:,} of {told['gaps']:,} gaps filled"] if known else []
 
 
-def _failure(told: dict[str, Any], command: str, repeats: str, look: bool) -> list[str]:
-    sentence = told["failure"]["sentence"]
-    lines = [f"  {sentence or 'No reason is known.'}", ""]
-    job = last_failed(told)
-    log = told.get("logs") or f"{shown(told['folder'])}/logs/{job}.log"
+def _failure(told: dict[str, Any]) -> list[str]:
+    sentence, job = told["failure"]["sentence"], last_failed(told)
     said = told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
-    said = [line for line in said if not sentence or sentence not in line]
-    if said:
-        lines += [f"  The last lines of {job or 'the log'}:", *(f"  | {line}" for line in said), ""]
-    if job:
-        lines.append(f"  logs     {log}")
-    lines.append(f"  mails    {shown(told['outbox'])}")
-    if look:
-        lines.append(f"  look     {pipeline_py('show', told['run'])}")
-    return lines + _again(command, repeats)
-
-
-def _again(command: str, repeats: str) -> list[str]:
-    return [f"  again    {command}", f"           repeats {repeats}"] if command else []
+    said = [f"  | {line}" for line in said if not sentence or sentence not in line]
+    lines = [f"  {sentence or 'No reason is known.'}", ""]
+    return lines + ([f"  The last lines of {job or 'the log'}:", *said, ""] if said else [])
 
 
 def last_failed(told: dict[str, Any]) -> str:

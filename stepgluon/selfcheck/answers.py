@@ -97,7 +97,7 @@ class Scenario:
 
     def _usual(self, kind: str) -> Any:
         if kind == "fingerprints":
-            return {"models": [fingerprint(name) for name in self.models]}
+            return {"gaps": 4, "models": [fingerprint(name) for name in self.models]}
         return {"score": score(0.5), "marker": NO_KEY, "promoted": NO_KEY}.get(kind, "{}")
 
 
@@ -108,7 +108,7 @@ def _kind(key: str) -> str:
 
 def fingerprint(name: str) -> dict[str, Any]:
     """What prepare writes for one model."""
-    return {"name": name, "train": DIGEST, "predict": DIGEST, "files": ["part-00000.parquet"]}
+    return {"name": name, "train": DIGEST, "predict": DIGEST, "files": ["part-00000.parquet"], "rows": 2}
 
 
 def score(mae: Any) -> dict[str, Any]:

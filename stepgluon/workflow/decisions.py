@@ -45,7 +45,7 @@ $exists($found.train) ? true : $error({lacking});
 $place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {image}, 'SHA-256');
 $merge([$m, {{'place': $place, 'threshold': $exists($limit) ? $limit : $m.threshold,
 'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
-'rows': $found.predict, 'files': $found.files}}])
+'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows}}])
 )}})])"""
 
 

@@ -9,7 +9,8 @@ Variables of the machine:
     job_failures  how often Prepare data or Post-process has failed so far; job_failure: why
     markers       the folder of the markers to look up; with `fresh`, an empty one
     untried       the initial value of `found`
-    models        from Read fingerprints: for each model its name, threshold, place (models/<name>/<fingerprint>), ...
+    models, gaps  from Read fingerprints: for each model its name, threshold, place (models/<name>/<fingerprint>), ...;
+                  and the number of empty labels, as text
     chosen        from Choose models: for each model its verdict, what predicts, and the place of its predictions
     verdicts      from Predict: the same, with each prediction's outcome
 
@@ -146,7 +147,8 @@ class States:
 
     def read_fingerprints(self, name: str) -> Task:
         key = expression("'runs/' & $run & '/prepared/fingerprints.json'")
-        return self._s3(name, _READ, key, assign={"models": expression(decisions.models(self.jobs)), "job_failures": 0})
+        models, gaps = expression(decisions.models(self.jobs)), expression("$parse($states.result.Body).gaps & ''")
+        return self._s3(name, _READ, key, assign={"models": models, "gaps": gaps, "job_failures": 0})
 
     def train_models(self, name: str) -> Parallel:
         return Parallel(name, arguments={}, output={"models": expression(decisions.verdicts())})

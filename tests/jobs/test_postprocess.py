@@ -47,6 +47,7 @@ def lay_out(
         {
             "rows": count,
             "rows_no_model_selects": 0,
+            "gaps": 2,
             "seconds": 1.0,
             "models": [
                 {"name": name, "label": (labels or {}).get(name, "y")}
@@ -108,7 +109,7 @@ def test_the_summary_says_what_became_of_every_model_and_row(sandbox: Sandbox) -
     postprocess.main()
     summary = json.loads((sandbox.out / "summary.json").read_text())
     assert summary["rows"] == 4
-    assert summary["predictions"] == 2
+    assert summary["predictions"] == summary["gaps"] == 2
     assert summary["rows_no_model_selects"] == 0
     assert summary["columns"] == [{"label": "y", "prediction": "prediction", "model": "model", "verdict": "verdict"}]
     assert summary["models"] == [

@@ -74,12 +74,15 @@ def test_rows_with_a_label_train_or_test_and_rows_without_one_are_predicted(sand
     assert part(sandbox, "predict") == [n for n in range(40) if n % 4 == 3]
     assert sorted(part(sandbox, "train") + part(sandbox, "test")) == [n for n in range(40) if n % 4 != 3]
     assert len(part(sandbox, "test")) == 6
+    assert profile["gaps"] == 10
     model = profile["models"][0]
     assert {key: value for key, value in model.items() if not key.endswith("_fingerprint")} == {
         **{"name": "all", "label": "y", "rows_train": 24, "rows_test": 6, "rows_predict": 10},
         "predict_files": ["part-00000.parquet"],
     }
-    (written,) = json.loads((sandbox.out / "fingerprints.json").read_text())["models"]
+    found = json.loads((sandbox.out / "fingerprints.json").read_text())
+    (written,) = found["models"]
+    assert (found["gaps"], written["rows"]) == (10, 10)
     assert written.keys() == answers.fingerprint("all").keys(), "as the self-check rehearses it"
 
 
