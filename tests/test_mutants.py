@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -532,13 +533,21 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
 }
 
 
+OF_THE_MACHINE = {"target", "field-missing", "field-unknown", "field-enum", "not-json", "definition-size", "events"}
+OF_NO_FIELD = {"unreachable", "endless", "duplicate-name", "state-name", "not-json", "definition-size", "events"}
+FIELD = re.compile(r"[A-Z][A-Za-z]+(\[\d+\])?[.: ]|exactly one of ")
+
+
 @pytest.mark.parametrize(("code", "mutate"), MUTANTS.values(), ids=MUTANTS.keys())
 def test_a_mistake_is_named(code: str, mutate: Mutate) -> None:
     mutant = copy.deepcopy(GOOD)
     mutate(mutant)
     assert repr(mutant) != repr(GOOD)
     found = findings(mutant)
-    assert code in {finding.code for finding in found}, found
+    named = [finding for finding in found if finding.code == code]
+    assert named, found
+    assert all(finding.state or finding.code in OF_THE_MACHINE for finding in found)
+    assert all(code in OF_NO_FIELD or FIELD.match(finding.message) for finding in named), found
     assert all(finding.message[0] != " " and "\n" not in finding.message for finding in found)
 
 

@@ -90,7 +90,7 @@ class SelfCheck:
         self._run(small, scenarios.long(tries))
         for name, state in self._run(small, scenarios.next).names.items():
             if self._shared.named.get(state) == name:
-                message = f"the next run has the same job name {name!r}; put the run's name into it"
+                message = f"Arguments: the next run has the same job name {name!r}; put the run's name into it"
                 self._report.add("job-name-execution", state, message)
         self._large(small, scenarios.large(), branches)
         if self.events > limits.EVENTS:

@@ -221,7 +221,9 @@ class Visit:
             return
         if name in used:
             other = "its earlier visit" if used[name] == self.name else used[name]
-            self._add("job-name-again", f"{name!r} is also the name of the job of {other}; {_NAME_ONCE}", key)
+            self._add(
+                "job-name-again", f"{name!r} is also the name of the job of {other}; {_NAME_ONCE}", f"Arguments.{key}"
+            )
         used[name] = self.name
         if self.name in self._shared.named or "Arguments" not in self.state:
             return
@@ -233,7 +235,7 @@ class Visit:
         for what, count, other in (("retry", "RetryCount", names[1]), ("redrive", "RedriveCount", names[2])):
             if other == names[0] and (what == "redrive" or self._retries):
                 message = f"a {what} has the same job name {other!r}; {_NAME_ONCE}: put {count} into it"
-                self._add(f"job-name-{what}", message, key)
+                self._add(f"job-name-{what}", message, f"Arguments.{key}")
 
     def _parallel(self) -> Any:
         request, guess = self._arguments()
