@@ -60,6 +60,7 @@ class Scenario:
     name: str
     models: list[str]
     read: set[str]  # the kinds of files that were read; it grows
+    described: dict[tuple[int, int], Any]  # the jobs' descriptions, by the ids of the model's answer and the request
     faults: Mapping[str, Fault] = field(default_factory=dict)  # by state
     files: Mapping[str, Any] = field(default_factory=dict)  # by kind: the JSON value, a text, or an Error
     first: Mapping[str, Any] = field(default_factory=dict)  # the same, for the first model only
@@ -80,7 +81,8 @@ class Scenario:
             return self._file(str(request.get("Key")), called.api.answer(0))
         answer = called.api.answer(visit + self.turn)
         if called.wait and called.action in JOBS:
-            answer = _described(answer, _noun(called), request)
+            key = (id(answer), id(request))
+            answer = self.described.setdefault(key, self.described.get(key) or _described(answer, called, request))
         return Answer(answer, called.service in _KNOWN)
 
     def _file(self, key: str, answer: dict[str, Any]) -> Answer | Error:
@@ -126,8 +128,9 @@ def promoted(models: list[str]) -> dict[str, Any]:
     return {f"m_{name.replace('-', '_')}": entry for name in models}
 
 
-def _described(answer: dict[str, Any], noun: str, request: dict[str, Any]) -> dict[str, Any]:
+def _described(answer: dict[str, Any], called: Integration, request: dict[str, Any]) -> dict[str, Any]:
     """A job's description repeats its request; reasons are present only on failure."""
+    noun = _noun(called)
     kept = {key: value for key, value in answer.items() if key not in ("FailureReason", "ExitMessage")}
     described = {**kept, **request, f"{noun}Status": "Completed"}
     if isinstance(request.get("OutputDataConfig"), dict):

@@ -6,7 +6,7 @@ Problems that follow from a guessed response (`certain` is false) are never repo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -49,6 +49,7 @@ class Shared:
     watch: Callable[[Visit], None] = lambda visit: None
     values: Evaluation = field(default_factory=Evaluation)
     checked: dict[tuple[int, str], list[Any]] = field(default_factory=dict)  # the problems of requests
+    seen: set[int] = field(default_factory=set)  # the ids of fields whose paths below $states exist
     contexts: dict[Hashable, Any] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)  # by state: its job's name at the first attempt
 
@@ -314,13 +315,9 @@ class Visit:
             if name not in variables:
                 code, why = expressions.unassigned(self._scope, name)
                 self._found(code, f"it reads ${name}, {why}", place)
-        for path in reads.paths:
-            there: Any = self._states
-            for part in path[: 3 if path[0] == "context" else 1] if path else ():
-                if part not in there:
-                    what = f"$states.{'.'.join(path)}, which does not exist there{did_you_mean(part, there)}"
-                    self._found("states-part", f"it reads {what}", place)
-                there = there[part]
+        if id(template) not in self._shared.seen:
+            self._paths(reads.paths, place)
+            self._shared.seen.add(id(template))
         run = (self._scenario.execution, self._run.visited[self.name], attempt) if reads.impure else None
         try:
             value = self._values.value(template, variables, self._states, place, run)
@@ -333,6 +330,16 @@ class Visit:
             self._sized(place, value)
         return value
 
+    def _paths(self, paths: Iterable[tuple[str, ...]], place: str) -> None:
+        """Check that each part of $states exists, and of the context its members, too."""
+        for path in paths:
+            there: Any = self._states
+            for part in path[: 3 if path[0] == "context" else 1] if path else ():
+                if part not in there:
+                    what = f"$states.{'.'.join(path)}, which does not exist there{did_you_mean(part, there)}"
+                    self._found("states-part", f"it reads {what}", place)
+                there = there[part]
+
     def _typed(self, template: Any, place: str) -> Any:
         """The value of a field that only takes some."""
         value = self._value(template, place)
@@ -343,6 +350,8 @@ class Visit:
         return value
 
     def _is_guess(self, template: Any) -> bool:
+        if not self._guessed and not self.before.guessed:
+            return False
         reads = self._values.reads(template)
         parts = self._guessed if "*" in reads.states else self._guessed.intersection(reads.states)
         return bool(parts) or not self.before.guessed.isdisjoint(reads.variables)

@@ -45,7 +45,7 @@ class Scenarios:
         self._inner = {name for scope in root.every() if scope.owner for name in scope.states}
         models, self._read = alike.models({"States": root.states}), set[str]()
         self._defaults = {"promoted": promoted(models)}
-        self._make = partial(Scenario, models=models, read=self._read)
+        self._make = partial(Scenario, models=models, read=self._read, described={})
         self.first = self._make("all good")
         self.next = self._make("the next run", execution="july", retried=False)
 
