@@ -110,7 +110,8 @@ def test_the_mails_shown_say_what_the_machine_says() -> None:
         "started": (" of the pipeline penguins has started.\n\nData:   ", "Look closer: python pipeline.py show "),
         "models": (" of the pipeline penguins:\n\n", "Look closer: python pipeline.py show "),
         "finished": (
-            " of the pipeline penguins has finished.\n",
+            " of the pipeline penguins has finished",
+            " gaps filled.",
             "\n         predictions.csv, predictions.parquet, summary.json\n\nFetch them:\n  aws s3 cp --recursive ",
             "Use its models whenever a later one is not good enough:\n  python pipeline.py promote ",
         ),

@@ -43,7 +43,7 @@ def models(config: PipelineConfig, names: Names) -> Mail:
 
 def finished(config: PipelineConfig, names: Names) -> Mail:
     folder = f"s3://{names.work_bucket}/runs/{{}}/result/"
-    message = f"""Run {{}} of the pipeline {names.prefix} has finished: {{}} of {{}} gaps filled.
+    message = f"""Run {{}} of the pipeline {names.prefix} has finished{{}}
 {{}}
 Results: {folder}
          predictions.csv, predictions.parquet, summary.json
@@ -59,8 +59,9 @@ Use its models whenever a later one is not good enough:
     again = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
     listed = text(incomplete, lines, again, "''")
     filled = "$sum($map($verdicts, function($v, $i) {$v.outcome = 'predicted' ? $models[$i].gaps : 0}))"
+    gaps = f"($gaps = '' ? '.' : {text(': {} of {} gaps filled.', filled, '$gaps')})"  # prepare.py may be the user's
     more = f"($count($missing) = 0 ? '' : {listed})"
-    whole = text(message, "$run", filled, "$gaps", more, "$run", "$run", "$run")
+    whole = text(message, "$run", gaps, more, "$run", "$run", "$run")
     word = f"($count({_MISSING}) = 0 ? 'finished' : 'incomplete')"
     return _subject(names, word), f"($missing := {_MISSING}; {whole})"
 
