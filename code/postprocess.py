@@ -33,7 +33,7 @@ from job_io import ROW, JobError, RetryableError, counted, log
 from predictions import Predictions, found, paired
 from spreadsheet import defused, defused_names
 
-ADDED = ("prediction", "model", "verdict")
+ADDED = {"prediction": pa.float64(), "model": pa.string(), "verdict": pa.string()}
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,7 @@ class Addition:
 
     label: str
     models: tuple[str, ...]
-    prediction: str
-    model: str
-    verdict: str
-
-    def fields(self) -> list[pa.Field]:
-        return [
-            pa.field(self.prediction, pa.float64()),
-            pa.field(self.model, pa.string()),
-            pa.field(self.verdict, pa.string()),
-        ]
+    names: tuple[str, ...]  # as in ADDED
 
 
 @dataclass
@@ -66,11 +57,8 @@ def main() -> None:
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
-        verdicts = job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json")
-        if isinstance(verdicts, str):  # Step Functions may write the list as a JSON string
-            verdicts = listed_in(verdicts)
+        by_name = verdicts_of(job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json"), config)
         profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
-        by_name = verdicts_of(verdicts, config)
         numbers, predictions = job_io.processing_input("numbers"), job_io.processing_input("predictions")
         cursors = cursors_of(profile, by_name, numbers, predictions)
         summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
@@ -98,18 +86,13 @@ def postprocess(
     return summary_of(result, verdicts, profile, added)
 
 
-def listed_in(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise JobError("verdicts.json holds a text that is not JSON; run the pipeline again.") from None
-
-
 def verdicts_of(verdicts: Any, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Each model's verdict by name, in the verdicts' order."""
     try:
+        if isinstance(verdicts, str):  # Step Functions may write the list as a JSON string
+            verdicts = json.loads(verdicts)
         by_name = {each["name"]: {**each, "verdict": each["verdict"]} for each in verdicts}
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, ValueError):
         raise JobError("verdicts.json is not a list of models with name and verdict; run the pipeline again.") from None
     for model in config["models"]:
         if model["name"] not in by_name:
@@ -155,7 +138,7 @@ def additions(config: dict[str, Any], columns: list[str]) -> list[Addition]:
             if name in taken:
                 raise JobError(f"The tables already have a column {name}, which the result needs; rename it.")
             taken.add(name)
-        found.append(Addition(label, tuple(names), *free))
+        found.append(Addition(label, tuple(names), tuple(free)))
     return found
 
 
@@ -166,7 +149,8 @@ def merged_batches(
     yield from ()
     schema = part_files.read_schema(paths[0])
     kept = [name for name in schema.names if name != ROW]
-    full = pa.schema([*(schema.field(name) for name in kept), *(f for each in added for f in each.fields())])
+    more = [field for each in added for field in zip(each.names, ADDED.values(), strict=True)]
+    full = pa.schema([*(schema.field(name) for name in kept), *more])
     yield pa.RecordBatch.from_pydict({f.name: pa.array([], f.type) for f in full}, schema=full)
     for path in paths:
         for batch in part_files.read_batches(path):
@@ -272,10 +256,7 @@ def summary_of(
         "rows_no_model_selects": profile["rows_no_model_selects"],
         "models": models,
         "missing": missing,
-        "columns": [
-            {"label": each.label, "prediction": each.prediction, "model": each.model, "verdict": each.verdict}
-            for each in added
-        ],
+        "columns": [{"label": each.label, **dict(zip(ADDED, each.names, strict=True))} for each in added],
         "files": ["predictions.csv", "predictions.parquet"],
     }
 

@@ -1,17 +1,18 @@
 """The predictions of one model, as a stream sorted by row.
 
 A prediction job does not know its rows' position in the input: its files contain only predictions. Prepare has written
-the row numbers to files with the same names: number N belongs to prediction N.
+the row numbers to files with the same names: number N belongs to prediction N. A file has at most part_files.FILE_ROWS
+rows, so whole files are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import part_files
 import pyarrow.parquet as pq
 from job_io import ROW, JobError, RetryableError, counted
 
@@ -22,77 +23,64 @@ Answers = npt.NDArray[np.float64]
 def found(folder: Path) -> dict[str, list[Path]]:
     """Each model's prediction files, below `folder` as .../predictions/<model>/<fingerprint>/<job>/<file>."""
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
-        place = path.relative_to(folder).parts[-5:]
-        if len(place) == 5 and place[0] == "predictions":
-            files.setdefault(place[1], []).append(path)
+    for path in sorted(folder.rglob("predictions/*/*/*/*.parquet")):
+        files.setdefault(path.parts[-4], []).append(path)
     return files
 
 
 class Predictions:
-    """Returns predictions in the rows' order, each once; holds one batch at a time."""
+    """Returns predictions in the rows' order, each once; holds one file at a time."""
 
     def __init__(self, model: str, pairs: Mapping[Path, Path] | None = None) -> None:
         """`pairs` maps files of numbers to files of predictions, in the rows' order; if None, there are none."""
         self.model = model
-        self._batches = self._read(pairs or {})
+        self._files = self._read(pairs or {})
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._answers: Answers = np.empty(0)
 
     def below(self, row: int) -> tuple[Rows, Answers]:
         """All predictions not yet returned for rows before this one."""
-        rows, answers = [], []
-        while True:
-            count = int(np.searchsorted(self._rows, row))
-            rows.append(self._rows[:count])
-            answers.append(self._answers[:count])
-            self._rows, self._answers = self._rows[count:], self._answers[count:]
-            if len(self._rows):
-                break
-            following = next(self._batches, None)
+        while not len(self._rows) or self._rows[-1] < row:
+            following = next(self._files, None)
             if following is None:
                 break
-            self._rows, self._answers = following
-        return np.concatenate(rows), np.concatenate(answers)
+            self._rows = np.concatenate([self._rows, following[0]])
+            self._answers = np.concatenate([self._answers, following[1]])
+        count = int(np.searchsorted(self._rows, row))
+        rows, answers = self._rows[:count], self._answers[:count]
+        self._rows, self._answers = self._rows[count:], self._answers[count:]
+        return rows, answers
 
     def finished(self) -> None:
         """Raise JobError if predictions are left over."""
-        if len(self._rows) or next(self._batches, None) is not None:
+        if len(self._rows) or next(self._files, None) is not None:
             raise JobError(f"Model {self.model} predicted rows that the data does not have; run the pipeline again.")
 
     def _read(self, pairs: Mapping[Path, Path]) -> Iterator[tuple[Rows, Answers]]:
         last = -1
         for numbers, predictions in pairs.items():
-            self._check_count(numbers, predictions)
-            following, answers = self._answers_of(predictions), np.empty(0)
-            for batch in part_files.read_batches(numbers, [ROW]):
-                rows = batch.column(ROW).to_numpy()
-                if len(rows) == 0:
-                    continue
-                if rows[0] <= last or (np.diff(rows) <= 0).any():
-                    raise JobError(
-                        f"The rows of model {self.model} are out of order in {numbers.name}; run the pipeline again."
-                    )
-                last = int(rows[-1])
-                while len(answers) < len(rows):
-                    answers = np.concatenate([answers, next(following)])
-                yield rows, answers[: len(rows)]
-                answers = answers[len(rows) :]
-
-    def _check_count(self, numbers: Path, predictions: Path) -> None:
-        expected, count = (pq.read_metadata(path).num_rows for path in (numbers, predictions))
-        if count != expected:
-            raise JobError(
-                f"Model {self.model} has {counted(count, 'prediction')} for the {counted(expected, 'row')} of "
-                f"{numbers.name}; run the pipeline again."
-            )
-
-    def _answers_of(self, path: Path) -> Iterator[Answers]:
-        for batch in part_files.read_batches(path, ["prediction"]):
-            answers = batch.column("prediction").to_numpy(zero_copy_only=False)
+            rows, answers = _column(numbers, ROW), _column(predictions, "prediction")
+            if len(rows) != len(answers):
+                raise JobError(
+                    f"Model {self.model} has {counted(len(answers), 'prediction')} for the "
+                    f"{counted(len(rows), 'row')} of {numbers.name}; run the pipeline again."
+                )
             if not np.isfinite(answers).all():
-                raise JobError(f"A prediction of model {self.model} in {path.name} is not a number; run it again.")
-            yield answers
+                name = predictions.name
+                raise JobError(f"A prediction of model {self.model} in {name} is not a number; run it again.")
+            if (np.diff(rows, prepend=last) <= 0).any():
+                raise JobError(
+                    f"The rows of model {self.model} are out of order in {numbers.name}; run the pipeline again."
+                )
+            if len(rows):
+                last = int(rows[-1])
+                yield rows, answers
+
+
+def _column(path: Path, name: str) -> npt.NDArray[Any]:
+    with pq.ParquetFile(path) as file:
+        column: npt.NDArray[Any] = file.read([name])[name].to_numpy()
+        return column
 
 
 def paired(model: str, numbers: Path, predictions: list[Path], expected: list[str]) -> dict[Path, Path]:

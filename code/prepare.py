@@ -33,7 +33,7 @@ from column_types import Misfit
 from job_io import ROW, JobError, counted, log, shown
 from model_parts import Parts, Splitter, splitter
 from prepared_folders import PreparedFolders
-from raw_tables import RawTable
+from raw_file import RawTable
 
 
 @dataclass

@@ -258,7 +258,7 @@ def test_verdicts_may_be_a_json_text(sandbox: Sandbox) -> None:
     path.write_text(json.dumps(path.read_text()))
     assert result(sandbox)["verdict"] == [None, "accepted", None, "accepted"]
     path.write_text(json.dumps("nonsense"))
-    assert sentence(sandbox) == "verdicts.json holds a text that is not JSON; run the pipeline again."
+    assert "verdicts.json is not a list of models" in sentence(sandbox)
 
 
 def test_missing_predictions_of_a_model_are_named(sandbox: Sandbox) -> None:
