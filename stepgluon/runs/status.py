@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -37,32 +37,26 @@ class Live:
     seconds: float  # since publication
 
 
-@dataclass(frozen=True)
+@dataclass
 class Status:
     pipeline: str
     account: str
     region: str
-    stacks: dict[str, str | None]  # the state of each; None if absent
-    live: Live | None
-    runs: list[dict[str, Any]]  # the last ones
-    running: list[str]
-    unconfirmed: list[str] | None  # unconfirmed addresses, which get no mail; None without a topic
-    queue: int | None  # events that started no run, and undelivered failure mails
-    refusals: list[str]  # reasons of the last ones
-    unknown: dict[str, str]  # which queries were denied, and why
-    next: list[str]
+    stacks: dict[str, str | None] = field(default_factory=dict)  # the state of each; None if absent
+    live: Live | None = None
+    runs: list[dict[str, Any]] = field(default_factory=list)  # the last ones
+    running: list[str] = field(default_factory=list)
+    unconfirmed: list[str] | None = None  # unconfirmed addresses, which get no mail; None without a topic
+    queue: int | None = None  # events that started no run, and undelivered failure mails
+    refusals: list[str] = field(default_factory=list)  # reasons of the last ones
+    unknown: dict[str, str] = field(default_factory=dict)  # which queries were denied, and why
+    next: list[str] = field(default_factory=list)
 
-
-class _Asked:
-    """Runs each query separately, and records which were denied."""
-
-    def __init__(self) -> None:
-        self.unknown: dict[str, str] = {}
-
-    def __call__(self, what: str, ask: Callable[[], T], otherwise: T) -> T:
+    def ask(self, what: str, query: Callable[[], T], otherwise: T) -> T:
+        """Run a query by itself, and record whether it was denied."""
         try:
             with one_sentence():
-                return ask()
+                return query()
         except Denied as problem:
             self.unknown[what] = str(problem)
         except NotDeployed:
@@ -71,26 +65,21 @@ class _Asked:
 
 
 def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> Status:
-    asked = _Asked()
-    stacks = {part: asked(f"{part} stack", partial(_stack, door, names, part), None) for part in STACKS}
-    if stacks["cicd"] is None:
-        del stacks["cicd"]  # optional
-    executions: list[Execution] = asked("runs", lambda: listed(door, names, RUNNING), [])
-    running = [execution.run for execution in executions if execution.status == "RUNNING"]
-    runs = [execution.row() for execution in executions[:RUNS]]
-    known = asked("live version", lambda: _live(door, names, now), None)
-    no_mail: list[str] | None = asked(
-        "subscriptions", lambda: answer(lambda: list(unconfirmed(names, door)), *_NO_TOPIC), None
-    )
-    queue = asked("dead letters", lambda: _queue(door, names), None)
-    why: list[str] = asked("refusals", lambda: refusals(door, names, now()), []) if queue else []
-    told_of = {part: state for part, state in stacks.items() if f"{part} stack" not in asked.unknown}
-    following = _next(names, told_of, known, runs, running, no_mail, queue)
-    config = names.config
-    return Status(
-        names.prefix, config.account, config.region, stacks, known, runs, running, no_mail, queue, why,
-        asked.unknown, following,
-    )  # fmt: skip
+    found = Status(names.prefix, names.config.account, names.config.region)
+    found.stacks = {part: found.ask(f"{part} stack", partial(_stack, door, names, part), None) for part in STACKS}
+    if found.stacks["cicd"] is None:
+        del found.stacks["cicd"]  # optional
+    executions: list[Execution] = found.ask("runs", lambda: listed(door, names, RUNNING), [])
+    found.running = [execution.run for execution in executions if execution.status == "RUNNING"]
+    found.runs = [execution.row() for execution in executions[:RUNS]]
+    found.live = found.ask("live version", lambda: _live(door, names, now), None)
+    mails = partial(answer, lambda: list(unconfirmed(names, door)), *_NO_TOPIC)
+    found.unconfirmed = found.ask("subscriptions", mails, None)
+    found.queue = found.ask("dead letters", lambda: _queue(door, names), None)
+    if found.queue:
+        found.refusals = found.ask("refusals", lambda: refusals(door, names, now()), [])
+    found.next = _next(names, found)
+    return found
 
 
 def _stack(door: Door, names: Names, part: str) -> str | None:
@@ -118,30 +107,22 @@ def _queue(door: Door, names: Names) -> int | None:
 def refusals(door: Door, names: Names, now: float) -> list[str]:
     """Why uploads started no run, from the function's log: each reason once, newest last."""
     for days in DAYS:
-        found = _since(door, names, now - days * 86400)
+        pages = door.client("logs").get_paginator("filter_log_events")
+        asked = pages.paginate(
+            logGroupName=names.log_group("function"),
+            startTime=int((now - days * 86400) * 1000),
+            filterPattern='{ $.outcome = "failed" }',
+        )
+        read: list[Any] = answer(partial(list, islice(asked, PAGES)), "ResourceNotFoundException") or []
+        lines = [parsed(event["message"]) for page in read for event in page["events"]]
+        found = [
+            (f"{line['key']}: " if "key" in line else "") + str(line.get("reason", ""))
+            for line in lines
+            if line.get("outcome") == "failed"
+        ]
         if found:
-            return found[-SHOWN:]
+            return list(dict.fromkeys(reversed(found)))[::-1][-SHOWN:]
     return []
-
-
-def _since(door: Door, names: Names, start: float) -> list[str]:
-    pages = door.client("logs").get_paginator("filter_log_events")
-    asked = pages.paginate(
-        logGroupName=names.log_group("function"),
-        startTime=int(start * 1000),
-        filterPattern='{ $.outcome = "failed" }',
-    )
-    read = answer(lambda: list(islice(asked, PAGES)), "ResourceNotFoundException") or []
-    found = [told for page in read for event in page["events"] if (told := _told(event["message"]))]
-    return list(dict.fromkeys(reversed(found)))[::-1]
-
-
-def _told(message: str) -> str:
-    line = parsed(message)
-    if line.get("outcome") != "failed":
-        return ""
-    place = f"{line['key']}: " if "key" in line else ""
-    return f"{place}{line.get('reason', '')}"
 
 
 def purge(names: Names) -> str:
@@ -151,72 +132,60 @@ def purge(names: Names) -> str:
     return f"aws sqs purge-queue --queue-url https://{host}/{names.config.account}/{names.queue} --region {region}"
 
 
-def _next(
-    names: Names,
-    stacks: dict[str, str | None],
-    known: Live | None,
-    runs: list[dict[str, Any]],
-    running: list[str],
-    unconfirmed: list[str] | None,
-    queue: int | None,
-) -> list[str]:
+def _next(names: Names, found: Status) -> list[str]:
     """What to do next, most urgent first."""
+    stacks = {part: state for part, state in found.stacks.items() if f"{part} stack" not in found.unknown}
     absent = [part for part, state in stacks.items() if state is None]
     if absent:
         return [f"{pipeline_py('deploy')}   (there is no stack {', '.join(names.stack(part) for part in absent)})"]
     unfinished = [
         f"{pipeline_py('deploy')}   (the stack {names.stack(part)} is {state})"
         for part, state in stacks.items()
-        if state not in _GOOD and (not known or not str(state).endswith("_IN_PROGRESS"))
+        if state not in _GOOD and (not found.live or not str(state).endswith("_IN_PROGRESS"))
     ]
     steps = unfinished[:]
-    if unconfirmed:
-        steps.append(f"confirm the subscription in the mail that AWS sent to {', '.join(unconfirmed)}")
-    if queue:
-        steps.append(f"{purge(names)}   (once it is clear why {queue} events started no run or no mail)")
-    if running:
-        steps.append(pipeline_py("watch", running[0]))
-    elif runs and runs[0]["status"] != "SUCCEEDED":
-        last = runs[0]["run"]
+    if found.unconfirmed:
+        steps.append(f"confirm the subscription in the mail that AWS sent to {', '.join(found.unconfirmed)}")
+    if found.queue:
+        steps.append(f"{purge(names)}   (once it is clear why {found.queue} events started no run or no mail)")
+    if found.running:
+        steps.append(pipeline_py("watch", found.running[0]))
+    elif found.runs and found.runs[0]["status"] != "SUCCEEDED":
+        last = found.runs[0]["run"]
         steps.append(f"{pipeline_py('show', last)}, then {pipeline_py('redrive', last)}")
-    elif not runs and not unfinished:
+    elif not found.runs and not unfinished:
         steps.append(pipeline_py("start --data my.csv"))
-    if known and known.version < known.newest:
-        forward = pipeline_py(f"rollback --to {known.newest}")
-        steps.append(f"{forward}   (version {known.version} is live, and {known.newest} is newer)")
+    if found.live and found.live.version < found.live.newest:
+        forward = pipeline_py(f"rollback --to {found.live.newest}")
+        steps.append(f"{forward}   (version {found.live.version} is live, and {found.live.newest} is newer)")
     return steps
 
 
 # Words
 
 
-def words(status: Status, run_lines: str) -> str:
+def words(found: Status, run_lines: str) -> str:
     """`run_lines` are the last runs in the format of `runs`."""
-    lines = [f"{status.pipeline} in the account {status.account}, {status.region}", ""]
-    for part, state in status.stacks.items():
-        lines.append(f"  {f'{part} stack':<15}{state or status.unknown.get(f'{part} stack') or 'not there'}")
-    lines.append(f"  {'live':<15}{_live_words(status)}")
-    lines.append(f"  {'mails':<15}{status.unknown.get('subscriptions') or _mails_words(status.unconfirmed)}")
-    queue = "no queue" if status.queue is None else "none" if status.queue == 0 else f"{status.queue} events"
-    lines.append(f"  {'dead letters':<15}{status.unknown.get('dead letters') or queue}")
-    lines += [f"  {'':<15}{reason}" for reason in status.refusals or filter(None, [status.unknown.get("refusals")])]
-    lines.append(f"  {'running':<15}{status.unknown.get('runs') or ', '.join(status.running) or 'nothing'}")
+    unknown = found.unknown
+    rows = [
+        (f"{part} stack", state or unknown.get(f"{part} stack") or "not there") for part, state in found.stacks.items()
+    ]
+    if found.live is None:
+        rows.append(("live", unknown.get("live version") or "no version"))
+    else:
+        behind = f", and {found.live.newest} is the newest" if found.live.newest != found.live.version else ""
+        rows.append(("live", f"version {found.live.version}, published {_ago(found.live.seconds)} ago{behind}"))
+    unread = f"not confirmed: {', '.join(found.unconfirmed)}" if found.unconfirmed else "all addresses confirmed"
+    rows.append(("mails", unknown.get("subscriptions") or ("no topic yet" if found.unconfirmed is None else unread)))
+    queue = "no queue" if found.queue is None else "none" if found.queue == 0 else f"{found.queue} events"
+    rows.append(("dead letters", unknown.get("dead letters") or queue))
+    rows += [("", reason) for reason in found.refusals or filter(None, [unknown.get("refusals")])]
+    rows.append(("running", unknown.get("runs") or ", ".join(found.running) or "nothing"))
+    lines = [f"{found.pipeline} in the account {found.account}, {found.region}", ""]
+    lines += [f"  {name:<15}{text}" for name, text in rows]
     lines += ["", "The last runs:", *(f"  {line}" for line in run_lines.splitlines())]
-    lines += ["", "Next:", *(f"  {step}" for step in status.next)] if status.next else []
+    lines += ["", "Next:", *(f"  {step}" for step in found.next)] if found.next else []
     return "\n".join(lines) + "\n"
-
-
-def _mails_words(unconfirmed: list[str] | None) -> str:
-    if unconfirmed is None:
-        return "no topic yet"
-    return f"not confirmed: {', '.join(unconfirmed)}" if unconfirmed else "all addresses confirmed"
-
-
-def _live_words(status: Status) -> str:
-    if status.live is None:
-        return status.unknown.get("live version") or "no version"
-    behind = f", and {status.live.newest} is the newest" if status.live.newest != status.live.version else ""
-    return f"version {status.live.version}, published {_ago(status.live.seconds)} ago{behind}"
 
 
 def _ago(seconds: float) -> str:
