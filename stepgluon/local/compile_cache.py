@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepgluon.config.source import LoadedConfig
+from stepgluon.local.surroundings import write
 from stepgluon.names import Names
 
 if TYPE_CHECKING:
@@ -26,18 +26,18 @@ _DATA = ("stepgluon/config/aws_facts.json",)
 _PACKAGES = ("stepfunctions", "botocore")
 
 
-def compiled(loaded: LoadedConfig, workflow: Workflow, work: Path, compile_: Callable[[], str]) -> str:
+def compiled(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
     """The definition's text."""
     file = work / "compiled" / f"{_key(loaded, workflow)}.json"
     known = _read(file)
     if known:
         return known
-    text = compile_()
+    from stepgluon.workflow.compile import compile_definition
+
+    text = compile_definition(loaded, workflow).text
     sources = {os.fspath(path): _hash(path) for path in _loaded_sources(workflow)}
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    part.write_text(json.dumps({"sources": sources, "definition": text}), encoding="utf-8")
-    part.replace(file)
+    write(file, json.dumps({"sources": sources, "definition": text}))
     return text
 
 

@@ -77,15 +77,8 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
 
 def bring(wanted: Release, aws: LocalAws) -> None:
     """Deploy as to an account, without the cicd stack."""
-    deploy(wanted, aws, Images(aws), nothing, _settled, only=("base", "pipeline"))
-
-
-def nothing(text: str) -> None:
-    """Ignore a message."""
-
-
-def _settled(seconds: float) -> None:
-    """Do not wait: local CloudFormation has finished when it responds."""
+    silent, settled = (lambda text: None), (lambda seconds: None)  # local CloudFormation ends when it responds
+    deploy(wanted, aws, Images(aws), silent, settled, only=("base", "pipeline"))
 
 
 def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -> functions.Functions:

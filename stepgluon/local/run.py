@@ -24,7 +24,7 @@ from localaws.server.aws import Settings
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.local.compile_cache import ROOT, compiled
-from stepgluon.local.deployed import Deployed, deployed, nothing
+from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect, refreshed, remark
 from stepgluon.local.surroundings import blame_the_disk, blamed_on, no_room, terminated_as_interrupted
@@ -77,14 +77,14 @@ def at_work(
     loaded: LoadedConfig,
     workflow: Workflow,
     work: Path,
-    say: Callable[[str], None] = nothing,
+    say: Callable[[str], None] = lambda text: None,
     *,
     port: int = 0,
     fresh: bool = False,
 ) -> Iterator[Deployed]:
     """The pipeline in a local AWS that other commands can find; keeps the run folders up to date."""
     with private_files(), blamed_on(work), terminated_as_interrupted():
-        definition = definition_of(loaded, workflow, work)
+        definition = compiled(loaded, workflow, work)
         settings = settings_of(loaded, work, port, fresh)
         with (
             deployed(loaded, definition, settings) as place,
@@ -94,26 +94,10 @@ def at_work(
             yield place
 
 
-def definition_of(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
-    def compile_now() -> str:
-        from stepgluon.workflow.compile import compile_definition
-
-        return compile_definition(loaded, workflow).text
-
-    return compiled(loaded, workflow, work, compile_now)
-
-
 def settings_of(loaded: LoadedConfig, work: Path, port: int, fresh: bool) -> Settings:
-    config = loaded.config
-    return Settings(
-        work=Path(os.path.abspath(work)),  # jobs run in other working directories
-        account=config.account,
-        region=config.region,
-        code=ROOT / "code",
-        port=port,
-        fresh=fresh,
-        grace_seconds=GRACE_SECONDS,
-    )
+    config, folder = loaded.config, Path(os.path.abspath(work))  # jobs run in other working directories
+    code = ROOT / "code"
+    return Settings(folder, config.account, config.region, port, code, fresh, grace_seconds=GRACE_SECONDS)
 
 
 # Starting the run

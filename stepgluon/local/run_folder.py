@@ -19,8 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stepgluon.local.deployed import Deployed, end_executions, nothing
+from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.local.journal import Begun
+from stepgluon.local.surroundings import whole, write
 from stepgluon.runs.history import Remark, parsed, read
 from stepgluon.runs.run_json import run_json
 from stepgluon.runs.view import why
@@ -44,12 +45,12 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     events = place.aws.history(begun.arn)
     story = read(events, cached)
-    _write(folder / "history.json", json.dumps(events, default=str, indent=1))
+    write(folder / "history.json", json.dumps(events, default=str, indent=1))
     for job in story.jobs:
         log = folder / "logs" / f"{job.name}.log"
         lines = place.aws.logs.lines(job.kind, job.name)
         if lines or not log.exists():
-            _write(log, "".join(f"{line}\n" for line in lines) or (CACHED if cached(job) else ""))
+            write(log, "".join(f"{line}\n" for line in lines) or (CACHED if cached(job) else ""))
     if story.delivered:
         _fetch_results(place, begun, folder)
     result = folder / "predictions.csv"
@@ -65,7 +66,7 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
         folder=os.fspath(folder),
         outbox=os.fspath(place.outbox),
     )
-    _write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
+    write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
     return run
 
 
@@ -89,32 +90,15 @@ def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:
     prefix = f"runs/{begun.name}/result/"
     for stored in place.aws.objects.below(place.names.work_bucket, prefix):
         if (name := stored.key.removeprefix(prefix)) in RESULTS:
-            with _whole(folder / name) as part:
+            with whole(folder / name) as part:
                 place.aws.objects.copy_out(stored.content, part)
-
-
-def _write(file: Path, text: str) -> None:
-    with _whole(file) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _whole(file: Path) -> Iterator[Path]:
-    """A temporary path for the file, which gets its name once complete and is removed otherwise."""
-    part = file.with_name(f".{file.name}.part")
-    try:
-        yield part
-        part.replace(file)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 # All runs, while a server is running
 
 
 @contextmanager
-def refreshed(place: Deployed, say: Callable[[str], None] = nothing) -> Iterator[None]:
+def refreshed(place: Deployed, say: Callable[[str], None]) -> Iterator[None]:
     """Keep all runs' folders up to date in the block; at its end, runs in progress are stopped."""
     watcher = _Watcher(place, say)
     watcher.thread.start()

@@ -80,6 +80,24 @@ def no_room(work: Path, message: str = "") -> OSError | None:
     return None
 
 
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """A temporary path for the file, which gets its name once complete and is removed otherwise."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(file)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file completely or not at all."""
+    with whole(file) as part:
+        part.write_text(text, encoding="utf-8")
+
+
 def blame_the_disk(told: dict[str, Any], work: Path) -> None:
     """Raise if the run failed because of the disk, used-up threads or memory, or a damaged work folder."""
     if not told["failure"]:

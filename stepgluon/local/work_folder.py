@@ -15,7 +15,7 @@ from localaws.base.clients import Clients
 from localaws.base.environment import UNREACHABLE, clean_environment
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError
-from stepgluon.local.surroundings import this_computer
+from stepgluon.local.surroundings import this_computer, write
 from stepgluon.runs.executions import unknown_run
 from stepgluon.runs.history import Story, read
 
@@ -101,9 +101,7 @@ def is_served(work: Path) -> bool:
 def told_where(work: Path, endpoint: str) -> Iterator[None]:
     """In the block, other commands can find the server."""
     file = work / SERVER
-    part = file.with_name(f".{SERVER}.{os.getpid()}.part")
-    part.write_text(json.dumps({"endpoint": endpoint}), encoding="utf-8")
-    part.replace(file)
+    write(file, json.dumps({"endpoint": endpoint}))
     try:
         yield
     finally:

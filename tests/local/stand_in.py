@@ -36,11 +36,11 @@ def arrange(
         faults.install(set_attribute)
     usual = {"waiting": 0.0005, "grace_seconds": 0.3, "cores": 2, "cores_per_job": 1, "ending_seconds": MINUTES}
     forks.arrange(set_attribute)
-    settings_of, definition_of, install = run.settings_of, run.definition_of, parse_cache.install
+    settings_of, definition_of, install = run.settings_of, run.compiled, parse_cache.install
     set_attribute(
         run, "settings_of", lambda *given: replace(settings_of(*given), **{**usual, **changed, "code": code()})
     )
-    set_attribute(run, "definition_of", lambda loaded, workflow, work: definition_of(loaded, workflow, shared))
+    set_attribute(run, "compiled", lambda loaded, workflow, work: definition_of(loaded, workflow, shared))
     set_attribute(parse_cache, "install", lambda work: install(shared))
     # The product's own deadlines are for users, whose machine is not that busy.
     for module, deadline in ((redrive, "KEPT_SECONDS"), (run, "TRIGGER_SECONDS"), (queue, "BEGINS_SECONDS")):
