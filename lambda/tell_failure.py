@@ -18,7 +18,7 @@ import os
 import re
 import shlex
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -28,8 +28,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from stepgluon.runs import history
     from stepgluon.runs.history import Event, Job, Story
-else:
-    import history  # a copy of that file is in this function's zip
+    from stepgluon.runs.job_log import last_lines
+else:  # copies of these files are in this function's zip
+    import history
+    from job_log import last_lines
 
 ENDS = {"FAILED": "failed", "TIMED_OUT": "took too long", "ABORTED": "stopped"}
 QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
@@ -37,8 +39,7 @@ PAGE, PAGES = 100, 250  # [sfn] a history has up to 25,000 events of up to 256 K
 RESERVE = 45_000  # milliseconds reserved for log and mail if reading the history takes long
 SUBJECT, MAIL = 99, 256 * 1024  # [sns] characters, bytes
 SENTENCE, REASON, LINE = 1024, 300, 300  # characters
-MODELS, LINES, INSTANCES = 60, 20, 20
-LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
+MODELS, LINES = 60, 20
 
 
 def handler(event: Any, context: Any) -> dict[str, str]:
@@ -151,10 +152,16 @@ def mail(detail: dict[str, Any], story: Story, problems: list[str]) -> str:
     job, own = story.job, story.job.sentence if story.job else ""
     if job and story.status == "FAILED" and (not own or story.error == "States.Timeout"):
         own = readable(problems, f"the job {job.name}", functools.partial(described, job)) or ""
-    lines = readable(problems, f"the log of {job.name}", functools.partial(last_lines, job)) if job else None
-    end = "\n  ".join([f"The end of the log of {job.name}:", *lines]) if job and lines else ""
+    end = end_of_log(job, problems) if job else ""
     parts = [reason(story, own), facts(detail, story), models(story), end, "\n".join(problems), next_steps(detail)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def end_of_log(job: Job, problems: list[str]) -> str:
+    read = functools.partial(last_lines, client("logs"), job.kind, job.name, LINES)
+    lines = readable(problems, f"the log of {job.name}", read) or []
+    cleaned = [f"  {cut(clean(line).rstrip(), LINE)}" for line in lines]
+    return "\n".join([f"The end of the log of {job.name}:", *cleaned]) if cleaned else ""
 
 
 def reason(story: Story, own: str) -> str:
@@ -218,44 +225,6 @@ def next_steps(detail: dict[str, Any]) -> str:
     page = [f"  {os.environ['CONSOLE']}{execution}"] if os.environ.get("CONSOLE") else []
     advice = "When the cause is fixed, start it again; finished trainings and predictions are not repeated:"
     return "\n".join(["Look closer:", f"  {look}", *page, "", advice, f"  {again}"])
-
-
-# The job's log
-
-
-def last_lines(job: Job) -> list[str]:
-    """The last lines of a job's log, from all instances in chronological order."""
-    group = LOGS[job.kind]
-    try:
-        found = client("logs").describe_log_streams(
-            logGroupName=group, logStreamNamePrefix=f"{job.name}/", limit=INSTANCES
-        )
-    except client("logs").exceptions.ResourceNotFoundException:
-        return []  # no job of this kind has written a log yet
-    streams = [stream["logStreamName"] for stream in found["logStreams"]]
-    lines: list[tuple[int, str]] = []
-    for stream in streams:
-        instance = f"{stream.partition('/')[2].rpartition('-')[0]}: " if len(streams) > 1 else ""
-        lines += [(time, instance + line) for time, line in end_of(group, stream)]
-    return [line for _, line in sorted(lines, key=lambda one: one[0])[-LINES:]]
-
-
-def end_of(group: str, stream: str) -> Iterator[tuple[int, str]]:
-    """[logs] A page may be empty even if there are earlier lines; at the beginning, the token stays the same."""
-    found: list[dict[str, Any]] = []
-    token: dict[str, str] = {}
-    for _ in range(5):
-        page = client("logs").get_log_events(
-            logGroupName=group, logStreamName=stream, startFromHead=False, limit=LINES, **token
-        )
-        found = page["events"] + found
-        earlier = {"nextToken": page["nextBackwardToken"]}
-        if len(found) >= LINES or earlier == token:
-            break
-        token = earlier
-    for event in found[-LINES:]:
-        visible = event["message"].rstrip("\r\n").rpartition("\r")[2]  # a progress bar overwrites its line
-        yield event["timestamp"], cut(clean(visible).rstrip(), LINE)
 
 
 # Small parts

@@ -18,7 +18,6 @@ from stepgluon.config.schema import Model, PipelineConfig
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
-JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
 SHORT = 10  # characters of a model's name in its jobs' names; see Jobs.name
 
 

@@ -14,6 +14,7 @@ import pytest
 from golden import HERE
 
 from localaws.stepfunctions.jsonata import evaluate
+from stepgluon.deploy.release import TELL
 from stepgluon.runs import history
 from stepgluon.runs.history import Event, Job, number, read, seconds, verdict
 from stepgluon.runs.run_json import run_json
@@ -237,13 +238,12 @@ def all_states(definition: dict[str, Any]) -> Iterator[str]:
             yield from all_states(branch)
 
 
-def test_history_runs_in_lambda_with_the_standard_library_alone() -> None:
-    modules = {
-        node.module
-        for node in ast.walk(ast.parse(Path(history.__file__).read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom)
-    }
-    assert {str(module).split(".")[0] for module in modules} <= sys.stdlib_module_names
+@pytest.mark.parametrize("file", [file for file in TELL if file.parent.name == "runs"], ids=lambda file: file.stem)
+def test_what_lambda_has_of_the_generator_needs_the_standard_library_alone(file: Path) -> None:
+    nodes = list(ast.walk(ast.parse(file.read_text("utf-8"))))
+    modules = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    modules |= {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    assert {module.split(".")[0] for module in modules} <= sys.stdlib_module_names
 
 
 def test_a_run_that_step_functions_redrives_goes_on() -> None:

@@ -27,7 +27,9 @@ from stepgluon.names import Names
 ROOT = Path(__file__).parent.parent.parent
 MANY = 20  # this many addresses always fit
 TRIGGER = ROOT / "lambda" / "start_pipeline.py"
-TELL = (ROOT / "lambda" / "tell_failure.py", ROOT / "stepgluon" / "runs" / "history.py")
+TELL = tuple(
+    ROOT / file for file in ("lambda/tell_failure.py", "stepgluon/runs/history.py", "stepgluon/runs/job_log.py")
+)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""A pipeline's runs in Step Functions, in an account or the local AWS."""
+"""A pipeline's runs in Step Functions and their files in S3, in an account or the local AWS."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -12,9 +13,9 @@ from typing import Any
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, answer, instead_of
 from stepgluon.errors import StepgluonError, UsageError
-from stepgluon.names import JOB_LOGS, Names
-from stepgluon.runs.files import read_json
+from stepgluon.names import Names
 from stepgluon.runs.history import Story, parsed, seconds
+from stepgluon.runs.job_log import LOGS, last_lines
 from stepgluon.runs.run_json import run_json
 
 LATEST = "latest"
@@ -36,6 +37,20 @@ class Execution:
         """A line of `runs` and `status`."""
         seconds = round((self.ended or self.started) - self.started, 1)
         return {"run": self.run, "status": self.status, "started": self.started, "seconds": seconds, "note": ""}
+
+
+def read_json(s3: Any, bucket: str, key: str) -> Any:
+    """The value of a small JSON object; None if it does not exist."""
+    found = answer(lambda: s3.get_object(Bucket=bucket, Key=key), "NoSuchKey", "NoSuchBucket", "404")
+    return json.loads(found["Body"].read()) if found else None
+
+
+def sizes(s3: Any, bucket: str, folder: str) -> dict[str, int]:
+    """The size of each file in a folder."""
+    found: dict[str, int] = {}
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder):
+        found |= {entry["Key"].removeprefix(folder): entry["Size"] for entry in page.get("Contents", ())}
+    return found
 
 
 class NotDeployed(StepgluonError):
@@ -127,7 +142,7 @@ def _logs(names: Names, story: Story) -> str:
     if job is None:
         return "no job has begun"
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.started))  # by default it shows the last ten minutes
-    tail = f"aws logs tail {JOB_LOGS[job.kind]} --log-stream-name-prefix {job.name}"
+    tail = f"aws logs tail {LOGS[job.kind]} --log-stream-name-prefix {job.name}"
     return f"{tail} --since {since} --region {names.config.region}"
 
 
@@ -136,24 +151,7 @@ def last_words(door: Door, run: dict[str, Any]) -> list[str]:
     from botocore.exceptions import ClientError
 
     failed = [job for job in run["jobs"] if job["status"] == "Failed"]
-    if not failed:
-        return []
-    group, logs = JOB_LOGS[failed[-1]["kind"]], door.client("logs")
     try:
-        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{failed[-1]['name']}/")
-        return _tail(logs, group, [stream["logStreamName"] for stream in streams["logStreams"]])
+        return last_lines(door.client("logs"), failed[-1]["kind"], failed[-1]["name"], LAST_LINES) if failed else []
     except ClientError:
-        return []  # no log yet, or no permission; the failure's message is shown anyway
-
-
-def _tail(logs: Any, group: str, streams: list[str]) -> list[str]:
-    """The last lines of all instances, in chronological order."""
-    events = [
-        event
-        for stream in streams
-        for event in logs.get_log_events(
-            logGroupName=group, logStreamName=stream, limit=LAST_LINES, startFromHead=False
-        )["events"]
-    ]
-    events.sort(key=lambda event: event["timestamp"])
-    return [event["message"].rstrip("\n") for event in events[-LAST_LINES:]]
+        return []  # no permission; the failure's message is shown anyway

@@ -16,7 +16,7 @@ from stepgluon.advice import pipeline_py
 from stepgluon.aws import transfers
 from stepgluon.errors import StepgluonError
 from stepgluon.names import DEFAULTS, PROMOTED, Names
-from stepgluon.runs.files import read_json, sizes
+from stepgluon.runs.executions import read_json, sizes
 
 MANIFEST = "manifest.json"  # written by code/model_folder.py
 

@@ -16,8 +16,7 @@ from stepgluon.aws import Door, instead_of
 from stepgluon.deploy.definition_diff import Difference, difference
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import Names
-from stepgluon.runs.executions import deployed
-from stepgluon.runs.files import read_json
+from stepgluon.runs.executions import deployed, read_json
 
 _IMAGE = re.compile(r"\.dkr\.ecr\.[^/\"]+/([^@\"]+)@(sha256:[0-9a-f]{64})")
 

@@ -21,8 +21,7 @@ from typing import Any
 from stepgluon.aws import Door, transfers
 from stepgluon.errors import UsageError
 from stepgluon.names import Names
-from stepgluon.runs.executions import deployed
-from stepgluon.runs.files import sizes
+from stepgluon.runs.executions import deployed, sizes
 
 NOTE_CHARACTERS = 500
 

@@ -11,14 +11,14 @@ from moto.logs.models import logs_backends
 
 from localaws.base.logs import JobLogs
 from localaws.server.aws import LocalAws
-from stepgluon.names import JOB_LOGS
+from stepgluon.runs.job_log import LOGS
 
 
 def test_what_a_job_said_can_be_read_while_another_begins(aws: LocalAws) -> None:
     logs, began = JobLogs(ACCOUNT, REGION), []
     for job in ("a", "b"):
         logs.stream("training", job, 0)(f"said by {job}")
-    group = logs_backends[ACCOUNT][REGION].groups[JOB_LOGS["training"]]
+    group = logs_backends[ACCOUNT][REGION].groups[LOGS["training"]]
 
     class Busy(dict[str, Any]):
         """At each look another job begins, if it may."""

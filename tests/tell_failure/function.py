@@ -33,7 +33,7 @@ def fresh() -> ModuleType:
         file.flush()
         sys.path.insert(0, file.name)
         try:
-            for name in ("tell_failure", "history"):
+            for name in ("tell_failure", "history", "job_log"):
                 sys.modules.pop(name, None)
             return importlib.import_module("tell_failure")
         finally:

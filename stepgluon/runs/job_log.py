@@ -1,0 +1,39 @@
+"""The end of a job's log in CloudWatch. lambda/tell_failure.py has this file in its zip, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
+INSTANCES = 20
+
+
+def last_lines(logs: Any, kind: str, job: str, most: int) -> list[str]:
+    """The last lines of all instances in chronological order; several instances are named at the lines' beginnings."""
+    try:
+        found = logs.describe_log_streams(logGroupName=LOGS[kind], logStreamNamePrefix=f"{job}/", limit=INSTANCES)[
+            "logStreams"
+        ]
+    except logs.exceptions.ResourceNotFoundException:
+        return []  # no job of this kind has written a log yet
+    lines: list[tuple[int, str]] = []
+    for stream in (entry["logStreamName"] for entry in found):
+        instance = f"{stream.partition('/')[2].rpartition('-')[0]}: " if len(found) > 1 else ""
+        for event in _end(logs, LOGS[kind], stream, most):
+            line = event["message"].rstrip("\r\n").rpartition("\r")[2]  # a progress bar overwrites its line
+            lines.append((event["timestamp"], instance + line))
+    return [line for _, line in sorted(lines, key=lambda one: one[0])[-most:]]
+
+
+def _end(logs: Any, group: str, stream: str, most: int) -> list[dict[str, Any]]:
+    """[logs] A page may be empty even if there are earlier lines; at the beginning, the token stays the same."""
+    found: list[dict[str, Any]] = []
+    token: dict[str, str] = {}
+    for _ in range(5):
+        page = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=False, limit=most, **token)
+        found = page["events"] + found
+        earlier = {"nextToken": page["nextBackwardToken"]}
+        if len(found) >= most or earlier == token:
+            break
+        token = earlier
+    return found[-most:]
