@@ -138,6 +138,12 @@ def test_each_room_is_on_its_folder_s_map(map_: Path) -> None:
     assert {room for room in rooms if not re.search(rf"\b{room}\b", told)} == set()
 
 
+@pytest.mark.parametrize("folder", ["code", "lambda"])
+def test_each_module_of_the_jobs_and_functions_is_in_the_folder_s_readme(folder: str) -> None:
+    told = (ROOT / folder / "README.md").read_text("utf-8")
+    assert set(re.findall(r"`(\w+)`", told)) >= {file.stem for file in (ROOT / folder).glob("*.py")}
+
+
 def test_every_decision_is_on_the_list_and_every_one_that_is_named_is_there() -> None:
     folder = ROOT / "docs" / "decisions"
     pages = {file.name[:4] for file in folder.glob("0*.md")}
