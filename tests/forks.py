@@ -40,7 +40,7 @@ ONE_THREAD = {
 TABLES = ("numpy", "pandas", "pyarrow.compute", "pyarrow.csv", "pyarrow.json", "pyarrow.parquet")
 MOTO = "awslambda cloudwatch ecr events iam kms logs s3 servicequotas sns sqs stepfunctions sts"
 LOCAL = (
-    *("pipeline", "stepgluon.cli.main", "stepgluon.local.run", "stepgluon.local.serve", "localaws.server.aws"),
+    *("pipeline", "stepgluon.cli.main", "stepgluon.local.run", "localaws.server.aws"),
     *(f"moto.{service}.urls" for service in MOTO.split()),
 )
 MODULES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
-from stepgluon.local.run import Order, run
+from stepgluon.local.run import Order, run, serve
 from stepgluon.runs.start import check_files
 from stepgluon.runs.view import panel
 
@@ -27,7 +27,5 @@ def do_run(call: Call) -> int:
 
 
 def do_local(call: Call) -> None:
-    from stepgluon.local.serve import serve  # a run need not wait for it
-
     options, terminal = call.options, call.terminal
     serve(call.config(), call.workflow, options.work, options.port, terminal.progress(), terminal.result)

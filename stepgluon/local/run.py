@@ -1,4 +1,4 @@
-"""`run --local`, and the parts it shares with `local up`.
+"""`run --local` and `local up`.
 
     start and deploy -> upload the data -> upload the .run file, which starts the run through the Lambda as on AWS ->
     follow -> collect the results -> stop everything
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,13 +22,21 @@ from urllib.parse import unquote_plus
 
 from localaws.base.environment import private_files
 from localaws.server.aws import Settings
+from localaws.server.web import bind
+from localaws.stepfunctions.versions import unqualified
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.local.compile_cache import ROOT, compiled
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect, refreshed, remark
-from stepgluon.local.surroundings import blame_the_disk, blamed_on, no_room, terminated_as_interrupted
+from stepgluon.local.surroundings import (
+    blame_the_disk,
+    blamed_on,
+    no_room,
+    terminated_as_interrupted,
+    this_computer,
+)
 from stepgluon.local.work_folder import told_where
 from stepgluon.runs import view
 from stepgluon.runs.history import ENDED, Event, Job
@@ -218,3 +227,49 @@ def _stop(place: Deployed, begun: Begun, progress: Progress) -> None:
     for job in place.aws.sagemaker.jobs():
         job.stop()
     progress.say("Stopped. The same command reuses the jobs that finished.")
+
+
+# `local up`
+
+
+def serve(
+    loaded: LoadedConfig,
+    workflow: Workflow,
+    work: Path,
+    port: int,
+    progress: Progress,
+    result: Callable[[str], None],
+) -> None:
+    """Serve until KeyboardInterrupt, which is re-raised."""
+    if port:
+        with this_computer():
+            bind(port).close()  # fails early if the port is taken
+    with at_work(loaded, workflow, work, progress.say, port=port) as place:
+        result(words(place))
+        for begun in place.journal.cut_off():
+            if unqualified(begun.machine) == place.names.machine_arn:
+                progress.say(f"Continuing run {begun.name}, which was cut off.")
+                place.go_on(begun)
+        place.functions.deliver_left()  # uploads left by the last server
+        threading.Event().wait()
+
+
+def words(place: Deployed) -> str:
+    """How to reach the pipeline, with the five commands for a manual run."""
+    aws = f"aws --endpoint-url {place.aws.endpoint}"
+    raw, work, config = place.names.raw_bucket, place.names.work_bucket, place.names.config
+    return f"""The local AWS is at {place.aws.endpoint}, with the pipeline {place.names.prefix} in it. Ctrl-C ends it.
+Any credentials do; with the aws command line, for example:
+
+  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION={config.region}
+
+A run by hand:
+
+  {aws} s3 cp my.csv s3://{raw}/june/
+  echo 'note: by hand' | {aws} s3 cp - s3://{raw}/june/go.run
+  {aws} stepfunctions list-executions --state-machine-arn {place.names.machine_arn}
+  {aws} sagemaker list-training-jobs
+  {aws} s3 cp --recursive s3://{work}/runs/RUN/result/ results/
+
+Mails arrive in {place.outbox}.
+"""

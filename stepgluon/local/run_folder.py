@@ -1,6 +1,6 @@
 """A run's folder, DIR/runs/<run>/, for commands that need no server.
 
-    run.json         what `show` and `runs` print (runs/run_json.py)
+    run.json         what `show` and `runs` print (runs/view.py)
     history.json     the execution's events
     logs/<job>.log   each job's log
     predictions.csv, predictions.parquet, summary.json   the result, if there is one
@@ -23,8 +23,7 @@ from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.local.journal import Begun
 from stepgluon.local.surroundings import whole, write
 from stepgluon.runs.history import Remark, parsed, read
-from stepgluon.runs.run_json import run_json
-from stepgluon.runs.view import why
+from stepgluon.runs.view import run_json, why
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
 LOOK_SECONDS = 1.0

@@ -15,11 +15,10 @@ from stepgluon.aws import Door, answer, instead_of
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import Names
 from stepgluon.runs.history import Story, parsed, seconds
-from stepgluon.runs.job_log import LOGS, last_lines
-from stepgluon.runs.run_json import run_json
+from stepgluon.runs.job_log import LAST_LINES, LOGS, last_lines
+from stepgluon.runs.view import run_json
 
 LATEST = "latest"
-LAST_LINES = 12  # shown of a failed job's log, also in view.py
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _execution(told: dict[str, Any], given: dict[str, Any]) -> Execution:
 
 
 def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[str, Any]:
-    """The run in the format of run_json.py; `logs` is the command that shows its logs."""
+    """The run in the format of view.py; `logs` is the command that shows its logs."""
     folder = f"s3://{names.work_bucket}/runs/{execution.run}"
     summary = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.run}/result/summary.json")
     return run_json(

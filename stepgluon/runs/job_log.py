@@ -6,6 +6,7 @@ from typing import Any
 
 LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
 INSTANCES = 20
+LAST_LINES = 12  # shown in a terminal
 
 
 def last_lines(logs: Any, kind: str, job: str, most: int) -> list[str]:

@@ -17,7 +17,8 @@ from local_aws import MINUTES
 
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.runs import status, watch
-from stepgluon.runs.executions import LAST_LINES, last_words
+from stepgluon.runs.executions import last_words
+from stepgluon.runs.job_log import LAST_LINES
 
 
 @pytest.fixture(scope="module")
