@@ -32,9 +32,9 @@ def workflow(config: PipelineConfig) -> Chain:
     announce_results = make.mail("Announce results", "finished")
     complete = Choice("Is it complete?")
 
-    for model in config.models:
-        train.add_branch(train_one(make, make.item(model)))
-        predict.add_branch(predict_one(make, make.item(model)))
+    for model in make.items:
+        train.add_branch(train_one(make, model))
+        predict.add_branch(predict_one(make, model))
 
     chain = Chain([
         make.begin("Begin"),
@@ -57,7 +57,7 @@ def workflow(config: PipelineConfig) -> Chain:
     # A failed state ends the run: the console points at it, and a redrive starts there. The run continues after only
     # three: a mail that cannot be sent, a failed job that a retry may fix, and no promoted models yet.
     for mail in (announce_start, announce_models, announce_results):
-        mail.add_catch(make.ignored(mail.next_step))
+        mail.add_catch(make.ignored(mail))
     for job, question in ((prepare, "Prepare again?"), (postprocess, "Post-process again?")):
         job.add_catch(make.failed_job(make.again(question, job)))
     return chain
@@ -75,10 +75,10 @@ def train_one(make: States, model: Item) -> Chain:
     judge.default_choice(make.reject(model, "Reject *"))
 
     remember = make.remember(model, "Remember *")
-    train.add_catch(make.failed(judge))
-    read_score.add_catch(make.failed(judge))
-    remember.add_catch(make.ignored(judge))
     Chain([train, read_score, remember, judge])
+    train.add_catch(make.failed_training(judge))
+    read_score.add_catch(make.failed_score(judge))
+    remember.add_catch(make.ignored(remember))
     look_up = make.look_up(model, "Look up *", train)  # was exactly this trained before?
     look_up.next(judge)
     return Chain([look_up])
@@ -95,9 +95,9 @@ def predict_one(make: States, model: Item) -> Chain:
     again.add_choice(make.worth_another_try(), predict)
     again.default_choice(report)
 
-    predict.add_catch(make.failed(again))
-    remember.add_catch(make.ignored(report))
     Chain([predict, remember, report])
+    predict.add_catch(make.failed_prediction(again))
+    remember.add_catch(make.ignored(remember))
     look_up = make.look_up_result(model, "Look up * result", predict)
     look_up.next(report)
     return Chain([look_up])

@@ -16,7 +16,7 @@ from stepgluon.errors import DefinitionError
 from stepgluon.selfcheck import findings
 from stepgluon.workflow.expressions import expression
 from stepgluon.workflow.sdk import Chain, Choice, Map, Parallel, Pass, Retry, Rule, Succeed, Task, asl
-from stepgluon.workflow.states import Item, States
+from stepgluon.workflow.states import OUTCOMES, Item, States
 
 CONFIG = """
 name: shop
@@ -83,30 +83,31 @@ def test_importing_leaves_the_process_as_it_was() -> None:
 def test_a_map_is_made_of_the_same_states_as_a_branch() -> None:
     config = loads(CONFIG, "config.yml", None, {}).config
     make = States(config)
-    # Each item has what a branch finds in the lists: the model's name and its entries in `models` and `chosen`.
-    item = Item("a model", "$item.name", "$item.data", "$item.chosen", 3600)
-    entries = f"""[$map($models, function($m) {{ {{
-        'name': $m.name,
-        'data': $merge([$m, {{'place': 'models/' & $m.name, 'job': {make.jobs.name("train", "$m")},
-                             'train': {make.jobs.training("$m", "'models/'")}}}]),
-        'chosen': {{'place': 'predictions/' & $m.name, 'model_uri': $work & 'models/', 'manifest': '',
-                   'predict_job': {make.jobs.name("predict", "$m")}}} }} }})]"""
+    # Each item has what a branch finds in the lists: the model's entries in `models`, `chosen` and `predictions`.
+    item = Item("a model", "$item.*", 3600)
+    entries = f"""[$map($models, function($m) {{(
+        $chosen := {{'name': $m.name, 'place': 'predictions/' & $m.name, 'model_uri': $work & 'models/', 'manifest': '',
+                    'predict_job': {make.jobs.name("predict", "$m")}}};
+        {{
+        'models': $merge([$m, {{'place': 'models/' & $m.name, 'job': {make.jobs.name("train", "$m")},
+                               'train': {make.jobs.training("$m", "'models/'")}}}]),
+        'chosen': $chosen, 'predictions': {make.jobs.prediction("$chosen")} }} )}})]"""
 
     def over(name: str, branch: Chain) -> Map:
         """A Map whose items take their model from their input, and then are what a branch is."""
         take = Pass(f"Take {name}", assign={"item": "{% $states.input %}"}, output={})
         return Map(name, iterator=Chain([take, *branch.steps]), items="{% $entries %}", output={})
 
-    given = Pass("List items", assign={"entries": expression(entries)}, output={})
+    given = Pass("List items", assign={"entries": expression(entries), **OUTCOMES}, output={})
     maps = [over("Train", train_one(make, item)), over("Predict", predict_one(make, item))]
     machine = asl(Chain([make.begin("Begin"), given, *maps, Succeed("Done")]), TimeoutSeconds=3600)
     assert findings(machine) == []
 
-    branches = [train_one(make, make.item(config.models[0])), predict_one(make, make.item(config.models[0]))]
+    branches = [train_one(make, make.items[0]), predict_one(make, make.items[0])]
     for step, branch in zip(maps, branches, strict=True):
         states = machine["States"][step.state_id]["ItemProcessor"]["States"]
         of_branch = json.dumps(asl(branch)["States"])
-        for there, of_item in (("$models[0]", "data"), ("$chosen[0]", "chosen"), ("'boots'", "name")):
-            of_branch = of_branch.replace(there, f"$item.{of_item}")
+        for entry in ("models", "chosen", "predictions"):
+            of_branch = of_branch.replace(f"${entry}[0]", f"$item.{entry}")
         kept = {name: state for name, state in states.items() if not name.startswith("Take ")}
         assert kept == json.loads(of_branch.replace("boots", "a model"))

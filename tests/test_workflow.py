@@ -222,7 +222,8 @@ def test_only_a_number_is_a_score(body: str) -> None:
     ended = run(definition(), answers(Read_score_of_gentoo={"Body": body}, Choose_models=PROMOTED))
     assert ended.status == "SUCCEEDED"
     assert models(ended)["gentoo"]["verdict"] == "rejected"
-    assert "- gentoo: rejected. " in ended.mail("models")
+    reason = "MAE -1 (limit 350)" if body == '{"mae": -1}' else "No score"
+    assert f"- gentoo: rejected. {reason}. " in ended.mail("models")
 
 
 def test_a_score_that_is_not_there_rejects_the_model() -> None:

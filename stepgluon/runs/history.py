@@ -300,7 +300,8 @@ def verdict(model: dict[str, Any]) -> str:
     error = finite(model.get("mae"))
     if error is None:
         failure = parsed(model.get("failure"))
-        cause = "" if "NoSuchKey" in str(failure.get("Error")) else failure.get("Cause")
+        unread = re.search("NoSuchKey|QueryEvaluation", str(failure.get("Error")))
+        cause = "" if unread else failure.get("Cause")
         return f"{model['verdict']}. {str(cause or 'No score').removesuffix('.')}."
     beside = {"limit": model.get("threshold"), "always guessing the median:": model.get("mae_of_median")}
     known = "; ".join(f"{what} {number(value)}" for what, value in beside.items() if finite(value) is not None)

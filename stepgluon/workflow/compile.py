@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from json.encoder import encode_basestring as quote
 from typing import Any
 
 from stepgluon import limits
@@ -13,10 +14,8 @@ from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import ConfigError, DefinitionError, Problem
 from stepgluon.gc_control import paused
 from stepgluon.names import Names
-from stepgluon.selfcheck import findings, worst_case_events
+from stepgluon.selfcheck import SelfCheck
 from stepgluon.workflow.retries import Waiting
-
-SIZES = ("definition-size", "events")  # findings caused by the config and not by the workflow
 
 Workflow = Callable[[PipelineConfig], Any]
 
@@ -29,9 +28,16 @@ class Definition:
 
 def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
     """The config's definition; raises ConfigError if the config exceeds a limit, DefinitionError for other findings."""
-    definition = build(loaded.config, workflow)
-    found = findings(definition.asl, definition.text)
-    problems = [_too_large(loaded, definition, workflow, finding.code) for finding in found if finding.code in SIZES]
+    with paused():
+        definition = build(loaded.config, workflow)
+        check = SelfCheck(definition.asl)
+    found = check.findings(definition.text)
+    codes = {finding.code for finding in found}
+    problems = [_too_large(loaded, definition, workflow)] if "definition-size" in codes else []
+    if "events" in codes:
+        problems.append(_too_many_events(loaded, check.events()))
+    if codes == {"payload-size"}:
+        problems = [loaded.source.problem("models", f"{found[0].message} (use fewer models or shorter names)")]
     if problems:
         raise ConfigError(loaded.source.file, problems)
     if found:
@@ -55,69 +61,59 @@ def build(config: PipelineConfig, workflow: Workflow) -> Definition:
 
 
 def canonical(machine: dict[str, Any]) -> str:
-    """JSON with a line for each field of a state and for each of its Arguments: nearly minimal, because the size is
-    limited, but with readable diffs.
+    """JSON with a line for each of a state's expressions: nearly minimal, because the size is limited, but with
+    readable diffs.
     """
-    lines: list[str] = []
-    _write_scope(machine, "", lines)
-    return "\n".join(lines) + "\n"
+    return _scope(machine) + "\n"
 
 
-_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def _write_scope(scope: dict[str, Any], end: str, lines: list[str]) -> None:
-    """Write a machine, a branch or an item processor."""
-    lines.append("{")
-    for key, value in scope.items():
-        if key != "States":
-            lines.append(f"{_compact(key)}:{_compact(value)},")
-    lines.append('"States":{')
-    last = len(scope["States"]) - 1
-    for number, (name, state) in enumerate(scope["States"].items()):
-        _write_state(name, state, "," if number < last else "", lines)
-    lines.append("}}" + end)
+def _compact(value: Any) -> str:
+    return quote(value) if isinstance(value, str) else _encode(value)
 
 
-def _write_state(name: str, state: dict[str, Any], end: str, lines: list[str]) -> None:
-    start = f"{_compact(name)}:{{"
-    last = len(state) - 1
-    for number, (field, value) in enumerate(state.items()):
-        comma = "," if number < last else ""
-        head = f"{start}{_compact(field)}:"
-        start = ""
+_OWN_LINE = frozenset(("Arguments", "Assign", "Choices", "Retry", "Catch", "Branches", "ItemProcessor"))
+
+
+def _scope(scope: dict[str, Any]) -> str:
+    """A machine, a branch or an item processor."""
+    head = "".join(f"{_compact(key)}:{_compact(value)},\n" for key, value in scope.items() if key != "States")
+    states = ",\n".join(f"{_compact(name)}:{{{_state(state)}}}" for name, state in scope["States"].items())
+    return f'{{{head}"States":{{\n{states}}}}}'
+
+
+def _state(state: dict[str, Any]) -> str:
+    text = ""
+    for field, value in state.items():
+        text += ("," if text else "") + ("\n" if field in _OWN_LINE else "") + f'"{field}":'
         if field == "Branches":
-            lines.append(f"{head}[")
-            for index, branch in enumerate(value):
-                _write_scope(branch, "," if index < len(value) - 1 else f"]{comma}", lines)
+            text += "[" + ",\n".join(map(_scope, value)) + "]"
         elif field == "ItemProcessor":
-            lines.append(head)
-            _write_scope(value, comma, lines)
-        elif field in ("Arguments", "Assign") and isinstance(value, dict) and value:
-            lines.append(head + "{")
-            lines.append(",\n".join(f"{_compact(key)}:{_compact(item)}" for key, item in value.items()))
-            lines.append("}" + comma)
+            text += _scope(value)
+        elif len(compact := _compact(value)) > 200 and field in ("Arguments", "Assign") and isinstance(value, dict):
+            text += "{\n" + ",\n".join(f"{_compact(key)}:{_compact(item)}" for key, item in value.items()) + "}"
         else:
-            lines.append(head + _compact(value) + comma)
-    lines[-1] += "}" + end
+            text += compact
+    return text
 
 
-def _too_large(loaded: LoadedConfig, definition: Definition, workflow: Workflow, code: str) -> Problem:
-    """The problem of an exceeded limit: which one, by how much, and what to change in the config."""
-    models = len(loaded.config.models)
-    if code == "definition-size":
-        size = len(definition.text.encode())
-        fit = most_models(loaded.config, workflow)
-        message = (
-            f"{models} models make a definition of {size:,} bytes, {size - limits.DEFINITION_BYTES:,} more than Step "
-            f"Functions takes (at most {limits.DEFINITION_BYTES:,} bytes: with these settings {fit} models fit; move "
-            f"the others into a second pipeline)"
-        )
-        return loaded.source.problem("models", message)
-    events = worst_case_events(definition.asl)
+def _too_large(loaded: LoadedConfig, definition: Definition, workflow: Workflow) -> Problem:
+    models, size = len(loaded.config.models), _size(definition)
+    fit = most_models(loaded.config, workflow, size)
     message = (
-        f"when everything is tried again as often as it may, {models} models write {events:,} events, "
-        f"{events - limits.EVENTS:,} more than an execution's history takes (at most {limits.EVENTS:,}: "
+        f"{models} models make a definition of {size:,} bytes, {size - limits.DEFINITION_BYTES:,} more than Step "
+        f"Functions takes (at most {limits.DEFINITION_BYTES:,} bytes: with these settings {fit} models fit; move "
+        f"the others into a second pipeline)"
+    )
+    return loaded.source.problem("models", message)
+
+
+def _too_many_events(loaded: LoadedConfig, events: int) -> Problem:
+    message = (
+        f"when everything is tried again as often as it may, {len(loaded.config.models)} models write {events:,} "
+        f"events, {events - limits.EVENTS:,} more than an execution's history takes (at most {limits.EVENTS:,}: "
         f"{_fewer_events(loaded.config)})"
     )
     return loaded.source.problem("models" if loaded.config.retries.quota is None else "retries.quota", message)
@@ -130,11 +126,19 @@ def _fewer_events(config: PipelineConfig) -> str:
     return f"{fit} fit, and are used when retries.quota is left out"
 
 
-def most_models(config: PipelineConfig, workflow: Workflow) -> int:
-    """How many models like this config's fit into one definition."""
-    fits, too_many = 0, len(config.models)
-    while too_many - fits > 1:
-        middle = (fits + too_many) // 2
-        size = len(build(config.changed(models=config.models[:middle]), workflow).text.encode())
-        fits, too_many = (middle, too_many) if size <= limits.DEFINITION_BYTES else (fits, middle)
-    return fits
+def most_models(config: PipelineConfig, workflow: Workflow, size: int = 0) -> int:
+    """How many models like this config's fit into one definition; all its models make one of `size` bytes."""
+    fits, tried = 0, len(config.models)
+    too_many = tried + 1
+    size = size or _size(build(config, workflow))
+    while True:
+        fits, too_many = (tried, too_many) if size <= limits.DEFINITION_BYTES else (fits, tried)
+        if too_many - fits == 1:
+            return fits
+        guess = tried * limits.DEFINITION_BYTES // size  # the size is nearly in proportion
+        tried = min(max(guess, fits + 1), too_many - 1)
+        size = _size(build(config.changed(models=config.models[:tried]), workflow))
+
+
+def _size(definition: Definition) -> int:
+    return len(definition.text.encode())

@@ -54,7 +54,7 @@ def verdicts() -> str:
     said = sentence("$f.Error", "$f.Cause")
     return f"""[$map($states.result, function($f, $i) {{(
 $failure := {{'Error': $f.Error, 'Cause': {said}}};
-$v := {{'name': $f.name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
+$v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
 'mae_of_median': $type($f.mae_of_median) = 'number' ? $f.mae_of_median : null,
 'threshold': $models[$i].threshold, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
 'cached': $exists($f.cached), 'run': $f.run & ''}};

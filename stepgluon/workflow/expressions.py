@@ -30,6 +30,17 @@ def text(template: str, *gaps: str) -> str:
     return " & ".join(parts)
 
 
+def jsonata(value: Any) -> str:
+    """JSONata for a JSON value that has expressions in it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{quoted(key)}: {jsonata(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(jsonata, value))}]"
+    if isinstance(value, str):
+        return value[3:-3] if value.startswith("{%") else quoted(value)
+    return json.dumps(value)
+
+
 def literal(value: Any) -> Any:
     """A literal JSON value: a text that looks like an expression is quoted."""
     if isinstance(value, dict):
@@ -44,10 +55,10 @@ def literal(value: Any) -> Any:
 def words_of_job(cause: str, most: int) -> str:
     """The beginning of a failed job's message, from its description, or of any other cause.
 
-    It may end with the rest of the description, which `sentence` removes later, once for all branches.
+    A processing job's own message is its ExitMessage. The text may end with the rest of the description, which
+    `sentence` removes later, once for all branches.
     """
-    key = f"$contains({cause}, 'ExitMessage\"') ? 'ExitMessage\":\"' : 'FailureReason\":\"'"
-    return f"$substring($substringAfter({cause}, {key}), 0, {most})"
+    return f"$substring($replace({cause}, /^(.*ExitMessage|.*FailureReason)\":\"/, ''), 0, {most})"
 
 
 def sentence(error: str, words: str) -> str:
@@ -61,4 +72,4 @@ def sentence(error: str, words: str) -> str:
 def worth_another_try(failure: str, tries: str, most: int) -> str:
     """Whether a retry may help, and tries are left."""
     mistake = f"$contains({failure}.Cause, {quoted(NOT_RETRIED)})"
-    return f"{failure}.Error = 'States.TaskFailed' and $not({mistake}) and ({tries}) <= {most}"
+    return f"{tries} <= {most} and {failure}.Error = 'States.TaskFailed' and $not({mistake})"

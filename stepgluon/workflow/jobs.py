@@ -1,7 +1,7 @@
 """The jobs that SageMaker runs: requests for CreateProcessingJob and CreateTrainingJob.
 
-The shared part of all jobs of a kind is assigned once, by Begin (`settings()`), and each job merges its own part over
-it: a definition may have hundreds of jobs, and its size is limited.
+A request is a JSON value with expressions in it. The part that is the same for all models is assigned once, by Begin
+(`settings()`), and each job merges its own part over it: a definition may have hundreds of jobs, and has a limit.
 
 docs/decisions/0001-what-a-job-sees.md is the contract with the scripts in code/.
 """
@@ -12,171 +12,159 @@ from typing import Any
 
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.names import Names
-from stepgluon.workflow.expressions import quoted
+from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 
 PROCESSING = "/opt/ml/processing"
 # Names are unique: each has the run's id, the try, Step Functions' own retry, and the redrive.
 ATTEMPT = "'-' & $states.context.State.RetryCount & '-' & $states.context.Execution.RedriveCount"
 
+Request = dict[str, Any]
+
 
 class Jobs:
     def __init__(self, config: PipelineConfig, names: Names) -> None:
-        self.config = config
-        self.names = names
+        self.config, self.names = config, names
+        key = config.encryption.kms_key
+        self._disk_key = {"VolumeKmsKeyId": key} if key else {}
+        self._output_key = {"KmsKeyId": key} if key else {}
 
-    # Assigned by Begin
+    # The whole run's jobs
 
-    def settings(self) -> dict[str, Any]:
-        """The part of a request that all jobs of a kind share."""
-        config = self.config
-        return {
-            "prepare": self._processing("data", "prepare", config.prepare),
-            "train": self._training(),
-            "predict": self._processing("autogluon", "predict", config.predict),
-            "postprocess": self._processing("data", "postprocess", config.postprocess),
+    def prepare(self) -> Request:
+        inputs = {"raw": expression("$input.data"), "config": self.names.config_uri}
+        return self._of_run("prepare", self.config.prepare, "prepare", inputs, "prepared")
+
+    def postprocess(self) -> Request:
+        files = {
+            "rows": "prepared/rows/",
+            "numbers": "prepared/numbers/",
+            "predictions": "predictions.manifest",
+            "verdicts": "verdicts.json",
+            "profile": "prepared/profile.json",
         }
+        inputs = {name: expression(f"$folder & {quoted(file)}") for name, file in files.items()}
+        inputs["config"] = self.names.config_uri
+        return self._of_run("postprocess", self.config.postprocess, "post", inputs, "result")
 
-    def of_model(self, model: Model) -> dict[str, Any]:
-        """The part of a training request that is specific to this model."""
-        shared, own = self._train_fields(self.config.train), self._train_fields(model.train)
-        return {field: value for field, value in own.items() if shared.get(field) != value}
+    # A model's jobs
 
-    def _training(self) -> dict[str, Any]:
-        vpc = self._vpc()
-        return {
+    def settings(self) -> Request:
+        """The part of a request that is the same for all models."""
+        training = {
             "AlgorithmSpecification": {
                 "TrainingImage": self.names.image("autogluon"),
                 "TrainingInputMode": "File",
                 "ContainerEntrypoint": _script("train"),
             },
-            "RoleArn": self.names.job_role_arn,
-            "Tags": self._tags(),
-            **({"VpcConfig": vpc} if vpc else {}),
-            **self._switches(),
+            **self._network(),
+            **self._of_all(),
             **self._train_fields(self.config.train),
         }
+        predicting = self._processing("autogluon", "predict", self.config.predict)
+        return {"train": literal(training), "predict": literal(predicting)}
 
-    def _train_fields(self, job: Train) -> dict[str, Any]:
-        stopping = {"MaxRuntimeInSeconds": job.max_runtime}
-        if job.spot:
-            stopping["MaxWaitTimeInSeconds"] = longest_training(job)
-        return {
-            "ResourceConfig": {**_cluster(job), **self._key("VolumeKmsKeyId")},
-            "StoppingCondition": stopping,
-            "EnableManagedSpotTraining": job.spot,
-            "Environment": job.environment,
-        }
-
-    def _processing(self, image: str, script: str, job: Job) -> dict[str, Any]:
-        network = {**self._switches(), **({"VpcConfig": vpc} if (vpc := self._vpc()) else {})}
-        return {
-            "AppSpecification": {"ImageUri": self.names.image(image), "ContainerEntrypoint": _script(script)},
-            "ProcessingResources": {"ClusterConfig": {**_cluster(job), **self._key("VolumeKmsKeyId")}},
-            "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime},
-            "RoleArn": self.names.job_role_arn,
-            "Tags": self._tags(),
-            **({"NetworkConfig": network} if network else {}),
-            **({"Environment": job.environment} if job.environment else {}),
-        }
-
-    def places(self) -> dict[str, Any]:
-        """The S3 locations of a prediction job's files."""
-        share = {"S3DataDistributionType": "ShardedByS3Key"} if self.config.predict.instance.count > 1 else {}
-        return {"rows": {**_input_place("rows"), **share}, "model": _input_place("model"), "output": _OUTPUT_PLACE}
-
-    # Requests, as JSONata
-
-    def prepare(self) -> str:
-        inputs = {"raw": "$input.data", "config": quoted(self.names.config_uri)}
-        return self._of_run("prepare", "prepare", inputs, "prepared")
-
-    def postprocess(self) -> str:
-        inputs = {
-            "rows": "$folder & 'prepared/rows/'",
-            "numbers": "$folder & 'prepared/numbers/'",
-            "predictions": "$folder & 'predictions.manifest'",
-            "verdicts": "$folder & 'verdicts.json'",
-            "profile": "$folder & 'prepared/profile.json'",
-            "config": quoted(self.names.config_uri),
-        }
-        return self._of_run("postprocess", "post", inputs, "result")
+    def of_model(self, model: Model) -> Request:
+        """The part of a training request that is specific to this model."""
+        shared, own = self._train_fields(self.config.train), self._train_fields(model.train)
+        return {field: value for field, value in own.items() if shared.get(field) != value}
 
     def train(self, model: str) -> str:
         """`model` is the expression of the model's data."""
-        return f"$merge([$jobs.train, {model}.train, {{'TrainingJobName': {model}.job & $found.tries & {ATTEMPT}}}])"
+        return f"$merge([$jobs.train, {model}.train, {{'TrainingJobName': {model}.job & $own.tries & {ATTEMPT}}}])"
 
     def training(self, model: str, place: str) -> str:
         """The value that Read fingerprints assigns as a model's `train`."""
-        data = f"$folder & 'prepared/models/' & {model}.name & '/'"
-        source = _object(S3DataSource=_object(S3DataType="'S3Prefix'", S3Uri=data))
-        channel = _object(ChannelName="'data'", DataSource=source)
-        output = {"S3OutputPath": f"$work & {place}", "CompressionType": "'NONE'", **self._output_key()}
-        request = _object(
-            HyperParameters=_object(model=f"{model}.name"),
-            InputDataConfig=f"[{channel}]",
-            OutputDataConfig=_object(**output),
+        source = {"S3DataType": "S3Prefix", "S3Uri": expression(f"$folder & 'prepared/models/' & {model}.name & '/'")}
+        output = {"S3OutputPath": expression(f"$work & {place}"), "CompressionType": "NONE"}
+        request = {
+            "HyperParameters": {"model": expression(f"{model}.name")},
+            "InputDataConfig": [{"ChannelName": "data", "DataSource": {"S3DataSource": source}}],
+            "OutputDataConfig": {**output, **self._output_key},
+        }
+        return f"$merge([{model}.train, {jsonata(request)}])"
+
+    def predict(self, own: str, chosen: str) -> str:
+        name = f"{{'ProcessingJobName': {chosen}.predict_job & $own.tries & {ATTEMPT}}}"
+        if not self.config.predict.environment:
+            return f"$merge([$jobs.predict, {own}, {name}])"
+        environment = f"{{'Environment': $merge([$jobs.predict.Environment, {own}.Environment])}}"
+        return f"$merge([$jobs.predict, {own}, {environment}, {name}])"
+
+    def prediction(self, chosen: str) -> str:
+        """The value that Announce models assigns as a model's entry in `predictions`."""
+        rows = _input("rows", expression(f"$folder & 'prepared/predict/' & {chosen}.name & '/'"))
+        if self.config.predict.instance.count > 1:
+            rows["S3Input"]["S3DataDistributionType"] = "ShardedByS3Key"
+        return jsonata(
+            {
+                "ProcessingInputs": [rows, _input("model", expression(f"{chosen}.model_uri"))],
+                "ProcessingOutputConfig": self._output(f"$work & {chosen}.place & '/' & $id"),
+                "Environment": {
+                    "STEPGLUON_MODEL": expression(f"{chosen}.name"),
+                    "STEPGLUON_MANIFEST": expression(f"{chosen}.manifest"),
+                },
+            }
         )
-        return f"$merge([{model}.train, {request}])"
-
-    def predict(self, name: str, chosen: str) -> str:
-        rows = _input("rows", f"$merge([$places.rows, {{'S3Uri': $folder & 'prepared/predict/' & {name} & '/'}}])")
-        model = _input("model", f"$merge([$places.model, {{'S3Uri': {chosen}.model_uri}}])")
-        output = f"$merge([$places.output, {{'S3Uri': $work & {chosen}.place & '/' & $found.folder}}])"
-        own = _object(STEPGLUON_MODEL=name, STEPGLUON_MANIFEST=f"{chosen}.manifest")
-        environment = f"$merge([$jobs.predict.Environment, {own}])" if self.config.predict.environment else own
-        request = _object(
-            ProcessingJobName=f"{chosen}.predict_job & $found.tries & {ATTEMPT}",
-            ProcessingInputs=f"[{rows}, {model}]",
-            ProcessingOutputConfig=self._outputs(output),
-            Environment=environment,
-        )
-        return f"$merge([$jobs.predict, {request}])"
-
-    def _of_run(self, kind: str, step: str, inputs: dict[str, str], folder: str) -> str:
-        given = [
-            _input(name, f"$merge([{_constant(_input_place(name))}, {{'S3Uri': {uri}}}])")
-            for name, uri in inputs.items()
-        ]
-        output = f"$merge([{_constant(_OUTPUT_PLACE)}, {{'S3Uri': $folder & {quoted(folder)}}}])"
-        request = _object(
-            ProcessingJobName=f"{self.name(step)} & $job_failures & {ATTEMPT}",
-            ProcessingInputs=f"[{', '.join(given)}]",
-            ProcessingOutputConfig=self._outputs(output),
-        )
-        return f"$merge([$jobs.{kind}, {request}])"
-
-    def _outputs(self, output: str) -> str:
-        outputs = f"[{_object(OutputName=quoted('output'), S3Output=output)}]"
-        return _object(Outputs=outputs, **self._output_key())
-
-    def _output_key(self) -> dict[str, str]:
-        return {"KmsKeyId": quoted(self.config.encryption.kms_key)} if self.config.encryption.kms_key else {}
 
     def name(self, step: str, model: str = "") -> str:
         """The beginning of a job's name, up to the number of the try."""
         own = f" & {model}.short & '-'" if model else ""
         return f"{quoted(f'{self.names.prefix}-{step}-')}{own} & $id & '-'"
 
-    # Small parts
+    # Parts of a request
 
-    def _tags(self) -> list[dict[str, str]]:
-        own = [{"Key": "stepgluon", "Value": self.names.prefix}]
-        return own + [{"Key": key, "Value": value} for key, value in self.config.tags.items()]
-
-    def _key(self, field: str) -> dict[str, str]:
-        return {field: self.config.encryption.kms_key} if self.config.encryption.kms_key else {}
-
-    def _vpc(self) -> dict[str, Any]:
-        network = self.config.network
-        return {"SecurityGroupIds": network.security_groups, "Subnets": network.subnets} if network.subnets else {}
-
-    def _switches(self) -> dict[str, Any]:
-        network = self.config.network
-        switches = {
-            "EnableNetworkIsolation": network.isolate,
-            "EnableInterContainerTrafficEncryption": network.encrypt_traffic,
+    def _of_run(self, script: str, job: Job, step: str, inputs: dict[str, str], folder: str) -> Request:
+        return {
+            "ProcessingJobName": expression(f"{self.name(step)} & $job_failures & {ATTEMPT}"),
+            **literal(self._processing("data", script, job)),
+            "ProcessingInputs": [_input(name, uri) for name, uri in inputs.items()],
+            "ProcessingOutputConfig": self._output(f"$folder & {quoted(folder)}"),
         }
-        return {name: True for name, on in switches.items() if on}
+
+    def _processing(self, image: str, script: str, job: Job) -> Request:
+        network = self._network()
+        return {
+            "AppSpecification": {"ImageUri": self.names.image(image), "ContainerEntrypoint": _script(script)},
+            "ProcessingResources": {"ClusterConfig": self._machine(job)},
+            "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime},
+            **self._of_all(),
+            **({"NetworkConfig": network} if network else {}),
+            **({"Environment": job.environment} if job.environment else {}),
+        }
+
+    def _train_fields(self, job: Train) -> Request:
+        waiting = {"MaxWaitTimeInSeconds": longest_training(job)} if job.spot else {}
+        return {
+            "ResourceConfig": self._machine(job),
+            "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime, **waiting},
+            "EnableManagedSpotTraining": job.spot,
+            "Environment": job.environment,
+        }
+
+    def _machine(self, job: Job) -> Request:
+        one = job.instance
+        size = {"InstanceCount": one.count, "InstanceType": one.type, "VolumeSizeInGB": one.volume_gb}
+        return {**size, **self._disk_key}
+
+    def _of_all(self) -> Request:
+        tags = {"stepgluon": self.names.prefix, **self.config.tags}
+        return {
+            "RoleArn": self.names.job_role_arn,
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+
+    def _network(self) -> Request:
+        network = self.config.network
+        vpc = {"SecurityGroupIds": network.security_groups, "Subnets": network.subnets}
+        return {
+            **({"VpcConfig": vpc} if network.subnets else {}),
+            **({"EnableNetworkIsolation": True} if network.isolate else {}),
+            **({"EnableInterContainerTrafficEncryption": True} if network.encrypt_traffic else {}),
+        }
+
+    def _output(self, uri: str) -> Request:
+        place = {"LocalPath": f"{PROCESSING}/output", "S3UploadMode": "EndOfJob", "S3Uri": expression(uri)}
+        return {"Outputs": [{"OutputName": "output", "S3Output": place}], **self._output_key}
 
 
 def longest_training(job: Train) -> int:
@@ -188,26 +176,7 @@ def _script(name: str) -> list[str]:
     return ["python3", f"/opt/program/{name}.py"]
 
 
-def _object(**fields: str) -> str:
-    return "{" + ", ".join(f"'{name}': {value}" for name, value in fields.items()) + "}"
-
-
-def _input(name: str, source: str) -> str:
-    return _object(InputName=quoted(name), S3Input=source)
-
-
-def _input_place(name: str) -> dict[str, str]:
+def _input(name: str, uri: str) -> Request:
     kind = "ManifestFile" if name == "predictions" else "S3Prefix"
-    return {"LocalPath": f"{PROCESSING}/input/{name}", "S3DataType": kind, "S3InputMode": "File"}
-
-
-_OUTPUT_PLACE = {"LocalPath": f"{PROCESSING}/output", "S3UploadMode": "EndOfJob"}
-
-
-def _constant(fields: dict[str, str]) -> str:
-    return _object(**{name: quoted(value) for name, value in fields.items()})
-
-
-def _cluster(job: Job) -> dict[str, Any]:
-    instance = job.instance
-    return {"InstanceCount": instance.count, "InstanceType": instance.type, "VolumeSizeInGB": instance.volume_gb}
+    place = {"LocalPath": f"{PROCESSING}/input/{name}", "S3DataType": kind, "S3InputMode": "File", "S3Uri": uri}
+    return {"InputName": name, "S3Input": place}

@@ -73,7 +73,7 @@ def reason(model: str) -> str:
     """The verdict on a model and its reason, in the words of runs/history.py."""
     median = f"$type({model}.mae_of_median) = 'number' ? '; always guessing the median: ' & {model}.mae_of_median : ''"
     score = text("MAE {} (limit {}{}).", f"{model}.mae", f"{model}.threshold", f"({median})")
-    unscored = f"{model}.failure.Cause = '' or $contains({model}.failure.Error, 'NoSuchKey')"
+    unscored = f"{model}.failure.Cause = '' or $contains({model}.failure.Error, /NoSuchKey|QueryEvaluation/)"
     failed = f"({unscored} ? 'No score' : $replace({model}.failure.Cause, /\\.$/, '')) & '.'"
     return f"{model}.verdict & '. ' & ($type({model}.mae) = 'number' ? {score} : {failed})"
 

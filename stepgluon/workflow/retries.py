@@ -49,7 +49,7 @@ class Waiting:
                 "error_equals": ["SageMaker.AmazonSageMakerException"],
                 "interval_seconds": 2,
                 "max_attempts": retries.throttling,
-                "max_delay_seconds": 60,
+                **({"max_delay_seconds": 60} if retries.throttling > 5 else {}),  # earlier delays are shorter
                 "jitter_strategy": "FULL",
             })  # fmt: skip
         if self.quota_tries:

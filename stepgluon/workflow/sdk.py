@@ -10,7 +10,7 @@ Problems of stepfunctions 2.3.0, and our workarounds:
   credentials. So jobs are plain `Task`s, whose Resource and Arguments states.py writes in full.
 - Newer fields of the language are refused: the classes below allow them.
 - A duplicate state name is not noticed between branches, and loses a state within a branch; and a graph is converted to
-  a dict repeatedly. So `asl()` walks the graph itself, once.
+  a dict repeatedly. So `asl()` walks the graph and writes its states itself, once.
 """
 
 from __future__ import annotations
@@ -54,21 +54,6 @@ _sdk: Any
 _BaseRule: Any
 _sdk, _BaseRule = _states()
 Chain: Any = _sdk.Chain
-
-__all__ = [
-    "Catch",
-    "Chain",
-    "Choice",
-    "Fail",
-    "Map",
-    "Parallel",
-    "Pass",
-    "Retry",
-    "Rule",
-    "Succeed",
-    "Task",
-    "asl",
-]
 
 
 _sdk.to_pascalcase = lru_cache(_sdk.to_pascalcase)  # a dozen names, a hundred thousand times
@@ -114,6 +99,7 @@ Fail: Any = _sdk.Fail
 Task: Any = _also(_sdk.Task, _Field.Arguments, *_DATA)
 Parallel: Any = _also(_sdk.Parallel, _Field.Arguments, *_DATA)
 Map: Any = _also(_sdk.Map, *_MANY, *_DATA)
+_ENDINGS = (Choice, Succeed, Fail)  # without Next and End
 
 
 class Rule(_BaseRule):  # type: ignore[misc] # the SDK has no types
@@ -126,24 +112,12 @@ class Rule(_BaseRule):  # type: ignore[misc] # the SDK has no types
         return dict(self._fields)
 
 
-# In reading order.
+# In reading order; others follow.
 _ORDER = (
-    *(
-        "Type",
-        "Comment",
-        "Resource",
-        "Arguments",
-        "Items",
-        "ItemReader",
-        "ItemBatcher",
-        "ItemSelector",
-        "Error",
-        "Cause",
-    ),
-    *("Assign", "Output", "TimeoutSeconds", "Choices", "Default", "MaxConcurrency", "ItemProcessor", "Branches"),
-    *("ResultWriter", "Retry", "Catch", "Next", "End"),
+    *("Type", "Comment", "Resource", "Arguments", "Items", "ItemReader", "ItemBatcher", "ItemSelector"),
+    *("Error", "Cause", "Assign", "Output", "TimeoutSeconds", "Choices", "Default", "MaxConcurrency", "ItemProcessor"),
+    *("Branches", "ResultWriter", "Retry", "Catch", "Next", "End"),
 )
-_RANK = {field: rank for rank, field in enumerate(_ORDER)}
 
 
 def asl(start: Any, **machine: Any) -> dict[str, Any]:
@@ -187,14 +161,26 @@ def _followers(state: Any) -> Iterable[Any]:
 
 
 def _state(state: Any, names: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(state, _sdk.Parallel):
-        fields = _sdk.State.to_dict(state)  # without the branches, which the SDK would rebuild
+    fields = _fields(state)
+    if state.next_step is not None:
+        fields["Next"] = _first(state.next_step).state_id
+    elif not isinstance(state, _ENDINGS):
+        fields["End"] = True
+    if state.retries:
+        fields["Retry"] = [_fields(retry) for retry in state.retries]
+    if state.catches:
+        fields["Catch"] = [{**_fields(catch), "Next": _first(catch.next_step).state_id} for catch in state.catches]
+    if isinstance(state, Choice):
+        fields["Choices"] = [{**rule.to_dict(), "Next": _first(step).state_id} for rule, step in state.choices]
+        if state.default is not None:
+            fields["Default"] = _first(state.default).state_id
+    elif isinstance(state, Parallel):
         fields["Branches"] = [_scope(branch, names) for branch in state.branches]
     elif isinstance(state, Map):
-        fields = _sdk.State.to_dict(state)
-        # The SDK's Iterator is now called ItemProcessor.
-        del fields["Iterator"]
+        del fields["Iterator"]  # the SDK's name of ItemProcessor
         fields["ItemProcessor"] = {"ProcessorConfig": {"Mode": "INLINE"}, **_scope(state.iterator, names)}
-    else:
-        fields = state.to_dict()
-    return {field: fields[field] for field in sorted(fields, key=lambda field: _RANK.get(field, len(_RANK)))}
+    return {**{field: fields[field] for field in _ORDER if field in fields}, **fields}
+
+
+def _fields(block: Any) -> dict[str, Any]:
+    return {_sdk.to_pascalcase(name): value for name, value in block.fields.items() if value is not None}

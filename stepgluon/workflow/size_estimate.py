@@ -16,7 +16,5 @@ def surely_fits(config: PipelineConfig) -> bool:
     """If true, `validate` need not compile, which takes seconds."""
     settings = json.dumps(vars(config.changed(models=[])), ensure_ascii=False, default=vars)
     own = sum(len(json.dumps(vars(model.train), ensure_ascii=False, default=vars)) for model in config.models)
-    environment = len(json.dumps(config.predict.environment, ensure_ascii=False))
-    each = MODEL_BYTES + 4 * environment
-    size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + each * len(config.models)
+    size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + MODEL_BYTES * len(config.models)
     return size <= limits.DEFINITION_BYTES and Waiting(config).events <= limits.EVENTS

@@ -5,17 +5,19 @@ Variables of the machine:
     run, id       the execution's name, and ten random characters for the names of its jobs
     input         {data, note, overrides, fresh}: the defaults merged with the execution's input
     bucket        the work bucket; work: s3://<bucket>/; folder: the run's folder in it, with a trailing slash
-    jobs, places  the shared parts of the jobs of a kind
+    jobs          the part of a request for a training and for a prediction that is the same for all models
     job_failures  how often Prepare data or Post-process has failed so far; job_failure: why
     markers       the folder of the markers to look up; with `fresh`, an empty one
-    untried       the initial value of `found`
     models, gaps  from Read fingerprints: for each model its name, threshold, place (models/<name>/<fingerprint>), ...;
                   and the number of empty labels, as text
     chosen        from Choose models: for each model its verdict, what predicts, and the place of its predictions
-    verdicts      from Predict: the same, with each prediction's outcome
+    predictions   from Announce models: for each model its own part of the request for its prediction job
+    verdicts      from Predict: as `chosen`, with each prediction's outcome
 
-A branch has one variable, found. For a training: the job, its score, and Error, Cause and tries of a failure. For a
-prediction: its outcome, the folder below its place, and the same of a failure.
+A branch has one variable, own. For a training: the job, its score, and Error, Cause and tries of a failure. For a
+prediction: its outcome, the folder below its place, and the same of a failure. Values of `own` that are the same in all
+branches are variables of the machine: untried, unpredicted, cached, cached_result and predicted. `scored` has the keys
+of a score that are kept.
 
 A model's state takes its model as data (`Item`), so it works in a branch of a Parallel and for the items of a Map.
 A Pass or Choice has no Catch: its expressions must not fail, unless ending the run is their purpose ($error).
@@ -32,7 +34,6 @@ from stepgluon.workflow import decisions, mails
 from stepgluon.workflow.expressions import (
     expression,
     literal,
-    quoted,
     sentence,
     text,
     words_of_job,
@@ -54,14 +55,15 @@ _MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 class Item:
     """A model in its states' expressions: in a branch an index into the lists, in a Map a variable."""
 
-    ending: str  # suffix of its states' names
-    name: str  # these three are expressions: its name, its entry in `models`, and its entry in `chosen`
-    data: str
-    chosen: str
+    name: str  # in its states' names
+    entry: str  # the expression of its entry in a list, whose name replaces *
     training_seconds: int
 
     def state(self, words: str) -> str:
-        return words.replace("*", self.ending)
+        return words.replace("*", self.name)
+
+    def of(self, list_name: str) -> str:
+        return self.entry.replace("*", list_name)
 
 
 class States:
@@ -69,14 +71,15 @@ class States:
         self.config = config
         self.names = Names(config)
         self.jobs = Jobs(config, self.names)
-        self.waiting = Waiting(config)
+        waiting = Waiting(config)
+        self._job_retries = [Retry(**fields) for fields in waiting.job_retries()]
+        self._retries_of = {
+            service: [Retry(**fields) for fields in waiting.small_call_retries(service)] for service in ("S3", "SNS")
+        }
         self._words_kept = decisions.words_kept(len(config.models))
-        self._places = {model.name: place for place, model in enumerate(config.models)}
-
-    def item(self, model: Model) -> Item:
-        place = self._places[model.name]
-        seconds = longest_training(model.train)
-        return Item(model.name, quoted(model.name), f"$models[{place}]", f"$chosen[{place}]", seconds)
+        self.items = [
+            Item(model.name, f"$*[{place}]", longest_training(model.train)) for place, model in enumerate(config.models)
+        ]
 
     # The run
 
@@ -92,28 +95,34 @@ class States:
                 "bucket": self.names.work_bucket,
                 "work": work,
                 "folder": expression(folder),
-                "jobs": literal(self.jobs.settings()),
-                "places": self.jobs.places(),
+                "jobs": self.jobs.settings(),
                 "models": literal([self._settings_of(model) for model in self.config.models]),
                 "markers": expression("$states.input.fresh = true ? 'markers/fresh/' : 'markers/'"),
-                "untried": expression("{'job': '', 'mae': null, 'Error': '', 'Cause': '', 'tries': 0}"),
+                "scored": ["mae", "mae_of_median", "manifest"],
+                "untried": _UNTRIED,
+                "cached": {**_UNTRIED, "cached": True},
+                "cached_result": {"outcome": "predicted", "cached": True},
                 "job_failures": 0,
             },
             output={},
         )
 
     def mail(self, name: str, kind: str) -> Task:
-        """A mail. One that cannot be sent neither stops nor hides a run: its Catch continues."""
-        subject, message = mails.MAILS[kind](self.config, self.names)
-        arguments = {
-            "TopicArn": self.names.topic_arn,
-            "Subject": expression(subject),
-            "Message": expression(message),
-        }
-        return self._task(name, "sns:publish", arguments, SMALL_CALL_SECONDS, self.waiting.small_call_retries("SNS"))
+        """A mail. One that cannot be sent neither stops nor hides a run: its Catch continues.
 
-    def ignored(self, then: Any) -> Catch:
-        return Catch(error_equals=ALL, output={}, next_step=then)
+        The mail between Choose models and Predict also assigns the predictions, which depend on the chosen models.
+        """
+        subject, message = map(expression, mails.MAILS[kind](self.config, self.names))
+        predictions = f"[$map($chosen, function($c) {{{self.jobs.prediction('$c')}}})]"
+        assign = {"assign": {"predictions": expression(predictions)}} if kind == "models" else {}
+        arguments = {"TopicArn": self.names.topic_arn, "Subject": subject, "Message": message}
+        retries = self._retries_of["SNS"]
+        return self._task(name, "sns:publish", arguments, SMALL_CALL_SECONDS, retries, output={}, **assign)
+
+    def ignored(self, task: Task) -> Catch:
+        """Continue after a failure of the task as after its success."""
+        assign = {"assign": task.fields["assign"]} if "assign" in task.fields else {}
+        return Catch(error_equals=ALL, **assign, next_step=task.next_step)
 
     def prepare(self, name: str) -> Task:
         return self._job(name, _PROCESSING, self.jobs.prepare(), self.config.prepare.max_runtime)
@@ -147,8 +156,9 @@ class States:
 
     def read_fingerprints(self, name: str) -> Task:
         key = expression("'runs/' & $run & '/prepared/fingerprints.json'")
-        models, gaps = expression(decisions.models(self.jobs)), expression("$parse($states.result.Body).gaps & ''")
-        return self._s3(name, _READ, key, assign={"models": models, "gaps": gaps, "job_failures": 0})
+        gaps = expression("$parse($states.result.Body).gaps & ''")
+        assign = {"models": expression(decisions.models(self.jobs)), "gaps": gaps, **OUTCOMES, "job_failures": 0}
+        return self._s3(name, _READ, key, assign=assign, output={})
 
     def train_models(self, name: str) -> Parallel:
         return Parallel(name, arguments={}, output={"models": expression(decisions.verdicts())})
@@ -157,9 +167,8 @@ class States:
         def choose(promoted: str) -> dict[str, str]:
             return {"chosen": expression(decisions.chosen(self.config, self.names, self.jobs, promoted))}
 
-        task = self._s3(name, _READ, PROMOTED, assign=choose("$parse($states.result.Body)"))
-        nothing_promoted = {"assign": choose("{}"), "output": {}, "next_step": then}
-        task.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], **nothing_promoted))
+        task = self._s3(name, _READ, PROMOTED, assign=choose("$parse($states.result.Body)"), output={})
+        task.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], assign=choose("{}"), next_step=then))
         return task
 
     def predict_models(self, name: str) -> Parallel:
@@ -173,7 +182,9 @@ class States:
 
     def list_predictions(self, name: str) -> Task:
         key = expression("'runs/' & $run & '/predictions.manifest'")
-        return self._s3(name, _WRITE, key, given={"Body": expression(decisions.manifest())}, assign={"job_failures": 0})
+        return self._s3(
+            name, _WRITE, key, given={"Body": expression(decisions.manifest())}, assign={"job_failures": 0}, output={}
+        )
 
     def nothing_is_missing(self) -> Rule:
         return Rule(expression(f"$count({_MISSING}) = 0"))
@@ -192,118 +203,121 @@ class States:
 
     def look_up(self, item: Item, name: str, then_train: Any) -> Task:
         """Check whether exactly this was trained before. An unreadable marker counts as none."""
-        found = "$merge([$untried, $parse($states.result.Body), {'cached': true}])"
-        return self._marker_of(item.state(name), item.data, found, "$untried", then_train)
+        found = "$merge([$cached, $parse($states.result.Body)])"
+        return self._marker_of(item.state(name), item.of("models"), found, "$untried", then_train)
 
     def train(self, item: Item, name: str) -> Task:
-        found = "$merge([$untried, {'job': $states.result.TrainingJobName, 'run': $run}])"
-        return self._job(item.state(name), _TRAINING, self.jobs.train(item.data), item.training_seconds, found)
+        own = "$merge([$untried, {'job': $states.result.TrainingJobName, 'run': $run}])"
+        request = expression(self.jobs.train(item.of("models")))
+        return self._job(item.state(name), _TRAINING, request, item.training_seconds, _own(own))
 
     def read_score(self, item: Item, name: str) -> Task:
         """Read the score: only objects have one; Judge checks whether its mae is a number."""
-        key = f"{item.data}.place & '/' & $found.job & '/output/model/metrics.json'"
-        numbers = "{'mae': $s.mae, 'mae_of_median': $s.mae_of_median, 'manifest': $s.manifest}"
-        found = f"($s := $parse($states.result.Body); $type($s) = 'object' ? $merge([$found, {numbers}]) : $found)"
-        score = {"Range": f"bytes=0-{SCORE_BYTES - 1}"}  # exceeding a state's limit would end the run, uncaught
-        return self._s3(item.state(name), _READ, expression(key), score, assign={"found": expression(found)})
+        key = f"{item.of('models')}.place & '/' & $own.job & '/output/model/metrics.json'"
+        score = "$sift($s, function($v, $k) {$k in $scored})"
+        own = f"($s := $parse($states.result.Body); $type($s) = 'object' ? $merge([$own, {score}]) : $own)"
+        part = {"Range": f"bytes=0-{SCORE_BYTES - 1}"}  # exceeding a state's limit would end the run, uncaught
+        return self._s3(item.state(name), _READ, expression(key), part, assign=_own(own), output={})
 
-    def failed(self, then: Any) -> Catch:
-        """Keep a failure for the verdict, and count it."""
-        found = "$merge([$found, {'Cause': ''}, $states.errorOutput, {'tries': $found.tries + 1}])"
-        return Catch(error_equals=ALL, assign={"found": expression(found)}, output={}, next_step=then)
+    def failed_training(self, then: Any) -> Catch:
+        return self._failed("$merge([$untried, $states.errorOutput, {'tries': $own.tries + 1}])", then)
+
+    def failed_score(self, then: Any) -> Catch:
+        return self._failed("$merge([$own, $states.errorOutput])", then)
 
     def remember(self, item: Item, name: str) -> Task:
         """Write the marker, which says that the model is complete. If that fails, a later run trains it again."""
-        return self._remember(item.state(name), item.data)
+        return self._remember(item.state(name), item.of("models"))
 
     def good_enough(self, item: Item) -> Rule:
         """Only a number is accepted: not a missing file or key, null or text."""
-        mae, threshold = "$found.mae", f"{item.data}.threshold"
+        mae, threshold = "$own.mae", f"{item.of('models')}.threshold"
         return Rule(expression(f"$type({mae}) = 'number' ? {mae} >= 0 and {mae} <= {threshold} : false"))
 
     def worth_another_try(self) -> Rule:
-        return Rule(expression(worth_another_try("$found", "$found.tries", self.config.retries.job)))
+        return Rule(expression(worth_another_try("$own", "$own.tries", self.config.retries.job)))
 
     def accept(self, item: Item, name: str) -> Pass:
-        return Pass(
-            item.state(name), output=expression(f"$merge([$found, {{'name': {item.name}, 'verdict': 'accepted'}}])")
-        )
+        return Pass(item.state(name), output=expression("$merge([$own, {'verdict': 'accepted'}])"))
 
     def reject(self, item: Item, name: str) -> Pass:
-        words = words_of_job("$found.Cause", self._words_kept)
-        rejected = f"{{'name': {item.name}, 'verdict': 'rejected', 'Cause': {words}}}"
-        return Pass(item.state(name), output=expression(f"$merge([$found, {rejected}])"))
+        words = words_of_job("$own.Cause", self._words_kept)
+        return Pass(item.state(name), output=expression(f"$merge([$own, {{'verdict': 'rejected', 'Cause': {words}}}])"))
 
     # Predict: one branch per model
 
     def look_up_result(self, item: Item, name: str, then_predict: Any) -> Task:
-        found = "$merge([$parse($states.result.Body), {'outcome': 'predicted', 'cached': true}])"
-        return self._marker_of(item.state(name), item.chosen, found, _UNPREDICTED, then_predict)
+        found = "$merge([$parse($states.result.Body), $cached_result])"
+        return self._marker_of(item.state(name), item.of("chosen"), found, "$unpredicted", then_predict)
 
     def predict(self, item: Item, name: str) -> Task:
-        found = "$merge([$found, {'outcome': 'predicted', 'Error': '', 'Cause': ''}])"
-        request = self.jobs.predict(item.name, item.chosen)
-        return self._job(item.state(name), _PROCESSING, request, self.config.predict.max_runtime, found)
+        request = expression(self.jobs.predict(item.of("predictions"), item.of("chosen")))
+        return self._job(item.state(name), _PROCESSING, request, self.config.predict.max_runtime, _own("$predicted"))
+
+    def failed_prediction(self, then: Any) -> Catch:
+        return self._failed("$merge([$unpredicted, $states.errorOutput, {'tries': $own.tries + 1}])", then)
 
     def remember_result(self, item: Item, name: str) -> Task:
-        return self._remember(item.state(name), item.chosen)
+        return self._remember(item.state(name), item.of("chosen"))
 
     def report(self, item: Item, name: str) -> Pass:
-        words = words_of_job("$found.Cause", self._words_kept)
-        return Pass(item.state(name), output=expression(f"$merge([$found, {{'Cause': {words}}}])"))
+        words = words_of_job("$own.Cause", self._words_kept)
+        return Pass(item.state(name), output=expression(f"$merge([$own, {{'Cause': {words}}}])"))
 
     # Small parts
 
     def _settings_of(self, model: Model) -> dict[str, Any]:
+        threshold, default = float(self.config.threshold_of(model)), self.config.default_model_of(model)
         settings = {
             "name": model.name,
             "short": short(model),
-            "threshold": _short(self.config.threshold_of(model)),
+            "threshold": int(threshold) if threshold.is_integer() else threshold,  # 350, for mails
             "train": self.jobs.of_model(model),
         }
-        default = self.config.default_model_of(model)
         # With a trailing slash: the S3 prefix `models/v1` would also match `models/v10`.
         return settings if default == "promoted" else {**settings, "default": f"{default.rstrip('/')}/"}
 
-    def _marker_of(self, name: str, data: str, found: str, otherwise: str, then: Any) -> Task:
-        key = expression(f"$markers & {data}.place & '.json'")
-        task = self._s3(name, _READ, key, retry=False, assign={"found": expression(found)})
-        assign = {"found": expression(otherwise)}
-        task.add_catch(Catch(error_equals=ALL, assign=assign, output={}, next_step=then))
+    def _marker_of(self, name: str, entry: str, found: str, otherwise: str, then: Any) -> Task:
+        key = expression(f"$markers & {entry}.place & '.json'")
+        task = self._s3(name, _READ, key, retry=False, assign=_own(found))
+        task.add_catch(self._failed(otherwise, then))
         return task
 
-    def _remember(self, name: str, data: str) -> Task:
-        key = expression(f"'markers/' & {data}.place & '.json'")
-        return self._s3(name, _WRITE, key, given={"Body": expression("$found")}, retry=False)
+    def _remember(self, name: str, entry: str) -> Task:
+        key = expression(f"'markers/' & {entry}.place & '.json'")
+        return self._s3(name, _WRITE, key, given={"Body": expression("$own")}, retry=False)
 
-    def _job(self, name: str, action: str, request: str, seconds: int, found: str = "") -> Task:
+    def _failed(self, own: str, then: Any) -> Catch:
+        """Keep a failure, for the verdict."""
+        return Catch(error_equals=ALL, assign=_own(own), next_step=then)
+
+    def _job(self, name: str, action: str, request: Any, seconds: int, assign: Any = None) -> Task:
         """A SageMaker job. Only the assigned parts of its description are passed on."""
-        assign = {"assign": {"found": expression(found)}} if found else {}
-        retries = self.waiting.job_retries()
-        return self._task(name, action, expression(request), seconds + STARTUP_SECONDS, retries, **assign)
+        more = {"output": {}, **({"assign": assign} if assign else {})}
+        return self._task(name, action, request, seconds + STARTUP_SECONDS, self._job_retries, **more)
 
     def _s3(self, name: str, action: str, key: str, given: Any = None, retry: bool = True, **more: Any) -> Task:
         """A small JSON object. Step Functions would write a text as a JSON string, with quotes."""
         arguments = {"Bucket": expression("$bucket"), "Key": key, **(given or {})}
-        retries = self.waiting.small_call_retries("S3") if retry else []
+        retries = self._retries_of["S3"] if retry else []
         return self._task(name, action, arguments, SMALL_CALL_SECONDS, retries, **more)
 
-    def _task(
-        self, name: str, action: str, arguments: Any, seconds: int, retries: list[dict[str, Any]], **more: Any
-    ) -> Task:
+    def _task(self, name: str, action: str, arguments: Any, seconds: int, retries: list[Retry], **more: Any) -> Task:
         return Task(
             name,
             resource=self.names.integration(action),
             arguments=arguments,
             timeout_seconds=seconds,
-            retry=[Retry(**fields) for fields in retries],
-            **{"output": {}, **more},
+            retry=retries,
+            **more,
         )
 
 
-_UNPREDICTED = "{'outcome': 'failed', 'folder': $id, 'Error': '', 'Cause': '', 'tries': 0}"
+# The values of `own`: in a branch of Train models, and in one of Predict.
+_UNTRIED = {"job": "", "mae": None, "Error": "", "Cause": "", "tries": 0}
+_UNPREDICTED = {"outcome": "failed", "folder": "{% $id %}", "Error": "", "Cause": "", "tries": 0}
+OUTCOMES = {"unpredicted": _UNPREDICTED, "predicted": {**_UNPREDICTED, "outcome": "predicted"}}
 
 
-def _short(number: float) -> float:
-    """350.0 as 350, for mails."""
-    return int(number) if number == int(number) else number
+def _own(value: str) -> dict[str, str]:
+    return {"own": expression(value)}
