@@ -36,8 +36,6 @@ def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
     problems = [_too_large(loaded, definition, workflow)] if "definition-size" in codes else []
     if "events" in codes:
         problems.append(_too_many_events(loaded, check.events()))
-    if codes == {"payload-size"}:
-        problems = [loaded.source.problem("models", f"{found[0].message} (use fewer models or shorter names)")]
     if problems:
         raise ConfigError(loaded.source.file, problems)
     if found:

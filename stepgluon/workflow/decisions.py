@@ -11,7 +11,7 @@ from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow import mails
-from stepgluon.workflow.expressions import quoted, sentence, text
+from stepgluon.workflow.expressions import jsonata, quoted, sentence, text
 from stepgluon.workflow.jobs import Jobs
 
 UNUSABLE = "The input of this execution cannot be used: "  # ends a run at Begin
@@ -20,10 +20,9 @@ _INPUT = {"data": "string", "note": "string", "overrides": "object", "fresh": "b
 
 def checked_input(raw_bucket: str) -> str:
     """The execution's input, merged over its defaults. After a manual start, it may be anything."""
-    kinds = "{" + ", ".join(f"'{key}': '{kind}'" for key, kind in _INPUT.items()) + "}"
-    defaults = f"{{'data': {quoted(f's3://{raw_bucket}/')}, 'note': '', 'overrides': {{}}, 'fresh': false}}"
+    defaults = jsonata({"data": f"s3://{raw_bucket}/", "note": "", "overrides": {}, "fresh": False})
     unknown = text("{} is not a key (the keys are {})", "$key", quoted(", ".join(_INPUT)))
-    return f"""($given := $states.input; $kinds := {kinds};
+    return f"""($given := $states.input; $kinds := {jsonata(_INPUT)};
 $refuse := function($why) {{$error({quoted(UNUSABLE)} & $why)}};
 $type($given) != 'object' ? $refuse('an object is expected');
 $each($given, function($value, $key) {{
