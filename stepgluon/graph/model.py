@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from stepgluon.errors import UsageError
 from stepgluon.graph import words
@@ -49,8 +49,7 @@ class Scope:
     across: bool = False  # drawn from left to right, in small boxes
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """One transition in the definition."""
 
     kind: EdgeKind
@@ -81,19 +80,16 @@ class _Reader:
                 )
         order = _reading_order(ways, start)
         first, last = f"{pointer}#start", f"{pointer}#end"
-        edges: dict[tuple[str, str, EdgeKind], Edge] = {(first, ids[start], "start"): Edge(first, ids[start], "start")}
-        for name in order:
-            for way in ways[name]:
-                if way.kind == "fail" and pointer:
-                    continue  # a Fail in a branch ends all branches: it does not lead to the branch's end
-                edge = Edge(ids[name], last if way.target is None else ids[way.target], way.kind, way.label)
-                known = edges.get((edge.source, edge.target, edge.kind))
-                edge = replace(edge, label=f"{known.label} or {edge.label}") if known else edge
-                edges[edge.source, edge.target, edge.kind] = edge
+        labels: dict[tuple[str, str, EdgeKind], list[str]] = {(first, ids[start], "start"): [""]}
+        for name, way in [(source, way) for source in order for way in ways[source]]:
+            if way.kind != "fail" or not pointer:  # a Fail in a branch ends all branches
+                target = last if way.target is None else ids[way.target]
+                labels.setdefault((ids[name], target, way.kind), []).append(way.label)
+        edges = tuple(Edge(*ends, " or ".join(label)) for ends, label in labels.items())
         drawn = [State(first, "Start", "Start"), *(self._state(name, states[name], ids[name]) for name in order)]
-        if any(target == last for _, target, _ in edges):
+        if any(edge.target == last for edge in edges):
             drawn.append(State(last, "End", "End"))
-        return Scope(tuple(drawn), tuple(edges.values()))
+        return Scope(tuple(drawn), edges)
 
     def _state(self, name: str, state: Mapping[str, Any], pointer: str) -> State:
         scopes = list(_inside(state, pointer))
@@ -180,18 +176,12 @@ def _shape(branch: Mapping[str, Any]) -> str:
     """Equal for branches that differ only in names and values."""
     states = branch.get("States", {})
     number = {name: index for index, name in enumerate(states)}
-    return repr(
-        [
-            (
-                number.get(branch.get("StartAt")),
-                state.get("Type"),
-                state.get("Resource"),
-                [(way.kind, number.get(way.target or "")) for way in _ways(state)],
-                [_shape(inner) for inner, _ in _inside(state, "")],
-            )
-            for state in states.values()
-        ]
-    )
+    shapes: list[Any] = [number.get(branch.get("StartAt"))]
+    for state in states.values():
+        ways = [(way.kind, number.get(way.target or "")) for way in _ways(state)]
+        inner = [_shape(scope) for scope, _ in _inside(state, "")]
+        shapes.append((state.get("Type"), state.get("Resource"), ways, inner))
+    return repr(shapes)
 
 
 def _lists(definition: Mapping[str, Any]) -> Lists:

@@ -13,6 +13,7 @@ from typing import Any
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.names import Names
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
+from stepgluon.workflow.retries import longest_training
 
 PROCESSING = "/opt/ml/processing"
 # Names are unique: each has the run's id, the try, Step Functions' own retry, and the redrive.
@@ -165,11 +166,6 @@ class Jobs:
     def _output(self, uri: str) -> Request:
         place = {"LocalPath": f"{PROCESSING}/output", "S3UploadMode": "EndOfJob", "S3Uri": expression(uri)}
         return {"Outputs": [{"OutputName": "output", "S3Output": place}], **self._output_key}
-
-
-def longest_training(job: Train) -> int:
-    """In seconds; a spot job may wait for its machines as long as it may run."""
-    return 2 * job.max_runtime if job.spot else job.max_runtime
 
 
 def _script(name: str) -> list[str]:

@@ -16,8 +16,7 @@ import math
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.config.schema import PipelineConfig
-from stepgluon.workflow.jobs import longest_training
+from stepgluon.config.schema import PipelineConfig, Train
 
 # A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600
@@ -86,6 +85,11 @@ class Waiting:
         return min(
             sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS
         )
+
+
+def longest_training(job: Train) -> int:
+    """In seconds; a spot job may wait for its machines as long as it may run."""
+    return 2 * job.max_runtime if job.spot else job.max_runtime
 
 
 def _events_without_quota(config: PipelineConfig) -> int:

@@ -19,7 +19,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from enum import Enum
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -59,45 +58,27 @@ Chain: Any = _sdk.Chain
 _sdk.to_pascalcase = lru_cache(_sdk.to_pascalcase)  # a dozen names, a hundred thousand times
 
 
-class _Field(Enum):
-    """Fields of the language that are newer than the SDK's last release."""
-
-    QueryLanguage = "query_language"
-    Arguments = "arguments"
-    Assign = "assign"
-    Output = "output"
-    Items = "items"
-    ItemReader = "item_reader"
-    ItemBatcher = "item_batcher"
-    ItemSelector = "item_selector"
-    ResultWriter = "result_writer"
-    ToleratedFailureCount = "tolerated_failure_count"
-    ToleratedFailurePercentage = "tolerated_failure_percentage"
-    MaxDelaySeconds = "max_delay_seconds"
-    JitterStrategy = "jitter_strategy"
+def _also(base: Any, *fields: str) -> Any:
+    """The SDK's class plus newer fields; its JSONPath fields, which AWS would refuse, stay unused."""
+    # The SDK rebuilds this list for each field of each state.
+    names = {field.value for field in base.allowed_fields(object.__new__(base))} | {*fields}
+    own = {"is_field_allowed": lambda self, name: name in names, "__doc__": base.__doc__}
+    return type(base.__name__, (base,), own)
 
 
-def _also(base: Any, *fields: _Field) -> Any:
-    """The SDK's class plus these fields; its JSONPath fields, which AWS would refuse, stay unused."""
-    allowed = [*base.allowed_fields(object.__new__(base)), *fields]
-    names = {field.value for field in allowed}  # the SDK rebuilds this list for each field of each state
-    own = {"allowed_fields": lambda self: allowed, "is_field_allowed": lambda self, name: name in names}
-    return type(base.__name__, (base,), {**own, "__doc__": base.__doc__})
-
-
-_DATA = (_Field.Assign, _Field.Output)
+_DATA = ("assign", "output")
 _MANY = (
-    *(_Field.Items, _Field.ItemReader, _Field.ItemBatcher, _Field.ItemSelector, _Field.ResultWriter),
-    *(_Field.ToleratedFailureCount, _Field.ToleratedFailurePercentage),
+    *("items", "item_reader", "item_batcher", "item_selector", "result_writer"),
+    *("tolerated_failure_count", "tolerated_failure_percentage"),
 )
-Retry: Any = _also(_sdk.Retry, _Field.MaxDelaySeconds, _Field.JitterStrategy)
+Retry: Any = _also(_sdk.Retry, "max_delay_seconds", "jitter_strategy")
 Catch: Any = _also(_sdk.Catch, *_DATA)
 Pass: Any = _also(_sdk.Pass, *_DATA)
 Choice: Any = _also(_sdk.Choice, *_DATA)
-Succeed: Any = _also(_sdk.Succeed, _Field.Output)
+Succeed: Any = _also(_sdk.Succeed, "output")
 Fail: Any = _sdk.Fail
-Task: Any = _also(_sdk.Task, _Field.Arguments, *_DATA)
-Parallel: Any = _also(_sdk.Parallel, _Field.Arguments, *_DATA)
+Task: Any = _also(_sdk.Task, "arguments", *_DATA)
+Parallel: Any = _also(_sdk.Parallel, "arguments", *_DATA)
 Map: Any = _also(_sdk.Map, *_MANY, *_DATA)
 _ENDINGS = (Choice, Succeed, Fail)  # without Next and End
 

@@ -39,8 +39,8 @@ from stepgluon.workflow.expressions import (
     words_of_job,
     worth_another_try,
 )
-from stepgluon.workflow.jobs import Jobs, longest_training
-from stepgluon.workflow.retries import STARTUP_SECONDS, Waiting
+from stepgluon.workflow.jobs import Jobs
+from stepgluon.workflow.retries import STARTUP_SECONDS, Waiting, longest_training
 from stepgluon.workflow.sdk import Catch, Choice, Fail, Parallel, Pass, Retry, Rule, Succeed, Task
 
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
