@@ -90,10 +90,12 @@ def _state(state: dict[str, Any]) -> str:
             text += "[" + ",\n".join(map(_scope, value)) + "]"
         elif field == "ItemProcessor":
             text += _scope(value)
-        elif len(compact := _compact(value)) > 200 and field in ("Arguments", "Assign") and isinstance(value, dict):
-            text += "{\n" + ",\n".join(f"{_compact(key)}:{_compact(item)}" for key, item in value.items()) + "}"
+        elif field in ("Arguments", "Assign") and isinstance(value, dict):
+            parts = [f"{quote(key)}:{_compact(item)}" for key, item in value.items()]
+            line = "\n" if sum(map(len, parts)) > 200 else ""
+            text += f"{{{line}{f',{line}'.join(parts)}}}"
         else:
-            text += compact
+            text += _compact(value)
     return text
 
 
