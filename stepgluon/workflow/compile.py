@@ -35,7 +35,7 @@ def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
     codes = {finding.code for finding in found}
     problems = [_too_large(loaded, definition, workflow)] if "definition-size" in codes else []
     if "events" in codes:
-        problems.append(_too_many_events(loaded, check.events()))
+        problems.append(_too_many_events(loaded, check.events))
     if problems:
         raise ConfigError(loaded.source.file, problems)
     if found:
