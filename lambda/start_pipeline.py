@@ -1,5 +1,7 @@
 """Starts an execution of the state machine for each .run file uploaded to the raw bucket.
 
+Its events come from EventBridge; notifications of S3 itself, with their list of Records, start the same executions.
+
 Environment: RAW_BUCKET, the bucket; STATE_MACHINE_ARN, the state machine or its alias.
 
 An execution's name depends only on the upload, so an upload starts exactly one execution, regardless of how often and
@@ -16,7 +18,7 @@ import os
 import re
 import unicodedata
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import boto3
 from botocore.config import Config
@@ -40,10 +42,11 @@ def handler(event: Any, context: Any) -> dict[str, int]:
     if isinstance(event, dict) and event.get("Event") == "s3:TestEvent":
         log("ignored", reason="a test event, which S3 sends when notifications are set up")
         return {"started": 0, "ignored": 1}
-    records = event.get("Records") if isinstance(event, dict) else None
+    by_rule = isinstance(event, dict) and event.get("detail-type") == "Object Created"
+    records = [event] if by_rule else event.get("Records") if isinstance(event, dict) else None
     if not isinstance(records, list):
-        log("failed", reason="the event has no list of Records (expected: an S3 event notification)")
-        raise Refused("The event has no list of Records (expected: an S3 event notification).")
+        log("failed", reason="the event has no list of Records (expected: an event of S3)")
+        raise Refused("The event has no list of Records (expected: an event of S3).")
     outcomes = [outcome_of(record) for record in records]
     failed = outcomes.count("failed")
     if failed:
@@ -57,7 +60,9 @@ def outcome_of(record: Any) -> str:
     try:
         if not isinstance(record, dict):
             raise Refused("the record is not an object (expected: a record of an S3 event notification)")
-        check_version(text_at(record, "eventVersion"))
+        if "detail-type" in record:
+            record = notified(record)
+        check_version(text_at(record, "eventVersion"), "2")
         kind = text_at(record, "eventName")
         place["bucket"] = text_at(record, "s3", "bucket", "name")
         place["key"] = key = decoded(text_at(record, "s3", "object", "key"))
@@ -77,10 +82,25 @@ def outcome_of(record: Any) -> str:
         return "failed"
 
 
-def check_version(version: str) -> None:
+def notified(event: dict[str, Any]) -> dict[str, Any]:
+    """EventBridge's event of an upload as a record of S3's own notification, which encodes the key."""
+    key = text_at(event, "detail", "object", "key")
+    check_version(event["detail"].get("event-version", "1.0"), "1")  # [s3] early events have none
+    names = {"sequencer": "sequencer", "size": "size", "etag": "eTag", "version-id": "versionId"}
+    found = {names[name]: value for name, value in event["detail"]["object"].items() if name in names}
+    return {
+        "eventVersion": "2.1",
+        "eventSource": text_at(event, "source").replace("aws.", "aws:"),
+        "eventTime": text_at(event, "time"),
+        "eventName": f"ObjectCreated:{text_at(event, 'detail', 'reason')}",
+        "s3": {"bucket": event["detail"].get("bucket"), "object": {**found, "key": quote_plus(key, safe="/")}},
+    }
+
+
+def check_version(version: Any, major: str) -> None:
     """[s3] A new major version may change the meaning of names; a minor one only adds names."""
-    if version.partition(".")[0] != "2":
-        raise Refused(f"the event has version {shown(version)} (expected: 2.x; update stepgluon and deploy it)")
+    if str(version).partition(".")[0] != major:
+        raise Refused(f"the event has version {shown(version)} (expected: {major}.x; update stepgluon and deploy it)")
 
 
 def why_ignored(source: str, kind: str, bucket: str, key: str) -> str:

@@ -149,6 +149,10 @@ class Names:
         return f"{self.prefix}-start-failed"
 
     @property
+    def upload_rule(self) -> str:
+        return f"{self.prefix}-uploaded"
+
+    @property
     def rule(self) -> str:
         return f"{self.prefix}-failed"
 

@@ -77,12 +77,6 @@ PARLIAMENT: dict[tuple[str, str, str], str] = {
         )
         for part in ("boundary", "tell")
     },
-    ("RESOURCE_MISMATCH", "build", "SeeRawBucket"): (
-        "CloudFormation reads all of a bucket's settings, and the names of all of them grow; of other resources, none"
-    ),
-    ("RESOURCE_POLICY_PRIVILEGE_ESCALATION", "build", "ChangeRawBucketThroughTheStack"): (
-        "the bucket's lifecycle stands in the stack that the build deploys; who pushes can shorten it, as a person can"
-    ),
     **{
         ("RESOURCE_MISMATCH", "deployer", statement): OWN
         for statement in (

@@ -110,15 +110,24 @@ def test_images_that_an_old_version_of_the_machine_may_use_never_expire() -> Non
         assert repository["ImageTagMutability"] == "IMMUTABLE"
 
 
-def test_the_bucket_tells_the_function_only_after_it_may() -> None:
+def test_run_files_reach_the_function_through_a_rule_and_a_push_cannot_change_the_raw_bucket() -> None:
+    """EventBridge delivers no event of a bucket that does not send them, or to a function that does not permit it."""
     made = released(config())
-    bucket = resources(made)["RawBucket"]
+    bucket, rule = resources(made)["RawBucket"]["Properties"], resources(made)["UploadRule"]["Properties"]
+    assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    assert {"RawBucket", "RawBucketPolicy"} <= json.loads(made.base.text)["Resources"].keys()
+    assert not [r for r in json.loads(made.pipeline.text)["Resources"].values() if r["Type"].startswith("AWS::S3::")]
+    assert rule["EventPattern"]["detail"] == {
+        "bucket": {"name": [bucket["BucketName"]]},
+        "object": {"key": [{"suffix": ".run"}]},
+    }
+    [target] = rule["Targets"]
+    assert (target["Arn"], target["DeadLetterConfig"]) == (
+        {"Fn::GetAtt": ["Trigger", "Arn"]},
+        {"Arn": {"Fn::GetAtt": ["Queue", "Arn"]}},
+    )
     permission = resources(made)["TriggerPermission"]["Properties"]
-    assert bucket["DependsOn"] == "TriggerPermission"
-    [told] = bucket["Properties"]["NotificationConfiguration"]["LambdaConfigurations"]
-    assert told["Filter"] == {"S3Key": {"Rules": [{"Name": "suffix", "Value": ".run"}]}}
-    assert permission["SourceAccount"] == "123456789012"
-    assert permission["SourceArn"] == f"arn:aws:s3:::{bucket['Properties']['BucketName']}"
+    assert permission["SourceArn"] == f"arn:aws:events:ap-northeast-1:123456789012:rule/{rule['Name']}"
 
 
 def test_an_upload_starts_the_alias_and_the_alias_follows_each_change_of_the_machine() -> None:

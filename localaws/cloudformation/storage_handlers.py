@@ -57,17 +57,11 @@ def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _function(entry: dict[str, Any]) -> dict[str, Any]:
-    found = _renamed(entry, Function="LambdaFunctionArn", Event="Events")
-    found["Events"] = [found["Events"]]
-    if "Filter" in found:
-        found["Filter"] = {"Key": {"FilterRules": found["Filter"]["S3Key"]["Rules"]}}
-    return found
-
-
 def _notification(given: Any) -> Any:
-    found = _renamed(given, LambdaConfigurations="LambdaFunctionConfigurations")
-    return {**found, "LambdaFunctionConfigurations": [_function(entry) for entry in given["LambdaConfigurations"]]}
+    unknown = sorted(given.keys() - {"EventBridgeConfiguration"})
+    if unknown:
+        raise HandlerError(f"the local AWS does not know {unknown[0]} of a bucket's notifications")
+    return {"EventBridgeConfiguration": {}} if given["EventBridgeConfiguration"]["EventBridgeEnabled"] else {}
 
 
 PARTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {  # the call, its parameter, and that parameter's value

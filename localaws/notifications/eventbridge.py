@@ -1,4 +1,4 @@
-"""EventBridge: the end of an execution is an event, and rules pass events on to functions that they may invoke.
+"""EventBridge: rules pass events on to functions that they may invoke; the end of an execution is an event.
 
 moto does neither. The deployed rules are stored in moto, which itself serves targets other than functions.
 """
@@ -62,39 +62,47 @@ def put_event(event: dict[str, Any]) -> None:
             rule.send_to_targets(event)
 
 
-def status_change(execution: Any) -> dict[str, Any]:
-    """https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html"""
-    status = str(execution.exec_status.value)
-    succeeded = status == "SUCCEEDED"
+def service_event(
+    source: str, kind: str, account: str, region: str, resources: list[str], detail: dict[str, Any]
+) -> dict[str, Any]:
     now = time.time()
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
-        "detail-type": "Step Functions Execution Status Change",
-        "source": "aws.states",
-        "account": execution.account_id,
+        "detail-type": kind,
+        "source": source,
+        "account": account,
         "time": now,  # a number inside moto; see as_sent()
-        "region": execution.region_name,
-        "resources": [execution.exec_arn],
+        "region": region,
+        "resources": resources,
         "ingestion-time": now,
-        "detail": {
-            "executionArn": execution.exec_arn,
-            "stateMachineArn": execution.state_machine_arn,
-            "stateMachineVersionArn": execution.version_arn,
-            "stateMachineAliasArn": execution.alias_arn,
-            "name": execution.name,
-            "status": status,
-            "redriveCount": getattr(execution, "redrives", 0),  # set by stepfunctions/redrive.py
-            "startDate": _milliseconds(execution.start_date),
-            "stopDate": _milliseconds(execution.stop_date),
-            "input": json.dumps(execution.input_data),
-            "output": json.dumps(execution.output, default=str) if succeeded else None,
-            "inputDetails": {"included": True},
-            "outputDetails": {"included": True} if succeeded else None,
-            "error": execution.error,
-            "cause": execution.cause,
-        },
+        "detail": detail,
     }
+
+
+def status_change(execution: Any) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html"""
+    status = str(execution.exec_status.value)
+    succeeded = status == "SUCCEEDED"
+    detail = {
+        "executionArn": execution.exec_arn,
+        "stateMachineArn": execution.state_machine_arn,
+        "stateMachineVersionArn": execution.version_arn,
+        "stateMachineAliasArn": execution.alias_arn,
+        "name": execution.name,
+        "status": status,
+        "redriveCount": getattr(execution, "redrives", 0),  # set by stepfunctions/redrive.py
+        "startDate": _milliseconds(execution.start_date),
+        "stopDate": _milliseconds(execution.stop_date),
+        "input": json.dumps(execution.input_data),
+        "output": json.dumps(execution.output, default=str) if succeeded else None,
+        "inputDetails": {"included": True},
+        "outputDetails": {"included": True} if succeeded else None,
+        "error": execution.error,
+        "cause": execution.cause,
+    }
+    kind, place = "Step Functions Execution Status Change", (execution.account_id, execution.region_name)
+    return service_event("aws.states", kind, *place, [execution.exec_arn], detail)
 
 
 def as_sent(event: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,11 @@ from urllib.parse import quote_plus
 
 from localaws.base.patches import Patches
 from localaws.lambda_.moto_api import may_invoke
+from localaws.notifications.eventbridge import put_event, service_event
 
 COMPLETED = "s3:ObjectCreated:CompleteMultipartUpload"
+# What EventBridge calls them
+REASONS = {"Put": "PutObject", "Post": "POST Object", "Copy": "CopyObject"}
 
 Send = Callable[[str, Any], object]
 """Invokes a function, by its ARN, with an event that is on disk before the call returns."""
@@ -36,11 +39,8 @@ class Sequencer:
             return f"{self._last:018X}"
 
 
-def install(send: Send, soon: Callable[[str], object] = lambda arn: None) -> Patches:
-    """Send AWS's events for uploads into moto's buckets, until `undo()`.
-
-    `soon` is called with each function in a bucket's configuration, so it can be started early.
-    """
+def install(send: Send) -> Patches:
+    """Send AWS's events for uploads into moto's buckets, until `undo()`."""
     from moto.s3 import notifications
     from moto.s3.exceptions import S3ClientError
     from moto.s3.models import S3Backend
@@ -67,18 +67,18 @@ def install(send: Send, soon: Callable[[str], object] = lambda arn: None) -> Pat
             if target.matches(kind, key.name) and _may_invoke(account_id, bucket.name, target.arn):
                 event = {"Records": [record(kind, bucket, key, target.id, order, account_id)]}
                 send(target.arn, event)
+        if configuration.event_bridge is not None and kind.startswith("s3:ObjectCreated:"):
+            put_event(created(kind, bucket, key, order, account_id))
 
     def configure(backend: Any, bucket_name: str, notification_config: dict[str, Any]) -> None:
-        if notification_config.keys() & {"QueueConfiguration", "TopicConfiguration", "EventBridgeConfiguration"}:
-            raise S3ClientError("NotImplemented", "Locally, buckets notify only functions")
+        if notification_config.keys() & {"QueueConfiguration", "TopicConfiguration"}:
+            raise S3ClientError("NotImplemented", "Locally, buckets notify only functions and EventBridge")
         functions = [
             str(target["CloudFunction"]) for target in notification_config.get("CloudFunctionConfiguration", ())
         ]
         if not all(_may_invoke(backend.account_id, bucket_name, arn) for arn in functions):
             raise S3ClientError("InvalidArgument", "Unable to validate the following destination configurations")
         set_up(backend, bucket_name, notification_config)
-        for arn in functions:
-            soon(arn)
 
     patches = Patches()
     patches.attribute(S3Backend, "put_bucket_notification_configuration", configure)
@@ -89,6 +89,25 @@ def install(send: Send, soon: Callable[[str], object] = lambda arn: None) -> Pat
 
 def _may_invoke(account: str, bucket: str, arn: str) -> bool:
     return may_invoke(account, arn, "s3.amazonaws.com", f"arn:{arn.split(':')[1]}:s3:::{bucket}")
+
+
+def created(kind: str, bucket: Any, key: Any, sequencer: str, account: str) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html; unlike a notification, the key is plain."""
+    thing = {"key": key.name, "size": key.size, "etag": key.etag.strip('"'), "sequencer": sequencer}
+    if key.version_id not in (None, "null"):
+        thing["version-id"] = key.version_id
+    how = kind.rpartition(":")[2]
+    detail = {
+        "version": "0",
+        "event-version": "1.1",
+        "bucket": {"name": bucket.name},
+        "object": thing,
+        "request-id": secrets.token_hex(8).upper(),
+        "requester": account,
+        "source-ip-address": "127.0.0.1",
+        "reason": REASONS.get(how, how),
+    }
+    return service_event("aws.s3", "Object Created", account, bucket.region_name, [bucket.arn], detail)
 
 
 def record(kind: str, bucket: Any, key: Any, notification: str, sequencer: str, account: str) -> dict[str, Any]:

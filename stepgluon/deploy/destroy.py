@@ -105,10 +105,10 @@ def _running(names: Names, door: Door) -> list[str]:
 
 def _data(names: Names, door: Door, only: Collection[str]) -> tuple[list[str], list[str]]:
     """The existing buckets and repositories of these parts."""
-    buckets = {"base": names.work_bucket, "pipeline": names.raw_bucket}
-    there = [bucket for part, bucket in buckets.items() if part in only and _is_bucket(names, door, bucket)]
-    repositories = [names.repository(image) for image in IMAGES] if "base" in only else []
-    return there, [repository for repository in repositories if _is_repository(door, repository)]
+    if "base" not in only:
+        return [], []
+    buckets = [bucket for bucket in (names.work_bucket, names.raw_bucket) if _is_bucket(names, door, bucket)]
+    return buckets, [name for name in map(names.repository, IMAGES) if _is_repository(door, name)]
 
 
 def _is_bucket(names: Names, door: Door, bucket: str) -> bool:

@@ -69,6 +69,7 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
             lambdas = _install(aws, names, journal, ending)
             place = Deployed(aws, names, journal, lambdas, settings.work)
             bring(wanted.result(), aws)
+            lambdas.warm(names.arn("lambda", f"function:{names.function}"))
             aws.sagemaker.read_model()
             ending.enter_context(kept())
         ending.callback(end_executions, place)
@@ -100,7 +101,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
 
     in_place(parse_cache.install(settings.work / "compiled"))
     in_place(lambdas.install())
-    in_place(s3_events.install(lambdas.send, soon=lambdas.warm))
+    in_place(s3_events.install(lambdas.send))
     in_place(sns_mail.install(sns_mail.Outbox(settings.work / "outbox", once=once(journal, names))))
     in_place(eventbridge.install(lambdas.send, aws.permissions))
     in_place(alarms.install(aws.permissions))

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
 from localaws.base.environment import private_files
 from localaws.server.aws import Settings
@@ -160,7 +159,7 @@ def _forget_upload(place: Deployed, key: str) -> None:
     """Drop the event of an earlier upload whose command was interrupted before its run began."""
 
     def is_it(event: dict[str, Any]) -> bool:
-        return any(unquote_plus(record["s3"]["object"]["key"]) == key for record in event.get("Records", []))
+        return bool(event.get("source") == "aws.s3" and event["detail"]["object"]["key"] == key)
 
     place.functions.pending.drop(is_it)
 

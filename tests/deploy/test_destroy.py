@@ -110,6 +110,6 @@ def test_a_part_can_be_destroyed_alone_and_takes_only_its_own_data(door: Door, w
     deployed(what, door)
     try:
         done = gone(what, door, Order(only=("pipeline",), delete_data=True))
-        assert done == Destroyed(("houses-pipeline",), (), (f"s3://{what.names.raw_bucket}",))
+        assert done == Destroyed(("houses-pipeline",), (), ())
     finally:
         gone(what, door, Order(delete_data=True))

@@ -16,7 +16,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.s3 import notifications
 from moto.s3.models import S3Backend
 
-from localaws.notifications import s3_events
+from localaws.notifications import eventbridge, s3_events
 
 BUCKET, REGION = "penguins-raw", "ap-northeast-1"
 FUNCTION = f"arn:aws:lambda:{REGION}:123456789012:function:penguins-start"
@@ -218,6 +218,30 @@ def test_a_function_whose_permission_was_taken_away_hears_of_nothing(s3: Any, to
     boto3.client("lambda").remove_permission(FunctionName="penguins-start", StatementId="s3")
     s3.put_object(Bucket=BUCKET, Key="go.run", Body=b"")
     assert told.events == []
+
+
+def test_a_bucket_s_rule_gets_one_event_for_each_upload_with_the_key_as_it_is(s3: Any, told: Told) -> None:
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    notify(s3, EventBridgeConfiguration={})
+    heard: list[Any] = []
+    patches = eventbridge.install(lambda arn, event: heard.append(event))
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [BUCKET]}, "object": {"key": [{"suffix": ".run"}]}}}
+    events = boto3.client("events")
+    rule = events.put_rule(Name="uploaded", EventPattern=json.dumps(pattern))["RuleArn"]
+    events.put_targets(Rule="uploaded", Targets=[{"Id": "start", "Arn": FUNCTION}])
+    permit(boto3.client("lambda"), "penguins-start", StatementId="r", Principal="events.amazonaws.com", SourceArn=rule)
+    answer = s3.put_object(Bucket=BUCKET, Key="a b/50%.run", Body=b"x")
+    s3.put_object(Bucket=BUCKET, Key="a b/houses.csv", Body=b"x")
+    in_parts(s3, "large.run")
+    s3.delete_object(Bucket=BUCKET, Key="large.run")
+    patches.undo()
+    put, parts = heard
+    assert (put["detail-type"], put["source"], put["region"]) == ("Object Created", "aws.s3", REGION)
+    thing = put["detail"]["object"]
+    assert (thing["key"], thing["size"], thing["version-id"]) == ("a b/50%.run", 1, answer["VersionId"])
+    assert f'"{thing["etag"]}"' == answer["ETag"]
+    assert put["detail"]["reason"] == "PutObject" and parts["detail"]["reason"] == "CompleteMultipartUpload"
+    assert thing["sequencer"] < parts["detail"]["object"]["sequencer"] and told.events == []
 
 
 def test_sequencers_grow_with_each_upload_even_when_the_clock_stands_still_or_goes_back() -> None:

@@ -411,7 +411,7 @@ def _model(service: str) -> Any:
 def service_calls(names: Names) -> Iterator[tuple[str, Call]]:
     """With the policy that decides: of the topic, its key, the queue, or the function."""
     account = {"aws:SourceAccount": names.config.account}
-    rules = [names.arn("events", f"rule/{name}") for name in (names.rule, f"{names.build}-failed")]
+    rules = [names.arn("events", f"rule/{name}") for name in (names.upload_rule, names.rule, names.build_failed_rule)]
     alarm = names.arn("cloudwatch", f"alarm:{names.alarm}")
     queue, topic = names.arn("sqs", names.queue), names.topic_arn
     events, cloudwatch = Caller(names, "events.amazonaws.com"), Caller(names, "cloudwatch.amazonaws.com")
@@ -419,7 +419,7 @@ def service_calls(names: Names) -> Iterator[tuple[str, Call]]:
     # and "Managing Amazon SNS encryption keys"
     yield "topic", events("mail a failed build", "sns:Publish", topic)
     for rule in rules:
-        yield "queue", events("keep a mail that was lost", "sqs:SendMessage", queue, **{"aws:SourceArn": rule})
+        yield "queue", events("keep an event that was lost", "sqs:SendMessage", queue, **{"aws:SourceArn": rule})
     yield "topic", cloudwatch("mail an alarm", "sns:Publish", topic, **account, **{"aws:SourceArn": alarm})
     if not names.config.encryption.kms_key:
         context: dict[str, Value] = {"kms:EncryptionContext:aws:sns:topicArn": topic}

@@ -8,7 +8,7 @@ import pytest
 from policies.calls import Caller
 from policies.deployed import ROLES, Deployed, deployed
 from policies.neighbours import ACCOUNT, with_context
-from policies.reference import actions_of
+from policies.reference import actions_like, actions_of, is_resource_of
 
 from localaws.iam.policy_evaluation import Call, Value
 from stepgluon.deploy.templates.cicd import cicd
@@ -46,13 +46,26 @@ def test_the_build_cannot_give_itself_more(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_build_changes_roles_and_the_raw_bucket_by_its_stack_alone(case: str) -> None:
-    """What runs in it, `make test` among it, cannot publish the raw data or change who takes a role on by one call."""
+def test_the_build_can_neither_publish_nor_expire_nor_delete_data_even_by_its_stack(case: str) -> None:
+    """Whoever pushes chooses the template that the build deploys, so the build itself must lack these rights."""
     found = deployed(case)
     names, caller = found.names, Caller(found.names, found.names.role_arn("build"))
-    bucket = names.arn("s3", names.raw_bucket, region="", account="")
-    for action in ("DeleteBucketPolicy", "PutBucketPolicy", "PutBucketPublicAccessBlock", "PutLifecycleConfiguration"):
-        _only_by_the_stack(found, caller("", f"s3:{action}", bucket))
+    stack: dict[str, Value] = {"aws:CalledVia": ("cloudformation.amazonaws.com",)}
+    for bucket in (names.raw_bucket, names.work_bucket):
+        arn = names.arn("s3", bucket, region="", account="")
+        writes = [*actions_like("s3:Put*"), *actions_like("s3:Delete*"), "s3:CreateBucket", "s3:ReplicateObject"]
+        assert {"s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock", "s3:PutLifecycleConfiguration"} <= set(writes)
+        for action in writes:
+            where = next((it for it in (arn, f"{arn}/june/houses.csv") if is_resource_of(action, it)), "*")
+            for context in ({}, stack):
+                assert not allows_build(found, caller("", action, where, **context)), (action, where)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_build_changes_roles_by_its_stack_alone(case: str) -> None:
+    """What runs in it cannot change who takes a role on by one call."""
+    found = deployed(case)
+    names, caller = found.names, Caller(found.names, found.names.role_arn("build"))
     for role in ROLES:
         for action in ("DeleteRole", "TagRole", "UpdateAssumeRolePolicy", "UpdateRole"):
             _only_by_the_stack(found, caller("", f"iam:{action}", names.role_arn(role)))

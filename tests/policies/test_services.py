@@ -120,9 +120,8 @@ def test_each_function_is_called_by_its_own_source_alone(case: str) -> None:
         {
             "FunctionName": {"Ref": "Trigger"},
             "Action": "lambda:InvokeFunction",
-            "Principal": "s3.amazonaws.com",
-            "SourceAccount": names.config.account,  # a bucket's ARN has none
-            "SourceArn": names.arn("s3", names.raw_bucket, region="", account=""),
+            "Principal": "events.amazonaws.com",
+            "SourceArn": names.arn("events", f"rule/{names.upload_rule}"),
         },
         {
             "FunctionName": {"Ref": "Tell"},

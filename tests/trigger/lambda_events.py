@@ -55,5 +55,36 @@ def record(name: str, **other: Any) -> dict[str, Any]:
     }
 
 
+def bridged(name: str, **other: Any) -> dict[str, Any]:
+    """The same upload as EventBridge sends it, with the key as it is."""
+    thing = {
+        "key": name,
+        "size": 0,
+        "etag": "d41d8cd9",
+        "sequencer": "0055AED6DCD90281E5",
+        **other,
+    }
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "123456789012",
+        "time": "2025-01-31T12:00:00Z",
+        "region": REGION,
+        "resources": [f"arn:aws:s3:::{BUCKET}"],
+        "detail": {
+            "version": "0",
+            "event-version": "1.1",
+            "bucket": {"name": BUCKET},
+            "object": {part: value for part, value in thing.items() if value is not None},
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "source-ip-address": "1.2.3.4",
+            "reason": "PutObject",
+        },
+    }
+
+
 def event(*records: Any) -> dict[str, Any]:
     return {"Records": list(records)}

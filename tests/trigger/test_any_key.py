@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trigger.lambda_events import BUCKET, event, record, trigger
+from trigger.lambda_events import BUCKET, bridged, event, record, trigger
 
 SETTINGS = settings(deadline=None, database=None)
 NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -69,8 +69,9 @@ def test_any_key_gives_a_legal_stable_name_and_an_input_that_carries_the_key(
 ) -> None:
     key, sequencer, version = upload
     told = event(record(key, sequencer=sequencer, versionId=version))
-    (first, again) = started(start_pipeline, told, told)
-    assert first == again
+    by_rule = bridged(key, sequencer=sequencer, **{"version-id": version})
+    (first, again, other) = started(start_pipeline, told, told, by_rule)
+    assert first == again == other
     name, given_input = first
     assert NAME.fullmatch(name)
     assert given_input["run_file"] == f"s3://{BUCKET}/{key}"
@@ -146,5 +147,11 @@ def test_any_note_is_one_line_of_at_most_500_visible_characters(start_pipeline: 
     )
 )
 def test_any_json_is_answered_or_refused_and_starts_nothing(start_pipeline: ModuleType, nonsense: Any) -> None:
-    with contextlib.suppress(start_pipeline.Refused):
-        assert started(start_pipeline, {"Records": nonsense}) == []
+    thing = {"version": "0", "object": nonsense, "reason": "PutObject"}
+    for told in (
+        {"Records": nonsense},
+        {**bridged("go.run"), "detail": nonsense},
+        {**bridged("a.run"), "detail": thing},
+    ):
+        with contextlib.suppress(start_pipeline.Refused):
+            assert started(start_pipeline, told) == []

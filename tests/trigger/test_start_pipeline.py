@@ -19,7 +19,7 @@ import pytest
 from moto import mock_aws
 from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.models import StateMachine
-from trigger.lambda_events import BUCKET, REGION, SOURCE, event, record, trigger
+from trigger.lambda_events import BUCKET, REGION, SOURCE, bridged, event, record, trigger
 
 ACCOUNT = "123456789012"
 FILE = "june/go.run"
@@ -226,6 +226,25 @@ def test_one_write_whose_sequencer_is_written_longer_or_shorter_starts_one_execu
     for sequencer in ("0055AED6DCD90281E5", "0055AED6DCD90281E500", "0055aed6dcd90281e5"):
         start_pipeline.handler(event(record(FILE, sequencer=sequencer)), None)
     assert len(executions()) == 1
+
+
+def test_eventbridge_s_event_and_s3_s_own_start_one_execution(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both carry the upload's version and sequencer; EventBridge alone has the key unencoded."""
+    keep_versions()
+    key = "june/50% + more.run"
+    told = upload(b"note: x", key)
+    its = told["Records"][0]["s3"]["object"]
+    by_rule = bridged(key, size=7, etag=its["eTag"], **{"version-id": its["versionId"]})
+    for one in (by_rule, told, by_rule):
+        assert start_pipeline.handler(one, None) == {"started": 1, "ignored": 0}
+    assert [(given["run_file"], given["note"]) for given in inputs()] == [(f"s3://{BUCKET}/{key}", "x")]
+    newer = {**by_rule, "detail": {**by_rule["detail"], "event-version": "2.0"}}
+    for bad in (newer, {**by_rule, "detail": []}, {**by_rule, "time": None}):
+        with pytest.raises(start_pipeline.Refused):
+            start_pipeline.handler(bad, None)
+        assert log_lines(capsys.readouterr().out)[-1]["outcome"] == "failed"
 
 
 def test_64_identical_events_at_once_start_exactly_one_execution(start_pipeline: ModuleType) -> None:

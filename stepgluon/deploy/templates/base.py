@@ -1,6 +1,6 @@
-"""The base stack: work bucket, image repositories, and the boundary that no role of the pipeline may exceed.
+"""The base stack: buckets, image repositories, and the boundary that no role of the pipeline may exceed.
 
-Its resources outlive every version of the pipeline, so it changes rarely.
+Its resources outlive every version of the pipeline, so it changes rarely, and no push changes it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def base(names: Names) -> dict[str, Any]:
     resources = {
         "WorkBucket": kept({"Type": "AWS::S3::Bucket", "Properties": _work_bucket(names)}),
         "WorkBucketPolicy": bucket_policy("WorkBucket", policy(names, "work-bucket")),
+        "RawBucket": kept({"Type": "AWS::S3::Bucket", "Properties": _raw_bucket(names)}),
+        "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
         **{f"{image.title()}Repository": _repository(names, image) for image in IMAGES},
         "Boundary": {
             "Type": "AWS::IAM::ManagedPolicy",
@@ -38,10 +40,17 @@ def base(names: Names) -> dict[str, Any]:
         },
     }
     outputs = {
+        "RawBucket": {"Description": "Upload tables here, then a file that ends in .run", "Value": ref("RawBucket")},
         "WorkBucket": {"Description": "Models, results and all in between", "Value": ref("WorkBucket")},
         "Boundary": {"Description": "Every role of the pipeline carries it", "Value": ref("Boundary")},
     }
-    return document(names, "work bucket, image repositories and the boundary of all roles", resources, Outputs=outputs)
+    return document(names, "buckets, image repositories and the boundary of all roles", resources, Outputs=outputs)
+
+
+def _raw_bucket(names: Names) -> dict[str, Any]:
+    """Its uploads are events of EventBridge: S3 itself would only notify a function that already exists."""
+    events = {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    return {**private_bucket(names, names.raw_bucket, tidy(90)), "NotificationConfiguration": events}
 
 
 def _work_bucket(names: Names) -> dict[str, Any]:

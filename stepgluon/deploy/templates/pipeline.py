@@ -9,13 +9,10 @@ from stepgluon.deploy.templates.parts import (
     IMAGES,
     Resource,
     attribute,
-    bucket_policy,
     document,
     kept,
-    private_bucket,
     ref,
     tags,
-    tidy,
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import LIVE, Names
@@ -39,7 +36,6 @@ MACHINE_LOGGING = {
 def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str) -> dict[str, Any]:
     """The template; the keys refer to objects in the work bucket."""
     resources = {
-        **_raw_bucket(names),
         **_mail(names),
         **_roles(names),
         **_trigger(names, trigger_key),
@@ -49,7 +45,7 @@ def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str)
     }
     return document(
         names,
-        "raw bucket, trigger, state machine and mails",
+        "trigger, state machine and mails",
         resources,
         Parameters=_parameters(),
         Outputs=_outputs(names),
@@ -71,31 +67,10 @@ def _outputs(names: Names) -> dict[str, Any]:
     page = f"{names.console.partition('#')[0]}#/statemachines/view/{names.machine_arn}"
     console = {"Console": {"Description": "The runs, in a browser", "Value": page}} if names.console else {}
     return {
-        "RawBucket": {"Description": "Upload tables here, then a file that ends in .run", "Value": ref("RawBucket")},
         "Topic": {"Description": "Mails the runs' news", "Value": ref("Topic")},
         "Machine": {"Description": "The state machine", "Value": ref("Machine")},
         "Live": {"Description": "The alias that an upload starts", "Value": ref("LiveAlias")},
         **console,
-    }
-
-
-def _raw_bucket(names: Names) -> dict[str, Resource]:
-    properties = private_bucket(names, names.raw_bucket, tidy(90))
-    properties["NotificationConfiguration"] = {
-        "LambdaConfigurations": [
-            {
-                "Event": "s3:ObjectCreated:*",
-                "Filter": {"S3Key": {"Rules": [{"Name": "suffix", "Value": ".run"}]}},
-                "Function": attribute("Trigger"),
-            }
-        ]
-    }
-    return {
-        "RawBucket": kept(
-            # S3 refuses a notification to a function that it may not invoke.
-            {"Type": "AWS::S3::Bucket", "DependsOn": "TriggerPermission", "Properties": properties}
-        ),
-        "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
     }
 
 
@@ -184,21 +159,25 @@ def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
         "Timeout": 60,
         "Environment": {"Variables": {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live}},
     }
-    caller = {
-        "Principal": "s3.amazonaws.com",
-        "SourceAccount": names.config.account,
-        "SourceArn": names.arn("s3", names.raw_bucket, region="", account=""),
+    uploaded = {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [names.raw_bucket]}, "object": {"key": [{"suffix": ".run"}]}},
     }
+    rule = _rule(names, "Trigger", names.upload_rule, f"Uploads of .run files to {names.raw_bucket}", uploaded)
     return {
         "TriggerLog": _log(names, "function"),
-        **_function(names, "Trigger", trigger_key, names.config.trigger.reserved_concurrency, function, caller),
+        **_function(
+            names, "Trigger", trigger_key, names.config.trigger.reserved_concurrency, function, names.upload_rule
+        ),
+        "UploadRule": rule,
     }
 
 
 def _function(
-    names: Names, logical: str, key: str, reserved: int, properties: dict[str, Any], caller: dict[str, Any]
+    names: Names, logical: str, key: str, reserved: int, properties: dict[str, Any], rule: str
 ) -> dict[str, Resource]:
-    """A function that is invoked by events, the permission to invoke it, and the queue for failed events."""
+    """A function that is invoked by a rule, the permission to invoke it, and the queue for failed events."""
     kms_key = names.config.encryption.kms_key
     function = {
         **properties,
@@ -213,7 +192,12 @@ def _function(
         "TracingConfig": {"Mode": "Active"},
         "Tags": tags(names),
     }
-    invoked = {"FunctionName": ref(logical), "Action": "lambda:InvokeFunction", **caller}
+    invoked = {
+        "FunctionName": ref(logical),
+        "Action": "lambda:InvokeFunction",
+        "Principal": "events.amazonaws.com",
+        "SourceArn": names.arn("events", f"rule/{rule}"),
+    }
     return {
         logical: {"Type": "AWS::Lambda::Function", "Properties": function},
         f"{logical}Failures": {
@@ -226,6 +210,26 @@ def _function(
             },
         },
         f"{logical}Permission": {"Type": "AWS::Lambda::Permission", "Properties": invoked},
+    }
+
+
+def _rule(names: Names, function: str, name: str, description: str, pattern: dict[str, Any]) -> Resource:
+    """Passes matching events to the function; undelivered ones go to the queue."""
+    target = {
+        "Id": function.lower(),
+        "Arn": attribute(function),
+        "DeadLetterConfig": {"Arn": attribute("Queue")},
+    }
+    return {
+        "Type": "AWS::Events::Rule",
+        "Properties": {
+            "Name": name,
+            "Description": description,
+            "EventPattern": pattern,
+            "State": "ENABLED",
+            "Targets": [target],
+            "Tags": tags(names),
+        },
     }
 
 
@@ -289,29 +293,17 @@ def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
             }
         },
     }
-    rule = names.arn("events", f"rule/{names.rule}")
     reserved = min(names.config.trigger.reserved_concurrency, 1)  # failures are mailed one at a time
-    target = {"Id": "tell", "Arn": attribute("Tell"), "DeadLetterConfig": {"Arn": attribute("Queue")}}
     pattern = {
         "source": ["aws.states"],
         "detail-type": ["Step Functions Execution Status Change"],
         "detail": {"stateMachineArn": [names.machine_arn], "status": ENDED_BADLY},
     }
-    caller = {"Principal": "events.amazonaws.com", "SourceArn": rule}
+    description = f"Runs of {names.machine} that failed, took too long or were stopped"
     return {
         "TellLog": _log(names, "tell"),
-        **_function(names, "Tell", tell_key, reserved, function, caller),
-        "FailureRule": {
-            "Type": "AWS::Events::Rule",
-            "Properties": {
-                "Name": names.rule,
-                "Description": f"Runs of {names.machine} that failed, took too long or were stopped",
-                "EventPattern": pattern,
-                "State": "ENABLED",
-                "Targets": [target],
-                "Tags": tags(names),
-            },
-        },
+        **_function(names, "Tell", tell_key, reserved, function, names.rule),
+        "FailureRule": _rule(names, "Tell", names.rule, description, pattern),
     }
 
 

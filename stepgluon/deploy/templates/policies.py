@@ -49,6 +49,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "work_bucket": names.work_bucket,
         "topic_arn": names.topic_arn,
         "queue_arn": names.arn("sqs", names.queue),
+        "upload_rule_arn": names.arn("events", f"rule/{names.upload_rule}"),
         "rule_arn": names.arn("events", f"rule/{names.rule}"),
         "alarm_arn": names.arn("cloudwatch", f"alarm:{names.alarm}"),
         "machine_arn": names.machine_arn,
