@@ -134,59 +134,32 @@ def message_of(error: Any) -> str:
 
 # Refusals
 
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
-_UNKNOWN = {
-    "AuthFailure",
-    "IncompleteSignature",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidToken",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "NotAuthorizedException",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
+_UNKNOWN = _codes(
+    """AuthFailure IncompleteSignature InvalidAccessKeyId InvalidClientTokenId InvalidToken MissingAuthenticationToken
+    MissingAuthenticationTokenException NotAuthorizedException SignatureDoesNotMatch UnrecognizedClientException"""
+)
 _CLOCK = {"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"}
-_DENIED = {
-    "403",
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthorizationError",
-    "AuthorizationErrorException",
-    "Forbidden",
-    "UnauthorizedException",
-    "UnauthorizedOperation",
-}
-_BUSY = {
-    "429",
-    "PriorRequestNotComplete",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "SlowDown",
-    "ThrottledException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-}
+_DENIED = _codes(
+    """403 AccessDenied AccessDeniedException AuthorizationError AuthorizationErrorException Forbidden
+    UnauthorizedException UnauthorizedOperation"""
+)
+NO_SUCH_API = {"InvalidAction", "NoSuchResourceException", "NotImplemented", "UnknownOperationException", "404", "501"}
+UNANSWERED = _DENIED | NO_SUCH_API  # of a question for advice, which may be denied, or unknown to the local AWS
+_BUSY = _codes(
+    """429 PriorRequestNotComplete RequestLimitExceeded RequestThrottled RequestThrottledException SlowDown
+    ThrottledException Throttling ThrottlingException TooManyRequestsException"""
+)
 _NOT_ENABLED = {"OptInRequired", "RegionDisabledException", "SubscriptionRequiredException"}
-_FAULT = {
-    "500",
-    "502",
-    "503",
-    "504",
-    "InternalError",
-    "InternalFailure",
-    "InternalServerError",
-    "InternalServiceError",
-    "InternalServiceException",
-    "ServerException",
-    "ServiceException",
-    "ServiceFailure",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-}
+_FAULT = _codes(
+    """500 502 503 504 InternalError InternalFailure InternalServerError InternalServiceError InternalServiceException
+    ServerException ServiceException ServiceFailure ServiceUnavailable ServiceUnavailableException"""
+)
 
 
 def refusal(error: Any) -> StepgluonError:
@@ -246,60 +219,53 @@ def _stop(text: str) -> str:
 # No response
 
 
+# botocore's exceptions by name, because importing them takes long; an older botocore lacks some.
+_UNREACHED = {
+    "NoCredentialsError": (
+        "there are no AWS credentials (`aws configure sso` sets them up; set AWS_PROFILE where there are several)"
+    ),
+    "PartialCredentialsError": "the AWS credentials from {provider} lack {cred_var} (add it)",
+    "ProfileNotFound": (
+        "there is no AWS profile {profile} (`aws configure list-profiles` lists them; set AWS_PROFILE)"
+    ),
+    "ConfigParseError ConfigNotFound InvalidConfigError": (
+        "the settings of AWS's tools cannot be used: {text} (look at ~/.aws/config)"
+    ),
+    "SSOError TokenRetrievalError NoAuthTokenError": (
+        "the AWS session has ended, or was never begun (`aws sso login`, and run the command again)"
+    ),
+    "CredentialRetrievalError MetadataRetrievalError": (
+        "the AWS credentials cannot be had: {text} (look with `aws sts get-caller-identity`)"
+    ),
+    "LoginError": "the AWS session has ended, or was never begun (`aws login`, and run the command again)",
+    "ProxyConnectionError": "the proxy {proxy} does not answer (look at HTTPS_PROXY and NO_PROXY)",
+    "SSLError": (
+        "the certificate of {place} is not trusted (a proxy that intercepts connections needs its authority's "
+        "certificate in AWS_CA_BUNDLE)"
+    ),
+    "EndpointConnectionError ConnectTimeoutError": (
+        "{place} cannot be reached (look at the network, the region's name and AWS_ENDPOINT_URL)"
+    ),
+    "HTTPClientError ConnectionError ResponseStreamingError IncompleteReadError": (
+        "the connection to {server} was lost (run the command again: what was done stays done)"
+    ),
+    "InvalidRegionError UnknownRegionError NoRegionError": (
+        "botocore takes no such region: {text} (look at the config's region)"
+    ),
+    "EndpointResolutionError": ("no endpoint is known: {text} (look at the config's region and AWS_ENDPOINT_URL)"),
+}
+
+
 def _unreached(error: Any) -> str | None:
     """Why AWS could not be reached; None if that is a bug and not a problem of the environment."""
-    from botocore import exceptions as botocore
+    from botocore import exceptions
 
-    credentials = _credentials(error)
-    if credentials:
-        return credentials
     said = dict(getattr(error, "kwargs", {}))
-    place = _host(str(said.get("endpoint_url") or ""))
-    if isinstance(error, botocore.ProxyConnectionError):
-        return f"the proxy {_host(str(said.get('proxy_url')))} does not answer (look at HTTPS_PROXY and NO_PROXY)"
-    if isinstance(error, botocore.SSLError):
-        return (
-            f"the certificate of {place} is not trusted (a proxy that intercepts connections needs its authority's "
-            f"certificate in AWS_CA_BUNDLE)"
-        )
-    if isinstance(error, (botocore.EndpointConnectionError, botocore.ConnectTimeoutError)):
-        return f"{place} cannot be reached (look at the network, the region's name and AWS_ENDPOINT_URL)"
-    lost = (botocore.HTTPClientError, botocore.ConnectionError, botocore.ResponseStreamingError)
-    if isinstance(error, (*lost, botocore.IncompleteReadError)):
-        return f"the connection to {place or 'AWS'} was lost (run the command again: what was done stays done)"
-    if isinstance(error, (botocore.InvalidRegionError, botocore.UnknownRegionError, botocore.NoRegionError)):
-        return f"botocore takes no such region: {_stop(str(error))} (look at the config's region)"
-    if isinstance(error, botocore.EndpointResolutionError):
-        return f"no endpoint is known: {_stop(str(error))} (look at the config's region and AWS_ENDPOINT_URL)"
-    return None
-
-
-def _credentials(error: Any) -> str | None:
-    from botocore import exceptions as botocore
-
-    text = _stop(" ".join(str(error).split()))
-    if isinstance(error, botocore.NoCredentialsError):
-        return (
-            "there are no AWS credentials (`aws configure sso` sets them up; set AWS_PROFILE where there are several)"
-        )
-    if isinstance(error, botocore.PartialCredentialsError):
-        said = error.kwargs
-        return f"the AWS credentials from {said['provider']} lack {said['cred_var']} (add it)"
-    if isinstance(error, botocore.ProfileNotFound):
-        return (
-            f"there is no AWS profile {error.kwargs['profile']} (`aws configure list-profiles` lists them; set "
-            f"AWS_PROFILE)"
-        )
-    if isinstance(error, (botocore.ConfigParseError, botocore.ConfigNotFound, botocore.InvalidConfigError)):
-        return f"the settings of AWS's tools cannot be used: {text} (look at ~/.aws/config)"
-    sso = (botocore.SSOError, botocore.TokenRetrievalError, botocore.NoAuthTokenError)
-    if isinstance(error, sso):
-        return "the AWS session has ended, or was never begun (`aws sso login`, and run the command again)"
-    if isinstance(error, (botocore.CredentialRetrievalError, botocore.MetadataRetrievalError)):
-        return f"the AWS credentials cannot be had: {text} (look with `aws sts get-caller-identity`)"
-    login = getattr(botocore, "LoginError", None)  # since `aws login`
-    if login and isinstance(error, login):
-        return "the AWS session has ended, or was never begun (`aws login`, and run the command again)"
+    place, text = _host(str(said.get("endpoint_url") or "")), _stop(" ".join(str(error).split()))
+    said |= {"place": place, "server": place or "AWS", "proxy": _host(str(said.get("proxy_url"))), "text": text}
+    for names, sentence in _UNREACHED.items():
+        if isinstance(error, tuple(getattr(exceptions, name, ()) for name in names.split())):
+            return sentence.format(**said)
     return None
 
 

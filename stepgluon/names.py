@@ -21,6 +21,16 @@ LIVE = "live"
 SHORT = 10  # characters of a model's name in its jobs' names; see Jobs.name
 
 
+class _Suffixed:
+    """The prefix and a word."""
+
+    def __init__(self, suffix: str) -> None:
+        self._suffix = suffix
+
+    def __get__(self, names: Names, owner: type) -> str:
+        return f"{names.prefix}-{self._suffix}"
+
+
 @dataclass(frozen=True)
 class Names:
     config: PipelineConfig
@@ -89,9 +99,7 @@ class Names:
         """The machine's alias, which the trigger starts: it points at one published version."""
         return f"{self.machine_arn}:{LIVE}"
 
-    @cached_property
-    def topic(self) -> str:
-        return f"{self.prefix}-mail"
+    topic = _Suffixed("mail")
 
     @cached_property
     def topic_arn(self) -> str:
@@ -113,6 +121,18 @@ class Names:
         """The managed policy that no role of this pipeline may exceed."""
         return self.arn("iam", f"policy/{self.role('boundary')}", region="")
 
+    def rule_arn(self, rule: str) -> str:
+        return self.arn("events", f"rule/{rule}")
+
+    def function_arn(self, function: str) -> str:
+        return self.arn("lambda", f"function:{function}")
+
+    def log_arn(self, part: str) -> str:
+        return self.arn("logs", f"log-group:{self.log_group(part)}")
+
+    def bucket_arn(self, bucket: str) -> str:
+        return self.arn("s3", bucket, region="", account="")
+
     def repository(self, image: str) -> str:
         return f"{self.prefix}-{image}"
 
@@ -131,34 +151,13 @@ class Names:
 
     # Trigger and monitoring
 
-    @property
-    def function(self) -> str:
-        return f"{self.prefix}-start"
-
-    @property
-    def tell_function(self) -> str:
-        """The function that mails failures."""
-        return f"{self.prefix}-tell-failure"
-
-    @property
-    def queue(self) -> str:
-        """The queue for failed events: uploads that start no run, and failures that could not be mailed.
-
-        Its name only mentions the uploads; renaming it would create another queue.
-        """
-        return f"{self.prefix}-start-failed"
-
-    @property
-    def upload_rule(self) -> str:
-        return f"{self.prefix}-uploaded"
-
-    @property
-    def rule(self) -> str:
-        return f"{self.prefix}-failed"
-
-    @property
-    def alarm(self) -> str:
-        return f"{self.prefix}-start-failed"
+    function = _Suffixed("start")
+    tell_function = _Suffixed("tell-failure")
+    # For uploads that start no run, and failures that could not be mailed: renaming it would create another queue.
+    queue = _Suffixed("start-failed")
+    upload_rule = _Suffixed("uploaded")
+    rule = _Suffixed("failed")
+    alarm = _Suffixed("start-failed")
 
     def log_group(self, part: str) -> str:
         groups = {
@@ -173,27 +172,14 @@ class Names:
         """The stack of a part: base, pipeline or cicd. The part comes last, so no two pipelines share a stack."""
         return f"{self.prefix}-{part}"
 
-    @property
-    def build(self) -> str:
-        """The CodeBuild project and the CodePipeline of cicd."""
-        return f"{self.prefix}-cicd"
-
-    @property
-    def check(self) -> str:
-        """The CodeBuild project that runs the tests, without permission to deploy."""
-        return f"{self.build}-check"
+    build = _Suffixed("cicd")  # the CodeBuild project and the CodePipeline
+    check = _Suffixed("cicd-check")  # the CodeBuild project that runs the tests, without permission to deploy
+    push_rule = _Suffixed("cicd-push")
+    build_failed_rule = _Suffixed("cicd-failed")
 
     @property
     def build_pipeline_arn(self) -> str:
         return self.arn("codepipeline", self.build)
-
-    @property
-    def push_rule(self) -> str:
-        return f"{self.build}-push"
-
-    @property
-    def build_failed_rule(self) -> str:
-        return f"{self.build}-failed"
 
     @property
     def artifacts(self) -> str:

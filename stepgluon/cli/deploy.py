@@ -21,8 +21,8 @@ from stepgluon.deploy.images import Docker
 from stepgluon.deploy.plan import plan
 from stepgluon.deploy.release import Release, release
 from stepgluon.deploy.templates.cicd import cicd
+from stepgluon.deploy.templates.parts import canonical
 from stepgluon.deploy.templates.policies import policy
-from stepgluon.deploy.templates.text import canonical
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import Names
 

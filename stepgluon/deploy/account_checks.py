@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stepgluon.aws import Door, code_of
+from stepgluon.aws import UNANSWERED, Door, answer, code_of
 from stepgluon.errors import SurroundingsError
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 # Lambda requires at least this many to stay unreserved, 100 in larger accounts; a new account may have 10 in total.
 UNRESERVED = 10
-# An optional question, only for advice; it may be denied, or unknown to the local AWS.
-_NO_ANSWER = ("AccessDenied", "AccessDeniedException", "NoSuchResourceException", "NotImplemented", "404", "501")
 
 
 class WrongAccount(SurroundingsError):
@@ -43,9 +40,13 @@ def check_identity(names: Names, door: Door) -> str:
 
 def check_concurrency(names: Names, door: Door, reserved: int) -> None:
     """Raise if the account cannot reserve the functions' executions, before a stack fails because of it."""
-    settings = _answer(door, "lambda", "get_account_settings")
-    if settings is None or not reserved or _function_is_there(names, door):
+    client, function = door.client("lambda"), names.function
+    settings = answer(client.get_account_settings, *UNANSWERED)
+    unknown = (*UNANSWERED, "ResourceNotFoundException")
+    if settings is None or not reserved:
         return
+    if answer(lambda: client.get_function_concurrency(FunctionName=function), *unknown) is not None:
+        return  # it has them already
     free = settings["AccountLimit"]["UnreservedConcurrentExecutions"]
     if free - reserved < UNRESERVED:
         raise SurroundingsError(
@@ -65,17 +66,13 @@ def check_key(names: Names, door: Door) -> None:
     try:
         state = door.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
     except ClientError as error:
-        if code_of(error) in _NO_ANSWER:
+        if code_of(error) in UNANSWERED:
             return  # a deployer who may not describe the key may still deploy
         if code_of(error) != "NotFoundException":
             raise
         raise SurroundingsError(f"there is no key {key} (correct encryption.kms_key in the config)") from None
     if state != "Enabled":
         raise SurroundingsError(f"the key {key} is {state}, and must be Enabled (see encryption.kms_key in the config)")
-
-
-def _function_is_there(names: Names, door: Door) -> bool:
-    return _answer(door, "lambda", "get_function_concurrency", FunctionName=names.function) is not None
 
 
 def wanted_instances(config: PipelineConfig) -> Counter[str]:
@@ -95,9 +92,9 @@ def wanted_instances(config: PipelineConfig) -> Counter[str]:
 def short_quotas(config: PipelineConfig, door: Door) -> tuple[str, ...]:
     """A sentence for each instance type whose quota is below what a run uses at once."""
     wanted = wanted_instances(config)
-    found = {name: int(value) for name, value in _sagemaker_quotas(door) if name in wanted}
+    found = answer(lambda: sagemaker_quotas(door, "list_service_quotas"), *UNANSWERED) or {}
     return tuple(
-        f"the account may have {found[name]} of {name} at once, and a run would use {count}"
+        f"the account may have {found[name]:.0f} of {name} at once, and a run would use {count}"
         + (": its jobs wait for each other" if found[name] else ": no such job can run")
         + " (ask for more in Service Quotas, Amazon SageMaker)"
         for name, count in sorted(wanted.items())
@@ -105,24 +102,10 @@ def short_quotas(config: PipelineConfig, door: Door) -> tuple[str, ...]:
     )
 
 
-def _sagemaker_quotas(door: Door) -> Iterator[tuple[str, float]]:
-    token: dict[str, str] = {}
-    while True:
-        page = _answer(door, "service-quotas", "list_service_quotas", ServiceCode="sagemaker", MaxResults=100, **token)
-        for quota in (page or {}).get("Quotas", []):
-            yield quota["QuotaName"], quota["Value"]
-        if not page or not page.get("NextToken"):
-            return
-        token = {"NextToken": page["NextToken"]}
-
-
-def _answer(door: Door, service: str, operation: str, **request: Any) -> Any:
-    """The response to an optional question; None if it is denied or unknown."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return getattr(door.client(service), operation)(**request)
-    except ClientError as error:
-        if code_of(error) in _NO_ANSWER or code_of(error) == "ResourceNotFoundException":
-            return None
-        raise
+def sagemaker_quotas(door: Door, *operations: str) -> dict[str, float]:
+    """By their names; those of a later operation replace those of an earlier one."""
+    found: dict[str, float] = {}
+    for operation in operations:
+        for page in door.client("service-quotas").get_paginator(operation).paginate(ServiceCode="sagemaker"):
+            found |= {quota["QuotaName"]: quota["Value"] for quota in page.get("Quotas", [])}
+    return found

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import pipeline_py
-from stepgluon.aws import Door, code_of
+from stepgluon.aws import Door, answer
 from stepgluon.deploy.account_checks import check_concurrency, check_identity, short_quotas
 from stepgluon.deploy.images import Builder, digest_in_ecr
 from stepgluon.deploy.stacks import Agree, Desired, Stacks, always
@@ -151,15 +151,8 @@ def bring_objects(release: Release, door: Door, tell: Tell) -> None:
 
 
 def is_stored(names: Names, door: Door, stored: Stored) -> bool:
-    from botocore.exceptions import ClientError
-
-    try:
-        door.client("s3").head_object(**_place(names, stored))
-    except ClientError as error:
-        if code_of(error) in ("404", "NoSuchKey", "NoSuchBucket"):
-            return False
-        raise
-    return True
+    found = answer(lambda: door.client("s3").head_object(**_place(names, stored)), "404", "NoSuchKey", "NoSuchBucket")
+    return found is not None
 
 
 def _place(names: Names, stored: Stored) -> dict[str, str]:
@@ -198,12 +191,8 @@ def alias_is_behind(names: Names, door: Door) -> tuple[str, ...]:
 
 def leads_to(stepfunctions: Any, names: Names) -> str:
     """The number of the version that the alias points at; empty if there is no alias yet."""
-    from botocore.exceptions import ClientError
-
-    try:
-        alias = stepfunctions.describe_state_machine_alias(stateMachineAliasArn=names.live)
-    except ClientError as error:
-        if code_of(error) in ("ResourceNotFound", "ResourceNotFoundException", "StateMachineDoesNotExist"):
-            return ""
-        raise
-    return str(alias["routingConfiguration"][0]["stateMachineVersionArn"]).rpartition(":")[2]
+    alias = answer(
+        lambda: stepfunctions.describe_state_machine_alias(stateMachineAliasArn=names.live),
+        *("ResourceNotFound", "ResourceNotFoundException", "StateMachineDoesNotExist"),
+    )
+    return str(alias["routingConfiguration"][0]["stateMachineVersionArn"]).rpartition(":")[2] if alias else ""

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepgluon.aws import Door, Refused, code_of
+from stepgluon.aws import Door, Refused, answer
 from stepgluon.deploy.account_checks import check_identity
 from stepgluon.deploy.apply import PARTS, Tell, Wait
 from stepgluon.deploy.stacks import Stacks
@@ -91,44 +91,24 @@ def end_runs(names: Names, door: Door, stop: bool, tell: Tell) -> None:
 
 
 def _running(names: Names, door: Door) -> list[str]:
-    from botocore.exceptions import ClientError
-
     pages = door.client("stepfunctions").get_paginator("list_executions")
-    try:
-        found = pages.paginate(stateMachineArn=names.machine_arn, statusFilter="RUNNING")
-        return [execution["name"] for page in found for execution in page["executions"]]
-    except ClientError as error:
-        if code_of(error) == "StateMachineDoesNotExist":
-            return []
-        raise
+    found = pages.paginate(stateMachineArn=names.machine_arn, statusFilter="RUNNING")
+    running = answer(lambda: [one["name"] for page in found for one in page["executions"]], "StateMachineDoesNotExist")
+    return running or []
 
 
 def _data(names: Names, door: Door, only: Collection[str]) -> tuple[list[str], list[str]]:
     """The existing buckets and repositories of these parts."""
     if "base" not in only:
         return [], []
-    buckets = [bucket for bucket in (names.work_bucket, names.raw_bucket) if _is_bucket(names, door, bucket)]
-    return buckets, [name for name in map(names.repository, IMAGES) if _is_repository(door, name)]
-
-
-def _is_bucket(names: Names, door: Door, bucket: str) -> bool:
-    return _is_there(door.client("s3").head_bucket, Bucket=bucket, ExpectedBucketOwner=names.config.account)
-
-
-def _is_repository(door: Door, repository: str) -> bool:
-    return _is_there(door.client("ecr").describe_repositories, repositoryNames=[repository])
+    head, describe = door.client("s3").head_bucket, door.client("ecr").describe_repositories
+    ours = {"ExpectedBucketOwner": names.config.account}
+    buckets = [bucket for bucket in (names.work_bucket, names.raw_bucket) if _is_there(head, Bucket=bucket, **ours)]
+    return buckets, [name for name in map(names.repository, IMAGES) if _is_there(describe, repositoryNames=[name])]
 
 
 def _is_there(ask: Any, **request: Any) -> bool:
-    from botocore.exceptions import ClientError
-
-    try:
-        ask(**request)
-    except ClientError as error:
-        if code_of(error) in ("404", "NoSuchBucket", "RepositoryNotFoundException"):
-            return False
-        raise
-    return True
+    return answer(lambda: ask(**request), "404", "NoSuchBucket", "RepositoryNotFoundException") is not None
 
 
 def delete_bucket(names: Names, s3: Any, bucket: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stepgluon.advice import pipeline_py
-from stepgluon.aws import Door, code_of
+from stepgluon.aws import Door, answer
 from stepgluon.errors import StepgluonError, SurroundingsError
 
 if TYPE_CHECKING:
@@ -35,15 +35,12 @@ class Builder(Protocol):
 
 def digest_in_ecr(door: Door, image: Image) -> str:
     """The digest of the image's tag in ECR; empty if the tag or the repository is missing."""
-    from botocore.exceptions import ClientError
-
-    try:
-        found = door.client("ecr").describe_images(repositoryName=image.repository, imageIds=[{"imageTag": image.tag}])
-    except ClientError as error:
-        if code_of(error) in ("ImageNotFoundException", "RepositoryNotFoundException"):
-            return ""
-        raise
-    return str(found["imageDetails"][0]["imageDigest"])
+    ecr, tag = door.client("ecr"), {"imageTag": image.tag}
+    found = answer(
+        lambda: ecr.describe_images(repositoryName=image.repository, imageIds=[tag]),
+        *("ImageNotFoundException", "RepositoryNotFoundException"),
+    )
+    return str(found["imageDetails"][0]["imageDigest"]) if found else ""
 
 
 class Docker:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepgluon.advice import pipeline_py
-from stepgluon.aws import Door, code_of
+from stepgluon.aws import Door, answer
 from stepgluon.deploy.account_checks import check_identity
 from stepgluon.deploy.apply import PARTS, Wait, alias_is_behind, desired, is_stored, left_cicd, outdated_base
 from stepgluon.deploy.changes import Change
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _SIGNS = {"created": "+", "found again": "+", "removed": "-", "let go": "-", "replaced": "!", "perhaps replaced": "!"}
 _FIELDS_SHOWN = 8  # of one state
-UNKNOWN = "sha256:" + "0" * 64  # stands for the digest of an image that is not built yet
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,7 @@ def _remarks(release: Release, door: Door, stacks: Stacks, only: Collection[str]
 
 
 def _stack(names: Names, stacks: Stacks, template: Template, parameters: dict[str, str]) -> StackPlan:
-    given = {key: parameters.get(key, UNKNOWN) for key in json.loads(template.text).get("Parameters", {})}
-    changes = stacks.changes(desired(names, template, given))
+    changes = stacks.changes(desired(names, template, template.given(parameters)))
     return StackPlan(template.stack, stacks.find(template.stack) is not None, changes)
 
 
@@ -119,27 +117,20 @@ def _workflow(release: Release, door: Door, parameters: dict[str, str]) -> Diffe
     live = _live_definition(release.names, door)
     if live is None:
         return None
-    text = release.definition
-    for name, digest in parameters.items():
-        text = text.replace(f"${{{name}}}", digest)
-    return difference(live, json.loads(text))
+    return difference(live, json.loads(release.filled(parameters)))
 
 
 def _live_definition(names: Names, door: Door) -> dict[str, Any] | None:
     """The definition that an upload currently starts."""
-    from botocore.exceptions import ClientError
-
     client = door.client("stepfunctions")
-    try:
+
+    def described() -> dict[str, Any]:
         alias = client.describe_state_machine_alias(stateMachineAliasArn=names.live)
         version = alias["routingConfiguration"][0]["stateMachineVersionArn"]
-        described = client.describe_state_machine(stateMachineArn=version)
-    except ClientError as error:
-        if code_of(error) in ("ResourceNotFound", "StateMachineDoesNotExist"):
-            return None
-        raise
-    definition: dict[str, Any] = json.loads(described["definition"])
-    return definition
+        definition: dict[str, Any] = json.loads(client.describe_state_machine(stateMachineArn=version)["definition"])
+        return definition
+
+    return answer(described, "ResourceNotFound", "StateMachineDoesNotExist")
 
 
 # Words

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ from stepgluon import limits
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.templates.base import base
 from stepgluon.deploy.templates.cicd import cicd
-from stepgluon.deploy.templates.parts import IMAGES
+from stepgluon.deploy.templates.parts import IMAGES, canonical
 from stepgluon.deploy.templates.pipeline import pipeline
-from stepgluon.deploy.templates.text import canonical
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
 
 ROOT = Path(__file__).parent.parent.parent
+UNKNOWN = "sha256:" + "0" * 64  # stands for the digest of an image that is not built yet
 MANY = 20  # this many addresses always fit
 TRIGGER = ROOT / "lambda" / "start_pipeline.py"
 TELL = tuple(
@@ -54,6 +55,10 @@ class Template:
     stack: str
     text: str  # the canonical bytes
 
+    def given(self, digests: Mapping[str, str]) -> dict[str, str]:
+        """Its parameters; an image that is not built yet has an unknown digest."""
+        return {name: digests.get(name, UNKNOWN) for name in json.loads(self.text).get("Parameters", {})}
+
 
 @dataclass(frozen=True)
 class Release:
@@ -64,6 +69,13 @@ class Release:
     cicd: Template | None
     objects: tuple[Stored, ...]
     images: tuple[Image, ...]
+
+    def filled(self, digests: Mapping[str, str]) -> str:
+        """The definition with the images' digests, substituted as by CloudFormation."""
+        text = self.definition
+        for image in self.images:
+            text = text.replace(f"${{{image.parameter}}}", digests.get(image.parameter, UNKNOWN))
+        return text
 
 
 def release(loaded: LoadedConfig, definition: str) -> Release:

@@ -212,7 +212,8 @@ class Stacks:
         if not change_set.arn:
             return []
         while True:
-            pages = self._pages(change_set.arn)
+            asked = {"ChangeSetName": change_set.arn, "IncludePropertyValues": True}
+            pages = list(self._client.get_paginator("describe_change_set").paginate(**asked))
             status = pages[0]["Status"]
             if status == "CREATE_COMPLETE":
                 return [change for page in pages for change in page.get("Changes", [])] or [{}]
@@ -228,16 +229,6 @@ class Stacks:
             f"{desired.name} cannot become what its template says, and nothing was changed: "
             f"{self._validation(change_set.arn, reason)} (mend that, then run the command again)"
         )
-
-    def _pages(self, change_set: str) -> list[dict[str, Any]]:
-        page = self._client.describe_change_set(ChangeSetName=change_set, IncludePropertyValues=True)
-        pages = [page]
-        while page.get("NextToken"):
-            page = self._client.describe_change_set(
-                ChangeSetName=change_set, IncludePropertyValues=True, NextToken=page["NextToken"]
-            )
-            pages.append(page)
-        return pages
 
     def _validation(self, change_set: str, reason: str) -> str:
         """The reason; for an early validation, its findings, because the reason only has the validation's name."""

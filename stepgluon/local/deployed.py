@@ -69,7 +69,7 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
             lambdas = _install(aws, names, journal, ending)
             place = Deployed(aws, names, journal, lambdas, settings.work)
             bring(wanted.result(), aws)
-            lambdas.warm(names.arn("lambda", f"function:{names.function}"))
+            lambdas.warm(names.function_arn(names.function))
             aws.sagemaker.read_model()
             ending.enter_context(kept())
         ending.callback(end_executions, place)

@@ -2,9 +2,8 @@
 
 check        the result of a check; converts AWS's refusals to results
 account      instance quotas, including spot; Lambda's concurrency; the key; the images in ECR
-definition   ValidateStateMachineDefinition
+deployment   ValidateStateMachineDefinition; change sets of the stacks: created, read and dropped
 states       TestState on every state, with inputs from the self-check's rehearsal
-stacks       change sets: created, read and dropped
 policies     SimulateCustomPolicy for every call and neighbour that tests/policies derives
 """
 
@@ -17,7 +16,7 @@ from stepgluon.aws import Door
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.account_checks import check_identity
 from stepgluon.deploy.release import Release
-from stepgluon.verify import account, definition, policies, stacks, states
+from stepgluon.verify import account, deployment, policies, states
 from stepgluon.verify.check import Check, answered
 
 
@@ -31,8 +30,10 @@ def verify(loaded: LoadedConfig, release: Release, door: Door, wait: Callable[[f
     yield from answered("Lambda concurrency", partial(account.concurrency, release, door))
     yield from answered("KMS key", partial(account.key, names, door))
     yield from answered("images", partial(account.images, release, door, digests))
-    yield from answered("definition", partial(definition.definition, release, door, digests))
+    yield from answered("definition", partial(deployment.definition, release, door, digests))
     yield from answered("states", partial(states.states, release, door, digests))
     for template in filter(None, (release.base, release.pipeline, release.cicd)):
-        yield from answered(f"stack {template.stack}", partial(stacks.stack, release, template, door, wait, digests))
+        yield from answered(
+            f"stack {template.stack}", partial(deployment.stack, release, template, door, wait, digests)
+        )
     yield from answered("policies", partial(policies.policies, loaded, names, door))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stepgluon.aws import Door
-from stepgluon.deploy.account_checks import check_concurrency, check_key, wanted_instances
+from stepgluon.deploy.account_checks import check_concurrency, check_key, sagemaker_quotas, wanted_instances
 from stepgluon.deploy.apply import reserved
 from stepgluon.deploy.images import digest_in_ecr
 from stepgluon.verify.check import Check
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 
 def quotas(config: PipelineConfig, door: Door) -> Iterator[Check]:
     """Check each instance type; AWS lists those that a region offers, with the account's values over the defaults."""
-    client, wanted = door.client("service-quotas"), wanted_instances(config)
-    found: dict[str, float] = {}
-    for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
-        for page in client.get_paginator(operation).paginate(ServiceCode="sagemaker"):
-            found |= {quota["QuotaName"]: quota["Value"] for quota in page.get("Quotas", [])}
-    for name, count in sorted(wanted.items()):
+    found = sagemaker_quotas(door, "list_aws_default_service_quotas", "list_service_quotas")
+    for name, count in sorted(wanted_instances(config).items()):
         allowed, line = found.get(name), f"quota of {name}"
         more = "ask for more in Service Quotas, Amazon SageMaker"
         if allowed is None:

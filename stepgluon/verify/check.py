@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from stepgluon import __version__
-from stepgluon.aws import Denied, code_of, passes, refusal
+from stepgluon.aws import NO_SUCH_API, Denied, code_of, passes, refusal
 from stepgluon.deploy.stacks import StackBusy
 from stepgluon.errors import StepgluonError, SurroundingsError
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from stepgluon.names import Names
 
 RIGHTS = "ask for the rights of policy/deployer.json"
-# The local AWS, another endpoint or a region without the API
-_NO_SUCH_API = ("InvalidAction", "NoSuchResourceException", "NotImplemented", "UnknownOperationException", "404", "501")
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def _unanswered(name: str, error: Any) -> Check:
     operation, ours = error.operation_name, refusal(error)
     if isinstance(ours, Denied):
         return Check(name, "not checked", f"may not call {operation}", RIGHTS)
-    if code_of(error) in _NO_SUCH_API:
+    if code_of(error) in NO_SUCH_API:
         return Check(name, "not checked", f"the endpoint does not answer {operation}")
     if passes(error):
         return Check(name, "not checked", str(ours))

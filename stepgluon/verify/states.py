@@ -17,7 +17,6 @@ from stepgluon.selfcheck import SelfCheck
 from stepgluon.selfcheck.answers import Answer, Error
 from stepgluon.selfcheck.rehearsal import Visit, takes
 from stepgluon.verify.check import Check
-from stepgluon.verify.definition import filled
 
 if TYPE_CHECKING:
     from stepgluon.deploy.release import Release
@@ -32,7 +31,7 @@ def states(release: Release, door: Door, digests: Mapping[str, str]) -> Iterator
     from botocore.exceptions import ClientError
 
     client, passed, large = door.client("stepfunctions"), 0, 0
-    seen = visits(json.loads(filled(release, digests)))
+    seen = visits(json.loads(release.filled(digests)))
     for visit in seen:
         request = request_of(visit)
         if max(_size(request[part]) for part in request.keys() - {"definition"}) > limits.PAYLOAD_BYTES:

@@ -34,7 +34,7 @@ def names(release: Release) -> Names:
 
 def quotas(account: Account, *found: tuple[str, float]) -> None:
     """One quota a page, as there are thousands."""
-    pages = [{"Quotas": [{"QuotaName": name, "Value": value}], "NextToken": "more"} for name, value in found]
+    pages = [{"Quotas": [{"QuotaName": name, "Value": value}], "NextToken": name} for name, value in found]
     pages.append({"Quotas": []})
     account.answers["ListServiceQuotas"] = lambda: pages.pop(0)
 

@@ -22,7 +22,6 @@ from stepgluon.deploy.release import Release, release
 from stepgluon.selfcheck.rehearsal import Visit
 from stepgluon.verify import policies, states, verify
 from stepgluon.verify.check import Check
-from stepgluon.verify.definition import filled
 from stepgluon.verify.states import CONTEXT, request_of, visits
 from stepgluon.workflow.compile import compile_definition
 
@@ -44,7 +43,7 @@ def what() -> Release:
 
 @cache
 def rehearsed() -> list[Visit]:
-    return visits(json.loads(filled(what(), dict.fromkeys(("DataDigest", "AutogluonDigest"), DIGEST))))
+    return visits(json.loads(what().filled(dict.fromkeys(("DataDigest", "AutogluonDigest"), DIGEST))))
 
 
 def quotas(value: float) -> Reply:

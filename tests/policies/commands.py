@@ -105,19 +105,13 @@ def called_by_the_code() -> set[str]:
 
 
 def services_of_the_code() -> set[str]:
-    """What `door.client("s3")` and `_answer(door, "s3", ...)` name; each is a text that stands in the call."""
+    """What `door.client("s3")` names; it is a text that stands in the call."""
     found: set[str] = set()
     for node in _nodes():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "client":
             named = node.args[0]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_answer":
-            named = node.args[1]
-        else:
-            continue
-        if isinstance(named, ast.Constant):
+            assert isinstance(named, ast.Constant), ast.unparse(node)
             found.add(named.value)
-        else:  # the client in _answer itself
-            assert isinstance(named, ast.Name) and named.id == "service", ast.unparse(node)
     return found
 
 

@@ -4,6 +4,5 @@ base      the base stack: work bucket, image repositories, the boundary of all r
 pipeline  the pipeline stack: raw bucket, trigger, state machine, mails
 cicd      the stack that deploys a push
 policies  policy/*.json, filled in for one pipeline
-parts     shared by all documents
-text      a document as the bytes that are sent
+parts     shared by all documents, and a document as the bytes that are sent
 """

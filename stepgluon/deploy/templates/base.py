@@ -14,9 +14,11 @@ from stepgluon.deploy.templates.parts import (
     bucket_policy,
     document,
     kept,
+    lifecycle,
     private_bucket,
     ref,
-    tags,
+    resource,
+    tagged,
     tidy,
 )
 from stepgluon.deploy.templates.policies import policy
@@ -25,19 +27,17 @@ from stepgluon.names import Names
 
 def base(names: Names) -> dict[str, Any]:
     resources = {
-        "WorkBucket": kept({"Type": "AWS::S3::Bucket", "Properties": _work_bucket(names)}),
+        "WorkBucket": _work_bucket(names),
         "WorkBucketPolicy": bucket_policy("WorkBucket", policy(names, "work-bucket")),
-        "RawBucket": kept({"Type": "AWS::S3::Bucket", "Properties": _raw_bucket(names)}),
+        "RawBucket": _raw_bucket(names),
         "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
         **{f"{image.title()}Repository": _repository(names, image) for image in IMAGES},
-        "Boundary": {
-            "Type": "AWS::IAM::ManagedPolicy",
-            "Properties": {
-                "ManagedPolicyName": names.role("boundary"),
-                "Description": f"What no role of the pipeline {names.prefix} may exceed",
-                "PolicyDocument": policy(names, "boundary"),
-            },
-        },
+        "Boundary": resource(
+            "IAM::ManagedPolicy",
+            ManagedPolicyName=names.role("boundary"),
+            Description=f"What no role of the pipeline {names.prefix} may exceed",
+            PolicyDocument=policy(names, "boundary"),
+        ),
     }
     outputs = {
         "RawBucket": {"Description": "Upload tables here, then a file that ends in .run", "Value": ref("RawBucket")},
@@ -47,45 +47,37 @@ def base(names: Names) -> dict[str, Any]:
     return document(names, "buckets, image repositories and the boundary of all roles", resources, Outputs=outputs)
 
 
-def _raw_bucket(names: Names) -> dict[str, Any]:
+def _raw_bucket(names: Names) -> Resource:
     """Its uploads are events of EventBridge: S3 itself would only notify a function that already exists."""
     events = {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
-    return {**private_bucket(names, names.raw_bucket, tidy(90)), "NotificationConfiguration": events}
+    return private_bucket(names, names.raw_bucket, tidy(90), NotificationConfiguration=events)
 
 
-def _work_bucket(names: Names) -> dict[str, Any]:
+def _work_bucket(names: Names) -> Resource:
     """Everything that a rollback or a later run may need never expires: definitions, functions, results, models.
 
     Old runs move to cheaper storage until they are read again. The source of a push expires after its deployment.
     """
-    runs = {
-        "Id": "runs",
-        "Status": "Enabled",
-        "Prefix": "runs/",
-        "Transitions": [{"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": 30}],
-    }
+    cheaper = [{"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": 30}]
+    runs = lifecycle("runs", Prefix="runs/", Transitions=cheaper)
     # Also without cicd: its remains expire, and setting it up needs no base change.
-    pushes = {
-        "Id": "pushes",
-        "Status": "Enabled",
-        "Prefix": f"{names.artifacts}/",
-        "ExpirationInDays": 30,
-    }
+    pushes = lifecycle("pushes", Prefix=f"{names.artifacts}/", ExpirationInDays=30)
     return private_bucket(names, names.work_bucket, [*tidy(30), runs, pushes])
 
 
 def _repository(names: Names, image: str) -> Resource:
     key = names.config.encryption.kms_key
     encryption = {"EncryptionType": "KMS", "KmsKey": key} if key else {"EncryptionType": "AES256"}
-    properties = {
-        "RepositoryName": names.repository(image),
-        "EncryptionConfiguration": encryption,
-        "ImageScanningConfiguration": {"ScanOnPush": True},
-        "ImageTagMutability": "IMMUTABLE",
-        "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(LIFECYCLE)},
-        "Tags": tags(names),
-    }
-    return kept({"Type": "AWS::ECR::Repository", "Properties": properties})
+    repository = tagged(
+        names,
+        "ECR::Repository",
+        RepositoryName=names.repository(image),
+        EncryptionConfiguration=encryption,
+        ImageScanningConfiguration={"ScanOnPush": True},
+        ImageTagMutability="IMMUTABLE",
+        LifecyclePolicy={"LifecyclePolicyText": json.dumps(LIFECYCLE)},
+    )
+    return kept(repository)
 
 
 # A tag is the hash of the image's content, so each tagged image may be used again: by a rollback, or when a change is

@@ -8,12 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config.schema import CicdSource
-from stepgluon.deploy.templates.parts import REASONS_OF_CICD, Resource, attribute, document, ref, tags
-from stepgluon.deploy.templates.policies import policy
+from stepgluon.deploy.templates.parts import (
+    REASONS_OF_CICD,
+    Resource,
+    attribute,
+    document,
+    log,
+    ref,
+    role,
+    rule,
+    tagged,
+)
 from stepgluon.names import Names
 
 IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"  # has Python 3.11, Docker and the aws command line
-LOG_DAYS = 90
 MINUTES = 120
 SOURCE = "Source"
 BUILDSPECS = {"Check": "buildspec-check.yml", "Build": "buildspec.yml"}
@@ -24,10 +32,11 @@ def cicd(names: Names) -> dict[str, Any]:
     assert names.config.cicd is not None
     source = names.config.cicd.source
     resources = {
-        "BuildLog": _log(names),
+        "BuildLog": log(names, "build"),
         **_build(names, "Check"),
         **_build(names, "Build"),
-        "PipelineRole": _role(names, "pipeline"),
+        # Without the boundary of the pipeline's roles, because these create them; only a person creates these.
+        "PipelineRole": role(names, "pipeline"),
         "Pipeline": _pipeline(names, source),
         **({} if source.connection else _start(names, source)),
         "FailureRule": _failure_rule(names),
@@ -38,26 +47,6 @@ def cicd(names: Names) -> dict[str, Any]:
         "Build": {"Description": "The project that deploys", "Value": ref("Build")},
     }
     return document(names, "tests and deploys each push", resources, REASONS_OF_CICD, Outputs=outputs)
-
-
-def _role(names: Names, part: str) -> Resource:
-    """A role without the boundary of the pipeline's roles, because it creates them; only a person creates this one."""
-    return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "RoleName": names.role(part),
-            "AssumeRolePolicyDocument": policy(names, f"{part}-trust"),
-            "Policies": [{"PolicyName": part, "PolicyDocument": policy(names, part)}],
-            "Tags": tags(names),
-        },
-    }
-
-
-def _log(names: Names) -> Resource:
-    return {
-        "Type": "AWS::Logs::LogGroup",
-        "Properties": {"LogGroupName": names.log_group("build"), "RetentionInDays": LOG_DAYS, "Tags": tags(names)},
-    }
 
 
 def _build(names: Names, stage: str) -> dict[str, Resource]:
@@ -84,10 +73,8 @@ def _build(names: Names, stage: str) -> dict[str, Resource]:
         "Cache": {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE", *(["LOCAL_DOCKER_LAYER_CACHE"] if deploys else [])]},
         "LogsConfig": {"CloudWatchLogs": {"Status": "ENABLED", "GroupName": ref("BuildLog")}},
         "TimeoutInMinutes": MINUTES,
-        "Tags": tags(names),
     }
-    project = {"Type": "AWS::CodeBuild::Project", "Properties": properties}
-    return {f"{stage}Role": _role(names, stage.lower()), stage: project}
+    return {f"{stage}Role": role(names, stage.lower()), stage: tagged(names, "CodeBuild::Project", **properties)}
 
 
 def _pipeline(names: Names, source: CicdSource) -> Resource:
@@ -113,9 +100,8 @@ def _pipeline(names: Names, source: CicdSource) -> Resource:
             {"Name": SOURCE, "Actions": [_source_action(source)]},
             *({"Name": stage, "Actions": [action]} for stage, action in stages.items()),
         ],
-        "Tags": tags(names),
     }
-    return {"Type": "AWS::CodePipeline::Pipeline", "Properties": properties}
+    return tagged(names, "CodePipeline::Pipeline", **properties)
 
 
 def _source_action(source: CicdSource) -> dict[str, Any]:
@@ -148,15 +134,12 @@ def _provider(source: CicdSource) -> tuple[str, dict[str, Any]]:
 
 
 def _start(names: Names, source: CicdSource) -> dict[str, Resource]:
-    rule = {
-        "Name": names.push_rule,
-        "Description": f"Starts {names.build} when its source has changed",
-        "EventPattern": _pushed(names, source),
-        "State": "ENABLED",
-        "Targets": [{"Id": "pipeline", "Arn": names.build_pipeline_arn, "RoleArn": attribute("StartRole")}],
-        "Tags": tags(names),
+    target = {"Id": "pipeline", "Arn": names.build_pipeline_arn, "RoleArn": attribute("StartRole")}
+    description = f"Starts {names.build} when its source has changed"
+    return {
+        "StartRole": role(names, "start"),
+        "PushRule": rule(names, names.push_rule, description, _pushed(names, source), target),
     }
-    return {"StartRole": _role(names, "start"), "PushRule": {"Type": "AWS::Events::Rule", "Properties": rule}}
 
 
 def _pushed(names: Names, source: CicdSource) -> dict[str, Any]:
@@ -200,12 +183,4 @@ def _failure_rule(names: Names) -> Resource:
         "detail-type": ["CodePipeline Pipeline Execution State Change"],
         "detail": {"pipeline": [names.build], "state": ["FAILED"]},
     }
-    properties = {
-        "Name": names.build_failed_rule,
-        "Description": f"Mails failures of {names.build}",
-        "EventPattern": pattern,
-        "State": "ENABLED",
-        "Targets": [target],
-        "Tags": tags(names),
-    }
-    return {"Type": "AWS::Events::Rule", "Properties": properties}
+    return rule(names, names.build_failed_rule, f"Mails failures of {names.build}", pattern, target)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
+from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import Names
 
 Resource = dict[str, Any]
+LOG_DAYS = 90
+WIDTH = 140
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 IMAGES = ("data", "autogluon")
 REASONS = ("docs/decisions/0060-how-it-is-deployed.md", "docs/decisions/0063-policies.md")
 REASONS_OF_CICD = ("docs/decisions/0064-how-a-push-is-deployed.md", *REASONS)
@@ -26,6 +32,35 @@ def tag_map(names: Names) -> dict[str, str]:
 
 def tags(names: Names) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tag_map(names).items()]
+
+
+def resource(kind: str, **properties: Any) -> Resource:
+    return {"Type": f"AWS::{kind}", "Properties": properties}
+
+
+def tagged(names: Names, kind: str, **properties: Any) -> Resource:
+    return resource(kind, **properties, Tags=tags(names))
+
+
+def log(names: Names, part: str) -> Resource:
+    return tagged(names, "Logs::LogGroup", LogGroupName=names.log_group(part), RetentionInDays=LOG_DAYS)
+
+
+def role(names: Names, part: str, **boundary: str) -> Resource:
+    return tagged(
+        names,
+        "IAM::Role",
+        RoleName=names.role(part),
+        AssumeRolePolicyDocument=policy(names, f"{part}-trust"),
+        **boundary,
+        Policies=[{"PolicyName": part, "PolicyDocument": policy(names, part)}],
+    )
+
+
+def rule(names: Names, name: str, description: str, pattern: dict[str, Any], target: dict[str, Any]) -> Resource:
+    """A rule of EventBridge, with one target."""
+    described = {"Description": description, "EventPattern": pattern, "State": "ENABLED"}
+    return tagged(names, "Events::Rule", Name=name, **described, Targets=[target])
 
 
 def kept(resource: Resource) -> Resource:
@@ -48,50 +83,64 @@ def document(
 def bucket_encryption(names: Names) -> dict[str, Any]:
     key = names.config.encryption.kms_key
     rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if key else {"SSEAlgorithm": "AES256"}
-    encrypted: dict[str, Any] = {"ServerSideEncryptionByDefault": rule}
-    if key:
-        encrypted["BucketKeyEnabled"] = True
+    encrypted = {"ServerSideEncryptionByDefault": rule, **({"BucketKeyEnabled": True} if key else {})}
     return {"ServerSideEncryptionConfiguration": [encrypted]}
 
 
-def private_bucket(names: Names, name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    """The properties of a private bucket that keeps deleted versions for a while."""
-    return {
+def private_bucket(names: Names, name: str, rules: list[dict[str, Any]], **more: Any) -> Resource:
+    """A private bucket that is kept, as deleted versions are for a while."""
+    blocked = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    properties = {
         "BucketName": name,
         "BucketEncryption": bucket_encryption(names),
         "LifecycleConfiguration": {"Rules": rules},
         "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-        "PublicAccessBlockConfiguration": {
-            "BlockPublicAcls": True,
-            "BlockPublicPolicy": True,
-            "IgnorePublicAcls": True,
-            "RestrictPublicBuckets": True,
-        },
+        "PublicAccessBlockConfiguration": dict.fromkeys(blocked, True),
         "VersioningConfiguration": {"Status": "Enabled"},
         "Tags": tags(names),
+        **more,
     }
+    return kept(resource("S3::Bucket", **properties))
 
 
 def bucket_policy(bucket: str, document: dict[str, Any]) -> Resource:
     """Not kept with its bucket: the next deploy could neither create nor import it (docs/decisions/0063)."""
-    return {
-        "Type": "AWS::S3::BucketPolicy",
-        "Properties": {"Bucket": ref(bucket), "PolicyDocument": document},
-    }
+    return resource("S3::BucketPolicy", Bucket=ref(bucket), PolicyDocument=document)
+
+
+def lifecycle(name: str, **more: Any) -> dict[str, Any]:
+    return {"Id": name, "Status": "Enabled", **more}
 
 
 def tidy(days: int) -> list[dict[str, Any]]:
     """Expire the parts of broken uploads, and replaced or deleted versions, after a while."""
+    old = {"NoncurrentVersionExpiration": {"NoncurrentDays": days}, "ExpiredObjectDeleteMarker": True}
     return [
-        {
-            "Id": "broken-uploads",
-            "Status": "Enabled",
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-        },
-        {
-            "Id": "replaced-versions",
-            "Status": "Enabled",
-            "NoncurrentVersionExpiration": {"NoncurrentDays": days},
-            "ExpiredObjectDeleteMarker": True,
-        },
+        lifecycle("broken-uploads", AbortIncompleteMultipartUpload={"DaysAfterInitiation": 7}),
+        lifecycle("replaced-versions", **old),
     ]
+
+
+# A template as text: compact, because its size is limited, but with a line for each part that may change
+
+
+def canonical(document: dict[str, Any]) -> str:
+    """JSON: short values on one line, everything else with a line for each part."""
+    return "\n".join(_lines(document, "", "", "")) + "\n"
+
+
+def _lines(value: Any, indent: str, before: str, after: str) -> Iterator[str]:
+    whole = _compact(value)
+    if len(whole) <= WIDTH or not isinstance(value, (dict, list)):
+        yield f"{indent}{before}{whole}{after}"
+        return
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    yield f"{indent}{before}{opening}"
+    parts = (
+        [(f"{_compact(key)}: ", item) for key, item in value.items()]
+        if isinstance(value, dict)
+        else ([("", item) for item in value])
+    )
+    for index, (name, item) in enumerate(parts, 1):
+        yield from _lines(item, indent + " ", name, "," if index < len(parts) else "")
+    yield f"{indent}{closing}{after}"

@@ -11,15 +11,18 @@ from stepgluon.deploy.templates.parts import (
     attribute,
     document,
     kept,
+    log,
     ref,
-    tags,
+    resource,
+    role,
+    rule,
+    tagged,
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import LIVE, Names
 
 RUNTIME = "python3.12"
 ARCHITECTURE = "x86_64"  # every region of every partition has it
-LOG_DAYS = 90
 EVENT_SECONDS = 6 * 3600
 RETRIES = 2
 ALARM_MINUTES = 15  # [sqs] metrics of an idle queue can be this late
@@ -76,55 +79,30 @@ def _outputs(names: Names) -> dict[str, Any]:
 
 def _mail(names: Names) -> dict[str, Resource]:
     """The topic, its subscribers, and the key that all publishers may use."""
-    own_key = {
-        "Key": {
-            "Type": "AWS::KMS::Key",
-            "Properties": {
-                "Description": f"The mails of the pipeline {names.prefix}",
-                "EnableKeyRotation": True,
-                "PendingWindowInDays": 7,
-                "KeyPolicy": policy(names, "key"),
-                "Tags": tags(names),
-            },
-        }
-    }
     key = names.config.encryption.kms_key
+    own_key = {
+        "Description": f"The mails of the pipeline {names.prefix}",
+        "EnableKeyRotation": True,
+        "PendingWindowInDays": 7,
+        "KeyPolicy": policy(names, "key"),
+    }
     subscriptions = {
-        _subscription(address): {
-            "Type": "AWS::SNS::Subscription",
-            "Properties": {"TopicArn": ref("Topic"), "Protocol": "email", "Endpoint": address},
-        }
+        _subscription(address): resource("SNS::Subscription", TopicArn=ref("Topic"), Protocol="email", Endpoint=address)
         for address in names.config.notify
     }
-    queue_key = {"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": True}
+    queue = {
+        "QueueName": names.queue,
+        "MessageRetentionPeriod": 14 * 24 * 3600,
+        **({"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": True}),
+    }
+    topics, queues = {"Topics": [ref("Topic")]}, {"Queues": [ref("Queue")]}
     return {
-        **({} if key else own_key),
-        "Topic": {
-            "Type": "AWS::SNS::Topic",
-            "Properties": {
-                "TopicName": names.topic,
-                "KmsMasterKeyId": key or attribute("Key"),
-                "Tags": tags(names),
-            },
-        },
-        "TopicPolicy": {
-            "Type": "AWS::SNS::TopicPolicy",
-            "Properties": {"Topics": [ref("Topic")], "PolicyDocument": policy(names, "topic")},
-        },
+        **({} if key else {"Key": tagged(names, "KMS::Key", **own_key)}),
+        "Topic": tagged(names, "SNS::Topic", TopicName=names.topic, KmsMasterKeyId=key or attribute("Key")),
+        "TopicPolicy": resource("SNS::TopicPolicy", **topics, PolicyDocument=policy(names, "topic")),
         **subscriptions,
-        "Queue": {
-            "Type": "AWS::SQS::Queue",
-            "Properties": {
-                "QueueName": names.queue,
-                "MessageRetentionPeriod": 14 * 24 * 3600,
-                **queue_key,
-                "Tags": tags(names),
-            },
-        },
-        "QueuePolicy": {
-            "Type": "AWS::SQS::QueuePolicy",
-            "Properties": {"Queues": [ref("Queue")], "PolicyDocument": policy(names, "queue")},
-        },
+        "Queue": tagged(names, "SQS::Queue", **queue),
+        "QueuePolicy": resource("SQS::QueuePolicy", **queues, PolicyDocument=policy(names, "queue")),
     }
 
 
@@ -134,20 +112,8 @@ def _subscription(address: str) -> str:
 
 
 def _roles(names: Names) -> dict[str, Resource]:
-    return {f"{part.title()}Role": role(names, part) for part in ("job", "machine", "trigger", "tell")}
-
-
-def role(names: Names, part: str) -> Resource:
-    return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "RoleName": names.role(part),
-            "AssumeRolePolicyDocument": policy(names, f"{part}-trust"),
-            "PermissionsBoundary": names.boundary_arn,
-            "Policies": [{"PolicyName": part, "PolicyDocument": policy(names, part)}],
-            "Tags": tags(names),
-        },
-    }
+    boundary = {"PermissionsBoundary": names.boundary_arn}
+    return {f"{part.title()}Role": role(names, part, **boundary) for part in ("job", "machine", "trigger", "tell")}
 
 
 def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
@@ -164,18 +130,22 @@ def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
         "detail-type": ["Object Created"],
         "detail": {"bucket": {"name": [names.raw_bucket]}, "object": {"key": [{"suffix": ".run"}]}},
     }
-    rule = _rule(names, "Trigger", names.upload_rule, f"Uploads of .run files to {names.raw_bucket}", uploaded)
+    description = f"Uploads of .run files to {names.raw_bucket}"
+    reserved = names.config.trigger.reserved_concurrency
     return {
-        "TriggerLog": _log(names, "function"),
-        **_function(
-            names, "Trigger", trigger_key, names.config.trigger.reserved_concurrency, function, names.upload_rule
-        ),
-        "UploadRule": rule,
+        "TriggerLog": log(names, "function"),
+        **_function(names, "Trigger", trigger_key, reserved, function, names.upload_rule),
+        "UploadRule": rule(names, names.upload_rule, description, uploaded, _target("Trigger")),
     }
 
 
+def _target(function: str) -> dict[str, Any]:
+    """Events that cannot be delivered go to the queue."""
+    return {"Id": function.lower(), "Arn": attribute(function), "DeadLetterConfig": {"Arn": attribute("Queue")}}
+
+
 def _function(
-    names: Names, logical: str, key: str, reserved: int, properties: dict[str, Any], rule: str
+    names: Names, logical: str, key: str, reserved: int, properties: dict[str, Any], by: str
 ) -> dict[str, Resource]:
     """A function that is invoked by a rule, the permission to invoke it, and the queue for failed events."""
     kms_key = names.config.encryption.kms_key
@@ -190,53 +160,14 @@ def _function(
         **({"KmsKeyArn": kms_key} if kms_key else {}),
         "LoggingConfig": {"LogGroup": ref(f"{logical}Log")},
         "TracingConfig": {"Mode": "Active"},
-        "Tags": tags(names),
     }
-    invoked = {
-        "FunctionName": ref(logical),
-        "Action": "lambda:InvokeFunction",
-        "Principal": "events.amazonaws.com",
-        "SourceArn": names.arn("events", f"rule/{rule}"),
-    }
+    tries = {"MaximumEventAgeInSeconds": EVENT_SECONDS, "MaximumRetryAttempts": RETRIES}
+    of, allowed = {"FunctionName": ref(logical)}, {"Action": "lambda:InvokeFunction"}
+    caller = {"Principal": "events.amazonaws.com", "SourceArn": names.rule_arn(by)}
     return {
-        logical: {"Type": "AWS::Lambda::Function", "Properties": function},
-        f"{logical}Failures": {
-            "Type": "AWS::Lambda::EventInvokeConfig",
-            "Properties": {
-                "FunctionName": ref(logical),
-                "Qualifier": "$LATEST",
-                "MaximumEventAgeInSeconds": EVENT_SECONDS,
-                "MaximumRetryAttempts": RETRIES,
-            },
-        },
-        f"{logical}Permission": {"Type": "AWS::Lambda::Permission", "Properties": invoked},
-    }
-
-
-def _rule(names: Names, function: str, name: str, description: str, pattern: dict[str, Any]) -> Resource:
-    """Passes matching events to the function; undelivered ones go to the queue."""
-    target = {
-        "Id": function.lower(),
-        "Arn": attribute(function),
-        "DeadLetterConfig": {"Arn": attribute("Queue")},
-    }
-    return {
-        "Type": "AWS::Events::Rule",
-        "Properties": {
-            "Name": name,
-            "Description": description,
-            "EventPattern": pattern,
-            "State": "ENABLED",
-            "Targets": [target],
-            "Tags": tags(names),
-        },
-    }
-
-
-def _log(names: Names, part: str) -> Resource:
-    return {
-        "Type": "AWS::Logs::LogGroup",
-        "Properties": {"LogGroupName": names.log_group(part), "RetentionInDays": LOG_DAYS, "Tags": tags(names)},
+        logical: tagged(names, "Lambda::Function", **function),
+        f"{logical}Failures": resource("Lambda::EventInvokeConfig", **of, Qualifier="$LATEST", **tries),
+        f"{logical}Permission": resource("Lambda::Permission", **of, **allowed, **caller),
     }
 
 
@@ -246,32 +177,22 @@ def _machine(names: Names, definition_key: str) -> dict[str, Resource]:
         "StateMachineName": names.machine,
         "StateMachineType": "STANDARD",
         "DefinitionS3Location": {"Bucket": names.work_bucket, "Key": definition_key},
-        "DefinitionSubstitutions": {image: ref(image) for image in ("DataDigest", "AutogluonDigest")},
+        "DefinitionSubstitutions": {f"{image.title()}Digest": ref(f"{image.title()}Digest") for image in IMAGES},
         "RoleArn": attribute("MachineRole"),
         "LoggingConfiguration": MACHINE_LOGGING if logged else {"Level": "OFF"},
         "TracingConfiguration": {"Enabled": True},
-        "Tags": tags(names),
     }
+    version = {
+        "StateMachineArn": ref("Machine"),
+        "StateMachineRevisionId": attribute("Machine", "StateMachineRevisionId"),
+    }
+    route = {"StateMachineVersionArn": ref("MachineVersion"), "Weight": 100}
     return {
-        **({"MachineLog": _log(names, "machine")} if logged else {}),
-        "Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine},
+        **({"MachineLog": log(names, "machine")} if logged else {}),
+        "Machine": tagged(names, "StepFunctions::StateMachine", **machine),
         # Each new revision of the machine publishes a version; earlier ones are kept for a rollback.
-        "MachineVersion": kept(
-            {
-                "Type": "AWS::StepFunctions::StateMachineVersion",
-                "Properties": {
-                    "StateMachineArn": ref("Machine"),
-                    "StateMachineRevisionId": attribute("Machine", "StateMachineRevisionId"),
-                },
-            }
-        ),
-        "LiveAlias": {
-            "Type": "AWS::StepFunctions::StateMachineAlias",
-            "Properties": {
-                "Name": LIVE,
-                "RoutingConfiguration": [{"StateMachineVersionArn": ref("MachineVersion"), "Weight": 100}],
-            },
-        },
+        "MachineVersion": kept(resource("StepFunctions::StateMachineVersion", **version)),
+        "LiveAlias": resource("StepFunctions::StateMachineAlias", Name=LIVE, RoutingConfiguration=[route]),
     }
 
 
@@ -301,43 +222,37 @@ def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
     }
     description = f"Runs of {names.machine} that failed, took too long or were stopped"
     return {
-        "TellLog": _log(names, "tell"),
+        "TellLog": log(names, "tell"),
         **_function(names, "Tell", tell_key, reserved, function, names.rule),
-        "FailureRule": _rule(names, "Tell", names.rule, description, pattern),
+        "FailureRule": rule(names, names.rule, description, pattern, _target("Tell")),
     }
 
 
 def _alarm(names: Names) -> Resource:
     """Mails if an upload started nothing, or if a failure could not be mailed."""
-    return {
-        "Type": "AWS::CloudWatch::Alarm",
-        "Properties": {
-            "AlarmName": names.alarm,
-            "AlarmDescription": _alarm_tells(names),
-            "Namespace": "AWS/SQS",
-            # Count new messages, not stored ones: messages stay for 14 days, and an alarm mails only when it starts.
-            "MetricName": "NumberOfMessagesSent",
-            "Dimensions": [{"Name": "QueueName", "Value": attribute("Queue", "QueueName")}],
-            "Statistic": "Sum",
-            "Period": 60,
-            "EvaluationPeriods": ALARM_MINUTES,
-            "DatapointsToAlarm": 1,
-            "Threshold": 0,
-            "ComparisonOperator": "GreaterThanThreshold",
-            "TreatMissingData": "notBreaching",
-            "AlarmActions": [ref("Topic")],
-            "Tags": tags(names),
-        },
-    }
-
-
-def _alarm_tells(names: Names) -> str:
-    """The text of the alarm's mail."""
     region = names.config.region
-    return (
+    text = (
         f"An upload to {names.raw_bucket} started no run, or a failed run could not be mailed. Why: "
         f"aws logs tail {names.log_group('function')} --since 1h --region {region}, or "
         f"aws logs tail {names.log_group('tell')} --since 1h --region {region} "
         f"(the events themselves are in the queue {names.queue}). "
         f"What follows within {ALARM_MINUTES} minutes is not mailed again."
+    )
+    return tagged(
+        names,
+        "CloudWatch::Alarm",
+        AlarmName=names.alarm,
+        AlarmDescription=text,
+        Namespace="AWS/SQS",
+        # Count new messages, not stored ones: messages stay for 14 days, and an alarm mails only when it starts.
+        MetricName="NumberOfMessagesSent",
+        Dimensions=[{"Name": "QueueName", "Value": attribute("Queue", "QueueName")}],
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=ALARM_MINUTES,
+        DatapointsToAlarm=1,
+        Threshold=0,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching",
+        AlarmActions=[ref("Topic")],
     )

@@ -18,15 +18,22 @@ from stepgluon.names import Names
 
 FOLDER = Path(__file__).parents[3] / "policy"
 FOLDERS = 20
+RULES = ("upload_rule", "rule", "push_rule", "build_failed_rule")
+ROLES = ("job", "machine", "trigger", "tell", "build", "check", "pipeline", "start")
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 
 def policy(names: Names, part: str) -> dict[str, Any]:
     """The filled-in document of `policy/<part>.json`."""
     document = _document(part)
+    return {"Version": document["Version"], "Statement": fill(names, document["Statement"])}
+
+
+def fill(names: Names, statements: list[Any]) -> list[Any]:
+    """Replace the placeholders; statements with an empty list are omitted."""
     values = _values(names)
-    filled = [_filled(statement, values) for statement in document["Statement"]]
-    return {"Version": document["Version"], "Statement": [s for s in filled if not _has_empty_list(s)]}
+    filled = [_filled(statement, values) for statement in statements]
+    return [statement for statement in filled if not _has_empty_list(statement)]
 
 
 @lru_cache
@@ -49,27 +56,17 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "work_bucket": names.work_bucket,
         "topic_arn": names.topic_arn,
         "queue_arn": names.arn("sqs", names.queue),
-        "upload_rule_arn": names.arn("events", f"rule/{names.upload_rule}"),
-        "rule_arn": names.arn("events", f"rule/{names.rule}"),
         "alarm_arn": names.arn("cloudwatch", f"alarm:{names.alarm}"),
         "machine_arn": names.machine_arn,
-        "function_arn": names.arn("lambda", f"function:{names.function}"),
-        "function_log_arn": names.arn("logs", f"log-group:{names.log_group('function')}"),
-        "tell_function_arn": names.arn("lambda", f"function:{names.tell_function}"),
-        "tell_log_arn": names.arn("logs", f"log-group:{names.log_group('tell')}"),
-        "job_role_arn": names.role_arn("job"),
-        "machine_role_arn": names.role_arn("machine"),
-        "trigger_role_arn": names.role_arn("trigger"),
-        "tell_role_arn": names.role_arn("tell"),
-        **{f"{part}_role_arn": names.role_arn(part) for part in ("build", "check", "pipeline", "start")},
+        "function_arn": names.function_arn(names.function),
+        "tell_function_arn": names.function_arn(names.tell_function),
         "boundary_arn": names.boundary_arn,
-        "machine_log_arn": names.arn("logs", f"log-group:{names.log_group('machine')}"),
-        "build_log_arn": names.arn("logs", f"log-group:{names.log_group('build')}"),
         "build_arn": names.arn("codebuild", f"project/{names.build}"),
         "check_arn": names.arn("codebuild", f"project/{names.check}"),
         "build_pipeline_arn": names.build_pipeline_arn,
-        "push_rule_arn": names.arn("events", f"rule/{names.push_rule}"),
-        "build_failed_rule_arn": names.arn("events", f"rule/{names.build_failed_rule}"),
+        **{f"{rule}_arn": names.rule_arn(getattr(names, rule)) for rule in RULES},
+        **{f"{log}_log_arn": names.log_arn(log) for log in ("function", "tell", "machine", "build")},
+        **{f"{part}_role_arn": names.role_arn(part) for part in ROLES},
         "artifacts": names.artifacts,
         **_sources(names),
         "any_log": ["*"] if config.log_runs else [],
@@ -86,7 +83,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
 def _sources(names: Names) -> dict[str, list[str]]:
     """The source of pushes: one of the three has a value."""
     source = names.config.cicd.source if names.config.cicd else CicdSource()
-    bucket = [names.arn("s3", source.s3.bucket, region="", account="")] if source.s3 else []
+    bucket = [names.bucket_arn(source.s3.bucket)] if source.s3 else []
     return {
         "connection": connection_arns(source.connection.arn) if source.connection else [],
         "codecommit": [names.arn("codecommit", source.codecommit.name)] if source.codecommit else [],
@@ -112,11 +109,7 @@ def _default_models(names: Names) -> list[str]:
     # A prediction needs nothing of runs except models.
     folders = sorted({"/".join(key[:3] if key[0] == "runs" else key[:1]) for key in keys})
     places = [f"{names.work_bucket}/{folder}/*" for folder in folders]
-    return [names.arn("s3", place, region="", account="") for place in _few(places, f"{names.work_bucket}/*")]
-
-
-def _few(places: list[str], all_of_them: str) -> list[str]:
-    return places if len(places) <= FOLDERS else [all_of_them]
+    return [names.bucket_arn(place) for place in (places if len(places) <= FOLDERS else [f"{names.work_bucket}/*"])]
 
 
 def _filled(value: Any, values: dict[str, str | list[str]]) -> Any:
