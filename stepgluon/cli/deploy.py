@@ -37,10 +37,10 @@ def do_verify(call: Call) -> int:
     from stepgluon.verify import verify
     from stepgluon.verify.check import Check, heading, last_words
 
-    loaded, what = _release(call)
+    _, what = _release(call)
     made: list[Check] = []
     with call.account() as (door, names):
-        for check in verify(loaded, what, door, time.sleep):
+        for check in verify(what, door, time.sleep):
             if not call.options.json:
                 call.terminal.result(("" if made else heading(names)) + check.line(names.config.account))
             made.append(check)

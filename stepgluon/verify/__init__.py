@@ -4,7 +4,7 @@ check        the result of a check; converts AWS's refusals to results
 account      instance quotas, including spot; Lambda's concurrency; the key; the images in ECR
 deployment   ValidateStateMachineDefinition; change sets of the stacks: created, read and dropped
 states       TestState on every state, with inputs from the self-check's rehearsal
-policies     SimulateCustomPolicy for every call and neighbour that tests/policies derives
+policies     SimulateCustomPolicy for every call of a running pipeline, and for calls that are almost the same
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from stepgluon.aws import Door
-from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.account_checks import check_identity
 from stepgluon.deploy.release import Release
 from stepgluon.verify import account, deployment, policies, states
 from stepgluon.verify.check import Check, answered
 
 
-def verify(loaded: LoadedConfig, release: Release, door: Door, wait: Callable[[float], None]) -> Iterator[Check]:
+def verify(release: Release, door: Door, wait: Callable[[float], None]) -> Iterator[Check]:
     """Yield each check as soon as it is made; raise if the credentials are unusable or AWS cannot be reached."""
     names = release.names
     check_identity(names, door)
@@ -36,4 +35,4 @@ def verify(loaded: LoadedConfig, release: Release, door: Door, wait: Callable[[f
         yield from answered(
             f"stack {template.stack}", partial(deployment.stack, release, template, door, wait, digests)
         )
-    yield from answered("policies", partial(policies.policies, loaded, names, door))
+    yield from answered("policies", partial(policies.policies, names, door))
