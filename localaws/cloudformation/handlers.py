@@ -128,7 +128,8 @@ QUEUE_DEFAULTS = {"KmsMasterKeyId": "", "MessageRetentionPeriod": 345600, "SqsMa
 def configure_queue(aws: Aws, url: str, old: Properties, new: Properties) -> None:
     values = {**QUEUE_DEFAULTS, **only(new, *QUEUE_DEFAULTS)}
     texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
-    aws("sqs").set_queue_attributes(QueueUrl=url, Attributes=texts)
+    kept = aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
+    aws("sqs").set_queue_attributes(QueueUrl=url, Attributes={**kept, **texts})  # moto drops a policy otherwise
 
 
 def set_topic_attribute(aws: Aws, topic: str, name: str, value: str) -> None:

@@ -153,9 +153,7 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         fixed="FunctionName Qualifier",
         changeable="MaximumEventAgeInSeconds MaximumRetryAttempts",
         create=lambda aws, name, given: f"{given['FunctionName']}|{given['Qualifier']}",
-        configure=lambda aws, physical, old, new: aws("lambda").put_function_event_invoke_config(
-            **{key: value for key, value in new.items() if key != "Qualifier"}
-        ),
+        configure=lambda aws, physical, old, new: aws("lambda").put_function_event_invoke_config(**new),
         remove=lambda aws, physical, given: aws("lambda").delete_function_event_invoke_config(
             FunctionName=given["FunctionName"]
         ),

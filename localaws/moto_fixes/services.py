@@ -113,18 +113,3 @@ def unsupported_calls_are_answered(patches: Patches, here: Here) -> None:
             return 501, {"status": 501}, f"<ErrorResponse>{body}</ErrorResponse>"
 
     patches.attribute(response, "call_action", call_action)
-
-
-@fix
-def a_queue_keeps_its_policy(patches: Patches, here: Here) -> None:
-    """SetQueueAttributes changes only what it names; moto drops the policy unless it is named."""
-    queue = loaded("moto.sqs.models").Queue
-    plain = queue._set_attributes
-
-    def set_attributes(self: Any, attributes: dict[str, Any], now: float | None = None) -> None:
-        kept = getattr(self, "policy", None)
-        plain(self, attributes, now)
-        if "Policy" not in attributes:
-            self.policy = kept
-
-    patches.attribute(queue, "_set_attributes", set_attributes)

@@ -62,14 +62,6 @@ def modules_are_listed_once(patches: Patches, here: Here) -> None:
 
 
 @fix
-def a_symmetric_key_has_no_pair(patches: Patches, here: Here) -> None:
-    """moto generates an RSA pair for it, which takes as long as the rest of a small deployment."""
-    models = loaded("moto.kms.models")
-    plain = models.generate_private_key
-    patches.attribute(models, "generate_private_key", lambda spec: None if spec == "SYMMETRIC_DEFAULT" else plain(spec))
-
-
-@fix
 def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
     """Before reading one service's model, botocore looks for the model files of all 400 services."""
     loader = loaded("botocore.loaders").Loader

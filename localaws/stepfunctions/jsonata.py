@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -80,8 +80,7 @@ class _Plan:
 
     names: frozenset[str]
     states: frozenset[str] | None  # members of $states that it uses; None means all
-    functions: Mapping[str, Callable[..., Any]]
-    overrides: Mapping[str, Callable[..., Any]]
+    functions: frozenset[str]  # of Step Functions
     may_overflow: bool
 
 
@@ -94,8 +93,7 @@ def _plan(expression: str) -> _Plan:
     return _Plan(
         names=names,
         states=None if "" in members else members,
-        functions={name: FUNCTIONS[name] for name in names & FUNCTIONS.keys()},
-        overrides={name: OVERRIDES[name] for name in names & OVERRIDES.keys()},
+        functions=names & FUNCTIONS.keys(),
         may_overflow="/" in expression or "*" in expression or "$power" in expression,
     )
 
@@ -114,12 +112,8 @@ def _attempt(text: str, plan: _Plan, bound: dict[str, Any]) -> tuple[Any, str]:
     limits = {"timeout": TIMEOUT_MS, "max_stack_depth": MAX_DEPTH, "max_sequence_length": MAX_SEQUENCE}
     try:
         compiled = jsonatapy.compile(text)
-        for name, function in plan.functions.items():
-            if name not in bound:  # a variable hides a function of Step Functions
-                compiled.register(name, function)
-        for name, function in plan.overrides.items():
-            if name not in bound:
-                compiled.register_override(name, function)
+        for name in plan.functions - bound.keys():  # a variable hides a function of Step Functions
+            (compiled.register_override if name in OVERRIDES else compiled.register)(name, FUNCTIONS[name])
         try:
             value = compiled.evaluate(None, bound, **limits)
         except OverflowError:

@@ -89,5 +89,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "hash": hash_,
     "uuid": uuid,
     "parse": parse,
+    "random": random,
+    "now": now,
 }
-OVERRIDES: dict[str, Callable[..., Any]] = {"random": random, "now": now}
+OVERRIDES = ("random", "now")  # the engine has these, too

@@ -43,11 +43,7 @@ def _starting(lock: Any) -> Callable[..., Any]:
     """
 
     def start_execution(
-        backend: Any,
-        state_machine_arn: str,
-        name: str | None = None,
-        execution_input: str | None = None,
-        trace_header: Any = None,
+        backend: Any, state_machine_arn: str, name: str | None = None, execution_input: str | None = None
     ) -> Any:
         machine, version, alias = _route(backend, state_machine_arn)
         name, text = name or str(uuid.uuid4()), "{}" if execution_input is None else execution_input
@@ -60,7 +56,7 @@ def _starting(lock: Any) -> Callable[..., Any]:
             snapshot.arn, snapshot.executions = machine.arn, []
             now = datetime.datetime.now(datetime.timezone.utc)
             arn = f"{machine.arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
-            execution = new_execution(backend, snapshot, arn, now, text, trace_header)
+            execution = new_execution(backend, snapshot, arn, now, text)
             execution.version_arn = version.arn if version else None
             execution.alias_arn = alias.arn if alias else None
             # Before others can find it: moto's `start` creates the worker too late for that.
@@ -82,9 +78,7 @@ def _check(machine: Any, name: str, text: str) -> None:
         raise InvalidExecutionInput("Invalid State Machine Execution Input: 'larger than 262144 bytes'")
 
 
-def new_execution(
-    backend: Any, machine: Any, arn: str, start: datetime.datetime, text: str, trace_header: Any = None
-) -> Any:
+def new_execution(backend: Any, machine: Any, arn: str, start: datetime.datetime, text: str) -> Any:
     """A running execution in moto, not yet in the machine's list."""
     from moto.stepfunctions.parser.api import ExecutionStatus
     from moto.stepfunctions.parser.backend.execution import Execution
@@ -100,7 +94,6 @@ def new_execution(
         start_date=start,
         cloud_watch_logging_session=None,
         input_data=text,
-        trace_header=trace_header,
         activity_store={},
     )
     execution.exec_status = ExecutionStatus.RUNNING

@@ -203,12 +203,12 @@ def test_a_change_set_lists_what_is_created_changed_replaced_and_removed(account
 
 
 def test_properties_change_in_place_and_removed_resources_are_deleted_last(account: Account) -> None:
-    account.created({"Q": queue(), "Old": queue()})
+    account.created({"Q": queue(), "Old": queue(), "P": policy("Q")})
     url = account.physical("Q")
-    assert account.deploy({"Q": queue(MessageRetentionPeriod=60)}) == "UPDATE_COMPLETE"
+    assert account.deploy({"Q": queue(MessageRetentionPeriod=60), "P": policy("Q")}) == "UPDATE_COMPLETE"
     assert account.physical("Q") == url
-    queue_ = account.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["MessageRetentionPeriod"])
-    assert queue_["Attributes"]["MessageRetentionPeriod"] == "60"
+    attributes = account.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["MessageRetentionPeriod"] == "60" and "SendMessage" in attributes["Policy"]
     events = account.events()
     assert events.index("Q UPDATE_COMPLETE") < events.index("Old DELETE_COMPLETE")
 

@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError
 from jsonata_checks import CHECKS as CHECKS_OF_JSONATA
-from local_aws import ACCOUNT, MINUTES, REGION, make_bucket, may_do_everything, settings, until
+from local_aws import ACCOUNT, MINUTES, make_bucket, may_do_everything, settings, until
 
 from localaws import moto_fixes
 from localaws.moto_fixes import (  # noqa: F401 - each adds its own
@@ -31,7 +31,6 @@ from localaws.moto_fixes import (  # noqa: F401 - each adds its own
 from localaws.server.aws import LocalAws
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
-POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sqs:*"}]})
 Told = dict[str, Any]
 
 
@@ -190,14 +189,6 @@ def unsupported_calls_are_answered(asl: Interpreter) -> None:
 
 
 @check
-def a_queue_keeps_its_policy(asl: Interpreter) -> None:
-    sqs = asl.aws.client("sqs")
-    url = sqs.create_queue(QueueName="kept", Attributes={"Policy": POLICY})["QueueUrl"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "5"})
-    assert sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"].get("Policy") == POLICY
-
-
-@check
 def a_history_is_read_in_pages_and_from_its_end(asl: Interpreter) -> None:
     arn = asl.start(a_pass(a=1))
     asl.ended(arn)
@@ -209,19 +200,6 @@ def a_history_is_read_in_pages_and_from_its_end(asl: Interpreter) -> None:
         executionArn=arn, reverseOrder=True, PaginationConfig={"PageSize": 3}
     )
     assert [[event["type"] for event in page["events"]] for page in paged] == [kinds[:0:-1], kinds[:1]]
-
-
-@check
-def a_symmetric_key_has_no_pair(asl: Interpreter) -> None:
-    from moto.kms.models import kms_backends
-
-    kms = asl.aws.client("kms")
-    key = kms.create_key()["KeyMetadata"]["KeyId"]
-    assert kms_backends[ACCOUNT][REGION].keys[key].private_key is None
-    sealed = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
-    assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"x"
-    pair = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
-    assert kms.get_public_key(KeyId=pair)["PublicKey"]
 
 
 @check
