@@ -61,7 +61,7 @@ check: setup $(CHECKOV)/ready $(if $(shell command -v npm),$(ASL)/ready)  ## for
 
 golden: setup  ## write anew what the golden tests expect; read the diff
 	GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py tests/test_errors.py tests/test_readme.py \
-		tests/deploy/test_plan.py
+		tests/deploy/test_plan.py tests/policies/test_verified.py
 
 bench: setup  ## measure; prints ratios
 	$(BIN)/python benchmarks/compile.py
