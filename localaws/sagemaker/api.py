@@ -32,6 +32,7 @@ class SageMaker:
     def __init__(self, workshop: Workshop) -> None:
         self.workshop = workshop
         self._jobs: dict[tuple[str, str], Job] = {}
+        self._closed = False
         self._names: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -72,8 +73,10 @@ class SageMaker:
             return list(self._jobs.values())
 
     def close(self, seconds: float) -> None:
-        """Stop all jobs and wait for them."""
-        running = [job for job in self.jobs() if not job.done.is_set()]
+        """Stop all jobs and wait for them; an execution that is still running can start no more."""
+        with self._lock:
+            self._closed = True
+            running = [job for job in self._jobs.values() if not job.done.is_set()]
         for job in running:
             job.stop()
         for job in running:
@@ -85,6 +88,8 @@ class SageMaker:
         self._check_surroundings(kind, request)
         arn = self.workshop.permissions.arn("sagemaker", f"{kind}-job/{name}")
         with self._lock:
+            if self._closed:
+                raise ApiError("InternalFailure", "The local AWS has ended.")
             # Names are case-insensitive and reserved forever.
             if (kind, name.lower()) in self._names:
                 raise ApiError(
@@ -97,7 +102,7 @@ class SageMaker:
             ended = [known for known, old in self._jobs.items() if old.done.is_set()]
             for known in ended[: max(0, len(self._jobs) - MOST_JOBS)]:
                 del self._jobs[known]
-        job.start()
+            job.start()
         return {f"{KINDS[kind]}Arn": arn}
 
     def _check_surroundings(self, kind: str, request: dict[str, Any]) -> None:

@@ -173,7 +173,9 @@ class Jobs:
 
     def stop_all(self) -> None:
         """A test that failed must not keep the cores of the next one."""
-        self.aws.sagemaker.close(MINUTES)
+        for job in self.aws.sagemaker.jobs():
+            job.stop()
+            job.join(MINUTES)
 
     def keys(self, prefix: str) -> list[str]:
         return [found["Key"] for found in self.s3.list_objects_v2(Bucket="data", Prefix=prefix).get("Contents", [])]

@@ -146,6 +146,16 @@ def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", port), 1)
 
 
+def test_an_execution_that_runs_to_the_last_starts_no_job_beside_the_end(tmp_path: Path) -> None:
+    with LocalAws(settings(tmp_path)) as aws:
+        make_bucket(aws)
+        may_do_everything(aws)
+        aws.sagemaker.close(0)
+        with pytest.raises(ClientError, match="The local AWS has ended"):
+            Jobs(aws).processing("pass")
+        assert aws.sagemaker.jobs() == []
+
+
 def test_there_is_one_in_a_process(tmp_path: Path) -> None:
     with LocalAws(settings(tmp_path / "a")), pytest.raises(RuntimeError, match="already"):
         LocalAws(settings(tmp_path / "b")).__enter__()
