@@ -31,6 +31,7 @@ NAMED = {
     r"-[0-9a-f]{10}-\d-\d-\d": "-0123456789-0-0-0",
     f"{RUN}\\d": RUN,
     r"[0-9a-f]{64}": "fingerprint",
+    r"/[0-9a-f]{10}/": "/0123456789/",
     r"config/[0-9a-f]{16}": "config/0123456789abcdef",
     r"((?:models|predictions)/)[^/]+(/.)": r"\1model\2",
     rf"(promoted/{RUN}/)[^/]+": r"\1model",
