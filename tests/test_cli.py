@@ -304,12 +304,12 @@ def test_the_config_itself_is_never_overwritten(run: Run) -> None:
 
 
 def test_validate_names_what_only_compiling_can_tell(run: Run) -> None:
-    names = ", ".join(f"m{number}" for number in range(200))
+    names = ", ".join(f"m{number}" for number in range(250))
     many = GOOD.replace("[{name: price, label: price}]", f"{{partition_by: kind, values: [{names}], label: price}}")
     Path("pipeline-config.yml").write_text(many, encoding="utf-8")
     code, _, err = run("validate")
     assert code == 2
-    assert "200 models make a definition of 1," in err
+    assert "250 models make a definition of 1," in err
 
 
 def test_every_command_takes_a_config_and_an_environment(run: Run) -> None:

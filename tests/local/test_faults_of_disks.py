@@ -15,8 +15,7 @@ from stand_in import HERE, MINUTES, ROOT
 from test_run import User, faults, shared, user
 
 from stepgluon.errors import StepgluonError, SurroundingsError
-from stepgluon.local import run_folder
-from stepgluon.local.surroundings import blamed_on
+from stepgluon.local.surroundings import blamed_on, write
 
 __all__ = ["faults", "shared", "user"]
 
@@ -122,5 +121,5 @@ def test_a_work_folder_that_is_damaged_during_a_run_is_one_sentence_and_exit_3(
 def test_a_file_that_cannot_be_written_leaves_no_half_of_it(tmp_path: Path) -> None:
     (tmp_path / "run.json").mkdir()
     with pytest.raises(OSError):
-        run_folder._write(tmp_path / "run.json", "{}")
+        write(tmp_path / "run.json", "{}")
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]

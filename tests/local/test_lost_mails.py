@@ -73,4 +73,4 @@ with a_place(Path({str(work)!r})) as place:
                 place.ended(begun.arn)
             assert place.functions.drain(MINUTES, place.names.tell_function)
         ((subject, text),) = letters(work / "outbox")
-        assert subject == "penguins killed-1: failed" and text.startswith("Odd: The input is odd.\n")
+        assert subject == "penguins killed-1: failed" and text.startswith("The input is odd.\n")
