@@ -1,4 +1,4 @@
-"""The README description the truth: its picture, its table and its examples are made from the code."""
+"""The README is accurate: its picture, its table and its examples are made from the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Web requests: their operation and parameters, in the protocols of the services that roles call, and their answers."""
+"""Reads a web request's operation and parameters, in the protocols of the services that roles call; sends responses."""
 
 from __future__ import annotations
 

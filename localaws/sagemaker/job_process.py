@@ -23,7 +23,7 @@ _THREADS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "
 
 
 class JobFailed(Exception):
-    """The reason for which SageMaker would fail the job."""
+    """The reason that SageMaker would give for failing the job."""
 
 
 @dataclass(frozen=True)

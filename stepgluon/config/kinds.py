@@ -1,6 +1,6 @@
 """The kinds of values. Each checks a value, says what is wrong with it, and has a JSON Schema for editors.
 
-Not pydantic: loading it takes half of a `validate`, and its errors have neither our words nor the file's positions.
+docs/decisions/0003 says why this is not pydantic.
 """
 
 from __future__ import annotations

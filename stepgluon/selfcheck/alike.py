@@ -1,8 +1,8 @@
 """Finds branches that differ only in their model's name and index, of which a few are rehearsed for all.
 
-Two branches are alike if their texts are equal but for the name and the index in lists ($models[7]), in every Parallel
-with a branch for each model. The models' entries in lists that a Pass assigns are compared, too: all of their values
-but numbers and the texts that every model has different, or only their keys, for the scenarios in which jobs fail.
+Two branches are alike if their texts differ only in the model's name and in its index in lists ($models[7]), in every
+Parallel with a branch for each model. The models' entries in lists that a Pass assigns are compared too: all values
+except numbers and texts that differ in every model. For the scenarios in which jobs fail, only the keys are compared.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Checks the form of a definition with botocore's validator: the states' fields are written as botocore writes a
 service's shapes. Rules that a shape cannot express follow the table.
 
-statelint has the same rules, but takes 80 ms to import, and its messages give no hint; it checks our golden
+statelint has the same rules, but takes 80 ms to import, and its messages suggest no fix; it checks our golden
 definitions in `make check`. If this stage finds nothing, everything that later stages read has the right type.
 """
 

@@ -331,7 +331,7 @@ class Visit:
         return value
 
     def _paths(self, paths: Iterable[tuple[str, ...]], place: str) -> None:
-        """Check that each part of $states exists, and of the context its members, too."""
+        """Check that each part of $states exists, and each member of the context."""
         for path in paths:
             there: Any = self._states
             for part in path[: 3 if path[0] == "context" else 1] if path else ():
@@ -341,7 +341,7 @@ class Visit:
                 there = there[part]
 
     def _typed(self, template: Any, place: str) -> Any:
-        """The value of a field that only takes some."""
+        """The value of a field that accepts only some values."""
         value = self._value(template, place)
         for _, code, message in form.problems(place.rpartition(".")[2], value):
             if self._is_guess(template):

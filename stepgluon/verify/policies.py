@@ -1,10 +1,10 @@
 """Runs AWS's policy simulator on every call of a running pipeline, and on calls that are almost the same.
 
 `calls.json` has the calls that tests/policies derives from the definition, the jobs and the functions' code, and for
-which it proves the policies with this project's own evaluator; a test keeps the file as derived. Each statement stands
-for each of its actions on each of its resources. This module repeats the proof with AWS's evaluator. For calls of a
-role, the simulator accepts no policy of a bucket, topic, queue or key, so calls that only such a policy refuses are
-left out.
+which it proves the policies with this project's own evaluator; a test fails if the file is out of date. Each statement
+stands for each of its actions on each of its resources. This module repeats the proof with AWS's evaluator. For a
+role's calls, the simulator accepts no policy of a bucket, topic, queue or key, so calls that only such a policy refuses
+are left out.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def base(names: Names) -> dict[str, Any]:
 
 
 def _raw_bucket(names: Names) -> Resource:
-    """Its uploads are events of EventBridge: S3 itself would only notify a function that already exists."""
+    """Uploads become EventBridge events: S3 itself can only notify a function that already exists."""
     events = {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
     return private_bucket(names, names.raw_bucket, tidy(90), NotificationConfiguration=events)
 

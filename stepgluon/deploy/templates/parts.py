@@ -1,4 +1,4 @@
-"""Shared by all templates: tags, references, and retention."""
+"""Shared by all templates: tags, references, roles, rules, buckets, retention, and a template as text."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def role(names: Names, part: str, **boundary: str) -> Resource:
 
 
 def rule(names: Names, name: str, description: str, pattern: dict[str, Any], target: dict[str, Any]) -> Resource:
-    """A rule of EventBridge, with one target."""
+    """An EventBridge rule with one target."""
     described = {"Description": description, "EventPattern": pattern, "State": "ENABLED"}
     return tagged(names, "Events::Rule", Name=name, **described, Targets=[target])
 
@@ -88,7 +88,7 @@ def bucket_encryption(names: Names) -> dict[str, Any]:
 
 
 def private_bucket(names: Names, name: str, rules: list[dict[str, Any]], **more: Any) -> Resource:
-    """A private bucket that is kept, as deleted versions are for a while."""
+    """A private bucket that outlives its stack and keeps deleted versions for a while."""
     blocked = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
     properties = {
         "BucketName": name,
