@@ -232,12 +232,12 @@ _UNREACHED = {
         "the settings of AWS's tools cannot be used: {text} (look at ~/.aws/config)"
     ),
     "SSOError TokenRetrievalError NoAuthTokenError": (
-        "the AWS session has ended, or was never begun (`aws sso login`, and run the command again)"
+        "the AWS session has expired or was never started (run `aws sso login`, then this command again)"
     ),
     "CredentialRetrievalError MetadataRetrievalError": (
-        "the AWS credentials cannot be had: {text} (look with `aws sts get-caller-identity`)"
+        "the AWS credentials cannot be loaded: {text} (check with `aws sts get-caller-identity`)"
     ),
-    "LoginError": "the AWS session has ended, or was never begun (`aws login`, and run the command again)",
+    "LoginError": "the AWS session has expired or was never started (run `aws login`, then this command again)",
     "ProxyConnectionError": "the proxy {proxy} does not answer (look at HTTPS_PROXY and NO_PROXY)",
     "SSLError": (
         "the certificate of {place} is not trusted (a proxy that intercepts connections needs its authority's "
@@ -250,7 +250,7 @@ _UNREACHED = {
         "the connection to {server} was lost (run the command again: what was done stays done)"
     ),
     "InvalidRegionError UnknownRegionError NoRegionError": (
-        "botocore takes no such region: {text} (look at the config's region)"
+        "botocore rejects the region: {text} (look at the config's region)"
     ),
     "EndpointResolutionError": ("no endpoint is known: {text} (look at the config's region and AWS_ENDPOINT_URL)"),
 }

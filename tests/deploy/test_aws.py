@@ -145,7 +145,7 @@ def test_a_session_of_sso_that_has_ended_names_the_login(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_PROFILE", "sso")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    assert call() == "the AWS session has ended, or was never begun (`aws sso login`, and run the command again)"
+    assert call() == "the AWS session has expired or was never started (run `aws sso login`, then this command again)"
 
 
 def test_settings_that_are_no_settings_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_password(
 
 def test_a_region_that_is_no_host_name_is_said() -> None:
     assert call("eu west") == (
-        "botocore takes no such region: Provided region_name 'eu west' doesn't match a supported format (look at the "
+        "botocore rejects the region: Provided region_name 'eu west' doesn't match a supported format (look at the "
         "config's region)"
     )
 
