@@ -43,6 +43,11 @@ def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> D
     if "pipeline" in order.only:
         end_runs(names, door, order.stop_runs, tell)
     stacks = Stacks(door, tell, wait)
+    left = [part for part in PARTS[1:] if part not in order.only and stacks.find(names.stack(part))]
+    if "base" in order.only and left:
+        raise Refused(
+            f"{names.stack(left[0])} uses what {names.stack('base')} has (destroy it too: --only {' '.join(left)} base)"
+        )
     gone = []
     for part in reversed(PARTS):
         if part in order.only and stacks.find(names.stack(part)):

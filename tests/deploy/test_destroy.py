@@ -111,5 +111,16 @@ def test_a_part_can_be_destroyed_alone_and_takes_only_its_own_data(door: Door, w
     try:
         done = gone(what, door, Order(only=("pipeline",), delete_data=True))
         assert done == Destroyed(("houses-pipeline",), (), ())
+        assert gone(what, door, Order(only=("base",))).stacks == ("houses-base",)
+    finally:
+        gone(what, door, Order(delete_data=True))
+
+
+def test_the_base_of_a_pipeline_that_is_there_is_not_destroyed_alone(door: Door, what: Release) -> None:
+    deployed(what, door)
+    try:
+        with pytest.raises(Refused, match=r"houses-pipeline uses what houses-base has .*--only pipeline base"):
+            gone(what, door, Order(only=("base",)))
+        assert door.client("cloudformation").describe_stacks(StackName="houses-base")
     finally:
         gone(what, door, Order(delete_data=True))
