@@ -38,7 +38,12 @@ def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = li
     models = [model for model in names.config.models if model.name in accepted]
     if not models:
         raise NotPromoted(f"{run} accepted no model that the config still has (promote a later run)")
-    places = {model.name: _kept(s3, bucket, run, accepted[model.name]) for model in models}
+    try:
+        places = {model.name: _kept(s3, bucket, run, accepted[model.name]) for model in models}
+    except s3.exceptions.NoSuchBucket:
+        raise NotPromoted(
+            f"the bucket {bucket} is gone, and the models of {run} with it (promote a later run)"
+        ) from None
     before = read_json(s3, bucket, PROMOTED)
     promoted = dict(before) if isinstance(before, dict) else {}
     for model in models:

@@ -179,3 +179,10 @@ def test_a_copy_here_shares_its_bytes_with_the_model(bucket: Bucket) -> None:
     promote(bucket.s3, NAMES, "june")
     after = sum(1 for file in (bucket.aws.settings.work / "buckets").rglob("*") if file.is_file())
     assert after == files + 1  # promoted.json
+
+
+def test_the_models_of_a_deleted_bucket_cannot_be_promoted(bucket: Bucket) -> None:
+    other = Names(loads(CONFIG.replace("penguins", "others", 1), "config.yml", None, {}).config)
+    verdict = {"name": "adelie", "verdict": "accepted", "uses": "trained", "mae": 200, "job": "job"}
+    with pytest.raises(NotPromoted, match=f"the bucket {other.work_bucket} is gone"):
+        promote(bucket.s3, other, "run", lambda: [verdict])
