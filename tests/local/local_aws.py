@@ -87,6 +87,12 @@ def make_bucket(aws: LocalAws, name: str = "data") -> None:
         aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=place)
 
 
+def stop_jobs(aws: LocalAws) -> None:
+    for job in aws.sagemaker.jobs():
+        job.stop()
+        job.join(MINUTES)
+
+
 def until(true: Any, seconds: float = MINUTES) -> Any:
     """What `true` gives, as soon as it is something."""
     end = time.monotonic() + seconds
@@ -173,9 +179,7 @@ class Jobs:
 
     def stop_all(self) -> None:
         """A test that failed must not keep the cores of the next one."""
-        for job in self.aws.sagemaker.jobs():
-            job.stop()
-            job.join(MINUTES)
+        stop_jobs(self.aws)
 
     def keys(self, prefix: str) -> list[str]:
         return [found["Key"] for found in self.s3.list_objects_v2(Bucket="data", Prefix=prefix).get("Contents", [])]

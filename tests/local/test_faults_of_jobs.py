@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from local_aws import MINUTES, until
+from local_aws import stop_jobs, until
 from whole import MODELS, Whole, whole
 
 from localaws.sagemaker.job import Job
@@ -29,7 +29,7 @@ def pipeline(made: Whole) -> Iterator[Whole]:
     made.promote("adelie")
     yield made
     made.faults.clear()
-    made.place.aws.sagemaker.close(MINUTES)
+    stop_jobs(made.place.aws)
 
 
 @dataclass(frozen=True)

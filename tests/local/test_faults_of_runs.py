@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_aws import MINUTES, until
+from local_aws import MINUTES, stop_jobs, until
 from whole import MODELS, Whole, whole
 
 from stepgluon.runs.view import details
@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 def pipeline(made: Whole) -> Iterator[Whole]:
     made.promote()
     yield made
-    made.place.aws.sagemaker.close(MINUTES)
+    stop_jobs(made.place.aws)
 
 
 # Scores: each row has one for each of the three models

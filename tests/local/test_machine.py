@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from configs import penguins
-from local_aws import MINUTES, Scripted, until
+from local_aws import MINUTES, Scripted, stop_jobs, until
 
 from localaws.server.aws import LocalAws
 from pipeline import workflow
@@ -125,7 +125,7 @@ def made(aws: LocalAws) -> Pipeline:
 def pipeline(made: Pipeline, faults: Scripted) -> Iterator[Pipeline]:
     made.aws.client("s3").delete_object(Bucket=made.stack.work_bucket, Key="promoted.json")
     yield made
-    made.aws.sagemaker.close(MINUTES)
+    stop_jobs(made.aws)
 
 
 def test_the_whole_pipeline_runs_and_leaves_a_result(pipeline: Pipeline) -> None:

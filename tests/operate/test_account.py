@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from account import Account, Picky, deployed_for, until
 from botocore.exceptions import ClientError
-from local_aws import MINUTES
+from local_aws import stop_jobs
 
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.runs import status, watch
@@ -52,7 +52,7 @@ def account(
     all_faults.clear()
     all_faults.unwanted = ""
     end_executions(place)
-    place.aws.sagemaker.close(MINUTES)
+    stop_jobs(place.aws)
     for folder in ("markers/", "promoted"):
         for entry in place.aws.objects.below(place.names.work_bucket, folder):
             place.aws.client("s3").delete_object(Bucket=place.names.work_bucket, Key=entry.key)
