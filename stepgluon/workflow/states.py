@@ -33,6 +33,7 @@ from stepgluon.names import PROMOTED, Names, short
 from stepgluon.workflow import decisions, mails
 from stepgluon.workflow.expressions import (
     expression,
+    jsonata,
     literal,
     sentence,
     text,
@@ -99,8 +100,8 @@ class States:
                 "models": literal([self._settings_of(model) for model in self.config.models]),
                 "markers": expression("$states.input.fresh = true ? 'markers/fresh/' : 'markers/'"),
                 "scored": ["mae", "mae_of_median", "manifest"],
-                "untried": _UNTRIED,
-                "cached": {**_UNTRIED, "cached": True},
+                "untried": expression(jsonata(_UNTRIED)),
+                "cached": expression(jsonata({**_UNTRIED, "cached": True})),
                 "cached_result": {"outcome": "predicted", "cached": True},
                 "job_failures": 0,
             },
@@ -313,10 +314,12 @@ class States:
         )
 
 
-# The values of `own`: in a branch of Train models, and in one of Predict.
+# The values of `own`: in a branch of Train models, and in one of Predict. Assigned as expressions, because
+# asl-validator refuses an empty text elsewhere.
 _UNTRIED = {"job": "", "mae": None, "Error": "", "Cause": "", "tries": 0}
 _UNPREDICTED = {"outcome": "failed", "folder": "{% $id %}", "Error": "", "Cause": "", "tries": 0}
-OUTCOMES = {"unpredicted": _UNPREDICTED, "predicted": {**_UNPREDICTED, "outcome": "predicted"}}
+_PREDICTED = {**_UNPREDICTED, "outcome": "predicted"}
+OUTCOMES = {"unpredicted": expression(jsonata(_UNPREDICTED)), "predicted": expression(jsonata(_PREDICTED))}
 
 
 def _own(value: str) -> dict[str, str]:
