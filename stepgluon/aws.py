@@ -222,11 +222,11 @@ def _stop(text: str) -> str:
 # botocore's exceptions by name, because importing them takes long; an older botocore lacks some.
 _UNREACHED = {
     "NoCredentialsError": (
-        "there are no AWS credentials (`aws configure sso` sets them up; set AWS_PROFILE where there are several)"
+        "no AWS credentials were found (run `aws configure sso`, or set AWS_PROFILE if you have several)"
     ),
     "PartialCredentialsError": "the AWS credentials from {provider} lack {cred_var} (add it)",
     "ProfileNotFound": (
-        "there is no AWS profile {profile} (`aws configure list-profiles` lists them; set AWS_PROFILE)"
+        "the AWS profile {profile} does not exist (list yours with `aws configure list-profiles`, and set AWS_PROFILE)"
     ),
     "ConfigParseError ConfigNotFound InvalidConfigError": (
         "the settings of AWS's tools cannot be used: {text} (look at ~/.aws/config)"

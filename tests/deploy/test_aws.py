@@ -120,9 +120,7 @@ def call(region: str = REGION) -> str:
 def test_without_credentials_the_way_to_some_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert call() == (
-        "there are no AWS credentials (`aws configure sso` sets them up; set AWS_PROFILE where there are several)"
-    )
+    assert call() == ("no AWS credentials were found (run `aws configure sso`, or set AWS_PROFILE if you have several)")
 
 
 def test_half_of_the_credentials_are_told_apart_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +130,9 @@ def test_half_of_the_credentials_are_told_apart_from_none(monkeypatch: pytest.Mo
 
 def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "prod")
-    assert call() == ("there is no AWS profile prod (`aws configure list-profiles` lists them; set AWS_PROFILE)")
+    assert call() == (
+        "the AWS profile prod does not exist (list yours with `aws configure list-profiles`, and set AWS_PROFILE)"
+    )
 
 
 def test_a_session_of_sso_that_has_ended_names_the_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -346,7 +346,7 @@ def test_no_credentials_or_those_of_another_account_end_with_3(run: Any, monkeyp
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     code, out, err = run()
-    assert (code, out) == (3, "") and err.startswith("error: there are no AWS credentials")
+    assert (code, out) == (3, "") and err.startswith("error: no AWS credentials were found")
     other = {"Account": "999999999999", "Arn": "arn:aws:iam::999999999999:user/me"}
     door = Recorded("eu-central-1", {"GetCallerIdentity": other})
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
