@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -27,13 +28,13 @@ class Wrong(Exception):
         self.message = message
 
 
-class Kind:
+class Kind(ABC):
     wanted = ""  # the type of an unquoted value, for scalars.py
     json: dict[str, Any]  # the JSON Schema of a value that is not a variable
 
+    @abstractmethod
     def value(self, node: Node, description: str) -> Any:
         """The value of a key with this description; raises Wrong."""
-        raise NotImplementedError
 
     def default(self, value: Any) -> Any:
         """A default as the file would have it."""
