@@ -40,14 +40,10 @@ class Destroyed:
 
 def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> Destroyed:
     check_identity(names, door)
+    stacks = Stacks(door, tell, wait)
+    _refuse_base_in_use(names, stacks, order)
     if "pipeline" in order.only:
         end_runs(names, door, order.stop_runs, tell)
-    stacks = Stacks(door, tell, wait)
-    left = [part for part in PARTS[1:] if part not in order.only and stacks.find(names.stack(part))]
-    if "base" in order.only and left:
-        raise Refused(
-            f"{names.stack(left[0])} uses what {names.stack('base')} has (destroy it too: --only {' '.join(left)} base)"
-        )
     gone = []
     for part in reversed(PARTS):
         if part in order.only and stacks.find(names.stack(part)):
@@ -70,6 +66,7 @@ def found(names: Names, door: Door, order: Order) -> list[str]:
     """What there is to delete, in words; empty if nothing exists."""
     check_identity(names, door)
     stacks = Stacks(door, lambda text: None, lambda seconds: None)
+    _refuse_base_in_use(names, stacks, order)
     there = [
         f"the stack {names.stack(part)}" for part in PARTS if part in order.only and stacks.find(names.stack(part))
     ]
@@ -78,6 +75,15 @@ def found(names: Names, door: Door, order: Order) -> list[str]:
         there += [f"s3://{bucket} with ALL DATA in it" for bucket in buckets]
         there += [f"the images of {repository}" for repository in repositories]
     return there
+
+
+def _refuse_base_in_use(names: Names, stacks: Stacks, order: Order) -> None:
+    if "base" not in order.only:
+        return
+    left = [part for part in PARTS if part not in order.only and stacks.find(names.stack(part))]
+    if left:
+        every = " ".join(part for part in PARTS if part in (*order.only, *left))
+        raise Refused(f"{names.stack(left[0])} uses {names.stack('base')} (destroy both: --only {every})")
 
 
 def end_runs(names: Names, door: Door, stop: bool, tell: Tell) -> None:
