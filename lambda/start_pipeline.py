@@ -1,6 +1,6 @@
 """Starts an execution of the state machine for each .run file uploaded to the raw bucket.
 
-Its events come from EventBridge; notifications of S3 itself, with their list of Records, start the same executions.
+Its events come from EventBridge; notifications of S3 itself, with their list of Records, are accepted too.
 
 Environment: RAW_BUCKET, the bucket; STATE_MACHINE_ARN, the state machine or its alias.
 
@@ -59,7 +59,7 @@ def outcome_of(record: Any) -> str:
     place: dict[str, Any] = {}
     try:
         if not isinstance(record, dict):
-            raise Refused("the record is not an object (expected: a record of an S3 event notification)")
+            raise Refused("the record is not an object (expected: an event of S3)")
         if "detail-type" in record:
             record = notified(record)
         check_version(text_at(record, "eventVersion"), "2")
@@ -266,7 +266,7 @@ def text_at(record: Any, *path: str) -> str:
     for key in path:
         record = record.get(key) if isinstance(record, dict) else None
     if not isinstance(record, str) or not record:
-        raise Refused(f"the record has no {'.'.join(path)} (expected: a record of an S3 event notification)")
+        raise Refused(f"the record has no {'.'.join(path)} (expected: an event of S3)")
     return record
 
 
