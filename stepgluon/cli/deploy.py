@@ -12,7 +12,6 @@ from stepgluon.cli.common import Call
 from stepgluon.cli.parser import PARTS
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
-from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.account_checks import check_identity, check_key
 from stepgluon.deploy.apply import Deployed, deploy
 from stepgluon.deploy.changes import Change
@@ -37,7 +36,7 @@ def do_verify(call: Call) -> int:
     from stepgluon.verify import verify
     from stepgluon.verify.check import Check, heading, last_words
 
-    _, what = _release(call)
+    what = _release(call)
     made: list[Check] = []
     with call.account() as (door, names):
         for check in verify(what, door, time.sleep):
@@ -49,7 +48,7 @@ def do_verify(call: Call) -> int:
 
 
 def do_plan(call: Call) -> None:
-    _, release = _release(call)
+    release = _release(call)
     with call.account() as (door, names):
         _check(names, door)
         planned = plan(release, door, time.sleep, call.options.only)
@@ -57,7 +56,7 @@ def do_plan(call: Call) -> None:
 
 
 def do_deploy(call: Call) -> None:
-    (_, release), say, only = _release(call), call.terminal.say, call.options.only
+    release, say, only = _release(call), call.terminal.say, call.options.only
 
     def agree(stack: str, changes: tuple[Change, ...]) -> None:
         losing = [f"{change.resource} is {change.action}: {change.loses}" for change in changes if change.loses]
@@ -118,16 +117,16 @@ def _ask(call: Call, what: str, items: list[str], name: str) -> None:
         raise NotAgreed("not done, as the name was not typed (run it again, or add --yes)")
 
 
-def _release(call: Call) -> tuple[LoadedConfig, Release]:
+def _release(call: Call) -> Release:
     """Find all mistakes in the config before anything is sent to the account."""
     loaded = call.config()
     if tuple(getattr(call.options, "only", PARTS)) == ("cicd",) and loaded.config.cicd is None:
         raise UsageError("--only cicd: the config has no cicd (add it, or leave --only out)")
-    return loaded, release(loaded, call.definition(loaded).text)
+    return release(loaded, call.definition(loaded).text)
 
 
 def do_template(call: Call) -> None:
-    (_, made), folder, say = _release(call), call.options.out, call.terminal.say
+    made, folder, say = _release(call), call.options.out, call.terminal.say
     for name, content in _files(made).items():
         write_file(folder / name, content, call.options.config)
         say(f"{folder / name}: {len(content):,} bytes")

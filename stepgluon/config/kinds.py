@@ -102,7 +102,7 @@ class Account(Text):
 
     def schema(self) -> dict[str, Any]:
         digits = {"type": "integer", "minimum": 10**11, "maximum": 10**12 - 1}
-        return {"anyOf": [super().schema(), {"anyOf": [digits, VARIABLE]}]}
+        return {"anyOf": [super().schema(), digits]}
 
 
 class Number(Kind):

@@ -1,7 +1,7 @@
 """Deploys a Release to an account, in stages that are each safe to repeat.
 
     check          the credentials belong to the config's account, and the account is large enough
-    base           the stack with the work bucket and the image repositories; if not deployed, it must match the release
+    base           the stack with both buckets and the image repositories; if not deployed, it must match the release
     images         build and push those whose tag ECR lacks; their digests are the pipeline's parameters
     objects        upload definition, trigger and config to the work bucket, under keys with their hash
     pipeline       the stack with everything else; if it fails, the previous machine stays live
@@ -22,6 +22,7 @@ from stepgluon.aws import Door, answer
 from stepgluon.deploy.account_checks import check_concurrency, check_identity, short_quotas
 from stepgluon.deploy.images import Builder, digest_in_ecr
 from stepgluon.deploy.stacks import Agree, Desired, Stacks, always
+from stepgluon.deploy.templates.parts import tag_map
 from stepgluon.errors import SurroundingsError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def deploy(
 
 
 def desired(names: Names, template: Template, parameters: dict[str, str]) -> Desired:
-    return Desired(template.stack, template.text, parameters, {"stepgluon": names.prefix, **names.config.tags})
+    return Desired(template.stack, template.text, parameters, tag_map(names))
 
 
 def reserved(template: Template) -> int:
@@ -113,9 +114,11 @@ def outdated_base(release: Release, stacks: Stacks) -> str:
     differing = stacks.differing(desired(release.names, release.base, {}))
     if not differing:
         return ""
+    moved = "; docs/decisions/0060 says how the raw bucket moves" if "RawBucket" in differing else ""
     return (
         f"{release.base.stack} is not as this config and this version of stepgluon need it: {', '.join(differing)} (a "
-        f"person with the rights of policy/deployer.json runs `{pipeline_py('deploy --only base')}`; then this again)"
+        f"person with the rights of policy/deployer.json runs `{pipeline_py('deploy --only base')}`; then this "
+        f"again{moved})"
     )
 
 

@@ -1,7 +1,7 @@
 """CloudFormation documents: each is a function of the names (and so of the config) that returns a dict.
 
-base      the base stack: work bucket, image repositories, the boundary of all roles
-pipeline  the pipeline stack: raw bucket, trigger, state machine, mails
+base      the base stack: both buckets, image repositories, the boundary of all roles
+pipeline  the pipeline stack: trigger, state machine, mails
 cicd      the stack that deploys a push
 policies  policy/*.json, filled in for one pipeline
 parts     shared by all documents, and a document as the bytes that are sent
