@@ -69,7 +69,7 @@ class Preview:
         if not names and all(old.entry.get(policy) == entry.get(policy) for policy in policies):
             return []
         replacing = old.type.replacing(old.given, given)
-        certain = [name for name in replacing if not self._is_unknown(entry["Properties"].get(name))]
+        certain = [name for name in replacing if not self._is_unknown(entry.get("Properties", {}).get(name))]
         self._unknown |= {old.logical if replacing else f"{old.logical}.*"}
         replacement = "True" if certain else "Conditional" if replacing else "False"
         details = [{"Target": {"Attribute": "Properties", "Name": name}} for name in names]

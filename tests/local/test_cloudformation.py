@@ -187,15 +187,17 @@ def test_the_same_template_again_changes_nothing_and_says_so(account: Account) -
 
 def test_a_change_set_lists_what_is_created_changed_replaced_and_removed(account: Account) -> None:
     name = f"q{account.number}"
-    account.created({"Same": queue(), "Changed": queue(), "Moved": queue(name), "Gone": queue(), "P": policy("Moved")})
-    changed = queue(MessageRetentionPeriod=60)
+    same, named = {"Same": queue()}, {"Moved": queue(name), "Bare": queue(f"{name}-c")}
+    account.created({**same, **named, "Changed": queue(), "Gone": queue(), "P": policy("Moved")})
+    changed, moved, bare = queue(MessageRetentionPeriod=60), queue(f"{name}b"), {"Type": "AWS::SQS::Queue"}
     changes = account.changes(
-        {"Same": queue(), "Changed": changed, "Moved": queue(f"{name}b"), "New": queue(), "P": policy("Moved")}
+        {**same, "Changed": changed, "Moved": moved, "Bare": bare, "New": queue(), "P": policy("Moved")}
     )
     assert {name: (one["Action"], one.get("Replacement")) for name, one in changes.items()} == {
         "New": ("Add", None),
         "Changed": ("Modify", "False"),
         "Moved": ("Modify", "True"),
+        "Bare": ("Modify", "True"),
         "P": ("Modify", "False"),  # its queue is another one
         "Gone": ("Remove", None),
     }
