@@ -136,12 +136,15 @@ class Functions:
         """End all processes and threads; unhandled events stay on disk."""
         with self.changed:
             self.closed = True
+            lanes = list(self._lanes.values())
             self.changed.notify_all()
-        for lane in self._lanes.values():
+        for lane in lanes:
             lane.close()
 
     def _lane(self, arn: str) -> _Lane:
         with self.changed:
+            if self.closed:
+                raise RuntimeError("the local AWS has ended")
             if _name(arn) not in self._lanes:
                 self._lanes[_name(arn)] = _Lane(self, _name(arn))
             return self._lanes[_name(arn)]
@@ -182,8 +185,9 @@ class _Lane:
 
     def close(self) -> None:
         with self._starting:
-            if self._worker is not None:
-                self._worker.kill()
+            worker = self._worker  # the lane's thread may clear it meanwhile
+        if worker is not None:
+            worker.kill()
         self._thread.shutdown(cancel_futures=True)
         self._stop()
 

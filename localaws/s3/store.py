@@ -66,14 +66,18 @@ class Objects:
             raise ComputerError(
                 f"{folder} cannot be used: {problem} ({way_out}, or name another folder with --work)"
             ) from None
-        self._sweep()
+        try:
+            self._sweep()
+        except BaseException:  # nobody else can close it
+            self._base.close()
+            raise
 
     def close(self) -> None:
         with self._lock:
             self._base.close()
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
+    def _using(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._base
@@ -82,6 +86,8 @@ class Objects:
                 full, locked = "full" in str(problem), "readonly" in str(problem)
                 kind = errno.ENOSPC if full else errno.EROFS if locked else errno.EIO
                 raise OSError(kind, os.strerror(kind)) from problem
+            except sqlite3.ProgrammingError as problem:  # a thread outlived the server
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED)) from problem
 
     # Contents
 
@@ -158,7 +164,7 @@ class Objects:
 
     def _sweep(self) -> None:
         """Remove unreferenced contents and partial files left by a crash; check that the objects' contents exist."""
-        with self._change() as base:
+        with self._using() as base:
             base.execute("delete from jobs where used < ?", (time.time() - _FORGET_AFTER,))
             sizes: dict[str, int] = dict(base.execute("select sha256, size from objects"))
             outputs = base.execute("select remembered from jobs").fetchall()
@@ -176,54 +182,54 @@ class Objects:
     # Buckets and keys
 
     def buckets(self) -> list[tuple[str, str]]:
-        with self._lock:
+        with self._using():
             return list(self._base.execute("select name, region from buckets order by name"))
 
     def add_bucket(self, name: str, region: str) -> None:
-        with self._change() as base:
+        with self._using() as base:
             base.execute("insert or replace into buckets values (?, ?)", (name, region))
 
     def remove_bucket(self, name: str) -> None:
-        with self._change() as base:
+        with self._using() as base:
             base.execute("delete from objects where bucket = ?", (name,))
             base.execute("delete from buckets where name = ?", (name,))
 
     def put(self, bucket: str, stored: Stored) -> None:
         content = stored.content
         row = (bucket, stored.key, content.sha256, content.size, content.etag, json.dumps(stored.headers))
-        with self._change() as base:
+        with self._using() as base:
             base.execute("insert or replace into objects values (?, ?, ?, ?, ?, ?, ?)", (*row, stored.modified))
 
     def remove(self, bucket: str, key: str) -> None:
-        with self._change() as base:
+        with self._using() as base:
             base.execute("delete from objects where bucket = ? and key = ?", (bucket, key))
 
     def below(self, bucket: str, prefix: str = "") -> list[Stored]:
         """The objects whose keys start with the prefix, in S3's order: by the keys' bytes."""
-        with self._lock:
+        with self._using():
             among = (bucket, prefix, prefix + chr(0x10FFFF))
             rows = self._base.execute(f"{_OBJECT} key >= ? and key < ? order by key", among).fetchall()
         return [_stored(*row) for row in rows]
 
     def one(self, bucket: str, key: str) -> Stored | None:
-        with self._lock:
+        with self._using():
             row = self._base.execute(f"{_OBJECT} key = ?", (bucket, key)).fetchone()
         return _stored(*row) if row else None
 
     # Finished jobs
 
     def remembered(self, fingerprint: str) -> str | None:
-        with self._change() as base:
+        with self._using() as base:
             base.execute("update jobs set used = ? where fingerprint = ?", (time.time(), fingerprint))
             row = base.execute("select remembered from jobs where fingerprint = ?", (fingerprint,)).fetchone()
         return row[0] if row else None
 
     def remember(self, fingerprint: str, remembered: str) -> None:
-        with self._change() as base:
+        with self._using() as base:
             base.execute("insert or replace into jobs values (?, ?, ?)", (fingerprint, remembered, time.time()))
 
     def forget(self, fingerprint: str) -> None:
-        with self._change() as base:
+        with self._using() as base:
             base.execute("delete from jobs where fingerprint = ?", (fingerprint,))
 
     # Documents: named and written atomically, like an execution's history
@@ -235,23 +241,25 @@ class Objects:
         """Write all of them or, after a crash, none."""
         now, rows = time.time(), ", ".join(["(?, ?, ?, ?)"] * len(contents))
         values = [value for kind, content in contents.items() for value in (kind, name, content, now)]
-        with self._change() as base:
+        with self._using() as base:
             base.execute(f"insert or replace into documents values {rows}", values)  # nosec B608 - question marks
 
     def remove_document(self, kind: str, name: str) -> None:
-        with self._change() as base:
+        with self._using() as base:
             base.execute("delete from documents where kind = ? and name = ?", (kind, name))
 
     def document(self, kind: str, name: str) -> bytes | None:
-        with self._lock:
+        with self._using():
             row = self._base.execute(
                 "select content from documents where kind = ? and name = ?", (kind, name)
             ).fetchone()
         return row[0] if row else None
 
     def documents(self, kind: str) -> list[tuple[str, bytes]]:
-        with self._lock:
-            return list(self._base.execute("select name, content from documents where kind = ? order by at", (kind,)))
+        with self._using():
+            return list(
+                self._base.execute("select name, content from documents where kind = ? order by rowid", (kind,))
+            )
 
 
 def _stored(key: str, sha256: str, size: int, etag: str, headers: str, modified: float) -> Stored:
