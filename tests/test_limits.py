@@ -65,6 +65,16 @@ def test_too_many_tries_for_the_history_are_refused_with_the_number_that_fits() 
     compile_definition(config(100, f"retries: {{quota: {fit}}}"), workflow)
 
 
+@pytest.mark.parametrize(("large", "fits"), [(range(3), True), (range(3, 100), False)])
+def test_large_settings_count_for_the_models_that_have_them(large: range, fits: bool) -> None:
+    loaded = config(100, "retries: {throttling: 2}")
+    few = loaded.config.models[0]
+    rich = few.changed(train=few.train.changed(environment={"NOTE": "n" * 3_000}))
+    models = [(rich if number in large else few).changed(name=f"m{number}") for number in range(100)]
+    found = findings(build(loaded.config.changed(models=models), workflow).asl)
+    assert ([finding.code for finding in found if finding.code == "payload-size"] == []) is fits
+
+
 def test_other_retries_can_be_too_many_too() -> None:
     said = refused(config(100, "retries: {throttling: 99, job: 10}"))
     assert "models: when everything is tried again as often as it may, 100 models write " in said

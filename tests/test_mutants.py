@@ -165,6 +165,7 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
     "an orphan": ("unreachable", orphan),
     "a step skipped, so that it is never reached": ("unreachable", put("Settings", "Next", "Announce start")),
     "states that only lead to each other": ("endless", loop),
+    "an End that is false among them": ("endless", both(loop, put("Mark", "End", False))),
     "the same name in two branches": ("duplicate-name", twin),
     "the name of a state outside, in a branch": ("duplicate-name", rename("Accept boots", "Done")),
     "a name of 81 characters": ("state-name", rename("Mark", "M" * 81)),
@@ -266,6 +267,12 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
         "states-part",
         put("Settings", "Assign.run", e("$states.context.Executions.Name")),
     ),
+    "the time of a redrive that was not": (
+        "expression-undefined",
+        put("Settings", "Assign.run", e("$states.context.Execution.RedriveTime")),
+    ),
+    "the result of a Parallel in its Catch": ("states-part", put("Train", "Catch.0.Output", e("$states.result"))),
+    "the error of a state without Catch": ("states-part", put("Settings", "Assign.run", e("$states.errorOutput"))),
     "a task token without waiting": (
         "states-part",
         put(SCORE, "Arguments.Key", e("$states.context.Task.Token")),
@@ -309,6 +316,7 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
         put(SCORE, "Resource", "arn:aws:states:::sagemaker:describeEndpoint"),
     ),
     "a service that there is not": ("resource", put(SCORE, "Resource", "arn:aws:states:::aws-sdk:s33:getObject")),
+    "a service that has no integration": ("resource", put(MAIL, "Resource", "arn:aws:states:::snss:publish")),
     "an action with a capital": ("resource", put(SCORE, "Resource", "arn:aws:states:::aws-sdk:s3:GetObject")),
     "a mail that waits for its end": ("resource", put(MAIL, "Resource", "arn:aws:states:::sns:publish.sync")),
     "a call of the SDK that waits for its end": (
@@ -318,10 +326,6 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
     "a job that waits for a token": (
         "resource",
         put(PREPARE, "Resource", "arn:aws:states:::sagemaker:createProcessingJob.waitForTaskToken"),
-    ),
-    "a misspelt context path in a text": (
-        "states-part",
-        put(MAIL, "Arguments.Message", e("'Redriven: ' & $states.context.Execution.RedrivCount")),
     ),
     "a job that nothing waits for": (
         "not-awaited",
@@ -485,6 +489,10 @@ MUTANTS: dict[str, tuple[str, Mutate]] = {
     "a variable that begins with a digit": ("variable-name", put("Settings", "Assign.1st", 1)),
     "a variable of 81 characters": ("variable-name", put("Settings", "Assign." + "v" * 81, 1)),
     "a variable over 256 KiB": ("payload-size", put("Settings", "Assign.big", e("$pad('', 300000, 'x')"))),
+    "variables over 256 KiB in one Assign": (
+        "payload-size",
+        both(*(put("Settings", f"Assign.{name}", e("$pad('', 200000, 'x')")) for name in ("big", "more"))),
+    ),
     # Of JSONata: values
     "Arguments that are a list": ("field-type", put(MAIL, "Arguments", [])),
     "Arguments that become a text": ("parameter-type", put(MAIL, "Arguments", e("$run"))),

@@ -92,7 +92,7 @@ class SelfCheck:
             if self._shared.named.get(state) == name:
                 message = f"Arguments: the next run has the same job name {name!r}; put the run's name into it"
                 self._report.add("job-name-execution", state, message)
-        self._large(small, scenarios.large(), branches)
+        self._large(branches)
         if self.events > limits.EVENTS:
             history = f"{self.events:,} events, and at most {limits.EVENTS:,} fit; retry less or have fewer models"
             self._report.add("events", "", f"with each retry used up, an execution writes {history}")
@@ -103,15 +103,22 @@ class SelfCheck:
         self.events = max(self.events, run.events)
         return run
 
-    def _large(self, small: Scope, scenario: Scenario, branches: Branches) -> None:
-        """Extrapolate the sizes with all branches from one branch more."""
-        kinds, sizes = branches.kinds(values=False), self._run(small, scenario).sizes
-        more = len(kinds[0]) - 2 if kinds else 0
-        if more > 0 and max(sizes.values()) * len(branches.names) > limits.PAYLOAD_BYTES:
-            larger = branches.scopes(kinds, 3)
-            bigger = Rehearsal(larger, Shared(Report()), Scenarios(larger).large()).sizes
-            grown = {key: size + max(0, bigger[key] - size) * more for key, size in sizes.items()}
-            self._sizes(grown, scenario)
+    def _large(self, branches: Branches) -> None:
+        """Extrapolate the sizes with all branches from one branch, and from one more, of each kind."""
+        kinds = branches.kinds(values=True)
+        root = branches.scopes(kinds, 1)
+        scenario = Scenarios(root).large()
+        sizes = self._run(root, scenario).sizes
+        if max(sizes.values(), default=0) * len(branches.names) <= limits.PAYLOAD_BYTES:
+            return
+        grown = dict(sizes)
+        for kind in kinds:
+            if len(kind) > 1:
+                larger = branches.scopes([kind, *(other for other in kinds if other is not kind)], 2)
+                bigger = Rehearsal(larger, Shared(Report()), Scenarios(larger).large()).sizes
+                for key, size in sizes.items():
+                    grown[key] += max(0, bigger[key] - size) * (len(kind) - 1)
+        self._sizes(grown, scenario)
 
     def _sizes(self, sizes: Mapping[tuple[str, str], int], scenario: Scenario) -> None:
         for (state, place), size in sizes.items():

@@ -86,7 +86,11 @@ def check(root: Scope, report: Report) -> None:
         _assignments(scope, report)
         for name in scope.reached:
             for place, value in leaves(own(scope.states[name]), ""):
-                for code, message in _problems(place[1:], value, known):
+                problems = [
+                    *_problems(place[1:], value, known),
+                    *_misplaced(scope.states[name]["Type"], place[1:], value),
+                ]
+                for code, message in problems:
                     report.add(code, name, f"{place[1:]}: {message}")
 
 
@@ -123,6 +127,18 @@ def _problems(place: str, text: Any, known: frozenset[str]) -> Iterator[tuple[st
             yield "variable-undefined", f"it reads ${variable}, which no state assigns{did_you_mean(variable, known)}"
         if not found.functions - known and (problem := syntax_problem(inside(text))):
             yield "expression-syntax", problem + (_NAME_IT if "top level" in problem else "")
+
+
+def _misplaced(kind: str, place: str, text: Any) -> Iterator[tuple[str, str]]:
+    """The results of a state exist only where it ends; a rehearsal does not visit every Catch."""
+    if is_expression(text):
+        there = {
+            "result": kind in ("Task", "Parallel", "Map") and place.startswith(("Assign", "Output")),
+            "errorOutput": place.startswith("Catch"),
+        }
+        for path in names(inside(text)).states:
+            if path and not there.get(path[0], True):
+                yield "states-part", f"it reads $states.{'.'.join(path)}, which does not exist there"
 
 
 def syntax_problem(text: str) -> str:

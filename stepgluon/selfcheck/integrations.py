@@ -22,7 +22,7 @@ _RESOURCE = re.compile(
 _OTHER = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):(lambda:[a-z0-9-]+:\d{12}:function|states:[a-z0-9-]+:\d{12}:activity):[\w$:-]+"
 )
-# The optimized integrations of the usual services; those of others are not checked:
+# The optimized integrations of the usual services, and the other services that have some, not checked further:
 # https://docs.aws.amazon.com/step-functions/latest/dg/integrate-optimized.html
 OPTIMIZED = {
     "sagemaker": """createEndpoint createEndpointConfig createModel updateEndpoint createHyperParameterTuningJob
@@ -30,6 +30,8 @@ OPTIMIZED = {
     **{"sns": "publish", "sqs": "sendMessage", "lambda": "invoke", "states": "startExecution"},
     "dynamodb": "getItem putItem updateItem deleteItem",
 }
+OTHERS = """apigateway athena batch bedrock codebuild databrew ecs eks elasticmapreduce emr-containers emr-serverless
+events glue http mediaconvert"""
 JOBS = {
     "createTrainingJob": "TrainingJobName",
     "createProcessingJob": "ProcessingJobName",
@@ -78,6 +80,9 @@ def integration(resource: str) -> Integration | None:
 
 
 def _problem(service: str, action: str, wait: str) -> str:
+    services = (*OPTIMIZED, *OTHERS.split())
+    if service not in services:
+        return f"{service} does not have an integration of its own{did_you_mean(service, services)}"
     actions = OPTIMIZED.get(service, action).split()
     if action not in actions:
         return f"{service} does not have the integration {action}{did_you_mean(action, actions)}"

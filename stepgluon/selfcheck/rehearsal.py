@@ -126,7 +126,8 @@ class Visit:
         context = {
             "Execution": {
                 "Id": f"{machine.replace('stateMachine', 'execution')}:{name}",
-                **{"Input": self._run.input, "Name": name, "StartTime": time, "RedriveTime": time},
+                **{"Input": self._run.input, "Name": name, "StartTime": time},
+                **({"RedriveTime": time} if redrive else {}),
                 **{"RoleArn": "arn:aws:iam::123456789012:role/rehearsed", "RedriveCount": redrive},
             },
             "State": {"Name": self.name, "EnteredTime": time, "RetryCount": retry},
@@ -299,6 +300,8 @@ class Visit:
         """Evaluate Assign and Output of the state, or of one of its rules or catchers."""
         data, assign, guess = self.before, fields.get("Assign", {}), source in self._guessed
         assigned = {name: self._value(template, f"{place}Assign.{name}") for name, template in assign.items()}
+        if assign:
+            self._sized(f"{place}Assign", self._values.intern(assigned))
         guessed = {name for name, template in assign.items() if self._is_guess(template)}
         if "Output" in fields:
             output, guess = self._value(fields["Output"], f"{place}Output"), self._is_guess(fields["Output"])

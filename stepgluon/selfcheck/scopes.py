@@ -118,7 +118,7 @@ def _ends(scope: Scope, report: Report) -> None:
     while len(ending) > before:
         before = len(ending)
         for name in reversed(scope.reached):
-            if not leads[name] or leads[name] & ending or "End" in scope.states[name]:
+            if not leads[name] or leads[name] & ending or scope.states[name].get("End"):
                 ending.add(name)
     for name in scope.states:
         if name not in leads:
