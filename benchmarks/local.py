@@ -1,6 +1,7 @@
 """How long a run on this computer takes, as ratios measured side by side in turns.
 
     python benchmarks/local.py nothing [--turns 5]     jobs that do nothing: the whole process, from command to exit
+    python benchmarks/local.py metaflow PYTHON [--turns 5]  the same, and a flow of Metaflow in turns (PYTHON has it)
     python benchmarks/local.py real [--turns 2]        the demo's jobs, against the same scripts run by hand
     python benchmarks/local.py uploads [--count 1000]  so many .run files at once, with jobs that do nothing
     python benchmarks/local.py repeat [--count 200] [--models 20]  so many runs, each a process; all of them must finish
@@ -68,6 +69,27 @@ def nothing(turns: int, folder: Path) -> None:
     best = min(taken)
     print(f"jobs that do nothing, best of {turns}: {best:.2f} s (budget 3 s); the first, which compiles: {first:.2f} s")
     print(f"  {best / min(python):.1f} times an interpreter that only imports moto's server ({min(python):.2f} s)")
+
+
+def metaflow(turns: int, folder: Path, python: str) -> None:
+    """The same shape: prepare, three models, choose, three predictions, post-process."""
+    words = [python, str(ROOT / "benchmarks" / "metaflow_flow.py"), "--no-pylint", "run"]
+    home = {"USERNAME": "user", "METAFLOW_HOME": str(folder), "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder)}
+    ways = (command(STAND_INS, folder / "compiled", folder / "work"), lambda: called(words, home))
+    for way in ways:
+        way()
+    times = [[measured(way) for way in ways] for _ in range(turns)]
+    for what, part in (("time", 0), ("processor time", 1)):
+        ours, theirs = (min(turn[way][part] for turn in times) for way in (0, 1))
+        print(f"{what}, best of {turns}: {ours:.2f} s, Metaflow {theirs:.2f} s: {ours / theirs:.2f} times (budget 0.5)")
+
+
+def measured(what: Callable[[], None]) -> tuple[float, float]:
+    """Its time and its children's processor time."""
+    before = os.times()
+    taken, after = seconds(what), os.times()
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
+    return taken, processor
 
 
 def real(turns: int, folder: Path) -> None:
@@ -217,7 +239,8 @@ def config_file(folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["nothing", "real", "uploads", "repeat"])
+    parser.add_argument("what", choices=["nothing", "metaflow", "real", "uploads", "repeat"])
+    parser.add_argument("python", nargs="?", help="the Python of an environment with Metaflow")
     parser.add_argument("--turns", type=int)
     parser.add_argument("--count", type=int)
     parser.add_argument("--models", type=int, default=20)
@@ -225,6 +248,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.what == "nothing":
             nothing(options.turns or 5, Path(folder))
+        elif options.what == "metaflow":
+            metaflow(options.turns or 5, Path(folder), options.python or parser.error("metaflow needs PYTHON"))
         elif options.what == "uploads":
             uploads(options.count or 1000, Path(folder))
         elif options.what == "repeat":

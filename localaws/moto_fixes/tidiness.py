@@ -6,8 +6,10 @@ import copy
 import logging
 import os
 import types
+from functools import cache
 from typing import Any
 
+from localaws.base.clients import models
 from localaws.base.patches import Patches
 from localaws.moto_fixes.registry import ASL, COMMON, Here, fix, loaded
 
@@ -72,6 +74,28 @@ def a_service_is_known_by_its_folder(patches: Patches, here: Here) -> None:
     patches.attribute(
         loader, "list_available_services", loaded("botocore.loaders").instance_cache(list_available_services)
     )
+
+
+@fix
+def models_of_services_are_read_once(patches: Patches, here: Here) -> None:
+    """moto reads the model of a service, and where the service is, again and again: our clients have read them."""
+
+    def load(service: str, kind: str) -> Any:
+        return models().load_service_model(service, kind)
+
+    def session() -> Any:
+        made = loaded("botocore.session").Session()
+        made.register_component("data_loader", models())
+        return made
+
+    own = loaded("moto.core.utils")._load_service_model  # adds what moto knows more
+    extended = ("s3", "sqs")
+    patches.attribute(
+        loaded("moto.core.utils"),
+        "_load_service_model",
+        lambda service, kind: (own if service in extended else load)(service, kind),
+    )
+    patches.attribute(loaded("moto.core.base_backend").AccountSpecificBackend, "get_session", cache(session))
 
 
 @fix

@@ -214,6 +214,21 @@ def a_service_is_known_by_its_folder(asl: Interpreter) -> None:
 
 
 @check
+def models_of_services_are_read_once(asl: Interpreter) -> None:
+    from botocore.loaders import JSONFileLoader
+    from moto.core import base_backend, utils
+
+    from localaws.base.clients import models
+
+    known = [models().load_data("endpoints"), models().load_service_model("logs", "service-2")]
+    with mock.patch.object(JSONFileLoader, "load_file") as read:
+        assert utils._load_service_model("logs", "service-2") is known[1]
+        assert "eu-west-1" in base_backend.AccountSpecificBackend.get_session().get_available_regions("logs")
+    assert not read.called
+    assert "MessageSystemAttributeMap" in utils._load_service_model("sqs", "service-2")["shapes"]
+
+
+@check
 def routes_build_no_addresses_ahead(asl: Interpreter) -> None:
     from werkzeug.routing import Map, Rule
 
