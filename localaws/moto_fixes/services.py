@@ -6,6 +6,7 @@ import datetime
 import json
 import types
 from typing import Any
+from urllib.parse import quote
 
 from localaws.base.patches import Patches
 from localaws.moto_fixes.registry import ASL, SERVICE, Here, fix, loaded
@@ -94,6 +95,24 @@ def bucket_policies_deny_by_their_conditions(patches: Patches, here: Here) -> No
         return plain(known, action, resource)
 
     patches.attribute(bucket, "get_permission", get_permission)
+
+
+@fix
+def keys_of_versions_are_encoded(patches: Patches, here: Here) -> None:
+    """ListObjectVersions honours encoding-type=url; moto writes keys as they are, and some characters are not XML."""
+    response = loaded("moto.s3.responses").S3Response
+    plain = response.serialized
+
+    def serialized(self: Any, result: Any) -> Any:
+        listed = result.result
+        if self.data.get("Action") == "ListObjectVersions" and self.querystring.get("encoding-type") == ["url"]:
+            for entry in (listed, *listed["Versions"], *listed["DeleteMarkers"], *listed.get("CommonPrefixes", ())):
+                for name in entry.keys() & {"Key", "Prefix", "Delimiter", "KeyMarker", "NextKeyMarker"}:
+                    entry[name] = entry[name] and quote(entry[name])
+            listed["EncodingType"] = "url"
+        return plain(self, result)
+
+    patches.attribute(response, "serialized", serialized)
 
 
 @fix

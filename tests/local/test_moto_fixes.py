@@ -163,6 +163,17 @@ def logs_are_found_by_their_streams_prefix(asl: Interpreter) -> None:
 
 
 @check
+def keys_of_versions_are_encoded(asl: Interpreter) -> None:
+    s3, key = asl.aws.client("s3"), "a b/\x1b[31mred+ü"
+    s3.put_object(Bucket="data", Key=key, Body=b"")
+    try:
+        found = s3.list_object_versions(Bucket="data", Prefix="a b/")
+    except ClientError as error:
+        pytest.fail(str(error))
+    assert (found["Prefix"], [one["Key"] for one in found["Versions"]]) == ("a b/", [key])
+
+
+@check
 def bucket_policies_deny_by_their_conditions(asl: Interpreter) -> None:
     s3 = asl.aws.client("s3")
     everything = {"Principal": {"AWS": "*"}, "Action": "s3:*", "Resource": "arn:aws:s3:::data/*"}
