@@ -25,8 +25,6 @@ from stepgluon.deploy.templates.policies import policy
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.names import Names
 
-OBJECTS = ("definition.asl.json", "start_pipeline.zip", "config.json", "tell_failure.zip")  # same as in release.py
-
 
 class NotAgreed(StepgluonError):
     """The user did not confirm."""
@@ -143,7 +141,7 @@ def _files(made: Release) -> dict[str, bytes]:
         "base.json": made.base.text.encode(),
         "pipeline.json": made.pipeline.text.encode(),
         "cicd.json": (made.cicd.text if made.cicd else _example(made.names)).encode(),
-        **{name: stored.body for name, stored in zip(OBJECTS, made.objects, strict=True)},
+        **{stored.file: stored.body for stored in made.objects},
     }
 
 

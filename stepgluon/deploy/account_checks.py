@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stepgluon.aws import UNANSWERED, Door, answer, code_of
@@ -40,14 +41,15 @@ def check_identity(names: Names, door: Door) -> str:
 
 def check_concurrency(names: Names, door: Door, reserved: int) -> None:
     """Raise if the account cannot reserve the functions' executions, before a stack fails because of it."""
-    client, function = door.client("lambda"), names.function
+    client = door.client("lambda")
     settings = answer(client.get_account_settings, *UNANSWERED)
-    unknown = (*UNANSWERED, "ResourceNotFoundException")
     if settings is None or not reserved:
         return
-    if answer(lambda: client.get_function_concurrency(FunctionName=function), *unknown) is not None:
-        return  # it has them already
     free = settings["AccountLimit"]["UnreservedConcurrentExecutions"]
+    for function in (names.function, names.tell_function):  # what they have already is free for them
+        asked = partial(client.get_function_concurrency, FunctionName=function)
+        found = answer(asked, *UNANSWERED, "ResourceNotFoundException")
+        free += (found or {}).get("ReservedConcurrentExecutions", 0)
     if free - reserved < UNRESERVED:
         raise SurroundingsError(
             f"the account may run {free} functions at once that nobody has reserved, and the pipeline's {reserved} "

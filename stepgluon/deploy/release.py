@@ -39,6 +39,7 @@ class Stored:
 
     key: str
     body: bytes
+    file: str  # its name in the folder that `template` writes
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,10 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
     names = Names(loaded.config)
     asl, trigger, tell = definition.encode(), zipped(TRIGGER), zipped(*TELL)
     objects = (
-        Stored(f"definitions/{_hash(asl)}.asl.json", asl),
-        Stored(f"trigger/{_hash(trigger)}.zip", trigger),
-        Stored(names.config_uri.removeprefix(f"s3://{names.work_bucket}/"), names.config_json.encode()),
-        Stored(f"tell/{_hash(tell)}.zip", tell),
+        Stored(f"definitions/{_hash(asl)}.asl.json", asl, "definition.asl.json"),
+        Stored(f"trigger/{_hash(trigger)}.zip", trigger, "start_pipeline.zip"),
+        Stored(names.config_uri.removeprefix(f"s3://{names.work_bucket}/"), names.config_json.encode(), "config.json"),
+        Stored(f"tell/{_hash(tell)}.zip", tell, "tell_failure.zip"),
     )
     templates = (
         _template(names, "base", base(names)),

@@ -82,7 +82,9 @@ class Scenario:
         answer = called.api.answer(visit + self.turn)
         if called.wait and called.action in JOBS:
             key = (id(answer), id(request))
-            answer = self.described.setdefault(key, self.described.get(key) or _described(answer, called, request))
+            if key not in self.described:
+                self.described[key] = _described(answer, called, request)
+            answer = self.described[key]
         return Answer(answer, called.service in _KNOWN)
 
     def _file(self, key: str, answer: dict[str, Any]) -> Answer | Error:

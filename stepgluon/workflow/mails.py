@@ -12,7 +12,7 @@ from stepgluon.workflow.expressions import quoted, text
 
 Mail = tuple[str, str]
 _FOLLOW = ("$run", "$states.context.Execution.Id")
-_MISSING = "$filter($verdicts, function($m) {$m.outcome = 'failed'})"
+MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 
 _USES = (
     "$m.uses = 'trained' ? 'This run\\u0027s model predicts' : "
@@ -62,8 +62,8 @@ Use its models whenever a later one is not good enough:
     gaps = f"($gaps = '' ? '.' : {text(': {} of {} gaps filled.', filled, '$gaps')})"  # prepare.py may be the user's
     more = f"($count($missing) = 0 ? '' : {listed})"
     whole = text(message, "$run", gaps, more, "$run", "$run", "$run")
-    word = f"($count({_MISSING}) = 0 ? 'finished' : 'incomplete')"
-    return _subject(names, word), f"($missing := {_MISSING}; {whole})"
+    word = f"($count({MISSING}) = 0 ? 'finished' : 'incomplete')"
+    return _subject(names, word), f"($missing := {MISSING}; {whole})"
 
 
 MAILS = {"started": started, "models": models, "finished": finished}

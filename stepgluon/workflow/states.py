@@ -49,7 +49,6 @@ ALL = ["States.ALL"]
 _TRAINING, _PROCESSING = "sagemaker:createTrainingJob.sync", "sagemaker:createProcessingJob.sync"
 _READ, _WRITE = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject"
 SCORE_BYTES = 64 * 1024
-_MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 
 
 @dataclass(frozen=True)
@@ -188,14 +187,14 @@ class States:
         )
 
     def nothing_is_missing(self) -> Rule:
-        return Rule(expression(f"$count({_MISSING}) = 0"))
+        return Rule(expression(f"$count({mails.MISSING}) = 0"))
 
     def done(self, name: str) -> Succeed:
         return Succeed(name, output={"models": expression("$verdicts")})
 
     def incomplete(self, name: str) -> Fail:
         line = text("{}: {}", "$v.name", "$v.outcome_failure.Cause")
-        listed = f"$join($map({_MISSING}, function($v) {{{line}}}), ' ')"
+        listed = f"$join($map({mails.MISSING}, function($v) {{{line}}}), ' ')"
         return Fail(
             name, error="Incomplete", cause=expression(f"'Some models could not predict their rows. ' & {listed}")
         )

@@ -75,8 +75,11 @@ def test_an_account_too_small_for_the_trigger_is_told_before_a_stack_fails_for_i
         "Service Quotas)"
     )
     check_concurrency(names, account, 0)
-    account.answers["GetFunctionConcurrency"] = {"ReservedConcurrentExecutions": 5}
-    check_concurrency(names, account, 5)  # it has them already
+    account.answers["GetFunctionConcurrency"] = {}  # the function exists, and has none
+    with pytest.raises(SurroundingsError):
+        check_concurrency(names, account, 5)
+    account.answers["GetFunctionConcurrency"] = {"ReservedConcurrentExecutions": 3}  # each of the two
+    check_concurrency(names, account, 6)  # it has them already
     account.answers["GetAccountSettings"] = {"AccountLimit": {"UnreservedConcurrentExecutions": 1000}}
     account.answers["GetFunctionConcurrency"] = Answer("ResourceNotFoundException", "Function not found", 404)
     check_concurrency(names, account, 5)
