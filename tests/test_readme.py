@@ -1,4 +1,4 @@
-"""The README is accurate: its picture, its table and its examples are made from the code."""
+"""The README and the pages it leads to are accurate: pictures, table and examples are made from the code."""
 
 from __future__ import annotations
 
@@ -20,24 +20,34 @@ from stepgluon.graph import render
 from stepgluon.workflow.compile import build, compile_definition, most_models
 
 ROOT = HERE.parent
-README = ROOT / "README.md"
+README, CONFIG, CONCEPTS = (ROOT / name for name in ("README.md", "docs/reference/config.md", "docs/concepts.md"))
+PAGES = [README, *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "decisions")]
 DEMO = ROOT / "pipeline-config.yml"
 ACCOUNT = {"verify", "plan", "deploy", "destroy", "status", "start", "watch", "redrive", "rollback"}
 
 
-def with_part(name: str, made: str) -> str:
-    """The README with what stands between the marks of this name replaced."""
-    text = README.read_text(encoding="utf-8")
-    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    assert start in text
-    assert end in text
-    return text[: text.index(start)] + start + made + text[text.index(end) :]
+def text() -> str:
+    """What a user reads: the README and its pages."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def with_table(made: str) -> str:
+    """The page of the config with what stands between its marks replaced."""
+    page, start, end = CONFIG.read_text(encoding="utf-8"), "<!-- config -->\n", "<!-- /config -->"
+    return page[: page.index(start)] + start + made + page[page.index(end) :]
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    assert len(README.read_bytes()) <= 8_000
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_the_picture_is_the_demos_workflow() -> None:
     definition = build(load(DEMO, None, {}).config, workflow)
     assert same_as(ROOT / "docs" / "pictures" / "workflow.svg", render(definition.asl, "svg", "penguins"))
-    assert "(docs/pictures/workflow.svg)" in README.read_text(encoding="utf-8")
+    assert "(pictures/workflow.svg)" in CONCEPTS.read_text(encoding="utf-8")
 
 
 def rows(section: type[Section], prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -65,21 +75,21 @@ def test_the_table_has_every_key_with_its_default() -> None:
     ]
     lines.append("| `environments.NAME` | | what differs in this environment, merged over the rest by `--env NAME` |")
     table = "\n".join(["", "| key | default | meaning |", "|---|---|---|", *lines, "", ""])
-    assert same_as(README, with_part("config", table))
+    assert same_as(CONFIG, with_table(table))
 
 
 def test_the_mistakes_shown_are_what_validate_says() -> None:
-    text = DEMO.read_text(encoding="utf-8").replace("label: body_mass_g", "lable: body_mass_g", 1)
-    text = re.sub(r"(?m)^(fallback:.*\n  threshold:) 350", r"\1 low", text)
+    config = DEMO.read_text(encoding="utf-8").replace("label: body_mass_g", "lable: body_mass_g", 1)
+    config = re.sub(r"(?m)^(fallback:.*\n  threshold:) 350", r"\1 low", config)
     with pytest.raises(ConfigError) as error:
-        loads(text, "pipeline-config.yml", None, {})
-    assert f"```\n{error.value}\n```" in README.read_text(encoding="utf-8")
+        loads(config, "pipeline-config.yml", None, {})
+    assert f"```\n{error.value}\n```" in text()
 
 
 def test_the_commands_shown_exist(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline-config.yml").write_text(DEMO.read_text(encoding="utf-8"), encoding="utf-8")
-    told = re.findall(r"^ *python pipeline\.py ([a-z-]+[^#>\n]*)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    told = re.findall(r"^ *python pipeline\.py ([a-z-]+[^#>\n]*)", text(), re.MULTILINE)
     runs = ("validate", "compile", "graph", "schema", "template")
     commands = [command for command in told if command.split()[0] in runs]
     assert len(commands) >= 5
@@ -94,16 +104,15 @@ def test_the_commands_shown_exist(tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_the_number_of_models_that_fit_is_the_one_that_is_told() -> None:
     names = ", ".join(f"m{number}" for number in range(300))
-    text = "name: many\naccount: '123456789012'\nregion: ap-northeast-1\nnotify: [a@example.com]\n"
-    text += f"models: {{partition_by: kind, values: [{names}], label: y}}\nfallback: {{threshold: 350}}\n"
-    most = most_models(loads(text, "x.yml", None, {}).config, workflow)
-    assert f"At most {most} models" in README.read_text(encoding="utf-8")
+    config = "name: many\naccount: '123456789012'\nregion: ap-northeast-1\nnotify: [a@example.com]\n"
+    config += f"models: {{partition_by: kind, values: [{names}], label: y}}\nfallback: {{threshold: 350}}\n"
+    most = most_models(loads(config, "x.yml", None, {}).config, workflow)
+    assert f"At most {most} models" in text()
 
 
 def test_the_mails_shown_say_what_the_machine_says() -> None:
     """In the words that are the same for every run."""
-    text = README.read_text(encoding="utf-8")
-    mails = dict(re.findall(r"(?s)```\nSubject: penguins [0-9a-z-]+: (started|models|finished)\n(.*?)```", text))
+    mails = dict(re.findall(r"(?s)```\nSubject: penguins [0-9a-z-]+: (started|models|finished)\n(.*?)```", text()))
     # In the definition a line's end is written as JSONata and JSON write it.
     definition = compile_definition(load(DEMO, None, {}), workflow).text.replace(chr(92) * 2 + "n", "\n")
     words = {

@@ -246,7 +246,7 @@ def _no_mapping(node: Node, missing: str, like: str) -> Wrong:
 
 
 class Entry(NamedTuple):
-    description: str  # for editors, the README and messages
+    description: str  # for editors, docs and messages
     kind: Kind
     default: Any  # MISSING if the key is required; None if it may be null
 

@@ -1,6 +1,6 @@
 """The config's schema: the keys of `pipeline-config.yml`, as frozen values.
 
-Each key's description is shown by editors (`pipeline.py schema`) and in the README's table.
+Each key's description is shown by editors (`pipeline.py schema`) and in docs/reference/config.md.
 """
 
 from __future__ import annotations
