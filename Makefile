@@ -37,11 +37,11 @@ demo: setup  ## the whole pipeline on this computer, twice: with good models, th
 	@echo "== The workflow: build/workflow.html"
 	@$(BIN)/python pipeline.py graph -o build/workflow.html
 	@echo; echo "== First run: every model is good enough"
-	@$(BIN)/python pipeline.py run --local --data demo/*.csv --note "the demo's first run"
+	@$(BIN)/python pipeline.py run --data demo/*.csv --note "the demo's first run"
 	@echo; echo "== Its models become the defaults"
 	@$(BIN)/python pipeline.py promote latest
 	@echo; echo "== Second run: no model may err by more than 150 g, so the promoted ones predict"
-	@$(BIN)/python pipeline.py run --local --data demo/*.csv --threshold 150 --note "the demo's second run"
+	@$(BIN)/python pipeline.py run --data demo/*.csv --threshold 150 --note "the demo's second run"
 	@echo; echo "== The mail about its models"
 	@cat "$$(ls .local/outbox/*-models-*.eml | tail -n 1)"
 	@echo; echo "== The first predictions"

@@ -146,10 +146,10 @@ def test_graph_names_the_endings_when_the_file_has_another(run: Run) -> None:
     "words",
     [
         ("plan",),
-        ("run", "--local", "--data", "absent.csv"),
+        ("run", "--data", "absent.csv"),
         ("show", "r", "--work", "w"),
         ("show",),
-        ("run", "--local", "--data", "absent.csv", "--threshold", "low"),
+        ("run", "--data", "absent.csv", "--threshold", "low"),
         ("runs", "--work", ""),
     ],
 )
@@ -191,14 +191,50 @@ def test_a_wrong_call_is_one_sentence_and_2(run: Run, words: tuple[str, ...]) ->
     assert re.fullmatch(r"error: .* \(see: pipeline\.py( \w+)? --help\)\n", err)
 
 
-def test_a_call_without_a_command_prints_the_help_and_ends_with_2(run: Run) -> None:
-    code, out, err = run()
-    assert (code, out) == (2, "")
-    assert err == run("--help")[1]
+def test_a_call_without_a_command_prints_the_help(run: Run) -> None:
+    assert run() == run("--help")
+    assert run()[0] == 0
+
+
+COMPLETIONS = """
+source <(printf '%s' "$COMPLETION")
+complete_line() {
+    COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+    local registered; registered=$(complete -p "$1")
+    local function=${registered#*-F }
+    "${function%% *}" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    echo "${COMPREPLY[*]}"
+}
+complete_line python pipeline.py val
+complete_line pipeline.py graph --detail s
+complete_line python3 demo/pipeline.py run --fr
+complete_line python other.py val
+"""
+
+
+def test_bash_completes_commands_options_and_choices_with_and_without_python(run: Run) -> None:
+    code, script, err = run("completion", "bash")
+    assert (code, err) == (0, "")
+    ended = subprocess.run(
+        ["bash", "--norc", "-c", COMPLETIONS],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COMPLETION": script},
+    )
+    assert (ended.stdout, ended.stderr) == ("validate\nstory\n--fresh\n\n", "")
+
+
+def test_the_completion_for_zsh_has_every_command(run: Run) -> None:
+    code, script, err = run("completion", "zsh")
+    assert (code, err) == (0, "")
+    assert script.startswith("#compdef pipeline.py\n")
+    assert "validate:'Name every mistake in the config, with its file, line and column.'" in script
+    assert '"--config[default\\: pipeline-config.yml]:FILE:_files"' in script
 
 
 def test_every_command_has_help_and_there_is_a_version(run: Run) -> None:
-    for words in ([], ["validate"], ["compile"], ["graph"], ["schema"]):
+    for words in ([], ["validate"], ["compile"], ["graph"], ["schema"], ["completion"]):
         code, out, err = run(*words, "--help")
         assert (code, err) == (0, "")
         assert out.startswith("usage: pipeline.py")

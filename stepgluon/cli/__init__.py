@@ -4,6 +4,7 @@ main        runs one command
 parser      the words of every command
 common      a parsed command
 definition  validate, compile, graph, schema
+completion  completion
 local       run, local
 runs        runs, show, watch, redrive, promote
 account     start, status, rollback

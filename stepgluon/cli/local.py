@@ -20,7 +20,7 @@ def do_run(call: Call) -> int:
     again += ["--note", options.note] if options.note else []
 
     def show(told: dict[str, Any]) -> None:
-        call.result(f"\n{panel(told, pipeline_py('run --local --data', *again))}", told)
+        call.result(f"\n{panel(told, pipeline_py('run --data', *again))}", told)
 
     told = run(call.config(), call.workflow, order, call.terminal.progress(), show)
     return 0 if told["status"] == "SUCCEEDED" else 1

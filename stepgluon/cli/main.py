@@ -18,13 +18,13 @@ from stepgluon.advice import as_given
 from stepgluon.cli.common import Call
 from stepgluon.cli.parser import parser
 from stepgluon.cli.terminal import Terminal, forget
-from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
+from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.gc_control import left_at_exit
 
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
 
-INSTALLED = ("yaml", "boto3", "botocore", "stepfunctions")
+INSTALLED = ("yaml", "boto3", "botocore", "stepfunctions", "shtab")
 
 
 def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: Mapping[str, str] | None = None) -> int:
@@ -36,10 +36,7 @@ def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: 
     options = argparse.Namespace(json="--json" in arguments)  # used until they are parsed
     try:
         words = parser()
-        if not arguments:
-            terminal.say(words.format_help().rstrip())
-            return UsageError.exit_code
-        options = words.parse_args(arguments)
+        options = words.parse_args(arguments or ["--help"])
         with as_given(options.config, options.env, getattr(options, "work", None)):
             do = getattr(import_module(f"stepgluon.cli.{options.module}"), f"do_{options.command}")
             code: int | None = do(Call(options, workflow, variables, terminal))

@@ -69,6 +69,10 @@ def _definition(command: Add) -> None:
     graph.add_argument("--format", choices=pictures, help="default: by the file's name, else text")
     graph.add_argument("-o", "--output", type=a_path, metavar="FILE", help="write the picture to this file")
     command("definition", "schema", "Print the config's JSON Schema, for editors that complete and check YAML.")
+    completion = command("completion", "completion", "Print a script that completes commands and options with Tab.")
+    completion.add_argument(
+        "shell", choices=("bash", "zsh"), help="for bash: source <(python pipeline.py completion bash)"
+    )
 
 
 def _runs(command: Add) -> None:

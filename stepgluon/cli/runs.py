@@ -40,7 +40,7 @@ def _is_local(call: Call) -> bool:
 
 def do_runs(call: Call) -> None:
     if _is_local(call):
-        runs, start = all_runs(call.options.work), "run --local --data FILE"
+        runs, start = all_runs(call.options.work), "run --data FILE"
     else:
         with call.account() as (door, names):
             runs, start = [one.row() for one in listed(door, names, LISTED)], "start --data FILE"

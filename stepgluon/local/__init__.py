@@ -1,6 +1,6 @@
 """A local run: the same definition, templates, Lambda and scripts as in an account, in localaws.
 
-run            `run --local` from the data files to the panel, and `local up`
+run            `run` from the data files to the panel, and `local up`
 redrive        redrives and watches a local run
 compile_cache  caches the compiled definition
 deployed       a local AWS with the pipeline deployed to it

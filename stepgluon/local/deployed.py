@@ -1,4 +1,4 @@
-"""A pipeline deployed to a local AWS, for `run --local` and `local up`.
+"""A pipeline deployed to a local AWS, for `run` and `local up`.
 
 with deployed(loaded, definition, settings) as place:
     place.aws.client("s3"), place.names.raw_bucket

@@ -1,4 +1,4 @@
-"""`run --local` and `local up`.
+"""`run` and `local up`.
 
     start and deploy -> upload the data -> upload the .run file, which starts the run through the Lambda as on AWS ->
     follow -> collect the results -> stop everything

@@ -234,7 +234,7 @@ def _used(model: dict[str, Any]) -> str:
     return "-"  # the run ended before the decision
 
 
-def runs_table(runs: list[dict[str, Any]], start: str = "run --local --data FILE") -> str:
+def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> str:
     if not runs:
         return f"No runs yet. Start one: {pipeline_py(start)}\n"
     lines = []

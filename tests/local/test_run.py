@@ -292,7 +292,7 @@ def test_a_failing_job_is_told_with_state_sentence_log_and_the_next_command(user
     assert code == 1
     assert "failed in the state Prepare data" in out
     assert "\n  prepare does not like the data\n" in out
-    assert "  again    python pipeline.py run --local --data orders.json\n" in out
+    assert "  again    python pipeline.py run --data orders.json\n" in out
     assert user.kinds() == ["started", "failed"]
     assert not list(user.work.glob("runs/*/predictions.csv"))
     assert (user.folder / "orders.json").read_bytes() == raw
@@ -328,7 +328,7 @@ def test_a_prediction_that_fails_leaves_the_others_result_and_is_named_once(user
     )
     assert re.search("gentoo +200 +350 +accepted +the trained model, which failed", out)
     assert "results  .local/runs/" in out
-    assert "again    python pipeline.py run --local --data orders.json" in out
+    assert "again    python pipeline.py run --data orders.json" in out
     assert (folder / "predictions.csv").read_text() == "adelie"
     assert user.kinds() == ["started", "models", "incomplete"]
     shown = user.calls("show", "latest")[1]
