@@ -112,7 +112,7 @@ def _runs(command: Add) -> None:
     ):
         one = command("runs", name, description)
         if name != "runs":
-            one.add_argument("run", metavar="RUN", help="its name, or latest")
+            one.add_argument("run", metavar="RUN", help="its name or the beginning of it, or latest")
         place = one.add_mutually_exclusive_group()
         place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
         place.add_argument("--aws", action="store_true", help="a run in the account")

@@ -14,10 +14,10 @@ from stepgluon.advice import WORK, pipeline_py
 from stepgluon.aws import Aws, there_are_credentials
 from stepgluon.cli.common import Call
 from stepgluon.config.source import LoadedConfig
-from stepgluon.errors import UsageError
-from stepgluon.local.work_folder import all_runs, buckets_of, knows, local_story, one_run
+from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.local.work_folder import all_runs, buckets_of, find_run, local_story, one_run
 from stepgluon.names import Names
-from stepgluon.runs.executions import LATEST, Execution, find, last_words, listed, one, tell
+from stepgluon.runs.executions import LATEST, Execution, last_words, listed, one, sizes, tell, unknown_run
 from stepgluon.runs.history import number
 from stepgluon.runs.promote import promote
 from stepgluon.runs.redrive import planned, redrive
@@ -28,14 +28,35 @@ LISTED = 20  # runs of an account
 
 
 def _is_local(call: Call) -> bool:
+    """Whether the command acts on the work folder; if so, `run` becomes the run's full name."""
     options = call.options
-    if options.aws or options.work:
-        return bool(options.work)
-    options.work = Path(WORK)
+    if options.aws:
+        return False
+    forced, options.work = options.work is not None, options.work or Path(WORK)
+    if forced and not options.work.is_dir():
+        raise UsageError(f"the folder {options.work} does not exist (--work names the folder of local runs)")
     run = getattr(options, "run", None)
-    if run is None or knows(options.work, run):
+    if run is None:
         return True
-    return not there_are_credentials()
+    if found := find_run(options.work, run, lambda: _names(call)):
+        options.run = found["run"]
+        return True
+    if not forced and there_are_credentials():
+        return False
+    runs = all_runs(options.work)
+    if run == LATEST:
+        name = f" of {names.prefix}" if runs and (names := _names(call)) else ""
+        start = pipeline_py("run --local --data FILE")
+        raise UsageError(f"{options.work} has no runs{name} yet (start one: {start})")
+    raise unknown_run(run, [told["run"] for told in runs], str(options.work), "runs")
+
+
+def _names(call: Call) -> Names | None:
+    """The names of the config's pipeline; None without a valid config, because a local run is shown without one."""
+    try:
+        return Names(call.config().config)
+    except StepgluonError:
+        return None
 
 
 def do_runs(call: Call) -> None:
@@ -106,6 +127,17 @@ def _of_this_pipeline(call: Call, loaded: LoadedConfig) -> str:
     return str(known["run"])
 
 
+def _left(door: Aws, names: Names, run: str) -> tuple[Execution | None, str]:
+    """The run and its name; Step Functions deletes an execution after 90 days, and its folder may still exist."""
+    try:
+        found = one(door, names, run)
+    except UsageError:
+        if run == LATEST or not sizes(door.client("s3"), names.work_bucket, f"runs/{run}/verdicts.json"):
+            raise
+        return None, run
+    return found, found.run
+
+
 def do_promote(call: Call) -> None:
     if _is_local(call):
         loaded, work = call.config(), call.options.work
@@ -114,10 +146,7 @@ def do_promote(call: Call) -> None:
             promoted = promote(s3, Names(loaded.config), run, lambda: local_story(work, run).models)
     else:
         with call.account() as (door, names):
-            run = call.options.run
-            # Step Functions deletes an execution after 90 days; its folder may still exist.
-            found = one(door, names, LATEST) if run == LATEST else find(door, names, run)
-            run = found.run if found else run
+            found, run = _left(door, names, call.options.run)
             promoted = promote(door.client("s3"), names, run, lambda: story_of(door, found.arn).models if found else [])
     models = ", ".join(f"{name} (MAE {number(error)})" for name, error in promoted.items())
     call.result(f"Promoted from run {run}: {models}.\n", {"run": run, "promoted": promoted})

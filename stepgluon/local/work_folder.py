@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from localaws.base.clients import Clients
 from localaws.base.environment import UNREACHABLE, clean_environment
 from stepgluon.advice import pipeline_py
-from stepgluon.errors import SurroundingsError, UsageError
+from stepgluon.errors import SurroundingsError, UsageError, listed
 from stepgluon.local.surroundings import this_computer, write
-from stepgluon.runs.executions import unknown_run
+from stepgluon.runs.executions import meant, unknown_run
 from stepgluon.runs.history import Story, read
 
 if TYPE_CHECKING:
     from stepgluon.config.source import LoadedConfig
+    from stepgluon.names import Names
 
 SERVER = "server.json"
 ENDS_SECONDS = 5  # between a server's last response and its end
@@ -31,19 +32,41 @@ def all_runs(work: Path) -> list[dict[str, Any]]:
     """run.json of each run, latest first; corrupt ones are left out."""
     served = is_served(work)
     found = [told for file in (work / "runs").glob("*/run.json") if (told := _told(file, served))]
-    return sorted(found, key=lambda told: (told["started"], told["run"]), reverse=True)
+    return sorted(found, key=lambda told: told["started"], reverse=True)
+
+
+def find_run(work: Path, run: str, names: Callable[[], Names | None]) -> dict[str, Any] | None:
+    """The run with this name, or the config's latest one, or the only one of the config with this prefix.
+
+    A folder with runs of one pipeline alone can be read without a config, for which `names` returns None.
+    """
+    runs = all_runs(work)
+    if exact := next((told for told in runs if told["run"] == run), None):
+        return exact
+    folders = {folder.name: folder for folder in (work / "runs").glob("*/")}  # the name may be any text
+    if run in folders and (
+        (folders[run] / "run.json").exists() or not is_served(work)
+    ):  # a server is about to write it
+        raise UsageError(f"run.json in {work / 'runs' / run} is damaged (its history, logs and results are beside it)")
+    mine, machines = names(), sorted({machine_of(told) for told in runs})
+    if mine is None and len(machines) > 1:
+        raise UsageError(f"{work} has runs of {listed(machines, 'and')}: choose one with --config and --env")
+    known = {told["run"]: told for told in runs if mine is None or told["arn"] == mine.execution_arn(told["run"])}
+    name = meant(run, list(known), str(work))
+    return known[name] if name else None
+
+
+def machine_of(told: dict[str, Any]) -> str:
+    """The pipeline that the run belongs to, with its environment."""
+    return str(told["arn"].split(":")[6])
 
 
 def one_run(work: Path, run: str) -> dict[str, Any]:
-    """The run with this name; `latest` is the one that started last."""
-    runs = {told["run"]: told for told in all_runs(work)}
-    if run == "latest" and runs:
-        return next(iter(runs.values()))
-    if run in runs:
-        return runs[run]
-    if any(file.parent.name == run for file in (work / "runs").glob("*/run.json")):  # the name may be any text
-        raise UsageError(f"run.json in {work / 'runs' / run} is damaged (its history, logs and results are beside it)")
-    raise unknown_run(run, list(runs), str(work), "runs")
+    """The run with this name."""
+    found = find_run(work, run, lambda: None)
+    if found is None:
+        raise unknown_run(run, [told["run"] for told in all_runs(work)], str(work), "runs")
+    return found
 
 
 def run_of(work: Path, run: str) -> dict[str, Any] | None:
@@ -57,11 +80,6 @@ def local_story(work: Path, run: str) -> Story:
         return read(json.loads((work / "runs" / run / "history.json").read_text("utf-8")))
     except (OSError, ValueError):
         return Story()
-
-
-def knows(work: Path, run: str) -> bool:
-    """Whether the folder has a run with this name or prefix, or for `latest` any run."""
-    return any(run == "latest" or told["run"].startswith(run) for told in all_runs(work))
 
 
 def _told(file: Path, served: bool) -> dict[str, Any] | None:

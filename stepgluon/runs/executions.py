@@ -13,12 +13,14 @@ from typing import Any
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, answer, instead_of
 from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.errors import listed as any_of
 from stepgluon.names import Names
 from stepgluon.runs.history import Story, parsed, seconds
 from stepgluon.runs.job_log import LAST_LINES, LOGS, last_lines
 from stepgluon.runs.view import run_json
 
 LATEST = "latest"
+KNOWN = 1000  # runs among which a prefix is searched: one page
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def listed(door: Door, names: Names, most: int) -> list[Execution]:
             found += [_execution(entry, {}) for entry in page["executions"]]
             if len(found) >= most:
                 break
-    return sorted(found, key=lambda execution: (execution.started, execution.run), reverse=True)[:most]
+    return sorted(found, key=lambda execution: execution.started, reverse=True)[:most]
 
 
 def find(door: Door, names: Names, run: str) -> Execution | None:
@@ -84,21 +86,31 @@ def find(door: Door, names: Names, run: str) -> Execution | None:
 
 
 def one(door: Door, names: Names, run: str) -> Execution:
-    """The run with this name; `latest` is the one that started last."""
-    if run == LATEST:
-        last = listed(door, names, 1)
-        if not last:
-            raise UsageError(f"there are no runs yet (start one: {pipeline_py('start --data FILE')})")
-        run = last[0].run
-    found = find(door, names, run)
-    if found:
-        return found
+    """The run with this name or unique prefix; `latest` is the one that started last."""
     place = f"the pipeline {names.prefix} in the account {names.config.account}"
-    raise unknown_run(run, [execution.run for execution in listed(door, names, 100)], place, "runs --aws")
+    if run != LATEST and (found := find(door, names, run)):
+        return found
+    runs = [execution.run for execution in listed(door, names, 1 if run == LATEST else KNOWN)]
+    if run == LATEST and not runs:
+        raise UsageError(f"there are no runs yet (start one: {pipeline_py('start --data FILE')})")
+    name = meant(run, runs, place)
+    if name and (found := find(door, names, name)):
+        return found
+    raise unknown_run(run, runs, place, "runs --aws")
+
+
+def meant(run: str, known: Sequence[str], place: str) -> str | None:
+    """The known run, latest first, that a name, a unique prefix or `latest` means; UsageError if several fit."""
+    if run == LATEST:
+        return known[0] if known else None
+    fitting = [run] if run in known else [name for name in known if run and name.startswith(run)]
+    if len(fitting) > 1:
+        raise UsageError(f"{run} fits {len(fitting)} runs of {place}: {any_of(fitting)} (give more of the name)")
+    return fitting[0] if fitting else None
 
 
 def unknown_run(run: str, known: Sequence[str], place: str, listing: str) -> UsageError:
-    close = [name for name in known if run and name.startswith(run)] or difflib.get_close_matches(run, known, 1)
+    close = difflib.get_close_matches(run, known, 1)
     hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py(listing)}` lists them"
     return UsageError(f"{place} has no run {run or repr(run)} ({hint})")
 

@@ -29,11 +29,22 @@ def test_a_run_that_the_work_folder_does_not_know_is_looked_for_in_the_account(a
     assert account.ended(run) == "SUCCEEDED"
     assert account.calls("show", run)[0] == 0
     code, _, err = account.calls("show", run, "--work", "here")
+    assert (code, err) == (2, "error: the folder here does not exist (--work names the folder of local runs)\n")
+    (account.folder / "here").mkdir()
+    code, _, err = account.calls("show", run, "--work", "here")
     assert (code, err) == (2, f"error: here has no run {run} (`python pipeline.py runs --work here` lists them)\n")
     assert account.told("runs") == []
     assert [told["run"] for told in account.told("runs", "--aws")] == [run]
-    code, _, err = account.calls("show", run[:-3])
+    assert account.told("show", run[:-3])["run"] == run
+    code, _, err = account.calls("show", run[1:])
     assert (code, f"did you mean {run}?" in err) == (2, True)
+    again = account.starts()
+    code, _, err = account.calls("show", run[:4])
+    assert (code, err) == (
+        2,
+        f"error: {run[:4]} fits 2 runs of the pipeline penguins in the account 123456789012: {again} or {run} "
+        "(give more of the name)\n",
+    )
 
 
 # rollback
