@@ -1,36 +1,81 @@
-"""What stands on a terminal while a run goes on."""
+"""What a run prints while it is running."""
 
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
 from stepgluon.runs.history import Job, Story
-from stepgluon.runs.progress import Progress
+from stepgluon.runs.progress import QUEUED, Progress, doing
 
 
-@pytest.mark.parametrize(
-    ("line", "shown"),
-    [
-        ("12:00:01 Fitting model: LightGBM ...", ": Fitting model: LightGBM ..."),
-        ("\033[31mred", ": [31mred"),
-        ("x" * 500, ": xxxxx"),
-        ("", " s\r\033[K"),
-    ],
-)
-def test_on_a_terminal_each_running_job_has_the_last_line_of_its_log(line: str, shown: str) -> None:
-    stream = io.StringIO()
-    progress = Progress(stream, colour=False, terminal=True)
-    story = Story(started=1.0, jobs=[Job("training", "name", "Train adelie", 2.0)])
-    progress.tell(story, lambda job: line)
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def shown(
+    jobs: int, said: dict[str, str], columns: int, monkeypatch: pytest.MonkeyPatch, lines: int = 24
+) -> tuple[str, str]:
+    """The table's text, and what is left when it is removed."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", str(lines))
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(stream, colour=False, terminal=True, clock=clock)
+    story = Story(started=900.0, jobs=[Job("training", f"job-{n}", f"Train m{n}", 935.0) for n in range(jobs)])
+    progress.tell(story, lambda job: said.get(job.state, "working"))
+    text = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "")
+    stream.truncate(0)
     progress.done()
-    assert "Train adelie" in stream.getvalue() and shown in stream.getvalue()
-    assert len(stream.getvalue()) < 110
+    return text, stream.getvalue()
 
 
-def test_elsewhere_nothing_but_whole_lines_is_said() -> None:
-    stream = io.StringIO()
-    story = Story(started=1.0, jobs=[Job("training", "name", "Train adelie", 2.0)], lines=["a line"])
-    Progress(stream, colour=False, terminal=False).tell(story, lambda job: "said")
+@pytest.mark.parametrize("columns", [60, 80])
+def test_on_a_terminal_each_running_job_has_a_row_and_the_queued_ones_share_one(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"Train m0": "12:00:01 Fitting model: LightGBM ...", "Train m2": QUEUED, "Train m3": QUEUED}
+    text, left = shown(4, said, columns, monkeypatch)
+    rows = [line.rstrip() for line in text.splitlines() if line.strip()]
+    assert rows == ["  Train m0  1:05  Fitting model: LightGBM ...", "  Train m1  1:05  working", "  2 queued"]
+    assert "\033[2K" in left, "the table is removed before the next line"
+
+
+def test_a_long_line_of_a_log_is_cut_and_its_escapes_are_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, _ = shown(1, {"Train m0": "\033[31mred [bold]" + "x" * 500}, 60, monkeypatch)
+    (row,) = [line for line in text.splitlines() if line.strip()]
+    assert len(row) <= 60 and row.rstrip().endswith("…") and "[31mred [bold]xxx" in row
+
+
+def test_forty_running_jobs_do_not_fill_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, _ = shown(40, {}, 80, monkeypatch)
+    rows = [line.rstrip() for line in text.splitlines() if line.strip()]
+    assert len(rows) == 13 and rows[-1] == "  28 more running"
+
+
+def test_elsewhere_a_minute_of_silence_is_broken_by_a_line() -> None:
+    stream, clock = io.StringIO(), Clock()
+    jobs = [Job("training", f"job-{n}", f"Train m{n}", 935.0) for n in range(5)]
+    progress = Progress(stream, colour=False, terminal=False, clock=clock)
+    story = Story(started=900.0, jobs=jobs, lines=["a line"])
+    progress.tell(story)
+    clock.now += 59
+    progress.tell(story)
     assert stream.getvalue() == "a line\n"
+    clock.now += 1
+    progress.tell(story, lambda job: QUEUED if job.state == "Train m1" else "")
+    progress.tell(story)
+    assert stream.getvalue() == ("a line\n  160.0 s  Train m0 running, Train m1 queued, Train m2 running, and 2 more\n")
+
+
+def test_what_a_training_is_doing_is_read_from_its_log() -> None:
+    log = ["Fitting model: LightGBM ...", "\t-281.5\t = Validation score   (-mean_absolute_error)"]
+    assert doing(log[:1]) == "Fitting model: LightGBM ..."
+    assert doing([*log, "\t-300.1\t = Validation score", "Fitting model: CatBoost ..."]) == (
+        "best MAE so far 281.5 · Fitting model: CatBoost ..."
+    )
+    assert doing([]) == ""

@@ -24,7 +24,7 @@ from stepgluon.gc_control import left_at_exit
 if TYPE_CHECKING:
     from stepgluon.workflow.compile import Workflow
 
-INSTALLED = ("yaml", "boto3", "botocore", "stepfunctions", "shtab")
+INSTALLED = ("yaml", "boto3", "botocore", "stepfunctions", "shtab", "rich")
 
 
 def main(workflow: Workflow, arguments: Sequence[str] | None = None, variables: Mapping[str, str] | None = None) -> int:

@@ -39,7 +39,7 @@ from stepgluon.local.surroundings import (
 from stepgluon.local.work_folder import told_where
 from stepgluon.runs import view
 from stepgluon.runs.history import ENDED, Event, Job
-from stepgluon.runs.progress import Progress
+from stepgluon.runs.progress import QUEUED, Progress, doing
 from stepgluon.runs.start import folder_for, stem_of
 from stepgluon.runs.watch import follow
 
@@ -201,8 +201,10 @@ def followed(place: Deployed, begun: Begun, progress: Progress) -> dict[str, Any
 
 def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
     def said(job: Job) -> str:
-        lines = place.aws.logs.lines(job.kind, job.name)
-        return lines[-1] if lines else ""
+        known = place.aws.sagemaker.jobs()
+        if any(one.name == job.name and one.kind == job.kind and one.state.secondary == "Starting" for one in known):
+            return QUEUED
+        return doing(place.aws.logs.lines(job.kind, job.name))
 
     def look() -> list[Event]:
         runs = begun.arn in place.journal.running()

@@ -1,48 +1,55 @@
-"""Progress on stderr: a line for each event, and on terminals an overwritten line with the running jobs."""
+"""Progress on stderr: a line for each event; on terminals a table of the running jobs, elsewhere a line a minute."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOBase
+from typing import TYPE_CHECKING
 
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import visible
 from stepgluon.runs.history import Job, Story, no_remark
 
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+QUEUED = "queued"
 _COLOURS = {"failed": "31", "rejected": "33", "accepted": "32"}
+_QUIET_SECONDS = 60
+_SCORE = re.compile(r"(?:^|\s)-([\d.]+)\s+= Validation score")  # AutoGluon reports errors negated
 
 
 class Progress:
-    def __init__(self, stream: TextIOBase, colour: bool, terminal: bool) -> None:
-        self._stream = stream
-        self._colour = colour
-        self._terminal = terminal
+    def __init__(
+        self, stream: TextIOBase, colour: bool, terminal: bool, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._stream, self._colour, self._terminal, self._clock = stream, colour, terminal, clock
         self._told = 0
-        self._open = False
+        self._spoken = clock()
+        self._live: Live | None = None
 
     def say(self, text: str) -> None:
         self.done()
         print(self._coloured(visible(text)), file=self._stream, flush=True)
+        self._spoken = self._clock()
 
     def tell(self, story: Story, said: Callable[[Job], str] = no_remark) -> None:
-        """Print the story's new lines, and on a terminal the running jobs with the last line of each log."""
+        """Print the story's new lines and the running jobs; `said` returns what a job is doing, or QUEUED."""
         for line in story.lines[self._told :]:
             self.say(line)
         self._told = len(story.lines)
-        running = story.running
-        if self._terminal and running:
-            now = time.time()
-            width = shutil.get_terminal_size((100, 24)).columns - 1  # a wrapped line cannot be erased
-            room = max(0, width // len(running) - 24)
-            text = " · ".join(f"{job.state} {now - job.started:.0f} s{_words(said(job), room)}" for job in running)
-            self.done()
-            self._stream.write(f"  {now - story.started:7.1f} s  {text}"[:width])
-            self._stream.flush()
-            self._open = True
+        if not story.running:
+            return
+        if self._terminal:
+            self._draw([(job, said(job)) for job in story.running])
+        elif self._clock() - self._spoken >= _QUIET_SECONDS:
+            doing = [f"{job.state} {QUEUED if said(job) == QUEUED else 'running'}" for job in story.running]
+            more = [f"and {len(doing) - 3} more"] if len(doing) > 3 else []
+            self.say(f"{self._clock() - story.started:7.1f} s  {', '.join([*doing[:3], *more])}")
 
     @contextmanager
     def leaving(self, run: str) -> Iterator[Progress]:
@@ -56,9 +63,22 @@ class Progress:
             self.done()
 
     def done(self) -> None:
-        if self._open:
-            self._stream.write("\r\033[K")
-            self._open = False
+        """Remove the table."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self, jobs: list[tuple[Job, str]]) -> None:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(file=self._stream, force_terminal=True, no_color=not self._colour)  # type: ignore[arg-type]
+            self._live = Live(
+                console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+            )
+            self._live.start()
+        self._live.update(_table(jobs, self._clock(), max(1, self._live.console.height // 2)), refresh=True)
 
     def _coloured(self, line: str) -> str:
         if self._colour:
@@ -68,7 +88,31 @@ class Progress:
         return line
 
 
-def _words(line: str, room: int) -> str:
-    """A log line that fits after its job's name: without its timestamp and control characters."""
-    text = "".join(c if c.isprintable() else " " for c in re.sub(r"^\d\d:\d\d:\d\d ", "", line)).strip()
-    return f": {text[:room]}" if text and room > 8 else ""
+def _table(jobs: list[tuple[Job, str]], now: float, room: int) -> Table:
+    """A row for each running job, as many as there is room for, and one for the others."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid("", "", "", padding=(0, 2, 0, 0), expand=True)
+    for column, ratio in zip(table.columns, (None, None, 1), strict=True):
+        column.no_wrap, column.overflow, column.ratio = True, "ellipsis", ratio
+    busy = [(job, text) for job, text in jobs if text != QUEUED]
+    for job, text in busy[:room]:
+        passed = max(0, int(now - job.started))
+        table.add_row(f"  {job.state}", f"{passed // 60}:{passed % 60:02}", Text(_printable(text)))
+    rest = {"more running": len(busy[room:]), QUEUED: len(jobs) - len(busy)}
+    if any(rest.values()):
+        table.add_row("  " + ", ".join(f"{count} {words}" for words, count in rest.items() if count))
+    return table
+
+
+def doing(lines: Sequence[str]) -> str:
+    """What a training is doing, from its log: the best error so far and the last line."""
+    errors = [float(found[1]) for line in lines if (found := _SCORE.search(line))]
+    best = [f"best MAE so far {min(errors):.6g}"] if errors else []
+    return " · ".join([*best, *lines[-1:]])
+
+
+def _printable(line: str) -> str:
+    """A log's line without its timestamps and control characters."""
+    return "".join(c if c.isprintable() else " " for c in re.sub(r"\b\d\d:\d\d:\d\d ", "", line)).strip()
