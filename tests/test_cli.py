@@ -161,6 +161,27 @@ def test_who_asks_for_json_gets_json_of_a_failure_too(run: Run, words: tuple[str
     assert err in (f"error: {told['error']}\n", f"{told['error']}\n")
 
 
+SMALL = "name: houses\nmodels: [{name: price, label: price, threshold: 9}]\n"
+
+
+@pytest.mark.parametrize(
+    "command", ["compile", "template", "plan", "deploy", "verify", "destroy", "status", "rollback"]
+)
+def test_a_command_for_an_account_names_all_that_is_missing_to_deploy(run: Run, command: str) -> None:
+    Path("pipeline-config.yml").write_text(SMALL, encoding="utf-8")
+    code, out, err = run(command)
+    assert (code, out) == (2, "")
+    keys = [line.split(": ")[1] for line in err.splitlines()]
+    assert keys == ["account", "notify", "region"]
+    assert err.count("needed to deploy, not to run locally") == 3
+
+
+@pytest.mark.parametrize("command", ["validate", "graph"])
+def test_a_command_for_this_computer_needs_no_account(run: Run, command: str) -> None:
+    Path("pipeline-config.yml").write_text(SMALL, encoding="utf-8")
+    assert run(command)[0] == 0
+
+
 def test_schema_prints_the_json_schema(run: Run) -> None:
     code, out, err = run("schema")
     assert (code, err) == (0, "")

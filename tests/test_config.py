@@ -321,9 +321,20 @@ def test_an_environment_merges_mappings_and_replaces_everything_else() -> None:
 
 
 def test_what_all_environments_give_need_not_stand_outside() -> None:
-    text = TEXT.replace("account: 123456789012\n", "") + "environments: {prod: {account: 123456789012}}\n"
-    assert read(text, "prod").config.account == "123456789012"
-    assert problems(text) == ["config.yml:1:1: account: this key is missing (AWS account, 12 digits)"]
+    text = TEXT.replace("name: penguins\n", "") + "environments: {prod: {name: penguins}}\n"
+    assert read(text, "prod").config.name == "penguins"
+    missing = "this key is missing (names the state machine, buckets, roles and jobs)"
+    assert problems(text) == [f"config.yml:1:1: name: {missing}"]
+
+
+def test_what_only_a_deployment_needs_has_defaults_for_local_runs() -> None:
+    text = TEXT.replace("account: 123456789012\n", "").replace("region: ap-northeast-1\n", "")
+    text = re.sub("notify: .*\n", "", text) + "environments: {prod: {account: 210987654321}}\n"
+    config = read(text).config
+    assert (config.account, config.region, config.notify) == ("123456789012", "us-east-1", ["you@example.com"])
+    with pytest.raises(ConfigError) as error:
+        loads(text, "config.yml", "prod", {}, to_deploy=True)
+    assert [problem.key for problem in error.value.problems] == ["notify", "region"]
 
 
 def test_an_environment_that_is_not_chosen_is_checked_too_and_once() -> None:

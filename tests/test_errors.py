@@ -1,5 +1,6 @@
 """Each folder in tests/errors is one mistake: config.yml, the exact lines in expected.txt, and where they matter the
-variables (NAME=value) and the environment (--env NAME) in env. `GOLDEN=write` writes expected.txt; read the difference.
+variables (NAME=value), the environment (--env NAME) and --to-deploy in env. `GOLDEN=write` writes expected.txt; read
+the difference.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from stepgluon.errors import ConfigError
 CASES = sorted(path for path in (Path(__file__).parent / "errors").iterdir() if path.is_dir())
 
 
-def _env(case: Path) -> tuple[str | None, dict[str, str]]:
+def _env(case: Path) -> tuple[str | None, dict[str, str], bool]:
     file = case / "env"
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     environment = [line.split()[1] for line in lines if line.startswith("--env ")]
-    variables = dict(line.split("=", 1) for line in lines if not line.startswith("--env "))
-    return (environment[0] if environment else None), variables
+    variables = dict(line.split("=", 1) for line in lines if not line.startswith("--"))
+    return (environment[0] if environment else None), variables, "--to-deploy" in lines
 
 
 def _error(case: Path) -> ConfigError:
-    environment, variables = _env(case)
+    environment, variables, to_deploy = _env(case)
     with pytest.raises(ConfigError) as caught:
-        loads((case / "config.yml").read_bytes(), "config.yml", environment, variables)
+        loads((case / "config.yml").read_bytes(), "config.yml", environment, variables, to_deploy)
     return caught.value
 
 

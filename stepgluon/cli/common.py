@@ -24,10 +24,10 @@ class Call:
     variables: Mapping[str, str]  # environment variables, for ${VAR} in the config
     terminal: Terminal
 
-    def config(self) -> LoadedConfig:
+    def config(self, to_deploy: bool = False) -> LoadedConfig:
         from stepgluon.config.load import load
 
-        return load(self.options.config, self.options.env, self.variables)
+        return load(self.options.config, self.options.env, self.variables, to_deploy)
 
     def definition(self, loaded: LoadedConfig) -> Definition:
         from stepgluon.workflow.compile import compile_definition
@@ -40,7 +40,7 @@ class Call:
         from stepgluon.aws import Aws, one_sentence
         from stepgluon.names import Names
 
-        names = Names(self.config().config)
+        names = Names(self.config(to_deploy=True).config)
         with one_sentence():
             yield Aws(names.config.region), names
 

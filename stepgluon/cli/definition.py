@@ -32,7 +32,7 @@ def do_validate(call: Call) -> None:
 
 
 def do_compile(call: Call) -> None:
-    options, definition = call.options, call.definition(call.config())
+    options, definition = call.options, call.definition(call.config(to_deploy=True))
     _write(call, definition.text, None if options.stdout else options.out / "definition.asl.json")
 
 

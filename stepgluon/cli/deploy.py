@@ -117,7 +117,7 @@ def _ask(call: Call, what: str, items: list[str], name: str) -> None:
 
 def _release(call: Call) -> Release:
     """Find all mistakes in the config before anything is sent to the account."""
-    loaded = call.config()
+    loaded = call.config(to_deploy=True)
     if tuple(getattr(call.options, "only", PARTS)) == ("cicd",) and loaded.config.cicd is None:
         raise UsageError("--only cicd: the config has no cicd (add it, or leave --only out)")
     return release(loaded, call.definition(loaded).text)

@@ -19,6 +19,7 @@ from stepgluon.config import rules
 from stepgluon.config.generated_models import written_out
 from stepgluon.config.nodes import START, Broken, Node, merge
 from stepgluon.config.reader import Late, Reader
+from stepgluon.config.schema import NEEDED_TO_DEPLOY
 from stepgluon.config.source import LoadedConfig, Source
 from stepgluon.config.yaml_tree import parse
 from stepgluon.errors import ConfigError, Place, Problem, did_you_mean, found, listed
@@ -28,7 +29,7 @@ WORK = 60_000  # values to validate, in all environments together
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,7}")
 
 
-def load(path: Path, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
+def load(path: Path, environment: str | None, variables: Mapping[str, str], to_deploy: bool = False) -> LoadedConfig:
     """The config in a file; see `loads`."""
     try:
         with path.open("rb") as file:
@@ -37,11 +38,16 @@ def load(path: Path, environment: str | None, variables: Mapping[str, str]) -> L
         reason = (error.strerror or "cannot be read").lower()
         message = f"the config cannot be read: {reason} (give the config's path with --config FILE)"
         raise ConfigError(str(path), [Problem(START, "(file)", message)]) from None
-    return loads(text, str(path), environment, variables)
+    return loads(text, str(path), environment, variables, to_deploy)
 
 
-def loads(text: str | bytes, file: str, environment: str | None, variables: Mapping[str, str]) -> LoadedConfig:
-    """The config of an environment; raises ConfigError with all problems in it and in the other environments."""
+def loads(
+    text: str | bytes, file: str, environment: str | None, variables: Mapping[str, str], to_deploy: bool = False
+) -> LoadedConfig:
+    """The config of an environment; raises ConfigError with all problems in it and in the other environments.
+
+    What only a deployment needs may be missing, unless the environment is `to_deploy`.
+    """
     root, texts = parse(text, environment, variables)
     problems: list[Problem | Late] = [*texts]
     if root is None:
@@ -57,10 +63,12 @@ def loads(text: str | bytes, file: str, environment: str | None, variables: Mapp
         problems.append(Problem(root.value["environments"].name_place, "environments", message))
         raise ConfigError(file, _shown(problems))
     guesses = [PROBLEMS]
-    read = [
-        _read(base, overlays.get(name or ""), name, Reader(Source(file, {}, {}), problems, guesses))
-        for name in names or [None]
-    ]
+    read = []
+    for name in names or [None]:
+        needed = NEEDED_TO_DEPLOY if to_deploy and name == environment else ()
+        read.append(
+            _read(base, overlays.get(name or ""), name, Reader(Source(file, {}, {}), problems, guesses, needed))
+        )
     if problems:
         raise ConfigError(file, _shown(problems))
     return read[0]

@@ -37,6 +37,7 @@ class Reader:
     source: Source
     problems: list[Problem | Late]
     guesses: list[int]  # how many more misspellings may be looked up, in all environments together
+    needed: tuple[str, ...] = ()  # top-level keys that must be given although they have a default
     secrets: dict[str, str] = field(default_factory=dict)  # the values of variables -> ${NAME}
     spoken: dict[str, tuple[str, str]] = field(default_factory=dict)  # key -> its value in a message, and what to show
     unsure: set[str] = field(default_factory=set)  # keys of the resolved config that, with all below, are reported
@@ -78,7 +79,7 @@ class Reader:
         for name, part in section.entries.items():
             inner, child = f"{key}.{name}" if key else name, node.value.get(name)
             if child is None:
-                if part.default is not MISSING:
+                if part.default is not MISSING and (key or name not in self.needed):
                     continue
                 missing.append((name, part))
                 value = INVALID
@@ -114,7 +115,9 @@ class Reader:
             self._problem(node.value[name].name_place, node.value[name].key, words)
         for name, part in missing:
             if name not in meant:
-                self._problem(node.place, join(node.key, name), f"this key is missing ({part.description})")
+                described = part.description.removesuffix("; needed to deploy")
+                lacking = "this key is missing" if part.default is MISSING else "needed to deploy, not to run locally"
+                self._problem(node.place, join(node.key, name), f"{lacking} ({described})")
 
     def _map(self, kind: Map, key: str, node: Node) -> dict[str, Any]:
         values = {}

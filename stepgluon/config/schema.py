@@ -222,13 +222,18 @@ class Cicd(Section):
     )
 
 
+NEEDED_TO_DEPLOY = ("account", "region", "notify")
+
+
 class PipelineConfig(Section):
-    """One pipeline. Every key has a default but name, account, region, notify and models."""
+    """One pipeline. Every key has a default but name and models; without NEEDED_TO_DEPLOY it only runs locally."""
 
     name: str = entry("names the state machine, buckets, roles and jobs", PIPELINE_NAME)
-    account: str = entry("AWS account, 12 digits", ACCOUNT)
-    region: str = entry("AWS region, like ap-northeast-1", Text())
-    notify: list[str] = entry("mail addresses that get every mail", List(EMAIL, least=1))
+    account: str = entry("AWS account, 12 digits; needed to deploy", ACCOUNT, "123456789012")
+    region: str = entry("AWS region, like ap-northeast-1; needed to deploy", Text(), "us-east-1")
+    notify: list[str] = entry(
+        "mail addresses that get every mail; needed to deploy", List(EMAIL, least=1), ["you@example.com"]
+    )
     models: list[Model] = entry(
         "the models, one branch each", List(Model, 1, way_out="begin each model with '- name:'")
     )
