@@ -51,6 +51,16 @@ def test_a_long_line_of_a_log_is_cut_and_its_escapes_are_harmless(monkeypatch: p
     assert len(row) <= 60 and row.rstrip().endswith("…") and "[31mred [bold]xxx" in row
 
 
+def test_what_takes_seconds_is_shown_on_a_terminal_only_until_the_next_line() -> None:
+    for terminal, shown in ((True, 1), (False, 0)):
+        stream = io.StringIO()
+        progress = Progress(stream, colour=False, terminal=terminal)
+        progress.soon("Starting a local AWS.")
+        assert stream.getvalue().count("Starting a local AWS.") == shown
+        progress.say("Run x has started.")
+        assert stream.getvalue().endswith("Run x has started.\n") and (terminal or "\033" not in stream.getvalue())
+
+
 def test_forty_running_jobs_do_not_fill_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     text, _ = shown(40, {}, 80, monkeypatch)
     rows = [line.rstrip() for line in text.splitlines() if line.strip()]

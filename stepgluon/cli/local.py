@@ -22,7 +22,8 @@ def do_run(call: Call) -> int:
     def show(told: dict[str, Any]) -> None:
         call.result(f"\n{panel(told, pipeline_py('run --data', *again))}", told)
 
-    told = run(call.config(), call.workflow, order, call.terminal.progress(), show)
+    with call.terminal.progress() as progress:
+        told = run(call.config(), call.workflow, order, progress, show)
     return 0 if told["status"] == "SUCCEEDED" else 1
 
 

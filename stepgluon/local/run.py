@@ -65,6 +65,7 @@ def run(
     loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progress, show: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Carry out the order; show and return the run as in run.json."""
+    progress.soon(f"Starting a local AWS with the pipeline {loaded.config.name}.")
     with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
         place.functions.deliver_left(place.names.tell_function)
         tables = _upload(place, order)

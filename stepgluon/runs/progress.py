@@ -14,6 +14,7 @@ from stepgluon.errors import visible
 from stepgluon.runs.history import Job, Story, no_remark
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.live import Live
     from rich.table import Table
 
@@ -32,6 +33,12 @@ class Progress:
         self._spoken = clock()
         self._live: Live | None = None
 
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.done()
+
     def say(self, text: str) -> None:
         self.done()
         print(self._coloured(visible(text)), file=self._stream, flush=True)
@@ -45,11 +52,16 @@ class Progress:
         if not story.running:
             return
         if self._terminal:
-            self._draw([(job, said(job)) for job in story.running])
+            self._show(lambda room: _table([(job, said(job)) for job in story.running], self._clock(), room))
         elif self._clock() - self._spoken >= _QUIET_SECONDS:
             doing = [f"{job.state} {QUEUED if said(job) == QUEUED else 'running'}" for job in story.running]
             more = [f"and {len(doing) - 3} more"] if len(doing) > 3 else []
             self.say(f"{self._clock() - story.started:7.1f} s  {', '.join([*doing[:3], *more])}")
+
+    def soon(self, text: str) -> None:
+        """On a terminal, show what takes seconds until the next line."""
+        if self._terminal:
+            self._show(lambda room: f"  {visible(text)}")
 
     @contextmanager
     def leaving(self, run: str) -> Iterator[Progress]:
@@ -68,7 +80,8 @@ class Progress:
             self._live.stop()
             self._live = None
 
-    def _draw(self, jobs: list[tuple[Job, str]]) -> None:
+    def _show(self, made: Callable[[int], RenderableType]) -> None:
+        """Replace what stands at the end of the terminal; it has at most half of the rows."""
         if self._live is None:
             from rich.console import Console
             from rich.live import Live
@@ -78,7 +91,7 @@ class Progress:
                 console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
             )
             self._live.start()
-        self._live.update(_table(jobs, self._clock(), max(1, self._live.console.height // 2)), refresh=True)
+        self._live.update(made(max(1, self._live.console.height // 2)), refresh=True)
 
     def _coloured(self, line: str) -> str:
         if self._colour:
