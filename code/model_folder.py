@@ -1,7 +1,7 @@
 """A trained model as a folder: the predictor, its metadata, and a manifest with the checksum of every file.
 
     predictor/       saved by AutoGluon; contains pickles, and unpickling runs code
-    leaderboard.csv  importance.csv
+    leaderboard.csv  importance.csv  evaluation.json
     manifest.json    {"files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}}
     metrics.json     the errors, and the manifest's own sha256; not listed in the manifest
 
@@ -22,6 +22,7 @@ from job_io import JobError, RetryableError, shown
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"
+EVALUATION = "evaluation.json"  # for the report; listed in the manifest like all files but these two
 PREDICTOR = "predictor"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

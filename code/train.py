@@ -4,6 +4,10 @@ Reads   input/data/data/                        train/, test/ and config.json, w
         input/config/hyperparameters.json       {"model": NAME}
 Writes  model/predictor/                        the deployable predictor
         model/metrics.json  model/leaderboard.csv  model/importance.csv  model/manifest.json
+        model/evaluation.json                   for the report; see evaluation.py
+
+Scores, leaderboard and importance get what is left of 1.2 times the time limit. If the scores of all models would take
+longer, the leaderboard has their validation errors alone; and the importance is measured on fewer columns, or on none.
 """
 
 from __future__ import annotations
@@ -17,18 +21,21 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import evaluation
 import job_io
 import numpy as np
 import pandas as pd
 from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
-from model_folder import METRICS, PREDICTOR, versions, write_manifest
+from model_folder import EVALUATION, METRICS, PREDICTOR, versions, write_manifest
 from spreadsheet import defused_names
 
 LEAST_ROWS = 4  # with fewer, AutoGluon 1.6 fits no model at medium_quality: it holds some back for validation
+AFTERWARDS = 0.2  # of the time limit: what scores, leaderboard and importance may take beyond it
+AFTERWARDS_SECONDS = 5.0  # the least that they get
 IMPORTANCE_SHARE = 0.1  # of the time limit
 IMPORTANCE_SECONDS = 60
-IMPORTANCE_ROWS = 2000
+IMPORTANCE_ROWS = (2000, 500)  # fewer if they would take too long
 NEED_TORCH = [
     "NN_TORCH", "FASTAI", "AG_AUTOMM", "MITRA", "REALMLP", "TABDPT", "TABICL", "TABM", "TABPFNMIX", "TABPFNV2",
 ]  # fmt: skip
@@ -55,16 +62,48 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     known, unknown = (frame(part, [*features, label]) for part in (table, held_out))
     del table, held_out
     check_columns(name, known, list(features))
+    began = time.monotonic()
     predictor = fit(model, known, scratch / "predictor", job_io.cores())
-    metrics = score(predictor, known[label], unknown, label)
-    log.info("model %s: mean absolute error %s, of the median %s", name, metrics["mae"], metrics["mae_of_median"])
-    write_csv(leaderboard(predictor, unknown), out / "leaderboard.csv")
-    write_csv(importance(predictor, unknown, model["train"]["time_limit"]), out / "importance.csv")
+    metrics, tables, evaluated = evaluate(predictor, model, known[label], unknown, time.monotonic() - began)
+    for file, written in tables.items():
+        write_csv(written, out / file)
     logging.getLogger("autogluon").setLevel(logging.ERROR)
     predictor.clone_for_deployment(str(out / PREDICTOR))
     found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(unknown)}
+    job_io.write_json(out / EVALUATION, {**found, **evaluated})
     found |= {"seconds": round(time.monotonic() - started, 1), "best_model": predictor.model_best, **versions()}
     job_io.write_json(out / METRICS, {**found, "manifest": write_manifest(out, label, features)})
+
+
+def evaluate(
+    predictor: Any, model: dict[str, Any], known_labels: Any, unknown: Any, fitted: float
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The errors, the tables about the model, and the evaluation; `fitted` is how many seconds the fit took."""
+    label, limit, began = model["label"], model["train"]["time_limit"], time.monotonic()
+    end = began + max((1 + AFTERWARDS) * limit - fitted, AFTERWARDS_SECONDS)
+    answers = predictor.predict(unknown.drop(columns=label)).to_numpy() if len(unknown) else np.empty(0)
+    scored = time.monotonic()
+    metrics = score(answers, unknown[label].to_numpy(), float(known_labels.median()))
+    log.info("model %s: mean absolute error %s, of the median %s", model["name"], metrics["mae"], metrics[ERRORS[-1]])
+    board, all_scored = leaderboard(predictor, unknown, scored - began, (end - scored) / 2)
+    listed = time.monotonic()
+    box = min(IMPORTANCE_SECONDS, max(1.0, IMPORTANCE_SHARE * limit), end - listed)
+    columns, all_measured = importance(predictor, unknown, box)
+    notes = evaluation.notes(board, fitted, limit, all_scored, all_measured)
+    for note in notes:
+        log.info("model %s: %s", model["name"], note)
+    took = {"fit": fitted, "score": scored - began, "leaderboard": listed - scored}
+    took |= {"importance": time.monotonic() - listed}
+    evaluated = {
+        "label": label,
+        "presets": model["train"]["presets"],
+        "time_limit": limit,
+        "seconds": {key: round(value, 1) for key, value in took.items()},
+        "best_model": predictor.model_best,
+        "notes": notes,
+        **evaluation.evaluation(unknown, label, answers, board, columns),
+    }
+    return metrics, {"leaderboard.csv": board, "importance.csv": columns}, evaluated
 
 
 def check_rows(model: str, label: str, rows: int) -> None:
@@ -113,8 +152,9 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
             num_gpus=0,
             excluded_model_types=[] if importlib.util.find_spec("torch") else NEED_TORCH,
         )
-    except RuntimeError as problem:
-        if "No models were trained" not in str(problem):
+    except (RuntimeError, AssertionError) as problem:
+        # With bagging presets, a trial that finds no model makes AutoGluon fit the same learner again.
+        if not any(words in str(problem) for words in ("No models were trained", "Learner is already fit")):
             raise
         raise JobError(
             f"Model {model['name']}: AutoGluon could fit no model to {counted(len(known), 'row')} in "
@@ -137,12 +177,11 @@ def quiet() -> None:
         handler.addFilter(wanted)
 
 
-def score(predictor: Any, known_labels: Any, unknown: Any, label: str) -> dict[str, Any]:
+def score(answers: Any, truth: Any, median: float) -> dict[str, Any]:
     """The errors on the held-out part, and that of always guessing the median; null if there is no number."""
-    if len(unknown) == 0:
+    if len(truth) == 0:
         return {**dict.fromkeys(ERRORS), "reason": "the held-out part has no rows"}
-    answers = predictor.predict(unknown.drop(columns=label)).to_numpy()
-    return errors(unknown[label].to_numpy(), answers, float(known_labels.median()))
+    return errors(truth, answers, median)
 
 
 def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
@@ -158,32 +197,52 @@ def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
     return {name: float(f"{x:.6g}") if math.isfinite(x) else None for name, x in zip(ERRORS, found, strict=True)}
 
 
-def leaderboard(predictor: Any, unknown: Any) -> Any:
-    """One row per tried model, best first; errors are positive, as in metrics.json."""
-    board = predictor.leaderboard(unknown if len(unknown) else None, silent=True)
+def leaderboard(predictor: Any, unknown: Any, best_seconds: float, left: float) -> tuple[Any, bool]:
+    """One row per tried model, best first; errors are positive, as in metrics.json.
+
+    If scoring all models would take longer than `left`, by the time that the best one took, the errors are those of
+    validation alone, and the second value is False.
+    """
+    board = predictor.leaderboard(silent=True)
+    took = board.set_index("model")["pred_time_val"]
+    ratio = board["pred_time_val_marginal"].sum() / max(took[predictor.model_best], 1e-9)
+    all_scored = len(unknown) == 0 or best_seconds * ratio <= left
+    if all_scored and len(unknown):
+        board = predictor.leaderboard(unknown, silent=True)
     for column in ("score_test", "score_val"):
         if column in board:
             board[column.replace("score", "mae")] = -board.pop(column)
     first = [column for column in ("model", "mae_test", "mae_val") if column in board]
-    return board[first + [column for column in board.columns if column not in first]]
+    return board[first + [column for column in board.columns if column not in first]], all_scored
 
 
-def importance(predictor: Any, unknown: Any, time_limit: int) -> Any:
-    """How much the error grows if a column is shuffled; of very many columns, as many as the time allows."""
+def importance(predictor: Any, unknown: Any, box: float) -> tuple[Any, bool]:
+    """How much the error grows if a column is shuffled, of as many columns as the seconds in `box` allow, and whether
+    that is all of them.
+    """
     kept = ["column", "importance", "stddev", "p_value", "n"]
     used = predictor.features(feature_stage="original")
     if len(unknown) < 2 or not used:
-        return pd.DataFrame(columns=kept)
-    sample = unknown.sample(min(len(unknown), IMPORTANCE_ROWS), random_state=0)
-    began = time.monotonic()
-    predictor.predict(sample)
-    once = time.monotonic() - began
-    box = max(1.0, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * time_limit))
-    affordable = max(1, int(box / once))  # AutoGluon only checks the time after shuffling every column once
+        return pd.DataFrame(columns=kept), True
+    affordable = 0
+    for rows in IMPORTANCE_ROWS:
+        if box <= 0:
+            break
+        sample = unknown.sample(min(len(unknown), rows), random_state=0)
+        began = time.monotonic()
+        predictor.predict(sample)
+        once = time.monotonic() - began
+        box -= once
+        affordable = int(box / max(once, 1e-9)) - 1  # one is for the error before shuffling
+        if affordable >= len(used):
+            break
+    if affordable < 1:
+        return pd.DataFrame(columns=kept), False
+    # AutoGluon only checks the time after shuffling every column once.
     columns = predictor.feature_importance(
         sample, features=used[:affordable], time_limit=box, num_shuffle_sets=5, silent=True
     )
-    return columns.rename_axis("column").reset_index()[kept]
+    return columns.rename_axis("column").reset_index()[kept], affordable >= len(used)
 
 
 def write_csv(table: Any, path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import evaluation
 import job_io
 import numpy as np
 import pandas as pd
@@ -87,6 +88,93 @@ def test_only_what_prediction_needs_is_kept(trained: Path) -> None:
     assert not list(trained.rglob("*utils/data*"))
 
 
+def test_the_evaluation_has_what_the_report_shows(trained: Path) -> None:
+    found = json.loads((trained / "evaluation.json").read_text())
+    held_out, worst = found["held_out"], found["worst"]
+    assert len(held_out["actual"]) == len(held_out["predicted"]) == held_out["of"] == 40
+    errors = [abs(a - b) for a, b in zip(held_out["actual"], held_out["predicted"], strict=True)]
+    assert sum(errors) / 40 == pytest.approx(found["mae"], rel=1e-4)
+    assert [abs(row["actual"] - row["predicted"]) for row in worst["rows"]] == pytest.approx(
+        sorted(errors, reverse=True)[:10], rel=1e-4
+    )
+    assert set(worst["columns"]) == {"a", "b"}
+    place = worst["columns"].index("b")
+    assert {row["values"][place] for row in worst["rows"]} <= {"north", "south"}
+    assert {column["column"] for column in found["importance"]} == {"a", "b"}
+    assert len(found["leaderboard"]) > 3 and found["leaderboard"][0]["mae_test"] > 0
+    assert set(found["seconds"]) == {"fit", "score", "leaderboard", "importance"}
+    assert (found["rows_train"], found["time_limit"], found["notes"]) == (160, 300, [])
+
+
+class Slow:
+    """A predictor whose best model took 1 s for the held-out rows, and all models together 10 s."""
+
+    model_best = "LightGBMXT"
+
+    def __init__(self) -> None:
+        self.scored: list[int] = []
+
+    def leaderboard(self, data: Any = None, **_: object) -> pd.DataFrame:
+        if data is not None:
+            self.scored.append(len(data))
+        board = {
+            "model": ["LightGBMXT", "LightGBM"],
+            "score_val": [-1.0, -2.0],
+            "pred_time_val": [1.0, 9.0],
+            "pred_time_val_marginal": [1.0, 9.0],
+        }
+        return pd.DataFrame(board | ({} if data is None else {"score_test": [-1.5, -2.5]}))
+
+    def features(self, **_: object) -> list[str]:
+        return ["a", "b"]
+
+
+def test_only_a_leaderboard_that_its_time_allows_scores_all_models() -> None:
+    predictor, rows = Slow(), pd.DataFrame({"a": [1.0, 2.0]})
+    board, complete = train.leaderboard(predictor, rows, best_seconds=1.0, left=9.0)
+    assert (predictor.scored, complete, list(board["mae_val"])) == ([], False, [1.0, 2.0])
+    assert "mae_test" not in board
+    board, complete = train.leaderboard(predictor, rows, best_seconds=1.0, left=11.0)
+    assert (predictor.scored, complete, list(board["mae_test"])) == ([2], True, [1.5, 2.5])
+
+
+def test_without_time_no_importance_is_measured() -> None:
+    columns, complete = train.importance(Slow(), pd.DataFrame({"a": [1.0, 2.0]}), box=-1.0)
+    assert (len(columns), complete) == (0, False)
+
+
+def test_one_kind_of_model_at_the_time_limit_is_said() -> None:
+    board = Slow().leaderboard()
+    said = "In 60 s AutoGluon could fit only one kind of model, LightGBM; a higher time_limit lets it try others."
+    assert evaluation.notes(board, 59, 60, True, True) == [said]
+    assert evaluation.notes(board, 5, 60, True, True) == [], "only these were wanted"
+    two = pd.concat([board, pd.DataFrame({"model": ["CatBoost", "WeightedEnsemble_L2"]})])
+    assert evaluation.notes(two, 59, 60, True, True) == []
+    assert len(evaluation.notes(two, 59, 60, False, False)) == 2
+
+
+def test_cells_of_the_worst_rows_are_written_as_people_write_them() -> None:
+    held_out = pd.DataFrame(
+        {
+            "n": [5.0, np.nan],
+            "x": [0.125, 1e300],
+            "t": pd.to_datetime(["2026-11-30 00:00", "2026-11-30 06:00"]),
+            "y": [1, 9],
+        }
+    )
+    found = evaluation.evaluation(
+        held_out,
+        "y",
+        np.array([1.0, np.nan]),
+        Slow().leaderboard(),
+        pd.DataFrame(columns=["column", "importance", "stddev"]),
+    )
+    assert found["worst"]["rows"] == [
+        {"values": ["5", "0.125", "2026-11-30"], "actual": 1.0, "predicted": 1.0},
+        {"values": [None, "1e+300", "2026-11-30 06:00:00"], "actual": 9.0, "predicted": None},
+    ]
+
+
 # Data that is hard to learn from
 
 
@@ -154,10 +242,14 @@ def test_two_thousand_columns_are_learnt_from(sandbox: Sandbox) -> None:
     assert len(json.loads((sandbox.model / "manifest.json").read_text())["features"]) == 2000
 
 
-def test_a_time_limit_too_small_for_any_model_is_one_sentence() -> None:
+@pytest.mark.parametrize(
+    "problem",
+    [RuntimeError("No models were trained successfully during fit()."), AssertionError("Learner is already fit.")],
+)
+def test_a_time_limit_too_small_for_any_model_is_one_sentence(problem: Exception) -> None:
     class Predictor:
         def fit(self, *_: object, **__: object) -> None:
-            raise RuntimeError("No models were trained successfully during fit().")
+            raise problem
 
     with pytest.raises(job_io.JobError, match=r"no model to 5 rows in 1 s; raise time_limit or give it more rows"):
         train.fit_or_say_why(

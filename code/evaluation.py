@@ -1,0 +1,114 @@
+"""What train found out about its model, for the report: evaluation.json beside metrics.json.
+
+    held_out     up to PAIRS rows of the held-out part: {"actual": [...], "predicted": [...], "of": all its rows}
+    worst        the rows with the largest errors: {"columns": [...], "rows": [{"values", "actual", "predicted"}]}
+    importance   how much the error grows if a column is shuffled: [{"column", "importance", "stddev"}]
+    leaderboard  one object per tried model, best first
+    notes        sentences about what the time limit allowed
+
+All of it is small: a report has the evaluations of all models.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Numbers = npt.NDArray[np.float64]
+
+PAIRS = 5000
+WORST_ROWS = 10
+WORST_COLUMNS = 20
+IMPORTANT = 30
+TRIED = 60
+TEXT = 80  # characters of a value
+NEARLY = 0.8  # of the time limit: a fit that took less was not cut short by it
+_KINDS = ("LightGBM", "RandomForest", "ExtraTrees", "KNeighbors")  # each has models with a suffix, like LightGBMXT
+
+
+def evaluation(held_out: Any, label: str, answers: Numbers, board: Any, importance: Any) -> dict[str, Any]:
+    """Everything but the settings and the seconds; `held_out` is the frame, `answers` its predictions."""
+    actual = held_out[label].to_numpy()
+    columns = [name for name in importance["column"] if name in held_out]
+    columns += [name for name in held_out if name not in (*columns, label)]
+    kept = np.sort(np.random.default_rng(0).permutation(len(actual))[:PAIRS])
+    return {
+        "held_out": {"actual": _numbers(actual[kept]), "predicted": _numbers(answers[kept]), "of": len(actual)},
+        "worst": _worst(held_out, columns[:WORST_COLUMNS], actual, answers),
+        "importance": _records(importance[["column", "importance", "stddev"]].head(IMPORTANT)),
+        "leaderboard": _records(board[[name for name in _OF_A_MODEL if name in board]].head(TRIED)),
+    }
+
+
+_OF_A_MODEL = ("model", "mae_test", "mae_val", "fit_time", "pred_time_val")
+
+
+def notes(board: Any, fitted: float, time_limit: float, leaderboard: bool, importance: bool) -> list[str]:
+    """What the time limit did not allow: other kinds of models, scores of all models, the columns' importance."""
+    kinds = {kind(name) for name in board["model"] if not name.startswith("WeightedEnsemble")}
+    found = []
+    if len(kinds) == 1 and fitted >= NEARLY * time_limit:
+        found.append(
+            f"In {time_limit:g} s AutoGluon could fit only one kind of model, {kinds.pop()}; a higher time_limit lets "
+            "it try others."
+        )
+    if not leaderboard:
+        found.append(
+            "No time was left to score the other models on the held-out rows; their validation error is known."
+        )
+    if not importance:
+        found.append("No time was left to measure the importance of all columns.")
+    return found
+
+
+def kind(model: str) -> str:
+    found = re.match(r"[A-Za-z]*", model)
+    return next((one for one in _KINDS if model.startswith(one)), found[0] if found else model)
+
+
+def _worst(held_out: Any, columns: list[str], actual: Numbers, answers: Numbers) -> dict[str, Any]:
+    errors = np.abs(actual - answers)
+    places = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable")[:WORST_ROWS]
+    frame = held_out.iloc[places]
+    rows = [
+        {
+            "values": [_text(frame[name].iloc[row]) for name in columns],
+            "actual": _number(actual[place]),
+            "predicted": _number(answers[place]),
+        }
+        for row, place in enumerate(places)
+    ]
+    return {"columns": columns, "rows": rows}
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    return [
+        {key: value if isinstance(value, str) else _number(value) for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def _numbers(values: Numbers) -> list[float | None]:
+    return [_number(value) for value in values.tolist()]
+
+
+def _number(value: float) -> float | None:
+    """Six significant digits; None if it is not finite."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _text(value: Any) -> str | None:
+    """A cell as people write it; frames hold integers as floats."""
+    if pd.isna(value):
+        return None
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.6g}"
+    if isinstance(value, pd.Timestamp):
+        return str(value).removesuffix(" 00:00:00")
+    text = str(value)
+    return text if len(text) <= TEXT else f"{text[: TEXT - 1]}…"
