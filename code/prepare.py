@@ -6,7 +6,7 @@ Writes  processing/output/rows/               all rows in order, with all column
         processing/output/models/<model>/     train/, test/ and a copy of config.json, so a training needs one input
         processing/output/predict/<model>/    the model's rows to predict, without `stepgluon_row`
         processing/output/numbers/<model>/    `stepgluon_row` of these rows, in files with the same names
-        processing/output/profile.json        files, columns; rows, files and fingerprints of each model
+        processing/output/profile.json        files; columns with histograms; rows, files and fingerprints of each model
         processing/output/fingerprints.json   the part of it that the state machine reads
 
 The rows are read once, in batches: a first look at each file decides the columns' types. Only if a later value does not
@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import raw_tables
+from column_stats import ColumnStats
 from column_types import Misfit
 from job_io import ROW, JobError, counted, log, shown
 from model_parts import Parts, Splitter, splitter
@@ -195,7 +196,7 @@ def write_parts(
     data = config["data"]
     splitters = [splitter(model, kinds, data["test_fraction"], data["seed"]) for model in config["models"]]
     schema = pa.schema([(ROW, pa.int64()), *kinds.items()])
-    totals = Totals()
+    totals, stats = Totals(), ColumnStats(schema)
     with PreparedFolders(out, schema, config) as folders:
         for table in tables:
             before = totals.rows
@@ -205,6 +206,7 @@ def write_parts(
                 check_one_prediction(table, batch, splitters, parts, before)
                 folders.write(batch, parts)
                 count(totals, batch, parts)
+                stats.add(batch, splitters, parts)
             totals.files[table.name] = totals.rows - before
             log.info("%s: %s", table.name, counted(totals.rows - before, "row"))
         if totals.rows == 0:
@@ -213,7 +215,7 @@ def write_parts(
             raise JobError(f"{names} {have} a header but no rows; upload rows to work with.")
         if totals.unselected == totals.rows:
             raise JobError("No model's where selects any of the rows; compare its values with those of the tables.")
-    return profile_of(tables, kinds, totals, folders)
+    return profile_of(tables, kinds, totals, stats, folders)
 
 
 def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], before: int) -> None:
@@ -255,9 +257,10 @@ def count(totals: Totals, batch: pa.RecordBatch, parts: list[Parts]) -> None:
 
 
 def profile_of(
-    tables: list[RawTable], kinds: dict[str, pa.DataType], totals: Totals, folders: PreparedFolders
+    tables: list[RawTable], kinds: dict[str, pa.DataType], totals: Totals, stats: ColumnStats, folders: PreparedFolders
 ) -> dict[str, Any]:
     labels = {each.model["label"] for each in folders.models}
+    shapes = stats.columns()
     return {
         "rows": totals.rows,
         "gaps": sum(
@@ -266,8 +269,10 @@ def profile_of(
         "rows_no_model_selects": totals.unselected,
         "files": [{"name": t.name, "format": t.format, "rows": totals.files[t.name]} for t in tables],
         "columns": [
-            {"name": name, "type": str(kind), "missing": totals.missing.get(name, 0)} for name, kind in kinds.items()
+            {"name": name, "type": str(kind), "missing": totals.missing.get(name, 0), **shapes[name]}
+            for name, kind in kinds.items()
         ],
+        **stats.profile(),
         "models": [model.profile() for model in folders.models],
     }
 
