@@ -4,9 +4,10 @@ Its events come from EventBridge; notifications of S3 itself, with their list of
 
 Environment: RAW_BUCKET, the bucket; STATE_MACHINE_ARN, the state machine or its alias.
 
-An execution's name depends only on the upload, so an upload starts exactly one execution, regardless of how often and
-in which order S3 delivers its event. A bad record does not stop the others; the invocation fails afterwards, so Lambda
-retries it, and finally puts the event into the dead-letter queue. Every record writes one line of JSON to the log.
+An execution's name and token depend only on the upload, so an upload starts exactly one execution, regardless of how
+often and in which order S3 delivers its event (docs/decisions/0031). A bad record does not stop the others; the
+invocation fails afterwards, so Lambda retries it, and finally puts the event into the dead-letter queue. Every record
+writes one line of JSON to the log.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from botocore.exceptions import ClientError
 SUFFIX = ".run"
 FILE_BYTES = 4096
 NOTE_CHARACTERS = 500
-STEM_CHARACTERS = 40  # with date and hash, names have at most 77; Step Functions allows 80
+SUFFIXES = (3, 8, 20)  # characters of the token in a name: the first that no other upload of the day has taken
 # Control characters, line and paragraph separators, and bidirectional control characters.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
@@ -72,9 +73,9 @@ def outcome_of(record: Any) -> str:
             return "ignored"
         if UNSEEN.search(key):
             raise Refused("the key has a control character (expected: a key that a mail can show; rename the file)")
-        name = execution_name(record, place["bucket"], key)
-        place["execution"] = name
-        fresh = start(name, execution_input(record, place["bucket"], key))
+        day, token = day_of(record), token_of(record, place["bucket"], key)
+        given = {**execution_input(record, place["bucket"], key), "token": token}
+        place["execution"], fresh = start(day, token, given)
         log("started", **place, **({} if fresh else {"reason": "this upload's execution is there already"}))
         return "started"
     except Exception as error:  # no error in one record may block the others
@@ -111,8 +112,20 @@ def why_ignored(source: str, kind: str, bucket: str, key: str) -> str:
     return "" if key.endswith(SUFFIX) else f"the key does not end with {SUFFIX}"
 
 
-def start(name: str, given: dict[str, Any]) -> bool:
-    """Start the execution; return False if it already exists, which also counts as success."""
+def start(day: str, token: str, given: dict[str, Any]) -> tuple[str, bool]:
+    """Start the execution, unless the upload has one; return its name, and whether this call started it."""
+    machine = os.environ["STATE_MACHINE_ARN"].split(":")[6]
+    for length in SUFFIXES:
+        name = f"{machine}-{day}-{token[:length]}"
+        if started(name, given):
+            return name, True
+        if token_at(name) == token:
+            return name, False
+    raise Refused(f"{name} is the name of another upload's execution (start a run: upload the file again)")
+
+
+def started(name: str, given: dict[str, Any]) -> bool:
+    """Whether Step Functions accepts the name: it is free, or runs with exactly this input."""
     try:
         client("stepfunctions").start_execution(
             stateMachineArn=os.environ["STATE_MACHINE_ARN"], name=name, input=json.dumps(given)
@@ -124,18 +137,28 @@ def start(name: str, given: dict[str, Any]) -> bool:
     return True
 
 
-def execution_name(record: dict[str, Any], bucket: str, key: str) -> str:
-    """The upload's date and time, the file's stem, and a hash that is unique to the upload."""
-    time = re.match(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", text_at(record, "eventTime"), re.ASCII)
+def token_at(name: str) -> Any:
+    """The token of the execution with this name; None if it was started by hand."""
+    machine = ":".join(os.environ["STATE_MACHINE_ARN"].split(":")[:7])
+    arn = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+    given = json.loads(client("stepfunctions").describe_execution(executionArn=arn).get("input") or "null")
+    return given.get("token") if isinstance(given, dict) else None
+
+
+def day_of(record: dict[str, Any]) -> str:
+    """The upload's day, like 250131."""
+    time = re.match(r"\d\d(\d\d)-(\d\d)-(\d\d)T\d\d:\d\d:\d\d", text_at(record, "eventTime"), re.ASCII)
     if not time:
         raise Refused("eventTime is not a time (expected: like 2025-01-31T12:00:00.000Z)")
-    year, month, day, hour, minute, second = time.groups()
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", key.rpartition("/")[2][: -len(SUFFIX)])[:STEM_CHARACTERS].strip("-")
+    return "".join(time.groups())
+
+
+def token_of(record: dict[str, Any], bucket: str, key: str) -> str:
+    """A hash that is unique to the upload."""
     what = version(record).get("VersionId") or text_at(record, "s3", "object", "eTag")
     # [s3] Sequencers are compared after padding the shorter one with zeros on the right.
     unique = json.dumps([bucket, key, what, text_at(record, "s3", "object", "sequencer").upper().rstrip("0")])
-    digest = hashlib.sha256(unique.encode()).hexdigest()[:20]
-    return f"{year}{month}{day}-{hour}{minute}{second}-{stem or 'run'}-{digest}"
+    return hashlib.sha256(unique.encode()).hexdigest()[: SUFFIXES[-1]]
 
 
 def execution_input(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:

@@ -142,8 +142,10 @@ def described(job: Job) -> str:
 
 
 def subject(run: str, ended: str) -> str:
-    """[sns] At most 99 characters of printable ASCII; the end of a run's name is unique."""
+    """[sns] At most 99 characters of printable ASCII; the end of a run's name is unique, and its beginning ours."""
     pipeline, name = os.environ["PIPELINE"], re.sub(r"[^!-~]", "?", run)
+    if name.startswith(f"{pipeline}-") and len(name) + len(f": {ended}") <= SUBJECT:
+        return f"{name}: {ended}"
     room = SUBJECT - len(f"{pipeline} : {ended}")
     return f"{pipeline} {name if len(name) <= room else '..' + name[2 - room :]}: {ended}"
 

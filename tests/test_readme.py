@@ -112,7 +112,7 @@ def test_the_number_of_models_that_fit_is_the_one_that_is_told() -> None:
 
 def test_the_mails_shown_say_what_the_machine_says() -> None:
     """In the words that are the same for every run."""
-    mails = dict(re.findall(r"(?s)```\nSubject: penguins [0-9a-z-]+: (started|models|finished)\n(.*?)```", text()))
+    mails = dict(re.findall(r"(?s)```\nSubject: penguins[ -][0-9a-z-]+: (started|models|finished)\n(.*?)```", text()))
     # In the definition a line's end is written as JSONata and JSON write it.
     definition = compile_definition(load(DEMO, None, {}), workflow).text.replace(chr(92) * 2 + "n", "\n")
     words = {

@@ -420,7 +420,12 @@ def test_a_mail_that_cannot_be_sent_stops_nothing(mail: str) -> None:
     assert len(ended.mails) == 3
 
 
-@pytest.mark.parametrize("name", ["x" * 80, "日本" * 10, "a" * 60])
+def test_the_subject_is_the_runs_name_if_that_begins_with_the_pipelines() -> None:
+    ended = run(definition(), answers(), name="penguins-261130-3f2")
+    assert subjects(ended)[0] == "penguins-261130-3f2: started"
+
+
+@pytest.mark.parametrize("name", ["x" * 80, "日本" * 10, "a" * 60, "penguins-" + "x" * 71])
 def test_a_subject_is_short_and_ascii_whatever_the_run_is_called(name: str) -> None:
     ended = run(definition(), answers(), name=name)
     for subject in subjects(ended):

@@ -6,6 +6,7 @@ run's name, or why the run cannot start. The input has the same format as the tr
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -18,12 +19,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepgluon.aws import Door, transfers
-from stepgluon.errors import UsageError
+from stepgluon.aws import Door, answer, transfers
+from stepgluon.errors import SurroundingsError, UsageError
 from stepgluon.names import Names
 from stepgluon.runs.executions import deployed, sizes
 
 NOTE_CHARACTERS = 500
+SUFFIXES = (3, 8, 20)  # characters of the token in a run's name, as in lambda/start_pipeline.py
 
 
 def check_files(files: Sequence[Path]) -> None:
@@ -50,9 +52,15 @@ def check_files(files: Sequence[Path]) -> None:
 
 def start(door: Door, names: Names, folder: str, threshold: float | None, note: str, fresh: bool = False) -> str:
     """Start a run; return its name. The client repeats a lost call with the same name, so only one run starts."""
-    overrides = {} if threshold is None else {"threshold": threshold}
-    given = {"data": folder, "note": one_line(note), "overrides": overrides}
-    return execute(door, names, run_name(folder), {**given, "fresh": True} if fresh else given)
+    overrides, token = {} if threshold is None else {"threshold": threshold}, secrets.token_hex(10)
+    given: dict[str, Any] = {"data": folder, "note": one_line(note), "overrides": overrides, "token": token}
+    given |= {"fresh": True} if fresh else {}
+    day = time.strftime("%y%m%d", time.gmtime())
+    for length in SUFFIXES:
+        name = f"{names.machine}-{day}-{token[:length]}"
+        if answer(functools.partial(execute, door, names, name, given), "ExecutionAlreadyExists"):
+            return name
+    raise SurroundingsError("all names for this run are taken (try again)")
 
 
 def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:
@@ -60,12 +68,6 @@ def execute(door: Door, names: Names, name: str, given: dict[str, Any]) -> str:
     with deployed(names):
         door.client("stepfunctions").start_execution(stateMachineArn=names.live, name=name, input=json.dumps(given))
     return name
-
-
-def run_name(folder: str) -> str:
-    """A name with the time, the folder, and eight random characters."""
-    stem = _plain(folder.rstrip("/").rpartition("/")[2])
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{stem}-{secrets.token_hex(4)}"
 
 
 def folder_of(door: Door, names: Names, folder: str) -> str:
@@ -111,12 +113,8 @@ def folder_for(tables: Mapping[str, str]) -> str:
 
 
 def stem_of(table: str) -> str:
-    """The part of a run's name that comes from a file's name."""
-    return _plain(table.split(".")[0])
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40].strip("-") or "data"
+    """The beginning of a file's name, for the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", table.split(".")[0]).strip("-")[:40].strip("-") or "data"
 
 
 def _sha256(file: Path) -> str:

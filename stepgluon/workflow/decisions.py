@@ -15,7 +15,8 @@ from stepgluon.workflow.expressions import jsonata, quoted, sentence, text
 from stepgluon.workflow.jobs import Jobs
 
 UNUSABLE = "The input of this execution cannot be used: "  # ends a run at Begin
-_INPUT = {"data": "string", "note": "string", "overrides": "object", "fresh": "boolean", "run_file": "string"}
+_INPUT = {"data": "string", "note": "string", "overrides": "object", "fresh": "boolean"}
+_INPUT |= {"run_file": "string", "token": "string"}  # the token identifies the request that started the run
 
 
 def checked_input(raw_bucket: str) -> str:

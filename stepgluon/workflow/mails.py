@@ -1,6 +1,7 @@
 """The mails of a run: subjects and messages, as JSONata. lambda/tell_failure.py mails a failed run.
 
-A subject is limited to 99 characters of printable ASCII, so a very long run name is reduced to its end.
+A subject is limited to 99 characters of printable ASCII, so a very long run name is reduced to its end. A run's name
+begins with the pipeline's, unless someone else chose it.
 """
 
 from __future__ import annotations
@@ -90,4 +91,6 @@ def _follow(names: Names) -> str:
 def _subject(names: Names, word: str) -> str:
     room = limits.SUBJECT - len(names.prefix) - len(" : incomplete")
     end = f"($length($run) > {room} ? '..' & $substring($run, $length($run) - {room - 2}) : $run)"
-    return f"{quoted(names.prefix + ' ')} & $replace({end}, /[^ -~]/, '?') & ': ' & {word}"
+    whose = f"($substring($run, 0, {len(names.prefix) + 1}) = {quoted(names.prefix + '-')} and $length($run) <= {room}"
+    whose += f" ? '' : {quoted(names.prefix + ' ')})"
+    return f"{whose} & $replace({end}, /[^ -~]/, '?') & ': ' & {word}"

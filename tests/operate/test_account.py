@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,13 @@ def account(
 
 
 # start and watch
+
+
+def test_a_run_whose_short_name_is_taken_gets_a_longer_one(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, others = iter(["0123456789abcdef0123", "012fffffffffffffffff"]), secrets.token_hex
+    monkeypatch.setattr(secrets, "token_hex", lambda count: next(tokens) if count == 10 else others(count))
+    assert re.fullmatch(r"penguins-\d{6}-012", account.starts())
+    assert re.fullmatch(r"penguins-\d{6}-012fffff", account.starts())
 
 
 def test_tables_of_this_computer_are_uploaded_and_a_run_started(account: Account) -> None:

@@ -278,6 +278,8 @@ def trigger_calls(names: Names) -> Iterator[Call]:
             if "VersionId" not in parameters:
                 yield from call.asks("tell missing from forbidden", "s3:ListObjects", {"Bucket": parameters["Bucket"]})
             yield from call.with_key("decrypt it", key, "s3", "Decrypt")
+        elif operation == "DescribeExecution":
+            yield from call.asks("read whose name is taken", "states:DescribeExecution", parameters)
         else:
             assert (service, operation) == ("states", "StartExecution"), f"{service}:{operation} is a new call"
             yield from call.asks("start", "states:StartExecution", parameters)
@@ -298,7 +300,7 @@ def _in_lambda(call: Caller, log: str) -> Iterator[Call]:
 
 
 def _recorded(names: Names) -> list[tuple[str, str, dict[str, Any]]]:
-    """What the function asks its clients, for uploads with and without versions, with and without content."""
+    """What the function asks its clients, for uploads with and without versions and content, the name being taken."""
     asked_for: list[tuple[str, str, dict[str, Any]]] = []
 
     class Client:
@@ -310,6 +312,10 @@ def _recorded(names: Names) -> list[tuple[str, str, dict[str, Any]]]:
 
             def called(**parameters: Any) -> Any:
                 asked_for.append((self.model.signing_name, operation, parameters))
+                if operation == "DescribeExecution":
+                    return {"input": "{}"}
+                if operation == "StartExecution" and len(parameters["name"].rpartition("-")[2]) == 3:
+                    raise ClientError({"Error": {"Code": "ExecutionAlreadyExists"}}, operation)
                 return {"Body": mock.Mock(read=lambda size: b"")}
 
             return called

@@ -338,6 +338,10 @@ def test_the_mail_of_many_models_is_short_enough(cloud: Cloud) -> None:
     assert len(text.encode()) < 256 * 1024
 
 
+def test_the_subject_is_the_runs_name_if_that_begins_with_the_pipelines(cloud: Cloud) -> None:
+    assert cloud.mail(event("ABORTED", name="penguins-250131-3f2"))[0] == "penguins-250131-3f2: stopped"
+
+
 @pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
 def test_the_subject_of_a_long_name_keeps_its_unique_end(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, status: str

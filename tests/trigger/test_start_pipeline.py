@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import json
 import random
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from unittest import mock
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.models import StateMachine
@@ -82,9 +85,9 @@ def log_lines(text: str) -> list[dict[str, Any]]:
 
 def test_an_empty_file_starts_the_folder_it_lies_in(start_pipeline: ModuleType) -> None:
     assert start_pipeline.handler(event(record(FILE)), None) == {"started": 1, "ignored": 0}
-    assert inputs() == [
-        {"data": f"s3://{BUCKET}/june/", "note": "", "overrides": {}, "run_file": f"s3://{BUCKET}/{FILE}"}
-    ]
+    (given,) = inputs()
+    assert re.fullmatch("[0-9a-f]{20}", given.pop("token"))
+    assert given == {"data": f"s3://{BUCKET}/june/", "note": "", "overrides": {}, "run_file": f"s3://{BUCKET}/{FILE}"}
 
 
 def test_a_file_at_the_root_starts_the_whole_bucket(start_pipeline: ModuleType) -> None:
@@ -92,9 +95,10 @@ def test_a_file_at_the_root_starts_the_whole_bucket(start_pipeline: ModuleType) 
     assert inputs()[0]["data"] == f"s3://{BUCKET}/"
 
 
-def test_the_name_tells_when_and_from_which_file(start_pipeline: ModuleType) -> None:
+def test_the_name_is_the_pipeline_the_day_and_three_characters(start_pipeline: ModuleType) -> None:
     start_pipeline.handler(event(record("june/Über nächste Woche.run")), None)
-    assert executions()[0]["name"].startswith("20250131-120000-ber-n-chste-Woche-")
+    (execution,) = executions()
+    assert execution["name"] == f"penguins-250131-{json.loads(execution['input'])['token'][:3]}"
 
 
 @pytest.mark.parametrize(
@@ -268,6 +272,72 @@ def test_events_in_any_order_and_many_times_start_each_upload_once(start_pipelin
     for start in range(0, len(shuffled), 5):
         start_pipeline.handler(event(*shuffled[start : start + 5]), None)
     assert sorted(given["data"] for given in inputs()) == [f"s3://{BUCKET}/{f}/" for f in "abc" for _ in range(4)]
+
+
+def alike(start_pipeline: ModuleType, characters: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two uploads whose tokens begin with the same characters; found by trying."""
+    seen: dict[str, dict[str, Any]] = {}
+    for number in itertools.count():
+        one = record(FILE, sequencer=f"{number:016X}1")
+        token = start_pipeline.token_of(one, BUCKET, FILE)[:characters]
+        if token in seen:
+            return seen[token], one
+        seen[token] = one
+    raise AssertionError("there is always another number")
+
+
+def test_an_upload_whose_short_name_is_taken_gets_a_longer_one_however_often_its_events_come(
+    start_pipeline: ModuleType,
+) -> None:
+    first, second = alike(start_pipeline, 3)
+    for one in (first, second, second, first, second):
+        assert start_pipeline.handler(event(one), None)["started"] == 1
+    names = {json.loads(found["input"])["token"]: found["name"] for found in executions()}
+    tokens = [start_pipeline.token_of(one, BUCKET, FILE) for one in (first, second)]
+    assert names == {
+        tokens[0]: f"penguins-250131-{tokens[0][:3]}",
+        tokens[1]: f"penguins-250131-{tokens[1][:8]}",
+    }
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"token": 7}'])
+def test_names_that_someone_took_by_hand_cost_no_upload(start_pipeline: ModuleType, text: str) -> None:
+    token = start_pipeline.token_of(record(FILE), BUCKET, FILE)
+    for length in (3, 8):
+        boto3.client("stepfunctions").start_execution(
+            stateMachineArn=f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:penguins",
+            name=f"penguins-250131-{token[:length]}",
+            input=text,
+        )
+    for _ in range(2):
+        assert start_pipeline.handler(event(record(FILE)), None)["started"] == 1
+    assert f"penguins-250131-{token}" in {found["name"] for found in executions()}
+    assert len(executions()) == 3
+
+
+def test_an_upload_all_of_whose_names_are_taken_fails_aloud(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        mock.patch.object(start_pipeline, "started", return_value=False),
+        mock.patch.object(start_pipeline, "token_at", return_value="another"),
+        pytest.raises(start_pipeline.Refused),
+    ):
+        start_pipeline.handler(event(record(FILE)), None)
+    assert "is the name of another upload's execution" in log_lines(capsys.readouterr().out)[0]["reason"]
+
+
+def test_an_execution_that_cannot_be_read_yet_is_not_taken_for_another(start_pipeline: ModuleType) -> None:
+    """[sfn] DescribeExecution is eventually consistent; Lambda tries the event again."""
+    start_pipeline.handler(event(record(FILE)), None)
+    gone = ClientError({"Error": {"Code": "ExecutionDoesNotExist"}}, "DescribeExecution")
+    with (
+        mock.patch.object(start_pipeline, "started", return_value=False),
+        mock.patch.object(start_pipeline, "token_at", side_effect=gone),
+        pytest.raises(start_pipeline.Refused),
+    ):
+        start_pipeline.handler(event(record(FILE)), None)
+    assert len(executions()) == 1
 
 
 def test_each_version_is_read_for_itself_in_whatever_order_its_event_comes(start_pipeline: ModuleType) -> None:
