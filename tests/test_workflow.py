@@ -124,10 +124,18 @@ def test_post_process_gets_the_list_of_all_predictions() -> None:
         for model in MODELS
         for place in [ended.call(f"Predict {model}")["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]]
     }
-    assert set(listed[2:]) == places
+    trained = {models(ended)[model]["model_uri"].removeprefix(f"{WORK}/") + "evaluation.json" for model in MODELS}
+    assert set(listed[2:]) == places | trained
     manifest = {entry["InputName"]: entry["S3Input"] for entry in ended.call("Post-process")["ProcessingInputs"]}
     assert manifest["predictions"]["S3DataType"] == "ManifestFile"
     assert manifest["predictions"]["S3Uri"] == f"{WORK}/runs/june-go/predictions.manifest"
+
+
+def test_evaluations_that_train_did_not_write_are_not_listed() -> None:
+    unscored = {"Read_score_of_adelie": NO_FILE, "Read_score_of_gentoo": {"Body": json.dumps({"mae": 200})}}
+    ended = run(definition("if_missing: use_trained"), answers(**unscored))
+    listed = ended.call("List predictions")["Body"]
+    assert [file.split("/")[1] for file in listed[1:] if file.endswith("evaluation.json")] == ["chinstrap"]
 
 
 # Reuse
@@ -393,7 +401,8 @@ def test_a_failed_prediction_delivers_the_rest() -> None:
     assert subjects(ended)[-1] == "penguins june-go: incomplete"
     assert "- adelie: the model is of AutoGluon 1.4." in ended.mail("incomplete")
     assert "has finished: 40 of 70 gaps filled.\n" in ended.mail("incomplete")
-    assert len(ended.call("List predictions")["Body"]) == 4
+    listed = ended.call("List predictions")["Body"][1:]
+    assert sum(file.startswith("predictions/") for file in listed) == 2
     outcomes = {verdict["name"]: verdict["outcome"] for verdict in ended.call("Record verdicts")["Body"]}
     assert outcomes == {"adelie": "failed", "chinstrap": "predicted", "gentoo": "predicted"}
     assert count(ended, "Predict adelie") == 1
@@ -403,7 +412,7 @@ def test_all_predictions_may_fail() -> None:
     broken = {f"Predict {model}": failed_job("lost", "Processing") for model in MODELS}
     ended = run(definition(), answers() | broken)
     assert (ended.status, ended.error) == ("FAILED", "Incomplete")
-    assert ended.call("List predictions")["Body"][2:] == []
+    assert not any(file.startswith("predictions/") for file in ended.call("List predictions")["Body"][1:])
     assert count(ended, "Predict adelie") == 2
 
 

@@ -108,10 +108,18 @@ $merge([$m, {{'outcome': $f.outcome, 'folder': $f.folder & '', 'predictions_cach
 
 
 def manifest() -> str:
-    """The manifest of all prediction files of this run or earlier ones, below their fingerprints. It is never empty."""
+    """The manifest of all prediction files of this run or earlier ones, below their fingerprints, and of the trained
+    models' evaluations for the report. It is never empty.
+
+    SageMaker refuses a manifest with a missing file, so an evaluation is listed only if there is also a manifest of the
+    model: code/train.py wrote both.
+    """
     files = "$map($models[$i].files, function($f) {$v.place & '/' & $v.folder & '/' & $f})"
+    evaluated = "$type($v.mae) = 'number' and $v.manifest != ''"
+    evaluation = "$models[$i].place & '/' & $v.job & '/output/model/evaluation.json'"
+    each = f"$append($v.outcome = 'predicted' ? {files}, {evaluated} ? {evaluation})"
     return f"""$append([{{'prefix': $work}}, 'runs/' & $run & '/prepared/profile.json'],
-$reduce($map($verdicts, function($v, $i) {{$v.outcome = 'predicted' ? {files}}}), $append, []))"""
+$reduce($map($verdicts, function($v, $i) {{{each}}}), $append, []))"""
 
 
 def words_kept(models: int) -> int:
