@@ -80,13 +80,20 @@ def type_of(values: pa.Array, ladder: Iterable[pa.DataType]) -> pa.DataType:
     """The first type of the ladder that fits all values; null if there are none, otherwise text."""
     if values.type != TEXT:
         return values.type
-    if values.null_count == len(values) or pc.all(_missing(values)).as_py():
+    if are_missing(values):
         return pa.null()
     head = values.drop_null().slice(0, 100)  # a failing cast of many values is slow, and the first ones usually decide
     for kind in ladder:
         if _cast(head, kind) is not None and _cast(values, kind) is not None:
             return kind
     return TEXT
+
+
+def are_missing(values: pa.Array) -> bool:
+    """Whether no value is there."""
+    if values.null_count == len(values):
+        return True
+    return values.type == TEXT and bool(pc.all(_missing(values)).as_py())
 
 
 def types_of(batches: Iterable[pa.RecordBatch], ladder: tuple[pa.DataType, ...]) -> dict[str, pa.DataType]:

@@ -27,6 +27,7 @@ ROW = "stepgluon_row"  # identifies each row of the run, from prepare to the res
 SUCCESS = "_SUCCESS"
 STOPPED = 128 + signal.SIGTERM
 SENTENCE = 1024  # [sm] maximum length of FailureReason and ExitMessage
+LEAST_ROWS = 4  # to learn from; with fewer, AutoGluon 1.6 fits no model at medium_quality: it holds some back
 NOT_RETRIED = "Not retried: "  # tells the state machine that a retry would fail too
 _UNFINISHED = ".unfinished"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -37,11 +38,34 @@ _scratch: set[Path] = set()
 
 
 class JobError(Exception):
-    """The user's data or config is wrong, so a retry would fail too. The message is shown to the user."""
+    """The user's data or config is wrong, so a retry would fail too. Each argument is a sentence for the user."""
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.args))
 
 
 class RetryableError(JobError):
     """A retry may help: an input is incomplete or was damaged in transit. The message is shown to the user."""
+
+
+class Problems:
+    """Collects the user's mistakes, to report all at once."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        try:
+            yield
+        except RetryableError:
+            raise
+        except JobError as problem:
+            self.sentences += map(str, problem.args)
+
+    def report(self) -> None:
+        if self.sentences:
+            raise JobError(*dict.fromkeys(self.sentences))
 
 
 def root() -> Path:

@@ -9,19 +9,17 @@ Writes  processing/output/rows/               all rows in order, with all column
         processing/output/profile.json        files; columns with histograms; rows, files and fingerprints of each model
         processing/output/fingerprints.json   the part of it that the state machine reads
 
-The rows are read once, in batches: a first look at each file decides the columns' types. Only if a later value does not
-fit are all files scanned for the types, and the work starts over.
+The rows are read once, in batches: a first look at each file decides its encoding and the columns' types. Only if a
+later value does not fit are all files scanned for the types, and the work starts over. `check.py` does the same without
+writing the rows.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import column_types
 import job_io
@@ -31,47 +29,69 @@ import pyarrow.compute as pc
 import raw_tables
 from column_stats import ColumnStats
 from column_types import Misfit
-from job_io import ROW, JobError, counted, log, shown
+from common_schema import one_header, one_schema
+from job_io import ROW, JobError, Problems, counted, log, shown
 from model_parts import Parts, Splitter, splitter
 from prepared_folders import PreparedFolders
-from raw_file import RawTable
-
-
-@dataclass
-class Totals:
-    """Counts taken while reading the rows."""
-
-    rows: int = 0
-    unselected: int = 0
-    files: dict[str, int] = field(default_factory=dict)
-    missing: dict[str, int] = field(default_factory=dict)
+from raw_file import RawTable, Reread
+from row_counts import RowCounts
 
 
 def main() -> None:
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
-        tables, ignored = raw_tables.find(job_io.processing_input("raw"), config["data"]["format"])
-        profile = prepare(tables, config, out)
+        tables, ignored = raw_tables.find(job_io.processing_input("raw"), config["data"])
+
+        def folders(schema: pa.Schema) -> PreparedFolders:
+            job_io.empty(out)
+            return PreparedFolders(out, schema, config)
+
+        profile = prepare(tables, config, folders)
         profile["files_ignored"] = ignored
         profile["seconds"] = round(time.monotonic() - started, 1)
         job_io.write_json(out / "profile.json", profile)
         job_io.write_json(out / "fingerprints.json", fingerprints_in(profile))
+    for sentence in profile["assumed"]:
+        log.info("%s", sentence)
 
 
-def prepare(tables: list[RawTable], config: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Write rows/ and models/ to `out` and return the profile of the data."""
-    names = one_header(tables)
-    for every_row in (False, True):
+def prepare(tables: list[RawTable], config: dict[str, Any], sink: Callable[[pa.Schema], Sink]) -> dict[str, Any]:
+    """Send all rows to the sink and return the profile of the data."""
+    every_row = False
+    while True:
         try:
-            kinds = one_schema(tables, names, config, every_row)
-            return write_parts(tables, kinds, config, out)
+            names = one_header(tables)
+            kinds, unseen = one_schema(tables, names, config, every_row)
+            return read_rows(tables, kinds, config, sink, unseen)
+        except Reread:
+            log.info("a table is not UTF-8; starting over")
         except Misfit as misfit:
             if every_row:
                 raise AssertionError("a value does not fit the type that was decided for it") from misfit
-            log.info("column %s has values of another type further on; reading all rows for the types", misfit.column)
-            job_io.empty(out)
-    raise AssertionError("the second try returns or raises")
+            log.info(
+                "column %s has values of another type further on; reading all rows for the types", shown(misfit.column)
+            )
+            every_row = True
+
+
+class Sink(Protocol):
+    """Gets all rows."""
+
+    @property
+    def models(self) -> Sequence[Counted]: ...
+
+    def __enter__(self) -> Sink: ...
+
+    def __exit__(self, *problem: Any) -> None: ...
+
+    def write(self, batch: pa.RecordBatch, parts: list[Parts]) -> None: ...
+
+
+class Counted(Protocol):
+    """A model's part of the profile."""
+
+    def profile(self) -> dict[str, Any]: ...
 
 
 def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
@@ -82,106 +102,55 @@ def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
     return {"gaps": profile["gaps"], "models": models}
 
 
-def one_header(tables: list[RawTable]) -> list[str]:
-    """The columns of all tables, in the first table's order."""
-    first, names = tables[0], tables[0].columns()
-    for table in tables[1:]:
-        others = table.columns()
-        odd = next(iter(sorted(set(names) ^ set(others))), None)
-        if odd is not None:
-            having, lacking = (first, table) if odd in names else (table, first)
-            raise JobError(
-                f"{lacking.name} lacks the column {shown(odd)} that {having.name} has; "
-                "all tables of a run need the same columns."
-            )
-    if ROW in names:
-        raise JobError(f"{first.name}: the column name {ROW} is taken by stepgluon; rename that column.")
-    return names
-
-
-def one_schema(
-    tables: list[RawTable], names: list[str], config: dict[str, Any], every_row: bool
-) -> dict[str, pa.DataType]:
-    """Each column's type, which must be the same in all files; an error names the first differing file and row."""
-    labels = {model["label"]: model["name"] for model in config["models"]}
-    by_file: dict[str, dict[str, pa.DataType]] = {}
-    for table in tables:
-        batches = table.batches()
-        try:
-            by_file[table.name] = column_types.types_of(batches if every_row else first_batch(batches), table.ladder)
-        except Misfit as misfit:
-            raise JobError(
-                f"{table.name}, {table.row(misfit.index)}: column {shown(misfit.column)} holds {shown(misfit.value)}, "
-                "which is of another type than the rows before; make them one type."
-            ) from None
-        for name in labels.keys() & by_file[table.name].keys():
-            if by_file[table.name][name] == column_types.TEXT:
-                raise label_error(table, name, labels[name])
-    kinds = {}
-    for name in names:
-        kinds[name], disagreement = column_types.agreed(by_file, name)
-        if pa.types.is_null(kinds[name]):  # no values: a label column that is all to be predicted is still a number
-            kinds[name] = pa.float64() if name in labels else column_types.TEXT
-        if disagreement:
-            one, other = (next(t for t in tables if t.name == file) for file in disagreement)
-            raise disagreement_error(one, other, name, by_file)
-    return kinds
-
-
-def first_batch(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    return list(islice(batches, 1))
-
-
-def label_error(table: RawTable, column: str, model: str) -> JobError:
-    """An error that names the file's first rows with a text label."""
-    places: list[str] = []
-    count = start = 0
-    for batch in table.batches():
-        values = batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
-        if values.type == column_types.TEXT:
-            indices = column_types.not_numbers(values)
-            first = indices[: 3 - len(places)].tolist()
-            places += [f"{table.row(start + index)}: {shown(values[index].as_py())}" for index in first]
-            count += len(indices)
-        start += len(values)
-    more = f" and {count - len(places)} more" if count > len(places) else ""
-    hold = "row holds" if count == 1 else "rows hold"
-    return JobError(
-        f"{table.name}: column {shown(column)} is the label of model {model} and must hold numbers, but {count} {hold} "
-        f"text: {', '.join(places)}{more}; correct them, or leave them empty to have them predicted."
-    )
-
-
-def disagreement_error(
-    one: RawTable, other: RawTable, column: str, by_file: dict[str, dict[str, pa.DataType]]
-) -> JobError:
-    """An error that names the first row in one file whose value does not have the other file's type."""
-    kinds = by_file[one.name][column], by_file[other.name][column]
-    odd, wanted = (one, kinds[1]) if kinds[0] == column_types.TEXT else (other, kinds[0])
-    place = odd.name
-    start = 0
-    for batch in odd.batches():
-        values = batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows)
-        index = column_types.first_misfit(values, wanted)
-        if index is not None:
-            place = f"{odd.name}, {odd.row(start + index)}: {shown(values[index].as_py())}"
-            break
-        start += len(values)
-    said = [f"{column_types.words(kind)} in {table.name}" for kind, table in zip(kinds, (one, other), strict=True)]
-    return JobError(f"Column {shown(column)} holds {said[0]} but {said[1]} ({place}); make it one type in all files.")
+def read_rows(
+    tables: list[RawTable],
+    kinds: dict[str, pa.DataType],
+    config: dict[str, Any],
+    sink: Callable[[pa.Schema], Sink],
+    unseen: set[str],
+) -> dict[str, Any]:
+    problems, splitters = Problems(), []
+    for model in config["models"]:
+        with problems.collected():
+            splitters.append(splitter(model, kinds, config["data"]["test_fraction"], config["data"]["seed"]))
+    problems.report()
+    schema = pa.schema([(ROW, pa.int64()), *kinds.items()])
+    counts, stats = RowCounts(splitters, config["models"]), ColumnStats(schema)
+    with sink(schema) as folders:
+        for table in tables:
+            before = counts.rows
+            with problems.collected():
+                for batch in typed_batches(table, kinds, schema, before, unseen):
+                    check_labels(table, batch, splitters, before)
+                    parts = [each.split(batch) for each in splitters]
+                    check_one_prediction(table, batch, splitters, parts, before)
+                    folders.write(batch, parts)
+                    counts.add(batch, parts)
+                    stats.add(batch, splitters, parts)
+            counts.files[table.name] = counts.rows - before
+            log.info("%s: %s", table.name, counted(counts.rows - before, "row"))
+        problems.report()
+        check_some_rows(tables, counts)
+    return profile_of(tables, kinds, counts, stats, [model.profile() for model in folders.models])
 
 
 def typed_batches(
-    table: RawTable, kinds: dict[str, pa.DataType], schema: pa.Schema, first_row: int
+    table: RawTable, kinds: dict[str, pa.DataType], schema: pa.Schema, first_row: int, unseen: set[str]
 ) -> Iterator[pa.RecordBatch]:
-    """The table's rows, typed and numbered, with the columns in the schema's order."""
+    """The table's rows, typed and numbered, with the columns in the schema's order.
+
+    The types of `unseen` columns are not known, so their first value is a Misfit.
+    """
     done = 0
     for batch in table.batches():
         columns = [pa.array(np.arange(first_row + done, first_row + done + batch.num_rows))]
         for name, kind in kinds.items():
             if name in batch.schema.names:
+                values = batch.column(name)
+                if name in unseen and not column_types.are_missing(values):
+                    raise Misfit(name, done, None)
                 try:
-                    columns.append(column_types.cast(name, batch.column(name), kind))
+                    columns.append(column_types.cast(name, values, kind))
                 except Misfit as misfit:
                     raise Misfit(name, done + misfit.index, misfit.value) from None
             else:
@@ -190,32 +159,13 @@ def typed_batches(
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def write_parts(
-    tables: list[RawTable], kinds: dict[str, pa.DataType], config: dict[str, Any], out: Path
-) -> dict[str, Any]:
-    data = config["data"]
-    splitters = [splitter(model, kinds, data["test_fraction"], data["seed"]) for model in config["models"]]
-    schema = pa.schema([(ROW, pa.int64()), *kinds.items()])
-    totals, stats = Totals(), ColumnStats(schema)
-    with PreparedFolders(out, schema, config) as folders:
-        for table in tables:
-            before = totals.rows
-            for batch in typed_batches(table, kinds, schema, before):
-                check_labels(table, batch, splitters, before)
-                parts = [each.split(batch) for each in splitters]
-                check_one_prediction(table, batch, splitters, parts, before)
-                folders.write(batch, parts)
-                count(totals, batch, parts)
-                stats.add(batch, splitters, parts)
-            totals.files[table.name] = totals.rows - before
-            log.info("%s: %s", table.name, counted(totals.rows - before, "row"))
-        if totals.rows == 0:
-            have = "has" if len(tables) == 1 else "have"
-            names = job_io.listed([table.name for table in tables])
-            raise JobError(f"{names} {have} a header but no rows; upload rows to work with.")
-        if totals.unselected == totals.rows:
-            raise JobError("No model's where selects any of the rows; compare its values with those of the tables.")
-    return profile_of(tables, kinds, totals, stats, folders)
+def check_some_rows(tables: list[RawTable], counts: RowCounts) -> None:
+    if counts.rows == 0:
+        have = "has" if len(tables) == 1 else "have"
+        names = job_io.listed([table.name for table in tables])
+        raise JobError(f"{names} {have} a header but no rows; upload rows to work with.")
+    if counts.unselected == counts.rows:
+        raise JobError(*counts.selects_nothing())
 
 
 def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], before: int) -> None:
@@ -246,34 +196,34 @@ def check_one_prediction(
             )
 
 
-def count(totals: Totals, batch: pa.RecordBatch, parts: list[Parts]) -> None:
-    totals.rows += batch.num_rows
-    selected = np.zeros(batch.num_rows, dtype=bool)
-    for part in parts:
-        selected |= part.train | part.test | part.predict
-    totals.unselected += int((~selected).sum())
-    for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        totals.missing[name] = totals.missing.get(name, 0) + values.null_count
-
-
 def profile_of(
-    tables: list[RawTable], kinds: dict[str, pa.DataType], totals: Totals, stats: ColumnStats, folders: PreparedFolders
+    tables: list[RawTable],
+    kinds: dict[str, pa.DataType],
+    counts: RowCounts,
+    stats: ColumnStats,
+    models: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    labels = {each.model["label"] for each in folders.models}
-    shapes = stats.columns()
+    assumed = {table.name: table.assumed() for table in tables}
+    for name, sentences in assumed.items():
+        for sentence in sentences:
+            log.info("%s: %s", name, sentence)
+    shapes, described = stats.columns(), stats.profile()
     return {
-        "rows": totals.rows,
-        "gaps": sum(
-            totals.missing.get(label, 0) for label in labels
-        ),  # empty labels, also in rows that no model selects
-        "rows_no_model_selects": totals.unselected,
-        "files": [{"name": t.name, "format": t.format, "rows": totals.files[t.name]} for t in tables],
+        "rows": counts.rows,
+        # empty labels, also in rows that no model selects
+        "gaps": sum(counts.missing.get(label, 0) for label in counts.labels()),
+        "rows_no_model_selects": counts.unselected,
+        "assumed": counts.notes(models, described["open_gaps"]),
+        "files": [
+            {"name": t.name, "format": t.format, "rows": counts.files[t.name], "assumed": assumed[t.name]}
+            for t in tables
+        ],
         "columns": [
-            {"name": name, "type": str(kind), "missing": totals.missing.get(name, 0), **shapes[name]}
+            {"name": name, "type": str(kind), "missing": counts.missing.get(name, 0), **shapes[name]}
             for name, kind in kinds.items()
         ],
-        **stats.profile(),
-        "models": [model.profile() for model in folders.models],
+        **described,
+        "models": models,
     }
 
 

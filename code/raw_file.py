@@ -1,36 +1,56 @@
 """A user's table: a file whose rows are read in batches, each row with an address.
 
 The batches are not yet typed (see column_types.py): CSV cells are text. Mistakes in a file are JobErrors that name
-file, row and column.
+file, row and column. `assumed` says how a file was read where its name and the config leave that open.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import re
+import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import IO, ClassVar, Literal
 
+import column_types
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from job_io import JobError, shown
 
 BLOCK = 8 * 1024 * 1024  # bytes of CSV or JSON lines per batch
+AUTO = "auto"
 _MAGIC = {b"PK\x03\x04": "an Excel workbook or zip file", b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file"}
+# Names of the config whose usual files have more characters than Python's codec of that name.
+_CODECS = {"utf-8": "utf-8-sig", "shift_jis": "cp932", "big5": "cp950", "euc-kr": "cp949"}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_FALLBACK = "cp1252"  # Latin-1 with more characters; also used by Excel
+# Western European text has letters beyond ASCII one or two at a time; in other scripts, most letters are such bytes.
+_OTHER_SCRIPT = re.compile(rb"[\x80-\xff]{4}")
+_LOOK_AHEAD = 1 << 20  # bytes in which another script is looked for
 
 
-@dataclass(frozen=True)
+class Reread(Exception):
+    """The table turned out to be written differently; what was read from it so far is wrong."""
+
+
+@dataclass(eq=False)
 class RawTable(ABC):
     path: Path
     name: str  # relative to the folder, with /
-    gzipped: bool
+    packing: Literal["", "gzip", "zip"] = ""
+    options: Mapping[str, str] = field(default_factory=dict)  # the config's data: separator, decimal, encoding
+    suffix: str = ""  # of the unpacked file
     format: ClassVar[str]
     ladder: ClassVar[tuple[pa.DataType, ...]] = ()  # the possible types of its texts
+    encoding: str = field(default="", init=False)  # found when the file is first opened
 
     @abstractmethod
     def read_columns(self) -> list[str]: ...
@@ -63,51 +83,125 @@ class RawTable(ABC):
         with self._explained():
             yield from self.read_batches()
 
+    def types(self, every_row: bool) -> dict[str, pa.DataType]:
+        """The columns' types: from the first batch a good guess, from every row exact."""
+        return column_types.types_of(islice(self.batches(), None if every_row else 1), self.ladder)
+
+    def unclear_number(self, column: str) -> str:
+        """A number in the column that may be read in two ways; empty if the column is not text for that reason."""
+        return ""
+
+    def not_numbers(self, values: pa.Array) -> npt.NDArray[np.int64]:
+        """The indices of the texts that can never be numbers."""
+        return column_types.not_numbers(values)
+
+    def assumed(self) -> list[str]:
+        """How the file was read, in sentences, where its name and the config leave that open."""
+        if self.encoding in ("", "utf-8-sig") or self._option("encoding") != AUTO:
+            return []
+        called = "UTF-16" if self.encoding == "utf-16" else "Windows-1252, as it is not UTF-8"
+        return [f"read as {called} (data.encoding)"]
+
     def row(self, index: int) -> str:
         """A row's name in messages; rows and lines count from 1, and a CSV's header is line 1."""
-        line = next(islice(self.lines(), index, None), None)
+        with self._explained():
+            line = next(islice(self.lines(), index, None), None)
         return f"row {index + 1}" + (f" (line {line})" if line else "")
 
     def open_bytes(self) -> IO[bytes]:
-        if self.gzipped:
+        if self.packing == "gzip":
             return gzip.open(self.path, "rb")  # type: ignore[return-value]
+        if self.packing == "zip":
+            archive = zipfile.ZipFile(self.path)
+            return archive.open(only_table(archive, self.name))
         return self.path.open("rb")
 
     def open_text(self) -> IO[str]:
-        return io.TextIOWrapper(self.open_bytes(), "utf-8-sig", newline="")
+        self.find_encoding()
+        return io.TextIOWrapper(self.open_bytes(), self.encoding, newline="")
+
+    def find_encoding(self) -> None:
+        """By the byte order mark; otherwise UTF-8, until a byte disagrees."""
+        if self.encoding:
+            return
+        with self.open_bytes() as file:
+            start = file.read(4)
+        for magic, called in _MAGIC.items():
+            if start.startswith(magic):
+                raise JobError(
+                    f"{self.name} is {called}, not {self.format}; give it the right name or save it as text."
+                )
+        given = self._option("encoding")
+        chosen = ("utf-16" if start.startswith(_UTF16) else "utf-8") if given == AUTO else given
+        self.encoding = _CODECS.get(chosen, chosen)
+
+    def _option(self, name: str) -> str:
+        return self.options.get(name, AUTO)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Convert the readers' errors about a broken file to a sentence with its name."""
         try:
             yield
-        except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
-            raise JobError(f"{self.name} is not a whole gzip file ({problem}); upload it again.") from None
+        except (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error) as problem:
+            raise self.packing_error(problem) from None
         except UnicodeDecodeError:
             raise self.encoding_error() from None
         except pa.ArrowException as problem:
             raise JobError(f"{self.name} cannot be read as {self.format}: {problem}") from None
 
-    def encoding_error(self) -> JobError:
-        """An error that names the first line that is not UTF-8, and its probable encoding."""
-        with self.open_bytes() as file:
-            start = file.read(4)
-        for magic, called in _MAGIC.items():
-            if start.startswith(magic):
-                return JobError(
-                    f"{self.name} is {called}, not {self.format}; give it the right name or save it as text."
-                )
-        if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return JobError(f"{self.name} is UTF-16; save it as UTF-8.")
+    def packing_error(self, problem: object) -> JobError:
+        return JobError(f"{self.name} is not a whole {self.packing} file ({problem}); upload it again.")
+
+    def encoding_error(self) -> JobError | Reread:
+        """An error that names the first line in another encoding; the first time, try Windows-1252."""
+        found = self._undecodable()
+        if found is None:
+            return JobError(f"{self.name} is not {self._called()}; set data.encoding.")
+        number, byte, after = found
+        place = f"{self.name}, line {number}: byte 0x{byte:02x} is not {self._called()}"
+        if self.encoding != "utf-8-sig" or self._option("encoding") != AUTO:
+            return JobError(f"{place}; set data.encoding to the file's encoding, or save it as UTF-8.")
+        if _OTHER_SCRIPT.search(after):
+            return JobError(
+                f"{place}, and the text looks neither English nor Western European; set data.encoding, "
+                "like shift_jis, gb18030, big5, euc-kr or windows-1251."
+            )
+        self.encoding = _FALLBACK
+        return Reread()
+
+    def _called(self) -> str:
+        if (given := self._option("encoding")) != AUTO:
+            return given
+        return {"utf-16": "UTF-16", _FALLBACK: "UTF-8, nor Windows-1252"}.get(self.encoding, "UTF-8")
+
+    def _undecodable(self) -> tuple[int, int, bytes] | None:
+        """The first line that has another encoding, its first such byte, and what follows."""
+        if self.encoding == "utf-16":  # its line ends are more than one byte
+            return None
         with self.open_bytes() as file:
             for number, line in enumerate(file, 1):
                 try:
-                    line.decode("utf-8")
+                    line.decode(self.encoding)
                 except UnicodeDecodeError as problem:
-                    byte = line[problem.start]
-                    guess = "Windows-1252" if 0x80 <= byte < 0xA0 else "Latin-1"
-                    return JobError(
-                        f"{self.name}, line {number}: byte 0x{byte:02x} is not UTF-8, it looks like {guess}; "
-                        "save the file as UTF-8."
-                    )
-        return JobError(f"{self.name} is not UTF-8; save it as UTF-8.")
+                    return number, line[problem.start], line + file.read(_LOOK_AHEAD)
+        return None
+
+
+def only_table(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """The zip's one file, besides hidden ones and the folder that macOS adds."""
+    hidden = (".", "_")
+    files = [
+        each
+        for each in archive.infolist()
+        if not each.is_dir() and not any(part.startswith(hidden) for part in each.filename.split("/"))
+    ]
+    if len(files) != 1:
+        found = f"{len(files)} files, like {shown(files[0].filename)}" if files else "no file"
+        raise JobError(f"{name} has {found}; a zip must have exactly one table.")
+    (file,) = files
+    if file.flag_bits & 1:
+        raise JobError(f"{name} is encrypted; upload it without a password.")
+    if file.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        raise JobError(f"{name} is compressed in an unusual way; make it again with an ordinary zip program.")
+    return file

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import column_types
 import pyarrow as pa
 import pyarrow.parquet as pq
 from csv_table import CsvTable
-from job_io import JobError, listed, shown
+from job_io import JobError, Problems, listed, shown
 from json_table import JsonTable
-from raw_file import BLOCK, RawTable
+from raw_file import BLOCK, RawTable, only_table
 
 ROWS = 65_536  # of Parquet per batch
-_EXPECTED = ".csv, .parquet or .jsonl, each also with .gz"
+_EXPECTED = ".csv, .tsv, .parquet or .jsonl, each also with .gz or .zip"
 
 
 class ParquetTable(RawTable):
@@ -57,8 +59,8 @@ class ParquetTable(RawTable):
 
     @contextmanager
     def _seekable(self) -> Iterator[Any]:
-        """Parquet is read from its end, so a gzipped file is unpacked to disk first."""
-        if not self.gzipped:
+        """Parquet is read from its end, so a packed file is unpacked to disk first."""
+        if not self.packing:
             yield self.path
             return
         with tempfile.TemporaryFile() as unpacked, self.open_bytes() as packed:
@@ -68,31 +70,56 @@ class ParquetTable(RawTable):
 
 
 _FORMATS: dict[str, type[RawTable]] = {table.format: table for table in (CsvTable, ParquetTable, JsonTable)}
-_SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES = {
+    **{".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"},
+    **{".jsonl": "jsonl", ".ndjson": "jsonl"},
+}
+_PACKINGS: dict[str, Literal["", "gzip", "zip"]] = {".gz": "gzip", ".zip": "zip"}
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # terminals obey them
 
 
-def find(folder: Path, format: str) -> tuple[list[RawTable], list[str]]:
+def find(folder: Path, data: Mapping[str, Any]) -> tuple[list[RawTable], list[str]]:
     """The tables in the folder, sorted by name, and the names of ignored files: hidden ones and `.run` files.
 
-    A file of an unknown type is an error: otherwise its rows would silently be missing from the result.
+    `data` is that part of the config. A file of an unknown type is an error: otherwise its rows would silently be
+    missing from the result.
     """
     tables, ignored, unknown = [], [], []
+    problems = Problems()
     for path in sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.relative_to(folder).as_posix()):
         name = path.relative_to(folder).as_posix()
         if any(part.startswith((".", "_")) for part in name.split("/")) or path.suffix == ".run":
             ignored.append(name)
             continue
-        gzipped = path.suffix.lower() == ".gz"
-        suffix = (Path(path.stem).suffix if gzipped else path.suffix).lower()
-        kind = _SUFFIXES.get(suffix) if format == "auto" else format
-        if kind is None:
-            unknown.append(name)
-        else:
-            tables.append(_FORMATS[kind](path, name, gzipped))
-    if unknown:
-        raise JobError(
-            f"{listed(unknown)} is not a table ({_EXPECTED}); move it out of the folder, or set data.format."
-        )
+        with problems.collected():
+            if _CONTROLS.search(name):
+                raise JobError(f"The table's name {shown(name)} has control characters; rename the file.")
+            packing = _PACKINGS.get(path.suffix.lower(), "")
+            suffix = _inner_suffix(path, name, packing)
+            kind = _SUFFIXES.get(suffix) if data["format"] == "auto" else data["format"]
+            if suffix in _WORKBOOKS:
+                raise JobError(f"{name} is a workbook; save its sheet as CSV (in Excel: CSV UTF-8), and upload that.")
+            if kind is None:
+                unknown.append(name)
+            else:
+                tables.append(_FORMATS[kind](path, name, packing, data, suffix))
+    with problems.collected():
+        if unknown:
+            raise JobError(
+                f"{listed(unknown)} is not a table ({_EXPECTED}); move it out of the folder, or set data.format."
+            )
+    problems.report()
     if not tables:
         raise JobError(f"There is no table beside the .run file ({_EXPECTED} is expected); upload one first.")
     return tables, ignored
+
+
+def _inner_suffix(path: Path, name: str, packing: str) -> str:
+    if packing == "zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return Path(only_table(archive, name).filename).suffix.lower()
+        except zipfile.BadZipFile as problem:
+            raise JobError(f"{name} is not a whole zip file ({problem}); upload it again.") from None
+    return (Path(path.stem).suffix if packing else path.suffix).lower()

@@ -30,7 +30,6 @@ from job_io import JobError, counted, log
 from model_folder import EVALUATION, METRICS, PREDICTOR, versions, write_manifest
 from spreadsheet import defused_names
 
-LEAST_ROWS = 4  # with fewer, AutoGluon 1.6 fits no model at medium_quality: it holds some back for validation
 AFTERWARDS = 0.2  # of the time limit: what scores, leaderboard and importance may take beyond it
 AFTERWARDS_SECONDS = 5.0  # the least that they get
 IMPORTANCE_SHARE = 0.1  # of the time limit
@@ -107,10 +106,10 @@ def evaluate(
 
 
 def check_rows(model: str, label: str, rows: int) -> None:
-    if rows < LEAST_ROWS:
+    if rows < job_io.LEAST_ROWS:
         raise JobError(
             f"Model {model} has {counted(rows, 'row')} to learn from besides the held-out ones, and needs "
-            f"{LEAST_ROWS}; give it more rows with a value in {job_io.shown(label)}, or look at its where."
+            f"{job_io.LEAST_ROWS}; give it more rows with a value in {job_io.shown(label)}, or look at its where."
         )
 
 

@@ -54,6 +54,10 @@ ZIP = Text(
     "letters, digits and _ . / - with .zip at the end, like penguins/source.zip",
     limits.OBJECT_KEY,
 )
+ENCODINGS = (
+    *("utf-8", "utf-16", "windows-1252", "latin-1", "windows-1250", "windows-1251"),
+    *("shift_jis", "gb18030", "big5", "euc-kr"),
+)
 ABOVE_0 = Number(0)
 FLAG = Flag()
 PROCESSING_TIME, TRAINING_TIME = Duration(limits.PROCESSING_SECONDS), Duration(limits.TRAINING_SECONDS)
@@ -78,8 +82,23 @@ class Instances(Instance):
 
 class Data(Section):
     format: str = entry(
-        "format of the raw tables; auto goes by the file name; any may be gzipped",
+        "format of the raw tables; auto goes by the file name; any may be gzipped or zipped",
         Choice("auto", "csv", "parquet", "jsonl"),
+        "auto",
+    )
+    separator: str = entry(
+        "what separates the columns of a CSV file; auto looks at its first lines",
+        Choice("auto", "comma", "semicolon", "tab", "bar"),
+        "auto",
+    )
+    decimal: str = entry(
+        "decimal sign of a CSV file's numbers, where the other one separates thousands; auto only if that is clear",
+        Choice("auto", "point", "comma"),
+        "auto",
+    )
+    encoding: str = entry(
+        "encoding of text files; auto reads UTF-8, UTF-16 with its mark, and otherwise windows-1252",
+        Choice("auto", *ENCODINGS),
         "auto",
     )
     test_fraction: float = entry("share of the labelled rows held out to measure the error", Number(0, 1), 0.2)

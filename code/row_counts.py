@@ -1,0 +1,121 @@
+"""What prepare counts while it reads the rows, and what the counts say to the user."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from job_io import LEAST_ROWS, counted, shown
+from model_parts import Parts, Splitter
+
+MOST = 1000  # distinct values that are kept of a column
+_LISTED = 8
+
+
+@dataclass
+class RowCounts:
+    splitters: Sequence[Splitter]
+    models: Sequence[Mapping[str, Any]]  # of the config
+    rows: int = 0
+    unselected: int = 0
+    files: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+    label_values: dict[str, set[Any]] = field(default_factory=dict)  # up to three
+    where_values: dict[str, set[Any]] = field(default_factory=dict)
+
+    def add(self, batch: pa.RecordBatch, parts: Sequence[Parts]) -> None:
+        self.rows += batch.num_rows
+        selected = np.zeros(batch.num_rows, dtype=bool)
+        for part in parts:
+            selected |= part.train | part.test | part.predict
+        self.unselected += int((~selected).sum())
+        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+            self.missing[name] = self.missing.get(name, 0) + values.null_count
+        for label in self.labels():
+            _keep(self.label_values.setdefault(label, set()), batch.column(label), 2)
+        for column in {column for each in self.splitters for column in each.where}:
+            _keep(self.where_values.setdefault(column, set()), batch.column(column), MOST)
+
+    def labels(self) -> list[str]:
+        return list(dict.fromkeys(each.label for each in self.splitters))
+
+    def notes(self, profiles: Sequence[Mapping[str, Any]], open_gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+        """What a user may not have meant; the profiles count each model's rows, `open_gaps` is column_stats.py's."""
+        found = [
+            f"The label {shown(label)} has only two values ({', '.join(map(str, sorted(values)))}): it is predicted as "
+            "a number; classification is not supported yet."
+            for label, values in self.label_values.items()
+            if len(values) == 2
+        ]
+        for model, splitter, profile in zip(self.models, self.splitters, profiles, strict=True):
+            train = profile["rows_train"]
+            if train + profile["rows_test"] + profile["rows_predict"] == 0:
+                found.append(self._selects_nothing(model, splitter))
+            elif train < LEAST_ROWS:
+                found.append(
+                    f"Model {model['name']} has {counted(train, 'row')} to learn from besides the held-out ones, and "
+                    f"needs {LEAST_ROWS}."
+                )
+        return found + [sentence for gaps in open_gaps for sentence in _gaps_in_words(gaps)]
+
+    def selects_nothing(self) -> list[str]:
+        """Why no model's where selects a row."""
+        return [self._selects_nothing(*pair) for pair in zip(self.models, self.splitters, strict=True)][:_LISTED]
+
+    def _selects_nothing(self, model: Mapping[str, Any], splitter: Splitter) -> str:
+        conditions = []
+        hint = ""
+        for column, wanted in model["where"].items():
+            options = wanted if isinstance(wanted, list) else [wanted]
+            conditions.append(f"{column} = {' or '.join(map(shown, options))}")
+            there = self.where_values[column]
+            if not hint and not there & set(splitter.where[column].to_pylist()):
+                hint = _hint(column, options, there)
+        return f"Model {model['name']}: no row has {' and '.join(conditions)}{hint or '.'}"
+
+
+def _gaps_in_words(gaps: Mapping[str, Any]) -> list[str]:
+    """`Stadt = Köln: 80 gaps, no model.`"""
+    places = [
+        f"{column} = {_said(value)}: {counted(rows, 'gap')}, no model."
+        for column, values in gaps["where"].items()
+        for value, rows in values
+    ]
+    more = min((gaps["rows"] - sum(rows for _, rows in values) for values in gaps["where"].values()), default=0)
+    return [*places, f"Other values: {counted(more, 'gap')}, no model."] if more else places
+
+
+def _hint(column: str, wanted: Sequence[Any], there: set[Any]) -> str:
+    texts = sorted(str(_plain(value)) for value in there if value is not None)
+    close = [each for one in wanted for each in difflib.get_close_matches(str(one), texts, 1)]
+    if close:
+        return f"; did you mean {' or '.join(map(shown, dict.fromkeys(close)))}?"
+    more = ", …" if len(texts) > _LISTED else ""
+    return f"; {shown(column)} has {', '.join(map(shown, texts[:_LISTED]))}{more}." if texts else "; it is empty."
+
+
+def _keep(values: set[Any], column: pa.Array, most: int) -> None:
+    """Add the column's values, and stop at one more than `most`."""
+    if len(values) <= most:
+        for value in pc.unique(column.drop_null()).to_pylist():
+            values.add(value)
+            if len(values) > most:
+                return
+
+
+def _plain(value: Any) -> Any:
+    """A value for JSON."""
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def _said(value: Any) -> str:
+    """A value in a sentence: without quotes where it is a plain word."""
+    if value is None:
+        return "(empty)"
+    text = str(value)
+    return text if text.isprintable() and text.strip() == text and 0 < len(text) <= 60 else shown(value)
