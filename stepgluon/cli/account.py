@@ -10,9 +10,9 @@ from stepgluon.cli.common import Call
 from stepgluon.deploy.plan import workflow_words
 from stepgluon.errors import UsageError
 from stepgluon.runs.rollback import planned, roll_back
+from stepgluon.runs.run_list import runs_table
 from stepgluon.runs.start import check_files, folder_of, start, upload
 from stepgluon.runs.status import status, words
-from stepgluon.runs.view import runs_table
 
 
 def do_start(call: Call) -> None:

@@ -17,11 +17,12 @@ from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.local.work_folder import all_runs, buckets_of, find_run, local_story, one_run
 from stepgluon.names import Names
-from stepgluon.runs.executions import LATEST, Execution, last_words, listed, one, sizes, tell, unknown_run
+from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, unknown_run
 from stepgluon.runs.history import number
 from stepgluon.runs.promote import promote
 from stepgluon.runs.redrive import planned, redrive
-from stepgluon.runs.view import details, panel, runs_table
+from stepgluon.runs.run_list import runs_of, runs_table
+from stepgluon.runs.view import details, panel
 from stepgluon.runs.watch import story_of, watch
 
 LISTED = 20  # runs of an account
@@ -64,7 +65,7 @@ def do_runs(call: Call) -> None:
         runs, start = all_runs(call.options.work), "run --data FILE"
     else:
         with call.account() as (door, names):
-            runs, start = [one.row() for one in listed(door, names, LISTED)], "start --data FILE"
+            runs, start = runs_of(door, names, LISTED), "start --data FILE"
     call.result(runs_table(runs, start), runs)
 
 

@@ -36,8 +36,15 @@ class Execution:
 
     def row(self) -> dict[str, Any]:
         """A line of `runs` and `status`."""
-        seconds = round((self.ended or self.started) - self.started, 1)
-        return {"run": self.run, "status": self.status, "started": self.started, "seconds": seconds, "note": ""}
+        seconds = round((self.ended or max(time.time(), self.started)) - self.started, 1)
+        return {
+            "run": self.run,
+            "status": self.status,
+            "started": self.started,
+            "seconds": seconds,
+            "note": "",
+            "arn": self.arn,
+        }
 
 
 def read_json(s3: Any, bucket: str, key: str) -> Any:

@@ -14,7 +14,6 @@ lines              what `watch` prints
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,18 +231,6 @@ def _used(model: dict[str, Any]) -> str:
     if model["uses"] == "trained":
         return "the trained model" + (", there is no other" if model["verdict"] == "rejected" else "")
     return "-"  # the run ended before the decision
-
-
-def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> str:
-    if not runs:
-        return f"No runs yet. Start one: {pipeline_py(start)}\n"
-    lines = []
-    for told in runs:
-        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["started"])) if told["started"] else "-"
-        lines.append(
-            f"{started}  {told['status']:<9}  {told['seconds']:8.1f} s  {told['run']}  {told['note']}".rstrip()
-        )
-    return "\n".join(lines) + "\n"
 
 
 def details(told: dict[str, Any]) -> str:

@@ -469,7 +469,7 @@ def test_show_and_runs_tell_of_a_run_without_a_server(user: User) -> None:
     assert "post does not like the data" in out
     assert re.search(r"Failed +[\d.]+ s  penguins-post-", out)
     assert json.loads(user.calls("show", told["run"], "--json")[1])["failure"]["state"] == "Post-process"
-    assert re.search(rf"FAILED .* {told['run']}  my note", user.calls("runs")[1])
+    assert re.search(rf"{told['run']}  penguins  .* failed .* my note\n    post does not", user.calls("runs")[1])
     assert [run["run"] for run in json.loads(user.calls("runs", "--json")[1])] == [told["run"]]
 
 

@@ -315,3 +315,17 @@ def test_what_a_command_advises_repeats_which_config_and_environment_it_was_call
         _, _, err = account.calls(*words, "--config", str(named), "--env", "prod")
         assert f"(`{said}` makes it)" in err
     assert f"  {said}   (there is no stack " in account.calls("status", "--config", str(named), "--env", "prod")[1]
+
+
+def test_runs_has_the_models_the_note_and_the_reason_of_a_failure(account: Account, faults: Picky) -> None:
+    good = account.starts("--data", "orders.json", "--note", "by hand")
+    assert account.ended(good) == "SUCCEEDED"
+    account.orders(prepare="exit 1")
+    bad = account.starts()
+    assert account.ended(bad) == "FAILED"
+    _, out, _ = account.calls("runs", "--aws")
+    assert re.search(rf"\n{bad}  penguins  .* failed\n    prepare does not like the data", out)
+    assert re.search(rf"\n{good}  penguins  .* finished  2/2 +by hand\n", out)
+    rows = {row["run"]: row for row in account.told("runs", "--aws")}
+    assert [model["verdict"] for model in rows[good]["models"]] == ["accepted", "accepted"]
+    assert rows[bad]["failure"]["sentence"].startswith("prepare does not like the data")

@@ -119,7 +119,7 @@ def test_status_tells_the_pipeline_on_one_screen(account: Account, faults: Picky
     assert code == 0, err
     assert out.startswith("penguins in the account 123456789012, eu-west-1\n")
     assert re.search(r"live +version 1, published", out)
-    assert re.search(rf"FAILED .* {run}", out)
+    assert re.search(rf"{run}  penguins  .* failed", out)
     assert re.search(r"dead letters +none", out)
     assert len(out.splitlines()) < 24
 

@@ -1,0 +1,105 @@
+"""The runs as a table: pipeline, start, duration, state, accepted models, and why a run failed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from stepgluon.advice import pipeline_py
+from stepgluon.aws import Door, answer
+from stepgluon.names import Names
+from stepgluon.runs.executions import Execution, find, listed
+from stepgluon.runs.history import INCOMPLETE, sentence
+from stepgluon.runs.promote import verdicts_of
+
+STATES = {"SUCCEEDED": "finished", "ABORTED": "stopped", "TIMED_OUT": "took too long"}  # others in lower case
+READERS = 8
+NOTE = 16  # characters of a note that are worth a column
+_GONE = ("AccessDenied", "403", "NoSuchBucket")  # the table is useful without the models, too
+
+
+def runs_of(door: Door, names: Names, most: int) -> list[dict[str, Any]]:
+    """The last runs of an account with their models, latest first, in the format of run.json as far as it is needed."""
+
+    def row(execution: Execution) -> dict[str, Any]:
+        full = find(door, names, execution.run) or execution
+        verdicts = answer(lambda: verdicts_of(s3, names.work_bucket, execution.run), *_GONE) or []
+        failed = full.status not in ("SUCCEEDED", "RUNNING", "PENDING_REDRIVE")
+        why = {"state": "", "error": full.error, "sentence": sentence("", full.cause) or full.error}
+        return {
+            **full.row(),
+            "arn": full.arn,
+            "note": full.given.get("note", ""),
+            "models": [{"name": v.get("name"), "verdict": v.get("verdict"), "mae": v.get("mae")} for v in verdicts],
+            "failure": why if failed else None,
+        }
+
+    runs, s3 = listed(door, names, most), door.client("s3")
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(row, runs))
+
+
+def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> str:
+    """A line for each run, and below it why it failed; as wide as the terminal, if the output is one."""
+    if not runs:
+        return f"No runs yet. Start one: {pipeline_py(start)}\n"
+    width = shutil.get_terminal_size().columns if os.isatty(1) else 10**6
+    columns = {
+        "run": [told["run"] for told in runs],
+        "pipeline": [_pipeline(told) for told in runs],
+        "started": [_started(told["started"]) for told in runs],
+        "took": [took(told["seconds"]) for told in runs],
+        "state": [_state(told) for told in runs],
+        "models": [_models(told) for told in runs],
+    }
+    widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
+    if sum(widths.values()) + 2 * len(widths) > width:
+        del columns["pipeline"]  # a run's name begins with it
+    padded = [
+        [cell.rjust(widths[name]) if name == "took" else cell.ljust(widths[name]) for cell in (name, *cells)]
+        for name, cells in columns.items()
+    ]
+    head, *rows = ["  ".join(cells) for cells in zip(*padded, strict=True)]
+    beside = any(told["note"] for told in runs) and width - len(head) > NOTE
+    lines = [f"{head}  note" if beside else head]
+    for told, row in zip(runs, rows, strict=True):
+        failure, note = told.get("failure"), told["note"]
+        lines.append(_cut(f"{row}  {note}", width) if beside else row)
+        below = [failure["sentence"] or failure["error"]] if failure else []
+        lines += [_cut(f"    {text}", width) for text in below + ([note] if note and not beside else [])]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def took(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
+def _pipeline(told: dict[str, Any]) -> str:
+    return str(told.get("arn", "")).split(":")[6] if str(told.get("arn", "")).count(":") == 7 else ""
+
+
+def _started(seconds: float) -> str:
+    form = "%m-%d %H:%M" if time.time() - seconds < 180 * 86400 else "%Y-%m-%d"
+    return time.strftime(form, time.localtime(seconds)) if seconds else "-"
+
+
+def _state(told: dict[str, Any]) -> str:
+    if told.get("failure") and told["failure"]["error"] == INCOMPLETE:
+        return "incomplete"
+    status = str(told["status"])
+    return STATES.get(status, status.lower().replace("_", " "))
+
+
+def _models(told: dict[str, Any]) -> str:
+    """Accepted of all, like 2/3; empty before the models were judged."""
+    models = told.get("models") or []
+    return f"{sum(model['verdict'] == 'accepted' for model in models)}/{len(models)}" if models else ""
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 1]}…"

@@ -1,0 +1,69 @@
+"""`runs` as a table, locally and in an account."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from stepgluon.runs.run_list import runs_table, took
+
+ARN = "arn:aws:states:eu-west-1:123456789012:execution:penguins:"
+
+
+def told(run: str, status: str = "SUCCEEDED", **more: Any) -> dict[str, Any]:
+    models = [{"name": "adelie", "verdict": "accepted"}, {"name": "gentoo", "verdict": "rejected"}]
+    known = {"run": run, "arn": ARN + run, "status": status, "started": 0.0, "seconds": 77.4, "note": ""}
+    return {**known, "models": models, "failure": None, **more}
+
+
+FAILED = told(
+    "penguins-261130-0a1",
+    "FAILED",
+    note="by hand",
+    models=[],
+    seconds=4.26,
+    failure={"error": "States.TaskFailed", "sentence": "penguins.csv: column 'body_mass_g' is missing.", "state": "x"},
+)
+
+
+def test_a_line_has_the_pipeline_the_state_and_the_models_and_below_it_the_reason() -> None:
+    assert runs_table([told("penguins-261130-3f2"), FAILED]) == (
+        "run                  pipeline  started        took  state     models  note\n"
+        "penguins-261130-3f2  penguins  -        1 min 17 s  finished  1/2\n"
+        "penguins-261130-0a1  penguins  -             4.3 s  failed            by hand\n"
+        "    penguins.csv: column 'body_mass_g' is missing.\n"
+    )
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_it_fits_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(os, "isatty", lambda file: True)
+    runs = [told("penguins-prod-261130-3f2", note="a note " * 20, started=1764000000.0), {**FAILED, "note": "x" * 90}]
+    table = runs_table(runs)
+    assert max(map(len, table.splitlines())) <= max(columns, 66)
+    assert "penguins-prod-261130-3f2" in table and "…" in table
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "word"),
+    [
+        ("ABORTED", "Interrupted", "stopped"),
+        ("TIMED_OUT", "", "took too long"),
+        ("CUT OFF", "", "cut off"),
+        ("FAILED", "Incomplete", "incomplete"),
+        ("RUNNING", "", "running"),
+    ],
+)
+def test_the_states_are_words(status: str, error: str, word: str) -> None:
+    failure = {"error": error, "sentence": "", "state": ""} if error else None
+    assert f" {word} " in runs_table([told("r", status, failure=failure)])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.04, "0.0 s"), (59.4, "59.4 s"), (59.9, "1 min 00 s"), (7300, "2 h 01 min")]
+)
+def test_a_duration_has_two_units_at_most(seconds: float, words: str) -> None:
+    assert took(seconds) == words
