@@ -29,6 +29,7 @@ from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
 from model_folder import EVALUATION, METRICS, PREDICTOR, versions, write_manifest
 from spreadsheet import defused_names
+from tracking import track
 
 AFTERWARDS = 0.2  # of the time limit: what scores, leaderboard and importance may take beyond it
 AFTERWARDS_SECONDS = 5.0  # the least that they get
@@ -47,6 +48,11 @@ def main() -> None:
         config = job_io.read_config(data)
         model = job_io.model_of(config, job_io.training_model())
         train(model, data / "train", data / "test", out, scratch)
+        if config.get("track"):
+            settings = {key: model["train"][key] for key in ("presets", "time_limit")}
+            known = {"model": model["name"], "label": model["label"], **settings}
+            files = [file for file in sorted(out.iterdir()) if file.is_file()]
+            track(config["track"]["mlflow"], config["name"], known, job_io.read_json(out / METRICS), files)
 
 
 def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path) -> None:

@@ -76,6 +76,8 @@ class Names:
         """The resolved config for the jobs."""
         without = ("environment", "cicd", "log_runs", "trigger")  # these do not affect runs
         told = {name: value for name, value in vars(self.config).items() if name not in without}
+        if told["track"] is None:
+            del told["track"]  # keeps the address of configs without it
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=vars) + "\n"
 
     @cached_property

@@ -144,6 +144,9 @@ def network_is_complete(config: PipelineConfig) -> Iterator[Finding]:
         )
     if network.security_groups and not network.subnets:
         yield Finding("network.subnets", "security groups need at least one subnet (give both, or neither)", both)
+    if network.isolate and config.track:
+        message = "jobs without a network cannot reach it (leave out track, or set isolate: false)"
+        yield Finding("track.mlflow", message, ("network.isolate",))
     for name in ("subnets", "security_groups"):
         yield from repeated(f"network.{name}", getattr(network, name))
 

@@ -58,6 +58,9 @@ ENCODINGS = (
     *("utf-8", "utf-16", "windows-1252", "latin-1", "windows-1250", "windows-1251"),
     *("shift_jis", "gb18030", "big5", "euc-kr"),
 )
+SERVER = Text(
+    r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_./~-]*)?$", "an address, like https://mlflow.example.com", 1024
+)
 ABOVE_0 = Number(0)
 FLAG = Flag()
 PROCESSING_TIME, TRAINING_TIME = Duration(limits.PROCESSING_SECONDS), Duration(limits.TRAINING_SECONDS)
@@ -187,6 +190,12 @@ class Network(Section):
     encrypt_traffic: bool = entry("encrypt traffic between the instances of a job", FLAG, False)
 
 
+class Track(Section):
+    """A tracker that has to be reachable from the training jobs; one that does not answer fails no run."""
+
+    mlflow: str = entry("address of an MLflow server that gets each trained model's settings, errors and files", SERVER)
+
+
 class Encryption(Section):
     kms_key: str | None = entry("ARN of the KMS key for buckets, volumes, topic and queue", TEXT, None)
 
@@ -265,6 +274,7 @@ class PipelineConfig(Section):
     retries: Retries = entry("how many extra attempts after a failure", Retries)
     network: Network = entry("network of the jobs", Network)
     encryption: Encryption = entry("encryption at rest", Encryption)
+    track: Track | None = entry("where trained models are logged; leave out for nowhere", Track, None)
     tags: dict[str, str] = entry("tags for every resource and job", Map(Text(free=True), most=40), {})
     trigger: Trigger = entry("the function that starts a run for each .run file", Trigger)
     log_runs: bool = entry(
