@@ -11,8 +11,10 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
+from stepgluon.config.kinds import Section
 from stepgluon.config.schema import Model, PipelineConfig
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
@@ -78,7 +80,7 @@ class Names:
         told = {name: value for name, value in vars(self.config).items() if name not in without}
         if told["track"] is None:
             del told["track"]  # keeps the address of configs without it
-        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=vars) + "\n"
+        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=_given) + "\n"
 
     @cached_property
     def config_uri(self) -> str:
@@ -194,6 +196,11 @@ class Names:
         host = CONSOLES.get(self.partition.name)
         region = self.config.region
         return f"https://{region}.{host}/states/home?region={region}#/v2/executions/details/" if host else ""
+
+
+def _given(section: Section) -> dict[str, Any]:
+    """The keys of a section; without those of later versions that are not used, so that a config keeps its address."""
+    return {key: value for key, value in vars(section).items() if value is not None or key != "better_than_median"}
 
 
 def short(model: Model) -> str:

@@ -360,6 +360,7 @@ def test_of_more_than_eight_branches_alike_the_full_picture_has_one() -> None:
     [
         ("$score.mae <= 350", "mae <= 350"),
         ("$found.mae <= $models[0].threshold", "mae <= threshold"),
+        ("$own.mae <= ($exists($models[0].limit) ? $models[0].limit : 1e308)", "mae <= limit"),
         ("$type($found.mae) = 'number' ? $found.mae >= 0 and $found.mae <= 9 : false", "mae >= 0 and mae <= 9"),
         ("$count($filter($all, function($v) {$v.outcome = 'failed'})) = 0", "no all with outcome = 'failed'"),
         ("$count($filter($all, function($v){$v.ok})) > 0", "any all with ok"),

@@ -195,8 +195,17 @@ def test_an_error_that_no_state_handles_is_of_the_innermost_state() -> None:
     ("changed", "words"),
     [
         ({}, "accepted. MAE 231.5 (limit 350)."),
-        ({"threshold": None}, "accepted. MAE 231.5."),
+        ({"threshold": None}, "accepted. MAE 231.5 (no limit)."),
+        ({"threshold": None, "mae_of_median": 923}, "accepted. MAE 231.5 (no limit; always guessing the median: 923)."),
         ({"mae_of_median": 612.25}, "accepted. MAE 231.5 (limit 350; always guessing the median: 612.25)."),
+        (
+            {"threshold": 738.4, "better_than_median": 20, "mae_of_median": 923},
+            "accepted. MAE 231.5 (limit 738.4, 20 % better than always guessing the median: 923).",
+        ),
+        (
+            {"verdict": "rejected", "threshold": None, "better_than_median": 12.5},
+            "rejected. MAE 231.5 (limit 12.5 % better than always guessing the median, whose error is missing).",
+        ),
         ({"verdict": "rejected", "mae": 400}, "rejected. MAE 400 (limit 350)."),
         ({"verdict": "rejected", "mae": None}, "rejected. No score."),
         ({"verdict": "rejected", "mae": "low"}, "rejected. No score."),
@@ -211,8 +220,28 @@ def test_an_error_that_no_state_handles_is_of_the_innermost_state() -> None:
 def test_a_verdict_is_told_in_the_same_words_in_the_terminal_and_in_mails(changed: dict[str, Any], words: str) -> None:
     told = model("a", **changed)
     assert verdict(told) == words
-    if told["threshold"] is not None:
+    assert evaluate(reason("$v", only_thresholds=False), {"v": told}) == words
+    if told["threshold"] is not None and "better_than_median" not in told:
         assert evaluate(reason("$v"), {"v": told}) == words
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ({"threshold": 350}, "limit 350"),
+        ({"better_than_median": 20}, "limit 489.6, 20 % better than always guessing the median: 612"),
+        ({}, "no limit; always guessing the median: 612"),
+    ],
+)
+def test_a_branchs_verdict_has_its_limit_before_all_branches_have_ended(limit: dict[str, Any], words: str) -> None:
+    history = History()
+    settings = json.dumps([{"name": "a", **limit}])
+    entered = history.enter("Task", "Read fingerprints")
+    history.add("TaskStateExited", entered, name="Read fingerprints", assignedVariables={"models": settings})
+    median = {"mae_of_median": 612} if words[-3:] == "612" else {}
+    branch = {"verdict": "accepted", "mae": 231.5, **median}
+    history.leave("Pass", "Accept a", branch, history.enter("Pass", "Accept a"))
+    assert read(history.events).lines[-1].endswith(f"a: accepted. MAE 231.5 ({words}).")
 
 
 def test_a_score_that_is_no_number_is_none() -> None:

@@ -21,7 +21,7 @@ from stepgluon.workflow.retries import Waiting
 from stepgluon.workflow.size_estimate import surely_fits
 
 
-def config(models: int, more: str = "", fallback: str = "") -> LoadedConfig:
+def config(models: int, more: str = "", fallback: str = "threshold: 350") -> LoadedConfig:
     names = ", ".join(f"m{number}" for number in range(models))
     text = f"""
 name: many
@@ -29,7 +29,7 @@ account: "123456789012"
 region: ap-northeast-1
 notify: [ml-team@example.com]
 models: {{partition_by: kind, values: [{names}], label: y}}
-fallback: {{threshold: 350{fallback}}}
+fallback: {{{fallback}}}
 {more}"""
     return loads(text, "pipeline-config.yml", None, {})
 
@@ -40,12 +40,13 @@ def refused(loaded: LoadedConfig) -> str:
     return str(error.value)
 
 
-def test_the_most_models_fit_and_one_more_is_refused_with_that_number() -> None:
+@pytest.mark.parametrize("limit", ["threshold: 350", "better_than_median: 20%", ""])
+def test_the_most_models_fit_and_one_more_is_refused_with_that_number(limit: str) -> None:
     few = "retries: {throttling: 2}"  # so that the history has room for all
-    most = most_models(config(400, few).config, workflow)
+    most = most_models(config(400, few, limit).config, workflow)
     assert most >= 200
-    assert len(compile_definition(config(most, few), workflow).text) <= limits.DEFINITION_BYTES
-    said = refused(config(most + 1, few))
+    assert len(compile_definition(config(most, few, limit), workflow).text) <= limits.DEFINITION_BYTES
+    said = refused(config(most + 1, few, limit))
     assert re.fullmatch(
         rf"pipeline-config\.yml:6:9: models: {most + 1} models make a definition of 1,0\d\d,\d{{3}} bytes, [\d,]+ more "
         rf"than Step Functions takes \(at most 1,048,576 bytes: with these settings {most} models fit; move the others "

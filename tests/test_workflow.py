@@ -263,6 +263,52 @@ def test_the_run_file_can_change_the_threshold() -> None:
     assert models(ended)["chinstrap"]["threshold"] == 349
 
 
+def small(*limit: str) -> str:
+    """The definition of a config whose model gentoo has this limit, and whose other models have none."""
+    models = [f"{{name: {m}, label: g, where: {{s: {m}}}, {', '.join(limit) * (m == 'gentoo')}}}" for m in MODELS]
+    text = f"name: penguins\nfallback: {{if_missing: fail}}\nmodels: [{', '.join(models)}]\n"
+    return compile_definition(loads(text, "config.yml", None, {}), workflow).text
+
+
+@pytest.mark.parametrize(
+    ("limit", "mae", "median", "reason"),
+    [
+        ("", 1e300, 612, "accepted. MAE 1e+300 (no limit; always guessing the median: 612)"),
+        ("", 5, None, "accepted. MAE 5 (no limit)"),
+        ("", -1, 612, "rejected. MAE -1 (no limit; always guessing the median: 612)"),
+        ("", None, 612, "rejected. No score"),
+        ("better_than_median: 20%", 490, 612.5, "accepted. MAE 490 (limit 490, 20 % better than G: 612.5)"),
+        ("better_than_median: 20%", 310, 388.141, "accepted. MAE 310 (limit 310.5128, 20 % better than G: 388.141)"),
+        ("better_than_median: 20%", 490.1, 612.5, "rejected. MAE 490.1 (limit 490, 20 % better than G: 612.5)"),
+        ("better_than_median: 12.5%", 1, "612", "rejected. MAE 1 (limit 12.5 % better than G, whose error is missing)"),
+        ("better_than_median: 99%", 0, 0, "accepted. MAE 0 (limit 0, 99 % better than G: 0)"),
+        ("threshold: 5", 6, 612, "rejected. MAE 6 (limit 5; G: 612)"),
+    ],
+)
+def test_a_limit_may_be_relative_to_guessing_the_median_or_absent(
+    limit: str, mae: Any, median: Any, reason: str
+) -> None:
+    scored = score(mae, mae_of_median=median)
+    ended = run(small(limit), answers(Read_score_of_gentoo=scored, Choose_models=PROMOTED))
+    verdict = models(ended)["gentoo"]
+    assert verdict["reason"] == f"{reason.replace('G', 'always guessing the median')}."
+    assert verdict["verdict"] == reason.split(".")[0]
+    assert f"- gentoo: {verdict['reason']}" in ended.mail("models")
+    assert verdict.get("better_than_median") == (float(limit.split()[1][:-1]) if "%" in limit else None)
+    assert {"threshold", "mae_of_median"} <= verdict.keys()
+
+
+@pytest.mark.parametrize("limit", ["", "better_than_median: 20%", "threshold: 9"])
+def test_the_run_file_can_give_any_model_a_threshold(limit: str) -> None:
+    ended = run(small(limit), answers(Choose_models=PROMOTED), {"overrides": {"threshold": 349}})
+    verdicts = models(ended)
+    assert {name: verdict["verdict"] for name, verdict in verdicts.items()} == {
+        **{"adelie": "accepted", "chinstrap": "accepted", "gentoo": "rejected"}
+    }
+    assert {verdict["threshold"] for verdict in verdicts.values()} == {349}
+    assert verdicts["gentoo"]["reason"] == "rejected. MAE 349.99 (limit 349; always guessing the median: 612)."
+
+
 # Defaults
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.config.schema import Fallback, Model, PipelineConfig
 from stepgluon.errors import did_you_mean, found
 from stepgluon.names import Names, short
 
@@ -35,13 +35,12 @@ def repeated(key: str, values: Iterable[str]) -> Iterator[Finding]:
         seen.add(value)
 
 
-def every_model_has_a_threshold(config: PipelineConfig) -> Iterator[Finding]:
-    for key, model in models_of(config):
-        if model.threshold is None and config.fallback.threshold is None:
-            message = (
-                f"the model {model.name} has no threshold (set the model's threshold, or fallback.threshold for all)"
-            )
-            yield Finding(f"{key}.threshold", message, ("fallback.threshold", f"{key}.name"))
+def one_limit_for_each_place(config: PipelineConfig) -> Iterator[Finding]:
+    places: list[tuple[str, Model | Fallback]] = [("fallback", config.fallback), *models_of(config)]
+    for key, place in places:
+        if place.threshold is not None and place.better_than_median is not None:
+            message = "threshold and better_than_median both limit the error (give one; null removes an inherited one)"
+            yield Finding(f"{key}.better_than_median", message, (f"{key}.threshold",))
 
 
 def names_stay_different(config: PipelineConfig) -> Iterator[Finding]:

@@ -17,10 +17,10 @@ from stepgluon.config.model_rules import (
     Finding,
     columns_make_sense,
     default_models_are_the_pipelines_own,
-    every_model_has_a_threshold,
     models_do_not_repeat,
     models_of,
     names_stay_different,
+    one_limit_for_each_place,
     repeated,
 )
 from stepgluon.config.nodes import join
@@ -242,7 +242,7 @@ def cicd_has_one_source(config: PipelineConfig) -> Iterator[Finding]:
 
 
 RULES: tuple[Rule, ...] = (
-    every_model_has_a_threshold,
+    one_limit_for_each_place,
     names_stay_different,
     name_is_allowed_in_buckets,
     region_is_known,

@@ -10,6 +10,7 @@ from typing import Any
 from stepgluon import limits
 from stepgluon.config.durations import Duration
 from stepgluon.config.kinds import Account, Choice, Flag, List, Map, Number, RowValues, Section, Text, Whole, entry
+from stepgluon.config.percentages import Percentage
 
 Scalar = str | int | float | bool
 
@@ -149,7 +150,8 @@ class Model(Section):
         "the model's rows: column: value, or column: [values]", Map(RowValues(), TEXT), {}
     )
     drop: list[str] = entry("columns the model must not see", List(COLUMN), [])
-    threshold: float | None = entry("overrides fallback.threshold", ABOVE_0, None)
+    threshold: float | None = entry("overrides the limit in fallback", ABOVE_0, None)
+    better_than_median: float | None = entry("overrides the limit in fallback", Percentage(), None)
     default_model: str | None = entry("overrides fallback.default_model", TEXT, None)
     train: Train = entry("overrides keys of train for this model", Train)
 
@@ -157,6 +159,11 @@ class Model(Section):
 class Fallback(Section):
     threshold: float | None = entry(
         "the highest mean absolute error a model may have, in the label's unit", ABOVE_0, None
+    )
+    better_than_median: float | None = entry(
+        "in place of threshold: how much smaller the error must be than that of always guessing the median",
+        Percentage(),
+        None,
     )
     when: str = entry(
         "each: replace a rejected model by its own default; any: if one is rejected, replace all",
@@ -287,11 +294,18 @@ class PipelineConfig(Section):
         super().__init__(**values)
         vars(self)["environment"] = environment
 
-    def threshold_of(self, model: Model) -> float:
-        """The maximum error allowed for the model; rules.py ensures that there is one."""
-        threshold = self.fallback.threshold if model.threshold is None else model.threshold
-        assert threshold is not None
-        return threshold
+    def limit_of(self, model: Model) -> tuple[str, float] | None:
+        """The key and value that limit the model's error: its own, else that in fallback; None without a limit."""
+        for place in (model, self.fallback):
+            for key in ("threshold", "better_than_median"):
+                if (value := getattr(place, key)) is not None:
+                    return key, value
+        return None
+
+    @property
+    def only_thresholds(self) -> bool:
+        """Whether a threshold limits each model's error."""
+        return all((self.limit_of(model) or ("",))[0] == "threshold" for model in self.models)
 
     def default_model_of(self, model: Model) -> str:
         return model.default_model or self.fallback.default_model

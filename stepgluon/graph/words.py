@@ -24,6 +24,7 @@ _PLAIN = {
 _CONDITION = (
     (r"^\{%\s*|\s*%\}$", ""),
     (r"^\$type\([^()]*\) = '\w+' \? (.*) : false$", r"\1"),  # a check that only guards the following comparison
+    (r"\(\$exists\(([^()]*)\) \? \1 : .*\)", r"\1"),  # a value with a fallback: the value alone
     (r" \? true : \$error\(.*$", ""),
     (r"\$count\(\$filter\(\$(\w+), function\(\$\w+\) ?\{(.*?)\}\)\) = 0", r"no \1 with \2"),
     (r"\$count\(\$filter\(\$(\w+), function\(\$\w+\) ?\{(.*?)\}\)\) > 0", r"any \1 with \2"),

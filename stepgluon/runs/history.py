@@ -124,7 +124,7 @@ class _Reader:
         self.story = Story()
         self._visit_of: dict[int, _Visit] = {}  # by the id of each event that belongs to the visit
         self._named: dict[str, _Visit] = {}  # the latest visit of each state
-        self._thresholds: dict[str, Any] = {}  # by the models' names
+        self._limits: dict[str, dict[str, Any]] = {}  # by the models' names
         self._models: dict[str, dict[str, Any]] = {}
 
     def read(self, events: Sequence[Event]) -> Story:
@@ -186,7 +186,11 @@ class _Reader:
             if isinstance(models, list) and models and all(isinstance(m, dict) and "verdict" in m for m in models):
                 self._models = {str(model.get("name")): model for model in models}
         if isinstance(settings := assigned.get("models"), list):
-            self._thresholds |= {str(m.get("name")): m.get("threshold") for m in settings if isinstance(m, dict)}
+            self._limits |= {
+                str(m.get("name")): {key: m.get(key) for key in ("threshold", "better_than_median")}
+                for m in settings
+                if isinstance(m, dict)
+            }
         if (outcome := _OUTCOME.fullmatch(name)) and output:
             self._learn(outcome[1], output)
         visit = self._named.get(name)
@@ -212,7 +216,7 @@ class _Reader:
         error, cause = output.get("Error") or "", re.split(r'","|"}', str(output.get("Cause") or ""))[0]
         failure = {"Error": error, "Cause": sentence(error, cause.replace("\\n", " ").replace('\\"', '"'))}
         if "verdict" in output:
-            known = {"name": name, "threshold": self._thresholds.get(name), "failure": failure}
+            known = {"name": name, "threshold": None, **self._limits.get(name, {}), "failure": failure}
             self._models[name] = {**known, **output, "name": name}
         elif "outcome" in output:
             failure = output.get("outcome_failure") or failure
@@ -303,9 +307,21 @@ def verdict(model: dict[str, Any]) -> str:
         unread = re.search("NoSuchKey|QueryEvaluation", str(failure.get("Error")))
         cause = "" if unread else failure.get("Cause")
         return f"{model['verdict']}. {str(cause or 'No score').removesuffix('.')}."
-    beside = {"limit": model.get("threshold"), "always guessing the median:": model.get("mae_of_median")}
-    known = "; ".join(f"{what} {number(value)}" for what, value in beside.items() if finite(value) is not None)
-    return f"{model['verdict']}. MAE {number(error)}{f' ({known})' if known else ''}."
+    return f"{model['verdict']}. MAE {number(error)} ({_limit(model)})."
+
+
+def _limit(model: dict[str, Any]) -> str:
+    """`limit 350; always guessing the median: 388.141`, and the words for other limits."""
+    threshold, share, median = (finite(model.get(k)) for k in ("threshold", "better_than_median", "mae_of_median"))
+    guessing = "always guessing the median"
+    if share is not None and (threshold is None or median is None):
+        if median is None:
+            return f"limit {share:.15g} % better than {guessing}, whose error is missing"
+        threshold = median * (100 - share) / 100
+    if threshold is not None and share is not None:
+        return f"limit {number(threshold)}, {share:.15g} % better than {guessing}: {number(median)}"
+    limit = "no limit" if threshold is None else f"limit {number(threshold)}"
+    return limit if median is None else f"{limit}; {guessing}: {number(median)}"
 
 
 def number(value: Any) -> str:

@@ -14,6 +14,7 @@ from stepgluon.workflow import mails
 from stepgluon.workflow.expressions import jsonata, quoted, sentence, text
 from stepgluon.workflow.jobs import Jobs
 
+_UNLIMITED = "1e308"
 UNUSABLE = "The input of this execution cannot be used: "  # ends a run at Begin
 _INPUT = {"data": "string", "note": "string", "overrides": "object", "fresh": "boolean"}
 _INPUT |= {"run_file": "string", "token": "string"}  # the token identifies the request that started the run
@@ -49,16 +50,34 @@ $merge([$m, {{'place': $place, 'threshold': $exists($limit) ? $limit : $m.thresh
 )}})])"""
 
 
-def verdicts() -> str:
+def limit(model: str, score: str, given: tuple[str, float] | None) -> str:
+    """The highest error that a model may have. The execution's input may give a threshold to any model."""
+    key = given[0] if given else ""
+    if key == "threshold":
+        return f"{model}.threshold"
+    median = f"{score}.mae_of_median"
+    relative = f"$type({median}) = 'number' ? {median} * (100 - {model}.{key}) / 100 : -1"  # -1: not comparable
+    return f"($exists({model}.threshold) ? {model}.threshold : {relative if key else _UNLIMITED})"
+
+
+def verdicts(config: PipelineConfig) -> str:
     """The branches' verdicts, with the same fields in each."""
-    said = sentence("$f.Error", "$f.Cause")
+    said, threshold, reason = sentence("$f.Error", "$f.Cause"), "$models[$i].threshold", mails.reason("$v")
+    if not config.only_thresholds:
+        # A share is rounded for mails: 388.141 * 0.8 has 17 digits.
+        median, share = "$f.mae_of_median", "$models[$i].better_than_median"
+        relative = f"($l := {median} * (100 - {share}) / 100; $l > 0.001 ? $round($l, 9) : $l)"
+        relative = f"$exists({share}) and $type({median}) = 'number' ? {relative} : null"
+        shown = f"$not($exists({threshold})) ? {share}"
+        threshold = f"$exists({threshold}) ? {threshold} : {relative}, 'better_than_median': {shown}"
+        reason = mails.reason("$v", only_thresholds=False)
     return f"""[$map($states.result, function($f, $i) {{(
 $failure := {{'Error': $f.Error, 'Cause': {said}}};
 $v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
 'mae_of_median': $type($f.mae_of_median) = 'number' ? $f.mae_of_median : null,
-'threshold': $models[$i].threshold, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
+'threshold': {threshold}, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
 'cached': $exists($f.cached), 'run': $f.run & ''}};
-$merge([$v, {{'reason': {mails.reason("$v")}}}])
+$merge([$v, {{'reason': {reason}}}])
 )}})]"""
 
 

@@ -70,10 +70,18 @@ Use its models whenever a later one is not good enough:
 MAILS = {"started": started, "models": models, "finished": finished}
 
 
-def reason(model: str) -> str:
+def reason(model: str, only_thresholds: bool = True) -> str:
     """The verdict on a model and its reason, in the words of runs/history.py."""
     median = f"$type({model}.mae_of_median) = 'number' ? '; always guessing the median: ' & {model}.mae_of_median : ''"
     score = text("MAE {} (limit {}{}).", f"{model}.mae", f"{model}.threshold", f"({median})")
+    if not only_thresholds:
+        share = f"{model}.better_than_median"
+        relative = text(", {} % better than always guessing the median: {}", share, f"{model}.mae_of_median")
+        compared = f"'limit ' & {model}.threshold & ($exists({share}) ? {relative} : {median})"
+        unknown = text("limit {} % better than always guessing the median, whose error is missing", share)
+        without = f"$exists({share}) ? {unknown} : 'no limit' & ({median})"
+        limit = f"($type({model}.threshold) = 'number' ? {compared} : {without})"
+        score = text("MAE {} ({}).", f"{model}.mae", limit)
     unscored = f"{model}.failure.Cause = '' or $contains({model}.failure.Error, /NoSuchKey|QueryEvaluation/)"
     failed = f"({unscored} ? 'No score' : $replace({model}.failure.Cause, /\\.$/, '')) & '.'"
     return f"{model}.verdict & '. ' & ($type({model}.mae) = 'number' ? {score} : {failed})"

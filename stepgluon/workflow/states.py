@@ -8,8 +8,9 @@ Variables of the machine:
     jobs          the part of a request for a training and for a prediction that is the same for all models
     job_failures  how often Prepare data or Post-process has failed so far; job_failure: why
     markers       the folder of the markers to look up; with `fresh`, an empty one
-    models, gaps  from Read fingerprints: for each model its name, threshold, place (models/<name>/<fingerprint>), ...;
-                  and the number of empty labels, as text
+    models, gaps  from Read fingerprints: for each model its name, limit, place (models/<name>/<fingerprint>), ...;
+                  and the number of empty labels, as text. The limit is in threshold, in better_than_median (a
+                  percentage), or absent; the execution's input may add a threshold to all
     chosen        from Choose models: for each model its verdict, what predicts, and the place of its predictions
     predictions   from Announce models: for each model its own part of the request for its prediction job
     verdicts      from Predict: as `chosen`, with each prediction's outcome
@@ -58,6 +59,7 @@ class Item:
     name: str  # in its states' names
     entry: str  # the expression of its entry in a list, whose name replaces *
     training_seconds: int
+    limit: tuple[str, float] | None  # the key and value that limit its error
 
     def state(self, words: str) -> str:
         return words.replace("*", self.name)
@@ -78,7 +80,8 @@ class States:
         }
         self._words_kept = decisions.words_kept(len(config.models))
         self.items = [
-            Item(model.name, f"$*[{place}]", longest_training(model.train)) for place, model in enumerate(config.models)
+            Item(model.name, f"$*[{place}]", longest_training(model.train), config.limit_of(model))
+            for place, model in enumerate(config.models)
         ]
 
     # The run
@@ -161,7 +164,7 @@ class States:
         return self._s3(name, _READ, key, assign=assign, output={})
 
     def train_models(self, name: str) -> Parallel:
-        return Parallel(name, arguments={}, output={"models": expression(decisions.verdicts())})
+        return Parallel(name, arguments={}, output={"models": expression(decisions.verdicts(self.config))})
 
     def choose_models(self, name: str, then: Any) -> Task:
         def choose(promoted: str) -> dict[str, str]:
@@ -231,8 +234,8 @@ class States:
 
     def good_enough(self, item: Item) -> Rule:
         """Only a number is accepted: not a missing file or key, null or text."""
-        mae, threshold = "$own.mae", f"{item.of('models')}.threshold"
-        return Rule(expression(f"$type({mae}) = 'number' ? {mae} >= 0 and {mae} <= {threshold} : false"))
+        mae, limit = "$own.mae", decisions.limit(item.of("models"), "$own", item.limit)
+        return Rule(expression(f"$type({mae}) = 'number' ? {mae} >= 0 and {mae} <= {limit} : false"))
 
     def worth_another_try(self) -> Rule:
         return Rule(expression(worth_another_try("$own", "$own.tries", self.config.retries.job)))
@@ -267,11 +270,13 @@ class States:
     # Small parts
 
     def _settings_of(self, model: Model) -> dict[str, Any]:
-        threshold, default = float(self.config.threshold_of(model)), self.config.default_model_of(model)
+        limit, default = self.config.limit_of(model), self.config.default_model_of(model)
         settings = {
             "name": model.name,
             "short": short(model),
-            "threshold": int(threshold) if threshold.is_integer() else threshold,  # 350, for mails
+            **(
+                {limit[0]: int(limit[1]) if float(limit[1]).is_integer() else limit[1]} if limit else {}
+            ),  # 350, for mails
             "train": self.jobs.of_model(model),
         }
         # With a trailing slash: the S3 prefix `models/v1` would also match `models/v10`.
