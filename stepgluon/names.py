@@ -77,9 +77,7 @@ class Names:
     def config_json(self) -> str:
         """The resolved config for the jobs."""
         without = ("environment", "cicd", "log_runs", "trigger")  # these do not affect runs
-        told = {name: value for name, value in vars(self.config).items() if name not in without}
-        if told["track"] is None:
-            del told["track"]  # keeps the address of configs without it
+        told = {name: value for name, value in _given(self.config).items() if name not in without}
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=_given) + "\n"
 
     @cached_property
@@ -200,7 +198,8 @@ class Names:
 
 def _given(section: Section) -> dict[str, Any]:
     """The keys of a section; without those of later versions that are not used, so that a config keeps its address."""
-    return {key: value for key, value in vars(section).items() if value is not None or key != "better_than_median"}
+    later = ("better_than_median", "separator", "decimal", "encoding", "track")
+    return {key: value for key, value in vars(section).items() if key not in later or value not in (None, "auto")}
 
 
 def short(model: Model) -> str:
