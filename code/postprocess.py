@@ -4,9 +4,10 @@ Reads   processing/input/rows/                      prepared/rows: all rows, all
         processing/input/numbers/<model>/           prepared/numbers: the rows that the model predicts
         processing/input/predictions/               the prediction jobs' output, each file by its key in S3:
                                                     .../predictions/<model>/<fingerprint>/<job>/<file>
+                                                    and the models' evaluation.json, for the report
         processing/input/verdicts/verdicts.json     processing/input/profile/profile.json
         processing/input/config/config.json
-Writes  processing/output/predictions.csv  predictions.parquet  summary.json  and, last, _SUCCESS
+Writes  processing/output/predictions.csv  predictions.parquet  summary.json  report.html  and, last, _SUCCESS
 
 Rows and predictions are both sorted by `stepgluon_row`, so they are merged in one pass, batch by batch. If a model's
 prediction failed, its rows have none, and the summary names the model.
@@ -29,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+import report
 from job_io import ROW, JobError, RetryableError, counted, log
 from predictions import Predictions, found, paired
 from spreadsheet import defused, defused_names
@@ -64,6 +66,7 @@ def main() -> None:
         summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
         summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
         job_io.write_json(out / "summary.json", summary)
+        report.write(out, config, by_name, profile, summary, report.evaluations_in(predictions))
         (out / job_io.SUCCESS).touch()
 
 

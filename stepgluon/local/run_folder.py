@@ -25,7 +25,7 @@ from stepgluon.local.surroundings import whole, write
 from stepgluon.runs.history import Remark, parsed, read
 from stepgluon.runs.view import run_json, why
 
-RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
+RESULTS = ("predictions.csv", "predictions.parquet", "summary.json", "report.html")
 LOOK_SECONDS = 1.0
 CACHED = (
     "This job did not run again: its outputs are those of an earlier job with the same code, settings and inputs.\n"

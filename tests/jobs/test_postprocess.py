@@ -91,7 +91,7 @@ def test_rows_keep_their_order_and_columns_and_get_their_predictions(sandbox: Sa
 def test_the_marker_is_there_when_all_else_is(sandbox: Sandbox) -> None:
     lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
     postprocess.main()
-    assert sandbox.written() == ["_SUCCESS", "predictions.csv", "predictions.parquet", "summary.json"]
+    assert sandbox.written() == ["_SUCCESS", "predictions.csv", "predictions.parquet", "report.html", "summary.json"]
 
 
 def test_the_marker_comes_last(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_the_marker_comes_last(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
     postprocess.main()
     assert moved[-1] == "_SUCCESS"
-    assert len(moved) == 4
+    assert len(moved) == 5
 
 
 def test_the_summary_says_what_became_of_every_model_and_row(sandbox: Sandbox) -> None:

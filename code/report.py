@@ -1,0 +1,231 @@
+"""report.html: one page about a run that opens offline: what was filled, how good the models are, what the data is.
+
+It is written by post-process, whose result is complete without it. The comments RUN and TIMELINE in the
+page are replaced by what only stepgluon knows, after the end of a run: its name, its duration and its states.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import charts
+import report_models
+from job_io import log
+from markup import Markup, counted, finite, joined, number, percent, short, tag, text
+from report_models import Model
+from report_page import PAGE, SCRIPT, STYLE
+
+REPORT = "report.html"
+RUN, TIMELINE = Markup("<!--stepgluon:run-->"), Markup("<!--stepgluon:timeline-->")
+BYTES = 1_800_000  # of a page; details of further models are left out
+COLUMNS = 100
+NAMED = 3  # values of a `where` without a model
+
+
+def evaluations_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """The models' evaluations, below `folder` as .../models/<model>/<fingerprint>/<job>/output/model/evaluation.json.
+
+    A damaged one is left out: the report can do without.
+    """
+    found = {}
+    for path in sorted(folder.rglob("models/*/*/*/output/model/evaluation.json")):
+        try:
+            found[path.parts[-6]] = dict(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as problem:
+            log.info("the report does without the evaluation of model %s: %s", path.parts[-6], problem)
+    return found
+
+
+def write(out: Path, *known: Any) -> None:
+    """Write the report, or log why there is none."""
+    try:
+        (out / REPORT).write_text(page(*known), "utf-8")
+    except Exception:  # the result is complete without a report, and an edited job may leave anything in these files
+        log.exception("There is no report: this is a bug in stepgluon, please report it with the job's log.")
+        (out / REPORT).unlink(missing_ok=True)
+
+
+def page(
+    config: dict[str, Any],
+    verdicts: dict[str, dict[str, Any]],
+    profile: dict[str, Any],
+    summary: dict[str, Any],
+    evaluations: dict[str, dict[str, Any]],
+) -> str:
+    by_name = {each["name"]: each for each in summary["models"]}
+    models = [Model(verdict, by_name.get(name, {}), evaluations.get(name, {})) for name, verdict in verdicts.items()]
+    name, headline = str(config.get("name", "stepgluon")), filled(summary)
+    body = [
+        tag("header", tag("p", f"{name} · predictions", class_="over"), tag("h1", headline), _lead(models, profile)),
+        _figures(models, profile, summary),
+        RUN,
+        tag("h2", "Models"),
+        tag("p", "The error is measured on held-out rows, which the model has not seen."),
+        report_models.models(models),
+        _details(models),
+        TIMELINE,
+        _data(profile),
+        tag("footer", "Made by stepgluon. The page holds data of this run, and loads nothing from elsewhere."),
+    ]
+    parts = {"script_hash": _sha256(SCRIPT), "script": SCRIPT, "style": STYLE}
+    return Template(PAGE).substitute(parts, title=text(f"{name}: {headline}"), body=joined(body))
+
+
+def filled(summary: dict[str, Any]) -> str:
+    """The first sentence: how many of the empty labels have a prediction now."""
+    done, gaps = summary["predictions"], finite(summary.get("gaps"))
+    if gaps is None:
+        return f"Filled {counted(done, 'gap')}."
+    if gaps == 0:
+        return "There were no gaps to fill."
+    if done == gaps:
+        return f"Filled all {gaps:,} gaps." if gaps > 1 else "Filled the one gap."
+    return f"Filled {done:,} of {gaps:,} gaps."
+
+
+def without_model(profile: dict[str, Any]) -> list[str]:
+    """`80 gaps have no model: Stadt = Köln.`, for each label with such gaps."""
+    sentences = []
+    for each in profile.get("open_gaps", []):
+        label = f" of {short(each['label'])}" if len(profile["open_gaps"]) > 1 else ""
+        where = next(iter(each["where"].items()), None) if len(each["where"]) == 1 else None
+        which = ""
+        if where and where[1]:
+            names = [short("empty" if value is None else value) for value, _ in where[1]]
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            which = f": {short(where[0])} = {', '.join(names[:NAMED])}{more}"
+        has = "has" if each["rows"] == 1 else "have"
+        sentences.append(f"{counted(each['rows'], 'gap')}{label} {has} no model{which}.")
+    return sentences
+
+
+def _lead(models: list[Model], profile: dict[str, Any]) -> Markup:
+    good, count = sum(model.accepted for model in models), len(models)
+    words = f"{good} of {counted(count, 'model')} accepted."
+    if good == count:
+        words = f"All {count:,} models accepted." if count > 1 else "Its model was accepted."
+    failed = [
+        f"{counted(model.rows['rows_predict'], 'gap')} of {model.name} could not be predicted."
+        for model in models
+        if model.failure
+    ]
+    rest = [
+        *failed[:NAMED],
+        *(["More models failed, see below."] if len(failed) > NAMED else []),
+        *without_model(profile),
+    ]
+    return tag("p", tag("b", words), " ", " ".join(rest), class_="lead")
+
+
+def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, Any]) -> Markup:
+    better = [1 - model.mae / model.median for model in models if model.mae is not None and model.median]
+    gaps = finite(summary.get("gaps"))
+    figures: list[tuple[str, str, str]] = [
+        ("Gaps filled", f"{summary['predictions']:,}", f"of {gaps:,}" if gaps is not None else ""),
+        ("Models accepted", f"{sum(model.accepted for model in models):,}", f"of {len(models):,}"),
+    ]
+    if better:
+        middle = sorted(better)[len(better) // 2]
+        said = "than guessing the median" + (" (middle model)" if len(better) > 1 else "")
+        figures.append(("Mean error", f"{percent(abs(middle), 1)} {'less' if middle >= 0 else 'more'}", said))
+    files = profile.get("files", [])
+    figures.append(("Rows read", f"{profile['rows']:,}", f"in {counted(len(files), 'file')}" if files else ""))
+    cells = [
+        tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else None))
+        for name, value, more in figures
+    ]
+    return tag("dl", cells, class_="figures")
+
+
+def _details(models: list[Model]) -> list[Markup]:
+    shown, size = [], 0
+    for model in models:
+        if (part := report_models.details(model)) is not None:
+            size += len(part.encode())
+            if size > BYTES:
+                shown.append(
+                    tag(
+                        "p", "The details of the other models are left out: the page would be too large.", class_="said"
+                    )
+                )
+                break
+            shown.append(part)
+    return (
+        [
+            tag("h2", "Each model in detail"),
+            tag("p", "What it learned from, where it is wrong, and what was tried."),
+            *shown,
+        ]
+        if shown
+        else []
+    )
+
+
+def _data(profile: dict[str, Any]) -> list[Markup]:
+    columns = profile.get("columns", [])
+    if not columns:
+        return []
+    rows, sampled = profile["rows"], profile.get("sampled_rows", profile["rows"])
+    some = (
+        f" Values and distributions are those of every {round(rows / sampled):,}th row." if 0 < sampled < rows else ""
+    )
+    key = tag(
+        "p",
+        f"{counted(rows, 'row')} and {counted(len(columns), 'column')}.{some} ",
+        tag("span", class_="key"),
+        "rows with a known value ",
+        tag("span", class_="key line"),
+        "rows to predict",
+    )
+    heads = [("column", None), ("type", None), ("missing", "n"), ("distinct", "n"), ("values", None)]
+    lines = [_column(each, rows, sampled < rows) for each in columns[:COLUMNS]]
+    table = tag(
+        "table", tag("thead", tag("tr", [tag("th", name, class_=side) for name, side in heads])), tag("tbody", lines)
+    )
+    more = len(columns) - COLUMNS
+    left = tag("p", f"and {counted(more, 'column')} more", class_="said") if more > 0 else None
+    return [tag("h2", "The data"), key, tag("div", table, left, class_="panel")]
+
+
+def _column(each: dict[str, Any], rows: int, is_sample: bool) -> Markup:
+    missing, distinct = each.get("missing", 0), each.get("distinct")
+    return tag(
+        "tr",
+        tag("td", tag("b", short(each["name"], 60))),
+        tag("td", _type(each.get("type", "")), class_="soft"),
+        tag("td", percent(missing, rows) if missing else "–", class_="n", title=f"{missing:,} rows"),
+        tag("td", "–" if distinct is None else f"{'≥ ' if is_sample else ''}{distinct:,}", class_="n"),
+        tag("td", _values(each)),
+    )
+
+
+def _values(each: dict[str, Any]) -> Any:
+    if histogram := each.get("histogram"):
+        ends = [
+            short(number(end, 4) if finite(end) is not None else end, 24)
+            for end in (histogram["from"], histogram["to"])
+        ]
+        drawn = charts.columns_histogram(histogram["known"], histogram["predict"])
+        return [drawn, tag("span", f"{ends[0]} to {ends[1]}", class_="values")]
+    if top := each.get("top"):
+        if top[0][1] + top[0][2] <= 1:
+            return tag("span", "different in each row", class_="values")
+        return tag(
+            "span", " · ".join(f"{short(value, 24)} {known + asked:,}" for value, known, asked in top), class_="values"
+        )
+    return tag("span", "no values", class_="values")
+
+
+def _type(kind: str) -> str:
+    if kind in ("int64", "double"):
+        return "whole number" if kind == "int64" else "number"
+    return "yes or no" if kind == "bool" else "date" if kind.startswith(("date", "timestamp")) else "text"
+
+
+def _sha256(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,236 @@
+"""The report's parts about the models: a card or a row of a table for each, and its details to unfold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import charts
+import numpy as np
+from markup import Markup, counted, finite, number, percent, short, tag
+
+CARDS = 11  # with more models, a table is easier to read
+SHOWN_COLUMNS = 7  # of the worst rows
+BARS = 12  # of the importance
+BEST = 12  # of the leaderboard
+KINDS = {"known": "known values", "predict": "values to predict"}
+
+
+class Model:
+    """What is known of a model; each part may be missing."""
+
+    def __init__(self, verdict: dict[str, Any], summary: dict[str, Any], evaluation: dict[str, Any]) -> None:
+        self.verdict, self.evaluation = verdict, evaluation
+        self.name, self.label = str(verdict.get("name")), str(summary.get("label", ""))
+        self.mae, self.median, self.threshold = (
+            finite(verdict.get(key)) for key in ("mae", "mae_of_median", "threshold")
+        )
+        self.accepted = verdict.get("verdict") == "accepted"
+        uses = verdict.get("uses") == "default"
+        self.promoted = finite(verdict.get("default_mae")) if uses else None
+        self.rows = {
+            key: int(finite(summary.get(key)) or 0) for key in ("rows", "rows_train", "rows_test", "rows_predict")
+        }
+        self.r2, self.rmse = (finite(evaluation.get(key)) for key in ("r2", "rmse"))
+        self.failure = summary.get("failure")
+
+    @property
+    def better(self) -> str:
+        """The error compared with always guessing the median, as text."""
+        if self.mae is None or not self.median:
+            return ""
+        share = self.mae / self.median
+        word = f"{percent(1 - share, 1)} better than" if share < 1 else f"{percent(share - 1, 1)} worse than"
+        return f"{word if abs(1 - share) >= 0.005 else 'as good as'} always guessing the median"
+
+    @property
+    def pill(self) -> Markup:
+        words = "accepted" if self.accepted else "rejected" if self.mae is not None else "not trained"
+        return tag("span", words, class_="pill" if self.accepted else "pill bad")
+
+    @property
+    def bullet(self) -> Markup | None:
+        return None if self.mae is None else charts.bullet(self.mae, self.threshold, self.median, self.promoted)
+
+    @property
+    def said(self) -> str:
+        """What predicts, if it is not this model, and why a prediction or training failed."""
+        uses, run = self.verdict.get("uses"), self.verdict.get("run")
+        trained = (self.verdict.get("failure") or {}).get("Cause") if self.mae is None else None
+        told = [trained, self.failure]
+        if uses == "default":
+            told.append(f"The model promoted from run {run} predicts." if run else "The default model predicts.")
+        elif uses == "trained" and not self.accepted:
+            told.append("It predicts all the same, because there is no other model.")
+        return " ".join(str(each) for each in told if each)
+
+
+def models(all_models: list[Model]) -> Markup:
+    return tag("div", map(_card, all_models), class_="cards") if len(all_models) <= CARDS else _table(all_models)
+
+
+def _card(model: Model) -> Markup:
+    known = [
+        ("limit", "limit", model.threshold),
+        ("median", "guessing the median", model.median),
+        ("promoted", "promoted model", model.promoted),
+    ]
+    facts = [
+        ("R²", None if model.r2 is None else f"{model.r2:.3f}".replace("-", "−")),
+        ("RMSE", None if model.rmse is None else number(model.rmse)),
+        ("rows learned", f"{model.rows['rows_train']:,}"),
+        ("rows tested", f"{model.rows['rows_test']:,}"),
+        ("gaps filled", f"{model.rows['rows']:,}"),
+        ("best", model.evaluation.get("best_model") and short(_kind(model.evaluation["best_model"]), 18)),
+    ]
+    return tag(
+        "section",
+        tag("div", tag("h3", model.name), model.pill, class_="head"),
+        tag("p", number(model.mae), tag("small", f"mean absolute error of {short(model.label)}"), class_="big"),
+        model.bullet,
+        tag(
+            "div",
+            [tag("span", f"{words} {number(value)}", class_=kind) for kind, words, value in known if value is not None],
+            class_="marks",
+        ),
+        tag("p", f"{model.better[0].upper()}{model.better[1:]}.", class_="said") if model.better else None,
+        tag("p", model.said, class_="said") if model.said else None,
+        tag("dl", [tag("div", tag("dt", key), tag("dd", value)) for key, value in facts if value], class_="facts"),
+        class_="card",
+    )
+
+
+def _table(all_models: list[Model]) -> Markup:
+    heads = [("model", ""), ("result", ""), ("error", "n"), ("", ""), ("limit", "n"), ("median", "n"), ("R²", "n")]
+    heads += [("rows", "n"), ("predicted", "n")]
+    rows = [
+        tag(
+            "tr",
+            tag("td", tag("b", model.name)),
+            tag("td", model.pill),
+            _cell(model.mae),
+            tag("td", model.bullet, data_value=(model.mae or 0) / (model.median or 1)),
+            _cell(model.threshold),
+            _cell(model.median),
+            tag(
+                "td", "–" if model.r2 is None else f"{model.r2:.3f}".replace("-", "−"), class_="n", data_value=model.r2
+            ),
+            _cell(model.rows["rows_train"] + model.rows["rows_test"]),
+            _cell(model.rows["rows"]),
+        )
+        for model in all_models
+    ]
+    head = tag("thead", tag("tr", [tag("th", name, class_=side or None) for name, side in heads]))
+    return tag("div", tag("table", head, tag("tbody", rows), class_="sortable"), class_="panel")
+
+
+def _cell(value: Any) -> Markup:
+    shown = f"{value:,}" if isinstance(value, int) else number(value)
+    return tag("td", shown, class_="n", data_value="" if value is None else value)
+
+
+def details(model: Model) -> Markup | None:
+    """Everything else that train found out about a model; None if it left no evaluation."""
+    found = model.evaluation
+    if not found:
+        return None
+    about = f"MAE {number(model.mae)}" + (f", R² {model.r2:.3f}".replace("-", "−") if model.r2 is not None else "")
+    content = [
+        *(tag("p", note, class_="note") for note in found.get("notes", [])),
+        _held_out(found, model.label),
+        tag("div", _importance(found), _leaderboard(found), class_="pair"),
+        _worst(found, model.label),
+        tag("p", _took(found), class_="said"),
+    ]
+    return tag("details", tag("summary", model.name, tag("small", about)), tag("div", content))
+
+
+def _held_out(found: dict[str, Any], label: str) -> Markup | None:
+    pairs = zip(found["held_out"]["actual"], found["held_out"]["predicted"], strict=True)
+    kept = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
+    if not len(kept):
+        return None
+    of = found["held_out"]["of"]
+    some = f"{len(kept):,} of {of:,} held-out rows" if len(kept) < of else counted(of, "held-out row")
+    return tag(
+        "div",
+        tag("div", tag("h4", f"Predicted against actual: {some}"), charts.scatter(kept[:, 0], kept[:, 1], label)),
+        tag("div", tag("h4", "How far predictions are off"), charts.residuals(kept[:, 1] - kept[:, 0], label)),
+        class_="pair",
+    )
+
+
+def _importance(found: dict[str, Any]) -> Markup | None:
+    bars = [each for each in found.get("importance", []) if finite(each["importance"]) is not None][:BARS]
+    if not bars:
+        return None
+    return tag("div", tag("h4", "How much the error grows without a column"), charts.importance(bars))
+
+
+def _leaderboard(found: dict[str, Any]) -> Markup | None:
+    board = found.get("leaderboard", [])
+    if not board:
+        return None
+    columns = {"model": "model", "mae_test": "held-out MAE", "mae_val": "validation MAE", "fit_time": "fit, s"}
+    kept = {key: words for key, words in columns.items() if key in board[0]}
+    rows = [
+        tag("tr", [tag("td", _of_board(key, each.get(key)), class_=_side(key)) for key in kept])
+        for each in board[:BEST]
+    ]
+    head = tag("thead", tag("tr", [tag("th", words, class_=_side(key)) for key, words in kept.items()]))
+    more = len(board) - BEST
+    left = tag("p", f"and {counted(more, 'model')} more", class_="said") if more > 0 else None
+    return tag("div", tag("h4", "Leaderboard"), tag("div", tag("table", head, tag("tbody", rows)), left, class_="wide"))
+
+
+def _of_board(key: str, value: Any) -> Any:
+    return value if key == "model" else f"{value:.1f}" if key == "fit_time" and finite(value) else number(value)
+
+
+def _side(key: str) -> str | None:
+    return None if key == "model" else "n"
+
+
+def _worst(found: dict[str, Any], label: str) -> Markup | None:
+    worst = found.get("worst", {})
+    if not worst.get("rows"):
+        return None
+    columns = worst["columns"][:SHOWN_COLUMNS]
+    heads = [
+        *(tag("th", short(name, 24)) for name in columns),
+        *(tag("th", w, class_="n") for w in ("actual", "predicted", "off by")),
+    ]
+    rows = [
+        tag(
+            "tr",
+            [tag("td", "–" if value is None else value) for value in each["values"][:SHOWN_COLUMNS]],
+            tag("td", number(each["actual"]), class_="n"),
+            tag("td", number(each["predicted"]), class_="n"),
+            tag("td", tag("b", _off(each)), class_="n"),
+        )
+        for each in worst["rows"]
+    ]
+    table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows))
+    return tag(
+        "div",
+        tag("h4", f"The {counted(len(rows), 'held-out row')} with the largest errors"),
+        tag("div", table, class_="wide"),
+    )
+
+
+def _off(row: dict[str, Any]) -> str:
+    if row["actual"] is None or row["predicted"] is None:
+        return "–"
+    error = row["predicted"] - row["actual"]
+    return f"{'+' if error > 0 else ''}{number(error)}"
+
+
+def _took(found: dict[str, Any]) -> str:
+    seconds, limit = found.get("seconds", {}), found.get("time_limit")
+    fit = f"AutoGluon fitted for {number(seconds.get('fit'))} s of at most {number(limit)} s"
+    tried = len(found.get("leaderboard", []))
+    chosen = f"tried {counted(tried, 'model')} and chose {found.get('best_model')}"
+    return f"{fit} (presets {short(found.get('presets'))}), {chosen}."
+
+
+def _kind(name: str) -> str:
+    return "ensemble" if name.startswith("WeightedEnsemble") else name
