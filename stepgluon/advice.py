@@ -9,7 +9,9 @@ from contextvars import ContextVar
 from pathlib import Path
 
 CONFIG, WORK = "pipeline-config.yml", ".local"
-_OF_A_FOLDER = ("run", "local", "runs", "show", "watch", "redrive", "promote")  # commands that have --work
+_OF_A_FOLDER = frozenset(  # commands that have --work
+    ("run", "local", "runs", "show", "watch", "redrive", "promote", "logs", "fetch", "compare", "clean")
+)
 _given: ContextVar[tuple[str, ...]] = ContextVar("given", default=())
 _folder: ContextVar[tuple[str, ...]] = ContextVar("folder", default=())
 

@@ -7,6 +7,7 @@ definition  validate, compile, graph, schema
 completion  completion
 local       run, local
 runs        runs, show, watch, redrive, promote
+results     logs, fetch, compare, clean
 account     start, status, rollback
 deploy      verify, plan, deploy, destroy, template
 terminal    prints results, progress and errors

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
             name, help=description, description=description, parents=[config], allow_abbrev=False
         )
         added.set_defaults(module=module)
-        if module in ("runs", "account") or name in ("run", "verify", "plan", "deploy", "destroy"):
+        if module in ("runs", "results", "account") or name in ("run", "verify", "plan", "deploy", "destroy"):
             failure = '{"error": ..., "exit_code": ...}'
             added.add_argument("--json", action="store_true", help=f"print JSON for scripts; a failure is {failure}")
         return added
@@ -109,13 +109,41 @@ def _runs(command: Add) -> None:
         ("watch", "Follow a run until it ends; Ctrl-C leaves it running."),
         ("redrive", "Repeat a failed run: a new run with the same input, which reuses models and predictions."),
         ("promote", "Make a run's accepted models the defaults."),
+        ("logs", "Print the logs of a run's jobs, or of one model's."),
+        ("fetch", "Copy a run's result, or a model, to this computer."),
+        ("compare", "Compare two runs: config, errors, verdicts and rows."),
     ):
-        one = command("runs", name, description)
+        one = command(_MODULES.get(name, "runs"), name, description)
         if name != "runs":
-            one.add_argument("run", metavar="RUN", help="its name or the beginning of it, or latest")
+            one.add_argument("run", metavar="A" if name == "compare" else "RUN", help=_RUN)
+        _more(name, one)
         place = one.add_mutually_exclusive_group()
         place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
         place.add_argument("--aws", action="store_true", help="a run in the account")
+
+    cleaning = command("results", "clean", "Delete the files of old local runs; models and predictions stay.")
+    count = _whole_number("a number of runs, like 10", 10**6)
+    cleaning.add_argument("--keep", type=count, required=True, metavar="N", help="the latest runs to keep")
+    cleaning.add_argument("--yes", action="store_true", help="delete them; without it, only say what would be deleted")
+    cleaning.add_argument("--work", type=a_path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
+
+
+_RUN = "its name or the beginning of it, or latest"
+_MODULES = {"logs": "results", "fetch": "results", "compare": "results"}
+
+
+def _more(name: str, one: _Parser) -> None:
+    """The arguments of one command alone."""
+    if name == "logs":
+        one.add_argument("model", nargs="?", metavar="MODEL", help="only the jobs of this model")
+        one.add_argument("-f", "--follow", action="store_true", help="print new lines until the run ends")
+    elif name == "fetch":
+        what = one.add_mutually_exclusive_group()
+        what.add_argument("--model", metavar="MODEL", help="the folder of the model that predicts, not the result")
+        what.add_argument("--only-predicted", action="store_true", help="also write predicted.csv: the predicted rows")
+        one.add_argument("--to", type=a_path, metavar="DIR", help="default: a folder with the run's name")
+    elif name == "compare":
+        one.add_argument("other", metavar="B", help=_RUN)
 
 
 def _deploy(command: Add) -> None:

@@ -28,26 +28,26 @@ from stepgluon.runs.watch import story_of, watch
 LISTED = 20  # runs of an account
 
 
-def _is_local(call: Call) -> bool:
-    """Whether the command acts on the work folder; if so, `run` becomes the run's full name."""
+def is_local(call: Call, which: str = "run") -> bool:
+    """Whether the command acts on the work folder; if so, the option becomes the run's full name."""
     options = call.options
     if options.aws:
         return False
     forced, options.work = options.work is not None, options.work or Path(WORK)
     if forced and not options.work.is_dir():
         raise UsageError(f"the folder {options.work} does not exist (--work names the folder of local runs)")
-    run = getattr(options, "run", None)
+    run = getattr(options, which, None)
     if run is None:
         return True
     if found := find_run(options.work, run, lambda: _names(call)):
-        options.run = found["run"]
+        setattr(options, which, found["run"])
         return True
     if not forced and there_are_credentials():
         return False
     runs = all_runs(options.work)
     if run == LATEST:
         name = f" of {names.prefix}" if runs and (names := _names(call)) else ""
-        start = pipeline_py("run --local --data FILE")
+        start = pipeline_py("run --data FILE")
         raise UsageError(f"{options.work} has no runs{name} yet (start one: {start})")
     raise unknown_run(run, [told["run"] for told in runs], str(options.work), "runs")
 
@@ -61,7 +61,7 @@ def _names(call: Call) -> Names | None:
 
 
 def do_runs(call: Call) -> None:
-    if _is_local(call):
+    if is_local(call):
         runs, start = all_runs(call.options.work), "run --data FILE"
     else:
         with call.account() as (door, names):
@@ -70,7 +70,7 @@ def do_runs(call: Call) -> None:
 
 
 def do_show(call: Call) -> None:
-    if _is_local(call):
+    if is_local(call):
         run = one_run(call.options.work, call.options.run)
     else:
         with call.account() as (door, names):
@@ -84,7 +84,7 @@ def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
 
 
 def do_watch(call: Call) -> int:
-    if _is_local(call):
+    if is_local(call):
         from stepgluon.local.redrive import watched_here
 
         return _ended(call, watched_here(call.options.work, call.options.run, call.terminal.progress()))
@@ -102,7 +102,7 @@ def _ended(call: Call, told: dict[str, Any]) -> int:
 
 
 def do_redrive(call: Call) -> int:
-    if _is_local(call):
+    if is_local(call):
         from stepgluon.local.redrive import redriven
 
         options, loaded = call.options, call.config()
@@ -140,7 +140,7 @@ def _left(door: Aws, names: Names, run: str) -> tuple[Execution | None, str]:
 
 
 def do_promote(call: Call) -> None:
-    if _is_local(call):
+    if is_local(call):
         loaded, work = call.config(), call.options.work
         run = _of_this_pipeline(call, loaded)
         with buckets_of(loaded, work) as s3:

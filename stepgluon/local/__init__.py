@@ -6,6 +6,7 @@ compile_cache  caches the compiled definition
 deployed       a local AWS with the pipeline deployed to it
 run_folder     writes and refreshes a run's folder, DIR/runs/<run>/
 work_folder    reads the runs' folders, with or without a server
+clean          deletes the files of old runs
 journal        records which executions began, to continue interrupted ones
 surroundings   errors of the disk and the folder, signals
 """

@@ -37,6 +37,7 @@ _PASSED = re.compile(r"An error occurred while executing the state '(.+?)' \(ent
 _RAISED = re.compile(r"threw an error during evaluation\.\s*(?:[A-Z]\d{4}: )?(.+)", re.DOTALL)
 _ADDED = re.compile(r"^AlgorithmError: |Not retried: |,? exit code: \d+\s*$")
 _JOB = re.compile(r'"(Training|Processing)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
+_CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
 _WORDS_OF_A_JOB = {"TrainingJobName", "ProcessingJobName", "ExitMessage", "FailureReason", "Error"}
 _ABOUT_MODELS = {"models", "chosen", "verdicts"}  # variables
 _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed")
@@ -70,6 +71,7 @@ class Story:
     job: Job | None = None  # the one that ended the run, or of a run that took too long the running one
     succeeded: set[str] = field(default_factory=set)  # the Tasks
     lines: list[str] = field(default_factory=list)
+    config: str = ""  # the address of the config that the jobs get
 
     @property
     def failed_state(self) -> str:
@@ -174,7 +176,8 @@ class _Reader:
         visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
         if visit.failure:  # of the previous try
             self._line(at, visit.name, f"failed, retrying: {visit.failure}")
-        found = _JOB.search(str(details.get("parameters")))
+        found, config = (known.search(str(details.get("parameters"))) for known in (_JOB, _CONFIG))
+        self.story.config = config[0] if config else self.story.config
         if found and details.get("resourceType") == "sagemaker":
             visit.job = Job(found[1].lower(), found[2], visit.name, at)
             self.story.jobs.append(visit.job)

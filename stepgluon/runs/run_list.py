@@ -50,9 +50,9 @@ def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> st
     columns = {
         "run": [told["run"] for told in runs],
         "pipeline": [_pipeline(told) for told in runs],
-        "started": [_started(told["started"]) for told in runs],
+        "started": [started(told["started"]) for told in runs],
         "took": [took(told["seconds"]) for told in runs],
-        "state": [_state(told) for told in runs],
+        "state": [state(told) for told in runs],
         "models": [_models(told) for told in runs],
     }
     widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
@@ -83,12 +83,12 @@ def _pipeline(told: dict[str, Any]) -> str:
     return str(told.get("arn", "")).split(":")[6] if str(told.get("arn", "")).count(":") == 7 else ""
 
 
-def _started(seconds: float) -> str:
+def started(seconds: float) -> str:
     form = "%m-%d %H:%M" if time.time() - seconds < 180 * 86400 else "%Y-%m-%d"
     return time.strftime(form, time.localtime(seconds)) if seconds else "-"
 
 
-def _state(told: dict[str, Any]) -> str:
+def state(told: dict[str, Any]) -> str:
     if told.get("failure") and told["failure"]["error"] == INCOMPLETE:
         return "incomplete"
     status = str(told["status"])

@@ -329,3 +329,20 @@ def test_runs_has_the_models_the_note_and_the_reason_of_a_failure(account: Accou
     rows = {row["run"]: row for row in account.told("runs", "--aws")}
     assert [model["verdict"] for model in rows[good]["models"]] == ["accepted", "accepted"]
     assert rows[bad]["failure"]["sentence"].startswith("prepare does not like the data")
+
+
+def test_logs_fetch_and_compare_work_in_an_account(account: Account) -> None:
+    run = account.starts()
+    assert account.ended(run) == "SUCCEEDED"
+    code, out, err = account.calls("logs", run, "adelie")
+    assert code == 0, err
+    assert re.match(r"Train adelie \(penguins-train-\S+\):\n", out)
+    code, out, err = account.calls("fetch", run)
+    assert code == 0, err
+    assert set(out.split()) >= {f"{run}/predictions.csv", f"{run}/summary.json"}
+    code, out, err = account.calls("fetch", run, "--model", "adelie", "--to", "models")
+    assert code == 0, err
+    assert "models/adelie/" in out
+    code, out, err = account.calls("compare", run, "latest")
+    assert code == 0, err
+    assert "Both have the same config." in out

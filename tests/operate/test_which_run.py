@@ -63,7 +63,7 @@ def test_latest_of_a_pipeline_without_runs_names_it(folder: Folder) -> None:
             2,
             "",
             "error: .local has no runs of whales yet "
-            "(start one: python pipeline.py run --local --data FILE --config whales.yml)\n",
+            "(start one: python pipeline.py run --data FILE --config whales.yml)\n",
         )
 
 

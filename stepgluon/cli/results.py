@@ -1,0 +1,132 @@
+"""The commands for what a run leaves: logs, fetch, compare and clean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stepgluon.advice import pipeline_py
+from stepgluon.aws import Aws
+from stepgluon.cli.common import Call
+from stepgluon.cli.runs import is_local
+from stepgluon.errors import UsageError
+from stepgluon.local.work_folder import buckets_of, local_story, one_run
+from stepgluon.names import Names
+from stepgluon.runs.compare import compared, config_of, words
+from stepgluon.runs.executions import one, tell
+from stepgluon.runs.fetch import NothingToFetch, copied, download, model_address, only_predicted
+from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
+from stepgluon.runs.view import shown
+from stepgluon.runs.watch import story_of
+
+
+def do_logs(call: Call) -> None:
+    options = call.options
+    collected: list[str] = []
+    say = collected.append if options.json else call.terminal.result
+    wait = time.sleep if options.follow and not options.json else None
+    if is_local(call):
+        work, run = options.work, options.run
+        count = follow_logs(
+            lambda: one_run(work, run),
+            lambda job: FileLog(work / "runs" / run / "logs" / f"{job['name']}.log"),
+            options.model,
+            say,
+            wait,
+        )
+    else:
+        with call.account() as (door, names):
+            execution, logs = one(door, names, options.run), door.client("logs")
+
+            def look() -> dict[str, Any]:
+                return tell(door, names, execution, story_of(door, execution.arn))
+
+            count = follow_logs(
+                look, lambda job: CloudWatchLog(logs, job["kind"], job["name"]), options.model, say, wait
+            )
+    if options.json:
+        call.result("", {"run": options.run, "lines": "".join(collected).splitlines()})
+    elif not count:
+        whose = f"job of {options.model}" if options.model else "job"
+        call.terminal.say(f"No {whose} of this run has a log: none ran, or its result was cached.")
+
+
+def do_fetch(call: Call) -> None:
+    options = call.options
+    with _told(call) as (told, s3):
+        to = options.to or Path(told["run"])
+        if options.model:
+            files = download(s3, model_address(told, options.model), to / options.model)
+        elif told["results"]:
+            files = download(s3, told["results"], to) if s3 else copied(Path(told["folder"]), to)
+        else:
+            files = []
+    if not files:
+        gone = f"the files of {options.model} are gone" if options.model else f"{told['run']} has no result"
+        raise NothingToFetch(f"{gone} (`{pipeline_py('show', told['run'])}` shows the run)")
+    if options.only_predicted and not options.model:
+        files.append(only_predicted(to))
+    listing = [shown(str(file.resolve())) for file in files]
+    text = "".join(f"{file}\n" for file in listing[:8])
+    text += f"and {len(listing) - 8} more in {shown(str(to.resolve()))}\n" if len(listing) > 8 else ""
+    call.result(text, {"run": told["run"], "files": listing})
+
+
+@contextmanager
+def _told(call: Call) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The run and an S3 client, which the result of a local run does not need."""
+    options = call.options
+    if is_local(call):
+        told = one_run(options.work, options.run)
+        with buckets_of(call.config(), options.work) if options.model else nullcontext() as s3:
+            yield told, s3
+        return
+    with call.account() as (door, names):
+        execution = one(door, names, options.run)
+        yield tell(door, names, execution, story_of(door, execution.arn)), door.client("s3")
+
+
+def do_compare(call: Call) -> None:
+    options = call.options
+    if is_local(call):
+        names = [options.run]
+        is_local(call, "other")
+        names.append(options.other)
+        runs = [one_run(options.work, run) for run in names]
+        places = [local_story(options.work, run).config for run in names]
+        with buckets_of(call.config(), options.work) as s3:
+            configs = [config_of(s3, place) for place in places]
+    else:
+        with call.account() as (door, pipeline):
+            found = [_in_account(door, pipeline, run) for run in (options.run, options.other)]
+            runs = [told for told, _ in found]
+            configs = [config_of(door.client("s3"), place) for _, place in found]
+    result = compared((runs[0], runs[1]), (configs[0], configs[1]))
+    call.result(words(result), result)
+
+
+def _in_account(door: Aws, names: Names, run: str) -> tuple[dict[str, Any], str]:
+    execution = one(door, names, run)
+    story = story_of(door, execution.arn)
+    return tell(door, names, execution, story), story.config
+
+
+def do_clean(call: Call) -> None:
+    from stepgluon.local.clean import clean, planned
+
+    options, loaded = call.options, call.config()
+    if not options.work.is_dir():
+        raise UsageError(f"the folder {options.work} does not exist (--work names the folder of local runs)")
+    names = Names(loaded.config)
+    with buckets_of(loaded, options.work) as s3:
+        plan = planned(options.work, names, options.keep, s3)
+        if options.yes:
+            clean(options.work, names, plan, s3)
+    again = (
+        "" if options.yes or not plan.runs else f"Delete them: {pipeline_py(f'clean --keep {options.keep} --yes')}\n"
+    )
+    call.result(plan.words(options.yes) + again, asdict(plan) | {"deleted": options.yes})

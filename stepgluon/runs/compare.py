@@ -1,0 +1,115 @@
+"""`compare A B`: what differs between two runs: config, errors, verdicts and rows, on one screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stepgluon.runs.executions import read_json
+from stepgluon.runs.history import finite, number
+from stepgluon.runs.run_list import started, state, took
+
+SHOWN = 12  # changed settings
+_ABSENT = "absent"
+
+
+def compared(runs: tuple[dict[str, Any], dict[str, Any]], configs: tuple[Any, Any]) -> dict[str, Any]:
+    """The differences as JSON; every pair is of the first and the second run."""
+    first, second = (dict(_settings(config)) for config in configs)
+    by_name: list[dict[str, Any]] = [{model["name"]: model for model in told["models"]} for told in runs]
+    names = list(dict.fromkeys([*by_name[0], *by_name[1]]))
+    return {
+        "runs": [{key: told.get(key) for key in _ROWS} | {"state": state(told)} for told in runs],
+        "config": {
+            key: [first.get(key, _ABSENT), second.get(key, _ABSENT)]
+            for key in dict.fromkeys([*first, *second])
+            if first.get(key, _ABSENT) != second.get(key, _ABSENT)
+        },
+        "configs_known": None not in configs,
+        "models": [
+            {
+                "name": name,
+                **{key: [one.get(name, {}).get(key) for one in by_name] for key in ("mae", "verdict", "uses")},
+            }
+            for name in names
+        ],
+    }
+
+
+_ROWS = ("run", "started", "seconds", "data", "note", "rows", "predictions", "gaps")
+
+
+def config_of(s3: Any, address: str) -> Any:
+    """The config that a run was started with; None if it is gone."""
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    return read_json(s3, bucket, key) if key else None
+
+
+def _settings(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value of a config with its path, like models[adelie].train.time_limit."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _settings(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value and all(isinstance(one, Mapping) and "name" in one for one in value):
+        for one in value:
+            yield from _settings(one, f"{path}[{one['name']}]")
+    elif path:
+        yield path, value
+
+
+def words(told: dict[str, Any]) -> str:
+    both = told["runs"]
+    rows = [
+        ("", *(run["run"] for run in both)),
+        ("started", *(started(run["started"]) for run in both)),
+        ("state", *(run["state"] for run in both)),
+        ("took", *(took(run["seconds"]) for run in both)),
+        ("data", *(str(run["data"]).rstrip("/").rpartition("/")[2] for run in both)),
+        ("note", *(run["note"] for run in both)),
+        ("rows", *(_count(run["rows"]) for run in both)),
+        ("gaps filled", *(_filled(run) for run in both)),
+    ]
+    lines = [*_table([row for row in rows if any(row[1:])]), ""]
+    changed = [f"  {key}: {_value(a)} → {_value(b)}" for key, (a, b) in told["config"].items()]
+    more = [f"  and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
+    if not told["configs_known"]:
+        lines.append("The config of one of them is unknown.")
+    else:
+        lines += ["Config:", *changed[:SHOWN], *more] if changed else ["Both have the same config."]
+    models = [
+        (model["name"], *map(number, model["mae"]), _change(*model["mae"]), _arrow(model["verdict"]))
+        for model in told["models"]
+    ]
+    lines += ["", *_table([("model", "MAE of A", "of B", "change", "result"), *models])] if models else []
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _count(count: Any) -> str:
+    return f"{count:,}" if isinstance(count, int) else ""
+
+
+def _filled(run: dict[str, Any]) -> str:
+    return f"{run['predictions']:,} of {run['gaps']:,}" if run["predictions"] is not None and run["gaps"] else ""
+
+
+def _change(before: Any, after: Any) -> str:
+    if finite(before) is None or finite(after) is None:
+        return ""
+    return "same" if before == after else f"{(after - before) / before:+.1%}" if before else ""
+
+
+def _arrow(pair: list[Any]) -> str:
+    first, second = (value or "-" for value in pair)
+    return str(first) if first == second else f"{first} → {second}"
+
+
+def _value(value: Any) -> str:
+    text = f"{value:.10g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else text
+    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -1,0 +1,76 @@
+"""`fetch RUN`: the files of a run's result, or a model's folder, on this computer."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stepgluon.aws import transfers
+from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.runs.executions import sizes
+
+RESULT, ONLY = "predictions.csv", "predicted.csv"
+INNER = ("run.json", "history.json", "_SUCCESS")  # files beside a result that are not part of it
+
+
+class NothingToFetch(StepgluonError):
+    """The run has no such files."""
+
+
+def download(s3: Any, address: str, to: Path) -> list[Path]:
+    """Download a folder of S3; return the files."""
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    names = [name for name in sizes(s3, bucket, prefix) if name and name not in INNER]
+    with transfers(s3) as manager:
+        sent = []
+        for name in names:
+            _folder((to / name).parent)
+            sent.append(manager.download(bucket, prefix + name, str(to / name)))
+        for one in sent:
+            one.result()
+    return [to / name for name in names]
+
+
+def copied(folder: Path, to: Path) -> list[Path]:
+    """Copy the result out of a local run's folder; return the files."""
+    files = [file for file in sorted(folder.glob("*")) if file.is_file() and file.name not in INNER]
+    _folder(to)
+    return [Path(shutil.copyfile(file, to / file.name)) for file in files]
+
+
+def model_address(told: Mapping[str, Any], model: str) -> str:
+    """The S3 folder of the model that predicts."""
+    found = next((one for one in told["models"] if one["name"] == model), None)
+    if found is None:
+        names = ", ".join(one["name"] for one in told["models"]) or "none"
+        raise NothingToFetch(f"{told['run']} has no model {model} (its models: {names})")
+    if not found.get("model_uri"):
+        raise NothingToFetch(
+            f"{told['run']} predicts nothing with {model}, which was {found['verdict'] or 'not trained'}"
+        )
+    return str(found["model_uri"]).rstrip("/") + "/"
+
+
+def only_predicted(folder: Path) -> Path:
+    """Write the predicted rows of predictions.csv to predicted.csv."""
+    added = len(json.loads((folder / "summary.json").read_text("utf-8"))["columns"])
+    models = [3 * index + 1 - 3 * added for index in range(added)]  # prediction, model and verdict for each label
+    with (
+        (folder / RESULT).open(newline="", encoding="utf-8") as source,
+        (folder / ONLY).open("w", newline="", encoding="utf-8") as target,
+    ):
+        rows, out = csv.reader(source), csv.writer(target)
+        out.writerow(next(rows))
+        out.writerows(row for row in rows if any(row[model] for model in models))
+    return folder / ONLY
+
+
+def _folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SurroundingsError(f"{folder} cannot be a folder: a file is in its place (use --to DIR)") from None

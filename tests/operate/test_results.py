@@ -1,0 +1,146 @@
+"""logs, fetch, compare and clean, of local runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from account import Picky
+from test_run import CONFIG, User
+
+from stepgluon.runs.compare import compared, words
+from stepgluon.runs.fetch import only_predicted
+from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
+
+
+def test_the_logs_the_result_and_a_model_of_a_run_are_fetched(user: User) -> None:
+    told = user.told()
+    run = told["run"]
+    code, out, err = user.calls("logs", "latest")
+    assert code == 0, err
+    assert set(re.findall(r"^(\S.*) \(penguins-\S+\):$", out, re.MULTILINE)) == {"Train adelie", "Train gentoo"}
+    lines = json.loads(user.calls("logs", run, "adelie", "--json")[1])["lines"]
+    assert lines[0].startswith("Train adelie (penguins-train-adelie-") and len(lines) > 1
+    assert not [line for line in lines if "gentoo" in line]
+    code, _, err = user.calls("logs", run, "emperor")
+    assert (code, err) == (2, f"error: {run} has no model emperor (it has adelie and gentoo)\n")
+
+    code, out, err = user.calls("fetch", run[:-1], "--to", "got")
+    assert code == 0, err
+    assert set(out.split()) >= {"got/predictions.csv", "got/summary.json"}
+    assert Path("got/predictions.csv").read_bytes() == Path(told["results"]).read_bytes()
+
+    code, out, err = user.calls("fetch", run, "--model", "adelie")
+    assert code == 0, err
+    assert f"{run}/adelie/" in out and Path(out.split()[0]).is_file()
+    code, _, err = user.calls("fetch", run, "--model", "emperor")
+    assert (code, err) == (1, f"error: {run} has no model emperor (its models: adelie, gentoo)\n")
+
+    (user.folder / "pipeline-config.yml").write_text(CONFIG.replace("threshold: 350", "threshold: 100"))
+    again = user.told("--note", "stricter")["run"]
+    code, out, err = user.calls("compare", run, again)
+    assert code == 0, err
+    assert "fallback.threshold: 350 → 100" in out
+    assert re.search(r"adelie +200 +200 +same +accepted → rejected", out)
+    assert len(out.splitlines()) < 24
+    assert json.loads(user.calls("compare", run, run, "--json")[1])["config"] == {}
+    assert "Both have the same config." in user.calls("compare", run, run)[1]
+
+
+def test_clean_says_what_it_would_delete_and_keeps_models_and_promoted_runs(user: User) -> None:
+    first, second = user.told()["run"], user.told()["run"]
+    assert user.calls("promote", first)[0] == 0
+    third = user.told()["run"]
+    (user.folder / "seals.yml").write_text(CONFIG.replace("name: penguins", "name: seals"))
+    code, out, err = user.calls("clean", "--keep", "1", "--config", "seals.yml")
+    assert (code, out) == (0, "Nothing to delete: seals has at most 1 runs that may be deleted.\n"), err
+    models, markers = user.objects("models/"), user.objects("markers/")
+    code, out, err = user.calls("clean", "--keep", "1")
+    assert code == 0, err
+    assert re.match(
+        rf"Would delete 1 run of penguins, [\d.]+ MB:\n  {second}\nKept for their promoted models: {first}\.", out
+    )
+    assert out.endswith("Delete them: python pipeline.py clean --keep 1 --yes\n")
+    assert len(json.loads(user.calls("runs", "--json")[1])) == 3
+    assert user.calls("clean", "--keep", "1", "--yes")[1].startswith("Deleted 1 run of penguins, ")
+    assert [run["run"] for run in json.loads(user.calls("runs", "--json")[1])] == [third, first]
+    assert not [key for key in user.objects("runs/") if second in key]
+    assert [key for key in user.objects("runs/") if third in key]
+    assert (user.objects("models/").keys(), user.objects("markers/").keys()) == (models.keys(), markers.keys())
+    assert user.told()["models"][0]["cached"] is True
+    assert user.calls("clean", "--keep", "9", "--work", "typo")[0] == 2
+
+
+def test_following_prints_what_was_added_until_the_run_has_ended(tmp_path: Path) -> None:
+    file, told, said = tmp_path / "log", {"run": "r", "status": "RUNNING", "models": []}, []
+    told |= {"jobs": [{"name": "j", "state": "Train adelie", "kind": "training"}]}
+    steps = iter(["first\nsec", "ond\nthird\n", ""])
+    file.write_text("")
+
+    def wait(seconds: float) -> None:
+        with file.open("a") as log:
+            log.write(next(steps))
+        told["status"] = "RUNNING" if "third" not in file.read_text() else "SUCCEEDED"
+
+    assert follow_logs(lambda: told, lambda job: FileLog(file), "adelie", said.append, wait) == 3
+    assert "".join(said) == "Train adelie (j):\nfirst\nsecond\nthird\n"
+
+
+def test_only_the_predicted_rows_are_written(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps({"columns": [{"label": "a"}, {"label": "b"}]}))
+    header = "x,a,b,a_prediction,a_model,a_verdict,b_prediction,b_model,b_verdict"
+    rows = ['"1,\n5",2,3,,,,,,', "2,,3,7,m,accepted,,,", "3,2,,,,,8,n,accepted"]
+    (tmp_path / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
+    with only_predicted(tmp_path).open(newline="") as file:
+        assert [row[0] for row in csv.reader(file)] == ["x", "2", "3"]
+
+
+def test_a_comparison_of_many_settings_fits_one_screen() -> None:
+    runs = [
+        {"run": run, "status": "SUCCEEDED", "started": 0.0, "seconds": 1.0, "data": "s3://a/june/", "note": ""}
+        | {"rows": 1000, "predictions": 5, "gaps": 8, "models": [{"name": "m", "mae": mae, "verdict": "accepted"}]}
+        for run, mae in (("a", 2.0), ("b", 1.5))
+    ]
+    configs = ({"models": [{"name": "m", "drop": []}], **{f"k{n}": n for n in range(30)}}, {"models": []})
+    told = compared((runs[0], runs[1]), configs)
+    assert told["models"] == [{"name": "m", "mae": [2.0, 1.5], "verdict": ["accepted"] * 2, "uses": [None, None]}]
+    text = words(told)
+    assert "  and 21 more\n" in text and "  models[m].name: m → absent\n" in text
+    assert re.search(r"m +2 +1\.5 +-25\.0% +accepted\n", text)
+    assert re.search(r"gaps filled +5 of 8 +5 of 8\n", text)
+    assert "The config of one of them is unknown." in words(compared((runs[0], runs[1]), (None, {})))
+
+
+class Logs:
+    """Two pages, of which the first is empty; then a new event."""
+
+    def __init__(self) -> None:
+        self.pages = {None: ([], "1"), "1": (["one"], "2"), "2": ([], "2")}
+
+    def describe_log_streams(self, **asked: str) -> dict[str, list[dict[str, str]]]:
+        assert asked["logStreamNamePrefix"] == "job-1/"
+        return {"logStreams": [{"logStreamName": "job-1/algo-1-123"}]}
+
+    def get_log_events(self, nextToken: str | None = None, **asked: object) -> dict[str, object]:
+        assert asked["startFromHead"] is True
+        events, token = self.pages[nextToken]
+        return {"events": [{"timestamp": 1, "message": f"{text}\n"} for text in events], "nextForwardToken": token}
+
+
+def test_cloudwatch_is_read_from_where_the_last_call_ended() -> None:
+    logs = Logs()
+    log = CloudWatchLog(logs, "training", "job-1")
+    assert (log.more(), log.more()) == (["one"], [])
+    logs.pages["2"] = (["bar\rtwo"], "3")
+    logs.pages["3"] = ([], "3")
+    assert log.more() == ["two"]
+
+
+@pytest.mark.parametrize("words", [("logs",), ("fetch",), ("compare", "latest")])
+def test_a_run_that_does_not_exist_is_named(user: User, faults: Picky, words: tuple[str, ...]) -> None:
+    code, out, err = user.calls(words[0], "latest", *words[1:])
+    assert (code, out) == (2, "")
+    assert err == "error: .local has no runs yet (start one: python pipeline.py run --data FILE)\n"
