@@ -26,7 +26,7 @@ CONFIG = penguins("fallback: {threshold: 350, %s}", species="adelie, chinstrap, 
 
 
 @cache
-def definition(fallback: str = "when: each") -> str:
+def definition(fallback: str = "if_missing: fail") -> str:
     return compile_definition(loads(CONFIG % fallback, "config.yml", None, {}), workflow).text
 
 
@@ -331,19 +331,24 @@ def test_without_a_default_the_trained_model_is_used_where_the_config_says_so() 
 def test_a_training_that_failed_leaves_no_model_to_use_anyway() -> None:
     ended = run(definition("if_missing: use_trained"), answers(Train_gentoo=failed_job("Not retried: gone")))
     assert (ended.status, ended.states[-1]) == ("FAILED", "Choose models")
+    assert "No model can predict for gentoo: training failed, and no model is promoted." in ended.cause
+
+
+def test_the_trained_model_is_used_by_default() -> None:
+    assert definition("when: each") == definition("if_missing: use_trained")
 
 
 def test_one_bad_model_replaces_all_where_the_config_says_any() -> None:
     promoted = {f"m_{m}": {"uses": "default", "model_uri": f"s3://w/{m}/"} for m in MODELS}
     bad = answers(Read_score_of_gentoo=score(999), Choose_models={"Body": json.dumps(promoted)})
-    ended = run(definition("when: any"), bad)
+    ended = run(definition("when: any, if_missing: fail"), bad)
     assert ended.status == "SUCCEEDED"
     assert {m["uses"] for m in models(ended).values()} == {"default"}
     assert models(ended)["adelie"]["verdict"] == "accepted"
 
 
 def test_no_bad_model_replaces_none_where_the_config_says_any() -> None:
-    ended = run(definition("when: any"), answers())
+    ended = run(definition("when: any, if_missing: fail"), answers())
     assert {m["uses"] for m in models(ended).values()} == {"trained"}
 
 

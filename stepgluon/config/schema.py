@@ -174,9 +174,9 @@ class Fallback(Section):
         "promoted (by pipeline.py promote RUN), or s3://… in the pipeline's work bucket", TEXT, "promoted"
     )
     if_missing: str = entry(
-        "what to do without a default model: fail the run, or use the rejected one anyway",
+        "without a default model: use_trained uses the rejected one anyway; fail ends the run",
         Choice("fail", "use_trained"),
-        "fail",
+        "use_trained",
     )
 
 

@@ -85,13 +85,15 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     """The trained model, its default, or the rejected one anyway; without any, the run ends here, to be redriven."""
     fallback = config.fallback
     replace_all = "$bad" if fallback.when == "any" else "false"
-    anyway = "$m.job != ''" if fallback.if_missing == "use_trained" else "false"
-    missing = text(
-        "No model can predict for {}: the trained one was not good enough, and no default model takes its place. "
-        f"Improve the data, promote the models of a good run ({names.pipeline_py('promote RUN')}), or set "
-        "fallback.if_missing: use_trained.",
-        "$join($missing.name, ', ')",
-    )
+    good = f"promote the models of a good run ({names.pipeline_py('promote RUN')})"
+    if fallback.if_missing == "use_trained":
+        anyway = "$m.job != ''"
+        why = f"training failed, and no model is promoted. Fix its cause, or {good}."
+    else:
+        anyway = "false"
+        why = "the trained one was not good enough, and no default model takes its place. Improve the data, "
+        why += f"{good}, or set fallback.if_missing: use_trained."
+    missing = text(f"No model can predict for {{}}: {why}", "$join($missing.name, ', ')")
     of_config = "{'model_uri': $s.default, 'run': ''}"
     # The predictions' other dependencies, besides the model's rows.
     image, environment = "$jobs.predict.AppSpecification.ImageUri", quoted(json.dumps(config.predict.environment))
