@@ -61,12 +61,14 @@ class CsvTable(raw_file.RawTable):
 
     def types(self, every_row: bool) -> dict[str, pa.DataType]:
         self.styles = {}
-        kinds = super().types(every_row)
-        if pa.string() not in kinds.values() and self.head().separator == ",":
+        first = list(islice(self.batches(), 1))
+        kinds = column_types.types_of(self.batches() if every_row else first, self.ladder)
+        has_commas = self.head().separator == ","
+        if not first or (has_commas and column_types.TEXT not in kinds.values()):
             return kinds
-        self.dates = next((number_styles.like_dates(batch, kinds) for batch in self.batches()), [])
-        seen = islice(self.batches(), None if every_row else 1)
-        self.styles = number_styles.find(seen, kinds, self._option("decimal"), self.head().separator == ",")
+        self.dates = number_styles.like_dates(first[0], kinds)
+        seen = self.batches() if every_row else first
+        self.styles = number_styles.find(seen, kinds, self._option("decimal"), has_commas)
         return super().types(every_row) if any(style.reading for style in self.styles.values()) else kinds
 
     def assumed(self) -> list[str]:

@@ -17,6 +17,12 @@ writing the rows.
 from __future__ import annotations
 
 import sys
+
+if __name__ == "__main__":
+    from no_pandas import keep_pandas_out
+
+    keep_pandas_out()  # before pyarrow is used
+
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol

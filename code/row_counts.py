@@ -100,12 +100,9 @@ def _hint(column: str, wanted: Sequence[Any], there: set[Any]) -> str:
 
 
 def _keep(values: set[Any], column: pa.Array, most: int) -> None:
-    """Add the column's values, and stop at one more than `most`."""
+    """Add the column's values, until they are more than `most`."""
     if len(values) <= most:
-        for value in pc.unique(column.drop_null()).to_pylist():
-            values.add(value)
-            if len(values) > most:
-                return
+        values.update(pc.unique(column.drop_null())[: most + 1].to_pylist())
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ parser      the words of every command
 common      a parsed command
 definition  validate, compile, graph, schema
 completion  completion
-local       run, local
+local       check, run, local
 runs        runs, show, watch, redrive, promote
 results     logs, fetch, compare, clean
 account     start, status, rollback

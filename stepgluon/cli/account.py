@@ -9,9 +9,10 @@ from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
 from stepgluon.deploy.plan import workflow_words
 from stepgluon.errors import UsageError
+from stepgluon.local.data_check import data_checked
 from stepgluon.runs.rollback import planned, roll_back
 from stepgluon.runs.run_list import runs_table
-from stepgluon.runs.start import check_files, folder_of, start, upload
+from stepgluon.runs.start import check_files, folder_of, look, start, upload
 from stepgluon.runs.status import status, words
 
 
@@ -23,7 +24,10 @@ def do_start(call: Call) -> None:
     elif not options.folder and len(options.data) > 1:
         raise UsageError("--data takes one s3:// folder, or local files")
     with call.account() as (door, names):
+        look(door, names)
         if files:
+            with data_checked(names, files, call.terminal.say):
+                pass
             folder = upload(door, names, files)
             call.terminal.say(f"Uploaded the data to {folder}")
         else:

@@ -1,4 +1,4 @@
-"""The commands that need no account: run and local up."""
+"""The commands that need no account: check, run and local up."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
-from stepgluon.local.run import Order, run, serve
+from stepgluon.local.data_check import check_data, data_checked, words
+from stepgluon.names import Names
 from stepgluon.runs.start import check_files
 from stepgluon.runs.view import panel
 
 
+def do_check(call: Call) -> int:
+    check_files(call.options.data)
+    found = check_data(Names(call.config().config), call.options.data)
+    call.result(words(found), found)
+    return 1 if found["problems"] else 0
+
+
 def do_run(call: Call) -> int:
-    options = call.options
+    options, loaded = call.options, call.config()
     check_files(options.data)
+    with data_checked(Names(loaded.config), options.data, call.terminal.say):
+        from stepgluon.local.run import Order, run
     order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh)
     again = [*map(str, options.data)]
     again += ["--threshold", str(options.threshold)] if options.threshold is not None else []
@@ -23,10 +33,12 @@ def do_run(call: Call) -> int:
         call.result(f"\n{panel(told, pipeline_py('run --data', *again))}", told)
 
     with call.terminal.progress() as progress:
-        told = run(call.config(), call.workflow, order, progress, show)
+        told = run(loaded, call.workflow, order, progress, show)
     return 0 if told["status"] == "SUCCEEDED" else 1
 
 
 def do_local(call: Call) -> None:
+    from stepgluon.local.run import serve
+
     options, terminal = call.options, call.terminal
     serve(call.config(), call.workflow, options.work, options.port, terminal.progress(), terminal.result)

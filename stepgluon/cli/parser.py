@@ -22,6 +22,9 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see: {self.prog} --help)")
 
 
+_JSON = ("check", "run", "verify", "plan", "deploy", "destroy")  # and all of some modules
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands; each sets `module`."""
     parser = _Parser(
@@ -41,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
             name, help=description, description=description, parents=[config], allow_abbrev=False
         )
         added.set_defaults(module=module)
-        if module in ("runs", "results", "account") or name in ("run", "verify", "plan", "deploy", "destroy"):
+        if module in ("runs", "results", "account") or name in _JSON:
             failure = '{"error": ..., "exit_code": ...}'
             added.add_argument("--json", action="store_true", help=f"print JSON for scripts; a failure is {failure}")
         return added
@@ -76,13 +79,15 @@ def _definition(command: Add) -> None:
 
 
 def _runs(command: Add) -> None:
+    check = command("local", "check", "Check tables: how they are read, each model's rows, gaps without a model.")
     run = command(
         "local", "run", "Run the pipeline on this computer: start a local AWS, upload the data, follow the run."
     )
     run.add_argument("--local", action="store_true", help="the default; `start` runs it in the account")
-    run.add_argument(
-        "--data", type=a_path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines"
-    )
+    for one in (check, run):
+        one.add_argument(
+            "--data", type=a_path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines"
+        )
     _run_options(run)
     local = command(
         "local", "local", "Serve the local AWS with the pipeline in it, for the aws command line, until Ctrl-C."

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon.aws import Door, answer, transfers
-from stepgluon.errors import SurroundingsError, UsageError
+from stepgluon.errors import SurroundingsError, UsageError, visible
 from stepgluon.names import Names
 from stepgluon.runs.executions import deployed, sizes
 
@@ -42,6 +42,8 @@ def check_files(files: Sequence[Path]) -> None:
             problem = "you may not read this file (change its permissions)"
         elif file.name.startswith((".", "_")) or file.name.endswith(".run"):
             problem = "the pipeline ignores files with such a name (rename it)"
+        elif visible(file.name) != file.name or "\n" in file.name or "\t" in file.name:
+            problem = "the name has control characters (rename it)"
         elif file.name in names:
             problem = f"{names[file.name]} has the same name, and both go to one folder (rename one)"
         else:
@@ -82,6 +84,12 @@ def folder_of(door: Door, names: Names, folder: str) -> str:
     if not page.get("Contents"):
         raise UsageError(f"{address} is empty (upload the tables: aws s3 cp my.csv {shlex.quote(address)})")
     return address
+
+
+def look(door: Door, names: Names) -> None:
+    """Raise NotDeployed if the account has no pipeline to start."""
+    with deployed(names):
+        door.client("stepfunctions").describe_state_machine_alias(stateMachineAliasArn=names.live)
 
 
 def upload(door: Door, names: Names, files: Sequence[Path]) -> str:

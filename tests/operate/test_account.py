@@ -15,7 +15,9 @@ import pytest
 from account import Account, Picky, deployed_for, until
 from botocore.exceptions import ClientError
 from local_aws import stop_jobs
+from test_run import CONFIG
 
+from stepgluon.local import data_check
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.runs import status, watch
 from stepgluon.runs.executions import last_words
@@ -89,6 +91,29 @@ def test_the_same_tables_are_uploaded_once(account: Account) -> None:
     before = account.s3.head_object(Bucket=account.names.raw_bucket, Key=key)["LastModified"]
     assert account.told("start", "--data", "orders.json")["data"] == first["data"]
     assert account.s3.head_object(Bucket=account.names.raw_bucket, Key=key)["LastModified"] == before
+
+
+def test_bad_tables_are_named_before_they_are_uploaded(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"problems": ["a.csv is empty.", "b.csv is empty."]}
+    monkeypatch.setattr(data_check, "check_data", lambda names, files: found)
+    (account.folder / "new.json").write_text("{}")
+    assert account.calls("start", "--data", "new.json") == (
+        1,
+        "",
+        "error: the data:\n  a.csv is empty.\n  b.csv is empty.\n",
+    )
+    assert not any("new" in entry.key for entry in account.place.aws.objects.below(account.names.raw_bucket, ""))
+
+
+def test_nothing_is_uploaded_before_there_is_a_pipeline(account: Account) -> None:
+    config = account.folder / "others.yml"
+    config.write_text(CONFIG.replace("name: penguins", "name: others", 1))
+    bucket = f"others-raw-{account.names.config.account}-{account.names.config.region}"
+    account.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    code, out, err = account.calls("start", "--data", "orders.json", "--config", "others.yml")
+    assert (code, out) == (1, "")
+    assert "has no pipeline others" in err
+    assert account.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
 @pytest.mark.parametrize("words", [("--folder", "june"), ("--data", "s3://penguins-raw-123456789012-eu-west-1/june")])

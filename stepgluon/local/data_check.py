@@ -1,0 +1,105 @@
+"""Checks tables before a run, with the code of the job `prepare`, in a process and a temporary folder like a job.
+
+code/check.py reads them as prepare does, and writes no rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from localaws.sagemaker.job_process import environment
+from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.names import Names
+
+CODE = Path(__file__).resolve().parents[2] / "code"
+CORES = 2
+
+
+class BadData(StepgluonError):
+    """A run cannot start with these tables."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems) if len(problems) == 1 else "\n  ".join(["the data:", *problems]))
+        self.problems = problems
+
+
+def check_data(names: Names, files: Sequence[Path]) -> dict[str, Any]:
+    """What code/check.py found: problems, or else notes and the profile of the data."""
+    with tempfile.TemporaryDirectory(prefix="stepgluon-check-") as name:
+        folder = Path(name)
+        inputs, output = folder / "processing" / "input", folder / "processing" / "output"
+        for place in (inputs / "raw", inputs / "config", output, folder / "tmp"):
+            place.mkdir(parents=True)
+        for file in files:
+            (inputs / "raw" / file.name).symlink_to(file.resolve())
+        (inputs / "config" / "config.json").write_text(names.config_json, encoding="utf-8")
+        declared = names.config.prepare.environment
+        done = subprocess.run(
+            [sys.executable, os.fspath(CODE / "check.py")],
+            env=environment(declared, {}, folder, CORES),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        if done.returncode == 0:
+            found: dict[str, Any] = json.loads((output / "check.json").read_text("utf-8"))
+            return found
+        said = done.stderr.strip() or "unknown reason"
+        if "No module named" in said:
+            raise SurroundingsError(f"the tables cannot be checked: {said.splitlines()[-1]} (run `make setup`)")
+        raise StepgluonError(f"the tables cannot be checked: {said}")
+
+
+@contextmanager
+def data_checked(names: Names, files: Sequence[Path], say: Callable[[str], None]) -> Iterator[None]:
+    """Check the tables while the block does something else; then say what the user may not have meant.
+
+    Raises BadData if a run cannot start with these tables.
+    """
+    with ThreadPoolExecutor(1) as side:
+        check = side.submit(check_data, names, files)
+        yield
+        found = check.result()
+    if found["problems"]:
+        raise BadData(found["problems"])
+    for line in remarks(found):
+        say(line)
+
+
+def remarks(found: dict[str, Any]) -> list[str]:
+    """What was assumed, and what the user may not have meant."""
+    assumed = [f"{file['name']}: {sentence}" for file in found["files"] for sentence in file["assumed"]]
+    return assumed + list(found["notes"])
+
+
+def words(found: dict[str, Any]) -> str:
+    """What `check` prints."""
+    if found["problems"]:
+        return "\n".join(["A run cannot start:", *(f"  {problem}" for problem in found["problems"])]) + "\n"
+    lines = [f"{file['name']}: {_counted(file['rows'], 'row')}" for file in found["files"]]
+    models = found["models"]
+    width = max(len("model"), *(len(model["name"]) for model in models))
+    lines += ["", f"{'model':<{width}}  {'to train':>10}  {'held out':>10}  {'to predict':>10}"]
+    for model in models:
+        counts = "  ".join(f"{model[f'rows_{part}']:>10,}" for part in ("train", "test", "predict"))
+        lines.append(f"{model['name']:<{width}}  {counts}")
+    if said := remarks(found):
+        lines += ["", *said]
+    if ignored := found["files_ignored"]:
+        lines.append(f"Ignored: {', '.join(ignored)}.")
+    left = sum(gaps["rows"] for gaps in found["open_gaps"])
+    filled = f"models for {found['gaps'] - left:,} of {_counted(found['gaps'], 'gap')}"
+    return "\n".join([*lines, "", f"A run can start: {_counted(found['rows'], 'row')}, {filled}."]) + "\n"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,123 @@
+"""`check --data` with the jobs' real code, and what `run` does with tables that it refuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import workflow
+from stepgluon.cli.main import main
+
+CONFIG = """name: rents
+models:
+  - {name: bonn, label: rent, where: {Stadt: Bonn}}
+  - {name: cologne, label: rent, where: {Stadt: Koln}}
+fallback: {threshold: 10}
+"""
+GOOD = "id,Stadt,rent\n" + "".join(f"{n},{'Köln' if n % 3 else 'Bonn'},{n % 5 or ''}\n" for n in range(60))
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    monkeypatch.chdir(tmp_path)
+    Path("pipeline-config.yml").write_text(CONFIG, "utf-8")
+
+    def call(*words: str) -> tuple[int, str, str]:
+        try:
+            code = main(workflow, words, {})
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_good_tables_are_described(call: Call) -> None:
+    Path("my table.csv").write_text(GOOD, "utf-8")
+    code, out, err = call("check", "--data", "my table.csv")
+    assert (code, err) == (0, "")
+    assert (
+        out
+        == """my table.csv: 60 rows
+
+model      to train    held out  to predict
+bonn             12           4           4
+cologne           0           0           0
+
+Model cologne: no row has Stadt = 'Koln'; did you mean 'Köln'?
+Stadt = Köln: 8 gaps, no model.
+'id' is different in each row: an identifier? A model learns nothing from one; put it in drop.
+
+A run can start: 60 rows, models for 4 of 12 gaps.
+"""
+    )
+
+
+def test_what_was_assumed_is_printed(call: Call) -> None:
+    Path("a.csv").write_bytes(GOOD.replace(",", ";").encode("cp1252"))
+    code, out, _ = call("check", "--data", "a.csv")
+    assert code == 0
+    assert "a.csv: read with ; as separator (data.separator)\n" in out
+    assert "a.csv: read as Windows-1252, as it is not UTF-8 (data.encoding)\n" in out
+
+
+def test_a_script_gets_all_of_it(call: Call) -> None:
+    Path("a.csv").write_text(GOOD, "utf-8")
+    code, out, _ = call("check", "--data", "a.csv", "--json")
+    told: dict[str, Any] = json.loads(out)
+    assert (code, told["problems"], told["rows"], told["gaps"]) == (0, [], 60, 12)
+    assert told["open_gaps"] == [{"label": "rent", "rows": 8, "where": {"Stadt": [["Köln", 8]]}}]
+    assert {model["name"]: model["rows_train"] for model in told["models"]} == {"bonn": 12, "cologne": 0}
+
+
+def test_all_problems_are_named_at_once(call: Call) -> None:
+    for name, content in {
+        "a.csv": b"",
+        "b.csv": b"id,Stadt\n1,2\n3\n",
+        "c.csv.gz": gzip.compress(b"x" * 900)[:-9],
+    }.items():
+        Path(name).write_bytes(content)
+    code, out, err = call("check", "--data", "a.csv", "b.csv", "c.csv.gz")
+    assert (code, err) == (1, "")
+    first, *problems = out.splitlines()
+    assert first == "A run cannot start:"
+    assert [problem.split()[0] for problem in problems] == ["a.csv", "c.csv.gz"]
+    assert json.loads(call("check", "--data", "a.csv", "b.csv", "c.csv.gz", "--json")[1])["problems"] == [
+        problem.strip() for problem in problems
+    ]
+
+
+def test_labels_and_columns_that_are_wrong_are_named_together(call: Call) -> None:
+    Path("a.csv").write_text("Stadt,rent\nBonn,cheap\n", "utf-8")
+    Path("b.csv").write_text("Stadt,rent\nBonn,1\n2,dear\n", "utf-8")
+    code, out, _ = call("check", "--data", "a.csv", "b.csv")
+    assert code == 1
+    assert "a.csv: column 'rent' is the label of model cologne and must hold numbers, but 1 row holds text" in out
+    assert "b.csv: column 'rent' is the label of model cologne and must hold numbers, but 1 row holds text" in out
+
+
+@pytest.mark.parametrize("words", [("--data", "no.csv"), ("--data", "."), (), ("--data", "a\x1b[2J.csv")])
+def test_bad_usage_is_named(call: Call, words: tuple[str, ...]) -> None:
+    Path("a\x1b[2J.csv").write_text(GOOD, "utf-8")
+    code, out, err = call("check", *words)
+    assert (code, out) == (2, "")
+    assert "\x1b" not in err
+
+
+def test_a_run_does_not_start_with_bad_tables(call: Call) -> None:
+    Path("a.csv").write_text("Stadt,rent\nBonn,cheap\n", "utf-8")
+    Path("b.csv").write_text("Stadt,rent\nBonn,1,2\n", "utf-8")
+    code, out, err = call("run", "--data", "a.csv", "b.csv")
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "error: the data:\n  a.csv: column 'rent' is the label of model cologne and must hold numbers"
+    )
+    assert "\n  b.csv, row 1 (line 2) has 3 cells" in err
+    assert not Path(".local").exists()
