@@ -107,10 +107,11 @@ def importance(columns: Sequence[dict[str, Any]]) -> Markup:
     return _chart("Importance of the columns", parts, wide, max(1, len(columns)) * row)
 
 
-def bullet(error: float, threshold: float | None, median: float | None, promoted: float | None = None) -> Markup:
+def bullet(
+    error: float, threshold: float | None, median: float | None, promoted: float | None = None, good: bool = True
+) -> Markup:
     """The error as a bar; marks for the limit, for always guessing the median, and for the promoted model."""
     whole = max(1e-300, *(value for value in (error, threshold, median, promoted) if value is not None)) * 1.06
-    good = threshold is None or error <= threshold
     marks = [("limit", threshold), ("median", median), ("promoted", promoted)]
     return tag(
         "svg",

@@ -65,7 +65,11 @@ def page(
         _figures(models, profile, summary),
         RUN,
         tag("h2", "Models"),
-        tag("p", "The error is measured on held-out rows, which the model has not seen."),
+        tag(
+            "p",
+            "The error is measured on held-out rows, which the model has not seen.",
+            report_models.marks() if len(models) > report_models.CARDS else None,
+        ),
         report_models.models(models),
         _details(models),
         TIMELINE,

@@ -49,19 +49,34 @@ class Model:
 
     @property
     def bullet(self) -> Markup | None:
-        return None if self.mae is None else charts.bullet(self.mae, self.threshold, self.median, self.promoted)
+        return (
+            None
+            if self.mae is None
+            else charts.bullet(self.mae, self.threshold, self.median, self.promoted, self.accepted)
+        )
+
+    @property
+    def why(self) -> str:
+        """Why its training or its prediction failed."""
+        trained = (self.verdict.get("failure") or {}).get("Cause") if self.mae is None else None
+        return " ".join(str(each) for each in (trained, self.failure) if each)
 
     @property
     def said(self) -> str:
         """What predicts, if it is not this model, and why a prediction or training failed."""
         uses, run = self.verdict.get("uses"), self.verdict.get("run")
-        trained = (self.verdict.get("failure") or {}).get("Cause") if self.mae is None else None
-        told = [trained, self.failure]
+        told = [self.why]
         if uses == "default":
             told.append(f"The model promoted from run {run} predicts." if run else "The default model predicts.")
         elif uses == "trained" and not self.accepted:
             told.append("It predicts all the same, because there is no other model.")
         return " ".join(str(each) for each in told if each)
+
+
+def marks() -> Markup:
+    """What the marks on all bars mean."""
+    known = {"limit": "limit", "median": "guessing the median", "promoted": "promoted model"}
+    return tag("span", [tag("span", words, class_=kind) for kind, words in known.items()], class_="marks")
 
 
 def models(all_models: list[Model]) -> Markup:
@@ -105,7 +120,7 @@ def _table(all_models: list[Model]) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("td", tag("b", model.name)),
+            tag("td", tag("b", model.name), tag("div", model.why, class_="values") if model.why else None),
             tag("td", model.pill),
             _cell(model.mae),
             tag("td", model.bullet, data_value=(model.mae or 0) / (model.median or 1)),

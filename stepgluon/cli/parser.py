@@ -147,6 +147,8 @@ def _more(name: str, one: _Parser) -> None:
         what.add_argument("--model", metavar="MODEL", help="the folder of the model that predicts, not the result")
         what.add_argument("--only-predicted", action="store_true", help="also write predicted.csv: the predicted rows")
         one.add_argument("--to", type=a_path, metavar="DIR", help="default: a folder with the run's name")
+    elif name == "show":
+        one.add_argument("--open", action="store_true", help="open its report in the browser")
     elif name == "compare":
         one.add_argument("other", metavar="B", help=_RUN)
 

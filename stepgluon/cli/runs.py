@@ -6,18 +6,21 @@ A command goes to the place of its run: the work folder if it has the run, other
 
 from __future__ import annotations
 
+import tempfile
 import time
+import webbrowser
 from pathlib import Path
 from typing import Any
 
 from stepgluon.advice import WORK, pipeline_py
 from stepgluon.aws import Aws, there_are_credentials
 from stepgluon.cli.common import Call
+from stepgluon.cli.terminal import write_file
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.local.work_folder import all_runs, buckets_of, find_run, local_story, one_run
 from stepgluon.names import Names
-from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, unknown_run
+from stepgluon.runs.executions import LATEST, Execution, last_words, one, report_page, sizes, tell, unknown_run
 from stepgluon.runs.history import number
 from stepgluon.runs.promote import promote
 from stepgluon.runs.redrive import planned, redrive
@@ -72,10 +75,32 @@ def do_runs(call: Call) -> None:
 def do_show(call: Call) -> None:
     if is_local(call):
         run = one_run(call.options.work, call.options.run)
+        file = Path(run["report"]) if run.get("report") else None
     else:
         with call.account() as (door, names):
-            run = _told(door, names, one(door, names, call.options.run))
+            execution = one(door, names, call.options.run)
+            run = _told(door, names, execution)
+            file = _fetched_report(door, names, execution, run) if call.options.open else None
     call.result(details(run), run)
+    if call.options.open:
+        _open(call, run["run"], file)
+
+
+def _fetched_report(door: Aws, names: Names, execution: Execution, run: dict[str, Any]) -> Path | None:
+    """The report of a run in the account, in a temporary file; None before the end of the run."""
+    page = report_page(door, names, run, story_of(door, execution.arn))
+    if not page:
+        return None
+    file = Path(tempfile.mkdtemp(prefix="stepgluon-")) / "report.html"
+    write_file(file, page)
+    return file
+
+
+def _open(call: Call, run: str, file: Path | None) -> None:
+    if file is None or not file.is_file():
+        raise UsageError(f"{run} has no report (a run has one once it has ended)")
+    if not webbrowser.open(file.absolute().as_uri()):
+        call.terminal.say(f"There is no browser to open the report with; it is {file}.")
 
 
 def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:

@@ -4,6 +4,7 @@
     history.json     the execution's events
     logs/<job>.log   each job's log
     predictions.csv, predictions.parquet, summary.json   the result, if there is one
+    report.html      the result as a page, or why the run failed
 
 Each file is complete or absent.
 """
@@ -22,10 +23,12 @@ from typing import Any
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.local.journal import Begun
 from stepgluon.local.surroundings import whole, write
-from stepgluon.runs.history import Remark, parsed, read
+from stepgluon.runs import report
+from stepgluon.runs.history import Remark, Story, parsed, read
 from stepgluon.runs.view import run_json, why
 
-RESULTS = ("predictions.csv", "predictions.parquet", "summary.json", "report.html")
+RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
+REPORT = "report.html"
 LOOK_SECONDS = 1.0
 CACHED = (
     "This job did not run again: its outputs are those of an earlier job with the same code, settings and inputs.\n"
@@ -65,6 +68,7 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
         folder=os.fspath(folder),
         outbox=os.fspath(place.outbox),
     )
+    run["report"] = _write_report(place, begun, folder / REPORT, run, story) if story.ended else None
     write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
     return run
 
@@ -83,6 +87,18 @@ def remark(place: Deployed) -> Remark:
 def _summary(file: Path) -> Any:
     with suppress(OSError):
         return parsed(file.read_text("utf-8", "replace"))
+
+
+def _write_report(place: Deployed, begun: Begun, file: Path, run: dict[str, Any], story: Story) -> str | None:
+    """The path of the run's report; an edited post-process may have written none."""
+    page = ""
+    for stored in place.aws.objects.below(place.names.work_bucket, f"runs/{begun.name}/result/{REPORT}"):
+        with whole(file) as part:
+            place.aws.objects.copy_out(stored.content, part)
+        page = report.completed(file.read_text("utf-8", "replace"), run, story, logs=True)
+    if page := page or ("" if story.delivered else report.failed(run, story, logs=True)):
+        write(file, page)
+    return os.fspath(file) if page else None
 
 
 def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:

@@ -38,6 +38,7 @@ _RAISED = re.compile(r"threw an error during evaluation\.\s*(?:[A-Z]\d{4}: )?(.+
 _ADDED = re.compile(r"^AlgorithmError: |Not retried: |,? exit code: \d+\s*$")
 _JOB = re.compile(r'"(Training|Processing)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
 _CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
+_START = re.compile(r'"(?:Training|Processing)StartTime"\s*:\s*(\d{12,14})\b')
 _WORDS_OF_A_JOB = {"TrainingJobName", "ProcessingJobName", "ExitMessage", "FailureReason", "Error"}
 _ABOUT_MODELS = {"models", "chosen", "verdicts"}  # variables
 _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed")
@@ -54,6 +55,7 @@ class Job:
     ended: float | None = None
     status: str = "InProgress"
     sentence: str = ""  # why it failed
+    began: float | None = None  # when it got its machine, known once it has ended
 
 
 @dataclass
@@ -68,6 +70,7 @@ class Story:
     states: list[str] = field(default_factory=list)  # the failed one; if the run was ended from outside, the running
     models: list[dict[str, Any]] = field(default_factory=list)  # the verdicts known so far
     jobs: list[Job] = field(default_factory=list)
+    reused: dict[str, float] = field(default_factory=dict)  # when each state was found to be done before, by its name
     job: Job | None = None  # the one that ended the run, or of a run that took too long the running one
     succeeded: set[str] = field(default_factory=set)  # the Tasks
     lines: list[str] = field(default_factory=list)
@@ -164,13 +167,13 @@ class _Reader:
             visit.failure = sentence(details.get("error") or "", details.get("cause") or "")
             self.story.succeeded.discard(visit.name)
             if visit.job:
-                visit.job.ended, visit.job.status = at, "Failed"
+                visit.job.ended, visit.job.status, visit.job.began = at, "Failed", _began(details.get("cause"))
                 visit.job.sentence = visit.failure.replace(SILENT, "")
         elif kind == "TaskSucceeded":
             visit.failure = ""
             self.story.succeeded.add(visit.name)
             if visit.job:
-                visit.job.ended, visit.job.status = at, "Completed"
+                visit.job.ended, visit.job.status, visit.job.began = at, "Completed", _began(details.get("output"))
 
     def _schedule(self, details: dict[str, Any], visit: _Visit, at: float) -> None:
         visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
@@ -206,7 +209,9 @@ class _Reader:
             # Why the job failed is in a line above.
             self._say(at, f"{outcome[1]}: {verdict({**self._models[outcome[1]], 'failure': None})}")
         elif visit.kind == "Task" and looked_up and not visit.failure:
-            self._line(at, f"{'Predict' if looked_up[2] else 'Train'} {looked_up[1]}", "cached")
+            state = f"{'Predict' if looked_up[2] else 'Train'} {looked_up[1]}"
+            self.story.reused[state] = at
+            self._line(at, state, "cached")
         elif visit.kind in ("Task", "Parallel", "Fail") and (visit.failure or not visit.quiet) and not missing:
             # Bookkeeping in S3 gets a line only on failure.
             remark = self._remark(visit.job) if visit.job and not visit.failure else ""
@@ -348,6 +353,12 @@ def seconds(timestamp: Any) -> float:
     return (timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp))).timestamp()
 
 
+def _began(description: Any) -> float | None:
+    """When a job began, from SageMaker's description of it, which has milliseconds."""
+    found = _START.search(str(description))
+    return int(found[1]) / 1000 if found else None
+
+
 def details_of(event: Event) -> dict[str, Any]:
     return next((value for key, value in event.items() if key.endswith("EventDetails") and value), {})
 
@@ -363,8 +374,11 @@ def kept(event: Event) -> Event:
         details["output"] = output if _OUTCOME.fullmatch(told["name"]) or output.startswith('{"models"') else ""
         details["assignedVariables"] = {key: assigned[key] for key in assigned.keys() & _ABOUT_MODELS}
     cause = told.get("cause") or ""
+    start = _START.search(cause or told.get("output") or "")
+    if start and event["type"] == "TaskSucceeded":
+        details["output"] = start[0]
     if words := {key: str(value)[:LONGEST_SENTENCE] for key, value in parsed(cause).items() if key in _WORDS_OF_A_JOB}:
-        cause = json.dumps(words)
+        cause = json.dumps(words)[:-1] + (f", {start[0]}}}" if start else "}")
     key = next((key for key in event if key.endswith("EventDetails")), "EventDetails")
     places = {name: event.get(name) for name in ("id", "previousEventId", "type", "timestamp")}
     return {**places, key: {**details, "cause": cause[:CAUSE]}}

@@ -7,6 +7,7 @@ jobs               each with its state, status and time, and the sentence if it 
 rows, predictions, gaps  their counts, from summary.json
 failure            {state, error, sentence}, or null
 results, folder    the paths of the result, if there is one, and of everything else
+report             the path of report.html, once the run has ended; the key is missing in runs of earlier versions
 outbox             the path of the mails
 lines              what `watch` prints
 """
@@ -124,6 +125,8 @@ def panel(told: dict[str, Any], command: str = "", look: bool = True) -> str:
     if delivered:
         lines += _gaps(told)
         lines.append(f"  results  {shown(told['results'] or told['folder'])}")
+    if told.get("report"):
+        lines.append(f"  report   {shown(told['report'])}")
     job = last_failed(told)
     if delivered or job:
         log = f"{shown(told['folder'])}/logs{'' if delivered else f'/{job}.log'}"
@@ -177,10 +180,16 @@ def _gaps(told: dict[str, Any]) -> list[str]:
 
 def _failure(told: dict[str, Any]) -> list[str]:
     sentence, job = told["failure"]["sentence"], last_failed(told)
-    said = told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
-    said = [f"  | {line}" for line in said if not sentence or sentence not in line]
+    said = [f"  | {line}" for line in log_tail(told)]
     lines = [f"  {sentence or 'No reason is known.'}", ""]
     return lines + ([f"  The last lines of {job or 'the log'}:", *said, ""] if said else [])
+
+
+def log_tail(told: dict[str, Any]) -> list[str]:
+    """The last lines of the failed job's log, without the sentence that is shown beside them."""
+    sentence, job = (told["failure"] or {}).get("sentence"), last_failed(told)
+    said = told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
+    return [line for line in said if not sentence or sentence not in line]
 
 
 def last_failed(told: dict[str, Any]) -> str:

@@ -180,6 +180,9 @@ def test_a_run_leaves_its_result_logs_history_and_mails(user: User) -> None:
     assert user.kinds() == ["started", "models", "finished"]
     assert "Note:   by hand" in user.mails()[0][1]
     assert f"Run {folder.name} finished" in out
+    assert f"  report   .local/runs/{folder.name}/report.html\n" in out
+    page = (folder / "report.html").read_text()
+    assert f"run {folder.name} · " in page and page.index("predictions") < page.index("Train adelie</a>")
     assert re.search(r"adelie +200 +350 +accepted +the trained model", out)
     for state in ("Prepare data", "Train adelie", "Predict gentoo", "Post-process"):
         assert re.search(rf"^ +[\d.]+ s  {state} +[\d.]+ s$", err, re.MULTILINE), err
@@ -295,6 +298,8 @@ def test_a_failing_job_is_told_with_state_sentence_log_and_the_next_command(user
     assert "  again    python pipeline.py run --data orders.json\n" in out
     assert user.kinds() == ["started", "failed"]
     assert not list(user.work.glob("runs/*/predictions.csv"))
+    (page,) = user.work.glob("runs/*/report.html")
+    assert page.read_text().count("prepare does not like the data") == 1
     assert (user.folder / "orders.json").read_bytes() == raw
 
 
@@ -471,6 +476,21 @@ def test_show_and_runs_tell_of_a_run_without_a_server(user: User) -> None:
     assert json.loads(user.calls("show", told["run"], "--json")[1])["failure"]["state"] == "Post-process"
     assert re.search(rf"{told['run']}  penguins  .* failed .* my note\n    post does not", user.calls("runs")[1])
     assert [run["run"] for run in json.loads(user.calls("runs", "--json")[1])] == [told["run"]]
+
+
+def test_show_opens_the_report_of_a_run(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    there = iter([True, False])
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or next(there))
+    user.orders(prepare="exit 1")
+    told = user.told()
+    code, out, _ = user.calls("show", told["run"], "--open")
+    assert (code, opened) == (0, [(user.work / "runs" / told["run"] / "report.html").as_uri()])
+    assert "prepare does not like the data" in out
+    assert "There is no browser to open the report with; it is " in user.calls("show", told["run"], "--open")[2]
+    (user.work / "runs" / told["run"] / "report.html").unlink()
+    code, _, err = user.calls("show", told["run"], "--open")
+    assert (code, err) == (2, f"error: {told['run']} has no report (a run has one once it has ended)\n")
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[]", "{}"])

@@ -214,7 +214,9 @@ def test_a_failed_run_is_redriven(account: Account, faults: Picky) -> None:
     assert account.told("promote", again) == {"run": again, "promoted": {"adelie": 200, "gentoo": 200}}
 
 
-def test_a_run_that_is_incomplete_shows_its_result_and_is_redriven(account: Account, faults: Picky) -> None:
+def test_a_run_that_is_incomplete_shows_its_result_and_is_redriven(
+    account: Account, faults: Picky, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faults.unwanted = "-predict-gentoo-"
     run = account.starts()
     assert account.ended(run) == "FAILED"
@@ -223,6 +225,11 @@ def test_a_run_that_is_incomplete_shows_its_result_and_is_redriven(account: Acco
     assert f"results  s3://{account.names.work_bucket}/runs/{run}/result/\n" in shown
     assert shown.count("No such job is wanted.") == 1, shown
     assert [model["outcome"] for model in account.told("show", run)["models"]] == ["predicted", "failed"]
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: not opened.append(url))
+    assert account.calls("show", run, "--open")[0] == 0
+    page = Path(opened[0].removeprefix("file://")).read_text()
+    assert f"run {run} · " in page and "Predict gentoo" in page
     assert account.mails()[-1].endswith("-incomplete")
     faults.unwanted = ""
     again = account.told("redrive", run)["run"]

@@ -15,4 +15,5 @@ assert predictions == expected, "a prediction is missing or not whole"
 names = sorted(predictions)
 write(f"{output}/summary.json", json.dumps({"predicted": names, "uses": {v["name"]: v["uses"] for v in verdicts}}))
 write(f"{output}/predictions.csv", "\n".join(names))
+write(f"{output}/report.html", "<!--stepgluon:run--> predictions <!--stepgluon:timeline-->")
 write(f"{output}/_SUCCESS", "")

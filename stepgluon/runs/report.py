@@ -1,0 +1,160 @@
+"""report.html after the end of a run: post-process's page with the run's name and timeline, or why the run failed.
+
+Post-process knows neither the run nor its states, so its page has two comments in their places. A run that failed
+before it gets a page made from the same skeleton, code/report_page.py, which is read as data: docs/decisions/0014.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import time
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from stepgluon.advice import pipeline_py
+from stepgluon.graph.text import clean
+from stepgluon.runs.history import Job, Story, number
+from stepgluon.runs.view import WORDS, log_tail, uses
+
+SKELETON = Path(__file__).parents[2] / "code" / "report_page.py"
+RUN, TIMELINE = "<!--stepgluon:run-->", "<!--stepgluon:timeline-->"
+FOLDED = 20  # lanes of a timeline; a longer one is folded
+KINDS = {"waited": "waiting for a machine", "ran": "running", "cachedjob": "cached", "broke": "failed"}
+
+
+def completed(page: str, told: dict[str, Any], story: Story, logs: bool = False) -> str:
+    """Post-process's page with what only the caller knows. `told` is run.json; `logs`: they are in logs/."""
+    return page.replace(RUN, _about(told, logs), 1).replace(TIMELINE, timeline(told, story, logs), 1)
+
+
+def failed(told: dict[str, Any], story: Story, logs: bool = False) -> str:
+    """A page of a run without a result; empty if the skeleton was edited beyond recognition."""
+    try:
+        assigned = [node for node in ast.parse(SKELETON.read_text("utf-8")).body if isinstance(node, ast.Assign)]
+        known = {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in assigned}
+        page, script, style = Template(known["PAGE"]), known["SCRIPT"], known["STYLE"]
+    except (OSError, SyntaxError, ValueError, KeyError):
+        return ""
+    failure = told["failure"] or {"state": "", "sentence": ""}
+    word = WORDS[told["status"]].removeprefix("was ")
+    headline = f"{word.capitalize()}{' in ' + failure['state'] if failure['state'] else ''}."
+    redrive = pipeline_py("redrive", told["run"])
+    said = log_tail(told)
+    body = [
+        f'<header><p class="over">Run {_text(told["run"])}</p><h1>{_text(headline)}</h1>',
+        f'<p class="reason">{_text(failure["sentence"] or "No reason is known.")}</p></header>',
+        _about(told, logs),
+        "<h2>What to do</h2><p>If the data or the config is the reason, correct it and run again. Otherwise repeat the "
+        "run; it reuses the models and predictions that are finished.</p>",
+        f"<pre>{_text(redrive)}</pre>",
+        f"<h2>The last lines of the log</h2><p></p><pre>{'<br>'.join(map(_text, said))}</pre>" if said else "",
+        _models(told["models"]),
+        timeline(told, story, logs),
+        "<footer>Made by stepgluon. The page loads nothing from elsewhere.</footer>",
+    ]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    parts = {"title": _text(f"{told['run']}: {headline}"), "body": "".join(body), "style": style, "script": script}
+    return page.safe_substitute(parts, script_hash=f"sha256-{digest}")
+
+
+def timeline(told: dict[str, Any], story: Story, logs: bool = False) -> str:
+    """A lane for each state with a job: waiting, running, failed and tried again, or cached."""
+    lanes: dict[str, list[Job]] = {}
+    for job in story.jobs:
+        lanes.setdefault(job.state, []).append(job)
+    cached = {job["name"] for job in told["jobs"] if job["cached"]}
+    order = [(jobs[0].started, state) for state, jobs in lanes.items()]
+    order += [(at, state) for state, at in story.reused.items() if state not in lanes]
+    if not order:
+        return ""
+    end = max(story.ended or story.started + told["seconds"], story.started + 0.1)
+    rows = [_lane(state, lanes.get(state, []), at, story.started, end, cached, logs) for at, state in sorted(order)]
+    head = (
+        f"<h2>Timeline</h2><p>{_moment(story.started)}, {_duration(end - story.started)}.{_legend(''.join(rows))}</p>"
+    )
+    table = f'<table class="timeline"><tbody>{"".join(rows)}</tbody></table>'
+    if len(rows) > FOLDED:
+        return f"{head}<details><summary>{len(rows)} jobs</summary><div>{table}</div></details>"
+    return f'{head}<div class="panel">{table}</div>'
+
+
+def _lane(state: str, jobs: list[Job], at: float, start: float, end: float, cached: set[str], logs: bool) -> str:
+    def bar(kind: str, since: float, until: float) -> str:
+        left, width = (100 * (since - start) / (end - start), max(0.5, 100 * (until - since) / (end - start)))
+        return f'<rect class="{kind}" x="{min(left, 99.5):.2f}" width="{width:.2f}" height="10" y="2"/>'
+
+    bars, words = ['<rect class="lane" width="100" height="10" y="2"/>'], []
+    for job in jobs:
+        until, began = job.ended or end, job.began or job.started
+        if job.name in cached:
+            bars.append(bar("cachedjob", job.started, until))
+            words.append("cached")
+            continue
+        if began - job.started > 0.5:
+            bars.append(bar("waited", job.started, began))
+            words.append(f"waited {_duration(began - job.started)}")
+        bars.append(bar("broke" if job.status in ("Failed", "Stopped") else "ran", min(began, until), until))
+        ending = {"Failed": "failed after ", "Stopped": "stopped after "}.get(job.status, "")
+        words.append(f"{ending}{_duration(until - min(began, until))}")
+    if not jobs:
+        bars.append(bar("cachedjob", at, at))
+        words.append("cached")
+    name = _text(state)
+    if jobs and logs:
+        name = f'<a href="logs/{_text(jobs[-1].name)}.log">{name}</a>'
+    drawn = f'<svg viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">{"".join(bars)}</svg>'
+    return f'<tr><td>{name}</td><td>{drawn}</td><td class="values">{", ".join(words)}</td></tr>'
+
+
+def _legend(rows: str) -> str:
+    shown = [(kind, words) for kind, words in KINDS.items() if f'"{kind}"' in rows]
+    return "".join(f' <span class="key {kind}"></span>{words}' for kind, words in shown)
+
+
+def _about(told: dict[str, Any], local: bool) -> str:
+    """The run, when it was and how long it took; the folder of the data only if it is in an account."""
+    parts = [f"run {told['run']}", _moment(told["started"]), f"took {_duration(told['seconds'])}", told["note"]]
+    parts += [] if local else [told["data"]]
+    return f'<p class="about">{" · ".join(_text(part) for part in parts if part)}</p>'
+
+
+def _models(models: list[dict[str, Any]]) -> str:
+    if not models:
+        return ""
+    names = ("model", "result", "error", "limit", "median", "predicts with")
+    rows = [
+        [
+            each["name"],
+            each["verdict"] or "-",
+            *(number(each[key]) for key in ("mae", "threshold", "mae_of_median")),
+            uses(each),
+        ]
+        for each in models
+    ]
+    head, *lines = (
+        "".join(f"<t{kind}>{_text(cell)}</t{kind}>" for cell in row)
+        for kind, row in [("h", names), *(("d", row) for row in rows)]
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<h2>Models</h2><p></p><div class="panel">{table}</div>'
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _moment(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at)) if at else ""
+
+
+def _text(value: Any) -> str:
+    return escape(clean(str(value)))
