@@ -171,7 +171,7 @@ def reason(story: Story, own: str) -> str:
     if story.status == "TIMED_OUT":
         return "The run took longer than a run may."
     if story.status == "ABORTED":
-        return one_line(story.cause, SENTENCE) or "The run was stopped, and no reason was given."
+        return one_line(story.cause, SENTENCE) or f"{os.environ['PIPELINE']} was stopped, and no reason was given."
     if own and story.error == "States.TaskFailed":
         return one_line(own, SENTENCE)
     sentence = story.sentence + (f" Its job: {own}" if own and story.error == "States.Timeout" else "")

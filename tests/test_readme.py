@@ -121,8 +121,10 @@ def test_the_mails_shown_say_what_the_machine_says() -> None:
         "models": (" of the pipeline penguins:\n\n", "Look closer: python pipeline.py show "),
         "finished": (
             " of the pipeline penguins has finished",
-            " gaps filled.",
-            "\n         predictions.csv, predictions.parquet, summary.json\n\nFetch them:\n  aws s3 cp --recursive ",
+            " filled by ",
+            " left open.",
+            "/result/report.html\nResults: s3://",
+            "\n         predictions.csv, predictions.parquet, summary.json\n\nFetch them:\n  python pipeline.py fetch ",
             "Use its models whenever a later one is not good enough:\n  python pipeline.py promote ",
         ),
     }

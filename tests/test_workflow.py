@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -90,7 +91,10 @@ def test_good_models_predict_and_three_mails_are_sent() -> None:
     line = "- adelie: accepted. MAE 231.5 (limit 350; always guessing the median: 612). This run's model predicts."
     assert line in ended.mail("models")
     assert "/runs/june-go/result/" in ended.mail("finished")
-    assert "has finished: 60 of 70 gaps filled.\n" in ended.mail("finished")
+    told = ended.mail("finished")
+    assert re.search(r" has finished: 60 of 70 gaps filled by 3 models in \d+ s; 10 left open\.\n\n- adelie: ", told)
+    assert f"\n{line.removesuffix(' This run' + chr(39) + 's model predicts.')}\n" in told
+    assert f"\nReport:  {WORK}/runs/june-go/result/report.html\n" in told
 
 
 def test_jobs_get_this_runs_places_and_fresh_names() -> None:
@@ -451,7 +455,9 @@ def test_a_failed_prediction_delivers_the_rest() -> None:
     assert {"Predict gentoo", "Predict chinstrap", "Post-process"} <= set(ended.states)
     assert subjects(ended)[-1] == "penguins june-go: incomplete"
     assert "- adelie: the model is of AutoGluon 1.4." in ended.mail("incomplete")
-    assert "has finished: 40 of 70 gaps filled.\n" in ended.mail("incomplete")
+    assert re.search(
+        r" has finished: 40 of 70 gaps filled by 2 models in \d+ s; 30 left open\.\n", ended.mail("incomplete")
+    )
     listed = ended.call("List predictions")["Body"][1:]
     assert sum(file.startswith("predictions/") for file in listed) == 2
     outcomes = {verdict["name"]: verdict["outcome"] for verdict in ended.call("Record verdicts")["Body"]}

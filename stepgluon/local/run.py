@@ -223,7 +223,7 @@ def _stop(place: Deployed, begun: Begun, progress: Progress) -> None:
     progress.done()
     progress.say("Stopping the run and its jobs.")
     place.aws.client("stepfunctions").stop_execution(
-        executionArn=begun.arn, error="Interrupted", cause="The run was stopped with Ctrl-C."
+        executionArn=begun.arn, error="Interrupted", cause=f"{place.names.prefix} was stopped by Ctrl-C."
     )
     place.journal.wait_for_end(begun.arn, place.aws.settings.ending_seconds)
     for job in place.aws.sagemaker.jobs():

@@ -45,12 +45,15 @@ def models(config: PipelineConfig, names: Names) -> Mail:
 def finished(config: PipelineConfig, names: Names) -> Mail:
     folder = f"s3://{names.work_bucket}/runs/{{}}/result/"
     message = f"""Run {{}} of the pipeline {names.prefix} has finished{{}}
+
 {{}}
+{{}}
+Report:  {folder}report.html
 Results: {folder}
          predictions.csv, predictions.parquet, summary.json
 
 Fetch them:
-  aws s3 cp --recursive --region {config.region} {folder} results/
+  {names.pipeline_py("fetch {}")}
 
 Use its models whenever a later one is not good enough:
   {names.pipeline_py("promote {}")}
@@ -59,12 +62,30 @@ Use its models whenever a later one is not good enough:
     incomplete = "\nThe result is incomplete. These models could not predict their rows:\n\n{}\n\n{}\n{}\n"
     again = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
     listed = text(incomplete, lines, again, "''")
-    filled = "$sum($map($verdicts, function($v, $i) {$v.outcome = 'predicted' ? $models[$i].gaps : 0}))"
-    gaps = f"($gaps = '' ? '.' : {text(': {} of {} gaps filled.', filled, '$gaps')})"  # prepare.py may be the user's
+    judged = _lines("$verdicts", text("- {}: {}", "$m.name", "$m.reason"))
     more = f"($count($missing) = 0 ? '' : {listed})"
-    whole = text(message, "$run", gaps, more, "$run", "$run", "$run")
+    whole = text(message, "$run", _gaps(), judged, more, *["$run"] * 4)
     word = f"($count({MISSING}) = 0 ? 'finished' : 'incomplete')"
     return _subject(names, word), f"($missing := {MISSING}; {whole})"
+
+
+def _gaps() -> str:
+    """`: 89 of 99 gaps filled by 3 models in 21 s; 10 left open.`; the user's own prepare.py may not count the gaps."""
+    took = "$round(($millis() - $toMillis($states.context.Execution.StartTime)) / 1000)"
+    words = "$s < 60 ? $s & ' s' : $s < 3600 ? $floor($s / 60) & ' min ' & $s % 60 & ' s' : "
+    words += "$floor($s / 3600) & ' h ' & $floor($s % 3600 / 60) & ' min'"
+    counted = text(
+        ": {} gap{} filled by {} in {}; {} left open.",
+        "($f = $g ? $f : $f & ' of ' & $g)",
+        "($g = 1 ? '' : 's')",
+        "($n = 1 ? '1 model' : $n & ' models')",
+        "$took",
+        "($f = $g ? 'none' : $g - $f)",
+    )
+    return f"""($s := {took}; $took := ({words});
+$filled := $map($verdicts, function($v, $i) {{$v.outcome = 'predicted' ? $models[$i].gaps : 0}});
+$f := $sum($filled); $n := $count($filter($filled, function($v) {{$v > 0}}));
+$gaps = '' ? ' after ' & $took & '.' : ($g := $number($gaps); {counted}))"""
 
 
 MAILS = {"started": started, "models": models, "finished": finished}

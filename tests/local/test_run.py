@@ -578,7 +578,7 @@ def test_ctrl_c_stops_the_jobs_and_exits_130(user: User) -> None:
     assert not list(user.work.glob(".jobs-*"))
     kinds = user.kinds()
     assert len(kinds) == 2, "one of the start, one of the end"
-    assert "The run was stopped with Ctrl-C." in user.mails()[1][1]
+    assert user.mails()[1][1].startswith("penguins was stopped by Ctrl-C.\n\n")
     (run,) = json.loads(user.calls("runs", "--json")[1])
     assert run["status"] == "ABORTED"
     user.orders()

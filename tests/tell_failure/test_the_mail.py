@@ -202,12 +202,12 @@ def test_a_stopped_run_is_told_in_the_words_of_who_stopped_it(cloud: Cloud) -> N
     history.job("Train adelie", "Training", "a")
     history.last = 3
     history.job("Train gentoo", "Training", "b")
-    history.end("ABORTED", "Interrupted", "The run was stopped with Ctrl-C.")
+    history.end("ABORTED", "Interrupted", "penguins was stopped by Ctrl-C.")
     cloud.events = history.events
-    subject, text = cloud.mail(event("ABORTED", "Interrupted", "The run was stopped with Ctrl-C."))
+    subject, text = cloud.mail(event("ABORTED", "Interrupted", "penguins was stopped by Ctrl-C."))
     assert subject == f"penguins {RUN}: stopped"
     assert text.startswith(
-        "The run was stopped with Ctrl-C.\n\n"
+        "penguins was stopped by Ctrl-C.\n\n"
         f"Run {RUN} of the pipeline penguins was stopped in Train adelie, Train gentoo after 3 min 43 s"
         " (Interrupted).\n"
     )
@@ -215,7 +215,7 @@ def test_a_stopped_run_is_told_in_the_words_of_who_stopped_it(cloud: Cloud) -> N
 
 
 def test_a_run_that_is_stopped_without_a_word_is_told_so(cloud: Cloud) -> None:
-    assert cloud.mail(event("ABORTED"))[1].startswith("The run was stopped, and no reason was given.\n")
+    assert cloud.mail(event("ABORTED"))[1].startswith("penguins was stopped, and no reason was given.\n")
 
 
 def test_a_run_that_took_too_long_names_what_ran_and_shows_the_end_of_its_log(cloud: Cloud) -> None:
