@@ -5,6 +5,7 @@ parser      the words of every command
 common      a parsed command
 definition  validate, compile, graph, schema
 completion  completion
+init        init
 local       check, run, local
 runs        runs, show, watch, redrive, promote
 results     logs, fetch, compare, clean

@@ -55,10 +55,16 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+_TABLES = "tables: CSV, Parquet, JSON lines"
 Add = Callable[[str, str, str], _Parser]
 
 
 def _definition(command: Add) -> None:
+    init = command("init", "init", "Read tables, and write a config for them.")
+    init.add_argument("data", type=a_path, nargs="+", metavar="FILE", help=_TABLES)
+    init.add_argument("--label", metavar="COLUMN", help="the column to predict; default: ask")
+    init.add_argument("--out", type=a_path, metavar="FILE", help=f"default: {CONFIG}")
+    init.add_argument("--force", action="store_true", help="overwrite the file")
     command("definition", "validate", "Name every mistake in the config, with its file, line and column.")
     compiling = command("definition", "compile", "Write the state machine's definition.")
     where = compiling.add_mutually_exclusive_group()
@@ -85,9 +91,7 @@ def _runs(command: Add) -> None:
     )
     run.add_argument("--local", action="store_true", help="the default; `start` runs it in the account")
     for one in (check, run):
-        one.add_argument(
-            "--data", type=a_path, nargs="+", metavar="FILE", required=True, help="tables: CSV, Parquet, JSON lines"
-        )
+        one.add_argument("--data", type=a_path, nargs="+", metavar="FILE", required=True, help=_TABLES)
     _run_options(run)
     local = command(
         "local", "local", "Serve the local AWS with the pipeline in it, for the aws command line, until Ctrl-C."

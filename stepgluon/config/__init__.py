@@ -12,4 +12,5 @@ schema              the keys of a config; kinds: the kinds of their values; dura
 keys                finds keys by their path; json_schema: for editors
 source              a config with its positions in the file
 aws_facts           partitions, regions and instance types
+new_config          the text of a proposed config
 """

@@ -69,11 +69,11 @@ def _generated(node: Node, whole: bool) -> Node:
 
 
 def _model(node: Node, column: str, value: Node, rest: dict[str, Node]) -> Node:
-    name = replace(value, value=_slug(value.value))
+    name = replace(value, value=slug(value.value))
     return replace(node, value={"name": name, "where": replace(value, value={column: value}), **rest})
 
 
-def _slug(value: object) -> str:
+def slug(value: object) -> str:
     """The value as a model's name: `Île d'Or` -> Ile-d-Or; a hash if the name would be empty or too long."""
     text = found(value) if not isinstance(value, str) else value
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")

@@ -1,6 +1,6 @@
 """A local run: the same definition, templates, Lambda and scripts as in an account, in localaws.
 
-data_check     checks tables before a run, with prepare's own code
+data_check     reads tables before a run, with prepare's own code
 run            `run` from the data files to the panel, and `local up`
 redrive        redrives and watches a local run
 compile_cache  caches the compiled definition

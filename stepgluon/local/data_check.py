@@ -1,6 +1,6 @@
 """Checks tables before a run, with the code of the job `prepare`, in a process and a temporary folder like a job.
 
-code/check.py reads them as prepare does, and writes no rows.
+code/check.py reads them as prepare does, and writes no rows; code/propose.py reads them for `init`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +34,19 @@ class BadData(StepgluonError):
 
 def check_data(names: Names, files: Sequence[Path]) -> dict[str, Any]:
     """What code/check.py found: problems, or else notes and the profile of the data."""
+    return _found_by("check", names.config_json, files, names.config.prepare.environment)
+
+
+def propose(files: Sequence[Path], label: str | None) -> dict[str, Any]:
+    """What code/propose.py found: the columns, and with a label how models could split the rows; raises BadData."""
+    found = _found_by("propose", json.dumps({"data": {"format": "auto"}, "label": label}), files, {})
+    if found["problems"]:
+        raise BadData(found["problems"])
+    return found
+
+
+def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping[str, str]) -> dict[str, Any]:
+    """What the script writes to its output folder."""
     with tempfile.TemporaryDirectory(prefix="stepgluon-check-") as name:
         folder = Path(name)
         inputs, output = folder / "processing" / "input", folder / "processing" / "output"
@@ -41,17 +54,16 @@ def check_data(names: Names, files: Sequence[Path]) -> dict[str, Any]:
             place.mkdir(parents=True)
         for file in files:
             (inputs / "raw" / file.name).symlink_to(file.resolve())
-        (inputs / "config" / "config.json").write_text(names.config_json, encoding="utf-8")
-        declared = names.config.prepare.environment
+        (inputs / "config" / "config.json").write_text(config, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, os.fspath(CODE / "check.py")],
+            [sys.executable, os.fspath(CODE / f"{script}.py")],
             env=environment(declared, {}, folder, CORES),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
         )
         if done.returncode == 0:
-            found: dict[str, Any] = json.loads((output / "check.json").read_text("utf-8"))
+            found: dict[str, Any] = json.loads((output / f"{script}.json").read_text("utf-8"))
             return found
         said = done.stderr.strip() or "unknown reason"
         if "No module named" in said:

@@ -1,0 +1,110 @@
+"""Writes a config for the user's tables."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from stepgluon.advice import as_given, pipeline_py
+from stepgluon.cli.common import Call
+from stepgluon.cli.terminal import write_file
+from stepgluon.config.json_schema import json_schema
+from stepgluon.config.new_config import errors, new_config, pipeline_name
+from stepgluon.errors import UsageError, did_you_mean, found
+from stepgluon.local.data_check import propose
+from stepgluon.runs.start import check_files
+
+LISTED = 20  # columns
+Columns = list[dict[str, Any]]
+
+
+def do_init(call: Call) -> None:
+    options = call.options
+    out: Path = options.out or options.config
+    check_files(options.data)
+    name = pipeline_name(options.data[0].name.partition(".")[0])
+    if out.exists() and not options.force:
+        raise UsageError(f"{out} exists (write another file with --out {name}.yml, or overwrite it with --force)")
+    given = propose(options.data, options.label)
+    label = options.label if options.label is not None else _asked(call, given)
+    _check(label, given["columns"])
+    made = given if options.label is not None else propose(options.data, label)
+
+    schema = out.with_name(f"{out.stem}.schema.json")
+    command = " ".join(["python pipeline.py init", *(shlex.quote(file.name) for file in options.data)])
+    text, split = new_config(name, label, made, quote(schema.name), command)
+    write_file(out, text)
+    write_file(schema, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
+    with as_given(out, None):
+        following = pipeline_py("run --data", *map(str, options.data))
+    lines = [*_found(label, made, split), f"Wrote {out} and {schema}.", f"Next: {following}"]
+    call.terminal.result("\n".join(lines) + "\n")
+
+
+def _found(label: str, made: dict[str, Any], split: bool) -> list[str]:
+    best, gaps = made["best"], made["rows"] - made["labelled"]
+    seen = "" if made["all_rows"] else "the first "
+    lines = [*made["assumed"], f"Label {label}: {gaps:,} of {seen}{made['rows']:,} rows have none, to be predicted."]
+    if split:
+        lines.append(f"{len(best['values'])} models, one for each {best['column']}: {errors(made)}.")
+    elif best:
+        lines.append(f"One model: {best['column']} splits the error best, but not by much; {errors(made)}.")
+    else:
+        lines.append("One model: no column has few values with enough rows each.")
+    return lines
+
+
+def _check(label: str, columns: Columns) -> None:
+    column = next((column for column in columns if column["name"] == label), None)
+    if column is None:
+        guess = did_you_mean(label, [column["name"] for column in columns])
+        hint = f"did you mean {guess}?" if guess else _listed(columns)
+        raise UsageError(f"--label {found(label)}: there is no such column ({hint})")
+    if not column["number"]:
+        raise UsageError(f"--label {found(label)}: the column holds no numbers ({_listed(columns)})")
+
+
+def _candidates(columns: Columns) -> Columns:
+    """The columns with numbers, those with gaps first."""
+    return sorted((column for column in columns if column["number"]), key=lambda column: not column["gaps"])
+
+
+def _listed(columns: Columns) -> str:
+    names = [
+        column["name"] + (f" ({column['gaps']:,} gap{'s' if column['gaps'] > 1 else ''})" if column["gaps"] else "")
+        for column in _candidates(columns)
+    ]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"columns with numbers: {', '.join(names[:LISTED])}{more}" if names else "no column holds numbers"
+
+
+def _asked(call: Call, given: dict[str, Any]) -> str:
+    """The label that the user chooses by name or number."""
+    columns: Columns = given["columns"]
+    candidates = _candidates(columns)
+    if not candidates:
+        raise UsageError(f"the tables have nothing to predict ({_listed(columns)})")
+    if not sys.stdin or not sys.stdin.isatty():
+        raise UsageError(f"stdin is not a terminal; name the column to predict with --label ({_listed(columns)})")
+    width = max(len(column["name"]) for column in candidates[:LISTED])
+    call.terminal.say("Which column should be predicted?")
+    for number, column in enumerate(candidates[:LISTED], 1):
+        gaps = f"  {column['gaps']:,} of {given['rows']:,} rows empty" if column["gaps"] else ""
+        call.terminal.say(f"  {number:>2}  {column['name']:<{width}}{gaps}".rstrip())
+    while True:
+        call.terminal.say("Its name or number:")
+        answer = sys.stdin.readline()
+        if not answer:
+            raise UsageError("no column was chosen (name it with --label)")
+        answer = answer.strip()
+        if answer.isdecimal() and 0 < int(answer) <= len(candidates) and answer not in {c["name"] for c in candidates}:
+            return str(candidates[int(answer) - 1]["name"])
+        try:
+            _check(answer, columns)
+            return answer
+        except UsageError as error:
+            call.terminal.say(str(error).removeprefix("--label "))

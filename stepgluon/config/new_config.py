@@ -1,0 +1,85 @@
+"""The text of a config proposed from tables, for `init`."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from stepgluon.config.generated_models import slug
+from stepgluon.config.load import loads
+from stepgluon.config.rules import RESERVED_NAMES
+from stepgluon.config.scalars import Unclear, resolve
+from stepgluon.errors import ConfigError
+from stepgluon.limits import PREFIX
+
+_TEXT = """\
+# yaml-language-server: $schema={schema}
+# From: {command}
+# To deploy, add account, region and notify; docs/reference/config.md explains every key.
+name: {name}
+models:
+{models}
+fallback:
+  better_than_median: 20% # reject a model unless it errs that much less than always guessing the median
+train:
+  time_limit: 60s # for one model; more time makes better models
+"""
+
+
+def new_config(name: str, label: str, found: Mapping[str, Any], schema: str, command: str) -> tuple[str, bool]:
+    """The config's text, and whether it has a model for each value of a column."""
+    text = _TEXT.format(schema=schema, command=_printable(command), name=name, models="{models}")
+    drop = [f"drop: [{', '.join(map(_yaml, found['identifiers']))}] # identifiers"] if found["identifiers"] else []
+    if found["splits"]:
+        split = found["best"]
+        lines = [
+            f"partition_by: {_yaml(split['column'])} # {errors(found)}",
+            f"values: [{', '.join(map(_yaml, split['values']))}]",
+            f"label: {_yaml(label)}",
+            *drop,
+        ]
+        whole = text.replace("{models}", "\n".join(f"  {line}" for line in lines))
+        try:
+            loads(whole, "config", None, {})
+            return whole, True
+        except ConfigError:  # values like `a b` and `a-b` give two models one name
+            pass
+    lines = [f"- name: {_yaml(slug(label))}", f"  label: {_yaml(label)}", *(f"  {line}" for line in drop)]
+    return text.replace("{models}", "\n".join(f"  {line}" for line in lines)), False
+
+
+def errors(found: Mapping[str, Any]) -> str:
+    """The error of guessing, with and without the best split."""
+    each, whole = found["best"]["error"], found["error_of_median"]
+    return f"guessing the median of each value errs by {each:.4g}, of all rows by {whole:.4g}"
+
+
+def pipeline_name(stem: str) -> str:
+    """A name for a pipeline, from a file's: `2024 Übersicht.csv` -> ubersicht, or pipeline."""
+    ascii_text = unicodedata.normalize("NFKD", stem.lower()).encode("ascii", "ignore").decode("ascii")
+    name = re.sub(r"[^a-z0-9]+", "-", ascii_text).lstrip("-0123456789")[:PREFIX].strip("-")
+    return name if name and not name.startswith(RESERVED_NAMES) else "pipeline"
+
+
+def _yaml(value: str | int | bool) -> str:
+    """The value in YAML, with quotes where it needs them."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        if re.fullmatch(r"[^\W\d][\w -]*(?<! )", value) and resolve(value) == value:
+            return value
+    except Unclear:
+        pass
+    return _escaped(json.dumps(value, ensure_ascii=False).replace("${", "$${"))
+
+
+def _escaped(text: str) -> str:
+    """With YAML's escapes for characters that it forbids or editors hide."""
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
