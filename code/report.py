@@ -149,7 +149,12 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
 def _details(models: list[Model]) -> list[Markup]:
     shown, size = [], 0
     for model in models:
-        if (part := report_models.details(model)) is not None:
+        try:
+            part = report_models.details(model)
+        except Exception:  # an edited job may have left anything in the evaluation; the other models are shown
+            log.exception("The report does without the details of model %s.", model.name)
+            continue
+        if part is not None:
             size += len(part.encode())
             if size > BYTES:
                 shown.append(
@@ -175,9 +180,7 @@ def _data(profile: dict[str, Any]) -> list[Markup]:
     if not columns:
         return []
     rows, sampled = profile["rows"], profile.get("sampled_rows", profile["rows"])
-    some = (
-        f" Values and distributions are those of every {round(rows / sampled):,}th row." if 0 < sampled < rows else ""
-    )
+    some = f" Values and distributions are those of a sample of {sampled:,} rows." if 0 < sampled < rows else ""
     key = tag(
         "p",
         f"{counted(rows, 'row')} and {counted(len(columns), 'column')}.{some} ",
@@ -193,7 +196,12 @@ def _data(profile: dict[str, Any]) -> list[Markup]:
     )
     more = len(columns) - COLUMNS
     left = tag("p", f"and {counted(more, 'column')} more", class_="said") if more > 0 else None
-    return [tag("h2", "The data"), key, tag("div", table, left, class_="panel")]
+    notes = [
+        *profile.get("assumed", []),
+        *(f"{f['name']}: {s}" for f in profile["files"] for s in f.get("assumed", [])),
+    ]
+    said = [tag("p", note, class_="note") for note in notes[:COLUMNS]]
+    return [tag("h2", "The data"), key, said, tag("div", table, left, class_="panel")]
 
 
 def _column(each: dict[str, Any], rows: int, is_sample: bool) -> Markup:

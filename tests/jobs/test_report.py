@@ -110,6 +110,17 @@ def test_many_open_values_are_counted_and_several_where_columns_not_mixed_up() -
     assert report.without_model({"open_gaps": [both]}) == ["1 gap has no model."]
 
 
+def test_what_was_assumed_of_the_tables_is_said_with_the_data() -> None:
+    files = [{"name": "a.csv", "assumed": ["read with ; as separator."]}]
+    column = {"name": "x", "type": "double", "missing": 0, "distinct": 5}
+    known = run(
+        [verdict("a")], files=files, columns=[column], assumed=["The label 'y' has only two values."], sampled_rows=55
+    )
+    page = words(report.page(*known, {}))
+    assert "The label 'y' has only two values. a.csv: read with ; as separator." in page
+    assert "those of a sample of 55 rows" in page and "≥ 5" in page
+
+
 def test_a_model_has_its_charts_its_worst_rows_and_its_notes() -> None:
     note = "In 60 s AutoGluon could fit only one kind of model, LightGBM; a higher time_limit lets it try others."
     page = report.page(*run([verdict("a")]), {"a": evaluation(notes=[note])})
@@ -187,6 +198,8 @@ def test_damaged_evaluations_are_left_out_and_a_bug_never_fails_the_job(tmp_path
     assert list(report.evaluations_in(tmp_path / "in")) == ["c"]
     known = run([verdict("a")])
     report.write(tmp_path, *known, {"a": {"held_out": "nonsense"}})
+    assert "Filled all 10 gaps." in (tmp_path / "report.html").read_text("utf-8")
+    report.write(tmp_path, *known[:3], {"models": "nonsense"}, {})
     assert not (tmp_path / "report.html").exists()
     report.write(tmp_path, *known, {})
     assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
