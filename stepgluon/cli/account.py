@@ -9,7 +9,7 @@ from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
 from stepgluon.deploy.plan import workflow_words
 from stepgluon.errors import UsageError
-from stepgluon.local.data_check import data_checked
+from stepgluon.local.data_check import checking
 from stepgluon.runs.rollback import planned, roll_back
 from stepgluon.runs.run_list import runs_table
 from stepgluon.runs.start import check_files, folder_of, look, start, upload
@@ -26,8 +26,8 @@ def do_start(call: Call) -> None:
     with call.account() as (door, names):
         look(door, names)
         if files:
-            with data_checked(names, files, call.terminal.say):
-                pass
+            with checking(names, files, call.terminal.say) as check:
+                check()
             folder = upload(door, names, files)
             call.terminal.say(f"Uploaded the data to {folder}")
         else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
-from stepgluon.local.data_check import check_data, data_checked, words
+from stepgluon.local.data_check import check_data, checking, words
 from stepgluon.names import Names
 from stepgluon.runs.start import check_files
 from stepgluon.runs.view import panel
@@ -20,10 +20,10 @@ def do_check(call: Call) -> int:
 
 
 def do_run(call: Call) -> int:
+    from stepgluon.local.run import Order, run
+
     options, loaded = call.options, call.config()
     check_files(options.data)
-    with data_checked(Names(loaded.config), options.data, call.terminal.say):
-        from stepgluon.local.run import Order, run
     order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh)
     again = [*map(str, options.data)]
     again += ["--threshold", str(options.threshold)] if options.threshold is not None else []
@@ -32,8 +32,8 @@ def do_run(call: Call) -> int:
     def show(told: dict[str, Any]) -> None:
         call.result(f"\n{panel(told, pipeline_py('run --data', *again))}", told)
 
-    with call.terminal.progress() as progress:
-        told = run(loaded, call.workflow, order, progress, show)
+    with call.terminal.progress() as progress, checking(Names(loaded.config), options.data, progress.say) as check:
+        told = run(loaded, call.workflow, order, progress, check, show)
     return 0 if told["status"] == "SUCCEEDED" else 1
 
 

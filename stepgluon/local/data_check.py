@@ -72,19 +72,22 @@ def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping
 
 
 @contextmanager
-def data_checked(names: Names, files: Sequence[Path], say: Callable[[str], None]) -> Iterator[None]:
-    """Check the tables while the block does something else; then say what the user may not have meant.
+def checking(names: Names, files: Sequence[Path], say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """Check the tables while the block does something else, until it calls the function that it gets.
 
-    Raises BadData if a run cannot start with these tables.
+    That one raises BadData if a run cannot start with these tables, or says what the user may not have meant.
     """
     with ThreadPoolExecutor(1) as side:
         check = side.submit(check_data, names, files)
-        yield
-        found = check.result()
-    if found["problems"]:
-        raise BadData(found["problems"])
-    for line in remarks(found):
-        say(line)
+
+        def ended() -> None:
+            found = check.result()
+            if found["problems"]:
+                raise BadData(found["problems"])
+            for line in remarks(found):
+                say(line)
+
+        yield ended
 
 
 def remarks(found: dict[str, Any]) -> list[str]:
@@ -109,7 +112,7 @@ def words(found: dict[str, Any]) -> str:
     if ignored := found["files_ignored"]:
         lines.append(f"Ignored: {', '.join(ignored)}.")
     left = sum(gaps["rows"] for gaps in found["open_gaps"])
-    filled = f"models for {found['gaps'] - left:,} of {_counted(found['gaps'], 'gap')}"
+    filled = f"models for {found['gaps'] - left:,} of {_counted(found['gaps'], 'gap')}" if found["gaps"] else "no gaps"
     return "\n".join([*lines, "", f"A run can start: {_counted(found['rows'], 'row')}, {filled}."]) + "\n"
 
 

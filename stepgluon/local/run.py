@@ -62,12 +62,18 @@ class Order:
 
 
 def run(
-    loaded: LoadedConfig, workflow: Workflow, order: Order, progress: Progress, show: Callable[[dict[str, Any]], None]
+    loaded: LoadedConfig,
+    workflow: Workflow,
+    order: Order,
+    progress: Progress,
+    check_data: Callable[[], None],
+    show: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Carry out the order; show and return the run as in run.json."""
+    """Carry out the order; show and return the run as in run.json. `check_data` raises if the tables are bad."""
     progress.soon(f"Starting a local AWS with the pipeline {loaded.config.name}.")
     with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
         place.functions.deliver_left(place.names.tell_function)
+        check_data()
         tables = _upload(place, order)
         identity = _identity(place, order, tables)
         try:

@@ -116,8 +116,6 @@ def test_a_run_does_not_start_with_bad_tables(call: Call) -> None:
     Path("b.csv").write_text("Stadt,rent\nBonn,1,2\n", "utf-8")
     code, out, err = call("run", "--data", "a.csv", "b.csv")
     assert (code, out) == (1, "")
-    assert err.startswith(
-        "error: the data:\n  a.csv: column 'rent' is the label of model cologne and must hold numbers"
-    )
+    assert "error: the data:\n  a.csv: column 'rent' is the label of model cologne and must hold numbers" in err
     assert "\n  b.csv, row 1 (line 2) has 3 cells" in err
-    assert not Path(".local").exists()
+    assert not list(Path(".local/runs").glob("*"))
