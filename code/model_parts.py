@@ -94,7 +94,7 @@ def _wanted(model: str, column: str, kind: pa.DataType, values: Any) -> pa.Array
     """The values of a `where`, converted to the column's type."""
     wanted: list[Any] = []
     for value in values if isinstance(values, list) else [values]:
-        found = _as_kind(value, kind)
+        found = as_kind(value, kind)
         if not found:
             raise JobError(
                 f"Model {model}: where compares column {shown(column)}, which holds {column_types.words(kind)}, "
@@ -104,7 +104,7 @@ def _wanted(model: str, column: str, kind: pa.DataType, values: Any) -> pa.Array
     return pa.array(wanted, kind)
 
 
-def _as_kind(value: Any, kind: pa.DataType) -> list[Any]:
+def as_kind(value: Any, kind: pa.DataType) -> list[Any]:
     """A config value as values of a column's type, compared by meaning: 1, 1.0 and "1" are the same number.
 
     In a column of text, a number matches any of its usual spellings, and true matches true, True or TRUE.

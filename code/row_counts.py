@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from job_io import LEAST_ROWS, counted, shown
-from model_parts import Parts, Splitter
+from model_parts import Parts, Splitter, as_kind
 
 MOST = 1000  # distinct values that are kept of a column
 _LISTED = 8
@@ -56,12 +56,24 @@ class RowCounts:
             train = profile["rows_train"]
             if train + profile["rows_test"] + profile["rows_predict"] == 0:
                 found.append(self._selects_nothing(model, splitter))
-            elif train < LEAST_ROWS:
+                continue
+            found += self._values_without_rows(model, splitter)
+            if train < LEAST_ROWS:
                 found.append(
                     f"Model {model['name']} has {counted(train, 'row')} to learn from besides the held-out ones, and "
                     f"needs {LEAST_ROWS}."
                 )
         return found + [sentence for gaps in open_gaps for sentence in _gaps_in_words(gaps)]
+
+    def _values_without_rows(self, model: Mapping[str, Any], splitter: Splitter) -> list[str]:
+        found = []
+        for column, wanted in model["where"].items():
+            there, kind = self.where_values[column], splitter.where[column].type
+            for value in wanted if isinstance(wanted, list) and len(there) <= MOST else []:
+                if there.isdisjoint(as_kind(value, kind)):
+                    hint = _hint(column, [value], there)
+                    found.append(f"Model {model['name']}: no row has {_said(column)} = {shown(value)}{hint}")
+        return found
 
     def selects_nothing(self) -> list[str]:
         """Why no model's where selects a row."""
@@ -72,7 +84,7 @@ class RowCounts:
         hint = ""
         for column, wanted in model["where"].items():
             options = wanted if isinstance(wanted, list) else [wanted]
-            conditions.append(f"{column} = {' or '.join(map(shown, options))}")
+            conditions.append(f"{_said(column)} = {' or '.join(map(shown, options))}")
             there = self.where_values[column]
             if not hint and not there & set(splitter.where[column].to_pylist()):
                 hint = _hint(column, options, there)
@@ -82,7 +94,7 @@ class RowCounts:
 def _gaps_in_words(gaps: Mapping[str, Any]) -> list[str]:
     """`Stadt = Köln: 80 gaps, no model.`"""
     places = [
-        f"{column} = {_said(value)}: {counted(rows, 'gap')}, no model."
+        f"{_said(column)} = {_said(value)}: {counted(rows, 'gap')}, no model."
         for column, values in gaps["where"].items()
         for value, rows in values
     ]

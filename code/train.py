@@ -112,6 +112,11 @@ def evaluate(
 
 
 def check_rows(model: str, label: str, rows: int) -> None:
+    if rows == 0:
+        raise JobError(
+            f"Model {model} has no rows to learn from: no row that its where selects has a value in "
+            f"{job_io.shown(label)}. `python pipeline.py check --data` shows what a where selects."
+        )
     if rows < job_io.LEAST_ROWS:
         raise JobError(
             f"Model {model} has {counted(rows, 'row')} to learn from besides the held-out ones, and needs "

@@ -8,7 +8,7 @@ from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
 from stepgluon.local.data_check import check_data, checking, words
 from stepgluon.names import Names
-from stepgluon.runs.start import check_files
+from stepgluon.runs.start import check_files, one_line
 from stepgluon.runs.view import panel
 
 
@@ -27,7 +27,7 @@ def do_run(call: Call) -> int:
     order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh)
     again = [*map(str, options.data)]
     again += ["--threshold", str(options.threshold)] if options.threshold is not None else []
-    again += ["--note", options.note] if options.note else []
+    again += ["--note", one_line(options.note)] if options.note else []
 
     def show(told: dict[str, Any]) -> None:
         call.result(f"\n{panel(told, pipeline_py('run --data', *again))}", told)

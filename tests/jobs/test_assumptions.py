@@ -12,7 +12,7 @@ import number_styles
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Sandbox
+from conftest import Sandbox, config
 from csv_table import separators_in
 from test_prepare import prepared, sentence
 
@@ -375,6 +375,27 @@ def test_gaps_that_no_model_fills_are_counted_by_the_columns_of_the_models(sandb
         "Stadt = Köln: 10 gaps, no model.",
         "Stadt = (empty): 10 gaps, no model.",
     ]
+
+
+def test_a_value_of_a_where_without_rows_is_said(sandbox: Sandbox) -> None:
+    sandbox.write("a.csv", "k,n,y\n" + "a,1,1\nb,2,2\n" * 10)
+    profile = prepared(sandbox, {"where": {"k": ["a", "c", "b"], "n": [1, "2.0", 3]}})
+    assert profile["assumed"] == [
+        "The label 'y' has only two values (1, 2): it is predicted as a number; classification is not supported yet.",
+        "Model all: no row has k = 'c'; 'k' has 'a', 'b'.",
+        "Model all: no row has n = 3; 'n' has '1', '2'.",
+    ]
+
+
+def test_control_characters_of_the_data_never_reach_the_log(sandbox: Sandbox) -> None:
+    text = "k\x1b[2J;d\x1b[2J;y\n" + "a\x1b[2J;1.1.2024;0\nb;31.12.2024;1\nc\x1b[2J;1.1.2024;\n" * 9
+    sandbox.write("a.csv", text)
+    sandbox.configure(config({"where": {"k\x1b[2J": ["b", "\x1b[2J"]}}))
+    outcome = sandbox.run("prepare.py")
+    assert outcome.code == 0
+    assert r"'k\x1b[2J' = 'c\x1b[2J': 9 gaps, no model." in outcome.log
+    assert "looks like a date" in outcome.log
+    assert "\x1b" not in outcome.log
 
 
 def test_a_model_with_too_few_rows_is_said(sandbox: Sandbox) -> None:
