@@ -11,6 +11,7 @@ the definition is deployed to an account or locally, in the same way
   verify/     asks AWS whether a deployment would work, without creating it
   local/      a run on this computer, in localaws, a separate package
 runs/         runs of the pipeline: start, follow, redrive, promote, roll back
+live/         a run's page in the browser, while it runs
 cli/          the command line
 
 names         the names, ARNs and addresses of everything

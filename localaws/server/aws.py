@@ -57,6 +57,7 @@ class LocalAws:
         self.settings = settings
         self._ending = ExitStack()
         self._closing = False
+        self.page: Application | None = None  # what a browser gets at /
 
     def __enter__(self) -> LocalAws:
         self._closing = False
@@ -115,7 +116,7 @@ class LocalAws:
         patches = self._moto(ending)
         self._workshop(ending, patches, jobs)
         self._application = self._doors(patches)
-        web = Web(listener, no_web_pages(self.port, self._application))
+        web = Web(listener, no_web_pages(self.port, self._application, lambda: self.page))
         ending.callback(web.close)
 
     def _moto(self, ending: ExitStack) -> Patches:

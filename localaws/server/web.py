@@ -6,7 +6,7 @@ import errno
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from localaws.base import requests
@@ -16,6 +16,7 @@ from localaws.iam.enforce import refusal
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
+OF_THE_PAGE = "/_live/"  # not a bucket's: their names begin with a letter or a digit
 
 
 def bind(port: int) -> socket.socket:
@@ -64,12 +65,18 @@ class Web:
         self._server.server_close()
 
 
-def no_web_pages(port: int, others: Application) -> Application:
+def no_web_pages(
+    port: int, others: Application, our_page: Callable[[], Application | None] = lambda: None
+) -> Application:
     """Refuse requests from web pages, and accept those of local programs.
 
     A browser lets any page send requests to 127.0.0.1, so a page of any site could otherwise upload a script and run
     it as a job. Three headers that a page cannot change reveal it: Origin, Sec-Fetch-Site, and the Host if the site's
     owner has pointed a name at 127.0.0.1 (DNS rebinding).
+
+    `our_page` gets GET / if a person opened it in a browser, and what its own script requests below /_live/. An object
+    in a bucket has the same origin, so our script must also send a secret, and another page may not open ours: it could
+    read the secret.
     """
     hosts = {f"{name}:{port}" for name in NAMES} | {name for name in NAMES if port == 80}
 
@@ -77,6 +84,8 @@ def no_web_pages(port: int, others: Application) -> Application:
         host = environ.get("HTTP_HOST", "").lower()
         if host not in hosts:
             reason = f"The Host of the request is {host!r} (expected: {NAMES[0]}:{port} or {NAMES[1]}:{port})."
+        elif (page := our_page()) and (_opens_page(environ) or _is_of_page(environ, host)):
+            return page(environ, start_response)
         # A typed address or a bookmark has "none"; aws, curl and the SDKs send neither header.
         elif "HTTP_ORIGIN" in environ or environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":
             reason = "The local AWS answers no web pages."
@@ -85,3 +94,19 @@ def no_web_pages(port: int, others: Application) -> Application:
         return refusal(requests.signed_by(environ)[1], reason, environ, start_response)
 
     return application
+
+
+def _opens_page(environ: dict[str, Any]) -> bool:
+    """Whether a person opens the page: S3's ListBuckets is GET /, too."""
+    typed = environ.get("HTTP_SEC_FETCH_SITE") == "none" and environ.get("HTTP_SEC_FETCH_DEST") == "document"
+    return typed and (environ["REQUEST_METHOD"], environ.get("PATH_INFO")) == ("GET", "/")
+
+
+def _is_of_page(environ: dict[str, Any], host: str) -> bool:
+    """Whether the page's own script may have sent the request."""
+    same = environ.get("HTTP_ORIGIN", f"http://{host}") == f"http://{host}"
+    return (
+        same
+        and environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
+        and environ.get("PATH_INFO", "").startswith(OF_THE_PAGE)
+    )

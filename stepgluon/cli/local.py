@@ -24,7 +24,7 @@ def do_run(call: Call) -> int:
 
     options, loaded = call.options, call.config()
     check_files(options.data)
-    order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh)
+    order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh, options.open)
     again = [*map(str, options.data)]
     again += ["--threshold", str(options.threshold)] if options.threshold is not None else []
     again += ["--note", one_line(options.note)] if options.note else []
@@ -41,4 +41,4 @@ def do_local(call: Call) -> None:
     from stepgluon.local.run import serve
 
     options, terminal = call.options, call.terminal
-    serve(call.config(), call.workflow, options.work, options.port, terminal.progress(), terminal.result)
+    serve(call.config(), call.workflow, options.work, options.port, terminal.progress(), terminal.result, options.open)

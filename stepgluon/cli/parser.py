@@ -101,6 +101,7 @@ def _runs(command: Add) -> None:
     local.add_argument("--port", type=port, default=0, metavar="N", help="default: any free one")
     for one in (run, local):
         one.add_argument("--work", type=a_path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
+        _open_option(one)
 
     start = command("account", "start", "Start a run in the account, with local tables or a folder of the raw bucket.")
     data = start.add_mutually_exclusive_group(required=True)
@@ -151,6 +152,8 @@ def _more(name: str, one: _Parser) -> None:
         what.add_argument("--model", metavar="MODEL", help="the folder of the model that predicts, not the result")
         what.add_argument("--only-predicted", action="store_true", help="also write predicted.csv: the predicted rows")
         one.add_argument("--to", type=a_path, metavar="DIR", help="default: a folder with the run's name")
+    elif name == "watch":
+        _open_option(one)
     elif name == "show":
         one.add_argument("--open", action="store_true", help="open its report in the browser")
     elif name == "compare":
@@ -191,6 +194,10 @@ def _run_options(parser: _Parser) -> None:
     parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold")
     parser.add_argument("--note", default="", metavar="TEXT", help="appears in the first mail")
     parser.add_argument("--fresh", action="store_true", help="ignore cached results; start over")
+
+
+def _open_option(parser: _Parser) -> None:
+    parser.add_argument("--open", action="store_true", help="show the runs in the browser, too, while it runs")
 
 
 def _threshold(text: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 import webbrowser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, UsageError
-from stepgluon.local.work_folder import all_runs, buckets_of, find_run, local_story, one_run
+from stepgluon.local.work_folder import all_runs, buckets_of, endpoint, find_run, is_served, local_story, one_run
 from stepgluon.names import Names
 from stepgluon.runs.executions import LATEST, Execution, last_words, one, report_page, sizes, tell, unknown_run
 from stepgluon.runs.history import number
@@ -112,13 +113,28 @@ def do_watch(call: Call) -> int:
     if is_local(call):
         from stepgluon.local.redrive import watched_here
 
+        work = call.options.work
+        if call.options.open and is_served(work):
+            _open_live(call, f"{endpoint(work)}/#{call.options.run}")
+        elif call.options.open:
+            call.terminal.say(f"No local AWS uses {work}, so there is no live page (`{pipeline_py('local up')}`).")
         return _ended(call, watched_here(call.options.work, call.options.run, call.terminal.progress()))
 
     with call.account() as (door, names):
         execution = one(door, names, call.options.run)
-        with call.terminal.progress().leaving(execution.run) as progress:
+        with ExitStack() as page, call.terminal.progress().leaving(execution.run) as progress:
+            if call.options.open:
+                from stepgluon.live.account import served
+
+                _open_live(call, f"{page.enter_context(served(door, names))}#{execution.run}")
             watch(door, execution.arn, progress.tell, progress.say, time.sleep)
         return _ended(call, _told(door, names, execution))
+
+
+def _open_live(call: Call, address: str) -> None:
+    from stepgluon.live.browser import show
+
+    show(address, call.terminal.say)
 
 
 def _ended(call: Call, told: dict[str, Any]) -> int:

@@ -25,6 +25,9 @@ from localaws.server.web import bind
 from localaws.stepfunctions.versions import unqualified
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.live import browser
+from stepgluon.live.local import LocalRuns
+from stepgluon.live.page import LivePage
 from stepgluon.local.compile_cache import ROOT, compiled
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
@@ -59,6 +62,7 @@ class Order:
     threshold: float | None = None
     note: str = ""
     fresh: bool = False
+    open: bool = False  # the live page in the browser
 
 
 def run(
@@ -72,6 +76,8 @@ def run(
     """Carry out the order; show and return the run as in run.json. `check_data` raises if the tables are bad."""
     progress.soon(f"Starting a local AWS with the pipeline {loaded.config.name}.")
     with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
+        if order.open:
+            browser.show(f"{place.aws.endpoint}/", progress.say)
         place.functions.deliver_left(place.names.tell_function)
         check_data()
         tables = _upload(place, order)
@@ -104,9 +110,20 @@ def at_work(
         with (
             deployed(loaded, definition, settings) as place,
             told_where(work, place.aws.endpoint),
+            live_page(place),
             refreshed(place, say),
         ):
             yield place
+
+
+@contextmanager
+def live_page(place: Deployed) -> Iterator[None]:
+    """In the block, browsers get the live page at the server's root; at its end, they get the last state."""
+    place.aws.page = page = LivePage(LocalRuns(place))
+    try:
+        yield
+    finally:
+        page.close()
 
 
 def settings_of(loaded: LoadedConfig, work: Path, port: int, fresh: bool) -> Settings:
@@ -247,6 +264,7 @@ def serve(
     port: int,
     progress: Progress,
     result: Callable[[str], None],
+    open: bool = False,
 ) -> None:
     """Serve until KeyboardInterrupt, which is re-raised."""
     if port:
@@ -254,6 +272,8 @@ def serve(
             bind(port).close()  # fails early if the port is taken
     with at_work(loaded, workflow, work, progress.say, port=port) as place:
         result(words(place))
+        if open:
+            browser.show(f"{place.aws.endpoint}/", progress.say)
         for begun in place.journal.cut_off():
             if unqualified(begun.machine) == place.names.machine_arn:
                 progress.say(f"Continuing run {begun.name}, which was cut off.")
@@ -267,6 +287,7 @@ def words(place: Deployed) -> str:
     aws = f"aws --endpoint-url {place.aws.endpoint}"
     raw, work, config = place.names.raw_bucket, place.names.work_bucket, place.names.config
     return f"""The local AWS is at {place.aws.endpoint}, with the pipeline {place.names.prefix} in it. Ctrl-C ends it.
+Its runs are shown at {place.aws.endpoint}/ in a browser.
 Any credentials do; with the aws command line, for example:
 
   export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION={config.region}

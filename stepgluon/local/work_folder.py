@@ -168,7 +168,7 @@ def served(work: Path, region: str) -> Iterator[_Served]:
     """The local AWS that is using the folder, ignoring the shell's AWS settings; raises ServerGone."""
     from botocore.exceptions import ConnectionError, HTTPClientError
 
-    with clean_environment(UNREACHABLE), closing(Clients(_endpoint(work))) as clients:
+    with clean_environment(UNREACHABLE), closing(Clients(endpoint(work))) as clients:
         try:
             yield _Served(clients, region)
         except (ConnectionError, HTTPClientError):
@@ -178,7 +178,7 @@ def served(work: Path, region: str) -> Iterator[_Served]:
             raise ServerGone(work) from None
 
 
-def _endpoint(work: Path) -> str:
+def endpoint(work: Path) -> str:
     """The address of the server that is using the folder."""
     try:
         return str(json.loads((work / SERVER).read_text("utf-8"))["endpoint"])

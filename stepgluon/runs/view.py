@@ -3,7 +3,7 @@
 run, arn           its name and its execution
 status, started, seconds, data, note
 models             the verdicts, with each prediction's outcome; for a promoted default also its run
-jobs               each with its state, status and time, and the sentence if it failed
+jobs               each with its state, status and times, and the sentence if it failed
 rows, predictions, gaps  their counts, from summary.json
 failure            {state, error, sentence}, or null
 results, folder    the paths of the result, if there is one, and of everything else
@@ -87,6 +87,7 @@ def _job(job: Job, until: float, cached: bool) -> dict[str, Any]:
         "kind": job.kind,
         "state": job.state,
         "status": job.status,
+        "started": job.started,
         "seconds": round((job.ended or max(until, job.started)) - job.started, 1),
         "cached": cached,
         "sentence": job.sentence,

@@ -6,7 +6,6 @@ import http.client
 import http.server
 import json
 import queue
-import shutil
 import socket
 import subprocess
 import threading
@@ -16,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_aws import MINUTES, REGION, ROLE, Jobs, input_of
+from browser import command as browser
+from browser import opened
+from local_aws import MINUTES, REGION, ROLE, Jobs, input_of, until
 
 from localaws.server.aws import LocalAws
+from stepgluon.live.page import LivePage
 
 SCRIPT = b"open('/tmp/attacked', 'w')"
 JOB = json.dumps({"ProcessingJobName": "attack", "RoleArn": ROLE})
@@ -189,15 +191,6 @@ class _Request(http.server.BaseHTTPRequestHandler):
         """A test's output is for its failures."""
 
 
-def browser(folder: Path, *words: str) -> list[str]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed")
-    usual = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-    names = "--host-resolver-rules=MAP evil.example 127.0.0.1"
-    return [program, *usual, names, f"--user-data-dir={folder / 'profile'}", *words]
-
-
 @contextmanager
 def site(page: str) -> Iterator[_Site]:
     with _Site(page) as server:
@@ -230,6 +223,100 @@ def test_a_page_whose_name_was_pointed_at_this_computer_gets_nothing(bucket: Loc
     done = subprocess.run(browser(tmp_path, "--dump-dom", address), capture_output=True, text=True, timeout=MINUTES)
     assert "The Host of the request is" in done.stdout, done.stderr
     assert "a secret" not in done.stdout
+
+
+# The live page has the origin of the buckets' objects
+
+OF_THE_LIVE_PAGE = {
+    "read the page": ("GET", "/", {"Sec-Fetch-Dest": "document"}, b""),
+    "read the events": ("GET", "/_live/events?token=x", {}, b""),
+    "read the events without a token": ("GET", "/_live/events", {}, b""),
+    "stop a run": ("POST", "/_live/stop", {"X-Live-Token": "x"}, b"run"),
+    "promote its models": ("POST", "/_live/promote", {}, b"run"),
+    "run a job beside it": ("POST", "/_live/x", {"X-Amz-Target": "SageMaker.CreateProcessingJob"}, JOB.encode()),
+}
+
+
+class NoRuns:
+    """A source that nobody may reach."""
+
+    title, place, pause = "pipeline", "this computer", 0.01
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a page reached {name}")
+
+
+@pytest.fixture
+def live(bucket: LocalAws) -> Iterator[LocalAws]:
+    source: Any = NoRuns()
+    bucket.page = LivePage(source)
+    yield bucket
+    bucket.page = None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_other_page_reaches_the_live_page(live: LocalAws, page: str) -> None:
+    header = {name: value.format(port=live.port) for name, value in PAGES[page].items()}
+    for attack, (method, path, headers, body) in {**ATTACKS, **OF_THE_LIVE_PAGE}.items():
+        status, told, content = answer(live, method, path, {**headers, **header}, body)
+        assert status in (400, 403), attack
+        assert not [name for name in told if name.startswith("access-control-")], attack
+        assert b"<html" not in content, attack
+
+
+def test_a_person_gets_the_live_page_and_programs_get_the_buckets(live: LocalAws) -> None:
+    typed = {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}
+    status, told, content = answer(live, "GET", "/", typed, b"")
+    assert status == 200 and content.startswith(b"<!doctype html>")
+    policy = told["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy and "http" not in policy
+    assert "frame-ancestors 'none'" in policy
+    for headers in ({}, {"Authorization": signed("s3")}):
+        assert b"<Name>data</Name>" in answer(live, "GET", "/", headers, b"")[2]
+
+
+def test_without_a_live_page_nothing_below_its_address_is_answered(bucket: LocalAws) -> None:
+    method, path, headers, body = OF_THE_LIVE_PAGE["run a job beside it"]
+    status, _, content = answer(bucket, method, path, {**headers, "Sec-Fetch-Site": "same-origin"}, body)
+    assert status == 400 and b"local AWS answers no web pages" in content
+
+
+# It reads what it can of the live page: as a window, in a frame, by a request.
+THIEF = """<!DOCTYPE html><title>waits</title><body><script>
+const read = async () => {
+  const told = {};
+  for (const [name, options] of [['/', {}], ['/_live/events', {}], ['/_live/stop', {method: 'POST', body: 'run'}]]) {
+    try { told[name] = await (await fetch(name, options)).text(); } catch (error) { told[name] = error.name; }
+  }
+  const frame = document.createElement('iframe');
+  const loaded = new Promise(done => frame.onload = done);
+  frame.src = '/';
+  document.body.append(frame);
+  await loaded;
+  try { told.frame = frame.contentDocument.documentElement.outerHTML; } catch (error) { told.frame = error.name; }
+  return told;
+};
+</script>"""
+
+
+def test_an_object_in_a_bucket_that_is_opened_as_a_page_cannot_read_the_live_page(
+    aws: LocalAws, tmp_path: Path
+) -> None:
+    s3 = aws.client("s3")
+    s3.put_object(Bucket="data", Key="thief.html", Body=THIEF.encode(), ContentType="text/html")
+    source: Any = NoRuns()
+    aws.page = LivePage(source)
+    try:
+        with opened(tmp_path) as browser:
+            page = browser.page(s3.generate_presigned_url("get_object", {"Bucket": "data", "Key": "thief.html"}))
+            until(lambda: page.js("document.title") == "waits")
+            told = page.js("read()")
+    finally:
+        aws.page = None
+        s3.delete_object(Bucket="data", Key="thief.html")
+    assert set(told) == {"/", "/_live/events", "/_live/stop", "frame"}
+    assert "local AWS answers no web pages" in told["/"] and "local AWS answers no web pages" in told["frame"]
+    assert told["/_live/events"] == told["/_live/stop"] == "The token is missing or old."
 
 
 # What such a page was after

@@ -1,0 +1,120 @@
+"""The runs of an account for the live page of `watch --open`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from localaws.server.web import Web, bind, no_web_pages
+from stepgluon.aws import Door
+from stepgluon.live.local import models_of, promoted_words
+from stepgluon.live.page import LivePage
+from stepgluon.live.state import Settings, Told
+from stepgluon.names import Names
+from stepgluon.runs.executions import find, listed, tell
+from stepgluon.runs.history import read
+from stepgluon.runs.job_log import last_lines
+from stepgluon.runs.promote import promote
+from stepgluon.runs.watch import History, story_of
+
+RUNS = 20
+LOG_LINES = 300
+# Seconds between two looks: AWS throttles each of these calls per account, and the run's own watch makes them, too.
+LIST_SECONDS, RUN_SECONDS, LOG_SECONDS = 30.0, 4.0, 15.0
+LOGS_AT_ONCE = 4
+T = TypeVar("T")
+
+
+class AccountRuns:
+    pause = RUN_SECONDS
+
+    def __init__(self, door: Door, names: Names) -> None:
+        self._door, self._names = door, names
+        self.title, self.place = names.prefix, f"account {names.config.account}, {names.config.region}"
+        self._known: dict[Any, tuple[float, Any]] = {}
+        self._histories: dict[str, History] = {}
+        self._logs = LOGS_AT_ONCE
+
+    def _kept(self, key: Any, seconds: float, ask: Callable[[], T]) -> T:
+        """The response, asked for again after so many seconds."""
+        at, value = self._known.get(key, (-1e9, None))
+        if time.monotonic() - at >= seconds:
+            value = ask()
+            self._known[key] = (time.monotonic(), value)
+        return value  # type: ignore[no-any-return]  # what `ask` returned before
+
+    def runs(self) -> list[Told]:
+        self._logs = LOGS_AT_ONCE
+        return self._kept("runs", LIST_SECONDS, lambda: [one.row() for one in listed(self._door, self._names, RUNS)])
+
+    def run(self, name: str) -> Told | None:
+        _, told = self._known.get(("run", name), (0.0, None))
+        ended = told is not None and told["status"] != "RUNNING"
+        return self._kept(("run", name), float("inf") if ended else RUN_SECONDS * 0.9, lambda: self._look(name))
+
+    def _look(self, name: str) -> Told | None:
+        execution = find(self._door, self._names, name)
+        if execution is None:
+            return None
+        client = self._door.client("stepfunctions")
+        history = self._histories.setdefault(name, History(client, execution.arn))
+        return tell(self._door, self._names, execution, read(history.look()))
+
+    def settings(self, told: Told) -> list[Settings]:
+        execution = self._kept(("given", told["run"]), float("inf"), lambda: self._given(told["run"]))
+        overrides = execution.get("overrides")
+        return models_of(self._names, overrides.get("threshold") if isinstance(overrides, dict) else None)
+
+    def _given(self, run: str) -> dict[str, Any]:
+        execution = find(self._door, self._names, run)
+        return execution.given if execution else {}
+
+    def begun(self, job: Told) -> float | None:
+        return float(job["started"])
+
+    def log(self, told: Told, job: Told) -> list[str]:
+        """The end of the job's log. A look reads few logs, so with many running jobs some are older."""
+        ended = job["status"] != "InProgress"
+        key, seconds = ("log", job["name"], ended), float("inf") if ended else LOG_SECONDS
+        before = self._known.get(("log", job["name"], False), (0.0, []))[1]
+        at, lines = self._known.get(key, (-1e9, before))
+        if self._logs and time.monotonic() - at >= seconds:
+            self._logs -= 1
+            lines = self._kept(key, 0, lambda: self._read_log(job))
+        return list(lines)
+
+    def _read_log(self, job: Told) -> list[str]:
+        from botocore.exceptions import ClientError
+
+        try:
+            return last_lines(self._door.client("logs"), job["kind"], job["name"], LOG_LINES)
+        except ClientError:
+            return []  # no permission, or throttled
+
+    def mails(self, run: str) -> list[dict[str, str]]:
+        return []  # they are in their readers' mailboxes
+
+    def stop(self, run: str) -> str:
+        self._door.client("stepfunctions").stop_execution(
+            executionArn=self._names.execution_arn(run), error="Stopped", cause="The run was stopped on its page."
+        )
+        return "Stopping the run and its jobs."
+
+    def promote(self, run: str) -> str:
+        arn, s3 = self._names.execution_arn(run), self._door.client("s3")
+        return promoted_words(promote(s3, self._names, run, lambda: story_of(self._door, arn).models))
+
+
+@contextmanager
+def served(door: Door, names: Names) -> Iterator[str]:
+    """Serve the page on a free port of 127.0.0.1; yields its address."""
+    page, listener = LivePage(AccountRuns(door, names), secret=True), bind(0)
+    port = listener.getsockname()[1]
+    web = Web(listener, no_web_pages(port, page, lambda: page))
+    try:
+        yield f"http://127.0.0.1:{port}{page.path}"
+    finally:
+        page.close()
+        web.close()

@@ -1,0 +1,37 @@
+"""How far a training job is, from the lines that AutoGluon and code/train.py print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+_FITTING = re.compile(r"Fitting model: (\S+)")
+_SCORE = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?)\s+= Validation score\s+\(-")  # (-NAME): an error, with its sign changed
+_MEDIAN = re.compile(r"always guessing the median: mean absolute error ([\d.]+(?:e[+-]?\d+)?)$")
+_COMPLETE = "AutoGluon training complete"
+
+
+@dataclass
+class Fit:
+    learner: str = ""  # at work
+    scores: list[tuple[str, float]] = field(default_factory=list)  # each learner's validation error
+    median: float | None = None  # the error on the held-out rows of always guessing the median
+
+    @property
+    def best(self) -> float | None:
+        return min((error for _, error in self.scores), default=None)
+
+
+def fit_of(lines: Iterable[str]) -> Fit:
+    fit = Fit()
+    for line in lines:
+        if found := _FITTING.search(line):
+            fit.learner = found[1]
+        elif found := _SCORE.search(line):
+            fit.scores.append((fit.learner, -float(found[1])))
+        elif found := _MEDIAN.search(line):
+            fit.median = float(found[1])
+        elif _COMPLETE in line:
+            fit.learner = ""
+    return fit

@@ -1,0 +1,133 @@
+"""The runs of a local AWS for the live page: their folders, which the watcher keeps up to date."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from localaws.sagemaker.api import ApiError
+from stepgluon.errors import UsageError
+from stepgluon.live.state import Settings, Told
+from stepgluon.local.work_folder import local_story, machine_of, run_of
+from stepgluon.runs.history import number
+from stepgluon.runs.promote import promote
+
+if TYPE_CHECKING:
+    from stepgluon.local.deployed import Deployed
+    from stepgluon.names import Names
+
+MOST_RUNS = 30
+MOST_MAILS = 8
+MOST_FILES = 1000  # in memory
+LOG_BYTES = 1 << 18
+LONGEST_MAIL = 20_000
+
+
+def models_of(names: Names, threshold: Any) -> list[Settings]:
+    """The config's models; `threshold` replaces theirs in this run if it is a number."""
+    found = []
+    for model in names.config.models:
+        key, value = ("threshold", threshold) if threshold else names.config.limit_of(model) or ("", None)
+        found.append(Settings(model.name, model.label, key, value, model.train.time_limit))
+    return found
+
+
+def promoted_words(promoted: dict[str, Any]) -> str:
+    return "Promoted " + ", ".join(f"{name} (MAE {number(error)})" for name, error in promoted.items()) + "."
+
+
+class _Files:
+    """What was read from files, read again only after they changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int], Any]] = {}
+
+    def get(self, file: Path, read: Callable[[Path], Any]) -> Any:
+        """What `read` makes of the file; None if it cannot be read."""
+        with suppress(OSError):
+            stat = file.stat()
+            stamp, known = (stat.st_mtime_ns, stat.st_size), self._known.get(file)
+            if known and known[0] == stamp:
+                return known[1]
+            if len(self._known) >= MOST_FILES:
+                self._known.clear()
+            self._known[file] = stamp, read(file)
+            return self._known[file][1]
+        return None
+
+
+class LocalRuns:
+    place = "this computer"
+    pause = 1.0  # the watcher looks once a second
+
+    def __init__(self, deployed: Deployed) -> None:
+        self._place, self.title = deployed, deployed.names.prefix
+        self._files = _Files()
+
+    def runs(self) -> list[Told]:
+        found = [self.run(file.parent.name) for file in (self._place.work / "runs").glob("*/run.json")]
+        return sorted(filter(None, found), key=lambda told: told["started"], reverse=True)[:MOST_RUNS]
+
+    def run(self, name: str) -> Told | None:
+        found: Told | None = self._files.get(
+            self._place.work / "runs" / name / "run.json", lambda file: run_of(self._place.work, name)
+        )
+        return found
+
+    def settings(self, told: Told) -> list[Settings]:
+        names = self._place.names
+        if told["arn"] != names.execution_arn(told["run"]):
+            return []  # of another pipeline
+        begun = next((one for one in self._place.journal.begun() if one.arn == told["arn"]), None)
+        overrides = begun.given.get("overrides") if begun else None
+        return models_of(names, overrides.get("threshold") if isinstance(overrides, dict) else None)
+
+    def begun(self, job: Told) -> float | None:
+        with suppress(ApiError):
+            return self._place.aws.sagemaker.job(job["kind"], job["name"]).state.started
+        return job.get("started")
+
+    def log(self, told: Told, job: Told) -> list[str]:
+        return self._files.get(self._place.work / "runs" / told["run"] / "logs" / f"{job['name']}.log", _lines) or []
+
+    def mails(self, run: str) -> list[dict[str, str]]:
+        found = [self._files.get(file, _mail) for file in sorted(self._place.outbox.glob("*.eml"), reverse=True)]
+        return [mail for mail in found if mail and run in f"{mail['subject']} {mail['text']}"][:MOST_MAILS]
+
+    def stop(self, run: str) -> str:
+        self._place.aws.client("stepfunctions").stop_execution(
+            executionArn=self._of_this_pipeline(run)["arn"], error="Stopped", cause="The run was stopped on its page."
+        )
+        return "Stopping the run and its jobs."
+
+    def promote(self, run: str) -> str:
+        told, work = self._of_this_pipeline(run), self._place.work
+        s3, names = self._place.aws.client("s3"), self._place.names
+        return promoted_words(promote(s3, names, told["run"], lambda: local_story(work, run).models))
+
+    def _of_this_pipeline(self, run: str) -> Told:
+        told = next((one for one in self.runs() if one["run"] == run), None)
+        if told is None or told["arn"] != self._place.names.execution_arn(run):
+            of = f", but of {machine_of(told)}" if told else ""
+            raise UsageError(f"{run} is not a run of {self.title}{of}")
+        return told
+
+
+def _lines(file: Path) -> list[str]:
+    """The end of a log; a progress bar has overwritten its line."""
+    with file.open("rb") as opened:
+        opened.seek(max(0, os.fstat(opened.fileno()).st_size - LOG_BYTES))
+        return [line.rpartition("\r")[2] for line in opened.read().decode("utf-8", "replace").split("\n")[:-1]]
+
+
+def _mail(file: Path) -> dict[str, str]:
+    letter = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+    body = letter.get_body(("plain",))
+    text = str(body.get_content())[:LONGEST_MAIL] if body else ""
+    headers = {name.lower(): str(letter[name]) for name in ("Subject", "To", "Date")}
+    return {"id": file.name, **headers, "text": text.strip()}

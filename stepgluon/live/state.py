@@ -1,0 +1,231 @@
+"""What the live page shows of a run, as JSON: the run as in run.json, with the config's models and the jobs' logs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from stepgluon.live.fit_log import fit_of
+from stepgluon.runs.view import WORDS
+
+Told = dict[str, Any]
+"""A run as in run.json, or a job in it."""
+TAIL = 14  # lines of a log
+LONGEST_LINE = 400
+_STAGES = ("Prepare", "Train", "Predict", "Post-process")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run's config says of a model."""
+
+    name: str
+    label: str
+    limit: str  # threshold or better_than_median, in percent; empty without a limit
+    value: float | None
+    time_limit: int
+
+    def threshold(self, median: float | None) -> float | None:
+        """The highest error allowed; None if there is no limit, or as long as the error of the median is not known."""
+        if self.limit == "better_than_median" and self.value is not None:
+            return None if median is None else median * (1 - self.value / 100)
+        return self.value
+
+
+class Source(Protocol):
+    """Where the runs are. Errors are StepgluonErrors."""
+
+    title: str
+    place: str
+    pause: float  # seconds between two looks
+
+    def runs(self) -> list[Told]:
+        """The last runs, latest first: run, status, started, seconds and note of each."""
+
+    def run(self, name: str) -> Told | None: ...
+
+    def settings(self, told: Told) -> list[Settings]:
+        """The models of the run; empty if its config is not known."""
+
+    def begun(self, job: Told) -> float | None:
+        """When the job began to run; None while it waits for a core or an instance."""
+
+    def log(self, told: Told, job: Told) -> Sequence[str]: ...
+
+    def mails(self, run: str) -> list[dict[str, str]]: ...
+
+    def stop(self, run: str) -> str:
+        """Stop the run; return what was done as a sentence."""
+
+    def promote(self, run: str) -> str: ...
+
+
+def page_state(source: Source, chosen: str, model: str) -> dict[str, Any]:
+    """The chosen run or else the latest, with the log of the chosen model or else of the last job."""
+    runs = source.runs()
+    name = chosen if any(row["run"] == chosen for row in runs) else runs[0]["run"] if runs else ""
+    told = source.run(name) if name else None
+    state = {"title": source.title, "place": source.place, "runs": [_row(row) for row in runs], "run": None}
+    if told is None:
+        return {**state, "headline": "No runs yet", "models": [], "stages": [], "log": None, "mails": []}
+    jobs = {job["state"]: job for job in told["jobs"]}  # the last try of each state
+    given = {one.name: one for one in source.settings(told)}
+    judged = {one["name"]: one for one in told["models"]}
+    models = [_Model(source, told, name, jobs, judged.get(name), given.get(name)) for name in {**given, **judged}]
+    return {
+        **state,
+        "run": _run(told),
+        "headline": headline(told, models),
+        "stages": stages(told, jobs, models),
+        "models": [one.shown() for one in models],
+        "log": _log(source, told, [job for job in told["jobs"] if not model or job["state"].endswith(f" {model}")]),
+        "mails": source.mails(name),
+    }
+
+
+def _row(row: Told) -> Told:
+    seconds = None if row["status"] == "RUNNING" else row["seconds"]  # the page counts itself
+    return {**{key: row[key] for key in ("run", "status", "started", "note")}, "seconds": seconds}
+
+
+def _run(told: Told) -> Told:
+    runs = told["status"] == "RUNNING"
+    accepted = any(one["verdict"] == "accepted" and one["uses"] == "trained" for one in told["models"])
+    failure = told["failure"] and {key: told["failure"][key] for key in ("state", "sentence")}
+    return {**_row(told), "failure": failure, "stop": runs, "promote": accepted and not runs}
+
+
+class _Model:
+    def __init__(
+        self,
+        source: Source,
+        told: Told,
+        name: str,
+        jobs: Mapping[str, Told],
+        judged: Told | None,
+        given: Settings | None,
+    ) -> None:
+        self.name, self.judged, self._given = name, judged or {}, given
+        self._runs = told["status"] == "RUNNING"
+        self._train, self.training = jobs.get(f"Train {name}"), self._phase(source, jobs.get(f"Train {name}"))
+        self.predicting = self._phase(source, jobs.get(f"Predict {name}"))
+        self._began = source.begun(self._train) if self._train else None
+        self.fit = fit_of(source.log(told, self._train) if self._train else ())
+        if self.judged.get("verdict"):
+            self.training = "done" if self.judged["verdict"] == "accepted" else "rejected"
+        if self.judged.get("outcome"):
+            self.predicting = "done" if self.judged["outcome"] == "predicted" else "failed"
+
+    def _phase(self, source: Source, job: Told | None) -> str:
+        if job is None:
+            return "waiting"
+        if job["status"] == "InProgress":
+            return ("running" if source.begun(job) is not None else "queued") if self._runs else "stopped"
+        return {"Completed": "done", "Failed": "failed"}.get(job["status"], "stopped")
+
+    def word(self) -> str:
+        """Where the model is, in one word or two."""
+        verdict = self.judged.get("verdict", "")
+        if not verdict:
+            words = {"running": "training", "done": "trained", "failed": "retrying" if self._runs else "failed"}
+            return words.get(
+                self.training, self.training if self._runs or self.training != "waiting" else "not trained"
+            )
+        if self.predicting == "failed":
+            return f"{verdict}, not predicted"
+        return f"{verdict}, predicting" if self.predicting == "running" else str(verdict)
+
+    def shown(self) -> dict[str, Any]:
+        judged, given = self.judged, self._given
+        median = self.fit.median if judged.get("mae_of_median") is None else judged["mae_of_median"]
+        threshold = judged.get("threshold")
+        if threshold is None and given:
+            threshold = given.threshold(median)
+        reason = judged.get("failure") or judged.get("outcome_failure") or (self._train or {}).get("sentence")
+        return {
+            "name": self.name,
+            "label": given.label if given else "",
+            "word": self.word(),
+            "state": self.training,
+            "predicting": self.predicting == "running",
+            "error": judged.get("mae"),
+            "best": self.fit.best,
+            "threshold": threshold,
+            "median": median,
+            "scores": self.fit.scores,
+            "learner": self.fit.learner if self.training == "running" else "",
+            "began": self._began if self.training == "running" else None,
+            "seconds": self._train["seconds"] if self._train and self.training in ("done", "rejected") else None,
+            "limit": given.time_limit if given else None,
+            "uses": judged.get("uses") if judged.get("uses") != "trained" else "",
+            "cached": judged.get("cached", False) or (self._train or {}).get("cached", False),
+            "reason": reason or "",
+        }
+
+
+def stages(told: Told, jobs: Mapping[str, Told], models: Sequence[_Model]) -> list[dict[str, Any]]:
+    """Each stage with the state of each of its jobs."""
+    runs = told["status"] == "RUNNING"
+    words = {"InProgress": "running" if runs else "stopped", "Completed": "done", "Failed": "failed"}
+    first, last = (
+        [words.get(jobs[name]["status"], "stopped") if name in jobs else "waiting"]
+        for name in ("Prepare data", "Post-process")
+    )
+    steps = (first, [one.training for one in models], [one.predicting for one in models], last)
+    return [
+        {"name": name, "steps": found, "words": _counted(found)} for name, found in zip(_STAGES, steps, strict=True)
+    ]
+
+
+def _counted(steps: Sequence[str]) -> str:
+    """`1 of 3 · 2 running`, or for a single job what it does."""
+    count = Counter(steps)
+    if len(steps) == 1:
+        return steps[0]
+    done = count["done"] + count["rejected"]
+    rest = [f"{count[word]} {word}" for word in ("running", "queued", "failed", "stopped") if count[word]]
+    return " · ".join([f"{done} of {len(steps)}", *rest])
+
+
+def headline(told: Told, models: Sequence[_Model]) -> str:
+    """What happens now, or what came of it."""
+    if told["status"] != "RUNNING":
+        return _ended(told, models)
+    running = {job["state"].partition(" ")[0] for job in told["jobs"] if job["status"] == "InProgress"}
+    if "Train" in running:
+        done = sum(one.training in ("done", "rejected") for one in models)
+        return f"Training {_models(len(models))}, {done} done"
+    if "Predict" in running:
+        done = sum(one.predicting == "done" for one in models)
+        return f"Predicting with {_models(len(models))}, {done} done"
+    return {"Prepare": "Preparing the data", "Post-process": "Assembling the result"}.get(
+        next(iter(running), ""), "Running"
+    )
+
+
+def _ended(told: Told, models: Sequence[_Model]) -> str:
+    predictions, gaps = told["predictions"], told.get("gaps")
+    accepted = sum(one.judged.get("verdict") == "accepted" for one in models)
+    said = f"{accepted} of {_models(len(models))} accepted"
+    if predictions is not None and gaps is not None:
+        return f"Filled {predictions:,} of {gaps:,} gaps, {said}"
+    if told["status"] == "SUCCEEDED":
+        return f"Finished, {said}"
+    where = f" in {told['failure']['state']}" if told["failure"] and told["failure"]["state"] else ""
+    return f"The run {WORDS[told['status']]}{where}"
+
+
+def _models(count: int) -> str:
+    return f"{count} model{'' if count == 1 else 's'}"
+
+
+def _log(source: Source, told: Told, jobs: Sequence[Told]) -> dict[str, Any] | None:
+    """The end of the log of the failed job, or of the running one that began last, or of the last one."""
+    ended = [job for job in jobs if job["status"] == "Failed"] if told["status"] == "FAILED" else []
+    working = [job for job in jobs if job["status"] == "InProgress" and source.begun(job) is not None]
+    job = next((found[-1] for found in (ended, working, jobs) if found), None)
+    if job is None:
+        return None
+    return {"state": job["state"], "lines": [line[:LONGEST_LINE] for line in source.log(told, job)[-TAIL:]]}
