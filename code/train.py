@@ -67,6 +67,10 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     known, unknown = (frame(part, [*features, label]) for part in (table, held_out))
     del table, held_out
     check_columns(name, known, list(features))
+    if len(unknown):
+        median = float(known[label].median())
+        guessed = score(np.full(len(unknown), median), unknown[label].to_numpy(), median)["mae"]
+        log.info("model %s: always guessing the median: mean absolute error %s", name, guessed)  # for the live page
     began = time.monotonic()
     predictor = fit(model, known, scratch / "predictor", job_io.cores())
     metrics, tables, evaluated = evaluate(predictor, model, known[label], unknown, time.monotonic() - began)

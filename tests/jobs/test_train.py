@@ -18,6 +18,8 @@ import pytest
 import train
 from conftest import CODE, MINUTES, Sandbox, config, points
 
+from stepgluon.live.fit_log import fit_of
+
 
 def fitted(box: Sandbox, known: dict[str, Any], held_out: dict[str, Any], **settings: Any) -> Any:
     """Runs the job on these rows and returns its outcome."""
@@ -198,6 +200,8 @@ def test_a_handful_of_rows_and_none_held_out_gives_a_model_without_an_error(sand
 def test_a_constant_label_has_an_error_of_zero_and_no_r2(sandbox: Sandbox) -> None:
     rows = points(60)
     outcome = fitted(sandbox, rows | {"y": [4] * 60}, points(10) | {"y": [4] * 10})
+    fit = fit_of(outcome.log.splitlines())
+    assert (fit.median, fit.best, fit.learner) == (0, 0, "") and len(fit.scores) > 1, "the live page shows them"
     assert outcome.code == 0, outcome.log
     assert metrics(sandbox)["mae"] == pytest.approx(0, abs=1e-5)
     assert metrics(sandbox)["r2"] is None
