@@ -201,7 +201,7 @@ def _data(profile: dict[str, Any]) -> list[Markup]:
         *(f"{f['name']}: {s}" for f in profile["files"] for s in f.get("assumed", [])),
     ]
     said = [tag("p", note, class_="note") for note in notes[:COLUMNS]]
-    return [tag("h2", "The data"), key, said, tag("div", table, left, class_="panel")]
+    return [tag("h2", "The data"), key, *said, tag("div", table, left, class_="panel")]
 
 
 def _column(each: dict[str, Any], rows: int, is_sample: bool) -> Markup:
