@@ -123,8 +123,10 @@ def _shape(values: pa.ChunkedArray, predict: npt.NDArray[np.bool_]) -> dict[str,
     if not np.isfinite(high - low):
         return {}
     counts = [np.histogram(numbers[asked == side], BINS, (low, high))[0].tolist() for side in (False, True)]
-    ends = [_words(pa.scalar(int(end), pa.timestamp("s")).as_py()) for end in (low, high)]
-    named = dict(zip(("from", "to"), ends if pa.types.is_temporal(kind) else (low, high), strict=True))
+    ends: list[Any] = [low, high]
+    if pa.types.is_temporal(kind):
+        ends = [_words(pa.scalar(int(end), pa.timestamp("s")).as_py()) for end in ends]
+    named = dict(zip(("from", "to"), ends, strict=True))
     return {"histogram": {**named, "known": counts[0], "predict": counts[1]}}
 
 
