@@ -84,7 +84,7 @@ def postprocess(
     added = additions(config, columns)
     result = Result(predicted=dict.fromkeys(cursors, 0))
     merged = merged_batches(paths, added, cursors, {name: each["verdict"] for name, each in verdicts.items()}, result)
-    write_result(merged, out)
+    write_result(merged, out, {each.names[0]: profile.get("decimals", {}).get(each.label) for each in added})
     check_counts(result, cursors, verdicts, profile)
     return summary_of(result, verdicts, profile, added)
 
@@ -199,7 +199,8 @@ def predicted_columns(
     return [pa.array(values, mask=chosen < 0), names.take(indices), said.take(indices)]
 
 
-def write_result(merged: Iterator[pa.RecordBatch], out: Path) -> None:
+def write_result(merged: Iterator[pa.RecordBatch], out: Path, decimals: dict[str, int | None]) -> None:
+    """`decimals` has those of the prediction columns in the CSV file; the Parquet file has the full numbers."""
     first = next(merged)
     names = first.schema.names
     headers = defused_names(names)
@@ -210,9 +211,12 @@ def write_result(merged: Iterator[pa.RecordBatch], out: Path) -> None:
     ):
         for batch in merged:
             table.write_batch(batch)
-            text.write_batch(
-                pa.RecordBatch.from_arrays([defused(values) for values in batch.columns], schema=spreadsheet)
-            )
+            cells = [defused(rounded(v, decimals.get(n))) for n, v in zip(names, batch.columns, strict=True)]
+            text.write_batch(pa.RecordBatch.from_arrays(cells, schema=spreadsheet))
+
+
+def rounded(values: pa.Array, decimals: int | None) -> pa.Array:
+    return values if decimals is None else pc.round(values, ndigits=decimals)
 
 
 def check_counts(

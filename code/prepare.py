@@ -40,7 +40,7 @@ from job_io import ROW, JobError, Problems, counted, log, shown
 from model_parts import Parts, Splitter, splitter
 from prepared_folders import PreparedFolders
 from raw_file import RawTable, Reread
-from row_counts import RowCounts
+from row_counts import DECIMALS, RowCounts
 
 
 def main() -> None:
@@ -219,6 +219,8 @@ def profile_of(
         # empty labels, also in rows that no model selects
         "gaps": sum(counts.missing.get(label, 0) for label in counts.labels()),
         "rows_no_model_selects": counts.unselected,
+        # of the labels; predictions.csv has no more. Null: of measurements, like 0.123456789
+        "decimals": {label: most if most <= DECIMALS else None for label, most in counts.decimals.items()},
         "assumed": counts.notes(models, described["open_gaps"]),
         "files": [
             {"name": t.name, "format": t.format, "rows": counts.files[t.name], "assumed": assumed[t.name]}

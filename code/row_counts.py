@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from job_io import LEAST_ROWS, counted, shown
 from model_parts import Parts, Splitter, as_kind
 
+DECIMALS = 6  # a label with more is a measurement, whose predictions are not rounded
 MOST = 1000  # distinct values that are kept of a column
 _LISTED = 8
 
@@ -27,6 +28,7 @@ class RowCounts:
     missing: dict[str, int] = field(default_factory=dict)
     label_values: dict[str, set[Any]] = field(default_factory=dict)  # up to three
     where_values: dict[str, set[Any]] = field(default_factory=dict)
+    decimals: dict[str, int] = field(default_factory=dict)  # of the labels
 
     def add(self, batch: pa.RecordBatch, parts: Sequence[Parts]) -> None:
         self.rows += batch.num_rows
@@ -38,6 +40,7 @@ class RowCounts:
             self.missing[name] = self.missing.get(name, 0) + values.null_count
         for label in self.labels():
             _keep(self.label_values.setdefault(label, set()), batch.column(label), 2)
+            self.decimals[label] = decimals_of(batch.column(label), self.decimals.get(label, 0))
         for column in {column for each in self.splitters for column in each.where}:
             _keep(self.where_values.setdefault(column, set()), batch.column(column), MOST)
 
@@ -128,3 +131,12 @@ def _said(value: Any) -> str:
         return "(empty)"
     text = str(value)
     return text if text.isprintable() and text.strip() == text and 0 < len(text) <= 60 else shown(value)
+
+
+def decimals_of(values: pa.Array, least: int) -> int:
+    """How many decimals the values have, at least `least`; more than DECIMALS are not counted further."""
+    if pa.types.is_floating(values.type):
+        numbers = values.drop_null().to_numpy()
+        while least <= DECIMALS and not np.array_equal(np.round(numbers, least), numbers):
+            least += 1
+    return least

@@ -76,6 +76,20 @@ def csv_rows(box: Sandbox) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+@pytest.mark.parametrize(
+    ("decimals", "cells"),
+    [(0, ["22", "4000"]), (1, ["22.5", "4000.1"]), (None, ["22.46", "4000.123"])],
+)
+def test_predictions_in_the_csv_have_the_decimals_of_their_label_and_those_in_parquet_all(
+    sandbox: Sandbox, decimals: int | None, cells: list[str]
+) -> None:
+    lay_out(sandbox, ROWS, {"one": {3: 4000.123}, "two": {1: 22.46}})
+    profile = sandbox.root / "processing/input/profile/profile.json"
+    profile.write_text(json.dumps({**json.loads(profile.read_text()), "decimals": {"y": decimals}}))
+    assert result(sandbox)["prediction"] == [None, 22.46, None, 4000.123]
+    assert [row[3] for row in csv_rows(sandbox)[1:]] == ["", cells[0], "", cells[1]]
+
+
 def test_rows_keep_their_order_and_columns_and_get_their_predictions(sandbox: Sandbox) -> None:
     lay_out(sandbox, ROWS, {"one": {3: 44.0}, "two": {1: 22.5}})
     assert result(sandbox) == {

@@ -86,6 +86,22 @@ def test_rows_with_a_label_train_or_test_and_rows_without_one_are_predicted(sand
     assert written.keys() == answers.fingerprint("all").keys(), "as the self-check rehearses it"
 
 
+@pytest.mark.parametrize(
+    ("labels", "decimals"),
+    [
+        (["3750", "3800"], 0),
+        (["3750.0", "3800.0"], 0),
+        (["12.5", "0.29", "1000000.07"], 2),
+        (["0.123456", "1.1"], 6),
+        (["0.1234567", "1.1"], None),
+        (["1e22", "0.5"], 1),
+    ],
+)
+def test_the_profile_has_the_decimals_of_the_label(sandbox: Sandbox, labels: list[str], decimals: int | None) -> None:
+    sandbox.write("a.csv", "x,y\n1,\n" + "".join(f"{n},{label}\n" for n, label in enumerate(labels * 4)))
+    assert prepared(sandbox)["decimals"] == {"y": decimals}
+
+
 def test_rows_are_numbered_over_all_files_in_the_order_of_their_names(sandbox: Sandbox) -> None:
     sandbox.write("b.csv", "y,x\n3,c\n")
     sandbox.write("a.csv", "x,y\na,1\nb,2\n")
