@@ -8,9 +8,9 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stepgluon.config.keys import unknown_key
+from stepgluon.config.keys import meant, unknown_key
 from stepgluon.config.kinds import NO_ROW_VALUE, is_row_value
-from stepgluon.config.nodes import Broken, Node, join, merge
+from stepgluon.config.nodes import BROKEN, Broken, Node, join, merge
 from stepgluon.config.schema import Model
 from stepgluon.errors import Problem, found
 
@@ -40,18 +40,19 @@ def _problems(node: Node) -> Iterator[Problem]:
         message = "a mapping is not a list (begin each model with '- name:', or give partition_by and values)"
         yield Problem(node.place, node.key, message)
         return
-    if column is None:
+    tried = {meant(name, _KEYS) for name in node.value if name not in _KEYS}
+    if column is None and "partition_by" not in tried:
         message = "this key is missing (the column whose values make the models)"
         yield Problem(node.place, join(node.key, "partition_by"), message)
-    elif not isinstance(column.value, Broken) and (not isinstance(column.value, str) or not column.value):
+    elif column and not isinstance(column.value, Broken) and (not isinstance(column.value, str) or not column.value):
         yield Problem(column.place, column.key, f"{column.shown} names no column (text is expected)")
-    if values is None:
+    if values is None and "values" not in tried:
         message = "this key is missing (list the values: they are not read from the data yet)"
         yield Problem(node.place, join(node.key, "values"), message)
-    elif not isinstance(values.value, (list, Broken)) or not values.value:
+    elif values and (not isinstance(values.value, (list, Broken)) or not values.value):
         wrong = "the list is empty" if values.value == [] else f"{values.shown} is not a list"
         yield Problem(values.place, values.key, f"{wrong} (a list of values like [Biscoe, Dream] is expected)")
-    elif isinstance(values.value, list):
+    elif values and isinstance(values.value, list):
         for one in values.value:
             if not isinstance(one.value, Broken) and (one.value == "" or not is_row_value(one.value)):
                 yield Problem(one.place, one.key, f"{one.shown} {NO_ROW_VALUE}")
@@ -60,6 +61,9 @@ def _problems(node: Node) -> Iterator[Problem]:
 def _generated(node: Node, whole: bool) -> Node:
     """A list with one model for each value, or with one representative if the values are unknown."""
     rest = {name: child for name, child in node.value.items() if name in _KEYS[2:]}
+    for name, child in node.value.items():
+        if name not in (*_KEYS, *_MADE) and (other := meant(name, _KEYS)) in _KEYS[2:]:
+            rest.setdefault(str(other), replace(child, value=BROKEN))  # not missing, but misspelt, which is reported
     column, values = node.value.get("partition_by"), node.value.get("values")
     known = whole and column and values and not any(isinstance(one.value, Broken) for one in (column, values))
     if not known or any(isinstance(one.value, Broken) for one in values.value):

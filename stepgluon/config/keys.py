@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from stepgluon.config.kinds import Inner, Kind, List, Map, Section
 from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.tried_keys import NOT_YET, OTHER_NAMES
 from stepgluon.errors import did_you_mean, listed
 
 
@@ -38,10 +39,21 @@ def _wanted(path: tuple[str, ...]) -> str:
     return kind.item.wanted if isinstance(kind, List) else kind.wanted
 
 
+def meant(name: str, known: list[str]) -> str | None:
+    """The known key that a name stands for: under another name, or misspelt."""
+    other = OTHER_NAMES.get(name.lower().replace("-", "_"))
+    return other if other in known else did_you_mean(name, known)
+
+
 def unknown_key(name: str, known: list[str]) -> str:
-    guess = did_you_mean(name, known)
+    plain = name.lower().replace("-", "_")
+    guess = meant(name, known)
+    if guess is None and plain in NOT_YET:
+        return f"not supported yet ({NOT_YET[plain]})"
     if guess is None and (elsewhere := [key for key in _all_keys() if key.split(".")[-1] == name]):
         return f"unknown key (the key exists elsewhere: {listed(elsewhere)})"
+    if guess is None and (other := OTHER_NAMES.get(plain)):
+        guess = listed([key for key in _all_keys() if key.split(".")[-1] == other]) or other
     return f"unknown key ({f'did you mean {guess}?' if guess else f'expected: {listed(known)}'})"
 
 

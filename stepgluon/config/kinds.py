@@ -105,6 +105,17 @@ class Account(Text):
         return {"anyOf": [super().schema(), digits]}
 
 
+def numbers_in(text: str) -> list[str]:
+    """The numbers that a text with commas can mean: 60,5 -> 60.5; 1.234,5 and 1,234.5 -> 1234.5; 1,234 -> two."""
+    decimal = re.fullmatch(r"([-+]?[0-9]{1,15}),([0-9]{1,15})", text)
+    means = [f"{decimal[1]}.{decimal[2]}"] if decimal else []
+    if re.fullmatch(r"[-+]?[0-9]{1,3}(\.[0-9]{3}){1,4},[0-9]{1,15}", text):
+        means.append(text.replace(".", "").replace(",", "."))
+    elif re.fullmatch(r"[-+]?[0-9]{1,3}(,[0-9]{3}){1,4}(\.[0-9]{1,15})?", text):
+        means.append(text.replace(",", ""))
+    return means
+
+
 class Number(Kind):
     """A number between the limits."""
 
@@ -119,7 +130,10 @@ class Number(Kind):
         number = node.value
         if type(number) not in self.types:
             quoted = isinstance(number, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", number)
-            raise _not(node, f"a {self.wanted}", "remove the quotes" if quoted else self.expected)
+            written = [] if node.spoken or not isinstance(number, str) else numbers_in(number)
+            written = written if float in self.types else [one for one in written if "." not in one]
+            way_out = f"write {listed(written)}" if written else self.expected
+            raise _not(node, f"a {self.wanted}", "remove the quotes" if quoted else way_out)
         if not math.isfinite(number):
             raise _not(node, "a finite number", self.expected)
         if wrong := self.outside(number):
@@ -165,7 +179,9 @@ class Choice(Kind):
         word = node.value if isinstance(node.value, str) and not node.spoken else ""
 
         def message() -> str:
-            hint = f"; did you mean {guess}?" if (guess := did_you_mean(word, self.choices)) else ""
+            begun = [choice for choice in self.choices if word and choice.startswith(word.lower())]
+            guess = begun[0] if len(begun) == 1 else did_you_mean(word, self.choices)
+            hint = f"; did you mean {guess}?" if guess else ""
             return f"{node.shown} is not known (expected: {listed(self.choices)}{hint})"
 
         raise Wrong(message)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from stepgluon.config.keys import unknown_key
+from stepgluon.config.keys import meant, unknown_key
 from stepgluon.config.kinds import MISSING, Entry, Inner, Kind, List, Map, Wrong, too_many
 from stepgluon.config.model_rules import Finding
 from stepgluon.config.nodes import Broken, Node, join
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.source import Source
-from stepgluon.errors import Place, Problem, did_you_mean, found
+from stepgluon.errors import Place, Problem, found
 
 INVALID = object()
 
@@ -105,7 +105,7 @@ class Reader:
         known = known if key else [*known, "environments"]
         looked_up = unknown[: self.guesses[0]] if missing else []
         self.guesses[0] -= len(looked_up)
-        meant = {did_you_mean(name, known) for name in looked_up}
+        intended = {meant(name, known) for name in looked_up}
         for name in unknown:
             self.unsure.add(join(key, name))
             self.gaps.add(key)
@@ -114,7 +114,7 @@ class Reader:
                 words = "this job runs on one instance (remove the key: only predict.instance has a count)"
             self._problem(node.value[name].name_place, node.value[name].key, words)
         for name, part in missing:
-            if name not in meant:
+            if name not in intended:
                 described = part.description.removesuffix("; needed to deploy")
                 lacking = "this key is missing" if part.default is MISSING else "needed to deploy, not to run locally"
                 self._problem(node.place, join(node.key, name), f"{lacking} ({described})")

@@ -198,9 +198,10 @@ class _Composer:
     def _mapping(self, key: str, depth: int) -> dict[str, tuple[Place, _Raw]]:
         entries: dict[str, tuple[Place, _Raw]] = {}
         merges: list[_Raw] = []
+        raw, last = None, key  # the entry before
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             place = _place(event)
-            name = self._name(event, place, key, depth)
+            name = None if self._is_decimal(event, raw, last) else self._name(event, place, key, depth)
             child = join(key, name) if isinstance(name, str) else key
             plain = isinstance(event, yaml.ScalarEvent) and event.style not in ("'", '"', "|", ">")
             raw = self.node(next(self.events), child, depth + 1)
@@ -211,6 +212,7 @@ class _Composer:
                 self.problem(place, child, f"this key is given twice, first in line {first.line} (keep one of them)")
             elif isinstance(name, str):
                 entries[name] = (place, raw)
+            last = child
         for raw in merges:
             self.merged += len(raw.value)
             if self.merged > NODES:
@@ -218,6 +220,18 @@ class _Composer:
             for name, entry in raw.value.items():
                 entries.setdefault(name, entry)
         return entries
+
+    def _is_decimal(self, event: Any, before: _Raw | None, key: str) -> bool:
+        """Report `60,5` in braces, which YAML reads as 60 and the next key."""
+        whole = before is not None and type(before.value) is int and not before.spoken
+        digits = isinstance(event, yaml.ScalarEvent) and not event.style and re.fullmatch("[0-9]+", event.value)
+        if before is None or not whole or not digits:
+            return False
+        number = f"{before.value}.{event.value}"
+        message = f"a comma in braces begins the next key (write {number} for a number with decimals)"
+        self.problem(before.place, key, message)
+        before.value = BROKEN
+        return True
 
     def _merge_sources(self, raw: _Raw, key: str) -> list[_Raw]:
         sources = raw.value if isinstance(raw.value, list) else [raw]

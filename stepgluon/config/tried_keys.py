@@ -1,0 +1,43 @@
+"""Keys that people try: those that have another name here, and those that are not supported yet."""
+
+from __future__ import annotations
+
+_MODELS = "AutoGluon chooses and tunes the models; presets and time_limit steer it"
+_ERROR = "models are judged by mean absolute error"
+_NUMBERS = "labels are numbers, and a model predicts one number"
+_TABLES = "give the tables to the command: run --data FILE"
+_ALL_COLUMNS = "a model sees every column but its label and those in drop"
+_ONE_SPLIT = "the error is measured once, on the rows held out by data.test_fraction"
+
+NOT_YET = {
+    **dict.fromkeys(("metric", "metrics", "eval_metric", "scoring", "objective", "loss", "at_least"), _ERROR),
+    **dict.fromkeys(("algorithm", "algorithms", "hyperparameters", "hyperparameter_tuning", "params", "tune"), _MODELS),
+    **dict.fromkeys(("problem_type", "task", "classes", "positive_class", "quantiles", "quantile"), _NUMBERS),
+    **dict.fromkeys(("path", "file", "files", "input", "source_data", "s3_uri", "bucket"), _TABLES),
+    **dict.fromkeys(("features", "columns", "inputs", "include"), _ALL_COLUMNS),
+    **dict.fromkeys(("folds", "cv", "k_fold", "cross_validation", "validation"), _ONE_SPLIT),
+    **dict.fromkeys(("schedule", "cron", "every"), "upload a .run file, or call `start`, whenever a run should start"),
+    **dict.fromkeys(("gpu", "gpus", "num_gpus"), "choose an instance type with GPUs in train.instance.type"),
+    "monitor": "compare the error of runs",
+    "serve": "predictions are made in batches",
+    "max_cost": "time_limit, max_runtime and the instances limit the cost",
+}
+_NAMES = {
+    "label": ("target", "targets", "y", "target_column", "label_column", "labels", "predict_column"),
+    "where": ("filter", "filters", "query", "condition", "conditions", "rows"),
+    "drop": ("exclude", "ignore", "drop_columns", "ignored_columns", "skip"),
+    "threshold": ("max_error", "max_mae", "limit", "error_limit", "mae"),
+    "better_than_median": ("better_than_baseline", "baseline"),
+    "partition_by": ("group_by", "split_by", "partition", "by"),
+    "test_fraction": ("test_size", "holdout", "holdout_fraction", "validation_fraction", "test_share"),
+    "seed": ("random_state", "random_seed"),
+    "separator": ("sep", "delimiter"),
+    "presets": ("preset", "quality"),
+    "time_limit": ("time", "training_time"),
+    "max_runtime": ("timeout", "max_time", "stopping_condition"),
+    "instance": ("machine", "instance_type", "resources"),
+    "notify": ("email", "emails", "mail", "mails", "notifications", "notification"),
+    "environments": ("envs", "stages", "profiles"),
+    "kms_key": ("kms", "kms_key_id", "kms_key_arn"),
+}
+OTHER_NAMES = {tried: name for name, all_tried in _NAMES.items() for tried in all_tried}
