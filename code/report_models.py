@@ -12,7 +12,6 @@ CARDS = 11  # with more models, a table is easier to read
 SHOWN_COLUMNS = 7  # of the worst rows
 BARS = 12  # of the importance
 BEST = 12  # of the leaderboard
-KINDS = {"known": "known values", "predict": "values to predict"}
 
 
 class Model:
@@ -41,6 +40,11 @@ class Model:
         share = self.mae / self.median
         word = f"{percent(1 - share, 1)} better than" if share < 1 else f"{percent(share - 1, 1)} worse than"
         return f"{word if abs(1 - share) >= 0.005 else 'as good as'} always guessing the median"
+
+    @property
+    def fit(self) -> str:
+        """R², as text."""
+        return "–" if self.r2 is None else f"{self.r2:.3f}".replace("-", "−")
 
     @property
     def pill(self) -> Markup:
@@ -90,7 +94,7 @@ def _card(model: Model) -> Markup:
         ("promoted", "promoted model", model.promoted),
     ]
     facts = [
-        ("R²", None if model.r2 is None else f"{model.r2:.3f}".replace("-", "−")),
+        ("R²", None if model.r2 is None else model.fit),
         ("RMSE", None if model.rmse is None else number(model.rmse)),
         ("rows learned", f"{model.rows['rows_train']:,}"),
         ("rows tested", f"{model.rows['rows_test']:,}"),
@@ -115,8 +119,8 @@ def _card(model: Model) -> Markup:
 
 
 def _table(all_models: list[Model]) -> Markup:
-    heads = [("model", ""), ("result", ""), ("error", "n"), ("", ""), ("limit", "n"), ("median", "n"), ("R²", "n")]
-    heads += [("rows", "n"), ("predicted", "n")]
+    heads = [("model", None), ("result", None), ("error", "n"), ("", None), ("limit", "n more"), ("median", "n more")]
+    heads += [("R²", "n"), ("rows", "n more"), ("predicted", "n")]
     rows = [
         tag(
             "tr",
@@ -124,23 +128,21 @@ def _table(all_models: list[Model]) -> Markup:
             tag("td", model.pill),
             _cell(model.mae),
             tag("td", model.bullet, data_value=(model.mae or 0) / (model.median or 1)),
-            _cell(model.threshold),
-            _cell(model.median),
-            tag(
-                "td", "–" if model.r2 is None else f"{model.r2:.3f}".replace("-", "−"), class_="n", data_value=model.r2
-            ),
-            _cell(model.rows["rows_train"] + model.rows["rows_test"]),
+            _cell(model.threshold, "n more"),
+            _cell(model.median, "n more"),
+            tag("td", model.fit, class_="n", data_value=model.r2),
+            _cell(model.rows["rows_train"] + model.rows["rows_test"], "n more"),
             _cell(model.rows["rows"]),
         )
         for model in all_models
     ]
-    head = tag("thead", tag("tr", [tag("th", name, class_=side or None) for name, side in heads]))
+    head = tag("thead", tag("tr", [tag("th", name, class_=side) for name, side in heads]))
     return tag("div", tag("table", head, tag("tbody", rows), class_="sortable"), class_="panel")
 
 
-def _cell(value: Any) -> Markup:
+def _cell(value: Any, side: str = "n") -> Markup:
     shown = f"{value:,}" if isinstance(value, int) else number(value)
-    return tag("td", shown, class_="n", data_value="" if value is None else value)
+    return tag("td", shown, class_=side, data_value="" if value is None else value)
 
 
 def details(model: Model) -> Markup | None:
@@ -148,7 +150,7 @@ def details(model: Model) -> Markup | None:
     found = model.evaluation
     if not found:
         return None
-    about = f"MAE {number(model.mae)}" + (f", R² {model.r2:.3f}".replace("-", "−") if model.r2 is not None else "")
+    about = f"MAE {number(model.mae)}" + (f", R² {model.fit}" if model.r2 is not None else "")
     content = [
         *(tag("p", note, class_="note") for note in found.get("notes", [])),
         _held_out(found, model.label),

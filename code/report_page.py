@@ -96,7 +96,7 @@ tr:last-child td{border-bottom:0}
 .n{text-align:right;white-space:nowrap}
 .sortable th{cursor:pointer}.sortable th[aria-sort]{color:var(--ink)}
 .sortable th[aria-sort=ascending]::after{content:" ↑"}.sortable th[aria-sort=descending]::after{content:" ↓"}
-td .bullet{min-width:150px;height:14px}
+.sortable td:first-child{min-width:130px}td .bullet{min-width:150px;height:14px}
 td .chart{width:160px;height:34px}.asked{fill:none;stroke:var(--warm);stroke-width:1.5;vector-effect:non-scaling-stroke}
 .soft{color:var(--soft)}
 td b{font-weight:600}
@@ -115,7 +115,8 @@ footer{margin-top:64px;padding-top:18px;border-top:1px solid var(--line);color:v
 .lane{fill:var(--track)}.ran{fill:var(--accent)}.waited{fill:var(--faint)}.cachedjob{fill:var(--good)}.broke{fill:var(--bad)}
 .timeline td{padding-top:5px;padding-bottom:5px;border:0}.timeline td:first-child{white-space:nowrap}
 .timeline td:nth-child(2){width:60%}.timeline svg{display:block;width:100%;height:14px}
-@media (max-width:640px){main{padding:32px 18px 48px}.lead{font-size:17px}.figures div{padding:14px 16px}
+@media (max-width:640px){.sortable .more{display:none}td .bullet{min-width:90px}
+main{padding:32px 18px 48px}.lead{font-size:17px}.figures div{padding:14px 16px}
 .figures{grid-template-columns:1fr 1fr}.card,.panel{padding-left:18px;padding-right:18px}
 details>div{padding-left:18px;padding-right:18px}h2{margin-top:48px}.reason{font-size:18px;padding:18px 20px}}
 @media print{:root{color-scheme:light;--ground:#fff;--card:#fff;--ink:#000;--soft:#444;--faint:#666;--line:#ccc;

@@ -35,7 +35,8 @@ AFTERWARDS = 0.2  # of the time limit: what scores, leaderboard and importance m
 AFTERWARDS_SECONDS = 5.0  # the least that they get
 IMPORTANCE_SHARE = 0.1  # of the time limit
 IMPORTANCE_SECONDS = 60
-IMPORTANCE_ROWS = (2000, 500)  # fewer if they would take too long
+IMPORTANCE_LEAST = 2.0  # seconds, for as many columns as they allow
+IMPORTANCE_ROWS = (2000, 500, 100)  # fewer if they would take too long
 NEED_TORCH = [
     "NN_TORCH", "FASTAI", "AG_AUTOMM", "MITRA", "REALMLP", "TABDPT", "TABICL", "TABM", "TABPFNMIX", "TABPFNV2",
 ]  # fmt: skip
@@ -71,9 +72,8 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
         median = float(known[label].median())
         guessed = score(np.full(len(unknown), median), unknown[label].to_numpy(), median)["mae"]
         log.info("model %s: always guessing the median: mean absolute error %s", name, guessed)  # for the live page
-    began = time.monotonic()
-    predictor = fit(model, known, scratch / "predictor", job_io.cores())
-    metrics, tables, evaluated = evaluate(predictor, model, known[label], unknown, time.monotonic() - began)
+    predictor, fitted = fit(model, known, scratch / "predictor", job_io.cores())
+    metrics, tables, evaluated = evaluate(predictor, model, known[label], unknown, fitted)
     for file, written in tables.items():
         write_csv(written, out / file)
     logging.getLogger("autogluon").setLevel(logging.ERROR)
@@ -96,8 +96,8 @@ def evaluate(
     log.info("model %s: mean absolute error %s, of the median %s", model["name"], metrics["mae"], metrics[ERRORS[-1]])
     board, all_scored = leaderboard(predictor, unknown, scored - began, (end - scored) / 2)
     listed = time.monotonic()
-    box = min(IMPORTANCE_SECONDS, max(1.0, IMPORTANCE_SHARE * limit), end - listed)
-    columns, all_measured = importance(predictor, unknown, box)
+    box = max(IMPORTANCE_LEAST, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * limit, end - listed))
+    columns, all_measured = importance(predictor, unknown, box, (scored - began) / max(len(unknown), 1))
     notes = evaluation.notes(board, fitted, limit, all_scored, all_measured)
     for note in notes:
         log.info("model %s: %s", model["name"], note)
@@ -136,7 +136,8 @@ def check_columns(model: str, known: Any, features: list[str]) -> None:
         )
 
 
-def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> Any:
+def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> tuple[Any, float]:
+    """The predictor, and how many seconds the fit took, without importing AutoGluon."""
     from autogluon.tabular import TabularPredictor
 
     quiet()
@@ -151,8 +152,9 @@ def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> Any:
         verbosity=2,
         log_to_file=False,
     )
+    began = time.monotonic()
     fit_or_say_why(predictor, model, known, cores)
-    return predictor
+    return predictor, time.monotonic() - began
 
 
 def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int) -> None:
@@ -230,31 +232,26 @@ def leaderboard(predictor: Any, unknown: Any, best_seconds: float, left: float) 
     return board[first + [column for column in board.columns if column not in first]], all_scored
 
 
-def importance(predictor: Any, unknown: Any, box: float) -> tuple[Any, bool]:
+def importance(predictor: Any, unknown: Any, box: float, row_seconds: float) -> tuple[Any, bool]:
     """How much the error grows if a column is shuffled, of as many columns as the seconds in `box` allow, and whether
-    that is all of them.
+    that is all of them. `row_seconds` is about how long the prediction of one row takes.
     """
     kept = ["column", "importance", "stddev", "p_value", "n"]
     used = predictor.features(feature_stage="original")
     if len(unknown) < 2 or not used:
         return pd.DataFrame(columns=kept), True
-    affordable = 0
-    for rows in IMPORTANCE_ROWS:
-        if box <= 0:
-            break
-        sample = unknown.sample(min(len(unknown), rows), random_state=0)
-        began = time.monotonic()
-        predictor.predict(sample)
-        once = time.monotonic() - began
-        box -= once
-        affordable = int(box / max(once, 1e-9)) - 1  # one is for the error before shuffling
-        if affordable >= len(used):
-            break
+    turns = len(used) + 1  # one is for the error before shuffling
+    rows = next((n for n in IMPORTANCE_ROWS if n * row_seconds * turns <= box), IMPORTANCE_ROWS[-1])
+    sample = unknown.sample(min(len(unknown), rows), random_state=0)
+    began = time.monotonic()
+    predictor.predict(sample)
+    once = time.monotonic() - began
+    affordable = int((box - once) / max(once, 1e-9)) - 1
     if affordable < 1:
         return pd.DataFrame(columns=kept), False
     # AutoGluon only checks the time after shuffling every column once.
     columns = predictor.feature_importance(
-        sample, features=used[:affordable], time_limit=box, num_shuffle_sets=5, silent=True
+        sample, features=used[:affordable], time_limit=box - once, num_shuffle_sets=5, silent=True
     )
     return columns.rename_axis("column").reset_index()[kept], affordable >= len(used)
 

@@ -125,13 +125,13 @@ def _about(told: dict[str, Any], local: bool) -> str:
 def _models(models: list[dict[str, Any]]) -> str:
     if not models:
         return ""
-    names = ("model", "result", "error", "limit", "median", "predicts with")
+    names = ("model", "result", "error", "limit", "median", "")
     rows = [
         [
             each["name"],
             each["verdict"] or "-",
             *(number(each[key]) for key in ("mae", "threshold", "mae_of_median")),
-            uses(each),
+            each["failure"] or each["outcome_failure"] or uses(each).removeprefix("-"),
         ]
         for each in models
     ]

@@ -130,6 +130,12 @@ class Slow:
     def features(self, **_: object) -> list[str]:
         return ["a", "b"]
 
+    def predict(self, rows: Any) -> None:
+        self.rows = len(rows)
+
+    def feature_importance(self, sample: Any, features: list[str], **_: object) -> pd.DataFrame:
+        return pd.DataFrame(dict.fromkeys(("importance", "stddev", "p_value", "n"), 1.0), index=features)
+
 
 def test_only_a_leaderboard_that_its_time_allows_scores_all_models() -> None:
     predictor, rows = Slow(), pd.DataFrame({"a": [1.0, 2.0]})
@@ -140,8 +146,18 @@ def test_only_a_leaderboard_that_its_time_allows_scores_all_models() -> None:
     assert (predictor.scored, complete, list(board["mae_test"])) == ([2], True, [1.5, 2.5])
 
 
-def test_without_time_no_importance_is_measured() -> None:
-    columns, complete = train.importance(Slow(), pd.DataFrame({"a": [1.0, 2.0]}), box=-1.0)
+def test_importance_is_measured_on_as_many_rows_and_columns_as_its_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor, rows = Slow(), pd.DataFrame({"a": range(5000), "b": range(5000)})
+    found = []
+    for box, row_seconds in ((60, 0.001), (2, 0.001), (2, 0.1)):
+        clock = iter([0.0, 0.5])
+        monkeypatch.setattr(train.time, "monotonic", lambda clock=clock: next(clock))
+        columns, complete = train.importance(predictor, rows, box, row_seconds)
+        found.append((predictor.rows, list(columns["column"]), complete))
+    assert found == [(2000, ["a", "b"], True), (500, ["a", "b"], True), (100, ["a", "b"], True)]
+    clock = iter([0.0, 1.9])
+    monkeypatch.setattr(train.time, "monotonic", lambda: next(clock))
+    columns, complete = train.importance(predictor, rows, 2, 0.1)
     assert (len(columns), complete) == (0, False)
 
 
