@@ -22,7 +22,7 @@ Init = Callable[..., tuple[int, str, str]]
 CITIES = ("Bonn", "Köln", "München")
 
 
-def rents(rows: int = 300, label: str = "rent") -> str:
+def rents(rows: int = 600, label: str = "rent") -> str:
     """Rents that depend on the city alone; each tenth is empty."""
     lines = [f"id,Stadt,rooms,{label}"]
     for row in range(rows):
@@ -56,7 +56,7 @@ def test_a_column_that_splits_the_error_gives_a_model_for_each_of_its_values(ini
     code, out, err = init("my rents.csv", "--label", "rent")
     assert (code, err) == (0, "")
     assert out == (
-        "Label rent: 30 of 300 rows have none, to be predicted.\n"
+        "Label rent: 60 of 600 rows are empty, and will be predicted.\n"
         "3 models, one for each Stadt: guessing the median of each value errs by 1.711, of all rows by 333.9.\n"
         "Wrote pipeline-config.yml and pipeline-config.schema.json.\n"
         "Next: python pipeline.py run --data 'my rents.csv'\n"
@@ -102,7 +102,7 @@ def test_off_a_terminal_the_columns_with_numbers_are_listed_those_with_gaps_firs
     assert (code, out) == (2, "")
     assert err == (
         "error: stdin is not a terminal; name the column to predict with --label "
-        "(columns with numbers: rent (30 gaps), rooms)\n"
+        "(columns with numbers: rent (60 gaps), rooms)\n"
     )
     assert not list(Path().glob("*.yml"))
 
@@ -112,10 +112,10 @@ def test_on_a_terminal_the_label_is_chosen_by_number_or_name_until_it_fits(init:
     assert code == 0 and "Label rent: " in out
     assert err.splitlines() == [
         "Which column should be predicted?",
-        "   1  rent   30 of 300 rows empty",
+        "   1  rent   60 of 600 rows empty",
         "   2  rooms",
         "Its name or number:",
-        "'Stadt': the column holds no numbers (columns with numbers: rent (30 gaps), rooms)",
+        "'Stadt': the column holds no numbers (columns with numbers: rent (60 gaps), rooms)",
         "Its name or number:",
         "'rend': there is no such column (did you mean rent?)",
         "Its name or number:",
@@ -129,7 +129,7 @@ def test_on_a_terminal_the_label_is_chosen_by_number_or_name_until_it_fits(init:
     ("label", "said"),
     [
         ("rend", "error: --label 'rend': there is no such column (did you mean rent?)\n"),
-        ("", "error: --label '': there is no such column (columns with numbers: rent (30 gaps), rooms)\n"),
+        ("", "error: --label '': there is no such column (columns with numbers: rent (60 gaps), rooms)\n"),
     ],
 )
 def test_a_label_that_is_not_there_is_named(init: Init, label: str, said: str) -> None:
@@ -139,7 +139,7 @@ def test_a_label_that_is_not_there_is_named(init: Init, label: str, said: str) -
 def test_a_label_of_texts_is_refused_with_its_rows(init: Init) -> None:
     code, _, err = init("my rents.csv", "--label", "Stadt")
     assert code == 1
-    assert "column 'Stadt' is the label of model 'Stadt' and must hold numbers, but 300 rows hold text" in err
+    assert "column 'Stadt' is the label of model 'Stadt' and must hold numbers, but 600 rows hold text" in err
     assert not Path("pipeline-config.yml").exists()
 
 
@@ -147,7 +147,7 @@ def test_without_a_column_that_splits_the_error_there_is_one_model(init: Init) -
     Path("flat.csv").write_text("a,b,y\n" + "".join(f"{n % 2},{n % 7},{n % 11}\n" for n in range(200)), "utf-8")
     code, out, _ = init("flat.csv", "--label", "y")
     assert code == 0
-    assert "Label y: 0 of 200 rows have none, to be predicted.\nOne model: " in out
+    assert "Label y: none of 200 rows is empty, so a run evaluates models and predicts nothing.\nOne model: " in out
     assert [(model.name, model.where) for model in config().models] == [("y", {})]
 
 

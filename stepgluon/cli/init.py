@@ -48,13 +48,16 @@ def do_init(call: Call) -> None:
 def _found(label: str, made: dict[str, Any], split: bool) -> list[str]:
     best, gaps = made["best"], made["rows"] - made["labelled"]
     seen = "" if made["all_rows"] else "the first "
-    lines = [*made["assumed"], f"Label {label}: {gaps:,} of {seen}{made['rows']:,} rows have none, to be predicted."]
+    rows = f"{seen}{made['rows']:,} rows"
+    empty = f"{gaps:,} of {rows} are empty, and will be predicted"
+    nothing = f"none of {rows} is empty, so a run evaluates models and predicts nothing"
+    lines = [*made["assumed"], f"Label {label}: {empty if gaps else nothing}."]
     if split:
         lines.append(f"{len(best['values'])} models, one for each {best['column']}: {errors(made)}.")
     elif best:
         lines.append(f"One model: {best['column']} splits the error best, but not by much; {errors(made)}.")
     else:
-        lines.append("One model: no column has few values with enough rows each.")
+        lines.append("One model: no column of texts or whole numbers has few values with enough rows each.")
     return lines
 
 

@@ -29,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     """All commands; each sets `module`."""
     parser = _Parser(
         prog="pipeline.py",
-        description="Turn pipeline-config.yml into a batch AutoML pipeline on AWS Step Functions.",
+        description="Fill the gaps in tables with AutoML, on this computer or on AWS Step Functions. "
+        "Begin with: init my.csv",
         epilog="Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 this computer is the problem, 130 interrupted.",
         allow_abbrev=False,
     )
@@ -191,7 +192,7 @@ def a_path(text: str) -> Path:
 
 def _run_options(parser: _Parser) -> None:
     """Add the options of a run, in the account or locally."""
-    parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's threshold")
+    parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces every model's limit")
     parser.add_argument("--note", default="", metavar="TEXT", help="appears in the first mail")
     parser.add_argument("--fresh", action="store_true", help="ignore cached results; start over")
 
