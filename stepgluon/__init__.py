@@ -18,6 +18,7 @@ names         the names, ARNs and addresses of everything
 limits        the services' limits, and our own
 errors        every error a user can meet
 aws           all access to AWS
+notebook      runs as Python objects: `from stepgluon import Run`
 advice        the commands that messages suggest
 gc_control    Python's garbage collector, paused where it only costs time
 
@@ -25,4 +26,18 @@ Code that runs elsewhere imports nothing from this package: code/ (the jobs), la
 policy/ has the roles, docker/ the images.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepgluon.notebook import Run as Run
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`Run` is imported on use, because it needs the SDKs."""
+    if name == "Run":
+        from importlib import import_module
+
+        return import_module("stepgluon.notebook").Run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import re
@@ -72,6 +73,30 @@ def test_the_demo_result_is_its_input_with_the_gaps_filled(first: dict[str, Any]
         if after["prediction"]:
             assert 2000 < float(after["prediction"]) < 7000
             assert after["model"] == before["species"].lower()
+
+
+def test_the_notebook_shows_the_run(place: Place, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells are executed in the folder of the run, in one namespace, as a kernel does."""
+    place.work.parent.joinpath(".local").symlink_to(place.work)
+    monkeypatch.chdir(place.work.parent)
+    notebook = json.loads((HOUSE / "docs" / "first-run.ipynb").read_text("utf-8"))
+    shown: list[Any] = []
+    names: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            *lines, last = ast.parse("".join(cell["source"])).body
+            assert isinstance(last, ast.Expr), "a cell ends with what it shows"
+            exec(compile(ast.Module(lines, []), "cell", "exec"), names)
+            shown.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
+    run, models, rows, board, values = shown
+    assert (run.name, run.status) == (first["run"], "SUCCEEDED")
+    assert [name for name, _, _ in models] == list(PENGUINS)
+    assert set(rows.model) <= set(PENGUINS) and len(rows) == 5
+    assert "score_val" in board.columns
+    predicted = run.predictions().query("model == 'adelie'").prediction.head()
+    assert values.tolist() == pytest.approx(predicted.tolist())
+    page = run._repr_html_()
+    assert page.startswith("<iframe srcdoc=") and "adelie" in page
 
 
 def test_promoted_models_predict_the_same_where_no_model_is_good_enough(place: Place, first: dict[str, Any]) -> None:

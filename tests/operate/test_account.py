@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from local_aws import stop_jobs
 from test_run import CONFIG
 
+from stepgluon import Run
 from stepgluon.local import data_check
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.runs import status, watch
@@ -378,3 +379,12 @@ def test_logs_fetch_and_compare_work_in_an_account(account: Account) -> None:
     code, out, err = account.calls("compare", run, "latest")
     assert code == 0, err
     assert "Both have the same config." in out
+
+
+def test_a_run_of_an_account_is_an_object(account: Account) -> None:
+    run = account.starts()
+    assert account.ended(run) == "SUCCEEDED"
+    found = Run(run[:-1], aws=True)
+    assert (found.name, found.status) == (run, "SUCCEEDED")
+    assert [model.verdict for model in found.models] == ["accepted", "accepted"]
+    assert (found._result / "summary.json").is_file() and list(found._model("adelie").iterdir())
