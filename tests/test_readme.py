@@ -44,6 +44,14 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+@pytest.mark.parametrize("language", ["ja", "zh"])
+def test_a_translation_has_the_same_commands_links_and_numbers(language: str) -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (README, README.with_suffix(f".{language}.md"))]
+    for what in (r"(?s)```.*?```", r"\]\((?!README)([^)]+)\)", r"(?m)^#+", r"`[^`\n]+`", r"\b(?:3\.1\d|218|89)\b"):
+        first, second = (sorted(re.findall(what, page, re.ASCII)) for page in pages)
+        assert first == second, what
+
+
 def test_the_picture_is_the_demos_workflow() -> None:
     definition = build(load(DEMO, None, {}).config, workflow)
     assert same_as(ROOT / "docs" / "pictures" / "workflow.svg", render(definition.asl, "svg", "penguins"))
@@ -94,7 +102,7 @@ def test_the_commands_shown_exist(tmp_path: Any, monkeypatch: pytest.MonkeyPatch
     commands = [command for command in told if command.split()[0] in runs]
     assert len(commands) >= 5
     # Those that run something are what tests/local is about; plan and deploy need an account, as tests/deploy has one.
-    local = {"init", "check", "run", "runs", "show", "promote", "local"}
+    local = {"init", "check", "run", "runs", "show", "promote", "local", "fetch", "logs", "compare", "clean"}
     assert {command.split()[0] for command in told} - {*runs, *local} <= ACCOUNT
     for name in ACCOUNT:
         with pytest.raises(SystemExit, match="0"):
