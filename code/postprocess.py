@@ -32,6 +32,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import report
 from job_io import ROW, JobError, RetryableError, counted, log
+from markup import finite
 from predictions import Predictions, found, paired
 from spreadsheet import defused, defused_names
 
@@ -65,8 +66,12 @@ def main() -> None:
         cursors = cursors_of(profile, by_name, numbers, predictions)
         summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
         summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
+        evaluations = report.evaluations_in(predictions)
+        for model in summary["models"]:
+            found = evaluations.get(model["name"], {})
+            model |= {"r2": finite(found.get("r2")), "learner": str(found.get("best_model") or "") or None}
         job_io.write_json(out / "summary.json", summary)
-        report.write(out, config, by_name, profile, summary, report.evaluations_in(predictions))
+        report.write(out, config, by_name, profile, summary, evaluations)
         (out / job_io.SUCCESS).touch()
 
 

@@ -53,7 +53,7 @@ def run_json(
         "seconds": round(until - story.started, 1) if story.started else 0.0,
         "data": given.get("data", ""),
         "note": given.get("note", ""),
-        "models": [_model(model) for model in story.models],
+        "models": [_model(model, _quality(summary, model.get("name"))) for model in story.models],
         "jobs": [_job(job, until, cached(job)) for job in story.jobs],
         **_counts(summary if story.delivered else None),
         "failure": _failure_of(story),
@@ -62,17 +62,27 @@ def run_json(
     }
 
 
-def _model(model: dict[str, Any]) -> dict[str, Any]:
+def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
     promoted = model.get("uses") == "default" and "default_mae" in model  # not a default named in the config
     return {
         **{key: model.get(key) for key in ("name", "verdict", "reason", "uses", "model_uri", "outcome")},
         **{key: finite(model.get(key)) for key in ("mae", "mae_of_median", "threshold")},
+        **quality,
         **{key: _why(model.get(key)) for key in ("failure", "outcome_failure")},
         "cached": model.get("cached") is True,
         "predictions_cached": model.get("predictions_cached") is True,
         "default_of_run": model.get("run") if promoted else None,
         "default_mae": model["default_mae"] if promoted else None,
     }
+
+
+def _quality(summary: Any, name: Any) -> dict[str, Any]:
+    """R² and the learner, from summary.json, which the user's own postprocess.py may have written."""
+    models = summary.get("models") if isinstance(summary, dict) else None
+    listed = models if isinstance(models, list) else []
+    found = next((one for one in listed if isinstance(one, dict) and one.get("name") == name), {})
+    learner = found.get("learner")
+    return {"r2": finite(found.get("r2")), "learner": learner if isinstance(learner, str) else None}
 
 
 def _why(failure: Any) -> str | None:
@@ -211,13 +221,15 @@ def table(models: list[dict[str, Any]]) -> list[str]:
         "model": [m["name"] for m in models],
         "MAE": [number(m["mae"]) for m in models],
         "of the median": [number(m.get("mae_of_median")) for m in models],
+        "R²": ["-" if m.get("r2") is None else f"{m['r2']:.3f}" for m in models],
         "limit": [number(m["threshold"]) for m in models],
         "result": [m["verdict"] + (", cached" if m.get("cached") else "") for m in models],
         "predicts with": [uses(m) for m in models],
     }
-    if set(columns["of the median"]) == {"-"}:
-        del columns["of the median"]
-    numbers = ("MAE", "of the median", "limit")
+    for optional in ("of the median", "R²"):
+        if set(columns[optional]) == {"-"}:
+            del columns[optional]
+    numbers = ("MAE", "of the median", "R²", "limit")
     cells = [_column(name, rows, name in numbers) for name, rows in columns.items()]
     return ["  " + "  ".join(row).rstrip() for row in zip(*cells, strict=True)]
 
@@ -239,7 +251,8 @@ def _used(model: dict[str, Any]) -> str:
         known = f", MAE {number(error)}" if error is not None else ""
         return f"the model promoted from {run}{known}" if run else "the default model"
     if model["uses"] == "trained":
-        return "the trained model" + (", there is no other" if model["verdict"] == "rejected" else "")
+        learner = model.get("learner") or "model"
+        return f"the trained {learner}" + (", there is no other" if model["verdict"] == "rejected" else "")
     return "-"  # the run ended before the decision
 
 

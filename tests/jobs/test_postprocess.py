@@ -120,6 +120,9 @@ def test_the_marker_comes_last(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 
 def test_the_summary_says_what_became_of_every_model_and_row(sandbox: Sandbox) -> None:
     lay_out(sandbox, ROWS, {"one": {1: 1.0, 3: 2.0}})
+    evaluation = sandbox.root / "processing/input/predictions/models/one/f/job/output/model/evaluation.json"
+    evaluation.parent.mkdir(parents=True)
+    evaluation.write_text('{"r2": 0.5, "best_model": "LightGBM"}')
     postprocess.main()
     summary = json.loads((sandbox.out / "summary.json").read_text())
     assert summary["rows"] == 4
@@ -142,6 +145,8 @@ def test_the_summary_says_what_became_of_every_model_and_row(sandbox: Sandbox) -
             "model_uri": "s3://b/m",
             "outcome": "predicted",
             "failure": None,
+            "r2": 0.5,
+            "learner": "LightGBM",
         }
     ]
     assert summary["missing"] == []

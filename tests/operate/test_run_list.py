@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from stepgluon.runs.history import DELIVERS, Story
 from stepgluon.runs.run_list import runs_table, took
+from stepgluon.runs.view import run_json, table
 
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:penguins:"
 
@@ -67,3 +69,14 @@ def test_the_states_are_words(status: str, error: str, word: str) -> None:
 )
 def test_a_duration_has_two_units_at_most(seconds: float, words: str) -> None:
     assert took(seconds) == words
+
+
+def test_a_model_s_r2_and_learner_are_those_of_the_summary_whatever_it_holds() -> None:
+    verdict = {"name": "a", "verdict": "accepted", "mae": 2.0, "threshold": 3, "uses": "trained"}
+    story = Story(status="SUCCEEDED", models=[verdict], succeeded={DELIVERS})
+    for models in ([{"name": "a", "r2": 0.98765, "learner": "LightGBM"}], None, "?", [7, {"name": "a", "r2": "?"}]):
+        (model,) = run_json("r", {}, story, {"models": models})["models"]
+        known = isinstance(models, list) and "learner" in (models[0] if isinstance(models[0], dict) else {})
+        head, row = table([model])
+        assert ("R²" in head and "0.988" in row) is known
+        assert row.endswith("the trained LightGBM" if known else "the trained model")
