@@ -219,7 +219,7 @@ def _worst(found: dict[str, Any], label: str) -> Markup | None:
     rows = [
         tag(
             "tr",
-            [tag("td", "–" if value is None else value) for value in each["values"][:SHOWN_COLUMNS]],
+            [tag("td", "–" if value is None else short(value)) for value in each["values"][:SHOWN_COLUMNS]],
             tag("td", number(each["actual"]), class_="n"),
             tag("td", number(each["predicted"]), class_="n"),
             tag("td", tag("b", _off(each)), class_="n"),

@@ -91,7 +91,8 @@ details>div{padding:6px 24px 24px}
 table{width:100%;border-collapse:collapse;font-size:14px}
 th{padding:8px 14px 8px 0;border-bottom:1px solid var(--line);color:var(--soft);font-weight:500;font-size:13px;
 text-align:left;white-space:nowrap;vertical-align:bottom}
-td{padding:9px 14px 9px 0;border-bottom:1px solid var(--line);vertical-align:middle;overflow-wrap:anywhere}
+td{padding:9px 14px 9px 0;border-bottom:1px solid var(--line);vertical-align:middle;overflow-wrap:break-word}
+.panel td:first-child{min-width:110px}td b{overflow-wrap:anywhere}
 tr:last-child td{border-bottom:0}
 .n{text-align:right;white-space:nowrap}
 .sortable th{cursor:pointer}.sortable th[aria-sort]{color:var(--ink)}
@@ -122,7 +123,8 @@ details>div{padding-left:18px;padding-right:18px}h2{margin-top:48px}.reason{font
 @media print{:root{color-scheme:light;--ground:#fff;--card:#fff;--ink:#000;--soft:#444;--faint:#666;--line:#ccc;
 --track:#eee;--accent:#2f6bd8;--good:#137a4a;--good-soft:#e3f4ea;--bad:#b3382c;--bad-soft:#fbe9e7;--warm:#c77700}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}main{max-width:none;padding:0}body{font-size:12px}
-.card,.panel,.pair>*,tr{break-inside:avoid}h2{break-after:avoid}}
+.card,.panel,.pair>*,tr{break-inside:avoid}h2,h2+p,h4,summary{break-after:avoid}.panel,.wide{overflow:visible}
+table{font-size:10.5px}td,th{padding:3px 8px 3px 0}th{font-size:10px}h2{margin-top:36px}.chart{max-width:340px}}
 """
 
 PAGE = """<!doctype html>
