@@ -99,6 +99,16 @@ def test_the_notebook_shows_the_run(place: Place, first: dict[str, Any], monkeyp
     assert page.startswith("<iframe srcdoc=") and "adelie" in page
 
 
+def test_the_demo_s_report_has_every_part(first: dict[str, Any]) -> None:
+    page = Path(first["report"]).read_text("utf-8")
+    assert f"Filled all {first['predictions']} gaps." in page
+    for part in ("Predicted against actual", "How much the error grows", "largest errors", "Leaderboard", "tried"):
+        assert page.count(part) >= len(PENGUINS), part
+    for part in (first["run"], "Timeline", "Train adelie</a>", "body_mass_g", "flipper_length_mm"):
+        assert part in page, part
+    assert len(page.encode()) < 200_000
+
+
 def test_promoted_models_predict_the_same_where_no_model_is_good_enough(place: Place, first: dict[str, Any]) -> None:
     assert set(place.call("promote", first["run"])["promoted"]) == set(PENGUINS)
     second = place.run("--threshold", "150")
