@@ -92,7 +92,7 @@ def test_the_notebook_shows_the_run(place: Place, first: dict[str, Any], monkeyp
     assert (run.name, run.status) == (first["run"], "SUCCEEDED")
     assert [name for name, _, _ in models] == list(PENGUINS)
     assert set(rows.model) <= set(PENGUINS) and len(rows) == 5
-    assert "score_val" in board.columns
+    assert "mae_val" in board.columns
     predicted = run.predictions().query("model == 'adelie'").prediction.head()
     assert values.tolist() == pytest.approx(predicted.tolist())
     page = run._repr_html_()
