@@ -129,4 +129,5 @@ def disagreement_error(
             break
         start += len(values)
     said = [f"{column_types.words(kind)} in {table.name}" for kind, table in zip(kinds, (one, other), strict=True)]
-    return JobError(f"Column {shown(column)} holds {said[0]} but {said[1]} ({place}); make it one type in all files.")
+    way_out = "set data.decimal to comma or point" if odd.unclear_number(column) else "make it one type in all files"
+    return JobError(f"Column {shown(column)} holds {said[0]} but {said[1]} ({place}); {way_out}.")

@@ -11,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from stepgluon.names import Names
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 CORES = 2
+Found = Callable[[], dict[str, Any]]
 
 
 class BadData(StepgluonError):
@@ -34,41 +34,17 @@ class BadData(StepgluonError):
 
 def check_data(names: Names, files: Sequence[Path]) -> dict[str, Any]:
     """What code/check.py found: problems, or else notes and the profile of the data."""
-    return _found_by("check", names.config_json, files, names.config.prepare.environment)
+    with started(names, files) as found:
+        return found()
 
 
 def propose(files: Sequence[Path], label: str | None) -> dict[str, Any]:
     """What code/propose.py found: the columns, and with a label how models could split the rows; raises BadData."""
-    found = _found_by("propose", json.dumps({"data": {"format": "auto"}, "label": label}), files, {})
+    with _found_by("propose", json.dumps({"data": {"format": "auto"}, "label": label}), files, {}) as proposed:
+        found = proposed()
     if found["problems"]:
         raise BadData(found["problems"])
     return found
-
-
-def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping[str, str]) -> dict[str, Any]:
-    """What the script writes to its output folder."""
-    with tempfile.TemporaryDirectory(prefix="stepgluon-check-") as name:
-        folder = Path(name)
-        inputs, output = folder / "processing" / "input", folder / "processing" / "output"
-        for place in (inputs / "raw", inputs / "config", output, folder / "tmp"):
-            place.mkdir(parents=True)
-        for file in files:
-            (inputs / "raw" / file.name).symlink_to(file.resolve())
-        (inputs / "config" / "config.json").write_text(config, encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, os.fspath(CODE / f"{script}.py")],
-            env=environment(declared, {}, folder, CORES),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        if done.returncode == 0:
-            found: dict[str, Any] = json.loads((output / f"{script}.json").read_text("utf-8"))
-            return found
-        said = done.stderr.strip() or "unknown reason"
-        if "No module named" in said:
-            raise SurroundingsError(f"the tables cannot be checked: {said.splitlines()[-1]} (run `make setup`)")
-        raise StepgluonError(f"the tables cannot be checked: {said}")
 
 
 @contextmanager
@@ -77,17 +53,68 @@ def checking(names: Names, files: Sequence[Path], say: Callable[[str], None]) ->
 
     That one raises BadData if a run cannot start with these tables, or says what the user may not have meant.
     """
-    with ThreadPoolExecutor(1) as side:
-        check = side.submit(check_data, names, files)
+    with started(names, files) as found:
 
         def ended() -> None:
-            found = check.result()
-            if found["problems"]:
-                raise BadData(found["problems"])
-            for line in remarks(found):
+            result = found()
+            if result["problems"]:
+                raise BadData(result["problems"])
+            for line in remarks(result):
                 say(line)
 
         yield ended
+
+
+def started(names: Names, files: Sequence[Path]) -> AbstractContextManager[Found]:
+    """Check the tables during the block."""
+    return _found_by("check", names.config_json, files, names.config.prepare.environment)
+
+
+@contextmanager
+def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping[str, str]) -> Iterator[Found]:
+    """A function that waits for what the script finds in the files; the script runs at most as long as the block."""
+    with ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepgluon-check-")))
+            _lay_out(folder, config, files)
+            command = [sys.executable, os.fspath(CODE / f"{script}.py")]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    env=environment(declared, {}, folder, CORES),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    encoding="utf-8",
+                    errors="replace",
+                )
+            )
+        except OSError as problem:
+            reason = (problem.strerror or str(problem)).lower()
+            message = f"the tables cannot be checked: {reason} (name another folder with TMPDIR)"
+            raise SurroundingsError(message) from None
+        stack.callback(process.kill)
+        yield lambda: _result(process, folder / "processing" / "output" / f"{script}.json")
+
+
+def _lay_out(folder: Path, config: str, files: Sequence[Path]) -> None:
+    """Make the job's folder."""
+    inputs = folder / "processing" / "input"
+    for place in (inputs / "raw", inputs / "config", folder / "processing" / "output", folder / "tmp"):
+        place.mkdir(parents=True)
+    for file in files:
+        (inputs / "raw" / file.name).symlink_to(file.resolve())
+    (inputs / "config" / "config.json").write_text(config, encoding="utf-8")
+
+
+def _result(process: subprocess.Popen[str], file: Path) -> dict[str, Any]:
+    """What the script wrote to the file; to be called once."""
+    said = process.communicate()[1].strip() or "unknown reason"
+    if process.returncode == 0:
+        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        return found
+    if "No module named" in said:
+        raise SurroundingsError(f"the tables cannot be checked: {said.splitlines()[-1]} (run `make setup`)")
+    raise StepgluonError(f"the tables cannot be checked: {said}")
 
 
 def remarks(found: dict[str, Any]) -> list[str]:

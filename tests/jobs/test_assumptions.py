@@ -190,6 +190,15 @@ def test_a_label_with_an_unclear_comma_names_the_key_to_set(sandbox: Sandbox) ->
     )
 
 
+def test_a_number_that_is_unclear_in_one_file_names_the_key_to_set(sandbox: Sandbox) -> None:
+    sandbox.write("a.csv", "x;y\n1,5;1\n")
+    sandbox.write("b.csv", "x;y\n1,234;1\n")
+    assert sentence(sandbox) == (
+        "Column 'x' holds numbers in a.csv but text in b.csv (b.csv, row 1 (line 2): '1,234'); "
+        "set data.decimal to comma or point."
+    )
+
+
 def test_a_text_among_labels_with_a_decimal_comma_is_named_alone(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "x;y\n" + "a;1,5\n" * 50 + "b;n/k\n")
     assert "but 1 row holds text: row 51 (line 52): 'n/k'; correct" in sentence(sandbox)

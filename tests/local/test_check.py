@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 
 from pipeline import workflow
 from stepgluon.cli.main import main
+from stepgluon.config.load import load
+from stepgluon.local import data_check
+from stepgluon.names import Names
 
 CONFIG = """name: rents
 models:
@@ -119,3 +123,24 @@ def test_a_run_does_not_start_with_bad_tables(call: Call) -> None:
     assert "error: the data:\n  a.csv: column 'rent' is the label of model cologne and must hold numbers" in err
     assert "\n  b.csv, row 1 (line 2) has 3 cells" in err
     assert not list(Path(".local/runs").glob("*"))
+
+
+def test_a_check_that_is_not_waited_for_leaves_nothing(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("a.csv").write_text(GOOD, "utf-8")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with data_check.started(Names(load(Path("pipeline-config.yml"), None, {}).config), [Path("a.csv")]):
+        assert list((tmp_path / "temporary").iterdir())
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_a_temporary_folder_that_cannot_be_used_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.csv").write_text(GOOD, "utf-8")
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    assert call("check", "--data", "a.csv") == (
+        3,
+        "",
+        "error: the tables cannot be checked: no such file or directory (name another folder with TMPDIR)\n",
+    )
