@@ -158,10 +158,12 @@ class RawTable(ABC):
         found = self._undecodable()
         if found is None:
             return JobError(f"{self.name} is not {self._called()}; set data.encoding.")
-        number, byte, after = found
+        number, byte, after, before = found
         place = f"{self.name}, line {number}: byte 0x{byte:02x} is not {self._called()}"
         if self.encoding != "utf-8-sig" or self._option("encoding") != AUTO:
             return JobError(f"{place}; set data.encoding to the file's encoding, or save it as UTF-8.")
+        if before:
+            return JobError(f"{place}, but line {before} is; save the whole file in one encoding.")
         if _OTHER_SCRIPT.search(after):
             return JobError(
                 f"{place}, and the text looks neither English nor Western European; set data.encoding, "
@@ -175,16 +177,18 @@ class RawTable(ABC):
             return given
         return {"utf-16": "UTF-16", _FALLBACK: "UTF-8, nor Windows-1252"}.get(self.encoding, "UTF-8")
 
-    def _undecodable(self) -> tuple[int, int, bytes] | None:
-        """The first line that has another encoding, its first such byte, and what follows."""
+    def _undecodable(self) -> tuple[int, int, bytes, int] | None:
+        """The first line in another encoding, its first such byte, what follows, and an earlier line beyond ASCII."""
         if self.encoding == "utf-16":  # its line ends are more than one byte
             return None
+        before = 0
         with self.open_bytes() as file:
             for number, line in enumerate(file, 1):
                 try:
                     line.decode(self.encoding)
                 except UnicodeDecodeError as problem:
-                    return number, line[problem.start], line + file.read(_LOOK_AHEAD)
+                    return number, line[problem.start], line + file.read(_LOOK_AHEAD), before
+                before = before or (0 if line.isascii() else number)
         return None
 
 

@@ -258,6 +258,13 @@ def test_a_byte_far_down_changes_how_the_whole_file_is_read(sandbox: Sandbox, mo
     assert rows(sandbox)["x"][-1] == "Köln"
 
 
+def test_a_file_in_two_encodings_is_refused(sandbox: Sandbox) -> None:
+    sandbox.write("a.csv", "x,y\nBonn,1\nKöln,2\n".encode() + "Köln,3\n".encode("cp1252"))
+    assert sentence(sandbox) == (
+        "a.csv, line 4: byte 0xf6 is not UTF-8, but line 3 is; save the whole file in one encoding."
+    )
+
+
 def test_another_script_must_be_named(sandbox: Sandbox) -> None:
     text = "x,y\n東京,1\n大阪府,2\n"
     for encoding, byte in (("shift_jis", 0x93), ("gb18030", 0x96), ("euc_jp", 0xC5)):
