@@ -93,6 +93,8 @@ def propose(data: dict[str, Any], label: str | None) -> dict[str, Any]:
             pass
         except Misfit:
             every_row = True
+    if not rows:
+        raise JobError(f"{tables[0].name} has a header but no rows; rows are needed to propose a model.")
     return {
         "problems": [],
         "rows": rows,

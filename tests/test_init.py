@@ -143,6 +143,29 @@ def test_a_label_of_texts_is_refused_with_its_rows(init: Init) -> None:
     assert not Path("pipeline-config.yml").exists()
 
 
+@pytest.mark.parametrize(
+    ("table", "code", "said"),
+    [
+        ("a,y\n", 1, "error: t.csv has a header but no rows; rows are needed to propose a model.\n"),
+        ("a,y\n1,2\n3,\n", 2, "error: --label 'y': 1 row has a value (at least 5 are needed to train a model)\n"),
+        ("a,y\n1,\n3,\n", 2, "error: --label 'y': 0 rows have a value (at least 5 are needed to train a model)\n"),
+        ("", 1, "error: t.csv is empty; a header line and rows are expected.\n"),
+        (None, 2, "error: t.csv: there is no such file (name tables that exist)\n"),
+    ],
+)
+def test_a_table_that_no_model_can_learn_from_is_refused(init: Init, table: str | None, code: int, said: str) -> None:
+    if table is not None:
+        Path("t.csv").write_text(table, "utf-8")
+    assert init("t.csv", "--label", "y") == (code, "", said)
+    assert not Path("pipeline-config.yml").exists()
+
+
+def test_a_table_without_numbers_has_nothing_to_predict(init: Init) -> None:
+    Path("t.csv").write_text("a,b\nx,y\n", "utf-8")
+    said = "error: the tables have nothing to predict (no column holds numbers)\n"
+    assert init("t.csv", answers="a\n") == (2, "", said)
+
+
 def test_without_a_column_that_splits_the_error_there_is_one_model(init: Init) -> None:
     Path("flat.csv").write_text("a,b,y\n" + "".join(f"{n % 2},{n % 7},{n % 11}\n" for n in range(200)), "utf-8")
     code, out, _ = init("flat.csv", "--label", "y")

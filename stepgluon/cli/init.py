@@ -19,13 +19,14 @@ from stepgluon.local.data_check import propose
 from stepgluon.runs.start import check_files
 
 LISTED = 20  # columns
+LEAST_LABELLED = 5  # 4 to learn from, as train needs, and 1 held out
 Columns = list[dict[str, Any]]
 
 
 def do_init(call: Call) -> None:
     options = call.options
     out: Path = options.out or options.config
-    check_files(options.data)
+    check_files(options.data, option="")
     name = pipeline_name(options.data[0].name.partition(".")[0])
     if out.exists() and not options.force:
         raise UsageError(f"{out} exists (write another file with --out {name}.yml, or overwrite it with --force)")
@@ -33,6 +34,11 @@ def do_init(call: Call) -> None:
     label = options.label if options.label is not None else _asked(call, given)
     _check(label, given["columns"])
     made = given if options.label is not None else propose(options.data, label)
+    if made["labelled"] < LEAST_LABELLED:
+        rows = "1 row has" if made["labelled"] == 1 else f"{made['labelled']} rows have"
+        raise UsageError(
+            f"--label {found(label)}: {rows} a value (at least {LEAST_LABELLED} are needed to train a model)"
+        )
 
     schema = out.with_name(f"{out.stem}.schema.json")
     command = " ".join(["python pipeline.py init", *(shlex.quote(file.name) for file in options.data)])

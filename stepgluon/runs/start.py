@@ -28,7 +28,7 @@ NOTE_CHARACTERS = 500
 SUFFIXES = (3, 8, 20)  # characters of the token in a run's name, as in lambda/start_pipeline.py
 
 
-def check_files(files: Sequence[Path]) -> None:
+def check_files(files: Sequence[Path], option: str = "--data ") -> None:
     """Raise UsageError for the first file that cannot be uploaded as a table."""
     names: dict[str, Path] = {}
     for file in files:
@@ -49,7 +49,7 @@ def check_files(files: Sequence[Path]) -> None:
         else:
             names[file.name] = file
             continue
-        raise UsageError(f"--data {file}: {problem}")
+        raise UsageError(f"{option}{file}: {problem}")
 
 
 def start(door: Door, names: Names, folder: str, threshold: float | None, note: str, fresh: bool = False) -> str:
