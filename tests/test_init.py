@@ -114,15 +114,17 @@ def test_on_a_terminal_the_label_is_chosen_by_number_or_name_until_it_fits(init:
         "Which column should be predicted?",
         "   1  rent   60 of 600 rows empty",
         "   2  rooms",
-        "Its name or number:",
+        "Its name or number (Enter: rent):",
         "'Stadt': the column holds no numbers (columns with numbers: rent (60 gaps), rooms)",
-        "Its name or number:",
+        "Its name or number (Enter: rent):",
         "'rend': there is no such column (did you mean rent?)",
-        "Its name or number:",
+        "Its name or number (Enter: rent):",
     ]
     assert init("my rents.csv", "--force", answers="rooms\n")[0] == 0
     assert config().models[0].label == "rooms"
     assert init("my rents.csv", "--force", answers="")[0] == 2
+    assert init("my rents.csv", "--force", answers="\n")[0] == 0
+    assert config().models[0].label == "rent"
 
 
 @pytest.mark.parametrize(

@@ -104,12 +104,14 @@ def _asked(call: Call, given: dict[str, Any]) -> str:
     for number, column in enumerate(candidates[:LISTED], 1):
         gaps = f"  {column['gaps']:,} of {given['rows']:,} rows empty" if column["gaps"] else ""
         call.terminal.say(f"  {number:>2}  {column['name']:<{width}}{gaps}".rstrip())
+    with_gaps = [str(column["name"]) for column in candidates if column["gaps"]]
+    default = with_gaps[0] if len(with_gaps) == 1 else ""
     while True:
-        call.terminal.say("Its name or number:")
+        call.terminal.say(f"Its name or number{f' (Enter: {default})' if default else ''}:")
         answer = sys.stdin.readline()
         if not answer:
             raise UsageError("no column was chosen (name it with --label)")
-        answer = answer.strip()
+        answer = answer.strip() or default
         if answer.isdecimal() and 0 < int(answer) <= len(candidates) and answer not in {c["name"] for c in candidates}:
             return str(candidates[int(answer) - 1]["name"])
         try:
