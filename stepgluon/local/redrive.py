@@ -15,7 +15,7 @@ from stepgluon.local.surroundings import blame_the_disk
 from stepgluon.local.work_folder import ServerGone, is_served, local_story, one_run, run_of, served
 from stepgluon.names import Names
 from stepgluon.runs import redrive
-from stepgluon.runs.executions import one
+from stepgluon.runs.executions import find
 from stepgluon.runs.progress import Progress
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
 
 def _started(door: Door, names: Names, run: str, progress: Progress) -> str:
     """Start the run that repeats this one; return its ARN."""
-    plan = redrive.planned(door, names, one(door, names, run))
+    execution = find(door, names, run)
+    if execution is None:
+        raise redrive.NotRedriven(f"the input of {run} is gone from the work folder (start a new run)")
+    plan = redrive.planned(door, names, execution)
     progress.say(plan.words())
     return names.execution_arn(redrive.redrive(door, names, plan))
 

@@ -131,6 +131,8 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
     """An S3 client for the work folder's buckets, from the server using it or else a temporary one."""
     config = loaded.config
     if not (work / "buckets").is_dir():
+        if (work / "runs").is_dir():
+            raise SurroundingsError(f"{work / 'buckets'} is gone, and the models of its runs with it (start a new run)")
         raise UsageError(f"{work} has no runs (start one: {pipeline_py('run --data FILE')})")
     if is_served(work):
         with served(work, config.region) as door:

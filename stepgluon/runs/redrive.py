@@ -18,6 +18,7 @@ from stepgluon.limits import EXECUTION_NAME
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, find
 from stepgluon.runs.start import execute
+from stepgluon.runs.view import AGAIN
 from stepgluon.workflow.decisions import UNUSABLE
 
 
@@ -66,7 +67,7 @@ def _last_attempt(door: Door, names: Names, execution: Execution) -> tuple[Execu
 
 def is_again(run: str) -> bool:
     """Whether a run with this name repeats another."""
-    return re.search(r"-again-\d+$", run) is not None
+    return AGAIN.search(run) is not None
 
 
 def _name(run: str, number: int) -> str:

@@ -15,6 +15,7 @@ lines              what `watch` prints
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from stepgluon.runs import history
 from stepgluon.runs.history import Job, Story, finite, number
 from stepgluon.runs.job_log import LAST_LINES
 
+AGAIN = re.compile(r"-again-\d+$")  # ends the name of a run that repeats another
 WORDS = {
     **history.WORDS,
     "SUCCEEDED": "finished",
@@ -149,6 +151,10 @@ def panel(told: dict[str, Any], command: str = "", look: bool = True) -> str:
         lines.append(
             "           makes its accepted models the defaults, which predict if a later one is not good enough"
         )
+    if told["status"] == "CUT OFF":
+        again = AGAIN.search(told["run"]) is not None
+        lines.append(f"  next     {pipeline_py('redrive', told['run']) if again else pipeline_py('local up')}")
+        lines.append(f"           continues it{'' if again else ', and so does the command that started it'}")
     if failure and not incomplete and look:
         lines.append(f"  look     {pipeline_py('show', told['run'])}")
     if failure and command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 from typing import Any
 
@@ -238,3 +239,12 @@ def test_who_watches_is_told_when_the_server_has_ended(user: User, number: int, 
         assert process.returncode == code, err
         assert said in out + err
         assert "Traceback" not in err
+
+
+def test_a_run_whose_input_is_lost_is_not_looked_for_in_an_account(user: User) -> None:
+    user.orders(post="exit 1")
+    run = str(user.told()["run"])
+    shutil.rmtree(user.work / "buckets")
+    code, out, err = user.calls("redrive", run)
+    assert (code, out) == (1, "")
+    assert err.endswith(f"error: the input of {run} is gone from the work folder (start a new run)\n")

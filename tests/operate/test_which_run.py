@@ -18,11 +18,11 @@ class Folder:
         Path("pipeline-config.yml").write_text(CONFIG)
         Path("seals.yml").write_text(CONFIG.replace("name: penguins", "name: seals"))
 
-    def has(self, pipeline: str, run: str, started: float) -> None:
+    def has(self, pipeline: str, run: str, started: float, status: str = "SUCCEEDED") -> None:
         folder = Path(".local/runs") / run
         folder.mkdir(parents=True)
         told = {"run": run, "arn": f"arn:aws:states:eu-west-1:123456789012:execution:{pipeline}:{run}"}
-        told |= {"status": "SUCCEEDED", "started": started, "seconds": 1.0, "data": "", "note": "", "models": []}
+        told |= {"status": status, "started": started, "seconds": 1.0, "data": "", "note": "", "models": []}
         told |= {"jobs": [], "failure": None, "lines": [], "results": None, "folder": str(folder), "outbox": "outbox"}
         told |= dict.fromkeys(("rows", "predictions", "gaps"))  # type: ignore[arg-type] # the values are of any type
         (folder / "run.json").write_text(json.dumps(told))
@@ -112,3 +112,22 @@ def test_a_damaged_run_is_named_and_not_looked_for_in_an_account(
     Path(".local/runs/penguins-b1/run.json").unlink()
     said = "error: run.json in .local/runs/penguins-b1 is damaged (its history, logs and results are beside it)\n"
     assert folder.calls(command, "penguins-b1") == (2, "", said)
+
+
+@pytest.mark.parametrize(
+    ("run", "advice"),
+    [
+        ("penguins-9", "  next     python pipeline.py local up\n           continues it, and so does the command that"),
+        ("penguins-9-again-2", "  next     python pipeline.py redrive penguins-9-again-2\n           continues it\n"),
+    ],
+)
+def test_a_run_that_was_cut_off_has_a_next_step(folder: Folder, run: str, advice: str) -> None:
+    folder.has("penguins", run, 9.0, "RUNNING")
+    for command in ("show", "watch"):
+        _, out, _ = folder.calls(command, run)
+        assert f"Run {run} was cut off after 1.0 s." in out and advice in out
+
+
+def test_a_run_whose_bucket_is_gone_is_not_promoted(folder: Folder) -> None:
+    said = "error: .local/buckets is gone, and the models of its runs with it (start a new run)\n"
+    assert folder.calls("promote", "penguins-b1") == (3, "", said)
