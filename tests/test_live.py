@@ -62,6 +62,7 @@ class Runs:
         self.logs: dict[str, list[str]] = {}
         self.queued: set[str] = set()
         self.pressed: list[str] = []
+        self.page: Path | None = None
 
     def runs(self) -> list[dict[str, Any]]:
         return [self.told]
@@ -80,6 +81,9 @@ class Runs:
 
     def mails(self, run: str) -> list[dict[str, str]]:
         return []
+
+    def report(self, run: str) -> Path | None:
+        return self.page
 
     def stop(self, run: str) -> str:
         self.pressed.append(run)
@@ -196,6 +200,22 @@ def test_a_button_answers_with_a_sentence() -> None:
     assert runs.pressed == ["june"]
     refused = Answer(live, "POST", "/_live/promote", body=b"june", **header)
     assert (refused.status, refused.text()) == ("409 Conflict", "june has no accepted model")
+
+
+def test_the_report_has_a_key_of_its_own_and_no_origin(tmp_path: Path) -> None:
+    runs = Runs(PREPARED, status="SUCCEEDED")
+    live = LivePage(runs)
+    (tmp_path / "report.html").write_text("<h1>the report</h1>")
+    runs.page = tmp_path / "report.html"
+    events = iter(Answer(live, "GET", "/_live/events", f"token={token_of(live)}").body)
+    address = json.loads(next(events).decode().removeprefix("data: "))["state"]["run"]["report"]
+    path, _, query = address.partition("?")
+    answer = Answer(live, "GET", path, query)
+    assert answer.text() == "<h1>the report</h1>"
+    assert answer.headers["Content-Security-Policy"] == "sandbox allow-scripts"
+    assert token_of(live) not in address
+    for other in (query.replace("june", "july"), query[:-1], "run=june"):
+        assert Answer(live, "GET", path, other).status == "404 Not Found"
 
 
 def test_the_page_puts_text_into_the_document_as_text() -> None:

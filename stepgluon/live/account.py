@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from localaws.server.web import Web, bind, no_web_pages
@@ -39,11 +40,14 @@ class AccountRuns:
 
     def _kept(self, key: Any, seconds: float, ask: Callable[[], T]) -> T:
         """The response, asked for again after so many seconds."""
-        at, value = self._known.get(key, (-1e9, None))
+        at, value = self._known.get(key, (float("-inf"), None))
         if time.monotonic() - at >= seconds:
             value = ask()
             self._known[key] = (time.monotonic(), value)
         return value  # type: ignore[no-any-return]  # what `ask` returned before
+
+    def forget(self) -> None:
+        self._known.clear()
 
     def runs(self) -> list[Told]:
         self._logs = LOGS_AT_ONCE
@@ -79,7 +83,7 @@ class AccountRuns:
         ended = job["status"] != "InProgress"
         key, seconds = ("log", job["name"], ended), float("inf") if ended else LOG_SECONDS
         before = self._known.get(("log", job["name"], False), (0.0, []))[1]
-        at, lines = self._known.get(key, (-1e9, before))
+        at, lines = self._known.get(key, (float("-inf"), before))
         if self._logs and time.monotonic() - at >= seconds:
             self._logs -= 1
             lines = self._kept(key, 0, lambda: self._read_log(job))
@@ -96,6 +100,9 @@ class AccountRuns:
     def mails(self, run: str) -> list[dict[str, str]]:
         return []  # they are in their readers' mailboxes
 
+    def report(self, run: str) -> Path | None:
+        return None  # `show --open` fetches it
+
     def stop(self, run: str) -> str:
         self._door.client("stepfunctions").stop_execution(
             executionArn=self._names.execution_arn(run), error="Stopped", cause="The run was stopped on its page."
@@ -110,11 +117,13 @@ class AccountRuns:
 @contextmanager
 def served(door: Door, names: Names) -> Iterator[str]:
     """Serve the page on a free port of 127.0.0.1; yields its address."""
-    page, listener = LivePage(AccountRuns(door, names), secret=True), bind(0)
+    runs, listener = AccountRuns(door, names), bind(0)
+    page = LivePage(runs, secret=True)
     port = listener.getsockname()[1]
     web = Web(listener, no_web_pages(port, page, lambda: page))
     try:
         yield f"http://127.0.0.1:{port}{page.path}"
     finally:
+        runs.forget()  # so that the last event has the run's end
         page.close()
         web.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -97,7 +98,12 @@ class LocalRuns:
 
     def mails(self, run: str) -> list[dict[str, str]]:
         found = [self._files.get(file, _mail) for file in sorted(self._place.outbox.glob("*.eml"), reverse=True)]
-        return [mail for mail in found if mail and run in f"{mail['subject']} {mail['text']}"][:MOST_MAILS]
+        of_run = re.compile(rf"{re.escape(run)}(?![\w-])")
+        return [mail for mail in found if mail and of_run.search(f"{mail['subject']} {mail['text']}")][:MOST_MAILS]
+
+    def report(self, run: str) -> Path | None:
+        told = next((one for one in self.runs() if one["run"] == run), None)
+        return Path(told["report"]) if told and told.get("report") else None
 
     def stop(self, run: str) -> str:
         self._place.aws.client("stepfunctions").stop_execution(

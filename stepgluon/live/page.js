@@ -59,6 +59,7 @@ function listen() {
     ended = true;
     events.close();
     document.body.className = '';
+    $$('buttons').replaceChildren();
     say('The server has ended. This is its last state.');
   });
   events.onerror = () => {
@@ -85,7 +86,8 @@ function draw() {
   document.title = state.headline + ' · ' + state.title;
   $$('place').textContent = state.title + ' on ' + state.place;
   $$('headline').textContent = state.headline;
-  part('buttons', run && [run.run, run.stop, run.promote], ([name, stop, promote] = []) => [
+  part('buttons', run && [run.run, run.stop, run.promote, run.report], ([name, stop, promote, report] = []) => [
+    report && h('a', {href: report, target: '_blank', rel: 'noopener'}, 'Report'),
     stop && h('button', {click: event => {
       if (confirm('Stop this run and its jobs?')) send(event.target, 'stop', name);
     }}, 'Stop'),
@@ -132,8 +134,9 @@ function card(model, picked) {
     h('p', {class: 'soft'}, beside || '\u00a0'),
     curve(model),
     model.began !== null && model.limit
-      ? h('div', {}, h('div', {class: 'row soft'}, h('span', {}, model.learner || 'starting and scoring'),
-          h('span', {'data-began': model.began, 'data-of': model.limit})),
+      ? h('div', {}, h('div', {class: 'row soft'}, h('span', {}, model.learner || (model.scores.length ? 'scoring' : 'starting')),
+          // The limit is that of fitting; the scores come after it.
+          h('span', {'data-began': model.began, 'data-of': model.scores.length && !model.learner ? null : model.limit})),
           h('div', {class: 'bar'}, h('i', {'data-began': model.began, 'data-of': model.limit})))
       : h('p', {class: 'soft'}, model.reason || after(model)));
 }

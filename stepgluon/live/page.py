@@ -19,7 +19,7 @@ from contextvars import copy_context
 from pathlib import Path
 from string import Template
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from stepgluon.aws import one_sentence
 from stepgluon.errors import StepgluonError
@@ -65,6 +65,8 @@ class LivePage:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/")
         query = {key: values[-1] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        if (method, path) == ("GET", "/_live/report"):
+            return self._report(query.get("run", ""), query.get("key", ""), start_response)
         opens = (method, path) == ("GET", "/")
         token = query.get("token", "") if method == "GET" else environ.get("HTTP_X_LIVE_TOKEN", "")
         if not hmac.compare_digest(token.encode(), self._token.encode()) and (self._secret or not opens):
@@ -97,6 +99,18 @@ class LivePage:
             return _respond(start_response, "200 OK", "text/plain", self._context.copy().run(press))
         except StepgluonError as problem:
             return _respond(start_response, "409 Conflict", "text/plain", str(problem))
+
+    def _report(self, run: str, key: str, start_response: Any) -> Iterable[bytes]:
+        """A run's report. Its address is shown, so it has a key of its own; sandboxed, it has no origin."""
+        file = self._source.report(run) if hmac.compare_digest(key.encode(), self._key(run).encode()) else None
+        if file is None:
+            return _respond(start_response, "404 Not Found", "text/plain", "There is no report.")
+        headers = [*_HEADERS[:-1], ("Content-Security-Policy", "sandbox allow-scripts")]
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *headers])
+        return [file.read_bytes()]
+
+    def _key(self, run: str) -> str:
+        return hmac.new(self._token.encode(), run.encode(), "sha256").hexdigest()
 
     def _events(self, run: str, model: str) -> Iterator[bytes]:
         """An event whenever the state has changed; `end` follows the last."""
@@ -135,6 +149,8 @@ class LivePage:
                 try:
                     with one_sentence():
                         state = page_state(self._source, run, model)
+                        if state["run"] and self._source.report(name := state["run"]["run"]):
+                            state["run"]["report"] = f"/_live/report?{urlencode({'run': name, 'key': self._key(name)})}"
                 except StepgluonError as problem:
                     state = {"problem": str(problem)}
                 text = json.dumps(state, ensure_ascii=False, allow_nan=False)

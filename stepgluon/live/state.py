@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from stepgluon.live.fit_log import fit_of
@@ -55,6 +56,9 @@ class Source(Protocol):
     def log(self, told: Told, job: Told) -> Sequence[str]: ...
 
     def mails(self, run: str) -> list[dict[str, str]]: ...
+
+    def report(self, run: str) -> Path | None:
+        """The page about a run that has ended, if it is on this computer."""
 
     def stop(self, run: str) -> str:
         """Stop the run; return what was done as a sentence."""
