@@ -125,7 +125,7 @@ function card(model, picked) {
   const judged = model.error !== null, error = judged ? model.error : model.best;
   const beside = [model.threshold !== null && 'limit ' + number(model.threshold),
     model.median !== null && 'median ' + number(model.median)].filter(Boolean).join(' · ');
-  const what = error === null ? 'no error yet'
+  const what = error === null ? (state.run.stop ? 'no error yet' : 'no error')
     : judged ? 'on held-out rows' : 'best of ' + count(model.scores.length, 'learner') + ', validation';
   return h('article', {class: 'card' + (model.name === picked ? ' chosen' : ''),
     ...press('Show the log of ' + model.name, () => pick(model.name))},
