@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, Page, opened
-from local_aws import MINUTES
+from local_aws import MINUTES, until
 from test_run import User, faults, shared, user
 
 __all__ = ["faults", "shared", "user"]
@@ -69,3 +69,17 @@ def test_promote_makes_the_models_of_an_ended_run_the_defaults(user: User, brows
     page.shows("#buttons", "Promote models")
     page.js("document.querySelector('#buttons button').click()")
     page.shows("#notice", "Promoted adelie (MAE 200), gentoo (MAE 200).")
+
+
+def test_a_failed_run_gives_its_reason_and_its_report(user: User, browser: Browser) -> None:
+    user.orders(prepare="exit 1")
+    assert user.runs()[0] == 1
+    page = browser.page(address(user.process("local", "up", "--open", BROWSER="true")))
+    page.shows("#failure", "prepare does not like the data")
+    assert page.text("h1") == "The run failed in Prepare data"
+    page.js("document.querySelector('#buttons a').target = ''")
+    page.js("document.querySelector('#buttons a').click()")
+    page.shows("body", "prepare does not like the data")
+    page.shows("h1", "Failed in Prepare data")
+    until(lambda: page.js("location.pathname") == "/_live/report")
+    assert page.js("origin") == "null", "its script reaches nothing of this address"
