@@ -74,12 +74,14 @@ def start() -> None:
 def _server(start: Callable[..., Any], address: str, *modules: str, **more: Any) -> Any:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
     command = [sys.executable, SERVER, address, *modules]
-    server = start(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={**ONE_THREAD, **kept, VARIABLE: _folder}, **more
-    )
+    ends = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    # It outlives this process, whose own stderr may be a pipe that a test reads to its end.
+    errors = Path(_folder) / "errors"
+    with errors.open("ab") as ends["stderr"]:
+        server = start(command, env={**ONE_THREAD, **kept, VARIABLE: _folder}, **ends, **more)
     with server.stdout:
         if server.stdout.readline() != b"ready\n":
-            raise AssertionError(f"the server of forks for {modules} ended: {server.wait()}")
+            raise AssertionError(f"the server of forks for {modules} ended: {server.wait()}\n{errors.read_text()}")
     return server
 
 
