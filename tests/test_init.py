@@ -57,7 +57,7 @@ def test_a_column_that_splits_the_error_gives_a_model_for_each_of_its_values(ini
     assert (code, err) == (0, "")
     assert out == (
         "Label rent: 60 of 600 rows are empty, and will be predicted.\n"
-        "3 models, one for each Stadt: guessing the median of each value errs by 1.711, of all rows by 333.9.\n"
+        "3 models, one for each Stadt: guessing each value's median is off by 1.711, the overall median by 333.9.\n"
         "Wrote pipeline-config.yml and pipeline-config.schema.json.\n"
         "Next: python pipeline.py run --data 'my rents.csv'\n"
     )

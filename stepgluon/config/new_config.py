@@ -23,14 +23,14 @@ name: {name}
 models:
 {models}
 fallback:
-  better_than_median: 20% # reject a model unless it errs that much less than always guessing the median
+  better_than_median: 20% # the error must be this much lower than that of always guessing the median
 train:
-  time_limit: 60s # for one model; more time makes better models
+  time_limit: 60s # for each model; more time gives better models
 """
 
 
 def new_config(name: str, label: str, found: Mapping[str, Any], schema: str, command: str) -> tuple[str, bool]:
-    """The config's text, and whether it has a model for each value of a column."""
+    """Return the config's text, and whether it has a model for each value of a column."""
     text = _TEXT.format(schema=schema, command=_printable(command), name=name, models="{models}")
     drop = [f"drop: [{', '.join(map(_yaml, found['identifiers']))}] # identifiers"] if found["identifiers"] else []
     if found["splits"]:
@@ -54,7 +54,7 @@ def new_config(name: str, label: str, found: Mapping[str, Any], schema: str, com
 def errors(found: Mapping[str, Any]) -> str:
     """The error of guessing, with and without the best split."""
     each, whole = found["best"]["error"], found["error_of_median"]
-    return f"guessing the median of each value errs by {each:.4g}, of all rows by {whole:.4g}"
+    return f"guessing each value's median is off by {each:.4g}, the overall median by {whole:.4g}"
 
 
 def pipeline_name(stem: str) -> str:
