@@ -91,17 +91,17 @@ class Data(Section):
         "auto",
     )
     separator: str = entry(
-        "what separates the columns of a CSV file; auto looks at its first lines",
+        "column separator of CSV files; auto detects it in the first lines",
         Choice("auto", "comma", "semicolon", "tab", "bar"),
         "auto",
     )
     decimal: str = entry(
-        "decimal sign of a CSV file's numbers, where the other one separates thousands; auto only if that is clear",
+        "decimal sign in CSV files, where the other sign separates thousands; auto decides only clear cases",
         Choice("auto", "point", "comma"),
         "auto",
     )
     encoding: str = entry(
-        "encoding of text files; auto reads UTF-8, UTF-16 with its mark, and otherwise windows-1252",
+        "encoding of text files; auto: UTF-8, UTF-16 with a byte order mark, or else windows-1252",
         Choice("auto", *ENCODINGS),
         "auto",
     )
@@ -161,12 +161,12 @@ class Fallback(Section):
         "the highest mean absolute error a model may have, in the label's unit", ABOVE_0, None
     )
     better_than_median: float | None = entry(
-        "in place of threshold: how much smaller the error must be than that of always guessing the median",
+        "instead of threshold: how much lower the error must be than that of always guessing the median",
         Percentage(),
         None,
     )
     when: str = entry(
-        "each: replace a rejected model by its own default; any: if one is rejected, replace all",
+        "each: replace a rejected model with its own default; any: if one is rejected, replace all",
         Choice("each", "any"),
         "each",
     )
@@ -174,7 +174,7 @@ class Fallback(Section):
         "promoted (by pipeline.py promote RUN), or s3://… in the pipeline's work bucket", TEXT, "promoted"
     )
     if_missing: str = entry(
-        "without a default model: use_trained uses the rejected one anyway; fail ends the run",
+        "if there is no default model: use_trained uses the rejected model anyway; fail ends the run",
         Choice("fail", "use_trained"),
         "use_trained",
     )
@@ -198,9 +198,9 @@ class Network(Section):
 
 
 class Track(Section):
-    """A tracker that has to be reachable from the training jobs; one that does not answer fails no run."""
+    """A tracker that the training jobs must be able to reach; if it does not answer, the run continues."""
 
-    mlflow: str = entry("address of an MLflow server that gets each trained model's settings, errors and files", SERVER)
+    mlflow: str = entry("address of the MLflow server for each trained model's settings, errors and files", SERVER)
 
 
 class Encryption(Section):
@@ -261,7 +261,7 @@ NEEDED_TO_DEPLOY = ("account", "region", "notify")
 
 
 class PipelineConfig(Section):
-    """One pipeline. Every key has a default but name and models; without NEEDED_TO_DEPLOY it only runs locally."""
+    """One pipeline. All keys but name and models have defaults; without NEEDED_TO_DEPLOY it only runs locally."""
 
     name: str = entry("names the state machine, buckets, roles and jobs", PIPELINE_NAME)
     account: str = entry("AWS account, 12 digits; needed to deploy", ACCOUNT, "123456789012")
@@ -281,7 +281,7 @@ class PipelineConfig(Section):
     retries: Retries = entry("how many extra attempts after a failure", Retries)
     network: Network = entry("network of the jobs", Network)
     encryption: Encryption = entry("encryption at rest", Encryption)
-    track: Track | None = entry("where trained models are logged; leave out for nowhere", Track, None)
+    track: Track | None = entry("where to log trained models; leave out to log none", Track, None)
     tags: dict[str, str] = entry("tags for every resource and job", Map(Text(free=True), most=40), {})
     trigger: Trigger = entry("the function that starts a run for each .run file", Trigger)
     log_runs: bool = entry(
