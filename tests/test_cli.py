@@ -250,7 +250,7 @@ def test_the_completion_for_zsh_has_every_command(run: Run) -> None:
     code, script, err = run("completion", "zsh")
     assert (code, err) == (0, "")
     assert script.startswith("#compdef pipeline.py\n")
-    assert "validate:'Name every mistake in the config, with its file, line and column.'" in script
+    assert "validate:'Check the config: report every mistake with file, line and column.'" in script
     assert '"--config[default\\: pipeline-config.yml]:FILE:_files"' in script
 
 

@@ -1,4 +1,4 @@
-"""The command line's words: every command with its options, and the module with its function `do_<command>`."""
+"""The command line: every command with its options, and the module with its function `do_<command>`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see: {self.prog} --help)")
 
 
-_JSON = ("check", "run", "verify", "plan", "deploy", "destroy")  # and all of some modules
+_JSON = ("check", "run", "verify", "plan", "deploy", "destroy")  # with --json, besides whole modules
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         prog="pipeline.py",
         description="Fill the gaps in tables with AutoML, on this computer or on AWS Step Functions. "
         "Begin with: init my.csv",
-        epilog="Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 this computer is the problem, 130 interrupted.",
+        epilog="Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 a problem with this computer, 130 interrupted.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"stepgluon {__version__}")
@@ -61,12 +61,12 @@ Add = Callable[[str, str, str], _Parser]
 
 
 def _definition(command: Add) -> None:
-    init = command("init", "init", "Read tables, and write a config for them.")
+    init = command("init", "init", "Read tables and write a config for them.")
     init.add_argument("data", type=a_path, nargs="+", metavar="FILE", help=_TABLES)
     init.add_argument("--label", metavar="COLUMN", help="the column to predict; default: ask")
     init.add_argument("--out", type=a_path, metavar="FILE", help=f"default: {CONFIG}")
     init.add_argument("--force", action="store_true", help="overwrite the file")
-    command("definition", "validate", "Name every mistake in the config, with its file, line and column.")
+    command("definition", "validate", "Check the config: report every mistake with file, line and column.")
     compiling = command("definition", "compile", "Write the state machine's definition.")
     where = compiling.add_mutually_exclusive_group()
     where.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
@@ -118,7 +118,7 @@ def _runs(command: Add) -> None:
         ("runs", "List the runs, the latest first."),
         ("show", "Show a run's states, jobs and models, and why it failed."),
         ("watch", "Follow a run until it ends; Ctrl-C leaves it running."),
-        ("redrive", "Repeat a failed run: a new run with the same input, which reuses models and predictions."),
+        ("redrive", "Repeat a failed run: start a new run with the same input, reusing models and predictions."),
         ("promote", "Make a run's accepted models the defaults."),
         ("logs", "Print the logs of a run's jobs, or of one model's."),
         ("fetch", "Copy a run's result, or a model, to this computer."),
@@ -132,26 +132,26 @@ def _runs(command: Add) -> None:
         place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
         place.add_argument("--aws", action="store_true", help="a run in the account")
 
-    cleaning = command("results", "clean", "Delete the files of old local runs; models and predictions stay.")
+    cleaning = command("results", "clean", "Delete the files of old local runs; keep models and predictions.")
     count = _whole_number("a number of runs, like 10", 10**6)
-    cleaning.add_argument("--keep", type=count, required=True, metavar="N", help="the latest runs to keep")
-    cleaning.add_argument("--yes", action="store_true", help="delete them; without it, only say what would be deleted")
+    cleaning.add_argument("--keep", type=count, required=True, metavar="N", help="number of latest runs to keep")
+    cleaning.add_argument("--yes", action="store_true", help="delete them; default: only list them")
     cleaning.add_argument("--work", type=a_path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
 
 
-_RUN = "its name or the beginning of it, or latest"
+_RUN = "name of the run, the beginning of it, or latest"
 _MODULES = {"logs": "results", "fetch": "results", "compare": "results"}
 
 
 def _more(name: str, one: _Parser) -> None:
-    """The arguments of one command alone."""
+    """Add the arguments that only this command has."""
     if name == "logs":
         one.add_argument("model", nargs="?", metavar="MODEL", help="only the jobs of this model")
         one.add_argument("-f", "--follow", action="store_true", help="print new lines until the run ends")
     elif name == "fetch":
         what = one.add_mutually_exclusive_group()
-        what.add_argument("--model", metavar="MODEL", help="the folder of the model that predicts, not the result")
-        what.add_argument("--only-predicted", action="store_true", help="also write predicted.csv: the predicted rows")
+        what.add_argument("--model", metavar="MODEL", help="copy the folder of this model instead of the result")
+        what.add_argument("--only-predicted", action="store_true", help="also write predicted.csv: only predicted rows")
         one.add_argument("--to", type=a_path, metavar="DIR", help="default: a folder with the run's name")
     elif name == "watch":
         _open_option(one)
@@ -162,7 +162,7 @@ def _more(name: str, one: _Parser) -> None:
 
 
 def _deploy(command: Add) -> None:
-    command("deploy", "verify", "Ask AWS whether a deploy and its runs would work; creates nothing that costs.")
+    command("deploy", "verify", "Ask AWS whether a deploy and its runs would work; create nothing that costs money.")
     for name, description in (
         ("plan", "Show what deploy would change in the account, and change nothing."),
         ("deploy", "Make the account match the config; safe to repeat and to interrupt."),
@@ -174,11 +174,11 @@ def _deploy(command: Add) -> None:
         if name != "plan":
             one.add_argument("--yes", action="store_true", help="do not ask")
         if name == "destroy":
-            one.add_argument("--delete-data", action="store_true", help="also delete the buckets, the images, all data")
+            one.add_argument(
+                "--delete-data", action="store_true", help="also delete the buckets and images with all data"
+            )
             one.add_argument("--stop-runs", action="store_true", help="stop the runs in progress")
-    template = command(
-        "deploy", "template", "Write the CloudFormation templates, and the files they use, for a review."
-    )
+    template = command("deploy", "template", "Write the CloudFormation templates, and the files they use, for review.")
     template.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
 
 
@@ -198,7 +198,7 @@ def _run_options(parser: _Parser) -> None:
 
 
 def _open_option(parser: _Parser) -> None:
-    parser.add_argument("--open", action="store_true", help="show the runs in the browser, too, while it runs")
+    parser.add_argument("--open", action="store_true", help="also show the runs live in the browser")
 
 
 def _threshold(text: str) -> float:
