@@ -1,6 +1,6 @@
 """Runs as Python objects, for notebooks and scripts: `from stepgluon import Run`.
 
-A run is looked for like on the command line: in the work folder, then in the account. Files are downloaded on use, to
+Runs are found as on the command line: in the work folder, then in the account. Files are downloaded on use, to
 WORK/fetched/RUN/; pandas and AutoGluon are imported on use.
 """
 

@@ -74,7 +74,7 @@ def no_web_pages(
     it as a job. Three headers that a page cannot change reveal it: Origin, Sec-Fetch-Site, and the Host if the site's
     owner has pointed a name at 127.0.0.1 (DNS rebinding).
 
-    `our_page` gets GET / if a person opened it in a browser, and what its own script requests below /_live/. An object
+    `our_page` gets GET / if a person opened it in a browser, and the page's own requests below /_live/. An object
     in a bucket has the same origin, so our script must also send a secret, and another page may not open ours: it could
     read the secret.
     """
@@ -97,7 +97,7 @@ def no_web_pages(
 
 
 def _opens_page(environ: dict[str, Any]) -> bool:
-    """Whether a person opens the page: S3's ListBuckets is GET /, too."""
+    """Whether a person opens the page; S3's ListBuckets is also GET /."""
     typed = environ.get("HTTP_SEC_FETCH_SITE") == "none" and environ.get("HTTP_SEC_FETCH_DEST") == "document"
     return typed and (environ["REQUEST_METHOD"], environ.get("PATH_INFO")) == ("GET", "/")
 

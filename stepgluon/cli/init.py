@@ -61,9 +61,9 @@ def _found(label: str, made: dict[str, Any], split: bool) -> list[str]:
     if split:
         lines.append(f"{len(best['values'])} models, one for each {best['column']}: {errors(made)}.")
     elif best:
-        lines.append(f"One model: {best['column']} splits the error best, but not by much; {errors(made)}.")
+        lines.append(f"One model: splitting by {best['column']} would help little; {errors(made)}.")
     else:
-        lines.append("One model: no column of texts or whole numbers has few values with enough rows each.")
+        lines.append("One model: no text or whole-number column has few values with enough rows each.")
     return lines
 
 
@@ -78,7 +78,7 @@ def _check(label: str, columns: Columns) -> None:
 
 
 def _candidates(columns: Columns) -> Columns:
-    """The columns with numbers, those with gaps first."""
+    """The numeric columns, those with gaps first."""
     return sorted((column for column in columns if column["number"]), key=lambda column: not column["gaps"])
 
 
@@ -92,7 +92,7 @@ def _listed(columns: Columns) -> str:
 
 
 def _asked(call: Call, given: dict[str, Any]) -> str:
-    """The label that the user chooses by name or number."""
+    """Ask the user for the label, by name or number."""
     columns: Columns = given["columns"]
     candidates = _candidates(columns)
     if not candidates:

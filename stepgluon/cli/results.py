@@ -1,4 +1,4 @@
-"""The commands for what a run leaves: logs, fetch, compare and clean."""
+"""The commands for what runs leave: logs, fetch, compare and clean."""
 
 from __future__ import annotations
 

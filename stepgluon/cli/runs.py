@@ -101,7 +101,7 @@ def _open(call: Call, run: str, file: Path | None) -> None:
     if file is None or not file.is_file():
         raise UsageError(f"{run} has no report (a run has one once it has ended)")
     if not webbrowser.open(file.absolute().as_uri()):
-        call.terminal.say(f"There is no browser to open the report with; it is {file}.")
+        call.terminal.say(f"No browser was found; the report is {file}.")
 
 
 def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
@@ -117,7 +117,9 @@ def do_watch(call: Call) -> int:
         if call.options.open and is_served(work):
             _open_live(call, f"{endpoint(work)}/#{call.options.run}")
         elif call.options.open:
-            call.terminal.say(f"No local AWS uses {work}, so there is no live page (`{pipeline_py('local up')}`).")
+            call.terminal.say(
+                f"No local AWS is running in {work}, so there is no live page (start one: {pipeline_py('local up')})."
+            )
         return _ended(call, watched_here(call.options.work, call.options.run, call.terminal.progress()))
 
     with call.account() as (door, names):

@@ -52,7 +52,7 @@ def new_config(name: str, label: str, found: Mapping[str, Any], schema: str, com
 
 
 def errors(found: Mapping[str, Any]) -> str:
-    """The error of guessing, with and without the best split."""
+    """Describe the error of guessing, with and without the best split."""
     each, whole = found["best"]["error"], found["error_of_median"]
     return f"guessing each value's median is off by {each:.4g}, the overall median by {whole:.4g}"
 
@@ -65,7 +65,7 @@ def pipeline_name(stem: str) -> str:
 
 
 def _yaml(value: str | int | bool) -> str:
-    """The value in YAML, with quotes where it needs them."""
+    """Return the value in YAML, quoted if necessary."""
     if not isinstance(value, str):
         return json.dumps(value)
     try:
@@ -77,7 +77,7 @@ def _yaml(value: str | int | bool) -> str:
 
 
 def _escaped(text: str) -> str:
-    """With YAML's escapes for characters that it forbids or editors hide."""
+    """Escape characters that YAML forbids or editors hide."""
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 

@@ -27,7 +27,7 @@ class Percentage(Kind):
             way_out = f"write {number:.15g}%"
         elif isinstance(written, (int, float)) and not isinstance(written, bool) and 0 < written < 100:
             way_out = f"write {written * 100 if written < 1 else written:.15g}%"
-        if node.spoken:  # it would reveal the value
+        if node.spoken:  # the hint would reveal the value
             way_out = _LIKE
         if written is None and not node.spoken:
             raise Wrong(f"the value is missing ({way_out})")

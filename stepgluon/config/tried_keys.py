@@ -1,4 +1,4 @@
-"""Keys that people try: those that have another name here, and those that are not supported yet."""
+"""Keys that people try: other names of our keys, and keys that are not supported yet."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from stepgluon.runs.watch import History, story_of
 
 RUNS = 20
 LOG_LINES = 300
-# Seconds between two looks: AWS throttles each of these calls per account, and the run's own watch makes them, too.
+# Seconds between two polls: AWS throttles each of these calls per account, and `watch` itself makes them, too.
 LIST_SECONDS, RUN_SECONDS, LOG_SECONDS = 30.0, 4.0, 15.0
 LOGS_AT_ONCE = 4
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class AccountRuns:
         self._logs = LOGS_AT_ONCE
 
     def _kept(self, key: Any, seconds: float, ask: Callable[[], T]) -> T:
-        """The response, asked for again after so many seconds."""
+        """The response of `ask`, repeated after this many seconds."""
         at, value = self._known.get(key, (float("-inf"), None))
         if time.monotonic() - at >= seconds:
             value = ask()
@@ -79,7 +79,7 @@ class AccountRuns:
         return float(job["started"])
 
     def log(self, told: Told, job: Told) -> list[str]:
-        """The end of the job's log. A look reads few logs, so with many running jobs some are older."""
+        """The end of the job's log. Each poll reads few logs, so with many running jobs some are older."""
         ended = job["status"] != "InProgress"
         key, seconds = ("log", job["name"], ended), float("inf") if ended else LOG_SECONDS
         before = self._known.get(("log", job["name"], False), (0.0, []))[1]
@@ -98,7 +98,7 @@ class AccountRuns:
             return []  # no permission, or throttled
 
     def mails(self, run: str) -> list[dict[str, str]]:
-        return []  # they are in their readers' mailboxes
+        return []  # they are only in the recipients' mailboxes
 
     def report(self, run: str) -> Path | None:
         return None  # `show --open` fetches it

@@ -1,4 +1,4 @@
-"""How far a training job is, from the lines that AutoGluon and code/train.py print."""
+"""A training job's progress, from the lines that AutoGluon and code/train.py print."""
 
 from __future__ import annotations
 

@@ -43,13 +43,13 @@ def promoted_words(promoted: dict[str, Any]) -> str:
 
 
 class _Files:
-    """What was read from files, read again only after they changed."""
+    """A cache of file contents; a file is read again only after it has changed."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, int], Any]] = {}
 
     def get(self, file: Path, read: Callable[[Path], Any]) -> Any:
-        """What `read` makes of the file; None if it cannot be read."""
+        """Return `read(file)`; None if the file cannot be read."""
         with suppress(OSError):
             stat = file.stat()
             stamp, known = (stat.st_mtime_ns, stat.st_size), self._known.get(file)

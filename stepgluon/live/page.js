@@ -34,7 +34,7 @@ const now = () => Date.now() / 1000 + skew;
 const WORDS = {SUCCEEDED: ['finished', 'done'], RUNNING: ['running', 'running'], FAILED: ['failed', 'failed'],
   ABORTED: ['stopped', ''], TIMED_OUT: ['took too long', 'failed'], 'CUT OFF': ['cut off', '']};
 
-// Rebuilds a part only if its data has changed, so that a selection or an open mail stays.
+// Rebuilds a part only if its data has changed, to keep selections and open mails.
 function part(id, data, build) {
   const text = JSON.stringify(data);
   if (shown[id] === text) return;
@@ -60,11 +60,11 @@ function listen() {
     events.close();
     document.body.className = '';
     $$('buttons').replaceChildren();
-    say('The server has ended. This is its last state.');
+    say('The server has stopped. This is the last state.');
   });
   events.onerror = () => {
     document.body.className = '';
-    if (!ended) say('The connection is lost; trying again.');
+    if (!ended) say('Connection lost; reconnecting.');
   };
 }
 function say(text) { $$('notice').textContent = text; }
@@ -220,7 +220,7 @@ function runs([all, current]) {
   })))];
 }
 
-// What grows with time alone needs no event.
+// Clocks and bars need no events.
 function tick() {
   if (!state || ended && state.run && state.run.stop) return;
   for (const node of document.querySelectorAll('[data-began]')) {

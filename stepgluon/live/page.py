@@ -26,7 +26,7 @@ from stepgluon.errors import StepgluonError
 from stepgluon.live.state import Source, page_state
 
 PAGE, STYLE, SCRIPT = ((Path(__file__).parent / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
-KEEP_ALIVE_SECONDS = 15.0  # a comment, so that a closed browser is noticed
+KEEP_ALIVE_SECONDS = 15.0  # a comment, to detect closed browsers
 CLOSING_SECONDS = 2.0  # for the last event of each browser
 LONGEST_NAME = 200  # of a run
 
@@ -70,7 +70,7 @@ class LivePage:
         opens = (method, path) == ("GET", "/")
         token = query.get("token", "") if method == "GET" else environ.get("HTTP_X_LIVE_TOKEN", "")
         if not hmac.compare_digest(token.encode(), self._token.encode()) and (self._secret or not opens):
-            return _respond(start_response, "403 Forbidden", "text/plain", "The token is missing or old.")
+            return _respond(start_response, "403 Forbidden", "text/plain", "The token is missing or expired.")
         if opens:
             page = Template(PAGE).substitute(style=STYLE, script=SCRIPT, token=self._token)
             return _respond(start_response, "200 OK", "text/html", page)
@@ -82,7 +82,7 @@ class LivePage:
             length = min(int(environ.get("CONTENT_LENGTH") or 0), LONGEST_NAME)
             run = environ["wsgi.input"].read(length).decode("utf-8", "replace")
             return self._press(buttons[path], run, start_response)
-        return _respond(start_response, "404 Not Found", "text/plain", "There is nothing.")
+        return _respond(start_response, "404 Not Found", "text/plain", "Not found.")
 
     def close(self) -> None:
         """Send the last state to the open pages, and end them."""

@@ -29,7 +29,7 @@ class Settings:
     time_limit: int
 
     def threshold(self, median: float | None) -> float | None:
-        """The highest error allowed; None if there is no limit, or as long as the error of the median is not known."""
+        """The highest error allowed; None without a limit, or until the error of the median is known."""
         if self.limit == "better_than_median" and self.value is not None:
             return None if median is None else median * (1 - self.value / 100)
         return self.value
@@ -130,7 +130,7 @@ class _Model:
         return {"Completed": "done", "Failed": "failed"}.get(job["status"], "stopped")
 
     def word(self) -> str:
-        """Where the model is, in one word or two."""
+        """The model's state in a word or two."""
         verdict = self.judged.get("verdict", "")
         if not verdict:
             words = {"running": "training", "done": "trained", "failed": "retrying" if self._runs else "failed"}
@@ -184,7 +184,7 @@ def stages(told: Told, jobs: Mapping[str, Told], models: Sequence[_Model]) -> li
 
 
 def _counted(steps: Sequence[str]) -> str:
-    """`1 of 3 · 2 running`, or for a single job what it does."""
+    """`1 of 3 · 2 running`, or the state of a single job."""
     count = Counter(steps)
     if len(steps) == 1:
         return steps[0]
@@ -194,7 +194,7 @@ def _counted(steps: Sequence[str]) -> str:
 
 
 def headline(told: Told, models: Sequence[_Model]) -> str:
-    """What happens now, or what came of it."""
+    """What the run is doing, or its result."""
     if told["status"] != "RUNNING":
         return _ended(told, models)
     running = {job["state"].partition(" ")[0] for job in told["jobs"] if job["status"] == "InProgress"}
@@ -226,7 +226,7 @@ def _models(count: int) -> str:
 
 
 def _log(source: Source, told: Told, jobs: Sequence[Told]) -> dict[str, Any] | None:
-    """The end of the log of the failed job, or of the running one that began last, or of the last one."""
+    """The end of the log of the failed job, else of the running job that began last, else of the last job."""
     ended = [job for job in jobs if job["status"] == "Failed"] if told["status"] == "FAILED" else []
     working = [job for job in jobs if job["status"] == "InProgress" and source.begun(job) is not None]
     job = next((found[-1] for found in (ended, working, jobs) if found), None)

@@ -1,8 +1,8 @@
 """`clean --keep N`: deletes the files of old local runs.
 
-Deleted are runs/<run>/ of the work folder and of the work bucket: the prepared tables, the result and the logs. Models
-and predictions stay, because later runs reuse them, and so do promoted models. A run that is running, was cut off or
-has promoted models is kept.
+It deletes runs/<run>/ in the work folder and in the work bucket: the prepared tables, the result and the logs. Models
+and predictions stay, because later runs reuse them, and so do promoted models. It keeps runs that are running, were
+cut off or have promoted models.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Cleaning:
 
     def words(self, done: bool) -> str:
         if not self.runs:
-            return f"Nothing to delete: {self.pipeline} has at most {self.keep} runs that may be deleted.\n"
+            latest = "run" if self.keep == 1 else f"{self.keep} runs"
+            return f"Nothing to delete beyond the latest {latest} of {self.pipeline}.\n"
         names = [f"  {run}" for run in self.runs[:SHOWN]]
         more = [f"  and {len(self.runs) - SHOWN} more"] if len(self.runs) > SHOWN else []
         count = f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''} of {self.pipeline}"
@@ -54,7 +55,7 @@ def planned(work: Path, names: Names, keep: int, s3: Any) -> Cleaning:
 
 
 def clean(work: Path, names: Names, plan: Cleaning, s3: Any) -> None:
-    """Delete the folders last, so an interrupted call is continued by the next one."""
+    """Delete the folders last, so the next call continues an interrupted one."""
     for run in plan.runs:
         keys = [f"runs/{run}/{name}" for name in sizes(s3, names.work_bucket, f"runs/{run}/")]
         for start in range(0, len(keys), BATCH):

@@ -1,4 +1,4 @@
-"""Checks tables before a run, with the code of the job `prepare`, in a process and a temporary folder like a job.
+"""Checks tables before a run, with prepare's own code, in its own process and a temporary folder, like a job.
 
 code/check.py reads them as prepare does, and writes no rows; code/propose.py reads them for `init`.
 """
@@ -49,9 +49,9 @@ def propose(files: Sequence[Path], label: str | None) -> dict[str, Any]:
 
 @contextmanager
 def checking(names: Names, files: Sequence[Path], say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """Check the tables while the block does something else, until it calls the function that it gets.
+    """Check the tables while the block does something else; calling the yielded function waits for the result.
 
-    That one raises BadData if a run cannot start with these tables, or says what the user may not have meant.
+    It raises BadData if a run cannot start with these tables, and otherwise prints what the user may not have meant.
     """
     with started(names, files) as found:
 
@@ -72,7 +72,7 @@ def started(names: Names, files: Sequence[Path]) -> AbstractContextManager[Found
 
 @contextmanager
 def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping[str, str]) -> Iterator[Found]:
-    """A function that waits for what the script finds in the files; the script runs at most as long as the block."""
+    """Run the script on the files during the block; yields a function that waits for its result."""
     with ExitStack() as stack:
         try:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepgluon-check-")))
@@ -97,7 +97,7 @@ def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping
 
 
 def _lay_out(folder: Path, config: str, files: Sequence[Path]) -> None:
-    """Make the job's folder."""
+    """Create the job's folders."""
     inputs = folder / "processing" / "input"
     for place in (inputs / "raw", inputs / "config", folder / "processing" / "output", folder / "tmp"):
         place.mkdir(parents=True)
@@ -107,7 +107,7 @@ def _lay_out(folder: Path, config: str, files: Sequence[Path]) -> None:
 
 
 def _result(process: subprocess.Popen[str], file: Path) -> dict[str, Any]:
-    """What the script wrote to the file; to be called once."""
+    """Return what the script wrote to the file; call this once."""
     said = process.communicate()[1].strip() or "unknown reason"
     if process.returncode == 0:
         found: dict[str, Any] = json.loads(file.read_text("utf-8"))

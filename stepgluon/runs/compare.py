@@ -15,7 +15,7 @@ _ABSENT = "absent"
 
 
 def compared(runs: tuple[dict[str, Any], dict[str, Any]], configs: tuple[Any, Any]) -> dict[str, Any]:
-    """The differences as JSON; every pair is of the first and the second run."""
+    """The differences as JSON; each pair has the values of the first and the second run."""
     first, second = (dict(_settings(config)) for config in configs)
     by_name: list[dict[str, Any]] = [{model["name"]: model for model in told["models"]} for told in runs]
     names = list(dict.fromkeys([*by_name[0], *by_name[1]]))
@@ -74,7 +74,7 @@ def words(told: dict[str, Any]) -> str:
     changed = [f"  {key}: {_value(a)} → {_value(b)}" for key, (a, b) in told["config"].items()]
     more = [f"  and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
     if not told["configs_known"]:
-        lines.append("The config of one of them is unknown.")
+        lines.append("The config of one of the runs is unknown.")
     else:
         lines += ["Config:", *changed[:SHOWN], *more] if changed else ["Both have the same config."]
     models = [

@@ -1,4 +1,4 @@
-"""`fetch RUN`: the files of a run's result, or a model's folder, on this computer."""
+"""`fetch RUN`: copies a run's result or a model's folder to this computer."""
 
 from __future__ import annotations
 

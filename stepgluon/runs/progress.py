@@ -59,7 +59,7 @@ class Progress:
             self.say(f"{self._clock() - story.started:7.1f} s  {', '.join([*doing[:3], *more])}")
 
     def soon(self, text: str) -> None:
-        """On a terminal, show what takes seconds until the next line."""
+        """On a terminal, show this until the next line is printed."""
         if self._terminal:
             self._show(lambda room: f"  {visible(text)}")
 
@@ -81,7 +81,7 @@ class Progress:
             self._live = None
 
     def _show(self, made: Callable[[int], RenderableType]) -> None:
-        """Replace what stands at the end of the terminal; it has at most half of the rows."""
+        """Replace the text at the end of the terminal; it may take half of the rows."""
         if self._live is None:
             from rich.console import Console
             from rich.live import Live

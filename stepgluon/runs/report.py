@@ -48,13 +48,13 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False) -> str:
         f'<header><p class="over">Run {_text(told["run"])}</p><h1>{_text(headline)}</h1>',
         f'<p class="reason">{_text(failure["sentence"] or "No reason is known.")}</p></header>',
         _about(told, logs),
-        "<h2>What to do</h2><p>If the data or the config is the reason, correct it and run again. Otherwise repeat the "
-        "run; it reuses the models and predictions that are finished.</p>",
+        "<h2>What to do</h2><p>If the data or the config is the cause, fix it and start a new run. Otherwise redrive "
+        "this one; finished models and predictions are reused.</p>",
         f"<pre>{_text(redrive)}</pre>",
         f"<h2>The last lines of the log</h2><p></p><pre>{'<br>'.join(map(_text, said))}</pre>" if said else "",
         _models(told["models"]),
         timeline(told, story, logs),
-        "<footer>Made by stepgluon. The page loads nothing from elsewhere.</footer>",
+        "<footer>Made by stepgluon. The page loads nothing from other servers.</footer>",
     ]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = {"title": _text(f"{told['run']}: {headline}"), "body": "".join(body), "style": style, "script": script}
@@ -62,7 +62,7 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False) -> str:
 
 
 def timeline(told: dict[str, Any], story: Story, logs: bool = False) -> str:
-    """A lane for each state with a job: waiting, running, failed and tried again, or cached."""
+    """A lane for each state with a job: waiting, running, failed and retried, or cached."""
     lanes: dict[str, list[Job]] = {}
     for job in story.jobs:
         lanes.setdefault(job.state, []).append(job)

@@ -22,7 +22,7 @@ _GONE = ("AccessDenied", "403", "NoSuchBucket")  # the table is useful without t
 
 
 def runs_of(door: Door, names: Names, most: int) -> list[dict[str, Any]]:
-    """The last runs of an account with their models, latest first, in the format of run.json as far as it is needed."""
+    """The last runs of an account with their models, latest first, with the keys of run.json that the table needs."""
 
     def row(execution: Execution) -> dict[str, Any]:
         full = find(door, names, execution.run) or execution
@@ -96,7 +96,7 @@ def state(told: dict[str, Any]) -> str:
 
 
 def _models(told: dict[str, Any]) -> str:
-    """Accepted of all, like 2/3; empty before the models were judged."""
+    """Accepted of all, like 2/3; empty until the models are evaluated."""
     models = told.get("models") or []
     return f"{sum(model['verdict'] == 'accepted' for model in models)}/{len(models)}" if models else ""
 

@@ -46,7 +46,7 @@ def test_a_run_is_shown_until_its_end(user: User, browser: Browser, tmp_path: Pa
     assert [page.text(f"article:nth-child({place}) .word") for place in (1, 2)] == ["training", "accepted"]
     assert page.js("document.querySelectorAll('#models b, #about b').length") == 0, "a note is text, not HTML"
     go.touch()
-    page.shows("#notice", "The server has ended")
+    page.shows("#notice", "The server has stopped")
     assert page.text("h1") == "Finished, 2 of 2 models accepted"
     assert "finished" in page.text("#mails") and page.text("#runs .word") == "finished"
     assert process.wait(MINUTES) == 0

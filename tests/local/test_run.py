@@ -487,7 +487,7 @@ def test_show_opens_the_report_of_a_run(user: User, monkeypatch: pytest.MonkeyPa
     code, out, _ = user.calls("show", told["run"], "--open")
     assert (code, opened) == (0, [(user.work / "runs" / told["run"] / "report.html").as_uri()])
     assert "prepare does not like the data" in out
-    assert "There is no browser to open the report with; it is " in user.calls("show", told["run"], "--open")[2]
+    assert "No browser was found; the report is " in user.calls("show", told["run"], "--open")[2]
     (user.work / "runs" / told["run"] / "report.html").unlink()
     code, _, err = user.calls("show", told["run"], "--open")
     assert (code, err) == (2, f"error: {told['run']} has no report (a run has one once it has ended)\n")

@@ -316,7 +316,7 @@ def test_an_object_in_a_bucket_that_is_opened_as_a_page_cannot_read_the_live_pag
         s3.delete_object(Bucket="data", Key="thief.html")
     assert set(told) == {"/", "/_live/events", "/_live/stop", "frame"}
     assert "local AWS answers no web pages" in told["/"] and "local AWS answers no web pages" in told["frame"]
-    assert told["/_live/events"] == told["/_live/stop"] == "The token is missing or old."
+    assert told["/_live/events"] == told["/_live/stop"] == "The token is missing or expired."
 
 
 # What such a page was after

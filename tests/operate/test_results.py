@@ -56,7 +56,7 @@ def test_clean_says_what_it_would_delete_and_keeps_models_and_promoted_runs(user
     third = user.told()["run"]
     (user.folder / "seals.yml").write_text(CONFIG.replace("name: penguins", "name: seals"))
     code, out, err = user.calls("clean", "--keep", "1", "--config", "seals.yml")
-    assert (code, out) == (0, "Nothing to delete: seals has at most 1 runs that may be deleted.\n"), err
+    assert (code, out) == (0, "Nothing to delete beyond the latest run of seals.\n"), err
     models, markers = user.objects("models/"), user.objects("markers/")
     code, out, err = user.calls("clean", "--keep", "1")
     assert code == 0, err
@@ -111,7 +111,7 @@ def test_a_comparison_of_many_settings_fits_one_screen() -> None:
     assert "  and 21 more\n" in text and "  models[m].name: m → absent\n" in text
     assert re.search(r"m +2 +1\.5 +-25\.0% +accepted\n", text)
     assert re.search(r"gaps filled +5 of 8 +5 of 8\n", text)
-    assert "The config of one of them is unknown." in words(compared((runs[0], runs[1]), (None, {})))
+    assert "The config of one of the runs is unknown." in words(compared((runs[0], runs[1]), (None, {})))
 
 
 class Logs:
