@@ -54,7 +54,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class RowsSeen:
-    """Counts rows in place of writing them."""
+    """Counts rows instead of writing them."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.models = [ModelSeen(model) for model in config["models"]]

@@ -3,7 +3,7 @@
 The sample is every n-th row, at most SAMPLE_ROWS of them, and all rows of a small table. `predict` marks the rows that
 a model predicts, so that they can be compared with the others.
 
-    sampled_rows  how many rows the sample has; as many as the table if it is whole
+    sampled_rows  the number of rows in the sample; for a small table, all
     columns       for each column "distinct" in the sample, and one of
                   "histogram": {"from", "to", "known": [...], "predict": [...]}   numbers and dates, in BINS bins
                   "top": [[value, known, predict], ...]                           the other types, most frequent first

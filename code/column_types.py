@@ -90,7 +90,7 @@ def type_of(values: pa.Array, ladder: Iterable[pa.DataType]) -> pa.DataType:
 
 
 def are_missing(values: pa.Array) -> bool:
-    """Whether no value is there."""
+    """Whether all values are missing."""
     if values.null_count == len(values):
         return True
     return values.type == TEXT and bool(pc.all(_missing(values)).as_py())

@@ -1,4 +1,4 @@
-"""What train found out about its model, for the report: evaluation.json beside metrics.json.
+"""Train's evaluation of its model for the report: evaluation.json beside metrics.json.
 
     held_out     up to PAIRS rows of the held-out part: {"actual": [...], "predicted": [...], "of": all its rows}
     worst        the rows with the largest errors: {"columns": [...], "rows": [{"values", "actual", "predicted"}]}
@@ -59,7 +59,7 @@ def notes(board: Any, fitted: float, time_limit: float, leaderboard: bool, impor
         )
     if not leaderboard:
         found.append(
-            "No time was left to score the other models on the held-out rows; their validation error is known."
+            "No time was left to score the other models on the held-out rows; only their validation errors are known."
         )
     if not importance:
         found.append("No time was left to measure the importance of all columns.")

@@ -1,4 +1,4 @@
-"""Builds HTML and SVG; `tag` escapes every text that is not markup already. And formats numbers for people."""
+"""Builds HTML and SVG, and formats numbers. `tag` escapes every text that is not markup already."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Keeps pandas out of a process: pyarrow would import it to recognize its arrays, which takes half a second.
 
-The data image has no pandas; a local job may.
+The data image does not contain pandas, but the environment of a local job may.
 """
 
 from __future__ import annotations

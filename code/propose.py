@@ -4,7 +4,7 @@ Reads   processing/input/raw/                 the tables, as prepare does
         processing/input/config/config.json   {"data": {...}, "label": a column, or null for the columns alone}
 Writes  processing/output/propose.json       {"problems": [...]}; or rows, columns, and a proposal for the label
 
-A proposal splits the rows by a column if guessing each value's median errs less than guessing the median of all.
+A proposal splits the rows by a column if guessing each value's median is off by less than guessing the overall median.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from raw_file import RawTable, Reread
 
 ROWS = 1_000_000  # that are looked at
 MOST_VALUES = 12  # of a column that splits the rows
-LEAST_LABELLED = 100  # rows for each value; with fewer, one model of all rows mostly errs less
+LEAST_LABELLED = 100  # rows for each value; with fewer, one model of all rows usually has the smaller error
 GAIN = 0.2  # how much smaller the error of guessing must become
 LEAST_ROWS = 20  # with fewer, values are often all different
 LONGEST_ID = 64  # characters

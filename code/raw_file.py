@@ -38,7 +38,7 @@ _LOOK_AHEAD = 1 << 20  # bytes in which another script is looked for
 
 
 class Reread(Exception):
-    """The table turned out to be written differently; what was read from it so far is wrong."""
+    """The table has another encoding than assumed; discard what was read from it."""
 
 
 @dataclass(eq=False)
@@ -207,5 +207,5 @@ def only_table(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     if file.flag_bits & 1:
         raise JobError(f"{name} is encrypted; upload it without a password.")
     if file.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        raise JobError(f"{name} is compressed in an unusual way; make it again with an ordinary zip program.")
+        raise JobError(f"{name} uses an unsupported compression; zip it again with an ordinary program.")
     return file

@@ -1,4 +1,4 @@
-"""report.html: one page about a run that opens offline: what was filled, how good the models are, what the data is.
+"""report.html: one page about a run that opens offline: the filled gaps, the models' errors, the data.
 
 It is written by post-process, whose result is complete without it. The comments RUN and TIMELINE in the
 page are replaced by what only stepgluon knows, after the end of a run: its name, its duration and its states.
@@ -30,14 +30,14 @@ NAMED = 3  # values of a `where` without a model
 def evaluations_in(folder: Path) -> dict[str, dict[str, Any]]:
     """The models' evaluations, below `folder` as .../models/<model>/<fingerprint>/<job>/output/model/evaluation.json.
 
-    A damaged one is left out: the report can do without.
+    A damaged one is left out, because the report is useful without it.
     """
     found = {}
     for path in sorted(folder.rglob("models/*/*/*/output/model/evaluation.json")):
         try:
             found[path.parts[-6]] = dict(json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError) as problem:
-            log.info("the report does without the evaluation of model %s: %s", path.parts[-6], problem)
+            log.info("the report leaves out the evaluation of model %s: %s", path.parts[-6], problem)
     return found
 
 
@@ -74,7 +74,7 @@ def page(
         _details(models),
         TIMELINE,
         _data(profile),
-        tag("footer", "Made by stepgluon. The page holds data of this run, and loads nothing from elsewhere."),
+        tag("footer", "Made by stepgluon. The page contains data of this run and loads nothing from other servers."),
     ]
     parts = {"script_hash": _sha256(SCRIPT), "script": SCRIPT, "style": STYLE}
     return Template(PAGE).substitute(parts, title=text(f"{name}: {headline}"), body=joined(body))
@@ -135,7 +135,7 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
     ]
     if better:
         middle = sorted(better)[len(better) // 2]
-        said = "than guessing the median" + (" (middle model)" if len(better) > 1 else "")
+        said = "than guessing the median" + (" (median model)" if len(better) > 1 else "")
         figures.append(("Mean error", f"{percent(abs(middle), 1)} {'less' if middle >= 0 else 'more'}", said))
     files = profile.get("files", [])
     figures.append(("Rows read", f"{profile['rows']:,}", f"in {counted(len(files), 'file')}" if files else ""))
@@ -152,7 +152,7 @@ def _details(models: list[Model]) -> list[Markup]:
         try:
             part = report_models.details(model)
         except Exception:  # an edited job may have left anything in the evaluation; the other models are shown
-            log.exception("The report does without the details of model %s.", model.name)
+            log.exception("The report leaves out the details of model %s.", model.name)
             continue
         if part is not None:
             size += len(part.encode())

@@ -73,7 +73,7 @@ class Model:
         if uses == "default":
             told.append(f"The model promoted from run {run} predicts." if run else "The default model predicts.")
         elif uses == "trained" and not self.accepted:
-            told.append("It predicts all the same, because there is no other model.")
+            told.append("It predicts anyway, because there is no other model.")
         return " ".join(str(each) for each in told if each)
 
 
@@ -96,8 +96,8 @@ def _card(model: Model) -> Markup:
     facts = [
         ("R²", None if model.r2 is None else model.fit),
         ("RMSE", None if model.rmse is None else number(model.rmse)),
-        ("rows learned", f"{model.rows['rows_train']:,}"),
-        ("rows tested", f"{model.rows['rows_test']:,}"),
+        ("training rows", f"{model.rows['rows_train']:,}"),
+        ("held-out rows", f"{model.rows['rows_test']:,}"),
         ("gaps filled", f"{model.rows['rows']:,}"),
         ("best", model.evaluation.get("best_model") and short(_kind(model.evaluation["best_model"]), 18)),
     ]
@@ -146,7 +146,7 @@ def _cell(value: Any, side: str = "n") -> Markup:
 
 
 def details(model: Model) -> Markup | None:
-    """Everything else that train found out about a model; None if it left no evaluation."""
+    """The rest of train's evaluation of a model; None if there is none."""
     found = model.evaluation
     if not found:
         return None

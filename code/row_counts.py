@@ -1,4 +1,4 @@
-"""What prepare counts while it reads the rows, and what the counts say to the user."""
+"""What prepare counts while it reads the rows, and the notes for the user that follow."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _plain(value: Any) -> Any:
 
 
 def _said(value: Any) -> str:
-    """A value in a sentence: without quotes where it is a plain word."""
+    """A value in a sentence, without quotes if it is a plain word."""
     if value is None:
         return "(empty)"
     text = str(value)

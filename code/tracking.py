@@ -1,6 +1,6 @@
 """Logs a trained model to an MLflow server over its REST API, if the config has `track: {mlflow: ADDRESS}`.
 
-A server that does not answer, or refuses, is a line in the log: it never fails a training.
+If the server refuses or does not answer, the log has a line about it; the training never fails.
 https://mlflow.org/docs/latest/rest-api.html
 """
 
@@ -48,7 +48,10 @@ def track(
             for file in files:
                 server.put(f"mlflow-artifacts/artifacts/{quote(folder)}/{quote(file.name)}", file.read_bytes())
         else:
-            log.info("MLflow has its own place for artifacts, %s: none are sent", run["artifact_uri"].partition(":")[0])
+            log.info(
+                "MLflow stores artifacts in %s, which this job cannot write to: none are sent",
+                run["artifact_uri"].partition(":")[0],
+            )
         server.call("runs/update", run_id=run["run_id"], status="FINISHED", end_time=now)
         log.info("logged to MLflow, experiment %s", experiment)
     except Exception as problem:  # a training must not fail because of its tracker, whatever the server answers

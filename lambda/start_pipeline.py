@@ -76,7 +76,7 @@ def outcome_of(record: Any) -> str:
         day, token = day_of(record), token_of(record, place["bucket"], key)
         given = {**execution_input(record, place["bucket"], key), "token": token}
         place["execution"], fresh = start(day, token, given)
-        log("started", **place, **({} if fresh else {"reason": "this upload's execution is there already"}))
+        log("started", **place, **({} if fresh else {"reason": "this upload's execution already exists"}))
         return "started"
     except Exception as error:  # no error in one record may block the others
         log("failed", reason=f"{error}" if isinstance(error, Refused) else f"{type(error).__name__}: {error}", **place)
