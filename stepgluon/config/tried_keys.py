@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_MODELS = "AutoGluon chooses and tunes the models; presets and time_limit steer it"
+_MODELS = "AutoGluon chooses and tunes the models; presets and time_limit control it"
 _ERROR = "models are judged by mean absolute error"
 _NUMBERS = "labels are numbers, and a model predicts one number"
 _TABLES = "give the tables to the command: run --data FILE"
@@ -18,7 +18,7 @@ NOT_YET = {
     **dict.fromkeys(("folds", "cv", "k_fold", "cross_validation", "validation"), _ONE_SPLIT),
     **dict.fromkeys(("schedule", "cron", "every"), "upload a .run file, or call `start`, whenever a run should start"),
     **dict.fromkeys(("gpu", "gpus", "num_gpus"), "choose an instance type with GPUs in train.instance.type"),
-    "monitor": "compare the error of runs",
+    "monitor": "`compare` shows how errors differ between two runs",
     "serve": "predictions are made in batches",
     "max_cost": "time_limit, max_runtime and the instances limit the cost",
 }
