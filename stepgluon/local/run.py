@@ -287,7 +287,7 @@ def words(place: Deployed) -> str:
     aws = f"aws --endpoint-url {place.aws.endpoint}"
     raw, work, config = place.names.raw_bucket, place.names.work_bucket, place.names.config
     return f"""The local AWS is at {place.aws.endpoint}, with the pipeline {place.names.prefix} in it. Ctrl-C ends it.
-Its runs are shown at {place.aws.endpoint}/ in a browser.
+Open {place.aws.endpoint}/ in a browser to see its runs.
 Any credentials do; with the aws command line, for example:
 
   export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION={config.region}

@@ -258,7 +258,7 @@ def _used(model: dict[str, Any]) -> str:
         return f"the model promoted from {run}{known}" if run else "the default model"
     if model["uses"] == "trained":
         learner = model.get("learner") or "model"
-        return f"the trained {learner}" + (", there is no other" if model["verdict"] == "rejected" else "")
+        return f"the trained {learner}" + (" (no other model)" if model["verdict"] == "rejected" else "")
     return "-"  # the run ended before the decision
 
 
