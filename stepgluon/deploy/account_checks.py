@@ -46,7 +46,7 @@ def check_concurrency(names: Names, door: Door, reserved: int) -> None:
     if settings is None or not reserved:
         return
     free = settings["AccountLimit"]["UnreservedConcurrentExecutions"]
-    for function in (names.function, names.tell_function):  # what they have already is free for them
+    for function in (names.function, names.tell_function):  # they may keep what they have reserved
         asked = partial(client.get_function_concurrency, FunctionName=function)
         found = answer(asked, *UNANSWERED, "ResourceNotFoundException")
         free += (found or {}).get("ReservedConcurrentExecutions", 0)
