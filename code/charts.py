@@ -59,7 +59,7 @@ def _cells(actual: Numbers, predicted: Numbers, low: float, high: float) -> list
 
 
 def residuals(errors: Numbers, label: str) -> Markup:
-    """How often the prediction is how far off; the few farthest are counted in the outermost bars."""
+    """A histogram of the errors; the farthest few are counted in the outermost bars."""
     bins = int(min(BINS, max(7, 2 * len(errors) ** 0.5))) | 1  # odd, so that one is around zero
     reach = float(np.quantile(np.abs(errors), 0.99)) or float(np.abs(errors).max()) or 1.0
     counts, edges = np.histogram(np.clip(errors, -reach, reach), bins, (-reach, reach))

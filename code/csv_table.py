@@ -32,7 +32,7 @@ _WHOLE = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True)
 class Head:
-    """What the first lines of a file say."""
+    """What the first lines of a file show."""
 
     separator: str
     names: list[str]  # all, with pandas' index
@@ -201,8 +201,8 @@ class CsvTable(raw_file.RawTable):
 
 
 def separators_in(sample: str) -> list[str]:
-    """The separator of the sample's first lines: the one that is in most lines as often as in the header, outside of
-    quotes; of several, the one with the most columns. More than one if that leaves it open.
+    """The sign that most of the sample's first lines have as often as the header, outside quotes; of several, the one
+    with the most columns. Returns more than one if there is a tie.
     """
     lines = [line for line in re.split(r"[\r\n]+", _QUOTED.sub("", _whole(sample))) if line.strip()][:_SAMPLE_ROWS]
     ranks: dict[str, tuple[float, int]] = {}

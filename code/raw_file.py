@@ -28,7 +28,7 @@ from job_io import JobError, shown
 BLOCK = 8 * 1024 * 1024  # bytes of CSV or JSON lines per batch
 AUTO = "auto"
 _MAGIC = {b"PK\x03\x04": "an Excel workbook or zip file", b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file"}
-# Names of the config whose usual files have more characters than Python's codec of that name.
+# Encodings in the config whose files usually need a larger codec than Python's of the same name.
 _CODECS = {"utf-8": "utf-8-sig", "shift_jis": "cp932", "big5": "cp950", "euc-kr": "cp949"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _FALLBACK = "cp1252"  # Latin-1 with more characters; also used by Excel
@@ -96,7 +96,7 @@ class RawTable(ABC):
         return column_types.not_numbers(values)
 
     def assumed(self) -> list[str]:
-        """How the file was read, in sentences, where its name and the config leave that open."""
+        """Sentences about how the file was read, as far as its name and the config leave that open."""
         if self.encoding in ("", "utf-8-sig") or self._option("encoding") != AUTO:
             return []
         called = "UTF-16" if self.encoding == "utf-16" else "Windows-1252, as it is not UTF-8"

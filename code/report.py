@@ -167,7 +167,7 @@ def _details(models: list[Model]) -> list[Markup]:
     return (
         [
             tag("h2", "Each model in detail"),
-            tag("p", "What it learned from, where it is wrong, and what was tried."),
+            tag("p", "Its held-out rows, its largest errors, and the models that AutoGluon tried."),
             *shown,
         ]
         if shown
