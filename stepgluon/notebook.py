@@ -120,7 +120,9 @@ class Run:
 
     def _in_account(self, name: str, aws: bool) -> dict[str, Any]:
         if not aws and not there_are_credentials():
-            raise unknown_run(name, [told["run"] for told in all_runs(self._work)], str(self._work), "runs")
+            runs, mine = all_runs(self._work), self._names()
+            of = f" of {mine.prefix}" if runs and mine and name == LATEST else ""
+            raise unknown_run(name, [told["run"] for told in runs], str(self._work), "runs", of)
         with self._door() as (door, names):
             execution = one(door, names, name)
             return tell(door, names, execution, story_of(door, execution.arn))

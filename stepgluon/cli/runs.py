@@ -49,11 +49,8 @@ def is_local(call: Call, which: str = "run") -> bool:
     if not forced and there_are_credentials():
         return False
     runs = all_runs(options.work)
-    if run == LATEST:
-        name = f" of {names.prefix}" if runs and (names := _names(call)) else ""
-        start = pipeline_py("run --data FILE")
-        raise UsageError(f"{options.work} has no runs{name} yet (start one: {start})")
-    raise unknown_run(run, [told["run"] for told in runs], str(options.work), "runs")
+    of = f" of {names.prefix}" if run == LATEST and runs and (names := _names(call)) else ""
+    raise unknown_run(run, [told["run"] for told in runs], str(options.work), "runs", of)
 
 
 def _names(call: Call) -> Names | None:

@@ -117,7 +117,10 @@ def meant(run: str, known: Sequence[str], place: str) -> str | None:
     return fitting[0] if fitting else None
 
 
-def unknown_run(run: str, known: Sequence[str], place: str, listing: str) -> UsageError:
+def unknown_run(run: str, known: Sequence[str], place: str, listing: str, of: str = "") -> UsageError:
+    """`of` names the pipeline that has no latest run, if the place has runs of others."""
+    if run == LATEST:
+        return UsageError(f"{place} has no runs{of} yet (start one: {pipeline_py('run --data FILE')})")
     close = difflib.get_close_matches(run, known, 1)
     hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py(listing)}` lists them"
     return UsageError(f"{place} has no run {run or repr(run)} ({hint})")
