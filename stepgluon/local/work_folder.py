@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from localaws.base.clients import Clients
 from localaws.base.environment import UNREACHABLE, clean_environment
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
     from stepgluon.names import Names
 
 SERVER = "server.json"
+ARN_COLONS = 7  # arn:aws:states:region:account:execution:machine:run
 ENDS_SECONDS = 5  # between a server's last response and its end
-_NEEDED = {"run", "arn", "status", "started", "seconds", "models", "jobs", "failure", "lines"}  # by all commands
+_NEEDED: dict[str, type | tuple[type, ...]] = {  # by all commands
+    **dict.fromkeys(("run", "arn", "status"), str),
+    **dict.fromkeys(("started", "seconds"), (int, float)),
+    **dict.fromkeys(("models", "jobs", "lines"), list),
+    "failure": (dict, type(None)),
+}
+_PARTS = {"models": {"name", "verdict"}, "jobs": {"name", "state", "status", "seconds"}}
 
 
 def all_runs(work: Path) -> list[dict[str, Any]]:
@@ -87,13 +94,23 @@ def _told(file: Path, served: bool) -> dict[str, Any] | None:
         told = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(told, dict) or not told.keys() >= _NEEDED:
+    if not _is_whole(told):
         return None
     if told["status"] == "RUNNING" and served:
         _lasts(told, time.time() - file.stat().st_mtime)
     elif told["status"] == "RUNNING":
         told["status"] = "CUT OFF"
     return told
+
+
+def _is_whole(told: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether it has what the commands need; an edited file may have anything."""
+    return (
+        isinstance(told, dict)
+        and all(key in told and isinstance(told[key], kind) for key, kind in _NEEDED.items())
+        and told["arn"].count(":") == ARN_COLONS
+        and all(isinstance(one, dict) and one.keys() >= keys for part, keys in _PARTS.items() for one in told[part])
+    )
 
 
 def _lasts(told: dict[str, Any], seconds: float) -> None:

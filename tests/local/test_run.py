@@ -493,10 +493,16 @@ def test_show_opens_the_report_of_a_run(user: User, monkeypatch: pytest.MonkeyPa
     assert (code, err) == (2, f"error: {told['run']} has no report (a run has one once it has ended)\n")
 
 
-@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}"])
+EDITED = ("arn", "started", "seconds", "models", "jobs", "failure", "lines")
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", *EDITED, '{"models": [{}]}', '{"jobs": [{}]}'])
 def test_a_run_whose_file_is_damaged_hides_no_other(user: User, damaged: str) -> None:
     good, bad = user.good()["run"], user.work / "runs" / "bad"
-    bad.mkdir()
+    shutil.copytree(user.work / "runs" / good, bad)
+    if damaged in EDITED or damaged.startswith('{"'):
+        edits = {damaged: "edited"} if damaged in EDITED else json.loads(damaged)
+        damaged = json.dumps({**json.loads((bad / "run.json").read_text()), "run": "bad", **edits})
     (bad / "run.json").write_text(damaged)
     assert [run["run"] for run in json.loads(user.calls("runs", "--json")[1])] == [good]
     assert user.calls("show", "latest")[0] == 0
