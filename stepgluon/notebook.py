@@ -100,8 +100,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         """The report, in a frame so that its style stays its own; without one, the end of `show`."""
+        report = self.told.get("report") if self._local else None  # also of a failed run, which has no result
         try:
-            page = (self._result / REPORT).read_text("utf-8")
+            page = (Path(report) if report else self._result / REPORT).read_text("utf-8")
         except (OSError, NothingToFetch):
             return f"<pre>{html.escape(panel(self.told))}</pre>"
         return f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: 50em; border: 0"></iframe>'

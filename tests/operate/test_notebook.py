@@ -47,6 +47,10 @@ def test_a_run_without_a_result_shows_why(user: User, faults: Picky) -> None:
     user.orders(prepare="exit 1")
     user.told()
     run = Run.latest()
-    assert "prepare does not like the data" in run._repr_html_()
+    page = run._repr_html_()
+    assert page.startswith("<iframe") and "prepare does not like the data" in page
+    Path(run.told["report"]).unlink()
+    page = run._repr_html_()
+    assert page.startswith("<pre>Run penguins-") and "prepare does not like the data" in page
     with pytest.raises(StepgluonError, match="has no result"):
         run.predictions()
