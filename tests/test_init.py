@@ -151,6 +151,7 @@ def test_a_label_of_texts_is_refused_with_its_rows(init: Init) -> None:
         ("a,y\n", 1, "error: t.csv has a header but no rows; rows are needed to propose a model.\n"),
         ("a,y\n1,2\n3,\n", 2, "error: --label 'y': 1 row has a value (at least 5 are needed to train a model)\n"),
         ("a,y\n1,\n3,\n", 2, "error: --label 'y': 0 rows have a value (at least 5 are needed to train a model)\n"),
+        ("y\n1\n2\n", 2, "error: --label 'y': the tables have no other column (add columns to learn from)\n"),
         ("", 1, "error: t.csv is empty; a header line and rows are expected.\n"),
         (None, 2, "error: t.csv: there is no such file (name tables that exist)\n"),
     ],

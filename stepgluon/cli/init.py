@@ -75,6 +75,8 @@ def _check(label: str, columns: Columns) -> None:
         raise UsageError(f"--label {found(label)}: there is no such column ({hint})")
     if not column["number"]:
         raise UsageError(f"--label {found(label)}: the column holds no numbers ({_listed(columns)})")
+    if len(columns) == 1:
+        raise UsageError(f"--label {found(label)}: the tables have no other column (add columns to learn from)")
 
 
 def _candidates(columns: Columns) -> Columns:
