@@ -130,6 +130,8 @@ def test_an_ended_run_says_what_came_of_it() -> None:
     assert [model["word"] for model in state["models"]] == ["accepted", "rejected, not predicted"]
     assert [stage["steps"] for stage in state["stages"]][1:3] == [["done", "rejected"], ["done", "failed"]]
     assert state["run"]["promote"] and not state["run"]["stop"]
+    runs = Runs(*jobs, models=models, status="SUCCEEDED", predictions=0, gaps=0)
+    assert page_state(runs, "", "")["headline"] == "No gaps to fill, 1 of 2 models accepted"
 
 
 def test_a_failed_run_gives_the_reason_and_the_failed_job_s_log() -> None:

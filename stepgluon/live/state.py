@@ -214,7 +214,7 @@ def _ended(told: Told, models: Sequence[_Model]) -> str:
     accepted = sum(one.judged.get("verdict") == "accepted" for one in models)
     said = f"{accepted} of {_models(len(models))} accepted"
     if predictions is not None and gaps is not None:
-        return f"Filled {predictions:,} of {gaps:,} gaps, {said}"
+        return f"Filled {predictions:,} of {gaps:,} gaps, {said}" if gaps else f"No gaps to fill, {said}"
     if told["status"] == "SUCCEEDED":
         return f"Finished, {said}"
     where = f" in {told['failure']['state']}" if told["failure"] and told["failure"]["state"] else ""

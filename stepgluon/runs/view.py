@@ -192,6 +192,8 @@ def why(told: dict[str, Any]) -> str:
 
 def _gaps(told: dict[str, Any]) -> list[str]:
     known = told["predictions"] is not None and told.get("gaps") is not None
+    if known and not told["gaps"]:
+        return ["  no gaps to fill"]
     return [f"  {told['predictions']:,} of {told['gaps']:,} gaps filled"] if known else []
 
 

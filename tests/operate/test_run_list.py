@@ -9,7 +9,7 @@ import pytest
 
 from stepgluon.runs.history import DELIVERS, Story
 from stepgluon.runs.run_list import runs_table, took
-from stepgluon.runs.view import run_json, table
+from stepgluon.runs.view import panel, run_json, table
 
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:penguins:"
 
@@ -80,3 +80,9 @@ def test_a_model_s_r2_and_learner_are_those_of_the_summary_whatever_it_holds() -
         head, row = table([model])
         assert ("R²" in head and "0.988" in row) is known
         assert row.endswith("the trained LightGBM" if known else "the trained model")
+
+
+@pytest.mark.parametrize(("gaps", "line"), [(0, "  no gaps to fill"), (3, "  2 of 3 gaps filled")])
+def test_a_run_says_how_many_gaps_it_filled_or_that_there_were_none(gaps: int, line: str) -> None:
+    known = {"predictions": min(gaps, 2), "gaps": gaps, "results": None, "jobs": [], "models": [], "folder": "."}
+    assert line in panel(told("penguins-261130-3f2", outbox="outbox", data="", lines=[], **known)).splitlines()
