@@ -62,9 +62,11 @@ class RowCounts:
                 continue
             found += self._values_without_rows(model, splitter)
             if train < LEAST_ROWS:
+                some = f"{counted(train, 'row')} to learn from besides the held-out ones"
+                none = f"no row with a value in {shown(model['label'])} to learn from"
+                rows, needs = some if train + profile["rows_test"] else none, f"needs {LEAST_ROWS}"
                 found.append(
-                    f"Model {model['name']} has {counted(train, 'row')} to learn from besides the held-out ones, and "
-                    f"needs {LEAST_ROWS}."
+                    f"Model {model['name']} has {rows}, and {needs}; only a promoted model can predict for it."
                 )
         return found + [sentence for gaps in open_gaps for sentence in _gaps_in_words(gaps)]
 

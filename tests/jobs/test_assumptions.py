@@ -414,10 +414,17 @@ def test_control_characters_of_the_data_never_reach_the_log(sandbox: Sandbox) ->
     assert "\x1b" not in outcome.log
 
 
-def test_a_model_with_too_few_rows_is_said(sandbox: Sandbox) -> None:
-    sandbox.write("a.csv", "x,y\n1,1\n2,5\n3,9\n")
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("1,1\n2,5\n3,9\n", "2 rows to learn from besides the held-out ones"),
+        ("1,\n2,\n3,\n", "no row with a value in 'y' to learn from"),
+    ],
+)
+def test_a_model_with_too_few_rows_is_said(sandbox: Sandbox, rows: str, said: str) -> None:
+    sandbox.write("a.csv", f"x,y\n{rows}")
     assert prepared(sandbox)["assumed"] == [
-        "Model all has 2 rows to learn from besides the held-out ones, and needs 4."
+        f"Model all has {said}, and needs 4; only a promoted model can predict for it."
     ]
 
 
