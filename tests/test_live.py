@@ -150,7 +150,7 @@ class Answer:
         import io
 
         environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, **more}
-        environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}  # type: ignore[dict-item]
+        environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": more.get("CONTENT_LENGTH", str(len(body)))}  # type: ignore[dict-item]
         self.body = live(environ, self._start)
 
     def _start(self, status: str, headers: list[tuple[str, str]]) -> None:
@@ -202,6 +202,9 @@ def test_a_button_answers_with_a_sentence() -> None:
     assert runs.pressed == ["june"]
     refused = Answer(live, "POST", "/_live/promote", body=b"june", **header)
     assert (refused.status, refused.text()) == ("409 Conflict", "june has no accepted model")
+    for length in ("", "-1", "many"):
+        Answer(live, "POST", "/_live/stop", body=b"june", **header, CONTENT_LENGTH=length)
+    assert runs.pressed == ["june", "", "", ""], "a length that is not a number is no reason to wait for more"
 
 
 def test_the_report_has_a_key_of_its_own_and_no_origin(tmp_path: Path) -> None:

@@ -79,8 +79,12 @@ class LivePage:
             start_response("200 OK", [("Content-Type", "text/event-stream; charset=utf-8"), *_HEADERS])
             return self._events(query.get("run", ""), query.get("model", ""))
         if method == "POST" and path in buttons:
-            length = min(int(environ.get("CONTENT_LENGTH") or 0), LONGEST_NAME)
-            run = environ["wsgi.input"].read(length).decode("utf-8", "replace")
+            length = environ.get("CONTENT_LENGTH") or ""
+            run = (
+                environ["wsgi.input"]
+                .read(min(int(length), LONGEST_NAME) if length.isdecimal() else 0)
+                .decode("utf-8", "replace")
+            )
             return self._press(buttons[path], run, start_response)
         return _respond(start_response, "404 Not Found", "text/plain", "Not found.")
 
