@@ -122,7 +122,9 @@ def _shape(values: pa.ChunkedArray, predict: npt.NDArray[np.bool_]) -> dict[str,
     low, high = float(numbers.min()), float(numbers.max())
     if not np.isfinite(high - low):
         return {}
-    counts = [np.histogram(numbers[asked == side], BINS, (low, high))[0].tolist() for side in (False, True)]
+    edges = np.unique(np.linspace(low, high, BINS + 1))  # fewer between large numbers that are nearly equal
+    edges = edges if len(edges) > 1 else np.array([low, np.nextafter(high, np.inf)])
+    counts = [np.histogram(numbers[asked == side], edges)[0].tolist() for side in (False, True)]
     ends: list[Any] = [low, high]
     if pa.types.is_temporal(kind):
         ends = [_words(pa.scalar(int(end), pa.timestamp("s")).as_py()) for end in ends]

@@ -21,10 +21,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import evaluation
 import job_io
 import numpy as np
 import pandas as pd
+from evaluation import evaluation, notes
 from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
 from model_folder import EVALUATION, METRICS, PREDICTOR, versions, write_manifest
@@ -98,8 +98,8 @@ def evaluate(
     listed = time.monotonic()
     box = max(IMPORTANCE_LEAST, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * limit, end - listed))
     columns, all_measured = importance(predictor, unknown, box, (scored - began) / max(len(unknown), 1))
-    notes = evaluation.notes(board, fitted, limit, all_scored, all_measured)
-    for note in notes:
+    remarks = notes(board, fitted, limit, all_scored, all_measured)
+    for note in remarks:
         log.info("model %s: %s", model["name"], note)
     took = {"fit": fitted, "score": scored - began, "leaderboard": listed - scored}
     took |= {"importance": time.monotonic() - listed}
@@ -109,8 +109,8 @@ def evaluate(
         "time_limit": limit,
         "seconds": {key: round(value, 1) for key, value in took.items()},
         "best_model": predictor.model_best,
-        "notes": notes,
-        **evaluation.evaluation(unknown, label, answers, board, columns),
+        "notes": remarks,
+        **evaluation(unknown, label, answers, board, columns),
     }
     return metrics, {"leaderboard.csv": board, "importance.csv": columns}, evaluated
 

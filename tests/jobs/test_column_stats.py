@@ -62,7 +62,9 @@ def test_of_a_large_table_a_sample_is_described_the_same_for_all_batches(
     assert found[0][0]["x"]["distinct"] == 63
 
 
-@pytest.mark.parametrize("values", ["inf", "1e308,-1e308", "", "true,false"])
+@pytest.mark.parametrize(
+    "values", ["inf", "1e308,-1e308", "", "true,false", "281474976710656.0", "1e300", "1e16,10000000000000002"]
+)
 def test_values_without_a_histogram_are_no_failure(sandbox: Sandbox, values: str) -> None:
     cells = values.split(",")
     text = "x,z,y\n" + "".join(f"{cells[n % len(cells)]},{n},{n}\n" for n in range(20))
