@@ -109,6 +109,7 @@ def test_fifty_processes_leave_no_descriptor_open(tmp_path: Path) -> None:
     script = written(tmp_path, HANGS)
     quick = tmp_path / "quick.py"
     quick.write_text("print('done')")
+    gc.collect()  # what earlier tests left
     before = open_files()
     for _ in range(10):
         assert forks.run([sys.executable, quick], capture_output=True, text=True).stdout == "done\n"

@@ -84,7 +84,7 @@ def test_a_map_is_made_of_the_same_states_as_a_branch() -> None:
     config = loads(CONFIG, "config.yml", None, {}).config
     make = States(config)
     # Each item has what a branch finds in the lists: the model's entries in `models`, `chosen` and `predictions`.
-    item = Item("a model", "$item.*", 3600)
+    item = Item("a model", "$item.*", 3600, make.items[0].limit)
     entries = f"""[$map($models, function($m) {{(
         $chosen := {{'name': $m.name, 'place': 'predictions/' & $m.name, 'model_uri': $work & 'models/', 'manifest': '',
                     'predict_job': {make.jobs.name("predict", "$m")}}};
