@@ -48,6 +48,7 @@ BANDIT = {
     ("B105", "localaws/base/clients.py"): "the local AWS takes any secret key; this one says so",
     ("B105", "localaws/stepfunctions/jsonata_scan.py"): "a token of the language, compared with the name $states",
     ("B105", "stepgluon/graph/words.py"): "the word Pass names a kind of state",
+    ("B105", "stepgluon/workflow/decisions.py"): "the type of the input's token, which is no secret",
     ("B105", "stepgluon/selfcheck/rehearsal.py"): "a rehearsed task's token, which no service ever sees",
     ("B311", "localaws/stepfunctions/versions.py"): "an alias shares executions out by weight: that keeps no secret",
     (
@@ -72,10 +73,10 @@ PARLIAMENT: dict[tuple[str, str, str], str] = {
     ("UNKNOWN_ACTION", "build", "ChangeThePipelineStack"): "cloudformation:DescribeEvents is newer than parliament",
     ("UNKNOWN_ACTION", "build", "Functions"): "lambda:GetFunctionScalingConfig is newer than parliament",
     **{
-        ("RESOURCE_MISMATCH", part, "ReadRuns"): (
+        ("RESOURCE_MISMATCH", part, statement): (
             "of DescribeExecution parliament wants an express execution too; ours are standard ones"
         )
-        for part in ("boundary", "tell")
+        for part, statement in (("boundary", "ReadRuns"), ("tell", "ReadRuns"), ("trigger", "ReadWhoseNameIsTaken"))
     },
     **{
         ("RESOURCE_MISMATCH", "deployer", statement): OWN
