@@ -45,7 +45,7 @@ demo: setup  ## the whole pipeline on this computer, twice: with good models, th
 	@echo; echo "== The mail about its models"
 	@cat "$$(ls .local/outbox/*-models-*.eml | tail -n 1)"
 	@echo; echo "== The first predictions"
-	@grep -m 4 -E '"(verdict|accepted|rejected)"$$' "$$(ls -d .local/runs/*/ | tail -n 1)predictions.csv"
+	@grep -m 4 -E '"(verdict|accepted|rejected)"$$' "$$(ls -dt .local/runs/*/ | head -n 1)predictions.csv"
 
 test: setup  ## run all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
