@@ -11,9 +11,9 @@ import pytest
 
 from stepgluon.errors import UsageError
 from stepgluon.live import page
-from stepgluon.live.fit_log import fit_of
 from stepgluon.live.page import LivePage
 from stepgluon.live.state import Settings, page_state
+from stepgluon.runs.fit_log import fit_of
 
 LOG = """\
 12:00:00 model adelie: 311 rows to learn from, 78 held out, 7 columns

@@ -49,7 +49,7 @@ def test_the_page_of_post_process_gets_the_run_and_its_timeline() -> None:
     assert page.startswith('<main><p class="about">run rents-1 · ')
     assert "took 1 min 40 s · by hand · s3://raw/june/" in page
     assert page.index("models") < page.index("<h2>Timeline</h2>") < page.index("data</main>")
-    assert "waited 35 s, 30 s" in page and page.count('class="waited"') == 1
+    assert "waited 35.0 s, 30.0 s" in page and page.count('class="waited"') == 1
     assert page.index("Train a") < page.index("Predict a") and "cached" in page
 
 
@@ -57,7 +57,7 @@ def test_a_job_that_failed_and_was_tried_again_is_one_lane() -> None:
     story = ended(a_job("Train a", 0, 10, "Failed"), a_job("Train a", 12, 50), a_job("Predict a", 60, 60.2))
     page = report.timeline(told(story, "job-Predict-a-60"), story, logs=True)
     assert page.count("<tr>") == 2
-    assert "failed after 10 s, 38 s" in page
+    assert "failed after 10.0 s, 38.0 s" in page
     assert '<a href="logs/job-Train-a-12.log">Train a</a>' in page
     assert page.count('class="broke"') == 1 and page.count('class="cachedjob"') == 1
 

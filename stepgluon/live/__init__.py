@@ -2,7 +2,6 @@
 
 page     serves page.html, its events and its buttons, as a WSGI application
 state    what the page shows: a run as in run.json, with its config and its jobs' logs
-fit_log  the learners and their errors, from a training job's log
 local    the runs of a local AWS; account: those of an account
 browser  opens the page
 """

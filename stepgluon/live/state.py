@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stepgluon.live.fit_log import fit_of
+from stepgluon.runs.fit_log import fit_of
 from stepgluon.runs.view import WORDS
 
 Told = dict[str, Any]

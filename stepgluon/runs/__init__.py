@@ -6,6 +6,6 @@ executions  runs in Step Functions, and their files; view: a run as JSON and as 
 logs        the logs of jobs; fetch: results and models as files; compare: two runs
 report      report.html, with the run's name and times, or why it failed
 status      the pipeline's state on one screen
-progress    the progress of a run in the terminal
+progress    the progress of a run in the terminal; fit_log: the learners and their errors, from a training's log
 promote     makes a run's models the defaults; rollback: makes an earlier version live
 """

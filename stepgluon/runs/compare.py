@@ -8,7 +8,8 @@ from typing import Any
 
 from stepgluon.runs.executions import read_json
 from stepgluon.runs.history import finite, number
-from stepgluon.runs.run_list import started, state, took
+from stepgluon.runs.run_list import started, state
+from stepgluon.runs.view import took
 
 SHOWN = 12  # changed settings
 _ABSENT = "absent"

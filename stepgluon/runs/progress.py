@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import visible
+from stepgluon.runs.fit_log import fit_of
 from stepgluon.runs.history import Job, Story, no_remark
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 QUEUED = "queued"
 _COLOURS = {"failed": "31", "rejected": "33", "accepted": "32"}
 _QUIET_SECONDS = 60
-_SCORE = re.compile(r"(?:^|\s)-([\d.]+)\s+= Validation score")  # AutoGluon reports errors negated
 
 
 class Progress:
@@ -121,9 +121,8 @@ def _table(jobs: list[tuple[Job, str]], now: float, room: int) -> Table:
 
 def doing(lines: Sequence[str]) -> str:
     """What a training is doing, from its log: the best error so far and the last line."""
-    errors = [float(found[1]) for line in lines if (found := _SCORE.search(line))]
-    best = [f"best MAE so far {min(errors):.6g}"] if errors else []
-    return " · ".join([*best, *lines[-1:]])
+    best = fit_of(lines).best
+    return " · ".join([*([f"best MAE so far {best:.6g}"] if best is not None else []), *lines[-1:]])
 
 
 def _printable(line: str) -> str:

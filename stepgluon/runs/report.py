@@ -18,7 +18,7 @@ from typing import Any
 from stepgluon.advice import pipeline_py
 from stepgluon.graph.text import clean
 from stepgluon.runs.history import Job, Story, number
-from stepgluon.runs.view import WORDS, log_tail, uses
+from stepgluon.runs.view import WORDS, log_tail, took, uses
 
 SKELETON = Path(__file__).parents[2] / "code" / "report_page.py"
 RUN, TIMELINE = "<!--stepgluon:run-->", "<!--stepgluon:timeline-->"
@@ -73,9 +73,7 @@ def timeline(told: dict[str, Any], story: Story, logs: bool = False) -> str:
         return ""
     end = max(story.ended or story.started + told["seconds"], story.started + 0.1)
     rows = [_lane(state, lanes.get(state, []), at, story.started, end, cached, logs) for at, state in sorted(order)]
-    head = (
-        f"<h2>Timeline</h2><p>{_moment(story.started)}, {_duration(end - story.started)}.{_legend(''.join(rows))}</p>"
-    )
+    head = f"<h2>Timeline</h2><p>{_moment(story.started)}, {took(end - story.started)}.{_legend(''.join(rows))}</p>"
     table = f'<table class="timeline"><tbody>{"".join(rows)}</tbody></table>'
     if len(rows) > FOLDED:
         return f"{head}<details><summary>{len(rows)} jobs</summary><div>{table}</div></details>"
@@ -96,10 +94,10 @@ def _lane(state: str, jobs: list[Job], at: float, start: float, end: float, cach
             continue
         if began - job.started > 0.5:
             bars.append(bar("waited", job.started, began))
-            words.append(f"waited {_duration(began - job.started)}")
+            words.append(f"waited {took(began - job.started)}")
         bars.append(bar("broke" if job.status in ("Failed", "Stopped") else "ran", min(began, until), until))
         ending = {"Failed": "failed after ", "Stopped": "stopped after "}.get(job.status, "")
-        words.append(f"{ending}{_duration(until - min(began, until))}")
+        words.append(f"{ending}{took(until - min(began, until))}")
     if not jobs:
         bars.append(bar("cachedjob", at, at))
         words.append("cached")
@@ -117,7 +115,7 @@ def _legend(rows: str) -> str:
 
 def _about(told: dict[str, Any], local: bool) -> str:
     """The run, when it was and how long it took; the folder of the data only if it is in an account."""
-    parts = [f"run {told['run']}", _moment(told["started"]), f"took {_duration(told['seconds'])}", told["note"]]
+    parts = [f"run {told['run']}", _moment(told["started"]), f"took {took(told['seconds'])}", told["note"]]
     parts += [] if local else [told["data"]]
     return f'<p class="about">{" · ".join(_text(part) for part in parts if part)}</p>'
 
@@ -142,14 +140,6 @@ def _models(models: list[dict[str, Any]]) -> str:
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<h2>Models</h2><p></p><div class="panel">{table}</div>'
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def _moment(at: float) -> str:

@@ -14,6 +14,7 @@ from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, find, listed
 from stepgluon.runs.history import INCOMPLETE, sentence
 from stepgluon.runs.promote import verdicts_of
+from stepgluon.runs.view import took
 
 STATES = {"SUCCEEDED": "finished", "ABORTED": "stopped", "TIMED_OUT": "took too long"}  # others in lower case
 READERS = 8
@@ -71,12 +72,6 @@ def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> st
         below = [failure["sentence"] or failure["error"]] if failure else []
         lines += [_cut(f"    {text}", width) for text in below + ([note] if note and not beside else [])]
     return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def took(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
 def _pipeline(told: dict[str, Any]) -> str:

@@ -242,6 +242,12 @@ def table(models: list[dict[str, Any]]) -> list[str]:
     return ["  " + "  ".join(row).rstrip() for row in zip(*cells, strict=True)]
 
 
+def took(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
 def _column(name: str, rows: list[str], right: bool) -> list[str]:
     width = max(map(len, (name, *rows)))
     return [cell.rjust(width) if right else cell.ljust(width) for cell in (name, *rows)]

@@ -18,7 +18,7 @@ import pytest
 import train
 from conftest import CODE, MINUTES, Sandbox, config, points
 
-from stepgluon.live.fit_log import fit_of
+from stepgluon.runs.fit_log import fit_of
 
 
 def fitted(box: Sandbox, known: dict[str, Any], held_out: dict[str, Any], **settings: Any) -> Any:

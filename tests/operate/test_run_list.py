@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from stepgluon.runs.history import DELIVERS, Story
-from stepgluon.runs.run_list import runs_table, took
-from stepgluon.runs.view import panel, run_json, table
+from stepgluon.runs.run_list import runs_table
+from stepgluon.runs.view import panel, run_json, table, took
 
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:penguins:"
 
