@@ -18,14 +18,14 @@ class Markup(str):
 
 def tag(name: str, *content: Any, **attributes: Any) -> Markup:
     """An element. A trailing _ of an attribute is dropped, other ones become -; None drops an attribute or a child."""
-    told = "".join(
+    written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{text(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
     if name in _EMPTY:
-        return Markup(f"<{name}{told}/>")
-    return Markup(f"<{name}{told}>{joined(content)}</{name}>")
+        return Markup(f"<{name}{written}/>")
+    return Markup(f"<{name}{written}>{joined(content)}</{name}>")
 
 
 def joined(content: Any) -> Markup:

@@ -46,7 +46,7 @@ def write(out: Path, *known: Any) -> None:
     try:
         (out / REPORT).write_text(page(*known), "utf-8")
     except Exception:  # the result is complete without a report, and an edited job may leave anything in these files
-        log.exception("There is no report: this is a bug in stepgluon, please report it with the job's log.")
+        log.exception("report.html was not written: a bug in stepgluon; please report it with this log.")
         (out / REPORT).unlink(missing_ok=True)
 
 

@@ -69,12 +69,12 @@ class Model:
     def said(self) -> str:
         """What predicts, if it is not this model, and why a prediction or training failed."""
         uses, run = self.verdict.get("uses"), self.verdict.get("run")
-        told = [self.why]
+        sentences = [self.why]
         if uses == "default":
-            told.append(f"The model promoted from run {run} predicts." if run else "The default model predicts.")
+            sentences.append(f"The model promoted from run {run} predicts." if run else "The default model predicts.")
         elif uses == "trained" and not self.accepted:
-            told.append("It predicts anyway, because there is no other model.")
-        return " ".join(str(each) for each in told if each)
+            sentences.append("It predicts anyway, because there is no other model.")
+        return " ".join(str(each) for each in sentences if each)
 
 
 def marks() -> Markup:

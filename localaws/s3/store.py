@@ -68,7 +68,7 @@ class Objects:
             ) from None
         try:
             self._sweep()
-        except BaseException:  # nobody else can close it
+        except BaseException:  # whatever it is, the database must be closed before the server ends
             self._base.close()
             raise
 
