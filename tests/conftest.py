@@ -6,13 +6,10 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from functools import cache
-from typing import Any
 
+import botocore_models
 import forks
 import pytest
-from botocore.hooks import EventAliaser
-from botocore.loaders import JSONFileLoader
 
 gc.set_threshold(100_000, 20, 100)  # most objects are the SDKs' and moto's, and live on: they need no second look
 
@@ -31,21 +28,7 @@ os.environ |= {
 forks.start()
 
 
-def share_what_botocore_reads() -> None:
-    """Each session reads the services' models, and each client reckons its events' names: a thousand times here."""
-    load, begin = JSONFileLoader.load_file, EventAliaser.__init__
-    loaded, names = cache(load), {}
-    loader = JSONFileLoader()
-
-    def init(aliaser: Any, *given: Any, **named: Any) -> None:
-        begin(aliaser, *given, **named)
-        aliaser._alias_name_cache = names
-
-    JSONFileLoader.load_file = lambda self, path: loaded(loader, path)
-    EventAliaser.__init__ = init
-
-
-share_what_botocore_reads()
+botocore_models.share()
 
 # These take half a minute and more. They begin first, so that at the end no core waits for the last of them.
 LONG = (

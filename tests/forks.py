@@ -44,12 +44,12 @@ LOCAL = (
     *(f"moto.{service}.urls" for service in MOTO.split()),
 )
 MODULES = {
-    "runtime.py": ("boto3", "botocore.handlers", "botocore.httpsession"),
+    "runtime.py": ("hashlib", "botocore.handlers", "botocore.httpsession", "botocore_loaded"),
     "prepare.py": TABLES,
     "postprocess.py": TABLES,
     "train.py": (*TABLES, "autogluon.tabular"),
     "predict.py": (*TABLES, "autogluon.tabular"),
-    "aws": ("awscli.clidriver", "awscli.customizations.commands"),
+    "aws": ("awscli.clidriver", "awscli.customizations.commands", "botocore_loaded"),
     "stand_in.py": LOCAL,
 }
 

@@ -94,11 +94,12 @@ def stop_jobs(aws: LocalAws) -> None:
 
 
 def until(true: Any, seconds: float = MINUTES) -> Any:
-    """What `true` gives, as soon as it is something."""
-    end = time.monotonic() + seconds
+    """What `true` gives, as soon as it is something. It polls at growing intervals, because each poll costs processor time."""
+    end, pause = time.monotonic() + seconds, 0.005
     while not (found := true()):
         assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.1)
     return found
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import forks
 import pytest
 from local_aws import MINUTES, until
@@ -61,10 +62,17 @@ class Day:
     def aws(self, *words: str, given: str | None = None) -> Any:
         """One call of the real command line; its answer, as JSON where it is."""
         endpoint = f"http://127.0.0.1:{self.port}"
-        command = [str(Path(sys.executable).with_name("aws")), "--endpoint-url", endpoint, *words]
-        done = subprocess.run(command, cwd=self.folder, env=SHELL, input=given, capture_output=True, text=True)
-        assert done.returncode == 0, f"{words}: {done.stderr}"
-        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
+        command = [sys.executable, str(Path(sys.executable).with_name("aws")), "--endpoint-url", endpoint, *words]
+        ends = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with forks.Popen(command, cwd=self.folder, env=SHELL, stdin=subprocess.PIPE, **ends) as process:
+            out, err = process.communicate(given, timeout=MINUTES)
+        assert process.returncode == 0, f"{words}: {err}"
+        return json.loads(out) if out.startswith(("{", "[")) else out
+
+    def client(self, service: str) -> Any:
+        """For polling: each call of the command line is a process."""
+        secrets = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        return boto3.client(service, endpoint_url=f"http://127.0.0.1:{self.port}", region_name=REGION, **secrets)
 
     def executions(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.aws("stepfunctions", "list-executions", "--state-machine-arn", MACHINE)[
@@ -74,7 +82,14 @@ class Day:
 
     def ended(self, status: str, count: int) -> dict[str, Any]:
         """The latest of so many executions, as soon as all have ended."""
-        found = until(lambda: (e := self.executions()) and len(e) == count and "RUNNING" not in str(e) and e)
+        client = self.client("stepfunctions")
+
+        def over() -> bool:
+            listed = client.list_executions(stateMachineArn=MACHINE)["executions"]
+            return len(listed) == count and not any(execution["status"] == "RUNNING" for execution in listed)
+
+        until(over)
+        found = self.executions()
         latest: dict[str, Any] = max(found, key=lambda execution: execution["startDate"])
         assert latest["status"] == status
         return latest
@@ -139,16 +154,17 @@ def test_an_execution_can_be_stopped_and_its_jobs_stop(day: Day, morning: str) -
     (day.folder / "orders.json").write_text('{"train-adelie": "hang"}')
     day.aws("s3", "cp", "orders.json", f"s3://{RAW}/july/")
     day.aws("s3", "cp", "-", f"s3://{RAW}/july/go.run", given="")
-    hanging = until(
-        lambda: day.aws("sagemaker", "list-training-jobs", "--status-equals", "InProgress")["TrainingJobSummaries"]
-    )[0]["TrainingJobName"]
+    client = day.client("sagemaker")
+    until(lambda: client.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"])
+    listed = day.aws("sagemaker", "list-training-jobs", "--status-equals", "InProgress")
+    hanging = listed["TrainingJobSummaries"][0]["TrainingJobName"]
     running = next(e["executionArn"] for e in day.executions() if e["status"] == "RUNNING")
     day.aws("stepfunctions", "stop-execution", "--execution-arn", running, "--cause", "too long")
-    words = ("sagemaker", "describe-training-job", "--training-job-name", hanging)
-    until(lambda: day.aws(*words)["TrainingJobStatus"] == "Stopped")
+    until(lambda: client.describe_training_job(TrainingJobName=hanging)["TrainingJobStatus"] == "Stopped")
     until(lambda: "stopped" in day.pipeline("runs"))
-    mails = [file.read_text() for file in sorted((day.folder / ".local" / "outbox").glob("*.eml"))]
-    assert "too long" in mails[-1] and ": stopped" in mails[-1]
+    outbox = day.folder / ".local" / "outbox"
+    (mail,) = until(lambda: [text for file in outbox.glob("*.eml") if ": stopped" in (text := file.read_text())])
+    assert "too long" in mail
 
 
 def test_ctrl_c_ends_it_all(day: Day, morning: str) -> None:
