@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import json
 import re
-import subprocess
-import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
+
+from pipeline import workflow
+from stepgluon.cli.main import main
 
 HOUSE = Path(__file__).resolve().parents[2]
 DEMO = sorted((HOUSE / "demo").glob("*.csv"))
@@ -30,11 +34,12 @@ class Place:
 
     def call(self, *words: str) -> dict[str, Any]:
         where = ["--json", "--config", str(self._config), "--work", str(self.work)]
-        done = subprocess.run(
-            [sys.executable, str(HOUSE / "pipeline.py"), *words, *where], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+            forks.arrange(patch.setattr)  # the jobs are processes, which need not import AutoGluon anew
+            code = main(workflow, [*words, *where])
+        assert code == 0, out.getvalue() + err.getvalue()
+        told: dict[str, Any] = json.loads(out.getvalue())
         return told
 
     def run(self, *words: str) -> dict[str, Any]:
