@@ -78,7 +78,7 @@ class CsvTable(raw_file.RawTable):
             found.append(f"read with {called} as separator (data.separator)")
         found += number_styles.sentences(self.styles, self._option("decimal"))
         if head.has_index:
-            found.append("ignored column 1: it has no name and looks like pandas' index")
+            found.append(raw_file.INDEX_IGNORED)
         if self.dates:
             hold = "looks like a date, but is" if len(self.dates) == 1 else "look like dates, but are"
             found.append(f"{listed(self.dates)} {hold} read as text (dates are written 2024-12-31)")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import shutil
+import tempfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -17,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, ClassVar, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import column_types
 import numpy as np
@@ -27,6 +29,7 @@ from job_io import JobError, shown
 
 BLOCK = 8 * 1024 * 1024  # bytes of CSV or JSON lines per batch
 AUTO = "auto"
+INDEX_IGNORED = "ignored column 1: it has no name and looks like pandas' index"
 _MAGIC = {b"PK\x03\x04": "an Excel workbook or zip file", b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file"}
 # Encodings in the config whose files usually need a larger codec than Python's of the same name.
 _CODECS = {"utf-8": "utf-8-sig", "shift_jis": "cp932", "big5": "cp950", "euc-kr": "cp949"}
@@ -49,6 +52,7 @@ class RawTable(ABC):
     options: Mapping[str, str] = field(default_factory=dict)  # the config's data: separator, decimal, encoding
     suffix: str = ""  # of the unpacked file
     format: ClassVar[str]
+    line: ClassVar[str] = "line"  # the word for what `lines` counts
     ladder: ClassVar[tuple[pa.DataType, ...]] = ()  # the possible types of its texts
     encoding: str = field(default="", init=False)  # found when the file is first opened
 
@@ -106,7 +110,7 @@ class RawTable(ABC):
         """A row's name in messages; rows and lines count from 1, and a CSV's header is line 1."""
         with self._explained():
             line = next(islice(self.lines(), index, None), None)
-        return f"row {index + 1}" + (f" (line {line})" if line else "")
+        return f"row {index + 1}" + (f" ({self.line} {line})" if line else "")
 
     def open_bytes(self) -> IO[bytes]:
         if self.packing == "gzip":
@@ -115,6 +119,17 @@ class RawTable(ABC):
             archive = zipfile.ZipFile(self.path)
             return archive.open(only_table(archive, self.name))
         return self.path.open("rb")
+
+    @contextmanager
+    def seekable(self) -> Iterator[Any]:
+        """For formats that are not read from start to end: a packed file is unpacked to disk first."""
+        if not self.packing:
+            yield self.path
+            return
+        with tempfile.TemporaryFile() as unpacked, self.open_bytes() as packed:
+            shutil.copyfileobj(packed, unpacked, BLOCK)
+            unpacked.seek(0)
+            yield unpacked
 
     def open_text(self) -> IO[str]:
         self.find_encoding()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,21 +14,22 @@ import pyarrow.parquet as pq
 from csv_table import CsvTable
 from job_io import JobError, Problems, listed, shown
 from json_table import JsonTable
-from raw_file import BLOCK, RawTable, only_table
+from raw_file import RawTable, only_table
+from workbook import Workbook
 
 ROWS = 65_536  # of Parquet per batch
-_EXPECTED = ".csv, .tsv, .parquet or .jsonl, each also with .gz or .zip"
+_EXPECTED = ".csv, .tsv, .parquet, .jsonl or .xlsx, each also with .gz or .zip"
 
 
 class ParquetTable(RawTable):
     format = "parquet"  # its texts stay text
 
     def read_columns(self) -> list[str]:
-        with self._seekable() as file:
+        with self.seekable() as file:
             return list(pq.ParquetFile(file).schema_arrow.names)
 
     def read_batches(self) -> Iterator[pa.RecordBatch]:
-        with self._seekable() as file:
+        with self.seekable() as file:
             source = pq.ParquetFile(file)
             kinds = {field.name: column_types.plain(field.type) for field in source.schema_arrow}
             for field in source.schema_arrow:
@@ -57,25 +55,14 @@ class ParquetTable(RawTable):
                 done += batch.num_rows
                 yield pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
-    @contextmanager
-    def _seekable(self) -> Iterator[Any]:
-        """Parquet is read from its end, so a packed file is unpacked to disk first."""
-        if not self.packing:
-            yield self.path
-            return
-        with tempfile.TemporaryFile() as unpacked, self.open_bytes() as packed:
-            shutil.copyfileobj(packed, unpacked, BLOCK)
-            unpacked.seek(0)
-            yield unpacked
 
-
-_FORMATS: dict[str, type[RawTable]] = {table.format: table for table in (CsvTable, ParquetTable, JsonTable)}
+_FORMATS: dict[str, type[RawTable]] = {table.format: table for table in (CsvTable, ParquetTable, JsonTable, Workbook)}
 _SUFFIXES = {
     **{".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"},
-    **{".jsonl": "jsonl", ".ndjson": "jsonl"},
+    **{".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx", ".xlsm": "xlsx"},
 }
 _PACKINGS: dict[str, Literal["", "gzip", "zip"]] = {".gz": "gzip", ".zip": "zip"}
-_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+_WORKBOOKS = (".xls", ".xlsb", ".ods", ".numbers")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # terminals obey them
 
 
@@ -99,7 +86,10 @@ def find(folder: Path, data: Mapping[str, Any]) -> tuple[list[RawTable], list[st
             suffix = _inner_suffix(path, name, packing)
             kind = _SUFFIXES.get(suffix) if data["format"] == "auto" else data["format"]
             if suffix in _WORKBOOKS:
-                raise JobError(f"{name} is a workbook; save its sheet as CSV (in Excel: CSV UTF-8), and upload that.")
+                raise JobError(
+                    f"{name} is a workbook; save it as .xlsx, or its sheet as CSV (in Excel: CSV UTF-8), and upload "
+                    "that."
+                )
             if kind is None:
                 unknown.append(name)
             else:

@@ -346,9 +346,11 @@ def test_a_zip_with_a_wrong_checksum_is_named(sandbox: Sandbox) -> None:
     assert "a.zip is not a whole zip file (Bad CRC-32" in sentence(sandbox)
 
 
-def test_a_workbook_is_named_with_the_way_to_save_it(sandbox: Sandbox) -> None:
-    sandbox.write("a.xlsx", zipped({"xl/workbook.xml": b""}))
-    assert sentence(sandbox) == ("a.xlsx is a workbook; save its sheet as CSV (in Excel: CSV UTF-8), and upload that.")
+def test_an_old_workbook_is_named_with_the_way_to_save_it(sandbox: Sandbox) -> None:
+    sandbox.write("a.xls", b"\xd0\xcf\x11\xe0")
+    assert sentence(sandbox) == (
+        "a.xls is a workbook; save it as .xlsx, or its sheet as CSV (in Excel: CSV UTF-8), and upload that."
+    )
 
 
 def test_a_name_with_control_characters_is_refused(sandbox: Sandbox) -> None:

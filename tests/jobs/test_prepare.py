@@ -391,7 +391,7 @@ LATE = "x,y\n" + "1,2\n" * 5
         ),
         ({"a.parquet": "no parquet"}, "a.parquet cannot be read as parquet"),
         ({"a.csv.gz": "no gzip"}, "a.csv.gz is not a whole gzip file"),
-        ({"a.txt": "x,y\n1,2\n"}, "'a.txt' is not a table (.csv, .tsv, .parquet or .jsonl, each also with"),
+        ({"a.txt": "x,y\n1,2\n"}, "'a.txt' is not a table (.csv, .tsv, .parquet, .jsonl or .xlsx, each also"),
         ({}, "There is no table beside the .run file"),
         ({"a.csv": "x,y\n1,inf\n2,3\n"}, "a.csv, row 1 (line 2): the label 'y' is infinite"),
         ({"a.csv": "x,y\n1,true\n2,\n"}, "Model all: its label 'y' holds true/false, not numbers"),
