@@ -15,6 +15,7 @@ live/         a run's page in the browser, while it runs
 cli/          the command line
 
 names         the names, ARNs and addresses of everything
+programs      what trains a model, and what predicts with it: one row for each algorithm
 limits        the services' limits, and our own
 errors        every error a user can meet
 aws           all access to AWS

@@ -19,10 +19,11 @@ from stepgluon import limits
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.templates.base import base
 from stepgluon.deploy.templates.cicd import cicd
-from stepgluon.deploy.templates.parts import IMAGES, canonical
+from stepgluon.deploy.templates.parts import canonical
 from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
+from stepgluon.programs import images_of
 
 ROOT = Path(__file__).parent.parent.parent
 UNKNOWN = "sha256:" + "0" * 64  # stands for the digest of an image that is not built yet
@@ -44,7 +45,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Image:
-    name: str  # data or autogluon
+    name: str  # data, or that of a program
     repository: str
     tag: str  # a hash of its content
     parameter: str  # the template's parameter for its digest
@@ -100,7 +101,8 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
 
 def images(names: Names) -> tuple[Image, ...]:
     tags = _tags()
-    return tuple(Image(name, names.repository(name), tags[name], f"{name.title()}Digest") for name in IMAGES)
+    used = images_of(names.config)
+    return tuple(Image(name, names.repository(name), tags[name], f"{name.title()}Digest") for name in used)
 
 
 def _tags() -> dict[str, str]:

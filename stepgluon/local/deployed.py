@@ -31,9 +31,9 @@ from stepgluon.gc_control import kept, paused
 from stepgluon.local.journal import Begun, Journal
 from stepgluon.local.surroundings import this_computer
 from stepgluon.names import Names
+from stepgluon.programs import all_scripts
 
 _DOCKER = "application/vnd.docker"
-_SCRIPTS = {"data": ("prepare", "postprocess"), "autogluon": ("train", "predict")}
 MAIL_SECONDS = 60  # to wait for failure mails when the server stops
 
 
@@ -140,7 +140,7 @@ class Images:
 
     def push(self, image: Image) -> str:
         code = self._aws.settings.code
-        scripts = [code_of(code / f"{name}.py") for name in _SCRIPTS[image.name]] if code else []
+        scripts = [code_of(code / f"{name}.py") for name in all_scripts()[image.name]] if code else []
         content = json.dumps([image.tag, scripts, sys.version, sorted(packages())], sort_keys=True)
         digest = f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
         config = {"mediaType": f"{_DOCKER}.container.image.v1+json", "size": 1, "digest": digest}

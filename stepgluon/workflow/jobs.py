@@ -12,6 +12,7 @@ from typing import Any
 
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.names import Names
+from stepgluon.programs import DATA, Program, program_of
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 from stepgluon.workflow.retries import longest_training
 
@@ -25,6 +26,7 @@ Request = dict[str, Any]
 class Jobs:
     def __init__(self, config: PipelineConfig, names: Names) -> None:
         self.config, self.names = config, names
+        self.program = program_of(config.models[0])
         key = config.encryption.kms_key
         self._disk_key = {"VolumeKmsKeyId": key} if key else {}
         self._output_key = {"KmsKeyId": key} if key else {}
@@ -52,16 +54,12 @@ class Jobs:
     def settings(self) -> Request:
         """The part of a request that is the same for all models."""
         training = {
-            "AlgorithmSpecification": {
-                "TrainingImage": self.names.image("autogluon"),
-                "TrainingInputMode": "File",
-                "ContainerEntrypoint": _script("train"),
-            },
+            "AlgorithmSpecification": self._algorithm(self.program),
             **self._network(),
             **self._of_all(),
             **self._train_fields(self.config.train),
         }
-        predicting = self._processing("autogluon", "predict", self.config.predict)
+        predicting = self._processing(self.program.predicting_image, "predict", self.config.predict)
         return {"train": literal(training), "predict": literal(predicting)}
 
     def of_model(self, model: Model) -> Request:
@@ -76,7 +74,7 @@ class Jobs:
     def training(self, model: str, place: str) -> str:
         """The value that Read fingerprints assigns as a model's `train`."""
         source = {"S3DataType": "S3Prefix", "S3Uri": expression(f"$folder & 'prepared/models/' & {model}.name & '/'")}
-        output = {"S3OutputPath": expression(f"$work & {place}"), "CompressionType": "NONE"}
+        output = {"S3OutputPath": expression(f"$work & {place}"), "CompressionType": self.program.compression}
         request = {
             "HyperParameters": {"model": expression(f"{model}.name")},
             "InputDataConfig": [{"ChannelName": "data", "DataSource": {"S3DataSource": source}}],
@@ -117,7 +115,7 @@ class Jobs:
     def _of_run(self, script: str, job: Job, step: str, inputs: dict[str, str], folder: str) -> Request:
         return {
             "ProcessingJobName": expression(f"{self.name(step)} & $job_failures & {ATTEMPT}"),
-            **literal(self._processing("data", script, job)),
+            **literal(self._processing(DATA, script, job)),
             "ProcessingInputs": [_input(name, uri) for name, uri in inputs.items()],
             "ProcessingOutputConfig": self._output(f"$folder & {quoted(folder)}"),
         }
@@ -132,6 +130,10 @@ class Jobs:
             **({"NetworkConfig": network} if network else {}),
             **({"Environment": job.environment} if job.environment else {}),
         }
+
+    def _algorithm(self, program: Program) -> Request:
+        entrypoint = {"ContainerEntrypoint": _script(program.training_script)} if program.training_script else {}
+        return {"TrainingImage": self.names.image(program.training_image), "TrainingInputMode": "File", **entrypoint}
 
     def _train_fields(self, job: Train) -> Request:
         waiting = {"MaxWaitTimeInSeconds": longest_training(job)} if job.spot else {}

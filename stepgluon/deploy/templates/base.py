@@ -9,7 +9,6 @@ import json
 from typing import Any
 
 from stepgluon.deploy.templates.parts import (
-    IMAGES,
     Resource,
     bucket_policy,
     document,
@@ -23,6 +22,7 @@ from stepgluon.deploy.templates.parts import (
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import Names
+from stepgluon.programs import images_of
 
 
 def base(names: Names) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def base(names: Names) -> dict[str, Any]:
         "WorkBucketPolicy": bucket_policy("WorkBucket", policy(names, "work-bucket")),
         "RawBucket": _raw_bucket(names),
         "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
-        **{f"{image.title()}Repository": _repository(names, image) for image in IMAGES},
+        **{f"{image.title()}Repository": _repository(names, image) for image in images_of(names.config)},
         "Boundary": resource(
             "IAM::ManagedPolicy",
             ManagedPolicyName=names.role("boundary"),

@@ -13,7 +13,6 @@ Resource = dict[str, Any]
 LOG_DAYS = 90
 WIDTH = 140
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-IMAGES = ("data", "autogluon")
 REASONS = ("docs/decisions/0060-how-it-is-deployed.md", "docs/decisions/0063-policies.md")
 REASONS_OF_CICD = ("docs/decisions/0064-how-a-push-is-deployed.md", *REASONS)
 

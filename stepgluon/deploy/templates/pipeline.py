@@ -6,7 +6,6 @@ import hashlib
 from typing import Any
 
 from stepgluon.deploy.templates.parts import (
-    IMAGES,
     Resource,
     attribute,
     document,
@@ -20,6 +19,7 @@ from stepgluon.deploy.templates.parts import (
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import LIVE, Names
+from stepgluon.programs import images_of
 
 RUNTIME = "python3.12"
 ARCHITECTURE = "x86_64"  # every region of every partition has it
@@ -50,19 +50,19 @@ def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str)
         names,
         "trigger, state machine and mails",
         resources,
-        Parameters=_parameters(),
+        Parameters=_parameters(names),
         Outputs=_outputs(names),
     )
 
 
-def _parameters() -> dict[str, Any]:
+def _parameters(names: Names) -> dict[str, Any]:
     return {
         f"{image}Digest": {
             "Type": "String",
             "Description": f"Digest of the image {image.lower()} in its repository",
             "AllowedPattern": "sha256:[0-9a-f]{64}",
         }
-        for image in map(str.title, IMAGES)
+        for image in map(str.title, images_of(names.config))
     }
 
 
@@ -177,7 +177,7 @@ def _machine(names: Names, definition_key: str) -> dict[str, Resource]:
         "StateMachineName": names.machine,
         "StateMachineType": "STANDARD",
         "DefinitionS3Location": {"Bucket": names.work_bucket, "Key": definition_key},
-        "DefinitionSubstitutions": {f"{image.title()}Digest": ref(f"{image.title()}Digest") for image in IMAGES},
+        "DefinitionSubstitutions": {name: ref(name) for name in _parameters(names)},
         "RoleArn": attribute("MachineRole"),
         "LoggingConfiguration": MACHINE_LOGGING if logged else {"Level": "OFF"},
         "TracingConfiguration": {"Enabled": True},
