@@ -11,6 +11,7 @@ from typing import Any
 from localaws.base import api_model, requests
 from localaws.base.requests import Application
 from localaws.sagemaker.job import Job, Workshop
+from localaws.sagemaker.metrics import unreadable
 
 MOST_JOBS = 1000  # in memory; older ones are in the executions' histories
 KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
@@ -116,8 +117,8 @@ class SageMaker:
         uris = [output["S3Output"]["S3Uri"] for output in outputs if "S3Output" in output]
         if kind == "training":
             uris.append(request["OutputDataConfig"]["S3OutputPath"])
-            if request["OutputDataConfig"].get("CompressionType") != "NONE":
-                raise ApiError("ValidationException", "CompressionType must be NONE: locally, models are not packed.")
+            if wrong := unreadable(request["AlgorithmSpecification"].get("MetricDefinitions", [])):
+                raise ApiError("ValidationException", wrong)
         for uri in uris:
             bucket = uri.removeprefix("s3://").split("/")[0]
             if not self.workshop.buckets.exists(bucket):
@@ -176,10 +177,11 @@ def described(job: Job) -> dict[str, Any]:
         answer["ExitMessage"] = state.message or None
     else:
         seconds = int(ended - state.started) if ended and state.started else None
-        model = {"S3ModelArtifacts": f"{job.outputs[0].uri}/"} if state.status in ("Completed", "Stopped") else None
+        model = {"S3ModelArtifacts": f"{job.outputs[0].uri}/{job.outputs[0].archive}"}
         answer |= {
             "SecondaryStatus": state.secondary,
-            "ModelArtifacts": model,
+            "ModelArtifacts": model if state.status in ("Completed", "Stopped") else None,
+            "FinalMetricDataList": state.metrics or None,
             "TrainingTimeInSeconds": seconds,
             "BillableTimeInSeconds": seconds,
         }

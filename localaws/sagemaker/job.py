@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from localaws.s3.buckets import Buckets
 from localaws.sagemaker import job_files
 from localaws.sagemaker.job_cache import JobCache
 from localaws.sagemaker.job_process import Instance, JobFailed, Program, dropped, environment
+from localaws.sagemaker.metrics import Metrics
 from localaws.sagemaker.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600
@@ -60,6 +61,7 @@ class JobState:
     secondary: str = "Starting"
     failure: str = ""
     message: str = ""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
     started: float | None = None
     ended: float | None = None
     changed: float = 0.0
@@ -74,6 +76,7 @@ class Job:
         self.request = request
         self.state = JobState(time.time())
         self.outputs = job_files.outputs_of(kind, name, request)
+        self._metrics = Metrics(request.get("AlgorithmSpecification", {}).get("MetricDefinitions", []))
         self.done = threading.Event()
         self._shop = workshop
         self._stop = threading.Event()
@@ -140,7 +143,7 @@ class Job:
         ]
         fingerprint = shop.cache.fingerprint(self.kind, self.request, program, found, self.instance_count)
         if known := shop.cache.get(fingerprint):
-            uploaded, self.state.message = known
+            uploaded, self.state.message, self.state.metrics = known
             self.state.cached = True
             self.state.started = time.time()
             job_files.publish(self.outputs, uploaded, shop.buckets, self._refused)
@@ -170,7 +173,7 @@ class Job:
             service |= {"TRAINING_JOB_NAME": self.name, "TRAINING_JOB_ARN": self.arn}
         with ExitStack() as ending:
             for number, root in enumerate(roots):
-                log = self._shop.logs.stream(self.kind, self.name, number)
+                log = self._metrics.reading(self._shop.logs.stream(self.kind, self.name, number))
                 if refused := dropped(declared):
                     log(f"The local AWS does not set {', '.join(refused)}.")
                 instance = Instance(program, root, environment(declared, service, root, cores), log, self._wake)
@@ -188,6 +191,7 @@ class Job:
             return timed_out
 
     def _finish(self, roots: list[Path], timed_out: bool, fingerprint: str) -> tuple[str, str, str]:
+        self.state.metrics = self._metrics.final()
         if self.kind == "processing":
             self.state.message = job_files.sentence(roots, "message")
         if self._stop.is_set() or timed_out:
@@ -197,7 +201,7 @@ class Job:
         if code := next((code for code in self._codes if code != 0), 0):
             return "Failed", "Failed", self._reason(code, job_files.sentence(roots, "failure"))
         self._turn("Uploading")
-        self._shop.cache.put(fingerprint, self._upload(roots), self.state.message)
+        self._shop.cache.put(fingerprint, self._upload(roots), self.state.message, self.state.metrics)
         return "Completed", "Completed", ""
 
     def _upload(self, roots: list[Path]) -> list[job_files.Uploaded]:

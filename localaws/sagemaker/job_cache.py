@@ -42,12 +42,12 @@ class JobCache:
                 [one.input.folder, one.input.sharded, [[name, stored.content.sha256] for name, stored in one.files]]
                 for one in found
             ],
-            "outputs": [output.folder for output in outputs_of(kind, "", request)],
+            "outputs": [[output.folder, output.archive] for output in outputs_of(kind, "", request)],
         }
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
-    def get(self, fingerprint: str) -> tuple[list[Uploaded], str] | None:
-        """A completed job's outputs and exit message, if all of them are intact."""
+    def get(self, fingerprint: str) -> tuple[list[Uploaded], str, list[Any]] | None:
+        """A completed job's outputs, exit message and metrics, if all outputs are intact."""
         text = None if self._fresh else self._objects.remembered(fingerprint)
         if text is None:
             return None
@@ -56,11 +56,12 @@ class JobCache:
         if not all(self._objects.whole(content) for _, _, content in outputs):
             self._objects.forget(fingerprint)
             return None
-        return outputs, known["message"]
+        return outputs, known["message"], known.get("metrics", [])
 
-    def put(self, fingerprint: str, outputs: list[Uploaded], message: str) -> None:
+    def put(self, fingerprint: str, outputs: list[Uploaded], message: str, metrics: list[Any]) -> None:
         entries = [[number, content.sha256, name, content.size, content.etag] for number, name, content in outputs]
-        self._objects.remember(fingerprint, json.dumps({"outputs": entries, "message": message}))
+        known = {"outputs": entries, "message": message, "metrics": metrics}
+        self._objects.remember(fingerprint, json.dumps(known))
 
 
 def code_of(script: Path) -> dict[str, str]:

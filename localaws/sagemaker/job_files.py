@@ -12,6 +12,7 @@ from typing import Any
 
 from localaws.s3.buckets import Buckets
 from localaws.s3.store import Content, Objects, Stored
+from localaws.sagemaker.archives import pack
 from localaws.sagemaker.job_process import ROOT, JobFailed, inside
 
 NO_OBJECTS = (
@@ -46,10 +47,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Output:
-    """A folder that is uploaded at the end to the prefix `uri`, which has no / at its end."""
+    """A folder that is uploaded at the end to the prefix `uri`, which has no / at its end; as one file if packed."""
 
     folder: str
     uri: str
+    archive: str = ""  # the file's name
 
 
 # Inputs
@@ -147,10 +149,7 @@ def write_settings(kind: str, request: dict[str, Any], root: Path, number: int, 
     folders += [inside(root, output.folder) for output in outputs_of(kind, "", request)]
     if kind == "training":
         folder = root / "input" / "config"
-        channels = {
-            channel["ChannelName"]: {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated"}
-            for channel in request.get("InputDataConfig", [])
-        }
+        channels = {channel["ChannelName"]: _channel(channel) for channel in request.get("InputDataConfig", [])}
         hyperparameters = request.get("HyperParameters", {})
         settings = {"hyperparameters.json": hyperparameters, "inputdataconfig.json": channels}
     else:
@@ -161,25 +160,39 @@ def write_settings(kind: str, request: dict[str, Any], root: Path, number: int, 
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
 
+def _channel(channel: dict[str, Any]) -> dict[str, str]:
+    """A channel's entry in inputdataconfig.json."""
+    source = channel["DataSource"].get("S3DataSource", {})
+    distribution = source.get("S3DataDistributionType", "FullyReplicated")
+    known = {"TrainingInputMode": "File", "S3DistributionType": distribution, "RecordWrapperType": "None"}
+    return known | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
+
+
 # Outputs
 
 
 def outputs_of(kind: str, name: str, request: dict[str, Any]) -> list[Output]:
     if kind == "training":
-        place = request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
-        return [Output(f"{ROOT}/model", f"{place}/{name}/output/model")]
+        place = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
+        if request["OutputDataConfig"].get("CompressionType") == "NONE":
+            return [Output(f"{ROOT}/model", f"{place}/model")]
+        return [
+            Output(f"{ROOT}/model", place, "model.tar.gz"),
+            Output(f"{ROOT}/output/data", place, "output.tar.gz"),
+        ]
     outputs = [output.get("S3Output") for output in request.get("ProcessingOutputConfig", {}).get("Outputs", [])]
     return [Output(given["LocalPath"], given["S3Uri"].rstrip("/")) for given in outputs if given]
 
 
 def upload(outputs: list[Output], roots: list[Path], buckets: Buckets, refused: Refused) -> list[Uploaded]:
     """Write all contents, then all keys, so an output appears as a whole."""
-    done = [
-        (number, relative, buckets.objects.copy_in(file))
-        for number, output in enumerate(outputs)
-        for root in roots
-        for relative, file in _files(inside(root, output.folder))
-    ]
+    done: list[Uploaded] = []
+    for number, output in enumerate(outputs):
+        files = [found for root in roots for found in _files(inside(root, output.folder))]
+        if output.archive:
+            archive = roots[0] / "tmp" / output.archive
+            files = [(output.archive, archive)] if pack(files, archive) else []
+        done += [(number, relative, buckets.objects.copy_in(file)) for relative, file in files]
     publish(outputs, done, buckets, refused)
     return done
 

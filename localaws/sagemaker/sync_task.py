@@ -129,4 +129,4 @@ def _milliseconds(value: Any, key: str = "") -> Any:
         return {inner: _milliseconds(item, inner) for inner, item in value.items()}
     if isinstance(value, list):
         return [_milliseconds(item) for item in value]
-    return int(value * 1000) if isinstance(value, float) and key.endswith("Time") else value
+    return int(value * 1000) if isinstance(value, float) and key.endswith(("Time", "Timestamp")) else value

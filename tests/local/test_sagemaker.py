@@ -57,11 +57,6 @@ def test_a_training_job_has_its_hyperparameters_and_channels_and_leaves_a_model(
     assert json.loads(jobs.aws.logs.lines("training", name)[0]) == {"model": "adelie"}
 
 
-def test_a_model_that_shall_be_packed_is_refused(jobs: Jobs) -> None:
-    error = refused(lambda: jobs.training("", OutputDataConfig={"S3OutputPath": "s3://data/models"}))
-    assert "CompressionType must be NONE" in error.response["Error"]["Message"]
-
-
 def test_what_a_job_prints_stands_in_cloudwatch(jobs: Jobs) -> None:
     name = jobs.processing(
         "import sys; print('to stdout'); print('to stderr', file=sys.stderr); print('no line end', end='')"
