@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import channels
+import encoding
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -76,6 +78,8 @@ def of_training(model: Mapping[str, Any], train: RowSum, test: RowSum) -> str:
     # An instance's cores and speed decide what fits the time limit.
     settings["instance"] = model["train"].get("instance", {}).get("type")
     more = {key: value for key, value in model.items() if key not in _NOT_OF_A_MODEL}
+    if more.get("algorithm"):
+        more["formats"] = [channels.FORMAT, encoding.FORMAT]
     return _sha256({**more, "train": train.digest(), "test": test.digest(), "settings": settings})
 
 

@@ -3,7 +3,8 @@
 Reads   processing/input/raw/                 every table of the .run file's folder
         processing/input/config/config.json
 Writes  processing/output/rows/               all rows in order, with all columns and `stepgluon_row`
-        processing/output/models/<model>/     train/, test/ and a copy of config.json, so a training needs one input
+        processing/output/models/<model>/     train/, test/ and a copy of config.json, so a training needs one input;
+                                              with an algorithm also channels/ and encoding.json (see channels.py)
         processing/output/predict/<model>/    the model's rows to predict, without `stepgluon_row`
         processing/output/numbers/<model>/    `stepgluon_row` of these rows, in files with the same names
         processing/output/profile.json        files; columns with histograms; rows, files and fingerprints of each model

@@ -1,5 +1,7 @@
 """The folders that prepare writes: all rows; for each model its training rows, its rows to predict, their numbers.
 
+A model whose algorithm is not AutoGluon also gets its channels.
+
 A separate thread writes each side while the next rows are read.
 """
 
@@ -13,10 +15,11 @@ import fingerprints
 import job_io
 import pyarrow as pa
 from background import Background
+from channels import Channels
 from fingerprints import RowSum
 from job_io import ROW
 from model_parts import PARTS, Parts
-from part_files import PartWriter, SteadyWriter
+from part_files import PartWriter, Seen, SteadyWriter
 
 WAITING_BYTES = 256 * 1024 * 1024  # of all parts' rows waiting to be written
 
@@ -24,7 +27,7 @@ WAITING_BYTES = 256 * 1024 * 1024  # of all parts' rows waiting to be written
 class ModelFolders:
     """The files of a model's parts."""
 
-    def __init__(self, out: Path, schema: pa.Schema, model: dict[str, Any], instances: int) -> None:
+    def __init__(self, out: Path, schema: pa.Schema, model: dict[str, Any], config: dict[str, Any]) -> None:
         self.model = model
         name = model["name"]
         learnt = _columns(schema, model["drop"])
@@ -34,12 +37,30 @@ class ModelFolders:
         self._columns = {"train": learnt.names, "test": learnt.names, "predict": asked.names}
         self._sums = {"train": RowSum(learnt), "test": RowSum(learnt), "predict": RowSum(rows)}
         self.writers: dict[str, PartWriter] = {
-            part: PartWriter({out / "models" / name / part: learnt}, seen=self._sums[part].add)
+            part: PartWriter({out / "models" / name / part: learnt}, seen=self._seen(part))
             for part in ("train", "test")
         }
+        self._channels: Channels | None = None
+        if model.get("algorithm"):
+            self._channels = Channels(out / "models" / name, learnt, model, config["data"])
         # Without row numbers, the rows to predict are independent of their position in the input.
         predict = {out / "predict" / name: rows, out / "numbers" / name: pa.schema([schema.field(ROW)])}
+        instances = config["predict"]["instance"]["count"]
         self.writers["predict"] = SteadyWriter(predict, instances, self._sums["predict"].add)
+
+    def _seen(self, part: str) -> Seen:
+        def seen(rows: pa.Table) -> None:
+            self._sums[part].add(rows)
+            if part == "train" and self._channels:
+                self._channels.learn(rows)
+
+        return seen
+
+    def close(self) -> None:
+        for writer in self.writers.values():
+            writer.close()
+        if self._channels:
+            self._channels.write()
 
     def write(self, batch: pa.RecordBatch, parts: Parts) -> None:
         for part, writer in self.writers.items():
@@ -63,8 +84,7 @@ class ModelFolders:
 class PreparedFolders:
     def __init__(self, out: Path, schema: pa.Schema, config: dict[str, Any]) -> None:
         self._rows = PartWriter({out / "rows": schema})
-        instances = config["predict"]["instance"]["count"]
-        self.models = [ModelFolders(out, schema, model, instances) for model in config["models"]]
+        self.models = [ModelFolders(out, schema, model, config) for model in config["models"]]
         for model in config["models"]:
             job_io.write_json(out / "models" / model["name"] / "config.json", config)
         self._sides = ExitStack()
@@ -78,8 +98,8 @@ class PreparedFolders:
     def __exit__(self, *problem: Any) -> None:
         if problem[0] is None:
             self._rows_side.do(self._rows.close)
-            for writer in self._all_parts():
-                self._parts_side.do(writer.close)
+            for model in self.models:
+                self._parts_side.do(model.close)
         self._sides.__exit__(*problem)
 
     def write(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:

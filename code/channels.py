@@ -1,0 +1,120 @@
+"""What a trainer other than AutoGluon reads: CSV files below channels/train/, and channels/validation/ if it is used.
+
+The label is the first column. XGBoost gets the encoding's numbers without a header; an own container gets the values as
+they are, with a header. Validation rows are training rows that the trainer may look at while it trains, to stop early
+or to choose between its tries. Test rows are in no channel.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import encoding
+import numpy as np
+import part_files
+import pyarrow as pa
+import pyarrow.csv
+from encoding import Encoding, Learner, Numbers
+from job_io import ROW
+from model_parts import Mask, held_out_places
+
+FORMAT = 1  # of the files; changing it retrains every model that learns from them
+FOLDER = "channels"
+_EXACT = 2**24  # up to it, float32 holds every integer
+
+
+def has_validation(model: dict[str, Any]) -> bool:
+    """Own containers may use validation rows; XGBoost does if it stops early or is tuned."""
+    algorithm = model["algorithm"]
+    return algorithm["name"] != "xgboost" or "early_stopping_rounds" in algorithm["set"] or bool(model.get("tune"))
+
+
+class Channels:
+    """One model's channels, made from its training part while that is written, and afterwards."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, model: dict[str, Any], data: dict[str, Any]) -> None:
+        self._folder, self._label, self._seed = folder, model["label"], data["seed"]
+        self._share = data["test_fraction"] if has_validation(model) else 0.0
+        self._names = [name for name in schema.names if name not in (ROW, self._label)]
+        self._learner = Learner(schema, self._label) if model["algorithm"]["name"] == "xgboost" else None
+        self._learnt = 0
+
+    def learn(self, rows: pa.Table) -> None:
+        """Learn the encoding from the next training rows, but not from those for validation."""
+        if self._learner:
+            self._learner.add(
+                rows.filter(pa.array(~self._validation(self._learnt, len(rows)))) if self._share else rows
+            )
+            self._learnt += len(rows)
+
+    def write(self) -> None:
+        """Write the channels from the files of the training part."""
+        made = self._learner.encoding() if self._learner else None
+        if made:
+            made.save(self._folder / encoding.FILE)
+        train = _CsvFiles(self._folder / FOLDER / "train", header=not made)
+        validation = _CsvFiles(self._folder / FOLDER / "validation", header=not made) if self._share else None
+        done = 0
+        for path in part_files.part_paths(self._folder / "train"):
+            for batch in part_files.read_batches(path):
+                rows = _encoded(batch, self._label, made) if made else batch.select([self._label, *self._names])
+                if validation:
+                    places = self._validation(done, len(rows))
+                    validation.write(path.stem, rows.filter(pa.array(places)))
+                    rows = rows.filter(pa.array(~places))
+                train.write(path.stem, rows)
+                done += len(batch)
+        for channel in (train, validation):
+            if channel:
+                channel.close()
+
+    def _validation(self, before: int, count: int) -> Mask:
+        return held_out_places(before, count, self._share, self._seed)
+
+
+class _CsvFiles:
+    """Writes a folder of CSV files; none of them is empty, unless there are no rows at all."""
+
+    def __init__(self, folder: Path, header: bool) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._header = folder, header
+        self._name = ""
+        self._file: Any = None
+
+    def write(self, name: str, rows: pa.RecordBatch) -> None:
+        if len(rows) == 0:
+            return
+        new = name != self._name
+        if new:
+            self._open(name)
+        # Without a header all values are numbers, which never need a quote.
+        options = pyarrow.csv.WriteOptions(
+            include_header=self._header and new,
+            batch_size=len(rows),
+            quoting_style="needed" if self._header else "none",
+        )
+        pyarrow.csv.write_csv(rows, self._file, options)
+
+    def close(self) -> None:
+        if self._file is None:
+            self._open("part-00000")
+        self._file.close()
+
+    def _open(self, name: str) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._name, self._file = name, pa.OSFile(str(self._folder / f"{name}.csv"), "wb")
+
+
+def _encoded(rows: pa.RecordBatch, label: str, made: Encoding) -> pa.RecordBatch:
+    columns = [rows.column(label), *map(_shortest, made.columns(rows))]
+    return pa.RecordBatch.from_arrays(columns, [str(place) for place in range(len(columns))])
+
+
+def _shortest(numbers: Numbers) -> pa.Array:
+    """Integers as such: they are written in a third of the time."""
+    missing = np.isnan(numbers)
+    known = np.where(missing, 0, numbers)
+    whole = (np.abs(known) <= _EXACT).all() and (np.trunc(known) == known).all()
+    return pa.array(known.astype(np.int32) if whole else known, mask=missing)
