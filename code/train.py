@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import math
 import sys
 import time
 import warnings
@@ -27,6 +26,7 @@ import pandas as pd
 from evaluation import evaluation, notes
 from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
+from metrics import of_numbers
 from model_folder import EVALUATION, METRICS, PREDICTOR, versions, write_manifest
 from spreadsheet import defused_names
 from tracking import track
@@ -40,7 +40,6 @@ IMPORTANCE_ROWS = (2000, 500, 100)  # fewer if they would take too long
 NEED_TORCH = [
     "NN_TORCH", "FASTAI", "AG_AUTOMM", "MITRA", "REALMLP", "TABDPT", "TABICL", "TABM", "TABPFNMIX", "TABPFNV2",
 ]  # fmt: skip
-ERRORS = ("mae", "rmse", "r2", "mae_of_median")
 
 
 def main() -> None:
@@ -70,7 +69,7 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     check_columns(name, known, list(features))
     if len(unknown):
         median = float(known[label].median())
-        guessed = score(np.full(len(unknown), median), unknown[label].to_numpy(), median)["mae"]
+        guessed = of_numbers(unknown[label].to_numpy(), np.full(len(unknown), median), median)["mae"]
         log.info("model %s: always guessing the median: mean absolute error %s", name, guessed)  # for the live page
     predictor, fitted = fit(model, known, scratch / "predictor", job_io.cores())
     metrics, tables, evaluated = evaluate(predictor, model, known[label], unknown, fitted)
@@ -92,8 +91,10 @@ def evaluate(
     end = began + max((1 + AFTERWARDS) * limit - fitted, AFTERWARDS_SECONDS)
     answers = predictor.predict(unknown.drop(columns=label)).to_numpy() if len(unknown) else np.empty(0)
     scored = time.monotonic()
-    metrics = score(answers, unknown[label].to_numpy(), float(known_labels.median()))
-    log.info("model %s: mean absolute error %s, of the median %s", model["name"], metrics["mae"], metrics[ERRORS[-1]])
+    metrics = of_numbers(unknown[label].to_numpy(), answers, float(known_labels.median()))
+    log.info(
+        "model %s: mean absolute error %s, of the median %s", model["name"], metrics["mae"], metrics["mae_of_median"]
+    )
     board, all_scored = leaderboard(predictor, unknown, scored - began, (end - scored) / 2)
     listed = time.monotonic()
     box = max(IMPORTANCE_LEAST, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * limit, end - listed))
@@ -191,26 +192,6 @@ def quiet() -> None:
 
     for handler in logging.getLogger("autogluon").handlers:
         handler.addFilter(wanted)
-
-
-def score(answers: Any, truth: Any, median: float) -> dict[str, Any]:
-    """The errors on the held-out part, and that of always guessing the median; null if there is no number."""
-    if len(truth) == 0:
-        return {**dict.fromkeys(ERRORS), "reason": "the held-out part has no rows"}
-    return errors(truth, answers, median)
-
-
-def errors(truth: Any, answers: Any, median: float) -> dict[str, Any]:
-    count = int((~np.isfinite(answers)).sum())
-    if count:
-        reason = f"{counted(count, 'prediction')} for the held-out part {'is' if count == 1 else 'are'} not finite"
-        return {**dict.fromkeys(ERRORS), "reason": reason}
-    with np.errstate(all="ignore"):
-        squares, spread = np.square(truth - answers), np.square(truth - truth.mean()).sum()
-        r2 = 1 - squares.sum() / spread if spread > 0 else math.nan
-        found = (np.abs(truth - answers).mean(), np.sqrt(squares.mean()), r2, np.abs(truth - median).mean())
-    # Six significant digits, for the mails.
-    return {name: float(f"{x:.6g}") if math.isfinite(x) else None for name, x in zip(ERRORS, found, strict=True)}
 
 
 def leaderboard(predictor: Any, unknown: Any, best_seconds: float, left: float) -> tuple[Any, bool]:
