@@ -68,7 +68,8 @@ _NUMBERS = {pa.bool_().id: pa.int8(), pa.date32().id: pa.int32(), pa.timestamp("
 
 
 # Settings that cannot change a model, and where and drop, which choose the hashed rows. New settings count by default.
-_NOT_OF_A_MODEL = {"name", "where", "drop", "threshold", "better_than_median", "default_model", "train"}
+_NOT_OF_A_MODEL = {"name", "where", "drop", "train", "threshold", "better_than_median", "at_most", "at_least"}
+_NOT_OF_A_MODEL |= {"default_model"}
 _NOT_OF_A_TRAINING = {"spot", "max_runtime", "instance"}
 
 

@@ -198,8 +198,9 @@ class Names:
 
 def _given(section: Section) -> dict[str, Any]:
     """The keys of a section; without those of later versions that are not used, so that a config keeps its address."""
-    later = ("better_than_median", "separator", "decimal", "encoding", "track")
-    return {key: value for key, value in vars(section).items() if key not in later or value not in (None, "auto")}
+    later = ("better_than_median", "separator", "decimal", "encoding", "track", "metric", "at_most", "at_least")
+    unset = (None, "auto", "mae")
+    return {key: value for key, value in vars(section).items() if key not in later or value not in unset}
 
 
 def short(model: Model) -> str:

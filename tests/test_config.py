@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from stepgluon.config.scalars import Unclear, resolve
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import ConfigError, Place
+from stepgluon.names import Names
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "pipeline-config.yml"
@@ -389,3 +391,32 @@ def test_reading_needs_neither_boto_nor_the_sdks() -> None:
     heavy = ("boto3", "botocore", "sagemaker", "stepfunctions", "pandas", "moto", "jsonschema")
     command = [sys.executable, "-c", code.replace("{heavy}", repr(heavy))]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# Metrics
+
+
+LIMITED = """
+name: shop
+models:
+  - {name: price, label: price, where: {kind: flat}, at_most: 350}
+  - {name: cost, label: price, where: {kind: house}, metric: rmse, threshold: 20}
+  - {name: loss, label: price, where: {kind: land}, metric: log_loss, at_most: 0.5}
+  - {name: churn, label: left, metric: roc_auc, at_least: 0.8}
+  - {name: free, label: color, metric: accuracy}
+  - {name: usual, label: size}
+fallback: {threshold: 400}
+"""
+
+
+def test_each_metric_is_limited_in_its_direction_and_those_of_fallback_are_of_mae() -> None:
+    config = read(LIMITED).config
+    limits = [("threshold", 350), ("at_most", 20), ("at_most", 0.5), ("at_least", 0.8), None, ("threshold", 400)]
+    assert [config.limit_of(model) for model in config.models] == limits
+
+
+def test_a_config_without_metrics_keeps_its_address() -> None:
+    given = TEXT.replace("body_mass_g\n", "body_mass_g\n    metric: mae\n")
+    plain, given = (Names(read(text).config).config_json for text in (TEXT, given))
+    assert plain == given
+    assert not {"metric", "at_most", "at_least"} & {key for model in json.loads(plain)["models"] for key in model}

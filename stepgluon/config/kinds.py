@@ -121,9 +121,10 @@ class Number(Kind):
 
     types: tuple[type, ...] = (int, float)
 
-    def __init__(self, above: int, below: int | None = None) -> None:
-        self.wanted, self.low, self.high = "number", above, below
-        self.expected = f"a number above {above}{'' if below is None else f' and below {below}'} is expected"
+    def __init__(self, above: int | None = None, below: int | None = None) -> None:
+        self.wanted, self.low, self.high = "number", -math.inf if above is None else above, below
+        between = " and ".join(f"{word} {end}" for word, end in (("above", above), ("below", below)) if end is not None)
+        self.expected = f"a number {between} is expected" if between else "a number like 0.85 is expected"
         self.json = _json("number", exclusiveMinimum=above, exclusiveMaximum=below)
 
     def value(self, node: Node, description: str) -> Any:
@@ -179,7 +180,7 @@ class Choice(Kind):
         word = node.value if isinstance(node.value, str) and not node.spoken else ""
 
         def message() -> str:
-            begun = [choice for choice in self.choices if word and choice.startswith(word.lower())]
+            begun = [one for one in self.choices if word and (one.startswith(low := word.lower()) or one.endswith(low))]
             guess = begun[0] if len(begun) == 1 else did_you_mean(word, self.choices)
             hint = f"; did you mean {guess}?" if guess else ""
             return f"{node.shown} is not known (expected: {listed(self.choices)}{hint})"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from stepgluon.config.metrics import METRICS, Metric
 from stepgluon.config.schema import Fallback, Model, PipelineConfig
 from stepgluon.errors import did_you_mean, found
 from stepgluon.names import Names, short
@@ -35,12 +36,51 @@ def repeated(key: str, values: Iterable[str]) -> Iterator[Finding]:
         seen.add(value)
 
 
+_LIMITS = ("threshold", "at_most", "at_least", "better_than_median")
+
+
 def one_limit_for_each_place(config: PipelineConfig) -> Iterator[Finding]:
-    places: list[tuple[str, Model | Fallback]] = [("fallback", config.fallback), *models_of(config)]
-    for key, place in places:
-        if place.threshold is not None and place.better_than_median is not None:
-            message = "threshold and better_than_median both limit the error (give one; null removes an inherited one)"
-            yield Finding(f"{key}.better_than_median", message, (f"{key}.threshold",))
+    places: list[tuple[str, str, Model | Fallback]] = [("fallback", "mae", config.fallback)]
+    places += [(key, model.metric, model) for key, model in models_of(config)]
+    for key, metric, place in places:
+        given = [name for name in _LIMITS if _suits(metric, name) and getattr(place, name, None) is not None]
+        if len(given) > 1:
+            message = f"{given[0]} and {given[1]} both limit the error (give one; null removes an inherited one)"
+            yield Finding(f"{key}.{given[1]}", message, (f"{key}.{given[0]}", f"{key}.metric"))
+
+
+def limits_suit_the_metric(config: PipelineConfig) -> Iterator[Finding]:
+    for key, model in models_of(config):
+        metric = METRICS[model.metric]
+        for name in _LIMITS:
+            value, message = getattr(model, name), ""
+            if value is None:
+                continue
+            shown, meant = f"{value:.15g}", _meant(metric, value)
+            if name == "better_than_median" and not _suits(model.metric, name):
+                message = f"this limits mae alone, and {model.metric} judges the model (give {metric.limit})"
+            elif not _suits(model.metric, name):
+                better = "higher" if metric.higher else "lower"
+                message = f"a {better} {model.metric} is better (write {metric.limit}: {meant})"
+            elif not metric.lowest < value <= metric.highest:
+                ends = [f"above {metric.lowest}"] if metric.lowest == 0 else []
+                ends += [f"at most {metric.highest}"] if metric.highest == 1 else []
+                way_out = f"write {meant}" if meant != shown else f"a number {' and '.join(ends)} is expected"
+                message = f"{shown} is not a possible limit of {model.metric} ({way_out})"
+            if message:
+                yield Finding(f"{key}.{name}", message, (f"{key}.metric",))
+
+
+def _suits(metric: str, limit: str) -> bool:
+    known = METRICS[metric]
+    if limit == "better_than_median":
+        return metric == "mae"
+    return limit == known.limit or (limit == "threshold" and not known.higher)
+
+
+def _meant(metric: Metric, value: float) -> str:
+    """The limit as it was meant: 85 for accuracy is a percentage."""
+    return f"{value / 100 if metric.highest == 1 and 2 <= value <= 100 else value:.15g}"
 
 
 def names_stay_different(config: PipelineConfig) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 from stepgluon import limits
 from stepgluon.config.durations import Duration
 from stepgluon.config.kinds import Account, Choice, Flag, List, Map, Number, RowValues, Section, Text, Whole, entry
+from stepgluon.config.metrics import METRICS
 from stepgluon.config.percentages import Percentage
 
 Scalar = str | int | float | bool
@@ -62,7 +63,7 @@ ENCODINGS = (
 SERVER = Text(
     r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_./~-]*)?$", "an address, like https://mlflow.example.com", 1024
 )
-ABOVE_0 = Number(0)
+ABOVE_0, ANY_NUMBER = Number(0), Number()
 FLAG = Flag()
 PROCESSING_TIME, TRAINING_TIME = Duration(limits.PROCESSING_SECONDS), Duration(limits.TRAINING_SECONDS)
 
@@ -145,12 +146,27 @@ class Train(Job):
 
 class Model(Section):
     name: str = entry("names the model in mails, jobs and results", MODEL_NAME)
-    label: str = entry("the column to predict: a number; rows where it is empty are predicted", COLUMN)
+    label: str = entry(
+        "the column to predict: a number, or a class if metric is of classes; rows where it is empty are predicted",
+        COLUMN,
+    )
     where: dict[str, Scalar | list[Scalar]] = entry(
         "the model's rows: column: value, or column: [values]", Map(RowValues(), TEXT), {}
     )
     drop: list[str] = entry("columns the model must not see", List(COLUMN), [])
-    threshold: float | None = entry("overrides the limit in fallback", ABOVE_0, None)
+    metric: str = entry(
+        "what judges the model: mae, rmse, r2 or mape of numbers; accuracy, balanced_accuracy, f1, roc_auc or log_loss "
+        "of classes",
+        Choice(*METRICS),
+        "mae",
+    )
+    at_most: float | None = entry("the highest accepted score, if lower is better", ANY_NUMBER, None)
+    at_least: float | None = entry(
+        "the lowest accepted score, if higher is better: of r2 and the metrics of classes except log_loss",
+        ANY_NUMBER,
+        None,
+    )
+    threshold: float | None = entry("the same as at_most; overrides the limit in fallback", ABOVE_0, None)
     better_than_median: float | None = entry("overrides the limit in fallback", Percentage(), None)
     default_model: str | None = entry("overrides fallback.default_model", TEXT, None)
     train: Train = entry("overrides keys of train for this model", Train)
@@ -295,7 +311,16 @@ class PipelineConfig(Section):
         vars(self)["environment"] = environment
 
     def limit_of(self, model: Model) -> tuple[str, float] | None:
-        """The key and value that limit the model's error: its own, else that in fallback; None without a limit."""
+        """The key and value that limit the model's score: its own, else that in fallback; None without a limit.
+
+        For mae, at_most is called threshold; those in fallback are of mae alone.
+        """
+        key = METRICS[model.metric].limit
+        value = getattr(model, key)
+        if key == "at_most" and value is None:
+            value = model.threshold
+        if model.metric != "mae" or value is not None:
+            return None if value is None else ("threshold" if model.metric == "mae" else key, value)
         for place in (model, self.fallback):
             for key in ("threshold", "better_than_median"):
                 if (value := getattr(place, key)) is not None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 _MODELS = "AutoGluon chooses and tunes the models; presets and time_limit control it"
-_ERROR = "models are judged by mean absolute error"
-_NUMBERS = "labels are numbers, and a model predicts one number"
+_KINDS = "metric decides what a model predicts: mae a number, accuracy a class"
 _TABLES = "give the tables to the command: run --data FILE"
 _ALL_COLUMNS = "a model sees every column but its label and those in drop"
 _ONE_SPLIT = "the error is measured once, on the rows held out by data.test_fraction"
 
 NOT_YET = {
-    **dict.fromkeys(("metric", "metrics", "eval_metric", "scoring", "objective", "loss", "at_least"), _ERROR),
     **dict.fromkeys(("algorithm", "algorithms", "hyperparameters", "hyperparameter_tuning", "params", "tune"), _MODELS),
-    **dict.fromkeys(("problem_type", "task", "classes", "positive_class", "quantiles", "quantile"), _NUMBERS),
+    **dict.fromkeys(("problem_type", "task", "classes", "positive_class", "quantiles", "quantile"), _KINDS),
     **dict.fromkeys(("path", "file", "files", "input", "source_data", "s3_uri", "bucket"), _TABLES),
     **dict.fromkeys(("features", "columns", "inputs", "include"), _ALL_COLUMNS),
     **dict.fromkeys(("folds", "cv", "k_fold", "cross_validation", "validation"), _ONE_SPLIT),
@@ -26,6 +24,8 @@ _NAMES = {
     "label": ("target", "targets", "y", "target_column", "label_column", "labels", "predict_column"),
     "where": ("filter", "filters", "query", "condition", "conditions", "rows"),
     "drop": ("exclude", "ignore", "drop_columns", "ignored_columns", "skip"),
+    "metric": ("metrics", "eval_metric", "scoring", "objective", "loss"),
+    "at_least": ("min_score", "minimum"),
     "threshold": ("max_error", "max_mae", "limit", "error_limit", "mae"),
     "better_than_median": ("better_than_baseline", "baseline"),
     "partition_by": ("group_by", "split_by", "partition", "by"),

@@ -12,6 +12,8 @@ import pytest
 from metrics import METRICS, of_classes, of_numbers
 from sklearn import metrics as theirs
 
+from stepgluon.config import metrics as generators
+
 NUMBERS: dict[str, Callable[..., float]] = {
     "mae": theirs.mean_absolute_error,
     "rmse": theirs.root_mean_squared_error,
@@ -169,3 +171,7 @@ def test_autogluon_knows_each_metric_by_the_name_that_is_given_to_it() -> None:
         names = (metric.autogluon, metric.of_many or metric.autogluon)
         for kind, name in zip(kinds, names, strict=False):
             assert of_autogluon[kind][name].greater_is_better_internal == metric.higher, name
+
+
+def test_the_config_knows_the_same_metrics() -> None:
+    assert {name: metric[:4] for name, metric in METRICS.items()} == generators.METRICS
