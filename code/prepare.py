@@ -56,6 +56,11 @@ def main() -> None:
 
         profile = prepare(tables, config, folders)
         profile["files_ignored"] = ignored
+        profile["assumed"] += [
+            f"{shown(name)} started no run: upload it again with a name that ends in .run, in lower case."
+            for name in ignored
+            if name.lower().endswith(".run") and not name.endswith(".run")  # AWS compares suffixes case-sensitively
+        ]
         profile["seconds"] = round(time.monotonic() - started, 1)
         job_io.write_json(out / "profile.json", profile)
         job_io.write_json(out / "fingerprints.json", fingerprints_in(profile))

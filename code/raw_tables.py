@@ -76,7 +76,7 @@ def find(folder: Path, data: Mapping[str, Any]) -> tuple[list[RawTable], list[st
     problems = Problems()
     for path in sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.relative_to(folder).as_posix()):
         name = path.relative_to(folder).as_posix()
-        if any(part.startswith((".", "_")) for part in name.split("/")) or path.suffix == ".run":
+        if any(part.startswith((".", "_")) for part in name.split("/")) or path.suffix.lower() == ".run":
             ignored.append(name)
             continue
         with problems.collected():

@@ -280,6 +280,17 @@ def test_run_files_and_hidden_files_are_ignored_and_listed(sandbox: Sandbox) -> 
     assert prepared(sandbox)["files_ignored"] == [".hidden", "_SUCCESS", "_temporary/0.csv", "go.run"]
 
 
+def test_a_run_file_in_capitals_is_no_table_and_the_notes_say_that_it_started_nothing(sandbox: Sandbox) -> None:
+    sandbox.write("Go.RUN", "note: hi")
+    sandbox.write("go.run", "")
+    sandbox.write("a.csv", "x,y\n" + "1,2\n3,4\n5,6\n" * 9)
+    profile = prepared(sandbox)
+    assert profile["files_ignored"] == ["Go.RUN", "go.run"]
+    assert profile["assumed"] == [
+        "'Go.RUN' started no run: upload it again with a name that ends in .run, in lower case."
+    ]
+
+
 def test_the_format_can_be_given_for_files_of_any_name(sandbox: Sandbox) -> None:
     sandbox.write("data.txt", "x,y\n1,2\n3,4\n")
     assert "'data.txt' is not a table" in sentence(sandbox)
