@@ -21,6 +21,7 @@ from stepgluon.workflow.compile import compile_definition
 MODELS = {"adelie": 231.5, "chinstrap": 300, "gentoo": 349.99}
 WORK = "s3://penguins-work-123456789012-eu-west-1"
 OLD = f"{WORK}/promoted/old/gentoo/job/"
+IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/penguins-autogluon@"
 NO_FILE = Throws("S3.NoSuchKeyException", "The specified key does not exist.")
 MISTAKE = "Not retried: june/a.csv has no column 'body_mass_g'; add it or change label"
 CONFIG = penguins("fallback: {threshold: 350, %s}", species="adelie, chinstrap, gentoo")
@@ -191,6 +192,38 @@ def test_markers_depend_on_the_rows() -> None:
     keys = [call["Key"] for state, call in ended.calls if state.startswith("Remember")]
     assert len(set(keys)) == 6
     assert all(key.startswith(("markers/models/", "markers/predictions/")) for key in keys)
+
+
+# The image that predicts travels with the model
+
+
+def test_a_model_predicts_in_the_image_that_its_marker_names() -> None:
+    trained = run(definition(), answers())
+    assert trained.call("Remember gentoo")["Body"]["image"] == f"{IMAGE}${{AutogluonDigest}}"
+    assert image_of(trained, "gentoo") == models(trained)["gentoo"]["image"] == f"{IMAGE}${{AutogluonDigest}}"
+    marker = {**trained.call("Remember gentoo")["Body"], "image": f"{IMAGE}older"}
+    found = run(definition(), answers(Look_up_gentoo={"Body": json.dumps(marker)}))
+    assert image_of(found, "gentoo") == f"{IMAGE}older"
+    del marker["image"]  # of an earlier version
+    found = run(definition(), answers(Look_up_gentoo={"Body": json.dumps(marker)}))
+    assert image_of(found, "gentoo") == f"{IMAGE}${{AutogluonDigest}}"
+
+
+@pytest.mark.parametrize("image", [f"{IMAGE}older", None, 5])
+def test_a_promoted_model_predicts_in_its_own_image_or_in_that_of_its_model_s_program(image: Any) -> None:
+    entry = {"uses": "default", "model_uri": OLD, "run": "old", "manifest": "7" * 64, "image": image}
+    promoted = {"Body": json.dumps({"m_gentoo": entry})}
+    ended = run(definition(), answers(Read_score_of_gentoo=score(350.01), Choose_models=promoted))
+    own = image if isinstance(image, str) else f"{IMAGE}${{AutogluonDigest}}"
+    assert image_of(ended, "gentoo") == own
+    assert image_of(ended, "adelie") == f"{IMAGE}${{AutogluonDigest}}"
+    usual = run(definition(), answers(Read_score_of_gentoo=score(350.01), Choose_models=PROMOTED))
+    places = {models(one)["gentoo"]["place"] for one in (ended, usual)}
+    assert len(places) == (2 if isinstance(image, str) else 1), "another image's predictions are not reused"
+
+
+def image_of(ended: Run, model: str) -> str:
+    return str(ended.call(f"Predict {model}")["AppSpecification"]["ImageUri"])
 
 
 # Judging

@@ -53,6 +53,7 @@ def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = li
             "manifest": places[model.name][1],
             "run": run,
             "default_mae": accepted[model.name]["mae"],
+            **({"image": places[model.name][2]} if places[model.name][2] else {}),
         }
     text = json.dumps(promoted, indent=1, sort_keys=True, allow_nan=False)
     s3.put_object(Bucket=bucket, Key=PROMOTED, Body=text.encode(), ContentType="application/json")
@@ -79,8 +80,10 @@ def _accepted(run: str, verdicts: Verdicts) -> dict[str, dict[str, Any]]:
     return accepted
 
 
-def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str, str]:
-    """Copy a model's files, except those copied before; return their address and the manifest's checksum."""
+def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str, str, str]:
+    """Copy a model's files, except those copied before; return their address, the manifest's checksum, and the image
+    that predicts with them.
+    """
     model, job = verdict["name"], verdict["job"]
     source = _place(s3, bucket, model, job)
     target = f"{DEFAULTS}/{run}/{model}/{job}/"
@@ -102,7 +105,16 @@ def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str,
             f"the copy of {verdict['name']} in s3://{bucket}/{target} is not like the model "
             f"(remove that folder, and promote again)"
         )
-    return f"s3://{bucket}/{target}", manifest
+    return f"s3://{bucket}/{target}", manifest, _image(s3, bucket, source, verdict)
+
+
+def _image(s3: Any, bucket: str, source: str, verdict: dict[str, Any]) -> str:
+    """The image that predicts with the model; empty for one of a version of the pipeline that did not record it."""
+    if verdict.get("uses") != "default":
+        return str(verdict.get("image") or "")
+    # The verdict names the image of the default that replaced this model; the model's own is in its marker.
+    marker = read_json(s3, bucket, f"markers/{'/'.join(source.split('/')[:3])}.json")
+    return str(marker.get("image") or "") if isinstance(marker, dict) else ""
 
 
 def _place(s3: Any, bucket: str, model: str, job: str) -> str:

@@ -23,6 +23,7 @@ _FILES = {
 }
 _KNOWN = ("sagemaker", "s3", "sns")  # services whose responses have the keys of botocore's model
 DIGEST = "0123456789abcdef" * 4
+IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/pipeline-autogluon@sha256:{DIGEST}"
 MISTAKE = "Not retried: the column 'label' is missing in june.csv"
 LOST = "InternalServerError: We encountered an internal error. Please try again."
 LONGEST = "Not retried: " + "x" * 1011  # SageMaker keeps 1,024 characters
@@ -120,14 +121,20 @@ def score(mae: Any) -> dict[str, Any]:
 
 
 def marker(mae: float) -> dict[str, Any]:
-    return {"job": "june-train-0", **score(mae), "run": "may"}
+    return {"job": "june-train-0", **score(mae), "run": "may", "image": IMAGE}
 
 
 def promoted(models: list[str]) -> dict[str, Any]:
     """What `promote RUN` writes."""
     place = "s3://bucket/promoted/may/model/"
     entry = {"uses": "default", "model_uri": place, "manifest": DIGEST, "run": "may", "default_mae": 0.5}
+    entry["image"] = IMAGE
     return {f"m_{name.replace('-', '_')}": entry for name in models}
+
+
+def without_image(entry: dict[str, Any]) -> dict[str, Any]:
+    """As a version wrote it that did not record images."""
+    return {key: value for key, value in entry.items() if key != "image"}
 
 
 def _described(answer: dict[str, Any], called: Integration, request: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from stepgluon import limits
+from stepgluon.programs import all_scripts
 from stepgluon.selfcheck.apis import Operation, Problem, operation
 from stepgluon.selfcheck.expressions import leaves
 from stepgluon.selfcheck.report import Report, did_you_mean
@@ -40,7 +41,8 @@ JOBS = {
 }
 _ROOT = "/opt/ml/processing/"
 _SUBJECT = re.compile(r"[!-~][ -~]*")
-_IMAGE = re.compile(r"\.(ImageUri|TrainingImage)=[^${}]+@\$\{(Data|Autogluon)Digest\}")
+_DIGESTS = "|".join(map(str.title, all_scripts()))
+_IMAGE = re.compile(rf"\.(ImageUri|TrainingImage|image)=[^${{}}]+@\$\{{({_DIGESTS})Digest\}}")  # image: of a verdict
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,30 @@ from functools import partial
 from typing import Any
 
 from stepgluon.selfcheck import alike
-from stepgluon.selfcheck.answers import LONGEST, LOST, MISTAKE, NO_KEY, Fault, Scenario, marker, promoted, score
+from stepgluon.selfcheck.answers import (
+    LONGEST,
+    LOST,
+    MISTAKE,
+    NO_KEY,
+    Fault,
+    Scenario,
+    marker,
+    promoted,
+    score,
+    without_image,
+)
 from stepgluon.selfcheck.integrations import integration
 from stepgluon.selfcheck.scopes import Scope, State
 
 BAD = score(1e300)
 TURNS = 9  # an endpoint has eight states
 _FILES: dict[str, dict[str, Any]] = {
-    "marker": {"of a rejected model": marker(1e300), "that is damaged": "<html>", "that is a text": '"x"'},
+    "marker": {
+        "of a rejected model": marker(1e300),
+        "that is damaged": "<html>",
+        "that is a text": '"x"',
+        "of an earlier version": without_image(marker(0.5)),
+    },
     "score": {
         **{"too high": BAD, "null": score(None), "of text": score("NaN"), "of a list": score([1])},
         **{"of true": score(True), "that is missing": {}, "in a list": [score(1)]},
@@ -66,7 +82,13 @@ class Scenarios:
             yield make("a model is rejected, and no model is promoted", first={"score": BAD})
             yield make("all models are rejected", files={"score": BAD})
             yield make("all models are rejected, and defaults are promoted", files={"score": BAD, **defaults})
-        odd = {"is empty": {}, "is a list": [], "has odd entries": dict.fromkeys(defaults["promoted"], 5)}
+        earlier = {key: without_image(entry) for key, entry in defaults["promoted"].items()}
+        odd = {
+            "is of an earlier version": earlier,
+            "is empty": {},
+            "is a list": [],
+            "has odd entries": dict.fromkeys(defaults["promoted"], 5),
+        }
         for what, content in odd.items() if "promoted" in self._read else ():
             yield make(f"promoted.json {what}", files={"score": BAD, "promoted": content})
         yield make(

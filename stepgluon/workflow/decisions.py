@@ -12,7 +12,7 @@ from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow import mails
 from stepgluon.workflow.expressions import jsonata, quoted, sentence, text
-from stepgluon.workflow.jobs import Jobs
+from stepgluon.workflow.jobs import PREDICTING, Jobs
 
 _UNLIMITED = "1e308"
 UNUSABLE = "The input of this execution cannot be used: "  # ends a run at Begin
@@ -46,6 +46,7 @@ $exists($found.train) ? true : $error({lacking});
 $place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {image}, 'SHA-256');
 $merge([$m, {{'place': $place, 'threshold': $exists($limit) ? $limit : $m.threshold,
 'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
+'trained': {{'run': $run, 'image': {PREDICTING}}},
 'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows}}])
 )}})])"""
 
@@ -76,13 +77,16 @@ $failure := {{'Error': $f.Error, 'Cause': {said}}};
 $v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
 'mae_of_median': $type($f.mae_of_median) = 'number' ? $f.mae_of_median : null,
 'threshold': {threshold}, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
-'cached': $exists($f.cached), 'run': $f.run & ''}};
+'cached': $exists($f.cached), 'run': $f.run & '', 'image': $exists($f.image) ? $f.image : $models[$i].trained.image}};
 $merge([$v, {{'reason': {reason}}}])
 )}})]"""
 
 
 def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> str:
-    """The trained model, its default, or the rejected one anyway; without any, the run ends here, to be redriven."""
+    """The trained model, its default, or the rejected one anyway; without any, the run ends here, to be redriven.
+
+    A default predicts in the image that its own run used; one that names none, in that of the model's program.
+    """
     fallback = config.fallback
     replace_all = "$bad" if fallback.when == "any" else "false"
     good = f"promote the models of a good run ({names.pipeline_py('promote RUN')})"
@@ -96,8 +100,8 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     missing = text(f"No model can predict for {{}}: {why}", "$join($missing.name, ', ')")
     of_config = "{'model_uri': $s.default, 'run': ''}"
     # The predictions' other dependencies, besides the model's rows.
-    image, environment = "$jobs.predict.AppSpecification.ImageUri", quoted(json.dumps(config.predict.environment))
-    depends = f"[$s.rows, $u.model_uri, $u.manifest, {image}, {environment}]"
+    environment = quoted(json.dumps(config.predict.environment))
+    depends = f"[$s.rows, $u.model_uri, $u.manifest, $u.image, {environment}]"
     return f"""($verdicts := $states.input.models;
 $bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0;
 $promoted := $bad ? {promoted} : {{}};
@@ -108,7 +112,8 @@ $all := $map($verdicts, function($m, $i) {{(
 $s := $models[$i]; $d := $default($s);
 $trained := {{'uses': 'trained', 'model_uri': $work & $s.place & '/' & $m.job & '/output/model/'}};
 $u := $m.verdict = 'accepted' and $not({replace_all}) ? $trained :
-$exists($d) ? $merge([$d, {{'uses': 'default', 'manifest': $d.manifest & ''}}]) :
+$exists($d) ? $merge([$d, {{'uses': 'default', 'manifest': $d.manifest & '',
+'image': $type($d.image) = 'string' ? $d.image : $m.image}}]) :
 {anyway} ? $trained : {{'uses': 'nothing', 'model_uri': ''}};
 $u := $merge([$m, $u]);
 $merge([$u, {{'place': 'predictions/' & $m.name & '/' & $hash($join({depends}, '|'), 'SHA-256'),

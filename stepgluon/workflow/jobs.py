@@ -20,6 +20,8 @@ PROCESSING = "/opt/ml/processing"
 # Names are unique: each has the run's id, the try, Step Functions' own retry, and the redrive.
 ATTEMPT = "'-' & $states.context.State.RetryCount & '-' & $states.context.Execution.RedriveCount"
 
+PREDICTING = "$jobs.predict.AppSpecification.ImageUri"  # the image that predicts with this run's models
+
 Request = dict[str, Any]
 
 
@@ -96,6 +98,9 @@ class Jobs:
             rows["S3Input"]["S3DataDistributionType"] = "ShardedByS3Key"
         return jsonata(
             {
+                "AppSpecification": expression(
+                    f"$merge([$jobs.predict.AppSpecification, {{'ImageUri': {chosen}.image}}])"
+                ),
                 "ProcessingInputs": [rows, _input("model", expression(f"{chosen}.model_uri"))],
                 "ProcessingOutputConfig": self._output(f"$work & {chosen}.place & '/' & $id"),
                 "Environment": {

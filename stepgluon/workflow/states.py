@@ -9,9 +9,11 @@ Variables of the machine:
     job_failures  how often Prepare data or Post-process has failed so far; job_failure: why
     markers       the folder of the markers to look up; with `fresh`, an empty one
     models, gaps  from Read fingerprints: for each model its name, limit, place (models/<name>/<fingerprint>), ...;
+                  what is kept of its training, the run and the image that predicts with it, in trained;
                   and the number of empty labels, as text. The limit is in threshold, in better_than_median (a
                   percentage), or absent; the execution's input may add a threshold to all
-    chosen        from Choose models: for each model its verdict, what predicts, and the place of its predictions
+    chosen        from Choose models: for each model its verdict, what predicts in which image, and the place of its
+                  predictions
     predictions   from Announce models: for each model its own part of the request for its prediction job
     verdicts      from Predict: as `chosen`, with each prediction's outcome
 
@@ -210,8 +212,9 @@ class States:
         return self._marker_of(item.state(name), item.of("models"), found, "$untried", then_train)
 
     def train(self, item: Item, name: str) -> Task:
-        own = "$merge([$untried, {'job': $states.result.TrainingJobName, 'run': $run}])"
-        request = expression(self.jobs.train(item.of("models")))
+        model = item.of("models")
+        own = f"$merge([$untried, {model}.trained, {{'job': $states.result.TrainingJobName}}])"
+        request = expression(self.jobs.train(model))
         return self._job(item.state(name), _TRAINING, request, item.training_seconds, _own(own))
 
     def read_score(self, item: Item, name: str) -> Task:

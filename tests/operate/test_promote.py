@@ -20,6 +20,7 @@ from stepgluon.selfcheck import answers
 CONFIG = penguins("fallback: {threshold: 350}")
 NAMES = Names(loads(CONFIG, "config.yml", None, {}).config)
 WORK = NAMES.work_bucket
+IMAGE = f"{NAMES.image('autogluon').partition('@')[0]}@sha256:{'1' * 64}"
 
 
 class Bucket:
@@ -44,7 +45,7 @@ class Bucket:
             folder = f"models/{model}/0123abc/{job}/output/model/"
             for name, content in files.items():
                 self.put(folder + name, content)
-            verdict = {"name": model, "verdict": "accepted", "uses": "trained", "mae": 200, "job": job}
+            verdict = {"name": model, "verdict": "accepted", "uses": "trained", "mae": 200, "job": job, "image": IMAGE}
             verdicts.append({**verdict, "model_uri": f"s3://{WORK}/{folder}"})
         self.put(f"runs/{run}/verdicts.json", verdicts)
 
@@ -156,9 +157,19 @@ def test_an_accepted_model_that_a_default_replaced_is_promoted_itself(bucket: Bu
     bucket.run("june", adelie=whole(learner=b"a"))
     (verdict,) = json.loads(bucket.get("runs/june/verdicts.json"))
     default = {"uses": "default", "model_uri": f"s3://{WORK}/promoted/old/adelie/x/", "manifest": "0" * 64}
-    bucket.put("runs/june/verdicts.json", [{**verdict, **default}])
+    bucket.put("runs/june/verdicts.json", [{**verdict, **default, "image": "the default's"}])
     promote(bucket.s3, NAMES, "june")
     assert bucket.get("promoted/june/adelie/job/learner") == b"a"
+    assert "image" not in bucket.promoted()["m_adelie"], "unknown, if its marker is gone"
+    bucket.put("markers/models/adelie/0123abc.json", {"job": "job", "image": IMAGE})
+    promote(bucket.s3, NAMES, "june")
+    assert bucket.promoted()["m_adelie"]["image"] == IMAGE
+
+
+def test_a_promoted_model_keeps_the_image_that_predicts_with_it(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a"))
+    promote(bucket.s3, NAMES, "june")
+    assert bucket.promoted()["m_adelie"]["image"] == IMAGE
 
 
 def test_a_run_whose_models_the_config_no_longer_has_is_not_promoted(bucket: Bucket) -> None:

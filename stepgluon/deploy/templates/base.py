@@ -80,8 +80,8 @@ def _repository(names: Names, image: str) -> Resource:
     return kept(repository)
 
 
-# A tag is the hash of the image's content, so each tagged image may be used again: by a rollback, or when a change is
-# reverted. ECR does not know which are in use, so only untagged images expire.
+# A tag is the hash of the image's content, so each tagged image may be used again: by a promoted model, by a rollback,
+# or when a change is reverted. ECR does not know which are in use, so only untagged images expire.
 LIFECYCLE = {
     "rules": [
         {
