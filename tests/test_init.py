@@ -153,7 +153,7 @@ def test_a_label_of_texts_is_refused_with_its_rows(init: Init) -> None:
         ("a,y\n1,\n3,\n", 2, "error: --label 'y': 0 rows have a value (at least 5 are needed to train a model)\n"),
         ("y\n1\n2\n", 2, "error: --label 'y': the tables have no other column (add columns to learn from)\n"),
         ("", 1, "error: t.csv is empty; a header line and rows are expected.\n"),
-        (None, 2, "error: t.csv: there is no such file (name tables that exist)\n"),
+        (None, 2, "error: t.csv: there is no such file\n"),
     ],
 )
 def test_a_table_that_no_model_can_learn_from_is_refused(init: Init, table: str | None, code: int, said: str) -> None:
@@ -199,17 +199,37 @@ def test_semicolons_and_decimal_commas_are_read_and_said(init: Init) -> None:
     assert out.startswith("german.csv: read with ; as separator (data.separator)\n")
 
 
+def test_a_wrong_guess_about_a_file_is_corrected_by_an_option_that_the_config_keeps(init: Init) -> None:
+    Path("t.csv").write_text("x;y,z\n" + "1;2,5\n" * 30, "utf-8")
+    assert init("t.csv", "--label", "y,z") == (
+        *(1, ""),
+        "error: t.csv: the columns may be separated by comma or semicolon; set --separator to one.\n",
+    )
+    code, _, err = init("t.csv", "--label", "y,z", "--separator", "semicolon", "--decimal", "comma")
+    assert (code, err) == (0, "")
+    data = config().data
+    assert (data.separator, data.decimal, data.encoding) == ("semicolon", "comma", "auto")
+
+
+def test_a_misspelled_file_is_named_with_the_one_beside_it(init: Init) -> None:
+    assert init("my rent.csv")[2] == "error: my rent.csv: there is no such file (did you mean my rents.csv?)\n"
+    assert (
+        init("../a folder")[2]
+        == "error: ../a folder: this is a folder (name the tables in it, like '../a folder'/*.csv)\n"
+    )
+
+
 @pytest.mark.parametrize(
     "label",
     [*('say "x"', "it's: #1", "no", "{a}", "${HOME}", "体重", "010", "-", "a\u2028b", "a\u00a0b", "🐧 \\n", "null")],
 )
 def test_an_odd_label_is_written_so_that_it_is_read_again(label: str) -> None:
     found = {"identifiers": [label + "2"], "splits": False, "best": None, "error_of_median": 1.0}
-    text, _ = new_config("p", label, found, "p.json", "init\u2028x")
+    text, _ = new_config("p", label, found, "p.json", "init\u2028x", {})
     read = loads(text, "p.yml", None, {}).config
     assert (read.models[0].label, read.models[0].drop) == (label, [label + "2"])
     best = {"column": label, "values": [label, "b"], "error": 0.5}
-    text, split = new_config("p", "y", {**found, "identifiers": [], "splits": True, "best": best}, "p.json", "init")
+    text, split = new_config("p", "y", {**found, "identifiers": [], "splits": True, "best": best}, "p.json", "init", {})
     assert split
     assert [model.where for model in loads(text, "p.yml", None, {}).config.models] == [{label: label}, {label: "b"}]
     assert yaml.safe_load(text.replace("$${", "${"))["models"]["values"] == [label, "b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.json_schema import json_schema
 from stepgluon.config.new_config import errors, new_config, pipeline_name
+from stepgluon.config.table_formats import READ_AS
 from stepgluon.errors import UsageError, did_you_mean, found
-from stepgluon.local.data_check import propose
+from stepgluon.local.data_check import BadData, propose
 from stepgluon.runs.start import check_files
 
 LISTED = 20  # columns
@@ -30,10 +32,11 @@ def do_init(call: Call) -> None:
     name = pipeline_name(options.data[0].name.partition(".")[0])
     if out.exists() and not options.force:
         raise UsageError(f"{out} exists (write another file with --out {name}.yml, or overwrite it with --force)")
-    given = propose(options.data, options.label)
+    data = {option: value for option in READ_AS if (value := getattr(options, option)) != "auto"}
+    given = _proposed(call, options.label, data)
     label = options.label if options.label is not None else _asked(call, given)
     _check(label, given["columns"])
-    made = given if options.label is not None else propose(options.data, label)
+    made = given if options.label is not None else _proposed(call, label, data)
     if made["labelled"] < LEAST_LABELLED:
         rows = "1 row has" if made["labelled"] == 1 else f"{made['labelled']} rows have"
         raise UsageError(
@@ -42,13 +45,22 @@ def do_init(call: Call) -> None:
 
     schema = out.with_name(f"{out.stem}.schema.json")
     command = " ".join(["python pipeline.py init", *(shlex.quote(file.name) for file in options.data)])
-    text, split = new_config(name, label, made, quote(schema.name), command)
+    text, split = new_config(name, label, made, quote(schema.name), command, data)
     write_file(out, text)
     write_file(schema, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
     with as_given(out, None):
         following = pipeline_py("run --data", *map(str, options.data))
     lines = [*_found(label, made, split), f"Wrote {out} and {schema}.", f"Next: {following}"]
     call.terminal.result("\n".join(lines) + "\n")
+
+
+def _proposed(call: Call, label: str | None, data: dict[str, str]) -> dict[str, Any]:
+    """What the tables hold; a problem names the option for what it says to set in the config."""
+    try:
+        return propose(call.options.data, label, data)
+    except BadData as error:
+        keys = rf"\bdata\.({'|'.join(READ_AS)})\b"
+        raise BadData([re.sub(keys, r"--\1", problem) for problem in error.problems]) from None
 
 
 def _found(label: str, made: dict[str, Any], split: bool) -> list[str]:

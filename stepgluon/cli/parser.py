@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from stepgluon import __version__
 from stepgluon.advice import CONFIG, WORK
+from stepgluon.config.table_formats import READ_AS
 from stepgluon.errors import UsageError
 
 PARTS = ("base", "pipeline", "cicd")
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-_TABLES = "tables: CSV, Parquet, JSON lines"
+_TABLES = "tables: CSV, Excel (.xlsx), Parquet, JSON lines"
 Add = Callable[[str, str, str], _Parser]
 
 
@@ -64,6 +65,8 @@ def _definition(command: Add) -> None:
     init = command("init", "init", "Read tables and write a config for them.")
     init.add_argument("data", type=a_path, nargs="+", metavar="FILE", help=_TABLES)
     init.add_argument("--label", metavar="COLUMN", help="the column to predict; default: ask")
+    for option, choices in READ_AS.items():
+        init.add_argument(f"--{option}", choices=choices, default="auto", help=f"how to read the tables: data.{option}")
     init.add_argument("--out", type=a_path, metavar="FILE", help=f"default: {CONFIG}")
     init.add_argument("--force", action="store_true", help="overwrite the file")
     command("definition", "validate", "Check the config: report every mistake with file, line and column.")

@@ -22,16 +22,19 @@ _TEXT = """\
 name: {name}
 models:
 {models}
-fallback:
+{data}fallback:
   better_than_median: 20% # the error must be this much lower than that of always guessing the median
 train:
   time_limit: 60s # for each model; more time gives better models
 """
 
 
-def new_config(name: str, label: str, found: Mapping[str, Any], schema: str, command: str) -> tuple[str, bool]:
+def new_config(
+    name: str, label: str, found: Mapping[str, Any], schema: str, command: str, data: Mapping[str, str]
+) -> tuple[str, bool]:
     """Return the config's text, and whether it has a model for each value of a column."""
-    text = _TEXT.format(schema=schema, command=_printable(command), name=name, models="{models}")
+    options = "".join(["data:\n", *(f"  {key}: {value}\n" for key, value in data.items())]) if data else ""
+    text = _TEXT.format(schema=schema, command=_printable(command), name=name, models="{models}", data=options)
     drop = [f"drop: [{', '.join(map(_yaml, found['identifiers']))}] # identifiers"] if found["identifiers"] else []
     if found["splits"]:
         split = found["best"]

@@ -9,9 +9,23 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.durations import Duration
-from stepgluon.config.kinds import Account, Choice, Flag, List, Map, Number, RowValues, Section, Text, Whole, entry
+from stepgluon.config.kinds import (
+    Account,
+    Choice,
+    Flag,
+    List,
+    Map,
+    Number,
+    RowValues,
+    Section,
+    Server,
+    Text,
+    Whole,
+    entry,
+)
 from stepgluon.config.metrics import METRICS
 from stepgluon.config.percentages import Percentage
+from stepgluon.config.table_formats import READ_AS
 
 Scalar = str | int | float | bool
 
@@ -56,10 +70,6 @@ ZIP = Text(
     "letters, digits and _ . / - with .zip at the end, like penguins/source.zip",
     limits.OBJECT_KEY,
 )
-ENCODINGS = (
-    *("utf-8", "utf-16", "windows-1252", "latin-1", "windows-1250", "windows-1251"),
-    *("shift_jis", "gb18030", "big5", "euc-kr"),
-)
 SERVER = Text(
     r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_./~-]*)?$", "an address, like https://mlflow.example.com", 1024
 )
@@ -93,17 +103,17 @@ class Data(Section):
     )
     separator: str = entry(
         "column separator of CSV files; auto detects it in the first lines",
-        Choice("auto", "comma", "semicolon", "tab", "bar"),
+        Choice(*READ_AS["separator"]),
         "auto",
     )
     decimal: str = entry(
         "decimal sign in CSV files, where the other sign separates thousands; auto decides only clear cases",
-        Choice("auto", "point", "comma"),
+        Choice(*READ_AS["decimal"]),
         "auto",
     )
     encoding: str = entry(
         "encoding of text files; auto: UTF-8, UTF-16 with a byte order mark, or else windows-1252",
-        Choice("auto", *ENCODINGS),
+        Choice(*READ_AS["encoding"]),
         "auto",
     )
     test_fraction: float = entry("share of the labelled rows held out to measure the error", Number(0, 1), 0.2)

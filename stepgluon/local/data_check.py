@@ -38,9 +38,9 @@ def check_data(names: Names, files: Sequence[Path]) -> dict[str, Any]:
         return found()
 
 
-def propose(files: Sequence[Path], label: str | None) -> dict[str, Any]:
+def propose(files: Sequence[Path], label: str | None, data: Mapping[str, str]) -> dict[str, Any]:
     """What code/propose.py found: the columns, and with a label how models could split the rows; raises BadData."""
-    with _found_by("propose", json.dumps({"data": {"format": "auto"}, "label": label}), files, {}) as proposed:
+    with _found_by("propose", json.dumps({"data": {"format": "auto", **data}, "label": label}), files, {}) as proposed:
         found = proposed()
     if found["problems"]:
         raise BadData(found["problems"])

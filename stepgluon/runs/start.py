@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon.aws import Door, answer, transfers
-from stepgluon.errors import SurroundingsError, UsageError, visible
+from stepgluon.errors import SurroundingsError, UsageError, did_you_mean, visible
 from stepgluon.names import Names
 from stepgluon.runs.executions import deployed, sizes
 
@@ -33,14 +33,15 @@ def check_files(files: Sequence[Path], option: str = "--data ") -> None:
     names: dict[str, Path] = {}
     for file in files:
         if not file.exists():
-            problem = "there is no such file (name tables that exist)"
+            guess = did_you_mean(file.name, [each.name for each in file.parent.glob("*")])
+            problem = f"there is no such file (did you mean {guess}?)" if guess else "there is no such file"
         elif file.is_dir():
-            problem = f"this is a folder (name the tables in it, like {file}/*.csv)"
+            problem = f"this is a folder (name the tables in it, like {shlex.quote(str(file))}/*.csv)"
         elif not file.is_file():
             problem = "not a regular file; save its output to a file first"
         elif not os.access(file, os.R_OK):
             problem = "you may not read this file (change its permissions)"
-        elif file.name.startswith((".", "_")) or file.name.endswith(".run"):
+        elif file.name.startswith((".", "_")) or file.name.lower().endswith(".run"):
             problem = "the pipeline ignores files with such a name (rename it)"
         elif visible(file.name) != file.name or "\n" in file.name or "\t" in file.name:
             problem = "the name has control characters (rename it)"
