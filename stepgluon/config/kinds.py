@@ -105,6 +105,15 @@ class Account(Text):
         return {"anyOf": [super().schema(), digits]}
 
 
+class Server(Text):
+    """The address of an MLflow server."""
+
+    def value(self, node: Node, description: str) -> Any:
+        if isinstance(node.value, str) and re.match("arn:[a-z-]+:sagemaker:", node.value):
+            raise Wrong("SageMaker's own MLflow is not supported yet (give the address of another MLflow server)")
+        return super().value(node, description)
+
+
 def numbers_in(text: str) -> list[str]:
     """The numbers that a text with commas can mean: 60,5 -> 60.5; 1.234,5 and 1,234.5 -> 1234.5; 1,234 -> two."""
     decimal = re.fullmatch(r"([-+]?[0-9]{1,15}),([0-9]{1,15})", text)

@@ -70,7 +70,7 @@ ZIP = Text(
     "letters, digits and _ . / - with .zip at the end, like penguins/source.zip",
     limits.OBJECT_KEY,
 )
-SERVER = Text(
+SERVER = Server(
     r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_./~-]*)?$", "an address, like https://mlflow.example.com", 1024
 )
 ABOVE_0, ANY_NUMBER = Number(0), Number()
