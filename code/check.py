@@ -4,7 +4,8 @@ Reads   processing/input/raw/                 as prepare does
         processing/input/config/config.json
 Writes  processing/output/check.json          {"problems": [...]} with all mistakes; or no problems, and the profile
 
-`notes` are the profile's, and columns whose values are all different: `{"problems", "notes", "files", "models", ...}`.
+`notes` are the profile's, and columns whose values are all different; `can_train`: whether a model has enough rows:
+`{"problems", "notes", "can_train", "files", "models", ...}`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
     except JobError as problem:
         return {"problems": list(problem.args)}
     notes = [*profile.pop("assumed"), *sinks[-1].identifiers()]
-    return {"problems": [], "notes": notes, **profile, "files_ignored": ignored}
+    can_train = any(model.rows["train"] >= job_io.LEAST_ROWS for model in sinks[-1].models)
+    return {"problems": [], "notes": notes, "can_train": can_train, **profile, "files_ignored": ignored}
 
 
 class RowsSeen:

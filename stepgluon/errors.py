@@ -54,6 +54,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def listed(words: Sequence[str], last: str = "or") -> str:
     """`a, b or c`; at most the first ten."""
     if len(words) > 10:

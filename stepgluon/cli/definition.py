@@ -8,7 +8,7 @@ from typing import Literal
 
 from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
-from stepgluon.errors import UsageError
+from stepgluon.errors import UsageError, counted
 from stepgluon.workflow.size_estimate import surely_fits
 
 Picture = Literal["text", "mermaid", "svg", "html"]
@@ -28,7 +28,7 @@ def do_validate(call: Call) -> None:
     count = len(loaded.config.models)
     if not surely_fits(loaded.config):
         call.definition(loaded)  # takes seconds, and reports exceeded limits
-    call.terminal.say(f"{call.options.config}: no mistakes; {count} model{'s' if count > 1 else ''}")
+    call.terminal.say(f"{call.options.config}: no mistakes; {counted(count, 'model')}")
 
 
 def do_compile(call: Call) -> None:

@@ -16,7 +16,7 @@ from stepgluon.cli.terminal import write_file
 from stepgluon.config.json_schema import json_schema
 from stepgluon.config.new_config import errors, new_config, pipeline_name
 from stepgluon.config.table_formats import READ_AS
-from stepgluon.errors import UsageError, did_you_mean, found
+from stepgluon.errors import UsageError, counted, did_you_mean, found
 from stepgluon.local.data_check import BadData, propose
 from stepgluon.runs.start import check_files
 
@@ -38,7 +38,7 @@ def do_init(call: Call) -> None:
     _check(label, given["columns"])
     made = given if options.label is not None else _proposed(call, label, data)
     if made["labelled"] < LEAST_LABELLED:
-        rows = "1 row has" if made["labelled"] == 1 else f"{made['labelled']} rows have"
+        rows = counted(made["labelled"], "row") + (" has" if made["labelled"] == 1 else " have")
         raise UsageError(
             f"--label {found(label)}: {rows} a value (at least {LEAST_LABELLED} are needed to train a model)"
         )
@@ -98,7 +98,7 @@ def _candidates(columns: Columns) -> Columns:
 
 def _listed(columns: Columns) -> str:
     names = [
-        column["name"] + (f" ({column['gaps']:,} gap{'s' if column['gaps'] > 1 else ''})" if column["gaps"] else "")
+        column["name"] + (f" ({counted(column['gaps'], 'gap')})" if column["gaps"] else "")
         for column in _candidates(columns)
     ]
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stepgluon.errors import counted
 from stepgluon.local.work_folder import all_runs
 from stepgluon.names import PROMOTED, Names
 from stepgluon.runs.executions import read_json, sizes
@@ -33,7 +34,7 @@ class Cleaning:
             return f"Nothing to delete beyond the latest {latest} of {self.pipeline}.\n"
         names = [f"  {run}" for run in self.runs[:SHOWN]]
         more = [f"  and {len(self.runs) - SHOWN} more"] if len(self.runs) > SHOWN else []
-        count = f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''} of {self.pipeline}"
+        count = f"{counted(len(self.runs), 'run')} of {self.pipeline}"
         promoted = [f"Kept for their promoted models: {', '.join(self.promoted)}."] if self.promoted else []
         head = f"{'Deleted' if done else 'Would delete'} {count}, {self.bytes / 1e6:,.1f} MB:"
         stays = "Models and predictions stay, because later runs reuse them."

@@ -5,22 +5,27 @@ code/check.py reads them as prepare does, and writes no rows; code/propose.py re
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from localaws.sagemaker.job_process import environment
-from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.errors import StepgluonError, SurroundingsError, counted
 from stepgluon.names import Names
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 CORES = 2
+SECONDS_TO_LOCK = 60  # a younger folder may not be locked yet
+_PREFIX = "stepgluon-check-"
 Found = Callable[[], dict[str, Any]]
 
 
@@ -75,13 +80,18 @@ def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping
     """Run the script on the files during the block; yields a function that waits for its result."""
     with ExitStack() as stack:
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepgluon-check-")))
+            _remove_left()
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX)))
+            lock = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_SH)
             _lay_out(folder, config, files)
             command = [sys.executable, os.fspath(CODE / f"{script}.py")]
             process = stack.enter_context(
                 subprocess.Popen(
                     command,
                     env=environment(declared, {}, folder, CORES),
+                    pass_fds=[lock],
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     encoding="utf-8",
@@ -94,6 +104,20 @@ def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping
             raise SurroundingsError(message) from None
         stack.callback(process.kill)
         yield lambda: _result(process, folder / "processing" / "output" / f"{script}.json")
+
+
+def _remove_left() -> None:
+    """Remove the folders of checks that were killed: their locks are free."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # it is another user's, or another process removes it
+            if time.time() - folder.stat().st_mtime < SECONDS_TO_LOCK:
+                continue
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)
 
 
 def _lay_out(folder: Path, config: str, files: Sequence[Path]) -> None:
@@ -127,7 +151,7 @@ def words(found: dict[str, Any]) -> str:
     """What `check` prints."""
     if found["problems"]:
         return "\n".join(["A run cannot start:", *(f"  {problem}" for problem in found["problems"])]) + "\n"
-    lines = [f"{file['name']}: {_counted(file['rows'], 'row')}" for file in found["files"]]
+    lines = [f"{file['name']}: {counted(file['rows'], 'row')}" for file in found["files"]]
     models = found["models"]
     width = max(len("model"), *(len(model["name"]) for model in models))
     lines += ["", f"{'model':<{width}}  {'to train':>10}  {'held out':>10}  {'to predict':>10}"]
@@ -139,9 +163,7 @@ def words(found: dict[str, Any]) -> str:
     if ignored := found["files_ignored"]:
         lines.append(f"Ignored: {', '.join(ignored)}.")
     left = sum(gaps["rows"] for gaps in found["open_gaps"])
-    filled = f"models for {found['gaps'] - left:,} of {_counted(found['gaps'], 'gap')}" if found["gaps"] else "no gaps"
-    return "\n".join([*lines, "", f"A run can start: {_counted(found['rows'], 'row')}, {filled}."]) + "\n"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    filled = f"models for {found['gaps'] - left:,} of {counted(found['gaps'], 'gap')}" if found["gaps"] else "no gaps"
+    rows = f"A run can start: {counted(found['rows'], 'row')}, {filled}."
+    none = "A run cannot start without promoted models: no model has enough rows to learn from."
+    return "\n".join([*lines, "", rows if found["can_train"] else none]) + "\n"

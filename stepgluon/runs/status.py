@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Denied, Door, answer, one_sentence
 from stepgluon.deploy.apply import unconfirmed
+from stepgluon.errors import counted
 from stepgluon.names import Names
 from stepgluon.runs.executions import Execution, NotDeployed, listed
 from stepgluon.runs.history import parsed
@@ -147,7 +148,8 @@ def _next(names: Names, found: Status) -> list[str]:
     if found.unconfirmed:
         steps.append(f"confirm the subscription in the mail that AWS sent to {', '.join(found.unconfirmed)}")
     if found.queue:
-        steps.append(f"{purge(names)}   (once it is clear why {found.queue} events started no run or no mail)")
+        events = counted(found.queue, "event")
+        steps.append(f"{purge(names)}   (once it is clear why {events} started no run or no mail)")
     if found.running:
         steps.append(pipeline_py("watch", found.running[0]))
     elif found.runs and found.runs[0]["status"] != "SUCCEEDED":
@@ -177,7 +179,7 @@ def words(found: Status, run_lines: str) -> str:
         rows.append(("live", f"version {found.live.version}, published {_ago(found.live.seconds)} ago{behind}"))
     unread = f"not confirmed: {', '.join(found.unconfirmed)}" if found.unconfirmed else "all addresses confirmed"
     rows.append(("mails", unknown.get("subscriptions") or ("no topic yet" if found.unconfirmed is None else unread)))
-    queue = "no queue" if found.queue is None else "none" if found.queue == 0 else f"{found.queue} events"
+    queue = "no queue" if found.queue is None else "none" if found.queue == 0 else counted(found.queue, "event")
     rows.append(("dead letters", unknown.get("dead letters") or queue))
     rows += [("", reason) for reason in found.refusals or filter(None, [unknown.get("refusals")])]
     rows.append(("running", unknown.get("runs") or ", ".join(found.running) or "nothing"))

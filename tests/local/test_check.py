@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,14 @@ Stadt = Köln: 8 gaps, no model.
 A run can start: 60 rows, models for 4 of 12 gaps.
 """
     )
+
+
+def test_a_table_without_labels_starts_no_training(call: Call) -> None:
+    Path("a.csv").write_text("Stadt,rent\n" + "Bonn,\n" * 30, "utf-8")
+    code, out, _ = call("check", "--data", "a.csv")
+    assert code == 0  # with promoted models, the account can predict it
+    assert out.endswith("\n\nA run cannot start without promoted models: no model has enough rows to learn from.\n")
+    assert json.loads(call("check", "--data", "a.csv", "--json")[1])["can_train"] is False
 
 
 def test_what_was_assumed_is_printed(call: Call) -> None:
@@ -134,6 +143,26 @@ def test_a_check_that_is_not_waited_for_leaves_nothing(
     with data_check.started(Names(load(Path("pipeline-config.yml"), None, {}).config), [Path("a.csv")]):
         assert list((tmp_path / "temporary").iterdir())
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_what_a_killed_check_left_is_removed_by_the_next(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("a.csv").write_text(GOOD, "utf-8")
+    places = tmp_path / "temporary"
+    places.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(places))
+    killed, young, other = (places / name for name in ("stepgluon-check-1", "stepgluon-check-2", "of-another"))
+    for folder in (killed, young, other):
+        (folder / "tmp").mkdir(parents=True)
+    names = Names(load(Path("pipeline-config.yml"), None, {}).config)
+    with data_check.started(names, [Path("a.csv")]) as found:
+        (running,) = set(places.iterdir()) - {killed, young, other}
+        for folder in (killed, other, running):
+            os.utime(folder, (0, 0))
+        assert call("check", "--data", "a.csv")[0] == 0
+        assert set(places.iterdir()) == {running, young, other}
+        assert found()["problems"] == []
 
 
 def test_a_temporary_folder_that_cannot_be_used_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
