@@ -265,6 +265,7 @@ def summary_of(
         "rows": result.rows,
         "predictions": predicted,
         "gaps": profile.get("gaps"),
+        "data_sha256": profile.get("sha256"),
         "rows_no_model_selects": profile["rows_no_model_selects"],
         "models": models,
         "missing": missing,

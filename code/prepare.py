@@ -24,6 +24,7 @@ if __name__ == "__main__":
 
     keep_pandas_out()  # before pyarrow is used
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -55,7 +56,7 @@ def main() -> None:
             return PreparedFolders(out, schema, config)
 
         profile = prepare(tables, config, folders)
-        profile["files_ignored"] = ignored
+        profile["files_ignored"], profile["sha256"] = ignored, sha256_of(tables)
         profile["assumed"] += [
             f"{shown(name)} started no run: upload it again with a name that ends in .run, in lower case."
             for name in ignored
@@ -66,6 +67,19 @@ def main() -> None:
         job_io.write_json(out / "fingerprints.json", fingerprints_in(profile))
     for sentence in profile["assumed"]:
         log.info("%s", sentence)
+
+
+def sha256_of(tables: list[RawTable]) -> str:
+    """The file's own sum, or of several files that of their list: `sha256sum *.csv | sha256sum`."""
+    sums = []
+    for table in tables:
+        found = hashlib.sha256()
+        with table.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+        sums.append(found.hexdigest())
+    listing = "".join(f"{one}  {table.name}\n" for one, table in zip(sums, tables, strict=True))
+    return sums[0] if len(sums) == 1 else hashlib.sha256(listing.encode()).hexdigest()
 
 
 def prepare(tables: list[RawTable], config: dict[str, Any], sink: Callable[[pa.Schema], Sink]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """report.html: one page about a run that opens offline: the filled gaps, the models' errors, the data.
 
-It is written by post-process, whose result is complete without it. The comments RUN and TIMELINE in the
-page are replaced by what only stepgluon knows, after the end of a run: its name, its duration and its states.
+It is written by post-process, whose result is complete without it. The page's comments RUN, TIMELINE and one for each
+model are replaced by what only stepgluon knows, after the end of a run: its name, duration and states, earlier errors.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ REPORT = "report.html"
 RUN, TIMELINE = Markup("<!--stepgluon:run-->"), Markup("<!--stepgluon:timeline-->")
 BYTES = 1_800_000  # of a page; details of further models are left out
 COLUMNS = 100
+SHA256 = 12  # digits of the data's
 NAMED = 3  # values of a `where` without a model
 
 
@@ -137,8 +138,9 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
         middle = sorted(better)[len(better) // 2]
         said = "than guessing the median" + (" (median model)" if len(better) > 1 else "")
         figures.append(("Mean error", f"{percent(abs(middle), 1)} {'less' if middle >= 0 else 'more'}", said))
-    files = profile.get("files", [])
-    figures.append(("Rows read", f"{profile['rows']:,}", f"in {counted(len(files), 'file')}" if files else ""))
+    files, data = profile.get("files", []), str(profile.get("sha256") or "")
+    read = [f"in {counted(len(files), 'file')}" if files else "", f"SHA-256 {data[:SHA256]}" if data else ""]
+    figures.append(("Rows read", f"{profile['rows']:,}", ", ".join(filter(None, read))))
     cells = [
         tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else None))
         for name, value, more in figures

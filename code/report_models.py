@@ -6,7 +6,7 @@ from typing import Any
 
 import charts
 import numpy as np
-from markup import Markup, counted, finite, number, percent, short, tag
+from markup import Markup, counted, finite, number, percent, short, tag, text
 
 CARDS = 11  # with more models, a table is easier to read
 SHOWN_COLUMNS = 7  # of the worst rows
@@ -60,6 +60,11 @@ class Model:
         )
 
     @property
+    def earlier(self) -> Markup:
+        """The place of its errors in the last runs."""
+        return Markup(f"<!--stepgluon:errors {text(self.name)}-->")
+
+    @property
     def why(self) -> str:
         """Why its training or its prediction failed."""
         trained = (self.verdict.get("failure") or {}).get("Cause") if self.mae is None else None
@@ -111,6 +116,7 @@ def _card(model: Model) -> Markup:
             [tag("span", f"{words} {number(value)}", class_=kind) for kind, words, value in known if value is not None],
             class_="marks",
         ),
+        model.earlier,
         tag("p", f"{model.better[0].upper()}{model.better[1:]}.", class_="said") if model.better else None,
         tag("p", model.said, class_="said") if model.said else None,
         tag("dl", [tag("div", tag("dt", key), tag("dd", value)) for key, value in facts if value], class_="facts"),
@@ -127,7 +133,7 @@ def _table(all_models: list[Model]) -> Markup:
             tag("td", tag("b", model.name), tag("div", model.why, class_="values") if model.why else None),
             tag("td", model.pill),
             _cell(model.mae),
-            tag("td", model.bullet, data_value=(model.mae or 0) / (model.median or 1)),
+            tag("td", model.bullet, model.earlier, data_value=(model.mae or 0) / (model.median or 1)),
             _cell(model.threshold, "n more"),
             _cell(model.median, "n more"),
             tag("td", model.fit, class_="n", data_value=model.r2),

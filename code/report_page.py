@@ -68,6 +68,10 @@ margin-top:8px;font-size:14px;line-height:1.4;font-weight:400;letter-spacing:0;c
 .marks span::before{content:"";display:inline-block;width:2px;height:11px;margin-right:6px;background:var(--ink);
 vertical-align:-1px}
 .marks .median::before{background:var(--warm)}.marks .promoted::before{background:var(--good)}
+.runs{display:flex;align-items:center;gap:12px;margin:12px 0 0;font-size:13px;color:var(--soft)}
+.runs svg{flex:1;min-width:60px;height:28px;overflow:visible}.runs span{white-space:nowrap}td .runs{margin:6px 0 0}
+.runs path{fill:none;stroke:var(--accent);stroke-width:1.75;stroke-linejoin:round;vector-effect:non-scaling-stroke}
+.runs .end{stroke-width:6;stroke-linecap:round}.runs .limit{stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3}
 .facts{display:grid;grid-template-columns:1fr 1fr;gap:6px 18px;margin:16px 0 0;padding-top:14px;
 border-top:1px solid var(--line);font-size:13.5px}
 .facts div{display:flex;justify-content:space-between;gap:8px}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from stepgluon.runs import report
+from stepgluon.runs.earlier import RUNS, Earlier, before
 from stepgluon.runs.history import Job, Story, kept, read
 from stepgluon.runs.view import run_json
 
@@ -51,6 +53,51 @@ def test_the_page_of_post_process_gets_the_run_and_its_timeline() -> None:
     assert page.index("models") < page.index("<h2>Timeline</h2>") < page.index("data</main>")
     assert "waited 35.0 s, 30.0 s" in page and page.count('class="waited"') == 1
     assert page.index("Train a") < page.index("Predict a") and "cached" in page
+
+
+def a_run(name: str, mae: float | None, started: float = 10.0, **more: Any) -> dict[str, Any]:
+    models = [{"name": "a", "mae": mae, "verdict": "accepted"}]
+    return {"run": name, "arn": f"arn:rents:{name}", "started": started, "models": models, **more}
+
+
+def test_a_models_errors_in_the_last_runs_are_a_line_with_its_limit() -> None:
+    story = ended(models=[{"name": "a", "verdict": "accepted", "mae": 274.0, "threshold": 350}])
+    card = "<main><!--stepgluon:run--><!--stepgluon:errors a--><!--stepgluon:errors b--></main>"
+    runs = (a_run("may", 310.0), a_run("april", 400.0))
+    page = report.completed(card, told(story), story, earlier=Earlier(runs))
+    assert "last 3 runs: 400 → 274" in page and page.count("<svg") == 1 and 'class="limit"' in page
+    assert "<!--stepgluon" not in page
+    alone = report.completed(card, told(story), story)
+    assert "<svg" not in alone and "<!--stepgluon" not in alone
+
+
+@pytest.mark.parametrize("errors", [[5.0, 5.0], [0.0, 0.0], [1e300, 1e-300], [-1.0, 2.0, 1e9]])
+def test_a_line_of_equal_or_huge_errors_stays_in_its_picture(errors: list[float]) -> None:
+    for limit in (None, 0.0, 5.0, 1e300):
+        heights = re.findall(r"[ML][\d.]+ (-?[\d.]+)", report._line(errors, limit))
+        assert heights and all(0 <= float(height) <= 28 for height in heights)
+
+
+def test_a_run_is_compared_with_the_one_before_it() -> None:
+    story, now = ended(), {"data_sha256": "b", "rows": 1260}
+    was = a_run("may", 310.0, data_sha256="a", rows=1240)
+    configs = ({"train": {"time_limit": 60}}, {"train": {"time_limit": 90}})
+    both = Earlier((was,), configs).compared(told(story) | now)
+    assert both == "Compared with run may: other data (1,260 rows, 1,240 before); config: train.time_limit: 60 → 90."
+    same = Earlier((was | now,), (configs[0], configs[0]))
+    assert same.compared(told(story) | now) == "Compared with run may: same data; same config."
+    assert "Compared with run may: same data" in report.completed(POST, told(story) | now, story, earlier=same)
+    failed = failure(cause="x")
+    assert "Compared with run may: same config." in report.failed(told(failed), failed, earlier=same)
+    many = tuple({str(key): number for key in range(9)} for number in (1, 2))
+    assert Earlier((was,), (many[0], many[1])).compared(told(story)).endswith("4: 1 → 2, 4 more.")
+    assert Earlier((was,)).compared(told(story)) == Earlier().compared(told(story)) == ""
+
+
+def test_earlier_runs_are_those_of_the_pipeline_that_evaluated_a_model() -> None:
+    others = [a_run("later", 1.0, 30.0), a_run("unscored", None), a_run("other", 1.0) | {"arn": "arn:shop:other"}]
+    runs = [*others, *(a_run(f"r{n}", 1.0, 9.0 - n) for n in range(20))]
+    assert [run["run"] for run in before(a_run("now", 1.0, 20.0), runs)] == [f"r{n}" for n in range(RUNS - 1)]
 
 
 def test_a_job_that_failed_and_was_tried_again_is_one_lane() -> None:

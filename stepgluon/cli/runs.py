@@ -21,7 +21,8 @@ from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.local.work_folder import all_runs, buckets_of, endpoint, find_run, is_served, local_story, one_run
 from stepgluon.names import Names
-from stepgluon.runs.executions import LATEST, Execution, last_words, one, report_page, sizes, tell, unknown_run
+from stepgluon.runs import report
+from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, unknown_run
 from stepgluon.runs.history import number
 from stepgluon.runs.promote import promote
 from stepgluon.runs.redrive import planned, redrive
@@ -86,7 +87,7 @@ def do_show(call: Call) -> None:
 
 def _fetched_report(door: Aws, names: Names, execution: Execution, run: dict[str, Any]) -> Path | None:
     """The report of a run in the account, in a temporary file; None before the end of the run."""
-    page = report_page(door, names, run, story_of(door, execution.arn))
+    page = report.in_account(door, names, run, story_of(door, execution.arn))
     if not page:
         return None
     file = Path(tempfile.mkdtemp(prefix="stepgluon-")) / "report.html"

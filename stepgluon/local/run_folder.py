@@ -23,7 +23,9 @@ from typing import Any
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.local.journal import Begun
 from stepgluon.local.surroundings import whole, write
+from stepgluon.local.work_folder import all_runs
 from stepgluon.runs import report
+from stepgluon.runs.earlier import Earlier, before
 from stepgluon.runs.history import Remark, Story, parsed, read
 from stepgluon.runs.view import run_json, why
 
@@ -91,14 +93,25 @@ def _summary(file: Path) -> Any:
 
 def _write_report(place: Deployed, begun: Begun, file: Path, run: dict[str, Any], story: Story) -> str | None:
     """The path of the run's report; an edited post-process may have written none."""
-    page = ""
+    page, earlier = "", _earlier(place, run)
     for stored in place.aws.objects.below(place.names.work_bucket, f"runs/{begun.name}/result/{REPORT}"):
         with whole(file) as part:
             place.aws.objects.copy_out(stored.content, part)
-        page = report.completed(file.read_text("utf-8", "replace"), run, story, logs=True)
-    if page := page or ("" if story.delivered else report.failed(run, story, logs=True)):
+        page = report.completed(file.read_text("utf-8", "replace"), run, story, True, earlier)
+    if page := page or ("" if story.delivered else report.failed(run, story, True, earlier)):
         write(file, page)
     return os.fspath(file) if page else None
+
+
+def _earlier(place: Deployed, run: dict[str, Any]) -> Earlier:
+    runs = before(run, all_runs(place.work))
+
+    def config(told: dict[str, Any]) -> Any:
+        bucket, _, key = str(told.get("config") or "").removeprefix("s3://").partition("/")
+        stored = place.aws.objects.one(bucket, key)
+        return json.loads(place.aws.objects.file(stored.content).read_bytes()) if stored else None
+
+    return Earlier(runs, (config(runs[0]), config(run))) if runs else Earlier()
 
 
 def _fetch_results(place: Deployed, begun: Begun, folder: Path) -> None:

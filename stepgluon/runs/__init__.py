@@ -4,7 +4,7 @@ start       starts a run; redrive repeats a failed one
 history     the story of an execution from its events; watch reads and follows them; job_log: the end of a job's log
 executions  runs in Step Functions, and their files; view: a run as JSON and as text; run_list: runs as a table
 logs        the logs of jobs; fetch: results and models as files; compare: two runs
-report      report.html, with the run's name and times, or why it failed
+report      report.html, with the run's name and times, or why it failed; earlier: the runs before it, for the report
 status      the pipeline's state on one screen
 progress    the progress of a run in the terminal; fit_log: the learners and their errors, from a training's log
 promote     makes a run's models the defaults; rollback: makes an earlier version live

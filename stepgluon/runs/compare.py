@@ -17,16 +17,11 @@ _ABSENT = "absent"
 
 def compared(runs: tuple[dict[str, Any], dict[str, Any]], configs: tuple[Any, Any]) -> dict[str, Any]:
     """The differences as JSON; each pair has the values of the first and the second run."""
-    first, second = (dict(_settings(config)) for config in configs)
     by_name: list[dict[str, Any]] = [{model["name"]: model for model in told["models"]} for told in runs]
     names = list(dict.fromkeys([*by_name[0], *by_name[1]]))
     return {
         "runs": [{key: told.get(key) for key in _ROWS} | {"state": state(told)} for told in runs],
-        "config": {
-            key: [first.get(key, _ABSENT), second.get(key, _ABSENT)]
-            for key in dict.fromkeys([*first, *second])
-            if first.get(key, _ABSENT) != second.get(key, _ABSENT)
-        },
+        "config": changed(configs),
         "configs_known": None not in configs,
         "models": [
             {
@@ -39,6 +34,21 @@ def compared(runs: tuple[dict[str, Any], dict[str, Any]], configs: tuple[Any, An
 
 
 _ROWS = ("run", "started", "seconds", "data", "note", "rows", "predictions", "gaps")
+
+
+def changed(configs: tuple[Any, Any]) -> dict[str, list[Any]]:
+    """The settings that differ, each with its values in the first and the second config."""
+    first, second = (dict(_settings(config)) for config in configs)
+    return {
+        key: [first.get(key, _ABSENT), second.get(key, _ABSENT)]
+        for key in dict.fromkeys([*first, *second])
+        if first.get(key, _ABSENT) != second.get(key, _ABSENT)
+    }
+
+
+def change(key: str, values: list[Any]) -> str:
+    """`train.time_limit: 60 → 90`."""
+    return f"{key}: {_value(values[0])} → {_value(values[1])}"
 
 
 def config_of(s3: Any, address: str) -> Any:
@@ -72,12 +82,12 @@ def words(told: dict[str, Any]) -> str:
         ("gaps filled", *(_filled(run) for run in both)),
     ]
     lines = [*_table([row for row in rows if any(row[1:])]), ""]
-    changed = [f"  {key}: {_value(a)} → {_value(b)}" for key, (a, b) in told["config"].items()]
-    more = [f"  and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
+    settings = [f"  {change(key, values)}" for key, values in told["config"].items()]
+    more = [f"  and {len(settings) - SHOWN} more"] if len(settings) > SHOWN else []
     if not told["configs_known"]:
         lines.append("The config of one of the runs is unknown.")
     else:
-        lines += ["Config:", *changed[:SHOWN], *more] if changed else ["Both have the same config."]
+        lines += ["Config:", *settings[:SHOWN], *more] if settings else ["Both have the same config."]
     models = [
         (model["name"], *map(number, model["mae"]), _change(*model["mae"]), _arrow(model["verdict"]))
         for model in told["models"]

@@ -15,7 +15,6 @@ from stepgluon.aws import Door, answer, instead_of
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.errors import listed as any_of
 from stepgluon.names import Names
-from stepgluon.runs import report
 from stepgluon.runs.history import Story, parsed, seconds
 from stepgluon.runs.job_log import LAST_LINES, LOGS, last_lines
 from stepgluon.runs.view import run_json
@@ -156,15 +155,6 @@ def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[s
         logs=_logs(names, story),
         outbox=", ".join(names.config.notify),
     )
-
-
-def report_page(door: Door, names: Names, told: dict[str, Any], story: Story) -> str:
-    """The page about a run that has ended; empty if there is none."""
-    s3, key = door.client("s3"), f"runs/{told['run']}/result/report.html"
-    found = answer(lambda: s3.get_object(Bucket=names.work_bucket, Key=key), "NoSuchKey", "NoSuchBucket", "404")
-    if found:
-        return report.completed(found["Body"].read().decode("utf-8", "replace"), told, story)
-    return report.failed(told, story) if story.ended and not story.delivered else ""
 
 
 def _logs(names: Names, story: Story) -> str:

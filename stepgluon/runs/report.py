@@ -1,7 +1,7 @@
 """report.html after the end of a run: post-process's page with the run's name and timeline, or why the run failed.
 
-Post-process knows neither the run nor its states, so its page has two comments in their places. A run that failed
-before it gets a page made from the same skeleton, code/report_page.py, which is read as data: docs/decisions/0014.
+Post-process knows neither the run and its states nor earlier runs, so its page has comments in their places. A run that
+failed before it gets a page made from the same skeleton, code/report_page.py, read as data: docs/decisions/0014.
 """
 
 from __future__ import annotations
@@ -9,29 +9,51 @@ from __future__ import annotations
 import ast
 import base64
 import hashlib
+import re
 import time
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from stepgluon.advice import pipeline_py
+from stepgluon.aws import Door, answer
 from stepgluon.graph.text import clean
+from stepgluon.names import Names
+from stepgluon.runs import earlier as runs_before
+from stepgluon.runs.earlier import Earlier
 from stepgluon.runs.history import Job, Story, number
 from stepgluon.runs.view import WORDS, log_tail, took, uses
 
 SKELETON = Path(__file__).parents[2] / "code" / "report_page.py"
 RUN, TIMELINE = "<!--stepgluon:run-->", "<!--stepgluon:timeline-->"
+ERRORS = re.compile(r"<!--stepgluon:errors (.*?)-->")  # in each model's card
+NOTHING = Earlier()
 FOLDED = 20  # lanes of a timeline; a longer one is folded
 KINDS = {"waited": "waiting for a machine", "ran": "running", "cachedjob": "cached", "broke": "failed"}
 
 
-def completed(page: str, told: dict[str, Any], story: Story, logs: bool = False) -> str:
+def completed(page: str, told: dict[str, Any], story: Story, logs: bool = False, earlier: Earlier = NOTHING) -> str:
     """Post-process's page with what only the caller knows. `told` is run.json; `logs`: they are in logs/."""
-    return page.replace(RUN, _about(told, logs), 1).replace(TIMELINE, timeline(told, story, logs), 1)
+    errors, limits = earlier.errors(told), {each["name"]: each["threshold"] for each in told["models"]}
+    page = ERRORS.sub(lambda found: _line(errors.get(name := unescape(found[1]), []), limits.get(name)), page)
+    page = page.replace(RUN, _about(told, logs, earlier), 1)
+    return page.replace(TIMELINE, timeline(told, story, logs), 1)
 
 
-def failed(told: dict[str, Any], story: Story, logs: bool = False) -> str:
+def in_account(door: Door, names: Names, told: dict[str, Any], story: Story) -> str:
+    """The page about a run that has ended; empty if there is none."""
+    s3, key = door.client("s3"), f"runs/{told['run']}/result/report.html"
+    found = answer(lambda: s3.get_object(Bucket=names.work_bucket, Key=key), "NoSuchKey", "NoSuchBucket", "404")
+    if not found and (story.delivered or not story.ended):
+        return ""
+    earlier = runs_before.in_account(door, names, told)
+    if found:
+        return completed(found["Body"].read().decode("utf-8", "replace"), told, story, earlier=earlier)
+    return failed(told, story, earlier=earlier)
+
+
+def failed(told: dict[str, Any], story: Story, logs: bool = False, earlier: Earlier = NOTHING) -> str:
     """A page of a run without a result; empty if the skeleton was edited beyond recognition."""
     try:
         assigned = [node for node in ast.parse(SKELETON.read_text("utf-8")).body if isinstance(node, ast.Assign)]
@@ -47,7 +69,7 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False) -> str:
     body = [
         f'<header><p class="over">Run {_text(told["run"])}</p><h1>{_text(headline)}</h1>',
         f'<p class="reason">{_text(failure["sentence"] or "No reason is known.")}</p></header>',
-        _about(told, logs),
+        _about(told, logs, earlier),
         "<h2>What to do</h2><p>If the data or the config is the cause, fix it and start a new run. Otherwise redrive "
         "this one; finished models and predictions are reused.</p>",
         f"<pre>{_text(redrive)}</pre>",
@@ -113,11 +135,34 @@ def _legend(rows: str) -> str:
     return "".join(f' <span class="key {kind}"></span>{words}' for kind, words in shown)
 
 
-def _about(told: dict[str, Any], local: bool) -> str:
+def _line(errors: list[float], limit: float | None) -> str:
+    """A model's errors in its last runs as a line, and its limit as a dashed one."""
+    if len(errors) < 2:
+        return ""
+    low, high = min(errors), max(errors)
+    if limit is not None and low / 2 <= limit <= high * 2:
+        low, high = min(low, limit), max(high, limit)
+    else:
+        limit = None  # so far away that the line would be flat
+    size = high - low or 1.0
+    places = [(100 * n / (len(errors) - 1), 25 - 22 * (error - low) / size) for n, error in enumerate(errors)]
+    dash = f'<path class="limit" d="M0 {25 - 22 * (limit - low) / size:.1f}H100"/>' if limit is not None else ""
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+    end = f'<path class="end" d="M{places[-1][0]:.1f} {places[-1][1]:.1f}h0"/>'
+    drawn = (
+        f'<svg viewBox="0 0 100 28" preserveAspectRatio="none" aria-hidden="true">{dash}<path d="M{path}"/>{end}</svg>'
+    )
+    first, last = (number(float(f"{error:.3g}")) for error in (errors[0], errors[-1]))
+    words = f"last {len(errors)} runs: {first} → {last}"
+    return f'<div class="runs">{drawn}<span>{words}</span></div>'
+
+
+def _about(told: dict[str, Any], local: bool, earlier: Earlier) -> str:
     """The run, when it was and how long it took; the folder of the data only if it is in an account."""
     parts = [f"run {told['run']}", _moment(told["started"]), f"took {took(told['seconds'])}", told["note"]]
     parts += [] if local else [told["data"]]
-    return f'<p class="about">{" · ".join(_text(part) for part in parts if part)}</p>'
+    lines = (" · ".join(filter(None, parts)), earlier.compared(told))
+    return "".join(f'<p class="about">{_text(line)}</p>' for line in lines if line)
 
 
 def _models(models: list[dict[str, Any]]) -> str:

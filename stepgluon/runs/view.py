@@ -4,7 +4,8 @@ run, arn           its name and its execution
 status, started, seconds, data, note
 models             the verdicts, with each prediction's outcome; for a promoted default also its run
 jobs               each with its state, status and times, and the sentence if it failed
-rows, predictions, gaps  their counts, from summary.json
+rows, predictions, gaps  their counts, from summary.json; data_sha256 is that of the tables
+config             the address of the config that the jobs got
 failure            {state, error, sentence}, or null
 results, folder    the paths of the result, if there is one, and of everything else
 report             the path of report.html, once the run has ended; the key is missing in runs of earlier versions
@@ -22,7 +23,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.runs import history
-from stepgluon.runs.history import Job, Story, finite, number
+from stepgluon.runs.history import Job, Story, finite, number, parsed
 from stepgluon.runs.job_log import LAST_LINES
 
 AGAIN = re.compile(r"-again-\d+$")  # ends the name of a run that repeats another
@@ -58,6 +59,8 @@ def run_json(
         "models": [_model(model, _quality(summary, model.get("name"))) for model in story.models],
         "jobs": [_job(job, until, cached(job)) for job in story.jobs],
         **_counts(summary if story.delivered else None),
+        "data_sha256": parsed(summary).get("data_sha256"),
+        "config": story.config,
         "failure": _failure_of(story),
         **places,
         "lines": story.lines,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -289,6 +290,15 @@ def test_a_run_file_in_capitals_is_no_table_and_the_notes_say_that_it_started_no
     assert profile["assumed"] == [
         "'Go.RUN' started no run: upload it again with a name that ends in .run, in lower case."
     ]
+
+
+def test_the_datas_hash_is_what_sha256sum_prints(sandbox: Sandbox) -> None:
+    content = {"a.csv": b"x,y\n1,2\n3,4\n", "b.csv": b"x,y\n5,6\n"}
+    sandbox.write("a.csv", content["a.csv"])
+    assert prepared(sandbox)["sha256"] == hashlib.sha256(content["a.csv"]).hexdigest()
+    sandbox.write("b.csv", content["b.csv"])
+    listing = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in content.items())
+    assert prepared(sandbox)["sha256"] == hashlib.sha256(listing.encode()).hexdigest()
 
 
 def test_the_format_can_be_given_for_files_of_any_name(sandbox: Sandbox) -> None:

@@ -121,6 +121,13 @@ def test_what_was_assumed_of_the_tables_is_said_with_the_data() -> None:
     assert "those of a sample of 55 rows" in page and "≥ 5" in page
 
 
+def test_the_headline_figures_have_the_hash_of_the_data_and_each_model_a_place_for_earlier_errors() -> None:
+    for count in (1, 12):
+        page = report.page(*run([verdict(f"m{n}") for n in range(count)], sha256="3f9a02c1b7e4d8"), {})
+        assert "110 in 1 file, SHA-256 3f9a02c1b7e4" in words(page) and "b7e4d" not in page
+        assert page.count("<!--stepgluon:errors m") == count
+
+
 def test_a_model_has_its_charts_its_worst_rows_and_its_notes() -> None:
     note = "In 60 s AutoGluon could fit only one kind of model, LightGBM; a higher time_limit lets it try others."
     page = report.page(*run([verdict("a")]), {"a": evaluation(notes=[note])})

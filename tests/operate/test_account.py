@@ -238,6 +238,10 @@ def test_a_run_that_is_incomplete_shows_its_result_and_is_redriven(
     assert account.calls("watch", again)[0] == 0
     states = [job["state"] for job in account.told("show", again)["jobs"]]
     assert states == ["Prepare data", "Predict gentoo", "Post-process"]
+    account.calls("show", again, "--open")
+    page = Path(opened[1].removeprefix("file://")).read_text()
+    about = page.partition("<h")[0]
+    assert f"Compared with run {run}: same config." in about, about  # the stand-ins for jobs do not hash the data
 
 
 def test_models_of_a_run_that_failed_before_its_verdicts_were_recorded_are_promoted(account: Account) -> None:
