@@ -94,7 +94,7 @@ def stop_jobs(aws: LocalAws) -> None:
 
 
 def until(true: Any, seconds: float = MINUTES) -> Any:
-    """What `true` gives, as soon as it is something. It polls at growing intervals, because each poll costs processor time."""
+    """What `true` gives, as soon as it is something. It polls ever more slowly, because each poll takes a core."""
     end, pause = time.monotonic() + seconds, 0.005
     while not (found := true()):
         assert time.monotonic() < end, "it never happened"
