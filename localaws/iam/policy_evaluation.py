@@ -94,7 +94,7 @@ def applies(statement: Policy, call: Call) -> bool:
         raise ValueError("a statement has no Action")
     return (
         _is_principal(statement, call)
-        and _is_one_of(statement, "Action", lambda pattern: _pattern(pattern.lower(), call.action.lower()))
+        and _is_one_of(statement, "Action", lambda pattern: _is_action(pattern, call.action))
         and _is_one_of(statement, "Resource", lambda pattern: pattern == "*" or arn_like(pattern, call.resource, call))
         and all(
             _holds(operator, key, [str(value) for value in listed(wanted)], call)
@@ -119,8 +119,10 @@ def _principals(statement: Policy) -> set[str]:
 
 def _is_principal(statement: Policy, call: Call) -> bool:
     principals = _principals(statement)
+    if not principals:
+        return True
     of_account = {_root(call), _root(call).split(":")[4]} if _is_role(call) else set()
-    return not principals or bool({"*", call.principal, *of_account} & principals)
+    return bool({"*", call.principal, *of_account} & principals)
 
 
 def _root(call: Call) -> str:
@@ -133,6 +135,11 @@ def _is_one_of(statement: Policy, element: str, matches: Callable[[str], bool]) 
         return not any(matches(pattern) for pattern in listed(statement[f"Not{element}"]))
     # a trust policy has no resource
     return element not in statement or any(matches(pattern) for pattern in listed(statement[element]))
+
+
+@lru_cache(maxsize=1 << 14)  # every statement of a policy is compared with every call's action
+def _is_action(pattern: str, action: str) -> bool:
+    return _pattern(pattern.lower(), action.lower())
 
 
 def arn_like(pattern: str, arn: str, call: Call) -> bool:

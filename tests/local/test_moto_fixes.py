@@ -326,11 +326,25 @@ def ended_threads_are_forgotten(asl: Interpreter) -> None:
 
 
 @check
-def modules_are_listed_once(asl: Interpreter) -> None:
+def modules_and_methods_are_listed_once(asl: Interpreter) -> None:
     from moto import backends
+    from moto.core import responses
+    from moto.kms.responses import KmsResponse
 
+    methods = responses.method_names_from_class
     assert backends.list_of_moto_modules() is backends.list_of_moto_modules()
     assert "s3" in backends.list_of_moto_modules()
+    assert methods(KmsResponse) is methods(KmsResponse) and "create_key" in methods(KmsResponse)
+
+
+@check
+def only_asymmetric_keys_have_a_private_key(asl: Interpreter) -> None:
+    from moto.kms.models import Key
+
+    def made(spec: str) -> Any:
+        return Key("{}", "", spec, "", asl.aws.settings.account, asl.aws.settings.region).private_key
+
+    assert made("SYMMETRIC_DEFAULT") is None and made("RSA_2048") is not None
 
 
 @check
@@ -364,7 +378,7 @@ def tasks_call_this_server_alone(asl: Interpreter) -> None:
 
     client = sns.boto_client_for("ap-northeast-1", "sns", state_credentials=SimpleNamespace(role_arn=ROLE))
     assert client.meta.endpoint_url == asl.aws.endpoint
-    assert asl.aws.permissions.known_by(client._get_credentials().access_key).role == ROLE
+    assert client is asl.aws._clients.get("sns", "ap-northeast-1", ROLE), "with the role's rights"
 
 
 @check
