@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from column_types import Misfit
-from job_io import ROW, JobError, Problems, shown
+from job_io import CELLS, ROW, Cell, JobError, Problems, shown
 from raw_file import RawTable
+
+EXAMPLES = 3  # in a sentence
 
 
 def one_header(tables: list[RawTable]) -> list[str]:
@@ -72,9 +74,11 @@ def types_of(table: RawTable, every_row: bool) -> dict[str, pa.DataType]:
     try:
         return table.types(every_row)
     except Misfit as misfit:
+        row = table.row(misfit.index)
         raise JobError(
-            f"{table.name}, {table.row(misfit.index)}: column {shown(misfit.column)} holds {shown(misfit.value)}, "
-            "which is of another type than the rows before; make them one type."
+            f"{table.name}, {row}: column {shown(misfit.column)} holds {shown(misfit.value)}, "
+            "which is of another type than the rows before; make them one type.",
+            cells=[(table.name, row, misfit.column, misfit.value)],
         ) from None
 
 
@@ -85,32 +89,33 @@ def label_error(table: RawTable, column: str, model: str) -> JobError:
             f"{table.name}: column {shown(column)} is the label of model {model}, and its numbers like "
             f"{shown(example)} may be decimals or thousands; set data.decimal to comma or point."
         )
-    count, places = texts_in(table, column, table.not_numbers)
+    count, found = texts_in(table, column, table.not_numbers)
     if not count:
-        count, places = texts_in(table, column, column_types.not_numbers)
+        count, found = texts_in(table, column, column_types.not_numbers)
+    places = [f"{row}: {shown(value)}" for row, value in found[:EXAMPLES]]
     more = f" and {count - len(places)} more" if count > len(places) else ""
     hold = "row holds" if count == 1 else "rows hold"
     return JobError(
         f"{table.name}: column {shown(column)} is the label of model {model} and must hold numbers, but {count} {hold} "
-        f"text: {', '.join(places)}{more}; correct them, or leave them empty to have them predicted."
+        f"text: {', '.join(places)}{more}; correct them, or leave them empty to have them predicted.",
+        cells=[(table.name, row, column, value) for row, value in found],
     )
 
 
 def texts_in(
     table: RawTable, column: str, are_texts: Callable[[pa.Array], npt.NDArray[np.int64]]
-) -> tuple[int, list[str]]:
-    """How many of the column's values are texts, and the first three with their rows."""
-    places: list[str] = []
+) -> tuple[int, list[tuple[str, str]]]:
+    """How many of the column's values are texts, and the first ones with their rows."""
+    found: dict[int, str] = {}
     count = start = 0
     for batch in table.batches():
         values = batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
         if values.type == column_types.TEXT:
             indices = are_texts(values)
-            first = indices[: 3 - len(places)].tolist()
-            places += [f"{table.row(start + index)}: {shown(values[index].as_py())}" for index in first]
+            found |= {start + index: values[index].as_py() for index in indices[: CELLS - len(found)].tolist()}
             count += len(indices)
         start += len(values)
-    return count, places
+    return count, list(zip(table.rows(list(found)), found.values(), strict=True))
 
 
 def disagreement_error(
@@ -119,15 +124,16 @@ def disagreement_error(
     """An error that names the first row in one file whose value does not have the other file's type."""
     kinds = by_file[one.name][column], by_file[other.name][column]
     odd, wanted = (one, kinds[1]) if kinds[0] == column_types.TEXT else (other, kinds[0])
-    place = odd.name
-    start = 0
+    place, start = odd.name, 0
+    cells: list[Cell] = []
     for batch in odd.batches():
         values = batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows)
         index = column_types.first_misfit(values, wanted)
         if index is not None:
-            place = f"{odd.name}, {odd.row(start + index)}: {shown(values[index].as_py())}"
+            row, value = odd.row(start + index), values[index].as_py()
+            place, cells = f"{odd.name}, {row}: {shown(value)}", [(odd.name, row, column, value)]
             break
         start += len(values)
     said = [f"{column_types.words(kind)} in {table.name}" for kind, table in zip(kinds, (one, other), strict=True)]
     way_out = "set data.decimal to comma or point" if odd.unclear_number(column) else "make it one type in all files"
-    return JobError(f"Column {shown(column)} holds {said[0]} but {said[1]} ({place}); {way_out}.")
+    return JobError(f"Column {shown(column)} holds {said[0]} but {said[1]} ({place}); {way_out}.", cells=cells)

@@ -3,7 +3,8 @@
 A job is a function without arguments. `run` calls it and returns the process's exit code: 0 if it returned, 1 if it
 failed. On failure, it writes one sentence for the user where SageMaker expects it (output/failure for a training job,
 output/message for a processing job) and leaves the output folder empty. If the user's data or config is wrong, this
-sentence, but not the log, begins with `Not retried: `.
+sentence, but not the log, begins with `Not retried: `. Before it, the log has a line for each wrong cell, for reports:
+`cell: ["a.csv", "row 1 (line 2)", "price", "unknown"]`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ SUCCESS = "_SUCCESS"
 STOPPED = 128 + signal.SIGTERM
 SENTENCE = 1024  # [sm] maximum length of FailureReason and ExitMessage
 LEAST_ROWS = 4  # to learn from; with fewer, AutoGluon 1.6 fits no model at medium_quality: it holds some back
+CELLS = 10  # at most, of a mistake
 NOT_RETRIED = "Not retried: "  # tells the state machine that a retry would fail too
 _UNFINISHED = ".unfinished"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -37,8 +39,15 @@ _unfinished: set[Path] = set()
 _scratch: set[Path] = set()
 
 
+Cell = tuple[str, str, str, object]  # file, row, column and value
+
+
 class JobError(Exception):
     """The user's data or config is wrong, so a retry would fail too. Each argument is a sentence for the user."""
+
+    def __init__(self, *sentences: str, cells: Sequence[Cell] = ()) -> None:
+        super().__init__(*sentences)
+        self.cells = list(cells)  # the first wrong ones
 
     def __str__(self) -> str:
         return " ".join(map(str, self.args))
@@ -53,6 +62,7 @@ class Problems:
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
+        self.cells: list[Cell] = []
 
     @contextmanager
     def collected(self) -> Iterator[None]:
@@ -62,10 +72,11 @@ class Problems:
             raise
         except JobError as problem:
             self.sentences += map(str, problem.args)
+            self.cells += problem.cells
 
     def report(self) -> None:
         if self.sentences:
-            raise JobError(*dict.fromkeys(self.sentences))
+            raise JobError(*dict.fromkeys(self.sentences), cells=self.cells)
 
 
 def root() -> Path:
@@ -234,6 +245,10 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
         return 130
     except BaseException as problem:  # the user always gets a sentence
         sentence = _one_line(_sentence(problem))
+        for cell in problem.cells[:CELLS] if isinstance(problem, JobError) else ():
+            print(
+                f"cell: {json.dumps([_one_line(str(part)[:80]) for part in cell], ensure_ascii=False)}", file=sys.stderr
+            )
         print(sentence, file=sys.stderr)
         if _is_final(problem):
             sentence = _one_line(NOT_RETRIED + sentence)

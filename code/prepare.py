@@ -38,7 +38,7 @@ import raw_tables
 from column_stats import ColumnStats
 from column_types import Misfit
 from common_schema import one_header, one_schema
-from job_io import ROW, JobError, Problems, counted, log, shown
+from job_io import CELLS, ROW, JobError, Problems, counted, log, shown
 from model_parts import Parts, Splitter, splitter
 from prepared_folders import PreparedFolders
 from raw_file import RawTable, Reread
@@ -196,13 +196,14 @@ def check_some_rows(tables: list[RawTable], counts: RowCounts) -> None:
 
 def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], before: int) -> None:
     for label in dict.fromkeys(each.label for each in splitters):
-        finite = pc.fill_null(pc.is_finite(batch.column(label)), True)
-        if not pc.all(finite).as_py():
-            index = pc.index(finite, False).as_py()
-            row = batch.column(ROW)[index].as_py() - before
+        values = batch.column(label)
+        infinite = np.flatnonzero(~pc.fill_null(pc.is_finite(values), True).to_numpy(zero_copy_only=False))[:CELLS]
+        if len(infinite):
+            rows = table.rows((batch.column(ROW).to_numpy()[infinite] - before).tolist())
             raise JobError(
-                f"{table.name}, {table.row(row)}: the label {shown(label)} is infinite; "
-                "correct it, or leave it empty to have it predicted."
+                f"{table.name}, {rows[0]}: the label {shown(label)} is infinite; "
+                "correct it, or leave it empty to have it predicted.",
+                cells=[(table.name, row, label, values[int(at)]) for row, at in zip(rows, infinite, strict=True)],
             )
 
 
@@ -215,10 +216,11 @@ def check_one_prediction(
         twice = np.flatnonzero(np.sum([mask for _, mask in taken], axis=0, dtype=np.int64) > 1)
         if len(twice):
             both = [name for name, mask in taken if mask[twice[0]]]
-            row = batch.column(ROW)[int(twice[0])].as_py() - before
+            rows = table.rows((batch.column(ROW).to_numpy()[twice[:CELLS]] - before).tolist())
             raise JobError(
-                f"{table.name}, {table.row(row)}: the models {both[0]} and {both[1]} both predict its {shown(label)}; "
-                "make their where conditions exclude each other."
+                f"{table.name}, {rows[0]}: the models {both[0]} and {both[1]} both predict its {shown(label)}; "
+                "make their where conditions exclude each other.",
+                cells=[(table.name, row, label, "empty, and predicted by several models") for row in rows],
             )
 
 

@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -107,10 +107,17 @@ class RawTable(ABC):
         return [f"read as {called} (data.encoding)"]
 
     def row(self, index: int) -> str:
-        """A row's name in messages; rows and lines count from 1, and a CSV's header is line 1."""
+        return self.rows([index])[0]
+
+    def rows(self, indices: Sequence[int]) -> list[str]:
+        """The rows' names in messages, in ascending order. Rows and lines count from 1; a CSV's header is line 1."""
         with self._explained():
-            line = next(islice(self.lines(), index, None), None)
-        return f"row {index + 1}" + (f" ({self.line} {line})" if line else "")
+            lines = enumerate(self.lines())
+            found = [next((line for place, line in lines if place == index), None) for index in indices]
+        return [
+            f"row {index + 1}" + (f" ({self.line} {line})" if line else "")
+            for index, line in zip(indices, found, strict=True)
+        ]
 
     def open_bytes(self) -> IO[bytes]:
         if self.packing == "gzip":

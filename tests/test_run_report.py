@@ -125,6 +125,15 @@ def test_a_failed_run_has_its_reason_once_and_the_command_that_repeats_it() -> N
     assert "<!--stepgluon" not in page
 
 
+def test_the_wrong_cells_are_a_table() -> None:
+    story = failure(cause="2 rows hold text.")
+    lines = [f"cell: {json.dumps(['a.csv', f'row {n}', 'price', EVIL])}" for n in (1, 2)]
+    page = report.failed(told(story, said=["1 file", *lines, "2 rows hold text."]), story)
+    assert "<h2>The wrong cells</h2>" in page and page.count("<td>price</td>") == 2
+    assert "cell: " not in page and "<pre>1 file</pre>" in page and "<script>alert" not in page
+    assert "wrong cells" not in report.failed(told(story), story)
+
+
 @pytest.mark.parametrize(("status", "said"), [("ABORTED", "Stopped."), ("TIMED_OUT", "Took too long.")])
 def test_a_run_that_was_ended_says_so(status: str, said: str) -> None:
     story = ended(status=status)

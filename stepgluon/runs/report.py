@@ -11,6 +11,7 @@ import base64
 import hashlib
 import re
 import time
+from collections.abc import Sequence
 from html import escape, unescape
 from pathlib import Path
 from string import Template
@@ -23,7 +24,7 @@ from stepgluon.names import Names
 from stepgluon.runs import earlier as runs_before
 from stepgluon.runs.earlier import Earlier
 from stepgluon.runs.history import Job, Story, number
-from stepgluon.runs.view import WORDS, log_tail, took, uses
+from stepgluon.runs.view import WORDS, log_tail, took, uses, wrong_cells
 
 SKELETON = Path(__file__).parents[2] / "code" / "report_page.py"
 RUN, TIMELINE = "<!--stepgluon:run-->", "<!--stepgluon:timeline-->"
@@ -70,6 +71,7 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False, earlier: Earl
         f'<header><p class="over">Run {_text(told["run"])}</p><h1>{_text(headline)}</h1>',
         f'<p class="reason">{_text(failure["sentence"] or "No reason is known.")}</p></header>',
         _about(told, logs, earlier),
+        _cells(wrong_cells(told)),
         "<h2>What to do</h2><p>If the data or the config is the cause, fix it and start a new run. Otherwise redrive "
         "this one; finished models and predictions are reused.</p>",
         f"<pre>{_text(redrive)}</pre>",
@@ -81,6 +83,11 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False, earlier: Earl
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = {"title": _text(f"{told['run']}: {headline}"), "body": "".join(body), "style": style, "script": script}
     return page.safe_substitute(parts, script_hash=f"sha256-{digest}")
+
+
+def _cells(cells: list[list[str]]) -> str:
+    """The first wrong cells of the tables."""
+    return _table("The wrong cells", ("file", "row", "column", "value"), cells)
 
 
 def timeline(told: dict[str, Any], story: Story, logs: bool = False) -> str:
@@ -166,8 +173,6 @@ def _about(told: dict[str, Any], local: bool, earlier: Earlier) -> str:
 
 
 def _models(models: list[dict[str, Any]]) -> str:
-    if not models:
-        return ""
     names = ("model", "result", "error", "limit", "median", "")
     rows = [
         [
@@ -178,13 +183,19 @@ def _models(models: list[dict[str, Any]]) -> str:
         ]
         for each in models
     ]
+    return _table("Models", names, rows)
+
+
+def _table(title: str, names: Sequence[str], rows: list[list[str]]) -> str:
+    if not rows:
+        return ""
     head, *lines = (
         "".join(f"<t{kind}>{_text(cell)}</t{kind}>" for cell in row)
         for kind, row in [("h", names), *(("d", row) for row in rows)]
     )
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<h2>Models</h2><p></p><div class="panel">{table}</div>'
+    return f'<h2>{title}</h2><p></p><div class="panel">{table}</div>'
 
 
 def _moment(at: float) -> str:

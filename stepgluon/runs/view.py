@@ -15,6 +15,7 @@ lines              what `watch` prints
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from stepgluon.runs import history
 from stepgluon.runs.history import Job, Story, finite, number, parsed
 from stepgluon.runs.job_log import LAST_LINES
 
+_CELL = re.compile(r'\bcell: (\["(?:[^"\\]|\\.)*"(?:, "(?:[^"\\]|\\.)*"){3}\])$')
 AGAIN = re.compile(r"-again-\d+$")  # ends the name of a run that repeats another
 WORDS = {
     **history.WORDS,
@@ -208,10 +210,20 @@ def _failure(told: dict[str, Any]) -> list[str]:
 
 
 def log_tail(told: dict[str, Any]) -> list[str]:
-    """The last lines of the failed job's log, without the sentence that is shown beside them."""
-    sentence, job = (told["failure"] or {}).get("sentence"), last_failed(told)
-    said = told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
-    return [line for line in said if not sentence or sentence not in line]
+    """The last lines of the failed job's log, without its cells and the sentence that is shown beside them."""
+    sentence = (told["failure"] or {}).get("sentence")
+    return [line for line in _end_of_log(told) if not _CELL.search(line) and (not sentence or sentence not in line)]
+
+
+def wrong_cells(told: dict[str, Any]) -> list[list[str]]:
+    """File, row, column and value of the cells that made a job fail, as code/job_io.py logs them."""
+    found = (_CELL.search(line) for line in _end_of_log(told))
+    return [json.loads(each[1]) for each in found if each]
+
+
+def _end_of_log(told: dict[str, Any]) -> list[str]:
+    job = last_failed(told)
+    return told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
 
 
 def last_failed(told: dict[str, Any]) -> str:

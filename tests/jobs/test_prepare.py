@@ -20,6 +20,7 @@ from conftest import Sandbox, config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepgluon.runs.view import log_tail, wrong_cells
 from stepgluon.selfcheck import answers
 
 
@@ -453,6 +454,34 @@ def test_text_in_a_label_is_named_row_by_row(sandbox: Sandbox, monkeypatch: pyte
         "row 5000 (line 5001): 'n/k', row 12345 (line 12346): 'n/k', row 19999 (line 20000): 'n/k'; "
         "correct them, or leave them empty to have them predicted."
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "models", "cells"),
+    [
+        (
+            "x,y\n" + '1,"n ""k"" \u00e4|"\n2,3\n' + "4,n/k\n" * 20,
+            (),
+            [["1 (line 2)", "y", 'n "k" \u00e4|'], *([f"{n} (line {n + 1})", "y", "n/k"] for n in range(3, 12))],
+        ),
+        ("x,y\n1,2\n2,inf\n3,-inf\n4,5\n", (), [["2 (line 3)", "y", "inf"], ["3 (line 4)", "y", "-inf"]]),
+        (
+            "x,y\n1,2\n2,3\n3,\n4,5\n",
+            ({"name": "a", "label": "y"}, {"name": "b", "label": "y"}),
+            [["3 (line 4)", "y", "empty, and predicted by several models"]],
+        ),
+    ],
+)
+def test_the_first_wrong_cells_are_in_the_log_for_the_report(
+    sandbox: Sandbox, content: str, models: tuple[dict[str, Any], ...], cells: list[list[str]]
+) -> None:
+    sandbox.write("a.csv", content)
+    sandbox.configure(config(*models))
+    outcome = sandbox.run("prepare.py")
+    assert outcome.code == 1
+    told = {"failure": {"sentence": outcome.message}, "jobs": [], "said": outcome.log.splitlines()}
+    assert wrong_cells(told) == [["a.csv", f"row {row}", column, value] for row, column, value in cells]
+    assert not any("cell: " in line for line in log_tail(told))
 
 
 def test_a_label_of_nothing_but_text_names_its_first_rows(sandbox: Sandbox) -> None:
