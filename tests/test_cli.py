@@ -6,6 +6,8 @@ import io
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -230,6 +232,21 @@ complete_line python pipeline.py val
 complete_line pipeline.py graph --detail s
 complete_line python3 demo/pipeline.py run --fr
 complete_line python other.py val
+complete_line pipeline.py run --data a.csv --thr
+"""
+# Each pattern is waited for.
+ZSH = """
+zmodload zsh/zpty
+zpty shell "env ZDOTDIR=$PWD zsh -i"
+zpty -r -m shell shown '*ready>*'
+for typed wanted in 'python pipeline.py val' validate './pipeline.py graph --detail s' story \\
+    'python pipeline.py run --data a.csv --thr' --threshold; do
+  zpty -n -w shell $typed$'\t'
+  zpty -r -m shell shown "*$wanted*"
+  zpty -n -w shell $'\x15'
+  print -- $wanted
+done
+zpty -d shell
 """
 
 
@@ -243,7 +260,7 @@ def test_bash_completes_commands_options_and_choices_with_and_without_python(run
         check=False,
         env={**os.environ, "COMPLETION": script},
     )
-    assert (ended.stdout, ended.stderr) == ("validate\nstory\n--fresh\n\n", "")
+    assert (ended.stdout, ended.stderr) == ("validate\nstory\n--fresh\n\n--threshold\n", "")
 
 
 def test_the_completion_for_zsh_has_every_command(run: Run) -> None:
@@ -252,6 +269,25 @@ def test_the_completion_for_zsh_has_every_command(run: Run) -> None:
     assert script.startswith("#compdef pipeline.py\n")
     assert "validate:'Check the config: report every mistake with file, line and column.'" in script
     assert '"--config[default\\: pipeline-config.yml]:FILE:_files"' in script
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="this computer has no zsh")
+def test_zsh_completes_commands_options_and_choices(run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "completion.zsh"
+    script.write_text(run("completion", "zsh")[1], "utf-8")
+    (tmp_path / ".zshrc").write_text(
+        f"autoload -Uz compinit; compinit -u -D; source {shlex.quote(str(script))}; PROMPT='ready> '\n", "utf-8"
+    )
+    ended = subprocess.run(
+        ["zsh", "-f", "-c", ZSH],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=600,
+        env={**os.environ, "TERM": "dumb", "HOME": str(tmp_path)},
+    )
+    assert ended.stdout.split() == ["validate", "story", "--threshold"], ended.stderr
 
 
 def test_every_command_has_help_and_there_is_a_version(run: Run) -> None:

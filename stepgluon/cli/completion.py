@@ -19,16 +19,24 @@ _stepgluon_python() {
   _shtab_pipeline_py
 }
 complete -o bashdefault -o default -F _stepgluon_python python python3
+complete -o bashdefault -o default -F _shtab_pipeline_py pipeline.py
 """
 _PATHS = {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY}
+# shtab's script for zsh defines the completion when it is evaluated, and not when it is sourced.
+_EVALUATED, _OR_SOURCED = "zsh_eval_context[-1] == eval ", "zsh_eval_context[-1] == (eval|file) "
 
 
 def do_completion(call: Call) -> None:
-    words, shell = parser(), call.options.shell
+    words = parser()
+    if (
+        call.options.shell == "bash"
+    ):  # which completes paths itself; after `--data FILE`, shtab would offer nothing else
+        call.terminal.result(shtab.complete(words, "bash") + _PYTHON)
+        return
     for action in _actions(words):
         if action.metavar in _PATHS:
             vars(action)["complete"] = _PATHS[str(action.metavar)]
-    call.terminal.result(shtab.complete(words, shell) + (_PYTHON if shell == "bash" else ""))
+    call.terminal.result(shtab.complete(words, "zsh").replace(_EVALUATED, _OR_SOURCED))
 
 
 def _actions(words: argparse.ArgumentParser) -> Iterator[argparse.Action]:

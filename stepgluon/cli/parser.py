@@ -84,7 +84,7 @@ def _definition(command: Add) -> None:
     command("definition", "schema", "Print the config's JSON Schema, for editors that complete and check YAML.")
     completion = command("completion", "completion", "Print a script that completes commands and options with Tab.")
     completion.add_argument(
-        "shell", choices=("bash", "zsh"), help="for bash: source <(python pipeline.py completion bash)"
+        "shell", choices=("bash", "zsh"), help="use it like this: source <(python pipeline.py completion bash)"
     )
 
 
