@@ -62,6 +62,8 @@ class Aws:
             read_timeout=60,
             tcp_keepalive=True,
             user_agent_extra=f"stepgluon/{__version__}",
+            # botocore would sign links to S3 with version 2, which does not open what a KMS key encrypts.
+            signature_version="s3v4" if service == "s3" else None,
             # TestState has a separate host, sync-states.…, which other endpoints lack.
             inject_host_prefix=not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ),
         )

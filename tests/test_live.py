@@ -53,7 +53,7 @@ def verdict(name: str, verdict: str = "accepted", **more: Any) -> dict[str, Any]
 class Runs:
     """One run as its test tells it."""
 
-    title, place, pause = "penguins", "this computer", 0.001
+    title, place, pause, recipients = "penguins", "this computer", 0.001, ""
 
     def __init__(self, *jobs: dict[str, Any], models: Any = (), status: str = "RUNNING", **more: Any) -> None:
         known = {"run": "june", "arn": "arn", "status": status, "started": 1.0, "seconds": 9.0, "note": ""}

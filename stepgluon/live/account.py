@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from localaws.server.web import Web, bind, no_web_pages
@@ -25,6 +24,7 @@ LOG_LINES = 300
 # Seconds between two polls: AWS throttles each of these calls per account, and `watch` itself makes them, too.
 LIST_SECONDS, RUN_SECONDS, LOG_SECONDS = 30.0, 4.0, 15.0
 LOGS_AT_ONCE = 4
+LINK_SECONDS = 3600  # that the link to the report works
 T = TypeVar("T")
 
 
@@ -34,6 +34,7 @@ class AccountRuns:
     def __init__(self, door: Door, names: Names) -> None:
         self._door, self._names = door, names
         self.title, self.place = names.prefix, f"account {names.config.account}, {names.config.region}"
+        self.recipients = ", ".join(names.config.notify)
         self._known: dict[Any, tuple[float, Any]] = {}
         self._histories: dict[str, History] = {}
         self._logs = LOGS_AT_ONCE
@@ -100,8 +101,19 @@ class AccountRuns:
     def mails(self, run: str) -> list[dict[str, str]]:
         return []  # they are only in the recipients' mailboxes
 
-    def report(self, run: str) -> Path | None:
-        return None  # `show --open` fetches it
+    def report(self, run: str) -> str | None:
+        """An address in S3, because this page ends with the run."""
+        told = self.run(run)
+        return (
+            self._kept(("report", run), LINK_SECONDS / 2, lambda: self._link(run)) if told and told["results"] else None
+        )
+
+    def _link(self, run: str) -> str:
+        key = {"Bucket": self._names.work_bucket, "Key": f"runs/{run}/result/report.html"}
+        link: str = self._door.client("s3").generate_presigned_url(
+            "get_object", {**key, "ResponseContentType": "text/html; charset=utf-8"}, LINK_SECONDS
+        )
+        return link
 
     def stop(self, run: str) -> str:
         self._door.client("stepfunctions").stop_execution(

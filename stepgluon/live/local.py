@@ -64,6 +64,7 @@ class _Files:
 
 class LocalRuns:
     place = "this computer"
+    recipients = ""  # all mails are in the outbox
     pause = 1.0  # the watcher looks once a second
 
     def __init__(self, deployed: Deployed) -> None:

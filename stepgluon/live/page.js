@@ -106,8 +106,10 @@ function draw() {
   $$('log').hidden = !state.log;
   part('log', state.log, log => log ? [h('h2', {}, 'Log of ' + log.state),
     h('pre', {}, log.lines.join('\n') || 'The log is empty.')] : []);
-  $$('mails').hidden = !state.mails.length;
-  part('mails', state.mails, mails => [h('h2', {}, mails.length === 1 ? '1 mail' : mails.length + ' mails'),
+  $$('mails').hidden = !state.mails.length && !state.recipients;
+  part('mails', [state.mails, state.recipients], ([mails, recipients]) => recipients ? [h('h2', {}, 'Mails'),
+    h('p', {}, 'They go to ' + recipients + '; this page cannot show them.')] : [
+    h('h2', {}, mails.length === 1 ? '1 mail' : mails.length + ' mails'),
     ...mails.map((mail, place) => h('details', {open: place === 0},
       h('summary', {}, h('time', {}, clock(Date.parse(mail.date) / 1000)), mail.subject.split(': ').pop()),
       h('pre', {}, 'To: ' + mail.to + '\nSubject: ' + mail.subject + '\n\n' + mail.text)))]);

@@ -107,7 +107,7 @@ class LivePage:
     def _report(self, run: str, key: str, start_response: Any) -> Iterable[bytes]:
         """A run's report. Its address is shown, so it has a key of its own; sandboxed, it has no origin."""
         file = self._source.report(run) if hmac.compare_digest(key.encode(), self._key(run).encode()) else None
-        if file is None:
+        if not isinstance(file, Path):
             return _respond(start_response, "404 Not Found", "text/plain", "There is no report.")
         headers = [*_HEADERS[:-1], ("Content-Security-Policy", "sandbox allow-scripts")]
         start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *headers])
@@ -153,8 +153,9 @@ class LivePage:
                 try:
                     with one_sentence():
                         state = page_state(self._source, run, model)
-                        if state["run"] and self._source.report(name := state["run"]["run"]):
-                            state["run"]["report"] = f"/_live/report?{urlencode({'run': name, 'key': self._key(name)})}"
+                        if state["run"] and (report := self._source.report(name := state["run"]["run"])):
+                            here = f"/_live/report?{urlencode({'run': name, 'key': self._key(name)})}"
+                            state["run"]["report"] = report if isinstance(report, str) else here
                 except StepgluonError as problem:
                     state = {"problem": str(problem)}
                 text = json.dumps(state, ensure_ascii=False, allow_nan=False)

@@ -41,6 +41,7 @@ class Source(Protocol):
     title: str
     place: str
     pause: float  # seconds between two looks
+    recipients: str  # of mails that cannot be shown
 
     def runs(self) -> list[Told]:
         """The last runs, latest first: run, status, started, seconds and note of each."""
@@ -57,8 +58,8 @@ class Source(Protocol):
 
     def mails(self, run: str) -> list[dict[str, str]]: ...
 
-    def report(self, run: str) -> Path | None:
-        """The page about a run that has ended, if it is on this computer."""
+    def report(self, run: str) -> Path | str | None:
+        """The page about a run that has ended: its file, or its address."""
 
     def stop(self, run: str) -> str:
         """Stop the run; return what was done as a sentence."""
@@ -71,7 +72,8 @@ def page_state(source: Source, chosen: str, model: str) -> dict[str, Any]:
     runs = source.runs()
     name = chosen if any(row["run"] == chosen for row in runs) else runs[0]["run"] if runs else ""
     told = source.run(name) if name else None
-    state = {"title": source.title, "place": source.place, "runs": [_row(row) for row in runs], "run": None}
+    state: dict[str, Any] = {"title": source.title, "place": source.place, "recipients": source.recipients}
+    state |= {"runs": [_row(row) for row in runs], "run": None}
     if told is None:
         return {**state, "headline": "No runs yet", "models": [], "stages": [], "log": None, "mails": []}
     jobs = {job["state"]: job for job in told["jobs"]}  # the last try of each state

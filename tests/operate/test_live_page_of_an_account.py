@@ -70,6 +70,12 @@ def test_watch_open_serves_the_page_until_the_run_has_ended(account: Account, mo
     assert first["run"]["stop"] and not last["run"]["stop"] and last["run"]["promote"]
     assert last["headline"].endswith("2 of 2 models accepted")
     assert last["place"] == "account 123456789012, eu-west-1"
+    assert last["recipients"] == ", ".join(account.names.config.notify) and last["mails"] == []
+    assert first["run"].get("report") is None
+    with urllib.request.urlopen(last["run"]["report"], timeout=MINUTES) as report:
+        assert report.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "predictions" in report.read().decode()
+    assert "X-Amz-Expires=3600" in last["run"]["report"], "an older signature would not open an encrypted file"
 
     runs = AccountRuns(account.place.aws, account.names)
     told = runs.run(run)
