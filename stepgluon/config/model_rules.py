@@ -121,7 +121,7 @@ def _refused_model(config: PipelineConfig, uri: str) -> str | None:
     names = Names(config)
     work = names.work_bucket
     if bucket == names.raw_bucket:
-        reason = "a model is code, and whoever uploads data could exchange it in the raw bucket"
+        reason = "a model is code, and users who upload data could replace it in the raw bucket"
         return f"{reason} (copy the model to s3://{work}/models/ and name that)"
     if bucket != work:
         return f"{found(bucket)} is not this pipeline's bucket (copy the model to s3://{work}/models/ and name that)"

@@ -222,13 +222,13 @@ class _Composer:
         return entries
 
     def _is_decimal(self, event: Any, before: _Raw | None, key: str) -> bool:
-        """Report `60,5` in braces, which YAML reads as 60 and the next key."""
-        whole = before is not None and type(before.value) is int and not before.spoken
+        """Report `60,5` or `1.234,5` in braces, which YAML reads as a number and the next key."""
         digits = isinstance(event, yaml.ScalarEvent) and not event.style and re.fullmatch("[0-9]+", event.value)
-        if before is None or not whole or not digits:
+        if before is None or type(before.value) not in (int, float) or before.spoken or not digits:
             return False
-        number = f"{before.value}.{event.value}"
-        message = f"a comma in braces begins the next key (write {number} for a number with decimals)"
+        means = f"{before.value}.{event.value} for a number with decimals"
+        write = means if type(before.value) is int else "numbers without thousands separators, like 1234.5"
+        message = f"a comma in braces begins the next key (write {write})"
         self.problem(before.place, key, message)
         before.value = BROKEN
         return True

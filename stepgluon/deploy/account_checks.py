@@ -52,7 +52,7 @@ def check_concurrency(names: Names, door: Door, reserved: int) -> None:
         free += (found or {}).get("ReservedConcurrentExecutions", 0)
     if free - reserved < UNRESERVED:
         raise SurroundingsError(
-            f"the account may run {free} functions at once that nobody has reserved, and the pipeline's {reserved} "
+            f"the account has {free} unreserved concurrent executions of functions, and the pipeline's {reserved} "
             f"must leave {UNRESERVED} (set `trigger: {{reserved_concurrency: {max(free - UNRESERVED - 1, 0)}}}` in the "
             f"config, or ask for more 'Concurrent executions' of AWS Lambda in Service Quotas)"
         )

@@ -285,7 +285,7 @@ class Stacks:
             start()
             return events.follow()
         except KeyboardInterrupt:
-            self._tell(_goes_on(name, kind, self._client.meta.region_name))
+            self._tell(_continues(name, kind, self._client.meta.region_name))
             raise
 
 
@@ -299,14 +299,14 @@ def _busy(name: str) -> StackBusy:
     )
 
 
-def _goes_on(name: str, kind: str, region: str) -> str:
+def _continues(name: str, kind: str, region: str) -> str:
     aws = f"--stack-name {name} --region {region}"
     cancel = {
         "CREATE": f"; `aws cloudformation delete-stack {aws}` ends it",
-        "UPDATE": f"; `aws cloudformation cancel-update-stack {aws}` takes it back",
+        "UPDATE": f"; `aws cloudformation cancel-update-stack {aws}` undoes it",
     }
     return (
-        f"interrupted, but {name} goes on in AWS: `aws cloudformation describe-stack-events {aws}` tells how"
+        f"interrupted, but {name} continues in AWS: `aws cloudformation describe-stack-events {aws}` shows it"
         f"{cancel.get(kind, '')}; the same command again waits for it"
     )
 

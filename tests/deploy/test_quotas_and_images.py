@@ -70,7 +70,7 @@ def test_an_account_too_small_for_the_trigger_is_told_before_a_stack_fails_for_i
     with pytest.raises(SurroundingsError) as caught:
         check_concurrency(names, account, 5)
     assert str(caught.value) == (
-        "the account may run 10 functions at once that nobody has reserved, and the pipeline's 5 must leave 10 (set "
+        "the account has 10 unreserved concurrent executions of functions, and the pipeline's 5 must leave 10 (set "
         "`trigger: {reserved_concurrency: 0}` in the config, or ask for more 'Concurrent executions' of AWS Lambda in "
         "Service Quotas)"
     )

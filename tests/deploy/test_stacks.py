@@ -280,7 +280,7 @@ def test_what_another_kind_of_nothing_to_do_is_called_is_known_too(account: Acco
         (
             "UPDATE_COMPLETE",
             "UPDATE",
-            "`aws cloudformation cancel-update-stack --stack-name demo-base --region eu-west-1` takes it back; ",
+            "`aws cloudformation cancel-update-stack --stack-name demo-base --region eu-west-1` undoes it; ",
         ),
     ],
 )
@@ -297,8 +297,8 @@ def test_an_interrupted_deploy_says_that_the_stack_goes_on(
     with pytest.raises(KeyboardInterrupt):
         Stacks(account, said.append, interrupt).apply(WANTED)
     assert said[-1] == (
-        "interrupted, but demo-base goes on in AWS: `aws cloudformation describe-stack-events --stack-name demo-base "
-        f"--region eu-west-1` tells how; {cancel}the same command again waits for it"
+        "interrupted, but demo-base continues in AWS: `aws cloudformation describe-stack-events --stack-name demo-base "
+        f"--region eu-west-1` shows it; {cancel}the same command again waits for it"
     )
     assert not said.stacks(account).apply(WANTED), "the second call waits for the first one's change, and finds it made"
 
