@@ -75,7 +75,12 @@ def train_one(make: States, model: Item) -> Chain:
     judge.default_choice(make.reject(model, "Reject *"))
 
     remember = make.remember(model, "Remember *")
-    Chain([train, read_score, remember, judge])
+    measured = [train, read_score]
+    if model.archived:  # XGBoost leaves an archive: a job takes it in, and measures the model
+        score = make.score(model, "Score *")
+        score.add_catch(make.failed_training(judge))
+        measured = [train, score, read_score]
+    Chain([*measured, remember, judge])
     train.add_catch(make.failed_training(judge))
     read_score.add_catch(make.failed_score(judge))
     remember.add_catch(make.ignored(remember))

@@ -1,4 +1,4 @@
-"""The programs: what trains a model, and what predicts with it. One row for each algorithm."""
+"""The programs: what trains a model, and what predicts with it. One row for each algorithm (docs/decisions/0016)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Program:
     name: str
     training_image: str  # one of our images; empty if AWS offers it
     training_script: str  # the entrypoint, in code/; empty if the image's own `train` runs
-    channels: tuple[str, ...]  # that each of its trainings has
+    channels: tuple[str, ...]  # of CSV files, each read by a training if it is used; without any, it reads `data`
     compression: str  # of what the training leaves: NONE (a folder) or GZIP (model.tar.gz)
     scoring_image: str  # in which score.py takes in and measures the archive; empty if the training measures itself
     predicting_image: str  # in which predict.py runs
@@ -28,12 +28,25 @@ class Program:
         yield self.predicting_image, "predict"
 
 
-AUTOGLUON = Program("autogluon", "autogluon", "train", ("data",), "NONE", "", "autogluon")
-PROGRAMS = (AUTOGLUON,)
+AUTOGLUON = Program("autogluon", "autogluon", "train", (), "NONE", "", "autogluon")
+XGBOOST = Program("xgboost", "", "", ("train", "validation"), "GZIP", "xgboost", "xgboost")
+PROGRAMS = (AUTOGLUON, XGBOOST)
 
 
 def program_of(model: Model) -> Program:
-    return AUTOGLUON
+    return XGBOOST if model.algorithm else AUTOGLUON
+
+
+def channels_of(model: Model) -> list[str]:
+    """The channels of a model's training besides `data`; code/channels.py writes those."""
+    stops_early = model.algorithm is not None and "early_stopping_rounds" in model.algorithm.set
+    return [name for name in program_of(model).channels if name != "validation" or stops_early]
+
+
+def usual_program(config: PipelineConfig) -> Program:
+    """The program that requests are of where a model's own part says nothing else."""
+    used = [program_of(model) for model in config.models]
+    return AUTOGLUON if AUTOGLUON in used else used[0]
 
 
 def images_of(config: PipelineConfig) -> list[str]:

@@ -12,7 +12,7 @@ from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow import mails
 from stepgluon.workflow.expressions import jsonata, quoted, sentence, text
-from stepgluon.workflow.jobs import PREDICTING, Jobs
+from stepgluon.workflow.jobs import Jobs
 
 _UNLIMITED = "1e308"
 UNUSABLE = "The input of this execution cannot be used: "  # ends a run at Begin
@@ -37,16 +37,15 @@ $merge([{defaults}, $given]))"""
 
 def models(jobs: Jobs) -> str:
     """The models with their fingerprints from prepare, and the folders derived from fingerprint and image."""
-    image = "$jobs.train.AlgorithmSpecification.TrainingImage"
     lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")
     return f"""($all := $parse($states.result.Body).models; $limit := $input.overrides.threshold;
 [$map($models, function($m) {{(
 $found := $filter($all, function($a) {{$a.name = $m.name}});
 $exists($found.train) ? true : $error({lacking});
-$place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {image}, 'SHA-256');
+$place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {jobs.depends("$m")}, 'SHA-256');
 $merge([$m, {{'place': $place, 'threshold': $exists($limit) ? $limit : $m.threshold,
 'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
-'trained': {{'run': $run, 'image': {PREDICTING}}},
+'trained': {{'run': $run, 'image': {jobs.image("$m")}}},
 'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows}}])
 )}})])"""
 

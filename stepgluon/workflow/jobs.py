@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
+from stepgluon.config.xgboost_settings import as_text, complete
 from stepgluon.names import Names
-from stepgluon.programs import DATA, Program, program_of
+from stepgluon.programs import AUTOGLUON, DATA, channels_of, program_of, usual_program
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 from stepgluon.workflow.retries import longest_training
 
@@ -28,7 +29,8 @@ Request = dict[str, Any]
 class Jobs:
     def __init__(self, config: PipelineConfig, names: Names) -> None:
         self.config, self.names = config, names
-        self.program = program_of(config.models[0])
+        self.program = usual_program(config)
+        self.archived = next((model for model in config.models if program_of(model).scoring_image), None)
         key = config.encryption.kms_key
         self._disk_key = {"VolumeKmsKeyId": key} if key else {}
         self._output_key = {"KmsKeyId": key} if key else {}
@@ -56,18 +58,40 @@ class Jobs:
     def settings(self) -> Request:
         """The part of a request that is the same for all models."""
         training = {
-            "AlgorithmSpecification": self._algorithm(self.program),
+            "AlgorithmSpecification": self._algorithm(self._usual_model),
             **self._network(),
             **self._of_all(),
             **self._train_fields(self.config.train),
         }
         predicting = self._processing(self.program.predicting_image, "predict", self.config.predict)
-        return {"train": literal(training), "predict": literal(predicting)}
+        found = {"train": literal(training), "predict": literal(predicting)}
+        if self.archived:
+            scoring = self._processing(program_of(self.archived).scoring_image, "score", self.config.predict)
+            scoring["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 1
+            found["score"] = literal(scoring)
+        return found
 
     def of_model(self, model: Model) -> Request:
-        """The part of a training request that is specific to this model."""
+        """A model's own part of its requests: of its training, and what another program than the usual one needs."""
+        program, algorithm = program_of(model), self._algorithm(model)
         shared, own = self._train_fields(self.config.train), self._train_fields(model.train)
-        return {field: value for field, value in own.items() if shared.get(field) != value}
+        training = {field: value for field, value in own.items() if shared.get(field) != value}
+        if algorithm != self._algorithm(self._usual_model):
+            training["AlgorithmSpecification"] = algorithm
+        if model.algorithm:
+            training["HyperParameters"] = {
+                name: as_text(value) for name, value in complete(model.algorithm.set).items()
+            }
+        other = program.predicting_image != self.program.predicting_image
+        return {
+            "train": training,
+            **({"channels": channels_of(model)} if program.channels else {}),
+            **({"image": self.names.image(program.predicting_image)} if other else {}),
+        }
+
+    @property
+    def _usual_model(self) -> Model:
+        return next(model for model in self.config.models if program_of(model) is self.program)
 
     def train(self, model: str) -> str:
         """`model` is the expression of the model's data."""
@@ -75,14 +99,53 @@ class Jobs:
 
     def training(self, model: str, place: str) -> str:
         """The value that Read fingerprints assigns as a model's `train`."""
-        source = {"S3DataType": "S3Prefix", "S3Uri": expression(f"$folder & 'prepared/models/' & {model}.name & '/'")}
-        output = {"S3OutputPath": expression(f"$work & {place}"), "CompressionType": self.program.compression}
-        request = {
+        folder = f"$folder & 'prepared/models/' & {model}.name & '/'"
+        data = _channel("data", folder)
+        usual = {
             "HyperParameters": {"model": expression(f"{model}.name")},
-            "InputDataConfig": [{"ChannelName": "data", "DataSource": {"S3DataSource": source}}],
-            "OutputDataConfig": {**output, **self._output_key},
+            "InputDataConfig": [data],
+            "OutputDataConfig": self._trained(place, "NONE"),
         }
-        return f"$merge([{model}.train, {jsonata(request)}])"
+        if not self.archived:
+            return f"$merge([{model}.train, {jsonata(usual)}])"
+        # A channel of CSV files for each that the program reads.
+        each = _channel("{% $c %}", f"{folder} & 'channels/' & $c & '/'")
+        channels = f"[$map({model}.channels, function($c) {{{jsonata({**each, 'ContentType': 'text/csv'})}}})]"
+        archived = {"InputDataConfig": expression(channels), "OutputDataConfig": self._trained(place, "GZIP")}
+        own = f"$exists({model}.channels) ? {jsonata(archived)} : {jsonata(usual)}"
+        return f"$merge([{model}.train, {own if self.program is AUTOGLUON else jsonata(archived)}])"
+
+    def score(self, model: str) -> str:
+        """The request for the job that takes in the archive of a training and measures the model."""
+        trained = f"$work & {model}.place & '/' & $own.job & '/output/model"
+        request = {
+            "ProcessingJobName": expression(f"{self.name('score', model)} & $own.tries & {ATTEMPT}"),
+            "ProcessingInputs": [
+                _input("archive", expression(f"{trained}.tar.gz'")),
+                _input("data", expression(f"$folder & 'prepared/models/' & {model}.name & '/'")),
+            ],
+            "ProcessingOutputConfig": self._output(f"{trained}'"),
+            "Environment": {"STEPGLUON_MODEL": expression(f"{model}.name")},
+        }
+        if self.config.predict.environment:
+            request["Environment"] = expression(f"$merge([$jobs.score.Environment, {jsonata(request['Environment'])}])")
+        return f"$merge([$jobs.score, {jsonata(request)}])"
+
+    def image(self, model: str) -> str:
+        """The image that predicts with the model."""
+        return f"($exists({model}.image) ? {model}.image : {PREDICTING})" if self._several else PREDICTING
+
+    def depends(self, model: str) -> str:
+        """What a trained model depends on besides its rows and settings: the images that train and measure it."""
+        if not self.archived:
+            return "$jobs.train.AlgorithmSpecification.TrainingImage"
+        training = f"$merge([$jobs.train, {model}.train]).AlgorithmSpecification.TrainingImage"
+        measured = f"{training} & '|' & $jobs.score.AppSpecification.ImageUri"
+        return f"($exists({model}.channels) ? {measured} : {training})"
+
+    @property
+    def _several(self) -> bool:
+        return any(program_of(model) is not self.program for model in self.config.models)
 
     def predict(self, own: str, chosen: str) -> str:
         name = f"{{'ProcessingJobName': {chosen}.predict_job & $own.tries & {ATTEMPT}}}"
@@ -136,9 +199,15 @@ class Jobs:
             **({"Environment": job.environment} if job.environment else {}),
         }
 
-    def _algorithm(self, program: Program) -> Request:
-        entrypoint = {"ContainerEntrypoint": _script(program.training_script)} if program.training_script else {}
+    def _algorithm(self, model: Model) -> Request:
+        program = program_of(model)
+        if model.algorithm:
+            return {"TrainingImage": self.names.xgboost_image(model.algorithm), "TrainingInputMode": "File"}
+        entrypoint = {"ContainerEntrypoint": _script(program.training_script)}
         return {"TrainingImage": self.names.image(program.training_image), "TrainingInputMode": "File", **entrypoint}
+
+    def _trained(self, place: str, compression: str) -> Request:
+        return {"S3OutputPath": expression(f"$work & {place}"), "CompressionType": compression, **self._output_key}
 
     def _train_fields(self, job: Train) -> Request:
         waiting = {"MaxWaitTimeInSeconds": longest_training(job)} if job.spot else {}
@@ -177,6 +246,11 @@ class Jobs:
 
 def _script(name: str) -> list[str]:
     return ["python3", f"/opt/program/{name}.py"]
+
+
+def _channel(name: str, uri: str) -> Request:
+    source = {"S3DataType": "S3Prefix", "S3Uri": expression(uri)}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
 def _input(name: str, uri: str) -> Request:

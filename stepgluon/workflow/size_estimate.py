@@ -15,6 +15,7 @@ MACHINE_BYTES, MODEL_BYTES = 64 * 1024, 9 * 1024
 def surely_fits(config: PipelineConfig) -> bool:
     """If true, `validate` need not compile, which takes seconds."""
     settings = json.dumps(vars(config.changed(models=[])), ensure_ascii=False, default=vars)
-    own = sum(len(json.dumps(vars(model.train), ensure_ascii=False, default=vars)) for model in config.models)
+    parts = [(model.train, model.algorithm) for model in config.models]
+    own = sum(len(json.dumps(part, ensure_ascii=False, default=vars)) for part in parts)
     size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + MODEL_BYTES * len(config.models)
     return size <= limits.DEFINITION_BYTES and Waiting(config).events <= limits.EVENTS

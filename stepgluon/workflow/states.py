@@ -33,6 +33,7 @@ from typing import Any
 
 from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.names import PROMOTED, Names, short
+from stepgluon.programs import program_of
 from stepgluon.workflow import decisions, mails
 from stepgluon.workflow.expressions import (
     expression,
@@ -62,6 +63,7 @@ class Item:
     entry: str  # the expression of its entry in a list, whose name replaces *
     training_seconds: int
     limit: tuple[str, float] | None  # the key and value that limit its error
+    archived: bool  # its training leaves an archive, which a job of ours takes in and measures
 
     def state(self, words: str) -> str:
         return words.replace("*", self.name)
@@ -82,7 +84,13 @@ class States:
         }
         self._words_kept = decisions.words_kept(len(config.models))
         self.items = [
-            Item(model.name, f"$*[{place}]", longest_training(model.train), config.limit_of(model))
+            Item(
+                model.name,
+                f"$*[{place}]",
+                longest_training(model.train),
+                config.limit_of(model),
+                bool(program_of(model).scoring_image),
+            )
             for place, model in enumerate(config.models)
         ]
 
@@ -213,9 +221,16 @@ class States:
 
     def train(self, item: Item, name: str) -> Task:
         model = item.of("models")
-        own = f"$merge([$untried, {model}.trained, {{'job': $states.result.TrainingJobName}}])"
+        # The tries count for the score job too, whose name has their number.
+        tries = ", 'tries': $own.tries" if item.archived else ""
+        own = f"$merge([$untried, {model}.trained, {{'job': $states.result.TrainingJobName{tries}}}])"
         request = expression(self.jobs.train(model))
         return self._job(item.state(name), _TRAINING, request, item.training_seconds, _own(own))
+
+    def score(self, item: Item, name: str) -> Task:
+        """Take in the training's archive as a model's folder, and measure the model on the held-out rows."""
+        request = expression(self.jobs.score(item.of("models")))
+        return self._job(item.state(name), _PROCESSING, request, self.config.predict.max_runtime)
 
     def read_score(self, item: Item, name: str) -> Task:
         """Read the score: only objects have one; Judge checks whether its mae is a number."""
@@ -280,7 +295,7 @@ class States:
             **(
                 {limit[0]: int(limit[1]) if float(limit[1]).is_integer() else limit[1]} if limit else {}
             ),  # 350, for mails
-            "train": self.jobs.of_model(model),
+            **self.jobs.of_model(model),
         }
         # With a trailing slash: the S3 prefix `models/v1` would also match `models/v10`.
         return settings if default == "promoted" else {**settings, "default": f"{default.rstrip('/')}/"}

@@ -1,0 +1,154 @@
+"""The states of a model that AWS's XGBoost trains, run in an interpreter, beside one of AutoGluon."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from interpreter import Run, Throws, failed_job, run
+
+from pipeline import workflow
+from stepgluon.config.load import loads
+from stepgluon.workflow.compile import compile_definition
+
+CONFIG = """
+name: shop
+account: "123456789012"
+region: cn-north-1
+notify: [ml-team@example.com]
+models:
+  - {name: price, label: price, algorithm: {xgboost: 3.0-5, set: {max_depth: 4, eta: 0.1, early_stopping_rounds: 5}}}
+  - {name: weight, label: weight}
+fallback: {threshold: 350}
+predict: {instance: {type: ml.m5.large, count: 3}, max_runtime: 30m, environment: {OMP_NUM_THREADS: "2"}}
+encryption: {kms_key: "arn:aws-cn:kms:cn-north-1:123456789012:key/11111111-2222-3333-4444-555555555555"}
+"""
+ONLY = CONFIG.replace("  - {name: weight, label: weight}\n", "")
+WORK = "s3://shop-work-123456789012-cn-north-1"
+OURS = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/shop"
+NO_FILE = Throws("S3.NoSuchKeyException", "The specified key does not exist.")
+
+
+DEFAULT = {"uses": "default", "model_uri": f"{WORK}/promoted/may/price/job/", "run": "may", "image": "the image of may"}
+PROMOTED = {"Body": json.dumps({"m_price": DEFAULT})}
+
+
+@cache
+def definition(config: str = CONFIG) -> str:
+    return compile_definition(loads(config, "config.yml", None, {}), workflow).text
+
+
+def answers(**changed: Any) -> dict[str, Any]:
+    prints = [{"name": m, "train": m, "predict": m, "files": ["0.parquet"], "rows": 2} for m in ("price", "weight")]
+    good: dict[str, Any] = {"Prepare data": {}, "Choose models": NO_FILE, "Record verdicts": {}, "List predictions": {}}
+    good |= {"Read fingerprints": {"Body": json.dumps({"gaps": 4, "models": prints})}, "Post-process": {}}
+    for model in ("price", "weight"):
+        good[f"Look up {model}"] = good[f"Look up {model} result"] = NO_FILE
+        good[f"Train {model}"] = {"TrainingJobName": f"train-{model}"}
+        good[f"Read score of {model}"] = {"Body": json.dumps({"mae": 200, "mae_of_median": 612, "manifest": "5" * 64})}
+        good[f"Predict {model}"] = good[f"Remember {model}"] = good[f"Remember {model} result"] = {}
+    return good | {"Score price": {}} | {state.replace("_", " "): answer for state, answer in changed.items()}
+
+
+def model(ended: Run, name: str = "price") -> dict[str, Any]:
+    (found,) = [one for one in ended.output["models"] if one["name"] == name]
+    return dict(found)
+
+
+def test_aws_s_image_trains_from_csv_files_with_the_config_s_hyperparameters_as_text() -> None:
+    train = run(definition(), answers()).call("Train price")
+    image = "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/sagemaker-xgboost:3.0-5"
+    assert train["AlgorithmSpecification"] == {"TrainingImage": image, "TrainingInputMode": "File"}
+    assert train["HyperParameters"] == {
+        "num_round": "100",
+        "objective": "reg:squarederror",
+        "max_depth": "4",
+        "eta": "0.1",
+        "early_stopping_rounds": "5",
+    }
+    channels = {channel["ChannelName"]: channel for channel in train["InputDataConfig"]}
+    assert list(channels) == ["train", "validation"]
+    for name, channel in channels.items():
+        assert channel["ContentType"] == "text/csv"
+        source = channel["DataSource"]["S3DataSource"]
+        assert source["S3Uri"] == f"{WORK}/runs/june-go/prepared/models/price/channels/{name}/"
+    assert train["OutputDataConfig"]["CompressionType"] == "GZIP"
+    assert train["OutputDataConfig"]["KmsKeyId"]
+
+
+def test_a_training_that_does_not_stop_early_has_no_validation_rows() -> None:
+    train = run(definition(CONFIG.replace(", early_stopping_rounds: 5", "")), answers()).call("Train price")
+    assert [channel["ChannelName"] for channel in train["InputDataConfig"]] == ["train"]
+
+
+def test_autogluon_s_model_beside_it_trains_as_ever() -> None:
+    ended = run(definition(), answers())
+    train = ended.call("Train weight")
+    assert train["AlgorithmSpecification"]["TrainingImage"] == f"{OURS}-autogluon@${{AutogluonDigest}}"
+    assert train["HyperParameters"] == {"model": "weight"}
+    assert [channel["ChannelName"] for channel in train["InputDataConfig"]] == ["data"]
+    assert train["OutputDataConfig"]["CompressionType"] == "NONE"
+    assert "Score weight" not in ended.states
+
+
+def test_a_job_takes_in_the_archive_and_measures_the_model_beside_it() -> None:
+    ended = run(definition(), answers())
+    assert ended.states.index("Train price") < ended.states.index("Score price")
+    assert ended.states.index("Score price") < ended.states.index("Read score of price")
+    score = ended.call("Score price")
+    assert score["AppSpecification"]["ImageUri"] == f"{OURS}-xgboost@${{XgboostDigest}}"
+    assert score["AppSpecification"]["ContainerEntrypoint"] == ["python3", "/opt/program/score.py"]
+    trained = f"{WORK}/{model(ended)['model_uri'].removeprefix(WORK + '/').removesuffix('/')}"
+    inputs = {one["InputName"]: one["S3Input"] for one in score["ProcessingInputs"]}
+    assert inputs["archive"]["S3Uri"] == f"{trained}.tar.gz"
+    assert inputs["archive"]["LocalPath"] == "/opt/ml/processing/input/archive"
+    assert inputs["data"]["S3Uri"] == f"{WORK}/runs/june-go/prepared/models/price/"
+    assert score["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"] == trained
+    assert score["Environment"] == {"STEPGLUON_MODEL": "price", "OMP_NUM_THREADS": "2"}
+    assert score["ProcessingResources"]["ClusterConfig"]["InstanceType"] == "ml.m5.large"
+    assert score["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 1, "it reads all held-out rows"
+    assert score["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800}
+
+
+def test_each_model_predicts_in_the_image_of_its_program() -> None:
+    for config in (CONFIG, ONLY):
+        ended = run(definition(config), answers())
+        predict = ended.call("Predict price")["AppSpecification"]
+        assert predict["ImageUri"] == f"{OURS}-xgboost@${{XgboostDigest}}" == model(ended)["image"]
+        assert predict["ContainerEntrypoint"] == ["python3", "/opt/program/predict.py"]
+        assert ended.call("Remember price")["Body"]["image"] == predict["ImageUri"]
+    other = run(definition(), answers()).call("Predict weight")["AppSpecification"]["ImageUri"]
+    assert other == f"{OURS}-autogluon@${{AutogluonDigest}}"
+
+
+def test_another_image_of_ours_measures_the_model_anew() -> None:
+    """Its score is part of what is found again."""
+    usual = run(definition(), answers())
+    for image, changed in (("Xgboost", {"price"}), ("Autogluon", {"weight"})):
+        other = run(definition().replace(f"${{{image}Digest}}", "sha256:other"), answers())
+        trained = {m for m in ("price", "weight") if model(usual, m)["model_uri"] != model(other, m)["model_uri"]}
+        assert trained == changed
+
+
+def test_an_archive_that_cannot_be_used_rejects_the_model_in_the_score_job_s_words() -> None:
+    broken = failed_job("Not retried: model.tar.gz has a link ../x (write files alone)", "Processing")
+    ended = run(definition(), answers(Score_price=broken, Choose_models=PROMOTED))
+    assert model(ended)["verdict"] == "rejected"
+    assert model(ended)["reason"] == "rejected. model.tar.gz has a link ../x (write files alone)."
+    assert ended.states.count("Train price") == 1
+    assert ended.call("Predict price")["AppSpecification"]["ImageUri"] == "the image of may"
+    assert model(ended, "weight")["outcome"] == "predicted"
+
+
+def test_a_lost_score_job_trains_again_under_new_names_as_often_as_retries_job_says() -> None:
+    lost = failed_job("InternalServerError: lost", "Processing")
+    ended = run(definition(), answers(Score_price=[lost, {}]))
+    assert model(ended)["verdict"] == "accepted"
+    assert ended.states.count("Train price") == ended.states.count("Score price") == 2
+    names = [call["ProcessingJobName"] for state, call in ended.calls if state == "Score price"]
+    names += [call["TrainingJobName"] for state, call in ended.calls if state == "Train price"]
+    assert len(set(names)) == 4
+    ended = run(definition(), answers(Score_price=lost, Choose_models=PROMOTED))
+    assert model(ended)["verdict"] == "rejected"
+    assert ended.states.count("Score price") == 2
