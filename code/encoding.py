@@ -91,7 +91,7 @@ class Encoding:
         return (feature.numbers(rows.column(feature.name)) for feature in self.features)
 
     def matrix(self, rows: pa.RecordBatch | pa.Table) -> Numbers:
-        found: Numbers = np.empty((rows.num_rows, len(self.features)), np.float32)
+        found: Numbers = np.empty((rows.num_rows, len(self.features)), np.float32, order="F")
         for place, numbers in enumerate(self.columns(rows)):
             found[:, place] = numbers
         return found

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 Numbers = npt.NDArray[np.float64]
 
@@ -31,21 +32,39 @@ NEARLY = 0.8  # of the time limit: a fit that took less was not cut short by it
 _KINDS = ("LightGBM", "RandomForest", "ExtraTrees", "KNeighbors")  # each has models with a suffix, like LightGBMXT
 
 
+Cells = Callable[[list[str], list[int]], list[list[Any]]]  # the values of these columns in each of these rows
+Records = list[dict[str, Any]]
+
+
 def evaluation(held_out: Any, label: str, answers: Numbers, board: Any, importance: Any) -> dict[str, Any]:
     """Everything but the settings and the seconds; `held_out` is the frame, `answers` its predictions."""
-    actual = held_out[label].to_numpy()
-    columns = [name for name in importance["column"] if name in held_out]
-    columns += [name for name in held_out if name not in (*columns, label)]
+
+    def cells(names: list[str], rows: list[int]) -> list[list[Any]]:
+        frame = held_out.iloc[rows]
+        return [[frame[name].iloc[row] for name in names] for row in range(len(rows))]
+
+    features = [name for name in held_out if name != label]
+    tables = board.to_dict("records"), importance.to_dict("records")
+    return evaluation_of(held_out[label].to_numpy(), answers, features, cells, *tables)
+
+
+def evaluation_of(
+    actual: Numbers, answers: Numbers, features: list[str], cells: Cells, board: Records, importance: Records
+) -> dict[str, Any]:
+    """The same without a frame."""
+    known = set(features)
+    columns = [each["column"] for each in importance if each["column"] in known]
+    columns += [name for name in features if name not in set(columns)]
     kept = np.sort(np.random.default_rng(0).permutation(len(actual))[:PAIRS])
     return {
         "held_out": {"actual": _numbers(actual[kept]), "predicted": _numbers(answers[kept]), "of": len(actual)},
-        "worst": _worst(held_out, columns[:WORST_COLUMNS], actual, answers),
-        "importance": _records(importance[["column", "importance", "stddev"]].head(IMPORTANT)),
-        "leaderboard": _records(board[[name for name in _OF_A_MODEL if name in board]].head(TRIED)),
+        "worst": _worst(columns[:WORST_COLUMNS], cells, actual, answers),
+        "importance": _records(importance[:IMPORTANT], ["column", "importance", "stddev"]),
+        "leaderboard": _records(board[:TRIED], _OF_A_MODEL),
     }
 
 
-_OF_A_MODEL = ("model", "mae_test", "mae_val", "fit_time", "pred_time_val")
+_OF_A_MODEL = ["model", "mae_test", "mae_val", "fit_time", "pred_time_val"]
 
 
 def notes(board: Any, fitted: float, time_limit: float, leaderboard: bool, importance: bool) -> list[str]:
@@ -71,25 +90,20 @@ def kind(model: str) -> str:
     return next((one for one in _KINDS if model.startswith(one)), found[0] if found else model)
 
 
-def _worst(held_out: Any, columns: list[str], actual: Numbers, answers: Numbers) -> dict[str, Any]:
+def _worst(columns: list[str], cells: Cells, actual: Numbers, answers: Numbers) -> dict[str, Any]:
     errors = np.abs(actual - answers)
-    places = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable")[:WORST_ROWS]
-    frame = held_out.iloc[places]
+    places = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable")[:WORST_ROWS].tolist()
     rows = [
-        {
-            "values": [_text(frame[name].iloc[row]) for name in columns],
-            "actual": _number(actual[place]),
-            "predicted": _number(answers[place]),
-        }
-        for row, place in enumerate(places)
+        {"values": [_text(value) for value in values], "actual": _number(actual[n]), "predicted": _number(answers[n])}
+        for n, values in zip(places, cells(columns, places), strict=True)
     ]
     return {"columns": columns, "rows": rows}
 
 
-def _records(table: Any) -> list[dict[str, Any]]:
+def _records(table: Records, keys: list[str]) -> Records:
     return [
-        {key: value if isinstance(value, str) else _number(value) for key, value in row.items()}
-        for row in table.to_dict("records")
+        {key: row[key] if isinstance(row[key], str) else _number(row[key]) for key in keys if key in row}
+        for row in table
     ]
 
 
@@ -104,11 +118,11 @@ def _number(value: float) -> float | None:
 
 def _text(value: Any) -> str | None:
     """A cell as people write it; frames hold integers as floats."""
-    if pd.isna(value):
+    if value is None or value != value:  # NaN, and pandas' missing time
         return None
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.6g}"
-    if isinstance(value, pd.Timestamp):
+    if isinstance(value, datetime):  # pandas' timestamps, too
         return str(value).removesuffix(" 00:00:00")
     text = str(value)
     return text if len(text) <= TEXT else f"{text[: TEXT - 1]}…"

@@ -6,7 +6,7 @@ missing, because only some models accept them. Dates become datetime64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import column_types
@@ -16,7 +16,7 @@ import pandas as pd
 import part_files
 import pyarrow as pa
 import pyarrow.compute as pc
-from job_io import ROW, JobError, shown
+from job_io import ROW
 
 
 def features_of(schema: pa.Schema, label: str) -> dict[str, str]:
@@ -46,30 +46,3 @@ def read_part(folder: Path) -> pa.Table:
     paths = part_files.part_paths(folder)
     schema = part_files.read_schema(paths[0])
     return pa.Table.from_batches((batch for path in paths for batch in part_files.read_batches(path)), schema)
-
-
-def check_columns(features: Mapping[str, str], schema: pa.Schema, model: str) -> None:
-    """Raise JobError if the rows lack one of the model's columns, or have another type of value in it.
-
-    Columns may be in any order, and unknown columns are ignored.
-    """
-    missing = [name for name in features if name not in schema.names]
-    if missing:
-        raise JobError(
-            f"Model {model} learnt from the column {shown(missing[0])}, which the rows do not have; add the column to "
-            "the tables, or train the model again without it."
-        )
-    for name, learnt in features.items():
-        here = schema.field(name).type
-        if _family(learnt) != _family(str(here)):
-            raise JobError(
-                f"Model {model} learnt from {shown(name)} as {learnt}, but the rows hold {here} there; make the column "
-                "what it was, or train the model again."
-            )
-
-
-def _family(kind: str) -> str:
-    """The group of types that a model treats alike."""
-    if kind in ("int64", "double", "bool"):
-        return "number"
-    return "date" if kind.startswith(("date", "timestamp")) else kind

@@ -2,10 +2,11 @@
 
     predictor/       saved by AutoGluon; contains pickles, and unpickling runs code
     leaderboard.csv  importance.csv  evaluation.json
-    manifest.json    {"files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}}
+    manifest.json    {"program", "files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}}
     metrics.json     the errors, and the manifest's own sha256; not listed in the manifest
 
-Do not read the predictor before `verified` has returned.
+For XGBoost, score.py writes it: program/ with the files of the training's archive and encoding.json take the place of
+the first two lines, and "xgboost" that of the versions. Do not read the predictor before `verified` has returned.
 """
 
 from __future__ import annotations
@@ -14,28 +15,40 @@ import hashlib
 import importlib.metadata
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import job_io
+import pyarrow as pa
 from job_io import JobError, RetryableError, shown
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"
 EVALUATION = "evaluation.json"  # for the report; listed in the manifest like all files but these two
 PREDICTOR = "predictor"
+PROGRAM = "program"  # a foreign trainer's files; also the manifest's key for what trained the model
+AUTOGLUON, XGBOOST = "autogluon", "xgboost"
+_TITLES = {AUTOGLUON: "AutoGluon", XGBOOST: "XGBoost", "python": "Python"}
+_PACKAGES = {AUTOGLUON: ("autogluon.tabular",), XGBOOST: ("xgboost-cpu", "xgboost")}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def versions() -> dict[str, str]:
-    """The versions that must match to read a predictor; for Python, major and minor."""
-    return {"autogluon": importlib.metadata.version("autogluon.tabular"), "python": platform.python_version()}
+def versions(program: str = AUTOGLUON) -> dict[str, str]:
+    """The versions that decide whether a predictor can be read; see `_check_versions`."""
+    for package in _PACKAGES[program]:
+        try:
+            return {program: importlib.metadata.version(package), "python": platform.python_version()}
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    raise ModuleNotFoundError(f"{_TITLES[program]} is not installed")
 
 
-def write_manifest(folder: Path, label: str, features: dict[str, str]) -> str:
+def write_manifest(folder: Path, label: str, features: dict[str, str], program: str = AUTOGLUON) -> str:
     """Write the manifest; return its sha256."""
     sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
-    job_io.write_json(folder / MANIFEST, {"files": sums, **versions(), "label": label, "features": features})
+    manifest = {PROGRAM: program, "files": sums, **versions(program), "label": label, "features": features}
+    job_io.write_json(folder / MANIFEST, manifest)
     return _sha256(folder / MANIFEST)
 
 
@@ -71,16 +84,71 @@ def verified(folder: Path, model: str, expected: str = "") -> dict[str, Any]:
     return manifest
 
 
+def program_of(manifest: Mapping[str, Any]) -> str:
+    """What trained the model; manifests from before there was a choice do not say it."""
+    return str(manifest.get(PROGRAM, AUTOGLUON))
+
+
 def _check_versions(manifest: dict[str, Any], model: str) -> None:
-    for what, here in versions().items():
+    """AutoGluon's pickles need the same version, and Python's major and minor one.
+
+    XGBoost reads what any older XGBoost saved. The manifest has the version that read the model when it was scored, so
+    that one and all newer ones can.
+    """
+    program = program_of(manifest)
+    if program not in _PACKAGES:
+        raise JobError(f"Model {model} was trained by {shown(program)}, which this version of stepgluon does not know.")
+    try:
+        installed = versions(program)
+    except ModuleNotFoundError:
+        raise JobError(
+            f"Model {model} was trained with {_TITLES[program]}, which this job's image does not have; predict with "
+            "the image of the run that trained it, or train it again."
+        ) from None
+    for what, version in installed.items():
         saved = str(manifest.get(what))
-        same = saved == here if what == "autogluon" else saved.split(".")[:2] == here.split(".")[:2]
-        if not same:
-            called = {"autogluon": "AutoGluon", "python": "Python"}[what]
+        if what == "python":
+            fits = program != AUTOGLUON or _numbers(saved) == _numbers(version)
+        else:
+            fits = saved == version if what == AUTOGLUON else _numbers(saved) <= _numbers(version)
+        if not fits:
+            title = _TITLES[what]
             raise JobError(
-                f"Model {model} was trained with {called} {saved} and cannot be loaded with {called} {here}; "
+                f"Model {model} was trained with {title} {saved} and cannot be loaded with {title} {version}; "
                 "train it again, or promote a model of a run with this image."
             )
+
+
+def _numbers(version: str) -> list[int]:
+    """Major and minor."""
+    return [int(each) if each.isdigit() else -1 for each in version.split(".")[:2]]
+
+
+def check_columns(features: Mapping[str, str], schema: pa.Schema, model: str) -> None:
+    """Raise JobError if the rows lack one of the model's columns, or have another type of value in it.
+
+    Columns may be in any order, and unknown columns are ignored.
+    """
+    missing = [name for name in features if name not in schema.names]
+    if missing:
+        raise JobError(
+            f"Model {model} learnt from the column {shown(missing[0])}, which the rows do not have; add the column to "
+            "the tables, or train the model again without it."
+        )
+    for name, learnt in features.items():
+        kind = schema.field(name).type
+        if _family(learnt) != _family(str(kind)):
+            raise JobError(
+                f"Model {model} learnt from {shown(name)} as {learnt}, but the rows hold {kind} there; make the column "
+                "what it was, or train the model again."
+            )
+
+
+def _family(kind: str) -> str:
+    """The group of types that a model treats alike."""
+    if kind in ("int64", "double", "bool"):
+        return "number"
+    return "date" if kind.startswith(("date", "timestamp")) else kind
 
 
 def _files(folder: Path) -> list[Path]:

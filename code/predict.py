@@ -1,17 +1,18 @@
 """Predict: applies one model to its rows, file by file, in bounded memory.
 
 Reads   processing/input/rows/         this instance's share of the model's predict part
-        processing/input/model/        a folder written by train
+        processing/input/model/        a folder written by train or score
         environment variables STEPGLUON_MODEL, and STEPGLUON_MANIFEST, the sha256 of the model's manifest.json
 Writes  processing/output/             for each file of rows, one with the same name and the single column `prediction`
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import job_io
 import numpy as np
@@ -20,10 +21,8 @@ import part_files
 import pyarrow as pa
 import pyarrow.parquet as pq
 from background import ahead
-from forest import keep_on_disk
-from frames import check_columns, frame
 from job_io import JobError, RetryableError, counted, log
-from model_folder import PREDICTOR, verified
+from model_folder import check_columns, program_of, verified
 
 ROWS = 65_536  # predicted at once; fewer if there are very many columns
 CELLS = 1_048_576
@@ -45,28 +44,27 @@ def predict(rows: Path, folder: Path, model: str, expected: str, out: Path) -> i
     paths = part_files.part_paths(rows)
     for path in paths:
         check_columns(manifest["features"], part_files.read_schema(path), model)
-    predictor = Predictor(folder / PREDICTOR, list(manifest["features"]))
+    predictor = load(folder, model, manifest)
     return sum(predict_file(path, out / path.relative_to(rows), predictor, model) for path in paths)
 
 
-class Predictor:
-    """AutoGluon's predictor, loaded once, and split into two steps that can run in parallel."""
+class Predictor(Protocol):
+    """A loaded model. Its two steps can run in parallel, so that a batch is read while the last one is predicted."""
 
-    def __init__(self, folder: Path, features: list[str]) -> None:
-        from autogluon.tabular import TabularPredictor
-
-        self.features = features
-        keep_on_disk(job_io.cores())
-        self._predictor: Any = TabularPredictor.load(str(folder), verbosity=0)
-        self._predictor.persist(max_memory=None)
+    @property
+    def features(self) -> list[str]: ...
 
     def inputs(self, batch: pa.RecordBatch) -> Any:
-        """The models' inputs from the rows."""
-        return self._predictor.transform_features(frame(batch, self.features))
+        """The model's inputs from the rows."""
 
-    def answers(self, inputs: Any) -> npt.NDArray[np.float64]:
-        found = self._predictor.predict(inputs, transform_features=False)
-        return np.asarray(found, np.float64)
+    def answers(self, inputs: Any) -> npt.NDArray[np.float64]: ...
+
+
+def load(folder: Path, model: str, manifest: dict[str, Any]) -> Predictor:
+    """The predictor of the program that trained the model: each is in the image of its own library alone."""
+    module = importlib.import_module(f"{program_of(manifest)}_model")
+    found: Predictor = module.Predictor(folder, model, manifest)
+    return found
 
 
 def predict_file(path: Path, target: Path, predictor: Predictor, model: str) -> int:

@@ -182,11 +182,17 @@ def _held_out(found: dict[str, Any], label: str) -> Markup | None:
     )
 
 
+_IMPORTANCE = {
+    False: "How much the error grows without a column",
+    True: "Each column's share of what the splits gained",
+}
+
+
 def _importance(found: dict[str, Any]) -> Markup | None:
     bars = [each for each in found.get("importance", []) if finite(each["importance"]) is not None][:BARS]
     if not bars:
         return None
-    return tag("div", tag("h4", "How much the error grows without a column"), charts.importance(bars))
+    return tag("div", tag("h4", _IMPORTANCE[found.get("program") == "xgboost"]), charts.importance(bars))
 
 
 def _leaderboard(found: dict[str, Any]) -> Markup | None:
@@ -248,6 +254,8 @@ def _off(row: dict[str, Any]) -> str:
 
 
 def _took(found: dict[str, Any]) -> str:
+    if found.get("program") == "xgboost":
+        return f"XGBoost trained {counted(found.get('trees', 0), 'tree')}."
     seconds, limit = found.get("seconds", {}), found.get("time_limit")
     fit = f"AutoGluon fitted for {number(seconds.get('fit'))} s of at most {number(limit)} s"
     tried = len(found.get("leaderboard", []))

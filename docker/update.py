@@ -24,7 +24,8 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-JOBS = {"data": ["prepare", "postprocess"], "autogluon": ["train", "predict"]}  # an image is named after its extra
+# An image is named after its extra, and also has the module that predict loads by this name.
+JOBS = {"data": ["prepare", "postprocess"], "autogluon": ["train", "predict"]}
 # The images' Python, independent of the Python that runs this.
 TARGET = {
     "implementation_name": "cpython",
@@ -101,7 +102,7 @@ def imports(script: Path) -> set[str]:
 
 def code_files(image: str) -> list[str]:
     """The files in code/ that the image's jobs use."""
-    left, used = list(JOBS[image]), set()
+    left, used = [*JOBS[image], f"{image}_model"], set()
     while left:
         module = left.pop()
         script = ROOT / "code" / f"{module}.py"

@@ -196,6 +196,13 @@ def test_a_page_of_very_many_models_stays_below_two_megabytes() -> None:
     assert "left out" in page
 
 
+def test_a_model_of_xgboost_is_described_as_what_it_is() -> None:
+    found = evaluation() | {"program": "xgboost", "trees": 300, "leaderboard": [], "best_model": "XGBoost"}
+    page = words(report.page(*run([verdict("a")]), {"a": found}))
+    assert "XGBoost trained 300 trees." in page and "AutoGluon fitted" not in page
+    assert "Each column's share of what the splits gained" in page.replace("&#39;", "'").replace("’", "'")
+
+
 def test_damaged_evaluations_are_left_out_and_a_bug_never_fails_the_job(tmp_path: Path) -> None:
     place = tmp_path / "in/models/{}/f/job/output/model/evaluation.json"
     for name, content in (("a", "no JSON"), ("b", "[1]"), ("c", json.dumps(evaluation()))):
