@@ -14,8 +14,10 @@ from functools import cached_property
 from typing import Any
 
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
+from stepgluon.config.aws_images import xgboost_registry
 from stepgluon.config.kinds import Section
-from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.config.schema import AUTOGLUONS, Algorithm, Model, PipelineConfig
+from stepgluon.config.xgboost_settings import complete
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
@@ -78,7 +80,19 @@ class Names:
         """The resolved config for the jobs."""
         without = ("environment", "cicd", "log_runs", "trigger")  # these do not affect runs
         told = {name: value for name, value in _given(self.config).items() if name not in without}
-        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=_given) + "\n"
+        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=self._told) + "\n"
+
+    def _told(self, section: Section) -> dict[str, Any]:
+        told = _given(section)
+        if isinstance(section, Model) and (algorithm := section.algorithm):
+            told["algorithm"] = {
+                "name": "xgboost",
+                "version": algorithm.xgboost,
+                "image": self.xgboost_image(algorithm),
+                "set": complete(algorithm.set),
+            }
+            told["train"] = {key: value for key, value in _given(section.train).items() if key not in AUTOGLUONS}
+        return told
 
     @cached_property
     def config_uri(self) -> str:
@@ -146,6 +160,14 @@ class Names:
         host = f"{self.config.account}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
         return f"{host}/{self.repository(image)}@${{{image.title()}Digest}}"
 
+    def xgboost_image(self, algorithm: Algorithm) -> str:
+        """The address of AWS's image; config/algorithm_rules.py accepts only versions that the region has."""
+        assert algorithm.xgboost
+        registry = xgboost_registry(algorithm.xgboost, self.config.region)
+        assert registry, f"{algorithm.xgboost} is not in {self.config.region}"
+        host = f"{registry[0]}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
+        return f"{host}/{registry[1]}:{algorithm.xgboost}"
+
     @staticmethod
     def key(model: Model) -> str:
         """The model's key in promoted.json."""
@@ -198,7 +220,17 @@ class Names:
 
 def _given(section: Section) -> dict[str, Any]:
     """The keys of a section; without those of later versions that are not used, so that a config keeps its address."""
-    later = ("better_than_median", "separator", "decimal", "encoding", "track", "metric", "at_most", "at_least")
+    later = (
+        "better_than_median",
+        "separator",
+        "decimal",
+        "encoding",
+        "track",
+        "metric",
+        "at_most",
+        "at_least",
+        "algorithm",
+    )
     unset = (None, "auto", "mae")
     return {key: value for key, value in vars(section).items() if key not in later or value not in unset}
 

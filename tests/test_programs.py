@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from configs import penguins
 
 from stepgluon.config.load import loads
+from stepgluon.config.source import LoadedConfig
+from stepgluon.names import Names
 from stepgluon.programs import all_scripts, images_of
 
 
@@ -15,3 +20,64 @@ def test_a_config_without_an_algorithm_has_only_the_images_of_autogluon() -> Non
 def test_each_image_says_which_scripts_run_in_it() -> None:
     assert all_scripts()["data"] == ["prepare", "postprocess"]
     assert all_scripts()["autogluon"] == ["train", "predict"]
+
+
+def xgboost(settings: str = "", region: str = "eu-central-1", more: str = "") -> LoadedConfig:
+    algorithm = f"{{xgboost: 3.0-5{', set: {' + settings + '}' if settings else ''}}}"
+    text = f"name: shop\nregion: {region}\nmodels:\n  - {{name: price, label: price, algorithm: {algorithm}{more}}}\n"
+    return loads(text, "config.yml", None, {})
+
+
+@pytest.mark.parametrize(
+    ("region", "image"),
+    [
+        ("cn-north-1", "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/sagemaker-xgboost:3.0-5"),
+        ("eu-central-1", "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5"),
+        ("us-gov-west-1", "414596584902.dkr.ecr.us-gov-west-1.amazonaws.com/sagemaker-xgboost:3.0-5"),
+    ],
+)
+def test_each_region_has_xgboost_in_an_account_of_aws(region: str, image: str) -> None:
+    """As sagemaker.image_uris.retrieve of 2.257.7 says."""
+    config = xgboost(region=region).config
+    assert config.models[0].algorithm
+    assert Names(config).xgboost_image(config.models[0].algorithm) == image
+
+
+def test_the_jobs_get_the_whole_algorithm_and_nothing_of_autogluon() -> None:
+    loaded = xgboost("max_depth: 4, num_round: 30")
+    (model,) = json.loads(Names(loaded.config).config_json)["models"]
+    assert model["algorithm"] == {
+        "name": "xgboost",
+        "version": "3.0-5",
+        "image": "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5",
+        "set": {"max_depth": 4, "num_round": 30, "objective": "reg:squarederror"},
+    }
+    assert not model["train"].keys() & {"presets", "time_limit"}
+
+
+def test_a_config_without_an_algorithm_keeps_its_address() -> None:
+    assert (
+        "algorithm" not in json.loads(Names(loads(penguins(), "config.yml", None, {}).config).config_json)["models"][0]
+    )
+
+
+def test_what_train_says_for_all_models_may_be_autogluons() -> None:
+    text = "name: shop\nmodels: [{name: a, label: y, algorithm: {xgboost: 3.0-5}, train: {max_runtime: 5m}}]\n"
+    assert (
+        loads(f"{text}train: {{presets: best_quality, spot: true}}\n", "config.yml", None, {})
+        .config.models[0]
+        .train.spot
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "num_round: 1, eta: 0, subsample: 1, max_depth: 0, gamma: 0.5, lambda: 1.0e-3, seed: -5, verbosity: 3",
+        'num_round: "200", save_model_on_termination: true, eval_metric: "rmse,mae", booster: gblinear',
+        'tree_method: hist, monotone_constraints: "(1,0,-1)", interaction_constraints: "[[1,2],[3]]"',
+        "objective: reg:tweedie, tweedie_variance_power: 1.5, early_stopping_rounds: 10, learning_rate: 0.1",
+    ],
+)
+def test_what_the_container_takes_is_accepted(settings: str) -> None:
+    assert xgboost(settings)

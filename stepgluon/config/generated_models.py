@@ -11,7 +11,7 @@ from dataclasses import replace
 from stepgluon.config.keys import meant, unknown_key
 from stepgluon.config.kinds import NO_ROW_VALUE, is_row_value
 from stepgluon.config.nodes import BROKEN, Broken, Node, join, merge
-from stepgluon.config.schema import Model
+from stepgluon.config.schema import AUTOGLUONS, Model
 from stepgluon.errors import Problem, found
 
 _MADE = ("name", "where")  # what a generated model gets from its value
@@ -25,7 +25,8 @@ def written_out(tree: Node) -> tuple[Node, list[Problem]]:
     if models is not None and isinstance(models.value, dict):
         problems = list(_problems(models))
         tree = replace(tree, value={**tree.value, "models": _generated(models, whole=not problems)})
-    return _with_train(tree), problems
+    tree, more = _with_train(tree)
+    return tree, problems + more
 
 
 def _problems(node: Node) -> Iterator[Problem]:
@@ -88,15 +89,28 @@ def slug(value: object) -> str:
     return slug if len(slug) <= 63 else f"{slug[:56].rstrip('-')}-{digest}"
 
 
-def _with_train(tree: Node) -> Node:
+def _with_train(tree: Node) -> tuple[Node, list[Problem]]:
     """Merge each model's train keys over the top-level ones."""
     train, models = tree.value.get("train"), tree.value.get("models")
-    if train is None or models is None or not isinstance(models.value, list):
-        return tree
-    merged = []
+    if models is None or not isinstance(models.value, list):
+        return tree, []
+    merged: list[Node] = []
+    problems: list[Problem] = []
     for model in models.value:
         if isinstance(model.value, dict):
             own = model.value.get("train")
-            model = replace(model, value={**model.value, "train": train if own is None else merge(train, own)})
+            problems += _of_autogluon(model, own)
+            if train is not None:
+                model = replace(model, value={**model.value, "train": train if own is None else merge(train, own)})
         merged.append(model)
-    return replace(tree, value={**tree.value, "models": replace(models, value=merged)})
+    return replace(tree, value={**tree.value, "models": replace(models, value=merged)}), problems
+
+
+def _of_autogluon(model: Node, train: Node | None) -> Iterator[Problem]:
+    """Only found before merging: what `train` says for all models may concern the others."""
+    algorithm = model.value.get("algorithm")
+    if algorithm is None or algorithm.value is None or train is None or not isinstance(train.value, dict):
+        return
+    for name in AUTOGLUONS & train.value.keys():
+        message = "this is AutoGluon's, and another algorithm trains the model (remove it)"
+        yield Problem(train.value[name].name_place, train.value[name].key, message)

@@ -204,6 +204,18 @@ def is_row_value(value: object) -> bool:
     return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
 
 
+class Scalar(Kind):
+    """Text, a number, true or false."""
+
+    def schema(self) -> dict[str, Any]:
+        return SCALAR
+
+    def value(self, node: Node, description: str) -> Any:
+        if not is_row_value(node.value):
+            raise Wrong(f"{node.shown} {NO_ROW_VALUE}")
+        return node.value
+
+
 class RowValues(Kind):
     """The value that a column has in a model's rows, or a list of such values."""
 

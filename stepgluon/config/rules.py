@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from stepgluon import limits
+from stepgluon.config.algorithm_rules import algorithms_are_known
 from stepgluon.config.aws_facts import facts
 from stepgluon.config.durations import as_duration
 from stepgluon.config.model_rules import (
@@ -153,7 +154,8 @@ def network_is_complete(config: PipelineConfig) -> Iterator[Finding]:
 
 
 def durations_fit(config: PipelineConfig) -> Iterator[Finding]:
-    for key, train in [("train", config.train), *((f"{key}.train", model.train) for key, model in models_of(config))]:
+    of_models = [(f"{key}.train", model.train) for key, model in models_of(config) if model.algorithm is None]
+    for key, train in [("train", config.train), *of_models]:
         if train.time_limit >= train.max_runtime:
             search, job = as_duration(train.time_limit), as_duration(train.max_runtime)
             message = f"the search may take {search}, and the job is stopped after {job}"
@@ -259,6 +261,7 @@ RULES: tuple[Rule, ...] = (
     key_belongs_here,
     tags_are_accepted,
     models_do_not_repeat,
+    algorithms_are_known,
     retries_fit_into_names,
     cicd_has_one_source,
 )

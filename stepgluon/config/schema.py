@@ -23,6 +23,7 @@ from stepgluon.config.kinds import (
     Whole,
     entry,
 )
+from stepgluon.config.kinds import Scalar as AnyScalar
 from stepgluon.config.metrics import METRICS
 from stepgluon.config.percentages import Percentage
 from stepgluon.config.table_formats import READ_AS
@@ -154,6 +155,20 @@ class Train(Job):
     spot: bool = entry("train on spot instances: cheaper, but may wait or be interrupted", FLAG, False)
 
 
+AUTOGLUONS = frozenset(("presets", "time_limit"))  # keys of Train that concern no other algorithm
+
+
+class Algorithm(Section):
+    """What trains a model instead of AutoGluon."""
+
+    xgboost: str | None = entry("version of AWS's XGBoost image, like 3.0-5", TEXT, None)
+    set: dict[str, Scalar] = entry(
+        "XGBoost's hyperparameters; by default, num_round is 100 and objective is reg:squarederror",
+        Map(AnyScalar(), TEXT),
+        {},
+    )
+
+
 class Model(Section):
     name: str = entry("names the model in mails, jobs and results", MODEL_NAME)
     label: str = entry(
@@ -179,6 +194,7 @@ class Model(Section):
     threshold: float | None = entry("the same as at_most; overrides the limit in fallback", ABOVE_0, None)
     better_than_median: float | None = entry("overrides the limit in fallback", Percentage(), None)
     default_model: str | None = entry("overrides fallback.default_model", TEXT, None)
+    algorithm: Algorithm | None = entry("what trains this model instead of AutoGluon", Algorithm, None)
     train: Train = entry("overrides keys of train for this model", Train)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-_MODELS = "AutoGluon chooses and tunes the models; presets and time_limit control it"
+_SET = "AutoGluon chooses them, XGBoost takes those in algorithm.set"
+_PROGRAMS = "AutoGluon trains a model, or with algorithm: {xgboost: 3.0-5} AWS's XGBoost image"
 _KINDS = "metric decides what a model predicts: mae a number, accuracy a class"
 _TABLES = "give the tables to the command: run --data FILE"
 _ALL_COLUMNS = "a model sees every column but its label and those in drop"
 _ONE_SPLIT = "the error is measured once, on the rows held out by data.test_fraction"
 
 NOT_YET = {
-    **dict.fromkeys(("algorithm", "algorithms", "hyperparameters", "hyperparameter_tuning", "params", "tune"), _MODELS),
+    **dict.fromkeys(("hyperparameters", "hyperparameter_tuning", "params", "tune"), _SET),
+    **dict.fromkeys(("image", "build", "script", "sklearn", "pytorch", "tensorflow", "lightgbm"), _PROGRAMS),
+    "register": "`promote` makes a run's models the defaults",
+    "with": "a processing job predicts each model's rows",
     **dict.fromkeys(("problem_type", "task", "classes", "positive_class", "quantiles", "quantile"), _KINDS),
     **dict.fromkeys(("path", "file", "files", "input", "source_data", "s3_uri", "bucket"), _TABLES),
     **dict.fromkeys(("features", "columns", "inputs", "include"), _ALL_COLUMNS),
@@ -25,6 +29,8 @@ _NAMES = {
     "where": ("filter", "filters", "query", "condition", "conditions", "rows"),
     "drop": ("exclude", "ignore", "drop_columns", "ignored_columns", "skip"),
     "metric": ("metrics", "eval_metric", "scoring", "objective", "loss"),
+    "algorithm": ("algorithms", "learner", "estimator"),
+    "xgboost": ("xgb", "version"),
     "at_least": ("min_score", "minimum"),
     "threshold": ("max_error", "max_mae", "limit", "error_limit", "mae"),
     "better_than_median": ("better_than_baseline", "baseline"),
