@@ -111,6 +111,9 @@ def _names(pattern: str) -> st.SearchStrategy[str]:
 _THRESHOLD = st.one_of(st.integers(1, 10**6), st.floats(0.001, 1e9))
 _SHARE = st.sampled_from(("20%", "12.5%", "99 %"))
 _LIMIT = st.one_of(_some({"threshold": _THRESHOLD}), _some({"better_than_median": _SHARE}))
+_JUDGED = st.sampled_from(
+    ({"metric": "accuracy"}, {"metric": "roc_auc", "at_least": 0.8}, {"metric": "rmse", "at_most": 5}, {"metric": "r2"})
+)
 _VALUE = st.text(st.sampled_from(ODD), max_size=20).filter(lambda text: "${" not in text)  # CloudFormation fills it in
 _VARIABLES = st.dictionaries(_names(r"X[A-Z0-9_]{0,9}"), _VALUE, max_size=3)
 _INSTANCE = {"type": st.sampled_from(TYPES), "volume_gb": st.integers(1, 16384)}
@@ -162,7 +165,7 @@ def _model(draw: st.DrawFn, name: str, i: int, bucket: str | None) -> dict[str, 
     label = draw(columns())
     drop = draw(st.lists(columns().filter(lambda column: column != label), max_size=3, unique=True))
     model = {"name": name, "label": label, "where": draw(_rows(label, i))}
-    model |= draw(_some({"drop": st.just(drop), "train": _some(_TRAIN)})) | draw(_LIMIT)
+    model |= draw(_some({"drop": st.just(drop), "train": _some(_TRAIN)})) | draw(st.one_of(_LIMIT, _JUDGED))
     if bucket and draw(st.booleans()):
         model["default_model"] = f"s3://{bucket}/models/{name}/"
     return model

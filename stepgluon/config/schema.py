@@ -358,5 +358,9 @@ class PipelineConfig(Section):
         """Whether a threshold limits each model's error."""
         return all((self.limit_of(model) or ("",))[0] == "threshold" for model in self.models)
 
+    @property
+    def only_mae(self) -> bool:
+        return all(model.metric == "mae" for model in self.models)
+
     def default_model_of(self, model: Model) -> str:
         return model.default_model or self.fallback.default_model

@@ -40,6 +40,7 @@ _JOB = re.compile(r'"(Training|Processing)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
 _CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
 _START = re.compile(r'"(?:Training|Processing)StartTime"\s*:\s*(\d{12,14})\b')
 _WORDS_OF_A_JOB = {"TrainingJobName", "ProcessingJobName", "ExitMessage", "FailureReason", "Error"}
+_LIMITS = ("metric", "threshold", "better_than_median", "at_most", "at_least")
 _ABOUT_MODELS = {"models", "chosen", "verdicts"}  # variables
 _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed")
 
@@ -193,7 +194,7 @@ class _Reader:
                 self._models = {str(model.get("name")): model for model in models}
         if isinstance(settings := assigned.get("models"), list):
             self._limits |= {
-                str(m.get("name")): {key: m.get(key) for key in ("threshold", "better_than_median")}
+                str(m.get("name")): {key: m[key] for key in _LIMITS if key in m}
                 for m in settings
                 if isinstance(m, dict)
             }
@@ -223,6 +224,8 @@ class _Reader:
         # A branch keeps the beginning of a job's description from its message on.
         error, cause = output.get("Error") or "", re.split(r'","|"}', str(output.get("Cause") or ""))[0]
         failure = {"Error": error, "Cause": sentence(error, cause.replace("\\n", " ").replace('\\"', '"'))}
+        if not error and isinstance(unscored := output.pop("reason", None), str):
+            failure["Cause"] = f"No score: {unscored}"
         if "verdict" in output:
             known = {"name": name, "threshold": None, **self._limits.get(name, {}), "failure": failure}
             self._models[name] = {**known, **output, "name": name}
@@ -308,14 +311,26 @@ def sentence(error: str, cause: str) -> str:
 
 
 def verdict(model: dict[str, Any]) -> str:
-    """`accepted. MAE 274.006 (limit 350; always guessing the median: 388.141).`, as mails.reason says it in JSONata."""
-    error = finite(model.get("mae"))
+    """`accepted. MAE 274.006 (limit 350; always guessing the median: 388.141).`, as mails.reason says it in JSONata;
+    for another metric `accepted. accuracy 0.91, baseline 0.62, at least 0.85.`
+    """
+    metric = metric_of(model)
+    error = finite(model.get("mae" if metric == "mae" else "score"))
     if error is None:
         failure = parsed(model.get("failure"))
         unread = re.search("NoSuchKey|QueryEvaluation", str(failure.get("Error")))
         cause = "" if unread else failure.get("Cause")
         return f"{model['verdict']}. {str(cause or 'No score').removesuffix('.')}."
-    return f"{model['verdict']}. MAE {number(error)} ({_limit(model)})."
+    if metric == "mae":
+        return f"{model['verdict']}. MAE {number(error)} ({_limit(model)})."
+    limits = [f"{key.replace('_', ' ')} {number(model[key])}" for key in ("at_least", "at_most") if key in model]
+    baseline = "" if finite(model.get("baseline")) is None else f", baseline {number(model['baseline'])}"
+    return f"{model['verdict']}. {metric} {number(error)}{baseline}, {(limits or ['no limit'])[0]}."
+
+
+def metric_of(model: dict[str, Any]) -> str:
+    """The metric that judged the model; runs of earlier versions name none."""
+    return str(model.get("metric") or "mae")
 
 
 def _limit(model: dict[str, Any]) -> str:

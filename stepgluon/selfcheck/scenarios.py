@@ -35,6 +35,7 @@ _FILES: dict[str, dict[str, Any]] = {
     "score": {
         **{"too high": BAD, "null": score(None), "of text": score("NaN"), "of a list": score([1])},
         **{"of true": score(True), "that is missing": {}, "in a list": [score(1)]},
+        "with a reason": {**score(None), "reason": "the held-out part has only one class"},
         **{"in a text": '"0.5"', "that is not JSON": '{"mae": NaN}', "without its file": NO_KEY},
     },
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from stepgluon import limits
+from stepgluon.config.metrics import METRICS
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow import mails
@@ -35,19 +36,33 @@ $exists($limit) ? $type($limit) != 'number' ? $refuse('overrides.threshold must 
 $merge([{defaults}, $given]))"""
 
 
-def models(jobs: Jobs) -> str:
-    """The models with their fingerprints from prepare, and the folders derived from fingerprint and image."""
+def models(config: PipelineConfig, jobs: Jobs) -> str:
+    """The models with their fingerprints from prepare, and the folders derived from fingerprint and image.
+
+    A threshold in the execution's input is an error in the label's unit, so it is of the models that MAE judges.
+    """
+    overridden = "$exists($limit)" if config.only_mae else "$exists($limit) and $not($exists($m.metric))"
     lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")
     return f"""($all := $parse($states.result.Body).models; $limit := $input.overrides.threshold;
 [$map($models, function($m) {{(
 $found := $filter($all, function($a) {{$a.name = $m.name}});
 $exists($found.train) ? true : $error({lacking});
 $place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {jobs.depends("$m")}, 'SHA-256');
-$merge([$m, {{'place': $place, 'threshold': $exists($limit) ? $limit : $m.threshold,
+$merge([$m, {{'place': $place, 'threshold': {overridden} ? $limit : $m.threshold,
 'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
 'trained': {{'run': $run, 'image': {jobs.image("$m")}}},
 'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows}}])
 )}})])"""
+
+
+def good_enough(model: str, metric: str, given: tuple[str, float] | None) -> str:
+    """Whether a training's score is a number, possible, and within the limit."""
+    if metric == "mae":
+        score, within = "$own.mae", f"$own.mae >= 0 and $own.mae <= {limit(model, '$own', given)}"
+    else:
+        score, ends = "$own.score", ("<= 1", ">=") if METRICS[metric].higher else (">= 0", "<=")
+        within = f"{score} {ends[0]}" + (f" and {score} {ends[1]} {model}.{given[0]}" if given else "")
+    return f"$type({score}) = 'number' ? {within} : false"
 
 
 def limit(model: str, score: str, given: tuple[str, float] | None) -> str:
@@ -70,13 +85,24 @@ def verdicts(config: PipelineConfig) -> str:
         relative = f"$exists({share}) and $type({median}) = 'number' ? {relative} : null"
         shown = f"$not($exists({threshold})) ? {share}"
         threshold = f"$exists({threshold}) ? {threshold} : {relative}, 'better_than_median': {shown}"
-        reason = mails.reason("$v", only_thresholds=False)
+        reason = mails.reason("$v", only_thresholds=False, only_mae=config.only_mae)
+    judged, own = "'metric': 'mae', 'score': $v.mae, 'baseline': $v.mae_of_median", ""
+    if not config.only_mae:  # the errors of a model that another metric judges are not shown as its MAE
+        own = """$k := $models[$i].metric;
+$f := $merge([$f, $exists($k) ? {'mae': null, 'mae_of_median': null} :
+{'score': $f.mae, 'baseline': $f.mae_of_median}]);
+"""
+        judged = """'metric': $exists($k) ? $k : 'mae', 'score': $type($f.score) = 'number' ? $f.score : null,
+'baseline': $type($f.baseline) = 'number' ? $f.baseline : null,
+'at_most': $models[$i].at_most, 'at_least': $models[$i].at_least"""
+        said = f"$f.Error = '' and $exists($f.reason) ? 'No score: ' & $f.reason : {said}"
     return f"""[$map($states.result, function($f, $i) {{(
-$failure := {{'Error': $f.Error, 'Cause': {said}}};
+{own}$failure := {{'Error': $f.Error, 'Cause': {said}}};
 $v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
 'mae_of_median': $type($f.mae_of_median) = 'number' ? $f.mae_of_median : null,
 'threshold': {threshold}, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
 'cached': $exists($f.cached), 'run': $f.run & '', 'image': $exists($f.image) ? $f.image : $models[$i].trained.image}};
+$v := $merge([$v, {{{judged}}}]);
 $merge([$v, {{'reason': {reason}}}])
 )}})]"""
 

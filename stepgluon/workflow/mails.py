@@ -91,7 +91,7 @@ $gaps = '' ? ' after ' & $took & '.' : ($g := $number($gaps); {counted}))"""
 MAILS = {"started": started, "models": models, "finished": finished}
 
 
-def reason(model: str, only_thresholds: bool = True) -> str:
+def reason(model: str, only_thresholds: bool = True, only_mae: bool = True) -> str:
     """The verdict on a model and its reason, in the words of runs/history.py."""
     median = f"$type({model}.mae_of_median) = 'number' ? '; always guessing the median: ' & {model}.mae_of_median : ''"
     score = text("MAE {} (limit {}{}).", f"{model}.mae", f"{model}.threshold", f"({median})")
@@ -105,7 +105,14 @@ def reason(model: str, only_thresholds: bool = True) -> str:
         score = text("MAE {} ({}).", f"{model}.mae", limit)
     unscored = f"{model}.failure.Cause = '' or $contains({model}.failure.Error, /NoSuchKey|QueryEvaluation/)"
     failed = f"({unscored} ? 'No score' : $replace({model}.failure.Cause, /\\.$/, '')) & '.'"
-    return f"{model}.verdict & '. ' & ($type({model}.mae) = 'number' ? {score} : {failed})"
+    scored = f"$type({model}.mae) = 'number' ? {score}"
+    if not only_mae:
+        limit = f"$exists({model}.at_least) ? 'at least ' & {model}.at_least : "
+        limit += f"$exists({model}.at_most) ? 'at most ' & {model}.at_most : 'no limit'"
+        baseline = f"($type({model}.baseline) = 'number' ? ', baseline ' & {model}.baseline : '')"
+        other = text("{} {}{}, {}.", f"{model}.metric", f"{model}.score", baseline, f"({limit})")
+        scored += f" : $type({model}.score) = 'number' ? {other}"
+    return f"{model}.verdict & '. ' & ({scored} : {failed})"
 
 
 def _lines(models: str, line: str) -> str:

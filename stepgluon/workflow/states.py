@@ -11,7 +11,8 @@ Variables of the machine:
     models, gaps  from Read fingerprints: for each model its name, limit, place (models/<name>/<fingerprint>), ...;
                   what is kept of its training, the run and the image that predicts with it, in trained;
                   and the number of empty labels, as text. The limit is in threshold, in better_than_median (a
-                  percentage), or absent; the execution's input may add a threshold to all
+                  percentage), in at_most or at_least of another metric than mae, or absent; the execution's
+                  input may add a threshold to all that mae judges
     chosen        from Choose models: for each model its verdict, what predicts in which image, and the place of its
                   predictions
     predictions   from Announce models: for each model its own part of the request for its prediction job
@@ -62,7 +63,8 @@ class Item:
     name: str  # in its states' names
     entry: str  # the expression of its entry in a list, whose name replaces *
     training_seconds: int
-    limit: tuple[str, float] | None  # the key and value that limit its error
+    limit: tuple[str, float] | None  # the key and value that limit its score
+    metric: str
     archived: bool  # its training leaves an archive, which a job of ours takes in and measures
 
     def state(self, words: str) -> str:
@@ -89,6 +91,7 @@ class States:
                 f"$*[{place}]",
                 longest_training(model.train),
                 config.limit_of(model),
+                model.metric,
                 bool(program_of(model).scoring_image),
             )
             for place, model in enumerate(config.models)
@@ -111,7 +114,7 @@ class States:
                 "jobs": self.jobs.settings(),
                 "models": literal([self._settings_of(model) for model in self.config.models]),
                 "markers": expression("$states.input.fresh = true ? 'markers/fresh/' : 'markers/'"),
-                "scored": ["mae", "mae_of_median", "manifest"],
+                "scored": ["mae", "mae_of_median", "manifest"] + ([] if self.config.only_mae else _OF_OTHER_METRICS),
                 "untried": expression(jsonata(_UNTRIED)),
                 "cached": expression(jsonata({**_UNTRIED, "cached": True})),
                 "cached_result": {"outcome": "predicted", "cached": True},
@@ -170,7 +173,12 @@ class States:
     def read_fingerprints(self, name: str) -> Task:
         key = expression("'runs/' & $run & '/prepared/fingerprints.json'")
         gaps = expression("$parse($states.result.Body).gaps & ''")
-        assign = {"models": expression(decisions.models(self.jobs)), "gaps": gaps, **OUTCOMES, "job_failures": 0}
+        assign = {
+            "models": expression(decisions.models(self.config, self.jobs)),
+            "gaps": gaps,
+            **OUTCOMES,
+            "job_failures": 0,
+        }
         return self._s3(name, _READ, key, assign=assign, output={})
 
     def train_models(self, name: str) -> Parallel:
@@ -233,7 +241,7 @@ class States:
         return self._job(item.state(name), _PROCESSING, request, self.config.predict.max_runtime)
 
     def read_score(self, item: Item, name: str) -> Task:
-        """Read the score: only objects have one; Judge checks whether its mae is a number."""
+        """Read the score: only objects have one; Judge checks whether it is a number."""
         key = f"{item.of('models')}.place & '/' & $own.job & '/output/model/metrics.json'"
         score = "$sift($s, function($v, $k) {$k in $scored})"
         own = f"($s := $parse($states.result.Body); $type($s) = 'object' ? $merge([$own, {score}]) : $own)"
@@ -252,8 +260,7 @@ class States:
 
     def good_enough(self, item: Item) -> Rule:
         """Only a number is accepted: not a missing file or key, null or text."""
-        mae, limit = "$own.mae", decisions.limit(item.of("models"), "$own", item.limit)
-        return Rule(expression(f"$type({mae}) = 'number' ? {mae} >= 0 and {mae} <= {limit} : false"))
+        return Rule(expression(decisions.good_enough(item.of("models"), item.metric, item.limit)))
 
     def worth_another_try(self) -> Rule:
         return Rule(expression(worth_another_try("$own", "$own.tries", self.config.retries.job)))
@@ -292,6 +299,7 @@ class States:
         settings = {
             "name": model.name,
             "short": short(model),
+            **({} if model.metric == "mae" else {"metric": model.metric}),
             **(
                 {limit[0]: int(limit[1]) if float(limit[1]).is_integer() else limit[1]} if limit else {}
             ),  # 350, for mails
@@ -338,6 +346,7 @@ class States:
 
 # The values of `own`: in a branch of Train models, and in one of Predict. Assigned as expressions, because
 # asl-validator refuses an empty text elsewhere.
+_OF_OTHER_METRICS = ["score", "baseline", "reason"]
 _UNTRIED = {"job": "", "mae": None, "Error": "", "Cause": "", "tries": 0}
 _UNPREDICTED = {"outcome": "failed", "folder": "{% $id %}", "Error": "", "Cause": "", "tries": 0}
 _PREDICTED = {**_UNPREDICTED, "outcome": "predicted"}

@@ -1,0 +1,108 @@
+"""Models that other metrics than MAE judge: each in its direction, and with its own words in mails and history."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+from interpreter import Run, run
+from test_workflow import PROMOTED, answers, models
+
+from pipeline import workflow
+from stepgluon.config.load import loads
+from stepgluon.runs.history import verdict
+from stepgluon.workflow.compile import compile_definition
+
+CONFIG = """
+name: penguins
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models:
+  - {name: adelie, label: mass, where: {species: adelie}, threshold: 350}
+  - {name: chinstrap, label: sex, where: {species: chinstrap}, metric: roc_auc, at_least: 0.8}
+  - {name: gentoo, label: mass, where: {species: gentoo}, %s}
+"""
+
+
+@cache
+def definition(gentoo: str) -> str:
+    return compile_definition(loads(CONFIG % gentoo, "config.yml", None, {}), workflow).text
+
+
+def measured(metric: str, score: Any, baseline: Any = 0.62, **more: Any) -> dict[str, Any]:
+    found = {"metric": metric, "score": score, "baseline": baseline, "manifest": "5" * 64}
+    return {"Body": json.dumps({**found, **more})}
+
+
+def ended(gentoo: str, score: dict[str, Any], given: Any = None) -> Run:
+    good = measured("roc_auc", 0.91, 0.5)
+    scores = {"Read_score_of_chinstrap": good, "Read_score_of_gentoo": score}
+    return run(definition(gentoo), answers(Choose_models=PROMOTED, **scores), given or {})
+
+
+@pytest.mark.parametrize(
+    ("limit", "score", "reason"),
+    [
+        ("metric: accuracy, at_least: 0.85", 0.91, "accepted. accuracy 0.91, baseline 0.62, at least 0.85."),
+        ("metric: accuracy, at_least: 0.85", 0.85, "accepted. accuracy 0.85, baseline 0.62, at least 0.85."),
+        ("metric: accuracy, at_least: 0.85", 0.84, "rejected. accuracy 0.84, baseline 0.62, at least 0.85."),
+        ("metric: accuracy, at_least: 0.85", 85, "rejected. accuracy 85, baseline 0.62, at least 0.85."),
+        ("metric: accuracy", 0.1, "accepted. accuracy 0.1, baseline 0.62, no limit."),
+        ("metric: r2, at_least: -0.5", -0.25, "accepted. r2 -0.25, baseline 0.62, at least -0.5."),
+        ("metric: r2", -7, "accepted. r2 -7, baseline 0.62, no limit."),
+        ("metric: rmse, at_most: 350", 349, "accepted. rmse 349, baseline 0.62, at most 350."),
+        ("metric: rmse, threshold: 350", 351, "rejected. rmse 351, baseline 0.62, at most 350."),
+        ("metric: log_loss", -1, "rejected. log_loss -1, baseline 0.62, no limit."),
+        ("metric: log_loss", None, "rejected. No score."),
+        ("metric: log_loss, at_most: 1", "0.5", "rejected. No score."),
+    ],
+)
+def test_a_score_is_compared_in_the_direction_of_its_metric(limit: str, score: Any, reason: str) -> None:
+    metric = limit.split()[1].rstrip(",")
+    done = ended(limit, measured(metric, score))
+    found = models(done)["gentoo"]
+    assert (found["reason"], found["verdict"]) == (reason, reason.split(".")[0])
+    assert found["metric"] == metric and found["score"] == (score if isinstance(score, (int, float)) else None)
+    assert (found["mae"], found["threshold"]) == (None, None)
+    assert f"- gentoo: {reason}" in done.mail("models") and f"- gentoo: {reason}" in done.mail("finished")
+    assert verdict(found) == reason
+
+
+def test_models_of_several_metrics_run_together_and_mae_keeps_its_keys() -> None:
+    found = models(ended("metric: rmse", measured("rmse", 5, 9, mae=4, mae_of_median=8)))
+    adelie, chinstrap, gentoo = (found[name] for name in ("adelie", "chinstrap", "gentoo"))
+    assert adelie["reason"] == "accepted. MAE 231.5 (limit 350; always guessing the median: 612)."
+    assert [adelie[key] for key in ("metric", "score", "baseline", "mae", "threshold")] == [
+        "mae",
+        231.5,
+        612,
+        231.5,
+        350,
+    ]
+    assert chinstrap["reason"] == "accepted. roc_auc 0.91, baseline 0.5, at least 0.8."
+    assert (gentoo["mae"], gentoo["mae_of_median"], gentoo["score"], gentoo["baseline"]) == (None, None, 5, 9)
+
+
+def test_a_reason_for_a_missing_score_is_in_the_mail() -> None:
+    reason = "the held-out part has only one class, so roc_auc has no value"
+    done = ended("metric: roc_auc", measured("roc_auc", None, None, reason=reason))
+    found = models(done)["gentoo"]
+    assert found["reason"] == f"rejected. No score: {reason}." == verdict(found)
+
+
+def test_a_threshold_of_the_run_is_of_models_that_mae_judges() -> None:
+    done = ended("metric: rmse, at_most: 9", measured("rmse", 8), {"overrides": {"threshold": 2}})
+    assert {name: each["verdict"] for name, each in models(done).items()} == {
+        **{"adelie": "rejected", "chinstrap": "accepted", "gentoo": "accepted"}
+    }
+
+
+def test_a_machine_of_mae_alone_knows_no_other_metric() -> None:
+    text = definition("threshold: 350")
+    assert '"scored":["mae","mae_of_median","manifest","score","baseline","reason"]' in text
+    alone = loads(re.sub(", metric: roc_auc, at_least: 0.8", "", CONFIG % "threshold: 350"), "config.yml", None, {})
+    assert not re.search("at_least|at_most|own.score", compile_definition(alone, workflow).text)
