@@ -42,14 +42,15 @@ MOTO = "awslambda cloudwatch ecr events iam kms logs s3 servicequotas sns sqs st
 LOCAL = (
     *("pipeline", "stepgluon.cli.main", "stepgluon.local.run", "localaws.server.aws"),
     *(f"moto.{service}.urls" for service in MOTO.split()),
+    "moto_loaded",
 )
 MODULES = {
-    "runtime.py": ("hashlib", "botocore.handlers", "botocore.httpsession", "botocore_loaded"),
+    "runtime.py": ("botocore_loaded", "hashlib", "botocore.handlers", "botocore.httpsession"),
     "prepare.py": TABLES,
     "postprocess.py": TABLES,
     "train.py": (*TABLES, "autogluon.tabular"),
     "predict.py": (*TABLES, "autogluon.tabular"),
-    "aws": ("awscli.clidriver", "awscli.customizations.commands", "botocore_loaded"),
+    "aws": ("botocore_loaded", "awscli.clidriver", "awscli.customizations.commands"),
     "stand_in.py": LOCAL,
 }
 

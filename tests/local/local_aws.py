@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import moto_shared
 from faults import Faults
-from moto.moto_server import werkzeug_app
 from stand_in import MINUTES
 
 from localaws.server.aws import LocalAws, Settings
@@ -19,19 +18,7 @@ SCRIPTS = Path(__file__).parent / "scripts"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
 
 
-def share_applications() -> None:
-    """Every server has the same of moto's."""
-    plain = werkzeug_app.create_backend_app
-
-    @cache
-    def made(service: str, without_cors: bool) -> Any:
-        return plain(service)
-
-    werkzeug_app.create_backend_app = lambda service: made(service, werkzeug_app.DISABLE_GLOBAL_CORS)
-
-
-share_applications()
-
+moto_shared.share()
 
 # What a job does that must not be done twice: the time tells whether it was.
 NOTES_THE_TIME = (
@@ -94,7 +81,7 @@ def stop_jobs(aws: LocalAws) -> None:
 
 
 def until(true: Any, seconds: float = MINUTES) -> Any:
-    """What `true` gives, as soon as it is something. It polls ever more slowly, because each poll takes a core."""
+    """What `true` gives, as soon as it is something. It polls at growing intervals: each poll costs processor time."""
     end, pause = time.monotonic() + seconds, 0.005
     while not (found := true()):
         assert time.monotonic() < end, "it never happened"

@@ -234,7 +234,7 @@ def test_an_execution_that_was_left_can_be_started_again(tmp_path: Path) -> None
 
 SERVER = f"""
 import sys, time
-sys.path[:0] = {[os.fspath(Path(__file__).parent), os.fspath(Path(__file__).parent.parent.parent)]!r}
+sys.path[:0] = {[os.fspath(place) for place in Path(__file__).parents[:3]]!r}
 from pathlib import Path
 from local_aws import NOTES_THE_TIME, Jobs, REGION, may_do_everything, settings, make_bucket
 from localaws.server.aws import LocalAws

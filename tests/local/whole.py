@@ -105,6 +105,7 @@ class Whole:
         self.machines = place.aws.client("stepfunctions")
         self.raw, self.bucket = place.names.raw_bucket, place.names.work_bucket
         self._count = 0
+        self._mails: dict[Path, tuple[str, str]] = {}
 
     def upload(self, **orders: str) -> str:
         """A table whose orders say how a stage misbehaves (_ for -), and then a .run file; returns the folder."""
@@ -164,13 +165,12 @@ class Whole:
 
     def mails(self, run: str) -> list[tuple[str, str]]:
         """Kind and text of each mail of a run, in their order."""
-        found = []
-        for file in sorted(self.place.outbox.glob("*.eml")):
-            letter = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
-            subject, text = str(letter["Subject"]), letter.get_content()
-            if run in text:
-                found.append((subject.rpartition(": ")[2], text))
-        return found
+        files = sorted(self.place.outbox.glob("*.eml"))
+        for file in files:
+            if file not in self._mails:
+                letter = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+                self._mails[file] = str(letter["Subject"]).rpartition(": ")[2], letter.get_content()
+        return [self._mails[file] for file in files if run in self._mails[file][1]]
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
         return [stored.key for stored in self.place.aws.objects.below(bucket, prefix)]
