@@ -82,13 +82,21 @@ def test_a_promoted_model_stays_when_its_runs_files_are_cleaned_up(bucket: Bucke
 
 
 def test_more_files_than_one_page_lists_are_all_kept(bucket: Bucket) -> None:
-    parts = [f"part-{number}" for number in range(1100)]
-    bucket.run("june", adelie={"manifest.json": whole(**dict.fromkeys(parts, b"x"))["manifest.json"]})
-    content = bucket.aws.objects.add(b"x")
-    for part in parts:
-        bucket.aws.buckets.put_content(WORK, f"models/adelie/0123abc/job/output/model/{part}", content, 0)
-    promote(bucket.s3, NAMES, "june")
-    assert len(bucket.keys("promoted/june/adelie/")) == 1101
+    pages: list[str] = []
+
+    def small(params: dict[str, Any], **_: Any) -> None:
+        pages.append(params["Prefix"])
+        params["MaxKeys"] = 3
+
+    bucket.run("june", adelie=whole(**{f"part{number}": b"x" for number in range(10)}))
+    listed = "provide-client-params.s3.ListObjectsV2"
+    bucket.s3.meta.events.register(listed, small)
+    try:
+        promote(bucket.s3, NAMES, "june")
+    finally:
+        bucket.s3.meta.events.unregister(listed, small)
+    assert len(pages) > len(set(pages)), "more than one page"
+    assert len(bucket.keys("promoted/june/adelie/")) == 11
 
 
 def test_promoting_again_is_the_same_and_copies_nothing(bucket: Bucket) -> None:
