@@ -12,8 +12,8 @@ import number_styles
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Sandbox, config
 from csv_table import separators_in
+from job_sandbox import Sandbox, config
 from test_prepare import prepared, sentence
 
 SEMICOLON = "read with ; as separator (data.separator)"

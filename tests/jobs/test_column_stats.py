@@ -7,7 +7,7 @@ from typing import Any
 
 import column_stats
 import pytest
-from conftest import Sandbox, config
+from job_sandbox import Sandbox, config
 
 
 def prepared(box: Sandbox, text: str, *models: dict[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import prepare
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Sandbox, config
 from fingerprints import RowSum
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from job_sandbox import Sandbox, config
 
 
 def summed(*pieces: pa.Table) -> dict[str, Any]:

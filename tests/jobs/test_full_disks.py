@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import CODE, MINUTES, Sandbox
+from job_sandbox import CODE, MINUTES, Sandbox
 
 FULL = "The job's disk is full; raise volume_gb of its instance."
 PROGRAM = """

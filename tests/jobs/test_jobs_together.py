@@ -14,9 +14,9 @@ import prepare
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import CODE, DEMO, Sandbox, config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from job_sandbox import CODE, DEMO, Sandbox, config
 
 
 def hand_over(prepared: Sandbox, box: Sandbox, verdicts: list[dict[str, Any]]) -> None:

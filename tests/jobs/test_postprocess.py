@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import spreadsheet
-from conftest import Sandbox, config
+from job_sandbox import Sandbox, config
 
 FILE = "part-00000.parquet"
 PREDICTIONS = "processing/input/predictions"

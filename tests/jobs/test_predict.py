@@ -16,7 +16,7 @@ import predict
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import CODE, Outcome, Sandbox, config, points
+from job_sandbox import CODE, Outcome, Sandbox, config, points
 
 FILES = {"part-00000.parquet": (0, 50), "part-00001.parquet": (50, 80)}
 

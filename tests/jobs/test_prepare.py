@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import raw_tables
-from conftest import Sandbox, config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from job_sandbox import Sandbox, config
 
 from stepgluon.runs.view import log_tail, wrong_cells
 from stepgluon.selfcheck import answers

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import report
 import report_models
-from conftest import Sandbox, config
+from job_sandbox import Sandbox, config
 
 EVIL = "<script>alert(1)</script>\"'&\x00\x1b[31m\u202e"
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import train
-from conftest import CODE, MINUTES, Sandbox, config, points
+from job_sandbox import CODE, MINUTES, Sandbox, config, points
 
 from stepgluon.runs.fit_log import fit_of
 
