@@ -23,7 +23,7 @@ TOKENS = (
     "name: ", "partition_by: ", "values: ", "prod: ", "- {}\n", "- []\n", "x" * 3000, "\n" * 5, "[" * 300,
     "{a: " * 300, "- " * 300, "&b [*a, *a, *a, *a]", "\U0010ffff", "\x85", "%YAML 9.9\n",
 )  # fmt: skip
-slow = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+slow = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def refused_or_read(text: str | bytes, environment: str | None = None) -> bool:

@@ -240,7 +240,7 @@ def definitions(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
     return {"StartAt": draw(target), "States": states}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(definitions())
 def test_any_machine_is_drawn_completely_and_without_collisions(definition: dict[str, Any]) -> None:
     layout = lay_out(read(definition))

@@ -97,7 +97,7 @@ def test_the_words_of_all_failures_fit_into_the_data(models: int) -> None:
     assert [finding for finding in found if finding.code == "payload-size"] == []
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(valid_configs())
 def test_any_valid_config_compiles_without_a_finding_and_what_surely_fits_fits(text: Any) -> None:
     loaded = loads(text, "pipeline-config.yml", None, {})

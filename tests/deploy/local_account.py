@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import moto_shared
 from botocore.exceptions import ConnectionClosedError
 from golden import HERE
 
@@ -18,6 +19,7 @@ from stepgluon.deploy.apply import Deployed, deploy
 from stepgluon.deploy.release import Image, Release, release
 from stepgluon.workflow.compile import compile_definition
 
+moto_shared.share()
 CONFIG = HERE / "golden" / "one-model" / "config.yml"
 WRITES = ("Put", "Execute", "Update", "Delete", "Create", "Subscribe", "Publish", "Tag")
 

@@ -38,22 +38,22 @@ def served(user: User) -> Any:
 
 
 def test_uploads_that_were_answered_have_their_runs_after_kill_9(user: User) -> None:
-    folders = [f"folder-{n}" for n in range(8)]
+    folders = [f"folder-{n}" for n in range(4)]
     process, s3 = served(user)
     (bucket,) = [one["Name"] for one in s3.list_buckets()["Buckets"] if "raw" in one["Name"]]
     for folder in folders:
         s3.put_object(Bucket=bucket, Key=f"{folder}/orders.json", Body=json.dumps({"prepare": "exit 1"}).encode())
-    for folder in folders[:4]:
+    for folder in folders[:2]:
         s3.put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
-    until(lambda: user.kinds().count("failed") == 4)  # their ends are events, too
+    until(lambda: user.kinds().count("failed") == 2)  # their ends are events, too
     until(lambda: pending(user) == 0)
     os.kill(until(lambda: lambda_of(process.pid)), signal.SIGSTOP)  # it hears of none of the others
-    for folder in folders[4:]:
+    for folder in folders[2:]:
         s3.put_object(Bucket=bucket, Key=f"{folder}/go.run", Body=b"")
     process.kill()
     process.communicate()
     (user.work / "server.json").unlink()
-    assert pending(user) == 4
+    assert pending(user) == 2
     process, s3 = served(user)
     until(lambda: pending(user) == 0)
     until(lambda: len(ended(user)) == len(folders))
