@@ -90,20 +90,20 @@ def train_one(make: States, model: Item) -> Chain:
 
 
 def predict_one(make: States, model: Item) -> Chain:
-    """Predict one model's rows. A failed prediction is reported, and the others are delivered."""
+    """Predict one model's rows, if it has any. A failed prediction is reported, and the others are delivered."""
     from stepgluon.workflow.sdk import Chain, Choice
 
-    again = Choice(model.state("Retry *?"))
+    necessary = Choice(model.state("Predict *?"))
     predict = make.predict(model, "Predict *")
     remember = make.remember_result(model, "Remember * result")
     report = make.report(model, "Report *")
-    again.add_choice(make.worth_another_try(), predict)
-    again.default_choice(report)
+    necessary.add_choice(make.is_unpredicted(), predict)
+    necessary.default_choice(report)
 
     Chain([predict, remember, report])
-    predict.add_catch(make.failed_prediction(again))
+    predict.add_catch(make.failed_prediction(necessary))
     remember.add_catch(make.ignored(remember))
-    look_up = make.look_up_result(model, "Look up * result", predict)
+    look_up = make.look_up_result(model, "Look up * result", necessary)
     look_up.next(report)
     return Chain([look_up])
 

@@ -123,7 +123,7 @@ def cursors_of(
     cursors = {}
     for model in profile["models"]:
         name, pairs = model["name"], {}
-        if failure_of(verdicts[name]) is None:
+        if failure_of(verdicts[name]) is None and model["rows_predict"]:  # else there was no prediction job
             pairs = paired(name, numbers / name, files.get(name, []), model["predict_files"])
         cursors[name] = Predictions(name, pairs)
     return cursors

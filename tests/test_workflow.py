@@ -94,8 +94,46 @@ def test_good_models_predict_and_three_mails_are_sent() -> None:
     assert "/runs/june-go/result/" in ended.mail("finished")
     told = ended.mail("finished")
     assert re.search(r" has finished: 60 of 70 gaps filled by 3 models in \d+ s; 10 left open\.\n\n- adelie: ", told)
-    assert f"\n{line.removesuffix(' This run' + chr(39) + 's model predicts.')}\n" in told
+    assert f"\n{line.removesuffix('predicts.')}filled 20 gaps.\n" in told
+    assert "\nUse its models whenever" in told and "promote june-go" in told
     assert f"\nReport:  {WORK}/runs/june-go/result/report.html\n" in told
+
+
+def test_a_model_without_gaps_needs_no_prediction_job() -> None:
+    def gaps(*counts: int) -> dict[str, Any]:
+        told = json.loads(answers()["Read fingerprints"]["Body"])
+        for each, count in zip(told["models"], counts, strict=True):
+            each["rows"] = count
+        return {"Body": json.dumps(told | {"gaps": sum(counts)})}
+
+    ended = run(definition(), answers(Read_fingerprints=gaps(0, 1, 20)))
+    assert ended.status == "SUCCEEDED" and "Predict adelie" not in ended.states
+    assert {"Predict gentoo", "Predict chinstrap"} <= set(ended.states)
+    files = [file for file in ended.call("List predictions")["Body"][1:] if file.startswith("predictions/")]
+    assert len(files) == 2 and not any("/adelie/" in file for file in files)
+    assert re.search(
+        r"- adelie: .*\. It has no gaps to fill\.\n- chinstrap: .* filled 1 gap\.\n", ended.mail("finished")
+    )
+
+    ended = run(definition(), answers(Read_fingerprints=gaps(0, 0, 0)))
+    assert ended.status == "SUCCEEDED" and not any(
+        state.startswith("Predict ") and "?" not in state for state in ended.states
+    )
+    assert re.search(r" has finished after \d+ s\. There were no gaps to fill\.\n", ended.mail("finished"))
+
+
+def test_promote_is_offered_only_for_an_accepted_model_that_is_not_promoted_yet() -> None:
+    jobs = {model: f"{WORK}/promoted/old/{model}/train-{model}/" for model in MODELS}
+    promoted = {f"m_{model}": {"uses": "default", "model_uri": place, "run": "old"} for model, place in jobs.items()}
+    ended = run(definition(), answers(Choose_models={"Body": json.dumps(promoted)}))
+    assert all(verdict["promoted"] for verdict in models(ended).values())
+    assert "promote" not in ended.mail("finished")
+    del promoted["m_gentoo"]
+    ended = run(definition(), answers(Choose_models={"Body": json.dumps(promoted)}))
+    assert "promote june-go" in ended.mail("finished")
+    bad = {f"Read score of {model}": score(999) for model in MODELS}
+    ended = run(definition("if_missing: use_trained"), answers() | bad)
+    assert ended.status == "SUCCEEDED" and "promote june-go" not in ended.mail("finished")
 
 
 def test_jobs_get_this_runs_places_and_fresh_names() -> None:
@@ -237,7 +275,9 @@ def test_a_model_that_is_not_good_enough_is_replaced_by_the_promoted_one() -> No
     assert predict["ProcessingInputs"][1]["S3Input"]["S3Uri"] == OLD
     assert predict["Environment"]["STEPGLUON_MANIFEST"] == "7" * 64
     assert models(ended)["adelie"]["uses"] == "trained"
-    line = "- gentoo: rejected. MAE 350.01 (limit 350; always guessing the median: 612). The default model of run old"
+    line = (
+        "- gentoo: rejected. MAE 350.01 (limit 350; always guessing the median: 612). The model promoted from run old"
+    )
     assert line in ended.mail("models")
 
 
@@ -246,7 +286,7 @@ def test_a_failed_training_job_is_replaced_by_the_promoted_model_and_its_sentenc
     ended = run(definition(), answers(Train_gentoo=broken, Choose_models=PROMOTED))
     assert ended.status == "SUCCEEDED"
     assert models(ended)["gentoo"]["uses"] == "default"
-    sentence = "- gentoo: rejected. column 'sex' of gentoo has no value (fill it or drop it). The default"
+    sentence = "- gentoo: rejected. column 'sex' of gentoo has no value (fill it or drop it). The model promoted"
     assert sentence in ended.mail("models")
     assert {"Judge adelie", "Judge chinstrap", "Accept adelie", "Accept chinstrap"} <= set(ended.states)
 

@@ -2,7 +2,8 @@
 
 run, arn           its name and its execution
 status, started, seconds, data, note
-models             the verdicts, with each prediction's outcome; for a promoted default also its run
+models             the verdicts, with each prediction's outcome; for a promoted default also its run; `promoted` if the
+                   trained model already was
 jobs               each with its state, status and times, and the sentence if it failed
 rows, predictions, gaps  their counts, from summary.json; data_sha256 is that of the tables
 config             the address of the config that the jobs got
@@ -77,6 +78,7 @@ def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
         **quality,
         **{key: _why(model.get(key)) for key in ("failure", "outcome_failure")},
         "cached": model.get("cached") is True,
+        "promoted": model.get("promoted") is True,
         "predictions_cached": model.get("predictions_cached") is True,
         "default_of_run": model.get("run") if promoted else None,
         "default_mae": model["default_mae"] if promoted else None,
@@ -151,7 +153,7 @@ def panel(told: dict[str, Any], command: str = "", look: bool = True) -> str:
         lines.append(f"  logs     {told.get('logs') or log}")
     if delivered or failure:
         lines.append(f"  mails    {shown(told['outbox'])}")
-    if delivered and any(model["verdict"] == "accepted" and model["uses"] == "trained" for model in told["models"]):
+    if delivered and any(each["verdict"] == "accepted" and not each.get("promoted") for each in told["models"]):
         lines.append(f"  next     {pipeline_py('promote', told['run'])}")
         lines.append(
             "           makes its accepted models the defaults, which predict if a later one is not good enough"

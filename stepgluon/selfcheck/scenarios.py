@@ -15,6 +15,7 @@ from stepgluon.selfcheck.answers import (
     NO_KEY,
     Fault,
     Scenario,
+    fingerprint,
     marker,
     promoted,
     score,
@@ -61,7 +62,7 @@ class Scenarios:
         self._like = {name for scope in root.every() if scope.like for name in scope.states}
         self._inner = {name for scope in root.every() if scope.owner for name in scope.states}
         models, self._read = alike.models({"States": root.states}), set[str]()
-        self._defaults = {"promoted": promoted(models)}
+        self._models, self._defaults = models, {"promoted": promoted(models)}
         self._make = partial(Scenario, models=models, read=self._read, described={})
         self.first = self._make("all good")
         self.next = self._make("the next run", execution="july", retried=False)
@@ -92,6 +93,9 @@ class Scenarios:
         }
         for what, content in odd.items() if "promoted" in self._read else ():
             yield make(f"promoted.json {what}", files={"score": BAD, "promoted": content})
+        if "fingerprints" in self._read:
+            some = [fingerprint(name) | {"rows": 2 * place} for place, name in enumerate(self._models)]
+            yield make("a model has no rows to predict", files={"fingerprints": {"gaps": 2, "models": some}})
         yield make(
             "everything was done before, and the input has every key", files={"marker": marker(0.5)}, input=_FULL_INPUT
         )

@@ -111,6 +111,7 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     """The trained model, its default, or the rejected one anyway; without any, the run ends here, to be redriven.
 
     A default predicts in the image that its own run used; one that names none, in that of the model's program.
+    `promoted` is the text of promoted.json, which is parsed only if a model is rejected: it may be damaged.
     """
     fallback = config.fallback
     replace_all = "$bad" if fallback.when == "any" else "false"
@@ -129,7 +130,7 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     depends = f"[$s.rows, $u.model_uri, $u.manifest, $u.image, {environment}]"
     return f"""($verdicts := $states.input.models;
 $bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0;
-$promoted := $bad ? {promoted} : {{}};
+$promoted := $bad ? $parse({promoted}) : {{}};
 $default := function($s) {{$exists($s.default) ? {of_config} : $type($promoted) = 'object' ? (
 $d := $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
 $type($d) = 'object' ? $type($d.model_uri) = 'string' ? $d)}};
@@ -141,7 +142,8 @@ $exists($d) ? $merge([$d, {{'uses': 'default', 'manifest': $d.manifest & '',
 'image': $type($d.image) = 'string' ? $d.image : $m.image}}]) :
 {anyway} ? $trained : {{'uses': 'nothing', 'model_uri': ''}};
 $u := $merge([$m, $u]);
-$merge([$u, {{'place': 'predictions/' & $m.name & '/' & $hash($join({depends}, '|'), 'SHA-256'),
+$merge([$u, {{'promoted': $contains({promoted}, '/' & $m.name & '/' & $m.job & '/') ? true,
+'place': 'predictions/' & $m.name & '/' & $hash($join({depends}, '|'), 'SHA-256'),
 'predict_job': {jobs.name("predict", "$s")}}}])
 )}});
 $missing := $filter($all, function($m) {{$m.uses = 'nothing'}});
@@ -168,7 +170,8 @@ def manifest() -> str:
     files = "$map($models[$i].files, function($f) {$v.place & '/' & $v.folder & '/' & $f})"
     evaluated = "$type($v.mae) = 'number' and $v.manifest != ''"
     evaluation = "$models[$i].place & '/' & $v.job & '/output/model/evaluation.json'"
-    each = f"$append($v.outcome = 'predicted' ? {files}, {evaluated} ? {evaluation})"
+    predicted = "$v.outcome = 'predicted' and $not($models[$i].gaps = 0)"
+    each = f"$append({predicted} ? {files}, {evaluated} ? {evaluation})"
     return f"""$append([{{'prefix': $work}}, 'runs/' & $run & '/prepared/profile.json'],
 $reduce($map($verdicts, function($v, $i) {{{each}}}), $append, []))"""
 

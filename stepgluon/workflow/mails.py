@@ -15,10 +15,16 @@ Mail = tuple[str, str]
 _FOLLOW = ("$run", "$states.context.Execution.Id")
 MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 
-_USES = (
-    "$m.uses = 'trained' ? 'This run\\u0027s model predicts' : "
-    "'The default model' & ($m.run != '' ? ' of run ' & $m.run : '') & ' predicts'"
+_WHICH = (
+    "($m.uses = 'trained' ? 'This run\\u0027s model' : "
+    "$m.run != '' ? 'The model promoted from run ' & $m.run : 'The default model')"
 )
+_PREDICTS = f"($models[$i].gaps = 0 ? 'It has no gaps to fill.' : {_WHICH} & ' predicts.')"
+_PREDICTED = (
+    "($g := $models[$i].gaps; $g = 0 ? 'It has no gaps to fill.' : $m.outcome = 'failed' ? 'Its gaps stay open.' : "
+    f"{_WHICH} & ' filled ' & ($exists($g) ? $g & ($g = 1 ? ' gap.' : ' gaps.') : 'its gaps.'))"
+)
+_PROMOTABLE = "$filter($verdicts, function($v) {$v.verdict = 'accepted' and $not($exists($v.promoted))})"
 
 
 def started(config: PipelineConfig, names: Names) -> Mail:
@@ -38,7 +44,7 @@ def models(config: PipelineConfig, names: Names) -> Mail:
 {{}}
 
 {_follow(names)}"""
-    lines = _lines("$chosen", text("- {}: {} {}.", "$m.name", "$m.reason", f"({_USES})"))
+    lines = _lines("$chosen", text("- {}: {} {}", "$m.name", "$m.reason", _PREDICTS))
     return _subject(names, "'models'"), text(message, "$run", lines, *_FOLLOW)
 
 
@@ -54,7 +60,8 @@ Results: {folder}
 
 Fetch them:
   {names.pipeline_py("fetch {}")}
-
+{{}}"""
+    promote = f"""
 Use its models whenever a later one is not good enough:
   {names.pipeline_py("promote {}")}
 """
@@ -62,9 +69,10 @@ Use its models whenever a later one is not good enough:
     incomplete = "\nThe result is incomplete. These models could not predict their rows:\n\n{}\n\n{}\n{}\n"
     again = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
     listed = text(incomplete, lines, again, "''")
-    judged = _lines("$verdicts", text("- {}: {}", "$m.name", "$m.reason"))
+    judged = _lines("$verdicts", text("- {}: {} {}", "$m.name", "$m.reason", _PREDICTED))
     more = f"($count($missing) = 0 ? '' : {listed})"
-    whole = text(message, "$run", _gaps(), judged, more, *["$run"] * 4)
+    offer = f"($count({_PROMOTABLE}) = 0 ? '' : {text(promote, '$run')})"
+    whole = text(message, "$run", _gaps(), judged, more, *["$run"] * 3, offer)
     word = f"($count({MISSING}) = 0 ? 'finished' : 'incomplete')"
     return _subject(names, word), f"($missing := {MISSING}; {whole})"
 
@@ -85,7 +93,8 @@ def _gaps() -> str:
     return f"""($s := {took}; $took := ({words});
 $filled := $map($verdicts, function($v, $i) {{$v.outcome = 'predicted' ? $models[$i].gaps : 0}});
 $f := $sum($filled); $n := $count($filter($filled, function($v) {{$v > 0}}));
-$gaps = '' ? ' after ' & $took & '.' : ($g := $number($gaps); {counted}))"""
+$gaps = '' ? ' after ' & $took & '.' : $gaps = '0' ? ' after ' & $took & '. There were no gaps to fill.' :
+($g := $number($gaps); {counted}))"""
 
 
 MAILS = {"started": started, "models": models, "finished": finished}
@@ -116,7 +125,7 @@ def reason(model: str, only_thresholds: bool = True, only_mae: bool = True) -> s
 
 
 def _lines(models: str, line: str) -> str:
-    return f"$join($map({models}, function($m) {{{line}}}), {quoted(chr(10))})"
+    return f"$join($map({models}, function($m, $i) {{{line}}}), {quoted(chr(10))})"
 
 
 def _follow(names: Names) -> str:

@@ -188,8 +188,8 @@ class States:
         def choose(promoted: str) -> dict[str, str]:
             return {"chosen": expression(decisions.chosen(self.config, self.names, self.jobs, promoted))}
 
-        task = self._s3(name, _READ, PROMOTED, assign=choose("$parse($states.result.Body)"), output={})
-        task.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], assign=choose("{}"), next_step=then))
+        task = self._s3(name, _READ, PROMOTED, assign=choose("$states.result.Body"), output={})
+        task.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], assign=choose("'{}'"), next_step=then))
         return task
 
     def predict_models(self, name: str) -> Parallel:
@@ -274,9 +274,15 @@ class States:
 
     # Predict: one branch per model
 
-    def look_up_result(self, item: Item, name: str, then_predict: Any) -> Task:
+    def look_up_result(self, item: Item, name: str, then: Any) -> Task:
         found = "$merge([$parse($states.result.Body), $cached_result])"
-        return self._marker_of(item.state(name), item.of("chosen"), found, "$unpredicted", then_predict)
+        otherwise = f"{item.of('models')}.gaps = 0 ? $predicted : $unpredicted"
+        return self._marker_of(item.state(name), item.of("chosen"), found, otherwise, then)
+
+    def is_unpredicted(self) -> Rule:
+        """Not without rows to predict: a job would take minutes."""
+        again = worth_another_try("$own", "$own.tries", self.config.retries.job)
+        return Rule(expression(f"$own.outcome = 'failed' and ($own.tries = 0 or {again})"))
 
     def predict(self, item: Item, name: str) -> Task:
         request = expression(self.jobs.predict(item.of("predictions"), item.of("chosen")))

@@ -76,6 +76,14 @@ def csv_rows(box: Sandbox) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+def test_a_model_without_gaps_needs_no_predictions(sandbox: Sandbox) -> None:
+    models = [{"name": name, "label": "y"} for name in ("all", "none")]
+    lay_out(sandbox, ROWS, {"all": {1: 7.5, 3: 8.5}, "none": {}}, models)
+    for folder in list((sandbox.root / PREDICTIONS).rglob("none")):
+        shutil.rmtree(folder)
+    assert result(sandbox)["model"] == [None, "all", None, "all"]
+
+
 @pytest.mark.parametrize(
     ("decimals", "cells"),
     [(0, ["22", "4000"]), (1, ["22.5", "4000.1"]), (None, ["22.46", "4000.123"])],
