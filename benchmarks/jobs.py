@@ -3,6 +3,7 @@
     python benchmarks/jobs.py prepare [--gb 1]
     python benchmarks/jobs.py predict [--millions 1] [--flat-to 10]
     python benchmarks/jobs.py postprocess [--millions 1]
+    python benchmarks/jobs.py report [--models 40]
 
 Each side runs as a process of its own, one after the other, in turns; times are the best of the turns, memory is the
 highest resident size of the process (on Linux).
@@ -205,32 +206,41 @@ def bench_predict(
         )
 
 
-def bench_postprocess(folder: Path, millions: float, turns: int) -> None:
-    environment = lay_out(folder / "prepare", [{"name": "all"}])
+def before_postprocess(folder: Path, models: list[dict[str, Any]], rows: int) -> dict[str, str]:
+    """The folder of a post-process job whose models have predicted."""
+    environment = lay_out(folder / "prepare", models)
     raw = folder / "prepare/processing/input/raw"
     raw.mkdir()
-    subprocess.run(script(MAKE, int(millions * 1e6), raw / "a.csv", 0.3), check=True)
+    subprocess.run(script(MAKE, rows, raw / "a.csv", 0.3), check=True)
     measured(job("prepare.py"), environment)
     prepared = folder / "prepare/processing/output"
-    environment = lay_out(folder / "post", [{"name": "all"}])
+    environment = lay_out(folder / "post", models)
     put = folder / "post/processing/input"
     answer = """
         import sys
         from pathlib import Path
         import numpy as np, pyarrow as pa, pyarrow.parquet as pq
-        Path(sys.argv[2]).mkdir(parents=True)
-        for path in Path(sys.argv[1]).iterdir():
+        for path in Path(sys.argv[1]).rglob("*.parquet"):
             answers = np.arange(pq.read_metadata(path).num_rows) / 7
-            pq.write_table(pa.table({"prediction": answers}), Path(sys.argv[2]) / path.name)
+            to = Path(sys.argv[2]) / path.parent.name / "fingerprint" / "job" / path.name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table({"prediction": answers}), to)
     """
-    predictions = put / "predictions/predictions/all/fingerprint/job"
-    subprocess.run(script(answer, prepared / "predict/all", predictions), check=True)
+    subprocess.run(script(answer, prepared / "predict", put / "predictions/predictions"), check=True)
     for name in ("rows", "numbers"):
         shutil.move(prepared / name, put / name)
     for name in ("verdicts", "profile"):
         (put / name).mkdir()
     shutil.move(prepared / "profile.json", put / "profile/profile.json")
-    (put / "verdicts/verdicts.json").write_text('[{"name": "all", "verdict": "accepted"}]')
+    verdict = {"verdict": "accepted", "uses": "trained", "mae": 5.0, "mae_of_median": 32.0, "threshold": 10.0}
+    verdicts = [{"name": model["name"], **verdict} for model in models]
+    (put / "verdicts/verdicts.json").write_text(json.dumps(verdicts))
+    return environment
+
+
+def bench_postprocess(folder: Path, millions: float, turns: int) -> None:
+    environment = before_postprocess(folder, [{"name": "all"}], int(millions * 1e6))
+    put = folder / "post/processing/input"
     plain, ours = [], []
     for _ in range(turns):
         merge = script(
@@ -241,18 +251,66 @@ def bench_postprocess(folder: Path, millions: float, turns: int) -> None:
     compare(f"post-process, {millions:g} million rows, against a pandas merge", best(plain), best(ours))
 
 
+WITHOUT_REPORT = """
+    import runpy, sys
+    sys.path.insert(0, sys.argv[1])
+    import report
+    report.write = lambda *known: None
+    runpy.run_path(sys.argv[1] + "/postprocess.py", run_name="__main__")
+"""
+
+
+def bench_report(folder: Path, models: int, turns: int) -> None:
+    """What the report adds to post-process, for 300,000 rows and models with 5,000 held-out predictions each."""
+    share = 5000 // models
+    named = [{"name": f"m{n}", "where": {"i0": [*range(n * share, (n + 1) * share)]}} for n in range(models)]
+    environment = before_postprocess(folder, named, 300_000)
+    actual = [round(n / 7 % 300, 3) for n in range(5000)]
+    predicted = [round(value + (n * 7919 % 1000 - 500) / 100, 3) for n, value in enumerate(actual)]
+    evaluation = {
+        **{
+            "label": "y",
+            "r2": 0.98,
+            "rmse": 6.5,
+            "presets": "medium_quality",
+            "time_limit": 60,
+            "best_model": "CatBoost",
+        },
+        **{"seconds": {"fit": 50.0}, "notes": [], "held_out": {"actual": actual, "predicted": predicted, "of": 9000}},
+        "worst": {
+            "columns": [f"n{n}" for n in range(6)],
+            "rows": [{"values": ["100.25"] * 6, "actual": 10.0, "predicted": 25.0}] * 10,
+        },
+        "importance": [{"column": f"n{n}", "importance": 5.0 - n, "stddev": 0.5} for n in range(12)],
+        "leaderboard": [{"model": f"Model{n}", "mae_test": 5.0, "mae_val": 5.1, "fit_time": 3.0} for n in range(12)],
+    }
+    for model in named:
+        place = folder / f"post/processing/input/predictions/models/{model['name']}/f/job/output/model/evaluation.json"
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps(evaluation))
+    plain, ours = [], []
+    for _ in range(turns):
+        plain.append(measured(script(WITHOUT_REPORT, CODE), environment))
+        ours.append(measured(job("postprocess.py"), environment))
+    page = folder / "post/processing/output/report.html"
+    print(f"report.html: {page.stat().st_size / 1e6:.2f} MB")
+    title = f"post-process with the report of {models} models and 300,000 rows, and without it (budget: 3 s, 500 MB)"
+    compare(title, best(plain), best(ours))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the jobs against plain ways of doing the same.")
-    parser.add_argument("what", choices=["prepare", "predict", "postprocess"], nargs="*")
+    parser.add_argument("what", choices=["prepare", "predict", "postprocess", "report"], nargs="*")
     parser.add_argument("--gb", type=float, default=1.0, help="size of the table that is prepared")
     parser.add_argument("--millions", type=float, default=1.0, help="rows that are predicted or put together")
     parser.add_argument("--flat-to", type=float, default=0.0, help="millions of rows to compare the memory at")
+    parser.add_argument("--models", type=int, default=40, help="models in the report")
     parser.add_argument("--train-rows", type=int, default=5000, help="rows that the model for predict learns from")
     parser.add_argument("--model", type=Path, help="predict with this model that train wrote, on the same columns")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the tables are made; it needs some times their size")
     chosen = parser.parse_args()
-    what = chosen.what or ["prepare", "predict", "postprocess"]
+    what = chosen.what or ["prepare", "predict", "postprocess", "report"]
     for each in what:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
             if each == "prepare":
@@ -261,6 +319,8 @@ def main() -> None:
                 bench_predict(
                     Path(name), chosen.millions, chosen.flat_to, chosen.train_rows, chosen.turns, chosen.model
                 )
+            elif each == "report":
+                bench_report(Path(name), chosen.models, chosen.turns)
             else:
                 bench_postprocess(Path(name), chosen.millions, chosen.turns)
 
