@@ -4,7 +4,8 @@ release         everything to deploy, from the config alone: templates/, objects
 plan            all changes, as a value, in words and as JSON   (definition_diff: state by state)
 apply           deploys
   account_checks  checks the credentials and the account's limits
-  stacks          CloudFormation through change sets   (stack_events: follows them; changes: what would be lost)
+  stacks          CloudFormation through change sets   (stack_events: follows them; changes: what
+                  would be lost; stack_words: about interrupted and failed changes)
   images          finds and builds missing images
 destroy         removes the deployment
 """

@@ -21,12 +21,12 @@ from uuid import uuid4
 from stepgluon.aws import Door, code_of, message_of, refusal
 from stepgluon.deploy.changes import Change, changes_of
 from stepgluon.deploy.stack_events import End, Events, plain
+from stepgluon.deploy.stack_words import continues, failure
 from stepgluon.errors import StepgluonError
 
 _NEVER_THERE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")  # can only be deleted
 _STUCK = ("UPDATE_ROLLBACK_FAILED", "IMPORT_ROLLBACK_FAILED")
 _NOTHING = re.compile(r"didn't contain changes|No updates are to be performed")
-_TAKEN = re.compile(r"bucket name is not available|BucketAlreadyExists|already exists", re.IGNORECASE)
 
 
 class StackFailed(StepgluonError):
@@ -54,7 +54,7 @@ class _ChangeSet:
 
 
 Agree = Callable[[str, tuple[Change, ...]], None]
-"""Asked with a stack's name and its changes before they are made; raises where they shall not be."""
+"""Gets a stack's name and its changes before they are made; raises to prevent them."""
 
 
 def always(stack: str, changes: tuple[Change, ...]) -> None:
@@ -136,7 +136,7 @@ class Stacks:
         self._tell(f"{'creating' if kind == 'CREATE' else 'changing'} {desired.name}")
         end = self._run(desired.name, kind, change_set.stack_id, lambda: self._execute(desired.name, change_set.arn))
         if not end.good:
-            raise StackFailed(_failure(desired.name, kind, end))
+            raise StackFailed(failure(desired.name, kind, end))
         return True
 
     def delete(self, name: str) -> bool:
@@ -147,7 +147,7 @@ class Stacks:
         arn = str(stack["StackId"])
         end = self._run(name, "DELETE", arn, lambda: self._begin_deletion(name, arn))
         if not end.good:
-            raise StackFailed(_failure(name, "DELETE", end))
+            raise StackFailed(failure(name, "DELETE", end))
         return True
 
     # Making a stack changeable
@@ -285,7 +285,7 @@ class Stacks:
             start()
             return events.follow()
         except KeyboardInterrupt:
-            self._tell(_continues(name, kind, self._client.meta.region_name))
+            self._tell(continues(name, kind, self._client.meta.region_name))
             raise
 
 
@@ -297,43 +297,3 @@ def _busy(name: str) -> StackBusy:
     return StackBusy(
         f"{name} is being changed by somebody else at this moment (wait until that is done, then run the command again)"
     )
-
-
-def _continues(name: str, kind: str, region: str) -> str:
-    aws = f"--stack-name {name} --region {region}"
-    cancel = {
-        "CREATE": f"; `aws cloudformation delete-stack {aws}` ends it",
-        "UPDATE": f"; `aws cloudformation cancel-update-stack {aws}` undoes it",
-    }
-    return (
-        f"interrupted, but {name} continues in AWS: `aws cloudformation describe-stack-events {aws}` shows it"
-        f"{cancel.get(kind, '')}; the same command again waits for it"
-    )
-
-
-def _failure(name: str, kind: str, end: End) -> str:
-    done, left = {
-        "CREATE": ("created", "nothing of it is left but buckets and images"),
-        "UPDATE": ("changed", "it is as it was before"),
-        "DELETE": ("deleted", "the rest of it is still there"),
-    }[kind]
-    if end.status.endswith("ROLLBACK_FAILED"):
-        left = f"could not be rolled back either ({end.status})"
-    event = end.failed
-    if event is None:
-        return f"{name} could not be {done}: {end.status} (look at the stack's events; {left})"
-    reason = plain(str(event.get("ResourceStatusReason") or ""))
-    resource = f"{event['LogicalResourceId']} ({event['ResourceType']})"
-    return f"{name} could not be {done}: {resource}: {reason} ({_way_out(event, reason)}; {left})"
-
-
-def _way_out(event: dict[str, Any], reason: str) -> str:
-    if event["ResourceType"] == "AWS::S3::Bucket" and _TAKEN.search(reason):
-        return "bucket names are shared by all accounts: choose another `name` in the config"
-    if "not authorized to perform" in reason or "AccessDenied" in reason:
-        return "ask for the rights of policy/deployer.json"
-    if _TAKEN.search(reason):
-        return "something of that name was made by other means: remove it, or choose another `name` in the config"
-    if re.search(r"UnreservedConcurrentExecution", reason):
-        return "set `trigger: {reserved_concurrency: 0}` in the config, or ask for more in Lambda's service quotas"
-    return "mend that, then run the command again"
