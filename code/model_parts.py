@@ -70,9 +70,10 @@ def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fr
         *(("drop", c) for c in model["drop"]),
     ]:
         if column not in kinds:
-            close = difflib.get_close_matches(column, list(kinds), 1)
+            folded = {each.strip().casefold(): each for each in kinds}
+            close = difflib.get_close_matches(column.strip().casefold(), folded, 1)
             hint = (
-                f"; did you mean {shown(close[0])}?"
+                f"; did you mean {shown(folded[close[0]])}?"
                 if close
                 else f"; there are {', '.join(map(shown, list(kinds)[:8]))}."
             )

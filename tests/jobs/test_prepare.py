@@ -242,6 +242,14 @@ def test_a_where_that_no_row_matches_anywhere_is_refused(sandbox: Sandbox) -> No
     assert sentence(sandbox, {"where": {"k": "c"}}) == "Model all: no row has k = 'c'; 'k' has 'a', 'b'."
 
 
+@pytest.mark.parametrize("header", [" y ", "Y"])
+def test_a_column_with_other_spaces_or_capitals_is_named(sandbox: Sandbox, header: str) -> None:
+    sandbox.write("a.csv", f"a long name,{header}\na,1\nb,2\n")
+    assert sentence(sandbox) == (
+        f"Model all: label names the column 'y', which the tables do not have; did you mean {header!r}?"
+    )
+
+
 @pytest.mark.parametrize("key", ["label", "where", "drop"])
 def test_a_column_that_does_not_exist_is_named_with_the_nearest_one(sandbox: Sandbox, key: str) -> None:
     sandbox.write("a.csv", "species,y\na,1\nb,2\n")
