@@ -168,6 +168,11 @@ class Names:
         host = f"{registry[0]}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
         return f"{host}/{registry[1]}:{algorithm.xgboost}"
 
+    def repository_arn(self, image: str) -> str:
+        """The ARN of the repository in an image's address."""
+        host, _, repository = image.partition("/")
+        return self.arn("ecr", f"repository/{repository.partition(':')[0]}", account=host.partition(".")[0])
+
     @staticmethod
     def key(model: Model) -> str:
         """The model's key in promoted.json."""

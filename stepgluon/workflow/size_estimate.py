@@ -17,5 +17,6 @@ def surely_fits(config: PipelineConfig) -> bool:
     settings = json.dumps(vars(config.changed(models=[])), ensure_ascii=False, default=vars)
     parts = [(model.train, model.algorithm) for model in config.models]
     own = sum(len(json.dumps(part, ensure_ascii=False, default=vars)) for part in parts)
-    size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + MODEL_BYTES * len(config.models)
+    scored = sum(model.algorithm is not None for model in config.models)  # with one state more
+    size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + MODEL_BYTES * len(config.models) + 2048 * scored
     return size <= limits.DEFINITION_BYTES and Waiting(config).events <= limits.EVENTS

@@ -8,6 +8,7 @@ in their own name. What a service does beyond the call is from its documentation
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -26,10 +27,11 @@ from trigger.lambda_events import event, record, trigger
 from localaws.iam.policy_evaluation import Call, Value
 from localaws.iam.required_rights import Right, job_right, list_tags, managed_rule, rights
 from stepgluon.names import Names
+from stepgluon.programs import all_scripts
 
 RUN = "20250131-120000-go-0123456789abcdef0123"
 KEY_ID = "12345678-90ab-cdef-1234-567890abcdef"  # of the key that the pipeline's stack makes
-DIGESTS = {"DataDigest": "sha256:" + "0" * 64, "AutogluonDigest": "sha256:" + "1" * 64}
+DIGESTS = {f"{image.title()}Digest": f"sha256:{number:064}" for number, image in enumerate(all_scripts())}
 PROCESSING, TRAINING = "sagemaker:createProcessingJob.sync", "sagemaker:createTrainingJob.sync"
 READ, WRITE, PUBLISH = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject", "sns:publish"
 Asked = tuple[str, dict[str, Any]]  # an integration, and the parameters it is called with
@@ -184,6 +186,10 @@ def _mail_sent(call: Caller, integration: str, parameters: dict[str, Any]) -> It
 
 def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
     call = Caller(names, names.role_arn("job"))
+    for image in all_scripts():
+        yield from _pulls(
+            call, names.arn("ecr", f"repository/{names.repository(image)}"), "pull a promoted model's image"
+        )
     for integration, parameters in asked_for:
         if integration == WRITE and parameters["Key"].endswith("predictions.manifest"):
             for key in parameters["Body"][1:]:  # what post-process reads by it
@@ -217,12 +223,17 @@ def _files(place: str) -> list[str]:
     ]
 
 
+def _pulls(call: Caller, repository: str, why: str) -> Iterator[Call]:
+    yield call(why, "ecr:GetAuthorizationToken")
+    for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"):
+        yield call(why, f"ecr:{action}", repository)
+
+
 def _job(call: Caller, kind: str, job: str, image: str, inputs: list[str], outputs: list[str]) -> Iterator[Call]:
     names = call.names
-    repository = names.arn("ecr", f"repository/{image.partition('@')[0].partition('/')[2]}")
-    yield call("pull the image", "ecr:GetAuthorizationToken")
-    for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"):
-        yield call("pull the image", f"ecr:{action}", repository)
+    registry, _, repository = re.split("[@:]", image)[0].partition("/")
+    account = registry.partition(".")[0]  # ours, or AWS's
+    yield from _pulls(call, names.arn("ecr", f"repository/{repository}", account=account), "pull the image")
     for uri in inputs:
         place, _, key = uri.removeprefix("s3://").partition("/")
         yield from call.asks("find the input", "s3:ListObjectsV2", {"Bucket": place, "Prefix": key})

@@ -18,6 +18,7 @@ from policies.calls import RUN, Caller
 from localaws.iam.policy_evaluation import Call
 from stepgluon.deploy.templates.policies import connection_arns
 from stepgluon.names import Names
+from stepgluon.programs import all_scripts
 
 CODE = Path(__file__).parent.parent.parent / "stepgluon"
 STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "execution", "repository", "topic", "queue"
@@ -242,7 +243,7 @@ def _resources(names: Names, about: str) -> list[str]:
         NONE: ["*"],
         KEY: [key for key in [names.config.encryption.kms_key] if key],
         STACKS: [names.arn("cloudformation", f"stack/{names.stack(p)}/0123") for p in ("base", "pipeline", "cicd")],
-        REPOSITORY: [names.arn("ecr", f"repository/{names.repository(image)}") for image in ("data", "autogluon")],
+        REPOSITORY: [names.arn("ecr", f"repository/{names.repository(image)}") for image in all_scripts()],
         FUNCTION: [names.arn("lambda", f"function:{names.function}")],
         TOPIC: [names.topic_arn],
         QUEUE: [names.arn("sqs", names.queue)],

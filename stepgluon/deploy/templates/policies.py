@@ -15,6 +15,7 @@ from typing import Any
 
 from stepgluon.config.schema import CicdSource
 from stepgluon.names import Names
+from stepgluon.programs import all_scripts, program_of
 
 FOLDER = Path(__file__).parents[3] / "policy"
 FOLDERS = 20
@@ -69,6 +70,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         **{f"{part}_role_arn": names.role_arn(part) for part in ROLES},
         "artifacts": names.artifacts,
         **_sources(names),
+        **_programs(names),
         "any_log": ["*"] if config.log_runs else [],
         "kms_key": [key] if key else [],
         "mail_keys": [] if key else [names.arn("kms", "key/*")],
@@ -77,6 +79,21 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "security_groups": [names.arn("ec2", f"security-group/{group}") for group in groups],
         "network_interfaces": [names.arn("ec2", "network-interface/*")] if network.subnets else [],
         "network_region": [config.region] if network.subnets else [],
+    }
+
+
+def _programs(names: Names) -> dict[str, list[str]]:
+    """What the config's programs need; and all our repositories, because a promoted model may be of any program."""
+    models = names.config.models
+    scored = any(program_of(model).scoring_image for model in models)
+    logs = "log-group:/aws/sagemaker/ProcessingJobs:log-stream"
+    aws = {names.xgboost_image(model.algorithm) for model in models if model.algorithm}
+    return {
+        "repositories": [names.arn("ecr", f"repository/{names.repository(image)}") for image in all_scripts()],
+        "aws_images": sorted({names.repository_arn(image) for image in aws}),
+        "score_jobs": [names.arn("sagemaker", f"processing-job/{names.prefix}-score-*")] if scored else [],
+        "score_logs": [names.arn("logs", f"{logs}:{names.prefix}-score-*")] if scored else [],
+        "archives": [names.bucket_arn(f"{names.work_bucket}/models/*/output/model.tar.gz")] if scored else [],
     }
 
 
