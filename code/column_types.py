@@ -84,9 +84,7 @@ def type_of(values: pa.Array, ladder: Iterable[pa.DataType]) -> pa.DataType:
         return values.type
     if are_missing(values):
         return pa.null()
-    head = values.drop_null().slice(
-        0, _HEAD
-    )  # a failing cast of many values is slow, and the first ones usually decide
+    head = values.drop_null().slice(0, _HEAD)  # a failing cast of many values is slow; the first ones usually decide
     parts = [head, values] if len(values) > _HEAD else [values]
     first = next((text for value in head.to_pylist() if (text := value.strip()) not in _SPELLINGS), None)
     for kind in ladder:
