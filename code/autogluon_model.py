@@ -8,6 +8,7 @@ from typing import Any
 import job_io
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 from forest import keep_on_disk
 from frames import frame
@@ -20,7 +21,7 @@ class Predictor:
     def __init__(self, folder: Path, model: str, manifest: dict[str, Any]) -> None:
         from autogluon.tabular import TabularPredictor
 
-        self.features = list(manifest["features"])
+        self.features, self._classes = list(manifest["features"]), list(manifest.get("classes", []))
         keep_on_disk(job_io.cores())
         self._predictor: Any = TabularPredictor.load(str(folder / PREDICTOR), verbosity=0)
         self._predictor.persist(max_memory=None)
@@ -28,6 +29,13 @@ class Predictor:
     def inputs(self, batch: pa.RecordBatch) -> Any:
         return self._predictor.transform_features(frame(batch, self.features))
 
-    def answers(self, inputs: Any) -> npt.NDArray[np.float64]:
-        found = self._predictor.predict(inputs, transform_features=False)
-        return np.asarray(found, np.float64)
+    def answers(self, inputs: Any) -> npt.NDArray[np.float64] | dict[str, npt.NDArray[Any]]:
+        if not self._classes:
+            return np.asarray(self._predictor.predict(inputs, transform_features=False), np.float64)
+        chances = self._predictor.predict_proba(inputs, transform_features=False)
+        predicted = self._predictor.predict_from_proba(chances)  # for f1 with the threshold that training chose
+        numbers = chances[self._classes].to_numpy(np.float64)
+        places = pd.Index(self._classes).get_indexer(predicted)
+        own = numbers[np.arange(len(places)), places]
+        positive = {f"probability_{self._classes[-1]}": numbers[:, -1]}
+        return {"prediction": predicted.to_numpy(object), "probability": own, **positive}

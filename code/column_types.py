@@ -246,3 +246,9 @@ def agreed(
             first = file
         kind = both
     return kind, None
+
+
+def class_names(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """The values of a label as names of classes, as predictions.csv writes them: true, 1, 1.5."""
+    text = pc.cast(values, TEXT)
+    return pc.replace_substring_regex(text, r"\.0$", "") if pa.types.is_floating(values.type) else text

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from column_types import Misfit
 from job_io import CELLS, ROW, Cell, JobError, Problems, shown
+from metrics import has_classes
 from raw_file import RawTable
 
 EXAMPLES = 3  # in a sentence
@@ -45,7 +46,7 @@ def one_schema(
 
     An error names the first differing file and row.
     """
-    labels = {model["label"]: model["name"] for model in config["models"]}
+    labels = {model["label"]: model["name"] for model in config["models"] if not has_classes(model)}
     by_file: dict[str, dict[str, pa.DataType]] = {}
     problems = Problems()
     for table in tables:
@@ -97,7 +98,8 @@ def label_error(table: RawTable, column: str, model: str) -> JobError:
     hold = "row holds" if count == 1 else "rows hold"
     return JobError(
         f"{table.name}: column {shown(column)} is the label of model {model} and must hold numbers, but {count} {hold} "
-        f"text: {', '.join(places)}{more}; correct them, or leave them empty to have them predicted.",
+        f"text: {', '.join(places)}{more}; correct them, or leave them empty to have them predicted. To learn classes, "
+        "set metric: accuracy.",
         cells=[(table.name, row, column, value) for row, value in found],
     )
 

@@ -1,7 +1,10 @@
 """Train's evaluation of its model for the report: evaluation.json beside metrics.json.
 
     held_out     up to PAIRS rows of the held-out part: {"actual": [...], "predicted": [...], "of": all its rows}
-    worst        the rows with the largest errors: {"columns": [...], "rows": [{"values", "actual", "predicted"}]}
+    confusion    in its place, for classes: {"classes": [...], "rows": [[...]]}, a row for each actual class; those
+                 beyond CLASSES, the rarest, are one class of name null
+    worst        the rows with the largest errors: {"columns": [...], "rows": [{"values", "actual", "predicted"}]}; for
+                 classes those whose own class has the lowest probability, with that "probability"
     importance   how much the error grows if a column is shuffled: [{"column", "importance", "stddev"}]
     leaderboard  one object per tried model, best first
     notes        sentences about what the time limit allowed
@@ -19,11 +22,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from metrics import in_order
 
 Numbers = npt.NDArray[np.float64]
 
 PAIRS = 5000
 WORST_ROWS = 10
+CLASSES = 12
 WORST_COLUMNS = 20
 IMPORTANT = 30
 TRIED = 60
@@ -36,8 +41,10 @@ Cells = Callable[[list[str], list[int]], list[list[Any]]]  # the values of these
 Records = list[dict[str, Any]]
 
 
-def evaluation(held_out: Any, label: str, answers: Numbers, board: Any, importance: Any) -> dict[str, Any]:
-    """Everything but the settings and the seconds; `held_out` is the frame, `answers` its predictions."""
+def evaluation(
+    held_out: Any, label: str, answers: dict[str, Any], board: Any, importance: Any, metric: str = "mae"
+) -> dict[str, Any]:
+    """Everything but the settings and the seconds; `held_out` is the frame, `answers` what train measured with."""
 
     def cells(names: list[str], rows: list[int]) -> list[list[Any]]:
         frame = held_out.iloc[rows]
@@ -45,26 +52,54 @@ def evaluation(held_out: Any, label: str, answers: Numbers, board: Any, importan
 
     features = [name for name in held_out if name != label]
     tables = board.to_dict("records"), importance.to_dict("records")
-    return evaluation_of(held_out[label].to_numpy(), answers, features, cells, *tables)
+    actual = held_out[label].to_numpy()
+    own = np.zeros(len(actual)) if "classes" in answers else None
+    for place, one in enumerate(answers.get("classes", ()) if len(actual) else ()):
+        own = np.where(actual == one, answers["chances"][:, place], own)
+    return evaluation_of(actual, answers["predicted"], features, cells, *tables, metric, own)
 
 
 def evaluation_of(
-    actual: Numbers, answers: Numbers, features: list[str], cells: Cells, board: Records, importance: Records
+    actual: Any,
+    predicted: Any,
+    features: list[str],
+    cells: Cells,
+    board: Records,
+    importance: Records,
+    metric: str = "mae",
+    own: Numbers | None = None,
 ) -> dict[str, Any]:
-    """The same without a frame."""
+    """The same without a frame; `own` has the probability of each row's own class, if classes were predicted."""
     known = set(features)
     columns = [each["column"] for each in importance if each["column"] in known]
     columns += [name for name in features if name not in set(columns)]
-    kept = np.sort(np.random.default_rng(0).permutation(len(actual))[:PAIRS])
+    if own is None:
+        kept = np.sort(np.random.default_rng(0).permutation(len(actual))[:PAIRS])
+        pairs = {"actual": _numbers(actual[kept]), "predicted": _numbers(predicted[kept]), "of": len(actual)}
+        found = {"held_out": pairs}
+    else:
+        found = {"confusion": confusion(actual, predicted)}
     return {
-        "held_out": {"actual": _numbers(actual[kept]), "predicted": _numbers(answers[kept]), "of": len(actual)},
-        "worst": _worst(columns[:WORST_COLUMNS], cells, actual, answers),
+        **found,
+        "worst": _worst(columns[:WORST_COLUMNS], cells, actual, predicted, own),
         "importance": _records(importance[:IMPORTANT], ["column", "importance", "stddev"]),
-        "leaderboard": _records(board[:TRIED], _OF_A_MODEL),
+        "leaderboard": _records(board[:TRIED], ["model", f"{metric}_test", f"{metric}_val", *_SECONDS]),
     }
 
 
-_OF_A_MODEL = ["model", "mae_test", "mae_val", "fit_time", "pred_time_val"]
+_SECONDS = ["fit_time", "pred_time_val"]
+
+
+def confusion(actual: Any, predicted: Any) -> dict[str, Any]:
+    """How many rows of each class were predicted as each."""
+    names, counts = np.unique(np.concatenate([actual, predicted]).astype(str), return_counts=True)
+    kept = in_order(names[np.argsort(-counts, kind="stable")][:CLASSES].tolist())
+    places = {name: place for place, name in enumerate(kept)}
+    size = len(kept) + (len(names) > len(kept))
+    table = np.zeros((size, size), int)
+    for one, other in zip(actual, predicted, strict=True):
+        table[places.get(one, len(kept)), places.get(other, len(kept))] += 1
+    return {"classes": [*kept, *[None] * (size - len(kept))], "rows": table.tolist()}
 
 
 def notes(board: Any, fitted: float, time_limit: float, leaderboard: bool, importance: bool) -> list[str]:
@@ -90,14 +125,24 @@ def kind(model: str) -> str:
     return next((one for one in _KINDS if model.startswith(one)), found[0] if found else model)
 
 
-def _worst(columns: list[str], cells: Cells, actual: Numbers, answers: Numbers) -> dict[str, Any]:
-    errors = np.abs(actual - answers)
-    places = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable")[:WORST_ROWS].tolist()
+def _worst(columns: list[str], cells: Cells, actual: Any, predicted: Any, own: Numbers | None) -> dict[str, Any]:
+    order = -np.nan_to_num(np.abs(actual - predicted), nan=-1.0) if own is None else own
+    places = np.argsort(order, kind="stable")[:WORST_ROWS].tolist()
     rows = [
-        {"values": [_text(value) for value in values], "actual": _number(actual[n]), "predicted": _number(answers[n])}
+        {
+            "values": [_text(value) for value in values],
+            "actual": _shown(actual[n]),
+            "predicted": _shown(predicted[n]),
+            **({} if own is None else {"probability": _number(own[n])}),
+        }
         for n, values in zip(places, cells(columns, places), strict=True)
     ]
     return {"columns": columns, "rows": rows}
+
+
+def _shown(value: Any) -> Any:
+    """A label: a class as text, or a number."""
+    return _text(value) if isinstance(value, str) else _number(value)
 
 
 def _records(table: Records, keys: list[str]) -> Records:

@@ -2,8 +2,9 @@
 
     predictor/       saved by AutoGluon; contains pickles, and unpickling runs code
     leaderboard.csv  importance.csv  evaluation.json
-    manifest.json    {"program", "files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}}
-    metrics.json     the errors, and the manifest's own sha256; not listed in the manifest
+    manifest.json    {"program", "files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}};
+                     of a model that predicts classes also "classes": the last of two is the positive one
+    metrics.json     the metrics, and the manifest's own sha256; not listed in the manifest
 
 For XGBoost, score.py writes it: program/ with the files of the training's archive and encoding.json take the place of
 the first two lines, and "xgboost" that of the versions. Do not read the predictor before `verified` has returned.
@@ -15,7 +16,7 @@ import hashlib
 import importlib.metadata
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,13 @@ def versions(program: str = AUTOGLUON) -> dict[str, str]:
     raise ModuleNotFoundError(f"{_TITLES[program]} is not installed")
 
 
-def write_manifest(folder: Path, label: str, features: dict[str, str], program: str = AUTOGLUON) -> str:
+def write_manifest(
+    folder: Path, label: str, features: dict[str, str], program: str = AUTOGLUON, classes: Sequence[str] = ()
+) -> str:
     """Write the manifest; return its sha256."""
     sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
-    manifest = {PROGRAM: program, "files": sums, **versions(program), "label": label, "features": features}
-    job_io.write_json(folder / MANIFEST, manifest)
+    learnt = {"label": label, "features": features} | ({"classes": list(classes)} if classes else {})
+    job_io.write_json(folder / MANIFEST, {PROGRAM: program, "files": sums, **versions(program), **learnt})
     return _sha256(folder / MANIFEST)
 
 

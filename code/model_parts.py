@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from job_io import JobError, shown
+from metrics import has_classes, metric_of
 
 Mask = npt.NDArray[np.bool_]
 PARTS = ("train", "test", "predict")
@@ -84,9 +85,15 @@ def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fr
         )
     if label in model["drop"]:
         raise JobError(f"Model {name}: its label {shown(label)} is among its dropped columns; remove it from drop.")
-    if kinds[label] not in column_types.NUMBERS:
-        kind = column_types.words(kinds[label])
-        raise JobError(f"Model {name}: its label {shown(label)} holds {kind}, not numbers; choose a column of numbers.")
+    kind = column_types.words(kinds[label])
+    if has_classes(model) and kind == "dates":
+        message = f"which are not classes; choose another column for metric: {metric_of(model)}."
+        raise JobError(f"Model {name}: its label {shown(label)} holds dates, {message}")
+    if not has_classes(model) and kinds[label] not in column_types.NUMBERS:
+        way_out = "choose a column of numbers" + (
+            "" if kind == "dates" else ", or set metric: accuracy to learn classes"
+        )
+        raise JobError(f"Model {name}: its label {shown(label)} holds {kind}, not numbers; {way_out}.")
     where = {column: _wanted(name, column, kinds[column], values) for column, values in model["where"].items()}
     return Splitter(name, label, where, test_fraction, seed)
 

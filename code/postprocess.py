@@ -33,10 +33,11 @@ import pyarrow.parquet as pq
 import report
 from job_io import ROW, JobError, RetryableError, counted, log
 from markup import finite
+from metrics import has_classes
 from predictions import Predictions, found, paired
 from spreadsheet import defused, defused_names
 
-ADDED = {"prediction": pa.float64(), "model": pa.string(), "verdict": pa.string()}
+NAMES = {"model": pa.string(), "verdict": pa.string()}  # after the predictions
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Addition:
 
     label: str
     models: tuple[str, ...]
-    names: tuple[str, ...]  # as in ADDED
+    names: dict[str, str]  # prediction, model, verdict, ... -> the column's name
+    kinds: dict[str, pa.DataType]
 
 
 @dataclass
@@ -63,7 +65,7 @@ def main() -> None:
         by_name = verdicts_of(job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json"), config)
         profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
         numbers, predictions = job_io.processing_input("numbers"), job_io.processing_input("predictions")
-        cursors = cursors_of(profile, by_name, numbers, predictions)
+        cursors = cursors_of(config, profile, by_name, numbers, predictions)
         summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
         summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
         evaluations = report.evaluations_in(predictions)
@@ -86,10 +88,12 @@ def postprocess(
     """Write both files of the result to `out` and return the summary."""
     paths = part_files.part_paths(rows)
     columns = [name for name in part_files.read_schema(paths[0]).names if name != ROW]
-    added = additions(config, columns)
+    added = additions(config, columns, profile)
     result = Result(predicted=dict.fromkeys(cursors, 0))
     merged = merged_batches(paths, added, cursors, {name: each["verdict"] for name, each in verdicts.items()}, result)
-    write_result(merged, out, {each.names[0]: profile.get("decimals", {}).get(each.label) for each in added})
+    numbers = [each for each in added if each.kinds["prediction"] == pa.float64()]
+    decimals = {each.names["prediction"]: profile.get("decimals", {}).get(each.label) for each in numbers}
+    write_result(merged, out, decimals)
     check_counts(result, cursors, verdicts, profile)
     return summary_of(result, verdicts, profile, added)
 
@@ -116,8 +120,24 @@ def failure_of(verdict: dict[str, Any]) -> str | None:
     return cause or "Its prediction job failed."
 
 
+def predicted_kinds(model: dict[str, Any], profile: dict[str, Any]) -> dict[str, pa.DataType]:
+    """The columns that a prediction job writes for the model: of classes with their probabilities.
+
+    That of the positive class of two may be missing, if a promoted model knows other classes than the data.
+    """
+    if not has_classes(model):
+        return {"prediction": pa.float64()}
+    classes = profile.get("classes", {}).get(model["label"], [])
+    positive = [f"probability_{classes[-1]}"] if len(classes) == 2 else []
+    return {"prediction": pa.string(), **dict.fromkeys(["probability", *positive], pa.float64())}
+
+
 def cursors_of(
-    profile: dict[str, Any], verdicts: dict[str, dict[str, Any]], numbers: Path, predictions: Path
+    config: dict[str, Any],
+    profile: dict[str, Any],
+    verdicts: dict[str, dict[str, Any]],
+    numbers: Path,
+    predictions: Path,
 ) -> dict[str, Predictions]:
     files = found(predictions)
     cursors = {}
@@ -125,28 +145,31 @@ def cursors_of(
         name, pairs = model["name"], {}
         if failure_of(verdicts[name]) is None and model["rows_predict"]:  # else there was no prediction job
             pairs = paired(name, numbers / name, files.get(name, []), model["predict_files"])
-        cursors[name] = Predictions(name, pairs)
+        kinds = predicted_kinds(job_io.model_of(config, name), profile)
+        cursors[name] = Predictions(name, pairs, pa.schema(list(kinds.items())))
     return cursors
 
 
-def additions(config: dict[str, Any], columns: list[str]) -> list[Addition]:
-    """`prediction`, `model` and `verdict`, or with several labels `<label>_prediction` and so on.
+def additions(config: dict[str, Any], columns: list[str], profile: dict[str, Any]) -> list[Addition]:
+    """`prediction`, `model` and `verdict`, or with several labels `<label>_prediction` and so on; for classes also
+    `probability`, and for two of them `probability_<positive class>`.
 
     The user's columns keep their names; if an added column would clash, it is prefixed with `stepgluon_`.
     """
-    models: dict[str, list[str]] = {}
+    models: dict[str, list[dict[str, Any]]] = {}
     for model in config["models"]:
-        models.setdefault(model["label"], []).append(model["name"])
+        models.setdefault(model["label"], []).append(model)
     found = []
     taken = set(columns)
-    for label, names in models.items():
-        wanted = [name if len(models) == 1 else f"{label}_{name}" for name in ADDED]
-        free = [f"stepgluon_{name}" if name in taken else name for name in wanted]
-        for name in free:
-            if name in taken:
-                raise JobError(f"The tables already have a column {name}, which the result needs; rename it.")
-            taken.add(name)
-        found.append(Addition(label, tuple(names), tuple(free)))
+    for label, these in models.items():
+        names, kinds = {}, predicted_kinds(these[0], profile) | NAMES
+        for name in kinds:
+            wanted = name if len(models) == 1 else f"{label}_{name}"
+            names[name] = f"stepgluon_{wanted}" if wanted in taken else wanted
+            if names[name] in taken:
+                raise JobError(f"The tables already have a column {names[name]}, which the result needs; rename it.")
+            taken.add(names[name])
+        found.append(Addition(label, tuple(model["name"] for model in these), names, kinds))
     return found
 
 
@@ -157,7 +180,7 @@ def merged_batches(
     yield from ()
     schema = part_files.read_schema(paths[0])
     kept = [name for name in schema.names if name != ROW]
-    more = [field for each in added for field in zip(each.names, ADDED.values(), strict=True)]
+    more = [(each.names[name], kind) for each in added for name, kind in each.kinds.items()]
     full = pa.schema([*(schema.field(name) for name in kept), *more])
     yield pa.RecordBatch.from_pydict({f.name: pa.array([], f.type) for f in full}, schema=full)
     for path in paths:
@@ -175,10 +198,10 @@ def merged_batches(
 def predicted_columns(
     batch: pa.RecordBatch, added: Addition, cursors: dict[str, Predictions], verdicts: dict[str, str], result: Result
 ) -> list[pa.Array]:
-    """The three columns of one label for the batch's rows; empty for rows without a prediction."""
-    count = batch.num_rows
-    values = np.full(count, np.nan)
+    """The columns of one label for the batch's rows; empty for rows without a prediction."""
+    count, before, tables = batch.num_rows, 0, []
     chosen = np.full(count, -1, dtype=np.int32)
+    source = np.full(count, -1, dtype=np.int64)  # the place of each row's prediction in the tables
     for index, name in enumerate(added.models):
         numbers, answers = cursors[name].below(result.rows + count)
         places = numbers - result.rows
@@ -189,7 +212,9 @@ def predicted_columns(
                 f"Row {result.rows + int(twice[0]) + 1} of the data has predictions of the models {other} and {name}; "
                 "run the pipeline again."
             )
-        values[places], chosen[places] = answers, index
+        chosen[places], source[places] = index, np.arange(before, before + len(places))
+        before += len(places)
+        tables.append(answers)
         result.predicted[name] += len(places)
     labelled = pc.is_valid(batch.column(added.label)).to_numpy(zero_copy_only=False)
     wrong = np.flatnonzero(labelled & (chosen >= 0))
@@ -201,7 +226,10 @@ def predicted_columns(
     indices = pa.array(chosen, mask=chosen < 0)
     names = pa.array(added.models)
     said = pa.array([verdicts[name] for name in added.models])
-    return [pa.array(values, mask=chosen < 0), names.take(indices), said.take(indices)]
+    # Empty columns of a table that was concatenated have no chunk.
+    answers = pa.concat_tables(tables).combine_chunks().take(pa.array(source, mask=source < 0))
+    values = [pa.concat_arrays(c.chunks) if c.num_chunks else pa.array([], c.type) for c in answers.columns]
+    return [*values, names.take(indices), said.take(indices)]
 
 
 def write_result(merged: Iterator[pa.RecordBatch], out: Path, decimals: dict[str, int | None]) -> None:
@@ -250,6 +278,7 @@ def summary_of(
     models, missing = [], []
     for name, verdict in verdicts.items():
         known = {key: verdict.get(key) for key in ("mae", "threshold", "verdict", "reason", "uses", "model_uri")}
+        known |= {key: verdict[key] for key in ("metric", "score", "baseline", "at_most", "at_least") if key in verdict}
         rows = {key: parts[name][key] for key in ("rows_train", "rows_test", "rows_predict")}
         failure = failure_of(verdict)
         ending = {"outcome": "failed" if failure else "predicted", "failure": failure}
@@ -269,7 +298,7 @@ def summary_of(
         "rows_no_model_selects": profile["rows_no_model_selects"],
         "models": models,
         "missing": missing,
-        "columns": [{"label": each.label, **dict(zip(ADDED, each.names, strict=True))} for each in added],
+        "columns": [{"label": each.label, **each.names} for each in added],
         "files": ["predictions.csv", "predictions.parquet"],
     }
 

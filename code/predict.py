@@ -3,7 +3,9 @@
 Reads   processing/input/rows/         this instance's share of the model's predict part
         processing/input/model/        a folder written by train or score
         environment variables STEPGLUON_MODEL, and STEPGLUON_MANIFEST, the sha256 of the model's manifest.json
-Writes  processing/output/             for each file of rows, one with the same name and the single column `prediction`
+Writes  processing/output/             for each file of rows, one with the same name and the column `prediction`: a
+                                       number; or the class as text, and then `probability`, and for two classes
+                                       `probability_<positive class>`
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from model_folder import check_columns, program_of, verified
 
 ROWS = 65_536  # predicted at once; fewer if there are very many columns
 CELLS = 1_048_576
-SCHEMA = pa.schema([("prediction", pa.float64())])
+Answers = dict[str, npt.NDArray[Any]]  # by column of the output
+NUMBER = pa.schema([("prediction", pa.float64())])
 
 
 def main() -> None:
@@ -45,7 +48,8 @@ def predict(rows: Path, folder: Path, model: str, expected: str, out: Path) -> i
     for path in paths:
         check_columns(manifest["features"], part_files.read_schema(path), model)
     predictor = load(folder, model, manifest)
-    return sum(predict_file(path, out / path.relative_to(rows), predictor, model) for path in paths)
+    schema = schema_of(manifest.get("classes", []))
+    return sum(predict_file(path, out / path.relative_to(rows), predictor, model, schema) for path in paths)
 
 
 class Predictor(Protocol):
@@ -57,7 +61,8 @@ class Predictor(Protocol):
     def inputs(self, batch: pa.RecordBatch) -> Any:
         """The model's inputs from the rows."""
 
-    def answers(self, inputs: Any) -> npt.NDArray[np.float64]: ...
+    def answers(self, inputs: Any) -> npt.NDArray[np.float64] | Answers:
+        """Numbers; or of classes the columns of `schema_of`."""
 
 
 def load(folder: Path, model: str, manifest: dict[str, Any]) -> Predictor:
@@ -67,15 +72,24 @@ def load(folder: Path, model: str, manifest: dict[str, Any]) -> Predictor:
     return found
 
 
-def predict_file(path: Path, target: Path, predictor: Predictor, model: str) -> int:
+def schema_of(classes: list[str]) -> pa.Schema:
+    """The columns of the output."""
+    if not classes:
+        return NUMBER
+    positive = [(f"probability_{classes[-1]}", pa.float64())] if len(classes) == 2 else []
+    return pa.schema([("prediction", pa.string()), ("probability", pa.float64()), *positive])
+
+
+def predict_file(path: Path, target: Path, predictor: Predictor, model: str, schema: pa.Schema = NUMBER) -> int:
     """Predict one file of rows, reading and writing in pieces."""
     target.parent.mkdir(parents=True, exist_ok=True)
     columns = list(predictor.features)
     pieces = (piece for piece in part_files.read_batches(path, columns, rows_at_once(len(columns))) if piece.num_rows)
     count = 0
-    with pq.ParquetWriter(target, SCHEMA) as writer:
+    with pq.ParquetWriter(target, schema) as writer:
         for rows, inputs in ahead((piece.num_rows, predictor.inputs(piece)) for piece in pieces):
-            writer.write_batch(predicted(range(count, count + rows), predictor.answers(inputs), path.name, model))
+            answers = predictor.answers(inputs)
+            writer.write_batch(predicted(range(count, count + rows), answers, path.name, model, schema))
             count += rows
     expected = pq.read_metadata(path).num_rows
     if count != expected:
@@ -90,16 +104,22 @@ def rows_at_once(columns: int) -> int:
     return max(1024, min(ROWS, CELLS // columns))
 
 
-def predicted(rows: range, answers: npt.NDArray[np.float64], file: str, model: str) -> pa.RecordBatch:
-    """The predictions for these rows of the file, checked: as many as rows, each a finite number."""
-    if len(answers) != len(rows):
-        given = counted(len(answers), "prediction")
+def predicted(
+    rows: range, found: npt.NDArray[np.float64] | Answers, file: str, model: str, schema: pa.Schema = NUMBER
+) -> pa.RecordBatch:
+    """The predictions for these rows of the file, checked: as many as rows, and each number finite."""
+    answers = found if isinstance(found, dict) else {"prediction": found}
+    count = len(answers["prediction"])
+    if count != len(rows):
+        given = counted(count, "prediction")
         raise JobError(f"Model {model} gave {given} for {counted(len(rows), 'row')}; train it again.")
-    wrong = np.flatnonzero(~np.isfinite(answers))
-    if len(wrong):
-        row = rows[int(wrong[0])] + 1
-        raise JobError(f"Model {model} predicts {answers[wrong[0]]} for row {row} of {file}; train it again.")
-    return pa.RecordBatch.from_arrays([pa.array(answers)], schema=SCHEMA)
+    for field in schema:
+        wrong = np.flatnonzero(~np.isfinite(answers[field.name])) if pa.types.is_floating(field.type) else ()
+        if len(wrong):
+            row = rows[int(wrong[0])] + 1
+            value = answers[field.name][wrong[0]]
+            raise JobError(f"Model {model} predicts {value} for row {row} of {file}; train it again.")
+    return pa.RecordBatch.from_arrays([pa.array(answers[f.name], f.type) for f in schema], schema=schema)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from job_io import ROW, JobError, RetryableError, counted
 
 Rows = npt.NDArray[np.int64]
-Answers = npt.NDArray[np.float64]
+NUMBER = pa.schema([("prediction", pa.float64())])
 
 
 def found(folder: Path) -> dict[str, list[Path]]:
@@ -31,21 +32,24 @@ def found(folder: Path) -> dict[str, list[Path]]:
 class Predictions:
     """Returns predictions in the rows' order, each once; holds one file at a time."""
 
-    def __init__(self, model: str, pairs: Mapping[Path, Path] | None = None) -> None:
-        """`pairs` maps files of numbers to files of predictions, in the rows' order; if None, there are none."""
-        self.model = model
+    def __init__(self, model: str, pairs: Mapping[Path, Path] | None = None, schema: pa.Schema = NUMBER) -> None:
+        """`pairs` maps files of numbers to files of predictions, in the rows' order; if None, there are none.
+
+        `schema` has the columns of the predictions; those after the first may be missing, and are then empty.
+        """
+        self.model, self.schema = model, schema
         self._files = self._read(pairs or {})
         self._rows: Rows = np.empty(0, dtype=np.int64)
-        self._answers: Answers = np.empty(0)
+        self._answers = schema.empty_table()
 
-    def below(self, row: int) -> tuple[Rows, Answers]:
+    def below(self, row: int) -> tuple[Rows, pa.Table]:
         """All predictions not yet returned for rows before this one."""
         while not len(self._rows) or self._rows[-1] < row:
             following = next(self._files, None)
             if following is None:
                 break
             self._rows = np.concatenate([self._rows, following[0]])
-            self._answers = np.concatenate([self._answers, following[1]])
+            self._answers = pa.concat_tables([self._answers, following[1]])
         count = int(np.searchsorted(self._rows, row))
         rows, answers = self._rows[:count], self._answers[:count]
         self._rows, self._answers = self._rows[count:], self._answers[count:]
@@ -56,18 +60,19 @@ class Predictions:
         if len(self._rows) or next(self._files, None) is not None:
             raise JobError(f"Model {self.model} predicted rows that the data does not have; run the pipeline again.")
 
-    def _read(self, pairs: Mapping[Path, Path]) -> Iterator[tuple[Rows, Answers]]:
+    def _read(self, pairs: Mapping[Path, Path]) -> Iterator[tuple[Rows, pa.Table]]:
         last = -1
         for numbers, predictions in pairs.items():
-            rows, answers = _column(numbers, ROW), _column(predictions, "prediction")
+            rows, answers = _rows(numbers), self._columns(predictions)
             if len(rows) != len(answers):
                 raise JobError(
                     f"Model {self.model} has {counted(len(answers), 'prediction')} for the "
                     f"{counted(len(rows), 'row')} of {numbers.name}; run the pipeline again."
                 )
-            if not np.isfinite(answers).all():
+            if not _are_whole(answers.column(0)):
+                kind = "number" if _words(self.schema) == "numbers" else "class"
                 name = predictions.name
-                raise JobError(f"A prediction of model {self.model} in {name} is not a number; run it again.")
+                raise JobError(f"A prediction of model {self.model} in {name} is not a {kind}; run it again.")
             if (np.diff(rows, prepend=last) <= 0).any():
                 raise JobError(
                     f"The rows of model {self.model} are out of order in {numbers.name}; run the pipeline again."
@@ -76,10 +81,34 @@ class Predictions:
                 last = int(rows[-1])
                 yield rows, answers
 
+    def _columns(self, path: Path) -> pa.Table:
+        with pq.ParquetFile(path) as file:
+            there = file.schema_arrow
+            if _words(there) != _words(self.schema):
+                raise JobError(
+                    f"The predictions of model {self.model} are {_words(there)}, and its metric wants "
+                    f"{_words(self.schema)}; train it again, or promote a model of a later run."
+                )
+            table = file.read([name for name in self.schema.names if name in there.names])
+        for name in self.schema.names:
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(len(table), self.schema.field(name).type))
+        return table.select(self.schema.names).cast(self.schema)
 
-def _column(path: Path, name: str) -> npt.NDArray[Any]:
+
+def _words(schema: pa.Schema) -> str:
+    return "classes" if pa.types.is_string(schema.field("prediction").type) else "numbers"
+
+
+def _are_whole(values: pa.ChunkedArray) -> bool:
+    if values.null_count:
+        return False
+    return values.type != pa.float64() or bool(pc.all(pc.is_finite(values), min_count=0).as_py())
+
+
+def _rows(path: Path) -> Rows:
     with pq.ParquetFile(path) as file:
-        column: npt.NDArray[Any] = file.read([name])[name].to_numpy()
+        column: Rows = file.read([ROW])[ROW].to_numpy()
         return column
 
 

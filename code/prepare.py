@@ -192,11 +192,15 @@ def check_some_rows(tables: list[RawTable], counts: RowCounts) -> None:
         raise JobError(f"{names} {have} a header but no rows; upload rows to work with.")
     if counts.unselected == counts.rows:
         raise JobError(*counts.selects_nothing())
+    if too_many := counts.too_many_classes():
+        raise JobError(*too_many)
 
 
 def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], before: int) -> None:
     for label in dict.fromkeys(each.label for each in splitters):
         values = batch.column(label)
+        if not pa.types.is_floating(values.type):
+            continue
         infinite = np.flatnonzero(~pc.fill_null(pc.is_finite(values), True).to_numpy(zero_copy_only=False))[:CELLS]
         if len(infinite):
             rows = table.rows((batch.column(ROW).to_numpy()[infinite] - before).tolist())
@@ -243,6 +247,8 @@ def profile_of(
         "rows_no_model_selects": counts.unselected,
         # of the labels; predictions.csv has no more. Null: of measurements, like 0.123456789
         "decimals": {label: most if most <= DECIMALS else None for label, most in counts.decimals.items()},
+        # of labels that metrics of classes judge, in the models' order; the last of two is the positive one
+        **({"classes": classes} if (classes := counts.classes_of_labels()) else {}),
         "assumed": counts.notes(models, described["open_gaps"]),
         "files": [
             {"name": t.name, "format": t.format, "rows": counts.files[t.name], "assumed": assumed[t.name]}

@@ -4,7 +4,8 @@ Reads   processing/input/raw/                 the tables, as prepare does
         processing/input/config/config.json   {"data": {...}, "label": a column, or null for the columns alone}
 Writes  processing/output/propose.json       {"problems": [...]}; or rows, columns, and a proposal for the label
 
-A proposal splits the rows by a column if guessing each value's median is off by less than guessing the overall median.
+A label with two values, or of text, is proposed as classes. Otherwise, a proposal splits the rows by a column if
+guessing each value's median is off by less than guessing the overall median.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import raw_tables
-from column_types import NUMBERS, TEXT, Misfit
+from column_types import NUMBERS, TEXT, Misfit, class_names
 from common_schema import one_header, one_schema
 from job_io import ROW, JobError, shown
 from prepare import typed_batches
 from raw_file import RawTable, Reread
+from row_counts import MOST_CLASSES
 
 ROWS = 1_000_000  # that are looked at
 MOST_VALUES = 12  # of a column that splits the rows
@@ -95,6 +97,9 @@ def propose(data: dict[str, Any], label: str | None) -> dict[str, Any]:
             every_row = True
     if not rows:
         raise JobError(f"{tables[0].name} has a header but no rows; rows are needed to propose a model.")
+    made = of_label(columns, label) if label in columns else {}
+    if len(made.get("classes", ())) > MOST_CLASSES:  # rather numbers, some of them misspelt: this names the texts
+        one_schema(tables, list(columns), {"models": [{"label": label, "name": shown(label)}]}, every_row)
     return {
         "problems": [],
         "rows": rows,
@@ -103,14 +108,14 @@ def propose(data: dict[str, Any], label: str | None) -> dict[str, Any]:
         "columns": [
             {"name": name, "number": column.kind in NUMBERS, "gaps": column.gaps} for name, column in columns.items()
         ],
-        **(of_label(columns, label) if label in columns else {}),
+        **made,
     }
 
 
 def read(tables: list[RawTable], label: str | None, every_row: bool) -> tuple[dict[str, Column], int]:
     """The columns, and the number of rows read."""
     names = one_header(tables)
-    models = [{"label": label, "name": shown(label)}] if label in names else []
+    models = [{"label": label, "name": shown(label), "metric": "accuracy"}] if label in names else []  # of any type
     kinds, unseen = one_schema(tables, names, {"models": models}, every_row)
     columns = {name: Column(kind) for name, kind in kinds.items()}
     schema, done = pa.schema([(ROW, pa.int64()), *kinds.items()]), 0
@@ -127,6 +132,11 @@ def read(tables: list[RawTable], label: str | None, every_row: bool) -> tuple[di
 def of_label(columns: dict[str, Column], label: str | None) -> dict[str, Any]:
     rest = {name: column for name, column in columns.items() if name != label}
     target = columns[str(label)].whole()
+    identifiers = [name for name, column in rest.items() if column.is_identifier()]
+    if classes := classes_of(target):
+        return {"labelled": len(target) - target.null_count, "classes": classes, "best": None, "splits": False} | {
+            "identifiers": identifiers
+        }
     numbers = target.cast(pa.float64()).to_numpy(zero_copy_only=False)  # NaN for a gap
     known = np.isfinite(numbers)
     splits = [split for name, column in rest.items() if (split := split_by(name, column, numbers, known))]
@@ -137,8 +147,16 @@ def of_label(columns: dict[str, Column], label: str | None) -> dict[str, Any]:
         "error_of_median": error,
         "best": best,
         "splits": best is not None and best["error"] <= (1 - GAIN) * error,
-        "identifiers": [name for name, column in rest.items() if column.is_identifier()],
+        "identifiers": identifiers,
     }
+
+
+def classes_of(target: pa.ChunkedArray) -> list[list[Any]] | None:
+    """[class, rows], the most frequent first, if the label has two values or is not of numbers."""
+    counts = sorted(pc.value_counts(class_names(target.drop_null())).to_pylist(), key=lambda one: -one["counts"])
+    if target.type in NUMBERS and len(counts) != 2:
+        return None
+    return [[one["values"], one["counts"]] for one in counts]
 
 
 def split_by(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from job_io import LEAST_ROWS, counted, shown
+from column_types import class_names
+from job_io import LEAST_ROWS, counted, listed, shown
+from metrics import has_classes, in_order
 from model_parts import Parts, Splitter, as_kind
 
 DECIMALS = 6  # a label with more is a measurement, whose predictions are not rounded
 MOST = 1000  # distinct values that are kept of a column
+MOST_CLASSES = 100
 _LISTED = 8
 
 
@@ -29,6 +33,7 @@ class RowCounts:
     label_values: dict[str, set[Any]] = field(default_factory=dict)  # up to three
     where_values: dict[str, set[Any]] = field(default_factory=dict)
     decimals: dict[str, int] = field(default_factory=dict)  # of the labels
+    classes: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)  # by model and part, if it learns classes
 
     def add(self, batch: pa.RecordBatch, parts: Sequence[Parts]) -> None:
         self.rows += batch.num_rows
@@ -41,8 +46,34 @@ class RowCounts:
         for label in self.labels():
             _keep(self.label_values.setdefault(label, set()), batch.column(label), 2)
             self.decimals[label] = decimals_of(batch.column(label), self.decimals.get(label, 0))
+        for model, part in zip(self.models, parts, strict=True):
+            if has_classes(model):
+                self._count_classes(model, batch, part)
         for column in {column for each in self.splitters for column in each.where}:
             _keep(self.where_values.setdefault(column, set()), batch.column(column), MOST)
+
+    def _count_classes(self, model: Mapping[str, Any], batch: pa.RecordBatch, parts: Parts) -> None:
+        names = class_names(batch.column(model["label"]))
+        counts = self.classes.setdefault(model["name"], {"train": Counter(), "test": Counter()})
+        for part, counter in counts.items():
+            for one in pc.value_counts(names.filter(pa.array(getattr(parts, part)))).to_pylist():
+                if one["values"] in counter or len(counter) <= MOST_CLASSES:
+                    counter[one["values"]] += one["counts"]
+
+    def too_many_classes(self) -> list[str]:
+        return [
+            f"Model {model['name']}: its label {shown(model['label'])} has more than {MOST_CLASSES} classes; choose "
+            "another column, or remove metric to predict a number."
+            for model in self.models
+            if len(self.classes.get(model["name"], {"train": ()})["train"]) > MOST_CLASSES
+        ]
+
+    def classes_of_labels(self) -> dict[str, list[str]]:
+        found: dict[str, set[str]] = {}
+        for model in self.models:
+            for counter in self.classes.get(model["name"], {}).values():
+                found.setdefault(model["label"], set()).update(counter)
+        return {label: in_order(names) for label, names in found.items()}
 
     def labels(self) -> list[str]:
         return list(dict.fromkeys(each.label for each in self.splitters))
@@ -50,10 +81,10 @@ class RowCounts:
     def notes(self, profiles: Sequence[Mapping[str, Any]], open_gaps: Sequence[Mapping[str, Any]]) -> list[str]:
         """What a user may not have meant; the profiles count each model's rows, `open_gaps` is column_stats.py's."""
         found = [
-            f"The label {shown(label)} has only two values ({', '.join(map(str, sorted(values)))}): it is predicted as "
-            "a number; classification is not supported yet."
+            f"The label {shown(label)} has only two values ({', '.join(map(str, sorted(values)))}) and is predicted as "
+            "a number; set metric: roc_auc or accuracy to learn classes."
             for label, values in self.label_values.items()
-            if len(values) == 2
+            if len(values) == 2 and label in {m["label"] for m in self.models if not has_classes(m)}
         ]
         for model, splitter, profile in zip(self.models, self.splitters, profiles, strict=True):
             train = profile["rows_train"]
@@ -61,6 +92,8 @@ class RowCounts:
                 found.append(self._selects_nothing(model, splitter))
                 continue
             found += self._values_without_rows(model, splitter)
+            if has_classes(model):
+                found += _about_classes(model["name"], **self.classes[model["name"]])
             if train < LEAST_ROWS:
                 some = f"{counted(train, 'row')} to learn from besides the held-out ones"
                 none = f"no row with a value in {shown(model['label'])} to learn from"
@@ -94,6 +127,18 @@ class RowCounts:
             if not hint and not there & set(splitter.where[column].to_pylist()):
                 hint = _hint(column, options, there)
         return f"Model {model['name']}: no row has {' and '.join(conditions)}{hint or '.'}"
+
+
+def _about_classes(model: str, train: Mapping[str, int], test: Mapping[str, int]) -> list[str]:
+    """Classes that cannot be learnt, or hardly."""
+    found, rare = [], in_order(name for name, rows in train.items() if rows == 1)
+    if len(train) == 1:
+        found.append(f"Model {model}: all rows to learn from have the class {shown(*train)}; it needs two classes.")
+    elif rare:
+        found.append(f"Model {model}: only one row to learn from has the class {listed(rare)}; it is hardly learnt.")
+    if unseen := in_order(set(test) - set(train)):
+        found.append(f"Model {model}: no row to learn from has the class {listed(unseen)}; all of them are held out.")
+    return found
 
 
 def _gaps_in_words(gaps: Mapping[str, Any]) -> list[str]:

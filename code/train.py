@@ -23,10 +23,12 @@ from typing import Any
 import job_io
 import numpy as np
 import pandas as pd
+from column_types import class_names
 from evaluation import evaluation, notes
 from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
-from metrics import of_numbers
+from metrics import METRICS as KNOWN
+from metrics import has_classes, in_order, metric_of, of_classes, of_numbers
 from model_folder import EVALUATION, METRICS, PREDICTOR, versions, write_manifest
 from spreadsheet import defused_names
 from tracking import track
@@ -65,9 +67,12 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     log.info("model %s: %s to learn from, %d held out, %s", name, *sizes)
     check_rows(name, label, len(table))
     known, unknown = (frame(part, [*features, label]) for part in (table, held_out))
+    if has_classes(model):
+        for part, rows in ((known, table), (unknown, held_out)):
+            part[label] = class_names(rows[label]).to_pandas().astype(object)
     del table, held_out
     check_columns(name, known, list(features))
-    if len(unknown):
+    if len(unknown) and metric_of(model) == "mae":
         median = float(known[label].median())
         guessed = of_numbers(unknown[label].to_numpy(), np.full(len(unknown), median), median)["mae"]
         log.info("model %s: always guessing the median: mean absolute error %s", name, guessed)  # for the live page
@@ -80,25 +85,29 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(unknown)}
     job_io.write_json(out / EVALUATION, {**found, **evaluated})
     found |= {"seconds": round(time.monotonic() - started, 1), "best_model": predictor.model_best, **versions()}
-    job_io.write_json(out / METRICS, {**found, "manifest": write_manifest(out, label, features)})
+    classes = classes_of(predictor) if has_classes(model) else ()
+    manifest = write_manifest(out, label, features, classes=classes)
+    job_io.write_json(out / METRICS, {**found, "manifest": manifest})
 
 
 def evaluate(
     predictor: Any, model: dict[str, Any], known_labels: Any, unknown: Any, fitted: float
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The errors, the tables about the model, and the evaluation; `fitted` is how many seconds the fit took."""
+    """The metrics, the tables about the model, and the evaluation; `fitted` is how many seconds the fit took."""
     label, limit, began = model["label"], model["train"]["time_limit"], time.monotonic()
     end = began + max((1 + AFTERWARDS) * limit - fitted, AFTERWARDS_SECONDS)
-    answers = predictor.predict(unknown.drop(columns=label)).to_numpy() if len(unknown) else np.empty(0)
+    measured = measure_classes if has_classes(model) else measure_numbers
+    metrics, answers = measured(predictor, metric_of(model), known_labels, unknown, label)
     scored = time.monotonic()
-    metrics = of_numbers(unknown[label].to_numpy(), answers, float(known_labels.median()))
-    log.info(
-        "model %s: mean absolute error %s, of the median %s", model["name"], metrics["mae"], metrics["mae_of_median"]
-    )
-    board, all_scored = leaderboard(predictor, unknown, scored - began, (end - scored) / 2)
+    say_score(model["name"], metrics)
+    kinds = classes_of(predictor) if has_classes(model) else None
+    scorable = unknown if kinds is None else unknown[unknown[label].isin(kinds)]
+    if kinds is not None and scorable[label].nunique() < 2:
+        scorable = scorable[:0]  # AutoGluon scores rows of classes that it knows, and roc_auc needs two of them
+    board, all_scored = leaderboard(predictor, scorable, scored - began, (end - scored) / 2, metric_of(model))
     listed = time.monotonic()
     box = max(IMPORTANCE_LEAST, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * limit, end - listed))
-    columns, all_measured = importance(predictor, unknown, box, (scored - began) / max(len(unknown), 1))
+    columns, all_measured = importance(predictor, scorable, box, (scored - began) / max(len(unknown), 1))
     remarks = notes(board, fitted, limit, all_scored, all_measured)
     for note in remarks:
         log.info("model %s: %s", model["name"], note)
@@ -111,9 +120,44 @@ def evaluate(
         "seconds": {key: round(value, 1) for key, value in took.items()},
         "best_model": predictor.model_best,
         "notes": remarks,
-        **evaluation(unknown, label, answers, board, columns),
+        **evaluation(unknown, label, answers, board, columns, metric_of(model)),
     }
     return metrics, {"leaderboard.csv": board, "importance.csv": columns}, evaluated
+
+
+def measure_numbers(
+    predictor: Any, metric: str, known: Any, unknown: Any, label: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metrics, and the predictions of the held-out rows."""
+    answers = predictor.predict(unknown.drop(columns=label)).to_numpy() if len(unknown) else np.empty(0)
+    return of_numbers(unknown[label].to_numpy(), answers, float(known.median()), metric), {"predicted": answers}
+
+
+def measure_classes(
+    predictor: Any, metric: str, known: Any, unknown: Any, label: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metrics, and the predicted classes of the held-out rows with the probabilities of all classes."""
+    classes, predicted, chances = classes_of(predictor), np.empty(0, object), np.empty((0, 0))
+    if len(unknown):
+        found = predictor.predict_proba(unknown.drop(columns=label))
+        predicted, chances = predictor.predict_from_proba(found).to_numpy(object), found[classes].to_numpy(np.float64)
+    truth = unknown[label].to_numpy(object)
+    metrics = of_classes(truth, predicted, chances, classes, known.to_numpy(object), metric)
+    return metrics, {"predicted": predicted, "chances": chances, "classes": classes}
+
+
+def classes_of(predictor: Any) -> list[str]:
+    """What the model can predict; the last of two is the positive class."""
+    return in_order(predictor.class_labels)
+
+
+def say_score(model: str, metrics: dict[str, Any]) -> None:
+    if metrics["metric"] == "mae":
+        log.info("model %s: mean absolute error %s, of the median %s", model, metrics["mae"], metrics["mae_of_median"])
+    elif metrics["score"] is None:
+        log.info("model %s: no score: %s", model, metrics["reason"])
+    else:
+        log.info("model %s: %s %s, baseline %s", model, *(metrics[key] for key in ("metric", "score", "baseline")))
 
 
 def check_rows(model: str, label: str, rows: int) -> None:
@@ -147,8 +191,7 @@ def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> tuple[Any,
     log.info("fitting with presets %s for at most %d s on %d cores", settings["presets"], limit, cores)
     predictor = TabularPredictor(
         model["label"],
-        problem_type="regression",  # otherwise an integer label would be taken for classes
-        eval_metric="mean_absolute_error",
+        **problem(model, known[model["label"]]),
         path=str(path),
         verbosity=2,
         log_to_file=False,
@@ -156,6 +199,22 @@ def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> tuple[Any,
     began = time.monotonic()
     fit_or_say_why(predictor, model, known, cores)
     return predictor, time.monotonic() - began
+
+
+def problem(model: dict[str, Any], labels: Any) -> dict[str, Any]:
+    """AutoGluon's settings for the metric; without a type, it would take an integer label for classes."""
+    metric = KNOWN[metric_of(model)]
+    if not metric.classes:
+        return {"problem_type": "regression", "eval_metric": metric.autogluon}
+    classes = in_order(labels.unique())
+    if len(classes) < 2:
+        raise JobError(
+            f"Model {model['name']}: all rows to learn from have the class {job_io.shown(classes[0])}; give it rows of "
+            "at least two classes, or look at its where."
+        )
+    if len(classes) == 2:
+        return {"problem_type": "binary", "eval_metric": metric.autogluon, "positive_class": classes[-1]}
+    return {"problem_type": "multiclass", "eval_metric": metric.of_many or metric.autogluon}
 
 
 def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int) -> None:
@@ -194,10 +253,12 @@ def quiet() -> None:
         handler.addFilter(wanted)
 
 
-def leaderboard(predictor: Any, unknown: Any, best_seconds: float, left: float) -> tuple[Any, bool]:
+def leaderboard(
+    predictor: Any, unknown: Any, best_seconds: float, left: float, metric: str = "mae"
+) -> tuple[Any, bool]:
     """One row per tried model, best first; errors are positive, as in metrics.json.
 
-    If scoring all models would take longer than `left`, by the time that the best one took, the errors are those of
+    If scoring all models would take longer than `left`, by the time that the best one took, the scores are those of
     validation alone, and the second value is False.
     """
     board = predictor.leaderboard(silent=True)
@@ -208,8 +269,9 @@ def leaderboard(predictor: Any, unknown: Any, best_seconds: float, left: float) 
         board = predictor.leaderboard(unknown, silent=True)
     for column in ("score_test", "score_val"):
         if column in board:
-            board[column.replace("score", "mae")] = -board.pop(column)
-    first = [column for column in ("model", "mae_test", "mae_val") if column in board]
+            scores = board.pop(column)
+            board[column.replace("score", metric)] = scores if KNOWN[metric].higher else -scores
+    first = [column for column in ("model", f"{metric}_test", f"{metric}_val") if column in board]
     return board[first + [column for column in board.columns if column not in first]], all_scored
 
 
@@ -225,7 +287,7 @@ def importance(predictor: Any, unknown: Any, box: float, row_seconds: float) -> 
     rows = next((n for n in IMPORTANCE_ROWS if n * row_seconds * turns <= box), IMPORTANCE_ROWS[-1])
     sample = unknown.sample(min(len(unknown), rows), random_state=0)
     began = time.monotonic()
-    predictor.predict(sample)
+    predictor.predict(sample)  # also for classes about as long as their probabilities
     once = time.monotonic() - began
     affordable = int((box - once) / max(once, 1e-9)) - 1
     if affordable < 1:

@@ -108,14 +108,12 @@ def test_off_a_terminal_the_columns_with_numbers_are_listed_those_with_gaps_firs
 
 
 def test_on_a_terminal_the_label_is_chosen_by_number_or_name_until_it_fits(init: Init) -> None:
-    code, out, err = init("my rents.csv", answers="Stadt\nrend\n1\n")
+    code, out, err = init("my rents.csv", answers="rend\n1\n")
     assert code == 0 and "Label rent: " in out
     assert err.splitlines() == [
         "Which column should be predicted?",
         "   1  rent   60 of 600 rows empty",
         "   2  rooms",
-        "Its name or number (Enter: rent):",
-        "'Stadt': the column holds no numbers (columns with numbers: rent (60 gaps), rooms)",
         "Its name or number (Enter: rent):",
         "'rend': there is no such column (did you mean rent?)",
         "Its name or number (Enter: rent):",
@@ -138,10 +136,28 @@ def test_a_label_that_is_not_there_is_named(init: Init, label: str, said: str) -
     assert init("my rents.csv", "--label", label) == (2, "", said)
 
 
-def test_a_label_of_texts_is_refused_with_its_rows(init: Init) -> None:
-    code, _, err = init("my rents.csv", "--label", "Stadt")
+def test_a_label_of_texts_is_proposed_as_classes_with_a_metric(init: Init) -> None:
+    code, out, _ = init("my rents.csv", "--label", "Stadt")
+    assert code == 0
+    assert "One model of 3 classes: always guessing " in out
+    (model,) = config().models
+    assert (model.label, model.metric, model.drop) == ("Stadt", "accuracy", ["id"])
+    assert config().limit_of(model) == ("at_least", 0.47)
+
+
+def test_a_label_of_two_values_is_proposed_as_classes(init: Init) -> None:
+    Path("t.csv").write_text("a,left\n" + "".join(f"{n % 9},{n % 2}\n" for n in range(50)), "utf-8")
+    assert init("t.csv", "--label", "left")[0] == 0
+    (model,) = config().models
+    assert (model.metric, model.at_least, config().fallback.better_than_median) == ("roc_auc", 0.6, None)
+
+
+def test_a_label_of_numbers_with_texts_in_between_is_refused_with_its_rows(init: Init) -> None:
+    Path("t.csv").write_text("a,y\n" + "".join(f"1,{n}\n" for n in range(200)) + "1,about 7\n", "utf-8")
+    code, _, err = init("t.csv", "--label", "y")
     assert code == 1
-    assert "column 'Stadt' is the label of model 'Stadt' and must hold numbers, but 600 rows hold text" in err
+    assert "column 'y' is the label of model 'y' and must hold numbers, but 1 row holds text: row 201 (line 202)" in err
+    assert "To learn classes, set metric: accuracy." in err
     assert not Path("pipeline-config.yml").exists()
 
 

@@ -14,7 +14,7 @@ from stepgluon.advice import as_given, pipeline_py
 from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.json_schema import json_schema
-from stepgluon.config.new_config import errors, new_config, pipeline_name
+from stepgluon.config.new_config import errors, guess_of_class, new_config, pipeline_name
 from stepgluon.config.table_formats import READ_AS
 from stepgluon.errors import UsageError, counted, did_you_mean, found
 from stepgluon.local.data_check import BadData, propose
@@ -70,7 +70,9 @@ def _found(label: str, made: dict[str, Any], split: bool) -> list[str]:
     empty = f"{gaps:,} of {rows} are empty, and will be predicted"
     nothing = f"none of {rows} is empty, so a run evaluates models and predicts nothing"
     lines = [*made["assumed"], f"Label {label}: {empty if gaps else nothing}."]
-    if split:
+    if "classes" in made:
+        lines.append(f"One model of {len(made['classes'])} classes: {guess_of_class(made)}.")
+    elif split:
         lines.append(f"{len(best['values'])} models, one for each {best['column']}: {errors(made)}.")
     elif best:
         lines.append(f"One model: splitting by {best['column']} would help little; {errors(made)}.")
@@ -85,8 +87,6 @@ def _check(label: str, columns: Columns) -> None:
         guess = did_you_mean(label, [column["name"] for column in columns])
         hint = f"did you mean {guess}?" if guess else _listed(columns)
         raise UsageError(f"--label {found(label)}: there is no such column ({hint})")
-    if not column["number"]:
-        raise UsageError(f"--label {found(label)}: the column holds no numbers ({_listed(columns)})")
     if len(columns) == 1:
         raise UsageError(f"--label {found(label)}: the tables have no other column (add columns to learn from)")
 

@@ -22,10 +22,12 @@ _TEXT = """\
 name: {name}
 models:
 {models}
-{data}fallback:
-  better_than_median: 20% # the error must be this much lower than that of always guessing the median
-train:
+{data}{fallback}train:
   time_limit: 60s # for each model; more time gives better models
+"""
+_FALLBACK = """\
+fallback:
+  better_than_median: 20% # the error must be this much lower than that of always guessing the median
 """
 
 
@@ -34,7 +36,9 @@ def new_config(
 ) -> tuple[str, bool]:
     """Return the config's text, and whether it has a model for each value of a column."""
     options = "".join(["data:\n", *(f"  {key}: {value}\n" for key, value in data.items())]) if data else ""
-    text = _TEXT.format(schema=schema, command=_printable(command), name=name, models="{models}", data=options)
+    classes = found.get("classes", [])
+    known = {"schema": schema, "command": _printable(command), "name": name, "data": options}
+    text = _TEXT.format(**known, models="{models}", fallback="" if classes else _FALLBACK)
     drop = [f"drop: [{', '.join(map(_yaml, found['identifiers']))}] # identifiers"] if found["identifiers"] else []
     if found["splits"]:
         split = found["best"]
@@ -50,6 +54,7 @@ def new_config(
             return whole, True
         except ConfigError:  # values like `a b` and `a-b` give two models one name
             pass
+    drop += _of_classes(found) if classes else []
     lines = [f"- name: {_yaml(slug(label))}", f"  label: {_yaml(label)}", *(f"  {line}" for line in drop)]
     return text.replace("{models}", "\n".join(f"  {line}" for line in lines)), False
 
@@ -58,6 +63,20 @@ def errors(found: Mapping[str, Any]) -> str:
     """Describe the error of guessing, with and without the best split."""
     each, whole = found["best"]["error"], found["error_of_median"]
     return f"guessing each value's median is off by {each:.4g}, the overall median by {whole:.4g}"
+
+
+def guess_of_class(found: Mapping[str, Any]) -> str:
+    """Describe the share of the most frequent class."""
+    name, rows = found["classes"][0]
+    return f"always guessing {_yaml(name)} is right in {rows / found['labelled']:.0%} of the rows"
+
+
+def _of_classes(found: Mapping[str, Any]) -> list[str]:
+    """The metric and its limit: a fifth of what separates guessing from a perfect model."""
+    share = found["classes"][0][1] / found["labelled"]
+    if len(found["classes"]) == 2:
+        return ["metric: roc_auc # two classes; guessing scores 0.5, a perfect model 1", "at_least: 0.6"]
+    return [f"metric: accuracy # {guess_of_class(found)}", f"at_least: {min(0.99, share + (1 - share) / 5):.2f}"]
 
 
 def pipeline_name(stem: str) -> str:

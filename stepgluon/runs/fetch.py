@@ -57,8 +57,9 @@ def model_address(told: Mapping[str, Any], model: str) -> str:
 
 def only_predicted(folder: Path) -> Path:
     """Write the predicted rows of predictions.csv to predicted.csv."""
-    added = len(json.loads((folder / "summary.json").read_text("utf-8"))["columns"])
-    models = [3 * index + 1 - 3 * added for index in range(added)]  # prediction, model and verdict for each label
+    columns = json.loads((folder / "summary.json").read_text("utf-8"))["columns"]
+    sizes = [len(each) - 1 for each in columns]  # without its label; each ends with model and verdict
+    models = [-2 - sum(sizes[index + 1 :]) for index in range(len(sizes))]
     with (
         (folder / RESULT).open(newline="", encoding="utf-8") as source,
         (folder / ONLY).open("w", newline="", encoding="utf-8") as target,
