@@ -1,5 +1,6 @@
 """How fast the jobs are and how much memory they take, as ratios to plain ways of doing the same.
 
+    python benchmarks/jobs.py check [--gb 1]
     python benchmarks/jobs.py prepare [--gb 1]
     python benchmarks/jobs.py predict [--millions 1] [--flat-to 10]
     python benchmarks/jobs.py postprocess [--millions 1]
@@ -97,6 +98,12 @@ PLAIN_PREPARE = """
     pyarrow.parquet.write_table(pyarrow.csv.read_csv(sys.argv[1]), sys.argv[2])
 """
 
+PLAIN_CHECK = """
+    import sys
+    import pyarrow.csv
+    pyarrow.csv.read_csv(sys.argv[1])
+"""
+
 PLAIN_PREDICT = """
     import sys
     import pandas as pd
@@ -138,19 +145,27 @@ def job(name: str) -> list[str]:
     return [sys.executable, str(CODE / name)]
 
 
-def bench_prepare(folder: Path, gigabytes: float, turns: int) -> None:
+def big_table(folder: Path, gigabytes: float) -> tuple[Path, dict[str, str]]:
+    """A CSV in the raw folder of a job, and the environment that leads the job there."""
     environment = lay_out(folder / "ml", [{"name": "all"}])
-    raw = folder / "ml/processing/input/raw"
-    raw.mkdir()
-    table = raw / "big.csv"
+    table = folder / "ml/processing/input/raw/big.csv"
+    table.parent.mkdir()
     subprocess.run(script(MAKE, int(gigabytes * 1e9 / BYTES_PER_ROW), table, 0.3), check=True)
+    return table, environment
+
+
+def bench_reading(name: str, folder: Path, gigabytes: float, turns: int) -> None:
+    """check.py against reading the table, or prepare.py against reading it and writing it as Parquet."""
+    table, environment = big_table(folder, gigabytes)
+    read, budget = {
+        "check": (script(PLAIN_CHECK, table), "time 2.0"),
+        "prepare": (script(PLAIN_PREPARE, table, folder / "plain.parquet"), "time 1.5, 2000 MB"),
+    }[name]
     plain, ours = [], []
     for _ in range(turns):
-        plain.append(measured(script(PLAIN_PREPARE, table, folder / "plain.parquet"), {}))
-        ours.append(measured(job("prepare.py"), environment))
-    compare(
-        f"prepare, a CSV of {table.stat().st_size / 1e9:.2f} GB (budget: time 1.5, 2000 MB)", best(plain), best(ours)
-    )
+        plain.append(measured(read, {}))
+        ours.append(measured(job(f"{name}.py"), environment))
+    compare(f"{name}, a CSV of {table.stat().st_size / 1e9:.2f} GB (budget: {budget})", best(plain), best(ours))
 
 
 def fitted(folder: Path, rows: int) -> Path:
@@ -300,8 +315,8 @@ def bench_report(folder: Path, models: int, turns: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the jobs against plain ways of doing the same.")
-    parser.add_argument("what", choices=["prepare", "predict", "postprocess", "report"], nargs="*")
-    parser.add_argument("--gb", type=float, default=1.0, help="size of the table that is prepared")
+    parser.add_argument("what", choices=["check", "prepare", "predict", "postprocess", "report"], nargs="*")
+    parser.add_argument("--gb", type=float, default=1.0, help="size of the table that is checked or prepared")
     parser.add_argument("--millions", type=float, default=1.0, help="rows that are predicted or put together")
     parser.add_argument("--flat-to", type=float, default=0.0, help="millions of rows to compare the memory at")
     parser.add_argument("--models", type=int, default=40, help="models in the report")
@@ -310,11 +325,11 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the tables are made; it needs some times their size")
     chosen = parser.parse_args()
-    what = chosen.what or ["prepare", "predict", "postprocess", "report"]
+    what = chosen.what or ["check", "prepare", "predict", "postprocess", "report"]
     for each in what:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
-            if each == "prepare":
-                bench_prepare(Path(name), chosen.gb, chosen.turns)
+            if each in ("check", "prepare"):
+                bench_reading(each, Path(name), chosen.gb, chosen.turns)
             elif each == "predict":
                 bench_predict(
                     Path(name), chosen.millions, chosen.flat_to, chosen.train_rows, chosen.turns, chosen.model
