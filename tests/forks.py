@@ -50,6 +50,7 @@ MODULES = {
     "postprocess.py": TABLES,
     "train.py": (*TABLES, "autogluon.tabular"),
     "predict.py": (*TABLES, "autogluon.tabular"),
+    "command.py": (*TABLES, "xgboost"),
     "aws": ("botocore_loaded", "awscli.clidriver", "awscli.customizations.commands"),
     "stand_in.py": LOCAL,
 }

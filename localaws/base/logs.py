@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-GROUPS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
+GROUPS = {kind: f"/aws/sagemaker/{kind.title()}Jobs" for kind in ("training", "processing", "transform")}
 MOST_STREAMS = 500  # per group of jobs; the logs of older runs are in DIR/runs/
 MOST_LINES = 10_000  # per stream, in memory; the oldest lines are dropped
 
@@ -42,10 +42,10 @@ class JobLogs:
         self._backend = _backend(account, region)
         self._lock = threading.Lock()  # moto's dictionaries of groups and streams have no lock
 
-    def stream(self, kind: str, job: str, instance: int) -> Callable[[str], None]:
+    def stream(self, kind: str, job: str, instance: int, more: str = "") -> Callable[[str], None]:
         """Create a stream; return a function that writes a line to it."""
         with self._lock:
-            stream = _stream(self._backend, GROUPS[kind], f"{job}/algo-{instance + 1}-{int(time.time())}")
+            stream = _stream(self._backend, GROUPS[kind], f"{job}/algo-{instance + 1}-{int(time.time())}{more}")
             streams = self._backend.groups[GROUPS[kind]].streams
             while len(streams) > MOST_STREAMS:
                 streams.pop(next(iter(streams)))

@@ -73,6 +73,7 @@ def _queue(account: Account, given: Parameters) -> str:
 
 
 _RESOURCES: dict[str, Callable[[Account, Parameters], str]] = {
+    **dict.fromkeys(("sagemaker:DeleteModel", "sagemaker:DescribeModel"), lambda *given: _model(*given)),
     **dict.fromkeys(("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"), _object),
     **{
         f"logs:{verb}": _log_stream
@@ -115,9 +116,22 @@ def _create_job(kind: str) -> Rule:
         yield Right(f"sagemaker:Create{kind}Job", arn, context)
         if tags:
             yield Right("sagemaker:AddTags", arn, {**context, "sagemaker:TaggingAction": f"Create{kind}Job"})
-        yield Right("iam:PassRole", given["RoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"})
+        if kind != "Transform":  # its role is the model's
+            yield Right("iam:PassRole", given["RoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"})
 
     return rule
+
+
+def _model(account: Account, given: Parameters) -> str:
+    return account.arn("sagemaker", f"model/{given['ModelName'].lower()}")
+
+
+def _create_model(account: Account, given: Parameters) -> Iterator[Right]:
+    arn, tags = _model(account, given), given.get("Tags", [])
+    yield Right("sagemaker:CreateModel", arn, _of_request(tags))
+    if tags:
+        yield Right("sagemaker:AddTags", arn, {**_of_request(tags), "sagemaker:TaggingAction": "CreateModel"})
+    yield Right("iam:PassRole", given["ExecutionRoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"})
 
 
 def _of_request(tags: list[dict[str, str]]) -> dict[str, Value]:
@@ -142,7 +156,7 @@ def managed_rule(account: Account, kind: str) -> list[Right]:
     return [Right(f"events:{action}", rule) for action in ("PutRule", "PutTargets", "DescribeRule")]
 
 
-_DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in ("Processing", "Training")}
+_DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in ("Processing", "Training", "Transform")}
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("s3:GetObject", "s3:HeadObject"), _get_object),
     **dict.fromkeys(("s3:HeadBucket", "s3:ListObjects", "s3:ListObjectsV2"), _list_bucket),
@@ -150,7 +164,9 @@ _RULES: dict[str, Rule] = {
         Right("sagemaker:AddTags", given["ResourceArn"], _of_request(given.get("Tags", [])))
     ],
     "sagemaker:CreateProcessingJob": _create_job("Processing"),
+    "sagemaker:CreateModel": _create_model,
     "sagemaker:CreateTrainingJob": _create_job("Training"),
+    "sagemaker:CreateTransformJob": _create_job("Transform"),
     "sagemaker:ListTags": lambda account, given: [Right("sagemaker:ListTags", given["ResourceArn"])],
     "states:StartExecution": _start_execution,
     "sts:GetCallerIdentity": lambda account, given: (),  # everyone may

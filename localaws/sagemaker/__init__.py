@@ -1,11 +1,17 @@
-"""Training and processing jobs that really run, as local processes.
+"""Training, processing and transform jobs that really run, as local processes.
 
-api            answers the calls about jobs; moto answers all others
+api            answers the calls about jobs and models; moto answers all others
+errors         the refusal of a call
+models         SageMaker's models, in moto
 sync_task      Step Functions' Task that waits for a job
 job            a job from its creation to its end, using
   scheduler      the order of jobs, and their cores
   job_files      its inputs from S3, and its uploads, which archives packs
   metrics        numbers that it prints
+  images         what it runs for an image: a script, an equivalent or the image itself
   job_process    its processes
   job_cache      outputs of finished jobs, reused
+transform      a transform job, using
+  transform_data splits objects into requests, and assembles the answers
+  serving        the client of a container that serves
 """

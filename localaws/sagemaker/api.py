@@ -1,4 +1,4 @@
-"""The API of SageMaker's training and processing jobs, which really run (job.py); moto answers all other calls."""
+"""The API of SageMaker's jobs, which really run (job.py), and of its models; moto answers all other calls."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ from typing import Any
 
 from localaws.base import api_model, requests
 from localaws.base.requests import Application
+from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job, Workshop
+from localaws.sagemaker.job_files import NO_ROLE
 from localaws.sagemaker.metrics import unreadable
+from localaws.sagemaker.models import Models
+from localaws.sagemaker.transform import TransformJob, refused
 
 MOST_JOBS = 1000  # in memory; older ones are in the executions' histories
-KINDS = {"training": "TrainingJob", "processing": "ProcessingJob"}
+KINDS = {"training": "TrainingJob", "processing": "ProcessingJob", "transform": "TransformJob"}
 PROCESSING = "/opt/ml/processing"
-_ACTION = re.compile(r"(?:(Create|Describe|Stop)(Training|Processing)Job|(List)(Training|Processing)Jobs)")
-_TAGS = ("AddTags", "ListTags")
-
-
-class ApiError(Exception):
-    """The service refuses a call."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
+_ACTION = re.compile(
+    r"(?:(Create|Describe|Stop)(Training|Processing|Transform)Job|(List)(Training|Processing|Transform)Jobs)"
+)
+_OTHERS = ("AddTags", "CreateModel", "ListTags")
 
 
 class SageMaker:
     def __init__(self, workshop: Workshop) -> None:
         self.workshop = workshop
+        self.models = Models(workshop)
         self._jobs: dict[tuple[str, str], Job] = {}
         self._closed = False
         self._names: set[tuple[str, str]] = set()
@@ -44,11 +42,13 @@ class SageMaker:
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         """The response, with times in seconds since 1970; raises ApiError."""
         found = _ACTION.fullmatch(action)
-        if not found and action not in _TAGS:
+        if not found and action not in _OTHERS:
             raise ApiError("UnknownOperationException", f"{action} is not available locally.")
         if wrong := api_model.problems("sagemaker", action, request):
             count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
             raise ApiError("ValidationException", f"{count}: {'; '.join(wrong)}")
+        if action == "CreateModel":
+            return self.models.create(request)
         if not found:
             return self._tags(action, request)
         verb, kind = (word.lower() for word in found.groups() if word)
@@ -88,6 +88,7 @@ class SageMaker:
     def _create(self, kind: str, name: str, request: dict[str, Any]) -> dict[str, Any]:
         self._check_surroundings(kind, request)
         arn = self.workshop.permissions.arn("sagemaker", f"{kind}-job/{name}")
+        model = self.models.get(request["ModelName"]) if kind == "transform" else None
         with self._lock:
             if self._closed:
                 raise ApiError("InternalFailure", "The local AWS has ended.")
@@ -99,7 +100,11 @@ class SageMaker:
                     f"job with this name already exists ({arn})",
                 )
             self._names.add((kind, name.lower()))
-            job = self._jobs[kind, name] = Job(kind, name, arn, request, self.workshop)
+            job = self._jobs[kind, name] = (
+                TransformJob(name, arn, request, self.workshop, model)
+                if model
+                else Job(kind, name, arn, request, self.workshop)
+            )
             ended = [known for known, old in self._jobs.items() if old.done.is_set()]
             for known in ended[: max(0, len(self._jobs) - MOST_JOBS)]:
                 del self._jobs[known]
@@ -107,14 +112,14 @@ class SageMaker:
         return {f"{KINDS[kind]}Arn": arn}
 
     def _check_surroundings(self, kind: str, request: dict[str, Any]) -> None:
-        role, outputs = request["RoleArn"], request.get("ProcessingOutputConfig", {}).get("Outputs", [])
-        if self.workshop.permissions.role(role) is None:
-            raise ApiError(
-                "ValidationException",
-                f"Could not assume role {role}. Please ensure that the role exists and allows principal "
-                "'sagemaker.amazonaws.com' to assume the role.",
-            )
+        role, outputs = request.get("RoleArn"), request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        if role and self.workshop.permissions.role(role) is None:
+            raise ApiError("ValidationException", NO_ROLE.format(role=role))
         uris = [output["S3Output"]["S3Uri"] for output in outputs if "S3Output" in output]
+        if kind == "transform":
+            uris.append(request["TransformOutput"]["S3OutputPath"])
+            if wrong := refused(request):
+                raise ApiError("ValidationException", wrong)
         if kind == "training":
             uris.append(request["OutputDataConfig"]["S3OutputPath"])
             if wrong := unreadable(request["AlgorithmSpecification"].get("MetricDefinitions", [])):
@@ -175,7 +180,7 @@ def described(job: Job) -> dict[str, Any]:
     }
     if job.kind == "processing":
         answer["ExitMessage"] = state.message or None
-    else:
+    elif job.kind == "training":
         seconds = int(ended - state.started) if ended and state.started else None
         model = {"S3ModelArtifacts": f"{job.outputs[0].uri}/{job.outputs[0].archive}"}
         answer |= {
@@ -194,8 +199,10 @@ def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         service, _, action = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
         request = requests.json_body(environ) if service == "SageMaker" else {}
-        of_a_job = action in _TAGS and re.search(":(training|processing)-job/", str(request.get("ResourceArn")))
-        if service != "SageMaker" or not (of_a_job or _ACTION.fullmatch(action)):
+        of_a_job = action in _OTHERS and re.search(
+            ":(training|processing|transform)-job/", str(request.get("ResourceArn"))
+        )
+        if service != "SageMaker" or not (of_a_job or action == "CreateModel" or _ACTION.fullmatch(action)):
             return moto(environ, start_response)
         try:
             status, answer = "200 OK", sagemaker.call(action, request)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import tarfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,3 +29,29 @@ def pack(files: Iterable[tuple[str, Path]], archive: Path) -> bool:
                 entry.mode = 0o755 if os.access(file, os.X_OK) else 0o644
                 tar.addfile(entry, content)
     return True
+
+
+def unpack(archive: Path, folder: Path) -> str:
+    """Unpack a model's archive; return why that failed, or an empty text.
+
+    Links and special files are refused, and so are paths that lead out of the folder.
+    """
+    try:
+        with tarfile.open(archive, mode="r:gz") as tar:
+            for entry in tar:
+                place = os.path.normpath(entry.name)
+                if os.path.isabs(place) or place.split(os.sep)[0] == "..":
+                    return f"{entry.name!r} is outside of it"
+                target = folder / place
+                if entry.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                elif (content := tar.extractfile(entry) if entry.isreg() else None) is None:
+                    return f"{entry.name!r} is a link or a device"
+                else:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with content, target.open("wb") as file:
+                        shutil.copyfileobj(content, file, 1 << 20)
+                    target.chmod(0o700 if entry.mode & 0o100 else 0o600)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as problem:
+        return f"it is not a tar.gz archive ({str(problem) or type(problem).__name__})"
+    return ""

@@ -19,9 +19,9 @@ from localaws.base.guard import Guard
 from localaws.base.logs import JobLogs
 from localaws.iam.permissions import Permissions
 from localaws.s3.buckets import Buckets
-from localaws.sagemaker import job_files
+from localaws.sagemaker import images, job_files
 from localaws.sagemaker.job_cache import JobCache
-from localaws.sagemaker.job_process import Instance, JobFailed, Program, dropped, environment
+from localaws.sagemaker.job_process import Instance, JobFailed, Program, Surroundings
 from localaws.sagemaker.metrics import Metrics
 from localaws.sagemaker.scheduler import Scheduler, Stopped
 
@@ -75,8 +75,11 @@ class Job:
         self.arn = arn
         self.request = request
         self.state = JobState(time.time())
+        self.note = ""  # how the job differs from AWS's, for the user
         self.outputs = job_files.outputs_of(kind, name, request)
-        self._metrics = Metrics(request.get("AlgorithmSpecification", {}).get("MetricDefinitions", []))
+        algorithm = request.get("AlgorithmSpecification", {})
+        built_in = images.built_in_metrics(algorithm.get("TrainingImage", ""))
+        self._metrics = Metrics(algorithm.get("MetricDefinitions", []), built_in)
         self.done = threading.Event()
         self._shop = workshop
         self._stop = threading.Event()
@@ -110,6 +113,10 @@ class Job:
         return {tag["Key"]: tag["Value"] for tag in self.request.get("Tags", [])}
 
     @property
+    def role(self) -> str:
+        return str(self.request["RoleArn"])
+
+    @property
     def instance_count(self) -> int:
         resources = self.request.get("ResourceConfig") or self.request["ProcessingResources"]["ClusterConfig"]
         return int(resources.get("InstanceCount", 1))
@@ -137,16 +144,13 @@ class Job:
         """The status, the secondary status and the reason at the end."""
         shop = self._shop
         program = self._program()
+        self.note = program.note
         found = [
-            job_files.find(given, shop.buckets.objects, self.request["RoleArn"], shop.region, self._refused)
+            job_files.find(given, shop.buckets.objects, self.role, shop.region, self._refused)
             for given in job_files.inputs_of(self.kind, self.request)
         ]
         fingerprint = shop.cache.fingerprint(self.kind, self.request, program, found, self.instance_count)
-        if known := shop.cache.get(fingerprint):
-            uploaded, self.state.message, self.state.metrics = known
-            self.state.cached = True
-            self.state.started = time.time()
-            job_files.publish(self.outputs, uploaded, shop.buckets, self._refused)
+        if self._cached(fingerprint):
             return "Completed", "Completed", ""
         with shop.scheduler.turn(self._stop.is_set) as cores, ExitStack() as cleaning:
             folder = shop.folder / self.name
@@ -161,9 +165,22 @@ class Job:
             timed_out = self._work(program, roots, max(1, cores // len(roots)))
             return self._finish(roots, timed_out, fingerprint)
 
+    def _cached(self, fingerprint: str) -> bool:
+        """Publish the outputs of an equal job, if one has completed."""
+        if not (known := self._shop.cache.get(fingerprint)):
+            return False
+        uploaded, self.state.message, self.state.metrics = known
+        self.state.cached = True
+        self.state.started = time.time()
+        job_files.publish(self.outputs, uploaded, self._shop.buckets, self._refused)
+        return True
+
     def _program(self) -> Program:
         given = self.request["AlgorithmSpecification" if self.kind == "training" else "AppSpecification"]
-        return Program.of(given.get("ContainerEntrypoint", []), given.get("ContainerArguments", []), self._shop.code)
+        image = given["TrainingImage" if self.kind == "training" else "ImageUri"]
+        entrypoint, arguments = given.get("ContainerEntrypoint", []), given.get("ContainerArguments", [])
+        verb = "train" if self.kind == "training" else ""
+        return images.program(image, entrypoint, arguments, verb, self._shop.code)
 
     def _work(self, program: Program, roots: list[Path], cores: int) -> bool:
         """Run all instances to their end; True if the time limit ended them."""
@@ -174,13 +191,8 @@ class Job:
         with ExitStack() as ending:
             for number, root in enumerate(roots):
                 log = self._metrics.reading(self._shop.logs.stream(self.kind, self.name, number))
-                if refused := dropped(declared):
-                    log(f"The local AWS does not set {', '.join(refused)}.")
-                instance = Instance(program, root, environment(declared, service, root, cores), log, self._wake)
-                self._shop.guard.began(instance.group)
-                self._instances.append(instance)
-                ending.callback(self._shop.guard.ended, instance.group)
-                ending.callback(instance.close)
+                instance = program.start(Surroundings(root, declared, service, cores), log, self._wake)
+                ending.callback(self._watched(instance))
             self._wait(self.max_seconds, until=lambda: self._stop.is_set() or any(self._codes))
             running = None in self._codes
             timed_out = running and not self._stop.is_set() and not any(self._codes)
@@ -189,6 +201,17 @@ class Job:
                     instance.terminate()
                 self._wait(self._shop.grace_seconds)
             return timed_out
+
+    def _watched(self, instance: Instance) -> Callable[[], None]:
+        """Let the guard end the instance if we are killed; return what ends it otherwise."""
+        self._shop.guard.began(instance.group)
+        self._instances.append(instance)
+
+        def end() -> None:
+            instance.close()
+            self._shop.guard.ended(instance.group)
+
+        return end
 
     def _finish(self, roots: list[Path], timed_out: bool, fingerprint: str) -> tuple[str, str, str]:
         self.state.metrics = self._metrics.final()
@@ -210,7 +233,7 @@ class Job:
     def _refused(self, operation: str, given: dict[str, Any]) -> str:
         """Why the job's role may not perform the operation; empty if it may."""
         permissions = self._shop.permissions
-        return permissions.why_not(permissions.user(self.request["RoleArn"], "SageMaker"), operation, given)
+        return permissions.why_not(permissions.user(self.role, "SageMaker"), operation, given)
 
     def _reason(self, code: int | None, failure: str) -> str:
         if self.kind == "training":

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 import sysconfig
 from functools import cache
 from pathlib import Path
@@ -35,9 +34,8 @@ class JobCache:
             "kind": kind,
             "request": {field: request.get(field) for field in _FIELDS},
             "instances": count,
-            "command": program.command[2:],
-            "code": code_of(program.script),
-            "python": [sys.version, sorted(packages())],
+            "program": program.identity,
+            "content_types": [channel.get("ContentType") for channel in request.get("InputDataConfig", [])],
             "inputs": [
                 [one.input.folder, one.input.sharded, [[name, stored.content.sha256] for name, stored in one.files]]
                 for one in found

@@ -20,6 +20,10 @@ NO_OBJECTS = (
     "exists in the selected region ({region}), that objects exist under that S3 prefix, and that the role "
     '"{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
 )
+NO_ROLE = (
+    "Could not assume role {role}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' "
+    "to assume the role."
+)
 NAME_BYTES = 255  # of a file's or folder's name, on all common file systems
 SENTENCE = 1024  # [sm] FailureReason and ExitMessage
 
@@ -180,6 +184,8 @@ def outputs_of(kind: str, name: str, request: dict[str, Any]) -> list[Output]:
             Output(f"{ROOT}/model", place, "model.tar.gz"),
             Output(f"{ROOT}/output/data", place, "output.tar.gz"),
         ]
+    if kind == "transform":
+        return [Output(f"{ROOT}/out", request["TransformOutput"]["S3OutputPath"].rstrip("/"))]
     outputs = [output.get("S3Output") for output in request.get("ProcessingOutputConfig", {}).get("Outputs", [])]
     return [Output(given["LocalPath"], given["S3Uri"].rstrip("/")) for given in outputs if given]
 

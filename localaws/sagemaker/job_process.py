@@ -6,18 +6,18 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from localaws.base.environment import UNREACHABLE
 
 ROOT = "/opt/ml"  # replaced by the job's folder
-PROGRAM = "/opt/program/"
-_SCRIPT = re.compile(f"{PROGRAM}[^/]*\\.py")
 LONGEST_LINE = 256 * 1024  # [logs] a log event's message
 _THREADS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")] + ["VECLIB_MAXIMUM_THREADS"]
 
@@ -26,21 +26,43 @@ class JobFailed(Exception):
     """The reason that SageMaker would give for failing the job."""
 
 
+class Program(Protocol):
+    """What a job runs: images.py finds it."""
+
+    @property
+    def identity(self) -> Any:
+        """JSON that differs if the same inputs may give other outputs."""
+
+    @property
+    def note(self) -> str:
+        """What differs from AWS, for the user; usually empty."""
+
+    def start(self, surroundings: Surroundings, log: Callable[[str], None], ended: Callable[[], None]) -> Instance: ...
+
+
 @dataclass(frozen=True)
-class Program:
-    """A job's entrypoint and arguments as a local command."""
+class Surroundings:
+    """What a job gives to one of its instances."""
+
+    root: Path
+    declared: Mapping[str, str]
+    service: Mapping[str, str]  # variables that SageMaker sets
+    cores: int
+    port: int = 0  # of a server
+
+
+@dataclass(frozen=True)
+class Script:
+    """A Python script that runs as a process in place of a container."""
 
     command: tuple[str, ...]
-    script: Path
+    identity: Any
+    note: str = ""
 
-    @classmethod
-    def of(cls, entrypoint: list[str], arguments: list[str], code: Path | None) -> Program:
-        """Raises JobFailed unless the container would run a script of the code folder."""
-        match [*entrypoint, *arguments]:
-            case [python, script, *rest] if code and python.startswith("python") and _SCRIPT.fullmatch(script):
-                place = code / script.removeprefix(PROGRAM)
-                return cls((sys.executable, os.fspath(place), *rest), place)
-        raise JobFailed(f"ClientError: local jobs run `python3 {PROGRAM}NAME.py`, not containers: {entrypoint}.")
+    def start(self, surroundings: Surroundings, log: Callable[[str], None], ended: Callable[[], None]) -> Instance:
+        if refused := dropped(surroundings.declared):
+            log(f"The local AWS does not set {', '.join(refused)}.")
+        return Instance(self.command, surroundings.root, environment(surroundings), log, ended, surroundings.port)
 
 
 # In a container they only affect the job. Locally the process is the user's, and they could execute a job's input.
@@ -52,23 +74,24 @@ def dropped(declared: Mapping[str, str]) -> list[str]:
     return sorted(name for name in declared if _DROPPED.fullmatch(name))
 
 
-def environment(declared: Mapping[str, str], service: Mapping[str, str], root: Path, cores: int) -> dict[str, str]:
+def environment(given: Surroundings) -> dict[str, str]:
     """The job's own variables, what SageMaker sets, and the little that a process needs to start."""
     inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
     return {
         **inherited,
         "LANG": "C.UTF-8",
-        **dict.fromkeys(_THREADS, str(cores)),
-        **{name: value for name, value in declared.items() if not _DROPPED.fullmatch(name)},
+        **dict.fromkeys(_THREADS, str(given.cores)),
+        **{name: value for name, value in given.declared.items() if not _DROPPED.fullmatch(name)},
         "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"]),
-        "HOME": os.fspath(root / "home"),
-        "TMPDIR": os.fspath(root / "tmp"),
+        "HOME": os.fspath(given.root / "home"),
+        "TMPDIR": os.fspath(given.root / "tmp"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # installed packages have byte code; write none into the repository
         **UNREACHABLE,
-        **service,
-        "STEPGLUON_ROOT": os.fspath(root),
-        "STEPGLUON_CORES": str(cores),
+        **given.service,
+        **({"SAGEMAKER_BIND_TO_PORT": str(given.port)} if given.port else {}),
+        "STEPGLUON_ROOT": os.fspath(given.root),
+        "STEPGLUON_CORES": str(given.cores),
     }
 
 
@@ -83,18 +106,20 @@ class Instance:
 
     def __init__(
         self,
-        program: Program,
-        root: Path,
+        command: Sequence[str],
+        folder: Path,
         variables: Mapping[str, str],
         log: Callable[[str], None],
         ended: Callable[[], None],
+        port: int = 0,
     ) -> None:
+        self._port = port
         self.code: int | None = None  # as of a container: 128 + signal
         self._log = log
         self._ended = ended
         self._process = subprocess.Popen(
-            program.command,
-            cwd=root,
+            command,
+            cwd=folder,
             env=dict(variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -104,6 +129,10 @@ class Instance:
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._read, self._wait)]
         for thread in self._threads:
             thread.start()
+
+    def connect(self) -> socket.socket:
+        """A connection to the instance's server."""
+        return socket.create_connection(("127.0.0.1", self._port))
 
     @property
     def group(self) -> int:

@@ -20,7 +20,8 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from localaws.base.patches import Patches
 from localaws.base.requests import REQUEST_ID
 from localaws.iam.required_rights import job_right, list_tags
-from localaws.sagemaker.api import ApiError, SageMaker, described
+from localaws.sagemaker.api import KINDS, SageMaker, described
+from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job
 
 # Errors of SageMaker's model; Step Functions reports all others as AmazonSageMakerException.
@@ -60,7 +61,8 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
 
     def _get_supported_parameters(self) -> set[str] | None:
         """None refuses the definition; without names, moto drops no parameters before they are checked."""
-        return set() if self._action in ("CreateTrainingJob", "CreateProcessingJob") else None
+        jobs, sync = [f"Create{kind.title()}Job" for kind in KINDS], self.resource.condition is not None
+        return set() if self._action in (jobs if sync else [*jobs, "CreateModel"]) else None
 
     def _eval_service_task(
         self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any
@@ -74,7 +76,7 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
         self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any
     ) -> None:
         env.stack.pop()
-        kind = "training" if "Training" in self._action else "processing"
+        kind = self._action.removeprefix("Create").removesuffix("Job").lower()
         job = self.sagemaker.job(kind, normalised_parameters[f"{kind.title()}JobName"])
         permissions = self.sagemaker.workshop.permissions
         user = permissions.user(state_credentials.role_arn)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localaws.sagemaker.api import ApiError
+from localaws.sagemaker.errors import ApiError
 from stepgluon.errors import UsageError
 from stepgluon.live.state import Settings, Told
 from stepgluon.local.work_folder import local_story, machine_of, run_of

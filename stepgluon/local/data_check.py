@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import Any
 
-from localaws.sagemaker.job_process import environment
+from localaws.sagemaker.job_process import Surroundings, environment
 from stepgluon.errors import StepgluonError, SurroundingsError, counted
 from stepgluon.names import Names
 
@@ -90,7 +90,7 @@ def _found_by(script: str, config: str, files: Sequence[Path], declared: Mapping
             process = stack.enter_context(
                 subprocess.Popen(
                     command,
-                    env=environment(declared, {}, folder, CORES),
+                    env=environment(Surroundings(folder, declared, {}, CORES)),
                     pass_fds=[lock],
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,

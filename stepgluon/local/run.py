@@ -230,7 +230,12 @@ def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
             return QUEUED
         return doing(place.aws.logs.lines(job.kind, job.name))
 
+    noted: set[str] = set()
+
     def look() -> list[Event]:
+        for note in {job.note for job in place.aws.sagemaker.jobs()} - {""} - noted:
+            noted.add(note)
+            progress.say(note)
         runs = begun.arn in place.journal.running()
         events = place.aws.history(begun.arn)
         if not runs and not any(event["type"] in ENDED for event in events):

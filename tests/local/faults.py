@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from localaws.sagemaker.api import ApiError, SageMaker
+from localaws.sagemaker.api import SageMaker
+from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job
 
 

@@ -65,6 +65,18 @@ def channel(**more: Any) -> dict[str, Any]:
     return {"ChannelName": "train", "DataSource": {"S3DataSource": source}, **more}
 
 
+def test_another_content_type_is_another_job_to_the_cache(jobs: Jobs) -> None:
+    jobs.s3.put_object(Bucket="data", Key="rows/1.csv", Body=b"1,2\n")
+    name = jobs.name()
+    jobs.s3.put_object(Bucket="data", Key=f"do/{name}/do.py", Body=b"")
+    source = {"S3Uri": f"s3://data/do/{name}/", "S3DataType": "S3Prefix"}
+    do = {"ChannelName": "do", "DataSource": {"S3DataSource": source}}
+    for kind in ("text/csv", "text/plain"):
+        job = jobs.training("", InputDataConfig=[do, channel(ContentType=kind)])
+        jobs.ended(job)
+        assert not jobs.aws.sagemaker.job("training", job).state.cached
+
+
 def test_a_channel_has_its_content_type(jobs: Jobs) -> None:
     jobs.s3.put_object(Bucket="data", Key="rows/1.csv", Body=b"1,2\n")
     do = "print((root / 'input' / 'config' / 'inputdataconfig.json').read_text())"

@@ -1,0 +1,98 @@
+"""The client of a container that serves: waits for /ping, and sends requests to /invocations.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from localaws.sagemaker.job_process import Instance
+
+PING_SECONDS = 2.0  # within which /ping must answer
+HEALTHY_SECONDS = 240.0  # within which it must answer with 200
+BETWEEN_SECONDS = 0.1
+LONGEST_ANSWER = 100 * 1024 * 1024  # as much as a request may have; bounds our memory
+
+
+class NotServing(Exception):
+    """The container does not serve; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int  # 0: none came
+    body: bytes
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, instance: Instance, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._instance = instance
+
+    def connect(self) -> None:
+        self.sock = self._instance.connect()
+        self.sock.settimeout(self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class Server:
+    """A container that serves; each thread that sends requests needs one of its own."""
+
+    def __init__(self, instance: Instance, seconds: float) -> None:
+        self._instance = instance
+        self._connection = _Connection(instance, seconds)
+
+    def wait(self, stopped: Callable[[], bool]) -> None:
+        """Return when the server is healthy or the job stopped; raises NotServing."""
+        end, status = time.monotonic() + HEALTHY_SECONDS, 0
+        while not stopped() and status != 200:
+            if self._instance.code is not None:
+                raise NotServing(f"The container ended with exit code {self._instance.code} before it answered /ping.")
+            if time.monotonic() > end:
+                last = f"the last answer was {status}" if status else "it did not answer"
+                raise NotServing(f"The container was not healthy within {HEALTHY_SECONDS:.0f} s: /ping: {last}.")
+            with closing(Server(self._instance, PING_SECONDS)) as server:
+                status = server._send("GET", "/ping").status
+            if status != 200:
+                time.sleep(BETWEEN_SECONDS)
+
+    def parameters(self) -> dict[str, Any]:
+        """What /execution-parameters proposes; it is optional."""
+        answer = self._send("GET", "/execution-parameters")
+        try:
+            found = json.loads(answer.body) if answer.status == 200 else {}
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def invoke(self, body: bytes, headers: dict[str, str], tries: int) -> Answer:
+        """The answer; a request without one, or answered by a server's error, is tried again."""
+        for _ in range(tries - 1):
+            answer = self._send("POST", "/invocations", body, headers)
+            if 0 < answer.status < 500 or self._instance.code is not None:
+                return answer
+        return self._send("POST", "/invocations", body, headers)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+        try:
+            self._connection.request(method, path, body or None, headers or {})
+            response = self._connection.getresponse()
+            content = response.read(LONGEST_ANSWER + 1)
+            if len(content) > LONGEST_ANSWER:
+                self.close()
+                return Answer(0, b"The answer has more than 100 MB.")
+            return Answer(response.status, content)
+        except (OSError, http.client.HTTPException) as problem:
+            self.close()
+            return Answer(0, f"{type(problem).__name__}: {problem}".encode())
