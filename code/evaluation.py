@@ -53,7 +53,7 @@ def evaluation(
     features = [name for name in held_out if name != label]
     tables = board.to_dict("records"), importance.to_dict("records")
     actual = held_out[label].to_numpy()
-    own = np.zeros(len(actual)) if "classes" in answers else None
+    own: Any = np.zeros(len(actual)) if "classes" in answers else None
     for place, one in enumerate(answers.get("classes", ()) if len(actual) else ()):
         own = np.where(actual == one, answers["chances"][:, place], own)
     return evaluation_of(actual, answers["predicted"], features, cells, *tables, metric, own)

@@ -8,7 +8,7 @@ log_loss the classes' shares. A constant guess has a roc_auc of 0.5.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,12 +47,12 @@ _NO_VALUE = {
 }
 
 
-def metric_of(model: dict[str, Any]) -> str:
+def metric_of(model: Mapping[str, Any]) -> str:
     """The name of the metric that judges a model of the config."""
     return str(model.get("metric") or "mae")
 
 
-def has_classes(model: dict[str, Any]) -> bool:
+def has_classes(model: Mapping[str, Any]) -> bool:
     return METRICS[metric_of(model)].classes
 
 

@@ -114,7 +114,9 @@ def predicted(
         given = counted(count, "prediction")
         raise JobError(f"Model {model} gave {given} for {counted(len(rows), 'row')}; train it again.")
     for field in schema:
-        wrong = np.flatnonzero(~np.isfinite(answers[field.name])) if pa.types.is_floating(field.type) else ()
+        if not pa.types.is_floating(field.type):
+            continue
+        wrong = np.flatnonzero(~np.isfinite(answers[field.name]))
         if len(wrong):
             row = rows[int(wrong[0])] + 1
             value = answers[field.name][wrong[0]]
