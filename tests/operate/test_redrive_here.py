@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,20 @@ def failed(user: User, faults: Picky, job: str) -> str:
     told = user.once(job, user.told)
     assert told["code"] == 1, told
     return str(told["run"])
+
+
+def failed_at_the_gate(user: User) -> tuple[str, Path]:
+    """A run whose last job failed, and will wait in a redrive until this file is there."""
+    gate = user.shared / "gate"
+    gate.touch()
+    user.orders(post=f"wait for {gate}, then exit 1")
+    run = str(user.once("gate", user.told)["run"])
+    gate.unlink()
+    return run, gate
+
+
+def wait_at_the_gate(user: User, run: str) -> None:
+    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}/logs/[!.]*")))
 
 
 ALL = ["Post-process", "Predict adelie", "Predict gentoo", "Prepare data", "Train adelie", "Train gentoo"]
@@ -134,7 +149,7 @@ def test_a_redrive_has_the_models_that_the_config_has_now(user: User, faults: Pi
 
 def test_a_server_that_is_at_work_on_the_folder_does_the_redrive(user: User) -> None:
     user.orders(post="exit 1")
-    run = user.told()["run"]
+    run = user.once("exit", user.told)["run"]
     server = user.process("local", "up")
     until((user.work / "server.json").exists)
     told = redriven(user, run)
@@ -171,15 +186,12 @@ def test_a_full_disk_is_told_of_a_redrive_too(user: User, faults: Picky) -> None
 def test_ctrl_c_ends_a_redrive_that_is_its_own_and_leaves_one_that_a_server_does(
     user: User, served: bool, said: str, status: str
 ) -> None:
-    (user.folder / "go").touch()
-    user.orders(post=f"wait for {user.folder / 'go'}, then exit 1")
-    run = user.told()["run"]
-    (user.folder / "go").unlink()
+    run, _ = failed_at_the_gate(user)
     if served:
         user.process("local", "up")
         until((user.work / "server.json").exists)
     process = user.process("redrive", run)
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/[!.]*")))
+    wait_at_the_gate(user, f"{run}-again-2")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=MINUTES)
     assert process.returncode == 130, err
@@ -200,15 +212,12 @@ def test_watching_a_run_that_has_ended_tells_its_end(user: User, faults: Picky) 
 
 
 def test_a_redrive_that_was_cut_off_goes_on_when_the_same_command_is_called_again(user: User) -> None:
-    (user.folder / "go").touch()
-    user.orders(post=f"wait for {user.folder / 'go'}, then exit 1")
-    run = user.told()["run"]
-    (user.folder / "go").unlink()
+    run, gate = failed_at_the_gate(user)
     process = user.process("redrive", "latest")
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/[!.]*")))
+    wait_at_the_gate(user, f"{run}-again-2")
     process.kill()
     process.communicate()
-    (user.folder / "go").touch()
+    gate.touch()
     told = redriven(user, "latest")
     assert (told["code"], told["run"], states(told)) == (1, f"{run}-again-2", ["Post-process", "Prepare data"])
     assert f"Continuing run {run}-again-2, which was cut off." in told["err"]
@@ -222,14 +231,11 @@ def test_a_redrive_that_was_cut_off_goes_on_when_the_same_command_is_called_agai
     ],
 )
 def test_who_watches_is_told_when_the_server_has_ended(user: User, number: int, code: int, said: str) -> None:
-    (user.folder / "go").touch()
-    user.orders(post=f"wait for {user.folder / 'go'}, then exit 1")
-    run = user.told()["run"]
-    (user.folder / "go").unlink()
+    run, _ = failed_at_the_gate(user)
     server = user.process("local", "up")
     until((user.work / "server.json").exists)
     following = [user.process("redrive", run)]
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob(f"runs/{run}-again-2/logs/[!.]*")))
+    wait_at_the_gate(user, f"{run}-again-2")
     following.append(user.process("watch", f"{run}-again-2"))
     assert following[1].stderr is not None
     following[1].stderr.readline()
@@ -243,7 +249,7 @@ def test_who_watches_is_told_when_the_server_has_ended(user: User, number: int, 
 
 def test_a_run_whose_input_is_lost_is_not_looked_for_in_an_account(user: User) -> None:
     user.orders(post="exit 1")
-    run = str(user.told()["run"])
+    run = str(user.once("exit", user.told)["run"])
     shutil.rmtree(user.work / "buckets")
     code, out, err = user.calls("redrive", run)
     assert (code, out) == (1, "")
