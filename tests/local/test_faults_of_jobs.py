@@ -55,10 +55,13 @@ def lost(stage: str, code: int = 1) -> Ending:
 
 # A job that does this gives up for good: both tries end in the same way.
 ENDINGS = {
-    (stage, fault): lost(stage)
-    for stage in STAGES
-    for fault in ("exit 1", "SIGKILL", "SIGSEGV", "hang", "ignore SIGTERM", "dies while it writes")
+    (stage, fault): lost(stage) for stage in STAGES for fault in ("exit 1", "ignore SIGTERM", "dies while it writes")
 } | {
+    # Milder than those three, and the same for each kind of job.
+    ("prepare", "SIGSEGV"): lost("prepare"),
+    ("prepare", "hang"): lost("prepare"),
+    ("train-adelie", "SIGKILL"): REPLACED,
+    ("train-adelie", "hang"): REPLACED,
     # What is missing or cut is found by whoever reads it.
     ("prepare", "no output"): Ending(1, ["started", "failed"], "Read fingerprints"),
     ("prepare", "truncated"): Ending(1, ["started", "failed"], "Read fingerprints"),
