@@ -216,32 +216,31 @@ def test_the_same_command_after_a_finished_run_is_a_new_run_that_reuses_models_a
     assert re.search(r"adelie +200 +350 +accepted, cached +the trained model, cached", shown)
 
 
-def test_of_twelve_models_only_the_one_whose_rows_changed_is_trained_and_predicted(user: User) -> None:
-    names = [f"m{number:02}" for number in range(12)]
+def test_of_six_models_only_the_one_whose_rows_changed_is_trained_and_predicted(user: User) -> None:
+    names = [f"m{number:02}" for number in range(6)]
     user.config.write_text(CONFIG.replace("[adelie, gentoo]", json.dumps(names)))
     user.orders(rows=dict.fromkeys(names, 1))
     first, before = user.told(), user.objects("predictions/")
-    user.orders(rows={**dict.fromkeys(names, 1), "m07": 2})
+    user.orders(rows={**dict.fromkeys(names, 1), "m03": 2})
     second, after = user.told(), user.objects("predictions/")
-    assert (first["code"], len(first["jobs"]), second["code"]) == (0, 26, 0)
+    assert (first["code"], len(first["jobs"]), second["code"]) == (0, 14, 0)
     ran = sorted(job["state"] for job in second["jobs"])
-    assert ran == ["Post-process", "Predict m07", "Prepare data", "Train m07"]
+    assert ran == ["Post-process", "Predict m03", "Prepare data", "Train m03"]
     assert not any(job["cached"] for job in second["jobs"])
     assert {key: after[key] for key in before} == before, "no prediction was written again"
     (new,) = after.keys() - before.keys()
-    assert len(before) == 12 and new.startswith("predictions/m07/")
+    assert len(before) == 6 and new.startswith("predictions/m03/")
     assert user.result(second)["predicted"] == names
 
 
-@pytest.mark.parametrize("changed", ["train", "predict"])
-def test_other_code_reuses_no_model_and_no_prediction(user: User, changed: str) -> None:
+def test_other_code_reuses_no_model_and_no_prediction(user: User) -> None:
     gate = Gate(user, "never")
     gate.open()
-    for count in (6, 6, 2):
-        if count == 6:
+    for changed, count in ((None, 6), ("train", 6), ("predict", 6), (None, 2)):
+        if changed:
             with (user.code / f"{changed}.py").open("a") as script:
                 script.write("\n# changed\n")
-        assert len(user.told()["jobs"]) == count
+        assert len(user.told()["jobs"]) == count, changed
 
 
 @pytest.mark.parametrize("edited", [None, b"{}  "])
@@ -542,7 +541,7 @@ def test_promoting_keeps_what_was_promoted_of_other_models(user: User) -> None:
 # This computer
 
 
-@pytest.mark.parametrize("name", ["with some spaces", "データ 🐧 & 'quotes' \"x\" %41 #?", "x" * 200])
+@pytest.mark.parametrize("name", ["データ 🐧 & 'quotes' \"x\" %41 #?", "x" * 200])
 def test_odd_folder_names_work(user: User, name: str) -> None:
     code, _, err = user.runs("--work", name)
     assert code == 0, err
@@ -664,7 +663,7 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_fini
     assert not list(user.work.glob(".jobs-*"))
 
 
-@pytest.mark.parametrize("moment", ["", "has started", "Prepare data", "Train models", "Announce results", "Run "])
+@pytest.mark.parametrize("moment", ["", "Prepare data", "Announce results", "Run "])
 def test_at_whatever_moment_it_is_killed_the_command_ends_well_when_it_is_called_again(user: User, moment: str) -> None:
     late = moment in ("Announce results", "Run ")
     gate = None if late else Gate(user, "post")  # however slowly its lines are read, it does not end before
@@ -775,8 +774,7 @@ def test_what_the_shell_says_about_aws_never_gets_here(user: User) -> None:
             assert b"AKIAREAL" not in file.read_bytes(), file
 
 
-@pytest.mark.parametrize("profile", ["work", "nope"])
-def test_what_the_shell_says_about_aws_reaches_no_command_that_talks_to_a_server(user: User, profile: str) -> None:
+def test_what_the_shell_says_about_aws_reaches_no_command_that_talks_to_a_server(user: User) -> None:
     user.orders(post=f"wait for {user.folder / 'go'}, then exit 1")
     (user.folder / "go").touch()
     failed = user.told()["run"]
@@ -784,23 +782,28 @@ def test_what_the_shell_says_about_aws_reaches_no_command_that_talks_to_a_server
     user.process("local", "up")
     until((user.work / "server.json").exists)
 
-    def calls(*words: str) -> subprocess.Popen[str]:
+    def calls(profile: str, *words: str) -> subprocess.Popen[str]:
         return user.process(*words, "--work", ".local", **shell(user, profile))
 
-    promote = calls("promote", failed)
-    out, err = promote.communicate(timeout=MINUTES)
-    assert (promote.returncode, out[:13]) == (0, "Promoted from"), err
-    redrive = calls("redrive", failed)
+    for profile in ("work", "nope"):
+        promote = calls(profile, "promote", failed)
+        out, err = promote.communicate(timeout=MINUTES)
+        assert (promote.returncode, out[:13]) == (0, "Promoted from"), err
+    redrive = calls("work", "redrive", failed)
     until(lambda: list(user.work.glob(f"runs/{failed}-again-2/run.json")))
-    watch = calls("watch", f"{failed}-again-2")
-    assert watch.stderr is not None
-    assert "Announce start" in watch.stderr.readline()
+    watches = [calls(profile, "watch", f"{failed}-again-2") for profile in ("work", "nope")]
+    for watch in watches:
+        assert watch.stderr is not None
+        assert "Announce start" in watch.stderr.readline()
     (user.folder / "go").touch()
-    for process in (redrive, watch):
+    for process in (redrive, *watches):
         out, err = process.communicate(timeout=MINUTES)
         assert process.returncode == 1, err
         assert "post does not like the data" in out
         assert "Traceback" not in err
+    again = calls("nope", "redrive", f"{failed}-again-2")
+    out, err = again.communicate(timeout=MINUTES)
+    assert again.returncode == 1 and "post does not like the data" in out, err
 
 
 def test_two_stacks_at_once_do_not_meet(user: User) -> None:
