@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forks
 import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, make_bucket, may_do_everything, settings, until
@@ -305,7 +306,7 @@ def test_runs_leave_no_threads_and_no_open_files(tmp_path: Path) -> None:
 def test_the_ordinary_command_line_sees_the_truth(tmp_path: Path) -> None:
     def run(*words: str) -> str:
         program = os.fspath(Path(sys.executable).parent / "aws")
-        done = subprocess.run(
+        done = forks.run(
             [sys.executable, program, "--endpoint-url", aws.endpoint, *words], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
