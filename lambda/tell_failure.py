@@ -154,15 +154,17 @@ def mail(detail: dict[str, Any], story: Story, problems: list[str]) -> str:
     job, own = story.job, story.job.sentence if story.job else ""
     if job and story.status == "FAILED" and (not own or story.error == "States.Timeout"):
         own = readable(problems, f"the job {job.name}", functools.partial(described, job)) or ""
-    end = end_of_log(job, problems) if job else ""
-    parts = [reason(story, own), facts(detail, story), models(story), end, "\n".join(problems), next_steps(detail)]
+    said = reason(story, own)
+    end = end_of_log(job, problems, said) if job else ""
+    parts = [said, facts(detail, story), models(story), end, "\n".join(problems), next_steps(detail)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def end_of_log(job: Job, problems: list[str]) -> str:
+def end_of_log(job: Job, problems: list[str], known: str) -> str:
+    """The last lines of the log, without the sentence that the mail begins with."""
     read = functools.partial(last_lines, client("logs"), job.kind, job.name, LINES)
     lines = readable(problems, f"the log of {job.name}", read) or []
-    cleaned = [f"  {cut(clean(line).rstrip(), LINE)}" for line in lines]
+    cleaned = [f"  {cut(clean(line).rstrip(), LINE)}" for line in lines if known not in one_line(line, 2 * SENTENCE)]
     return "\n".join([f"The end of the log of {job.name}:", *cleaned]) if cleaned else ""
 
 

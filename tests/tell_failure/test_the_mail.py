@@ -45,7 +45,6 @@ def test_a_mistake_in_a_table_is_told_in_the_jobs_words_then_where_and_then_what
         "\n"
         "The end of the log of penguins-prepare-1:\n"
         "  reading data.csv\n"
-        f"  ERROR {SENTENCE}\n"
         "\n"
         "Look closer:\n"
         f"  python pipeline.py show {RUN} --env prod\n"
