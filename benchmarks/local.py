@@ -5,6 +5,7 @@
     python benchmarks/local.py real [--turns 2]        the demo's jobs, against the same scripts run by hand
     python benchmarks/local.py uploads [--count 1000]  so many .run files at once, with jobs that do nothing
     python benchmarks/local.py repeat [--count 200] [--models 20]  so many runs, each a process; all of them must finish
+    python benchmarks/local.py live [--turns 3]        a run of 30 s, and the same with the live page open in a browser
 
 By hand means: the scripts of code/ as processes, one after the other or as many side by side as there are cores, with
 folders that are copied between them, and nothing else.
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +107,45 @@ def real(turns: int, folder: Path) -> None:
     hand, whole = min(plain), min(ours)
     print(f"the demo, best of {turns}: {whole:.1f} s, by hand {hand:.1f} s: {whole / hand:.2f} times (budget 1.15)")
     print(f"  the execution alone {inner:.1f} s: {inner / hand:.2f} times; the first run in a new folder {first:.1f} s")
+
+
+BROWSER = """
+import sys, re, urllib.request
+typed = {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}
+with urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=typed)) as page:
+    token = re.search(r'"([A-Za-z0-9_-]{43})"', page.read().decode())[1]
+    home = page.geturl().partition("?")[0]
+with open(sys.argv[2], "a") as seen:
+    events = home + "_live/events?token=" + token
+    for line in urllib.request.urlopen(urllib.request.Request(events, headers={"Sec-Fetch-Site": "same-origin"})):
+        seen.write(line.decode()[:5] + "\\n")
+"""
+
+
+def live(turns: int, folder: Path, wait: float = 30.0) -> None:
+    """What an open page costs while all trainings run: processor time of the run, without that of the browser."""
+    page, browser, seen, go = (folder / name for name in ("page.py", "browser", "seen", "go"))
+    page.write_text(BROWSER)
+    browser.write_text(f'#!/bin/sh\nsetsid "{sys.executable}" "{page}" "$1" "{seen}" &\n')  # not a child of the run
+    browser.chmod(0o755)
+    waits = {f"train-{model['name']}": f"wait for {go}" for model in config()["models"]}
+    (folder / "orders.json").write_text(json.dumps(waits))
+    words = [sys.executable, str(ROOT / "tests" / "local" / "stand_in.py"), str(folder / "compiled"), str(STAND_INS)]
+    words += ["run", "--local", "--fresh", "--config", str(CONFIG), "--work", str(folder / "work")]
+    words += ["--data", str(folder / "orders.json")]
+
+    def run(*options: str) -> float:
+        go.unlink(missing_ok=True)
+        timer = threading.Timer(wait, go.touch)
+        timer.start()
+        return measured(lambda: called([*words, *options], {"BROWSER": str(browser)}))[1]
+
+    run("--open")  # compiles the definition
+    plain, opened = zip(*((run(), run("--open")) for _ in range(turns)), strict=True)
+    more = min(opened) - min(plain)
+    print(f"a run of {wait:g} s takes {min(plain):.2f} s of processor time, with an open page {min(opened):.2f} s")
+    states = seen.read_text().count("data:") // (turns + 1)
+    print(f"  {more / wait:.1%} of the run's time (budget 2 %); the page got {states} states")
 
 
 def repeat(count: int, models: int, folder: Path) -> None:
@@ -239,7 +280,7 @@ def config_file(folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["nothing", "metaflow", "real", "uploads", "repeat"])
+    parser.add_argument("what", choices=["nothing", "metaflow", "real", "uploads", "repeat", "live"])
     parser.add_argument("python", nargs="?", help="the Python of an environment with Metaflow")
     parser.add_argument("--turns", type=int)
     parser.add_argument("--count", type=int)
@@ -252,6 +293,8 @@ def main() -> None:
             metaflow(options.turns or 5, Path(folder), options.python or parser.error("metaflow needs PYTHON"))
         elif options.what == "uploads":
             uploads(options.count or 1000, Path(folder))
+        elif options.what == "live":
+            live(options.turns or 3, Path(folder))
         elif options.what == "repeat":
             repeat(options.count or 200, options.models, Path(folder))
         else:
