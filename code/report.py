@@ -136,8 +136,9 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
     ]
     if better:
         middle = sorted(better)[len(better) // 2]
-        said = "than guessing the median" + (" (median model)" if len(better) > 1 else "")
-        figures.append(("Mean error", f"{percent(abs(middle), 1)} {'less' if middle >= 0 else 'more'}", said))
+        name = "Typical error" if len(better) > 1 else "Error"
+        change = f"{percent(abs(middle), 1)} {'lower' if middle >= 0 else 'higher'}"
+        figures.append((name, change, "than always guessing the median"))
     files, data = profile.get("files", []), str(profile.get("sha256") or "")
     read = [f"in {counted(len(files), 'file')}" if files else "", f"SHA-256 {data[:SHA256]}" if data else ""]
     figures.append(("Rows read", f"{profile['rows']:,}", ", ".join(filter(None, read))))

@@ -112,7 +112,7 @@ pre{margin:0;padding:16px 18px;border-radius:10px;background:var(--track);font:1
 Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere}
 .reason{margin:22px 0 0;padding:22px 26px;border-radius:14px;border-left:5px solid var(--bad);
 background:var(--bad-soft);font-size:22px;line-height:1.42;letter-spacing:-.008em}
-.about{margin:14px 2px 0;font-size:13.5px;color:var(--soft)}
+.about{margin:14px 2px 0;font-size:13.5px;color:var(--soft)}.about+.about{margin-top:2px}
 .timeline a{color:inherit;text-decoration-color:var(--faint);text-underline-offset:3px}
 .key.waited{background:var(--faint)}.key.cachedjob{background:var(--good)}.key.broke{background:var(--bad)}
 h2+p .key{margin-left:8px}
@@ -120,7 +120,7 @@ footer{margin-top:64px;padding-top:18px;border-top:1px solid var(--line);color:v
 .lane{fill:var(--track)}.ran{fill:var(--accent)}.waited{fill:var(--faint)}.cachedjob{fill:var(--good)}.broke{fill:var(--bad)}
 .timeline td{padding-top:5px;padding-bottom:5px;border:0}.timeline td:first-child{white-space:nowrap}
 .timeline td:nth-child(2){width:60%}.timeline svg{display:block;width:100%;height:14px}
-@media (max-width:640px){.sortable .more{display:none}td .bullet{min-width:90px}
+@media (max-width:640px){.sortable .more,td .runs span{display:none}td .bullet{min-width:90px}
 main{padding:32px 18px 48px}.lead{font-size:17px}.figures div{padding:14px 16px}
 .figures{grid-template-columns:1fr 1fr}.card,.panel{padding-left:18px;padding-right:18px}
 details>div{padding-left:18px;padding-right:18px}h2{margin-top:48px}.reason{font-size:18px;padding:18px 20px}}

@@ -83,7 +83,9 @@ def test_a_run_is_compared_with_the_one_before_it() -> None:
     was = a_run("may", 310.0, data_sha256="a", rows=1240)
     configs = ({"train": {"time_limit": 60}}, {"train": {"time_limit": 90}})
     both = Earlier((was,), configs).compared(told(story) | now)
-    assert both == "Compared with run may: other data (1,260 rows, 1,240 before); config: train.time_limit: 60 → 90."
+    assert (
+        both == "Compared with run may: different data (1,260 rows, 1,240 before); config: train.time_limit: 60 → 90."
+    )
     same = Earlier((was | now,), (configs[0], configs[0]))
     assert same.compared(told(story) | now) == "Compared with run may: same data; same config."
     assert "Compared with run may: same data" in report.completed(POST, told(story) | now, story, earlier=same)
@@ -129,9 +131,9 @@ def test_the_wrong_cells_are_a_table() -> None:
     story = failure(cause="2 rows hold text.")
     lines = [f"cell: {json.dumps(['a.csv', f'row {n}', 'price', EVIL])}" for n in (1, 2)]
     page = report.failed(told(story, said=["1 file", *lines, "2 rows hold text."]), story)
-    assert "<h2>The wrong cells</h2>" in page and page.count("<td>price</td>") == 2
+    assert "<h2>Wrong cells</h2>" in page and page.count("<td>price</td>") == 2
     assert "cell: " not in page and "<pre>1 file</pre>" in page and "<script>alert" not in page
-    assert "wrong cells" not in report.failed(told(story), story)
+    assert "Wrong cells" not in report.failed(told(story), story)
 
 
 @pytest.mark.parametrize(("status", "said"), [("ABORTED", "Stopped."), ("TIMED_OUT", "Took too long.")])

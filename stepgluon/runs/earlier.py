@@ -29,7 +29,7 @@ class Earlier:
         found: dict[str, list[float]] = {}
         for run in (*reversed(self.runs), told):
             for model in run["models"]:
-                if (error := finite(model.get("mae"))) is not None:
+                if (error := _error(model)) is not None:
                     found.setdefault(str(model.get("name")), []).append(error)
         return found
 
@@ -41,7 +41,7 @@ class Earlier:
         if (was := before.get("data_sha256")) and (now := told.get("data_sha256")):
             rows = [f"{run['rows']:,}" for run in (told, before) if run.get("rows") is not None]
             counts = f" ({rows[0]} rows, {rows[1]} before)" if len(set(rows)) == 2 else ""
-            parts.append("same data" if was == now else f"other data{counts}")
+            parts.append("same data" if was == now else f"different data{counts}")
         if None not in self.configs:
             settings = [change(key, values) for key, values in changed(self.configs).items()]
             more = [f"{len(settings) - SETTINGS} more"] if len(settings) > SETTINGS else []
@@ -59,9 +59,15 @@ def before(told: dict[str, Any], runs: Iterable[dict[str, Any]]) -> tuple[dict[s
         if run["arn"].rpartition(":")[0] == pipeline
         and run["started"] < told["started"]  # of the execution and of its first event: two clocks
         and run["run"] != told["run"]
-        and any(finite(model.get("mae")) is not None for model in run["models"])
+        and any(_error(model) is not None for model in run["models"])
     )
     return tuple(islice(found, RUNS - 1))
+
+
+def _error(model: dict[str, Any]) -> float | None:
+    """What judged the model; runs of earlier versions have only its MAE."""
+    score = finite(model.get("score"))
+    return finite(model.get("mae")) if score is None else score
 
 
 def in_account(door: Door, names: Names, told: dict[str, Any]) -> Earlier:

@@ -87,7 +87,7 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False, earlier: Earl
 
 def _cells(cells: list[list[str]]) -> str:
     """The first wrong cells of the tables."""
-    return _table("The wrong cells", ("file", "row", "column", "value"), cells)
+    return _table("Wrong cells", ("file", "row", "column", "value"), cells)
 
 
 def timeline(told: dict[str, Any], story: Story, logs: bool = False) -> str:
