@@ -23,6 +23,7 @@ class Model:
         self.mae, self.median, self.threshold = (
             finite(verdict.get(key)) for key in ("mae", "mae_of_median", "threshold")
         )
+        self.unit = str(verdict.get("unit") or "")
         self.accepted = verdict.get("verdict") == "accepted"
         uses = verdict.get("uses") == "default"
         self.promoted = finite(verdict.get("default_mae")) if uses else None
@@ -31,6 +32,10 @@ class Model:
         }
         self.r2, self.rmse = (finite(evaluation.get(key)) for key in ("r2", "rmse"))
         self.failure = summary.get("failure")
+
+    @property
+    def error(self) -> str:
+        return f"{number(self.mae)} {self.unit}" if self.mae is not None and self.unit else number(self.mae)
 
     @property
     def better(self) -> str:
@@ -109,7 +114,7 @@ def _card(model: Model) -> Markup:
     return tag(
         "section",
         tag("div", tag("h3", model.name), model.pill, class_="head"),
-        tag("p", number(model.mae), tag("small", f"mean absolute error of {short(model.label)}"), class_="big"),
+        tag("p", model.error, tag("small", f"mean absolute error of {short(model.label)}"), class_="big"),
         model.bullet,
         tag(
             "div",
@@ -156,7 +161,7 @@ def details(model: Model) -> Markup | None:
     found = model.evaluation
     if not found:
         return None
-    about = f"MAE {number(model.mae)}" + (f", R² {model.fit}" if model.r2 is not None else "")
+    about = f"MAE {model.error}" + (f", R² {model.fit}" if model.r2 is not None else "")
     content = [
         *(tag("p", note, class_="note") for note in found.get("notes", [])),
         _held_out(found, model.label),

@@ -21,6 +21,7 @@ from stepgluon.config.load import load, loads
 from stepgluon.config.scalars import Unclear, resolve
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.source import LoadedConfig
+from stepgluon.config.units import unit_of
 from stepgluon.errors import ConfigError, Place
 from stepgluon.names import Names
 
@@ -420,3 +421,23 @@ def test_a_config_without_metrics_keeps_its_address() -> None:
     plain, given = (Names(read(text).config).config_json for text in (TEXT, given))
     assert plain == given
     assert not {"metric", "at_most", "at_least"} & {key for model in json.loads(plain)["models"] for key in model}
+
+
+@pytest.mark.parametrize(
+    ("label", "unit"),
+    [
+        *[("body_mass_g", "g"), ("price_usd", "USD"), ("PRICE_EUR", "EUR"), ("energy_kwh", "kWh"), ("Temp (°C)", "°C")],
+        *[("duration [min]", "min"), ("Preis ( € ) ", "€"), ("speed (km/h)", "km/h")],
+        *[
+            ("temp_min", ""),
+            ("price_m", ""),
+            ("Price (net)", ""),
+            ("share (%)", ""),
+            ("g", ""),
+            ("_g", ""),
+            ("mug", ""),
+        ],
+    ],
+)
+def test_a_labels_unit_is_known_only_where_its_name_is_clear(label: str, unit: str) -> None:
+    assert unit_of(label) == unit

@@ -15,6 +15,7 @@ from interpreter import Run, Throws, failed_job, run
 
 from pipeline import workflow
 from stepgluon.config.load import loads
+from stepgluon.runs import history
 from stepgluon.selfcheck.integrations import integration
 from stepgluon.workflow.compile import compile_definition
 
@@ -89,7 +90,7 @@ def test_good_models_predict_and_three_mails_are_sent() -> None:
     assert adelie["model_uri"].endswith("/train-adelie/output/model/")
     assert "s3://raw/june/" in ended.mail("started")
     assert "first try" in ended.mail("started")
-    line = "- adelie: accepted. MAE 231.5 (limit 350; always guessing the median: 612). This run's model predicts."
+    line = "- adelie: accepted. MAE 231.5 g (limit 350; always guessing the median: 612). This run's model predicts."
     assert line in ended.mail("models")
     assert "/runs/june-go/result/" in ended.mail("finished")
     told = ended.mail("finished")
@@ -134,6 +135,11 @@ def test_promote_is_offered_only_for_an_accepted_model_that_is_not_promoted_yet(
     bad = {f"Read score of {model}": score(999) for model in MODELS}
     ended = run(definition("if_missing: use_trained"), answers() | bad)
     assert ended.status == "SUCCEEDED" and "promote june-go" not in ended.mail("finished")
+
+
+def test_the_labels_unit_stands_beside_the_error() -> None:
+    verdict = models(run(definition(), answers()))["adelie"]
+    assert verdict["unit"] == "g" and verdict["reason"] == history.verdict(verdict)
 
 
 def test_jobs_get_this_runs_places_and_fresh_names() -> None:
@@ -276,7 +282,7 @@ def test_a_model_that_is_not_good_enough_is_replaced_by_the_promoted_one() -> No
     assert predict["Environment"]["STEPGLUON_MANIFEST"] == "7" * 64
     assert models(ended)["adelie"]["uses"] == "trained"
     line = (
-        "- gentoo: rejected. MAE 350.01 (limit 350; always guessing the median: 612). The model promoted from run old"
+        "- gentoo: rejected. MAE 350.01 g (limit 350; always guessing the median: 612). The model promoted from run old"
     )
     assert line in ended.mail("models")
 
@@ -307,7 +313,7 @@ def test_only_a_number_is_a_score(body: str) -> None:
     ended = run(definition(), answers(Read_score_of_gentoo={"Body": body}, Choose_models=PROMOTED))
     assert ended.status == "SUCCEEDED"
     assert models(ended)["gentoo"]["verdict"] == "rejected"
-    reason = "MAE -1 (limit 350)" if body == '{"mae": -1}' else "No score"
+    reason = "MAE -1 g (limit 350)" if body == '{"mae": -1}' else "No score"
     assert f"- gentoo: rejected. {reason}. " in ended.mail("models")
 
 
@@ -357,7 +363,12 @@ def small(*limit: str) -> str:
         ("better_than_median: 20%", 490, 612.5, "accepted. MAE 490 (limit 490, 20 % better than G: 612.5)"),
         ("better_than_median: 20%", 310, 388.141, "accepted. MAE 310 (limit 310.5128, 20 % better than G: 388.141)"),
         ("better_than_median: 20%", 490.1, 612.5, "rejected. MAE 490.1 (limit 490, 20 % better than G: 612.5)"),
-        ("better_than_median: 12.5%", 1, "612", "rejected. MAE 1 (limit 12.5 % better than G, whose error is missing)"),
+        (
+            "better_than_median: 12.5%",
+            1,
+            "612",
+            "rejected. MAE 1 (limit 12.5 % better than G, whose error is missing)",
+        ),
         ("better_than_median: 99%", 0, 0, "accepted. MAE 0 (limit 0, 99 % better than G: 0)"),
         ("threshold: 5", 6, 612, "rejected. MAE 6 (limit 5; G: 612)"),
     ],

@@ -10,7 +10,7 @@ load                entry point: loads a file, or its text; the stages, in order
   rules             rules over a whole config; model_rules: over its models; algorithm_rules: over their algorithms
 schema              the keys of a config; kinds: the kinds of their values; durations: 90s, 10m, 1h; percentages: 20%;
                     table_formats: separators and encodings
-metrics           what judges a model: better higher or lower, of numbers or classes
+metrics           what judges a model: better higher or lower, of numbers or classes; units: of labels, by their names
 keys                finds keys by their path; tried_keys: what people write instead; json_schema: for editors
 source              a config with its positions in the file
 aws_facts           partitions, regions and instance types; aws_images: AWS's own images

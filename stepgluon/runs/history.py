@@ -40,7 +40,7 @@ _JOB = re.compile(r'"(Training|Processing)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
 _CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
 _START = re.compile(r'"(?:Training|Processing)StartTime"\s*:\s*(\d{12,14})\b')
 _WORDS_OF_A_JOB = {"TrainingJobName", "ProcessingJobName", "ExitMessage", "FailureReason", "Error"}
-_LIMITS = ("metric", "threshold", "better_than_median", "at_most", "at_least")
+_LIMITS = ("unit", "metric", "threshold", "better_than_median", "at_most", "at_least")
 _ABOUT_MODELS = {"models", "chosen", "verdicts"}  # variables
 _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed")
 
@@ -322,10 +322,16 @@ def verdict(model: dict[str, Any]) -> str:
         cause = "" if unread else failure.get("Cause")
         return f"{model['verdict']}. {str(cause or 'No score').removesuffix('.')}."
     if metric == "mae":
-        return f"{model['verdict']}. MAE {number(error)} ({_limit(model)})."
+        return f"{model['verdict']}. MAE {with_unit(model)} ({_limit(model)})."
     limits = [f"{key.replace('_', ' ')} {number(model[key])}" for key in ("at_least", "at_most") if key in model]
     baseline = "" if finite(model.get("baseline")) is None else f", baseline {number(model['baseline'])}"
     return f"{model['verdict']}. {metric} {number(error)}{baseline}, {(limits or ['no limit'])[0]}."
+
+
+def with_unit(model: dict[str, Any]) -> str:
+    """The MAE, with the label's unit if it is known."""
+    unit = model.get("unit") if finite(model.get("mae")) is not None else None
+    return f"{number(model.get('mae'))} {unit}" if unit else number(model.get("mae"))
 
 
 def metric_of(model: dict[str, Any]) -> str:

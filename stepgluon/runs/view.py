@@ -25,7 +25,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.runs import history
-from stepgluon.runs.history import Job, Story, finite, number, parsed
+from stepgluon.runs.history import Job, Story, finite, number, parsed, with_unit
 from stepgluon.runs.job_log import LAST_LINES
 
 _CELL = re.compile(r'\bcell: (\["(?:[^"\\]|\\.)*"(?:, "(?:[^"\\]|\\.)*"){3}\])$')
@@ -75,6 +75,7 @@ def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: model.get(key) for key in ("name", "verdict", "reason", "uses", "model_uri", "outcome")},
         **{key: finite(model.get(key)) for key in ("mae", "mae_of_median", "threshold")},
+        "unit": model.get("unit"),
         **quality,
         **{key: _why(model.get(key)) for key in ("failure", "outcome_failure")},
         "cached": model.get("cached") is True,
@@ -244,7 +245,7 @@ def table(models: list[dict[str, Any]]) -> list[str]:
     """A table with a row for each model."""
     columns = {
         "model": [m["name"] for m in models],
-        "MAE": [number(m["mae"]) for m in models],
+        "MAE": [with_unit(m) for m in models],
         "of the median": [number(m.get("mae_of_median")) for m in models],
         "R²": ["-" if m.get("r2") is None else f"{m['r2']:.3f}" for m in models],
         "limit": [number(m["threshold"]) for m in models],

@@ -100,7 +100,7 @@ $f := $merge([$f, $exists($k) ? {'mae': null, 'mae_of_median': null} :
 {own}$failure := {{'Error': $f.Error, 'Cause': {said}}};
 $v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
 'mae_of_median': $type($f.mae_of_median) = 'number' ? $f.mae_of_median : null,
-'threshold': {threshold}, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
+'threshold': {threshold}, 'unit': $models[$i].unit, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
 'cached': $exists($f.cached), 'run': $f.run & '', 'image': $exists($f.image) ? $f.image : $models[$i].trained.image}};
 $v := $merge([$v, {{{judged}}}]);
 $merge([$v, {{'reason': {reason}}}])

@@ -103,7 +103,8 @@ MAILS = {"started": started, "models": models, "finished": finished}
 def reason(model: str, only_thresholds: bool = True, only_mae: bool = True) -> str:
     """The verdict on a model and its reason, in the words of runs/history.py."""
     median = f"$type({model}.mae_of_median) = 'number' ? '; always guessing the median: ' & {model}.mae_of_median : ''"
-    score = text("MAE {} (limit {}{}).", f"{model}.mae", f"{model}.threshold", f"({median})")
+    error = f"{model}.mae & ($exists({model}.unit) ? ' ' & {model}.unit : '')"
+    score = text("MAE {} (limit {}{}).", error, f"{model}.threshold", f"({median})")
     if not only_thresholds:
         share = f"{model}.better_than_median"
         relative = text(", {} % better than always guessing the median: {}", share, f"{model}.mae_of_median")
@@ -111,7 +112,7 @@ def reason(model: str, only_thresholds: bool = True, only_mae: bool = True) -> s
         unknown = text("limit {} % better than always guessing the median, whose error is missing", share)
         without = f"$exists({share}) ? {unknown} : 'no limit' & ({median})"
         limit = f"($type({model}.threshold) = 'number' ? {compared} : {without})"
-        score = text("MAE {} ({}).", f"{model}.mae", limit)
+        score = text("MAE {} ({}).", error, limit)
     unscored = f"{model}.failure.Cause = '' or $contains({model}.failure.Error, /NoSuchKey|QueryEvaluation/)"
     failed = f"({unscored} ? 'No score' : $replace({model}.failure.Cause, /\\.$/, '')) & '.'"
     scored = f"$type({model}.mae) = 'number' ? {score}"

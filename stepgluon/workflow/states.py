@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.config.units import unit_of
 from stepgluon.names import PROMOTED, Names, short
 from stepgluon.programs import program_of
 from stepgluon.workflow import decisions, mails
@@ -306,6 +307,7 @@ class States:
             "name": model.name,
             "short": short(model),
             **({} if model.metric == "mae" else {"metric": model.metric}),
+            **({"unit": unit} if model.metric == "mae" and (unit := unit_of(model.label)) else {}),
             **(
                 {limit[0]: int(limit[1]) if float(limit[1]).is_integer() else limit[1]} if limit else {}
             ),  # 350, for mails

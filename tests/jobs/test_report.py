@@ -274,3 +274,8 @@ def test_better_and_worse_than_the_median_are_named() -> None:
     assert said == [
         f"{word} always guessing the median" for word in ("75 % better than", "as good as", "50 % worse than")
     ]
+
+
+def test_the_error_has_the_labels_unit() -> None:
+    page = words(report.page(*run([verdict("a", unit="g"), verdict("b", None, unit="g")]), {"a": evaluation()}))
+    assert "100 g mean absolute error of y" in page and "– mean absolute error" in page and "MAE 100 g, R²" in page
