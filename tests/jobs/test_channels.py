@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from channels import Channels
-from conftest import MODEL, Sandbox, config
+from job_sandbox import MODEL, Sandbox, config
 
 XGBOOST: dict[str, Any] = {"name": "xgboost", "version": "3.0-5", "image": "i", "set": {"num_round": 10}}
 OWN: dict[str, Any] = {"name": "container", "image": "i", "set": {}}

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost
 import xgboost_model
-from conftest import CODE, Outcome, Sandbox
+from job_sandbox import CODE, Outcome, Sandbox
 from xgboost_archives import packed, prepared, saved, scored, trained
 
 ROWS = "a,t,day,y\n" + "".join(

@@ -16,7 +16,7 @@ import job_io
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import Sandbox, points
+from job_sandbox import Sandbox, points
 from xgboost_archives import fitted, packed, prepared, saved, scored, trained, training_rows
 
 

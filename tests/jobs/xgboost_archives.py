@@ -15,7 +15,7 @@ import prepare
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost
-from conftest import Outcome, Sandbox, config
+from job_sandbox import Outcome, Sandbox, config
 
 ALGORITHM: dict[str, Any] = {"name": "xgboost", "version": "3.0-5", "image": "i", "set": {"num_round": 30}}
 
