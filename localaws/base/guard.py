@@ -1,18 +1,21 @@
 """Cleans up after a killed server.
 
 A separate process reads from a pipe whose other end only the server holds: `+PID` and `-PID` report process groups that
-begin and end. When the pipe closes, for any reason, the guard kills the remaining groups and removes the folder of the
-jobs' files.
+begin and end; `+PID` is followed by a command that cleans up after the group, as JSON. When the pipe closes, for any
+reason, the guard kills the remaining groups, runs their commands and removes the folder of the jobs' files.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -29,8 +32,8 @@ class Guard:
         self._pipe = self._process.stdin
         self._lock = threading.Lock()
 
-    def began(self, group: int) -> None:
-        self._write(f"+{group}\n")
+    def began(self, group: int, cleaning: Sequence[str] = ()) -> None:
+        self._write(f"+{group} {json.dumps(cleaning)}\n")
 
     def ended(self, group: int) -> None:
         self._write(f"-{group}\n")
@@ -46,14 +49,18 @@ class Guard:
 
 
 def main(folder: str) -> None:
-    groups: set[int] = set()
+    groups: dict[int, list[str]] = {}
     for line in sys.stdin:
-        (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-    for group in groups:
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+        group, _, cleaning = line[1:].partition(" ")
+        if line[0] == "+":
+            groups[int(group)] = json.loads(cleaning)
+        else:
+            groups.pop(int(group), None)
+    for each in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(each, signal.SIGKILL)
+    for command in filter(None, groups.values()):
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # A killed process may still be writing.
     for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Training, processing and transform jobs that really run, as local processes.
+"""Training, processing and transform jobs that really run, as local processes or containers.
 
 api            answers the calls about jobs and models; moto answers all others
 errors         the refusal of a call
@@ -10,6 +10,7 @@ job            a job from its creation to its end, using
   metrics        numbers that it prints
   images         what it runs for an image: a script, an equivalent or the image itself
   job_process    its processes
+  bubblewrap     its containers
   job_cache      outputs of finished jobs, reused
 transform      a transform job, using
   transform_data splits objects into requests, and assembles the answers

@@ -2,7 +2,8 @@
 
 1. `python3 /opt/program/NAME.py`: that script of the code folder, as a process
 2. sagemaker-xgboost: an equivalent of AWS's image (localaws/containers), as a process
-3. else the job fails with a sentence about what is missing
+3. an image that buildah has, in a container (bubblewrap.py)
+4. else the job fails with a sentence about what is missing
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from localaws import containers
+from localaws.sagemaker import bubblewrap
 from localaws.sagemaker.job_cache import code_of, packages
 from localaws.sagemaker.job_process import JobFailed, Program, Script
 
@@ -37,8 +39,7 @@ def program(image: str, entrypoint: list[str], arguments: list[str], verb: str, 
     repository, tag = _named(image)
     if repository in EQUIVALENTS and verb and not entrypoint:
         return _equivalent(repository, tag, verb)
-    what = f"{entrypoint}" if entrypoint else f"the image {image}"
-    raise JobFailed(f"ClientError: local jobs run `python3 {PROGRAM}NAME.py`, not containers: {what}.")
+    return bubblewrap.image(image, entrypoint, arguments, verb)
 
 
 def built_in_metrics(image: str) -> re.Pattern[str] | None:

@@ -204,7 +204,7 @@ class Job:
 
     def _watched(self, instance: Instance) -> Callable[[], None]:
         """Let the guard end the instance if we are killed; return what ends it otherwise."""
-        self._shop.guard.began(instance.group)
+        self._shop.guard.began(instance.group, instance.cleaning)
         self._instances.append(instance)
 
         def end() -> None:

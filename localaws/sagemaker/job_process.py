@@ -62,7 +62,16 @@ class Script:
     def start(self, surroundings: Surroundings, log: Callable[[str], None], ended: Callable[[], None]) -> Instance:
         if refused := dropped(surroundings.declared):
             log(f"The local AWS does not set {', '.join(refused)}.")
-        return Instance(self.command, surroundings.root, environment(surroundings), log, ended, surroundings.port)
+        process = subprocess.Popen(
+            self.command,
+            cwd=surroundings.root,
+            env=environment(surroundings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return Instance(process, log, ended, surroundings.port)
 
 
 # In a container they only affect the job. Locally the process is the user's, and they could execute a job's input.
@@ -105,30 +114,22 @@ class Instance:
     """A running process; `log` gets its output line by line, and `ended` is called at its end."""
 
     def __init__(
-        self,
-        command: Sequence[str],
-        folder: Path,
-        variables: Mapping[str, str],
-        log: Callable[[str], None],
-        ended: Callable[[], None],
-        port: int = 0,
+        self, process: subprocess.Popen[bytes], log: Callable[[str], None], ended: Callable[[], None], port: int = 0
     ) -> None:
-        self._port = port
+        """The process must lead a session of its own, so that its children end with it."""
         self.code: int | None = None  # as of a container: 128 + signal
         self._log = log
         self._ended = ended
-        self._process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # to end its children with it
-        )
+        self._port = port
+        self._process = process
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._read, self._wait)]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def cleaning(self) -> Sequence[str]:
+        """A command that removes what the instance leaves if we are killed; usually empty."""
+        return ()
 
     def connect(self) -> socket.socket:
         """A connection to the instance's server."""

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from local_aws import Jobs, Scripted, input_of, until
 
+from localaws.sagemaker import bubblewrap
 from localaws.sagemaker.scheduler import Scheduler
 
 OUT = "out = root / 'processing' / 'output'; out.mkdir(parents=True, exist_ok=True)\n"
@@ -218,9 +219,22 @@ def test_lost_capacity_fails_the_job(jobs: Jobs, faults: Scripted) -> None:
     assert jobs.ended(jobs.training(""))["FailureReason"].startswith("CapacityError")
 
 
-def test_a_script_that_is_not_ours_is_not_run(jobs: Jobs) -> None:
+def test_an_image_that_is_not_here_is_named(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bubblewrap, "missing", lambda: "")
+    monkeypatch.setattr(bubblewrap, "_inspected", lambda name: None)
     name = jobs.processing("", AppSpecification={"ImageUri": "image", "ContainerEntrypoint": ["/bin/sh", "-c", "true"]})
-    assert "not containers" in jobs.ended(name)["FailureReason"]
+    assert jobs.ended(name)["FailureReason"] == (
+        "ClientError: the image image is not on this computer; build it with buildah, or pull it."
+    )
+
+
+def test_what_containers_need_is_named(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda tool: None)
+    name = jobs.processing("", AppSpecification={"ImageUri": "mine:1"})
+    assert jobs.ended(name)["FailureReason"] == (
+        "ClientError: the image mine:1 is a container, and running it locally needs buildah and bubblewrap "
+        "(apt-get install buildah bubblewrap)."
+    )
 
 
 @pytest.mark.parametrize("key", ["a\0b", "a" * 256, "é" * 128 + "/x", "a//b", "../x"])

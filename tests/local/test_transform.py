@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, REGION, ROLE, Jobs
+from test_moto_fixes import Interpreter, task
 
+from localaws.iam.required_rights import rights
 from localaws.sagemaker import images, serving
 from localaws.sagemaker.job_process import Script
 from localaws.sagemaker.transform_data import MEGABYTE, TooLong, requests_of
@@ -307,3 +309,76 @@ def test_a_line_that_is_too_long_is_named(tmp_path: Path, strategy: str) -> None
     file.write_bytes(b"1\n" + b"2" * MEGABYTE + b"\n3\n")
     with pytest.raises(TooLong, match="a record has more than 1 MB, which is MaxPayloadInMB"):
         list(requests_of(file, "Line", strategy, MEGABYTE))
+
+
+# In a state machine
+
+
+@pytest.fixture(scope="module")
+def asl(all_jobs: Jobs) -> Interpreter:
+    return Interpreter(all_jobs.aws)
+
+
+def test_a_machine_makes_a_model_and_waits_for_the_transform(asl: Interpreter, jobs: Jobs, serves: Serves) -> None:
+    serves()
+    given = request(jobs, "of-the-machine", {"a": b"1\n"})
+    jobs.s3.put_object(Bucket="data", Key="archives/machine.tar.gz", Body=pack({"weights": b"7"}))
+    container = {"Image": "image", "ModelDataUrl": "s3://data/archives/machine.tar.gz"}
+    create = {"ModelName": "of-the-machine", "ExecutionRoleArn": ROLE, "PrimaryContainer": container}
+    states = {
+        "Model": {**task("sagemaker:createModel", Arguments=create), "Next": "Transform"},
+        "Transform": task("sagemaker:createTransformJob.sync", Arguments=given),
+    }
+    del states["Model"]["End"]
+    output = asl.output(states)
+    assert (output["TransformJobStatus"], output["ModelName"]) == ("Completed", "of-the-machine")
+    assert isinstance(output["TransformEndTime"], int)
+    assert jobs.text(f"out/{given['TransformJobName']}/a.out") == "<1>\n"
+
+
+def test_a_failed_transform_fails_its_task_with_its_reason(asl: Interpreter, jobs: Jobs, serves: Serves) -> None:
+    given = request(jobs, serves("def respond(body): return 400, b'odd'"), {"a": b"1\n"})
+    told = asl.run({"T": task("sagemaker:createTransformJob.sync", Arguments=given)})
+    assert told["error"] == "States.TaskFailed"
+    assert json.loads(told["cause"])["FailureReason"] == "ClientError: See job logs for more information"
+
+
+def test_a_model_cannot_be_waited_for(asl: Interpreter) -> None:
+    with pytest.raises(ClientError, match="createModel"):
+        asl.machine({"M": task("sagemaker:createModel.sync", Arguments={})})
+
+
+class Account:
+    def arn(self, service: str, resource: str, region: str | None = None, account: str | None = None) -> str:
+        return f"{service}:{resource}"
+
+
+def test_the_calls_need_their_rights() -> None:
+    tags = [{"Key": "k", "Value": "v"}]
+    made = list(rights(Account(), "sagemaker:CreateModel", {"ModelName": "M", "ExecutionRoleArn": "r", "Tags": tags}))
+    assert [(right.action, right.resource) for right in made] == [
+        ("sagemaker:CreateModel", "sagemaker:model/m"),
+        ("sagemaker:AddTags", "sagemaker:model/m"),
+        ("iam:PassRole", "r"),
+    ]
+    made = list(rights(Account(), "sagemaker:CreateTransformJob", {"TransformJobName": "T"}))
+    assert [(right.action, right.resource) for right in made] == [
+        ("sagemaker:CreateTransformJob", "sagemaker:transform-job/t")
+    ]
+    for verb in ("Describe", "Delete"):
+        (right,) = rights(Account(), f"sagemaker:{verb}Model", {"ModelName": "M"})
+        assert right.resource == "sagemaker:model/m"
+
+
+def test_a_role_without_the_right_cannot_start_a_transform(jobs: Jobs, serves: Serves) -> None:
+    given = request(jobs, serves(), {"a": b"1\n"})
+    iam, document = jobs.aws.client("iam"), {"Effect": "Allow", "NotAction": "sagemaker:CreateT*", "Resource": "*"}
+    iam.create_role(RoleName="narrow", AssumeRolePolicyDocument="{}")
+    text = json.dumps({"Version": "2012-10-17", "Statement": [document]})
+    iam.put_role_policy(RoleName="narrow", PolicyName="most", PolicyDocument=text)
+    permissions = jobs.aws.permissions
+    user = permissions.user(f"arn:aws:iam::{ACCOUNT}:role/narrow")
+    assert "is not authorized to perform: sagemaker:CreateTransformJob" in permissions.why_not(
+        user, "sagemaker:CreateTransformJob", given
+    )
+    assert permissions.why_not(user, "sagemaker:DescribeTransformJob", given) == ""
