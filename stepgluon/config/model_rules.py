@@ -71,6 +71,20 @@ def limits_suit_the_metric(config: PipelineConfig) -> Iterator[Finding]:
                 yield Finding(f"{key}.{name}", message, (f"{key}.metric",))
 
 
+def labels_are_numbers_or_classes(config: PipelineConfig) -> Iterator[Finding]:
+    """The result has one column for a label's predictions."""
+    seen: dict[str, tuple[str, Model]] = {}
+    for key, model in models_of(config):
+        first_key, first = seen.setdefault(model.label, (key, model))
+        if METRICS[first.metric].classes != METRICS[model.metric].classes:
+            kinds = [
+                f"{one.metric} of {'classes' if METRICS[one.metric].classes else 'numbers'}" for one in (model, first)
+            ]
+            message = f"{found(model.label)} cannot have {kinds[0]} and, in {first.name}, {kinds[1]} (give one kind)"
+            relies_on = (f"{key}.label", f"{first_key}.label", f"{first_key}.metric", f"{first_key}.name")
+            yield Finding(f"{key}.metric", message, relies_on)
+
+
 def _suits(metric: str, limit: str) -> bool:
     known = METRICS[metric]
     if limit == "better_than_median":

@@ -18,6 +18,7 @@ from stepgluon.config.model_rules import (
     Finding,
     columns_make_sense,
     default_models_are_the_pipelines_own,
+    labels_are_numbers_or_classes,
     limits_suit_the_metric,
     models_do_not_repeat,
     models_of,
@@ -247,6 +248,7 @@ def cicd_has_one_source(config: PipelineConfig) -> Iterator[Finding]:
 RULES: tuple[Rule, ...] = (
     one_limit_for_each_place,
     limits_suit_the_metric,
+    labels_are_numbers_or_classes,
     names_stay_different,
     name_is_allowed_in_buckets,
     region_is_known,
