@@ -93,11 +93,11 @@ def predict_one(make: States, model: Item) -> Chain:
     """Predict one model's rows, if it has any. A failed prediction is reported, and the others are delivered."""
     from stepgluon.workflow.sdk import Chain, Choice
 
-    necessary = Choice(model.state("Predict *?"))
+    necessary = Choice(model.state("Due *?"))
     predict = make.predict(model, "Predict *")
     remember = make.remember_result(model, "Remember * result")
     report = make.report(model, "Report *")
-    necessary.add_choice(make.is_unpredicted(), predict)
+    necessary.add_choice(make.worth_another_try(), predict)
     necessary.default_choice(report)
 
     Chain([predict, remember, report])

@@ -15,6 +15,8 @@ Variables of the machine:
                   input may add a threshold to all that mae judges
     chosen        from Choose models: for each model its verdict, what predicts in which image, and the place of its
                   predictions
+    starts        from Choose models: for each model `own` before its prediction; without gaps it is predicted already,
+                  because a job would take minutes
     predictions   from Announce models: for each model its own part of the request for its prediction job
     verdicts      from Predict: as `chosen`, with each prediction's outcome
 
@@ -187,7 +189,9 @@ class States:
 
     def choose_models(self, name: str, then: Any) -> Task:
         def choose(promoted: str) -> dict[str, str]:
-            return {"chosen": expression(decisions.chosen(self.config, self.names, self.jobs, promoted))}
+            starts = "[$map($models, function($m) {$m.gaps = 0 ? $predicted : $unpredicted})]"
+            chosen = decisions.chosen(self.config, self.names, self.jobs, promoted)
+            return {"chosen": expression(chosen), "starts": expression(starts)}
 
         task = self._s3(name, _READ, PROMOTED, assign=choose("$states.result.Body"), output={})
         task.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], assign=choose("'{}'"), next_step=then))
@@ -277,13 +281,7 @@ class States:
 
     def look_up_result(self, item: Item, name: str, then: Any) -> Task:
         found = "$merge([$parse($states.result.Body), $cached_result])"
-        otherwise = f"{item.of('models')}.gaps = 0 ? $predicted : $unpredicted"
-        return self._marker_of(item.state(name), item.of("chosen"), found, otherwise, then)
-
-    def is_unpredicted(self) -> Rule:
-        """Not without rows to predict: a job would take minutes."""
-        again = worth_another_try("$own", "$own.tries", self.config.retries.job)
-        return Rule(expression(f"$own.outcome = 'failed' and ($own.tries = 0 or {again})"))
+        return self._marker_of(item.state(name), item.of("chosen"), found, item.of("starts"), then)
 
     def predict(self, item: Item, name: str) -> Task:
         request = expression(self.jobs.predict(item.of("predictions"), item.of("chosen")))
@@ -356,8 +354,9 @@ class States:
 # asl-validator refuses an empty text elsewhere.
 _OF_OTHER_METRICS = ["score", "baseline", "reason"]
 _UNTRIED = {"job": "", "mae": None, "Error": "", "Cause": "", "tries": 0}
-_UNPREDICTED = {"outcome": "failed", "folder": "{% $id %}", "Error": "", "Cause": "", "tries": 0}
-_PREDICTED = {**_UNPREDICTED, "outcome": "predicted"}
+# Its Error makes the Choice before Predict start the job; an outcome without one does not.
+_UNPREDICTED = {"outcome": "failed", "folder": "{% $id %}", "Error": "States.TaskFailed", "Cause": "", "tries": 0}
+_PREDICTED = {**_UNPREDICTED, "outcome": "predicted", "Error": ""}
 OUTCOMES = {"unpredicted": expression(jsonata(_UNPREDICTED)), "predicted": expression(jsonata(_PREDICTED))}
 
 
