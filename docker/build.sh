@@ -3,8 +3,8 @@
 #
 #   docker/build.sh [--push | --tags] [NAME...]
 #
-# A NAME is `data` or `autogluon`, or a repository that ends so: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-data.
-# Without a NAME both are built. stdout has one line for each: `NAME:TAG`, and with --push also the digest in ECR.
+# A NAME is `data`, `autogluon` or `xgboost`, or a repository that ends so:
+# 123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-data. Without a NAME the first two are built. stdout has one line for each: `NAME:TAG`, and with --push also the digest in ECR.
 # The tag is a hash of all that the image is made from, so what was built or pushed before is not built again.
 #
 #   --push   push to ECR, unless the tag is there
@@ -34,12 +34,13 @@ sha256() {
     if command -v sha256sum >/dev/null; then sha256sum -- "$@"; else shasum -a 256 -- "$@"; fi
 }
 
-# data or autogluon, of a NAME
+# data, autogluon or xgboost, of a NAME
 kind_of() {
     case $1 in
     data | */data | *-data) echo data ;;
     autogluon | */autogluon | *-autogluon) echo autogluon ;;
-    *) code=2 die "'$1' is no image: a name is data or autogluon, or ends with -data or -autogluon" ;;
+    xgboost | */xgboost | *-xgboost) echo xgboost ;;
+    *) code=2 die "'$1' is not an image: a name is data, autogluon or xgboost, or ends with one of them after a dash" ;;
     esac
 }
 

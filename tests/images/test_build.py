@@ -140,6 +140,15 @@ def test_a_change_gives_a_new_tag_to_the_images_that_contain_it(checkout: Checko
     assert {image for image in before if before[image] != after[image]} == CHANGES[changed]
 
 
+def test_the_image_of_xgboost_has_a_tag_of_its_own_code_and_is_built_if_named(checkout: Checkout) -> None:
+    names = ("xgboost", "demo-xgboost", "demo-autogluon")
+    before = checkout.run("--tags", *names).stdout.split()
+    checkout.append("code/score.py")
+    after = checkout.run("--tags", *names).stdout.split()
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
+    assert after[0].split(":")[1] == after[1].split(":")[1] != after[2].split(":")[1]
+
+
 def test_another_base_or_platform_is_another_image(checkout: Checkout) -> None:
     tags = [checkout.tags(), checkout.tags(BASE="debian:bookworm"), checkout.tags(PLATFORM="linux/arm64")]
     assert len({tag for each in tags for tag in each.values()}) == 6
@@ -250,7 +259,8 @@ def test_a_name_that_is_no_image_is_named_before_anything_is_built(checkout: Che
     done = checkout.run("data", "demo-dta")
     assert (done.returncode, done.stdout, checkout.calls("build")) == (2, "", 0)
     assert done.stderr == (
-        "docker/build.sh: 'demo-dta' is no image: a name is data or autogluon, or ends with -data or -autogluon\n"
+        "docker/build.sh: 'demo-dta' is not an image: a name is data, autogluon or xgboost, "
+        "or ends with one of them after a dash\n"
     )
 
 

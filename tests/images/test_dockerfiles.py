@@ -17,7 +17,7 @@ HOUSE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HOUSE / "docker"))
 import update  # noqa: E402  docker/ is no package
 
-pytestmark = pytest.mark.parametrize("image", ["data", "autogluon"])
+pytestmark = pytest.mark.parametrize("image", ["data", "autogluon", "xgboost"])
 
 
 def text_of(image: str, name: str) -> str:
@@ -87,9 +87,13 @@ def started(value: Any) -> list[tuple[str, str]]:
 
 
 def test_the_scripts_that_the_definition_starts_are_in_the_image(image: str) -> None:
-    definition = json.loads((HOUSE / "tests/golden/demo/definition.asl.json").read_text(encoding="utf-8"))
-    scripts = [script for address, script in started(definition) if f"/penguins-{image}@" in address]
-    assert sorted(scripts) == sorted(f"/opt/program/{job}.py" for job in update.JOBS[image])
+    definitions = [
+        json.loads(path.read_text("utf-8")) for path in (HOUSE / "tests/golden").glob("*/definition.asl.json")
+    ]
+    pairs = [pair for definition in definitions for pair in started(definition)]
+    scripts = {script for address, script in pairs if f"-{image}@" in address}
+    ours = {f"/opt/program/{job}.py" for job in update.JOBS[image]}
+    assert scripts == ours or (image == "xgboost" and scripts < ours), "not each golden config has its algorithm"
     for job in update.JOBS[image]:
         assert f"    code/{job}.py \\\n" in text_of(image, "Dockerfile")
     assert "\n    /opt/program/\n" in text_of(image, "Dockerfile")

@@ -10,6 +10,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from containers import BASE, HOUSE, Container, alone, built, call, environ, make_base, missing
 
@@ -23,7 +26,7 @@ COMPILERS = re.compile(
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"images are not built here: {missing()}")
 
 
-@pytest.fixture(scope="module", params=["data", "autogluon"])
+@pytest.fixture(scope="module", params=["data", "autogluon", "xgboost"])
 def each(request: pytest.FixtureRequest) -> Container:
     return request.getfixturevalue(request.param)
 
@@ -45,6 +48,13 @@ def data(base: None) -> Iterator[Container]:
 @pytest.fixture(scope="module")
 def autogluon(base: None) -> Iterator[Container]:
     container = Container(built("autogluon"))
+    yield container
+    container.remove()
+
+
+@pytest.fixture(scope="module")
+def xgboost(base: None) -> Iterator[Container]:
+    container = Container(built("xgboost"))
     yield container
     container.remove()
 
@@ -140,6 +150,33 @@ def test_the_model_trained_in_the_image_is_good_enough(result: Path) -> None:
     assert (result / "_SUCCESS").exists()
 
 
+def test_a_model_of_xgboost_is_scored_and_predicts_in_its_image(
+    data: Container, xgboost: Container, tmp_path: Path
+) -> None:
+    import xgboost as library
+
+    inputs = "processing/input"
+    config = json.loads(config_json())
+    config["models"][0]["algorithm"] = {"name": "xgboost", "version": "3.0-5", "image": "i", "set": {"num_round": 20}}
+    raw = {f"{inputs}/raw/{path.name}": path for path in (HOUSE / "demo").glob("*.csv")}
+    files = {f"{inputs}/config/config.json": json.dumps(config), **raw, f"{inputs}/raw/go.run": ""}
+    prepared = job(data, "prepare", place(tmp_path / "prepare", files))
+    rows = np.genfromtxt(prepared / f"models/{MODEL}/channels/train/part-00000.csv", delimiter=",")
+    booster = library.train({"nthread": 1}, library.DMatrix(rows[:, 1:], rows[:, 0]), 20)
+    (tmp_path / "model").mkdir()
+    booster.save_model(tmp_path / "model/xgboost-model.ubj")
+    (tmp_path / "model/xgboost-model.ubj").rename(tmp_path / "model/xgboost-model")
+    archive = shutil.make_archive(str(tmp_path / "model"), "gztar", tmp_path / "model")
+    files = {f"{inputs}/data": prepared / "models" / MODEL, f"{inputs}/archive/model.tar.gz": Path(archive)}
+    model = job(xgboost, "score", place(tmp_path / "score", files), STEPGLUON_MODEL=MODEL)
+    score = json.loads((model / "metrics.json").read_text())
+    assert 100 < score["mae"] < score["mae_of_median"]
+    files = {f"{inputs}/rows": prepared / "predict" / MODEL, f"{inputs}/model": model}
+    variables = {"STEPGLUON_MODEL": MODEL, "STEPGLUON_MANIFEST": score["manifest"]}
+    answers = pq.read_table(job(xgboost, "predict", place(tmp_path / "predict", files), **variables))["prediction"]
+    assert len(answers) >= 20 and 2000 < pc.min(answers).as_py() < pc.max(answers).as_py() < 7000
+
+
 def test_a_failing_job_leaves_its_sentence_where_sagemaker_looks(data: Container, tmp_path: Path) -> None:
     files = {"processing/input/config/config.json": config_json(), "processing/input/raw/go.run": ""}
     ran = data.run("python3", "/opt/program/prepare.py", opt_ml=place(tmp_path / "ml", files))
@@ -156,10 +193,11 @@ def test_the_jobs_run_as_a_user_who_may_write_to_opt_ml_alone(each: Container, t
 # What is in the images
 
 
-def test_the_data_image_has_no_autogluon(data: Container) -> None:
-    ran = data.run("python3", "-c", "import pyarrow, numpy; import autogluon.tabular")
+@pytest.mark.parametrize(("kind", "lacks"), [("data", "autogluon"), ("xgboost", "autogluon"), ("xgboost", "pandas")])
+def test_an_image_has_only_what_its_jobs_need(kind: str, lacks: str, request: pytest.FixtureRequest) -> None:
+    ran = request.getfixturevalue(kind).run("python3", "-c", f"import pyarrow, numpy; import {lacks}")
     assert ran.code == 1
-    assert "No module named 'autogluon'" in ran.said
+    assert f"No module named '{lacks}'" in ran.said
 
 
 def test_an_image_has_no_build_tools(each: Container) -> None:
@@ -183,7 +221,7 @@ def test_an_image_keeps_nothing_of_the_machine_that_built_it(each: Container) ->
 
 
 def test_an_image_has_the_code_of_its_jobs_and_nothing_else_of_the_house(each: Container) -> None:
-    kind = "data" if "-data:" in each.image else "autogluon"
+    kind = re.findall(r"stepgluon-(\w+):", each.image)[0]
     dockerfile = (HOUSE / f"docker/{kind}/Dockerfile").read_text(encoding="utf-8")
     program = each.root / "opt/program"
     assert {path.name for path in program.iterdir()} == set(
