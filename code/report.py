@@ -128,7 +128,11 @@ def _lead(models: list[Model], profile: dict[str, Any]) -> Markup:
 
 
 def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, Any]) -> Markup:
-    better = [1 - model.mae / model.median for model in models if model.mae is not None and model.median]
+    better = [
+        1 - model.mae / model.median
+        for model in models
+        if model.metric == "mae" and model.mae is not None and model.median
+    ]
     gaps = finite(summary.get("gaps"))
     figures: list[tuple[str, str, str]] = [
         ("Gaps filled", f"{summary['predictions']:,}", f"of {gaps:,}" if gaps is not None else ""),

@@ -7,10 +7,12 @@ from typing import Any
 import charts
 import numpy as np
 from markup import Markup, counted, finite, number, percent, short, tag, text
+from metrics import METRICS
 
 CARDS = 11  # with more models, a table is easier to read
 SHOWN_COLUMNS = 7  # of the worst rows
 BARS = 12  # of the importance
+_OF_CLASSES = ("accuracy", "f1", "roc_auc", "log_loss")
 BEST = 12  # of the leaderboard
 
 
@@ -20,10 +22,12 @@ class Model:
     def __init__(self, verdict: dict[str, Any], summary: dict[str, Any], evaluation: dict[str, Any]) -> None:
         self.verdict, self.evaluation = verdict, evaluation
         self.name, self.label = str(verdict.get("name")), str(summary.get("label", ""))
-        self.mae, self.median, self.threshold = (
-            finite(verdict.get(key)) for key in ("mae", "mae_of_median", "threshold")
-        )
-        self.unit = str(verdict.get("unit") or "")
+        self.metric = str(verdict.get("metric") or "mae")
+        keys = ["mae", "mae_of_median", "threshold"]
+        if self.metric != "mae":
+            keys = ["score", "baseline", "at_least" if "at_least" in verdict else "at_most"]
+        self.mae, self.median, self.threshold = (finite(verdict.get(key)) for key in keys)
+        self.unit = str(verdict.get("unit") or "") if self.metric == "mae" else ""
         self.accepted = verdict.get("verdict") == "accepted"
         uses = verdict.get("uses") == "default"
         self.promoted = finite(verdict.get("default_mae")) if uses else None
@@ -38,8 +42,18 @@ class Model:
         return f"{number(self.mae)} {self.unit}" if self.mae is not None and self.unit else number(self.mae)
 
     @property
+    def measure(self) -> str:
+        return "mean absolute error" if self.metric == "mae" else self.metric.replace("_", " ")
+
+    @property
+    def guess(self) -> str:
+        return "guessing the median" if self.metric == "mae" else "baseline"
+
+    @property
     def better(self) -> str:
-        """The error compared with always guessing the median, as text."""
+        """The error compared with always guessing the median; or the metric's direction, as text."""
+        if self.metric in METRICS and self.metric != "mae":
+            return f"{'higher' if METRICS[self.metric].higher else 'lower'} is better"
         if self.mae is None or not self.median:
             return ""
         share = self.mae / self.median
@@ -60,7 +74,7 @@ class Model:
     def bullet(self) -> Markup | None:
         return (
             None
-            if self.mae is None
+            if self.mae is None or self.mae < 0
             else charts.bullet(self.mae, self.threshold, self.median, self.promoted, self.accepted)
         )
 
@@ -100,12 +114,13 @@ def models(all_models: list[Model]) -> Markup:
 def _card(model: Model) -> Markup:
     known = [
         ("limit", "limit", model.threshold),
-        ("median", "guessing the median", model.median),
+        ("median", model.guess, model.median),
         ("promoted", "promoted model", model.promoted),
     ]
     facts = [
         ("R²", None if model.r2 is None else model.fit),
         ("RMSE", None if model.rmse is None else number(model.rmse)),
+        *((name.replace("_", " "), number(model.evaluation[name])) for name in _OF_CLASSES if name in model.evaluation),
         ("training rows", f"{model.rows['rows_train']:,}"),
         ("held-out rows", f"{model.rows['rows_test']:,}"),
         ("gaps filled", f"{model.rows['rows']:,}"),
@@ -114,7 +129,7 @@ def _card(model: Model) -> Markup:
     return tag(
         "section",
         tag("div", tag("h3", model.name), model.pill, class_="head"),
-        tag("p", model.error, tag("small", f"mean absolute error of {short(model.label)}"), class_="big"),
+        tag("p", model.error, tag("small", f"{model.measure} of {short(model.label)}"), class_="big"),
         model.bullet,
         tag(
             "div",
@@ -161,15 +176,35 @@ def details(model: Model) -> Markup | None:
     found = model.evaluation
     if not found:
         return None
-    about = f"MAE {model.error}" + (f", R² {model.fit}" if model.r2 is not None else "")
+    about = f"{'MAE' if model.metric == 'mae' else model.measure} {model.error}" + (
+        f", R² {model.fit}" if model.r2 is not None else ""
+    )
     content = [
         *(tag("p", note, class_="note") for note in found.get("notes", [])),
-        _held_out(found, model.label),
+        _confusion(found["confusion"]) if "confusion" in found else _held_out(found, model.label),
         tag("div", _importance(found), _leaderboard(found), class_="pair"),
         _worst(found, model.label),
         tag("p", _took(found), class_="said"),
     ]
     return tag("details", tag("summary", model.name, tag("small", about)), tag("div", content))
+
+
+def _confusion(found: dict[str, Any]) -> Markup | None:
+    """How many held-out rows of each class, in its row, were predicted as each."""
+    if not found["classes"]:
+        return None
+    names = ["others" if name is None else short(name, 24) for name in found["classes"]]
+    rows = [
+        tag(
+            "tr",
+            tag("th", name),
+            [tag("td", tag("b", n) if i == k else f"{n:,}", class_="n") for k, n in enumerate(row)],
+        )
+        for i, (name, row) in enumerate(zip(names, found["rows"], strict=True))
+    ]
+    head = tag("thead", tag("tr", tag("th", "actual"), [tag("th", name, class_="n") for name in names]))
+    table = tag("div", tag("table", head, tag("tbody", rows)), class_="wide")
+    return tag("div", tag("h4", "Held-out rows by actual class (rows) and predicted class (columns)"), table)
 
 
 def _held_out(found: dict[str, Any], label: str) -> Markup | None:
@@ -204,7 +239,10 @@ def _leaderboard(found: dict[str, Any]) -> Markup | None:
     board = found.get("leaderboard", [])
     if not board:
         return None
-    columns = {"model": "model", "mae_test": "held-out MAE", "mae_val": "validation MAE", "fit_time": "fit, s"}
+    metric = str(found.get("metric") or "mae")
+    name = "MAE" if metric == "mae" else metric.replace("_", " ")
+    columns = {"model": "model", f"{metric}_test": f"held-out {name}", f"{metric}_val": f"validation {name}"}
+    columns |= {"fit_time": "fit, s"}
     kept = {key: words for key, words in columns.items() if key in board[0]}
     rows = [
         tag("tr", [tag("td", _of_board(key, each.get(key)), class_=_side(key)) for key in kept])
@@ -229,16 +267,16 @@ def _worst(found: dict[str, Any], label: str) -> Markup | None:
     if not worst.get("rows"):
         return None
     columns = worst["columns"][:SHOWN_COLUMNS]
+    last = "probability" if "confusion" in found else "off by"
     heads = [
         *(tag("th", short(name, 24)) for name in columns),
-        *(tag("th", w, class_="n") for w in ("actual", "predicted", "off by")),
+        *(tag("th", w, class_="n") for w in ("actual", "predicted", last)),
     ]
     rows = [
         tag(
             "tr",
             [tag("td", "–" if value is None else short(value)) for value in each["values"][:SHOWN_COLUMNS]],
-            tag("td", number(each["actual"]), class_="n"),
-            tag("td", number(each["predicted"]), class_="n"),
+            *(tag("td", _label(each[key]), class_="n") for key in ("actual", "predicted")),
             tag("td", tag("b", _off(each)), class_="n"),
         )
         for each in worst["rows"]
@@ -251,7 +289,13 @@ def _worst(found: dict[str, Any], label: str) -> Markup | None:
     )
 
 
+def _label(value: Any) -> str:
+    return short(value) if isinstance(value, str) else number(value)
+
+
 def _off(row: dict[str, Any]) -> str:
+    if "probability" in row:  # of the actual class
+        return number(row["probability"])
     if row["actual"] is None or row["predicted"] is None:
         return "–"
     error = row["predicted"] - row["actual"]

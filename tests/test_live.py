@@ -35,8 +35,9 @@ def test_a_log_tells_the_learner_at_work_each_error_and_the_median() -> None:
     assert (ended.learner, ended.best) == ("", 234.8003)
 
 
-def test_a_score_that_is_no_error_is_not_shown_as_one() -> None:
-    assert fit_of(["\t0.93\t = Validation score   (accuracy)"]).scores == []
+def test_the_best_of_scores_that_are_better_higher_is_the_highest() -> None:
+    hits = fit_of([f"\t{score}\t = Validation score   (accuracy)" for score in ("0.91", "0.93", "0.9")])
+    assert (hits.best, hits.scores[0]) == (0.93, ("", 0.91))  # better the higher it is
 
 
 def job(state: str, status: str, **more: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from test_workflow import PROMOTED, answers, models
 from pipeline import workflow
 from stepgluon.config.load import loads
 from stepgluon.runs.history import verdict
+from stepgluon.runs.view import table
 from stepgluon.workflow.compile import compile_definition
 
 CONFIG = """
@@ -106,3 +107,23 @@ def test_a_machine_of_mae_alone_knows_no_other_metric() -> None:
     assert '"scored":["mae","mae_of_median","manifest","score","baseline","reason"]' in text
     alone = loads(re.sub(", metric: roc_auc, at_least: 0.8", "", CONFIG % "threshold: 350"), "config.yml", None, {})
     assert not re.search("at_least|at_most|own.score", compile_definition(alone, workflow).text)
+
+
+def test_the_terminal_s_table_names_metrics_only_if_they_differ_from_mae() -> None:
+    known = {"verdict": "accepted", "uses": "trained", "threshold": 350, "mae": 231.5, "mae_of_median": 612}
+    alone = table([{"name": "adelie", **known}])
+    assert alone[0].split() == ["model", "MAE", "of", "the", "median", "limit", "result", "predicts", "with"]
+    other = {
+        **known,
+        "mae": None,
+        "threshold": None,
+        "metric": "roc_auc",
+        "score": 0.91,
+        "baseline": 0.5,
+        "at_least": 0.8,
+    }
+    assert [line.split() for line in table([{"name": "adelie", **known}, {"name": "left", **other}])] == [
+        ["model", "metric", "score", "baseline", "limit", "result", "predicts", "with"],
+        ["adelie", "MAE", "231.5", "612", "350", "accepted", "the", "trained", "model"],
+        ["left", "roc_auc", "0.91", "0.5", "at", "least", "0.8", "accepted", "the", "trained", "model"],
+    ]

@@ -39,7 +39,11 @@ def models_of(names: Names, threshold: Any) -> list[Settings]:
 
 
 def promoted_words(promoted: dict[str, Any]) -> str:
-    return "Promoted " + ", ".join(f"{name} (MAE {number(error)})" for name, error in promoted.items()) + "."
+    return (
+        "Promoted "
+        + ", ".join(name if error is None else f"{name} (MAE {number(error)})" for name, error in promoted.items())
+        + "."
+    )
 
 
 class _Files:

@@ -126,9 +126,9 @@ function models([all, picked]) {
 function card(model, picked) {
   const judged = model.error !== null, error = judged ? model.error : model.best;
   const beside = [model.threshold !== null && 'limit ' + number(model.threshold),
-    model.median !== null && 'median ' + number(model.median)].filter(Boolean).join(' · ');
+    model.median !== null && (model.metric === 'mae' ? 'median ' : 'baseline ') + number(model.median)].filter(Boolean).join(' · ');
   const what = error === null ? (state.run.stop ? 'no error yet' : 'no error')
-    : judged ? 'on held-out rows' : 'best of ' + count(model.scores.length, 'learner') + ', validation';
+    : judged ? (model.metric === 'mae' ? '' : model.metric + ' ') + 'on held-out rows' : 'best of ' + count(model.scores.length, 'learner') + ', validation';
   return h('article', {class: 'card' + (model.name === picked ? ' chosen' : ''),
     ...press('Show the log of ' + model.name, () => pick(model.name))},
     h('div', {class: 'row'}, h('h3', {}, model.name), word(model)),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stepgluon.runs.fit_log import fit_of
+from stepgluon.runs.history import metric_of
 from stepgluon.runs.view import WORDS
 
 Told = dict[str, Any]
@@ -145,8 +146,10 @@ class _Model:
 
     def shown(self) -> dict[str, Any]:
         judged, given = self.judged, self._given
-        median = self.fit.median if judged.get("mae_of_median") is None else judged["mae_of_median"]
-        threshold = judged.get("threshold")
+        metric = metric_of(judged)
+        keys = ("mae", "mae_of_median", "threshold") if metric == "mae" else ("score", "baseline", "at_least")
+        error, baseline, threshold = (judged.get(key) for key in keys)
+        median = self.fit.median if baseline is None else baseline
         if threshold is None and given:
             threshold = given.threshold(median)
         reason = judged.get("failure") or judged.get("outcome_failure") or (self._train or {}).get("sentence")
@@ -156,7 +159,8 @@ class _Model:
             "word": self.word(),
             "state": self.training,
             "predicting": self.predicting == "running",
-            "error": judged.get("mae"),
+            "metric": metric,
+            "error": error,
             "best": self.fit.best,
             "threshold": threshold,
             "median": median,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stepgluon.runs.executions import read_json
-from stepgluon.runs.history import finite, number
+from stepgluon.runs.history import finite, metric_of, number, score_of
 from stepgluon.runs.run_list import started, state
 from stepgluon.runs.view import took
 
@@ -27,6 +27,8 @@ def compared(runs: tuple[dict[str, Any], dict[str, Any]], configs: tuple[Any, An
             {
                 "name": name,
                 **{key: [one.get(name, {}).get(key) for one in by_name] for key in ("mae", "verdict", "uses")},
+                "metric": next(metric_of(one[name]) for one in reversed(by_name) if name in one),
+                "score": [score_of(one.get(name, {})) for one in by_name],
             }
             for name in names
         ],
@@ -89,10 +91,11 @@ def words(told: dict[str, Any]) -> str:
     else:
         lines += ["Config:", *settings[:SHOWN], *more] if settings else ["Both have the same config."]
     models = [
-        (model["name"], *map(number, model["mae"]), _change(*model["mae"]), _arrow(model["verdict"]))
+        (model["name"], *map(number, model["score"]), _change(*model["score"]), _arrow(model["verdict"]))
         for model in told["models"]
     ]
-    lines += ["", *_table([("model", "MAE of A", "of B", "change", "result"), *models])] if models else []
+    what = "MAE" if all(model["metric"] == "mae" for model in told["models"]) else "score"
+    lines += ["", *_table([("model", f"{what} of A", "of B", "change", "result"), *models])] if models else []
     return "\n".join(lines) + "\n"
 
 

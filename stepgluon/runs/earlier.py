@@ -11,7 +11,7 @@ from stepgluon.aws import Door
 from stepgluon.names import Names
 from stepgluon.runs.compare import change, changed, config_of
 from stepgluon.runs.executions import find, tell
-from stepgluon.runs.history import finite
+from stepgluon.runs.history import score_of
 from stepgluon.runs.run_list import runs_of
 from stepgluon.runs.watch import story_of
 
@@ -29,7 +29,7 @@ class Earlier:
         found: dict[str, list[float]] = {}
         for run in (*reversed(self.runs), told):
             for model in run["models"]:
-                if (error := _error(model)) is not None:
+                if (error := score_of(model)) is not None:
                     found.setdefault(str(model.get("name")), []).append(error)
         return found
 
@@ -59,15 +59,9 @@ def before(told: dict[str, Any], runs: Iterable[dict[str, Any]]) -> tuple[dict[s
         if run["arn"].rpartition(":")[0] == pipeline
         and run["started"] < told["started"]  # of the execution and of its first event: two clocks
         and run["run"] != told["run"]
-        and any(_error(model) is not None for model in run["models"])
+        and any(score_of(model) is not None for model in run["models"])
     )
     return tuple(islice(found, RUNS - 1))
-
-
-def _error(model: dict[str, Any]) -> float | None:
-    """What judged the model; runs of earlier versions have only its MAE."""
-    score = finite(model.get("score"))
-    return finite(model.get("mae")) if score is None else score
 
 
 def in_account(door: Door, names: Names, told: dict[str, Any]) -> Earlier:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _FITTING = re.compile(r"Fitting model: (\S+)")
-_SCORE = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?)\s+= Validation score\s+\(-")  # (-NAME): an error, with its sign changed
+_SCORE = re.compile(
+    r"(-?[\d.]+(?:e[+-]?\d+)?)\s+= Validation score\s+\((-?)"
+)  # (-NAME): an error, with its sign changed
 _MEDIAN = re.compile(r"always guessing the median: mean absolute error ([\d.]+(?:e[+-]?\d+)?)$")
 _COMPLETE = "AutoGluon training complete"
 
@@ -15,12 +17,13 @@ _COMPLETE = "AutoGluon training complete"
 @dataclass
 class Fit:
     learner: str = ""  # at work
-    scores: list[tuple[str, float]] = field(default_factory=list)  # each learner's validation error
+    scores: list[tuple[str, float]] = field(default_factory=list)  # each learner's validation error or score
+    higher: bool = False  # whether a higher score is better
     median: float | None = None  # the error on the held-out rows of always guessing the median
 
     @property
     def best(self) -> float | None:
-        return min((error for _, error in self.scores), default=None)
+        return (max if self.higher else min)((score for _, score in self.scores), default=None)
 
 
 def fit_of(lines: Iterable[str]) -> Fit:
@@ -29,7 +32,8 @@ def fit_of(lines: Iterable[str]) -> Fit:
         if found := _FITTING.search(line):
             fit.learner = found[1]
         elif found := _SCORE.search(line):
-            fit.scores.append((fit.learner, -float(found[1])))
+            fit.higher = not found[2]
+            fit.scores.append((fit.learner, float(found[1]) if fit.higher else -float(found[1])))
         elif found := _MEDIAN.search(line):
             fit.median = float(found[1])
         elif _COMPLETE in line:

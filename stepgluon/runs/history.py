@@ -315,7 +315,7 @@ def verdict(model: dict[str, Any]) -> str:
     for another metric `accepted. accuracy 0.91, baseline 0.62, at least 0.85.`
     """
     metric = metric_of(model)
-    error = finite(model.get("mae" if metric == "mae" else "score"))
+    error = score_of(model)
     if error is None:
         failure = parsed(model.get("failure"))
         unread = re.search("NoSuchKey|QueryEvaluation", str(failure.get("Error")))
@@ -332,6 +332,11 @@ def with_unit(model: dict[str, Any]) -> str:
     """The MAE, with the label's unit if it is known."""
     unit = model.get("unit") if finite(model.get("mae")) is not None else None
     return f"{number(model.get('mae'))} {unit}" if unit else number(model.get("mae"))
+
+
+def score_of(model: dict[str, Any]) -> float | None:
+    """The score by the metric that judged the model."""
+    return finite(model.get("mae" if metric_of(model) == "mae" else "score"))
 
 
 def metric_of(model: dict[str, Any]) -> str:

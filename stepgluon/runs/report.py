@@ -24,7 +24,7 @@ from stepgluon.names import Names
 from stepgluon.runs import earlier as runs_before
 from stepgluon.runs.earlier import Earlier
 from stepgluon.runs.history import Job, Story, number
-from stepgluon.runs.view import WORDS, log_tail, took, uses, wrong_cells
+from stepgluon.runs.view import WORDS, log_tail, scored, took, uses, wrong_cells
 
 SKELETON = Path(__file__).parents[2] / "code" / "report_page.py"
 RUN, TIMELINE = "<!--stepgluon:run-->", "<!--stepgluon:timeline-->"
@@ -178,7 +178,7 @@ def _models(models: list[dict[str, Any]]) -> str:
         [
             each["name"],
             each["verdict"] or "-",
-            *(number(each[key]) for key in ("mae", "threshold", "mae_of_median")),
+            *(scored(each)[key] for key in ("score", "limit", "baseline")),
             each["failure"] or each["outcome_failure"] or uses(each).removeprefix("-"),
         ]
         for each in models

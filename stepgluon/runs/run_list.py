@@ -34,7 +34,7 @@ def runs_of(door: Door, names: Names, most: int) -> list[dict[str, Any]]:
             **full.row(),
             "arn": full.arn,
             "note": full.given.get("note", ""),
-            "models": [{"name": v.get("name"), "verdict": v.get("verdict"), "mae": v.get("mae")} for v in verdicts],
+            "models": [{key: v.get(key) for key in ("name", "verdict", "mae", "metric", "score")} for v in verdicts],
             "failure": why if failed else None,
         }
 

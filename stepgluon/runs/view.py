@@ -25,7 +25,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.runs import history
-from stepgluon.runs.history import Job, Story, finite, number, parsed, with_unit
+from stepgluon.runs.history import Job, Story, finite, metric_of, number, parsed, with_unit
 from stepgluon.runs.job_log import LAST_LINES
 
 _CELL = re.compile(r'\bcell: (\["(?:[^"\\]|\\.)*"(?:, "(?:[^"\\]|\\.)*"){3}\])$')
@@ -76,6 +76,7 @@ def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
         **{key: model.get(key) for key in ("name", "verdict", "reason", "uses", "model_uri", "outcome")},
         **{key: finite(model.get(key)) for key in ("mae", "mae_of_median", "threshold")},
         "unit": model.get("unit"),
+        **_judged(model),
         **quality,
         **{key: _why(model.get(key)) for key in ("failure", "outcome_failure")},
         "cached": model.get("cached") is True,
@@ -84,6 +85,26 @@ def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
         "default_of_run": model.get("run") if promoted else None,
         "default_mae": model["default_mae"] if promoted else None,
     }
+
+
+def _judged(model: dict[str, Any]) -> dict[str, Any]:
+    """The score of a model that another metric than mae judges."""
+    if metric_of(model) == "mae":
+        return {}
+    numbers = {key: finite(model.get(key)) for key in ("score", "baseline", "at_most", "at_least")}
+    return {"metric": metric_of(model), **numbers}
+
+
+def scored(model: dict[str, Any]) -> dict[str, Any]:
+    """The metric, score, baseline and limit of any model, for a table."""
+    if metric_of(model) == "mae":
+        baseline, limit = (number(model.get(key)) for key in ("mae_of_median", "threshold"))
+        return {"metric": "MAE", "score": with_unit(model), "baseline": baseline, "limit": limit}
+    ends = [
+        f"{key.replace('_', ' ')} {number(model[key])}" for key in ("at_least", "at_most") if model.get(key) is not None
+    ]
+    known = {key: number(model.get(key)) for key in ("score", "baseline")}
+    return {"metric": metric_of(model), **known, "limit": (ends or ["-"])[0]}
 
 
 def _quality(summary: Any, name: Any) -> dict[str, Any]:
@@ -243,19 +264,23 @@ def last_lines(log: Path) -> list[str]:
 
 def table(models: list[dict[str, Any]]) -> list[str]:
     """A table with a row for each model."""
+    each = [scored(model) for model in models]
+    only_mae = all(one["metric"] == "MAE" for one in each)
+    score, baseline = ("MAE", "of the median") if only_mae else ("score", "baseline")
     columns = {
         "model": [m["name"] for m in models],
-        "MAE": [with_unit(m) for m in models],
-        "of the median": [number(m.get("mae_of_median")) for m in models],
+        **({} if only_mae else {"metric": [one["metric"] for one in each]}),
+        score: [one["score"] for one in each],
+        baseline: [one["baseline"] for one in each],
         "R²": ["-" if m.get("r2") is None else f"{m['r2']:.3f}" for m in models],
-        "limit": [number(m["threshold"]) for m in models],
+        "limit": [one["limit"] for one in each],
         "result": [m["verdict"] + (", cached" if m.get("cached") else "") for m in models],
         "predicts with": [uses(m) for m in models],
     }
-    for optional in ("of the median", "R²"):
+    for optional in (baseline, "R²"):
         if set(columns[optional]) == {"-"}:
             del columns[optional]
-    numbers = ("MAE", "of the median", "R²", "limit")
+    numbers = (score, baseline, "R²", "limit")
     cells = [_column(name, rows, name in numbers) for name, rows in columns.items()]
     return ["  " + "  ".join(row).rstrip() for row in zip(*cells, strict=True)]
 

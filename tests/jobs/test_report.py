@@ -279,3 +279,29 @@ def test_better_and_worse_than_the_median_are_named() -> None:
 def test_the_error_has_the_labels_unit() -> None:
     page = words(report.page(*run([verdict("a", unit="g"), verdict("b", None, unit="g")]), {"a": evaluation()}))
     assert "100 g mean absolute error of y" in page and "– mean absolute error" in page and "MAE 100 g, R²" in page
+
+
+# Other metrics
+
+
+def test_a_model_of_classes_has_its_metric_and_a_confusion_matrix_in_place_of_a_scatter() -> None:
+    judged = {"metric": "roc_auc", "score": 0.91, "baseline": 0.5, "at_least": 0.8, "threshold": None}
+    found = evaluation(metric="roc_auc", accuracy=0.875, r2=None)
+    del found["held_out"]
+    found |= {"confusion": {"classes": ["no", "yes", None], "rows": [[50, 3, 0], [4, 20, 0], [1, 0, 7]]}}
+    found["worst"]["rows"] = [{"values": ["1", None], "actual": "yes", "predicted": EVIL, "probability": 0.125}]
+    found["leaderboard"] = [{"model": "CatBoost", "roc_auc_test": 0.91, "roc_auc_val": 0.92, "fit_time": 3.0}]
+    models = [verdict("churn", None, mae_of_median=None, **judged)]
+    page = report.page(*run(models), {"churn": found})
+    said = words(page)
+    for each in ("0.91 roc auc of y", "Higher is better.", "baseline 0.5", "limit 0.8", "accuracy 0.875"):
+        assert each in said, said
+    assert "actual no yes others no 50 3 0 yes 4 20 0 others 1 0 7" in said
+    assert "held-out roc auc validation roc auc" in said and "probability 1 – yes" in said
+    assert "not trained" not in said and "Predicted against actual" not in said and "<script>alert(1)" not in page
+
+
+def test_a_model_of_classes_without_a_score_says_why() -> None:
+    failure = {"Error": "", "Cause": "No score: the held-out part has only one class, so roc_auc has no value"}
+    judged = {"metric": "roc_auc", "score": None, "baseline": None, "verdict": "rejected", "failure": failure}
+    assert failure["Cause"] in words(report.page(*run([verdict("churn", None, **judged)]), {}))

@@ -106,7 +106,8 @@ def test_a_comparison_of_many_settings_fits_one_screen() -> None:
     ]
     configs = ({"models": [{"name": "m", "drop": []}], **{f"k{n}": n for n in range(30)}}, {"models": []})
     told = compared((runs[0], runs[1]), configs)
-    assert told["models"] == [{"name": "m", "mae": [2.0, 1.5], "verdict": ["accepted"] * 2, "uses": [None, None]}]
+    known = {"name": "m", "verdict": ["accepted"] * 2, "uses": [None, None]}
+    assert told["models"] == [known | {"metric": "mae", "mae": [2.0, 1.5], "score": [2.0, 1.5]}]
     text = words(told)
     assert "  and 21 more\n" in text and "  models[m].name: m → absent\n" in text
     assert re.search(r"m +2 +1\.5 +-25\.0% +accepted\n", text)
