@@ -133,9 +133,8 @@ def _about_classes(model: str, train: Mapping[str, int], test: Mapping[str, int]
     """Classes that cannot be learnt, or hardly."""
     found, rare = [], in_order(name for name, rows in train.items() if rows == 1)
     if len(train) == 1:
-        found.append(
-            f"Model {model}: all rows to learn from have the class {shown(next(iter(train)))}; it needs two classes."
-        )
+        one = shown(next(iter(train)))
+        found.append(f"Model {model}: all rows to learn from have the class {one}; it needs two classes.")
     elif rare:
         found.append(f"Model {model}: only one row to learn from has the class {listed(rare)}; it is hardly learnt.")
     if unseen := in_order(set(test) - set(train)):
