@@ -11,9 +11,8 @@ _IN_BRACKETS = re.compile(
     r"|\$|€|£|¥|USD|EUR|GBP|JPY|CHF|CNY|CAD|AUD|INR|KRW)\s*[)\]]\s*$"
 )
 # At the end of a name, m, s, c, h or min also have other meanings.
-_ENDINGS = ("g", "kg", "mg", "mm", "cm", "km", "ms", "ml", "ppm", "ppb", "kW", "kWh", "MWh", "hPa", "kPa")
-_ENDINGS += ("USD", "EUR", "GBP", "JPY", "CHF", "CNY")
-_BY_ENDING = {f"_{unit.lower()}": unit for unit in _ENDINGS}
+_ENDINGS = "g kg mg mm cm km ms ml ppm ppb kW kWh MWh hPa kPa USD EUR GBP JPY CHF CNY"
+_BY_ENDING = {f"_{unit.lower()}": unit for unit in _ENDINGS.split()}
 
 
 def unit_of(label: str) -> str:
