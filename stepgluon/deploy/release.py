@@ -100,16 +100,15 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
 
 
 def images(names: Names) -> tuple[Image, ...]:
-    tags = _tags()
-    used = images_of(names.config)
-    return tuple(Image(name, names.repository(name), tags[name], f"{name.title()}Digest") for name in used)
+    tags = _tags(images_of(names.config))
+    return tuple(Image(name, names.repository(name), tag, f"{name.title()}Digest") for name, tag in tags.items())
 
 
-def _tags() -> dict[str, str]:
-    """Each image's tag, computed by the script that builds them, from their files."""
+def _tags(names: list[str]) -> dict[str, str]:
+    """The images' tags, computed by the script that builds them, from their files."""
     script = ROOT / "docker" / "build.sh"
     try:
-        said = subprocess.run(["bash", str(script), "--tags"], capture_output=True, text=True, check=False)
+        said = subprocess.run(["bash", str(script), "--tags", *names], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise SurroundingsError("bash is not installed, and docker/build.sh needs it (install bash)") from None
     if said.returncode:
