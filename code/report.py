@@ -174,7 +174,7 @@ def _details(models: list[Model]) -> list[Markup]:
     return (
         [
             tag("h2", "Each model in detail"),
-            tag("p", "Its held-out rows, its largest errors, and the models that AutoGluon tried."),
+            tag("p", "Its held-out rows, its largest errors, and the models that were tried."),
             *shown,
         ]
         if shown

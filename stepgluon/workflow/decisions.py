@@ -168,7 +168,7 @@ def manifest() -> str:
     model: code/train.py wrote both.
     """
     files = "$map($models[$i].files, function($f) {$v.place & '/' & $v.folder & '/' & $f})"
-    evaluated = "$type($v.mae) = 'number' and $v.manifest != ''"
+    evaluated = "$type($v.score) = 'number' and $v.manifest != ''"
     evaluation = "$models[$i].place & '/' & $v.job & '/output/model/evaluation.json'"
     predicted = "$v.outcome = 'predicted' and $not($models[$i].gaps = 0)"
     each = f"$append({predicted} ? {files}, {evaluated} ? {evaluation})"
