@@ -30,7 +30,10 @@ class Page:
     def __init__(self, browser: Browser, address: str) -> None:
         target = browser.call("Target.createTarget", url=address)["targetId"]
         self._session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._browser = browser
+        self._browser, self._target = browser, target
+
+    def close(self) -> None:
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def call(self, method: str, **given: Any) -> dict[str, Any]:
         return self._browser.call(method, self._session, **given)
@@ -62,6 +65,7 @@ class Page:
 class Browser:
     def __init__(self, orders: IO[bytes], answers: IO[bytes]) -> None:
         self._orders, self._answers, self._count = orders, answers, 0
+        self._pages: list[Page] = []
 
     def call(self, method: str, session: str | None = None, **given: Any) -> dict[str, Any]:
         self._count += 1
@@ -83,7 +87,12 @@ class Browser:
         return bytes(found)
 
     def page(self, address: str) -> Page:
-        return Page(self, address)
+        self._pages.append(Page(self, address))
+        return self._pages[-1]
+
+    def close_pages(self) -> None:
+        while self._pages:
+            self._pages.pop().close()
 
 
 @contextmanager
