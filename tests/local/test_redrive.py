@@ -50,12 +50,12 @@ class Shell:
         return str(api.start_execution(stateMachineArn=made["stateMachineArn"], name="x", input=given)["executionArn"])
 
     def ended(self, arn: str) -> Any:
-        def archived() -> Any:
-            told = self.aws("describe-execution", "--execution-arn", arn)
-            over = told["status"] != "RUNNING" and "RUNNING" not in told.get("redriveStatusReason", "")
-            return told if over else None
+        def archived() -> bool:  # not asked with the command line, of which each call is a process
+            told = self.local.client("stepfunctions").describe_execution(executionArn=arn)
+            return told["status"] != "RUNNING" and "RUNNING" not in told.get("redriveStatusReason", "")
 
-        return until(archived)
+        until(archived)
+        return self.aws("describe-execution", "--execution-arn", arn)
 
     def redriven(self, arn: str) -> Any:
         self.aws("redrive-execution", "--execution-arn", arn)
