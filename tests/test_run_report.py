@@ -71,6 +71,14 @@ def test_a_models_errors_in_the_last_runs_are_a_line_with_its_limit() -> None:
     assert "<svg" not in alone and "<!--stepgluon" not in alone
 
 
+def test_only_scores_of_one_metric_are_a_line() -> None:
+    judged = {"name": "a", "verdict": "accepted", "metric": "accuracy", "score": 0.9, "at_least": 0.8}
+    story = ended(models=[judged])
+    runs = (a_run("may", 310.0), {**a_run("april", None), "models": [{**judged, "score": 0.85}]})
+    page = report.completed("<!--stepgluon:errors a-->", told(story), story, earlier=Earlier(runs))
+    assert "last 2 runs: 0.85 → 0.9<" in page and 'class="limit"' in page
+
+
 @pytest.mark.parametrize("errors", [[5.0, 5.0], [0.0, 0.0], [1e300, 1e-300], [-1.0, 2.0, 1e9]])
 def test_a_line_of_equal_or_huge_errors_stays_in_its_picture(errors: list[float]) -> None:
     for limit in (None, 0.0, 5.0, 1e300):

@@ -11,7 +11,7 @@ from stepgluon.aws import Door
 from stepgluon.names import Names
 from stepgluon.runs.compare import change, changed, config_of
 from stepgluon.runs.executions import find, tell
-from stepgluon.runs.history import score_of
+from stepgluon.runs.history import metric_of, score_of
 from stepgluon.runs.run_list import runs_of
 from stepgluon.runs.watch import story_of
 
@@ -25,11 +25,13 @@ class Earlier:
     configs: tuple[Any, Any] = (None, None)  # of the latest of them and of the run itself, as far as known
 
     def errors(self, told: dict[str, Any]) -> dict[str, list[float]]:
-        """Each model's errors, the run's own last."""
+        """Each model's errors, the run's own last; those by another metric than the run's do not compare."""
+        metrics = {model.get("name"): metric_of(model) for model in told["models"]}
         found: dict[str, list[float]] = {}
         for run in (*reversed(self.runs), told):
             for model in run["models"]:
-                if (error := score_of(model)) is not None:
+                error = score_of(model) if metrics.get(model.get("name")) == metric_of(model) else None
+                if error is not None:
                     found.setdefault(str(model.get("name")), []).append(error)
         return found
 

@@ -36,7 +36,7 @@ KINDS = {"waited": "waiting for a machine", "ran": "running", "cachedjob": "cach
 
 def completed(page: str, told: dict[str, Any], story: Story, logs: bool = False, earlier: Earlier = NOTHING) -> str:
     """Post-process's page with what only the caller knows. `told` is run.json; `logs`: they are in logs/."""
-    errors, limits = earlier.errors(told), {each["name"]: each["threshold"] for each in told["models"]}
+    errors, limits = earlier.errors(told), {each["name"]: _limit(each) for each in told["models"]}
     page = ERRORS.sub(lambda found: _line(errors.get(name := unescape(found[1]), []), limits.get(name)), page)
     page = page.replace(RUN, _about(told, logs, earlier), 1)
     return page.replace(TIMELINE, timeline(told, story, logs), 1)
@@ -140,6 +140,10 @@ def _lane(state: str, jobs: list[Job], at: float, start: float, end: float, cach
 def _legend(rows: str) -> str:
     shown = [(kind, words) for kind, words in KINDS.items() if f'"{kind}"' in rows]
     return "".join(f' <span class="key {kind}"></span>{words}' for kind, words in shown)
+
+
+def _limit(model: dict[str, Any]) -> float | None:
+    return next((model[key] for key in ("threshold", "at_least", "at_most") if model.get(key) is not None), None)
 
 
 def _line(errors: list[float], limit: float | None) -> str:
