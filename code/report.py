@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import statistics
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -89,8 +90,12 @@ def filled(summary: dict[str, Any]) -> str:
     if gaps == 0:
         return "There were no gaps to fill."
     if done == gaps:
-        return f"Filled all {gaps:,} gaps." if gaps > 1 else "Filled the one gap."
+        return "Filled the one gap." if gaps == 1 else f"Filled {_all(gaps)} gaps."
     return f"Filled {done:,} of {gaps:,} gaps."
+
+
+def _all(count: float) -> str:
+    return "both" if count == 2 else f"all {count:,}"
 
 
 def without_model(profile: dict[str, Any]) -> list[str]:
@@ -113,7 +118,7 @@ def _lead(models: list[Model], profile: dict[str, Any]) -> Markup:
     good, count = sum(model.accepted for model in models), len(models)
     words = f"{good} of {counted(count, 'model')} accepted."
     if good == count:
-        words = f"All {count:,} models accepted." if count > 1 else "Its model was accepted."
+        words = f"{_all(count).capitalize()} models accepted." if count > 1 else "Its model was accepted."
     failed = [
         f"{counted(model.rows['rows_predict'], 'gap')} of {model.name} could not be predicted."
         for model in models
@@ -139,7 +144,7 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
         ("Models accepted", f"{sum(model.accepted for model in models):,}", f"of {len(models):,}"),
     ]
     if better:
-        middle = sorted(better)[len(better) // 2]
+        middle = statistics.median(better)
         name = "Typical error" if len(better) > 1 else "Error"
         change = f"{percent(abs(middle), 1)} {'lower' if middle >= 0 else 'higher'}"
         figures.append((name, change, "than always guessing the median"))

@@ -92,6 +92,7 @@ def test_the_headline_says_what_was_filled_and_what_was_not() -> None:
     ("filled", "gaps", "said"),
     [
         (89, 89, "Filled all 89 gaps."),
+        (2, 2, "Filled both gaps."),
         (1, 1, "Filled the one gap."),
         (0, 0, "There were no gaps to fill."),
         (7, None, "Filled 7 gaps."),
@@ -305,3 +306,8 @@ def test_a_model_of_classes_without_a_score_says_why() -> None:
     failure = {"Error": "", "Cause": "No score: the held-out part has only one class, so roc_auc has no value"}
     judged = {"metric": "roc_auc", "score": None, "baseline": None, "verdict": "rejected", "failure": failure}
     assert failure["Cause"] in words(report.page(*run([verdict("churn", None, **judged)]), {}))
+
+
+def test_the_typical_error_of_two_models_is_between_them() -> None:
+    page = words(report.page(*run([verdict("a", 300.0), verdict("b", 200.0)]), {}))
+    assert "Both models accepted." in page and "Typical error 38 % lower than always guessing the median" in page
