@@ -7,9 +7,11 @@ formulas without a value as empty cells. So the sheet's XML is scanned first.
 from __future__ import annotations
 
 import datetime
+import errno
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,9 +29,14 @@ UNPACKED = 1 << 30  # bytes; about as many as 1,048,576 rows (Excel's limit) of 
 CELLS = 40_000_000  # of 32 bytes in memory; two cells in opposite corners would take 550 GB
 CHUNK = 1 << 22  # bytes of XML
 BATCH_CELLS = 1 << 20
-_PLACE = re.compile(rb'\sr="([A-Z]*)([0-9]+)"')
+_PLACE = re.compile(rb'\sr="([A-Z]{0,9})([0-9]{1,9})"')
 _CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*>")
 _FORMULA = re.compile(rb"(<c\s[^>]*>)<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?</c>")
+# RuntimeError, also NotImplementedError: of a zip that is encrypted or packed in an unusual way.
+BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, KeyError, OSError),
+    *(ElementTree.ParseError, python_calamine.CalamineError),
+)
 _WHOLE = 1e15  # Excel's numbers have 15 digits
 
 
@@ -49,7 +56,8 @@ class Scan:
         self.last_row = max(self.last_row, *(int(row) for _, row in places[-1:]), 0)
         if errors := xml.count(b' t="e"'):
             self.errors += errors
-            self.first_error = self.first_error or next(_cell(each) for each in _CELL.findall(xml) if b' t="e"' in each)
+            wrong = (each for each in _CELL.findall(xml) if b' t="e"' in each)
+            self.first_error = self.first_error or next(map(_cell, wrong), "")
         if b"<f" in xml and not self.not_calculated:
             empty = (each for each in _FORMULA.findall(xml) if b' t="str"' not in each)  # such a value may be empty
             self.not_calculated = next(map(_cell, empty), "")
@@ -108,7 +116,9 @@ class Workbook(raw_file.RawTable):
             try:
                 with self.seekable() as file:
                     self._sheet = self._read(file)
-            except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, python_calamine.CalamineError) as problem:
+            except BROKEN as problem:
+                if isinstance(problem, OSError) and problem.errno != errno.EINVAL:  # of a seek to before the start
+                    raise
                 raise JobError(
                     f"{self.name} cannot be read as a workbook ({problem}); save it again as .xlsx without a password, "
                     "or as CSV."

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from datetime import date, datetime
 from typing import Any
 
 import pytest
 import workbook as reader
-from conftest import Sandbox
+from job_io import JobError
+from job_sandbox import Sandbox
 from test_assumptions import assumed, rows, zipped
 from test_prepare import prepared, sentence
 from workbooks import Raw, workbook
@@ -160,3 +162,26 @@ def test_what_is_not_a_workbook_is_named(sandbox: Sandbox, content: bytes) -> No
     said = sentence(sandbox)
     assert said.startswith("a.xlsx cannot be read as a workbook (")
     assert said.endswith("; save it again as .xlsx without a password, or as CSV.")
+
+
+def test_damaged_bytes_are_read_or_named(sandbox: Sandbox) -> None:
+    content = workbook({"S": [["x", "y"], ["a", 1], ["#N/A", 2.5]]})
+    generator = random.Random(5)
+    for _ in range(400):
+        damaged = bytearray(content)
+        damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        table = reader.Workbook(sandbox.write("a.xlsx", bytes(damaged)), "a.xlsx")
+        try:
+            assert table.columns() and table.types(every_row=True) and list(table.batches())
+        except JobError as problem:
+            assert str(problem).startswith("a.xlsx")
+
+
+@pytest.mark.parametrize("flag", [b"\x01\0", b"\x20\0", b"\x40\0"])
+def test_an_encrypted_or_unusual_zip_is_named(sandbox: Sandbox, flag: bytes) -> None:
+    content = bytearray(workbook({"S": [["x", "y"], ["a", 1]]}))
+    for start, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.index(start) + place
+        content[at : at + 2] = flag
+    sandbox.write("a.xlsx", bytes(content))
+    assert "a.xlsx cannot be read as a workbook (" in sentence(sandbox)
