@@ -379,7 +379,8 @@ def test_a_table_of_2000_columns_is_read(sandbox: Sandbox) -> None:
 def test_a_label_with_two_values_is_said(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "x,y\n" + "1,0\n2,1\n" * 5 + "3,\n")
     assert prepared(sandbox)["assumed"] == [
-        "The label 'y' has only two values (0, 1): it is predicted as a number; classification is not supported yet."
+        "The label 'y' has only two values (0, 1) and is predicted as a number; set metric: roc_auc or accuracy "
+        "to learn classes."
     ]
     sandbox.write("b.csv", "x,y\n1,2\n")
     assert prepared(sandbox)["assumed"] == []
@@ -399,7 +400,8 @@ def test_a_value_of_a_where_without_rows_is_said(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "k,n,y\n" + "a,1,1\nb,2,2\n" * 10)
     profile = prepared(sandbox, {"where": {"k": ["a", "c", "b"], "n": [1, "2.0", 3]}})
     assert profile["assumed"] == [
-        "The label 'y' has only two values (1, 2): it is predicted as a number; classification is not supported yet.",
+        "The label 'y' has only two values (1, 2) and is predicted as a number; set metric: roc_auc or accuracy "
+        "to learn classes.",
         "Model all: no row has k = 'c'; 'k' has 'a', 'b'.",
         "Model all: no row has n = 3; 'n' has '1', '2'.",
     ]

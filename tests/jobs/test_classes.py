@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import train
-from conftest import Sandbox, config
+from job_sandbox import Sandbox, config
 
 CHURN = {"name": "churn", "label": "left", "metric": "roc_auc", "at_least": 0.7}
 
 
 def customers(count: int, labels: tuple[str, ...] = ("no", "yes")) -> str:
-    """A CSV file: who pays much and calls often leaves; the label of every tenth is empty."""
+    """A CSV file: who pays much and calls often leaves, but for some; the label of every tenth is empty."""
     lines = ["months,price,calls,left"]
     for n in range(count):
         price, calls = (n * 7919) % 101, (n * 31) % 7
-        label = labels[min(int((price / 34 + calls / 7) * len(labels) / 4.2), len(labels) - 1)]
+        label = labels[min(int((price / 34 + calls / 7) * len(labels) / 4.2), len(labels) - 1) if n % 13 else 0]
         lines.append(f"{n % 60},{price},{calls},{'' if n % 10 == 9 else label}")
     return "\n".join(lines) + "\n"
 
@@ -32,7 +32,7 @@ def customers(count: int, labels: tuple[str, ...] = ("no", "yes")) -> str:
 def prepared(box: Sandbox, table: str, **model: Any) -> Any:
     """Runs prepare and returns its outcome."""
     box.write("a.csv", table)
-    box.configure(config(CHURN | {"train": {"presets": "medium_quality", "time_limit": 300}} | model))
+    box.configure(config(CHURN | {"train": {"presets": "medium_quality", "time_limit": 60}} | model))
     return box.run("prepare.py")
 
 
@@ -83,7 +83,7 @@ def test_two_classes_are_learnt_and_predicted_with_their_probabilities(sandbox: 
     model = trained(sandbox, tmp_path / "train")
     metrics = json.loads((model.model / "metrics.json").read_text())
     assert (metrics["metric"], metrics["baseline"]) == ("roc_auc", 0.5)
-    assert 0.9 < metrics["score"] == metrics["roc_auc"] <= 1 and metrics["accuracy"] > 0.8
+    assert 0.8 < metrics["score"] == metrics["roc_auc"] <= 1 and metrics["accuracy"] > 0.7
     manifest = json.loads((model.model / "manifest.json").read_text())
     assert manifest["classes"] == ["no", "yes"]
     found = json.loads((model.model / "evaluation.json").read_text())
@@ -109,7 +109,7 @@ def test_two_classes_are_learnt_and_predicted_with_their_probabilities(sandbox: 
     summary = json.loads((result.out / "summary.json").read_text())
     assert summary["predictions"] == 30
     assert summary["models"][0]["metric"] == "roc_auc" and summary["models"][0]["score"] == metrics["score"]
-    assert "roc_auc" in (result.out / "report.html").read_text()
+    assert "roc auc of left" in (result.out / "report.html").read_text()
 
 
 def test_three_classes_of_numbers_are_learnt_as_classes(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -167,7 +167,11 @@ def test_several_labels_have_their_own_columns(sandbox: Sandbox) -> None:
     models = [{"name": "my", "label": "y"}, {"name": "mz", "label": "z"}]
     lay_out(sandbox, rows, {"my": {0: 1.0}, "mz": {0: 5.0, 1: 6.0}}, models, {"my": "y", "mz": "z"})
     columns = result(sandbox)
-    assert list(columns) == ["y", "z", *(f"{label}_{name}" for label in "yz" for name in postprocess.ADDED)]
+    assert list(columns) == [
+        "y",
+        "z",
+        *(f"{label}_{name}" for label in "yz" for name in ("prediction", "model", "verdict")),
+    ]
     assert columns["y_prediction"] == [1.0, None]
     assert columns["z_prediction"] == [5.0, 6.0]
     assert columns["z_model"] == ["mz", "mz"]

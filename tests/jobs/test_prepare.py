@@ -460,7 +460,7 @@ def test_text_in_a_label_is_named_row_by_row(sandbox: Sandbox, monkeypatch: pyte
     assert sentence(sandbox) == (
         "big.csv: column 'y' is the label of model all and must hold numbers, but 3 rows hold text: "
         "row 5000 (line 5001): 'n/k', row 12345 (line 12346): 'n/k', row 19999 (line 20000): 'n/k'; "
-        "correct them, or leave them empty to have them predicted."
+        "correct them, or leave them empty to have them predicted. To learn classes, set metric: accuracy."
     )
 
 
@@ -497,7 +497,7 @@ def test_a_label_of_nothing_but_text_names_its_first_rows(sandbox: Sandbox) -> N
     assert sentence(sandbox) == (
         "a.csv: column 'y' is the label of model all and must hold numbers, but 5 rows hold text: "
         "row 1 (line 2): 'n/k', row 2 (line 3): 'n/k', row 3 (line 4): 'n/k' and 2 more; "
-        "correct them, or leave them empty to have them predicted."
+        "correct them, or leave them empty to have them predicted. To learn classes, set metric: accuracy."
     )
 
 

@@ -182,7 +182,7 @@ def test_cells_of_the_worst_rows_are_written_as_people_write_them() -> None:
     found = evaluation.evaluation(
         held_out,
         "y",
-        np.array([1.0, np.nan]),
+        {"predicted": np.array([1.0, np.nan])},
         Slow().leaderboard(),
         pd.DataFrame(columns=["column", "importance", "stddev"]),
     )

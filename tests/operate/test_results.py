@@ -90,9 +90,14 @@ def test_following_prints_what_was_added_until_the_run_has_ended(tmp_path: Path)
 
 
 def test_only_the_predicted_rows_are_written(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text(json.dumps({"columns": [{"label": "a"}, {"label": "b"}]}))
-    header = "x,a,b,a_prediction,a_model,a_verdict,b_prediction,b_model,b_verdict"
-    rows = ['"1,\n5",2,3,,,,,,', "2,,3,7,m,accepted,,,", "3,2,,,,,8,n,accepted"]
+    numbers, classes = ["prediction", "model", "verdict"], ["prediction", "probability", "model", "verdict"]
+    columns = [
+        {"label": label, **{key: f"{label}_{key}" for key in keys}}
+        for label, keys in zip("ab", (numbers, classes), strict=True)
+    ]
+    (tmp_path / "summary.json").write_text(json.dumps({"columns": columns}))
+    header = ",".join(["x,a,b", *(f"{each['label']}_{key}" for each in columns for key in list(each)[1:])])
+    rows = ['"1,\n5",2,y,,,,,,,', "2,,y,7,m,accepted,,,,", "3,2,,,,,no,0.8,n,accepted"]
     (tmp_path / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
     with only_predicted(tmp_path).open(newline="") as file:
         assert [row[0] for row in csv.reader(file)] == ["x", "2", "3"]
