@@ -13,6 +13,8 @@ from test_workflow import PROMOTED, answers, models
 
 from pipeline import workflow
 from stepgluon.config.load import loads
+from stepgluon.live.local import models_of
+from stepgluon.names import Names
 from stepgluon.runs.history import verdict
 from stepgluon.runs.view import table
 from stepgluon.workflow.compile import compile_definition
@@ -127,3 +129,9 @@ def test_the_terminal_s_table_names_metrics_only_if_they_differ_from_mae() -> No
         ["adelie", "MAE", "231.5", "612", "350", "accepted", "the", "trained", "model"],
         ["left", "roc_auc", "0.91", "0.5", "at", "least", "0.8", "accepted", "the", "trained", "model"],
     ]
+
+
+def test_the_live_page_keeps_the_limit_of_another_metric_if_the_run_gives_a_threshold() -> None:
+    names = Names(loads(CONFIG % "metric: rmse, at_most: 9", "config.yml", None, {}).config)
+    limits = {one.name: (one.limit, one.value) for one in models_of(names, 150.0)}
+    assert limits == {"adelie": ("threshold", 150.0), "chinstrap": ("at_least", 0.8), "gentoo": ("at_most", 9)}

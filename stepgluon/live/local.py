@@ -30,10 +30,11 @@ LONGEST_MAIL = 20_000
 
 
 def models_of(names: Names, threshold: Any) -> list[Settings]:
-    """The config's models; `threshold` replaces theirs in this run if it is a number."""
+    """The config's models; `threshold` replaces the limits of mae in this run if it is a number."""
     found = []
     for model in names.config.models:
-        key, value = ("threshold", threshold) if threshold else names.config.limit_of(model) or ("", None)
+        replaced = threshold and model.metric == "mae"
+        key, value = ("threshold", threshold) if replaced else names.config.limit_of(model) or ("", None)
         found.append(Settings(model.name, model.label, key, value, model.train.time_limit))
     return found
 
