@@ -10,10 +10,10 @@ JOBS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-churn test check golden bench lock clean
+.PHONY: help setup demo test check golden bench lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/make \1\t\2/; s/%/NAME/' | expand -t 16
 
 setup: $(VENV)/ready  ## make .venv from requirements.lock
 $(VENV)/ready: requirements.lock
@@ -47,8 +47,8 @@ demo: setup  ## the whole pipeline on this computer, twice: with good models, th
 	@echo; echo "== The first predictions"
 	@grep -m 4 -E '"(verdict|accepted|rejected)"$$' "$$(ls -dt .local/runs/*/ | head -n 1)predictions.csv"
 
-demo-churn: setup  ## which customers leave: a model of two classes, and its predictions with probabilities
-	@$(BIN)/python pipeline.py run --config demo/churn/pipeline-config.yml --data demo/churn/customers.csv
+demo-%: setup  ## the demo in demo/NAME: churn (two classes) or houses-xgboost (SageMaker's XGBoost)
+	@$(BIN)/python pipeline.py run --config demo/$*/pipeline-config.yml --data demo/$*/*.csv
 	@echo; echo "== The first predictions"
 	@grep -m 4 -E '"(accepted|verdict)"$$' "$$(ls -dt .local/runs/*/ | head -n 1)predictions.csv"
 

@@ -1,0 +1,70 @@
+"""The demos of classes and of XGBoost, through the command line and the local AWS."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parents[2]
+DEMOS = HOUSE / "demo"
+
+
+@pytest.mark.parametrize("table", sorted(DEMOS.glob("*/*.csv")), ids=lambda table: table.stem)
+def test_a_demos_table_is_what_its_script_makes(table: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, str(table.parent / "make_data.py"), str(tmp_path)], check=True)
+    assert (tmp_path / table.name).read_bytes() == table.read_bytes()
+
+
+def ran(demo: str, work: Path) -> dict[str, Any]:
+    (table,) = (DEMOS / demo).glob("*.csv")
+    words = ["run", "--config", str(DEMOS / demo / "pipeline-config.yml"), "--data", str(table), "--work", str(work)]
+    done = subprocess.run(
+        [sys.executable, str(HOUSE / "pipeline.py"), *words, "--json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def rows_of(told: dict[str, Any]) -> list[dict[str, str]]:
+    with Path(told["results"]).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_customers_who_leave_are_predicted_with_their_probability(tmp_path: Path) -> None:
+    told = ran("churn", tmp_path)
+    (model,) = told["models"]
+    assert (model["verdict"], model["metric"], model["baseline"], model["at_least"]) == (
+        "accepted",
+        "roc_auc",
+        0.5,
+        0.75,
+    )
+    assert 0.75 <= model["score"] <= 1
+    assert model["reason"] == f"accepted. roc_auc {model['score']:.6g}, baseline 0.5, at least 0.75."
+    filled = [row for row in rows_of(told) if not row["left"]]
+    assert len(filled) == told["predictions"] == 96
+    assert {row["prediction"] for row in filled} <= {"yes", "no"}
+    for row in filled:
+        yes = float(row["probability_yes"])
+        assert float(row["probability"]) == max(yes, 1 - yes) or abs(float(row["probability"]) + yes - 1) < 1e-6
+    mails = [file.read_text() for file in (tmp_path / "outbox").glob("*.eml")]
+    assert any("baseline 0.5, at least 0.75" in mail for mail in mails)
+
+
+def test_prices_are_predicted_by_xgboost_with_the_encoding_of_its_training(tmp_path: Path) -> None:
+    told = ran("houses-xgboost", tmp_path)
+    (model,) = told["models"]
+    assert (model["verdict"], model["learner"]) == ("accepted", "XGBoost")
+    assert model["mae"] < 0.2 * model["mae_of_median"] and model["r2"] > 0.95
+    filled = [float(row["prediction"]) for row in rows_of(told) if not row["price_eur"]]
+    assert len(filled) == told["predictions"] == told["gaps"] > 100 and len(set(filled)) > 50
+    job = next(job for job in told["jobs"] if "-train-" in job["name"])
+    log = (tmp_path / "runs" / told["run"] / "logs" / f"{job['name']}.log").read_text()
+    assert "train-rmse:" in log
