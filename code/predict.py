@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from background import ahead
 from job_io import JobError, RetryableError, counted, log
-from model_folder import check_columns, program_of, verified
+from model_folder import XGBOOST, check_columns, program_of, verified
+from no_pandas import keep_pandas_out
 
 ROWS = 65_536  # predicted at once; fewer if there are very many columns
 CELLS = 1_048_576
@@ -67,6 +68,8 @@ class Predictor(Protocol):
 
 def load(folder: Path, model: str, manifest: dict[str, Any]) -> Predictor:
     """The predictor of the program that trained the model: each is in the image of its own library alone."""
+    if program_of(manifest) == XGBOOST:
+        keep_pandas_out("sklearn")
     module = importlib.import_module(f"{program_of(manifest)}_model")
     found: Predictor = module.Predictor(folder, model, manifest)
     return found

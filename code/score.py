@@ -11,9 +11,15 @@ Writes  processing/output/program/              the archive's files
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":
+    from no_pandas import keep_pandas_out
+
+    keep_pandas_out("sklearn")  # before pyarrow is used
+
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -34,7 +40,9 @@ from xgboost_model import NAME, Predictor
 
 # XGBoost trusts the numbers in a model's file, so a damaged one may end the process that reads it.
 _TRIAL = """
-import sys, numpy, xgboost
+import sys
+sys.modules["sklearn"] = sys.modules["pandas"] = None
+import numpy, xgboost
 model = xgboost.Booster()
 model.load_model(bytearray(open(sys.argv[1], "rb").read()))
 model.predict(xgboost.DMatrix(numpy.full((1, model.num_features()), numpy.nan)))
