@@ -51,7 +51,8 @@ def usual_program(config: PipelineConfig) -> Program:
 
 def images_of(config: PipelineConfig) -> list[str]:
     """Our images that the config's programs run in."""
-    return list(_scripts_in({program_of(model): None for model in config.models}))
+    used = {program_of(model) for model in config.models}
+    return list(_scripts_in(program for program in PROGRAMS if program in used))
 
 
 def all_scripts() -> dict[str, list[str]]:

@@ -17,6 +17,13 @@ def test_a_config_without_an_algorithm_has_only_the_images_of_autogluon() -> Non
     assert images_of(loads(penguins(), "config.yml", None, {}).config) == ["data", "autogluon"]
 
 
+def test_a_config_has_the_images_of_its_programs_whatever_their_order() -> None:
+    text = "name: shop\nmodels: [{name: a, label: y, algorithm: {xgboost: 3.0-5}}, {name: b, label: z}]\n"
+    config = loads(text, "config.yml", None, {}).config
+    assert images_of(config) == ["data", "autogluon", "xgboost"]
+    assert images_of(config.changed(models=config.models[:1])) == ["data", "xgboost"]
+
+
 def test_each_image_says_which_scripts_run_in_it() -> None:
     assert all_scripts()["data"] == ["prepare", "postprocess"]
     assert all_scripts()["autogluon"] == ["train", "predict"]
