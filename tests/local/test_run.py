@@ -183,7 +183,7 @@ def test_a_run_leaves_its_result_logs_history_and_mails(user: User) -> None:
     assert f"  report   .local/runs/{folder.name}/report.html\n" in out
     page = (folder / "report.html").read_text()
     assert f"run {folder.name} · " in page and page.index("predictions") < page.index("Train adelie</a>")
-    assert re.search(r"adelie +200 +350 +accepted +the trained model", out)
+    assert re.search(r"adelie +200 g +350 +accepted +the trained model", out)
     for state in ("Prepare data", "Train adelie", "Predict gentoo", "Post-process"):
         assert re.search(rf"^ +[\d.]+ s  {state} +[\d.]+ s$", err, re.MULTILINE), err
     assert "\033" not in out + err, "colours belong on terminals"
@@ -213,7 +213,7 @@ def test_the_same_command_after_a_finished_run_is_a_new_run_that_reuses_models_a
     shown = user.calls("show", second["run"])[1]
     for state in ("Train adelie", "Train gentoo", "Predict adelie", "Predict gentoo"):
         assert re.search(rf"^ +[\d.]+ s  {state} +cached$", shown, re.MULTILINE), shown
-    assert re.search(r"adelie +200 +350 +accepted, cached +the trained model, cached", shown)
+    assert re.search(r"adelie +200 g +350 +accepted, cached +the trained model, cached", shown)
 
 
 def test_of_six_models_only_the_one_whose_rows_changed_is_trained_and_predicted(user: User) -> None:
@@ -330,7 +330,7 @@ def test_a_prediction_that_fails_leaves_the_others_result_and_is_named_once(user
     assert re.search(
         f"^Run {folder.name} is incomplete after .*: the rows of gentoo are not predicted", out, re.MULTILINE
     )
-    assert re.search("gentoo +200 +350 +accepted +the trained model, which failed", out)
+    assert re.search("gentoo +200 g +350 +accepted +the trained model, which failed", out)
     assert "results  .local/runs/" in out
     assert "again    python pipeline.py run --data orders.json" in out
     assert (folder / "predictions.csv").read_text() == "adelie"

@@ -81,7 +81,7 @@ def test_tables_of_this_computer_are_uploaded_and_a_run_started(account: Account
     code, out, err = account.calls("watch", run)
     assert code == 0, err
     assert f"Run {run} finished" in out
-    assert re.search(r"adelie +200 +400 +accepted", out)
+    assert re.search(r"adelie +200 g +400 +accepted", out)
     assert f"python pipeline.py promote {run}\n" in out
     assert "Train adelie" in err
     assert account.told("show", run)["note"] == "by hand"

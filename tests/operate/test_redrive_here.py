@@ -76,7 +76,7 @@ def test_the_panel_tells_what_is_repeated(user: User, faults: Picky) -> None:
     assert code == 0, err
     assert f"Run {run}-again-2 repeats {run} (reuses its models and predictions).\n" in err
     assert f"Run {run}-again-2 finished" in out
-    assert re.search(r"adelie +200 +350 +accepted, cached +the trained model, cached", out)
+    assert re.search(r"adelie +200 g +350 +accepted, cached +the trained model, cached", out)
     assert f"python pipeline.py promote {run}-again-2\n" in out
 
 
