@@ -97,12 +97,12 @@ def test_an_existing_file_is_kept_unless_forced(init: Init) -> None:
     assert config().name == "my-rents"
 
 
-def test_off_a_terminal_the_columns_with_numbers_are_listed_those_with_gaps_first(init: Init) -> None:
+def test_off_a_terminal_the_columns_to_predict_are_listed_those_with_gaps_first(init: Init) -> None:
     code, out, err = init("my rents.csv")
     assert (code, out) == (2, "")
     assert err == (
         "error: stdin is not a terminal; name the column to predict with --label "
-        "(columns with numbers: rent (60 gaps), rooms)\n"
+        "(columns with gaps or numbers: rent (60 gaps), rooms)\n"
     )
     assert not list(Path().glob("*.yml"))
 
@@ -129,7 +129,7 @@ def test_on_a_terminal_the_label_is_chosen_by_number_or_name_until_it_fits(init:
     ("label", "said"),
     [
         ("rend", "error: --label 'rend': there is no such column (did you mean rent?)\n"),
-        ("", "error: --label '': there is no such column (columns with numbers: rent (60 gaps), rooms)\n"),
+        ("", "error: --label '': there is no such column (columns with gaps or numbers: rent (60 gaps), rooms)\n"),
     ],
 )
 def test_a_label_that_is_not_there_is_named(init: Init, label: str, said: str) -> None:
@@ -179,10 +179,18 @@ def test_a_table_that_no_model_can_learn_from_is_refused(init: Init, table: str 
     assert not Path("pipeline-config.yml").exists()
 
 
-def test_a_table_without_numbers_has_nothing_to_predict(init: Init) -> None:
+def test_a_table_without_gaps_and_numbers_has_nothing_to_predict(init: Init) -> None:
     Path("t.csv").write_text("a,b\nx,y\n", "utf-8")
-    said = "error: the tables have nothing to predict (no column holds numbers)\n"
+    said = "error: the tables have nothing to predict (no gaps and no numbers)\n"
     assert init("t.csv", answers="a\n") == (2, "", said)
+
+
+def test_a_column_of_texts_with_gaps_is_offered(init: Init) -> None:
+    Path("t.csv").write_text("a,left\n" + "".join(f"{n % 9},{('yes', 'no', '')[n % 3]}\n" for n in range(60)), "utf-8")
+    code, _, err = init("t.csv", answers="\n")
+    assert code == 0
+    assert err.splitlines()[1:] == ["   1  left  20 of 60 rows empty", "   2  a", "Its name or number (Enter: left):"]
+    assert config().models[0].metric == "roc_auc"
 
 
 def test_without_a_column_that_splits_the_error_there_is_one_model(init: Init) -> None:

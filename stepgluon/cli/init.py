@@ -92,8 +92,9 @@ def _check(label: str, columns: Columns) -> None:
 
 
 def _candidates(columns: Columns) -> Columns:
-    """The numeric columns, those with gaps first."""
-    return sorted((column for column in columns if column["number"]), key=lambda column: not column["gaps"])
+    """Columns with gaps, of any type, and then the other numeric ones."""
+    candidates = (column for column in columns if column["number"] or column["gaps"])
+    return sorted(candidates, key=lambda column: not column["gaps"])
 
 
 def _listed(columns: Columns) -> str:
@@ -102,7 +103,7 @@ def _listed(columns: Columns) -> str:
         for column in _candidates(columns)
     ]
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"columns with numbers: {', '.join(names[:LISTED])}{more}" if names else "no column holds numbers"
+    return f"columns with gaps or numbers: {', '.join(names[:LISTED])}{more}" if names else "no gaps and no numbers"
 
 
 def _asked(call: Call, given: dict[str, Any]) -> str:
