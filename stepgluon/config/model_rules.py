@@ -61,7 +61,8 @@ def limits_suit_the_metric(config: PipelineConfig) -> Iterator[Finding]:
                 message = f"this limits mae alone, and {model.metric} judges the model (give {metric.limit})"
             elif not _suits(model.metric, name):
                 better = "higher" if metric.higher else "lower"
-                message = f"a {better} {model.metric} is better (write {metric.limit}: {meant})"
+                possible = metric.lowest < float(meant) <= metric.highest
+                message = f"a {better} {model.metric} is better (write {metric.limit}{f': {meant}' * possible})"
             elif not metric.lowest < value <= metric.highest:
                 ends = [f"above {metric.lowest}"] if metric.lowest == 0 else []
                 ends += [f"at most {metric.highest}"] if metric.highest == 1 else []
