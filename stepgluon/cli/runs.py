@@ -23,8 +23,8 @@ from stepgluon.local.work_folder import all_runs, buckets_of, endpoint, find_run
 from stepgluon.names import Names
 from stepgluon.runs import report
 from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, unknown_run
-from stepgluon.runs.history import number
-from stepgluon.runs.promote import promote
+from stepgluon.runs.history import score_of
+from stepgluon.runs.promote import named, promote
 from stepgluon.runs.redrive import planned, redrive
 from stepgluon.runs.run_list import runs_of, runs_table
 from stepgluon.runs.view import details, panel
@@ -190,5 +190,5 @@ def do_promote(call: Call) -> None:
         with call.account() as (door, names):
             found, run = _left(door, names, call.options.run)
             promoted = promote(door.client("s3"), names, run, lambda: story_of(door, found.arn).models if found else [])
-    models = ", ".join(f"{name} (MAE {number(error)})" for name, error in promoted.items())
-    call.result(f"Promoted from run {run}: {models}.\n", {"run": run, "promoted": promoted})
+    scores = {name: score_of(verdict) for name, verdict in promoted.items()}
+    call.result(f"Promoted from run {run}: {named(promoted)}.\n", {"run": run, "promoted": scores})

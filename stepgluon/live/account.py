@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from localaws.server.web import Web, bind, no_web_pages
 from stepgluon.aws import Door
-from stepgluon.live.local import models_of, promoted_words
+from stepgluon.live.local import models_of
 from stepgluon.live.page import LivePage
 from stepgluon.live.state import Settings, Told
 from stepgluon.names import Names
 from stepgluon.runs.executions import find, listed, tell
 from stepgluon.runs.history import read
 from stepgluon.runs.job_log import last_lines
-from stepgluon.runs.promote import promote
+from stepgluon.runs.promote import named, promote
 from stepgluon.runs.watch import History, story_of
 
 RUNS = 20
@@ -123,7 +123,7 @@ class AccountRuns:
 
     def promote(self, run: str) -> str:
         arn, s3 = self._names.execution_arn(run), self._door.client("s3")
-        return promoted_words(promote(s3, self._names, run, lambda: story_of(self._door, arn).models))
+        return f"Promoted {named(promote(s3, self._names, run, lambda: story_of(self._door, arn).models))}."
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from localaws.sagemaker.errors import ApiError
 from stepgluon.errors import UsageError
 from stepgluon.live.state import Settings, Told
 from stepgluon.local.work_folder import local_story, machine_of, run_of
-from stepgluon.runs.history import number
-from stepgluon.runs.promote import promote
+from stepgluon.runs.promote import named, promote
 
 if TYPE_CHECKING:
     from stepgluon.local.deployed import Deployed
@@ -37,14 +36,6 @@ def models_of(names: Names, threshold: Any) -> list[Settings]:
         key, value = ("threshold", threshold) if replaced else names.config.limit_of(model) or ("", None)
         found.append(Settings(model.name, model.label, key, value, model.train.time_limit))
     return found
-
-
-def promoted_words(promoted: dict[str, Any]) -> str:
-    return (
-        "Promoted "
-        + ", ".join(name if error is None else f"{name} (MAE {number(error)})" for name, error in promoted.items())
-        + "."
-    )
 
 
 class _Files:
@@ -120,7 +111,7 @@ class LocalRuns:
     def promote(self, run: str) -> str:
         told, work = self._of_this_pipeline(run), self._place.work
         s3, names = self._place.aws.client("s3"), self._place.names
-        return promoted_words(promote(s3, names, told["run"], lambda: local_story(work, run).models))
+        return f"Promoted {named(promote(s3, names, told['run'], lambda: local_story(work, run).models))}."
 
     def _of_this_pipeline(self, run: str) -> Told:
         told = next((one for one in self.runs() if one["run"] == run), None)

@@ -17,6 +17,7 @@ from stepgluon.aws import transfers
 from stepgluon.errors import StepgluonError
 from stepgluon.names import DEFAULTS, PROMOTED, Names
 from stepgluon.runs.executions import read_json, sizes
+from stepgluon.runs.history import metric_of, number, score_of
 
 MANIFEST = "manifest.json"  # written by code/model_folder.py
 
@@ -28,8 +29,8 @@ class NotPromoted(StepgluonError):
 Verdicts = list[dict[str, Any]]
 
 
-def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = list) -> dict[str, Any]:
-    """Promote the run's models; return their MAEs by name.
+def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = list) -> dict[str, dict[str, Any]]:
+    """Promote the run's models; return their verdicts by name.
 
     `judged` reads the verdicts from the history of a run that ended before recording them.
     """
@@ -57,7 +58,16 @@ def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = li
         }
     text = json.dumps(promoted, indent=1, sort_keys=True, allow_nan=False)
     s3.put_object(Bucket=bucket, Key=PROMOTED, Body=text.encode(), ContentType="application/json")
-    return {model.name: accepted[model.name]["mae"] for model in models}
+    return {model.name: accepted[model.name] for model in models}
+
+
+def named(promoted: dict[str, dict[str, Any]]) -> str:
+    """`adelie (MAE 200), churn (roc_auc 0.83)`."""
+    words = []
+    for name, verdict in promoted.items():
+        metric, score = metric_of(verdict).replace("mae", "MAE"), score_of(verdict)
+        words.append(name if score is None else f"{name} ({metric} {number(score)})")
+    return ", ".join(words)
 
 
 def verdicts_of(s3: Any, bucket: str, run: str) -> Verdicts:

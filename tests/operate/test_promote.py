@@ -14,7 +14,7 @@ from configs import penguins
 from localaws.server.aws import LocalAws, Settings
 from stepgluon.config.load import loads
 from stepgluon.names import Names
-from stepgluon.runs.promote import NotPromoted, promote
+from stepgluon.runs.promote import NotPromoted, named, promote
 from stepgluon.selfcheck import answers
 
 CONFIG = penguins("fallback: {threshold: 350}")
@@ -68,7 +68,7 @@ def bucket(tmp_path: Path) -> Iterator[Bucket]:
 
 def test_a_promoted_model_stays_when_its_runs_files_are_cleaned_up(bucket: Bucket) -> None:
     bucket.run("june", adelie=whole(learner=b"a" * 10, deep=b""), gentoo=whole(learner=b"g"))
-    assert promote(bucket.s3, NAMES, "june") == {"adelie": 200, "gentoo": 200}
+    assert named(promote(bucket.s3, NAMES, "june")) == "adelie (MAE 200), gentoo (MAE 200)"
     for key in bucket.keys("models/"):
         bucket.s3.delete_object(Bucket=WORK, Key=key)
     place = bucket.promoted()["m_adelie"]["model_uri"]
@@ -157,8 +157,15 @@ def test_a_run_that_ended_before_it_recorded_its_verdicts_is_promoted_from_its_h
         {"name": "adelie", "verdict": "accepted", "mae": 190, "job": "job"},
         {"name": "gentoo", "verdict": "rejected", "mae": 900, "job": "job"},
     ]
-    assert promote(bucket.s3, NAMES, "june", lambda: told) == {"adelie": 190}
+    assert named(promote(bucket.s3, NAMES, "june", lambda: told)) == "adelie (MAE 190)"
     assert bucket.promoted()["m_adelie"]["model_uri"] == f"s3://{WORK}/promoted/june/adelie/job/"
+
+
+def test_a_promoted_model_is_named_with_the_score_of_its_metric() -> None:
+    left = {"metric": "roc_auc", "mae": None, "score": 0.83}
+    assert (
+        named({"left": left, "old": {"mae": 200}, "none": {"mae": None}}) == "left (roc_auc 0.83), old (MAE 200), none"
+    )
 
 
 def test_an_accepted_model_that_a_default_replaced_is_promoted_itself(bucket: Bucket) -> None:
@@ -189,7 +196,7 @@ def test_a_run_whose_models_the_config_no_longer_has_is_not_promoted(bucket: Buc
 def test_verdicts_that_step_functions_wrote_as_a_text_are_read(bucket: Bucket) -> None:
     bucket.run("june", adelie=whole(learner=b"a"))
     bucket.put("runs/june/verdicts.json", bucket.get("runs/june/verdicts.json").decode())
-    assert promote(bucket.s3, NAMES, "june") == {"adelie": 200}
+    assert named(promote(bucket.s3, NAMES, "june")) == "adelie (MAE 200)"
 
 
 def test_a_copy_here_shares_its_bytes_with_the_model(bucket: Bucket) -> None:
