@@ -27,7 +27,7 @@ def compared(runs: tuple[dict[str, Any], dict[str, Any]], configs: tuple[Any, An
             {
                 "name": name,
                 **{key: [one.get(name, {}).get(key) for one in by_name] for key in ("mae", "verdict", "uses")},
-                "metric": next(metric_of(one[name]) for one in reversed(by_name) if name in one),
+                "metric": [metric_of(one[name]) if name in one else None for one in by_name],
                 "score": [score_of(one.get(name, {})) for one in by_name],
             }
             for name in names
@@ -91,10 +91,10 @@ def words(told: dict[str, Any]) -> str:
     else:
         lines += ["Config:", *settings[:SHOWN], *more] if settings else ["Both have the same config."]
     models = [
-        (model["name"], *map(number, model["score"]), _change(*model["score"]), _arrow(model["verdict"]))
+        (model["name"], *map(number, model["score"]), _change_of(model), _arrow(model["verdict"]))
         for model in told["models"]
     ]
-    what = "MAE" if all(model["metric"] == "mae" for model in told["models"]) else "score"
+    what = "MAE" if all({*model["metric"]} <= {"mae", None} for model in told["models"]) else "score"
     lines += ["", *_table([("model", f"{what} of A", "of B", "change", "result"), *models])] if models else []
     return "\n".join(lines) + "\n"
 
@@ -110,6 +110,12 @@ def _count(count: Any) -> str:
 
 def _filled(run: dict[str, Any]) -> str:
     return f"{run['predictions']:,} of {run['gaps']:,}" if run["predictions"] is not None and run["gaps"] else ""
+
+
+def _change_of(model: dict[str, Any]) -> str:
+    """Scores of different metrics cannot be compared."""
+    judged = [metric for metric in model["metric"] if metric]
+    return _change(*model["score"]) if len({*judged}) == 1 else _arrow(judged)
 
 
 def _change(before: Any, after: Any) -> str:

@@ -112,12 +112,24 @@ def test_a_comparison_of_many_settings_fits_one_screen() -> None:
     configs = ({"models": [{"name": "m", "drop": []}], **{f"k{n}": n for n in range(30)}}, {"models": []})
     told = compared((runs[0], runs[1]), configs)
     known = {"name": "m", "verdict": ["accepted"] * 2, "uses": [None, None]}
-    assert told["models"] == [known | {"metric": "mae", "mae": [2.0, 1.5], "score": [2.0, 1.5]}]
+    assert told["models"] == [known | {"metric": ["mae"] * 2, "mae": [2.0, 1.5], "score": [2.0, 1.5]}]
     text = words(told)
     assert "  and 21 more\n" in text and "  models[m].name: m → absent\n" in text
     assert re.search(r"m +2 +1\.5 +-25\.0% +accepted\n", text)
     assert re.search(r"gaps filled +5 of 8 +5 of 8\n", text)
     assert "The config of one of the runs is unknown." in words(compared((runs[0], runs[1]), (None, {})))
+
+
+def test_scores_of_different_metrics_are_not_compared() -> None:
+    models = [
+        {"name": "m", "verdict": "accepted", "metric": metric, "score": 0.5} for metric in ("roc_auc", "log_loss")
+    ]
+    runs = [{"run": model["metric"], "status": "SUCCEEDED", "started": 0.0, "seconds": 1.0} for model in models]
+    told = [run | dict.fromkeys(("rows", "predictions", "gaps", "data", "note")) for run in runs]
+    first, second = (one | {"models": [model]} for one, model in zip(told, models, strict=True))
+    assert re.search(r"m +0\.5 +0\.5 +roc_auc → log_loss +accepted\n", words(compared((first, second), ({}, {}))))
+    assert re.search(r"m +0\.5 +0\.5 +same +accepted\n", words(compared((first, first), ({}, {}))))
+    assert re.search(r"m +- +0\.5 +- → accepted\n", words(compared((first | {"models": []}, second), ({}, {}))))
 
 
 class Logs:
