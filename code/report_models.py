@@ -267,7 +267,7 @@ def _worst(found: dict[str, Any], label: str) -> Markup | None:
     if not worst.get("rows"):
         return None
     columns = worst["columns"][:SHOWN_COLUMNS]
-    last = "probability" if "confusion" in found else "off by"
+    last = "probability of actual" if "confusion" in found else "off by"
     heads = [
         *(tag("th", short(name, 24)) for name in columns),
         *(tag("th", w, class_="n") for w in ("actual", "predicted", last)),

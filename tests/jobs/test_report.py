@@ -298,7 +298,7 @@ def test_a_model_of_classes_has_its_metric_and_a_confusion_matrix_in_place_of_a_
     for each in ("0.91 roc auc of y", "Higher is better.", "baseline 0.5", "limit 0.8", "accuracy 0.875"):
         assert each in said, said
     assert "actual no yes others no 50 3 0 yes 4 20 0 others 1 0 7" in said
-    assert "held-out roc auc validation roc auc" in said and "probability 1 – yes" in said
+    assert "held-out roc auc validation roc auc" in said and "probability of actual 1 – yes" in said
     assert "not trained" not in said and "Predicted against actual" not in said and "<script>alert(1)" not in page
 
 
