@@ -323,3 +323,16 @@ def test_what_has_not_ended_has_lasted_until_it_was_looked_at() -> None:
     ended = run_json("run", {}, read(history.events), None, now=now)
     assert 0 < ended["seconds"] < 20
     assert run_json("run", {}, read([]), None, now=now)["seconds"] == 0.0
+
+
+def test_the_sentence_of_awss_xgboost_container_is_given_once() -> None:
+    source = "XGB train call failed with exception:\n [11:13:56] /workspace/src/objective/a.cu:114: Check failed"
+    for error, said, meant in (
+        ("AlgorithmError", source, "Check failed"),
+        ("UserError", "eta must be a number.", "eta must be a number."),
+    ):
+        text = f"framework error: \nsagemaker_algorithm_toolkit.exceptions.{error}: {said}\n \n{said}"
+        cause = json.dumps({"TrainingJobName": "a-1", "FailureReason": f"AlgorithmError: {text}, exit code: 1"})
+        assert history.sentence("States.TaskFailed", cause) == meant
+        shortened = text.replace("AlgorithmError: ", "")  # as the machine shortens it for a model's failure
+        assert history.sentence("", shortened) == meant

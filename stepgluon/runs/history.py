@@ -36,6 +36,9 @@ CAUSE = 4000  # characters to keep of a cause, which may have 32,768
 _PASSED = re.compile(r"An error occurred while executing the state '(.+?)' \(entered at the event id #\d+\)\.\s*")
 _RAISED = re.compile(r"threw an error during evaluation\.\s*(?:[A-Z]\d{4}: )?(.+)", re.DOTALL)
 _ADDED = re.compile(r"^AlgorithmError: |Not retried: |,? exit code: \d+\s*$")
+# AWS's XGBoost container gives its sentence twice, after the exception's name and XGBoost's place in its source.
+_CONTAINER = re.compile(r"framework error: .*?sagemaker_algorithm_toolkit\.exceptions\.(?:\w+Error: )?(.+?)(?: \1)?$")
+_IN_SOURCE = re.compile(r"^XGB train call failed with exception: (?:\[[\d:]+\] )?(?:\S+:\d+: )?")
 _JOB = re.compile(r'"(Training|Processing)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
 _CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
 _START = re.compile(r'"(?:Training|Processing)StartTime"\s*:\s*(\d{12,14})\b')
@@ -307,7 +310,10 @@ def sentence(error: str, cause: str) -> str:
     elif not text:
         shown = cause.partition(" (Service: ")[0]
         text = shown if error in ("", "States.TaskFailed") and shown else f"{error}: {shown}"
-    return " ".join(_ADDED.sub("", text).split()).strip(": ")[:LONGEST_SENTENCE]
+    text = " ".join(_ADDED.sub("", text).split())
+    if framework := _CONTAINER.match(text):
+        text = _IN_SOURCE.sub("", framework[1])
+    return text.strip(": ")[:LONGEST_SENTENCE]
 
 
 def verdict(model: dict[str, Any]) -> str:
