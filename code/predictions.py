@@ -87,7 +87,8 @@ class Predictions:
             if _words(there) != _words(self.schema):
                 raise JobError(
                     f"The predictions of model {self.model} are {_words(there)}, and its metric wants "
-                    f"{_words(self.schema)}; train it again, or promote a model of a later run."
+                    f"{_words(self.schema)}: it was promoted when another metric judged it. Loosen the limit until a "
+                    "new model is accepted, and promote that."
                 )
             table = file.read([name for name in self.schema.names if name in there.names])
         for name in self.schema.names:
