@@ -84,7 +84,7 @@ summary small{margin-left:8px;font-weight:400;font-size:14px;color:var(--soft)}
 details>div{padding:6px 24px 24px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:24px 36px;margin-bottom:26px}
 .pair>*{min-width:0}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto}div+.pair{margin-top:26px}
 .chart{display:block;width:100%;max-width:520px;height:auto;overflow:visible}
 .chart text{font-size:10.5px;fill:var(--soft)}
 .chart .up,.chart .name{text-anchor:end}.chart .across,.chart .title{text-anchor:middle}
