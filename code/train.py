@@ -232,10 +232,12 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
         # With bagging presets, a trial that finds no model makes AutoGluon fit the same learner again.
         if not any(words in str(problem) for words in ("No models were trained", "Learner is already fit")):
             raise
-        raise JobError(
-            f"Model {model['name']}: AutoGluon could fit no model to {counted(len(known), 'row')} in "
-            f"{settings['time_limit']} s; raise time_limit or give it more rows."
-        ) from None
+        done = f"Model {model['name']}: AutoGluon could fit no model to {counted(len(known), 'row')}"
+        if KNOWN[metric_of(model)].classes and (rows := known[model["label"]].value_counts()).min() == 1:
+            # None is left to validate with, or none to learn from.
+            rare = job_io.shown(rows.idxmin())
+            raise JobError(f"{done}: the class {rare} has only one; give it more.") from None
+        raise JobError(f"{done} in {settings['time_limit']} s; raise time_limit or give it more rows.") from None
 
 
 def quiet() -> None:
