@@ -81,9 +81,9 @@ def test_what_train_says_for_all_models_may_be_autogluons() -> None:
     "settings",
     [
         "num_round: 1, eta: 0, subsample: 1, max_depth: 0, gamma: 0.5, lambda: 1.0e-3, seed: -5, verbosity: 3",
-        'num_round: "200", save_model_on_termination: true, eval_metric: "rmse,mae", booster: gblinear',
+        'num_round: "200", save_model_on_termination: true, eval_metric: "rmse,mae", early_stopping_rounds: 10',
         'tree_method: hist, monotone_constraints: "(1,0,-1)", interaction_constraints: "[[1,2],[3]]"',
-        "objective: reg:tweedie, tweedie_variance_power: 1.5, early_stopping_rounds: 10, learning_rate: 0.1",
+        "objective: reg:tweedie, tweedie_variance_power: 1.5, learning_rate: 0.1, booster: gblinear",
     ],
 )
 def test_what_the_container_takes_is_accepted(settings: str) -> None:

@@ -18,7 +18,9 @@ account: "123456789012"
 region: cn-north-1
 notify: [ml-team@example.com]
 models:
-  - {name: price, label: price, algorithm: {xgboost: 3.0-5, set: {max_depth: 4, eta: 0.1, early_stopping_rounds: 5}}}
+  - name: price
+    label: price
+    algorithm: {xgboost: 3.0-5, set: {max_depth: 4, eta: 0.1, eval_metric: rmse, early_stopping_rounds: 5}}
   - {name: weight, label: weight}
 fallback: {threshold: 350}
 predict: {instance: {type: ml.m5.large, count: 3}, max_runtime: 30m, environment: {OMP_NUM_THREADS: "2"}}
@@ -65,6 +67,7 @@ def test_aws_s_image_trains_from_csv_files_with_the_config_s_hyperparameters_as_
         "objective": "reg:squarederror",
         "max_depth": "4",
         "eta": "0.1",
+        "eval_metric": "rmse",
         "early_stopping_rounds": "5",
     }
     channels = {channel["ChannelName"]: channel for channel in train["InputDataConfig"]}

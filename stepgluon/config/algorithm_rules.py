@@ -26,8 +26,8 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
         for name, value in model.algorithm.set.items():
             if wrong := xgboost_settings.problem(name, value):
                 yield Finding(join(settings, name), wrong)
-        if unsuited := xgboost_settings.unsuited(model.algorithm.set):
-            yield Finding(f"{settings}.{unsuited[0]}", unsuited[1], (f"{settings}.tree_method",))
+        for name, why, other in xgboost_settings.unsuited(model.algorithm.set):
+            yield Finding(join(settings, name), why, (join(settings, other),))
 
 
 def _wrong_version(algorithm: Algorithm, region: str) -> str:

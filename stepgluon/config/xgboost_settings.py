@@ -7,7 +7,7 @@ the sources of the image 3.0-5. The container refuses a training job with any ot
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from stepgluon.errors import did_you_mean, found, listed
 
@@ -99,13 +99,16 @@ def problem(name: str, value: Value) -> str | Callable[[], str]:
     return lambda: f"XGBoost has no such hyperparameter ({_guess(name, _NAMES)})"
 
 
-def unsuited(given: dict[str, Value]) -> tuple[str, str] | None:
-    """A hyperparameter that does not suit another, and why."""
+def unsuited(given: dict[str, Value]) -> Iterator[tuple[str, str, str]]:
+    """The hyperparameters that do not suit another: their name, why, and the other's name."""
     method = as_text(given.get("tree_method", "auto"))
     for name, methods in (("monotone_constraints", "exact hist"), ("interaction_constraints", "exact hist approx")):
         if name in given and method not in methods.split():
-            return name, f"tree_method {method} takes none (set tree_method: {methods.split()[-1]}, or remove this)"
-    return None
+            hint = f"set tree_method: {methods.split()[-1]}, or remove this"
+            yield name, f"tree_method {method} takes none ({hint})", "tree_method"
+    if "early_stopping_rounds" in given and "eval_metric" not in given:
+        # The container then runs all rounds, and the validation rows are lost for training.
+        yield "early_stopping_rounds", "without eval_metric nothing stops early (add eval_metric: rmse)", "eval_metric"
 
 
 def _outside(text: str, whole: bool, interval: str) -> str:
