@@ -1,8 +1,8 @@
 """What a trainer other than AutoGluon reads: CSV files below channels/train/, and channels/validation/ if it is used.
 
-The label is the first column. XGBoost gets the encoding's numbers without a header; an own container gets the values as
-they are, with a header. Validation rows are training rows that the trainer may look at while it trains, to stop early
-or to choose between its tries. Test rows are in no channel.
+The label is the first column. config.json says whether a trainer gets the encoding's numbers without a header, as
+XGBoost does, or the values as they are, with a header. Validation rows are training rows that the trainer may look at
+while it trains, to stop early or to choose between its tries. Test rows are in no channel.
 """
 
 from __future__ import annotations
@@ -24,20 +24,14 @@ FOLDER = "channels"
 _EXACT = 2**24  # up to it, float32 holds every integer
 
 
-def has_validation(model: dict[str, Any]) -> bool:
-    """Own containers may use validation rows; XGBoost does if it stops early or is tuned."""
-    algorithm = model["algorithm"]
-    return algorithm["name"] != "xgboost" or "early_stopping_rounds" in algorithm["set"] or bool(model.get("tune"))
-
-
 class Channels:
     """One model's channels, made from its training part while that is written, and afterwards."""
 
     def __init__(self, folder: Path, schema: pa.Schema, model: dict[str, Any], data: dict[str, Any]) -> None:
         self._folder, self._label, self._seed = folder, model["label"], data["seed"]
-        self._share = data["test_fraction"] if has_validation(model) else 0.0
+        self._share = data["test_fraction"] if "validation" in model["algorithm"]["channels"] else 0.0
         self._names = [name for name in schema.names if name not in (ROW, self._label)]
-        self._learner = Learner(schema, self._label) if model["algorithm"]["name"] == "xgboost" else None
+        self._learner = Learner(schema, self._label) if model["algorithm"]["encoded"] else None
         self._learnt = 0
 
     def learn(self, rows: pa.Table) -> None:

@@ -18,6 +18,7 @@ from stepgluon.config.aws_images import xgboost_registry
 from stepgluon.config.kinds import Section
 from stepgluon.config.schema import AUTOGLUONS, Algorithm, Model, PipelineConfig
 from stepgluon.config.xgboost_settings import complete
+from stepgluon.programs import channels_of, program_of
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
@@ -85,10 +86,13 @@ class Names:
     def _told(self, section: Section) -> dict[str, Any]:
         told = _given(section)
         if isinstance(section, Model) and (algorithm := section.algorithm):
+            program = program_of(section)
             told["algorithm"] = {
-                "name": "xgboost",
+                "name": program.name,
                 "version": algorithm.xgboost,
                 "image": self.xgboost_image(algorithm),
+                "channels": channels_of(section),
+                "encoded": program.encoded,
                 "set": complete(algorithm.set),
             }
             told["train"] = {key: value for key, value in _given(section.train).items() if key not in AUTOGLUONS}

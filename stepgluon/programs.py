@@ -13,12 +13,12 @@ DATA = "data"  # the image that prepares the tables and assembles the result, wh
 @dataclass(frozen=True)
 class Program:
     name: str
-    training_image: str  # one of our images; empty if AWS offers it
-    training_script: str  # the entrypoint, in code/; empty if the image's own `train` runs
-    channels: tuple[str, ...]  # of CSV files, each read by a training if it is used; without any, it reads `data`
-    compression: str  # of what the training leaves: NONE (a folder) or GZIP (model.tar.gz)
-    scoring_image: str  # in which score.py takes in and measures the archive; empty if the training measures itself
     predicting_image: str  # in which predict.py runs
+    training_image: str = ""  # one of our images; empty if AWS offers it
+    training_script: str = ""  # the entrypoint, in code/; empty if the image's own `train` runs
+    channels: tuple[str, ...] = ()  # of CSV files, each read by a training if it is used; without any, it reads `data`
+    encoded: bool = False  # whether these files hold the numbers of encoding.json without a header, not the values
+    scoring_image: str = ""  # in which score.py measures what model.tar.gz holds; empty if the training leaves a folder
 
     @property
     def scripts(self) -> Iterable[tuple[str, str]]:
@@ -28,8 +28,8 @@ class Program:
         yield self.predicting_image, "predict"
 
 
-AUTOGLUON = Program("autogluon", "autogluon", "train", (), "NONE", "", "autogluon")
-XGBOOST = Program("xgboost", "", "", ("train", "validation"), "GZIP", "xgboost", "xgboost")
+AUTOGLUON = Program("autogluon", "autogluon", training_image="autogluon", training_script="train")
+XGBOOST = Program("xgboost", "xgboost", channels=("train", "validation"), encoded=True, scoring_image="xgboost")
 PROGRAMS = (AUTOGLUON, XGBOOST)
 
 

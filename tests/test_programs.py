@@ -57,6 +57,8 @@ def test_the_jobs_get_the_whole_algorithm_and_nothing_of_autogluon() -> None:
         "name": "xgboost",
         "version": "3.0-5",
         "image": "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5",
+        "channels": ["train"],
+        "encoded": True,
         "set": {"max_depth": 4, "num_round": 30, "objective": "reg:squarederror"},
     }
     assert not model["train"].keys() & {"presets", "time_limit"}

@@ -19,7 +19,9 @@ from channels import Channels
 from job_sandbox import MODEL, Sandbox, config
 
 XGBOOST: dict[str, Any] = {"name": "xgboost", "version": "3.0-5", "image": "i", "set": {"num_round": 10}}
-OWN: dict[str, Any] = {"name": "container", "image": "i", "set": {}}
+XGBOOST |= {"channels": ["train"], "encoded": True}
+STOPPING = XGBOOST | {"channels": ["train", "validation"]}
+OWN: dict[str, Any] = {"name": "container", "image": "i", "set": {}, "channels": STOPPING["channels"], "encoded": False}
 HEADER = "when,y,side,a,ok,empty\n"
 
 
@@ -83,10 +85,10 @@ def test_xgboost_itself_reads_the_numbers_and_the_missing_ones(sandbox: Sandbox)
     assert read.get_label().tolist() == known["y"].to_pylist()
 
 
-@pytest.mark.parametrize("algorithm", [XGBOOST | {"set": {"early_stopping_rounds": 5}}, OWN])
+@pytest.mark.parametrize("algorithm", [STOPPING, OWN])
 def test_validation_rows_are_a_share_of_the_training_rows(sandbox: Sandbox, algorithm: dict[str, Any]) -> None:
     folder = prepared(sandbox, algorithm)
-    header = 0 if algorithm["name"] == "xgboost" else 1
+    header = 0 if algorithm["encoded"] else 1
     train, validation = (lines(folder, channel)[header:] for channel in ("train", "validation"))
     labels = [{float(line[0]) for line in part} for part in (train, validation)]
     assert (len(train), len(validation)) == (115, 29), "144 rows to learn from, a fifth of them for validation"
@@ -96,7 +98,7 @@ def test_validation_rows_are_a_share_of_the_training_rows(sandbox: Sandbox, algo
 
 def test_the_encoding_knows_nothing_of_validation_rows(sandbox: Sandbox) -> None:
     rows = "t,y\n" + "".join(f"t{n},{n}\n" for n in range(100))
-    folder = prepared(sandbox, XGBOOST | {"set": {"early_stopping_rounds": 5}}, rows)
+    folder = prepared(sandbox, STOPPING, rows)
     known = {line[0] for line in lines(folder, "train")}
     assert all(line[1] == "" for line in lines(folder, "validation"))
     texts = json.loads((folder / "encoding.json").read_text())["features"][0]["texts"]
@@ -111,7 +113,7 @@ def test_an_own_container_gets_values_as_they_are_below_a_header(sandbox: Sandbo
 
 def test_each_part_has_its_file_and_none_is_empty(tmp_path: Path) -> None:
     """One row alone cannot be in both channels."""
-    model = MODEL | {"algorithm": XGBOOST | {"set": {"early_stopping_rounds": 5}}}
+    model = MODEL | {"algorithm": STOPPING}
     parts = [pa.table({"a": [n / 2], "y": [n]}) for n in range(3)] + [pa.table({"a": [3.0] * 40, "y": [3] * 40})]
     (tmp_path / "train").mkdir()
     made = Channels(tmp_path, parts[0].schema, model, {"test_fraction": 0.25, "seed": 1})

@@ -18,6 +18,7 @@ import xgboost
 from job_sandbox import Outcome, Sandbox, config
 
 ALGORITHM: dict[str, Any] = {"name": "xgboost", "version": "3.0-5", "image": "i", "set": {"num_round": 30}}
+ALGORITHM |= {"channels": ["train"], "encoded": True}
 
 
 def prepared(box: Sandbox, rows: str, **model: Any) -> Path:
