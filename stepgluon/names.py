@@ -16,7 +16,7 @@ from typing import Any
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.aws_images import xgboost_registry
 from stepgluon.config.kinds import Section
-from stepgluon.config.schema import AUTOGLUONS, Algorithm, Model, PipelineConfig
+from stepgluon.config.schema import AUTOGLUONS, Model, PipelineConfig
 from stepgluon.config.xgboost_settings import complete
 from stepgluon.programs import channels_of, program_of
 
@@ -90,7 +90,7 @@ class Names:
             told["algorithm"] = {
                 "name": program.name,
                 "version": algorithm.xgboost,
-                "image": self.xgboost_image(algorithm),
+                "image": self.training_image(section),
                 "channels": channels_of(section),
                 "encoded": program.encoded,
                 "set": complete(algorithm.set),
@@ -164,13 +164,16 @@ class Names:
         host = f"{self.config.account}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
         return f"{host}/{self.repository(image)}@${{{image.title()}Digest}}"
 
-    def xgboost_image(self, algorithm: Algorithm) -> str:
-        """The address of AWS's image; config/algorithm_rules.py accepts only versions that the region has."""
-        assert algorithm.xgboost
-        registry = xgboost_registry(algorithm.xgboost, self.config.region)
-        assert registry, f"{algorithm.xgboost} is not in {self.config.region}"
+    def training_image(self, model: Model) -> str:
+        """The image that trains the model: ours or AWS's, which config/algorithm_rules.py has found in the region."""
+        if ours := program_of(model).training_image:
+            return self.image(ours)
+        assert model.algorithm and model.algorithm.xgboost
+        version = model.algorithm.xgboost
+        registry = xgboost_registry(version, self.config.region)
+        assert registry, f"{version} is not in {self.config.region}"
         host = f"{registry[0]}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
-        return f"{host}/{registry[1]}:{algorithm.xgboost}"
+        return f"{host}/{registry[1]}:{version}"
 
     def repository_arn(self, image: str) -> str:
         """The ARN of the repository in an image's address."""

@@ -46,8 +46,7 @@ def xgboost(settings: str = "", region: str = "eu-central-1", more: str = "") ->
 def test_each_region_has_xgboost_in_an_account_of_aws(region: str, image: str) -> None:
     """As sagemaker.image_uris.retrieve of 2.257.7 says."""
     config = xgboost(region=region).config
-    assert config.models[0].algorithm
-    assert Names(config).xgboost_image(config.models[0].algorithm) == image
+    assert Names(config).training_image(config.models[0]) == image
 
 
 def test_the_jobs_get_the_whole_algorithm_and_nothing_of_autogluon() -> None:

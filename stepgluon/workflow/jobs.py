@@ -13,7 +13,7 @@ from typing import Any
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.config.xgboost_settings import as_text, complete
 from stepgluon.names import Names
-from stepgluon.programs import AUTOGLUON, DATA, channels_of, program_of, usual_program
+from stepgluon.programs import DATA, channels_of, program_of, usual_program
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 from stepgluon.workflow.retries import longest_training
 
@@ -113,7 +113,7 @@ class Jobs:
         channels = f"[$map({model}.channels, function($c) {{{jsonata({**each, 'ContentType': 'text/csv'})}}})]"
         archived = {"InputDataConfig": expression(channels), "OutputDataConfig": self._trained(place, "GZIP")}
         own = f"$exists({model}.channels) ? {jsonata(archived)} : {jsonata(usual)}"
-        return f"$merge([{model}.train, {own if self.program is AUTOGLUON else jsonata(archived)}])"
+        return f"$merge([{model}.train, {jsonata(archived) if self.program.channels else own}])"
 
     def score(self, model: str) -> str:
         """The request for the job that takes in the archive of a training and measures the model."""
@@ -200,11 +200,9 @@ class Jobs:
         }
 
     def _algorithm(self, model: Model) -> Request:
-        program = program_of(model)
-        if model.algorithm:
-            return {"TrainingImage": self.names.xgboost_image(model.algorithm), "TrainingInputMode": "File"}
-        entrypoint = {"ContainerEntrypoint": _script(program.training_script)}
-        return {"TrainingImage": self.names.image(program.training_image), "TrainingInputMode": "File", **entrypoint}
+        script = program_of(model).training_script
+        entrypoint = {"ContainerEntrypoint": _script(script)} if script else {}
+        return {"TrainingImage": self.names.training_image(model), "TrainingInputMode": "File", **entrypoint}
 
     def _trained(self, place: str, compression: str) -> Request:
         return {"S3OutputPath": expression(f"$work & {place}"), "CompressionType": compression, **self._output_key}

@@ -35,7 +35,7 @@ class Waiting:
     def __init__(self, config: PipelineConfig) -> None:
         self.config, quota = config, config.retries.quota
         events = _events_without_quota(config)
-        jobs = 2 * len(config.models) + _scored(config) + 2
+        jobs = 2 * len(config.models) + scored(config) + 2
         each = REFUSED * jobs * (1 + config.retries.job)  # of one try in every job
         fitting = max(0, min(limits.MOST_QUOTA_TRIES, (limits.EVENTS - events) // each))
         self.quota_tries = fitting if quota is None else quota
@@ -83,7 +83,7 @@ class Waiting:
         config = self.config
         training = max(longest_training(model.train) for model in config.models)
         stages = [config.prepare.max_runtime, training, config.predict.max_runtime, config.postprocess.max_runtime]
-        stages += [config.predict.max_runtime] if _scored(config) else []
+        stages += [config.predict.max_runtime] if scored(config) else []
         tries, waits = 1 + config.retries.job, QUOTA_SECONDS + 60 * config.retries.throttling
         return min(
             sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS
@@ -107,9 +107,9 @@ def _events_without_quota(config: PipelineConfig) -> int:
     per_model = 2 * once + 2 * job + 3 * small + 3 * STATE
     # Prepare, post-process; three mails, the fingerprints, promoted models, verdicts and predictions; the rest.
     whole_run = 2 * job + 7 * small + 12 * STATE
-    return per_model * len(config.models) + job * _scored(config) + whole_run
+    return per_model * len(config.models) + job * scored(config) + whole_run
 
 
-def _scored(config: PipelineConfig) -> int:
+def scored(config: PipelineConfig) -> int:
     """How many models have a score job."""
     return sum(bool(program_of(model).scoring_image) for model in config.models)

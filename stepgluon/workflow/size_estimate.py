@@ -6,10 +6,10 @@ import json
 
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
-from stepgluon.workflow.retries import Waiting
+from stepgluon.workflow.retries import Waiting, scored
 
-# A definition without models, and a model with the longest names; measured with a margin, and tested.
-MACHINE_BYTES, MODEL_BYTES = 64 * 1024, 9 * 1024
+# A definition without models, a model with the longest names, and its score; measured with a margin, and tested.
+MACHINE_BYTES, MODEL_BYTES, SCORE_BYTES = 64 * 1024, 9 * 1024, 2 * 1024
 
 
 def surely_fits(config: PipelineConfig) -> bool:
@@ -17,6 +17,6 @@ def surely_fits(config: PipelineConfig) -> bool:
     settings = json.dumps(vars(config.changed(models=[])), ensure_ascii=False, default=vars)
     parts = [(model.train, model.algorithm) for model in config.models]
     own = sum(len(json.dumps(part, ensure_ascii=False, default=vars)) for part in parts)
-    scored = sum(model.algorithm is not None for model in config.models)  # with one state more
-    size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + MODEL_BYTES * len(config.models) + 2048 * scored
+    models = MODEL_BYTES * len(config.models) + SCORE_BYTES * scored(config)
+    size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + models
     return size <= limits.DEFINITION_BYTES and Waiting(config).events <= limits.EVENTS

@@ -87,7 +87,7 @@ def _programs(names: Names) -> dict[str, list[str]]:
     models = names.config.models
     scored = any(program_of(model).scoring_image for model in models)
     logs = "log-group:/aws/sagemaker/ProcessingJobs:log-stream"
-    aws = {names.xgboost_image(model.algorithm) for model in models if model.algorithm}
+    aws = {names.training_image(model) for model in models if not program_of(model).training_image}
     return {
         "repositories": [names.arn("ecr", f"repository/{names.repository(image)}") for image in all_scripts()],
         "aws_images": sorted({names.repository_arn(image) for image in aws}),
