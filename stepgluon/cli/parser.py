@@ -195,7 +195,9 @@ def a_path(text: str) -> Path:
 
 def _run_options(parser: _Parser) -> None:
     """Add the options of a run, in the account or locally."""
-    parser.add_argument("--threshold", type=_threshold, metavar="N", help="replaces the limits of mae")
+    parser.add_argument(
+        "--threshold", type=_threshold, metavar="N", help="replaces the limit of every model judged by mae"
+    )
     parser.add_argument("--note", default="", metavar="TEXT", help="appears in the first mail")
     parser.add_argument("--fresh", action="store_true", help="ignore cached results; start over")
 

@@ -20,7 +20,7 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
             at = f"{key}.algorithm" if model.algorithm.xgboost is None else f"{key}.algorithm.xgboost"
             yield Finding(at, message, ("region",))
         if METRICS[model.metric].classes:
-            message = f"{model.metric} is of classes, and {xgboost_settings.ONE_NUMBER} (remove algorithm)"
+            message = f"{model.metric} is for classes, but {xgboost_settings.ONE_NUMBER} (remove algorithm)"
             yield Finding(f"{key}.metric", message, (f"{key}.algorithm.xgboost",))
         settings = f"{key}.algorithm.set"
         for name, value in model.algorithm.set.items():

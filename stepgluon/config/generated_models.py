@@ -112,5 +112,5 @@ def _of_autogluon(model: Node, train: Node | None) -> Iterator[Problem]:
     if algorithm is None or algorithm.value is None or train is None or not isinstance(train.value, dict):
         return
     for name in AUTOGLUONS & train.value.keys():
-        message = "this is AutoGluon's, and another algorithm trains the model (remove it)"
+        message = "only AutoGluon uses this, but another algorithm trains the model (remove it)"
         yield Problem(train.value[name].name_place, train.value[name].key, message)

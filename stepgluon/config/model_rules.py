@@ -58,16 +58,16 @@ def limits_suit_the_metric(config: PipelineConfig) -> Iterator[Finding]:
                 continue
             shown, meant = f"{value:.15g}", _meant(metric, value)
             if name == "better_than_median" and not _suits(model.metric, name):
-                message = f"this limits mae alone, and {model.metric} judges the model (give {metric.limit})"
+                message = f"this limits only mae, but {model.metric} judges the model (write {metric.limit})"
             elif not _suits(model.metric, name):
                 better = "higher" if metric.higher else "lower"
                 possible = metric.lowest < float(meant) <= metric.highest
                 message = f"a {better} {model.metric} is better (write {metric.limit}{f': {meant}' * possible})"
             elif not metric.lowest < value <= metric.highest:
                 ends = [f"above {metric.lowest}"] if metric.lowest == 0 else []
-                ends += [f"at most {metric.highest}"] if metric.highest == 1 else []
+                ends += [f"{'' if ends else 'of '}at most {metric.highest}"] if metric.highest == 1 else []
                 way_out = f"write {meant}" if meant != shown else f"a number {' and '.join(ends)} is expected"
-                message = f"{shown} is not a possible limit of {model.metric} ({way_out})"
+                message = f"{shown} is not a possible limit for {model.metric} ({way_out})"
             if message:
                 yield Finding(f"{key}.{name}", message, (f"{key}.metric",))
 
@@ -78,10 +78,11 @@ def labels_are_numbers_or_classes(config: PipelineConfig) -> Iterator[Finding]:
     for key, model in models_of(config):
         first_key, first = seen.setdefault(model.label, (key, model))
         if METRICS[first.metric].classes != METRICS[model.metric].classes:
-            kinds = [
-                f"{one.metric} of {'classes' if METRICS[one.metric].classes else 'numbers'}" for one in (model, first)
-            ]
-            message = f"{found(model.label)} cannot have {kinds[0]} and, in {first.name}, {kinds[1]} (give one kind)"
+            kinds = ["classes" if METRICS[one.metric].classes else "numbers" for one in (model, first)]
+            message = (
+                f"{model.metric} treats {found(model.label)} as {kinds[0]}, but {first.metric}, in {first.name}, as "
+                f"{kinds[1]} (choose metrics of one kind)"
+            )
             relies_on = (f"{key}.label", f"{first_key}.label", f"{first_key}.metric", f"{first_key}.name")
             yield Finding(f"{key}.metric", message, relies_on)
 

@@ -172,7 +172,7 @@ class Algorithm(Section):
 class Model(Section):
     name: str = entry("names the model in mails, jobs and results", MODEL_NAME)
     label: str = entry(
-        "the column to predict: a number, or a class if metric is of classes; rows where it is empty are predicted",
+        "the column to predict: numbers, or classes with a metric for classes; rows where it is empty are predicted",
         COLUMN,
     )
     where: dict[str, Scalar | list[Scalar]] = entry(
@@ -180,14 +180,14 @@ class Model(Section):
     )
     drop: list[str] = entry("columns the model must not see", List(COLUMN), [])
     metric: str = entry(
-        "what judges the model: mae, rmse, r2 or mape of numbers; accuracy, balanced_accuracy, f1, roc_auc or log_loss "
-        "of classes",
+        "what judges the model: for numbers mae, rmse, r2 or mape; for classes accuracy, balanced_accuracy, f1, "
+        "roc_auc or log_loss",
         Choice(*METRICS),
         "mae",
     )
-    at_most: float | None = entry("the highest accepted score, if lower is better", ANY_NUMBER, None)
+    at_most: float | None = entry("the highest accepted score, for a metric where lower is better", ANY_NUMBER, None)
     at_least: float | None = entry(
-        "the lowest accepted score, if higher is better: of r2 and the metrics of classes except log_loss",
+        "the lowest accepted score, for r2 and the metrics for classes except log_loss",
         ANY_NUMBER,
         None,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-_SET = "AutoGluon chooses them, XGBoost takes those in algorithm.set"
-_PROGRAMS = "AutoGluon trains a model, or with algorithm: {xgboost: 3.0-5} AWS's XGBoost image"
-_KINDS = "metric decides what a model predicts: mae a number, accuracy a class"
+_SET = "AutoGluon chooses its own; set XGBoost's in algorithm.set"
+_PROGRAMS = "AutoGluon trains the models or, with algorithm: {xgboost: 3.0-5}, AWS's XGBoost image"
+_KINDS = "metric decides what a model predicts: numbers with mae, classes with accuracy"
 _TABLES = "give the tables to the command: run --data FILE"
 _ALL_COLUMNS = "a model sees every column but its label and those in drop"
 _ONE_SPLIT = "the error is measured once, on the rows held out by data.test_fraction"

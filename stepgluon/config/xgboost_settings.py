@@ -54,13 +54,13 @@ _FORMS = {
     "monotone_constraints": (r"\( *(-1|0|1) *(, *(-1|0|1) *)*,?\)", "one of -1, 0, 1 for each column, like '(1,0,-1)'"),
     "interaction_constraints": (
         r"\[\[[0-9, ]+\](, *\[[0-9, ]+\])*\]",
-        "numbers of columns in groups, like '[[1,2],[3]]'",
+        "groups of column numbers, like '[[1,2],[3]]'",
     ),
 }
 _NAMES = (*_WHOLE, *_NUMBER, *_WORDS, *_LISTS, *_FORMS)
 ONE_NUMBER = "an XGBoost model predicts one number"
 _NOT_YET = {
-    "csv_weights": "all rows count alike",
+    "csv_weights": "all rows have the same weight",
     "use_dask_gpu_training": "a training has one instance",
     **dict.fromkeys(("num_class", "aft_loss_distribution", "aft_loss_distribution_scale"), ONE_NUMBER),
     **dict.fromkeys(("_kfold", "_num_cv_round"), "the error is measured once, on the rows held out"),
@@ -105,7 +105,7 @@ def unsuited(given: dict[str, Value]) -> Iterator[tuple[str, str, str]]:
     for name, methods in (("monotone_constraints", "exact hist"), ("interaction_constraints", "exact hist approx")):
         if name in given and method not in methods.split():
             hint = f"set tree_method: {methods.split()[-1]}, or remove this"
-            yield name, f"tree_method {method} takes none ({hint})", "tree_method"
+            yield name, f"not available with tree_method {method} ({hint})", "tree_method"
     if "early_stopping_rounds" in given and "eval_metric" not in given:
         # The container then runs all rounds, and the validation rows are lost for training.
         yield "early_stopping_rounds", "without eval_metric nothing stops early (add eval_metric: rmse)", "eval_metric"
