@@ -1,7 +1,7 @@
-"""Unpacks the model.tar.gz of a training in a foreign container, which may contain anything.
+"""Unpacks model.tar.gz from a training in a container that is not ours: it may contain anything.
 
-Only plain files and folders are taken, with relative paths that stay inside, new modes and no owners. Their number and
-size are limited before they are written, and so is every header, which the tarfile module would read whole.
+Only plain files and folders with relative paths inside the target are extracted, without modes and owners. Their number
+and size are checked before each is written. Headers are limited too, because tarfile reads a header in one piece.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PIECE = 1024 * 1024  # the most that a header may take
 
 
 def unpack(archive: Path, target: Path, model: str) -> None:
-    """Unpack into the new folder `target`; raises JobError if there is anything else than files, or too much."""
+    """Unpack into the new folder `target`; raises JobError for anything but files and folders, or too many."""
     if not archive.is_file():
         raise RetryableError(f"{archive.name} is missing in {archive.parent}; the job's inputs are not complete.")
     refused = f"Model {model}: its training's {archive.name}"
@@ -36,7 +36,7 @@ def unpack(archive: Path, target: Path, model: str) -> None:
 
 
 class _Limited(gzip.GzipFile):
-    """Gives no more than BYTES, and no more than _PIECE at once."""
+    """Reads at most BYTES in total, and at most _PIECE at a time."""
 
     refused = ""
 

@@ -41,9 +41,9 @@ METRICS = {
 ERRORS = ("mae", "rmse", "r2", "mae_of_median")
 _SMALLEST = float(np.finfo(np.float64).eps)  # a probability of 0 would make the log loss infinite; as scikit-learn does
 _NO_VALUE = {
-    "r2": "all labels of the held-out part are equal, so r2 has no value",
-    "mape": "the held-out part has labels of 0, so mape has no value",
-    "roc_auc": "the held-out part has only one class, so roc_auc has no value",
+    "r2": "all labels of the held-out part are equal, so r2 is undefined",
+    "mape": "the held-out part has labels of 0, so mape is undefined",
+    "roc_auc": "the held-out part has only one class, so roc_auc is undefined",
 }
 
 

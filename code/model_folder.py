@@ -100,7 +100,9 @@ def _check_versions(manifest: dict[str, Any], model: str) -> None:
     """
     program = program_of(manifest)
     if program not in _PACKAGES:
-        raise JobError(f"Model {model} was trained by {shown(program)}, which this version of stepgluon does not know.")
+        raise JobError(
+            f"Model {model} was trained by {shown(program)}, which this version of stepgluon does not support."
+        )
     try:
         installed = versions(program)
     except ModuleNotFoundError:
@@ -142,8 +144,8 @@ def check_columns(features: Mapping[str, str], schema: pa.Schema, model: str) ->
         kind = schema.field(name).type
         if _family(learnt) != _family(str(kind)):
             raise JobError(
-                f"Model {model} learnt from {shown(name)} as {learnt}, but the rows hold {kind} there; make the column "
-                "what it was, or train the model again."
+                f"Model {model} learnt from {shown(name)} as {learnt}, but the rows hold {kind} there; restore the "
+                "column's type, or train the model again."
             )
 
 

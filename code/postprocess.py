@@ -121,7 +121,7 @@ def failure_of(verdict: dict[str, Any]) -> str | None:
 
 
 def predicted_kinds(model: dict[str, Any], profile: dict[str, Any]) -> dict[str, pa.DataType]:
-    """The columns that a prediction job writes for the model: of classes with their probabilities.
+    """The columns that a prediction job writes for the model: for classes, also probabilities.
 
     That of the positive class of two may be missing, if a promoted model knows other classes than the data.
     """

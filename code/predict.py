@@ -63,7 +63,7 @@ class Predictor(Protocol):
         """The model's inputs from the rows."""
 
     def answers(self, inputs: Any) -> npt.NDArray[np.float64] | Answers:
-        """Numbers; or of classes the columns of `schema_of`."""
+        """Numbers, or for classes the columns of `schema_of`."""
 
 
 def load(folder: Path, model: str, manifest: dict[str, Any]) -> Predictor:

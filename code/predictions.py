@@ -86,7 +86,7 @@ class Predictions:
             there = file.schema_arrow
             if _words(there) != _words(self.schema):
                 raise JobError(
-                    f"The predictions of model {self.model} are {_words(there)}, and its metric wants "
+                    f"The predictions of model {self.model} are {_words(there)}, but its metric needs "
                     f"{_words(self.schema)}: it was promoted when another metric judged it. Loosen the limit until a "
                     "new model is accepted, and promote that."
                 )

@@ -98,7 +98,7 @@ def propose(data: dict[str, Any], label: str | None) -> dict[str, Any]:
     if not rows:
         raise JobError(f"{tables[0].name} has a header but no rows; rows are needed to propose a model.")
     made = of_label(columns, label) if label in columns else {}
-    if len(made.get("classes", ())) > MOST_CLASSES:  # rather numbers, some of them misspelt: this names the texts
+    if len(made.get("classes", ())) > MOST_CLASSES:  # probably numbers, some of them misspelt: this names them
         one_schema(tables, list(columns), {"models": [{"label": label, "name": shown(label)}]}, every_row)
     return {
         "problems": [],

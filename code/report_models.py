@@ -224,7 +224,7 @@ def _held_out(found: dict[str, Any], label: str) -> Markup | None:
 
 _IMPORTANCE = {
     False: "How much the error grows without a column",
-    True: "Each column's share of what the splits gained",
+    True: "Each column's share of the splits' total gain",
 }
 
 

@@ -130,15 +130,15 @@ class RowCounts:
 
 
 def _about_classes(model: str, train: Mapping[str, int], test: Mapping[str, int]) -> list[str]:
-    """Classes that cannot be learnt, or hardly."""
+    """Classes with too few training rows to learn them."""
     found, rare = [], in_order(name for name, rows in train.items() if rows == 1)
     if len(train) == 1:
         one = shown(next(iter(train)))
-        found.append(f"Model {model}: all rows to learn from have the class {one}; it needs two classes.")
+        found.append(f"Model {model}: all training rows have the class {one}; a model needs two classes.")
     elif rare:
-        found.append(f"Model {model}: only one row to learn from has the class {listed(rare)}; it is hardly learnt.")
+        found.append(f"Model {model}: only one training row has the class {listed(rare)}; that is too few to learn it.")
     if unseen := in_order(set(test) - set(train)):
-        found.append(f"Model {model}: no row to learn from has the class {listed(unseen)}; all of them are held out.")
+        found.append(f"Model {model}: no training row has the class {listed(unseen)}; all rows with it are held out.")
     return found
 
 

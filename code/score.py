@@ -1,4 +1,4 @@
-"""Score: takes in what a foreign container trained, measures it on the held-out rows, and writes a model's folder.
+"""Score: unpacks a model trained in a container that is not ours, measures it on the held-out rows, writes its folder.
 
 Reads   processing/input/archive/model.tar.gz   the training's output; nothing of it is unpickled or run
         processing/input/data/                  train/, test/, encoding.json and config.json, written by prepare
@@ -61,7 +61,7 @@ def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
     started = time.monotonic()
     name, label = model["name"], model["label"]
     if has_classes(model):
-        raise JobError(f"Model {name}: {metric_of(model)} measures classes, and XGBoost predicts numbers; use another.")
+        raise JobError(f"Model {name}: {metric_of(model)} is for classes, but XGBoost predicts numbers; use another.")
     archive.unpack(trained, out / PROGRAM, name)
     check_readable(out / PROGRAM, name)
     shutil.copyfile(data / encoding.FILE, out / encoding.FILE)
@@ -93,12 +93,12 @@ def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
 
 
 def check_readable(program: Path, model: str) -> None:
-    """Raise JobError if XGBoost's file is missing, or if XGBoost crashes on it; `booster` says all that is milder."""
+    """Raise JobError if XGBoost's file is missing, or if XGBoost crashes on it; `booster` reports smaller problems."""
     if not (program / NAME).is_file():
         files = sorted(path.relative_to(program).as_posix() for path in program.rglob("*") if path.is_file())
         raise JobError(
-            f"Model {model}: its training's model.tar.gz has no file {NAME}, but {job_io.listed(files)}; XGBoost's own "
-            "container writes it (without cross-validation, _kfold)."
+            f"Model {model}: model.tar.gz has no file {NAME}, only {job_io.listed(files)}; AWS's XGBoost container "
+            "writes it, unless _kfold is set."
         )
     if (program / NAME).read_bytes()[:1] == b"{":
         done = subprocess.run([sys.executable, "-c", _TRIAL, str(program / NAME)], capture_output=True)
@@ -124,7 +124,7 @@ def measured(folder: Path, model: str, label: str, predictor: Predictor) -> tupl
         answers.append(predictor.answers(inputs))
         if answers[-1].shape != known.shape:
             given = f"{counted(answers[-1].size, 'number')} for {counted(len(known), 'row')}"
-            raise JobError(f"Model {model} answers {given}; choose an objective with one number for each row.")
+            raise JobError(f"Model {model} predicts {given}; choose an objective that gives one number for each row.")
     return np.concatenate(truth), np.concatenate(answers)
 
 
@@ -142,7 +142,7 @@ def cells(folder: Path, names: list[str], rows: list[int]) -> list[list[Any]]:
 
 
 def importance(predictor: Predictor) -> list[dict[str, Any]]:
-    """Each column's share of what the splits gained, the largest first; a linear model has none."""
+    """Each column's share of the splits' total gain, the largest first; a linear model has none."""
     gains = predictor.booster.get_score(importance_type="total_gain") if predictor.has_trees else {}
     whole = sum(gains.values()) or 1.0
     shares = {name: gains.get(f"f{place}", 0.0) / whole for place, name in enumerate(predictor.features)}

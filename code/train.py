@@ -209,8 +209,8 @@ def problem(model: dict[str, Any], labels: Any) -> dict[str, Any]:
     classes = in_order(labels.unique())
     if len(classes) < 2:
         raise JobError(
-            f"Model {model['name']}: all rows to learn from have the class {job_io.shown(classes[0])}; give it rows of "
-            "at least two classes, or look at its where."
+            f"Model {model['name']}: all training rows have the class {job_io.shown(classes[0])}; add rows of another "
+            "class, or check its where."
         )
     if len(classes) == 2:
         return {"problem_type": "binary", "eval_metric": metric.autogluon, "positive_class": classes[-1]}
@@ -289,7 +289,7 @@ def importance(predictor: Any, unknown: Any, box: float, row_seconds: float) -> 
     rows = next((n for n in IMPORTANCE_ROWS if n * row_seconds * turns <= box), IMPORTANCE_ROWS[-1])
     sample = unknown.sample(min(len(unknown), rows), random_state=0)
     began = time.monotonic()
-    predictor.predict(sample)  # also for classes about as long as their probabilities
+    predictor.predict(sample)  # for classes, about as slow as predicting probabilities
     once = time.monotonic() - began
     affordable = int((box - once) / max(once, 1e-9)) - 1
     if affordable < 1:

@@ -136,14 +136,14 @@ class Workbook(raw_file.RawTable):
             scan = scanned(archive, part)
         if scan.cells() > CELLS:
             raise JobError(
-                f"{self.name}: the sheet {shown(name)} reaches to row {scan.last_row:,} and column "
-                f"{max(scan.columns, key=_number).decode()}, too far for a workbook; delete what is there by mistake, "
+                f"{self.name}: the sheet {shown(name)} extends to row {scan.last_row:,} and column "
+                f"{max(scan.columns, key=_number).decode()}, which is too large; delete stray cells there, "
                 "or save the sheet as CSV."
             )
         if scan.not_calculated:
             raise JobError(
-                f"{self.name}: the formula in cell {scan.not_calculated} has no value; open the workbook in Excel or "
-                "LibreOffice, which calculate it, and save it."
+                f"{self.name}: the formula in cell {scan.not_calculated} has no saved value; open the workbook in "
+                "Excel or LibreOffice and save it."
             )
         if not isinstance(file, Path):
             file.seek(0)

@@ -55,7 +55,7 @@ def booster(path: Path, model: str) -> Any:
     if content[:1] == b"\x80":
         raise JobError(
             f"Model {model}: {NAME} is a Python pickle, as old versions of XGBoost's container write; it is not "
-            "loaded, because that runs code. Train with a container from 1.3-1 on."
+            "loaded, because unpickling runs code. Train with container version 1.3-1 or later."
         )
     found = xgboost.Booster()
     try:
@@ -70,7 +70,7 @@ def booster(path: Path, model: str) -> Any:
         raise JobError(f"Model {model}: XGBoost cannot read {NAME} ({reason}); train it again.") from None
     if objective.startswith(("binary:", "multi:", "rank:")):
         raise JobError(
-            f"Model {model} was trained with the objective {shown(objective)}, whose answers are not the label's "
+            f"Model {model} was trained with the objective {shown(objective)}, which does not predict the label's "
             "numbers; set an objective like reg:squarederror."
         )
     return found

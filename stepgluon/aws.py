@@ -211,7 +211,7 @@ def _denied(message: str, operation: str) -> str:
         return f"{sentence}: there is {why[1]} (ask those who look after the account)"
     if "permissions boundary" in message:
         return f"{sentence}: the permissions boundary does not allow it (ask those who look after the account)"
-    return f"{sentence} (ask for the rights of policy/deployer.json)"
+    return f"{sentence} (ask for the permissions in policy/deployer.json)"
 
 
 def _stop(text: str) -> str:

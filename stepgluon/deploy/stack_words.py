@@ -19,14 +19,14 @@ def continues(name: str, kind: str, region: str) -> str:
     }
     return (
         f"interrupted, but {name} continues in AWS: `aws cloudformation describe-stack-events {aws}` shows it"
-        f"{cancel.get(kind, '')}; the same command again waits for it"
+        f"{cancel.get(kind, '')}; run the same command again to wait for it"
     )
 
 
 def failure(name: str, kind: str, end: End) -> str:
     """Why the stack could not be changed, what to do, and in which state it is."""
     done, left = {
-        "CREATE": ("created", "nothing of it is left but buckets and images"),
+        "CREATE": ("created", "all of it was removed except buckets and images"),
         "UPDATE": ("changed", "it is as it was before"),
         "DELETE": ("deleted", "the rest of it is still there"),
     }[kind]
@@ -44,9 +44,9 @@ def _way_out(event: dict[str, Any], reason: str) -> str:
     if event["ResourceType"] == "AWS::S3::Bucket" and _TAKEN.search(reason):
         return "bucket names are shared by all accounts: choose another `name` in the config"
     if "not authorized to perform" in reason or "AccessDenied" in reason:
-        return "ask for the rights of policy/deployer.json"
+        return "ask for the permissions in policy/deployer.json"
     if _TAKEN.search(reason):
         return "something of that name was made by other means: remove it, or choose another `name` in the config"
     if re.search(r"UnreservedConcurrentExecution", reason):
         return "set `trigger: {reserved_concurrency: 0}` in the config, or ask for more in Lambda's service quotas"
-    return "mend that, then run the command again"
+    return "fix that, then run the command again"

@@ -227,7 +227,7 @@ class Stacks:
             self.delete(desired.name)
         raise StackFailed(
             f"{desired.name} cannot become what its template says, and nothing was changed: "
-            f"{self._validation(change_set.arn, reason)} (mend that, then run the command again)"
+            f"{self._validation(change_set.arn, reason)} (fix that, then run the command again)"
         )
 
     def _validation(self, change_set: str, reason: str) -> str:

@@ -15,7 +15,7 @@ from stepgluon.errors import StepgluonError, SurroundingsError
 if TYPE_CHECKING:
     from stepgluon.names import Names
 
-RIGHTS = "ask for the rights of policy/deployer.json"
+RIGHTS = "ask for the permissions in policy/deployer.json"
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,11 @@ REFUSALS = {
             "sts:GetCallerIdentity action",
             403,
         ),
-        f"{PERSON} may not sts:GetCallerIdentity on arn:aws:s3:::b (ask for the rights of policy/deployer.json)",
+        f"{PERSON} may not sts:GetCallerIdentity on arn:aws:s3:::b (ask for the permissions in policy/deployer.json)",
     ),
     "denied everything": (
         Answer("AccessDeniedException", f"{WHO}ecr:GetAuthorizationToken on resource: * because no policy", 400),
-        f"{PERSON} may not ecr:GetAuthorizationToken (ask for the rights of policy/deployer.json)",
+        f"{PERSON} may not ecr:GetAuthorizationToken (ask for the permissions in policy/deployer.json)",
     ),
     "denied by the organization": (
         Answer("AccessDenied", f"{WHO}iam:CreateRole with an explicit deny in a service control policy", 403),
@@ -56,7 +56,7 @@ REFUSALS = {
     ),
     "denied without a word": (
         Answer("AccessDenied", "Access Denied", 403),
-        "the user of these credentials may not GetCallerIdentity (ask for the rights of policy/deployer.json)",
+        "the user of these credentials may not GetCallerIdentity (ask for the permissions in policy/deployer.json)",
     ),
     "throttled": (
         Answer("Throttling", "Rate exceeded", 400),

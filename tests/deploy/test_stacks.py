@@ -15,7 +15,7 @@ from stepgluon.errors import StepgluonError
 
 TEXT = json.dumps({"Resources": {"Thing": {"Type": "AWS::SNS::Topic"}, "Bucket": {"Type": "AWS::S3::Bucket"}}})
 WANTED = Desired("demo-base", TEXT, {"DataDigest": "sha256:1"}, {"stepgluon": "demo"})
-AGAIN = "mend that, then run the command again"
+AGAIN = "fix that, then run the command again"
 
 
 class Told(list[str]):
@@ -141,7 +141,7 @@ FAILURES = {
     "the first failed event is the reason, and not what was cancelled for it": (
         ROLE,
         HANDLER.format("Role with name demo is odd. (Service: Iam, Status Code: 400, Request ID: 4f)"),
-        f"MachineRole (AWS::IAM::Role): Role with name demo is odd ({AGAIN}; nothing of it is left but buckets and "
+        f"MachineRole (AWS::IAM::Role): Role with name demo is odd ({AGAIN}; all of it was removed except buckets and "
         "images)",
     ),
     "a bucket's name that is taken by another account": (
@@ -152,20 +152,20 @@ FAILURES = {
         ),
         "RawBucket (AWS::S3::Bucket): The requested bucket name is not available. The bucket namespace is shared by "
         "all users of the system. Please select a different name and try again (bucket names are shared by all "
-        "accounts: choose another `name` in the config; nothing of it is left but buckets and images)",
+        "accounts: choose another `name` in the config; all of it was removed except buckets and images)",
     ),
     "a right that is missing": (
         ROLE,
         "User: arn:aws:iam::123456789012:user/x is not authorized to perform: iam:CreateRole on resource: r",
         "MachineRole (AWS::IAM::Role): User: arn:aws:iam::123456789012:user/x is not authorized to perform: "
-        "iam:CreateRole on resource: r (ask for the rights of policy/deployer.json; nothing of it is left but buckets "
-        "and images)",
+        "iam:CreateRole on resource: r (ask for the permissions in policy/deployer.json; all of it was removed except "
+        "buckets and images)",
     ),
     "a name that is taken in the account": (
         ROLE,
         "demo-machine already exists in stack arn:other",
         "MachineRole (AWS::IAM::Role): demo-machine already exists in stack arn:other (something of that name was made "
-        "by other means: remove it, or choose another `name` in the config; nothing of it is left but buckets and "
+        "by other means: remove it, or choose another `name` in the config; all of it was removed except buckets and "
         "images)",
     ),
     "an account too small for the reserved concurrency": (
@@ -176,7 +176,7 @@ FAILURES = {
         ),
         "Trigger (AWS::Lambda::Function): Specified ReservedConcurrentExecutions for function decreases account's "
         "UnreservedConcurrentExecution below its minimum value of [100] (set `trigger: {reserved_concurrency: 0}` "
-        "in the config, or ask for more in Lambda's service quotas; nothing of it is left but buckets and images)",
+        "in the config, or ask for more in Lambda's service quotas; all of it was removed except buckets and images)",
     ),
 }
 
@@ -202,7 +202,7 @@ def test_a_failed_change_leaves_the_stack_as_it_was_and_is_told_as_it_happens(ac
     with pytest.raises(StackFailed) as caught:
         stacks.apply(changed)
     assert str(caught.value) == (
-        "demo-base could not be changed: Machine (AWS::StepFunctions::StateMachine): It is odd (mend that, then run "
+        "demo-base could not be changed: Machine (AWS::StepFunctions::StateMachine): It is odd (fix that, then run "
         "the command again; it is as it was before)"
     )
     assert said == [
@@ -221,7 +221,7 @@ def test_a_rollback_that_fails_too_is_said(account: Account, said: Told) -> None
     with pytest.raises(StackFailed) as caught:
         said.stacks(account).apply(WANTED)
     assert str(caught.value) == (
-        "demo-base could not be changed: Machine (AWS::X::Y): Odd (mend that, then run the command again; could not be "
+        "demo-base could not be changed: Machine (AWS::X::Y): Odd (fix that, then run the command again; could not be "
         "rolled back either (UPDATE_ROLLBACK_FAILED))"
     )
 
@@ -238,7 +238,7 @@ def test_a_change_that_somebody_cancels_is_a_failure_with_their_word(account: Ac
     with pytest.raises(StackFailed) as caught:
         said.stacks(account).apply(WANTED)
     assert str(caught.value) == (
-        "demo-base could not be changed: demo-base (AWS::CloudFormation::Stack): User Initiated (mend that, then run "
+        "demo-base could not be changed: demo-base (AWS::CloudFormation::Stack): User Initiated (fix that, then run "
         "the command again; it is as it was before)"
     )
 
@@ -261,7 +261,7 @@ def test_a_change_set_that_cannot_be_made_says_why_and_leaves_no_shell(
     with pytest.raises(StackFailed) as caught:
         said.stacks(account).apply(WANTED)
     assert str(caught.value) == (
-        f"demo-base cannot become what its template says, and nothing was changed: {sentence} (mend that, then run the "
+        f"demo-base cannot become what its template says, and nothing was changed: {sentence} (fix that, then run the "
         "command again)"
     )
     assert account.cloudformation.named("demo-base") is None
@@ -298,7 +298,7 @@ def test_an_interrupted_deploy_says_that_the_stack_goes_on(
         Stacks(account, said.append, interrupt).apply(WANTED)
     assert said[-1] == (
         "interrupted, but demo-base continues in AWS: `aws cloudformation describe-stack-events --stack-name demo-base "
-        f"--region eu-west-1` shows it; {cancel}the same command again waits for it"
+        f"--region eu-west-1` shows it; {cancel}run the same command again to wait for it"
     )
     assert not said.stacks(account).apply(WANTED), "the second call waits for the first one's change, and finds it made"
 
@@ -317,7 +317,7 @@ def test_a_deletion_that_fails_says_what_stands_in_its_way(account: Account, sai
         said.stacks(account).delete("demo-base")
     assert str(caught.value) == (
         "demo-base could not be deleted: JobRole (AWS::IAM::Role): Cannot delete entity, must detach all policies "
-        "first (mend that, then run the command again; the rest of it is still there)"
+        "first (fix that, then run the command again; the rest of it is still there)"
     )
     assert said.stacks(account).delete("demo-base")
     assert not said.stacks(account).delete("demo-base")

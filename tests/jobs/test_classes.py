@@ -157,9 +157,7 @@ def test_classes_that_are_hardly_learnt_are_noted(sandbox: Sandbox) -> None:
 
 def test_a_model_needs_two_classes() -> None:
     model = config(CHURN)["models"][0]
-    with pytest.raises(
-        job_io.JobError, match="all rows to learn from have the class 'no'; give it rows of at least two"
-    ):
+    with pytest.raises(job_io.JobError, match="all training rows have the class 'no'; add rows of another class"):
         train.problem(model, _Labels(["no"]))
     assert train.problem(model, _Labels(["yes", "no"])) == {
         "problem_type": "binary",
@@ -195,7 +193,7 @@ def test_predictions_of_the_other_kind_are_refused(sandbox: Sandbox, tmp_path: P
     pq.write_table(pa.table({"prediction": [1.5]}), place)
     outcome = next_.run("postprocess.py")
     assert outcome.message is not None and outcome.message.startswith(
-        "The predictions of model churn are numbers, and its metric wants classes"
+        "The predictions of model churn are numbers, but its metric needs classes"
     )
     pq.write_table(pa.table({"prediction": pa.array([None], pa.string())}), place)
     outcome = next_.run("postprocess.py")

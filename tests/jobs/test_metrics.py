@@ -121,7 +121,7 @@ def test_there_is_no_roc_auc_of_one_class_and_the_reason_says_so() -> None:
     known = np.array(["no", "yes"], object)
     found = of_classes(truth, truth, np.full((3, 2), 0.5), ["no", "yes"], known, "roc_auc")
     assert (found["score"], found["baseline"], found["accuracy"]) == (None, None, 1.0)
-    assert found["reason"] == "the held-out part has only one class, so roc_auc has no value"
+    assert found["reason"] == "the held-out part has only one class, so roc_auc is undefined"
 
 
 @pytest.mark.parametrize("classes", [["a", "b"], ["a", "b", "c"]])
@@ -140,8 +140,8 @@ def test_a_class_that_training_has_not_seen_counts_as_wrong(name: str, classes: 
 @pytest.mark.parametrize(
     ("metric", "truth", "reason"),
     [
-        ("mape", [0.0, 1.0], "the held-out part has labels of 0, so mape has no value"),
-        ("r2", [2.0, 2.0], "all labels of the held-out part are equal, so r2 has no value"),
+        ("mape", [0.0, 1.0], "the held-out part has labels of 0, so mape is undefined"),
+        ("r2", [2.0, 2.0], "all labels of the held-out part are equal, so r2 is undefined"),
         ("rmse", [1e200, -1e200], "rmse is too large"),
         ("mae", [], "the held-out part has no rows"),
     ],

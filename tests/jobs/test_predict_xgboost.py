@@ -123,7 +123,10 @@ def test_an_older_xgboost_and_any_python_are_as_good(folder: Path, changes: dict
     ("changes", "words"),
     [
         ({"xgboost": "99.1.0"}, "Model all was trained with XGBoost 99.1.0 and cannot be loaded with XGBoost "),
-        ({"program": "prophet"}, "Model all was trained by 'prophet', which this version of stepgluon does not know."),
+        (
+            {"program": "prophet"},
+            "Model all was trained by 'prophet', which this version of stepgluon does not support",
+        ),
         ({"program": "autogluon"}, "Model all was trained with AutoGluon None and cannot be loaded with AutoGluon "),
     ],
 )

@@ -201,7 +201,7 @@ def test_a_model_of_xgboost_is_described_as_what_it_is() -> None:
     found = evaluation() | {"program": "xgboost", "trees": 300, "leaderboard": [], "best_model": "XGBoost"}
     page = words(report.page(*run([verdict("a")]), {"a": found}))
     assert "XGBoost trained 300 trees." in page and "AutoGluon fitted" not in page
-    assert "Each column's share of what the splits gained" in page.replace("&#39;", "'").replace("’", "'")
+    assert "Each column's share of the splits' total gain" in page.replace("&#39;", "'").replace("’", "'")
 
 
 def test_damaged_evaluations_are_left_out_and_a_bug_never_fails_the_job(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_model_of_classes_has_its_metric_and_a_confusion_matrix_in_place_of_a_
 
 
 def test_a_model_of_classes_without_a_score_says_why() -> None:
-    failure = {"Error": "", "Cause": "No score: the held-out part has only one class, so roc_auc has no value"}
+    failure = {"Error": "", "Cause": "No score: the held-out part has only one class, so roc_auc is undefined"}
     judged = {"metric": "roc_auc", "score": None, "baseline": None, "verdict": "rejected", "failure": failure}
     assert failure["Cause"] in words(report.page(*run([verdict("churn", None, **judged)]), {}))
 

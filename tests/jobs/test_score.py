@@ -170,7 +170,7 @@ def test_another_number_of_columns_is_named(sandbox: Sandbox, folder: Path) -> N
 def test_a_classification_is_no_model_for_numbers(sandbox: Sandbox, folder: Path, settings: Any) -> None:
     said = refused(sandbox, folder, packed({"xgboost-model": saved(fitted(np.eye(8)[:, :3], [0, 1] * 4, **settings))}))
     assert said == (
-        f"Model all was trained with the objective '{settings['objective']}', whose answers are not the label's "
+        f"Model all was trained with the objective '{settings['objective']}', which does not predict the label's "
         "numbers; set an objective like reg:squarederror."
     )
 
@@ -186,8 +186,8 @@ def entry(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 def test_an_archive_without_the_model_names_what_it_has(sandbox: Sandbox, folder: Path) -> None:
     assert refused(sandbox, folder, packed({"xgboost-model-0": b"", "b/model.pth": b""})) == (
-        "Model all: its training's model.tar.gz has no file xgboost-model, but 'b/model.pth', 'xgboost-model-0'; "
-        "XGBoost's own container writes it (without cross-validation, _kfold)."
+        "Model all: model.tar.gz has no file xgboost-model, only 'b/model.pth', 'xgboost-model-0'; AWS's XGBoost "
+        "container writes it, unless _kfold is set."
     )
 
 

@@ -95,7 +95,7 @@ def test_a_formula_gives_the_value_that_was_saved_with_it(sandbox: Sandbox) -> N
 @pytest.mark.parametrize("formula", ["><f>1+1</f><v/>", "><f>1+1</f><v></v>", "><f>1+1</f>", ' s="1"><f t="shared"/>'])
 def test_a_formula_that_was_never_calculated_is_no_gap(sandbox: Sandbox, formula: str) -> None:
     sandbox.write("a.xlsx", workbook({"S": [["x", "y"], ["a", Raw(formula)], ["b", 3]]}))
-    assert "a.xlsx: the formula in cell B2 has no value; open the workbook in Excel or" in sentence(sandbox)
+    assert "a.xlsx: the formula in cell B2 has no saved value; open the workbook in Excel or" in sentence(sandbox)
 
 
 def test_pandas_index_in_a_workbook_is_ignored(sandbox: Sandbox) -> None:
@@ -125,7 +125,7 @@ def test_a_header_without_rows_is_named(sandbox: Sandbox) -> None:
 def test_a_cell_far_away_is_refused_before_room_is_made_for_it(sandbox: Sandbox) -> None:
     corner = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>2</v></c></row>'
     sandbox.write("a.xlsx", workbook({"S": corner}))
-    assert "the sheet 'S' reaches to row 1,048,576 and column XFD, too far for a workbook" in sentence(sandbox)
+    assert "the sheet 'S' extends to row 1,048,576 and column XFD, which is too large" in sentence(sandbox)
 
 
 def test_a_place_across_two_chunks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
