@@ -76,7 +76,7 @@ def train_one(make: States, model: Item) -> Chain:
 
     remember = make.remember(model, "Remember *")
     measured = [train, read_score]
-    if model.archived:  # XGBoost leaves an archive: a job takes it in, and measures the model
+    if model.archived:  # XGBoost leaves an archive: the score job unpacks it and measures the model
         score = make.score(model, "Score *")
         score.add_catch(make.failed_training(judge))
         measured = [train, score, read_score]

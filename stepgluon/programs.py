@@ -13,12 +13,12 @@ DATA = "data"  # the image that prepares the tables and assembles the result, wh
 @dataclass(frozen=True)
 class Program:
     name: str
-    predicting_image: str  # in which predict.py runs
+    predicting_image: str  # runs predict.py
     training_image: str = ""  # one of our images; empty if AWS offers it
     training_script: str = ""  # the entrypoint, in code/; empty if the image's own `train` runs
-    channels: tuple[str, ...] = ()  # of CSV files, each read by a training if it is used; without any, it reads `data`
-    encoded: bool = False  # whether these files hold the numbers of encoding.json without a header, not the values
-    scoring_image: str = ""  # in which score.py measures what model.tar.gz holds; empty if the training leaves a folder
+    channels: tuple[str, ...] = ()  # CSV channels that its training may read; if empty, it reads `data`
+    encoded: bool = False  # whether these hold the numbers of encoding.json without a header, not the values
+    scoring_image: str = ""  # runs score.py on model.tar.gz; empty if the training leaves a folder and measures itself
 
     @property
     def scripts(self) -> Iterable[tuple[str, str]]:
@@ -44,7 +44,7 @@ def channels_of(model: Model) -> list[str]:
 
 
 def usual_program(config: PipelineConfig) -> Program:
-    """The program that requests are of where a model's own part says nothing else."""
+    """The program that all requests are for, unless a model's own part overrides it."""
     used = [program_of(model) for model in config.models]
     return AUTOGLUON if AUTOGLUON in used else used[0]
 

@@ -1,9 +1,9 @@
-"""Makes the table of the churn demo: customers of a telephone company that never was.
+"""Makes the table of the churn demo: customers of a fictional telephone company.
 
     python demo/churn/make_data.py [FOLDER]
 
-The same seed gives the same bytes. Short contracts, high prices and many calls to the support make a customer leave.
-Of the newest customers it is not known yet: the pipeline predicts them.
+The same seed gives the same bytes. Short contracts, high prices and many support calls make customers leave.
+Whether some of them leave is not known yet: the pipeline predicts it.
 """
 
 from __future__ import annotations

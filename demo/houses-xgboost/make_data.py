@@ -1,9 +1,9 @@
-"""Makes the table of the XGBoost demo: sales of houses in a city that never was.
+"""Makes the table of the XGBoost demo: sales of houses in a fictional city.
 
     python demo/houses-xgboost/make_data.py [FOLDER]
 
-The same seed gives the same bytes. A price grows with the area and the year of building; the district and the garden
-change what a square metre is worth, so that a straight line misses it. Some houses are not sold yet: the pipeline
+The same seed gives the same bytes. Prices grow with the area and the year of construction; district and garden
+change the price per square metre, so a linear model does not fit. Some houses are not sold yet: the pipeline
 predicts their price.
 """
 

@@ -1,7 +1,7 @@
 """Training, processing and transform jobs that really run, as local processes or containers.
 
 api            answers the calls about jobs and models; moto answers all others
-errors         the refusal of a call
+errors         the error that refuses a call
 models         SageMaker's models, in moto
 sync_task      Step Functions' Task that waits for a job
 job            a job from its creation to its end, using

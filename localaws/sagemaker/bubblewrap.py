@@ -65,7 +65,7 @@ def missing() -> str:
     lacks = [package for package, tool in (("buildah", "buildah"), ("bubblewrap", "bwrap")) if not shutil.which(tool)]
     if lacks:
         return f"{' and '.join(lacks)} ({_INSTALL})"
-    return "" if os.geteuid() == 0 else "the rights of root (sudo)"
+    return "" if os.geteuid() == 0 else "root (sudo)"
 
 
 def _inspected(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The refusal of a call."""
+"""The error that refuses a call."""
 
 from __future__ import annotations
 

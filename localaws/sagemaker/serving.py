@@ -91,7 +91,7 @@ class Server:
             content = response.read(LONGEST_ANSWER + 1)
             if len(content) > LONGEST_ANSWER:
                 self.close()
-                return Answer(0, b"The answer has more than 100 MB.")
+                return Answer(0, b"The answer is larger than 100 MB.")
             return Answer(response.status, content)
         except (OSError, http.client.HTTPException) as problem:
             self.close()

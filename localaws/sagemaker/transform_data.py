@@ -22,7 +22,7 @@ def requests_of(file: Path, split: str, strategy: str, most: int) -> Iterator[by
         if split != "Line":
             whole = content.read(limit + 1)
             if len(whole) > limit:
-                raise TooLong(f"the object has more than {most // MEGABYTE} MB; set SplitType or MaxPayloadInMB")
+                raise TooLong(f"the object is larger than {most // MEGABYTE} MB; set SplitType or MaxPayloadInMB")
             yield whole
         elif strategy == "SingleRecord":
             for line in content:
@@ -44,7 +44,7 @@ def requests_of(file: Path, split: str, strategy: str, most: int) -> Iterator[by
 
 def _checked(record: bytes, limit: int, most: int) -> bytes:
     if len(record) > limit:
-        raise TooLong(f"a record has more than {most // MEGABYTE} MB, which is MaxPayloadInMB")
+        raise TooLong(f"a record is larger than {most // MEGABYTE} MB, the MaxPayloadInMB")
     return record
 
 

@@ -339,7 +339,7 @@ class PipelineConfig(Section):
     def limit_of(self, model: Model) -> tuple[str, float] | None:
         """The key and value that limit the model's score: its own, else that in fallback; None without a limit.
 
-        For mae, at_most is called threshold; those in fallback are of mae alone.
+        For mae, at_most is called threshold; the limits in fallback apply to mae only.
         """
         key = METRICS[model.metric].limit
         value = getattr(model, key)

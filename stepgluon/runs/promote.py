@@ -119,7 +119,7 @@ def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str,
 
 
 def _image(s3: Any, bucket: str, source: str, verdict: dict[str, Any]) -> str:
-    """The image that predicts with the model; empty for one of a version of the pipeline that did not record it."""
+    """The image that predicts with the model; empty if an earlier version of the pipeline did not record it."""
     if verdict.get("uses") != "default":
         return str(verdict.get("image") or "")
     # The verdict names the image of the default that replaced this model; the model's own is in its marker.

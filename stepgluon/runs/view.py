@@ -88,7 +88,7 @@ def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
 
 
 def _judged(model: dict[str, Any]) -> dict[str, Any]:
-    """The score of a model that another metric than mae judges."""
+    """The score of a model judged by a metric other than mae."""
     if metric_of(model) == "mae":
         return {}
     numbers = {key: finite(model.get(key)) for key in ("score", "baseline", "at_most", "at_least")}

@@ -39,7 +39,7 @@ $merge([{defaults}, $given]))"""
 def models(config: PipelineConfig, jobs: Jobs) -> str:
     """The models with their fingerprints from prepare, and the folders derived from fingerprint and image.
 
-    A threshold in the execution's input is an error in the label's unit, so it is of the models that MAE judges.
+    A threshold in the execution's input is an error in the label's unit, so it applies only to models judged by MAE.
     """
     overridden = "$exists($limit)" if config.only_mae else "$exists($limit) and $not($exists($m.metric))"
     lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")

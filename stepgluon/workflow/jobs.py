@@ -116,7 +116,7 @@ class Jobs:
         return f"$merge([{model}.train, {jsonata(archived) if self.program.channels else own}])"
 
     def score(self, model: str) -> str:
-        """The request for the job that takes in the archive of a training and measures the model."""
+        """The request for the job that unpacks a training's archive and measures the model."""
         trained = f"$work & {model}.place & '/' & $own.job & '/output/model"
         request = {
             "ProcessingJobName": expression(f"{self.name('score', model)} & $own.tries & {ATTEMPT}"),

@@ -11,8 +11,8 @@ Variables of the machine:
     models, gaps  from Read fingerprints: for each model its name, limit, place (models/<name>/<fingerprint>), ...;
                   what is kept of its training, the run and the image that predicts with it, in trained;
                   and the number of empty labels, as text. The limit is in threshold, in better_than_median (a
-                  percentage), in at_most or at_least of another metric than mae, or absent; the execution's
-                  input may add a threshold to all that mae judges
+                  percentage), or for other metrics in at_most or at_least, or absent; the execution's
+                  input may add a threshold to all models judged by mae
     chosen        from Choose models: for each model its verdict, what predicts in which image, and the place of its
                   predictions
     starts        from Choose models: for each model `own` before its prediction; without gaps it is predicted already,
@@ -68,7 +68,7 @@ class Item:
     training_seconds: int
     limit: tuple[str, float] | None  # the key and value that limit its score
     metric: str
-    archived: bool  # its training leaves an archive, which a job of ours takes in and measures
+    archived: bool  # its training leaves an archive, which our score job unpacks and measures
 
     def state(self, words: str) -> str:
         return words.replace("*", self.name)
@@ -241,7 +241,7 @@ class States:
         return self._job(item.state(name), _TRAINING, request, item.training_seconds, _own(own))
 
     def score(self, item: Item, name: str) -> Task:
-        """Take in the training's archive as a model's folder, and measure the model on the held-out rows."""
+        """Unpack the training's archive into a model's folder, and measure the model on the held-out rows."""
         request = expression(self.jobs.score(item.of("models")))
         return self._job(item.state(name), _PROCESSING, request, self.config.predict.max_runtime)
 

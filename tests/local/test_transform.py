@@ -307,7 +307,7 @@ def test_lines_are_packed_into_requests_and_none_is_cut(tmp_path: Path, size: in
 def test_a_line_that_is_too_long_is_named(tmp_path: Path, strategy: str) -> None:
     file = tmp_path / "rows"
     file.write_bytes(b"1\n" + b"2" * MEGABYTE + b"\n3\n")
-    with pytest.raises(TooLong, match="a record has more than 1 MB, which is MaxPayloadInMB"):
+    with pytest.raises(TooLong, match="a record is larger than 1 MB, the MaxPayloadInMB"):
         list(requests_of(file, "Line", strategy, MEGABYTE))
 
 

@@ -183,7 +183,7 @@ def _check_rules(values: Mapping[str, Any]) -> None:
 
 def _check_available(values: Mapping[str, Any]) -> None:
     if values.get("csv_weights"):
-        raise unknown_locally("csv_weights", "leave the weights' column out")
+        raise unknown_locally("csv_weights", "remove the weights column")
     if "_kfold" in values:
         raise unknown_locally("_kfold (cross validation)", "give a validation channel")
     if values.get("use_dask_gpu_training") == "true":
