@@ -27,7 +27,7 @@ notify: [ml-team@example.com]
 models:
   - {name: adelie, label: mass, where: {species: adelie}, threshold: 350}
   - {name: chinstrap, label: sex, where: {species: chinstrap}, metric: roc_auc, at_least: 0.8}
-  - {name: gentoo, label: mass, where: {species: gentoo}, %s}
+  - {name: gentoo, label: other, where: {species: gentoo}, %s}
 """
 
 
@@ -50,16 +50,16 @@ def ended(gentoo: str, score: dict[str, Any], given: Any = None) -> Run:
 @pytest.mark.parametrize(
     ("limit", "score", "reason"),
     [
-        ("metric: accuracy, at_least: 0.85", 0.91, "accepted. accuracy 0.91, baseline 0.62, at least 0.85."),
-        ("metric: accuracy, at_least: 0.85", 0.85, "accepted. accuracy 0.85, baseline 0.62, at least 0.85."),
-        ("metric: accuracy, at_least: 0.85", 0.84, "rejected. accuracy 0.84, baseline 0.62, at least 0.85."),
-        ("metric: accuracy, at_least: 0.85", 85, "rejected. accuracy 85, baseline 0.62, at least 0.85."),
-        ("metric: accuracy", 0.1, "accepted. accuracy 0.1, baseline 0.62, no limit."),
-        ("metric: r2, at_least: -0.5", -0.25, "accepted. r2 -0.25, baseline 0.62, at least -0.5."),
-        ("metric: r2", -7, "accepted. r2 -7, baseline 0.62, no limit."),
-        ("metric: rmse, at_most: 350", 349, "accepted. rmse 349, baseline 0.62, at most 350."),
-        ("metric: rmse, threshold: 350", 351, "rejected. rmse 351, baseline 0.62, at most 350."),
-        ("metric: log_loss", -1, "rejected. log_loss -1, baseline 0.62, no limit."),
+        ("metric: accuracy, at_least: 0.85", 0.91, "accepted. accuracy 0.91 (at least 0.85; baseline 0.62)."),
+        ("metric: accuracy, at_least: 0.85", 0.85, "accepted. accuracy 0.85 (at least 0.85; baseline 0.62)."),
+        ("metric: accuracy, at_least: 0.85", 0.84, "rejected. accuracy 0.84 (at least 0.85; baseline 0.62)."),
+        ("metric: accuracy, at_least: 0.85", 85, "rejected. accuracy 85 (at least 0.85; baseline 0.62)."),
+        ("metric: accuracy", 0.1, "accepted. accuracy 0.1 (no limit; baseline 0.62)."),
+        ("metric: r2, at_least: -0.5", -0.25, "accepted. r2 -0.25 (at least -0.5; baseline 0.62)."),
+        ("metric: r2", -7, "accepted. r2 -7 (no limit; baseline 0.62)."),
+        ("metric: rmse, at_most: 350", 349, "accepted. rmse 349 (at most 350; baseline 0.62)."),
+        ("metric: rmse, threshold: 350", 351, "rejected. rmse 351 (at most 350; baseline 0.62)."),
+        ("metric: log_loss", -1, "rejected. log_loss -1 (no limit; baseline 0.62)."),
         ("metric: log_loss", None, "rejected. No score."),
         ("metric: log_loss, at_most: 1", "0.5", "rejected. No score."),
     ],
@@ -86,13 +86,13 @@ def test_models_of_several_metrics_run_together_and_mae_keeps_its_keys() -> None
         231.5,
         350,
     ]
-    assert chinstrap["reason"] == "accepted. roc_auc 0.91, baseline 0.5, at least 0.8."
+    assert chinstrap["reason"] == "accepted. roc_auc 0.91 (at least 0.8; baseline 0.5)."
     assert (gentoo["mae"], gentoo["mae_of_median"], gentoo["score"], gentoo["baseline"]) == (None, None, 5, 9)
 
 
 def test_a_reason_for_a_missing_score_is_in_the_mail() -> None:
-    reason = "the held-out part has labels of 0, so mape is undefined"
-    done = ended("metric: mape", measured("mape", None, None, reason=reason))
+    reason = "the held-out part has only one class, so roc_auc is undefined"
+    done = ended("metric: roc_auc", measured("roc_auc", None, None, reason=reason))
     found = models(done)["gentoo"]
     assert found["reason"] == f"rejected. No score: {reason}." == verdict(found)
 

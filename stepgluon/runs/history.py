@@ -318,7 +318,7 @@ def sentence(error: str, cause: str) -> str:
 
 def verdict(model: dict[str, Any]) -> str:
     """`accepted. MAE 274.006 (limit 350; always guessing the median: 388.141).`, as mails.reason says it in JSONata;
-    for another metric `accepted. accuracy 0.91, baseline 0.62, at least 0.85.`
+    for another metric `accepted. accuracy 0.91 (at least 0.85; baseline 0.62).`
     """
     metric = metric_of(model)
     error = score_of(model)
@@ -330,8 +330,8 @@ def verdict(model: dict[str, Any]) -> str:
     if metric == "mae":
         return f"{model['verdict']}. MAE {with_unit(model)} ({_limit(model)})."
     limits = [f"{key.replace('_', ' ')} {number(model[key])}" for key in ("at_least", "at_most") if key in model]
-    baseline = "" if finite(model.get("baseline")) is None else f", baseline {number(model['baseline'])}"
-    return f"{model['verdict']}. {metric} {number(error)}{baseline}, {(limits or ['no limit'])[0]}."
+    baseline = "" if finite(model.get("baseline")) is None else f"; baseline {number(model['baseline'])}"
+    return f"{model['verdict']}. {metric} {number(error)} ({(limits or ['no limit'])[0]}{baseline})."
 
 
 def with_unit(model: dict[str, Any]) -> str:

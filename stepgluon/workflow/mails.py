@@ -119,8 +119,8 @@ def reason(model: str, only_thresholds: bool = True, only_mae: bool = True) -> s
     if not only_mae:
         limit = f"$exists({model}.at_least) ? 'at least ' & {model}.at_least : "
         limit += f"$exists({model}.at_most) ? 'at most ' & {model}.at_most : 'no limit'"
-        baseline = f"($type({model}.baseline) = 'number' ? ', baseline ' & {model}.baseline : '')"
-        other = text("{} {}{}, {}.", f"{model}.metric", f"{model}.score", baseline, f"({limit})")
+        baseline = f"($type({model}.baseline) = 'number' ? '; baseline ' & {model}.baseline : '')"
+        other = text("{} {} ({}{}).", f"{model}.metric", f"{model}.score", f"({limit})", baseline)
         scored += f" : $type({model}.score) = 'number' ? {other}"
     return f"{model}.verdict & '. ' & ({scored} : {failed})"
 

@@ -47,7 +47,7 @@ def test_customers_who_leave_are_predicted_with_their_probability(tmp_path: Path
         0.75,
     )
     assert 0.75 <= model["score"] <= 1
-    assert model["reason"] == f"accepted. roc_auc {model['score']:.6g}, baseline 0.5, at least 0.75."
+    assert model["reason"] == f"accepted. roc_auc {model['score']:.6g} (at least 0.75; baseline 0.5)."
     filled = [row for row in rows_of(told) if not row["left"]]
     assert len(filled) == told["predictions"] == 96
     assert {row["prediction"] for row in filled} <= {"yes", "no"}
@@ -55,7 +55,7 @@ def test_customers_who_leave_are_predicted_with_their_probability(tmp_path: Path
         yes = float(row["probability_yes"])
         assert float(row["probability"]) == max(yes, 1 - yes) or abs(float(row["probability"]) + yes - 1) < 1e-6
     mails = [file.read_text() for file in (tmp_path / "outbox").glob("*.eml")]
-    assert any("baseline 0.5, at least 0.75" in mail for mail in mails)
+    assert any("(at least 0.75; baseline 0.5)" in mail for mail in mails)
 
 
 def test_prices_are_predicted_by_xgboost_with_the_encoding_of_its_training(tmp_path: Path) -> None:
