@@ -236,7 +236,7 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
         if KNOWN[metric_of(model)].classes and (rows := known[model["label"]].value_counts()).min() == 1:
             # None is left to validate with, or none to learn from.
             rare = job_io.shown(rows.idxmin())
-            raise JobError(f"{done}: the class {rare} has only one; give it more.") from None
+            raise JobError(f"{done}: the class {rare} has only one; add more.") from None
         raise JobError(f"{done} in {settings['time_limit']} s; raise time_limit or give it more rows.") from None
 
 

@@ -283,7 +283,7 @@ def test_a_class_of_one_row_is_named_when_no_model_can_be_fitted() -> None:
 
     (model,) = config({"train": {"presets": "x", "time_limit": 1}})["models"]
     known = pd.DataFrame({model["label"]: ["no", "no", "no", "yes"]})
-    with pytest.raises(job_io.JobError, match=r"no model to 4 rows: the class 'yes' has only one; give it more"):
+    with pytest.raises(job_io.JobError, match=r"no model to 4 rows: the class 'yes' has only one; add more"):
         train.fit_or_say_why(Predictor(), model | {"metric": "roc_auc"}, known, 1)
 
 
