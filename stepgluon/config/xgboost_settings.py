@@ -1,7 +1,7 @@
 """XGBoost's hyperparameters, checked as AWS's container checks them before it trains.
 
-From algorithm_mode/hyperparameter_validation.py of github.com/aws/sagemaker-xgboost-container at cb8df91 (June 2026),
-the sources of the image 3.0-5. The container refuses a training job with any other name, type or value.
+The names, ranges and words are those of the local equivalent, taken from the sources of the image 3.0-5. The container
+refuses a training job with any other name, type or value.
 """
 
 from __future__ import annotations
@@ -9,47 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from localaws.containers.xgboost.hyperparameters import ALIASES, INTEGERS, NUMBERS, UPDATERS, WORDS, within
 from stepgluon.errors import did_you_mean, found, listed
 
 Value = str | int | float | bool
 
-# A bracket belongs to the range, a parenthesis does not.
-_WHOLE = {
-    **dict.fromkeys(("num_round", "early_stopping_rounds", "nthread", "num_parallel_tree"), "[1, )"),
-    **dict.fromkeys(("max_depth", "max_leaves", "max_bin"), "[0, )"),
-    **dict.fromkeys(("refresh_leaf", "one_drop"), "[0, 1]"),
-    **{"verbosity": "[0, 3]", "seed": "(-2147483648, 2147483647)", "prob_buffer_row": "(1, )"},
-}
-_NUMBER = {
-    **dict.fromkeys(("gamma", "min_split_loss", "min_child_weight", "max_delta_step", "base_score"), "[0, )"),
-    **dict.fromkeys(("lambda", "reg_lambda", "alpha", "reg_alpha"), "[0, )"),
-    **dict.fromkeys(("eta", "learning_rate", "rate_drop", "skip_drop", "lambda_bias"), "[0, 1]"),
-    **dict.fromkeys(("subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode"), "(0, 1]"),
-    **{"sketch_eps": "(0, 1)", "scale_pos_weight": "(0, )", "tweedie_variance_power": "(1, 2)"},
-}
+_NUMBERS = NUMBERS | {alias: NUMBERS[name] for alias, name in ALIASES.items()}
 _REGRESSION = ("squarederror", "squaredlogerror", "absoluteerror", "pseudohubererror", "logistic", "gamma", "tweedie")
-_WORDS = {
-    "objective": (*(f"reg:{name}" for name in (*_REGRESSION, "linear")), "count:poisson"),
-    "booster": ("gbtree", "gblinear", "dart"),
-    "tree_method": ("auto", "exact", "approx", "hist", "gpu_hist"),
-    "dsplit": ("row", "col"),
-    "process_type": ("default", "update"),
-    "grow_policy": ("depthwise", "lossguide"),
-    "predictor": ("auto", "cpu_predictor", "gpu_predictor"),
-    "sample_type": ("uniform", "weighted"),
-    "normalize_type": ("tree", "forest"),
-    "sampling_method": ("uniform", "gradient_based"),
-    **dict.fromkeys(("save_model_on_termination", "deterministic_histogram"), ("true", "false")),
-}
+_WORDS = {name: tuple(words.split()) for name, words in WORDS.items()}
+_WORDS["objective"] = (*(f"reg:{name}" for name in (*_REGRESSION, "linear")), "count:poisson")
 _METRICS = (
     *("mae", "mape", "mphe", "mse", "r2", "rmse", "rmsle"),
     *("gamma-deviance", "gamma-nloglik", "poisson-nloglik", "tweedie-nloglik"),
 )
-_UPDATERS = (
-    *("grow_colmaker", "distcol", "grow_histmaker", "grow_skmaker", "grow_quantile_histmaker", "sync", "refresh"),
-    *("prune", "shotgun", "coord_descent"),
-)
-_LISTS = {"eval_metric": _METRICS, "updater": _UPDATERS}  # separated by commas
+_LISTS = {"eval_metric": _METRICS, "updater": tuple(UPDATERS)}  # separated by commas
 _FORMS = {
     "monotone_constraints": (r"\( *(-1|0|1) *(, *(-1|0|1) *)*,?\)", "one of -1, 0, 1 for each column, like '(1,0,-1)'"),
     "interaction_constraints": (
@@ -57,7 +30,6 @@ _FORMS = {
         "groups of column numbers, like '[[1,2],[3]]'",
     ),
 }
-_NAMES = (*_WHOLE, *_NUMBER, *_WORDS, *_LISTS, *_FORMS)
 ONE_NUMBER = "an XGBoost model predicts one number"
 _NOT_YET = {
     "csv_weights": "all rows have the same weight",
@@ -66,6 +38,7 @@ _NOT_YET = {
     **dict.fromkeys(("_kfold", "_num_cv_round"), "the error is measured once, on the rows held out"),
     "_tuning_objective_metric": "hyperparameters are not tuned",
 }
+_NAMES = tuple(name for name in (*INTEGERS, *_NUMBERS, *_WORDS, *_LISTS, *_FORMS) if name not in _NOT_YET)
 _OTHER_OBJECTIVES = r"(binary|multi|rank|survival):.*"
 
 
@@ -82,8 +55,10 @@ def as_text(value: Value) -> str:
 def problem(name: str, value: Value) -> str | Callable[[], str]:
     """What the container would refuse; empty if nothing."""
     text = as_text(value)
-    if name in _WHOLE or name in _NUMBER:
-        return _outside(text, name in _WHOLE, _WHOLE.get(name) or _NUMBER[name])
+    if name in _NOT_YET:
+        return f"not supported yet ({_NOT_YET[name]})"
+    if name in INTEGERS or name in _NUMBERS:
+        return _outside(text, name in INTEGERS, INTEGERS.get(name) or _NUMBERS[name])
     if name in _WORDS:
         if name == "objective" and re.fullmatch(_OTHER_OBJECTIVES, text):
             return f"{text} is not supported yet ({ONE_NUMBER}: {listed(_WORDS[name])})"
@@ -94,8 +69,6 @@ def problem(name: str, value: Value) -> str | Callable[[], str]:
     if name in _FORMS:
         form, expected = _FORMS[name]
         return "" if re.fullmatch(form, text) else f"{found(value)} is not allowed (expected: {expected})"
-    if name in _NOT_YET:
-        return f"not supported yet ({_NOT_YET[name]})"
     return lambda: f"XGBoost has no such hyperparameter ({_guess(name, _NAMES)})"
 
 
@@ -115,17 +88,15 @@ def _outside(text: str, whole: bool, interval: str) -> str:
     low, high = interval[1:-1].split(", ")
     kind = "whole number" if whole else "number"
     parts = [f"{'of at least' if interval[0] == '[' else 'above'} {low}"]
-    parts += [f"{'at most' if interval[-1] == ']' else 'below'} {high}"] if high else []
+    parts += [f"{'at most' if interval[-1] == ']' else 'below'} {high}"] if high != "+inf" else []
     expected = f"a {kind} {' and '.join(parts)} is expected"
     try:
         number = int(text) if whole else float(text)
     except ValueError:
         return f"{found(text)} is not a {kind} ({expected})"
-    above = number >= float(low) if interval[0] == "[" else number > float(low)
-    below = (
-        number < float("inf") if not high else number <= float(high) if interval[-1] == "]" else number < float(high)
-    )
-    return "" if above and below else f"{text} is too {'large' if above else 'small'} ({expected})"
+    if within(number, interval):
+        return ""
+    return f"{text} is too {'small' if number <= float(low) else 'large'} ({expected})"
 
 
 def _unknown(text: str, known: tuple[str, ...]) -> str:

@@ -1,4 +1,7 @@
-"""The hyperparameters of sagemaker-xgboost: names, types, ranges, and rules between them."""
+"""The hyperparameters of sagemaker-xgboost: names, types, ranges, and rules between them.
+
+From algorithm_mode/hyperparameter_validation.py of github.com/aws/sagemaker-xgboost-container at cb8df91 (June 2026).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ MINIMIZE += " merror mlogloss mphe mse poisson-nloglik rmse rmsle tweedie-nlogli
 METRICS = [*MAXIMIZE.split(), *MINIMIZE.split()]
 
 # The ranges are written as the container's errors show them.
-_INTEGERS = {
+INTEGERS = {
     "num_round": "[1, +inf)",
     "csv_weights": "[0, 1]",
     "early_stopping_rounds": "[1, +inf)",
@@ -33,7 +36,7 @@ _INTEGERS = {
     "num_parallel_tree": "[1, +inf)",
     "prob_buffer_row": "(1.0, +inf)",
 }
-_NUMBERS = {
+NUMBERS = {
     "eta": "[0, 1]",
     "gamma": "[0, +inf)",
     "min_child_weight": "[0, +inf)",
@@ -53,7 +56,7 @@ _NUMBERS = {
     "base_score": "[0, +inf)",
     "aft_loss_distribution_scale": "[0, +inf)",
 }
-_WORDS = {
+WORDS = {
     "booster": "gbtree gblinear dart",
     "tree_method": "auto exact approx hist gpu_hist",
     "dsplit": "row col",
@@ -73,14 +76,14 @@ _WORDS = {
     "use_dask_gpu_training": "true false",
 }
 _GROWERS = ("grow_colmaker", "distcol", "grow_histmaker", "grow_quantile_histmaker")
-_UPDATERS = ["grow_colmaker", "distcol", "grow_histmaker", "grow_skmaker", "sync", "refresh", "prune", "shotgun"]
-_UPDATERS += ["coord_descent"]
-_ALIASES = {"learning_rate": "eta", "min_split_loss": "gamma", "reg_lambda": "lambda", "reg_alpha": "alpha"}
+UPDATERS = ["grow_colmaker", "distcol", "grow_histmaker", "grow_skmaker", "sync", "refresh", "prune", "shotgun"]
+UPDATERS += ["coord_descent"]
+ALIASES = {"learning_rate": "eta", "min_split_loss": "gamma", "reg_lambda": "lambda", "reg_alpha": "alpha"}
 
 
 def validated(given: Mapping[str, str]) -> dict[str, Any]:
     """The values in their types; raises UserError with the container's sentence."""
-    named = {_ALIASES.get(name, name): value for name, value in given.items()}
+    named = {ALIASES.get(name, name): value for name, value in given.items()}
     if "num_round" not in named:
         raise UserError("Missing required hyperparameter: num_round")
     values = {name: _parsed(name, value) for name, value in named.items()}
@@ -93,9 +96,9 @@ def validated(given: Mapping[str, str]) -> dict[str, Any]:
 
 def _parsed(name: str, value: str) -> Any:
     parsers: dict[str, Callable[[str], Any]] = {
-        **dict.fromkeys(_INTEGERS, int),
-        **dict.fromkeys(_NUMBERS, float),
-        **dict.fromkeys(_WORDS, str),
+        **dict.fromkeys(INTEGERS, int),
+        **dict.fromkeys(NUMBERS, float),
+        **dict.fromkeys(WORDS, str),
         **dict.fromkeys(("eval_metric", "updater"), lambda text: text.split(",")),
         **dict.fromkeys(("monotone_constraints", "interaction_constraints"), ast.literal_eval),
     }
@@ -109,16 +112,16 @@ def _parsed(name: str, value: str) -> Any:
 
 
 def _check_range(name: str, value: Any) -> None:
-    if interval := _INTEGERS.get(name) or _NUMBERS.get(name):
-        if not _within(value, interval):
+    if interval := INTEGERS.get(name) or NUMBERS.get(name):
+        if not within(value, interval):
             raise UserError(f"Hyperparameter {name}: {value} is not in {interval}")
-    elif name in _WORDS:
-        if value not in _WORDS[name].split():
-            raise UserError(f"Hyperparameter {name}: {value} is not in {_WORDS[name].split()}")
+    elif name in WORDS:
+        if value not in WORDS[name].split():
+            raise UserError(f"Hyperparameter {name}: {value} is not in {WORDS[name].split()}")
     elif name == "eval_metric":
         _check_each(name, value, all(_is_metric(metric) for metric in value), str(METRICS))
     elif name == "updater":
-        _check_each(name, value, set(value) <= set(_UPDATERS), str(_UPDATERS))
+        _check_each(name, value, set(value) <= set(UPDATERS), str(UPDATERS))
     elif name == "monotone_constraints":
         _check_each(name, value, all(one in (-1, 0, 1) for one in value), "[-1, 0, 1]")
     else:
@@ -130,7 +133,7 @@ def _check_each(name: str, value: Any, good: bool, allowed: str) -> None:
         raise UserError(f"Hyperparameter {name}: value {value} not in range {allowed}")
 
 
-def _within(value: float, interval: str) -> bool:
+def within(value: float, interval: str) -> bool:
     low, high = (float(text) for text in interval[1:-1].split(", "))
     return (low <= value if interval[0] == "[" else low < value) and (
         value <= high if interval[-1] == "]" else value < high
