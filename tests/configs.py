@@ -162,10 +162,12 @@ def _folded(name: str) -> str:
 
 @st.composite
 def _model(draw: st.DrawFn, name: str, i: int, bucket: str | None) -> dict[str, Any]:
-    label = draw(columns())
+    judged = draw(st.one_of(_LIMIT, _JUDGED))
+    # A column has classes or numbers, whichever model predicts it.
+    label = draw(columns()) + (" as classes" if judged.get("metric") in ("accuracy", "roc_auc") else "")
     drop = draw(st.lists(columns().filter(lambda column: column != label), max_size=3, unique=True))
     model = {"name": name, "label": label, "where": draw(_rows(label, i))}
-    model |= draw(_some({"drop": st.just(drop), "train": _some(_TRAIN)})) | draw(st.one_of(_LIMIT, _JUDGED))
+    model |= draw(_some({"drop": st.just(drop), "train": _some(_TRAIN)})) | judged
     if bucket and draw(st.booleans()):
         model["default_model"] = f"s3://{bucket}/models/{name}/"
     return model
