@@ -271,6 +271,13 @@ def test_a_request_s_empty_fields_are_missing_values(booster: xgboost.Booster) -
     assert answers == mine.tolist()
 
 
+def test_a_request_s_rows_may_be_longer_than_what_decides_the_delimiter() -> None:
+    rows = numpy.arange(3 * 300).reshape(3, 300)
+    wide = xgboost.train({}, xgboost.DMatrix(rows, label=rows[:, 0]), 2)
+    body = "\n".join(",".join(map(str, row)) for row in rows).encode()
+    assert predicted(wide, body, "text/csv") == wide.predict(xgboost.DMatrix(rows)).tolist()
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status", "sentence"),
     [

@@ -53,7 +53,7 @@ def predicted(booster: Any, body: bytes, content_type: str | None) -> list[Any]:
     try:
         check_content_type(content_type)
         text = body.strip()
-        line = text[: text.find(b"\n") if b"\n" in text else None][:512].decode()
+        line = text[: text.find(b"\n") if b"\n" in text else None].decode()
         rows = matrix(columns(pyarrow.BufferReader(text), line))
     except UserError as problem:
         raise Refused(415, str(problem)) from None
