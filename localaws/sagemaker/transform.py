@@ -180,7 +180,10 @@ class TransformJob(Job):
         idle: deque[Server] = deque()
 
         def invoke(body: bytes) -> Answer:
-            server = idle.pop() if idle else Server(instance, seconds)
+            try:
+                server = idle.pop()
+            except IndexError:  # all are in use; another thread may take the last one after a look at idle
+                server = Server(instance, seconds)
             try:
                 return server.invoke(body, headers, tries)
             finally:
