@@ -23,11 +23,12 @@ _METRICS = (
     *("gamma-deviance", "gamma-nloglik", "poisson-nloglik", "tweedie-nloglik"),
 )
 _LISTS = {"eval_metric": _METRICS, "updater": tuple(UPDATERS)}  # separated by commas
+_GROUP = r"\[ *[1-9][0-9]*( *, *[1-9][0-9]*)* *\]"
 _FORMS = {
     "monotone_constraints": (r"\( *(-1|0|1) *(, *(-1|0|1) *)*,?\)", "one of -1, 0, 1 for each column, like '(1,0,-1)'"),
     "interaction_constraints": (
-        r"\[\[[0-9, ]+\](, *\[[0-9, ]+\])*\]",
-        "groups of column numbers, like '[[1,2],[3]]'",
+        rf"\[{_GROUP}(, *{_GROUP})*\]",
+        "groups of column numbers from 1 on, like '[[1,2],[3]]'",
     ),
 }
 ONE_NUMBER = "an XGBoost model predicts one number"
@@ -79,6 +80,9 @@ def unsuited(given: dict[str, Value]) -> Iterator[tuple[str, str, str]]:
         if name in given and method not in methods.split():
             hint = f"set tree_method: {methods.split()[-1]}, or remove this"
             yield name, f"not available with tree_method {method} ({hint})", "tree_method"
+    for alias, name in ALIASES.items():
+        if alias in given and name in given:
+            yield alias, f"this is another name of {name}, which is set too (keep one)", name
     if "early_stopping_rounds" in given and "eval_metric" not in given:
         # The container then runs all rounds, and the validation rows are lost for training.
         yield "early_stopping_rounds", "without eval_metric nothing stops early (add eval_metric: rmse)", "eval_metric"
