@@ -50,7 +50,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
         profile = prepare.prepare(tables, config, sink)
     except JobError as problem:
         return {"problems": list(problem.args)}
-    notes = [*profile.pop("assumed"), *sinks[-1].identifiers()]
+    notes = [*profile.pop("assumed"), *sinks[-1].identifiers({name for table in tables for name in table.dates})]
     can_train = any(model.rows["train"] >= job_io.LEAST_ROWS for model in sinks[-1].models)
     return {"problems": [], "notes": notes, "can_train": can_train, **profile, "files_ignored": ignored}
 
@@ -92,14 +92,14 @@ class RowsSeen:
             else:
                 self._unique[name].append(values)
 
-    def identifiers(self) -> list[str]:
+    def identifiers(self, dates: set[str]) -> list[str]:
         if self._rows < LEAST_ROWS:
             return []
         place = "each row" if self._rows <= SEEN_ROWS else f"each of the first {SEEN_ROWS:,} rows"
         return [
             f"{shown(name)} is different in {place}: an identifier? A model learns nothing from one; put it in drop."
             for name, values in (self._unique or {}).items()
-            if _all_different(values)
+            if name not in dates and _all_different(values)
         ]
 
 

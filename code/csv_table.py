@@ -49,7 +49,6 @@ class CsvTable(raw_file.RawTable):
     format = "csv"
     ladder = column_types.LADDER
     styles: dict[str, Style] = field(default_factory=dict, init=False)
-    dates: list[str] = field(default_factory=list, init=False)  # text columns whose first values look like dates
     _known: tuple[str, Head] | None = field(default=None, init=False)  # by encoding
 
     def read_columns(self) -> list[str]:

@@ -98,6 +98,8 @@ def propose(data: dict[str, Any], label: str | None) -> dict[str, Any]:
     if not rows:
         raise JobError(f"{tables[0].name} has a header but no rows; rows are needed to propose a model.")
     made = of_label(columns, label) if label in columns else {}
+    dates = {name for table in tables for name in table.dates}  # of which each row may have its own
+    made["identifiers"] = [name for name in made.get("identifiers", ()) if name not in dates]
     if len(made.get("classes", ())) > MOST_CLASSES:  # probably numbers, some of them misspelt: this names them
         one_schema(tables, list(columns), {"models": [{"label": label, "name": shown(label)}]}, every_row)
     return {

@@ -54,6 +54,7 @@ class RawTable(ABC):
     format: ClassVar[str]
     line: ClassVar[str] = "line"  # the word for what `lines` counts
     ladder: ClassVar[tuple[pa.DataType, ...]] = ()  # the possible types of its texts
+    dates: list[str] = field(default_factory=list, init=False)  # text columns whose first values look like dates
     encoding: str = field(default="", init=False)  # found when the file is first opened
 
     @abstractmethod

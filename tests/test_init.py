@@ -152,6 +152,16 @@ def test_a_label_of_two_values_is_proposed_as_classes(init: Init) -> None:
     assert (model.metric, model.at_least, config().fallback.better_than_median) == ("roc_auc", 0.6, None)
 
 
+def test_a_date_of_each_row_is_not_an_identifier(init: Init, capsys: pytest.CaptureFixture[str]) -> None:
+    days = [f"{n % 28 + 1:02}.{n // 28 + 1:02}.2024" for n in range(60)]
+    Path("t.csv").write_text("day,id,y\n" + "".join(f"{day},k{n},{n % 9}\n" for n, day in enumerate(days)), "utf-8")
+    assert init("t.csv", "--label", "y")[0] == 0
+    assert config().models[0].drop == ["id"]
+    assert main(workflow, ["check", "--data", "t.csv"], {}) == 0
+    said = capsys.readouterr().out
+    assert "'day' looks like a date" in said and "an identifier?" not in said
+
+
 def test_a_label_of_numbers_with_texts_in_between_is_refused_with_its_rows(init: Init) -> None:
     Path("t.csv").write_text("a,y\n" + "".join(f"1,{n}\n" for n in range(200)) + "1,about 7\n", "utf-8")
     code, _, err = init("t.csv", "--label", "y")
