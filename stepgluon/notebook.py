@@ -24,6 +24,7 @@ from stepgluon.local.work_folder import all_runs, buckets_of, find_run
 from stepgluon.names import Names
 from stepgluon.runs.executions import LATEST, one, tell, unknown_run
 from stepgluon.runs.fetch import NothingToFetch, download, model_address
+from stepgluon.runs.history import metric_of, score_of
 from stepgluon.runs.view import panel
 from stepgluon.runs.watch import story_of
 
@@ -43,6 +44,11 @@ class Model:
     uses: str  # trained, default or nothing
     reason: str
     cached: bool
+    metric: str
+    score: float | None  # by the metric
+
+
+_FIELDS = Model.__dataclass_fields__.keys() - {"metric", "score"}
 
 
 class Run:
@@ -74,8 +80,10 @@ class Run:
 
     @property
     def models(self) -> list[Model]:
-        fields = Model.__dataclass_fields__
-        return [Model(**{field: model.get(field) for field in fields}) for model in self.told["models"]]
+        return [
+            Model(**{key: model.get(key) for key in _FIELDS}, metric=metric_of(model), score=score_of(model))
+            for model in self.told["models"]
+        ]
 
     def predictions(self) -> pandas.DataFrame:
         """All rows of the tables with their predictions, in the tables' order."""
@@ -87,13 +95,13 @@ class Run:
         """The models that AutoGluon tried for one of ours, best first."""
         import pandas
 
-        return pandas.read_csv(self._model(model) / "leaderboard.csv")
+        return pandas.read_csv(self._autogluon(model) / "leaderboard.csv")
 
     def predictor(self, model: str) -> Any:
         """AutoGluon's TabularPredictor."""
         from autogluon.tabular import TabularPredictor
 
-        return TabularPredictor.load(str(self._model(model) / "predictor"))
+        return TabularPredictor.load(str(self._autogluon(model) / "predictor"))
 
     def __repr__(self) -> str:
         return f"<Run {self.name}: {self.status}>"
@@ -162,3 +170,9 @@ class Run:
 
     def _model(self, model: str) -> Path:
         return self._fetched(model_address(self.told, model), f"models/{model}")
+
+    def _autogluon(self, model: str) -> Path:
+        folder = self._model(model)
+        if (folder / "program").is_dir():
+            raise StepgluonError(f"AutoGluon did not train {model} (its files are in {folder})")
+        return folder

@@ -30,6 +30,10 @@ def test_a_local_run_is_an_object(user: User, faults: Picky) -> None:
     assert (adelie.name, adelie.mae, adelie.verdict, adelie.uses) == ("adelie", 200, "accepted", "trained")
     folder = run._model("adelie")
     assert folder == Path(".local/fetched") / told["run"] / "models/adelie" and list(folder.iterdir())
+    assert (adelie.metric, adelie.score) == ("mae", 200)
+    (folder / "program").mkdir()
+    with pytest.raises(StepgluonError, match="AutoGluon did not train adelie"):
+        run.leaderboard("adelie")
     with pytest.raises(StepgluonError, match="has no model emperor"):
         run.predictor("emperor")
     assert run._repr_html_().startswith(("<iframe", "<pre>Run penguins-"))
