@@ -71,7 +71,7 @@ def train_one(make: States, model: Item) -> Chain:
     train = make.train(model, "Train *")
     read_score = make.read_score(model, "Read score of *")
     judge.add_choice(make.good_enough(model), make.accept(model, "Accept *"))
-    judge.add_choice(make.worth_another_try(), train)
+    judge.add_choice(make.worth_another_try(of_aws=model.archived), train)
     judge.default_choice(make.reject(model, "Reject *"))
 
     remember = make.remember(model, "Remember *")

@@ -155,3 +155,15 @@ def test_a_lost_score_job_trains_again_under_new_names_as_often_as_retries_job_s
     ended = run(definition(), answers(Score_price=lost, Choose_models=PROMOTED))
     assert model(ended)["verdict"] == "rejected"
     assert ended.states.count("Score price") == 2
+
+
+def test_a_mistake_that_aws_s_container_names_is_not_trained_again() -> None:
+    said = "Label must be positive for gamma"
+    mistake = failed_job(f"framework error: \nsagemaker_algorithm_toolkit.exceptions.UserError: {said}\n\n{said}")
+    ended = run(definition(), answers(Train_price=mistake, Choose_models=PROMOTED))
+    assert ended.states.count("Train price") == 1
+    assert " ".join(model(ended)["reason"].split()) == f"rejected. {said} {said}."
+    broken = failed_job(f"framework error: \nsagemaker_algorithm_toolkit.exceptions.AlgorithmError: {said}\n\n{said}")
+    ended = run(definition(), answers(Train_price=broken, Choose_models=PROMOTED))
+    assert ended.states.count("Train price") == 2
+    assert model(ended)["reason"].startswith(f"rejected. {said}")

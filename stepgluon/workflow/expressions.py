@@ -8,7 +8,10 @@ from typing import Any
 
 NOT_RETRIED = "Not retried: "  # prefix of a job's sentence if the user's data caused the failure; see code/job_io.py
 # What SageMaker and code/job_io.py add to the sentence.
-_AROUND = "/AlgorithmError: |Not retried: |, exit code: [0-9]+/"
+_AROUND = (
+    r"/(AlgorithmError: )?framework error: .*?exceptions\.\w+: |AlgorithmError: |Not retried: |, exit code: [0-9]+/"
+)
+_USERS_MISTAKE = "exceptions.UserError: "  # of AWS's containers
 
 
 def expression(text: str) -> str:
@@ -69,7 +72,9 @@ def sentence(error: str, words: str) -> str:
     return f"$replace(({error} = 'States.TaskFailed' ? {plain} : {other}) & '', {_AROUND}, '')"
 
 
-def worth_another_try(failure: str, tries: str, most: int) -> str:
-    """Whether a retry may help, and tries are left."""
+def worth_another_try(failure: str, tries: str, most: int, of_aws: bool = False) -> str:
+    """Whether a retry may help, and tries are left; `of_aws` if the job may run in a container of AWS."""
     mistake = f"$contains({failure}.Cause, {quoted(NOT_RETRIED)})"
+    if of_aws:
+        mistake += f" or $contains({failure}.Cause, {quoted(_USERS_MISTAKE)})"
     return f"{tries} <= {most} and {failure}.Error = 'States.TaskFailed' and $not({mistake})"

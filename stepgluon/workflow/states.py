@@ -267,8 +267,8 @@ class States:
         """Only a number is accepted: not a missing file or key, null or text."""
         return Rule(expression(decisions.good_enough(item.of("models"), item.metric, item.limit)))
 
-    def worth_another_try(self) -> Rule:
-        return Rule(expression(worth_another_try("$own", "$own.tries", self.config.retries.job)))
+    def worth_another_try(self, of_aws: bool = False) -> Rule:
+        return Rule(expression(worth_another_try("$own", "$own.tries", self.config.retries.job, of_aws)))
 
     def accept(self, item: Item, name: str) -> Pass:
         return Pass(item.state(name), output=expression("$merge([$own, {'verdict': 'accepted'}])"))
