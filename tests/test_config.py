@@ -402,7 +402,7 @@ name: shop
 models:
   - {name: price, label: price, where: {kind: flat}, at_most: 350}
   - {name: cost, label: price, where: {kind: house}, metric: rmse, threshold: 20}
-  - {name: loss, label: price, where: {kind: land}, metric: log_loss, at_most: 0.5}
+  - {name: loss, label: lost, metric: log_loss, at_most: 0.5}
   - {name: churn, label: left, metric: roc_auc, at_least: 0.8}
   - {name: free, label: color, metric: accuracy}
   - {name: usual, label: size}

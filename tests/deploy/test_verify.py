@@ -230,7 +230,7 @@ def test_quotas_say_what_no_job_can_run_on() -> None:
 def test_an_account_that_is_too_small_for_the_functions_fails() -> None:
     found = made(GetAccountSettings={"AccountLimit": {"UnreservedConcurrentExecutions": 10}})
     (line,) = lines(found, "failed")
-    assert line.startswith("Lambda concurrency: the account may run 10 functions at once")
+    assert line.startswith("Lambda concurrency: the account has 10 unreserved concurrent executions of functions")
 
 
 def test_a_missing_image_is_not_checked() -> None:

@@ -116,7 +116,9 @@ def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
     prints = [{"name": m.name, "train": m.name, "predict": m.name, "files": ["0.parquet"]} for m in models]
     bodies = {"Choose models": promoted, "Read fingerprints": {"models": prints}}
     jobs = {PROCESSING: {"ProcessingJobName": "job"}, TRAINING: {"TrainingJobName": "job"}, WRITE: {}, PUBLISH: {}}
-    answers = {s: jobs.get(kind) or {"Body": json.dumps(bodies.get(s, {"mae": 0.001}))} for s, kind in of.items()}
+    answers = {
+        s: jobs.get(kind) or {"Body": json.dumps(bodies.get(s, {"mae": 0.001, "score": 0.9}))} for s, kind in of.items()
+    }
     unknown = Throws("S3.NoSuchKeyException", "The specified key does not exist.")
     answers |= {s: unknown for s in of if s.startswith("Look up")}
     return answers | {s: {"MessageId": "1"} for s, kind in of.items() if kind == PUBLISH}
