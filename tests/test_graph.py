@@ -278,7 +278,7 @@ def test_the_story_has_a_box_for_each_stage_whatever_the_number_of_models(models
     (one,) = by_name(story)["Train models"].branches
     assert names(one) == ["Look up", "Train", "Read score", "Judge", "Accept", "Reject"]
     (one,) = by_name(story)["Predict"].branches
-    assert names(one) == ["Look up result", "Predict", "Report"]
+    assert names(one) == ["Look up result", "Due?", "Predict", "Report"]
 
 
 def test_a_stack_has_the_number_and_the_names_of_its_models() -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from stepgluon.errors import DefinitionError
 from stepgluon.selfcheck import findings
 from stepgluon.workflow.expressions import expression
 from stepgluon.workflow.sdk import Chain, Choice, Map, Parallel, Pass, Retry, Rule, Succeed, Task, asl
-from stepgluon.workflow.states import OUTCOMES, Item, States
+from stepgluon.workflow.states import OUTCOMES, States
 
 CONFIG = """
 name: shop
@@ -83,31 +84,32 @@ def test_importing_leaves_the_process_as_it_was() -> None:
 def test_a_map_is_made_of_the_same_states_as_a_branch() -> None:
     config = loads(CONFIG, "config.yml", None, {}).config
     make = States(config)
-    # Each item has what a branch finds in the lists: the model's entries in `models`, `chosen` and `predictions`.
-    item = Item("a model", "$item.*", 3600, make.items[0].limit)
+    # Each item has what a branch finds in the lists: the model's entries.
+    item = replace(make.items[0], name="a model", entry="$item.*")
     entries = f"""[$map($models, function($m) {{(
         $chosen := {{'name': $m.name, 'place': 'predictions/' & $m.name, 'model_uri': $work & 'models/', 'manifest': '',
                     'predict_job': {make.jobs.name("predict", "$m")}}};
         {{
         'models': $merge([$m, {{'place': 'models/' & $m.name, 'job': {make.jobs.name("train", "$m")},
                                'train': {make.jobs.training("$m", "'models/'")}}}]),
-        'chosen': $chosen, 'predictions': {make.jobs.prediction("$chosen")} }} )}})]"""
+        'chosen': $chosen, 'predictions': {make.jobs.prediction("$chosen")}, 'starts': $unpredicted }} )}})]"""
 
     def over(name: str, branch: Chain) -> Map:
         """A Map whose items take their model from their input, and then are what a branch is."""
         take = Pass(f"Take {name}", assign={"item": "{% $states.input %}"}, output={})
         return Map(name, iterator=Chain([take, *branch.steps]), items="{% $entries %}", output={})
 
-    given = Pass("List items", assign={"entries": expression(entries), **OUTCOMES}, output={})
+    given = Pass("Know outcomes", assign=OUTCOMES, output={})
+    listed = Pass("List items", assign={"entries": expression(entries)}, output={})
     maps = [over("Train", train_one(make, item)), over("Predict", predict_one(make, item))]
-    machine = asl(Chain([make.begin("Begin"), given, *maps, Succeed("Done")]), TimeoutSeconds=3600)
+    machine = asl(Chain([make.begin("Begin"), given, listed, *maps, Succeed("Done")]), TimeoutSeconds=3600)
     assert findings(machine) == []
 
     branches = [train_one(make, make.items[0]), predict_one(make, make.items[0])]
     for step, branch in zip(maps, branches, strict=True):
         states = machine["States"][step.state_id]["ItemProcessor"]["States"]
         of_branch = json.dumps(asl(branch)["States"])
-        for entry in ("models", "chosen", "predictions"):
+        for entry in ("models", "chosen", "predictions", "starts"):
             of_branch = of_branch.replace(f"${entry}[0]", f"$item.{entry}")
         kept = {name: state for name, state in states.items() if not name.startswith("Take ")}
         assert kept == json.loads(of_branch.replace("boots", "a model"))
