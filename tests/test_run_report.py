@@ -144,6 +144,15 @@ def test_the_wrong_cells_are_a_table() -> None:
     assert "Wrong cells" not in report.failed(told(story), story)
 
 
+def test_failed_trainings_come_before_the_sentence_that_no_model_can_predict() -> None:
+    model = {"name": "rents", "verdict": "rejected", "failure": {"Cause": "Label must be positive."}}
+    missing = "No model can predict for rents: training failed, and no model is promoted."
+    story = ended(status="FAILED", states=["Choose models"], cause=missing, models=[model])
+    page = report.failed(told(story), story)
+    reasons = ["rents: Label must be positive.", missing]
+    assert re.findall('<p class="reason">(.*?)</p>', page) == reasons
+
+
 @pytest.mark.parametrize(("status", "said"), [("ABORTED", "Stopped."), ("TIMED_OUT", "Took too long.")])
 def test_a_run_that_was_ended_says_so(status: str, said: str) -> None:
     story = ended(status=status)

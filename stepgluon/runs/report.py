@@ -69,7 +69,8 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False, earlier: Earl
     said = log_tail(told)
     body = [
         f'<header><p class="over">Run {_text(told["run"])}</p><h1>{_text(headline)}</h1>',
-        f'<p class="reason">{_text(failure["sentence"] or "No reason is known.")}</p></header>',
+        *(f'<p class="reason">{_text(sentence)}</p>' for sentence in _reasons(told, failure["sentence"])),
+        "</header>",
         _about(told, logs, earlier),
         _cells(wrong_cells(told)),
         "<h2>What to do</h2><p>If the data or the config is the cause, fix it and start a new run. Otherwise redrive "
@@ -83,6 +84,13 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False, earlier: Earl
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = {"title": _text(f"{told['run']}: {headline}"), "body": "".join(body), "style": style, "script": script}
     return page.safe_substitute(parts, script_hash=f"sha256-{digest}")
+
+
+def _reasons(told: dict[str, Any], sentence: str) -> list[str]:
+    """The reason; first those of the failed trainings, if the run ended because no model could predict."""
+    failed = [f"{model['name']}: {model['failure']}" for model in told["models"] if model.get("failure")]
+    first = failed[:3] if sentence.startswith("No model can predict for ") else []
+    return [*first, sentence or "No reason is known."]
 
 
 def _cells(cells: list[list[str]]) -> str:
