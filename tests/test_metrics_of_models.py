@@ -135,3 +135,12 @@ def test_the_live_page_keeps_the_limit_of_another_metric_if_the_run_gives_a_thre
     names = Names(loads(CONFIG % "metric: rmse, at_most: 9", "config.yml", None, {}).config)
     limits = {one.name: (one.limit, one.value) for one in models_of(names, 150.0)}
     assert limits == {"adelie": ("threshold", 150.0), "chinstrap": ("at_least", 0.8), "gentoo": ("at_most", 9)}
+
+
+@pytest.mark.parametrize(("classes", "uses"), [({"classes": True}, "default"), ({}, "trained")])
+def test_only_a_promoted_model_of_classes_predicts_classes(classes: dict[str, bool], uses: str) -> None:
+    kept = {"m_chinstrap": {"uses": "default", "model_uri": "s3://b/promoted/", "run": "may", **classes}}
+    bad = {"Read_score_of_chinstrap": measured("roc_auc", 0.6, 0.5), "Read_score_of_gentoo": measured("rmse", 1)}
+    made = run(definition("metric: rmse"), answers(Choose_models={"Body": json.dumps(kept)}, **bad))
+    (chinstrap,) = [one for one in made.output["models"] if one["name"] == "chinstrap"]
+    assert (chinstrap["verdict"], chinstrap["uses"]) == ("rejected", uses)

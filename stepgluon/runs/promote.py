@@ -14,6 +14,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import transfers
+from stepgluon.config.metrics import METRICS
 from stepgluon.errors import StepgluonError
 from stepgluon.names import DEFAULTS, PROMOTED, Names
 from stepgluon.runs.executions import read_json, sizes
@@ -54,6 +55,7 @@ def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = li
             "manifest": places[model.name][1],
             "run": run,
             "default_mae": accepted[model.name]["mae"],
+            **({"classes": True} if METRICS.get(metric_of(accepted[model.name]), METRICS["mae"]).classes else {}),
             **({"image": places[model.name][2]} if places[model.name][2] else {}),
         }
     text = json.dumps(promoted, indent=1, sort_keys=True, allow_nan=False)

@@ -133,7 +133,7 @@ $bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0
 $promoted := $bad ? $parse({promoted}) : {{}};
 $default := function($s) {{$exists($s.default) ? {of_config} : $type($promoted) = 'object' ? (
 $d := $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
-$type($d) = 'object' ? $type($d.model_uri) = 'string' ? $d)}};
+$type($d) = 'object' ? $type($d.model_uri) = 'string' and $exists($d.classes) = $exists($s.classes) ? $d)}};
 $all := $map($verdicts, function($m, $i) {{(
 $s := $models[$i]; $d := $default($s);
 $trained := {{'uses': 'trained', 'model_uri': $work & $s.place & '/' & $m.job & '/output/model/'}};

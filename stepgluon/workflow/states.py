@@ -34,6 +34,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stepgluon.config.metrics import METRICS
 from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import PROMOTED, Names, short
@@ -305,6 +306,7 @@ class States:
             "name": model.name,
             "short": short(model),
             **({} if model.metric == "mae" else {"metric": model.metric}),
+            **({"classes": True} if METRICS[model.metric].classes else {}),
             **({"unit": unit} if model.metric == "mae" and (unit := unit_of(model.label)) else {}),
             **(
                 {limit[0]: int(limit[1]) if float(limit[1]).is_integer() else limit[1]} if limit else {}

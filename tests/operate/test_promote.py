@@ -14,7 +14,7 @@ from configs import penguins
 from localaws.server.aws import LocalAws, Settings
 from stepgluon.config.load import loads
 from stepgluon.names import Names
-from stepgluon.runs.promote import NotPromoted, named, promote
+from stepgluon.runs.promote import NotPromoted, named, promote, verdicts_of
 from stepgluon.selfcheck import answers
 
 CONFIG = penguins("fallback: {threshold: 350}")
@@ -185,6 +185,15 @@ def test_a_promoted_model_keeps_the_image_that_predicts_with_it(bucket: Bucket) 
     bucket.run("june", adelie=whole(learner=b"a"))
     promote(bucket.s3, NAMES, "june")
     assert bucket.promoted()["m_adelie"]["image"] == IMAGE
+
+
+def test_a_promoted_model_of_classes_is_marked(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a"))
+    verdicts = verdicts_of(bucket.s3, NAMES.work_bucket, "june")
+    judged = [one | {"metric": "roc_auc", "score": 0.9} for one in verdicts]
+    bucket.s3.put_object(Bucket=NAMES.work_bucket, Key="runs/june/verdicts.json", Body=json.dumps(judged).encode())
+    promote(bucket.s3, NAMES, "june")
+    assert bucket.promoted()["m_adelie"]["classes"] is True
 
 
 def test_a_run_whose_models_the_config_no_longer_has_is_not_promoted(bucket: Bucket) -> None:
