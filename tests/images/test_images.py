@@ -157,7 +157,8 @@ def test_a_model_of_xgboost_is_scored_and_predicts_in_its_image(
 
     inputs = "processing/input"
     config = json.loads(config_json())
-    config["models"][0]["algorithm"] = {"name": "xgboost", "version": "3.0-5", "image": "i", "set": {"num_round": 20}}
+    known = {"name": "xgboost", "version": "3.0-5", "image": "i", "channels": ["train"], "encoded": True}
+    config["models"][0]["algorithm"] = {**known, "set": {"num_round": 20}}
     raw = {f"{inputs}/raw/{path.name}": path for path in (HOUSE / "demo").glob("*.csv")}
     files = {f"{inputs}/config/config.json": json.dumps(config), **raw, f"{inputs}/raw/go.run": ""}
     prepared = job(data, "prepare", place(tmp_path / "prepare", files))
