@@ -23,7 +23,7 @@ from typing import Any
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.local.journal import Begun
 from stepgluon.local.surroundings import whole, write
-from stepgluon.local.work_folder import all_runs
+from stepgluon.local.work_folder import all_runs, run_of
 from stepgluon.runs import report
 from stepgluon.runs.earlier import Earlier, before
 from stepgluon.runs.history import Remark, Story, parsed, read
@@ -145,12 +145,17 @@ class _Watcher:
     def __init__(self, place: Deployed, say: Callable[[str], None]) -> None:
         self._place = place
         self._say = say
-        self._told: set[str] = set()
-        self._failed: set[str] = set()
-        self._done = {begun.arn for begun in place.journal.begun()}  # by an earlier server
+        begun, self._failed = place.journal.begun(), set[str]()  # by an earlier server
+        self._told = {one.arn for one in begun}
+        self._done = {one.arn for one in begun if not self._was_missed(one)}
         self._next_refresh = 0.0
         self.closed = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="watcher")
+
+    def _was_missed(self, begun: Begun) -> bool:
+        """Whether an earlier server was killed between the run's end and the last update of its folder."""
+        told = run_of(self._place.work, begun.name) if self._place.journal.ended(begun.arn) else None
+        return told is not None and told["status"] in ("RUNNING", "CUT OFF")
 
     def _watch(self) -> None:
         while not self.closed.is_set():

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import forks
@@ -64,6 +65,17 @@ def test_uploads_that_were_answered_have_their_runs_after_kill_9(user: User) -> 
     process.terminate()
     process.communicate(timeout=MINUTES)
     assert len(json.loads(user.calls("runs", "--json")[1])) == len(folders), "none twice"
+
+
+def test_a_run_whose_end_a_killed_server_did_not_write_down_is_written_by_the_next(user: User) -> None:
+    told = user.good()
+    file = Path(told["folder"]) / "run.json"
+    file.write_text(json.dumps({**told, "status": "RUNNING"}))
+    process, _ = served(user)
+    until(lambda: json.loads(file.read_text())["status"] == "SUCCEEDED")
+    process.terminate()
+    said = "".join(process.communicate(timeout=MINUTES))
+    assert f"Run {told['run']}: SUCCEEDED after" in said and "has started" not in said
 
 
 def pending(user: User) -> int:
