@@ -176,16 +176,23 @@ class Workbook(raw_file.RawTable):
 
 def visible_sheets(archive: zipfile.ZipFile) -> list[tuple[str, str]]:
     """The names of the sheets that users see, and their parts of the archive."""
-    links = ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))
+    links = _parsed(archive, "xl/_rels/workbook.xml.rels")
     targets = {link.get("Id"): link for link in links if link.get("Type", "").endswith("/worksheet")}
     found = []
-    for sheet in ElementTree.fromstring(archive.read("xl/workbook.xml")).iterfind("{*}sheets/{*}sheet"):
+    for sheet in _parsed(archive, "xl/workbook.xml").iterfind("{*}sheets/{*}sheet"):
         link = targets.get(next((value for key, value in sheet.items() if key.endswith("}id")), None))
         if link is not None and sheet.get("state", "visible") == "visible":
             found.append((sheet.get("name", ""), posixpath.join("/xl", link.get("Target", "")).lstrip("/")))
     if not found:
-        raise KeyError("it has no visible sheet")
+        raise RuntimeError("it has no visible sheet")
     return found
+
+
+def _parsed(archive: zipfile.ZipFile, part: str) -> ElementTree.Element:
+    text = archive.read(part)
+    if b"<!DOCTYPE" in text or b"\0" in text:  # Excel writes neither entities nor UTF-16
+        raise RuntimeError(f"{part} is not as Excel writes it")
+    return ElementTree.fromstring(text)
 
 
 def scanned(archive: zipfile.ZipFile, part: str) -> Scan:

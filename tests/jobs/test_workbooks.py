@@ -177,6 +177,17 @@ def test_damaged_bytes_are_read_or_named(sandbox: Sandbox) -> None:
             assert str(problem).startswith("a.xlsx")
 
 
+def test_entities_in_a_workbook_are_refused(sandbox: Sandbox) -> None:
+    content, written = io.BytesIO(workbook({"S": [["x", "y"], ["a", 1]]})), io.BytesIO()
+    laughs = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
+    with zipfile.ZipFile(content) as given, zipfile.ZipFile(written, "w") as evil:
+        for name in given.namelist():
+            text = given.read(name).decode()
+            evil.writestr(name, text.replace("<workbook", laughs + "<workbook") if name == "xl/workbook.xml" else text)
+    sandbox.write("a.xlsx", written.getvalue())
+    assert "a.xlsx cannot be read as a workbook (xl/workbook.xml is not as Excel writes it" in sentence(sandbox)
+
+
 @pytest.mark.parametrize("flag", [b"\x01\0", b"\x20\0", b"\x40\0"])
 def test_an_encrypted_or_unusual_zip_is_named(sandbox: Sandbox, flag: bytes) -> None:
     content = bytearray(workbook({"S": [["x", "y"], ["a", 1]]}))
