@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from stepgluon.config import aws_images, xgboost_settings
@@ -10,6 +11,8 @@ from stepgluon.config.model_rules import Finding, models_of
 from stepgluon.config.nodes import join
 from stepgluon.config.schema import Algorithm, PipelineConfig
 from stepgluon.errors import did_you_mean, found, listed
+
+_WITH_GPU = re.compile(r"ml\.(g|p)[0-9]")
 
 
 def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
@@ -26,6 +29,11 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
         for name, value in model.algorithm.set.items():
             if wrong := xgboost_settings.problem(name, value):
                 yield Finding(join(settings, name), wrong)
+        machine = model.train.instance.type
+        if model.algorithm.set.get("tree_method") == "gpu_hist" and not _WITH_GPU.match(machine):
+            hint = "set tree_method: hist, or another train.instance.type"
+            message = f"this needs a GPU, and {machine} has none ({hint})"
+            yield Finding(join(settings, "tree_method"), message, (f"{key}.train.instance.type",))
         for name, why, other in xgboost_settings.unsuited(model.algorithm.set):
             yield Finding(join(settings, name), why, (join(settings, other),))
 

@@ -23,6 +23,8 @@ _METRICS = (
     *("gamma-deviance", "gamma-nloglik", "poisson-nloglik", "tweedie-nloglik"),
 )
 _LISTS = {"eval_metric": _METRICS, "updater": tuple(UPDATERS)}  # separated by commas
+# How XGBoost's own functions and scikit-learn call them.
+_ELSEWHERE = {"n_estimators": "num_round", "num_boost_round": "num_round", "random_state": "seed"}
 _GROUP = r"\[ *[1-9][0-9]*( *, *[1-9][0-9]*)* *\]"
 _FORMS = {
     "monotone_constraints": (r"\( *(-1|0|1) *(, *(-1|0|1) *)*,?\)", "one of -1, 0, 1 for each column, like '(1,0,-1)'"),
@@ -108,5 +110,5 @@ def _unknown(text: str, known: tuple[str, ...]) -> str:
 
 
 def _guess(text: str, known: tuple[str, ...]) -> str:
-    guess = did_you_mean(text, known)
+    guess = _ELSEWHERE.get(text) or did_you_mean(text, known)
     return f"did you mean {guess}?" if guess else f"expected: {listed(known)}"
