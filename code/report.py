@@ -136,7 +136,7 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
     better = [
         1 - model.mae / model.median
         for model in models
-        if model.metric == "mae" and model.mae is not None and model.median
+        if model.metric == "mae" and model.mae is not None and model.median and model.verdict.get("uses") != "default"
     ]
     gaps = finite(summary.get("gaps"))
     figures: list[tuple[str, str, str]] = [

@@ -311,3 +311,9 @@ def test_a_model_of_classes_without_a_score_says_why() -> None:
 def test_the_typical_error_of_two_models_is_between_them() -> None:
     page = words(report.page(*run([verdict("a", 300.0), verdict("b", 200.0)]), {}))
     assert "Both models accepted." in page and "Typical error 38 % lower than always guessing the median" in page
+
+
+def test_the_typical_error_leaves_out_models_that_promoted_ones_replace() -> None:
+    replaced = verdict("b", 399.0, verdict="rejected", uses="default", default_mae=90.0)
+    assert "Error 25 % lower than" in words(report.page(*run([verdict("a", 300.0), replaced]), {}))
+    assert "than always guessing the median Rows" not in words(report.page(*run([replaced]), {}))
