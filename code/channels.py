@@ -68,7 +68,7 @@ class Channels:
 
 
 class _CsvFiles:
-    """Writes a folder of CSV files; none of them is empty, unless there are no rows at all."""
+    """Writes a folder of CSV files. Only if there are no rows, it has one file without any."""
 
     def __init__(self, folder: Path, header: bool) -> None:
         folder.mkdir(parents=True)

@@ -97,7 +97,7 @@ class Model:
         if uses == "default":
             sentences.append(f"The model promoted from run {run} predicts." if run else "The default model predicts.")
         elif uses == "trained" and not self.accepted:
-            sentences.append("It predicts anyway, because there is no other model.")
+            sentences.append("It predicts anyway: no model is promoted.")
         return " ".join(str(each) for each in sentences if each)
 
 

@@ -32,7 +32,7 @@ BATCH_CELLS = 1 << 20
 _PLACE = re.compile(rb'\sr="([A-Z]{0,9})([0-9]{1,9})"')
 _CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*>")
 _FORMULA = re.compile(rb"(<c\s[^>]*>)<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?</c>")
-# RuntimeError, also NotImplementedError: of a zip that is encrypted or packed in an unusual way.
+# zipfile raises RuntimeError for an encrypted zip, and its subclass NotImplementedError for an unknown compression.
 BROKEN = (
     *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, KeyError, OSError),
     *(ElementTree.ParseError, python_calamine.CalamineError),

@@ -102,8 +102,8 @@ class Container(Instance):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        with os.fdopen(info, "rb") as told:  # ends with an empty text if bwrap fails
-            self._first = json.loads(told.read() or b"{}").get("child-pid", 0)
+        with os.fdopen(info, "rb") as started:  # empty if bwrap fails
+            self._first = json.loads(started.read() or b"{}").get("child-pid", 0)
         super().__init__(process, log, ended)
 
     @property
