@@ -69,8 +69,12 @@ def missing() -> str:
 
 
 def _inspected(name: str) -> Any:
-    """An image by its own name, or by that of a local build, which has no registry; None if it is not there."""
-    for known in dict.fromkeys((name, f"localhost/{name.rpartition('/')[2].partition('@')[0]}")):
+    """An image by its own name, or by that of a local build, which has no registry; None if it is not there.
+
+    A digest names one image exactly, and a local build has another one.
+    """
+    names = (name,) if "@" in name else (name, f"localhost/{name.rpartition('/')[2]}")
+    for known in dict.fromkeys(names):
         done = _buildah("inspect", "--type", "image", known)
         if done.returncode == 0:
             return json.loads(done.stdout)

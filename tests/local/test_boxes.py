@@ -99,6 +99,11 @@ def test_an_image_trains_and_its_model_is_packed(jobs: Jobs, image: str) -> None
     assert left() == []
 
 
+def test_a_local_build_takes_the_place_of_no_digest(jobs: Jobs, image: str) -> None:
+    _, described = trained(jobs, f"{image}@sha256:{'0' * 64}", "true")
+    assert described["status"] == "Failed" and "buildah" in described["FailureReason"], described
+
+
 def test_it_may_write_to_its_files_and_the_next_job_sees_nothing_of_it(jobs: Jobs, image: str) -> None:
     name, described = trained(jobs, image, "echo 1 > /etc/mark && cat /etc/mark")
     assert (described["status"], jobs.aws.logs.lines("training", name)) == ("Completed", ["1"])
