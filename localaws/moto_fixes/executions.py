@@ -107,6 +107,15 @@ def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
     patches.attribute(module.StepFunctionResponse, "stop_execution", stop)
 
 
+@fix
+def a_stopped_task_has_its_timeout(patches: Patches, here: Here) -> None:
+    """An execution may be stopped while a task starts. moto then skips the evaluation of `TimeoutSeconds`, and takes
+    the request from its stack for the number of seconds: GetExecutionHistory answers with a TypeError from then on.
+    """
+    timeout = loaded(f"{COMMON}.timeouts.timeout").TimeoutSeconds
+    patches.attribute(timeout, "eval", timeout._eval_body)
+
+
 # Ends
 
 

@@ -354,6 +354,37 @@ def the_end_of_an_execution_is_reported(asl: Interpreter) -> None:
 
 
 @check
+def a_stopped_task_has_its_timeout(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service as service
+
+    message = {"TopicArn": asl.api_topic(), "Message": "m"}
+    machine = asl.machine({"T": task("sns:publish", Arguments=message, TimeoutSeconds=60)})
+    arn = f"{machine.replace(':stateMachine:', ':execution:')}:x"
+    plain, stopped = service.to_json_str, threading.Event()
+
+    def stop_first(value: Any) -> Any:
+        if not stopped.is_set():
+            asl.api.stop_execution(executionArn=arn)
+            stopped.set()
+        return plain(value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "to_json_str", stop_first)
+        asl.api.start_execution(stateMachineArn=machine, name="x", input="{}")
+        assert stopped.wait(MINUTES)
+        asl.ended(arn)
+
+    def scheduled() -> Any:
+        try:
+            events = asl.api.get_execution_history(executionArn=arn)["events"]
+        except ClientError as problem:
+            pytest.fail(str(problem))
+        return [event["taskScheduledEventDetails"] for event in events if "taskScheduledEventDetails" in event]
+
+    assert until(scheduled, MINUTES)[0]["timeoutInSeconds"] == 60
+
+
+@check
 def retries_are_counted_under_one_key(asl: Interpreter) -> None:
     from moto.stepfunctions.parser.asl.component import eval_component
     from moto.stepfunctions.parser.asl.component.common.retry.max_attempts_decl import MaxAttemptsDecl
