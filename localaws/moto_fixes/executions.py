@@ -11,7 +11,7 @@ import types
 from typing import Any
 
 from localaws.base.patches import Patches
-from localaws.moto_fixes.registry import ASL, COMMON, STATES, Here, aws_error, fix, loaded
+from localaws.moto_fixes.registry import ASL, COMMON, SERVICE, STATES, Here, aws_error, fix, loaded
 
 # Time
 
@@ -108,12 +108,27 @@ def stopping_keeps_the_reason(patches: Patches, here: Here) -> None:
 
 
 @fix
-def a_stopped_task_has_its_timeout(patches: Patches, here: Here) -> None:
-    """An execution may be stopped while a task starts. moto then skips the evaluation of `TimeoutSeconds`, and takes
-    the request from its stack for the number of seconds: GetExecutionHistory answers with a TypeError from then on.
+def a_stopped_execution_calls_nothing(patches: Patches, here: Here) -> None:
+    """An execution may be stopped while a task starts. moto then skips what is not yet evaluated, so that the task
+    calls the service with half of its request; and it takes the request from its stack for the number of seconds in
+    `TimeoutSeconds`, so that GetExecutionHistory answers with a TypeError from then on.
     """
+    service = loaded(f"{SERVICE}.state_task_service").StateTaskService
     timeout = loaded(f"{COMMON}.timeouts.timeout").TimeoutSeconds
+    plain = service._before_eval_execution
+
+    def before_execution(self: Any, env: Any, *given: Any, **named: Any) -> None:
+        _end_if_stopped(env)
+        plain(self, env, *given, **named)
+        _end_if_stopped(env)
+
+    patches.attribute(service, "_before_eval_execution", before_execution)
     patches.attribute(timeout, "eval", timeout._eval_body)
+
+
+def _end_if_stopped(env: Any) -> None:
+    if not env.is_running():
+        raise RuntimeError("the execution was stopped")  # a_stopped_execution_stays_stopped drops it
 
 
 # Ends

@@ -354,34 +354,39 @@ def the_end_of_an_execution_is_reported(asl: Interpreter) -> None:
 
 
 @check
-def a_stopped_task_has_its_timeout(asl: Interpreter) -> None:
+def a_stopped_execution_calls_nothing(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.asl.component.common.jsonata.jsonata_template_value_object import (
+        JSONataTemplateValueObject,
+    )
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service as service
 
-    message = {"TopicArn": asl.api_topic(), "Message": "m"}
-    machine = asl.machine({"T": task("sns:publish", Arguments=message, TimeoutSeconds=60)})
-    arn = f"{machine.replace(':stateMachine:', ':execution:')}:x"
-    plain, stopped = service.to_json_str, threading.Event()
+    def history_of_one_stopped_in(owner: Any, name: str) -> list[Told]:
+        message = {"TopicArn": asl.api_topic(), "Message": "m"}
+        machine = asl.machine({"T": task("sns:publish", Arguments=message, TimeoutSeconds=60)})
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:x"
+        plain, stopped = getattr(owner, name), threading.Event()
 
-    def stop_first(value: Any) -> Any:
-        if not stopped.is_set():
-            asl.api.stop_execution(executionArn=arn)
-            stopped.set()
-        return plain(value)
+        def stop_first(*given: Any, **named: Any) -> Any:
+            if not stopped.is_set():
+                asl.api.stop_execution(executionArn=arn)
+                stopped.set()
+            return plain(*given, **named)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "to_json_str", stop_first)
-        asl.api.start_execution(stateMachineArn=machine, name="x", input="{}")
-        assert stopped.wait(MINUTES)
-        asl.ended(arn)
-
-    def scheduled() -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner, name, stop_first)
+            asl.api.start_execution(stateMachineArn=machine, name="x", input="{}")
+            assert stopped.wait(MINUTES)
+            assert asl.ended(arn)["status"] == "ABORTED"
         try:
-            events = asl.api.get_execution_history(executionArn=arn)["events"]
+            return list(asl.api.get_execution_history(executionArn=arn)["events"])
         except ClientError as problem:
             pytest.fail(str(problem))
-        return [event["taskScheduledEventDetails"] for event in events if "taskScheduledEventDetails" in event]
 
-    assert until(scheduled, MINUTES)[0]["timeoutInSeconds"] == 60
+    kinds = [event["type"] for event in history_of_one_stopped_in(JSONataTemplateValueObject, "eval")]
+    assert "TaskScheduled" not in kinds
+    events = history_of_one_stopped_in(service, "to_json_str")
+    scheduled = next(event for event in events if event["type"] == "TaskScheduled")
+    assert scheduled["taskScheduledEventDetails"]["timeoutInSeconds"] == 60
 
 
 @check
