@@ -4,7 +4,8 @@
 #   docker/build.sh [--push | --tags] [NAME...]
 #
 # A NAME is `data`, `autogluon` or `xgboost`, or a repository that ends so:
-# 123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-data. Without a NAME the first two are built. stdout has one line for each: `NAME:TAG`, and with --push also the digest in ECR.
+# 123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-data. Without a NAME the first two are built. NAME=FOLDER builds a
+# folder with a Dockerfile of its own. stdout has one line for each: `NAME:TAG`, and with --push also the digest in ECR.
 # The tag is a hash of all that the image is made from, so what was built or pushed before is not built again.
 #
 #   --push   push to ECR, unless the tag is there
@@ -34,24 +35,41 @@ sha256() {
     if command -v sha256sum >/dev/null; then sha256sum -- "$@"; else shasum -a 256 -- "$@"; fi
 }
 
-# data, autogluon or xgboost, of a NAME
-kind_of() {
+# The folder of a NAME's Dockerfile
+folder_of() {
     case $1 in
-    data | */data | *-data) echo data ;;
-    autogluon | */autogluon | *-autogluon) echo autogluon ;;
-    xgboost | */xgboost | *-xgboost) echo xgboost ;;
+    *=*)
+        [ -f "${1#*=}/Dockerfile" ] || code=2 die "there is no ${1#*=}/Dockerfile"
+        echo "${1#*=}"
+        ;;
+    data | */data | *-data) echo docker/data ;;
+    autogluon | */autogluon | *-autogluon) echo docker/autogluon ;;
+    xgboost | */xgboost | *-xgboost) echo docker/xgboost ;;
     *) code=2 die "'$1' is not an image: a name is data, autogluon or xgboost, or ends with one of them after a dash" ;;
     esac
 }
 
 base_of() {
-    echo "${BASE:-$(sed -n 's/^ARG BASE=//p' "docker/$1/Dockerfile")}"
+    echo "${BASE:-$(sed -n 's/^ARG BASE=//p' "$1/Dockerfile")}"
+}
+
+is_ours() {
+    case $1 in docker/data | docker/autogluon | docker/xgboost) ;; *) return 1 ;; esac
 }
 
 # The Dockerfile, and the files of the repository that it names
 files_of() {
-    echo "docker/$1/Dockerfile"
-    grep -v '^#' "docker/$1/Dockerfile" | grep -oE '(code|docker)/[a-z0-9_/]+\.(py|lock)' | sort -u
+    echo "$1/Dockerfile"
+    grep -v '^#' "$1/Dockerfile" | grep -oE '(code|docker)/[a-z0-9_/]+\.(py|lock)' | sort -u
+}
+
+# `HASH  FILE` for each file of a folder of the user's, and its right to be executed
+sums_of_folder() {
+    local file
+    (cd "$1" && find . -type f -not -path '*/__pycache__/*' | sort | while IFS= read -r file; do
+        sha256 "$file"
+        [ ! -x "$file" ] || echo "executable $file"
+    done)
 }
 
 # Names and bytes only: modes, times and the place of the checkout do not matter. Nor does the registry that a base with
@@ -59,9 +77,14 @@ files_of() {
 content_of() {
     local file files base hash
     base=$(base_of "$1")
+    if ! is_ours "$1"; then
+        { echo "base ${base##*@}" && echo "platform $PLATFORM" && sums_of_folder "$1"; } | sha256 |
+            { read -r hash file && echo "$hash"; }
+        return
+    fi
     files=$(files_of "$1")
     for file in $files; do
-        [ -f "$file" ] || die "docker/$1/Dockerfile copies $file, which is not there"
+        [ -f "$file" ] || die "$1/Dockerfile copies $file, which is not there"
     done
     {
         echo "base ${base##*@}"
@@ -110,21 +133,26 @@ is_here() {
 }
 
 build() {
-    local image=$1 kind=$2 content=$3 certificates=${PIP_CERT:-${SSL_CERT_FILE:-}}
+    local image=$1 folder=$2 content=$3 context=. certificates=${PIP_CERT:-${SSL_CERT_FILE:-}}
     if [ -z "$scratch" ]; then
         scratch=$(mktemp -d 2>/dev/null) || die "no folder can be made in ${TMPDIR:-/tmp}; set TMPDIR to another"
         trap 'rm -rf "$scratch"' EXIT
     fi
-    set -- --file "docker/$kind/Dockerfile" --tag "$image" --platform "$PLATFORM" --build-arg "CONTENT=$content" \
-        --build-arg "BASE=$(base_of "$kind")" \
-        --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' stepgluon/__init__.py)"
+    set -- --file "$folder/Dockerfile" --tag "$image" --platform "$PLATFORM"
+    if grep -q '^ARG BASE=' "$folder/Dockerfile"; then set -- "$@" --build-arg "BASE=$(base_of "$folder")"; fi
+    if is_ours "$folder"; then
+        set -- "$@" --build-arg "CONTENT=$content" \
+            --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' stepgluon/__init__.py)"
+    else
+        context=$folder
+    fi
     pip_settings "$certificates" >"$scratch/pip.conf"
     set -- "$@" --secret "id=pip,src=$scratch/pip.conf"
     if [ -f "$certificates" ]; then set -- "$@" --secret "id=certificates,src=$certificates"; fi
     # SageMaker takes plain images in Docker's format: no list of platforms, no attestations beside the image.
     if [ "$ENGINE" != docker ]; then set -- "$@" --format docker; fi
     echo "$image: building with $ENGINE" >&2
-    DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 "$ENGINE" build "$@" . >&2
+    DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 "$ENGINE" build "$@" "$context" >&2
 }
 
 # The digest of an image in ECR, or nothing where the tag is not there
@@ -147,9 +175,9 @@ split() {
 }
 
 make_one() {
-    local name=$1 kind content tag digest
-    kind=$(kind_of "$name")
-    content=$(content_of "$kind")
+    local name=${1%%=*} folder content tag digest
+    folder=$(folder_of "$1")
+    content=$(content_of "$folder")
     tag=${content:0:32}
     if [ "$mode" = push ]; then
         split "$name"
@@ -162,7 +190,7 @@ make_one() {
     fi
     if [ "$mode" != tags ]; then
         find_engine
-        if ! is_here "$name:$tag"; then build "$name:$tag" "$kind" "$content"; fi # || would let errors in it pass
+        if ! is_here "$name:$tag"; then build "$name:$tag" "$folder" "$content"; fi # || would let errors in it pass
     fi
     if [ "$mode" = push ]; then
         aws ecr get-login-password --region "$region" |
@@ -187,7 +215,7 @@ main() {
     done
     [ $# -gt 0 ] || set -- data autogluon
     local name
-    for name in "$@"; do kind_of "$name" >/dev/null; done
+    for name in "$@"; do folder_of "$name" >/dev/null; done
     for name in "$@"; do make_one "$name"; done
 }
 

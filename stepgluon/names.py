@@ -17,8 +17,7 @@ from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.aws_images import xgboost_registry
 from stepgluon.config.kinds import Section
 from stepgluon.config.schema import AUTOGLUONS, Model, PipelineConfig
-from stepgluon.config.xgboost_settings import complete
-from stepgluon.programs import channels_of, program_of
+from stepgluon.programs import channels_of, name_of_build, program_of, settings_of, title_of
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
@@ -89,11 +88,11 @@ class Names:
             program = program_of(section)
             told["algorithm"] = {
                 "name": program.name,
-                "version": algorithm.xgboost,
+                **({"version": algorithm.xgboost} if algorithm.xgboost else {}),
                 "image": self.training_image(section),
                 "channels": channels_of(section),
                 "encoded": program.encoded,
-                "set": complete(algorithm.set),
+                "set": settings_of(section),
             }
             told["train"] = {key: value for key, value in _given(section.train).items() if key not in AUTOGLUONS}
         return told
@@ -162,22 +161,31 @@ class Names:
     def image(self, image: str) -> str:
         """The image's address; its digest is filled in when the definition is deployed (DefinitionSubstitutions)."""
         host = f"{self.config.account}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
-        return f"{host}/{self.repository(image)}@${{{image.title()}Digest}}"
+        return f"{host}/{self.repository(image)}@${{{title_of(image)}Digest}}"
 
     def training_image(self, model: Model) -> str:
-        """The image that trains the model: ours or AWS's, which config/algorithm_rules.py has found in the region."""
+        """The image that trains the model: ours, the user's, or AWS's, which config/algorithm_rules.py has found."""
         if ours := program_of(model).training_image:
             return self.image(ours)
-        assert model.algorithm and model.algorithm.xgboost
+        assert model.algorithm
+        if model.algorithm.build:
+            return self.image(name_of_build(model.algorithm.build))
         version = model.algorithm.xgboost
+        if version is None:
+            return model.algorithm.image or ""
         registry = xgboost_registry(version, self.config.region)
         assert registry, f"{version} is not in {self.config.region}"
         host = f"{registry[0]}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
         return f"{host}/{registry[1]}:{version}"
 
+    def predicting_image(self, model: Model) -> str:
+        """The image that predicts with the model: a container does it itself."""
+        ours = program_of(model).predicting_image
+        return self.image(ours) if ours else self.training_image(model)
+
     def repository_arn(self, image: str) -> str:
         """The ARN of the repository in an image's address."""
-        host, _, repository = image.partition("/")
+        host, _, repository = image.partition("@")[0].partition("/")
         return self.arn("ecr", f"repository/{repository.partition(':')[0]}", account=host.partition(".")[0])
 
     @staticmethod

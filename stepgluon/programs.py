@@ -2,57 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.config.xgboost_settings import complete
 
 DATA = "data"  # the image that prepares the tables and assembles the result, whatever the algorithm
+Settings = dict[str, Any]  # algorithm.set
 
 
 @dataclass(frozen=True)
 class Program:
     name: str
-    predicting_image: str  # runs predict.py
-    training_image: str = ""  # one of our images; empty if AWS offers it
+    predicting_image: str = ""  # one of our images, which runs predict.py; empty if the training's own image predicts
+    training_image: str = ""  # one of our images; empty if the config names it
     training_script: str = ""  # the entrypoint, in code/; empty if the image's own `train` runs
     channels: tuple[str, ...] = ()  # CSV channels that its training may read; if empty, it reads `data`
     encoded: bool = False  # whether these hold the numbers of encoding.json without a header, not the values
-    scoring_image: str = ""  # runs score.py on model.tar.gz; empty if the training leaves a folder and measures itself
+    scoring_image: str = ""  # measures the model in model.tar.gz; empty if the training leaves a folder and measures
+    scoring_script: str = "score"
+    complete: Callable[[Settings], Settings] = dict  # the hyperparameters, from algorithm.set
+    validates: Callable[[Settings], bool] = lambda settings: False  # whether its training reads the channel validation
 
     @property
     def scripts(self) -> Iterable[tuple[str, str]]:
         """Its scripts in code/, each with our image in which it runs."""
         yield self.training_image, self.training_script
-        yield self.scoring_image, "score"
+        yield self.scoring_image, self.scoring_script
         yield self.predicting_image, "predict"
 
 
 AUTOGLUON = Program("autogluon", "autogluon", training_image="autogluon", training_script="train")
-XGBOOST = Program("xgboost", "xgboost", channels=("train", "validation"), encoded=True, scoring_image="xgboost")
-PROGRAMS = (AUTOGLUON, XGBOOST)
+XGBOOST = Program(
+    "xgboost",
+    "xgboost",
+    channels=("train", "validation"),
+    encoded=True,
+    scoring_image="xgboost",
+    complete=complete,
+    validates=lambda settings: "early_stopping_rounds" in settings,
+)
+CONTAINER = Program("container", channels=("train",))
+PROGRAMS = (AUTOGLUON, XGBOOST, CONTAINER)
 
 
 def program_of(model: Model) -> Program:
-    return XGBOOST if model.algorithm else AUTOGLUON
+    if model.algorithm is None:
+        return AUTOGLUON
+    return XGBOOST if model.algorithm.xgboost else CONTAINER
+
+
+def settings_of(model: Model) -> Settings:
+    """The hyperparameters of a model with an algorithm."""
+    return program_of(model).complete(model.algorithm.set if model.algorithm else {})
 
 
 def channels_of(model: Model) -> list[str]:
     """The channels of a model's training besides `data`; code/channels.py writes those."""
-    stops_early = model.algorithm is not None and "early_stopping_rounds" in model.algorithm.set
-    return [name for name in program_of(model).channels if name != "validation" or stops_early]
+    program = program_of(model)
+    return [name for name in program.channels if name != "validation" or program.validates(settings_of(model))]
 
 
 def usual_program(config: PipelineConfig) -> Program:
     """The program that all requests are for, unless a model's own part overrides it."""
     used = [program_of(model) for model in config.models]
-    return AUTOGLUON if AUTOGLUON in used else used[0]
+    return next(program for program in PROGRAMS if program in used)
+
+
+def builds_of(config: PipelineConfig) -> dict[str, str]:
+    """The images that are built from a folder of the user's, by the folder's name."""
+    folders = [model.algorithm.build for model in config.models if model.algorithm and model.algorithm.build]
+    return {name_of_build(folder): folder for folder in folders}
+
+
+def name_of_build(folder: str) -> str:
+    return folder.rpartition("/")[2]
 
 
 def images_of(config: PipelineConfig) -> list[str]:
-    """Our images that the config's programs run in."""
+    """Our images that the config's programs run in, and those that are built from the user's folders."""
     used = {program_of(model) for model in config.models}
-    return list(_scripts_in(program for program in PROGRAMS if program in used))
+    return [*_scripts_in(program for program in PROGRAMS if program in used), *builds_of(config)]
+
+
+def title_of(image: str) -> str:
+    """The image in the names of a template's resources and parameters, which have letters and digits only."""
+    return "".join(part[:1].upper() + part[1:] for part in image.split("-"))
 
 
 def all_scripts() -> dict[str, list[str]]:

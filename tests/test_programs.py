@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from configs import penguins
 
+from stepgluon.config import algorithm_rules
 from stepgluon.config.load import loads
 from stepgluon.config.source import LoadedConfig
 from stepgluon.names import Names
@@ -89,3 +91,37 @@ def test_what_train_says_for_all_models_may_be_autogluons() -> None:
 )
 def test_what_the_container_takes_is_accepted(settings: str) -> None:
     assert xgboost(settings)
+
+
+IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/mine:1"
+
+
+def container(algorithm: str) -> LoadedConfig:
+    text = f"name: shop\nregion: eu-central-1\nmodels: [{{name: price, label: price, algorithm: {{{algorithm}}}}}]\n"
+    return loads(text, "config.yml", None, {})
+
+
+def test_a_container_of_the_user_s_trains_and_predicts_with_any_hyperparameters() -> None:
+    config = container(f"image: '{IMAGE}', set: {{depth: 3, early_stopping_rounds: 5, fast: true}}").config
+    (model,) = config.models
+    names = Names(config)
+    assert names.training_image(model) == names.predicting_image(model) == IMAGE
+    assert names.repository_arn(IMAGE) == "arn:aws:ecr:eu-central-1:123456789012:repository/team/mine"
+    assert names.repository_arn(IMAGE.replace(":1", f"@sha256:{'0' * 64}")) == names.repository_arn(IMAGE)
+    (told,) = json.loads(names.config_json)["models"]
+    assert told["algorithm"]["set"] == {"depth": 3, "early_stopping_rounds": 5, "fast": True}
+    assert (told["algorithm"]["channels"], told["algorithm"]["encoded"]) == (["train"], False)
+    assert "data" in images_of(config) and "xgboost" not in images_of(config)
+
+
+def test_an_image_that_is_built_has_a_repository_and_a_digest_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(algorithm_rules, "REPOSITORY", tmp_path)
+    folder = tmp_path / "docker" / "mask-rcnn"
+    folder.mkdir(parents=True)
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    config = container("build: docker/mask-rcnn").config
+    image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop-mask-rcnn@${MaskRcnnDigest}"
+    assert Names(config).training_image(config.models[0]) == image
+    assert images_of(config)[-1] == "mask-rcnn"

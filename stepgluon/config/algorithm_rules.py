@@ -1,49 +1,127 @@
-"""Rules about a model's algorithm: its version, whether AWS offers it in the region, and its hyperparameters."""
+"""Rules about a model's algorithm: its image, whether the region has it, and its hyperparameters."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+from stepgluon import limits
 from stepgluon.config import aws_images, xgboost_settings
+from stepgluon.config.aws_facts import facts
 from stepgluon.config.metrics import METRICS
 from stepgluon.config.model_rules import Finding, models_of
 from stepgluon.config.nodes import join
-from stepgluon.config.schema import Algorithm, PipelineConfig
+from stepgluon.config.schema import Algorithm, Model, PipelineConfig
 from stepgluon.errors import did_you_mean, found, listed
 
+REPOSITORY = Path(__file__).parents[2]
 _WITH_GPU = re.compile(r"ml\.(g|p)[0-9]")
+_IMAGE = re.compile(
+    r"(?P<host>[0-9]{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<suffix>[a-z.-]+))/[a-z0-9]+([._/-][a-z0-9]+)*"
+    r"(?P<version>|:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})"
+)
 
 
 def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
     for key, model in models_of(config):
-        if model.algorithm is None:
+        algorithm = model.algorithm
+        if algorithm is None:
             continue
-        if message := _wrong_version(model.algorithm, config.region):
-            at = f"{key}.algorithm" if model.algorithm.xgboost is None else f"{key}.algorithm.xgboost"
-            yield Finding(at, message, ("region",))
-        if METRICS[model.metric].classes:
-            message = f"{model.metric} is for classes, but {xgboost_settings.ONE_NUMBER} (remove algorithm)"
-            yield Finding(f"{key}.metric", message, (f"{key}.algorithm.xgboost",))
-        settings = f"{key}.algorithm.set"
-        for name, value in model.algorithm.set.items():
-            if wrong := xgboost_settings.problem(name, value):
-                yield Finding(join(settings, name), wrong)
-        machine = model.train.instance.type
-        if model.algorithm.set.get("tree_method") == "gpu_hist" and not _WITH_GPU.match(machine):
-            hint = "set tree_method: hist, or another train.instance.type"
-            message = f"this needs a GPU, and {machine} has none ({hint})"
-            yield Finding(join(settings, "tree_method"), message, (f"{key}.train.instance.type",))
-        for name, why, other in xgboost_settings.unsuited(model.algorithm.set):
-            yield Finding(join(settings, name), why, (join(settings, other),))
+        at = f"{key}.algorithm"
+        given = [name for name in ("xgboost", "image", "build") if getattr(algorithm, name) is not None]
+        if not given:
+            usable = [name for name, readable in aws_images.xgboost_versions().items() if readable]
+            yield Finding(at, f"nothing trains the model (write xgboost: {usable[-1]}, image: … or build: …)")
+        elif len(given) > 1:
+            message = f"{given[0]} and {given[1]} would both train the model (keep one)"
+            yield Finding(f"{at}.{given[1]}", message, (f"{at}.{given[0]}",))
+        if algorithm.xgboost is not None:
+            yield from _xgboost(key, model, algorithm, config.region)
+        elif given:
+            yield from _container(f"{at}.set", algorithm)
+        if algorithm.image is not None and (message := _wrong_image(algorithm.image, config.region)):
+            yield Finding(f"{at}.image", message, ("region",))
+    yield from _builds(config)
 
 
-def _wrong_version(algorithm: Algorithm, region: str) -> str:
+def _xgboost(key: str, model: Model, algorithm: Algorithm, region: str) -> Iterator[Finding]:
+    if message := _wrong_version(algorithm.xgboost or "", region):
+        yield Finding(f"{key}.algorithm.xgboost", message, ("region",))
+    if METRICS[model.metric].classes:
+        message = f"{model.metric} is for classes, but {xgboost_settings.ONE_NUMBER} (remove algorithm)"
+        yield Finding(f"{key}.metric", message, (f"{key}.algorithm.xgboost",))
+    settings = f"{key}.algorithm.set"
+    for name, value in algorithm.set.items():
+        if wrong := xgboost_settings.problem(name, value):
+            yield Finding(join(settings, name), wrong)
+    machine = model.train.instance.type
+    if algorithm.set.get("tree_method") == "gpu_hist" and not _WITH_GPU.match(machine):
+        hint = "set tree_method: hist, or another train.instance.type"
+        message = f"this needs a GPU, and {machine} has none ({hint})"
+        yield Finding(join(settings, "tree_method"), message, (f"{key}.train.instance.type",))
+    for name, why, other in xgboost_settings.unsuited(algorithm.set):
+        yield Finding(join(settings, name), why, (join(settings, other),))
+
+
+def _container(settings: str, algorithm: Algorithm) -> Iterator[Finding]:
+    """Only SageMaker's limits: what a container of the user's understands is not known."""
+    if len(algorithm.set) > limits.HYPERPARAMETERS:
+        yield Finding(settings, f"{len(algorithm.set)} entries are too many (at most {limits.HYPERPARAMETERS})")
+    for name, value in algorithm.set.items():
+        for what, text, most in (
+            ("name", name, limits.HYPERPARAMETER_KEY),
+            ("value", xgboost_settings.as_text(value), limits.HYPERPARAMETER_VALUE),
+        ):
+            if len(text) > most:
+                yield Finding(join(settings, name), f"the {what} has {len(text):,} characters (at most {most:,})")
+
+
+def _wrong_image(image: str, region: str) -> str:
+    """An image's region and partition are in its address."""
+    partition = facts().partition_of(region)
+    here = f"dkr.ecr.{region}.{partition.dns_suffix if partition else 'amazonaws.com'}"
+    match = _IMAGE.fullmatch(image)
+    if match is None:
+        return f"{found(image)} is not an image in ECR (expected: ACCOUNT.{here}/REPOSITORY:TAG)"
+    place = facts().partition_of(match["region"])
+    if place is None or match["suffix"] != place.dns_suffix:
+        return f"{found(match['host'])} is not a host of ECR (expected: ACCOUNT.{here})"
+    if place is not partition:
+        return f"the image is in {place.name}, and {region} is in {partition and partition.name} (push it to {here})"
+    if match["region"] != region:
+        return f"the image is in {match['region']}, but jobs need one in their region (push it to ECR in {region})"
+    if match["version"] in ("", ":latest"):
+        way_out = "give a tag that stays, or @sha256:…"
+        return f"each push may change what this names, and a cached model would be of an older image ({way_out})"
+    return ""
+
+
+def _builds(config: PipelineConfig) -> Iterator[Finding]:
+    """A folder's name becomes a part of the names of a repository and a template's parameter."""
+    seen: dict[str, str] = {}
+    for key, model in models_of(config):
+        folder = model.algorithm.build if model.algorithm else None
+        if folder is None:
+            continue
+        name, message = folder.rpartition("/")[2], ""
+        if not (REPOSITORY / folder).is_dir():
+            message = f"there is no folder {found(folder)} beside pipeline.py (give one with a Dockerfile)"
+        elif not (REPOSITORY / folder / "Dockerfile").is_file():
+            message = f"the folder {found(folder)} has no Dockerfile (add one)"
+        elif name in ("data", "autogluon", "xgboost"):
+            message = f"the pipeline has an image {name} of its own (rename the folder)"
+        elif not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*", name):
+            message = f"{found(name)} cannot name an image (rename the folder, as a-z, 0-9 and -, like my-model)"
+        elif seen.setdefault(name, folder) != folder:
+            message = f"{found(seen[name])} has the same name, which is its image's (rename one)"
+        if message:
+            yield Finding(f"{key}.algorithm.build", message)
+
+
+def _wrong_version(version: str, region: str) -> str:
     known = aws_images.xgboost_versions()
     usable = [name for name, readable in known.items() if readable]
-    version = algorithm.xgboost
-    if version is None:
-        return f"the version is missing (write xgboost: {usable[-1]})"
     if version not in known:
         guess = did_you_mean(version, usable)
         hint = f"did you mean {guess}?" if guess else f"expected: {listed(usable)}"

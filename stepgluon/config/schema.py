@@ -71,6 +71,11 @@ ZIP = Text(
     "letters, digits and _ . / - with .zip at the end, like penguins/source.zip",
     limits.OBJECT_KEY,
 )
+FOLDER = Text(
+    r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$",
+    "a folder of the repository, like docker/mine",
+    limits.OBJECT_KEY,
+)
 SERVER = Server(
     r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_./~-]*)?$", "an address, like https://mlflow.example.com", 1024
 )
@@ -162,8 +167,12 @@ class Algorithm(Section):
     """What trains a model instead of AutoGluon."""
 
     xgboost: str | None = entry("version of AWS's XGBoost image, like 3.0-5", TEXT, None)
+    image: str | None = entry("image in ECR of a container of your own, in the same region", TEXT, None)
+    build: str | None = entry(
+        "folder of its Dockerfile instead, like docker/mine; deploy builds and pushes it", FOLDER, None
+    )
     set: dict[str, Scalar] = entry(
-        "XGBoost's hyperparameters; by default, num_round is 100 and objective is reg:squarederror",
+        "hyperparameters; for XGBoost, by default, num_round is 100 and objective is reg:squarederror",
         Map(AnyScalar(), TEXT),
         {},
     )

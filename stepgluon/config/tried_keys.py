@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-_SET = "AutoGluon chooses its own; set XGBoost's in algorithm.set"
-_PROGRAMS = "AutoGluon trains the models or, with algorithm: {xgboost: 3.0-5}, AWS's XGBoost image"
+_SET = "AutoGluon chooses its own; those of other algorithms are in algorithm.set"
+_PROGRAMS = "AutoGluon trains the models or, with algorithm, AWS's XGBoost image or a container of your own"
 _KINDS = "metric decides what a model predicts: numbers with mae, classes with accuracy"
 _TABLES = "give the tables to the command: run --data FILE"
 _ALL_COLUMNS = "a model sees every column but its label and those in drop"
@@ -11,7 +11,7 @@ _ONE_SPLIT = "the error is measured once, on the rows held out by data.test_frac
 
 NOT_YET = {
     **dict.fromkeys(("hyperparameters", "hyperparameter_tuning", "params", "tune"), _SET),
-    **dict.fromkeys(("image", "build", "script", "sklearn", "pytorch", "tensorflow", "lightgbm"), _PROGRAMS),
+    **dict.fromkeys(("script", "sklearn", "pytorch", "tensorflow", "lightgbm"), _PROGRAMS),
     "register": "`promote` makes a run's models the defaults",
     "with": "a processing job predicts each model's rows",
     **dict.fromkeys(("problem_type", "task", "classes", "positive_class", "quantiles", "quantile"), _KINDS),
@@ -31,6 +31,8 @@ _NAMES = {
     "metric": ("metrics", "eval_metric", "scoring", "objective", "loss"),
     "algorithm": ("algorithms", "learner", "estimator"),
     "xgboost": ("xgb", "version"),
+    "image": ("image_uri", "training_image", "container"),
+    "build": ("dockerfile", "docker"),
     "at_least": ("min_score", "minimum"),
     "threshold": ("max_error", "max_mae", "limit", "error_limit", "mae"),
     "better_than_median": ("better_than_baseline", "baseline"),

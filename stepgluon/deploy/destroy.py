@@ -14,7 +14,7 @@ from stepgluon.deploy.account_checks import check_identity
 from stepgluon.deploy.apply import PARTS, Tell, Wait
 from stepgluon.deploy.stacks import Stacks
 from stepgluon.errors import StepgluonError
-from stepgluon.programs import all_scripts
+from stepgluon.programs import all_scripts, builds_of
 
 if TYPE_CHECKING:
     from stepgluon.names import Names
@@ -115,7 +115,8 @@ def _data(names: Names, door: Door, only: Collection[str]) -> tuple[list[str], l
     head, describe = door.client("s3").head_bucket, door.client("ecr").describe_repositories
     ours = {"ExpectedBucketOwner": names.config.account}
     buckets = [bucket for bucket in (names.work_bucket, names.raw_bucket) if _is_there(head, Bucket=bucket, **ours)]
-    repositories = map(names.repository, all_scripts())  # also those of programs that the config no longer uses
+    images = [*all_scripts(), *builds_of(names.config)]  # also those of programs that the config no longer uses
+    repositories = map(names.repository, images)
     return buckets, [name for name in repositories if _is_there(describe, repositoryNames=[name])]
 
 

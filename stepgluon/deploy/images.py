@@ -56,7 +56,7 @@ class Docker:
         path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
         said: list[str] = []
         with subprocess.Popen(
-            ["bash", str(SCRIPT), "--push", address],
+            ["bash", str(SCRIPT), "--push", f"{address}={image.folder}" if image.folder else address],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -23,7 +23,7 @@ from stepgluon.deploy.templates.parts import canonical
 from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
-from stepgluon.programs import images_of
+from stepgluon.programs import builds_of, images_of, title_of
 
 ROOT = Path(__file__).parent.parent.parent
 UNKNOWN = "sha256:" + "0" * 64  # stands for the digest of an image that is not built yet
@@ -45,10 +45,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Image:
-    name: str  # data, or that of a program
+    name: str  # data, that of a program, or of a folder of the user's
     repository: str
     tag: str  # a hash of its content
     parameter: str  # the template's parameter for its digest
+    folder: str = ""  # the user's, from which it is built
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,12 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
 
 
 def images(names: Names) -> tuple[Image, ...]:
-    tags = _tags(images_of(names.config))
-    return tuple(Image(name, names.repository(name), tag, f"{name.title()}Digest") for name, tag in tags.items())
+    folders = builds_of(names.config)
+    tags = _tags([f"{name}={folders[name]}" if name in folders else name for name in images_of(names.config)])
+    return tuple(
+        Image(name, names.repository(name), tag, f"{title_of(name)}Digest", folders.get(name, ""))
+        for name, tag in tags.items()
+    )
 
 
 def _tags(names: list[str]) -> dict[str, str]:

@@ -140,7 +140,7 @@ class Images:
 
     def push(self, image: Image) -> str:
         code = self._aws.settings.code
-        scripts = [code_of(code / f"{name}.py") for name in all_scripts()[image.name]] if code else []
+        scripts = [code_of(code / f"{name}.py") for name in all_scripts().get(image.name, ())] if code else []
         content = json.dumps([image.tag, scripts, sys.version, sorted(packages())], sort_keys=True)
         digest = f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
         config = {"mediaType": f"{_DOCKER}.container.image.v1+json", "size": 1, "digest": digest}

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.programs import all_scripts
+from stepgluon.programs import title_of
 from stepgluon.selfcheck.apis import Operation, Problem, operation
 from stepgluon.selfcheck.expressions import leaves
 from stepgluon.selfcheck.report import Report, did_you_mean
@@ -41,8 +41,7 @@ JOBS = {
 }
 _ROOT = "/opt/ml/processing/"
 _SUBJECT = re.compile(r"[!-~][ -~]*")
-_DIGESTS = "|".join(map(str.title, all_scripts()))
-_IMAGE = re.compile(rf"\.(ImageUri|TrainingImage|image)=[^${{}}]+@\$\{{({_DIGESTS})Digest\}}")  # image: of a verdict
+_IMAGE = re.compile(r"\.(ImageUri|TrainingImage|Image|image)=([^${}]+)@\$\{([A-Z]\w*)Digest\}")  # image: of a verdict
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,9 @@ def problems(called: Integration, request: Any) -> list[Problem]:
 
 def _placeholders(request: dict[str, Any]) -> Iterator[Problem]:
     for path, value in leaves(request, ""):
-        if isinstance(value, str) and "${" in value and not _IMAGE.search(f"{path}={value}"):
+        found = _IMAGE.search(f"{path}={value}")
+        # The repository's name ends with the image's: demo-mine@${MineDigest}.
+        if isinstance(value, str) and "${" in value and not (found and title_of(found[2]).endswith(found[3])):
             yield path, "placeholder", f"{value[:80]!r} has ${{...}}, which is filled in only for an image's digest"
 
 

@@ -1,4 +1,4 @@
-"""The jobs that SageMaker runs: requests for CreateProcessingJob and CreateTrainingJob.
+"""The jobs that SageMaker runs: requests for CreateProcessingJob, CreateTrainingJob, CreateModel, CreateTransformJob.
 
 A request is a JSON value with expressions in it. The part that is the same for all models is assigned once, by Begin
 (`settings()`), and each job merges its own part over it: a definition may have hundreds of jobs, and has a limit.
@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
-from stepgluon.config.xgboost_settings import as_text, complete
+from stepgluon.config.xgboost_settings import as_text
 from stepgluon.names import Names
-from stepgluon.programs import DATA, channels_of, program_of, usual_program
+from stepgluon.programs import DATA, PROGRAMS, Program, channels_of, program_of, settings_of, usual_program
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 from stepgluon.workflow.retries import longest_training
 
@@ -30,7 +30,8 @@ class Jobs:
     def __init__(self, config: PipelineConfig, names: Names) -> None:
         self.config, self.names = config, names
         self.program = usual_program(config)
-        self.archived = next((model for model in config.models if program_of(model).scoring_image), None)
+        used = {program_of(model) for model in config.models}
+        self._scored = [program for program in PROGRAMS if program in used and program.scoring_image]
         key = config.encryption.kms_key
         self._disk_key = {"VolumeKmsKeyId": key} if key else {}
         self._output_key = {"KmsKeyId": key} if key else {}
@@ -65,11 +66,14 @@ class Jobs:
         }
         predicting = self._processing(self.program.predicting_image, "predict", self.config.predict)
         found = {"train": literal(training), "predict": literal(predicting)}
-        if self.archived:
-            scoring = self._processing(program_of(self.archived).scoring_image, "score", self.config.predict)
-            scoring["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 1
-            found["score"] = literal(scoring)
-        return found
+        return found | (
+            {"score": {one.name: literal(self._scoring(one)) for one in self._scored}} if self._scored else {}
+        )
+
+    def _scoring(self, program: Program) -> Request:
+        scoring = self._processing(program.scoring_image, program.scoring_script, self.config.predict)
+        scoring["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 1
+        return scoring
 
     def of_model(self, model: Model) -> Request:
         """A model's own part of its requests: of its training, and what another program than the usual one needs."""
@@ -79,13 +83,11 @@ class Jobs:
         if algorithm != self._algorithm(self._usual_model):
             training["AlgorithmSpecification"] = algorithm
         if model.algorithm:
-            training["HyperParameters"] = {
-                name: as_text(value) for name, value in complete(model.algorithm.set).items()
-            }
+            training["HyperParameters"] = {name: as_text(value) for name, value in settings_of(model).items()}
         other = program.predicting_image != self.program.predicting_image
         return {
             "train": training,
-            **({"channels": channels_of(model)} if program.channels else {}),
+            **({"channels": channels_of(model), "program": program.name} if program.channels else {}),
             **({"image": self.names.image(program.predicting_image)} if other else {}),
         }
 
@@ -106,7 +108,7 @@ class Jobs:
             "InputDataConfig": [data],
             "OutputDataConfig": self._trained(place, "NONE"),
         }
-        if not self.archived:
+        if not self._scored:
             return f"$merge([{model}.train, {jsonata(usual)}])"
         # A channel of CSV files for each that the program reads.
         each = _channel("{% $c %}", f"{folder} & 'channels/' & $c & '/'")
@@ -127,9 +129,10 @@ class Jobs:
             "ProcessingOutputConfig": self._output(f"{trained}'"),
             "Environment": {"STEPGLUON_MODEL": expression(f"{model}.name")},
         }
+        shared = f"$lookup($jobs.score, {model}.program)"
         if self.config.predict.environment:
-            request["Environment"] = expression(f"$merge([$jobs.score.Environment, {jsonata(request['Environment'])}])")
-        return f"$merge([$jobs.score, {jsonata(request)}])"
+            request["Environment"] = expression(f"$merge([{shared}.Environment, {jsonata(request['Environment'])}])")
+        return f"$merge([{shared}, {jsonata(request)}])"
 
     def image(self, model: str) -> str:
         """The image that predicts with the model."""
@@ -137,10 +140,10 @@ class Jobs:
 
     def depends(self, model: str) -> str:
         """What a trained model depends on besides its rows and settings: the images that train and measure it."""
-        if not self.archived:
+        if not self._scored:
             return "$jobs.train.AlgorithmSpecification.TrainingImage"
         training = f"$merge([$jobs.train, {model}.train]).AlgorithmSpecification.TrainingImage"
-        measured = f"{training} & '|' & $jobs.score.AppSpecification.ImageUri"
+        measured = f"{training} & '|' & $lookup($jobs.score, {model}.program).AppSpecification.ImageUri"
         return f"($exists({model}.channels) ? {measured} : {training})"
 
     @property

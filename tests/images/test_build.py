@@ -67,7 +67,21 @@ class Checkout:
         programs.mkdir()
         (programs / engine).write_text(ENGINE)
         (programs / engine).chmod(0o755)
-        for tool in ("awk", "bash", "cat", "cp", "cut", "dirname", "grep", "mktemp", "rm", "sed", "sh", "sha256sum"):
+        for tool in (
+            "awk",
+            "bash",
+            "cat",
+            "cp",
+            "cut",
+            "dirname",
+            "find",
+            "grep",
+            "mktemp",
+            "rm",
+            "sed",
+            "sh",
+            "sha256sum",
+        ):
             self.link(programs, tool)
         for tool in ("sort", "tail", "touch", "tr"):
             self.link(programs, tool)
@@ -147,6 +161,33 @@ def test_the_image_of_xgboost_has_a_tag_of_its_own_code_and_is_built_if_named(ch
     after = checkout.run("--tags", *names).stdout.split()
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
     assert after[0].split(":")[1] == after[1].split(":")[1] != after[2].split(":")[1]
+
+
+def test_a_folder_of_the_user_s_has_a_tag_of_its_files_and_is_built_there(checkout: Checkout) -> None:
+    folder = checkout.root / "docker/mine"
+    (folder / "weights").mkdir(parents=True)
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    (folder / "weights/a file").write_text("1")
+    name = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-mine"
+
+    def tag() -> str:
+        done = checkout.run("--tags", f"{name}=docker/mine")
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.strip()
+
+    tags = [tag(), tag()]
+    checkout.append("docker/mine/weights/a file")
+    tags.append(tag())
+    (folder / "weights/a file").chmod(0o755)
+    tags.append(tag())
+    assert all(one.startswith(f"{name}:") for one in tags)
+    assert len(set(tags)) == 3 and tags[0] == tags[1]
+    assert checkout.run("mine=docker/mine").returncode == 0
+    arguments = (checkout.notes / "arguments").read_text().split()
+    assert arguments[:4] == ["--file", "docker/mine/Dockerfile", "--tag", f"mine:{tag().rpartition(':')[2]}"]
+    assert arguments[-1] == "docker/mine" and "--build-arg" not in arguments
+    done = checkout.run("mine=docker/other")
+    assert (done.returncode, done.stderr) == (2, "docker/build.sh: there is no docker/other/Dockerfile\n")
 
 
 def test_another_base_or_platform_is_another_image(checkout: Checkout) -> None:

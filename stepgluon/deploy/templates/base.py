@@ -22,7 +22,7 @@ from stepgluon.deploy.templates.parts import (
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import Names
-from stepgluon.programs import images_of
+from stepgluon.programs import images_of, title_of
 
 
 def base(names: Names) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def base(names: Names) -> dict[str, Any]:
         "WorkBucketPolicy": bucket_policy("WorkBucket", policy(names, "work-bucket")),
         "RawBucket": _raw_bucket(names),
         "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
-        **{f"{image.title()}Repository": _repository(names, image) for image in images_of(names.config)},
+        **{f"{title_of(image)}Repository": _repository(names, image) for image in images_of(names.config)},
         "Boundary": resource(
             "IAM::ManagedPolicy",
             ManagedPolicyName=names.role("boundary"),

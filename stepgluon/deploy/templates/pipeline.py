@@ -19,7 +19,7 @@ from stepgluon.deploy.templates.parts import (
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import LIVE, Names
-from stepgluon.programs import images_of
+from stepgluon.programs import images_of, title_of
 
 RUNTIME = "python3.12"
 ARCHITECTURE = "x86_64"  # every region of every partition has it
@@ -57,12 +57,12 @@ def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str)
 
 def _parameters(names: Names) -> dict[str, Any]:
     return {
-        f"{image}Digest": {
+        f"{title_of(image)}Digest": {
             "Type": "String",
-            "Description": f"Digest of the image {image.lower()} in its repository",
+            "Description": f"Digest of the image {image} in its repository",
             "AllowedPattern": "sha256:[0-9a-f]{64}",
         }
-        for image in map(str.title, images_of(names.config))
+        for image in images_of(names.config)
     }
 
 
