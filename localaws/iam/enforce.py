@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from localaws.base import requests
 from localaws.base.requests import Application
 from localaws.iam.permissions import Permissions, User
-from localaws.iam.required_rights import managed_rule
+from localaws.iam.required_rights import KINDS, managed_rule
 
 Exists = Callable[[str, str], bool]
 _CHANGES_A_MACHINE = ("AWSStepFunctions.CreateStateMachine", "AWSStepFunctions.UpdateStateMachine")
@@ -43,7 +43,7 @@ def _why_not(permissions: Permissions, exists: Exists, user: User, service: str,
 def _no_managed_rule(permissions: Permissions, given: dict[str, Any]) -> str:
     """The role of a machine with `.sync` Tasks must be allowed to use the managed rule that reports the jobs' ends."""
     role, definition = given.get("roleArn"), str(given.get("definition", ""))
-    for kind in ("Training", "Processing", "Transform"):
+    for kind in KINDS.values():
         if isinstance(role, str) and f":::sagemaker:create{kind}Job.sync" in definition:
             message = permissions.refused(permissions.user(role), managed_rule(permissions, kind))
             if message:

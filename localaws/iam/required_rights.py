@@ -7,6 +7,7 @@ are `Unknown`, and refused to roles.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -27,6 +28,15 @@ class Right:
     action: str
     resource: str = "*"
     context: Mapping[str, Value] = field(default_factory=dict, hash=False)
+
+
+# The kinds of SageMaker's jobs, and their names in the API.
+KINDS = {
+    "training": "Training",
+    "processing": "Processing",
+    "transform": "Transform",
+    "hyperparametertuning": "HyperParameterTuning",
+}
 
 
 class Unknown(Exception):
@@ -106,7 +116,9 @@ def _start_execution(account: Account, given: Parameters) -> Iterator[Right]:
 
 
 def job_arn(account: Account, kind: str, name: str) -> str:
-    return account.arn("sagemaker", f"{kind.lower()}-job/{name.lower()}")
+    """`kind` is the API's name."""
+    words = re.sub("(?<!^)(?=[A-Z])", "-", kind).lower()
+    return account.arn("sagemaker", f"{words}-job/{name.lower()}")
 
 
 def _create_job(kind: str) -> Rule:
@@ -116,8 +128,9 @@ def _create_job(kind: str) -> Rule:
         yield Right(f"sagemaker:Create{kind}Job", arn, context)
         if tags:
             yield Right("sagemaker:AddTags", arn, {**context, "sagemaker:TaggingAction": f"Create{kind}Job"})
-        if kind != "Transform":  # its role is the model's
-            yield Right("iam:PassRole", given["RoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"})
+        role = given.get("TrainingJobDefinition", given).get("RoleArn")
+        if role:  # the role of a transform job is the model's
+            yield Right("iam:PassRole", role, {"iam:PassedToService": "sagemaker.amazonaws.com"})
 
     return rule
 
@@ -152,21 +165,20 @@ def list_tags(account: Account, kind: str, name: str) -> Right:
 
 def managed_rule(account: Account, kind: str) -> list[Right]:
     """To create the rule through which `.sync` learns about the ends of jobs."""
-    rule = account.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
+    word = kind.removeprefix("HyperParameter")
+    rule = account.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{word}JobsRule")
     return [Right(f"events:{action}", rule) for action in ("PutRule", "PutTargets", "DescribeRule")]
 
 
-_DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in ("Processing", "Training", "Transform")}
+_DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in KINDS.values()}
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("s3:GetObject", "s3:HeadObject"), _get_object),
     **dict.fromkeys(("s3:HeadBucket", "s3:ListObjects", "s3:ListObjectsV2"), _list_bucket),
     "sagemaker:AddTags": lambda account, given: [
         Right("sagemaker:AddTags", given["ResourceArn"], _of_request(given.get("Tags", [])))
     ],
-    "sagemaker:CreateProcessingJob": _create_job("Processing"),
+    **{f"sagemaker:Create{kind}Job": _create_job(kind) for kind in KINDS.values()},
     "sagemaker:CreateModel": _create_model,
-    "sagemaker:CreateTrainingJob": _create_job("Training"),
-    "sagemaker:CreateTransformJob": _create_job("Transform"),
     "sagemaker:ListTags": lambda account, given: [Right("sagemaker:ListTags", given["ResourceArn"])],
     "states:StartExecution": _start_execution,
     "sts:GetCallerIdentity": lambda account, given: (),  # everyone may

@@ -1,4 +1,4 @@
-"""Training, processing and transform jobs that really run, as local processes or containers.
+"""Training, processing, transform and tuning jobs that really run, as local processes or containers.
 
 api            answers the calls about jobs and models; moto answers all others
 errors         the error that refuses a call
@@ -15,4 +15,5 @@ job            a job from its creation to its end, using
 transform      a transform job, using
   transform_data splits objects into requests, and assembles the answers
   serving        the client of a container that serves
+tuning         a tuning job, which creates training jobs
 """

@@ -10,20 +10,23 @@ from typing import Any
 
 from localaws.base import api_model, requests
 from localaws.base.requests import Application
+from localaws.iam.required_rights import KINDS as NAMES
+from localaws.iam.required_rights import job_arn
+from localaws.sagemaker import transform, tuning
 from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job, Workshop
 from localaws.sagemaker.job_files import NO_ROLE
 from localaws.sagemaker.metrics import unreadable
 from localaws.sagemaker.models import Models
-from localaws.sagemaker.transform import TransformJob, refused
 
 MOST_JOBS = 1000  # in memory; older ones are in the executions' histories
-KINDS = {"training": "TrainingJob", "processing": "ProcessingJob", "transform": "TransformJob"}
+KINDS = {kind: f"{name}Job" for kind, name in NAMES.items()}
 PROCESSING = "/opt/ml/processing"
-_ACTION = re.compile(
-    r"(?:(Create|Describe|Stop)(Training|Processing|Transform)Job|(List)(Training|Processing|Transform)Jobs)"
-)
+_KIND = f"({'|'.join(NAMES.values())})"
+_ACTION = re.compile(f"(?:(Create|Describe|Stop){_KIND}Job|(List){_KIND}Jobs)")
+_TRIALS = "ListTrainingJobsForHyperParameterTuningJob"
 _OTHERS = ("AddTags", "CreateModel", "ListTags")
+_ALL = (*_OTHERS, _TRIALS)
 
 
 class SageMaker:
@@ -42,13 +45,16 @@ class SageMaker:
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         """The response, with times in seconds since 1970; raises ApiError."""
         found = _ACTION.fullmatch(action)
-        if not found and action not in _OTHERS:
+        if not found and action not in _ALL:
             raise ApiError("UnknownOperationException", f"{action} is not available locally.")
         if wrong := api_model.problems("sagemaker", action, request):
             count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
             raise ApiError("ValidationException", f"{count}: {'; '.join(wrong)}")
         if action == "CreateModel":
             return self.models.create(request)
+        if action == _TRIALS:
+            job: Any = self.job(tuning.KIND, request["HyperParameterTuningJobName"])
+            return _page("TrainingJobSummaries", job.summaries(request), request)
         if not found:
             return self._tags(action, request)
         verb, kind = (word.lower() for word in found.groups() if word)
@@ -87,8 +93,15 @@ class SageMaker:
 
     def _create(self, kind: str, name: str, request: dict[str, Any]) -> dict[str, Any]:
         self._check_surroundings(kind, request)
-        arn = self.workshop.permissions.arn("sagemaker", f"{kind}-job/{name}")
-        model = self.models.get(request["ModelName"]) if kind == "transform" else None
+        arn = job_arn(self.workshop.permissions, NAMES[kind], name)
+        job: Job
+        if kind == "transform":
+            model = self.models.get(request["ModelName"])
+            job = transform.TransformJob(name, arn, request, self.workshop, model)
+        elif kind == tuning.KIND:
+            job = tuning.TuningJob(name, arn, request, self.workshop, self._train)
+        else:
+            job = Job(kind, name, arn, request, self.workshop)
         with self._lock:
             if self._closed:
                 raise ApiError("InternalFailure", "The local AWS has ended.")
@@ -100,27 +113,30 @@ class SageMaker:
                     f"job with this name already exists ({arn})",
                 )
             self._names.add((kind, name.lower()))
-            job = self._jobs[kind, name] = (
-                TransformJob(name, arn, request, self.workshop, model)
-                if model
-                else Job(kind, name, arn, request, self.workshop)
-            )
+            self._jobs[kind, name] = job
             ended = [known for known, old in self._jobs.items() if old.done.is_set()]
             for known in ended[: max(0, len(self._jobs) - MOST_JOBS)]:
                 del self._jobs[known]
             job.start()
         return {f"{KINDS[kind]}Arn": arn}
 
+    def _train(self, name: str, request: dict[str, Any]) -> Job:
+        self._create("training", name, request)
+        return self.job("training", name)
+
     def _check_surroundings(self, kind: str, request: dict[str, Any]) -> None:
+        if kind == tuning.KIND and (wrong := tuning.refused(request)):
+            raise ApiError("ValidationException", wrong)
+        request = request.get("TrainingJobDefinition", request)
         role, outputs = request.get("RoleArn"), request.get("ProcessingOutputConfig", {}).get("Outputs", [])
         if role and self.workshop.permissions.role(role) is None:
             raise ApiError("ValidationException", NO_ROLE.format(role=role))
         uris = [output["S3Output"]["S3Uri"] for output in outputs if "S3Output" in output]
         if kind == "transform":
             uris.append(request["TransformOutput"]["S3OutputPath"])
-            if wrong := refused(request):
+            if wrong := transform.refused(request):
                 raise ApiError("ValidationException", wrong)
-        if kind == "training":
+        if "OutputDataConfig" in request:
             uris.append(request["OutputDataConfig"]["S3OutputPath"])
             if wrong := unreadable(request["AlgorithmSpecification"].get("MetricDefinitions", [])):
                 raise ApiError("ValidationException", wrong)
@@ -149,10 +165,7 @@ class SageMaker:
             key=lambda job: job.name if by_name else job.state.created,
             reverse=request.get("SortOrder", "Descending") == "Descending",
         )
-        start = int(request.get("NextToken", 0))
-        end = start + request.get("MaxResults", 10)
-        page = [described(job) for job in found[start:end]]  # clients ignore members that are not in the model
-        return {f"{noun}Summaries": page} | ({"NextToken": str(end)} if end < len(found) else {})
+        return _page(f"{noun}Summaries", [described(job) for job in found], request)
 
     def _tags(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         arn = request["ResourceArn"]
@@ -165,7 +178,16 @@ class SageMaker:
         return {"Tags": job.request.get("Tags", [])}
 
 
+def _page(member: str, found: list[dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
+    """A page of the answer; clients ignore members of an entry that are not in the model."""
+    start = int(request.get("NextToken", 0))
+    end = start + request.get("MaxResults", 10)
+    return {member: found[start:end]} | ({"NextToken": str(end)} if end < len(found) else {})
+
+
 def described(job: Job) -> dict[str, Any]:
+    if isinstance(job, tuning.TuningJob):
+        return job.described()
     noun, state = KINDS[job.kind], job.state
     ended = state.ended if state.started else None
     answer: dict[str, Any] = {
@@ -200,9 +222,9 @@ def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
         service, _, action = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
         request = requests.json_body(environ) if service == "SageMaker" else {}
         of_a_job = action in _OTHERS and re.search(
-            ":(training|processing|transform)-job/", str(request.get("ResourceArn"))
+            ":(training|processing|transform|hyper-parameter-tuning)-job/", str(request.get("ResourceArn"))
         )
-        if service != "SageMaker" or not (of_a_job or action == "CreateModel" or _ACTION.fullmatch(action)):
+        if service != "SageMaker" or not (of_a_job or action in ("CreateModel", _TRIALS) or _ACTION.fullmatch(action)):
             return moto(environ, start_response)
         try:
             status, answer = "200 OK", sagemaker.call(action, request)

@@ -19,8 +19,8 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 from localaws.base.patches import Patches
 from localaws.base.requests import REQUEST_ID
-from localaws.iam.required_rights import job_right, list_tags
-from localaws.sagemaker.api import KINDS, SageMaker, described
+from localaws.iam.required_rights import KINDS, job_right, list_tags
+from localaws.sagemaker.api import SageMaker, described
 from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job
 
@@ -61,7 +61,7 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
 
     def _get_supported_parameters(self) -> set[str] | None:
         """None refuses the definition; without names, moto drops no parameters before they are checked."""
-        jobs, sync = [f"Create{kind.title()}Job" for kind in KINDS], self.resource.condition is not None
+        jobs, sync = [f"Create{kind}Job" for kind in KINDS.values()], self.resource.condition is not None
         return set() if self._action in (jobs if sync else [*jobs, "CreateModel"]) else None
 
     def _eval_service_task(
@@ -76,13 +76,13 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
         self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any
     ) -> None:
         env.stack.pop()
-        kind = self._action.removeprefix("Create").removesuffix("Job").lower()
-        job = self.sagemaker.job(kind, normalised_parameters[f"{kind.title()}JobName"])
+        kind = self._action.removeprefix("Create").removesuffix("Job")
+        job = self.sagemaker.job(kind.lower(), normalised_parameters[f"{kind}JobName"])
         permissions = self.sagemaker.workshop.permissions
         user = permissions.user(state_credentials.role_arn)
 
         def refused(verb: str) -> str:
-            return permissions.refused(user, [job_right(permissions, verb, kind.title(), job.name, job.tags)])
+            return permissions.refused(user, [job_right(permissions, verb, kind, job.name, job.tags)])
 
         while not job.done.wait(_STILL_WANTED_SECONDS):
             if not env.is_running():

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from localaws.iam.required_rights import KINDS
 from localaws.sagemaker.api import SageMaker
 from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job
@@ -32,7 +33,7 @@ class Faults:
         check, run, upload = SageMaker._check_surroundings, Job._run, Job._upload
 
         def checked(sagemaker: SageMaker, kind: str, request: dict[str, Any]) -> None:
-            if refused := self.refuse(kind, request[f"{kind.title()}JobName"]):
+            if refused := self.refuse(kind, request[f"{KINDS[kind]}JobName"]):
                 raise ApiError(*refused)
             check(sagemaker, kind, request)
 

@@ -78,6 +78,9 @@ WORDS = {
 _GROWERS = ("grow_colmaker", "distcol", "grow_histmaker", "grow_quantile_histmaker")
 UPDATERS = ["grow_colmaker", "distcol", "grow_histmaker", "grow_skmaker", "sync", "refresh", "prune", "shotgun"]
 UPDATERS += ["coord_descent"]
+# `tunable=True` in the same source: the service refuses to tune any other.
+TUNABLE = "alpha colsample_bylevel colsample_bynode colsample_bytree eta gamma lambda max_delta_step max_depth"
+TUNABLE += " min_child_weight num_round subsample"
 ALIASES = {"learning_rate": "eta", "min_split_loss": "gamma", "reg_lambda": "lambda", "reg_alpha": "alpha"}
 
 
