@@ -142,13 +142,16 @@ def of_label(columns: dict[str, Column], label: str | None) -> dict[str, Any]:
     numbers = target.cast(pa.float64()).to_numpy(zero_copy_only=False)  # NaN for a gap
     known = np.isfinite(numbers)
     splits = [split for name, column in rest.items() if (split := split_by(name, column, numbers, known))]
-    best = min(splits, key=lambda split: split["error"], default=None)
     error = error_of_median(numbers[known])
+    ordered = sorted(splits, key=lambda split: split["error"])
+    best = next((split for split in ordered if split["fewest"][1] >= LEAST_LABELLED), None)
+    good = [split for split in ordered if split["error"] <= (1 - GAIN) * error]
     return {
         "labelled": int(known.sum()),
         "error_of_median": error,
         "best": best,
-        "splits": best is not None and best["error"] <= (1 - GAIN) * error,
+        "splits": best in good,
+        "too_few": {**good[0], "needed": LEAST_LABELLED} if good and best not in good else None,
         "identifiers": identifiers,
     }
 
@@ -170,10 +173,11 @@ def split_by(
     coded = column.whole().combine_chunks().dictionary_encode()
     values, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
     groups = [numbers[known & (codes == code)] for code in range(len(values))]
-    if not 2 <= len(values) <= MOST_VALUES or min(map(len, groups)) < LEAST_LABELLED or "" in values:
+    if not 2 <= len(values) <= MOST_VALUES or not known.any() or "" in values:
         return None
     error = sum(error_of_median(group) * len(group) for group in groups) / int(known.sum())
-    return {"column": name, "values": sorted(values), "error": error}
+    fewest = min(zip(values, map(len, groups), strict=True), key=lambda pair: pair[1])
+    return {"column": name, "values": sorted(values), "error": error, "fewest": fewest}
 
 
 def error_of_median(numbers: npt.NDArray[np.float64]) -> float:

@@ -219,6 +219,17 @@ def test_a_column_that_would_leave_rows_without_a_model_does_not_split_them(init
     assert [model.where for model in config().models] == [{}]
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"), [(0, "0 rows with Stadt = Ulm have"), (1, "1 row with Stadt = Ulm has"), (99, "99 rows")]
+)
+def test_a_value_with_too_few_labels_is_named(init: Init, rows: int, said: str) -> None:
+    more = "".join(f"s{n},Ulm,1,{900 + n if n < rows else ''}\n" for n in range(100))
+    Path("my rents.csv").write_text(rents() + more, "utf-8")
+    (line,) = (line for line in init("my rents.csv", "--label", "rent")[1].splitlines() if line.startswith("One model"))
+    assert line.startswith(f"One model: Stadt would split the rows well, but {said}")
+    assert line.endswith(" a value in rent; a model of its own needs 100.")
+
+
 def test_values_that_would_give_two_models_one_name_do_not_split_the_rows(init: Init) -> None:
     Path("my rents.csv").write_text(rents().replace("Köln", "a b").replace("Bonn", "a-b"), "utf-8")
     assert init("my rents.csv", "--label", "rent")[0] == 0

@@ -74,6 +74,13 @@ def _found(label: str, made: dict[str, Any], split: bool) -> list[str]:
         lines.append(f"One model of {len(made['classes'])} classes: {guess_of_class(made)}.")
     elif split:
         lines.append(f"{len(best['values'])} models, one for each {best['column']}: {errors(made)}.")
+    elif few := made["too_few"]:
+        value, labelled = few["fewest"]
+        rows = f"{counted(labelled, 'row')} with {few['column']} = {value} {'has' if labelled == 1 else 'have'}"
+        lines.append(
+            f"One model: {few['column']} would split the rows well, but {rows} a value in {label}; "
+            f"a model of its own needs {few['needed']}."
+        )
     elif best:
         lines.append(f"One model: splitting by {best['column']} would help little; {errors(made)}.")
     else:
