@@ -31,6 +31,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import report
+from column_types import NUMBERS, words
 from job_io import ROW, JobError, RetryableError, counted, log
 from markup import finite
 from metrics import has_classes
@@ -87,7 +88,7 @@ def postprocess(
 ) -> dict[str, Any]:
     """Write both files of the result to `out` and return the summary."""
     paths = part_files.part_paths(rows)
-    columns = [name for name in part_files.read_schema(paths[0]).names if name != ROW]
+    columns = {field.name: field.type for field in part_files.read_schema(paths[0]) if field.name != ROW}
     added = additions(config, columns, profile)
     result = Result(predicted=dict.fromkeys(cursors, 0))
     merged = merged_batches(paths, added, cursors, {name: each["verdict"] for name, each in verdicts.items()}, result)
@@ -150,11 +151,12 @@ def cursors_of(
     return cursors
 
 
-def additions(config: dict[str, Any], columns: list[str], profile: dict[str, Any]) -> list[Addition]:
+def additions(config: dict[str, Any], columns: dict[str, pa.DataType], profile: dict[str, Any]) -> list[Addition]:
     """`prediction`, `model` and `verdict`, or with several labels `<label>_prediction` and so on; for classes also
     `probability`, and for two of them `probability_<positive class>`.
 
-    The user's columns keep their names; if an added column would clash, it is prefixed with `stepgluon_`.
+    A predicted class has the label's type. The user's columns keep their names; if an added column would clash, it is
+    prefixed with `stepgluon_`.
     """
     models: dict[str, list[dict[str, Any]]] = {}
     for model in config["models"]:
@@ -163,6 +165,8 @@ def additions(config: dict[str, Any], columns: list[str], profile: dict[str, Any
     taken = set(columns)
     for label, these in models.items():
         names, kinds = {}, predicted_kinds(these[0], profile) | NAMES
+        if profile.get("classes", {}).get(label) and columns[label] in (*NUMBERS, pa.bool_()):
+            kinds["prediction"] = columns[label]
         for name in kinds:
             wanted = name if len(models) == 1 else f"{label}_{name}"
             names[name] = f"stepgluon_{wanted}" if wanted in taken else wanted
@@ -229,6 +233,14 @@ def predicted_columns(
     # Empty columns of a table that was concatenated have no chunk.
     answers = pa.concat_tables(tables).combine_chunks().take(pa.array(source, mask=source < 0))
     values = [pa.concat_arrays(c.chunks) if c.num_chunks else pa.array([], c.type) for c in answers.columns]
+    try:
+        values[0] = values[0].cast(added.kinds["prediction"])
+    except pa.ArrowInvalid:
+        known = ", ".join(map(job_io.shown, pc.unique(values[0].drop_null()).to_pylist()[:3]))
+        raise JobError(
+            f"The promoted models of {added.label} predict classes such as {known}, but the column holds "
+            f"{words(added.kinds['prediction'])}; promote a model that was trained with such a column."
+        ) from None
     return [*values, names.take(indices), said.take(indices)]
 
 

@@ -179,9 +179,10 @@ def test_the_rarest_of_many_classes_are_one_in_the_confusion_matrix() -> None:
     assert [row[place] for place, row in enumerate(found["rows"])] == [*range(20, 8, -1), 8 + 7 + 6]
 
 
-def test_predictions_of_the_other_kind_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
-    assert prepared(sandbox, "x,left\n1,a\n2,b\n3,\n4,a\n5,b\n", metric="accuracy").code == 0
-    next_ = Sandbox(tmp_path / "post")
+def to_assemble(sandbox: Sandbox, root: Path, table: str) -> tuple[Sandbox, Path]:
+    """Post-process's inputs, and the file of predictions to write."""
+    assert prepared(sandbox, table, metric="accuracy").code == 0
+    next_ = Sandbox(root)
     next_.put_json("processing/input/config/config.json", config(CHURN))
     for part in ("rows", "numbers"):
         next_.put_folder(sandbox.out / part, f"processing/input/{part}")
@@ -190,6 +191,35 @@ def test_predictions_of_the_other_kind_are_refused(sandbox: Sandbox, tmp_path: P
     (file,) = json.loads((sandbox.out / "profile.json").read_text())["models"][0]["predict_files"]
     place = next_.root / f"processing/input/predictions/predictions/churn/{'f' * 64}/job/{file}"
     place.parent.mkdir(parents=True)
+    return next_, place
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"), [(("0", "1"), pa.int64()), (("true", "false"), pa.bool_()), (("0.5", "2"), pa.float64())]
+)
+def test_a_predicted_class_has_the_labels_type(
+    sandbox: Sandbox, tmp_path: Path, labels: tuple[str, str], kind: pa.DataType
+) -> None:
+    first, other = labels
+    table = f"x,left\n1,{first}\n2,{other}\n3,\n4,{first}\n5,{other}\n"
+    next_, place = to_assemble(sandbox, tmp_path / "post", table)
+    pq.write_table(pa.table({"prediction": [first]}), place)
+    outcome = next_.run("postprocess.py")
+    assert outcome.code == 0, outcome.log
+    found = pq.read_table(next_.out / "predictions.parquet")
+    assert found.schema.field("prediction").type == found.schema.field("left").type == kind
+    with (next_.out / "predictions.csv").open(newline="") as file:
+        assert [row["prediction"] for row in csv.DictReader(file)] == ["", "", first, "", ""]
+
+    pq.write_table(pa.table({"prediction": ["gone"]}), place)  # by a model promoted when the label held texts
+    outcome = next_.run("postprocess.py")
+    assert outcome.message is not None
+    assert "The promoted models of left predict classes such as 'gone', but the column holds " in outcome.message
+
+
+def test_predictions_of_the_other_kind_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+    next_, place = to_assemble(sandbox, tmp_path / "post", "x,left\n1,a\n2,b\n3,\n4,a\n5,b\n")
+    file = place.name
     pq.write_table(pa.table({"prediction": [1.5]}), place)
     outcome = next_.run("postprocess.py")
     assert outcome.message is not None and outcome.message.startswith(
