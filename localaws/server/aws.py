@@ -208,5 +208,5 @@ def _lock(work: Path, ending: ExitStack) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ComputerError(
-            f"{work} is used by another local AWS (stop that, or name another folder with --work)"
+            f"{work} is in use by another local AWS (stop it, or name another folder with --work)"
         ) from None

@@ -18,8 +18,17 @@ from stepgluon.aws import Aws, there_are_credentials
 from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.source import LoadedConfig
-from stepgluon.errors import StepgluonError, UsageError
-from stepgluon.local.work_folder import all_runs, buckets_of, endpoint, find_run, is_served, local_story, one_run
+from stepgluon.errors import StepgluonError, UsageError, listed
+from stepgluon.local.work_folder import (
+    all_runs,
+    buckets_of,
+    endpoint,
+    find_run,
+    is_served,
+    local_story,
+    machine_of,
+    one_run,
+)
 from stepgluon.names import Names
 from stepgluon.runs import report
 from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, unknown_run
@@ -50,7 +59,10 @@ def is_local(call: Call, which: str = "run") -> bool:
     if not forced and there_are_credentials():
         return False
     runs = all_runs(options.work)
-    of = f" of {names.prefix}" if run == LATEST and runs and (names := _names(call)) else ""
+    of = ""
+    if run == LATEST and runs and (names := _names(call)):
+        others = listed(sorted({machine_of(told) for told in runs}), "and")
+        of = f" of {names.prefix}, only of {others}"
     raise unknown_run(run, [told["run"] for told in runs], str(options.work), "runs", of)
 
 

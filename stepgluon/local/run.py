@@ -39,7 +39,7 @@ from stepgluon.local.surroundings import (
     terminated_as_interrupted,
     this_computer,
 )
-from stepgluon.local.work_folder import told_where
+from stepgluon.local.work_folder import refuse_in_use, told_where
 from stepgluon.runs import view
 from stepgluon.runs.history import ENDED, Event, Job
 from stepgluon.runs.progress import QUEUED, Progress, doing
@@ -105,6 +105,7 @@ def at_work(
 ) -> Iterator[Deployed]:
     """The pipeline in a local AWS that other commands can find; keeps the run folders up to date."""
     with private_files(), blamed_on(work), terminated_as_interrupted():
+        refuse_in_use(work)
         definition = compiled(loaded, workflow, work)
         settings = settings_of(loaded, work, port, fresh)
         with (

@@ -18,6 +18,8 @@ from stepgluon.errors import SurroundingsError, UsageError, listed
 from stepgluon.local.surroundings import this_computer, write
 from stepgluon.runs.executions import meant, unknown_run
 from stepgluon.runs.history import Story, read
+from stepgluon.runs.run_list import started
+from stepgluon.runs.view import took
 
 if TYPE_CHECKING:
     from stepgluon.config.source import LoadedConfig
@@ -130,6 +132,20 @@ def is_served(work: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def refuse_in_use(work: Path) -> None:
+    """Raise SurroundingsError if a local AWS is using the folder; name its run."""
+    if not is_served(work):
+        return
+    fix = "with Ctrl-C in its terminal, or name another folder with --work)"
+    run = next((told for told in all_runs(work) if told["status"] == "RUNNING"), None)
+    if run is None:
+        raise SurroundingsError(f"{work} is in use by another local AWS, in which no run is in progress (stop it {fix}")
+    raise SurroundingsError(
+        f"{work} is in use: the run {run['run']} has been running for {took(run['seconds'])}, since "
+        f"{started(run['started'])} (follow it: {pipeline_py('watch', run['run'])}; or stop it {fix}"
+    )
 
 
 @contextmanager

@@ -117,9 +117,14 @@ def meant(run: str, known: Sequence[str], place: str) -> str | None:
 
 
 def unknown_run(run: str, known: Sequence[str], place: str, listing: str, of: str = "") -> UsageError:
-    """`of` names the pipeline that has no latest run, if the place has runs of others."""
+    """`of` names the pipeline that has no latest run, and those that have, if any."""
     if run == LATEST:
-        return UsageError(f"{place} has no runs{of} yet (start one: {pipeline_py('run --data FILE')})")
+        start = pipeline_py("run --data FILE")
+        return UsageError(
+            f"{place} has no runs{of} (name their config with --config, or start a run: {start})"
+            if of
+            else f"{place} has no runs yet (start one: {start})"
+        )
     close = difflib.get_close_matches(run, known, 1)
     hint = f"did you mean {close[0]}?" if close else f"`{pipeline_py(listing)}` lists them"
     return UsageError(f"{place} has no run {run or repr(run)} ({hint})")

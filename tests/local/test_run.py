@@ -824,7 +824,7 @@ def test_two_servers_at_once_have_ports_and_folders_of_their_own(user: User) -> 
     assert len(ports) == 2
     for work, server in servers.items():
         code, _, err = user.calls("local", "up", "--work", work)
-        assert code == 3 and "is used by another local AWS" in err
+        assert code == 3 and "is in use by another local AWS" in err
         server.terminate()
         _, err = server.communicate(timeout=MINUTES)
         assert "Traceback" not in err and not files[work].exists()
@@ -836,4 +836,4 @@ def test_a_folder_in_use_is_one_sentence_and_exit_3(user: User) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         code, out, err = user.runs()
     assert (code, out, err.count("\n")) == (3, "", 1)
-    assert "is used by another local AWS" in err
+    assert "is in use by another local AWS" in err

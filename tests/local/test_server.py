@@ -88,7 +88,7 @@ def test_a_folder_is_used_by_one_server_at_a_time(tmp_path: Path) -> None:
         import fcntl
 
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ComputerError, match="is used by another local AWS"):
+        with pytest.raises(ComputerError, match="is in use by another local AWS"):
             LocalAws(settings(tmp_path)).__enter__()
 
 

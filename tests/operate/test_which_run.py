@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from test_run import CONFIG
 
 from pipeline import workflow
 from stepgluon.cli.main import main
+from stepgluon.runs.run_list import started
 
 
 class Folder:
@@ -62,9 +65,24 @@ def test_latest_of_a_pipeline_without_runs_names_it(folder: Folder) -> None:
         assert folder.calls(command, "latest", "--config", "whales.yml") == (
             2,
             "",
-            "error: .local has no runs of whales yet "
-            "(start one: python pipeline.py run --data FILE --config whales.yml)\n",
+            "error: .local has no runs of whales, only of penguins and seals "
+            "(name their config with --config, or start a run: "
+            "python pipeline.py run --data FILE --config whales.yml)\n",
         )
+
+
+def test_a_folder_in_use_names_the_run_that_uses_it(folder: Folder) -> None:
+    since = time.time() - 100
+    folder.has("penguins", "penguins-now", since, "RUNNING")
+    Path("a.csv").write_text("species,y\nAdelie,1\n", "utf-8")
+    with Path(".local/lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for words in (("run", "--data", "a.csv"), ("local", "up")):
+            code, _, err = folder.calls(*words)
+            assert code == 3
+            assert "error: .local is in use: the run penguins-now has been running for " in err
+            assert f", since {started(since)}" in err
+            assert "(follow it: python pipeline.py watch penguins-now; or stop it with Ctrl-C in its terminal, " in err
 
 
 def test_a_unique_prefix_means_its_run_and_an_exact_name_wins(folder: Folder) -> None:
