@@ -30,17 +30,18 @@ Once = Callable[[str, str], str]
 
 
 class Outbox:
-    """A folder of mails whose names sort by time. With `once`, a resumed run sends no mail twice."""
+    """A folder of mails whose names sort by time. With `once`, a resumed run sends no mail twice; `fit` edits texts."""
 
     def __init__(
         self,
         folder: Path,
         once: Once = lambda subject, text: "",
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        fit: Callable[[str], str] = str,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._once, self._clock = once, clock
+        self._once, self._clock, self._fit = once, clock, fit
         self._last = datetime.min.replace(tzinfo=timezone.utc)
         self._lock = threading.Lock()
         self._keys = {
@@ -58,7 +59,7 @@ class Outbox:
             now = self._last = max(self._clock(), self._last + timedelta(microseconds=1))
             words = re.sub(r"[^A-Za-z0-9]+", "-", subject)[:100].strip("-")
             path = self.folder / f"{now:%Y%m%dT%H%M%S.%fZ}-{words}-{digest}.eml"
-            _write(path, _letter(to, sender, subject, text, message_id, now))
+            _write(path, _letter(to, sender, subject, self._fit(text), message_id, now))
             self._keys.add(digest)
         return path
 

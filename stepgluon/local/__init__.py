@@ -5,6 +5,7 @@ run            `run` from the data files to the panel, and `local up`
 redrive        redrives and watches a local run
 compile_cache  caches the compiled definition
 deployed       a local AWS with the pipeline deployed to it
+mail_text      fits the mails to a local run
 run_folder     writes and refreshes a run's folder, DIR/runs/<run>/
 work_folder    reads the runs' folders, with or without a server
 clean          deletes the files of old runs

@@ -29,6 +29,7 @@ from stepgluon.deploy.apply import deploy
 from stepgluon.deploy.release import Image, Release, release
 from stepgluon.gc_control import kept, paused
 from stepgluon.local.journal import Begun, Journal
+from stepgluon.local.mail_text import fitted
 from stepgluon.local.surroundings import this_computer
 from stepgluon.names import Names
 from stepgluon.programs import all_scripts
@@ -102,7 +103,8 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     in_place(parse_cache.install(settings.work / "compiled"))
     in_place(lambdas.install())
     in_place(s3_events.install(lambdas.send))
-    in_place(sns_mail.install(sns_mail.Outbox(settings.work / "outbox", once=once(journal, names))))
+    fit = fitted(names, settings.work)
+    in_place(sns_mail.install(sns_mail.Outbox(settings.work / "outbox", once=once(journal, names), fit=fit)))
     in_place(eventbridge.install(lambdas.send, aws.permissions))
     in_place(alarms.install(aws.permissions))
     in_place(journal.install())

@@ -179,6 +179,8 @@ def test_a_run_leaves_its_result_logs_history_and_mails(user: User) -> None:
     assert json.loads((folder / "history.json").read_text())[-1]["type"] == "ExecutionSucceeded"
     assert user.kinds() == ["started", "models", "finished"]
     assert "Note:   by hand" in user.mails()[0][1]
+    assert f"Report:  .local/runs/{folder.name}/report.html\n" in user.mails()[2][1]
+    assert "console" not in user.mails()[0][1]
     assert f"Run {folder.name} finished" in out
     assert f"  report   .local/runs/{folder.name}/report.html\n" in out
     page = (folder / "report.html").read_text()
