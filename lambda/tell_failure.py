@@ -28,10 +28,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from stepgluon.runs import history
     from stepgluon.runs.history import Event, Job, Story
-    from stepgluon.runs.job_log import last_lines
+    from stepgluon.runs.job_log import last_lines, tidied
 else:  # copies of these files are in this function's zip
     import history
-    from job_log import last_lines
+    from job_log import last_lines, tidied
 
 ENDS = {"FAILED": "failed", "TIMED_OUT": "took too long", "ABORTED": "stopped"}
 QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
@@ -155,16 +155,17 @@ def mail(detail: dict[str, Any], story: Story, problems: list[str]) -> str:
     if job and story.status == "FAILED" and (not own or story.error == "States.Timeout"):
         own = readable(problems, f"the job {job.name}", functools.partial(described, job)) or ""
     said = reason(story, own)
-    end = end_of_log(job, problems, said) if job else ""
+    causes = (str((model.get("failure") or {}).get("Cause") or "") for model in story.models)
+    end = end_of_log(job, problems, [said, *causes]) if job else ""
     parts = [said, facts(detail, story), models(story), end, "\n".join(problems), next_steps(detail)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def end_of_log(job: Job, problems: list[str], known: str) -> str:
-    """The last lines of the log, without the sentence that the mail begins with."""
+def end_of_log(job: Job, problems: list[str], known: list[str]) -> str:
+    """The last lines of the log, without the sentences that the mail has above."""
     read = functools.partial(last_lines, client("logs"), job.kind, job.name, LINES)
     lines = readable(problems, f"the log of {job.name}", read) or []
-    cleaned = [f"  {cut(clean(line).rstrip(), LINE)}" for line in lines if known not in one_line(line, 2 * SENTENCE)]
+    cleaned = [f"  {cut(clean(line).rstrip(), LINE)}" for line in tidied(map(clean, lines), known)]
     return "\n".join([f"The end of the log of {job.name}:", *cleaned]) if cleaned else ""
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable
 from typing import Any
 
+CELL = re.compile(r'\bcell: (\["(?:[^"\\]|\\.)*"(?:, "(?:[^"\\]|\\.)*"){3}\])$')  # logged by code/job_io.py
 LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
 INSTANCES = 20
 LAST_LINES = 12  # shown in a terminal
@@ -24,6 +28,13 @@ def last_lines(logs: Any, kind: str, job: str, most: int) -> list[str]:
             line = event["message"].rstrip("\r\n").rpartition("\r")[2]  # a progress bar overwrites its line
             lines.append((event["timestamp"], instance + line))
     return [line for _, line in sorted(lines, key=lambda one: one[0])[-most:]]
+
+
+def tidied(lines: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The lines without those that repeat a known sentence; a wrong cell as `a.csv, row 1 (line 2), price: unknown`."""
+    sentences = [text for sentence in known if (text := sentence.strip(". "))]
+    kept = (line for line in lines if not any(text in " ".join(line.split()) for text in sentences))
+    return [CELL.sub(lambda found: "{}, {}, {}: {}".format(*json.loads(found[1])), line) for line in kept]
 
 
 def _end(logs: Any, group: str, stream: str, most: int) -> list[dict[str, Any]]:

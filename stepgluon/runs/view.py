@@ -26,9 +26,8 @@ from typing import Any
 from stepgluon.advice import pipeline_py
 from stepgluon.runs import history
 from stepgluon.runs.history import Job, Story, finite, metric_of, number, parsed, with_unit
-from stepgluon.runs.job_log import LAST_LINES
+from stepgluon.runs.job_log import CELL, LAST_LINES, tidied
 
-_CELL = re.compile(r'\bcell: (\["(?:[^"\\]|\\.)*"(?:, "(?:[^"\\]|\\.)*"){3}\])$')
 AGAIN = re.compile(r"-again-\d+$")  # ends the name of a run that repeats another
 WORDS = {
     **history.WORDS,
@@ -234,14 +233,14 @@ def _failure(told: dict[str, Any]) -> list[str]:
 
 
 def log_tail(told: dict[str, Any]) -> list[str]:
-    """The last lines of the failed job's log, without its cells and the sentence that is shown beside them."""
-    sentence = (told["failure"] or {}).get("sentence")
-    return [line for line in _end_of_log(told) if not _CELL.search(line) and (not sentence or sentence not in line)]
+    """The last lines of the failed job's log, without its cells and the sentences that are shown beside them."""
+    known = [(told["failure"] or {}).get("sentence"), *(model.get("failure") for model in told["models"])]
+    return tidied((line for line in _end_of_log(told) if not CELL.search(line)), filter(None, known))
 
 
 def wrong_cells(told: dict[str, Any]) -> list[list[str]]:
     """File, row, column and value of the cells that made a job fail, as code/job_io.py logs them."""
-    found = (_CELL.search(line) for line in _end_of_log(told))
+    found = (CELL.search(line) for line in _end_of_log(told))
     return [json.loads(each[1]) for each in found if each]
 
 

@@ -11,8 +11,9 @@ from stepgluon import limits
 from stepgluon.config.metrics import METRICS
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
+from stepgluon.programs import program_of
 from stepgluon.workflow import mails
-from stepgluon.workflow.expressions import jsonata, quoted, sentence, text
+from stepgluon.workflow.expressions import jsonata, once, quoted, sentence, text
 from stepgluon.workflow.jobs import Jobs
 
 _UNLIMITED = "1e308"
@@ -78,6 +79,8 @@ def limit(model: str, score: str, given: tuple[str, float] | None) -> str:
 def verdicts(config: PipelineConfig) -> str:
     """The branches' verdicts, with the same fields in each."""
     said, threshold, reason = sentence("$f.Error", "$f.Cause"), "$models[$i].threshold", mails.reason("$v")
+    if any(program_of(model).scoring_image for model in config.models):  # trained in a container of AWS
+        said = once(said)
     if not config.only_thresholds:
         # A share is rounded for mails: 388.141 * 0.8 has 17 digits.
         median, share = "$f.mae_of_median", "$models[$i].better_than_median"

@@ -11,6 +11,7 @@ NOT_RETRIED = "Not retried: "  # prefix of a job's sentence if the user's data c
 _AROUND = (
     r"/(AlgorithmError: )?framework error: .*?exceptions\.\w+: |AlgorithmError: |Not retried: |, exit code: [0-9]+/"
 )
+_IN_SOURCE = r"/XGB train call failed with exception:\s*(\[[0-9:]+\] )?(\S+:[0-9]+: )?/"
 _USERS_MISTAKE = "exceptions.UserError: "  # of AWS's containers
 
 
@@ -70,6 +71,15 @@ def sentence(error: str, words: str) -> str:
     plain = f"$replace($replace({ended}, '\\\\n', ' '), '\\\\\"', '\"')"
     other = f"{error} = '' ? '' : {error} & ': ' & {words}"
     return f"$replace(({error} = 'States.TaskFailed' ? {plain} : {other}) & '', {_AROUND}, '')"
+
+
+def once(sentence: str) -> str:
+    """A sentence that a container of AWS may give twice, once, and without XGBoost's place in its source."""
+    half = "$trim($substring($s, 0, $n))"
+    return (
+        f"($s := $trim($replace({sentence}, {_IN_SOURCE}, '')); $n := $floor($length($s) / 2); "
+        f"{half} = $trim($substring($s, $length($s) - $n)) ? {half} : $s)"
+    )
 
 
 def worth_another_try(failure: str, tries: str, most: int, of_aws: bool = False) -> str:

@@ -120,7 +120,7 @@ def test_no_default_model_names_each_rejected_model_and_shows_the_log_of_the_job
     history.add("EvaluationFailed", "evaluationFailed", error="States.QueryEvaluationError", cause=cause)
     history.end("FAILED", "States.QueryEvaluationError", cause)
     cloud.events = history.events
-    cloud.said(TRAINING, "penguins-train-adelie/algo-1-17", (1, "adelie has 1 row"))
+    cloud.said(TRAINING, "penguins-train-adelie/algo-1-17", (1, "epoch 7"), (2, "JobError: adelie  has 1 row"))
     _, text = cloud.mail(told(history))
     assert text.splitlines()[0] == "adelie could not be trained, and nothing was promoted."
     assert "failed in Choose models after" in text
@@ -130,7 +130,7 @@ def test_no_default_model_names_each_rejected_model_and_shows_the_log_of_the_job
         "- gentoo: rejected. MAE 412.125 (limit 350).\n"
         "- emperor: rejected. No score.\n"
     ) in text
-    assert "The end of the log of penguins-train-adelie:\n  adelie has 1 row\n" in text
+    assert "The end of the log of penguins-train-adelie:\n  epoch 7\n\n" in text, "its sentence is above"
 
 
 def test_a_job_that_was_tried_again_and_succeeded_is_not_why_a_run_failed(cloud: Cloud) -> None:
@@ -232,6 +232,15 @@ def test_a_run_that_took_too_long_names_what_ran_and_shows_the_end_of_its_log(cl
 
 
 # The log
+
+
+def test_a_wrong_cell_in_the_log_is_in_words(cloud: Cloud) -> None:
+    history = prepared()
+    cloud.events = history.events
+    cell = 'cell: ["data.csv", "row 1 (line 2)", "price", "about \\"7\\""]'
+    cloud.said(PROCESSING, "penguins-prepare-1/algo-1-17", (1, cell), (2, f"ERROR {SENTENCE}"))
+    end = cloud.mail(told(history))[1].partition("The end of the log of penguins-prepare-1:\n")[2]
+    assert end.startswith('  data.csv, row 1 (line 2), price: about "7"\n\nLook closer:')
 
 
 def test_the_log_of_several_instances_is_in_the_order_of_time_and_its_last_20_lines(cloud: Cloud) -> None:
