@@ -199,6 +199,15 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         ),
         remove=_deletes("s3", "delete_bucket_policy", "Bucket"),
     ),
+    "AWS::SageMaker::ModelPackageGroup": ResourceType(
+        name="ModelPackageGroupName",
+        fixed="ModelPackageGroupDescription",
+        changeable="Tags",
+        create=storage.create_model_group,
+        remove=_deletes("sagemaker", "delete_model_package_group", "ModelPackageGroupName"),
+        exists=storage.model_group_exists,
+        attributes=_arn("sagemaker", "model-package-group/{}"),
+    ),
     "AWS::SNS::Subscription": ResourceType(
         fixed="Endpoint Protocol TopicArn",
         create=lambda aws, name, given: str(

@@ -1,4 +1,4 @@
-"""The calls for buckets, image repositories and log groups, which a stack can import."""
+"""The calls for buckets, image repositories, log groups and groups of models, which a stack can import."""
 
 from __future__ import annotations
 
@@ -115,3 +115,16 @@ def configure_log_group(aws: Aws, name: str, old: Properties, new: Properties) -
 def log_group_exists(aws: Aws, name: str) -> bool:
     found = aws("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     return any(group["logGroupName"] == name for group in found)
+
+
+# SageMaker
+
+
+def create_model_group(aws: Aws, name: str, given: Properties) -> None:
+    description = only(given, "ModelPackageGroupDescription")
+    aws("sagemaker").create_model_package_group(ModelPackageGroupName=name, Tags=given.get("Tags", []), **description)
+
+
+def model_group_exists(aws: Aws, name: str) -> bool:
+    found = aws("sagemaker").list_model_package_groups(NameContains=name, MaxResults=100)
+    return any(group["ModelPackageGroupName"] == name for group in found["ModelPackageGroupSummaryList"])

@@ -147,6 +147,14 @@ def _create_model(account: Account, given: Parameters) -> Iterator[Right]:
     yield Right("iam:PassRole", given["ExecutionRoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"})
 
 
+def _create_model_package(account: Account, given: Parameters) -> Iterator[Right]:
+    """A version of a group: the authorization reference names both, and does not say which one is checked when."""
+    group = given["ModelPackageGroupName"].rpartition("/")[2]
+    context: dict[str, Value] = {"sagemaker:ModelApprovalStatus": given["ModelApprovalStatus"]}
+    for resource in (f"model-package-group/{group}", f"model-package/{group}/1"):
+        yield Right("sagemaker:CreateModelPackage", account.arn("sagemaker", resource.lower()), context)
+
+
 def _of_request(tags: list[dict[str, str]]) -> dict[str, Value]:
     context: dict[str, Value] = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
     return context | ({"aws:TagKeys": tuple(tag["Key"] for tag in tags)} if tags else {})
@@ -179,6 +187,7 @@ _RULES: dict[str, Rule] = {
     ],
     **{f"sagemaker:Create{kind}Job": _create_job(kind) for kind in KINDS.values()},
     "sagemaker:CreateModel": _create_model,
+    "sagemaker:CreateModelPackage": _create_model_package,
     "sagemaker:ListTags": lambda account, given: [Right("sagemaker:ListTags", given["ResourceArn"])],
     "states:StartExecution": _start_execution,
     "sts:GetCallerIdentity": lambda account, given: (),  # everyone may

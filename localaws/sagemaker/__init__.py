@@ -3,6 +3,7 @@
 api            answers the calls about jobs and models; moto answers all others
 errors         the error that refuses a call
 models         SageMaker's models, in moto
+model_registry its registry of models' versions, on disk
 sync_task      Step Functions' Task that waits for a job
 job            a job from its creation to its end, using
   scheduler      the order of jobs, and their cores

@@ -1,4 +1,6 @@
-"""The API of SageMaker's jobs, which really run (job.py), and of its models; moto answers all other calls."""
+"""The API of SageMaker's jobs, which really run (job.py), and of its models and their registry; moto answers all other
+calls.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job, Workshop
 from localaws.sagemaker.job_files import NO_ROLE
 from localaws.sagemaker.metrics import unreadable
+from localaws.sagemaker.model_registry import ACTIONS, ModelRegistry, changed_tags
 from localaws.sagemaker.models import Models
 
 MOST_JOBS = 1000  # in memory; older ones are in the executions' histories
@@ -25,14 +28,16 @@ PROCESSING = "/opt/ml/processing"
 _KIND = f"({'|'.join(NAMES.values())})"
 _ACTION = re.compile(f"(?:(Create|Describe|Stop){_KIND}Job|(List){_KIND}Jobs)")
 _TRIALS = "ListTrainingJobsForHyperParameterTuningJob"
-_OTHERS = ("AddTags", "CreateModel", "ListTags")
-_ALL = (*_OTHERS, _TRIALS)
+_TAGS = ("AddTags", "DeleteTags", "ListTags")
+_TAGGED = re.compile(":((training|processing|transform|hyper-parameter-tuning)-job|model-package-group)/")
+_OTHERS = ("CreateModel", _TRIALS, *_TAGS, *ACTIONS)
 
 
 class SageMaker:
     def __init__(self, workshop: Workshop) -> None:
         self.workshop = workshop
         self.models = Models(workshop)
+        self.registry = ModelRegistry(workshop.buckets.objects, workshop.permissions)
         self._jobs: dict[tuple[str, str], Job] = {}
         self._closed = False
         self._names: set[tuple[str, str]] = set()
@@ -45,7 +50,7 @@ class SageMaker:
     def call(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         """The response, with times in seconds since 1970; raises ApiError."""
         found = _ACTION.fullmatch(action)
-        if not found and action not in _ALL:
+        if not found and action not in _OTHERS:
             raise ApiError("UnknownOperationException", f"{action} is not available locally.")
         if wrong := api_model.problems("sagemaker", action, request):
             count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
@@ -55,6 +60,8 @@ class SageMaker:
         if action == _TRIALS:
             job: Any = self.job(tuning.KIND, request["HyperParameterTuningJobName"])
             return _page("TrainingJobSummaries", job.summaries(request), request)
+        if action in ACTIONS:
+            return self.registry.call(action, request)
         if not found:
             return self._tags(action, request)
         verb, kind = (word.lower() for word in found.groups() if word)
@@ -169,13 +176,14 @@ class SageMaker:
 
     def _tags(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         arn = request["ResourceArn"]
+        if ":model-package-group/" in arn:
+            return self.registry.tags(action, request)
         job = next((job for job in self.jobs() if job.arn == arn), None)
         if job is None:
             raise ApiError("ResourceNotFound", f"Job {arn} does not exist.")
-        if action == "AddTags":
-            tags = job.tags | {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-            job.request["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
-        return {"Tags": job.request.get("Tags", [])}
+        if action != "ListTags":
+            job.request["Tags"] = changed_tags(job.request.get("Tags", []), request)
+        return {} if action == "DeleteTags" else {"Tags": job.request.get("Tags", [])}
 
 
 def _page(member: str, found: list[dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
@@ -216,15 +224,15 @@ def described(job: Job) -> dict[str, Any]:
 
 
 def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
-    """Answers requests about jobs, and passes all others to moto."""
+    """Answers requests about jobs, models and their registry, and passes all others to moto."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         service, _, action = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
         request = requests.json_body(environ) if service == "SageMaker" else {}
-        of_a_job = action in _OTHERS and re.search(
-            ":(training|processing|transform|hyper-parameter-tuning)-job/", str(request.get("ResourceArn"))
-        )
-        if service != "SageMaker" or not (of_a_job or action in ("CreateModel", _TRIALS) or _ACTION.fullmatch(action)):
+        own = action in _OTHERS or _ACTION.fullmatch(action)
+        if action in _TAGS:
+            own = _TAGGED.search(str(request.get("ResourceArn")))
+        if service != "SageMaker" or not own:
             return moto(environ, start_response)
         try:
             status, answer = "200 OK", sagemaker.call(action, request)
