@@ -70,7 +70,16 @@ def train_one(make: States, model: Item) -> Chain:
     judge = Choice(model.state("Judge *"))
     train = make.train(model, "Train *")
     read_score = make.read_score(model, "Read score of *")
-    judge.add_choice(make.good_enough(model), make.accept(model, "Accept *"))
+    accept = make.accept(model, "Accept *")
+    if model.approval:  # the marker says which version of the registry a model is, so a cached one gets no second
+        register, record = make.register(model, "Register *"), make.remember(model, "Remember version of *")
+        Chain([register, record, accept])
+        register.add_catch(make.unregistered(accept))
+        record.add_catch(make.ignored(record))
+        judge.add_choice(make.registered(model), accept)
+        judge.add_choice(make.good_enough(model), register)
+    else:
+        judge.add_choice(make.good_enough(model), accept)
     judge.add_choice(make.worth_another_try(of_aws=model.archived), train)
     judge.default_choice(make.reject(model, "Reject *"))
 

@@ -23,6 +23,7 @@ PROMOTED = "promoted.json"  # in the work bucket: the default models, written by
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
 SHORT = 10  # characters of a model's name in its jobs' names; see Jobs.name
+IN_GROUP = 36  # the same in the name of its group, of 63 with the longest prefix
 
 
 class _Suffixed:
@@ -193,6 +194,13 @@ class Names:
         """The model's key in promoted.json."""
         return "m_" + model.name.replace("-", "_")
 
+    def model_group(self, model: Model) -> str:
+        """The group of the model's versions in the registry; its ARN is in lower case."""
+        return f"{self.prefix}-model-{short(model, IN_GROUP)}".lower()
+
+    def model_version_arn(self, model: Model, version: int) -> str:
+        return self.arn("sagemaker", f"model-package/{self.model_group(model)}/{version}")
+
     # Trigger and monitoring
 
     function = _Suffixed("start")
@@ -252,13 +260,14 @@ def _given(section: Section) -> dict[str, Any]:
         "algorithm",
     )
     unset = (None, "auto", "mae")
-    return {key: value for key, value in vars(section).items() if key not in later or value not in unset}
+    known = {key: value for key, value in vars(section).items() if key != "register"}  # this concerns no job
+    return {key: value for key, value in known.items() if key not in later or value not in unset}
 
 
-def short(model: Model) -> str:
-    """The model's name for its jobs' names: a long one is truncated and made unique by a hash."""
+def short(model: Model, most: int = SHORT) -> str:
+    """The model's name for other names: a long one is truncated and made unique by a hash."""
     text = re.sub(r"[^A-Za-z0-9]+", "-", model.name).strip("-")
-    if len(text) <= SHORT:
+    if len(text) <= most:
         return text
     digest = hashlib.sha256(model.name.encode()).hexdigest()[:6]
-    return f"{text[: SHORT - 7].rstrip('-')}-{digest}"
+    return f"{text[: most - 7].rstrip('-')}-{digest}"

@@ -30,6 +30,7 @@ HAS_TAGS = {
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
     "AWS::SNS::Topic",
+    "AWS::SageMaker::ModelPackageGroup",
     "AWS::SQS::Queue",
     "AWS::StepFunctions::StateMachine",
 }

@@ -178,6 +178,19 @@ class Algorithm(Section):
     )
 
 
+APPROVAL = {"manual": "PendingManualApproval", "automatic": "Approved"}  # the status of a new version
+
+
+class Register(Section):
+    """A version in SageMaker's model registry for each accepted model."""
+
+    approval: str = entry(
+        "manual: each version waits for an approval, which promote gives too; automatic: it is approved at once",
+        Choice(*APPROVAL),
+        "manual",
+    )
+
+
 class Model(Section):
     name: str = entry("names the model in mails, jobs and results", MODEL_NAME)
     label: str = entry(
@@ -204,6 +217,9 @@ class Model(Section):
     better_than_median: float | None = entry("overrides the limit in fallback", Percentage(), None)
     default_model: str | None = entry("overrides fallback.default_model", TEXT, None)
     algorithm: Algorithm | None = entry("what trains this model instead of AutoGluon", Algorithm, None)
+    register: Register | None = entry(
+        "make each accepted model a version in SageMaker's model registry", Register, None
+    )
     train: Train = entry("overrides keys of train for this model", Train)
 
 
@@ -370,6 +386,10 @@ class PipelineConfig(Section):
     @property
     def only_mae(self) -> bool:
         return all(model.metric == "mae" for model in self.models)
+
+    @property
+    def registers(self) -> bool:
+        return any(model.register for model in self.models)
 
     def default_model_of(self, model: Model) -> str:
         return model.default_model or self.fallback.default_model

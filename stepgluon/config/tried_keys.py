@@ -12,7 +12,6 @@ _ONE_SPLIT = "the error is measured once, on the rows held out by data.test_frac
 NOT_YET = {
     **dict.fromkeys(("hyperparameters", "hyperparameter_tuning", "params", "tune"), _SET),
     **dict.fromkeys(("script", "sklearn", "pytorch", "tensorflow", "lightgbm"), _PROGRAMS),
-    "register": "`promote` makes a run's models the defaults",
     "with": "a processing job predicts each model's rows",
     **dict.fromkeys(("problem_type", "task", "classes", "positive_class", "quantiles", "quantile"), _KINDS),
     **dict.fromkeys(("path", "file", "files", "input", "source_data", "s3_uri", "bucket"), _TABLES),
@@ -33,6 +32,7 @@ _NAMES = {
     "xgboost": ("xgb", "version"),
     "image": ("image_uri", "training_image", "container"),
     "build": ("dockerfile", "docker"),
+    "register": ("registry", "model_registry", "model_package_group"),
     "at_least": ("min_score", "minimum"),
     "threshold": ("max_error", "max_mae", "limit", "error_limit", "mae"),
     "better_than_median": ("better_than_baseline", "baseline"),

@@ -13,6 +13,7 @@ _SERVICES = {"sagemaker": "SageMaker", "dynamodb": "DynamoDB", "lambda": "Lambda
 _PLAIN = {
     "SageMaker: CreateProcessingJob": "processing job",
     "SageMaker: CreateTrainingJob": "training job",
+    "SageMaker: CreateModelPackage": "model registry",
     "SNS: Publish": "mail",
     "S3: GetObject": "",
     "Choice": "",

@@ -322,16 +322,18 @@ def verdict(model: dict[str, Any]) -> str:
     """
     metric = metric_of(model)
     error = score_of(model)
+    version, failed = model.get("version"), model.get("unregistered")
+    registered = f" Registered as version {version}." if version else f" Not registered: {failed}" if failed else ""
     if error is None:
         failure = parsed(model.get("failure"))
         unread = re.search("NoSuchKey|QueryEvaluation", str(failure.get("Error")))
         cause = "" if unread else failure.get("Cause")
         return f"{model['verdict']}. {str(cause or 'No score').removesuffix('.')}."
     if metric == "mae":
-        return f"{model['verdict']}. MAE {with_unit(model)} ({_limit(model)})."
+        return f"{model['verdict']}. MAE {with_unit(model)} ({_limit(model)}).{registered}"
     limits = [f"{key.replace('_', ' ')} {number(model[key])}" for key in ("at_least", "at_most") if key in model]
     baseline = "" if finite(model.get("baseline")) is None else f"; baseline {number(model['baseline'])}"
-    return f"{model['verdict']}. {metric} {number(error)} ({(limits or ['no limit'])[0]}{baseline})."
+    return f"{model['verdict']}. {metric} {number(error)} ({(limits or ['no limit'])[0]}{baseline}).{registered}"
 
 
 def with_unit(model: dict[str, Any]) -> str:

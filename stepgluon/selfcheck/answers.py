@@ -80,6 +80,9 @@ class Scenario:
             return Answer({}, False)
         if called.service == "s3" and called.action == "getObject":
             return self._file(str(request.get("Key")), called.api.answer(0))
+        if called.action == "createModelPackage" and isinstance(request, dict):
+            group = f"arn:aws:sagemaker:eu-west-1:123456789012:model-package/{request.get('ModelPackageGroupName')}"
+            return Answer({"ModelPackageArn": f"{group}/1"})
         answer = called.api.answer(visit + self.turn)
         if called.wait and called.action in JOBS:
             key = (id(answer), id(request))

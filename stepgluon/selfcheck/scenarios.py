@@ -32,6 +32,7 @@ _FILES: dict[str, dict[str, Any]] = {
         "that is damaged": "<html>",
         "that is a text": '"x"',
         "of an earlier version": without_image(marker(0.5)),
+        "of a registered model": {**marker(0.5), "version": 3},
     },
     "score": {
         **{"too high": BAD, "null": score(None), "of text": score("NaN"), "of a list": score([1])},
@@ -100,7 +101,7 @@ class Scenarios:
             "everything was done before, and the input has every key", files={"marker": marker(0.5)}, input=_FULL_INPUT
         )
         yield from (make(f"the input is {given!r:.60}", input=given, odd=True) for given in _BAD_INPUTS)
-        usual = re.compile(r".*(\.sync|s3:getObject|s3:putObject|:sns:publish)")
+        usual = re.compile(r".*(\.sync|s3:getObject|s3:putObject|createModelPackage|:sns:publish)")
         if any(not usual.fullmatch(state["Resource"]) for state in self._tasks.values()):  # one may query a status
             yield from (make(f"answers of turn {turn}", turn=turn) for turn in range(1, TURNS))
 

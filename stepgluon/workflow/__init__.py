@@ -4,6 +4,7 @@ states         the states used in pipeline.py, made from
   jobs           the requests for the jobs
   mails          the texts of the mails
   decisions      the run's decisions, as JSONata
+  registration   the request that makes a model a version in the registry
   retries        what is retried, how often and when
   expressions    JSONata as text
 sdk            the Data Science SDK, with its gaps closed

@@ -43,6 +43,7 @@ def models(config: PipelineConfig, jobs: Jobs) -> str:
     A threshold in the execution's input is an error in the label's unit, so it applies only to models judged by MAE.
     """
     overridden = "$exists($limit)" if config.only_mae else "$exists($limit) and $not($exists($m.metric))"
+    data = ", 'data': $exists($m.group) ? $found.train" if config.registers else ""
     lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")
     return f"""($all := $parse($states.result.Body).models; $limit := $input.overrides.threshold;
 [$map($models, function($m) {{(
@@ -52,7 +53,7 @@ $place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {jobs.depends("
 $merge([$m, {{'place': $place, 'threshold': {overridden} ? $limit : $m.threshold,
 'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
 'trained': {{'run': $run, 'image': {jobs.image("$m")}}},
-'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows}}])
+'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows{data}}}])
 )}})])"""
 
 
@@ -99,13 +100,17 @@ $f := $merge([$f, $exists($k) ? {'mae': null, 'mae_of_median': null} :
 'baseline': $type($f.baseline) = 'number' ? $f.baseline : null,
 'at_most': $models[$i].at_most, 'at_least': $models[$i].at_least"""
         said = f"$f.Error = '' and $exists($f.reason) ? 'No score: ' & $f.reason : {said}"
+    registered = ""
+    if config.registers:
+        registered = ", 'version': $f.version, 'unregistered': $f.unregistered"
+        reason += f" & {mails.registered('$v')}"
     return f"""[$map($states.result, function($f, $i) {{(
 {own}$failure := {{'Error': $f.Error, 'Cause': {said}}};
 $v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
 'mae_of_median': $type($f.mae_of_median) = 'number' ? $f.mae_of_median : null,
 'threshold': {threshold}, 'unit': $models[$i].unit, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
 'cached': $exists($f.cached), 'run': $f.run & '', 'image': $exists($f.image) ? $f.image : $models[$i].trained.image}};
-$v := $merge([$v, {{{judged}}}]);
+$v := $merge([$v, {{{judged}{registered}}}]);
 $merge([$v, {{'reason': {reason}}}])
 )}})]"""
 

@@ -125,6 +125,12 @@ def reason(model: str, only_thresholds: bool = True, only_mae: bool = True) -> s
     return f"{model}.verdict & '. ' & ({scored} : {failed})"
 
 
+def registered(model: str) -> str:
+    """What happened to the model in the registry, after its reason."""
+    version, failed = text(" Registered as version {}.", f"{model}.version"), f"{model}.unregistered"
+    return f"($exists({model}.version) ? {version} : $exists({failed}) ? {text(' Not registered: {}', failed)} : '')"
+
+
 def _lines(models: str, line: str) -> str:
     return f"$join($map({models}, function($m, $i) {{{line}}}), {quoted(chr(10))})"
 

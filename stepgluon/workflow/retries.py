@@ -67,6 +67,7 @@ class Waiting:
         tries = min(self.config.retries.throttling, SMALL_CALL_TRIES)
         errors = {
             "S3": ["S3.S3Exception", "S3.SdkClientException"],
+            "SageMaker": [f"SageMaker.{error}Exception" for error in ("Conflict", "SageMaker", "SdkClient")],
             "SNS": [
                 "SNS.AmazonSNSException",  # also for throttling: Publish has no separate error for it
                 "SNS.InternalErrorException",
@@ -107,7 +108,8 @@ def _events_without_quota(config: PipelineConfig) -> int:
     per_model = 2 * once + 2 * job + 3 * small + 3 * STATE
     # Prepare, post-process; three mails, the fingerprints, promoted models, verdicts and predictions; the rest.
     whole_run = 2 * job + 7 * small + 12 * STATE
-    return per_model * len(config.models) + job * scored(config) + whole_run
+    registered = sum(model.register is not None for model in config.models) * (small + once)
+    return per_model * len(config.models) + job * scored(config) + registered + whole_run
 
 
 def scored(config: PipelineConfig) -> int:

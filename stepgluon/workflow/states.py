@@ -35,11 +35,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.config.metrics import METRICS
-from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import PROMOTED, Names, short
-from stepgluon.programs import program_of
-from stepgluon.workflow import decisions, mails
+from stepgluon.programs import Program, program_of
+from stepgluon.workflow import decisions, mails, registration
 from stepgluon.workflow.expressions import (
     expression,
     jsonata,
@@ -57,6 +57,7 @@ SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 ALL = ["States.ALL"]
 _TRAINING, _PROCESSING = "sagemaker:createTrainingJob.sync", "sagemaker:createProcessingJob.sync"
 _READ, _WRITE = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject"
+_REGISTER = "aws-sdk:sagemaker:createModelPackage"
 SCORE_BYTES = 64 * 1024
 
 
@@ -70,6 +71,8 @@ class Item:
     limit: tuple[str, float] | None  # the key and value that limit its score
     metric: str
     archived: bool  # its training leaves an archive, which our score job unpacks and measures
+    program: Program
+    approval: str  # the status of its versions in the registry; empty if it is not registered
 
     def state(self, words: str) -> str:
         return words.replace("*", self.name)
@@ -86,7 +89,8 @@ class States:
         waiting = Waiting(config)
         self._job_retries = [Retry(**fields) for fields in waiting.job_retries()]
         self._retries_of = {
-            service: [Retry(**fields) for fields in waiting.small_call_retries(service)] for service in ("S3", "SNS")
+            service: [Retry(**fields) for fields in waiting.small_call_retries(service)]
+            for service in ("S3", "SNS", "SageMaker")
         }
         self._words_kept = decisions.words_kept(len(config.models))
         self.items = [
@@ -97,6 +101,8 @@ class States:
                 config.limit_of(model),
                 model.metric,
                 bool(program_of(model).scoring_image),
+                program_of(model),
+                APPROVAL[model.register.approval] if model.register else "",
             )
             for place, model in enumerate(config.models)
         ]
@@ -268,11 +274,31 @@ class States:
         """Only a number is accepted: not a missing file or key, null or text."""
         return Rule(expression(decisions.good_enough(item.of("models"), item.metric, item.limit)))
 
+    def registered(self, item: Item) -> Rule:
+        good = decisions.good_enough(item.of("models"), item.metric, item.limit)
+        return Rule(expression(f"$exists($own.version) ? ({good}) : false"))
+
+    def register(self, item: Item, name: str) -> Task:
+        """Make the model a version of its group. AWS returns the same version if this is called again."""
+        request = registration.request(item.of("models"), item.metric, item.program, item.approval)
+        own = "$merge([$own, {'version': $number($split($states.result.ModelPackageArn, '/')[2])}])"
+        retries = self._retries_of["SageMaker"]
+        given = expression(request)
+        return self._task(item.state(name), _REGISTER, given, SMALL_CALL_SECONDS, retries, assign=_own(own), output={})
+
+    def unregistered(self, then: Any) -> Catch:
+        """The model predicts all the same, and the next run registers it."""
+        return self._failed("$merge([$own, {'unregistered': $states.errorOutput}])", then)
+
     def worth_another_try(self, of_aws: bool = False) -> Rule:
         return Rule(expression(worth_another_try("$own", "$own.tries", self.config.retries.job, of_aws)))
 
     def accept(self, item: Item, name: str) -> Pass:
-        return Pass(item.state(name), output=expression("$merge([$own, {'verdict': 'accepted'}])"))
+        own = "$own"
+        if item.approval:
+            words = f"$substring($own.unregistered.Error & ': ' & $own.unregistered.Cause, 0, {self._words_kept})"
+            own = f"$exists($own.unregistered) ? $merge([$own, {{'unregistered': {words}}}]) : $own"
+        return Pass(item.state(name), output=expression(f"$merge([{own}, {{'verdict': 'accepted'}}])"))
 
     def reject(self, item: Item, name: str) -> Pass:
         words = words_of_job("$own.Cause", self._words_kept)
@@ -305,6 +331,7 @@ class States:
         settings = {
             "name": model.name,
             "short": short(model),
+            **({"group": self.names.model_group(model)} if model.register else {}),
             **({} if model.metric == "mae" else {"metric": model.metric}),
             **({"classes": True} if METRICS[model.metric].classes else {}),
             **({"unit": unit} if model.metric == "mae" and (unit := unit_of(model.label)) else {}),

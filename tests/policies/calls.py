@@ -34,6 +34,7 @@ KEY_ID = "12345678-90ab-cdef-1234-567890abcdef"  # of the key that the pipeline'
 DIGESTS = {f"{image.title()}Digest": f"sha256:{number:064}" for number, image in enumerate(all_scripts())}
 PROCESSING, TRAINING = "sagemaker:createProcessingJob.sync", "sagemaker:createTrainingJob.sync"
 READ, WRITE, PUBLISH = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject", "sns:publish"
+REGISTER = "aws-sdk:sagemaker:createModelPackage"
 Asked = tuple[str, dict[str, Any]]  # an integration, and the parameters it is called with
 
 
@@ -120,6 +121,8 @@ def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
         s: jobs.get(kind) or {"Body": json.dumps(bodies.get(s, {"mae": 0.001, "score": 0.9}))} for s, kind in of.items()
     }
     unknown = Throws("S3.NoSuchKeyException", "The specified key does not exist.")
+    version = {"ModelPackageArn": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/group/1"}
+    answers |= {s: version for s, kind in of.items() if kind == REGISTER}
     answers |= {s: unknown for s in of if s.startswith("Look up")}
     return answers | {s: {"MessageId": "1"} for s, kind in of.items() if kind == PUBLISH}
 
@@ -139,6 +142,7 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             READ: _object_read,
             WRITE: _object_written,
             PUBLISH: _mail_sent,
+            REGISTER: _model_registered,
         }[integration](call, integration, parameters)
     # "Using CloudWatch Logs to log execution history" and "Trace with X-Ray" in the Step Functions guide
     for action in DELIVERIES if names.config.log_runs else ():
@@ -163,6 +167,10 @@ def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> 
     # create-training-job.ts grant it without a condition, and none says what the request tells IAM.
     if key := machines.get("VolumeKmsKeyId"):
         yield call("encrypt its disk", "kms:CreateGrant", key)
+
+
+def _model_registered(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    yield from call.asks("register a model", "sagemaker:CreateModelPackage", parameters)
 
 
 def _object_read(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:

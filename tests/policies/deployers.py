@@ -21,7 +21,7 @@ from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.names import Names
 
 # With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
-CASES = ("everything", "cn-northwest-1", "us-gov-west-1")
+CASES = ("everything", "cn-northwest-1", "us-gov-west-1", "registered")
 PARTS = ("build", "check", "deployer", "pipeline", "start")
 KEYS = (
     "config/0123456789abcdef/config.json",
@@ -39,8 +39,9 @@ SHARED = {
     ("build", "s3:GetObjectVersion"): "of our own configs, whose last versions it reads and writes",
 }
 
-# Of what is made later only the beginning of its name is known, as of the objects of a bucket.
-MADE_LATER = [":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "*"]
+# Of what is made later only the beginning of its name is known, as of the objects of a bucket; and no policy grows with
+# the models, which have a group each.
+MADE_LATER = [":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "*", "-model-"]
 MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "/june/", "/promoted"]
 
 

@@ -35,6 +35,7 @@ NAMED = {
     r"config/[0-9a-f]{16}": "config/0123456789abcdef",
     r"((?:models|predictions)/)[^/]+(/.)": r"\1model\2",
     rf"(promoted/{RUN}/)[^/]+": r"\1model",
+    r"(-model-)[^/]+": r"\1model",
     r"(-(?:train|predict)-).+(-0123456789-0-0-0)": r"\1model\2",
 }
 

@@ -123,6 +123,12 @@ HANDLERS: dict[str, dict[str, str]] = {
         "update": "GetBucketPolicy PutBucketPolicy",
         "delete": "GetBucketPolicy DeleteBucketPolicy",
     },
+    "AWS::SageMaker::ModelPackageGroup": {
+        "create": "CreateModelPackageGroup DescribeModelPackageGroup GetModelPackageGroupPolicy ListTags AddTags",
+        "read": "DescribeModelPackageGroup GetModelPackageGroupPolicy ListTags",
+        "update": "DescribeModelPackageGroup GetModelPackageGroupPolicy ListTags AddTags DeleteTags",
+        # No delete: groups are kept.
+    },
     "AWS::SNS::Subscription": {
         "create": "Subscribe",
         "read": "GetSubscriptionAttributes",
@@ -253,6 +259,7 @@ def _arn(names: Names, of: dict[str, Resource], logical: str) -> str:
         "KMS::Key": ("kms", f"key/{KEY_ID}", "", False),
         "Lambda::Function": ("lambda", "function:{}", "FunctionName", False),
         "Logs::LogGroup": ("logs", "log-group:{}", "LogGroupName", False),
+        "SageMaker::ModelPackageGroup": ("sagemaker", "model-package-group/{}", "ModelPackageGroupName", False),
         "S3::Bucket": ("s3", "{}", "BucketName", True),
         "SNS::Topic": ("sns", "{}", "TopicName", False),
         "SQS::Queue": ("sqs", "{}", "QueueName", False),

@@ -136,6 +136,9 @@ def _jobs(call: Call) -> Iterator[tuple[str, Call]]:
     if call.action == "sagemaker:AddTags":
         for other in (None, "CreateEndpoint"):
             yield "tagging what is there already", with_context(call, **{"sagemaker:TaggingAction": other})
+    if call.action == "sagemaker:CreateModelPackage":
+        for status in (None, "Approved", "Rejected"):
+            yield "with another status", with_context(call, **{"sagemaker:ModelApprovalStatus": status})
 
 
 def _logs(names: Names, call: Call) -> Iterator[tuple[str, Call]]:

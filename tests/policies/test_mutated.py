@@ -12,7 +12,7 @@ from policies.reference import actions_like, actions_of
 from localaws.iam.policy_evaluation import Call, listed
 from stepgluon.deploy.templates import policies as templates
 
-CASES = ("demo", "everything", "default-models", "xgboost")
+CASES = ("demo", "everything", "default-models", "xgboost", "registered")
 LOOKS = "SageMaker looks at a key before it starts a job with it, as AmazonSageMakerFullAccess lets it"
 # What no derived call needs, and why it is granted all the same.
 REASONS = {

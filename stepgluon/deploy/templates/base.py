@@ -1,13 +1,16 @@
-"""The base stack: buckets, image repositories, and the boundary that no role of the pipeline may exceed.
+"""The base stack: buckets, image repositories, groups of models' versions, and the boundary that no role of the
+pipeline may exceed.
 
 Its resources outlive every version of the pipeline, so it changes rarely, and no push changes it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
+from stepgluon.config.schema import Model
 from stepgluon.deploy.templates.parts import (
     Resource,
     bucket_policy,
@@ -32,6 +35,7 @@ def base(names: Names) -> dict[str, Any]:
         "RawBucket": _raw_bucket(names),
         "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
         **{f"{title_of(image)}Repository": _repository(names, image) for image in images_of(names.config)},
+        **{_group_id(model): _model_group(names, model) for model in names.config.models if model.register},
         "Boundary": resource(
             "IAM::ManagedPolicy",
             ManagedPolicyName=names.role("boundary"),
@@ -78,6 +82,19 @@ def _repository(names: Names, image: str) -> Resource:
         LifecyclePolicy={"LifecyclePolicyText": json.dumps(LIFECYCLE)},
     )
     return kept(repository)
+
+
+def _group_id(model: Model) -> str:
+    return f"ModelGroup{hashlib.sha256(model.name.encode()).hexdigest()[:8]}"
+
+
+def _model_group(names: Names, model: Model) -> Resource:
+    """Kept, because a group with versions cannot be deleted."""
+    group = {
+        "ModelPackageGroupName": names.model_group(model),
+        "ModelPackageGroupDescription": f"Accepted models {model.name} of the pipeline {names.prefix}",
+    }
+    return kept(tagged(names, "SageMaker::ModelPackageGroup", **group))
 
 
 # A tag is the hash of the image's content, so each tagged image may be used again: by a promoted model, by a rollback,

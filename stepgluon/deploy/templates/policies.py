@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stepgluon.config.schema import CicdSource
+from stepgluon.config.schema import APPROVAL, CicdSource
 from stepgluon.names import Names
 from stepgluon.programs import all_scripts, program_of
 
@@ -71,6 +71,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "artifacts": names.artifacts,
         **_sources(names),
         **_programs(names),
+        **_registry(names),
         "any_log": ["*"] if config.log_runs else [],
         "kms_key": [key] if key else [],
         "mail_keys": [] if key else [names.arn("kms", "key/*")],
@@ -94,6 +95,16 @@ def _programs(names: Names) -> dict[str, list[str]]:
         "score_jobs": [names.arn("sagemaker", f"processing-job/{names.prefix}-score-*")] if scored else [],
         "score_logs": [names.arn("logs", f"{logs}:{names.prefix}-score-*")] if scored else [],
         "archives": [names.bucket_arn(f"{names.work_bucket}/models/*/output/model.tar.gz")] if scored else [],
+    }
+
+
+def _registry(names: Names) -> dict[str, list[str]]:
+    """The groups of models' versions; the statuses with which the state machine may make a version."""
+    registers = [model.register for model in names.config.models if model.register]
+    kinds = ("model-package-group/{}-model-*", "model-package/{}-model-*/*") if registers else ()
+    return {
+        "model_groups": [names.arn("sagemaker", kind.format(names.prefix)) for kind in kinds],
+        "approvals": sorted({APPROVAL[register.approval] for register in registers}),
     }
 
 
