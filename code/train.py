@@ -65,13 +65,13 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     features = features_of(table.schema, label)
     sizes = counted(len(table), "row"), len(held_out), counted(len(features), "column")
     log.info("model %s: %s to learn from, %d held out, %s", name, *sizes)
-    check_rows(name, label, len(table))
+    check_rows(model, len(table))
     known, unknown = (frame(part, [*features, label]) for part in (table, held_out))
     if has_classes(model):
         for part, rows in ((known, table), (unknown, held_out)):
             part[label] = class_names(rows[label]).to_pandas().astype(object)
     del table, held_out
-    check_columns(name, known, list(features))
+    check_columns(model, known, list(features))
     if len(unknown) and metric_of(model) == "mae":
         median = float(known[label].median())
         guessed = of_numbers(unknown[label].to_numpy(), np.full(len(unknown), median), median)["mae"]
@@ -160,25 +160,31 @@ def say_score(model: str, metrics: dict[str, Any]) -> None:
         log.info("model %s: %s %s, baseline %s", model, *(metrics[key] for key in ("metric", "score", "baseline")))
 
 
-def check_rows(model: str, label: str, rows: int) -> None:
+def check_rows(model: dict[str, Any], rows: int) -> None:
+    label = job_io.shown(model["label"])
     if rows == 0:
+        selected = " that its where selects" if model["where"] else ""
         raise JobError(
-            f"Model {model} has no rows to learn from: no row that its where selects has a value in "
-            f"{job_io.shown(label)}. `python pipeline.py check --data` shows what a where selects."
+            f"Model {model['name']} has no rows to learn from: no row{selected} has a value in {label}. "
+            "`python pipeline.py check --data` shows each model's rows."
         )
     if rows < job_io.LEAST_ROWS:
         raise JobError(
-            f"Model {model} has {counted(rows, 'row')} to learn from besides the held-out ones, and needs "
-            f"{job_io.LEAST_ROWS}; give it more rows with a value in {job_io.shown(label)}, or look at its where."
+            f"Model {model['name']} has {counted(rows, 'row')} to learn from besides the held-out ones, and needs "
+            f"{job_io.LEAST_ROWS}; give it more rows with a value in {label}{or_its_where(model)}."
         )
 
 
-def check_columns(model: str, known: Any, features: list[str]) -> None:
+def check_columns(model: dict[str, Any], known: Any, features: list[str]) -> None:
     if all(known[name].nunique(dropna=False) < 2 for name in features):
         raise JobError(
-            f"Model {model}: no column distinguishes its rows (a constant or empty column says nothing); "
-            "drop fewer columns or look at its where."
+            f"Model {model['name']}: no column distinguishes its rows (a constant or empty column says nothing); "
+            f"drop fewer columns{or_its_where(model)}."
         )
+
+
+def or_its_where(model: dict[str, Any]) -> str:
+    return ", or check its where" if model["where"] else ""
 
 
 def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> tuple[Any, float]:
@@ -210,7 +216,7 @@ def problem(model: dict[str, Any], labels: Any) -> dict[str, Any]:
     if len(classes) < 2:
         raise JobError(
             f"Model {model['name']}: all training rows have the class {job_io.shown(classes[0])}; add rows of another "
-            "class, or check its where."
+            f"class{or_its_where(model)}."
         )
     if len(classes) == 2:
         return {"problem_type": "binary", "eval_metric": metric.autogluon, "positive_class": classes[-1]}

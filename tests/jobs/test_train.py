@@ -200,9 +200,17 @@ def test_two_labelled_rows_are_one_sentence(sandbox: Sandbox) -> None:
     assert outcome.code == 1
     assert outcome.message == (
         "Model all has 1 row to learn from besides the held-out ones, and needs 4; "
-        "give it more rows with a value in 'y', or look at its where."
+        "give it more rows with a value in 'y'."
     )
     assert list(sandbox.model.iterdir()) == []
+
+
+def test_a_models_where_is_named_only_if_it_has_one() -> None:
+    model = {"name": "all", "label": "y", "where": {"species": "Adelie"}}
+    with pytest.raises(job_io.JobError, match=r"with a value in 'y', or check its where\.$"):
+        train.check_rows(model, 1)
+    with pytest.raises(job_io.JobError, match=r"no row has a value in 'y'\. "):
+        train.check_rows(model | {"where": {}}, 0)
 
 
 def test_a_handful_of_rows_and_none_held_out_gives_a_model_without_an_error(sandbox: Sandbox) -> None:
@@ -243,8 +251,7 @@ def test_only_useless_columns_are_one_sentence(sandbox: Sandbox) -> None:
     outcome = fitted(sandbox, {"a": [None] * 30, "y": list(range(30))}, {"a": [None], "y": [1]})
     assert outcome.code == 1
     assert outcome.message == (
-        "Model all: no column distinguishes its rows (a constant or empty column says nothing); drop fewer columns or "
-        "look at its where."
+        "Model all: no column distinguishes its rows (a constant or empty column says nothing); drop fewer columns."
     )
 
 
