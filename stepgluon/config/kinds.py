@@ -105,6 +105,14 @@ class Account(Text):
         return {"anyOf": [super().schema(), digits]}
 
 
+class Version(Text):
+    """The version of an image; 3.0 without quotes is a number in YAML."""
+
+    def value(self, node: Node, description: str) -> Any:
+        number = type(node.value) in (int, float)
+        return super().value(replace(node, value=found(node.value)) if number else node, description)
+
+
 class Server(Text):
     """The address of an MLflow server."""
 

@@ -20,6 +20,7 @@ from stepgluon.config.kinds import (
     Section,
     Server,
     Text,
+    Version,
     Whole,
     entry,
 )
@@ -166,7 +167,7 @@ AUTOGLUONS = frozenset(("presets", "time_limit"))  # keys of Train that concern 
 class Algorithm(Section):
     """What trains a model instead of AutoGluon."""
 
-    xgboost: str | None = entry("version of AWS's XGBoost image, like 3.0-5", TEXT, None)
+    xgboost: str | None = entry("version of AWS's XGBoost image, like 3.0-5", Version(least=1, most=1024), None)
     image: str | None = entry("image in ECR of a container of your own, in the same region", TEXT, None)
     build: str | None = entry(
         "folder of its Dockerfile instead, like docker/mine; deploy builds and pushes it", FOLDER, None
