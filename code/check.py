@@ -4,7 +4,7 @@ Reads   processing/input/raw/                 as prepare does
         processing/input/config/config.json
 Writes  processing/output/check.json          {"problems": [...]} with all mistakes; or no problems, and the profile
 
-`notes` are the profile's, and columns whose values are all different; `can_train`: whether a model has enough rows:
+`notes` are the profile's, and columns whose values are all different; `can_train`: whether a model can be trained:
 `{"problems", "notes", "can_train", "files", "models", ...}`.
 """
 
@@ -51,7 +51,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
     except JobError as problem:
         return {"problems": list(problem.args)}
     notes = [*profile.pop("assumed"), *sinks[-1].identifiers({name for table in tables for name in table.dates})]
-    can_train = any(model.rows["train"] >= job_io.LEAST_ROWS for model in sinks[-1].models)
+    can_train = any(model["can_train"] for model in profile["models"])
     return {"problems": [], "notes": notes, "can_train": can_train, **profile, "files_ignored": ignored}
 
 

@@ -259,7 +259,7 @@ def profile_of(
             for name, kind in kinds.items()
         ],
         **described,
-        "models": models,
+        "models": [{**model, "can_train": counts.can_train(model["name"], model["rows_train"])} for model in models],
     }
 
 

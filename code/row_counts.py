@@ -75,6 +75,11 @@ class RowCounts:
                 found.setdefault(model["label"], set()).update(counter)
         return {label: in_order(names) for label, names in found.items()}
 
+    def can_train(self, model: str, rows: int) -> bool:
+        """Whether there are enough rows, and for classes two with a row to learn from and one to validate with."""
+        train = self.classes.get(model, {}).get("train")
+        return rows >= LEAST_ROWS and (train is None or len([None for count in train.values() if count > 1]) > 1)
+
     def labels(self) -> list[str]:
         return list(dict.fromkeys(each.label for each in self.splitters))
 
@@ -93,7 +98,8 @@ class RowCounts:
                 continue
             found += self._values_without_rows(model, splitter)
             if has_classes(model):
-                found += _about_classes(model["name"], **self.classes[model["name"]])
+                can_train = train < LEAST_ROWS or self.can_train(model["name"], train)
+                found += _about_classes(model["name"], can_train, **self.classes[model["name"]])
             if train < LEAST_ROWS:
                 some = f"{counted(train, 'row')} to learn from besides the held-out ones"
                 none = f"no row with a value in {shown(model['label'])} to learn from"
@@ -129,14 +135,15 @@ class RowCounts:
         return f"Model {model['name']}: no row has {' and '.join(conditions)}{hint or '.'}"
 
 
-def _about_classes(model: str, train: Mapping[str, int], test: Mapping[str, int]) -> list[str]:
+def _about_classes(model: str, can_train: bool, train: Mapping[str, int], test: Mapping[str, int]) -> list[str]:
     """Classes with too few training rows to learn them."""
+    unless = "" if can_train else "; a model needs two training rows in each of two classes"
     found, rare = [], in_order(name for name, rows in train.items() if rows == 1)
     if len(train) == 1:
         one = shown(next(iter(train)))
         found.append(f"Model {model}: all training rows have the class {one}; a model needs two classes.")
     elif rare:
-        found.append(f"Model {model}: only one training row has the class {listed(rare)}; that is too few to learn it.")
+        found.append(f"Model {model}: only one training row has the class {listed(rare)}, too few to learn it{unless}.")
     if unseen := in_order(set(test) - set(train)):
         found.append(f"Model {model}: no training row has the class {listed(unseen)}; all rows with it are held out.")
     return found

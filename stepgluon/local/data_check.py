@@ -165,5 +165,5 @@ def words(found: dict[str, Any]) -> str:
     left = sum(gaps["rows"] for gaps in found["open_gaps"])
     filled = f"models for {found['gaps'] - left:,} of {counted(found['gaps'], 'gap')}" if found["gaps"] else "no gaps"
     rows = f"A run can start: {counted(found['rows'], 'row')}, {filled}."
-    none = "A run cannot start without promoted models: no model has enough rows to learn from."
+    none = "A run needs promoted models: with these rows, no model can be trained."
     return "\n".join([*lines, "", rows if found["can_train"] else none]) + "\n"

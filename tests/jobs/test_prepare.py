@@ -81,6 +81,7 @@ def test_rows_with_a_label_train_or_test_and_rows_without_one_are_predicted(sand
     assert {key: value for key, value in model.items() if not key.endswith("_fingerprint")} == {
         **{"name": "all", "label": "y", "rows_train": 24, "rows_test": 6, "rows_predict": 10},
         "predict_files": ["part-00000.parquet"],
+        "can_train": True,
     }
     found = json.loads((sandbox.out / "fingerprints.json").read_text())
     (written,) = found["models"]

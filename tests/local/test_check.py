@@ -69,8 +69,36 @@ def test_a_table_without_labels_starts_no_training(call: Call) -> None:
     Path("a.csv").write_text("Stadt,rent\n" + "Bonn,\n" * 30, "utf-8")
     code, out, _ = call("check", "--data", "a.csv")
     assert code == 0  # with promoted models, the account can predict it
-    assert out.endswith("\n\nA run cannot start without promoted models: no model has enough rows to learn from.\n")
+    assert out.endswith("\n\nA run needs promoted models: with these rows, no model can be trained.\n")
     assert json.loads(call("check", "--data", "a.csv", "--json")[1])["can_train"] is False
+
+
+CLASSES = "name: churn\nmodels:\n  - {name: churn, label: left, metric: accuracy}\n"
+
+
+@pytest.mark.parametrize(
+    ("rare", "can_train", "said"),
+    [
+        ((), False, "all training rows have the class 'no'; a model needs two classes."),
+        (
+            ("yes",),
+            False,
+            "only one training row has the class 'yes', too few to learn it; "
+            "a model needs two training rows in each of two classes.",
+        ),
+        (("yes", *["maybe"] * 20), True, "only one training row has the class 'yes', too few to learn it."),
+    ],
+)
+def test_classes_that_no_model_can_learn_start_no_training(
+    call: Call, rare: tuple[str, ...], can_train: bool, said: str
+) -> None:
+    Path("pipeline-config.yml").write_text(CLASSES, "utf-8")
+    labels = [*rare, *["no"] * 30]
+    rows = "".join(f"{n % 7},{label}\n" for n, label in enumerate(labels))
+    Path("a.csv").write_text(f"x,left\n{rows}", "utf-8")
+    code, out, _ = call("check", "--data", "a.csv")
+    assert (code, f"\nModel churn: {said}\n" in out) == (0, True), out
+    assert ("\nA run can start: " in out) is can_train
 
 
 def test_what_was_assumed_is_printed(call: Call) -> None:
