@@ -190,10 +190,10 @@ def _models(models: list[dict[str, Any]]) -> str:
         [
             each["name"],
             each["verdict"] or "-",
-            *(scored(each)[key] for key in ("score", "limit", "baseline")),
+            *(shown[key] for key in ("score", "limit", "baseline")),
             each["failure"] or each["outcome_failure"] or uses(each).removeprefix("-"),
         ]
-        for each in models
+        for each, shown in zip(models, scored(models), strict=True)
     ]
     return _table("Models", names, rows)
 

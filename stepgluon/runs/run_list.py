@@ -54,11 +54,12 @@ def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> st
         "started": [started(told["started"]) for told in runs],
         "took": [took(told["seconds"]) for told in runs],
         "state": [state(told) for told in runs],
-        "models": [_models(told) for told in runs],
+        "accepted": [_accepted(told) for told in runs],
     }
     widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
-    if sum(widths.values()) + 2 * len(widths) > width:
-        del columns["pipeline"]  # a run's name begins with it
+    for name in ("pipeline", "accepted"):  # a run's name begins with the pipeline's
+        if sum(widths.values()) + 2 * (len(widths) - 1) > width:
+            del columns[name], widths[name]
     padded = [
         [cell.rjust(widths[name]) if name == "took" else cell.ljust(widths[name]) for cell in (name, *cells)]
         for name, cells in columns.items()
@@ -90,10 +91,10 @@ def state(told: dict[str, Any]) -> str:
     return STATES.get(status, status.lower().replace("_", " "))
 
 
-def _models(told: dict[str, Any]) -> str:
-    """Accepted of all, like 2/3; empty until the models are evaluated."""
+def _accepted(told: dict[str, Any]) -> str:
+    """The number of accepted models, like `2 of 3`; empty until the models are evaluated."""
     models = told.get("models") or []
-    return f"{sum(model['verdict'] == 'accepted' for model in models)}/{len(models)}" if models else ""
+    return f"{sum(model['verdict'] == 'accepted' for model in models)} of {len(models)}" if models else ""
 
 
 def _cut(line: str, width: int) -> str:

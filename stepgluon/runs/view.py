@@ -94,10 +94,16 @@ def _judged(model: dict[str, Any]) -> dict[str, Any]:
     return {"metric": metric_of(model), **numbers}
 
 
-def scored(model: dict[str, Any]) -> dict[str, Any]:
-    """The metric, score, baseline and limit of any model, for a table."""
+def scored(models: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Metric, score, baseline and limit of each model, for a table; limits name their direction unless all are MAEs."""
+    only_mae = all(metric_of(model) == "mae" for model in models)
+    return [_scored(model, only_mae) for model in models]
+
+
+def _scored(model: dict[str, Any], only_mae: bool) -> dict[str, str]:
     if metric_of(model) == "mae":
         baseline, limit = (number(model.get(key)) for key in ("mae_of_median", "threshold"))
+        limit = limit if only_mae or limit == "-" else f"at most {limit}"
         return {"metric": "MAE", "score": with_unit(model), "baseline": baseline, "limit": limit}
     ends = [
         f"{key.replace('_', ' ')} {number(model[key])}" for key in ("at_least", "at_most") if model.get(key) is not None
@@ -263,7 +269,7 @@ def last_lines(log: Path) -> list[str]:
 
 def table(models: list[dict[str, Any]]) -> list[str]:
     """A table with a row for each model."""
-    each = [scored(model) for model in models]
+    each = scored(models)
     only_mae = all(one["metric"] == "MAE" for one in each)
     score, baseline = ("MAE", "of the median") if only_mae else ("score", "baseline")
     columns = {

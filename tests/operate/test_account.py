@@ -363,7 +363,7 @@ def test_runs_has_the_models_the_note_and_the_reason_of_a_failure(account: Accou
     assert account.ended(bad) == "FAILED"
     _, out, _ = account.calls("runs", "--aws")
     assert re.search(rf"\n{bad} +penguins .* failed\n    prepare does not like the data", out)
-    assert re.search(rf"\n{good} +penguins .* finished +2/2 +by hand\n", out)
+    assert re.search(rf"\n{good} +penguins .* finished +2 of 2 +by hand\n", out)
     rows = {row["run"]: row for row in account.told("runs", "--aws")}
     assert [model["verdict"] for model in rows[good]["models"]] == ["accepted", "accepted"]
     assert rows[bad]["failure"]["sentence"].startswith("prepare does not like the data")

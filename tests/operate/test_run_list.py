@@ -32,9 +32,9 @@ FAILED = told(
 
 def test_a_line_has_the_pipeline_the_state_and_the_models_and_below_it_the_reason() -> None:
     assert runs_table([told("penguins-261130-3f2"), FAILED]) == (
-        "run                  pipeline  started        took  state     models  note\n"
-        "penguins-261130-3f2  penguins  -        1 min 17 s  finished  1/2\n"
-        "penguins-261130-0a1  penguins  -             4.3 s  failed            by hand\n"
+        "run                  pipeline  started        took  state     accepted  note\n"
+        "penguins-261130-3f2  penguins  -        1 min 17 s  finished  1 of 2\n"
+        "penguins-261130-0a1  penguins  -             4.3 s  failed              by hand\n"
         "    penguins.csv: column 'body_mass_g' is missing.\n"
     )
 
@@ -45,7 +45,7 @@ def test_it_fits_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "isatty", lambda file: True)
     runs = [told("penguins-prod-261130-3f2", note="a note " * 20, started=1764000000.0), {**FAILED, "note": "x" * 90}]
     table = runs_table(runs)
-    assert max(map(len, table.splitlines())) <= max(columns, 66)
+    assert max(map(len, table.splitlines())) <= columns
     assert "penguins-prod-261130-3f2" in table and "…" in table
 
 
@@ -69,6 +69,15 @@ def test_the_states_are_words(status: str, error: str, word: str) -> None:
 )
 def test_a_duration_has_two_units_at_most(seconds: float, words: str) -> None:
     assert took(seconds) == words
+
+
+def test_limits_say_their_direction_if_the_models_have_several_metrics() -> None:
+    mae = {"name": "a", "verdict": "accepted", "mae": 2.0, "threshold": 300.0, "uses": "trained"}
+    rmse = {"name": "b", "verdict": "accepted", "metric": "rmse", "score": 3.0, "at_most": 300.0, "uses": "trained"}
+    story = Story(status="SUCCEEDED", models=[mae, rmse], succeeded={DELIVERS})
+    both = run_json("r", {}, story, None)["models"]
+    assert [row.split("  accepted")[0].split("  ")[-1].strip() for row in table(both)[1:]] == ["at most 300"] * 2
+    assert " at most" not in table(both[:1])[1]
 
 
 def test_a_model_s_r2_and_learner_are_those_of_the_summary_whatever_it_holds() -> None:
