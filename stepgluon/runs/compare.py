@@ -41,11 +41,32 @@ _ROWS = ("run", "started", "seconds", "data", "note", "rows", "predictions", "ga
 def changed(configs: tuple[Any, Any]) -> dict[str, list[Any]]:
     """The settings that differ, each with its values in the first and the second config."""
     first, second = (dict(_settings(config)) for config in configs)
+    for model in {key.partition("].")[0] + "]" for key in (*first, *second) if key.startswith("models[")}:
+        _leave_out_what_follows(model, first, second)
     return {
         key: [first.get(key, _ABSENT), second.get(key, _ABSENT)]
         for key in dict.fromkeys([*first, *second])
         if first.get(key, _ABSENT) != second.get(key, _ABSENT)
     }
+
+
+def _leave_out_what_follows(model: str, first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Leave out the settings of a model or an algorithm that only one config has, besides its label or its name."""
+    both = (first, second)
+    name, label = f"{model}.algorithm.name", f"{model}.label"
+    if (label in first) != (label in second):
+        follows = [key for one in both for key in one if key.startswith(f"{model}.") and key != label]
+    elif first.get(name) != second.get(name):
+        of_autogluon = (f"{model}.train.presets", f"{model}.train.time_limit")
+        follows = [key for one in both for key in one if key.startswith(f"{model}.algorithm.") or key in of_autogluon]
+        said = [f"{one.get(name, 'AutoGluon')} {one.get(f'{model}.algorithm.version', '')}".strip() for one in both]
+        first[f"{model}.algorithm"], second[f"{model}.algorithm"] = said
+    else:
+        follows = [f"{model}.algorithm.{key}" for key in ("channels", "encoded")]
+        follows += [f"{model}.algorithm.image"] if f"{model}.algorithm.version" in first else []
+    for key in follows:
+        first.pop(key, None)
+        second.pop(key, None)
 
 
 def change(key: str, values: list[Any]) -> str:

@@ -11,7 +11,9 @@ import pytest
 from account import Picky
 from test_run import CONFIG, User
 
-from stepgluon.runs.compare import compared, words
+from stepgluon.config.load import loads
+from stepgluon.names import Names
+from stepgluon.runs.compare import changed, compared, words
 from stepgluon.runs.fetch import only_predicted
 from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
 
@@ -118,6 +120,21 @@ def test_a_comparison_of_many_settings_fits_one_screen() -> None:
     assert re.search(r"m +2 +1\.5 +-25\.0% +accepted\n", text)
     assert re.search(r"gaps filled +5 of 8 +5 of 8\n", text)
     assert "The config of one of the runs is unknown." in words(compared((runs[0], runs[1]), (None, {})))
+
+
+def test_another_algorithm_or_model_is_one_change() -> None:
+    single = "name: shop\nmodels:\n  - {name: price, label: price%s}\n"
+    with_set = ", algorithm: {xgboost: 3.0-5, set: {eta: %s}}"
+    texts = [
+        single % "",
+        single % with_set % 0.1,
+        single % with_set % 0.2,
+        single % "" + "  - {name: b, label: rent}\n",
+    ]
+    configs = [json.loads(Names(loads(text, "x.yml", None, {}).config).config_json) for text in texts]
+    assert changed((configs[0], configs[1])) == {"models[price].algorithm": ["AutoGluon", "xgboost 3.0-5"]}
+    assert changed((configs[1], configs[2])) == {"models[price].algorithm.set.eta": [0.1, 0.2]}
+    assert changed((configs[3], configs[0])) == {"models[b].label": ["rent", "absent"]}
 
 
 def test_scores_of_different_metrics_are_not_compared() -> None:
