@@ -488,7 +488,7 @@ def test_the_first_wrong_cells_are_in_the_log_for_the_report(
     sandbox.configure(config(*models))
     outcome = sandbox.run("prepare.py")
     assert outcome.code == 1
-    told = {"failure": {"sentence": outcome.message}, "jobs": [], "said": outcome.log.splitlines()}
+    told = {"failure": {"sentence": outcome.message}, "models": [], "jobs": [], "said": outcome.log.splitlines()}
     assert wrong_cells(told) == [["a.csv", f"row {row}", column, value] for row, column, value in cells]
     assert not any("cell: " in line for line in log_tail(told))
 
