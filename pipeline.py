@@ -84,13 +84,14 @@ def train_one(make: States, model: Item) -> Chain:
     judge.default_choice(make.reject(model, "Reject *"))
 
     remember = make.remember(model, "Remember *")
-    measured = [train, read_score]
-    if model.archived:  # XGBoost leaves an archive: the score job unpacks it and measures the model
-        score = make.score(model, "Score *")
-        score.add_catch(make.failed_training(judge))
-        measured = [train, score, read_score]
-    Chain([*measured, remember, judge])
-    train.add_catch(make.failed_training(judge))
+    jobs = [train]
+    if model.transforms:  # a container answers the held-out rows itself
+        jobs += [make.create_model(model, "Create model of *"), make.ask(model, "Test *")]
+    if model.archived:  # the training leaves an archive: the score job takes it and measures the model
+        jobs.append(make.score(model, "Score *"))
+    Chain([*jobs, read_score, remember, judge])
+    for job in jobs:
+        job.add_catch(make.failed_training(judge))
     read_score.add_catch(make.failed_score(judge))
     remember.add_catch(make.ignored(remember))
     look_up = make.look_up(model, "Look up *", train)  # was exactly this trained before?
@@ -103,14 +104,22 @@ def predict_one(make: States, model: Item) -> Chain:
     from stepgluon.workflow.sdk import Chain, Choice
 
     necessary = Choice(model.state("Due *?"))
-    predict = make.predict(model, "Predict *")
+    if model.transforms:
+        jobs = [
+            make.create_chosen(model, "Create chosen model of *"),
+            make.transform(model, "Predict *"),
+            make.check(model, "Check answers of *"),
+        ]
+    else:
+        jobs = [make.predict(model, "Predict *")]
     remember = make.remember_result(model, "Remember * result")
     report = make.report(model, "Report *")
-    necessary.add_choice(make.worth_another_try(), predict)
+    necessary.add_choice(make.worth_another_try(), jobs[0])
     necessary.default_choice(report)
 
-    Chain([predict, remember, report])
-    predict.add_catch(make.failed_prediction(necessary))
+    Chain([*jobs, remember, report])
+    for job in jobs:
+        job.add_catch(make.failed_prediction(necessary))
     remember.add_catch(make.ignored(remember))
     look_up = make.look_up_result(model, "Look up * result", necessary)
     look_up.next(report)

@@ -1,8 +1,10 @@
 """What a trainer other than AutoGluon reads: CSV files below channels/train/, and channels/validation/ if it is used.
 
-The label is the first column. config.json says whether a trainer gets the encoding's numbers without a header, as
+The label is the first column. Test rows are in no channel: a container answers them, and the rows to predict, in CSV
+files without label and header. SageMaker splits these at line breaks, so a line break in a text becomes a space.
+config.json says whether a trainer gets the encoding's numbers without a header, as
 XGBoost does, or the values as they are, with a header. Validation rows are training rows that the trainer may look at
-while it trains, to stop early or to choose between its tries. Test rows are in no channel.
+while it trains, to stop early or to choose between its tries.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import encoding
 import numpy as np
 import part_files
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from encoding import Encoding, Learner, Numbers
 from job_io import ROW
@@ -30,7 +33,8 @@ class Channels:
     def __init__(self, folder: Path, schema: pa.Schema, model: dict[str, Any], data: dict[str, Any]) -> None:
         self._folder, self._label, self._seed = folder, model["label"], data["seed"]
         self._share = data["test_fraction"] if "validation" in model["algorithm"]["channels"] else 0.0
-        self._names = [name for name in schema.names if name not in (ROW, self._label)]
+        self.asked = pa.schema([field for field in schema if field.name not in (ROW, self._label)])
+        self._names = self.asked.names
         self._learner = Learner(schema, self._label) if model["algorithm"]["encoded"] else None
         self._learnt = 0
 
@@ -52,7 +56,7 @@ class Channels:
         done = 0
         for path in part_files.part_paths(self._folder / "train"):
             for batch in part_files.read_batches(path):
-                rows = _encoded(batch, self._label, made) if made else batch.select([self._label, *self._names])
+                rows = _encoded(batch, self._label, made) if made else as_lines(batch, [self._label, *self._names])
                 if validation:
                     places = self._validation(done, len(rows))
                     validation.write(path.stem, rows.filter(pa.array(places)))
@@ -63,6 +67,14 @@ class Channels:
             if channel:
                 channel.close()
 
+    def ask(self, folder: Path, asked: Path) -> None:
+        """Write the rows of a folder of Parquet files as `asked` by a transform job."""
+        for path in part_files.part_paths(folder):
+            file = _CsvFiles(asked, header=False)
+            for batch in part_files.read_batches(path, self._names):
+                file.write(path.stem, as_lines(batch, self._names))
+            file.close(path.stem)
+
     def _validation(self, before: int, count: int) -> Mask:
         return held_out_places(before, count, self._share, self._seed)
 
@@ -71,7 +83,7 @@ class _CsvFiles:
     """Writes a folder of CSV files. Only if there are no rows, it has one file without any."""
 
     def __init__(self, folder: Path, header: bool) -> None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._header = folder, header
         self._name = ""
         self._file: Any = None
@@ -82,23 +94,35 @@ class _CsvFiles:
         new = name != self._name
         if new:
             self._open(name)
-        # Without a header all values are numbers, which never need a quote.
+        texts = any(pa.types.is_string(column.type) for column in rows.columns)
         options = pyarrow.csv.WriteOptions(
             include_header=self._header and new,
             batch_size=len(rows),
-            quoting_style="needed" if self._header else "none",
+            quoting_style="needed" if self._header or texts else "none",
         )
         pyarrow.csv.write_csv(rows, self._file, options)
 
-    def close(self) -> None:
+    def close(self, name: str = "part-00000") -> None:
         if self._file is None:
-            self._open("part-00000")
+            self._open(name)
         self._file.close()
 
     def _open(self, name: str) -> None:
         if self._file is not None:
             self._file.close()
         self._name, self._file = name, pa.OSFile(str(self._folder / f"{name}.csv"), "wb")
+
+
+def as_lines(rows: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
+    """The columns, without a line break in a text."""
+    columns = [rows.column(name) for name in names]
+    columns = [
+        pc.replace_substring_regex(each, r"[\r\n]+", " ")
+        if pa.types.is_string(each.type) and pc.any(pc.match_substring_regex(each, r"[\r\n]"), min_count=0).as_py()
+        else each
+        for each in columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names)
 
 
 def _encoded(rows: pa.RecordBatch, label: str, made: Encoding) -> pa.RecordBatch:

@@ -89,6 +89,11 @@ def of_prediction(rows: RowSum, files: Mapping[str, int]) -> str:
     return _sha256({"rows": rows.digest(), "files": files})
 
 
+def of_columns(schema: pa.Schema) -> str:
+    """Of the columns that a container is asked with, in order, which it gets without their names."""
+    return _sha256({"columns": [[field.name, str(field.type)] for field in schema]})[:16]
+
+
 def _sha256(content: dict[str, Any]) -> str:
     text = json.dumps({"format": FORMAT, **content}, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

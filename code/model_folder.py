@@ -7,7 +7,8 @@
     metrics.json     the metrics, and the manifest's own sha256; not listed in the manifest
 
 For XGBoost, score.py writes it: program/ with the files of the training's archive and encoding.json take the place of
-the first two lines, and "xgboost" that of the versions. Do not read the predictor before `verified` has returned.
+the first two lines, and "xgboost" that of the versions. For a container, score_answers.py writes it, and model.tar.gz
+is all that the training left. Do not read the predictor before `verified` has returned.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ METRICS = "metrics.json"
 EVALUATION = "evaluation.json"  # for the report; listed in the manifest like all files but these two
 PREDICTOR = "predictor"
 PROGRAM = "program"  # a foreign trainer's files; also the manifest's key for what trained the model
-AUTOGLUON, XGBOOST = "autogluon", "xgboost"
+ARCHIVE = "model.tar.gz"  # of a container that is not ours, which alone opens it
+AUTOGLUON, XGBOOST, CONTAINER = "autogluon", "xgboost", "container"
 _TITLES = {AUTOGLUON: "AutoGluon", XGBOOST: "XGBoost", "python": "Python"}
 _PACKAGES = {AUTOGLUON: ("autogluon.tabular",), XGBOOST: ("xgboost-cpu", "xgboost")}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -51,15 +53,33 @@ def write_manifest(
     """Write the manifest; return its sha256."""
     sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
     learnt = {"label": label, "features": features} | ({"classes": list(classes)} if classes else {})
-    job_io.write_json(folder / MANIFEST, {PROGRAM: program, "files": sums, **versions(program), **learnt})
+    known = {} if program == CONTAINER else versions(program)
+    job_io.write_json(folder / MANIFEST, {PROGRAM: program, "files": sums, **known, **learnt})
     return _sha256(folder / MANIFEST)
 
 
 def verified(folder: Path, model: str, expected: str = "") -> dict[str, Any]:
-    """Check that every file is unchanged since training, and that the versions match; return the manifest.
+    """Check that every file is unchanged since training, and that the versions match; return the manifest."""
+    manifest = read_manifest(folder, model, expected)
+    sums = manifest["files"]
+    here = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    for name in sorted(sums.keys() | here.keys() - {MANIFEST, METRICS}):
+        file = f"Model {model} is not loaded: its file {shown(name, 200)}"
+        if name not in sums:
+            raise JobError(f"{file} is not in the manifest; train the model again.")
+        if name not in here:
+            raise RetryableError(f"{file} is missing; train the model again.")
+        if _sha256(here[name]) != sums[name]:
+            raise RetryableError(f"{file} was changed after training; train the model again.")
+    _check_versions(manifest, model)
+    return manifest
 
-    The manifest protects against corruption. `expected`, the manifest's sha256 from a place that jobs cannot write to,
-    protects against someone with write access to the bucket.
+
+def read_manifest(folder: Path, model: str, expected: str) -> dict[str, Any]:
+    """The manifest, checked for its form.
+
+    It protects against corruption. `expected`, the manifest's sha256 from a place that jobs cannot write to, protects
+    against someone with write access to the bucket.
     """
     if expected and (folder / MANIFEST).is_file() and _sha256(folder / MANIFEST) != expected:
         raise RetryableError(
@@ -74,16 +94,6 @@ def verified(folder: Path, model: str, expected: str = "") -> dict[str, Any]:
         safe = not name.startswith("/") and ".." not in name.split("/") and "\\" not in name
         if not safe or not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise JobError(f"The manifest of model {model} has a bad entry {shown(name)}; train the model again.")
-    here = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
-    for name in sorted(sums.keys() | here.keys() - {MANIFEST, METRICS}):
-        file = f"Model {model} is not loaded: its file {shown(name, 200)}"
-        if name not in sums:
-            raise JobError(f"{file} is not in the manifest; train the model again.")
-        if name not in here:
-            raise RetryableError(f"{file} is missing; train the model again.")
-        if _sha256(here[name]) != sums[name]:
-            raise RetryableError(f"{file} was changed after training; train the model again.")
-    _check_versions(manifest, model)
     return manifest
 
 

@@ -124,7 +124,8 @@ def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
     """The part for the state machine, which cannot read more than 256 KiB; the columns alone may exceed that."""
     keys = {"name": "name", "train": "train_fingerprint", "predict": "predict_fingerprint", "files": "predict_files"}
     keys["rows"] = "rows_predict"
-    models = [{key: model[name] for key, name in keys.items()} for model in profile["models"]]
+    keys["columns"] = "columns"
+    models = [{key: model[name] for key, name in keys.items() if name in model} for model in profile["models"]]
     return {"gaps": profile["gaps"], "models": models}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import fingerprints
 import job_io
+import part_files
 import pyarrow as pa
 from background import Background
 from channels import Channels
@@ -43,6 +44,7 @@ class ModelFolders:
         self._channels: Channels | None = None
         if model.get("algorithm"):
             self._channels = Channels(out / "models" / name, learnt, model, config["data"])
+        self._out, self._asks = out, bool(model.get("transform"))
         # Without row numbers, the rows to predict are independent of their position in the input.
         predict = {out / "predict" / name: rows, out / "numbers" / name: pa.schema([schema.field(ROW)])}
         instances = config["predict"]["instance"]["count"]
@@ -61,6 +63,13 @@ class ModelFolders:
             writer.close()
         if self._channels:
             self._channels.write()
+        if self._channels and self._asks:
+            name = self.model["name"]
+            self._channels.ask(self._out / "models" / name / "test", self._out / "models" / name / "asked")
+            rows = self._out / "predict" / name
+            self._channels.ask(rows, rows)
+            for path in part_files.part_paths(rows):
+                path.unlink()
 
     def write(self, batch: pa.RecordBatch, parts: Parts) -> None:
         for part, writer in self.writers.items():
@@ -78,6 +87,7 @@ class ModelFolders:
             "train_fingerprint": fingerprints.of_training(self.model, train, test),
             "predict_fingerprint": fingerprints.of_prediction(predict, files),
             "predict_files": sorted(files),
+            **({"columns": fingerprints.of_columns(self._channels.asked)} if self._asks and self._channels else {}),
         }
 
 

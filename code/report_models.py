@@ -305,6 +305,8 @@ def _off(row: dict[str, Any]) -> str:
 def _took(found: dict[str, Any]) -> str:
     if found.get("program") == "xgboost":
         return f"XGBoost trained {counted(found.get('trees', 0), 'tree')}."
+    if found.get("program") == "container":
+        return f"The container {short(found.get('best_model'))} trained the model."
     seconds, limit = found.get("seconds", {}), found.get("time_limit")
     fit = f"AutoGluon fitted for {number(seconds.get('fit'))} s of at most {number(limit)} s"
     tried = len(found.get("leaderboard", []))

@@ -29,9 +29,9 @@ import encoding
 import job_io
 import numpy as np
 import part_files
-import pyarrow as pa
 from background import ahead
 from evaluation import evaluation_of
+from held_out import cells, labels, numbers
 from job_io import JobError, counted, log
 from metrics import has_classes, metric_of, of_numbers
 from model_folder import EVALUATION, METRICS, PROGRAM, XGBOOST, versions, write_manifest
@@ -106,12 +106,6 @@ def check_readable(program: Path, model: str) -> None:
             raise JobError(f"Model {model}: XGBoost crashes when it reads {NAME}; train it again.")
 
 
-def labels(folder: Path, label: str) -> Any:
-    paths = part_files.part_paths(folder)
-    batches = (batch for path in paths for batch in part_files.read_batches(path, [label]))
-    return np.concatenate([np.empty(0), *(_numbers(batch.column(label)) for batch in batches)])
-
-
 def measured(folder: Path, model: str, label: str, predictor: Predictor) -> tuple[Any, Any]:
     """The labels of all held-out rows, and the model's answers."""
     names = [label, *predictor.features]
@@ -119,26 +113,13 @@ def measured(folder: Path, model: str, label: str, predictor: Predictor) -> tupl
     paths = part_files.part_paths(folder)
     batches = (batch for path in paths for batch in part_files.read_batches(path, names, rows) if len(batch))
     truth, answers = [np.empty(0)], [np.empty(0)]
-    for known, inputs in ahead((_numbers(batch.column(label)), predictor.inputs(batch)) for batch in batches):
+    for known, inputs in ahead((numbers(batch.column(label)), predictor.inputs(batch)) for batch in batches):
         truth.append(known)
         answers.append(predictor.answers(inputs))
         if answers[-1].shape != known.shape:
             given = f"{counted(answers[-1].size, 'number')} for {counted(len(known), 'row')}"
             raise JobError(f"Model {model} predicts {given}; choose an objective that gives one number for each row.")
     return np.concatenate(truth), np.concatenate(answers)
-
-
-def cells(folder: Path, names: list[str], rows: list[int]) -> list[list[Any]]:
-    """The values of these columns in these rows of a part, read again: the part may be larger than memory."""
-    found: dict[int, list[Any]] = {}
-    start = 0
-    for path in part_files.part_paths(folder):
-        for batch in part_files.read_batches(path, names):
-            here = [row for row in rows if start <= row < start + len(batch)]
-            taken = batch.select(names).take(pa.array([row - start for row in here], pa.int64()))
-            found |= dict(zip(here, ([each[name] for name in names] for each in taken.to_pylist()), strict=True))
-            start += len(batch)
-    return [found[row] for row in rows]
 
 
 def importance(predictor: Predictor) -> list[dict[str, Any]]:
@@ -148,10 +129,6 @@ def importance(predictor: Predictor) -> list[dict[str, Any]]:
     shares = {name: gains.get(f"f{place}", 0.0) / whole for place, name in enumerate(predictor.features)}
     ordered = sorted(shares.items(), key=lambda each: -each[1])
     return [{"column": name, "importance": share, "stddev": 0.0} for name, share in ordered]
-
-
-def _numbers(values: pa.Array) -> Any:
-    return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,11 @@ except ModuleNotFoundError:  # Python 3.10
 
 ROOT = Path(__file__).resolve().parent.parent
 # An image is named after its extra, and also has the module that predict loads by this name.
-JOBS = {"data": ["prepare", "postprocess"], "autogluon": ["train", "predict"], "xgboost": ["score", "predict"]}
+JOBS = {
+    "data": ["prepare", "postprocess", "score_answers", "check_answers"],
+    "autogluon": ["train", "predict"],
+    "xgboost": ["score", "predict"],
+}
 # The images' Python, independent of the Python that runs this.
 TARGET = {
     "implementation_name": "cpython",

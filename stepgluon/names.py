@@ -17,7 +17,7 @@ from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.aws_images import xgboost_registry
 from stepgluon.config.kinds import Section
 from stepgluon.config.schema import AUTOGLUONS, Model, PipelineConfig
-from stepgluon.programs import channels_of, name_of_build, program_of, settings_of, title_of
+from stepgluon.programs import channels_of, name_of_build, program_of, settings_of, title_of, transforms
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
@@ -95,6 +95,8 @@ class Names:
                 "encoded": program.encoded,
                 "set": settings_of(section),
             }
+            if transforms(section):
+                told["transform"] = True
             told["train"] = {key: value for key, value in _given(section.train).items() if key not in AUTOGLUONS}
         return told
 

@@ -31,7 +31,7 @@ class Program:
         """Its scripts in code/, each with our image in which it runs."""
         yield self.training_image, self.training_script
         yield self.scoring_image, self.scoring_script
-        yield self.predicting_image, "predict"
+        yield self.predicting_image or DATA, "predict" if self.predicting_image else "check_answers"
 
 
 AUTOGLUON = Program("autogluon", "autogluon", training_image="autogluon", training_script="train")
@@ -44,7 +44,7 @@ XGBOOST = Program(
     complete=complete,
     validates=lambda settings: "early_stopping_rounds" in settings,
 )
-CONTAINER = Program("container", channels=("train",))
+CONTAINER = Program("container", channels=("train",), scoring_image=DATA, scoring_script="score_answers")
 PROGRAMS = (AUTOGLUON, XGBOOST, CONTAINER)
 
 
@@ -52,6 +52,11 @@ def program_of(model: Model) -> Program:
     if model.algorithm is None:
         return AUTOGLUON
     return XGBOOST if model.algorithm.xgboost else CONTAINER
+
+
+def transforms(model: Model) -> bool:
+    """Whether a container answers the model's rows in a transform job; else a processing job of ours predicts."""
+    return not program_of(model).predicting_image
 
 
 def settings_of(model: Model) -> Settings:

@@ -43,6 +43,10 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
         if algorithm.image is not None and (message := _wrong_image(algorithm.image, config.region)):
             yield Finding(f"{at}.image", message, ("region",))
     yield from _builds(config)
+    machine, containers = config.predict.instance.type, [model.algorithm for _, model in models_of(config)]
+    if any(one and not one.xgboost for one in containers) and machine not in facts().transform_instances:
+        message = f"{machine} is not offered for transform jobs, in which containers predict (choose another type)"
+        yield Finding("predict.instance.type", message)
 
 
 def _xgboost(key: str, model: Model, algorithm: Algorithm, region: str) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ class Facts:
     partitions: tuple[Partition, ...]
     training_instances: tuple[str, ...]
     processing_instances: tuple[str, ...]
+    transform_instances: tuple[str, ...]
 
     def partition_of(self, region: str) -> Partition | None:
         """The partition of this region, even if the region is newer than aws_facts.json."""
@@ -48,4 +49,5 @@ def facts() -> Facts:
         tuple(Partition(**{**p, "regions": tuple(p["regions"])}) for p in text["partitions"]),
         tuple(text["training_instances"]),
         tuple(text["processing_instances"]),
+        tuple(text["transform_instances"]),
     )

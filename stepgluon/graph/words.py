@@ -14,6 +14,8 @@ _PLAIN = {
     "SageMaker: CreateProcessingJob": "processing job",
     "SageMaker: CreateTrainingJob": "training job",
     "SageMaker: CreateModelPackage": "model registry",
+    "SageMaker: CreateTransformJob": "transform job",
+    "SageMaker: CreateModel": "",
     "SNS: Publish": "mail",
     "S3: GetObject": "",
     "Choice": "",

@@ -39,10 +39,10 @@ _ADDED = re.compile(r"^AlgorithmError: |Not retried: |,? exit code: \d+\s*$")
 # AWS's XGBoost container gives its sentence twice, after the exception's name and XGBoost's place in its source.
 _CONTAINER = re.compile(r"framework error: .*?sagemaker_algorithm_toolkit\.exceptions\.(?:\w+Error: )?(.+?)(?: \1)?$")
 _IN_SOURCE = re.compile(r"^XGB train call failed with exception: (?:\[[\d:]+\] )?(?:\S+:\d+: )?")
-_JOB = re.compile(r'"(Training|Processing)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
+_JOB = re.compile(r'"(Training|Processing|Transform)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
 _CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
-_START = re.compile(r'"(?:Training|Processing)StartTime"\s*:\s*(\d{12,14})\b')
-_WORDS_OF_A_JOB = {"TrainingJobName", "ProcessingJobName", "ExitMessage", "FailureReason", "Error"}
+_START = re.compile(r'"(?:Training|Processing|Transform)StartTime"\s*:\s*(\d{12,14})\b')
+_WORDS_OF_A_JOB = {"TrainingJobName", "ProcessingJobName", "TransformJobName", "ExitMessage", "FailureReason", "Error"}
 _LIMITS = ("unit", "metric", "threshold", "better_than_median", "at_most", "at_least")
 _ABOUT_MODELS = {"models", "chosen", "verdicts"}  # variables
 _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed")
@@ -52,7 +52,7 @@ _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed"
 class Job:
     """A job started by a state."""
 
-    kind: str  # training or processing
+    kind: str  # training, processing or transform
     name: str
     state: str
     started: float

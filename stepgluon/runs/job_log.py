@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 CELL = re.compile(r'\bcell: (\["(?:[^"\\]|\\.)*"(?:, "(?:[^"\\]|\\.)*"){3}\])$')  # logged by code/job_io.py
-LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}  # SageMaker's
+LOGS = {kind: f"/aws/sagemaker/{kind.title()}Jobs" for kind in ("training", "processing", "transform")}  # SageMaker's
 INSTANCES = 20
 LAST_LINES = 12  # shown in a terminal
 

@@ -56,6 +56,7 @@ def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = li
             "run": run,
             "default_mae": accepted[model.name]["mae"],
             **({"classes": True} if METRICS.get(metric_of(accepted[model.name]), METRICS["mae"]).classes else {}),
+            **({"columns": accepted[model.name]["columns"]} if accepted[model.name].get("columns") else {}),
             **({"image": places[model.name][2]} if places[model.name][2] else {}),
         }
     text = json.dumps(promoted, indent=1, sort_keys=True, allow_nan=False)

@@ -44,6 +44,7 @@ def models(config: PipelineConfig, jobs: Jobs) -> str:
     """
     overridden = "$exists($limit)" if config.only_mae else "$exists($limit) and $not($exists($m.metric))"
     data = ", 'data': $exists($m.group) ? $found.train" if config.registers else ""
+    asked = ", 'columns': $found.columns" if jobs.transforms else ""
     lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")
     return f"""($all := $parse($states.result.Body).models; $limit := $input.overrides.threshold;
 [$map($models, function($m) {{(
@@ -53,7 +54,7 @@ $place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {jobs.depends("
 $merge([$m, {{'place': $place, 'threshold': {overridden} ? $limit : $m.threshold,
 'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
 'trained': {{'run': $run, 'image': {jobs.image("$m")}}},
-'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows{data}}}])
+'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows{data}{asked}}}])
 )}})])"""
 
 
@@ -77,7 +78,7 @@ def limit(model: str, score: str, given: tuple[str, float] | None) -> str:
     return f"($exists({model}.threshold) ? {model}.threshold : {relative if key else _UNLIMITED})"
 
 
-def verdicts(config: PipelineConfig) -> str:
+def verdicts(config: PipelineConfig, jobs: Jobs) -> str:
     """The branches' verdicts, with the same fields in each."""
     said, threshold, reason = sentence("$f.Error", "$f.Cause"), "$models[$i].threshold", mails.reason("$v")
     if any(program_of(model).scoring_image for model in config.models):  # trained in a container of AWS
@@ -104,6 +105,8 @@ $f := $merge([$f, $exists($k) ? {'mae': null, 'mae_of_median': null} :
     if config.registers:
         registered = ", 'version': $f.version, 'unregistered': $f.unregistered"
         reason += f" & {mails.registered('$v')}"
+    if jobs.transforms:
+        judged += ", 'columns': $models[$i].columns"
     return f"""[$map($states.result, function($f, $i) {{(
 {own}$failure := {{'Error': $f.Error, 'Cause': {said}}};
 $v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
@@ -133,6 +136,8 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
         why += f"{good}, or set fallback.if_missing: use_trained."
     missing = text(f"No model can predict for {{}}: {why}", "$join($missing.name, ', ')")
     of_config = "{'model_uri': $s.default, 'run': ''}"
+    # A container gets the columns without their names, so it answers only rows of those that it was trained with.
+    same = " and $d.columns & '' = $s.columns & ''" if jobs.transforms else ""
     # The predictions' other dependencies, besides the model's rows.
     environment = quoted(json.dumps(config.predict.environment))
     depends = f"[$s.rows, $u.model_uri, $u.manifest, $u.image, {environment}]"
@@ -141,7 +146,7 @@ $bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0
 $promoted := $bad ? $parse({promoted}) : {{}};
 $default := function($s) {{$exists($s.default) ? {of_config} : $type($promoted) = 'object' ? (
 $d := $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
-$type($d) = 'object' ? $type($d.model_uri) = 'string' and $exists($d.classes) = $exists($s.classes) ? $d)}};
+$type($d) = 'object' ? $type($d.model_uri) = 'string' and $exists($d.classes) = $exists($s.classes){same} ? $d)}};
 $all := $map($verdicts, function($m, $i) {{(
 $s := $models[$i]; $d := $default($s);
 $trained := {{'uses': 'trained', 'model_uri': $work & $s.place & '/' & $m.job & '/output/model/'}};

@@ -13,7 +13,7 @@ from typing import Any
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.config.xgboost_settings import as_text
 from stepgluon.names import Names
-from stepgluon.programs import DATA, PROGRAMS, Program, channels_of, program_of, settings_of, usual_program
+from stepgluon.programs import DATA, PROGRAMS, Program, channels_of, program_of, settings_of, transforms, usual_program
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 from stepgluon.workflow.retries import longest_training
 
@@ -32,6 +32,8 @@ class Jobs:
         self.program = usual_program(config)
         used = {program_of(model) for model in config.models}
         self._scored = [program for program in PROGRAMS if program in used and program.scoring_image]
+        self.transforms = any(map(transforms, config.models))
+        self.predicts = not all(map(transforms, config.models))
         key = config.encryption.kms_key
         self._disk_key = {"VolumeKmsKeyId": key} if key else {}
         self._output_key = {"KmsKeyId": key} if key else {}
@@ -64,16 +66,36 @@ class Jobs:
             **self._of_all(),
             **self._train_fields(self.config.train),
         }
-        predicting = self._processing(self.program.predicting_image, "predict", self.config.predict)
-        found = {"train": literal(training), "predict": literal(predicting)}
-        return found | (
-            {"score": {one.name: literal(self._scoring(one)) for one in self._scored}} if self._scored else {}
-        )
+        found = {"train": literal(training)}
+        if self.predicts:
+            found["predict"] = literal(self._processing(self.program.predicting_image, "predict", self.config.predict))
+        if self._scored:
+            found["score"] = {program.name: literal(self._scoring(program)) for program in self._scored}
+        if self.transforms:
+            found["model"] = literal(self._model())
+            found["transform"] = literal(self._transform())
+            found["check"] = literal(self._processing(DATA, "check_answers", self.config.postprocess))
+        return found
 
     def _scoring(self, program: Program) -> Request:
+        if program.scoring_image == DATA:
+            return self._processing(DATA, program.scoring_script, self.config.postprocess)
         scoring = self._processing(program.scoring_image, program.scoring_script, self.config.predict)
         scoring["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 1
         return scoring
+
+    def _model(self) -> Request:
+        shared, network = self._of_all(), self._network()
+        network.pop("EnableInterContainerTrafficEncryption", None)  # a model has no such field
+        return {"ExecutionRoleArn": shared["RoleArn"], "Tags": shared["Tags"], **network}
+
+    def _transform(self) -> Request:
+        one = self.config.predict.instance
+        key = self._disk_key
+        return {
+            "TransformResources": {"InstanceType": one.type, "InstanceCount": one.count, **key},
+            "Tags": self._of_all()["Tags"],
+        }
 
     def of_model(self, model: Model) -> Request:
         """A model's own part of its requests: of its training, and what another program than the usual one needs."""
@@ -84,11 +106,11 @@ class Jobs:
             training["AlgorithmSpecification"] = algorithm
         if model.algorithm:
             training["HyperParameters"] = {name: as_text(value) for name, value in settings_of(model).items()}
-        other = program.predicting_image != self.program.predicting_image
+        other = transforms(model) or program.predicting_image != self.program.predicting_image
         return {
             "train": training,
             **({"channels": channels_of(model), "program": program.name} if program.channels else {}),
-            **({"image": self.names.image(program.predicting_image)} if other else {}),
+            **({"image": self.names.predicting_image(model)} if other else {}),
         }
 
     @property
@@ -117,26 +139,84 @@ class Jobs:
         own = f"$exists({model}.channels) ? {jsonata(archived)} : {jsonata(usual)}"
         return f"$merge([{model}.train, {jsonata(archived) if self.program.channels else own}])"
 
-    def score(self, model: str) -> str:
-        """The request for the job that unpacks a training's archive and measures the model."""
-        trained = f"$work & {model}.place & '/' & $own.job & '/output/model"
+    def score(self, model: str, answered: bool) -> str:
+        """The request for the job that takes a training's archive and measures the model."""
+        trained = f"$work & {model}.place & '/' & $own.job & '/output/"
+        inputs = [
+            _input("archive", expression(f"{trained}model.tar.gz'")),
+            _input("data", expression(f"$folder & 'prepared/models/' & {model}.name & '/'")),
+        ]
+        if answered:
+            inputs.append(_input("answers", expression(f"{trained}answers/'")))
         request = {
             "ProcessingJobName": expression(f"{self.name('score', model)} & $own.tries & {ATTEMPT}"),
-            "ProcessingInputs": [
-                _input("archive", expression(f"{trained}.tar.gz'")),
-                _input("data", expression(f"$folder & 'prepared/models/' & {model}.name & '/'")),
-            ],
-            "ProcessingOutputConfig": self._output(f"{trained}'"),
-            "Environment": {"STEPGLUON_MODEL": expression(f"{model}.name")},
+            "ProcessingInputs": inputs,
+            "ProcessingOutputConfig": self._output(f"{trained}model'"),
         }
-        shared = f"$lookup($jobs.score, {model}.program)"
-        if self.config.predict.environment:
-            request["Environment"] = expression(f"$merge([{shared}.Environment, {jsonata(request['Environment'])}])")
-        return f"$merge([{shared}, {jsonata(request)}])"
+        own = {"STEPGLUON_MODEL": expression(f"{model}.name")}
+        job = self.config.postprocess if answered else self.config.predict
+        return _merged(f"$lookup($jobs.score, {model}.program)", job, request, own)
+
+    # A container's models and transform jobs
+
+    def model_name(self, model: str, chosen: bool) -> str:
+        """The name of this try's model. A throttled call has created none, so a retry may use the name again."""
+        kind = " & 'chosen-'" if chosen else ""
+        return f"{self.name('model', model)}{kind} & $own.tries & '-' & $states.context.Execution.RedriveCount"
+
+    def create_model(self, model: str, name: str, image: str, archive: str) -> str:
+        environment = self.config.predict.environment
+        container = {"Image": expression(image), "ModelDataUrl": expression(archive)}
+        container |= {"Environment": literal(environment)} if environment else {}
+        request = {"ModelName": expression(name), "PrimaryContainer": container}
+        return f"$merge([$jobs.model, {jsonata(request)}])"
+
+    def transform(self, step: str, model: str, rows: str, answers: str) -> str:
+        """The request for a transform job over CSV files without a header; each line is a row."""
+        request = {
+            "TransformJobName": expression(f"{self.name(step, model)} & $own.tries & {ATTEMPT}"),
+            "ModelName": expression("$own.model"),
+            "TransformInput": {
+                "ContentType": "text/csv",
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": expression(rows)}},
+                "SplitType": "Line",
+            },
+            "TransformOutput": {
+                "Accept": "text/csv",
+                "AssembleWith": "Line",
+                "S3OutputPath": expression(answers),
+                **self._output_key,
+            },
+        }
+        return f"$merge([$jobs.transform, {jsonata(request)}])"
+
+    def answers(self, chosen: str) -> str:
+        """Where a transform job writes the answers to the rows to predict."""
+        return f"$work & {chosen}.place & '/' & $id & '-answers/'"
+
+    def check(self, model: str, chosen: str) -> str:
+        """The request for the job that makes predictions of the answers."""
+        request = {
+            "ProcessingJobName": expression(f"{self.name('check', model)} & $own.tries & {ATTEMPT}"),
+            "ProcessingInputs": [
+                _input("answers", expression(self.answers(chosen))),
+                _input("numbers", expression(f"$folder & 'prepared/numbers/' & {chosen}.name & '/'")),
+                _input("manifest", expression(f"{chosen}.model_uri & 'manifest.json'")),
+            ],
+            "ProcessingOutputConfig": self._output(f"$work & {chosen}.place & '/' & $id"),
+        }
+        own = {
+            "STEPGLUON_MODEL": expression(f"{chosen}.name"),
+            "STEPGLUON_MANIFEST": expression(f"{chosen}.manifest"),
+        }
+        return _merged("$jobs.check", self.config.postprocess, request, own)
 
     def image(self, model: str) -> str:
         """The image that predicts with the model."""
-        return f"($exists({model}.image) ? {model}.image : {PREDICTING})" if self._several else PREDICTING
+        own = f"{model}.image"
+        if not self.predicts:
+            return own
+        return f"($exists({own}) ? {own} : {PREDICTING})" if self._several else PREDICTING
 
     def depends(self, model: str) -> str:
         """What a trained model depends on besides its rows and settings: the images that train and measure it."""
@@ -243,6 +323,14 @@ class Jobs:
     def _output(self, uri: str) -> Request:
         place = {"LocalPath": f"{PROCESSING}/output", "S3UploadMode": "EndOfJob", "S3Uri": expression(uri)}
         return {"Outputs": [{"OutputName": "output", "S3Output": place}], **self._output_key}
+
+
+def _merged(shared: str, job: Job, request: Request, environment: dict[str, str]) -> str:
+    """A job's own part over the shared one, and its variables over the config's."""
+    variables: Any = environment
+    if job.environment:
+        variables = expression(f"$merge([{shared}.Environment, {jsonata(environment)}])")
+    return f"$merge([{shared}, {jsonata({**request, 'Environment': variables})}])"
 
 
 def _script(name: str) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig, Train
-from stepgluon.programs import program_of
+from stepgluon.programs import program_of, transforms
 
 # A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600
@@ -35,7 +35,7 @@ class Waiting:
     def __init__(self, config: PipelineConfig) -> None:
         self.config, quota = config, config.retries.quota
         events = _events_without_quota(config)
-        jobs = 2 * len(config.models) + scored(config) + 2
+        jobs = 2 * len(config.models) + scored(config) + 2 * asked(config) + 2
         each = REFUSED * jobs * (1 + config.retries.job)  # of one try in every job
         fitting = max(0, min(limits.MOST_QUOTA_TRIES, (limits.EVENTS - events) // each))
         self.quota_tries = fitting if quota is None else quota
@@ -66,8 +66,9 @@ class Waiting:
     def small_call_retries(self, service: str) -> list[dict[str, Any]]:
         tries = min(self.config.retries.throttling, SMALL_CALL_TRIES)
         errors = {
+            "SageMaker": ["SageMaker.AmazonSageMakerException"],
             "S3": ["S3.S3Exception", "S3.SdkClientException"],
-            "SageMaker": [f"SageMaker.{error}Exception" for error in ("Conflict", "SageMaker", "SdkClient")],
+            "Registry": [f"SageMaker.{error}Exception" for error in ("Conflict", "SageMaker", "SdkClient")],
             "SNS": [
                 "SNS.AmazonSNSException",  # also for throttling: Publish has no separate error for it
                 "SNS.InternalErrorException",
@@ -85,6 +86,7 @@ class Waiting:
         training = max(longest_training(model.train) for model in config.models)
         stages = [config.prepare.max_runtime, training, config.predict.max_runtime, config.postprocess.max_runtime]
         stages += [config.predict.max_runtime] if scored(config) else []
+        stages += [config.predict.max_runtime, 2 * config.postprocess.max_runtime] if asked(config) else []
         tries, waits = 1 + config.retries.job, QUOTA_SECONDS + 60 * config.retries.throttling
         return min(
             sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS
@@ -109,9 +111,15 @@ def _events_without_quota(config: PipelineConfig) -> int:
     # Prepare, post-process; three mails, the fingerprints, promoted models, verdicts and predictions; the rest.
     whole_run = 2 * job + 7 * small + 12 * STATE
     registered = sum(model.register is not None for model in config.models) * (small + once)
-    return per_model * len(config.models) + job * scored(config) + registered + whole_run
+    more = job * scored(config) + (2 * job + 2 * small) * asked(config) + registered
+    return per_model * len(config.models) + more + whole_run
 
 
 def scored(config: PipelineConfig) -> int:
     """How many models have a score job."""
     return sum(bool(program_of(model).scoring_image) for model in config.models)
+
+
+def asked(config: PipelineConfig) -> int:
+    """How many models are containers that answer rows: each has two models, two transform jobs and a check more."""
+    return sum(map(transforms, config.models))

@@ -6,10 +6,12 @@ import json
 
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
-from stepgluon.workflow.retries import Waiting, scored
+from stepgluon.workflow.retries import Waiting, asked, scored
 
-# A definition without models, a model with the longest names, its score, its registration; with a margin, and tested.
-MACHINE_BYTES, MODEL_BYTES, SCORE_BYTES, REGISTER_BYTES = 64 * 1024, 9 * 1024, 2 * 1024, 3 * 1024
+# A definition without models, a model with the longest names, its score, what a container needs more, its registration;
+# measured with a margin, and tested.
+MACHINE_BYTES, MODEL_BYTES, SCORE_BYTES, ASKED_BYTES = 64 * 1024, 9 * 1024, 2 * 1024, 8 * 1024
+REGISTER_BYTES = 3 * 1024
 
 
 def surely_fits(config: PipelineConfig) -> bool:
@@ -17,7 +19,7 @@ def surely_fits(config: PipelineConfig) -> bool:
     settings = json.dumps(vars(config.changed(models=[])), ensure_ascii=False, default=vars)
     parts = [(model.train, model.algorithm) for model in config.models]
     own = sum(len(json.dumps(part, ensure_ascii=False, default=vars)) for part in parts)
-    models = MODEL_BYTES * len(config.models) + SCORE_BYTES * scored(config)
+    models = MODEL_BYTES * len(config.models) + SCORE_BYTES * scored(config) + ASKED_BYTES * asked(config)
     models += REGISTER_BYTES * sum(model.register is not None for model in config.models)
     size = MACHINE_BYTES + 8 * len(settings.encode()) + 4 * own + models
     return size <= limits.DEFINITION_BYTES and Waiting(config).events <= limits.EVENTS

@@ -38,7 +38,7 @@ from stepgluon.config.metrics import METRICS
 from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import PROMOTED, Names, short
-from stepgluon.programs import Program, program_of
+from stepgluon.programs import Program, program_of, transforms
 from stepgluon.workflow import decisions, mails, registration
 from stepgluon.workflow.expressions import (
     expression,
@@ -56,6 +56,7 @@ from stepgluon.workflow.sdk import Catch, Choice, Fail, Parallel, Pass, Retry, R
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 ALL = ["States.ALL"]
 _TRAINING, _PROCESSING = "sagemaker:createTrainingJob.sync", "sagemaker:createProcessingJob.sync"
+_MODEL, _TRANSFORM = "sagemaker:createModel", "sagemaker:createTransformJob.sync"
 _READ, _WRITE = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject"
 _REGISTER = "aws-sdk:sagemaker:createModelPackage"
 SCORE_BYTES = 64 * 1024
@@ -70,7 +71,8 @@ class Item:
     training_seconds: int
     limit: tuple[str, float] | None  # the key and value that limit its score
     metric: str
-    archived: bool  # its training leaves an archive, which our score job unpacks and measures
+    archived: bool  # its training leaves an archive, which our score job measures
+    transforms: bool  # a container answers its rows, in transform jobs
     program: Program
     approval: str  # the status of its versions in the registry; empty if it is not registered
 
@@ -90,7 +92,7 @@ class States:
         self._job_retries = [Retry(**fields) for fields in waiting.job_retries()]
         self._retries_of = {
             service: [Retry(**fields) for fields in waiting.small_call_retries(service)]
-            for service in ("S3", "SNS", "SageMaker")
+            for service in ("S3", "SNS", "SageMaker", "Registry")
         }
         self._words_kept = decisions.words_kept(len(config.models))
         self.items = [
@@ -101,6 +103,7 @@ class States:
                 config.limit_of(model),
                 model.metric,
                 bool(program_of(model).scoring_image),
+                transforms(model),
                 program_of(model),
                 APPROVAL[model.register.approval] if model.register else "",
             )
@@ -140,7 +143,8 @@ class States:
         """
         subject, message = map(expression, mails.MAILS[kind](self.config, self.names))
         predictions = f"[$map($chosen, function($c) {{{self.jobs.prediction('$c')}}})]"
-        assign = {"assign": {"predictions": expression(predictions)}} if kind == "models" else {}
+        own = kind == "models" and self.jobs.predicts
+        assign = {"assign": {"predictions": expression(predictions)}} if own else {}
         arguments = {"TopicArn": self.names.topic_arn, "Subject": subject, "Message": message}
         retries = self._retries_of["SNS"]
         return self._task(name, "sns:publish", arguments, SMALL_CALL_SECONDS, retries, output={}, **assign)
@@ -192,7 +196,7 @@ class States:
         return self._s3(name, _READ, key, assign=assign, output={})
 
     def train_models(self, name: str) -> Parallel:
-        return Parallel(name, arguments={}, output={"models": expression(decisions.verdicts(self.config))})
+        return Parallel(name, arguments={}, output={"models": expression(decisions.verdicts(self.config, self.jobs))})
 
     def choose_models(self, name: str, then: Any) -> Task:
         def choose(promoted: str) -> dict[str, str]:
@@ -248,9 +252,24 @@ class States:
         return self._job(item.state(name), _TRAINING, request, item.training_seconds, _own(own))
 
     def score(self, item: Item, name: str) -> Task:
-        """Unpack the training's archive into a model's folder, and measure the model on the held-out rows."""
-        request = expression(self.jobs.score(item.of("models")))
-        return self._job(item.state(name), _PROCESSING, request, self.config.predict.max_runtime)
+        """Make a model's folder of the training's archive, and measure the model on the held-out rows."""
+        request = expression(self.jobs.score(item.of("models"), item.transforms))
+        job = self.config.postprocess if item.transforms else self.config.predict
+        return self._job(item.state(name), _PROCESSING, request, job.max_runtime)
+
+    def create_model(self, item: Item, name: str) -> Task:
+        """Register the trained archive with its image, so that a transform job can start the container."""
+        model = item.of("models")
+        return self._model(
+            item, name, f"{model}.image", f"$work & {model}.place & '/' & $own.job & '/output/model.tar.gz'"
+        )
+
+    def ask(self, item: Item, name: str) -> Task:
+        """Let the container answer the held-out rows, of which it sees everything but the label."""
+        model = item.of("models")
+        rows = f"$folder & 'prepared/models/' & {model}.name & '/asked/'"
+        answers = f"$work & {model}.place & '/' & $own.job & '/output/answers/'"
+        return self._transform(item.state(name), self.jobs.transform("test", model, rows, answers))
 
     def read_score(self, item: Item, name: str) -> Task:
         """Read the score: only objects have one; Judge checks whether it is a number."""
@@ -282,7 +301,7 @@ class States:
         """Make the model a version of its group. AWS returns the same version if this is called again."""
         request = registration.request(item.of("models"), item.metric, item.program, item.approval)
         own = "$merge([$own, {'version': $number($split($states.result.ModelPackageArn, '/')[2])}])"
-        retries = self._retries_of["SageMaker"]
+        retries = self._retries_of["Registry"]
         given = expression(request)
         return self._task(item.state(name), _REGISTER, given, SMALL_CALL_SECONDS, retries, assign=_own(own), output={})
 
@@ -313,6 +332,23 @@ class States:
     def predict(self, item: Item, name: str) -> Task:
         request = expression(self.jobs.predict(item.of("predictions"), item.of("chosen")))
         return self._job(item.state(name), _PROCESSING, request, self.config.predict.max_runtime, _own("$predicted"))
+
+    def create_chosen(self, item: Item, name: str) -> Task:
+        chosen = item.of("chosen")
+        return self._model(item, name, f"{chosen}.image", f"{chosen}.model_uri & 'model.tar.gz'")
+
+    def transform(self, item: Item, name: str) -> Task:
+        chosen = item.of("chosen")
+        rows = f"$folder & 'prepared/predict/' & {chosen}.name & '/'"
+        request = self.jobs.transform("predict", item.of("models"), rows, self.jobs.answers(chosen))
+        return self._transform(item.state(name), request)
+
+    def check(self, item: Item, name: str) -> Task:
+        """Make predictions of the answers, if there is one for each row."""
+        request = expression(self.jobs.check(item.of("models"), item.of("chosen")))
+        return self._job(
+            item.state(name), _PROCESSING, request, self.config.postprocess.max_runtime, _own("$predicted")
+        )
 
     def failed_prediction(self, then: Any) -> Catch:
         return self._failed("$merge([$unpredicted, $states.errorOutput, {'tries': $own.tries + 1}])", then)
@@ -361,6 +397,20 @@ class States:
         """A SageMaker job. Only the assigned parts of its description are passed on."""
         more = {"output": {}, **({"assign": assign} if assign else {})}
         return self._task(name, action, request, seconds + STARTUP_SECONDS, self._job_retries, **more)
+
+    def _model(self, item: Item, name: str, image: str, archive: str) -> Task:
+        model = item.of("models")
+        model_name = self.jobs.model_name(model, image.startswith("$chosen"))
+        own = f"$merge([$own, {{'model': {model_name}}}])"
+        request = expression(self.jobs.create_model(model, model_name, image, archive))
+        return self._task(
+            *(item.state(name), _MODEL, request, SMALL_CALL_SECONDS, self._retries_of["SageMaker"]),
+            output={},
+            assign=_own(own),
+        )
+
+    def _transform(self, name: str, request: str) -> Task:
+        return self._job(name, _TRANSFORM, expression(request), self.config.predict.max_runtime)
 
     def _s3(self, name: str, action: str, key: str, given: Any = None, retry: bool = True, **more: Any) -> Task:
         """A small JSON object. Step Functions would write a text as a JSON string, with quotes."""

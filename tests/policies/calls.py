@@ -33,6 +33,8 @@ RUN = "20250131-120000-go-0123456789abcdef0123"
 KEY_ID = "12345678-90ab-cdef-1234-567890abcdef"  # of the key that the pipeline's stack makes
 DIGESTS = {f"{image.title()}Digest": f"sha256:{number:064}" for number, image in enumerate(all_scripts())}
 PROCESSING, TRAINING = "sagemaker:createProcessingJob.sync", "sagemaker:createTrainingJob.sync"
+TRANSFORM, MODEL = "sagemaker:createTransformJob.sync", "sagemaker:createModel"
+KINDS = {TRAINING: "Training", PROCESSING: "Processing", TRANSFORM: "Transform"}
 READ, WRITE, PUBLISH = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject", "sns:publish"
 REGISTER = "aws-sdk:sagemaker:createModelPackage"
 Asked = tuple[str, dict[str, Any]]  # an integration, and the parameters it is called with
@@ -116,7 +118,8 @@ def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
     }
     prints = [{"name": m.name, "train": m.name, "predict": m.name, "files": ["0.parquet"]} for m in models]
     bodies = {"Choose models": promoted, "Read fingerprints": {"models": prints}}
-    jobs = {PROCESSING: {"ProcessingJobName": "job"}, TRAINING: {"TrainingJobName": "job"}, WRITE: {}, PUBLISH: {}}
+    jobs = {kind: {f"{noun}JobName": "job"} for kind, noun in KINDS.items()}
+    jobs |= {MODEL: {"ModelArn": "arn"}, WRITE: {}, PUBLISH: {}}
     answers = {
         s: jobs.get(kind) or {"Body": json.dumps(bodies.get(s, {"mae": 0.001, "score": 0.9}))} for s, kind in of.items()
     }
@@ -137,8 +140,8 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
     call = Caller(names, names.role_arn("machine"))
     for integration, parameters in asked_for:
         yield from {
-            PROCESSING: _job_started,
-            TRAINING: _job_started,
+            **dict.fromkeys(KINDS, _job_started),
+            MODEL: _model_created,
             READ: _object_read,
             WRITE: _object_written,
             PUBLISH: _mail_sent,
@@ -153,7 +156,7 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
 
 def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
     """What `.sync` does: create, follow through EventBridge and Describe, stop when the execution is stopped."""
-    kind = "Training" if integration == TRAINING else "Processing"
+    kind = KINDS[integration]
     yield from call.asks("start a job", f"sagemaker:Create{kind}Job", parameters)
     tags = {tag["Key"]: tag["Value"] for tag in parameters["Tags"]}
     for verb in ("Describe", "Stop"):
@@ -162,7 +165,8 @@ def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> 
     yield call.needs("tell its tags", list_tags(call.names, kind, parameters[f"{kind}JobName"]))
     for right in managed_rule(call.names, kind):
         yield call.needs("hear of its end", right)
-    machines = parameters.get("ResourceConfig") or parameters["ProcessingResources"]["ClusterConfig"]
+    machines = parameters.get("ResourceConfig") or parameters.get("TransformResources")
+    machines = machines or parameters["ProcessingResources"]["ClusterConfig"]
     # "SageMaker API permissions": the caller's, unless the job's role may do it. AWS's pages and aws-cdk's
     # create-training-job.ts grant it without a condition, and none says what the request tells IAM.
     if key := machines.get("VolumeKmsKeyId"):
@@ -171,6 +175,10 @@ def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> 
 
 def _model_registered(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
     yield from call.asks("register a model", "sagemaker:CreateModelPackage", parameters)
+
+
+def _model_created(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    yield from call.asks("make a model of an archive", "sagemaker:CreateModel", parameters)
 
 
 def _object_read(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
@@ -200,7 +208,10 @@ def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
         yield from _pulls(
             call, names.arn("ecr", f"repository/{names.repository(image)}"), "pull a promoted model's image"
         )
+    models: dict[str, dict[str, Any]] = {}
     for integration, parameters in asked_for:
+        if integration == MODEL:
+            models[parameters["ModelName"]] = parameters
         if integration == WRITE and parameters["Key"].endswith("predictions.manifest"):
             for key in parameters["Body"][1:]:  # what post-process reads by it
                 yield from call.asks("read a listed file", "s3:GetObject", {"Bucket": parameters["Bucket"], "Key": key})
@@ -221,6 +232,15 @@ def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             yield from _job(call, "Training", parameters["TrainingJobName"], image, places, [output])
             yield from _encrypts(call, results.get("KmsKeyId"), parameters["ResourceConfig"].get("VolumeKmsKeyId"))
             yield from _in_network(call, parameters.get("VpcConfig"))
+        elif integration == TRANSFORM:  # with the role of its model
+            model, results = models[parameters["ModelName"]], parameters["TransformOutput"]
+            container = model["PrimaryContainer"]
+            rows = parameters["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
+            places = [container["ModelDataUrl"], rows]
+            job, output = parameters["TransformJobName"], results["S3OutputPath"]
+            yield from _job(call, "Transform", job, container["Image"], places, [output])
+            yield from _encrypts(call, results.get("KmsKeyId"), parameters["TransformResources"].get("VolumeKmsKeyId"))
+            yield from _in_network(call, model.get("VpcConfig"))
 
 
 def _files(place: str) -> list[str]:
@@ -360,7 +380,7 @@ def tell_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
     jobs = {
         parameters[f"{kind}JobName"]: (kind, parameters)
         for integration, parameters in asked_for
-        for kind, wanted in (("Training", TRAINING), ("Processing", PROCESSING))
+        for wanted, kind in KINDS.items()
         if integration == wanted
     }
     for name, (kind, parameters) in jobs.items():

@@ -1,0 +1,55 @@
+"""Check a container's answers to the rows to predict, and write them as predictions, as predict does.
+
+Reads   processing/input/answers/               the answers; see answers.py
+        processing/input/numbers/               prepared/numbers of the model: files with as many rows
+        processing/input/manifest/manifest.json of the model that answered; see model_folder.py
+        environment variables STEPGLUON_MODEL, and STEPGLUON_MANIFEST, the sha256 of the manifest
+Writes  processing/output/                      for each file of numbers, one with the same name; see predict.py
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    from no_pandas import keep_pandas_out
+
+    keep_pandas_out()  # before pyarrow is used
+
+from pathlib import Path
+from typing import Any
+
+import answers
+import job_io
+import part_files
+import pyarrow as pa
+import pyarrow.parquet as pq
+from job_io import counted, log
+from model_folder import read_manifest
+from predict import predicted, schema_of
+
+
+def main() -> None:
+    with job_io.complete_or_absent(job_io.processing_output()) as out:
+        model = job_io.prediction_model()
+        manifest = read_manifest(job_io.processing_input("manifest"), model, job_io.prediction_manifest())
+        check(job_io.processing_input("answers"), job_io.processing_input("numbers"), manifest, model, out)
+
+
+def check(answered: Path, numbers: Path, manifest: dict[str, Any], model: str, out: Path) -> None:
+    classes: list[str] = manifest.get("classes") or []
+    for path in part_files.part_paths(numbers):
+        count = pq.read_metadata(path).num_rows
+        given = answers.read(answered, path.stem, count, model, classes or None)
+        columns, schema = {"prediction": given.predicted}, schema_of(classes)
+        if given.chances is not None:
+            columns["probability"] = given.chances[range(count), [classes.index(one) for one in given.predicted]]
+            columns |= dict.fromkeys(schema.names[2:], given.chances[:, -1])
+        schema = pa.schema([field for field in schema if field.name in columns])
+        batch = predicted(range(count), columns, f"{path.stem}.csv", model, schema)
+        pq.write_table(pa.Table.from_batches([batch], schema), out / path.name)
+        log.info("%s: %s", path.name, counted(count, "row"))
+
+
+if __name__ == "__main__":
+    sys.exit(job_io.run("processing", main))
