@@ -70,6 +70,10 @@ class CsvTable(raw_file.RawTable):
         self.styles = number_styles.find(seen, kinds, self._option("decimal"), has_commas)
         return super().types(every_row) if any(style.reading for style in self.styles.values()) else kinds
 
+    def style(self) -> tuple[str, str]:
+        has_commas = any(style.reading == number_styles.COMMA for style in self.styles.values())
+        return self.head().separator, "," if has_commas else "."
+
     def assumed(self) -> list[str]:
         found, head = super().assumed(), self.head()
         if self._option("separator") == raw_file.AUTO and head.separator != "," and not self._is_tsv():

@@ -94,7 +94,7 @@ def postprocess(
     merged = merged_batches(paths, added, cursors, {name: each["verdict"] for name, each in verdicts.items()}, result)
     numbers = [each for each in added if each.kinds["prediction"] == pa.float64()]
     decimals = {each.names["prediction"]: profile.get("decimals", {}).get(each.label) for each in numbers}
-    write_result(merged, out, decimals)
+    write_result(merged, out, decimals, profile.get("csv", {}))
     check_counts(result, cursors, verdicts, profile)
     return summary_of(result, verdicts, profile, added)
 
@@ -244,20 +244,37 @@ def predicted_columns(
     return [*values, names.take(indices), said.take(indices)]
 
 
-def write_result(merged: Iterator[pa.RecordBatch], out: Path, decimals: dict[str, int | None]) -> None:
-    """`decimals` has those of the prediction columns in the CSV file; the Parquet file has the full numbers."""
+def write_result(
+    merged: Iterator[pa.RecordBatch], out: Path, decimals: dict[str, int | None], style: dict[str, str]
+) -> None:
+    """`decimals` has those of the prediction columns in the CSV file; the Parquet file has the full numbers.
+
+    `style` has the CSV file's separator and decimal sign; numbers with a comma are written as text.
+    """
+    comma = style.get("decimal") == ","
     first = next(merged)
     names = first.schema.names
     headers = defused_names(names)
-    spreadsheet = pa.schema([f.with_name(name) for f, name in zip(first.schema, headers, strict=True)])
+    spreadsheet = pa.schema(
+        [
+            pa.field(name, pa.string() if comma and pa.types.is_floating(f.type) else f.type)
+            for f, name in zip(first.schema, headers, strict=True)
+        ]
+    )
+    written = pyarrow.csv.WriteOptions(delimiter=style.get("separator", ","))
     with (
         pq.ParquetWriter(out / "predictions.parquet", first.schema) as table,
-        pyarrow.csv.CSVWriter(out / "predictions.csv", spreadsheet) as text,
+        pyarrow.csv.CSVWriter(out / "predictions.csv", spreadsheet, write_options=written) as text,
     ):
         for batch in merged:
             table.write_batch(batch)
             cells = [defused(rounded(v, decimals.get(n))) for n, v in zip(names, batch.columns, strict=True)]
+            cells = [with_comma(cell) for cell in cells] if comma else cells
             text.write_batch(pa.RecordBatch.from_arrays(cells, schema=spreadsheet))
+
+
+def with_comma(values: pa.Array) -> pa.Array:
+    return pc.replace_substring(values.cast(pa.string()), ".", ",") if pa.types.is_floating(values.type) else values
 
 
 def rounded(values: pa.Array, decimals: int | None) -> pa.Array:
@@ -310,6 +327,7 @@ def summary_of(
         "rows_no_model_selects": profile["rows_no_model_selects"],
         "models": models,
         "missing": missing,
+        "separator": profile.get("csv", {}).get("separator", ","),
         "columns": [{"label": each.label, **each.names} for each in added],
         "files": ["predictions.csv", "predictions.parquet"],
     }

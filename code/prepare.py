@@ -248,6 +248,7 @@ def profile_of(
         "rows_no_model_selects": counts.unselected,
         # of the labels; predictions.csv has no more. Null: of measurements, like 0.123456789
         "decimals": {label: most if most <= DECIMALS else None for label, most in counts.decimals.items()},
+        "csv": style_of(tables),
         # of labels that metrics of classes judge, in the models' order; the last of two is the positive one
         **({"classes": classes} if (classes := counts.classes_of_labels()) else {}),
         "assumed": counts.notes(models, described["open_gaps"]),
@@ -262,6 +263,14 @@ def profile_of(
         **described,
         "models": [{**model, "can_train": counts.can_train(model["name"], model["rows_train"])} for model in models],
     }
+
+
+def style_of(tables: list[RawTable]) -> dict[str, str]:
+    """How predictions.csv is written: with semicolons, and decimal commas, if all tables have them."""
+    separators, decimals = zip(*(table.style() for table in tables), strict=True)
+    if set(separators) != {";"}:
+        return {"separator": ",", "decimal": "."}
+    return {"separator": ";", "decimal": "," if "," in decimals else "."}
 
 
 if __name__ == "__main__":

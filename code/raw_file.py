@@ -107,6 +107,10 @@ class RawTable(ABC):
         called = "UTF-16" if self.encoding == "utf-16" else "Windows-1252, as it is not UTF-8"
         return [f"read as {called} (data.encoding)"]
 
+    def style(self) -> tuple[str, str]:
+        """The separator and the decimal sign of a text file, for the result."""
+        return ",", "."
+
     def row(self, index: int) -> str:
         return self.rows([index])[0]
 

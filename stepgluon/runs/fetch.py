@@ -57,14 +57,15 @@ def model_address(told: Mapping[str, Any], model: str) -> str:
 
 def only_predicted(folder: Path) -> Path:
     """Write the predicted rows of predictions.csv to predicted.csv."""
-    columns = json.loads((folder / "summary.json").read_text("utf-8"))["columns"]
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    columns, separator = summary["columns"], summary.get("separator", ",")
     sizes = [len(each) - 1 for each in columns]  # without its label; each ends with model and verdict
     models = [-2 - sum(sizes[index + 1 :]) for index in range(len(sizes))]
     with (
         (folder / RESULT).open(newline="", encoding="utf-8") as source,
         (folder / ONLY).open("w", newline="", encoding="utf-8") as target,
     ):
-        rows, out = csv.reader(source), csv.writer(target)
+        rows, out = csv.reader(source, delimiter=separator), csv.writer(target, delimiter=separator)
         out.writerow(next(rows))
         out.writerows(row for row in rows if any(row[model] for model in models))
     return folder / ONLY

@@ -190,6 +190,26 @@ def test_a_label_with_an_unclear_comma_names_the_key_to_set(sandbox: Sandbox) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("files", "separator", "decimal"),
+    [
+        ({"a.csv": "x;y\n1,5;2\n"}, ";", ","),
+        ({"a.csv": "x;y\n1,5;2\n", "b.csv": "x;y\n1;2,5\n"}, ";", ","),
+        ({"a.csv": "x;y\n1.5;2\n"}, ";", "."),
+        ({"a.csv": "x;y\n1,5;2\n", "b.csv": "x,y\n1.5,2\n"}, ",", "."),
+        ({"a.csv": 'x,y\n"1,5",2\n'}, ",", "."),
+        ({"a.tsv": "x\ty\n1,5\t2\n"}, ",", "."),
+        ({"a.csv": "x;y\n1,5;2\n", "b.jsonl": '{"x": 1.5, "y": 2}\n'}, ",", "."),
+    ],
+)
+def test_the_result_has_semicolons_if_all_tables_have_them(
+    sandbox: Sandbox, files: dict[str, str], separator: str, decimal: str
+) -> None:
+    for name, text in files.items():
+        sandbox.write(name, text)
+    assert prepared(sandbox)["csv"] == {"separator": separator, "decimal": decimal}
+
+
 def test_a_number_that_is_unclear_in_one_file_names_the_key_to_set(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "x;y\n1,5;1\n")
     sandbox.write("b.csv", "x;y\n1,234;1\n")

@@ -98,6 +98,23 @@ def test_predictions_in_the_csv_have_the_decimals_of_their_label_and_those_in_pa
     assert [row[3] for row in csv_rows(sandbox)[1:]] == ["", cells[0], "", cells[1]]
 
 
+def test_a_table_with_semicolons_and_decimal_commas_comes_back_with_them(sandbox: Sandbox) -> None:
+    rows = {"t": ["a;b", "-1.5"], "x": [-1.25, 1e20], "y": [2.5, None]}
+    lay_out(sandbox, rows, {"one": {1: 22.46}})
+    profile = sandbox.root / "processing/input/profile/profile.json"
+    told = json.loads(profile.read_text()) | {"decimals": {"y": 1}}
+    profile.write_text(json.dumps({**told, "csv": {"separator": ";", "decimal": ","}}))
+    postprocess.main()
+    with (sandbox.out / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file, delimiter=";")) == [
+            ["t", "x", "y", "prediction", "model", "verdict"],
+            ["a;b", "-1,25", "2,5", "", "", ""],
+            ["'-1.5", "1e+20", "", "22,5", "one", "accepted"],
+        ]
+    assert json.loads((sandbox.out / "summary.json").read_text())["separator"] == ";"
+    assert pq.read_table(sandbox.out / "predictions.parquet")["prediction"].to_pylist() == [None, 22.46]
+
+
 def test_rows_keep_their_order_and_columns_and_get_their_predictions(sandbox: Sandbox) -> None:
     lay_out(sandbox, ROWS, {"one": {3: 44.0}, "two": {1: 22.5}})
     assert result(sandbox) == {

@@ -91,18 +91,20 @@ def test_following_prints_what_was_added_until_the_run_has_ended(tmp_path: Path)
     assert "".join(said) == "Train adelie (j):\nfirst\nsecond\nthird\n"
 
 
-def test_only_the_predicted_rows_are_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_only_the_predicted_rows_are_written(tmp_path: Path, separator: str) -> None:
     numbers, classes = ["prediction", "model", "verdict"], ["prediction", "probability", "model", "verdict"]
     columns = [
         {"label": label, **{key: f"{label}_{key}" for key in keys}}
         for label, keys in zip("ab", (numbers, classes), strict=True)
     ]
-    (tmp_path / "summary.json").write_text(json.dumps({"columns": columns}))
+    (tmp_path / "summary.json").write_text(json.dumps({"columns": columns, "separator": separator}))
     header = ",".join(["x,a,b", *(f"{each['label']}_{key}" for each in columns for key in list(each)[1:])])
     rows = ['"1,\n5",2,y,,,,,,,', "2,,y,7,m,accepted,,,,", "3,2,,,,,no,0.8,n,accepted"]
-    (tmp_path / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
+    text = "\n".join([header, *rows]).replace(",", separator)
+    (tmp_path / "predictions.csv").write_text(f"{text}\n")
     with only_predicted(tmp_path).open(newline="") as file:
-        assert [row[0] for row in csv.reader(file)] == ["x", "2", "3"]
+        assert [row[0] for row in csv.reader(file, delimiter=separator)] == ["x", "2", "3"]
 
 
 def test_a_comparison_of_many_settings_fits_one_screen() -> None:
