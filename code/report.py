@@ -118,7 +118,7 @@ def _lead(models: list[Model], profile: dict[str, Any]) -> Markup:
     good, count = sum(model.accepted for model in models), len(models)
     words = f"{good} of {counted(count, 'model')} accepted."
     if good == count:
-        words = f"{_all(count).capitalize()} models accepted." if count > 1 else "Its model was accepted."
+        words = f"{_all(count).capitalize()} models accepted." if count > 1 else "The model was accepted."
     failed = [
         f"{counted(model.rows['rows_predict'], 'gap')} of {model.name} could not be predicted."
         for model in models
@@ -162,7 +162,7 @@ def _details(models: list[Model]) -> list[Markup]:
     shown, size = [], 0
     for model in models:
         try:
-            part = report_models.details(model)
+            part = report_models.details(model, unfolded=len(models) == 1)
         except Exception:  # an edited job may have left anything in the evaluation; the other models are shown
             log.exception("The report leaves out the details of model %s.", model.name)
             continue

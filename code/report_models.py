@@ -14,6 +14,7 @@ SHOWN_COLUMNS = 7  # of the worst rows
 BARS = 12  # of the importance
 _OF_CLASSES = ("accuracy", "f1", "roc_auc", "log_loss")
 BEST = 12  # of the leaderboard
+_CALLED = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "mape": "MAPE", "f1": "F1", "roc_auc": "ROC AUC"}
 
 
 class Model:
@@ -43,7 +44,7 @@ class Model:
 
     @property
     def measure(self) -> str:
-        return "mean absolute error" if self.metric == "mae" else self.metric.replace("_", " ")
+        return "mean absolute error" if self.metric == "mae" else called(self.metric)
 
     @property
     def guess(self) -> str:
@@ -120,7 +121,7 @@ def _card(model: Model) -> Markup:
     facts = [
         ("R²", None if model.r2 is None else model.fit),
         ("RMSE", None if model.rmse is None else number(model.rmse)),
-        *((name.replace("_", " "), number(model.evaluation[name])) for name in _OF_CLASSES if name in model.evaluation),
+        *((called(name), number(model.evaluation[name])) for name in _OF_CLASSES if name in model.evaluation),
         ("training rows", f"{model.rows['rows_train']:,}"),
         ("held-out rows", f"{model.rows['rows_test']:,}"),
         ("gaps filled", f"{model.rows['rows']:,}"),
@@ -171,14 +172,16 @@ def _cell(value: Any, side: str = "n") -> Markup:
     return tag("td", shown, class_=side, data_value="" if value is None else value)
 
 
-def details(model: Model) -> Markup | None:
+def called(metric: str) -> str:
+    return _CALLED.get(metric, metric.replace("_", " "))
+
+
+def details(model: Model, unfolded: bool = False) -> Markup | None:
     """The rest of train's evaluation of a model; None if there is none."""
     found = model.evaluation
     if not found:
         return None
-    about = f"{'MAE' if model.metric == 'mae' else model.measure} {model.error}" + (
-        f", R² {model.fit}" if model.r2 is not None else ""
-    )
+    about = f"{called(model.metric)} {model.error}" + (f", R² {model.fit}" if model.r2 is not None else "")
     content = [
         *(tag("p", note, class_="note") for note in found.get("notes", [])),
         _confusion(found["confusion"]) if "confusion" in found else _held_out(found, model.label),
@@ -186,7 +189,8 @@ def details(model: Model) -> Markup | None:
         _worst(found, model.label),
         tag("p", _took(found), class_="said"),
     ]
-    return tag("details", tag("summary", model.name, tag("small", about)), tag("div", content))
+    state = {"open": ""} if unfolded else {}
+    return tag("details", tag("summary", model.name, tag("small", about)), tag("div", content), **state)
 
 
 def _confusion(found: dict[str, Any]) -> Markup | None:
@@ -240,7 +244,7 @@ def _leaderboard(found: dict[str, Any]) -> Markup | None:
     if not board:
         return None
     metric = str(found.get("metric") or "mae")
-    name = "MAE" if metric == "mae" else metric.replace("_", " ")
+    name = called(metric)
     columns = {"model": "model", f"{metric}_test": f"held-out {name}", f"{metric}_val": f"validation {name}"}
     columns |= {"fit_time": "fit, s"}
     kept = {key: words for key, words in columns.items() if key in board[0]}

@@ -109,7 +109,7 @@ def test_two_classes_are_learnt_and_predicted_with_their_probabilities(sandbox: 
     summary = json.loads((result.out / "summary.json").read_text())
     assert summary["predictions"] == 30
     assert summary["models"][0]["metric"] == "roc_auc" and summary["models"][0]["score"] == metrics["score"]
-    assert "roc auc of left" in (result.out / "report.html").read_text()
+    assert "ROC AUC of left" in (result.out / "report.html").read_text()
 
 
 def test_three_classes_of_numbers_are_learnt_as_classes(sandbox: Sandbox, tmp_path: Path) -> None:

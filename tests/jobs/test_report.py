@@ -267,7 +267,8 @@ def test_post_process_writes_the_report(sandbox: Sandbox) -> None:
     outcome = sandbox.run("postprocess.py")
     assert outcome.code == 0, outcome.log
     page = words((sandbox.out / "report.html").read_text("utf-8"))
-    assert "Filled the one gap. Its model was accepted." in page and "R² 0.985" in page
+    assert "Filled the one gap. The model was accepted." in page and "R² 0.985" in page
+    assert "<details open" in (sandbox.out / "report.html").read_text("utf-8"), "the only model is unfolded"
 
 
 def test_better_and_worse_than_the_median_are_named() -> None:
@@ -295,10 +296,10 @@ def test_a_model_of_classes_has_its_metric_and_a_confusion_matrix_in_place_of_a_
     models = [verdict("churn", None, mae_of_median=None, **judged)]
     page = report.page(*run(models), {"churn": found})
     said = words(page)
-    for each in ("0.91 roc auc of y", "Higher is better.", "baseline 0.5", "limit 0.8", "accuracy 0.875"):
+    for each in ("0.91 ROC AUC of y", "Higher is better.", "baseline 0.5", "limit 0.8", "accuracy 0.875"):
         assert each in said, said
     assert "actual no yes others no 50 3 0 yes 4 20 0 others 1 0 7" in said
-    assert "held-out roc auc validation roc auc" in said and "probability of actual 1 – yes" in said
+    assert "held-out ROC AUC validation ROC AUC" in said and "probability of actual 1 – yes" in said
     assert "not trained" not in said and "Predicted against actual" not in said and "<script>alert(1)" not in page
 
 
