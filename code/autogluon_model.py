@@ -18,11 +18,12 @@ from model_folder import PREDICTOR
 class Predictor:
     """AutoGluon's predictor; its two steps can run in parallel."""
 
-    def __init__(self, folder: Path, model: str, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, model: str, manifest: dict[str, Any], in_memory: bool = False) -> None:
         from autogluon.tabular import TabularPredictor
 
         self.features, self._classes = list(manifest["features"]), list(manifest.get("classes", []))
-        keep_on_disk(job_io.cores())
+        if not in_memory:
+            keep_on_disk(job_io.cores())
         self._predictor: Any = TabularPredictor.load(str(folder / PREDICTOR), verbosity=0)
         self._predictor.persist(max_memory=None)
 

@@ -184,14 +184,14 @@ def cores() -> int:
     return granted if quota == "max" else max(1, min(granted, int(quota) // int(period)))
 
 
-def _limit_threads() -> None:
+def limit_threads() -> None:
     """Keep numeric libraries from using all visible cores."""
     with suppress(JobError):  # raised again, and reported, by the job's own call of cores()
         count = str(cores())
         os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
 
 
-_limit_threads()  # on import: numpy, imported after this module, reads the limit once
+limit_threads()  # on import: numpy, imported after this module, reads the limit once
 
 
 @contextmanager
@@ -244,7 +244,7 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
     except KeyboardInterrupt:
         return 130
     except BaseException as problem:  # the user always gets a sentence
-        sentence = _one_line(_sentence(problem))
+        sentence = _one_line(sentence_of(problem))
         for cell in problem.cells[:CELLS] if isinstance(problem, JobError) else ():
             print(
                 f"cell: {json.dumps([_one_line(str(part)[:80]) for part in cell], ensure_ascii=False)}", file=sys.stderr
@@ -260,7 +260,8 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
     return 0
 
 
-def _sentence(problem: BaseException) -> str:
+def sentence_of(problem: BaseException) -> str:
+    """What the user gets to know of a problem; a bug is also printed with its place."""
     if _disk_is_full(problem):
         return "The job's disk is full; raise volume_gb of its instance."
     if isinstance(problem, JobError):

@@ -152,14 +152,14 @@ def check_columns(features: Mapping[str, str], schema: pa.Schema, model: str) ->
         )
     for name, learnt in features.items():
         kind = schema.field(name).type
-        if _family(learnt) != _family(str(kind)):
+        if family(learnt) != family(str(kind)):
             raise JobError(
                 f"Model {model} learnt from {shown(name)} as {learnt}, but the rows hold {kind} there; restore the "
                 "column's type, or train the model again."
             )
 
 
-def _family(kind: str) -> str:
+def family(kind: str) -> str:
     """The group of types that a model treats alike."""
     if kind in ("int64", "double", "bool"):
         return "number"

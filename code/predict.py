@@ -66,12 +66,15 @@ class Predictor(Protocol):
         """Numbers, or for classes the columns of `schema_of`."""
 
 
-def load(folder: Path, model: str, manifest: dict[str, Any]) -> Predictor:
-    """The predictor of the program that trained the model: each is in the image of its own library alone."""
+def load(folder: Path, model: str, manifest: dict[str, Any], in_memory: bool = False) -> Predictor:
+    """The predictor of the program that trained the model: each is in the image of its own library alone.
+
+    `in_memory` is for a server, whose many small requests cannot each read large parts of the model from disk.
+    """
     if program_of(manifest) == XGBOOST:
         keep_pandas_out("sklearn")
     module = importlib.import_module(f"{program_of(manifest)}_model")
-    found: Predictor = module.Predictor(folder, model, manifest)
+    found: Predictor = module.Predictor(folder, model, manifest, in_memory)
     return found
 
 

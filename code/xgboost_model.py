@@ -26,7 +26,7 @@ NAME = "xgboost-model"
 class Predictor:
     """XGBoost's booster; its two steps can run in parallel."""
 
-    def __init__(self, folder: Path, model: str, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, model: str, manifest: dict[str, Any], in_memory: bool = True) -> None:
         self.encoding: Encoding = encoding.load(folder / encoding.FILE)
         self.features = self.encoding.names()
         self.booster = booster(folder / PROGRAM / NAME, model)

@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # An image is named after its extra, and also has the module that predict loads by this name.
 JOBS = {
     "data": ["prepare", "postprocess", "score_answers", "check_answers"],
-    "autogluon": ["train", "predict"],
-    "xgboost": ["score", "predict"],
+    "autogluon": ["train", "predict", "serve"],
+    "xgboost": ["score", "predict", "serve"],
 }
 # The images' Python, independent of the Python that runs this.
 TARGET = {

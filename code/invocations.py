@@ -1,0 +1,137 @@
+"""The HTTP application of a model: /ping, /invocations and /execution-parameters, as SageMaker calls them.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import job_io
+import pyarrow as pa
+import pyarrow.csv
+from job_io import JobError, log, shown
+from predict import Predictor, predicted
+from request_rows import CSV, JSON, JSON_LINES, Refused, media_type, rows_of
+
+WRITABLE = (CSV, JSON, JSON_LINES)
+_DISCARDED = 100 * 1024 * 1024  # of a body that is too long: a client that is still sending does not read the answer
+_PIECE = 64 * 1024
+_TEXT = "text/plain; charset=utf-8"
+_REASONS = {
+    200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
+    408: "Request Timeout", 413: "Content Too Large", 415: "Unsupported Media Type", 500: "Internal Server Error",
+}  # fmt: skip
+
+Answer = tuple[int, str, bytes]
+"""Status, content type and body."""
+
+
+@dataclass
+class Application:
+    """WSGI; its threads read bodies at the same time, and predict one after the other."""
+
+    predictor: Predictor
+    model: str
+    features: dict[str, str]
+    schema: pa.Schema  # of the answers
+    most: int  # bytes of a body
+    accept: str  # for requests that accept anything
+    parameters: dict[str, Any]  # for /execution-parameters
+    body_is_read: Callable[[Any], object]  # gets the socket: from then on the client is not slow
+    _predicting: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            status, kind, body = self._answer(environ)
+        except Refused as problem:
+            status, kind, body = problem.status, _TEXT, f"{problem}\n".encode()
+        except JobError as problem:  # the rows do not have the model's columns
+            status, kind, body = 400, _TEXT, f"{problem}\n".encode()
+        except Exception as problem:  # a bug, or no memory, fails one request: the others are served
+            status, kind, body = 500, _TEXT, f"{job_io.sentence_of(problem)}\n".encode()
+        if status >= 400:
+            log.info("%s %s: %s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], status, body.decode().strip())
+        headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
+        start_response(f"{status} {_REASONS[status]}", headers)
+        return [body]
+
+    @property
+    def is_predicting(self) -> bool:
+        return self._predicting.locked()
+
+    def _answer(self, environ: dict[str, Any]) -> Answer:
+        path = environ["PATH_INFO"]
+        method = {"/ping": "GET", "/execution-parameters": "GET", "/invocations": "POST"}.get(path)
+        if method is None:
+            raise Refused(
+                404, f"{shown(path)} does not exist; there are /ping, /invocations and /execution-parameters."
+            )
+        if environ["REQUEST_METHOD"] != method:
+            raise Refused(405, f"{path} needs {method}.")
+        if path == "/ping":
+            return 200, _TEXT, b""
+        if path == "/execution-parameters":
+            return 200, JSON, json.dumps(self.parameters).encode()
+        body = self._body(environ)
+        kind, header = accepted(environ.get("HTTP_ACCEPT", ""), self.accept)
+        with self._predicting:
+            return 200, kind, self._predict(body, environ.get("CONTENT_TYPE", ""), kind, header)
+
+    def _body(self, environ: dict[str, Any]) -> bytes:
+        """The body, of which no more than allowed is kept, whatever its header says."""
+        source, body, size = environ["wsgi.input"], bytearray(), 0
+        while size <= self.most + _DISCARDED and (piece := source.read(_PIECE)):
+            size += len(piece)
+            if size <= self.most:
+                body += piece
+        self.body_is_read(environ.get("gunicorn.socket"))
+        if size > self.most:
+            raise Refused(413, f"The body is larger than {self.most / 2**20:g} MB; send the rows in several requests.")
+        if size < int(environ.get("CONTENT_LENGTH") or 0):
+            raise Refused(408, "The body ended early, or did not arrive in time.")
+        return bytes(body)
+
+    def _predict(self, body: bytes, content_type: str, kind: str, header: bool) -> bytes:
+        found, rows = [], 0
+        for batch in rows_of(body, content_type, self.features, self.model):
+            if batch.num_rows:
+                answers = self.predictor.answers(self.predictor.inputs(batch))
+                numbers = range(rows, rows + batch.num_rows)
+                try:
+                    found.append(predicted(numbers, answers, "the request", self.model, self.schema))
+                except JobError as problem:  # not the client's
+                    raise Refused(500, str(problem)) from None
+                rows += batch.num_rows
+        return encoded(found, self.schema, kind, header)
+
+
+def accepted(accept: str, default: str) -> tuple[str, bool]:
+    """The first type in Accept that can be written, and whether a CSV gets a header."""
+    for each in (accept or "*/*").split(","):
+        kind, parameters = media_type(each)
+        if kind in ("*/*", "text/*" if default == CSV else "application/*"):
+            return default, False
+        if kind in WRITABLE:
+            return kind, parameters.get("header") == "present"
+    raise Refused(406, f"The type {shown(accept)} cannot be written; accept {', '.join(WRITABLE)}.")
+
+
+def encoded(answers: list[pa.RecordBatch], schema: pa.Schema, kind: str, header: bool) -> bytes:
+    if kind == JSON:
+        rows = [row for batch in answers for row in batch.to_pylist()]
+        return json.dumps({"predictions": rows}, ensure_ascii=False).encode() + b"\n"
+    if kind == JSON_LINES:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for batch in answers for row in batch.to_pylist())
+        return "".join(lines).encode()
+    sink = pa.BufferOutputStream()
+    options = pyarrow.csv.WriteOptions(include_header=header, quoting_style="needed", batch_size=8192)
+    with pyarrow.csv.CSVWriter(sink, schema, write_options=options) as writer:
+        for batch in answers:
+            writer.write_batch(batch)
+    return bytes(sink.getvalue())
