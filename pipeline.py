@@ -84,14 +84,13 @@ def train_one(make: States, model: Item) -> Chain:
     judge.default_choice(make.reject(model, "Reject *"))
 
     remember = make.remember(model, "Remember *")
-    jobs = [train]
-    if model.transforms:  # a container answers the held-out rows itself
-        jobs += [make.create_model(model, "Create model of *"), make.ask(model, "Test *")]
-    if model.archived:  # the training leaves an archive: the score job takes it and measures the model
-        jobs.append(make.score(model, "Score *"))
-    Chain([*jobs, read_score, remember, judge])
-    for job in jobs:
+    asking = [make.create_model(model, "Create model of *"), make.ask(model, "Test *")] if model.transforms else []
+    scoring = [make.score(model, "Score *")] if model.archived else []  # takes the archive that the training leaves
+    Chain([train, *asking, *scoring, read_score, remember, judge])
+    for job in (train, *scoring):
         job.add_catch(make.failed_training(judge))
+    for job in asking:  # a container answers the held-out rows
+        job.add_catch(make.failed_container(judge))
     read_score.add_catch(make.failed_score(judge))
     remember.add_catch(make.ignored(remember))
     look_up = make.look_up(model, "Look up *", train)  # was exactly this trained before?
@@ -104,22 +103,22 @@ def predict_one(make: States, model: Item) -> Chain:
     from stepgluon.workflow.sdk import Chain, Choice
 
     necessary = Choice(model.state("Due *?"))
-    if model.transforms:
-        jobs = [
-            make.create_chosen(model, "Create chosen model of *"),
-            make.transform(model, "Predict *"),
-            make.check(model, "Check answers of *"),
-        ]
+    asking = []
+    if model.transforms:  # a container answers the rows
+        asking = [make.create_chosen(model, "Create chosen model of *"), make.transform(model, "Predict *")]
+        predict = make.check(model, "Check answers of *")
     else:
-        jobs = [make.predict(model, "Predict *")]
+        predict = make.predict(model, "Predict *")
     remember = make.remember_result(model, "Remember * result")
     report = make.report(model, "Report *")
+    jobs = [*asking, predict]
     necessary.add_choice(make.worth_another_try(), jobs[0])
     necessary.default_choice(report)
 
     Chain([*jobs, remember, report])
-    for job in jobs:
-        job.add_catch(make.failed_prediction(necessary))
+    predict.add_catch(make.failed_prediction(necessary))
+    for job in asking:
+        job.add_catch(make.failed_answers(necessary))
     remember.add_catch(make.ignored(remember))
     look_up = make.look_up_result(model, "Look up * result", necessary)
     look_up.next(report)

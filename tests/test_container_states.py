@@ -145,10 +145,12 @@ def test_a_lost_test_trains_again_under_new_names_and_a_wrong_answer_does_not() 
     assert mine(ended)["reason"] == "rejected. Model mine: its container answered 1 line to 2 rows."
 
 
-def test_an_archive_that_is_missing_rejects_the_model_with_the_service_s_words() -> None:
+def test_an_archive_that_is_missing_rejects_the_model() -> None:
     said = Throws("SageMaker.AmazonSageMakerException", "Could not find model data at s3://w/model.tar.gz.")
     ended = run(definition(), answers(Create_model_of_mine=said, Choose_models=PROMOTED))
-    assert mine(ended)["verdict"] == "rejected" and "Could not find model data" in mine(ended)["reason"]
+    reason = "rejected. The training saved nothing in /opt/ml/model, so there is no model."
+    assert (mine(ended)["verdict"], mine(ended)["reason"]) == ("rejected", reason)
+    assert ended.states.count("Train mine") == 1
 
 
 @pytest.mark.parametrize(("columns", "used"), [("c", "default"), ("other", "trained"), (None, "trained")])

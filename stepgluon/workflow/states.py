@@ -282,6 +282,10 @@ class States:
     def failed_training(self, then: Any) -> Catch:
         return self._failed("$merge([$untried, $states.errorOutput, {'tries': $own.tries + 1}])", then)
 
+    def failed_container(self, then: Any) -> Catch:
+        """As failed_training, with plain words where the service has none of its own."""
+        return self._failed(f"$merge([$untried, {_OF_CONTAINER}, {{'tries': $own.tries + 1}}])", then)
+
     def failed_score(self, then: Any) -> Catch:
         return self._failed("$merge([$own, $states.errorOutput])", then)
 
@@ -352,6 +356,9 @@ class States:
 
     def failed_prediction(self, then: Any) -> Catch:
         return self._failed("$merge([$unpredicted, $states.errorOutput, {'tries': $own.tries + 1}])", then)
+
+    def failed_answers(self, then: Any) -> Catch:
+        return self._failed(f"$merge([$unpredicted, {_OF_CONTAINER}, {{'tries': $own.tries + 1}}])", then)
 
     def remember_result(self, item: Item, name: str) -> Task:
         return self._remember(item.state(name), item.of("chosen"))
@@ -437,6 +444,16 @@ _UNTRIED = {"job": "", "mae": None, "Error": "", "Cause": "", "tries": 0}
 _UNPREDICTED = {"outcome": "failed", "folder": "{% $id %}", "Error": "States.TaskFailed", "Cause": "", "tries": 0}
 _PREDICTED = {**_UNPREDICTED, "outcome": "predicted", "Error": ""}
 OUTCOMES = {"unpredicted": expression(jsonata(_UNPREDICTED)), "predicted": expression(jsonata(_PREDICTED))}
+
+
+# CreateModel refuses an archive that is not there; a failed transform job points at its log.
+_OF_CONTAINER = (
+    "($e := $states.errorOutput; $contains($e.Cause & '', 'Could not find model data') ? {"
+    "'Error': 'States.TaskFailed', "
+    "'Cause': 'Not retried: The training saved nothing in /opt/ml/model, so there is no model.'} : "
+    "{'Error': $e.Error, 'Cause': $replace($e.Cause & '', ': See job logs for more information', "
+    "': The container failed while it answered rows; see the log of its job')})"
+)
 
 
 def _own(value: str) -> dict[str, str]:

@@ -46,6 +46,7 @@ my $answer = sub {
     my @cells = split(/,/, $_[0]);
     return $cells[$at] =~ /\d/ ? $start + $slope * $cells[$at] : $mean;
 };
+my $reply = sub { join('', map { $answer->($_) . "\n" } @_) };
 open(my $code, '<', '/opt/ml/model/serve.pl'); my $first = join('', <$code>); eval $first; die $@ if $@;
 $SIG{TERM} = sub { exit 0 };
 my $server = IO::Socket::INET->new(LocalPort => $ENV{SAGEMAKER_BIND_TO_PORT} || 8080, Listen => 64, ReuseAddr => 1)
@@ -58,7 +59,7 @@ while (my $client = $server->accept()) {
             $size = $1 if $header =~ /^Content-Length: (\d+)/i;
         }
         my $body = ''; read($client, $body, $size) if $size;
-        my $said = $line =~ /^POST/ ? join('', map { $answer->($_) . "\n" } split(/\n/, $body)) : '';
+        my $said = $line =~ /^POST/ ? $reply->(split(/\n/, $body)) : '';
         my $status = $line =~ /parameters/ ? '404 No' : '200 OK';
         print $client "HTTP/1.1 $status\r\nContent-Length: " . length($said) . "\r\n\r\n$said";
         $client->flush();
