@@ -71,14 +71,28 @@ def missing() -> str:
 def _inspected(name: str) -> Any:
     """An image by its own name, or by that of a local build, which has no registry; None if it is not there.
 
-    A digest names one image exactly, and a local build has another one.
+    A digest names one image exactly, and a local build has another one, unless `tag` has said so.
     """
-    names = (name,) if "@" in name else (name, f"localhost/{name.rpartition('/')[2]}")
+    names = (name, _as_tag(name)) if "@" in name else (name, f"localhost/{name.rpartition('/')[2]}")
     for known in dict.fromkeys(names):
         done = _buildah("inspect", "--type", "image", known)
         if done.returncode == 0:
             return json.loads(done.stdout)
     return None
+
+
+def identity(name: str) -> str:
+    """The id of an image that buildah has."""
+    return str(_inspected(name)["FromImageID"])
+
+
+def tag(identity: str, name: str) -> None:
+    """Give a local build the name, with the digest, that a registry would have for it."""
+    _buildah("tag", identity, _as_tag(name))
+
+
+def _as_tag(name: str) -> str:
+    return name.replace("@sha256:", ":sha256-")
 
 
 def _buildah(*words: str) -> subprocess.CompletedProcess[str]:

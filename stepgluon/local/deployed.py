@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +23,15 @@ from localaws.base.environment import harmless
 from localaws.base.patches import Patches
 from localaws.lambda_ import functions
 from localaws.notifications import alarms, eventbridge, s3_events, sns_mail
+from localaws.sagemaker import bubblewrap
 from localaws.sagemaker.job_cache import code_of, packages
 from localaws.server.aws import LocalAws, Settings
 from localaws.stepfunctions import parse_cache
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.apply import deploy
+from stepgluon.deploy.images import SCRIPT
 from stepgluon.deploy.release import Image, Release, release
+from stepgluon.errors import SurroundingsError
 from stepgluon.gc_control import kept, paused
 from stepgluon.local.journal import Begun, Journal
 from stepgluon.local.mail_text import fitted
@@ -80,7 +85,7 @@ def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Itera
 def bring(wanted: Release, aws: LocalAws) -> None:
     """Deploy as to an account, without the cicd stack."""
     silent, settled = (lambda text: None), (lambda seconds: None)  # local CloudFormation ends when it responds
-    deploy(wanted, aws, Images(aws), silent, settled, only=("base", "pipeline"))
+    deploy(wanted, aws, Images(aws, wanted.names), silent, settled, only=("base", "pipeline"))
 
 
 def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -> functions.Functions:
@@ -131,20 +136,39 @@ def once(journal: Journal, names: Names) -> sns_mail.Once:
 
 
 class Images:
-    """Builds manifests without layers, because no image is run locally.
+    """Builds manifests without layers: our images are not run locally, and buildah keeps those of the user's folders.
 
     The digest is part of the fingerprints of models and predictions, so it changes with the scripts, this Python and
     its packages.
     """
 
-    def __init__(self, aws: LocalAws) -> None:
-        self._aws = aws
+    def __init__(self, aws: LocalAws, names: Names) -> None:
+        self._aws, self._names = aws, names
 
     def push(self, image: Image) -> str:
+        if image.folder:
+            return self._put(image, self._built(image))
         code = self._aws.settings.code
         scripts = [code_of(code / f"{name}.py") for name in all_scripts().get(image.name, ())] if code else []
         content = json.dumps([image.tag, scripts, sys.version, sorted(packages())], sort_keys=True)
-        digest = f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+        return self._put(image, hashlib.sha256(content.encode()).hexdigest())
+
+    def _built(self, image: Image) -> str:
+        """The id of the image that buildah builds of the user's folder, unless it has it."""
+        if lacking := bubblewrap.missing():
+            raise SurroundingsError(f"algorithm.build: {image.folder} needs {lacking} to be built and run locally")
+        address = f"{self._address(image)}={image.folder}"
+        engine = {**os.environ, "ENGINE": "buildah", "BUILDAH_ISOLATION": "chroot"}
+        done = subprocess.run(["bash", str(SCRIPT), address], capture_output=True, text=True, env=engine)
+        if done.returncode:
+            raise SurroundingsError(f"{image.folder} cannot be built: {(done.stderr.strip() or '?').splitlines()[-1]}")
+        return bubblewrap.identity(done.stdout.strip())
+
+    def _address(self, image: Image) -> str:
+        return self._names.image(image.name).partition("@")[0]
+
+    def _put(self, image: Image, identity: str) -> str:
+        digest = f"sha256:{identity}"
         config = {"mediaType": f"{_DOCKER}.container.image.v1+json", "size": 1, "digest": digest}
         media = f"{_DOCKER}.distribution.manifest.v2+json"
         manifest = json.dumps({"schemaVersion": 2, "mediaType": media, "config": config, "layers": []})
@@ -152,6 +176,8 @@ class Images:
         self._aws.client("ecr").put_image(
             repositoryName=image.repository, imageTag=image.tag, imageManifest=manifest, imageDigest=digest
         )
+        if image.folder:
+            bubblewrap.tag(identity, f"{self._address(image)}@{digest}")
         return digest
 
 

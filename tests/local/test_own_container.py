@@ -108,6 +108,22 @@ def test_three_programs_side_by_side_and_a_second_run_takes_everything_from_the_
     assert left() == []
 
 
+def test_a_folder_is_built_trained_and_served_and_built_once(image: str, tmp_path: Path) -> None:
+    algorithm = "{build: tests/local/line-model, set: {column: flipper_length_mm}}"
+    config = f"{HEAD}  - {{name: gentoo, label: body_mass_g, where: {{species: Gentoo}}, algorithm: {algorithm}}}\n"
+    digests = []
+    for work in ("one", "two"):
+        with pipeline(config, tmp_path / work) as whole:
+            ended = ran(whole) if work == "one" else None
+            ecr = whole.place.aws.client("ecr")
+            (found,) = ecr.describe_images(repositoryName="penguins-line-model")["imageDetails"]
+            digests.append(found["imageDigest"])
+            if ended:
+                assert ended.told["status"] == "SUCCEEDED", ended.told
+                assert verdicts(ended)["gentoo"]["learner"] == "penguins-line-model"
+    assert digests[0] == digests[1]
+
+
 CHILDREN = f"for (1 .. 50) {{ if (!fork) {{ exec('sleep', '86{os.getpid()}2') }} }} exit 0"
 TRAINING = {
     "idle": ("exit 0", "", "rejected. The training saved nothing in /opt/ml/model, so there is no model."),
