@@ -123,12 +123,13 @@ def _runs(command: Add) -> None:
         ("watch", "Follow a run until it ends; Ctrl-C leaves it running."),
         ("redrive", "Repeat a failed run: start a new run with the same input, reusing models and predictions."),
         ("promote", "Make a run's accepted models the defaults."),
+        ("models", "List the models' versions in the registry, their approval, and which are the defaults."),
         ("logs", "Print the logs of a run's jobs, or of one model's."),
         ("fetch", "Copy a run's result, or a model, to this computer."),
         ("compare", "Compare two runs: config, errors, verdicts and rows."),
     ):
         one = command(_MODULES.get(name, "runs"), name, description)
-        if name != "runs":
+        if name not in ("runs", "models"):
             one.add_argument("run", metavar="A" if name == "compare" else "RUN", help=_RUN)
         _more(name, one)
         place = one.add_mutually_exclusive_group()

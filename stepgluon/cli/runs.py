@@ -1,4 +1,4 @@
-"""The commands for past and present runs: runs, show, watch, redrive and promote.
+"""The commands for past and present runs: runs, show, watch, redrive, promote and models.
 
 A command goes to the place of its run: the work folder if it has the run, otherwise the account. `--work DIR` and
 `--aws` force one; see docs/decisions/0061. What follows a local run loads the local AWS, so only two commands do.
@@ -21,7 +21,7 @@ from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, UsageError, listed
 from stepgluon.local.work_folder import (
     all_runs,
-    buckets_of,
+    door_of,
     endpoint,
     find_run,
     is_served,
@@ -33,6 +33,7 @@ from stepgluon.names import Names
 from stepgluon.runs import report
 from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, unknown_run
 from stepgluon.runs.history import score_of
+from stepgluon.runs.model_registry import versions_of, versions_table
 from stepgluon.runs.promote import named, promote
 from stepgluon.runs.redrive import planned, redrive
 from stepgluon.runs.run_list import runs_of, runs_table
@@ -196,11 +197,27 @@ def do_promote(call: Call) -> None:
     if is_local(call):
         loaded, work = call.config(), call.options.work
         run = _of_this_pipeline(call, loaded)
-        with buckets_of(loaded, work) as s3:
-            promoted = promote(s3, Names(loaded.config), run, lambda: local_story(work, run).models)
+        with door_of(loaded, work) as local:
+            judged, registry = (lambda: local_story(work, run).models), (lambda: local.client("sagemaker"))
+            promoted = promote(local.client("s3"), Names(loaded.config), run, judged, registry)
     else:
         with call.account() as (door, names):
             found, run = _left(door, names, call.options.run)
-            promoted = promote(door.client("s3"), names, run, lambda: story_of(door, found.arn).models if found else [])
+            judged, registry = (
+                (lambda: story_of(door, found.arn).models if found else []),
+                lambda: door.client("sagemaker"),
+            )
+            promoted = promote(door.client("s3"), names, run, judged, registry)
     scores = {name: score_of(verdict) for name, verdict in promoted.items()}
     call.result(f"Promoted from run {run}: {named(promoted)}.\n", {"run": run, "promoted": scores})
+
+
+def do_models(call: Call) -> None:
+    if is_local(call):
+        loaded = call.config()
+        with door_of(loaded, call.options.work) as local:
+            versions = versions_of(local.client("sagemaker"), local.client("s3"), Names(loaded.config))
+    else:
+        with call.account() as (door, names):
+            versions = versions_of(door.client("sagemaker"), door.client("s3"), names)
+    call.result(versions_table(versions), versions)

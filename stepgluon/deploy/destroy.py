@@ -34,8 +34,8 @@ class Order:
 @dataclass(frozen=True)
 class Destroyed:
     stacks: tuple[str, ...]  # that existed
-    kept: tuple[str, ...]  # remaining buckets and repositories
-    deleted: tuple[str, ...]  # buckets and repositories
+    kept: tuple[str, ...]  # remaining buckets, repositories and groups of models
+    deleted: tuple[str, ...]  # the same, if they are deleted
 
 
 def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> Destroyed:
@@ -51,14 +51,18 @@ def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> D
             stacks.delete(names.stack(part))
             gone.append(names.stack(part))
     buckets, repositories = _data(names, door, order.only)
+    groups = _groups(names, door, order.only)
     if order.delete_data:
+        for group in groups:
+            tell(f"deleting the model group {group} with its versions")
+            _delete_group(door.client("sagemaker"), group)
         for bucket in buckets:
             tell(f"emptying and deleting s3://{bucket}")
             delete_bucket(names, door.client("s3"), bucket)
         for repository in repositories:
             tell(f"deleting the images of {repository}")
             door.client("ecr").delete_repository(repositoryName=repository, force=True)
-    data = (*(f"s3://{bucket}" for bucket in buckets), *repositories)
+    data = (*(f"s3://{bucket}" for bucket in buckets), *repositories, *(f"model group {group}" for group in groups))
     return Destroyed(tuple(gone), () if order.delete_data else data, data if order.delete_data else ())
 
 
@@ -74,6 +78,7 @@ def found(names: Names, door: Door, order: Order) -> list[str]:
         buckets, repositories = _data(names, door, order.only)
         there += [f"s3://{bucket} with ALL DATA in it" for bucket in buckets]
         there += [f"the images of {repository}" for repository in repositories]
+        there += [f"the model group {group} with all its versions" for group in _groups(names, door, order.only)]
     return there
 
 
@@ -120,8 +125,27 @@ def _data(names: Names, door: Door, only: Collection[str]) -> tuple[list[str], l
     return buckets, [name for name in repositories if _is_there(describe, repositoryNames=[name])]
 
 
+def _groups(names: Names, door: Door, only: Collection[str]) -> list[str]:
+    """The existing groups of the config's registered models."""
+    models = [model for model in names.config.models if model.register] if "base" in only else []
+    describe = door.client("sagemaker").describe_model_package_group if models else None
+    groups = map(names.model_group, models)
+    return [group for group in groups if _is_there(describe, ModelPackageGroupName=group)]
+
+
+def _delete_group(sagemaker: Any, group: str) -> None:
+    """A group with versions cannot be deleted."""
+    pages = sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
+    for version in [one for page in pages for one in page["ModelPackageSummaryList"]]:
+        sagemaker.delete_model_package(ModelPackageName=version["ModelPackageArn"])
+    sagemaker.delete_model_package_group(ModelPackageGroupName=group)
+
+
 def _is_there(ask: Any, **request: Any) -> bool:
-    return answer(lambda: ask(**request), "404", "NoSuchBucket", "RepositoryNotFoundException") is not None
+    return (
+        answer(lambda: ask(**request), "404", "NoSuchBucket", "RepositoryNotFoundException", "ValidationException")
+        is not None
+    )
 
 
 def delete_bucket(names: Names, s3: Any, bucket: str) -> None:

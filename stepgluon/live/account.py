@@ -123,7 +123,9 @@ class AccountRuns:
 
     def promote(self, run: str) -> str:
         arn, s3 = self._names.execution_arn(run), self._door.client("s3")
-        return f"Promoted {named(promote(s3, self._names, run, lambda: story_of(self._door, arn).models))}."
+        judged, registry = (lambda: story_of(self._door, arn).models), (lambda: self._door.client("sagemaker"))
+        promoted = promote(s3, self._names, run, judged, registry)
+        return f"Promoted {named(promoted)}."
 
 
 @contextmanager

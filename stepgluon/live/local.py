@@ -111,7 +111,9 @@ class LocalRuns:
     def promote(self, run: str) -> str:
         told, work = self._of_this_pipeline(run), self._place.work
         s3, names = self._place.aws.client("s3"), self._place.names
-        return f"Promoted {named(promote(s3, names, told['run'], lambda: local_story(work, run).models))}."
+        judged, registry = (lambda: local_story(work, run).models), (lambda: self._place.aws.client("sagemaker"))
+        promoted = promote(s3, names, told["run"], judged, registry)
+        return f"Promoted {named(promoted)}."
 
     def _of_this_pipeline(self, run: str) -> Told:
         told = next((one for one in self.runs() if one["run"] == run), None)

@@ -161,7 +161,14 @@ def told_where(work: Path, endpoint: str) -> Iterator[None]:
 
 @contextmanager
 def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
-    """An S3 client for the work folder's buckets, from the server using it or else a temporary one."""
+    """An S3 client for the work folder's buckets."""
+    with door_of(loaded, work) as door:
+        yield door.client("s3")
+
+
+@contextmanager
+def door_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
+    """Makes clients for the work folder, from the server using it or else a temporary one."""
     config = loaded.config
     if not (work / "buckets").is_dir():
         if (work / "runs").is_dir():
@@ -169,7 +176,7 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
         raise UsageError(f"{work} has no runs (start one: {pipeline_py('run --data FILE')})")
     if is_served(work):
         with served(work, config.region) as door:
-            yield door.client("s3")
+            yield door
     else:
         from localaws.server.aws import LocalAws, Settings
 
@@ -177,7 +184,7 @@ def buckets_of(loaded: LoadedConfig, work: Path) -> Iterator[Any]:
             this_computer(),
             LocalAws(Settings(Path(os.path.abspath(work)), config.account, config.region)) as aws,
         ):
-            yield aws.client("s3")
+            yield aws
 
 
 class ServerGone(SurroundingsError):

@@ -19,6 +19,7 @@ from stepgluon.errors import StepgluonError
 from stepgluon.names import DEFAULTS, PROMOTED, Names
 from stepgluon.runs.executions import read_json, sizes
 from stepgluon.runs.history import metric_of, number, score_of
+from stepgluon.runs.model_registry import approve
 
 MANIFEST = "manifest.json"  # written by code/model_folder.py
 
@@ -30,10 +31,13 @@ class NotPromoted(StepgluonError):
 Verdicts = list[dict[str, Any]]
 
 
-def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = list) -> dict[str, dict[str, Any]]:
-    """Promote the run's models; return their verdicts by name.
+def promote(
+    s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = list, sagemaker: Callable[[], Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Promote the run's models, and approve their versions in the registry; return their verdicts by name.
 
-    `judged` reads the verdicts from the history of a run that ended before recording them.
+    `sagemaker` makes the client, which is needed if a model is registered. `judged` reads the verdicts from the history
+    of a run that ended before recording them.
     """
     bucket = names.work_bucket
     accepted = _accepted(run, verdicts_of(s3, bucket, run) or judged())
@@ -46,6 +50,8 @@ def promote(s3: Any, names: Names, run: str, judged: Callable[[], Verdicts] = li
         raise NotPromoted(
             f"the bucket {bucket} is gone, and the models of {run} with it (promote a later run)"
         ) from None
+    if sagemaker and names.config.registers:
+        approve(sagemaker(), names, run, accepted)
     before = read_json(s3, bucket, PROMOTED)
     promoted = dict(before) if isinstance(before, dict) else {}
     for model in models:

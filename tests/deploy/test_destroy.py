@@ -8,7 +8,7 @@ import pytest
 from local_account import Door, deployed, no_wait, release_of
 
 from stepgluon.aws import Refused
-from stepgluon.deploy.destroy import Destroyed, Order, RunsGoOn, delete_bucket, destroy
+from stepgluon.deploy.destroy import Destroyed, Order, RunsGoOn, delete_bucket, destroy, found
 from stepgluon.deploy.release import Release
 
 
@@ -124,3 +124,29 @@ def test_the_base_of_a_pipeline_that_is_there_is_not_destroyed_alone(door: Door,
         assert door.client("cloudformation").describe_stacks(StackName="houses-base")
     finally:
         gone(what, door, Order(delete_data=True))
+
+
+REGISTERED = """
+name: houses
+account: "123456789012"
+region: eu-central-1
+notify: [ml-team@example.com]
+models:
+  - {name: price, label: price, register: {}}
+  - {name: rent, label: rent}
+"""
+
+
+def test_groups_of_models_are_kept_adopted_by_the_next_deploy_and_deleted_with_the_data(door: Door) -> None:
+    what, api = release_of(REGISTERED), door.client("sagemaker")
+    deployed(what, door)
+    for _ in range(3):
+        api.create_model_package(ModelPackageGroupName="houses-model-price")
+    assert "model group houses-model-price" in gone(what, door, Order()).kept
+    deployed(what, door)
+    assert len(api.list_model_packages(ModelPackageGroupName="houses-model-price")["ModelPackageSummaryList"]) == 3
+    assert "the model group houses-model-price with all its versions" in found(
+        what.names, door, Order(delete_data=True)
+    )
+    assert "model group houses-model-price" in gone(what, door, Order(delete_data=True)).deleted
+    assert not api.list_model_package_groups()["ModelPackageGroupSummaryList"]

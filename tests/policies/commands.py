@@ -22,7 +22,7 @@ from stepgluon.programs import all_scripts
 
 CODE = Path(__file__).parent.parent.parent / "stepgluon"
 STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "execution", "repository", "topic", "queue"
-FUNCTION_LOG, KEY = "function log", "key"
+FUNCTION_LOG, KEY, GROUP, VERSION = "function log", "key", "group", "version"
 LIVE, OBJECT, BUCKET, LOG, STREAM, NONE, FUNCTION = "live", "object", "bucket", "log", "stream", "none", "function"
 
 # Where an operation asks for more than one action, or for one of another name, AWS's page of the operation says so.
@@ -64,6 +64,13 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "list_object_versions": ("s3:ListBucketVersions", BUCKET),
     "delete_repository": ("ecr:DeleteRepository", REPOSITORY),
     "stop_execution": ("states:StopExecution", EXECUTION),
+    "delete_model_package": ("sagemaker:DeleteModelPackage", VERSION),
+    "delete_model_package_group": ("sagemaker:DeleteModelPackageGroup", GROUP),
+    "describe_model_package_group": ("sagemaker:DescribeModelPackageGroup", GROUP),
+    # promote and models
+    "describe_model_package": ("sagemaker:DescribeModelPackage", VERSION),
+    "list_model_packages": ("sagemaker:ListModelPackages", VERSION),
+    "update_model_package": ("sagemaker:UpdateModelPackage", VERSION),
     # start, watch, status, redrive, promote and rollback
     "copy": ("s3:GetObject s3:GetObjectTagging s3:PutObject s3:PutObjectTagging s3:AbortMultipartUpload", OBJECT),
     "describe_execution": ("states:DescribeExecution", EXECUTION),
@@ -102,7 +109,8 @@ def called_by_the_code() -> set[str]:
             found.add(node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(node.value)  # a paginator's name, or an operation that is asked for by its name
-    return found & _methods() - {"verify"}  # the command's name, and an operation of KMS that nothing calls
+    # The command's name, and that of a regular expression's method; KMS and SageMaker have operations of these names.
+    return found & _methods() - {"verify", "search"}
 
 
 def services_of_the_code() -> set[str]:
@@ -238,6 +246,7 @@ def start_calls(names: Names) -> Iterator[Call]:
 
 def _resources(names: Names, about: str) -> list[str]:
     buckets = [names.arn("s3", bucket, region="", account="") for bucket in (names.raw_bucket, names.work_bucket)]
+    groups = [names.model_group(model) for model in names.config.models if model.register]
     kinds = [f"log-group:/aws/sagemaker/{kind}Jobs" for kind in ("Training", "Processing")]
     return {
         NONE: ["*"],
@@ -252,6 +261,8 @@ def _resources(names: Names, about: str) -> list[str]:
         EXECUTION: [names.arn("states", f"execution:{names.machine}:{RUN}")],
         BUCKET: buckets,
         OBJECT: [f"{buckets[0]}/june/my.csv", f"{buckets[1]}/promoted.json"],
+        GROUP: [names.arn("sagemaker", f"model-package-group/{group}") for group in groups],
+        VERSION: [names.arn("sagemaker", f"model-package/{group}/1") for group in groups],
         FUNCTION_LOG: [names.arn("logs", f"log-group:{names.log_group('function')}")],
         LOG: [names.arn("logs", f"{kind}:*") for kind in kinds],
         STREAM: [names.arn("logs", f"{kind}:log-stream:{names.prefix}-train-x") for kind in kinds],
