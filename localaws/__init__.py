@@ -4,6 +4,7 @@ server/           the local AWS as a whole: starts and stops all parts in order;
 iam/              checked first: roles may do what their policies allow
 cloudformation/   deploys templates
 sagemaker/        training and processing jobs that really run
+codebuild/        builds of images that really run
 containers/       equivalents of AWS's own images
 stepfunctions/    versions, aliases, a queue and histories for moto's Step Functions
 s3/               buckets on disk

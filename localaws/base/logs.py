@@ -51,6 +51,12 @@ class JobLogs:
                 streams.pop(next(iter(streams)))
         return lambda line: _write(stream, [line])
 
+    def of_build(self, group: str, name: str) -> Callable[[str], None]:
+        """The same for a build of CodeBuild."""
+        with self._lock:
+            stream = _stream(self._backend, group, name)
+        return lambda line: _write(stream, [line])
+
     def lines(self, kind: str, job: str) -> list[str]:
         """All lines of a job, instance by instance."""
         with self._lock:

@@ -150,6 +150,8 @@ class LocalAws:
         from moto.utilities.utils import get_partition
 
         from localaws.base.logs import JobLogs
+        from localaws.codebuild import sync_task as codebuild_task
+        from localaws.codebuild.api import CodeBuild
         from localaws.iam.permissions import Permissions
         from localaws.s3.buckets import Buckets
         from localaws.sagemaker import sync_task
@@ -180,20 +182,24 @@ class LocalAws:
         ending.callback(queue.install(patches), settings.ending_seconds)
         ending.callback(self.sagemaker.close, settings.grace_seconds + settings.ending_seconds)
         sync_task.install(patches, self.sagemaker)
+        self.codebuild = CodeBuild(workshop, lambda: self.client("ecr"))
+        ending.callback(self.codebuild.close, settings.grace_seconds + settings.ending_seconds)
+        codebuild_task.install(patches, self.codebuild)
 
     def _doors(self, patches: Patches) -> Application:
-        """Request chain: IAM, CloudFormation, SageMaker, then moto."""
+        """Request chain: IAM, CloudFormation, SageMaker, CodeBuild, then moto."""
         from moto.moto_server import werkzeug_app
 
         from localaws.cloudformation.service import CloudFormation
         from localaws.cloudformation.web import cloudformation_door
+        from localaws.codebuild.api import codebuild_door
         from localaws.iam.enforce import gate
         from localaws.sagemaker.api import sagemaker_door
 
         stacks = CloudFormation(self.settings.account, self.partition, self._clients.get)
         patches.attribute(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # otherwise any page may read moto's responses
         moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
-        doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, moto))
+        doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, codebuild_door(self.codebuild, moto)))
         return gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
 
 

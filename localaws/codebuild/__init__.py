@@ -1,0 +1,6 @@
+"""CodeBuild's builds of images, which really run, with buildah.
+
+api        answers the calls about builds; moto keeps the projects
+build      one build: its source, its commands, its image in ECR
+sync_task  Step Functions' Task that waits for a build
+"""
