@@ -190,7 +190,9 @@ def check_some_rows(tables: list[RawTable], counts: RowCounts) -> None:
     if counts.rows == 0:
         have = "has" if len(tables) == 1 else "have"
         names = job_io.listed([table.name for table in tables])
-        raise JobError(f"{names} {have} a header but no rows; upload rows to work with.")
+        assumed = [sentence for table in tables for sentence in table.assumed()]
+        read_as = f" ({'; '.join(assumed)})" if assumed else ""
+        raise JobError(f"{names} {have} a header but no rows{read_as}; upload rows to work with.")
     if counts.unselected == counts.rows:
         raise JobError(*counts.selects_nothing())
     if too_many := counts.too_many_classes():

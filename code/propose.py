@@ -17,6 +17,7 @@ if __name__ == "__main__":
 
     keep_pandas_out()  # before pyarrow is used
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ from raw_file import RawTable, Reread
 from row_counts import MOST_CLASSES
 
 ROWS = 1_000_000  # that are looked at
+FEW_CLASSES = 10
 MOST_VALUES = 12  # of a column that splits the rows
 LEAST_LABELLED = 100  # rows for each value; with fewer, one model of all rows usually has the smaller error
 GAIN = 0.2  # how much smaller the error of guessing must become
@@ -96,11 +98,12 @@ def propose(data: dict[str, Any], label: str | None) -> dict[str, Any]:
         except Misfit:
             every_row = True
     if not rows:
-        raise JobError(f"{tables[0].name} has a header but no rows; rows are needed to propose a model.")
+        read_as = f" ({'; '.join(assumed)})" if (assumed := tables[0].assumed()) else ""
+        raise JobError(f"{tables[0].name} has a header but no rows{read_as}; rows are needed to propose a model.")
     made = of_label(columns, label) if label in columns else {}
     dates = {name for table in tables for name in table.dates}  # of which each row may have its own
     made["identifiers"] = [name for name in made.get("identifiers", ()) if name not in dates]
-    if len(made.get("classes", ())) > MOST_CLASSES:  # probably numbers, some of them misspelt: this names them
+    if too_many(made.get("classes", ()), made.get("labelled", 0)):  # numbers, some of them misspelt: this names them
         one_schema(tables, list(columns), {"models": [{"label": label, "name": shown(label)}]}, every_row)
     return {
         "problems": [],
@@ -131,16 +134,26 @@ def read(tables: list[RawTable], label: str | None, every_row: bool) -> tuple[di
     return columns, done
 
 
+def too_many(classes: Sequence[Any], labelled: int) -> bool:
+    """Whether a label's texts are rather numbers with mistakes, or other values of which few occur twice."""
+    return len(classes) > MOST_CLASSES or (len(classes) >= FEW_CLASSES and len(classes) > labelled / 2)
+
+
 def of_label(columns: dict[str, Column], label: str | None) -> dict[str, Any]:
     rest = {name: column for name, column in columns.items() if name != label}
     target = columns[str(label)].whole()
     identifiers = [name for name, column in rest.items() if column.is_identifier()]
-    if classes := classes_of(target):
+    classes = classes_of(target) or []
+    if len(classes) == 1:
+        return {"labelled": classes[0][1], "constant": classes[0][0]}
+    if classes:
         return {"labelled": len(target) - target.null_count, "classes": classes, "best": None, "splits": False} | {
             "identifiers": identifiers
         }
     numbers = target.cast(pa.float64()).to_numpy(zero_copy_only=False)  # NaN for a gap
     known = np.isfinite(numbers)
+    if len(only := np.unique(numbers[known])) == 1:
+        return {"labelled": int(known.sum()), "constant": only.tolist()[0]}
     splits = [split for name, column in rest.items() if (split := split_by(name, column, numbers, known))]
     error = error_of_median(numbers[known])
     ordered = sorted(splits, key=lambda split: split["error"])

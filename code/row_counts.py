@@ -91,6 +91,11 @@ class RowCounts:
             for label, values in self.label_values.items()
             if len(values) == 2 and label in {m["label"] for m in self.models if not has_classes(m)}
         ]
+        found += [
+            f"The label {shown(label)} is {next(iter(values))} in all rows that have one; there is nothing to learn."
+            for label, values in self.label_values.items()
+            if len(values) == 1 and label in {m["label"] for m in self.models if not has_classes(m)}
+        ]
         for model, splitter, profile in zip(self.models, self.splitters, profiles, strict=True):
             train = profile["rows_train"]
             if train + profile["rows_test"] + profile["rows_predict"] == 0:

@@ -171,12 +171,31 @@ def test_a_label_of_numbers_with_texts_in_between_is_refused_with_its_rows(init:
     assert not Path("pipeline-config.yml").exists()
 
 
+def test_a_label_with_another_sign_for_gaps_is_refused_with_its_rows(init: Init) -> None:
+    Path("t.csv").write_text("a,y\n" + "".join(f"1,{n if n % 5 else '-'}\n" for n in range(60)), "utf-8")
+    code, _, err = init("t.csv", "--label", "y")
+    assert code == 1
+    assert "must hold numbers, but 12 rows hold text: row 1 (line 2): '-'" in err
+
+
 @pytest.mark.parametrize(
     ("table", "code", "said"),
     [
         ("a,y\n", 1, "error: t.csv has a header but no rows; rows are needed to propose a model.\n"),
         ("a,y\n1,2\n3,\n", 2, "error: --label 'y': 1 row has a value (at least 5 are needed to train a model)\n"),
         ("a,y\n1,\n3,\n", 2, "error: --label 'y': 0 rows have a value (at least 5 are needed to train a model)\n"),
+        (
+            "a,y\n" + "1,7\n2,\n3,7.0\n" * 9,
+            *(2, "error: --label 'y': all 18 rows with a value have 7 (choose a column whose values differ)\n"),
+        ),
+        (
+            "a,y\n" + "1,yes\n2,\n" * 9,
+            *(2, "error: --label 'y': all 9 rows with a value have 'yes' (choose a column whose values differ)\n"),
+        ),
+        (
+            "a, y \n1,2\n",
+            *(2, "error: --label 'y': there is no such column (did you mean ' y '?)\n"),
+        ),
         ("y\n1\n2\n", 2, "error: --label 'y': the tables have no other column (add columns to learn from)\n"),
         ("", 1, "error: t.csv is empty; a header line and rows are expected.\n"),
         (None, 2, "error: t.csv: there is no such file\n"),
@@ -245,7 +264,7 @@ def test_semicolons_and_decimal_commas_are_read_and_said(init: Init) -> None:
 
 
 def test_a_wrong_guess_about_a_file_is_corrected_by_an_option_that_the_config_keeps(init: Init) -> None:
-    Path("t.csv").write_text("x;y,z\n" + "1;2,5\n" * 30, "utf-8")
+    Path("t.csv").write_text("x;y,z\n" + "1;2,5\n1;3,5\n" * 30, "utf-8")
     assert init("t.csv", "--label", "y,z") == (
         *(1, ""),
         "error: t.csv: the columns may be separated by comma or semicolon; set --separator to one.\n",

@@ -42,6 +42,12 @@ def do_init(call: Call) -> None:
         raise UsageError(
             f"--label {found(label)}: {rows} a value (at least {LEAST_LABELLED} are needed to train a model)"
         )
+    if "constant" in made:
+        value = found(made["constant"]) if isinstance(made["constant"], str) else f"{made['constant']:.15g}"
+        raise UsageError(
+            f"--label {found(label)}: all {counted(made['labelled'], 'row')} with a value have {value} "
+            "(choose a column whose values differ)"
+        )
 
     schema = out.with_name(f"{out.stem}.schema.json")
     command = " ".join(["python pipeline.py init", *(shlex.quote(file.name) for file in options.data)])
@@ -91,8 +97,10 @@ def _found(label: str, made: dict[str, Any], split: bool) -> list[str]:
 def _check(label: str, columns: Columns) -> None:
     column = next((column for column in columns if column["name"] == label), None)
     if column is None:
-        guess = did_you_mean(label, [column["name"] for column in columns])
-        hint = f"did you mean {guess}?" if guess else _listed(columns)
+        names = [str(column["name"]) for column in columns]
+        guess = next((name for name in names if name.strip() == label.strip()), None) or did_you_mean(label, names)
+        shown = found(guess) if guess and guess != guess.strip() else guess
+        hint = f"did you mean {shown}?" if guess else _listed(columns)
         raise UsageError(f"--label {found(label)}: there is no such column ({hint})")
     if len(columns) == 1:
         raise UsageError(f"--label {found(label)}: the tables have no other column (add columns to learn from)")

@@ -75,6 +75,11 @@ def test_the_first_visible_sheet_is_read_and_the_others_are_named(sandbox: Sandb
     sandbox.write("a.xlsx", workbook(sheets, hidden=["Old"]))
     assert assumed(prepared(sandbox)) == ["read the first sheet, 'Data'; 'Notes', 'Sheet3' are not read"]
     assert rows(sandbox) == {"x": [1], "y": [2]}
+    sandbox.write("a.xlsx", workbook({"Cover": [["x", "y"]], "Data": [["x", "y"], [1, 2]]}))
+    assert sentence(sandbox) == (
+        "'a.xlsx' has a header but no rows (read the first sheet, 'Cover'; 'Data' is not read); "
+        "upload rows to work with."
+    )
     sandbox.write("a.xlsx", workbook({"Cover": [], "Data": [["x", "y"], [1, 2]]}))
     assert sentence(sandbox) == "a.xlsx: the first sheet, 'Cover', is empty; move the table there."
 

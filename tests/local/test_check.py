@@ -73,6 +73,12 @@ def test_a_table_without_labels_starts_no_training(call: Call) -> None:
     assert json.loads(call("check", "--data", "a.csv", "--json")[1])["can_train"] is False
 
 
+def test_a_label_with_one_value_is_noted(call: Call) -> None:
+    Path("a.csv").write_text("Stadt,rent\n" + "Bonn,5\nBonn,\n" * 20, "utf-8")
+    out = call("check", "--data", "a.csv")[1]
+    assert "\nThe label 'rent' is 5 in all rows that have one; there is nothing to learn.\n" in out
+
+
 CLASSES = "name: churn\nmodels:\n  - {name: churn, label: left, metric: accuracy}\n"
 
 
