@@ -68,7 +68,7 @@ def train_one(make: States, model: Item) -> Chain:
     from stepgluon.workflow.sdk import Chain, Choice
 
     judge = Choice(model.state("Judge *"))
-    train = make.train(model, "Train *")
+    train = make.tune(model, "Tune *") if model.tuned else make.train(model, "Train *")
     read_score = make.read_score(model, "Read score of *")
     accept = make.accept(model, "Accept *")
     if model.approval:  # the marker says which version of the registry a model is, so a cached one gets no second
@@ -83,11 +83,21 @@ def train_one(make: States, model: Item) -> Chain:
     judge.add_choice(make.worth_another_try(of_aws=model.archived), train)
     judge.default_choice(make.reject(model, "Reject *"))
 
-    remember = make.remember(model, "Remember *")
+    remember, failed = make.remember(model, "Remember *"), judge
     asking = [make.create_model(model, "Create model of *"), make.ask(model, "Test *")] if model.transforms else []
     scoring = [make.score(model, "Score *")] if model.archived else []  # takes the archive that the training leaves
-    Chain([train, *asking, *scoring, read_score, remember, judge])
-    for job in (train, *scoring):
+    listing = []
+    if model.tuned:  # a tuning's best training goes on; the report shows the others
+        trials, write = make.list_trials(model, "List trials of *"), make.write_trials(model, "Write trials of *")
+        trials.add_catch(make.no_trials(write))
+        write.add_catch(make.failed_score(judge))
+        listing = [trials, write]
+        failed = make.find_failure(model, "Find failure of *")
+        failed.add_catch(make.unknown_failure(judge))
+        failed.next(judge)
+    Chain([train, *listing, *asking, *scoring, read_score, remember, judge])
+    train.add_catch(make.failed_training(failed))
+    for job in scoring:
         job.add_catch(make.failed_training(judge))
     for job in asking:  # a container answers the held-out rows
         job.add_catch(make.failed_container(judge))

@@ -28,10 +28,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from stepgluon.runs import history
     from stepgluon.runs.history import Event, Job, Story
-    from stepgluon.runs.job_log import last_lines, tidied
+    from stepgluon.runs.job_log import TUNING, last_lines, tidied
 else:  # copies of these files are in this function's zip
     import history
-    from job_log import last_lines, tidied
+    from job_log import TUNING, last_lines, tidied
 
 ENDS = {"FAILED": "failed", "TIMED_OUT": "took too long", "ABORTED": "stopped"}
 QUICK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
@@ -134,8 +134,10 @@ def read_history(execution: str, left: Callable[[], int], events: list[Event]) -
 
 def described(job: Job) -> str:
     """The job's sentence from SageMaker."""
-    describe = getattr(client("sagemaker"), f"describe_{job.kind}_job")
-    return history.sentence("", json.dumps(describe(**{f"{job.kind.title()}JobName": job.name}), default=str))
+    kind = "hyper_parameter_tuning" if job.kind == TUNING else job.kind
+    describe = getattr(client("sagemaker"), f"describe_{kind}_job")
+    name = f"{kind.title().replace('_', '')}JobName"
+    return history.sentence("", json.dumps(describe(**{name: job.name}), default=str))
 
 
 # The mail

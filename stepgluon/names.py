@@ -260,6 +260,7 @@ def _given(section: Section) -> dict[str, Any]:
         "at_most",
         "at_least",
         "algorithm",
+        "tune",
     )
     unset = (None, "auto", "mae")
     known = {key: value for key, value in vars(section).items() if key != "register"}  # this concerns no job

@@ -44,7 +44,7 @@ XGBOOST = Program(
     complete=complete,
     validates=lambda settings: "early_stopping_rounds" in settings,
 )
-CONTAINER = Program("container", channels=("train",), scoring_image=DATA, scoring_script="score_answers")
+CONTAINER = Program("container", channels=("train", "validation"), scoring_image=DATA, scoring_script="score_answers")
 PROGRAMS = (AUTOGLUON, XGBOOST, CONTAINER)
 
 
@@ -67,7 +67,8 @@ def settings_of(model: Model) -> Settings:
 def channels_of(model: Model) -> list[str]:
     """The channels of a model's training besides `data`; code/channels.py writes those."""
     program = program_of(model)
-    return [name for name in program.channels if name != "validation" or program.validates(settings_of(model))]
+    validates = model.tune is not None or program.validates(settings_of(model))
+    return [name for name in program.channels if name != "validation" or validates]
 
 
 def usual_program(config: PipelineConfig) -> Program:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stepgluon.config import yaml_tree
 from stepgluon.config.json_schema import json_schema
 from stepgluon.config.keys import section_in
-from stepgluon.config.kinds import Section
+from stepgluon.config.kinds import Rest, Section
 from stepgluon.config.load import load, loads
 from stepgluon.config.scalars import Unclear, resolve
 from stepgluon.config.schema import PipelineConfig
@@ -77,6 +77,8 @@ def keys(of: type[Section]) -> set[tuple[str, str]]:
     """Each key with the section that declares it: jobs share theirs."""
     found = set()
     for name, key in of.entries.items():
+        if isinstance(key.kind, Rest):
+            continue
         found.add((owner(of, name), name))
         if inner := section_in(key.kind):
             found |= keys(inner)
@@ -89,6 +91,8 @@ def shown(of: type[Section], part: object) -> set[tuple[str, str]]:
         return {key for one in part for key in shown(of, one)}
     found = set()
     for name, value in part.items() if isinstance(part, dict) else ():
+        if name not in of.entries and any(isinstance(key.kind, Rest) for key in of.entries.values()):
+            continue
         assert name in of.entries, f"the demo has the key {name}, which does not exist"
         found.add((owner(of, name), name))
         if inner := section_in(of.entries[name].kind):

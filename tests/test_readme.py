@@ -12,7 +12,7 @@ from golden import HERE, same_as
 from pipeline import workflow
 from stepgluon.cli.main import main
 from stepgluon.config.keys import section_in
-from stepgluon.config.kinds import MISSING, Entry, Section
+from stepgluon.config.kinds import MISSING, Entry, Rest, Section
 from stepgluon.config.load import load, loads
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.errors import ConfigError
@@ -61,6 +61,7 @@ def test_the_picture_is_the_demos_workflow() -> None:
 def rows(section: type[Section], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     for name, key in section.entries.items():
         inner = section_in(key.kind)
+        name = "HYPERPARAMETER" if isinstance(key.kind, Rest) else name
         several = "[]" if prefix == "" and name == "models" else ""
         yield f"{prefix}{name}{several}", default_of(key), key.description
         if inner is not None and not (prefix == "models[]." and name == "train"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from localaws.iam.policy_evaluation import Value
@@ -56,7 +56,8 @@ def rights(account: Account, operation: str, given: Parameters, tags_of: TagsOf 
     if operation in _DESCRIBES:
         kind = _DESCRIBES[operation]
         name = given[f"{kind}JobName"]
-        return [job_right(account, "Describe", kind, name, tags_of(kind.lower(), name))]
+        right = job_right(account, "Describe", kind, name, tags_of(kind.lower(), name))
+        return [replace(right, action=operation)]
     if operation not in _RULES:
         raise Unknown(operation)
     return list(_RULES[operation](account, given))
@@ -179,6 +180,7 @@ def managed_rule(account: Account, kind: str) -> list[Right]:
 
 
 _DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in KINDS.values()}
+_DESCRIBES["sagemaker:ListTrainingJobsForHyperParameterTuningJob"] = "HyperParameterTuning"
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("s3:GetObject", "s3:HeadObject"), _get_object),
     **dict.fromkeys(("s3:HeadBucket", "s3:ListObjects", "s3:ListObjectsV2"), _list_bucket),

@@ -7,9 +7,10 @@ load                entry point: loads a file, or its text; the stages, in order
   scalars           scalar values; refuses what YAML 1.1 and 1.2 read differently
   generated_models  models generated from the values of a column
   reader            a tree -> the config of one environment
-  rules             rules over a whole config; model_rules: over its models; algorithm_rules: over their algorithms
+  rules             rules over a whole config; model_rules: over its models; algorithm_rules: over their algorithms;
+                    tuning_rules: over their ranges
 schema              the keys of a config; kinds: the kinds of their values; durations: 90s, 10m, 1h; percentages: 20%;
-                    table_formats: separators and encodings
+                    ranges: 3..8; table_formats: separators and encodings
 metrics           what judges a model: better higher or lower, of numbers or classes; units: of labels, by their names
 keys                finds keys by their path; tried_keys: what people write instead; json_schema: for editors
 source              a config with its positions in the file

@@ -64,7 +64,7 @@ def _xgboost(key: str, model: Model, algorithm: Algorithm, region: str) -> Itera
         hint = "set tree_method: hist, or another train.instance.type"
         message = f"this needs a GPU, and {machine} has none ({hint})"
         yield Finding(join(settings, "tree_method"), message, (f"{key}.train.instance.type",))
-    for name, why, other in xgboost_settings.unsuited(algorithm.set):
+    for name, why, other in xgboost_settings.unsuited(algorithm.set, model.tune is not None):
         yield Finding(join(settings, name), why, (join(settings, other),))
 
 

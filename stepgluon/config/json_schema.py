@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config.keys import section_in
-from stepgluon.config.kinds import MISSING, SCALAR, Section, Text
+from stepgluon.config.kinds import MISSING, SCALAR, Rest, Section, Text
 from stepgluon.config.schema import PipelineConfig
 
 _VARIABLE = {
@@ -56,7 +56,11 @@ def json_schema() -> dict[str, Any]:
 def _section(section: type[Section], sections: dict[str, Any]) -> dict[str, Any]:
     """The schema of a section; adds those inside it to `sections`."""
     properties = {}
+    others: Any = False
     for name, key in section.entries.items():
+        if isinstance(key.kind, Rest):
+            others = {"description": key.description, **key.kind.item.schema()}
+            continue
         inner = section_in(key.kind)
         if inner:
             sections[inner.__name__] = _section(inner, sections)
@@ -68,7 +72,7 @@ def _section(section: type[Section], sections: dict[str, Any]) -> dict[str, Any]
     return {
         "type": "object",
         **({"description": section.__doc__} if section.__doc__ else {}),
-        "additionalProperties": False,
+        "additionalProperties": others,
         "properties": properties,
         **({"required": required} if required else {}),
     }

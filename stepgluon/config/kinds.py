@@ -285,6 +285,10 @@ class Map(Kind):
         return _json("object", additionalProperties=self.item.schema(), propertyNames=names, maxProperties=self.most)
 
 
+class Rest(Map):
+    """The keys of a section that have no entry of their own."""
+
+
 def _no_mapping(node: Node, missing: str, like: str) -> Wrong:
     if node.value is None and not node.spoken:
         return Wrong(f"the value is missing ({missing} is expected: give it a key, or remove the line)")

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from stepgluon.config.keys import meant, unknown_key
-from stepgluon.config.kinds import MISSING, Entry, Inner, Kind, List, Map, Wrong, too_many
+from stepgluon.config.kinds import MISSING, Entry, Inner, Kind, List, Map, Rest, Wrong, too_many
 from stepgluon.config.model_rules import Finding
 from stepgluon.config.nodes import Broken, Node, join
 from stepgluon.config.schema import PipelineConfig
@@ -77,6 +77,10 @@ class Reader:
         values: dict[str, Any] = {}
         missing = []
         for name, part in section.entries.items():
+            if isinstance(part.kind, Rest):
+                others = {other: child for other, child in node.value.items() if other not in section.entries}
+                values[name] = self._map(part.kind, key, replace(node, value=others))
+                continue
             inner, child = f"{key}.{name}" if key else name, node.value.get(name)
             if child is None:
                 if part.default is not MISSING and (key or name not in self.needed):
@@ -96,7 +100,8 @@ class Reader:
                 self.gaps.add(key)
             if part.default is MISSING:
                 values[name] = [] if isinstance(part.kind, List) else f"?{inner}"  # a placeholder
-        self._keys(list(section.entries), key, node, missing)
+        if not any(isinstance(part.kind, Rest) for part in section.entries.values()):
+            self._keys(list(section.entries), key, node, missing)
         return section(**values)
 
     def _keys(self, known: list[str], key: str, node: Node, missing: list[tuple[str, Entry]]) -> None:

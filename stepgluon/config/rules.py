@@ -28,6 +28,7 @@ from stepgluon.config.model_rules import (
 )
 from stepgluon.config.nodes import join
 from stepgluon.config.schema import Instance, PipelineConfig
+from stepgluon.config.tuning_rules import tuning_is_possible
 from stepgluon.errors import did_you_mean, found, listed
 
 OUR_VARIABLES = 5  # the pipeline itself sets at most this many
@@ -264,6 +265,7 @@ RULES: tuple[Rule, ...] = (
     tags_are_accepted,
     models_do_not_repeat,
     algorithms_are_known,
+    tuning_is_possible,
     retries_fit_into_names,
     cicd_has_one_source,
 )

@@ -16,6 +16,7 @@ from stepgluon.config.kinds import (
     List,
     Map,
     Number,
+    Rest,
     RowValues,
     Section,
     Server,
@@ -27,6 +28,7 @@ from stepgluon.config.kinds import (
 from stepgluon.config.kinds import Scalar as AnyScalar
 from stepgluon.config.metrics import METRICS
 from stepgluon.config.percentages import Percentage
+from stepgluon.config.ranges import Range, RangeKind
 from stepgluon.config.table_formats import READ_AS
 
 Scalar = str | int | float | bool
@@ -192,6 +194,28 @@ class Register(Section):
     )
 
 
+class Objective(Section):
+    metric: str = entry("for XGBoost one of its metrics, like rmse; for an own container any name", TEXT)
+    regex: str | None = entry(
+        "finds the metric's value in the log of an own container, in its first group", Text(least=1, most=500), None
+    )
+    goal: str | None = entry("which values are better; XGBoost knows it", Choice("minimize", "maximize"), None)
+
+
+class Tune(Section):
+    """Ranges of hyperparameters, and how they are searched."""
+
+    jobs: int = entry("how many trainings are tried", Whole(1, limits.TUNING_JOBS), 10)
+    parallel: int = entry("how many of them run at once", Whole(1, limits.TUNING_AT_ONCE), 2)
+    strategy: str = entry("how values are chosen; locally always at random", Choice("bayesian", "random"), "bayesian")
+    objective: Objective | None = entry(
+        "what the tries are compared by; for XGBoost, metric by default", Objective, None
+    )
+    ranges: dict[str, Range] = entry(
+        "a range of this hyperparameter: 3..8, 0.01..0.3 log, or [a, b]", Rest(RangeKind(), TEXT), {}
+    )
+
+
 class Model(Section):
     name: str = entry("names the model in mails, jobs and results", MODEL_NAME)
     label: str = entry(
@@ -221,6 +245,7 @@ class Model(Section):
     register: Register | None = entry(
         "make each accepted model a version in SageMaker's model registry", Register, None
     )
+    tune: Tune | None = entry("search the best hyperparameters of algorithm in these ranges", Tune, None)
     train: Train = entry("overrides keys of train for this model", Train)
 
 

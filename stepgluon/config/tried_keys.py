@@ -10,7 +10,7 @@ _ALL_COLUMNS = "a model sees every column but its label and those in drop"
 _ONE_SPLIT = "the error is measured once, on the rows held out by data.test_fraction"
 
 NOT_YET = {
-    **dict.fromkeys(("hyperparameters", "hyperparameter_tuning", "params", "tune"), _SET),
+    **dict.fromkeys(("hyperparameters", "params"), _SET),
     **dict.fromkeys(("script", "sklearn", "pytorch", "tensorflow", "lightgbm"), _PROGRAMS),
     "with": "a processing job predicts each model's rows",
     **dict.fromkeys(("problem_type", "task", "classes", "positive_class", "quantiles", "quantile"), _KINDS),
@@ -33,6 +33,7 @@ _NAMES = {
     "image": ("image_uri", "training_image", "container"),
     "build": ("dockerfile", "docker"),
     "register": ("registry", "model_registry", "model_package_group"),
+    "tune": ("hyperparameter_tuning", "tuning", "tuner", "search"),
     "at_least": ("min_score", "minimum"),
     "threshold": ("max_error", "max_mae", "limit", "error_limit", "mae"),
     "better_than_median": ("better_than_baseline", "baseline"),

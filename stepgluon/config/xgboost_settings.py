@@ -39,10 +39,14 @@ _NOT_YET = {
     "use_dask_gpu_training": "a training has one instance",
     **dict.fromkeys(("num_class", "aft_loss_distribution", "aft_loss_distribution_scale"), ONE_NUMBER),
     **dict.fromkeys(("_kfold", "_num_cv_round"), "the error is measured once, on the rows held out"),
-    "_tuning_objective_metric": "hyperparameters are not tuned",
+    "_tuning_objective_metric": "tune sets it",
 }
 _NAMES = tuple(name for name in (*INTEGERS, *_NUMBERS, *_WORDS, *_LISTS, *_FORMS) if name not in _NOT_YET)
 _OTHER_OBJECTIVES = r"(binary|multi|rank|survival):.*"
+
+
+def is_known(name: str) -> bool:
+    return name in _NAMES
 
 
 def complete(given: dict[str, Value]) -> dict[str, Value]:
@@ -75,7 +79,7 @@ def problem(name: str, value: Value) -> str | Callable[[], str]:
     return lambda: f"XGBoost has no such hyperparameter ({_guess(name, _NAMES)})"
 
 
-def unsuited(given: dict[str, Value]) -> Iterator[tuple[str, str, str]]:
+def unsuited(given: dict[str, Value], tuned: bool = False) -> Iterator[tuple[str, str, str]]:
     """The hyperparameters that do not suit another: their name, why, and the other's name."""
     method = as_text(given.get("tree_method", "auto"))
     for name, methods in (("monotone_constraints", "exact hist"), ("interaction_constraints", "exact hist approx")):
@@ -85,7 +89,7 @@ def unsuited(given: dict[str, Value]) -> Iterator[tuple[str, str, str]]:
     for alias, name in ALIASES.items():
         if alias in given and name in given:
             yield alias, f"this is another name of {name}, which is set too (keep one)", name
-    if "early_stopping_rounds" in given and "eval_metric" not in given:
+    if "early_stopping_rounds" in given and "eval_metric" not in given and not tuned:
         # The container then runs all rounds, and the validation rows are lost for training.
         yield "early_stopping_rounds", "without eval_metric nothing stops early (add eval_metric: rmse)", "eval_metric"
 

@@ -31,7 +31,7 @@ from stepgluon.live.page import LivePage
 from stepgluon.local.compile_cache import ROOT, compiled
 from stepgluon.local.deployed import Deployed, deployed
 from stepgluon.local.journal import Begun
-from stepgluon.local.run_folder import collect, refreshed, remark
+from stepgluon.local.run_folder import collect, lines_of, refreshed, remark
 from stepgluon.local.surroundings import (
     blame_the_disk,
     blamed_on,
@@ -229,7 +229,7 @@ def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
         known = place.aws.sagemaker.jobs()
         if any(one.name == job.name and one.kind == job.kind and one.state.secondary == "Starting" for one in known):
             return QUEUED
-        return doing(place.aws.logs.lines(job.kind, job.name))
+        return doing(lines_of(place, job))
 
     noted: set[str] = set()
 

@@ -26,7 +26,9 @@ from stepgluon.local.surroundings import whole, write
 from stepgluon.local.work_folder import all_runs, run_of
 from stepgluon.runs import report
 from stepgluon.runs.earlier import Earlier, before
-from stepgluon.runs.history import Remark, Story, parsed, read
+from stepgluon.runs.history import Job, Remark, Story, parsed, read
+from stepgluon.runs.job_log import TUNING
+from stepgluon.runs.trials import trial_lines
 from stepgluon.runs.view import run_json, why
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
@@ -52,7 +54,7 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     write(folder / "history.json", json.dumps(events, default=str, indent=1))
     for job in story.jobs:
         log = folder / "logs" / f"{job.name}.log"
-        lines = place.aws.logs.lines(job.kind, job.name)
+        lines = lines_of(place, job)
         if lines or not log.exists():
             write(log, "".join(f"{line}\n" for line in lines) or (CACHED if cached(job) else ""))
     if story.delivered:
@@ -73,6 +75,13 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     run["report"] = _write_report(place, begun, folder / REPORT, run, story) if story.ended else None
     write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
     return run
+
+
+def lines_of(place: Deployed, job: Job) -> list[str]:
+    """A job's log so far."""
+    if job.kind == TUNING:
+        return trial_lines(place.aws.client("sagemaker"), job.name)
+    return place.aws.logs.lines(job.kind, job.name)
 
 
 def remark(place: Deployed) -> Remark:

@@ -6,7 +6,8 @@ executions  runs in Step Functions, and their files; view: a run as JSON and as 
 logs        the logs of jobs; fetch: results and models as files; compare: two runs
 report      report.html, with the run's name and times, or why it failed; earlier: the runs before it, for the report
 status      the pipeline's state on one screen
-progress    the progress of a run in the terminal; fit_log: the learners and their errors, from a training's log
+progress    the progress of a run in the terminal; fit_log: the learners and their errors, from a training's log;
+            trials: the trainings of a tuning
 promote     makes a run's models the defaults; model_registry: their versions and approvals
 rollback    makes an earlier version live
 """

@@ -11,6 +11,7 @@ _SCORE = re.compile(
     r"(-?[\d.]+(?:e[+-]?\d+)?)\s+= Validation score\s+\((-?)"
 )  # (-NAME): an error, with its sign changed
 _MEDIAN = re.compile(r"always guessing the median: mean absolute error ([\d.]+(?:e[+-]?\d+)?)$")
+_TRIAL = re.compile(r"(Trial \d+) of \d+: \S+ (\S+), best so far (\S+) ")  # of a tuning, see trials.py
 _COMPLETE = "AutoGluon training complete"
 
 
@@ -19,6 +20,7 @@ class Fit:
     learner: str = ""  # at work
     scores: list[tuple[str, float]] = field(default_factory=list)  # each learner's validation error or score
     higher: bool = False  # whether a higher score is better
+    tuned: str = ""  # the line about the last training of a tuning
     median: float | None = None  # the error on the held-out rows of always guessing the median
 
     @property
@@ -36,6 +38,11 @@ def fit_of(lines: Iterable[str]) -> Fit:
             fit.scores.append((fit.learner, float(found[1]) if fit.higher else -float(found[1])))
         elif found := _MEDIAN.search(line):
             fit.median = float(found[1])
+        elif found := _TRIAL.match(line):
+            score, best = float(found[2]), float(found[3])
+            fit.higher = fit.higher or score < best
+            fit.scores.append((found[1], score))
+            fit.tuned = line
         elif _COMPLETE in line:
             fit.learner = ""
     return fit

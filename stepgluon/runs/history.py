@@ -39,11 +39,12 @@ _ADDED = re.compile(r"^AlgorithmError: |Not retried: |,? exit code: \d+\s*$")
 # AWS's XGBoost container gives its sentence twice, after the exception's name and XGBoost's place in its source.
 _CONTAINER = re.compile(r"framework error: .*?sagemaker_algorithm_toolkit\.exceptions\.(?:\w+Error: )?(.+?)(?: \1)?$")
 _IN_SOURCE = re.compile(r"^XGB train call failed with exception: (?:\[[\d:]+\] )?(?:\S+:\d+: )?")
-_JOB = re.compile(r'"(Training|Processing|Transform)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
+_JOB = re.compile(r'"(Training|Processing|Transform|HyperParameterTuning)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
 _CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
 _START = re.compile(r'"(?:Training|Processing|Transform)StartTime"\s*:\s*(\d{12,14})\b')
-_WORDS_OF_A_JOB = {"TrainingJobName", "ProcessingJobName", "TransformJobName", "ExitMessage", "FailureReason", "Error"}
-_LIMITS = ("unit", "metric", "threshold", "better_than_median", "at_most", "at_least")
+_WORDS_OF_A_JOB = {f"{kind}JobName" for kind in ("Training", "Processing", "Transform", "HyperParameterTuning")}
+_WORDS_OF_A_JOB |= {"ExitMessage", "FailureReason", "Error"}
+_SETTINGS = ("unit", "metric", "threshold", "better_than_median", "at_most", "at_least", "tune")
 _ABOUT_MODELS = {"models", "chosen", "verdicts"}  # variables
 _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed")
 
@@ -52,7 +53,7 @@ _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed"
 class Job:
     """A job started by a state."""
 
-    kind: str  # training, processing or transform
+    kind: str  # training, processing, transform or hyperparametertuning
     name: str
     state: str
     started: float
@@ -197,7 +198,7 @@ class _Reader:
                 self._models = {str(model.get("name")): model for model in models}
         if isinstance(settings := assigned.get("models"), list):
             self._limits |= {
-                str(m.get("name")): {key: m[key] for key in _LIMITS if key in m}
+                str(m.get("name")): {key: m[key] for key in _SETTINGS if key in m}
                 for m in settings
                 if isinstance(m, dict)
             }
@@ -211,9 +212,12 @@ class _Reader:
         looked_up = _LOOKED_UP.fullmatch(name)
         if visit.kind == "Pass" and outcome and "verdict" in output:
             # Why the job failed is in a line above.
-            self._say(at, f"{outcome[1]}: {verdict({**self._models[outcome[1]], 'failure': None})}")
+            # A failed tuning does not say why its trainings failed.
+            model = self._models[outcome[1]]
+            self._say(at, f"{outcome[1]}: {verdict(model if 'tune' in model else {**model, 'failure': None})}")
         elif visit.kind == "Task" and looked_up and not visit.failure:
-            state = f"{'Predict' if looked_up[2] else 'Train'} {looked_up[1]}"
+            tuned = "tune" in self._limits.get(looked_up[1], {})
+            state = f"{'Predict' if looked_up[2] else 'Tune' if tuned else 'Train'} {looked_up[1]}"
             self.story.reused[state] = at
             self._line(at, state, "cached")
         elif visit.kind in ("Task", "Parallel", "Fail") and (visit.failure or not visit.quiet) and not missing:
@@ -388,7 +392,9 @@ def seconds(timestamp: Any) -> float:
 
 
 def _began(description: Any) -> float | None:
-    """When a job began, from SageMaker's description of it, which has milliseconds."""
+    """When a job began, from SageMaker's description of it, which has milliseconds; a tuning's has none."""
+    if "HyperParameterTuningJobName" in str(description):
+        return None
     found = _START.search(str(description))
     return int(found[1]) / 1000 if found else None
 

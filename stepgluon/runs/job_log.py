@@ -9,6 +9,8 @@ from typing import Any
 
 CELL = re.compile(r'\bcell: (\["(?:[^"\\]|\\.)*"(?:, "(?:[^"\\]|\\.)*"){3}\])$')  # logged by code/job_io.py
 LOGS = {kind: f"/aws/sagemaker/{kind.title()}Jobs" for kind in ("training", "processing", "transform")}  # SageMaker's
+TUNING = "hyperparametertuning"  # its trainings have the logs
+LOGS[TUNING] = LOGS["training"]
 INSTANCES = 20
 LAST_LINES = 12  # shown in a terminal
 
@@ -16,9 +18,9 @@ LAST_LINES = 12  # shown in a terminal
 def last_lines(logs: Any, kind: str, job: str, most: int) -> list[str]:
     """The last lines of all instances in chronological order; several instances are named at the lines' beginnings."""
     try:
-        found = logs.describe_log_streams(logGroupName=LOGS[kind], logStreamNamePrefix=f"{job}/", limit=INSTANCES)[
-            "logStreams"
-        ]
+        found = logs.describe_log_streams(
+            logGroupName=LOGS[kind], logStreamNamePrefix=prefix(kind, job), limit=INSTANCES
+        )["logStreams"]
     except logs.exceptions.ResourceNotFoundException:
         return []  # no job of this kind has written a log yet
     lines: list[tuple[int, str]] = []
@@ -35,6 +37,11 @@ def tidied(lines: Iterable[str], known: Iterable[str]) -> list[str]:
     sentences = [text for sentence in known if (text := sentence.strip(". "))]
     kept = (line for line in lines if not any(text in " ".join(line.split()) for text in sentences))
     return [CELL.sub(lambda found: "{}, {}, {}: {}".format(*json.loads(found[1])), line) for line in kept]
+
+
+def prefix(kind: str, job: str) -> str:
+    """How the names of a job's log streams begin."""
+    return f"{job}-" if kind == TUNING else f"{job}/"
 
 
 def _end(logs: Any, group: str, stream: str, most: int) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from stepgluon.aws import answer
 from stepgluon.errors import UsageError, listed
-from stepgluon.runs.job_log import INSTANCES, LOGS
+from stepgluon.runs.job_log import INSTANCES, LOGS, prefix
 
 POLL_SECONDS = 1.0
 
@@ -36,11 +36,11 @@ class CloudWatchLog:
     """The streams of a job's instances; several instances are named at the lines' beginnings."""
 
     def __init__(self, logs: Any, kind: str, job: str) -> None:
-        self._logs, self._group, self._job = logs, LOGS[kind], job
+        self._logs, self._group, self._prefix = logs, LOGS[kind], prefix(kind, job)
         self._tokens: dict[str, str] = {}
 
     def more(self) -> list[str]:
-        wanted = {"logGroupName": self._group, "logStreamNamePrefix": f"{self._job}/", "limit": INSTANCES}
+        wanted = {"logGroupName": self._group, "logStreamNamePrefix": self._prefix, "limit": INSTANCES}
         found = answer(lambda: self._logs.describe_log_streams(**wanted), "ResourceNotFoundException")
         streams = [entry["logStreamName"] for entry in found["logStreams"]] if found else []
         lines: list[tuple[int, str]] = []

@@ -1,7 +1,7 @@
 """Turns a PipelineConfig into a state machine's definition; the workflow is in ../../pipeline.py.
 
 states         the states used in pipeline.py, made from
-  jobs           the requests for the jobs
+  jobs           the requests for the jobs; tuning: those of a tuned model
   mails          the texts of the mails
   decisions      the run's decisions, as JSONata
   registration   the request that makes a model a version in the registry

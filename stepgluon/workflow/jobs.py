@@ -14,6 +14,7 @@ from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.config.xgboost_settings import as_text
 from stepgluon.names import Names
 from stepgluon.programs import DATA, PROGRAMS, Program, channels_of, program_of, settings_of, transforms, usual_program
+from stepgluon.workflow import tuning
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 from stepgluon.workflow.retries import longest_training
 
@@ -22,6 +23,8 @@ PROCESSING = "/opt/ml/processing"
 ATTEMPT = "'-' & $states.context.State.RetryCount & '-' & $states.context.Execution.RedriveCount"
 
 PREDICTING = "$jobs.predict.AppSpecification.ImageUri"  # the image that predicts with this run's models
+
+TRIALS_KEY = "{}.place & '/' & $own.job & '/trials.json'"
 
 Request = dict[str, Any]
 
@@ -105,12 +108,16 @@ class Jobs:
         if algorithm != self._algorithm(self._usual_model):
             training["AlgorithmSpecification"] = algorithm
         if model.algorithm:
-            training["HyperParameters"] = {name: as_text(value) for name, value in settings_of(model).items()}
+            searched = model.tune.ranges if model.tune else {}
+            training["HyperParameters"] = {
+                name: as_text(value) for name, value in settings_of(model).items() if name not in searched
+            }
         other = transforms(model) or program.predicting_image != self.program.predicting_image
         return {
             "train": training,
             **({"channels": channels_of(model), "program": program.name} if program.channels else {}),
             **({"image": self.names.predicting_image(model)} if other else {}),
+            **({"tune": tuning.settings(self.config, self.names, model)} if model.tune else {}),
         }
 
     @property
@@ -120,6 +127,9 @@ class Jobs:
     def train(self, model: str) -> str:
         """`model` is the expression of the model's data."""
         return f"$merge([$jobs.train, {model}.train, {{'TrainingJobName': {model}.job & $own.tries & {ATTEMPT}}}])"
+
+    def tune(self, model: str) -> str:
+        return tuning.request(model, f"$own.tries & {ATTEMPT}")
 
     def training(self, model: str, place: str) -> str:
         """The value that Read fingerprints assigns as a model's `train`."""
@@ -139,7 +149,7 @@ class Jobs:
         own = f"$exists({model}.channels) ? {jsonata(archived)} : {jsonata(usual)}"
         return f"$merge([{model}.train, {jsonata(archived) if self.program.channels else own}])"
 
-    def score(self, model: str, answered: bool) -> str:
+    def score(self, model: str, answered: bool, tuned: bool) -> str:
         """The request for the job that takes a training's archive and measures the model."""
         trained = f"$work & {model}.place & '/' & $own.job & '/output/"
         inputs = [
@@ -148,6 +158,8 @@ class Jobs:
         ]
         if answered:
             inputs.append(_input("answers", expression(f"{trained}answers/'")))
+        if tuned:
+            inputs.append(_input("trials", expression(f"$work & {TRIALS_KEY.format(model)}")))
         request = {
             "ProcessingJobName": expression(f"{self.name('score', model)} & $own.tries & {ATTEMPT}"),
             "ProcessingInputs": inputs,
@@ -285,7 +297,8 @@ class Jobs:
     def _algorithm(self, model: Model) -> Request:
         script = program_of(model).training_script
         entrypoint = {"ContainerEntrypoint": _script(script)} if script else {}
-        return {"TrainingImage": self.names.training_image(model), "TrainingInputMode": "File", **entrypoint}
+        metrics = tuning.metric_definitions(model)
+        return {"TrainingImage": self.names.training_image(model), "TrainingInputMode": "File", **entrypoint, **metrics}
 
     def _trained(self, place: str, compression: str) -> Request:
         return {"S3OutputPath": expression(f"$work & {place}"), "CompressionType": compression, **self._output_key}

@@ -16,7 +16,7 @@ import math
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.config.schema import PipelineConfig, Train
+from stepgluon.config.schema import Model, PipelineConfig, Train
 from stepgluon.programs import program_of, transforms
 
 # A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.
@@ -75,6 +75,7 @@ class Waiting:
                 "SNS.KMSThrottlingException",
                 "SNS.SdkClientException",
             ],
+            "Trials": [f"SageMaker.{error}Exception" for error in ("SageMaker", "SdkClient")],
         }
         fields = {"error_equals": errors[service], "jitter_strategy": "FULL"}
         most = {} if tries == DEFAULT_TRIES else {"max_attempts": tries}
@@ -83,7 +84,7 @@ class Waiting:
     def machine_seconds(self) -> int:
         """TimeoutSeconds of the machine: all tries of all stages in sequence, plus a day."""
         config = self.config
-        training = max(longest_training(model.train) for model in config.models)
+        training = max(longest_search(model) for model in config.models)
         stages = [config.prepare.max_runtime, training, config.predict.max_runtime, config.postprocess.max_runtime]
         stages += [config.predict.max_runtime] if scored(config) else []
         stages += [config.predict.max_runtime, 2 * config.postprocess.max_runtime] if asked(config) else []
@@ -91,6 +92,13 @@ class Waiting:
         return min(
             sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS
         )
+
+
+def longest_search(model: Model) -> int:
+    """The seconds of a model's training, or of its tuning: its rounds of trainings, each with a start of machines."""
+    seconds = longest_training(model.train)
+    rounds = math.ceil(model.tune.jobs / model.tune.parallel) if model.tune else 1
+    return rounds * (seconds + STARTUP_SECONDS) - STARTUP_SECONDS
 
 
 def longest_training(job: Train) -> int:
@@ -111,7 +119,9 @@ def _events_without_quota(config: PipelineConfig) -> int:
     # Prepare, post-process; three mails, the fingerprints, promoted models, verdicts and predictions; the rest.
     whole_run = 2 * job + 7 * small + 12 * STATE
     registered = sum(model.register is not None for model in config.models) * (small + once)
-    more = job * scored(config) + (2 * job + 2 * small) * asked(config) + registered
+    # List and write the trials; after each failed try, find why.
+    tuned = sum(model.tune is not None for model in config.models) * (2 + tries) * small
+    more = job * scored(config) + (2 * job + 2 * small) * asked(config) + registered + tuned
     return per_model * len(config.models) + more + whole_run
 
 

@@ -20,10 +20,10 @@ Variables of the machine:
     predictions   from Announce models: for each model its own part of the request for its prediction job
     verdicts      from Predict: as `chosen`, with each prediction's outcome
 
-A branch has one variable, own. For a training: the job, its score, and Error, Cause and tries of a failure. For a
-prediction: its outcome, the folder below its place, and the same of a failure. Values of `own` that are the same in all
-branches are variables of the machine: untried, unpredicted, cached, cached_result and predicted. `scored` has the keys
-of a score that are kept.
+A branch has one variable, own; that of a tuned model also `trials`, what its trainings tried. For a training: the job,
+its score, and Error, Cause and tries of a failure. For a prediction: its outcome, the folder below its place, and the
+same of a failure. Values of `own` that are the same in all branches are variables of the machine: untried, unpredicted,
+cached, cached_result and predicted. `scored` has the keys of a score that are kept.
 
 A model's state takes its model as data (`Item`), so it works in a branch of a Parallel and for the items of a Map.
 A Pass or Choice has no Catch: its expressions must not fail, unless ending the run is their purpose ($error).
@@ -39,7 +39,7 @@ from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import PROMOTED, Names, short
 from stepgluon.programs import Program, program_of, transforms
-from stepgluon.workflow import decisions, mails, registration
+from stepgluon.workflow import decisions, mails, registration, tuning
 from stepgluon.workflow.expressions import (
     expression,
     jsonata,
@@ -49,14 +49,16 @@ from stepgluon.workflow.expressions import (
     words_of_job,
     worth_another_try,
 )
-from stepgluon.workflow.jobs import Jobs
-from stepgluon.workflow.retries import STARTUP_SECONDS, Waiting, longest_training
+from stepgluon.workflow.jobs import TRIALS_KEY, Jobs
+from stepgluon.workflow.retries import STARTUP_SECONDS, Waiting, longest_search
 from stepgluon.workflow.sdk import Catch, Choice, Fail, Parallel, Pass, Retry, Rule, Succeed, Task
 
 SMALL_CALL_SECONDS = 60  # how long S3 and SNS may take
 ALL = ["States.ALL"]
 _TRAINING, _PROCESSING = "sagemaker:createTrainingJob.sync", "sagemaker:createProcessingJob.sync"
 _MODEL, _TRANSFORM = "sagemaker:createModel", "sagemaker:createTransformJob.sync"
+_TUNING = "sagemaker:createHyperParameterTuningJob.sync"
+_LIST_TRIALS = "aws-sdk:sagemaker:listTrainingJobsForHyperParameterTuningJob"
 _READ, _WRITE = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject"
 _REGISTER = "aws-sdk:sagemaker:createModelPackage"
 SCORE_BYTES = 64 * 1024
@@ -75,6 +77,7 @@ class Item:
     transforms: bool  # a container answers its rows, in transform jobs
     program: Program
     approval: str  # the status of its versions in the registry; empty if it is not registered
+    tuned: bool  # a tuning job searches its hyperparameters
 
     def state(self, words: str) -> str:
         return words.replace("*", self.name)
@@ -92,20 +95,21 @@ class States:
         self._job_retries = [Retry(**fields) for fields in waiting.job_retries()]
         self._retries_of = {
             service: [Retry(**fields) for fields in waiting.small_call_retries(service)]
-            for service in ("S3", "SNS", "SageMaker", "Registry")
+            for service in ("S3", "SNS", "SageMaker", "Registry", "Trials")
         }
         self._words_kept = decisions.words_kept(len(config.models))
         self.items = [
             Item(
                 model.name,
                 f"$*[{place}]",
-                longest_training(model.train),
+                longest_search(model),
                 config.limit_of(model),
                 model.metric,
                 bool(program_of(model).scoring_image),
                 transforms(model),
                 program_of(model),
                 APPROVAL[model.register.approval] if model.register else "",
+                model.tune is not None,
             )
             for place, model in enumerate(config.models)
         ]
@@ -251,9 +255,35 @@ class States:
         request = expression(self.jobs.train(model))
         return self._job(item.state(name), _TRAINING, request, item.training_seconds, _own(own))
 
+    def tune(self, item: Item, name: str) -> Task:
+        """Train the model with several values of its hyperparameters; the best training goes on."""
+        model, best = item.of("models"), "$states.result.BestTrainingJob.TrainingJobName"
+        found = f"{{'job': {best}, 'tuning': $states.result.HyperParameterTuningJobName, 'tries': $own.tries}}"
+        own = _own(f"$merge([$untried, {model}.trained, {found}])")
+        return self._job(item.state(name), _TUNING, expression(self.jobs.tune(model)), item.training_seconds, own)
+
+    def list_trials(self, item: Item, name: str) -> Task:
+        """List the tuning's trainings, for the report."""
+        return self._trials(item.state(name), tuning.TRAININGS, {"trials": expression(tuning.TRIALS)})
+
+    def write_trials(self, item: Item, name: str) -> Task:
+        model = item.of("models")
+        body = {"Body": expression(tuning.trials(model))}
+        return self._s3(item.state(name), _WRITE, expression(TRIALS_KEY.format(model)), body, output={})
+
+    def no_trials(self, then: Any) -> Catch:
+        return Catch(error_equals=ALL, assign={"trials": []}, next_step=then)
+
+    def find_failure(self, item: Item, name: str) -> Task:
+        """Find why the trainings of a failed tuning failed: its own message does not say."""
+        return self._trials(item.state(name), tuning.failed_trainings(), _own(tuning.CAUSE))
+
+    def unknown_failure(self, then: Any) -> Catch:
+        return Catch(error_equals=ALL, next_step=then)
+
     def score(self, item: Item, name: str) -> Task:
         """Make a model's folder of the training's archive, and measure the model on the held-out rows."""
-        request = expression(self.jobs.score(item.of("models"), item.transforms))
+        request = expression(self.jobs.score(item.of("models"), item.transforms, item.tuned))
         job = self.config.postprocess if item.transforms else self.config.predict
         return self._job(item.state(name), _PROCESSING, request, job.max_runtime)
 
@@ -418,6 +448,10 @@ class States:
 
     def _transform(self, name: str, request: str) -> Task:
         return self._job(name, _TRANSFORM, expression(request), self.config.predict.max_runtime)
+
+    def _trials(self, name: str, arguments: Any, assign: Any) -> Task:
+        retries = self._retries_of["Trials"]
+        return self._task(name, _LIST_TRIALS, arguments, SMALL_CALL_SECONDS, retries, output={}, assign=assign)
 
     def _s3(self, name: str, action: str, key: str, given: Any = None, retry: bool = True, **more: Any) -> Task:
         """A small JSON object. Step Functions would write a text as a JSON string, with quotes."""

@@ -34,7 +34,9 @@ KEY_ID = "12345678-90ab-cdef-1234-567890abcdef"  # of the key that the pipeline'
 DIGESTS = {f"{image.title()}Digest": f"sha256:{number:064}" for number, image in enumerate(all_scripts())}
 PROCESSING, TRAINING = "sagemaker:createProcessingJob.sync", "sagemaker:createTrainingJob.sync"
 TRANSFORM, MODEL = "sagemaker:createTransformJob.sync", "sagemaker:createModel"
-KINDS = {TRAINING: "Training", PROCESSING: "Processing", TRANSFORM: "Transform"}
+TUNING = "sagemaker:createHyperParameterTuningJob.sync"
+TRIALS = "aws-sdk:sagemaker:listTrainingJobsForHyperParameterTuningJob"
+KINDS = {TRAINING: "Training", PROCESSING: "Processing", TRANSFORM: "Transform", TUNING: "HyperParameterTuning"}
 READ, WRITE, PUBLISH = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject", "sns:publish"
 REGISTER = "aws-sdk:sagemaker:createModelPackage"
 Asked = tuple[str, dict[str, Any]]  # an integration, and the parameters it is called with
@@ -97,7 +99,10 @@ def asked(names: Names, definition: str) -> list[Asked]:
     good = _answers(names, of)
     # Every model is rejected, and its default predicts.
     bad = good | {state: {"Body": "{}"} for state in of if state.startswith("Read score")}
-    runs = ((good, given), (bad, given))
+    # Every tuning fails.
+    worse = bad | {state: Throws("States.TaskFailed", "{}") for state in of if state.startswith("Tune")}
+    runs = ((good, given), (bad, given), (worse, given))
+    runs = runs if worse != bad else runs[:2]
     found: dict[str, Asked] = {}
     parsed = staticmethod(lru_cache(AmazonStateLanguageParser.parse))  # most of the time of a run
     with mock.patch.object(AmazonStateLanguageParser, "parse", parsed):
@@ -120,6 +125,8 @@ def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
     bodies = {"Choose models": promoted, "Read fingerprints": {"models": prints}}
     jobs = {kind: {f"{noun}JobName": "job"} for kind, noun in KINDS.items()}
     jobs |= {MODEL: {"ModelArn": "arn"}, WRITE: {}, PUBLISH: {}}
+    tuned = {"HyperParameterTuningJobName": f"{names.prefix}-train-1", "BestTrainingJob": {"TrainingJobName": "job"}}
+    jobs |= {TUNING: tuned, TRIALS: {"TrainingJobSummaries": []}}
     answers = {
         s: jobs.get(kind) or {"Body": json.dumps(bodies.get(s, {"mae": 0.001, "score": 0.9}))} for s, kind in of.items()
     }
@@ -142,6 +149,7 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
         yield from {
             **dict.fromkeys(KINDS, _job_started),
             MODEL: _model_created,
+            TRIALS: _trials_listed,
             READ: _object_read,
             WRITE: _object_written,
             PUBLISH: _mail_sent,
@@ -165,6 +173,7 @@ def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> 
     yield call.needs("tell its tags", list_tags(call.names, kind, parameters[f"{kind}JobName"]))
     for right in managed_rule(call.names, kind):
         yield call.needs("hear of its end", right)
+    parameters = parameters.get("TrainingJobDefinition", parameters)
     machines = parameters.get("ResourceConfig") or parameters.get("TransformResources")
     machines = machines or parameters["ProcessingResources"]["ClusterConfig"]
     # "SageMaker API permissions": the caller's, unless the job's role may do it. AWS's pages and aws-cdk's
@@ -179,6 +188,15 @@ def _model_registered(call: Caller, integration: str, parameters: dict[str, Any]
 
 def _model_created(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
     yield from call.asks("make a model of an archive", "sagemaker:CreateModel", parameters)
+
+
+def _trials_listed(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    operation = "sagemaker:ListTrainingJobsForHyperParameterTuningJob"
+    if (name := parameters["HyperParameterTuningJobName"]) == "none":
+        name = f"{call.names.prefix}-train-1"  # of a tuning that failed
+    tags = {"stepgluon": call.names.prefix}
+    for right in rights(call.names, operation, {"HyperParameterTuningJobName": name}, lambda kind, name: tags):
+        yield call.needs("list the trainings", right)
 
 
 def _object_read(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
@@ -224,12 +242,15 @@ def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             disks = parameters["ProcessingResources"]["ClusterConfig"]
             yield from _encrypts(call, results.get("KmsKeyId"), disks.get("VolumeKmsKeyId"))
             yield from _in_network(call, parameters.get("NetworkConfig", {}).get("VpcConfig"))
-        elif integration == TRAINING:
+        elif integration in (TRAINING, TUNING):
+            tuning = parameters.get("HyperParameterTuningJobName", "")
+            job = f"{tuning}-001-12345678" if tuning else parameters["TrainingJobName"]
+            parameters = parameters.get("TrainingJobDefinition", parameters)
             places = [i["DataSource"]["S3DataSource"]["S3Uri"] for i in parameters["InputDataConfig"]]
             results = parameters["OutputDataConfig"]
-            output = f"{results['S3OutputPath']}/{parameters['TrainingJobName']}/output"
+            output = f"{results['S3OutputPath']}/{job}/output"
             image = parameters["AlgorithmSpecification"]["TrainingImage"]
-            yield from _job(call, "Training", parameters["TrainingJobName"], image, places, [output])
+            yield from _job(call, "Training", job, image, places, [output])
             yield from _encrypts(call, results.get("KmsKeyId"), parameters["ResourceConfig"].get("VolumeKmsKeyId"))
             yield from _in_network(call, parameters.get("VpcConfig"))
         elif integration == TRANSFORM:  # with the role of its model

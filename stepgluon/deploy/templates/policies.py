@@ -72,6 +72,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         **_sources(names),
         **_programs(names),
         **_registry(names),
+        **_tunings(names),
         "any_log": ["*"] if config.log_runs else [],
         "kms_key": [key] if key else [],
         "mail_keys": [] if key else [names.arn("kms", "key/*")],
@@ -114,6 +115,23 @@ def _registry(names: Names) -> dict[str, list[str]]:
         "model_groups": [names.arn("sagemaker", kind.format(names.prefix)) for kind in kinds],
         "approvals": sorted({APPROVAL[register.approval] for register in registers}),
     }
+
+
+def _tunings(names: Names) -> dict[str, list[str]]:
+    """What the models with `tune` need; their trainings have the names of other trainings."""
+    see, job = "sagemaker:DescribeHyperParameterTuningJob", "CreateHyperParameterTuningJob"
+    more = ("ListTrainingJobsForHyperParameterTuningJob", "StopHyperParameterTuningJob")
+    found = {
+        "tunings": [names.arn("sagemaker", f"hyper-parameter-tuning-job/{names.prefix}-train-*")],
+        "trials": [names.bucket_arn(f"{names.work_bucket}/models/*/trials.json")],
+        "tuning_rule": [names.rule_arn("StepFunctionsGetEventsForSageMakerTuningJobsRule")],
+        "create_tunings": [f"sagemaker:{job}"],
+        "tag_tunings": [job],
+        "see_tunings": [see],
+        "follow_tunings": [see, *(f"sagemaker:{action}" for action in more)],
+    }
+    tuned = any(model.tune for model in names.config.models)
+    return found if tuned else {name: [] for name in found}
 
 
 def _sources(names: Names) -> dict[str, list[str]]:

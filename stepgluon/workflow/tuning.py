@@ -1,0 +1,107 @@
+"""The requests for a tuned model: a tuning job in place of its training, and what is read of the tuning's trainings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localaws.containers.xgboost.hyperparameters import MAXIMIZE
+from stepgluon.config.metrics import METRICS
+from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.config.tuning_rules import LONGEST_PREFIX, is_integer
+from stepgluon.names import Names, short
+from stepgluon.workflow.expressions import expression, jsonata
+
+Request = dict[str, Any]
+SHOWN = 100  # [sm] MaxResults of a list: the trainings that the report shows
+_SEEDS = 2**31  # [sm] RandomSeed is an Integer
+_REASON = 300  # characters
+_NAME = '"HyperParameterTuningJobName":"'
+
+
+def settings(config: PipelineConfig, names: Names, model: Model) -> Request:
+    """What a tuned model's data have for its tuning."""
+    tune = model.tune
+    assert tune
+    ranges: dict[str, list[Request]] = {}
+    for name, one in tune.ranges.items():
+        if one.values:
+            ranges.setdefault("CategoricalParameterRanges", []).append({"Name": name, "Values": list(one.values)})
+            continue
+        kind = "IntegerParameterRanges" if is_integer(model, name) else "ContinuousParameterRanges"
+        scale = {"ScalingType": "Logarithmic"} if one.log else {}
+        ranges.setdefault(kind, []).append({"Name": name, "MinValue": one.low, "MaxValue": one.high, **scale})
+    metric, goal = objective(model)
+    return {
+        # With a dash and 10 characters of a hash, see `request`; [sm] 32 in all.
+        "name": f"{names.prefix}-train-{short(model)}"[: LONGEST_PREFIX + len("-train")].rstrip("-"),
+        "config": {
+            "Strategy": tune.strategy.title(),
+            "RandomSeed": config.data.seed % _SEEDS,
+            "HyperParameterTuningJobObjective": {"Type": goal, "MetricName": metric},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": tune.jobs, "MaxParallelTrainingJobs": tune.parallel},
+            "ParameterRanges": ranges,
+        },
+    }
+
+
+def objective(model: Model) -> tuple[str, str]:
+    """The metric that compares the trainings, and whether it is minimized or maximized."""
+    given = model.tune.objective if model.tune else None
+    if model.algorithm and model.algorithm.xgboost is not None:
+        metric = given.metric if given else model.metric
+        return f"validation:{metric}", "Maximize" if metric in MAXIMIZE.split() else "Minimize"
+    assert given, "an own container has an objective"
+    known = METRICS[given.metric].higher if given.metric in METRICS else False
+    return given.metric, given.goal.title() if given.goal else "Maximize" if known else "Minimize"
+
+
+def metric_definitions(model: Model) -> Request:
+    """How a container's metric is found in its log, for its AlgorithmSpecification."""
+    given = model.tune.objective if model.tune else None
+    if given is None or given.regex is None:
+        return {}
+    return {"MetricDefinitions": [{"Name": given.metric, "Regex": given.regex}]}
+
+
+def request(model: str, attempt: str) -> str:
+    """The request for the tuning job, as an expression; its name has a hash of what is different in each attempt."""
+    hashed = f"$substring($hash({model}.job & {attempt}, 'SHA-256'), 0, 10)"
+    training = "$sift($t, function($v, $k) {$k != 'Tags' and $k != 'HyperParameters'})"
+    asked = {
+        "HyperParameterTuningJobName": expression(f"{model}.tune.name & '-' & {hashed}"),
+        "HyperParameterTuningJobConfig": expression(f"{model}.tune.config"),
+        "TrainingJobDefinition": expression(f"$merge([{training}, {{'StaticHyperParameters': $t.HyperParameters}}])"),
+        "Tags": expression("$t.Tags"),
+    }
+    return f"($t := $merge([$jobs.train, {model}.train]); {jsonata(asked)})"
+
+
+def failed_trainings() -> Request:
+    """Asks for a failed training of a failed tuning, whose own description does not say why they failed."""
+    name = f"$substringBefore($substringAfter($own.Cause, '{_NAME}'), '\"')"
+    known = f"$contains($own.Cause, '{_NAME}') ? {name} : 'none'"
+    return {"HyperParameterTuningJobName": expression(known), "StatusEquals": "Failed", "MaxResults": 1}
+
+
+CAUSE = (
+    "($r := $states.result.TrainingJobSummaries[0].FailureReason; $exists($r) ? $merge([$own, {'Cause': $r}]) : $own)"
+)
+TRAININGS = {"HyperParameterTuningJobName": "{% $own.tuning %}", "MaxResults": SHOWN}
+TRIALS = f"""[$map($states.result.TrainingJobSummaries, function($t) {{{{
+'job': $t.TrainingJobName, 'status': $t.TrainingJobStatus, 'set': $t.TunedHyperParameters,
+'score': $t.FinalHyperParameterTuningJobObjectiveMetric.Value,
+'reason': $substring($t.FailureReason, 0, {_REASON})}}}})]"""
+
+
+def trials(model: str) -> str:
+    """The content of trials.json, for the report."""
+    config = f"{model}.tune.config"
+    found = {
+        "metric": expression(f"{config}.HyperParameterTuningJobObjective.MetricName"),
+        "goal": expression(f"{config}.HyperParameterTuningJobObjective.Type"),
+        "strategy": expression(f"{config}.Strategy"),
+        "of": expression(f"{config}.ResourceLimits.MaxNumberOfTrainingJobs"),
+        "chosen": expression("$own.job"),
+        "trials": expression("$trials"),
+    }
+    return jsonata(found)
