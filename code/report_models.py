@@ -185,7 +185,7 @@ def details(model: Model, unfolded: bool = False) -> Markup | None:
     content = [
         *(tag("p", note, class_="note") for note in found.get("notes", [])),
         _confusion(found["confusion"]) if "confusion" in found else _held_out(found, model.label),
-        tag("div", _importance(found), _leaderboard(found), class_="pair"),
+        tag("div", _importance(found), _leaderboard(found), _trials(found), class_="pair"),
         _worst(found, model.label),
         tag("p", _took(found), class_="said"),
     ]
@@ -258,6 +258,43 @@ def _leaderboard(found: dict[str, Any]) -> Markup | None:
     return tag("div", tag("h4", "Leaderboard"), tag("div", tag("table", head, tag("tbody", rows)), left, class_="wide"))
 
 
+def _trials(found: dict[str, Any]) -> Markup | None:
+    """What the trainings of a tuning tried, best first."""
+    tuning = found.get("trials", {})
+    trials = tuning.get("trials", [])
+    names = sorted({name for one in trials for name in one["set"]})
+    if not names:
+        return None
+    rows = [
+        tag(
+            "tr",
+            [tag("td", _of_set(one["set"].get(name)), class_="n") for name in names],
+            tag("td", _outcome(one, one["job"] == tuning["chosen"]), class_="n"),
+        )
+        for one in trials[:BEST]
+    ]
+    heads = [*names, tuning["metric"].replace(":", " ").replace("_", " ")]
+    head = tag("thead", tag("tr", [tag("th", words, class_="n") for words in heads]))
+    more = len(trials) - BEST
+    left = tag("p", f"and {counted(more, 'training')} more", class_="said") if more > 0 else None
+    title = tag("h4", f"Tuning: {counted(tuning['of'], 'training')} with other hyperparameters, best first")
+    return tag("div", title, tag("div", tag("table", head, tag("tbody", rows)), left, class_="wide"))
+
+
+def _of_set(value: str | None) -> str:
+    """A hyperparameter's value, as a number with four digits."""
+    try:
+        return f"{float(value or ''):.4g}"
+    except ValueError:
+        return short(value or "–", 24)
+
+
+def _outcome(trial: dict[str, Any], chosen: bool) -> Any:
+    if "score" not in trial:
+        return tag("span", str(trial["status"]).lower(), title=short(trial.get("reason", ""), 300))
+    return tag("b", number(trial["score"])) if chosen else number(trial["score"])
+
+
 def _of_board(key: str, value: Any) -> Any:
     return value if key == "model" else f"{value:.1f}" if key == "fit_time" and finite(value) else number(value)
 
@@ -308,7 +345,8 @@ def _off(row: dict[str, Any]) -> str:
 
 def _took(found: dict[str, Any]) -> str:
     if found.get("program") == "xgboost":
-        return f"XGBoost trained {counted(found.get('trees', 0), 'tree')}."
+        best = ", with the best hyperparameters of its tuning" if found.get("trials") else ""
+        return f"XGBoost trained {counted(found.get('trees', 0), 'tree')}{best}."
     if found.get("program") == "container":
         return f"The container {short(found.get('best_model'))} trained the model."
     seconds, limit = found.get("seconds", {}), found.get("time_limit")

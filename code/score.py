@@ -2,6 +2,7 @@
 
 Reads   processing/input/archive/model.tar.gz   the training's output; nothing of it is unpickled or run
         processing/input/data/                  train/, test/, encoding.json and config.json, written by prepare
+        processing/input/trials/trials.json     of a tuned model: what its trainings tried
         environment variable STEPGLUON_MODEL
 Writes  processing/output/program/              the archive's files
         processing/output/encoding.json         how rows become the model's numbers
@@ -30,7 +31,7 @@ import job_io
 import numpy as np
 import part_files
 from background import ahead
-from evaluation import evaluation_of
+from evaluation import evaluation_of, tried
 from held_out import cells, labels, numbers
 from job_io import JobError, counted, log
 from metrics import has_classes, metric_of, of_numbers
@@ -82,6 +83,7 @@ def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
             "seconds": {"score": seconds},
             "best_model": "XGBoost",
             "notes": [],
+            **tried(job_io.processing_input("trials")),
             **evaluation_of(
                 truth, answers, predictor.features, lambda *of: cells(data / "test", *of), [], importance(predictor)
             ),

@@ -3,6 +3,7 @@
 Reads   processing/input/archive/model.tar.gz   the training's output, which only the container itself opens
         processing/input/answers/               the answers to the held-out rows; see answers.py
         processing/input/data/                  train/, test/ and config.json, written by prepare
+        processing/input/trials/trials.json     of a tuned model: what its trainings tried
         environment variable STEPGLUON_MODEL
 Writes  processing/output/model.tar.gz          the same archive
         processing/output/evaluation.json       for the report; see evaluation.py
@@ -31,7 +32,7 @@ import part_files
 import pyarrow.parquet as pq
 from answers import Answers
 from column_types import class_names
-from evaluation import evaluation_of
+from evaluation import evaluation_of, tried
 from job_io import ROW, JobError, RetryableError, log
 from metrics import Array, has_classes, in_order, metric_of, of_classes, of_numbers
 from model_folder import ARCHIVE, CONTAINER, EVALUATION, METRICS, PROGRAM, write_manifest
@@ -70,7 +71,7 @@ def score(model: dict[str, Any], data: Path, answered: Path, trained: Path, out:
     seconds = round(time.monotonic() - started, 1)
     more = {"label": label, PROGRAM: CONTAINER, "best_model": image, "seconds": {"score": seconds}, "notes": []}
     evaluation = evaluation_of(truth, given.predicted, list(features), cells, [], [], metric, own)
-    job_io.write_json(out / EVALUATION, {**found, **more, **evaluation})
+    job_io.write_json(out / EVALUATION, {**found, **more, **evaluation, **tried(job_io.processing_input("trials"))})
     manifest = write_manifest(out, label, features, CONTAINER, classes or ())
     found |= {"seconds": seconds, "best_model": image, PROGRAM: CONTAINER, "manifest": manifest}
     job_io.write_json(out / METRICS, found)

@@ -78,10 +78,13 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
 
 
 def lines_of(place: Deployed, job: Job) -> list[str]:
-    """A job's log so far."""
-    if job.kind == TUNING:
-        return trial_lines(place.aws.client("sagemaker"), job.name)
-    return place.aws.logs.lines(job.kind, job.name)
+    """A job's log so far; a tuning's has a line for each of its trainings, and the log of the best one."""
+    if job.kind != TUNING:
+        return place.aws.logs.lines(job.kind, job.name)
+    lines = trial_lines(place.aws.client("sagemaker"), job.name)
+    best: Any = place.aws.sagemaker.job(TUNING, job.name).best
+    log = place.aws.logs.lines("training", best[0].name) if best else []
+    return [*lines, "", f"{best[0].name}:", *log] if log else lines
 
 
 def remark(place: Deployed) -> Remark:

@@ -204,6 +204,20 @@ def test_a_model_of_xgboost_is_described_as_what_it_is() -> None:
     assert "Each column's share of the splits' total gain" in page.replace("&#39;", "'").replace("’", "'")
 
 
+def test_the_trainings_of_a_tuning_are_a_table_with_the_best_first() -> None:
+    values = [{"eta": f"0.{n}123456", "kind": EVIL} for n in range(1, 15)]
+    tried = [{"job": f"t{n}", "status": "Completed", "set": one, "score": n * 1.5} for n, one in enumerate(values)]
+    tried[3] = {"job": "t3", "status": "Failed", "set": values[3], "reason": EVIL}
+    trials = {"metric": "validation:mae", "goal": "Minimize", "of": 14, "chosen": "t0", "trials": tried}
+    found = evaluation() | {"program": "xgboost", "trees": 300, "leaderboard": [], "trials": trials}
+    page = report.page(*run([verdict("a")]), {"a": found})
+    said = words(page)
+    assert "Tuning: 14 trainings with other hyperparameters, best first" in said
+    assert "validation mae" in said and "0.1123" in said and "failed" in said and "and 2 trainings more" in said
+    assert "<b>0</b>" in page and "<b>1.50</b>" not in page, "the chosen one stands out"
+    assert "<script>alert" not in page
+
+
 def test_damaged_evaluations_are_left_out_and_a_bug_never_fails_the_job(tmp_path: Path) -> None:
     place = tmp_path / "in/models/{}/f/job/output/model/evaluation.json"
     for name, content in (("a", "no JSON"), ("b", "[1]"), ("c", json.dumps(evaluation()))):

@@ -102,6 +102,19 @@ def test_the_evaluation_has_what_the_report_shows(sandbox: Sandbox, folder: Path
     assert len(errors) == 10 and errors == sorted(errors, reverse=True)
 
 
+@pytest.mark.parametrize(("goal", "order"), [("Minimize", ["b", "a", "c"]), ("Maximize", ["a", "b", "c"])])
+def test_the_trainings_of_a_tuning_are_in_the_evaluation(
+    sandbox: Sandbox, folder: Path, model: bytes, goal: str, order: list[str]
+) -> None:
+    tried = [{"job": "c", "set": {}}, {"job": "a", "set": {}, "score": 3.0}, {"job": "b", "set": {}, "score": 2.0}]
+    given = sandbox.root / "processing" / "input" / "trials"
+    given.mkdir(parents=True)
+    (given / "trials.json").write_text(json.dumps({"goal": goal, "chosen": "b", "trials": tried}))
+    assert scored(sandbox, folder, packed({"xgboost-model": model})).code == 0
+    found = json.loads((sandbox.out / "evaluation.json").read_text())["trials"]
+    assert [one["job"] for one in found["trials"]] == order
+
+
 def test_a_linear_model_has_no_importance(sandbox: Sandbox, folder: Path) -> None:
     outcome = scored(sandbox, folder, packed({"xgboost-model": saved(trained(folder, booster="gblinear"))}))
     assert outcome.code == 0, outcome.log

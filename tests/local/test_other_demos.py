@@ -58,7 +58,7 @@ def test_customers_who_leave_are_predicted_with_their_probability(tmp_path: Path
     assert any("(at least 0.75; baseline 0.5)" in mail for mail in mails)
 
 
-def test_prices_are_predicted_by_xgboost_with_the_encoding_of_its_training(tmp_path: Path) -> None:
+def test_prices_are_predicted_by_a_tuned_xgboost_with_the_encoding_of_its_training(tmp_path: Path) -> None:
     told = ran("houses-xgboost", tmp_path)
     (model,) = told["models"]
     assert (model["verdict"], model["learner"]) == ("accepted", "XGBoost")
@@ -67,4 +67,6 @@ def test_prices_are_predicted_by_xgboost_with_the_encoding_of_its_training(tmp_p
     assert len(filled) == told["predictions"] == told["gaps"] > 100 and len(set(filled)) > 50
     job = next(job for job in told["jobs"] if "-train-" in job["name"])
     log = (tmp_path / "runs" / told["run"] / "logs" / f"{job['name']}.log").read_text()
-    assert "train-rmse:" in log
+    assert "Trial 5 of 5: validation:mae " in log and "train-rmse:" in log
+    page = Path(told["report"]).read_text("utf-8")
+    assert "Tuning: 5 trainings with other hyperparameters, best first" in page
