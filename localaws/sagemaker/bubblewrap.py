@@ -68,6 +68,11 @@ def missing() -> str:
     return "" if os.geteuid() == 0 else "root (sudo)"
 
 
+def has(name: str) -> bool:
+    """Whether this computer can run the image in a container."""
+    return not missing() and _inspected(name) is not None
+
+
 def _inspected(name: str) -> Any:
     """An image by its own name, or by that of a local build, which has no registry; None if it is not there.
 

@@ -3,7 +3,8 @@
 1. `python3 /opt/program/NAME.py`: that script of the code folder, as a process
 2. sagemaker-xgboost: an equivalent of AWS's image (localaws/containers), as a process
 3. an image that buildah has, in a container (bubblewrap.py)
-4. else the job fails with a sentence about what is missing
+4. `train` and `serve` of an image that docker/build.sh makes: that script of the code folder, as a process
+5. else the job fails with a sentence about what is missing
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from localaws.sagemaker.job_process import JobFailed, Program, Script
 PROGRAM = "/opt/program/"
 _SCRIPT = re.compile(f"{PROGRAM}[^/]*\\.py")
 EQUIVALENTS = {"sagemaker-xgboost": "xgboost"}  # the image's repository, and the folder in localaws/containers
+# By the image's repository, or what follows its last dash, as docker/build.sh names images.
+_COMMANDS = {"autogluon": ("train", "serve"), "xgboost": ("serve",)}
 # https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost-tuning.html; CloudWatch shows a tab as #011
 _METRICS = {"sagemaker-xgboost": re.compile(r"#011(train|validation)-([^\s:#]+):([-+.\deinfa]+)")}
 _FOLDER = Path(containers.__file__).parent
@@ -33,13 +36,19 @@ def program(image: str, entrypoint: list[str], arguments: list[str], verb: str, 
     """`verb` is the argument that SageMaker gives to an image without an entrypoint: train or serve."""
     match [*entrypoint, *arguments]:
         case [python, script, *rest] if code and python.startswith("python") and _SCRIPT.fullmatch(script):
-            place = code / script.removeprefix(PROGRAM)
-            identity = {"arguments": rest, "code": code_of(place), "python": _python()}
-            return Script((sys.executable, os.fspath(place), *rest), identity)
+            return _script(code / script.removeprefix(PROGRAM), rest)
     repository, tag = _named(image)
     if repository in EQUIVALENTS and verb and not entrypoint:
         return _equivalent(repository, tag, verb)
+    ours = not (entrypoint or arguments) and verb in _COMMANDS.get(repository.rpartition("-")[2], ())
+    if ours and code and not bubblewrap.has(image):
+        return _script(code / f"{verb}.py", [])
     return bubblewrap.image(image, entrypoint, arguments, verb)
+
+
+def _script(place: Path, arguments: list[str]) -> Script:
+    identity = {"arguments": arguments, "code": code_of(place), "python": _python()}
+    return Script((sys.executable, os.fspath(place), *arguments), identity)
 
 
 def built_in_metrics(image: str) -> re.Pattern[str] | None:

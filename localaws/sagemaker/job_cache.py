@@ -63,7 +63,10 @@ class JobCache:
 
 
 def code_of(script: Path) -> dict[str, str]:
-    """The hashes of the script and of everything it imports from its folder, directly or indirectly."""
+    """The hashes of the script and of everything it imports from its folder, directly or indirectly.
+
+    A module that is imported by a name made up at run time is one of those that load a program's model.
+    """
     hashes: dict[str, str] = {}
     waiting = [script]
     while waiting:
@@ -76,6 +79,7 @@ def code_of(script: Path) -> dict[str, str]:
             word for line in _IMPORTS.findall(source) for word in re.findall(r"\w+", line.decode("utf-8", "replace"))
         }
         waiting += [script.parent / f"{word}.py" for word in words]  # most are not files
+        waiting += script.parent.glob("*_model.py") if b"import_module(" in source else []
     return hashes
 
 
