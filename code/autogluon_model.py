@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from forest import keep_on_disk
+from forest import keep_in_memory, keep_on_disk
 from frames import frame
 from model_folder import PREDICTOR
 
@@ -22,7 +22,9 @@ class Predictor:
         from autogluon.tabular import TabularPredictor
 
         self.features, self._classes = list(manifest["features"]), list(manifest.get("classes", []))
-        if not in_memory:
+        if in_memory:
+            keep_in_memory()
+        else:
             keep_on_disk(job_io.cores())
         self._predictor: Any = TabularPredictor.load(str(folder / PREDICTOR), verbosity=0)
         self._predictor.persist(max_memory=None)

@@ -11,13 +11,16 @@ import os
 import pickle
 import tempfile
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+_NUMERIC = ("RandomForestRegressor", "ExtraTreesRegressor")
 _LARGE = 4096  # bytes; larger arrays and texts are not kept while the pickle is read
 
 
@@ -57,7 +60,7 @@ class StoredTree:
 class StoredForest:
     """Predicts like `RandomForestRegressor.predict`."""
 
-    def __init__(self, trees: list[StoredTree], cores: int) -> None:
+    def __init__(self, trees: list[Callable[[], Any]], cores: int) -> None:
         self.trees, self.cores = trees, cores
 
     def predict(self, rows: Any) -> npt.NDArray[np.float64]:
@@ -69,8 +72,8 @@ class StoredForest:
 
     def _sum(self, cells: npt.NDArray[np.float32], core: int) -> npt.NDArray[np.float64]:
         total = np.zeros(len(cells))
-        for stored in self.trees[core :: self.cores]:
-            total += stored.tree().predict(cells).reshape(len(cells))
+        for tree in self.trees[core :: self.cores]:
+            total += tree().predict(cells).reshape(len(cells))
         return total
 
 
@@ -124,15 +127,33 @@ def keep_on_disk(cores: int) -> None:
     RFModel.load = classmethod(load)
 
 
+def keep_in_memory() -> None:
+    """Make AutoGluon load numeric forests whole, but predict as `StoredForest`, with one core.
+
+    For a few rows, what scikit-learn does around each tree takes ten times as long as the tree.
+    """
+    from autogluon.tabular.models import RFModel
+
+    load_whole = RFModel.load.__func__
+
+    def load(cls: Any, path: str, reset_paths: bool = True, verbose: bool = True) -> Any:
+        model = load_whole(cls, path, reset_paths=reset_paths, verbose=verbose)
+        if type(model.model).__name__ in _NUMERIC:
+            model.model = StoredForest([partial(getattr, each, "tree_") for each in model.model.estimators_], 1)
+        return model
+
+    RFModel.load = classmethod(load)
+
+
 def read(path: Path, cores: int) -> Any:
     """AutoGluon's model from the pickle, with its forest on disk; None if it is another kind of forest."""
     with path.open("rb") as file:
         reader = _Reader(file)
         model = reader.load()
-    if type(model.model).__name__ not in ("RandomForestRegressor", "ExtraTreesRegressor"):
+    if type(model.model).__name__ not in _NUMERIC:
         reader.store.close()
         return None
     reader.store.flush()
-    model.model = StoredForest([each.tree_ for each in model.model.estimators_], cores)
+    model.model = StoredForest([each.tree_.tree for each in model.model.estimators_], cores)
     weakref.finalize(model.model, reader.store.close)
     return model
