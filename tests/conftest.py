@@ -47,6 +47,11 @@ LONG = (
 )
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Packed bytes are not part of a test's name: gzip writes the time, and xdist's workers compare the names."""
+    return argname if isinstance(val, bytes) and len(val) > 40 else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: next((place for place, part in enumerate(LONG) if item.nodeid.startswith(part)), len(LONG))

@@ -82,9 +82,10 @@ def lines_of(place: Deployed, job: Job) -> list[str]:
     if job.kind != TUNING:
         return place.aws.logs.lines(job.kind, job.name)
     lines = trial_lines(place.aws.client("sagemaker"), job.name)
-    best: Any = place.aws.sagemaker.job(TUNING, job.name).best
-    log = place.aws.logs.lines("training", best[0].name) if best else []
-    return [*lines, "", f"{best[0].name}:", *log] if log else lines
+    tuning: Any = place.aws.sagemaker.job(TUNING, job.name)
+    best = tuning.best[0].name if tuning.best else ""
+    log = place.aws.logs.lines("training", best) if best else []
+    return [*lines, "", f"{best}:", *log] if log else lines
 
 
 def remark(place: Deployed) -> Remark:
