@@ -61,10 +61,6 @@ class Application:
         start_response(f"{status} {_REASONS[status]}", headers)
         return [body]
 
-    @property
-    def is_predicting(self) -> bool:
-        return self._predicting.locked()
-
     def _answer(self, environ: dict[str, Any]) -> Answer:
         path = environ["PATH_INFO"]
         method = {"/ping": "GET", "/execution-parameters": "GET", "/invocations": "POST"}.get(path)
@@ -129,6 +125,8 @@ def encoded(answers: list[pa.RecordBatch], schema: pa.Schema, kind: str, header:
     if kind == JSON_LINES:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for batch in answers for row in batch.to_pylist())
         return "".join(lines).encode()
+    if len(schema) == 1 and not header:
+        return "".join(f"{number!r}\n" for batch in answers for number in batch.column(0).to_pylist()).encode()
     sink = pa.BufferOutputStream()
     options = pyarrow.csv.WriteOptions(include_header=header, quoting_style="needed", batch_size=8192)
     with pyarrow.csv.CSVWriter(sink, schema, write_options=options) as writer:

@@ -84,7 +84,8 @@ def rows_of(body: bytes, content_type: str, features: Features, model: str) -> I
 
 def _csv(body: bytes, header: str, features: Features) -> Iterator[pa.RecordBatch]:
     names, lines = _names(body, header, features)
-    read = pyarrow.csv.ReadOptions(column_names=names, skip_rows=lines, block_size=_CSV_BLOCK, use_threads=False)
+    block = min(_CSV_BLOCK, len(body))  # it is allocated as a whole
+    read = pyarrow.csv.ReadOptions(column_names=names, skip_rows=lines, block_size=block, use_threads=False)
     # In a table with one column, an empty line is a missing value.
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(names) > 1)
     convert = pyarrow.csv.ConvertOptions(
@@ -218,7 +219,7 @@ def _parquet(body: bytes, features: Features, model: str) -> Iterator[pa.RecordB
                 columns = {name: column_types.cast(name, batch.column(name), kinds[name]) for name in features}
                 yield pa.RecordBatch.from_pydict(columns)
     except column_types.Misfit as problem:
-        _refuse(f"Column {shown(problem.column)} holds {shown(problem.args[2])}, which has no exact number.")
+        _refuse(f"Column {shown(problem.column)} holds {shown(problem.value)}, which has no exact number.")
     except (pa.ArrowException, OSError) as problem:
         _refuse(f"The body is not Parquet: {problem}")
 
@@ -236,13 +237,13 @@ def _typed(name: str, learnt: str, values: pa.Array, start: int) -> pa.Array:
     ladder = _LADDERS.get(family(learnt))
     if ladder is None:
         return values
-    kind = column_types.type_of(values, ladder)
-    if pa.types.is_null(kind):
-        return pa.nulls(len(values), ladder[0])
-    if kind == column_types.TEXT:
-        place = max(column_types.first_misfit(values, kind) or 0 for kind in ladder)
-        _misfit(start + place + 1, name, values[place].as_py(), learnt)
-    return column_types.cast(name, values, kind)
+    wrong = 0
+    for kind in reversed(ladder) if learnt == "bool" else ladder:
+        try:
+            return column_types.cast(name, values, kind)
+        except column_types.Misfit as problem:
+            wrong = max(wrong, problem.index)
+    _misfit(start + wrong + 1, name, values[wrong].as_py(), learnt)
 
 
 def _misfit(number: int, name: str, value: Any, learnt: str) -> NoReturn:

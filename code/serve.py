@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import mmap
 import os
 import signal
 import socket
@@ -32,7 +33,7 @@ from job_io import JobError, log, shown
 MEGABYTE = 1024 * 1024
 THREADS = 16  # of a worker: they read bodies and answer /ping while one of them predicts
 GRACE_SECONDS = 25  # to finish requests after SIGTERM; SageMaker sends SIGKILL after 30
-BUSY_SECONDS = 0.005  # for which a worker that predicts leaves a new connection to the others
+BUSY_SECONDS = 0.002  # for which a worker leaves a new connection to those that have fewer
 TYPES = ("text/csv", "application/json", "application/jsonlines")
 
 _arriving: dict[Any, float] = {}  # when each socket's request must have arrived
@@ -103,13 +104,22 @@ def serve(application: Any, port: int, workers: int, seconds: int) -> None:
     from gunicorn.app.base import BaseApplication
     from gunicorn.workers.gthread import ThreadWorker
 
+    requests = mmap.mmap(-1, workers)  # how many each worker has; shared by all
+
     class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-        """Gives the others precedence while it predicts, and drops clients that are too slow."""
+        """Leaves requests to workers that have fewer, and drops clients that are too slow."""
+
+        place = 0
 
         def accept(self, listener: Any) -> None:
-            if application.is_predicting:
+            if min(requests[:]) < requests[self.place]:
                 time.sleep(BUSY_SECONDS)
             super().accept(listener)
+            requests[self.place] = min(self.nr_conns, 255)
+
+        def finish_request(self, conn: Any, fs: Any) -> None:
+            super().finish_request(conn, fs)
+            requests[self.place] = min(self.nr_conns, 255)
 
         def handle(self, conn: Any) -> Any:
             _arriving[conn.sock] = time.monotonic() + seconds
@@ -125,6 +135,10 @@ def serve(application: Any, port: int, workers: int, seconds: int) -> None:
                     with suppress(OSError):
                         client.shutdown(socket.SHUT_RD)
 
+    def pre_fork(arbiter: Any, worker: Any) -> None:
+        worker.place = min(set(range(workers)) - {other.place for other in arbiter.WORKERS.values()})
+        requests[worker.place] = 0
+
     class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         def load_config(self) -> None:
             # Locally it is a process without a network of its own.
@@ -135,6 +149,7 @@ def serve(application: Any, port: int, workers: int, seconds: int) -> None:
                 "worker_class": Worker,
                 "threads": THREADS,
                 "keepalive": 0,  # so that each request goes to a worker that is idle
+                "pre_fork": pre_fork,
                 "timeout": max(seconds, 60),
                 "graceful_timeout": GRACE_SECONDS,
                 "loglevel": "warning",

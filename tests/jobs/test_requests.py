@@ -97,7 +97,7 @@ GOOD = {"a": [1], "b": [True], "day": ["2026-03-04"], "t": ["x"]}
 )  # fmt: skip
 def test_each_row_gets_an_answer(kind: str, body: bytes, rows: int) -> None:
     status, _, text = asked(body, kind)
-    assert (status, text) == (200, "".join(f"{n}\n" for n in range(rows)))
+    assert (status, text) == (200, "".join(f"{n}.0\n" for n in range(rows)))
 
 
 @pytest.mark.parametrize(

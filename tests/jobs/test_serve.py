@@ -151,7 +151,7 @@ def test_sigterm_lets_a_running_request_end(xgboost_root: Path, tmp_path: Path) 
         until(lambda: len(running.workers()) == 1)  # the other one, which is idle, has ended
         assert not request.done()
         (tmp_path / "go").touch()
-        assert request.result() == (200, b"0\n")
+        assert request.result() == (200, b"0.0\n")
         assert running.process.wait(MINUTES) == 0
 
 
@@ -168,7 +168,7 @@ def test_each_worker_predicts_and_ping_is_answered_meanwhile(xgboost_root: Path,
         assert running.ping()
         assert {int(path.name) for path in tmp_path.iterdir()} == running.workers()
         (tmp_path / "go").touch()
-        assert {request.result() for request in requests} == {(200, b"0\n")}
+        assert {request.result() for request in requests} == {(200, b"0.0\n")}
 
 
 def ended(root: Path, **variables: str) -> subprocess.CompletedProcess[str]:
