@@ -73,7 +73,7 @@ def test_a_config_that_is_not_there_is_named(run: Run) -> None:
     assert code == 2
     assert err == (
         "nowhere/x.yml:1:1: (file): the config cannot be read: no such file or directory "
-        "(give the config's path with --config FILE)\n"
+        "(write one with `python pipeline.py init FILE`, or give its path with --config FILE)\n"
     )
 
 

@@ -36,7 +36,8 @@ def load(path: Path, environment: str | None, variables: Mapping[str, str], to_d
             text = file.read(limits.CONFIG_BYTES + 1)  # /dev/zero ends here too
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        message = f"the config cannot be read: {reason} (give the config's path with --config FILE)"
+        fix = "write one with `python pipeline.py init FILE`, or give its path with --config FILE"
+        message = f"the config cannot be read: {reason} ({fix})"
         raise ConfigError(str(path), [Problem(START, "(file)", message)]) from None
     return loads(text, str(path), environment, variables, to_deploy)
 
