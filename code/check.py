@@ -112,7 +112,7 @@ class ModelSeen:
 
     def profile(self) -> dict[str, Any]:
         rows = {f"rows_{name}": count for name, count in self.rows.items()}
-        return {"name": self._model["name"], "label": self._model["label"], **rows}
+        return {key: self._model[key] for key in ("name", "label", "where")} | rows
 
 
 def _all_different(values: list[pa.Array]) -> bool:

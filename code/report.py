@@ -60,7 +60,11 @@ def page(
     evaluations: dict[str, dict[str, Any]],
 ) -> str:
     by_name = {each["name"]: each for each in summary["models"]}
-    models = [Model(verdict, by_name.get(name, {}), evaluations.get(name, {})) for name, verdict in verdicts.items()]
+    wheres = {each["name"]: each.get("where") for each in config.get("models", [])}
+    models = [
+        Model(verdict, by_name.get(name, {}), evaluations.get(name, {}), wheres.get(name))
+        for name, verdict in verdicts.items()
+    ]
     name, headline = str(config.get("name", "stepgluon")), filled(summary)
     body = [
         tag("header", tag("p", f"{name} · predictions", class_="over"), tag("h1", headline), _lead(models, profile)),

@@ -20,9 +20,12 @@ _CALLED = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "mape": "MAPE", "f1": "F1"
 class Model:
     """What is known of a model; each part may be missing."""
 
-    def __init__(self, verdict: dict[str, Any], summary: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    def __init__(
+        self, verdict: dict[str, Any], summary: dict[str, Any], evaluation: dict[str, Any], where: Any = None
+    ) -> None:
         self.verdict, self.evaluation = verdict, evaluation
         self.name, self.label = str(verdict.get("name")), str(summary.get("label", ""))
+        self.where = _conditions(where, self.name)
         self.metric = str(verdict.get("metric") or "mae")
         keys = ["mae", "mae_of_median", "threshold"]
         if self.metric != "mae":
@@ -130,7 +133,7 @@ def _card(model: Model) -> Markup:
     return tag(
         "section",
         tag("div", tag("h3", model.name), model.pill, class_="head"),
-        tag("p", model.error, tag("small", f"{model.measure} of {short(model.label)}"), class_="big"),
+        tag("p", model.error, tag("small", f"{model.measure} of {short(model.label)}{model.where}"), class_="big"),
         model.bullet,
         tag(
             "div",
@@ -151,7 +154,7 @@ def _table(all_models: list[Model]) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("td", tag("b", model.name), tag("div", model.why, class_="values") if model.why else None),
+            tag("td", tag("b", model.name), model.where, tag("div", model.why, class_="values") if model.why else None),
             tag("td", model.pill),
             _cell(model.mae),
             tag("td", model.bullet, model.earlier, data_value=(model.mae or 0) / (model.median or 1)),
@@ -170,6 +173,17 @@ def _table(all_models: list[Model]) -> Markup:
 def _cell(value: Any, side: str = "n") -> Markup:
     shown = f"{value:,}" if isinstance(value, int) else number(value)
     return tag("td", shown, class_=side, data_value="" if value is None else value)
+
+
+def _conditions(where: Any, name: str) -> str:
+    """`, Stadt = Köln`, unless the model's name says so; a name is ASCII, so that of 東京 is value-6df977."""
+    if not isinstance(where, dict) or [str(value).lower() for value in where.values()] == [name.lower()]:
+        return ""
+    values = (value if isinstance(value, list) else [value] for value in where.values())
+    return "".join(
+        f", {short(column)} = {short(' or '.join(map(str, any_of)))}"
+        for column, any_of in zip(where, values, strict=True)
+    )
 
 
 def called(metric: str) -> str:

@@ -147,6 +147,10 @@ def remarks(found: dict[str, Any]) -> list[str]:
     return assumed + list(found["notes"])
 
 
+def _where(where: dict[str, Any]) -> str:
+    return "".join(f"  {column} = {value}" for column, value in where.items())
+
+
 def words(found: dict[str, Any]) -> str:
     """What `check` prints."""
     if found["problems"]:
@@ -157,7 +161,8 @@ def words(found: dict[str, Any]) -> str:
     lines += ["", f"{'model':<{width}}  {'to train':>10}  {'held out':>10}  {'to predict':>10}"]
     for model in models:
         counts = "  ".join(f"{model[f'rows_{part}']:>10,}" for part in ("train", "test", "predict"))
-        lines.append(f"{model['name']:<{width}}  {counts}")
+        unnamed = model["name"].startswith("value-")  # of a value without ASCII letters
+        lines.append(f"{model['name']:<{width}}  {counts}{_where(model['where']) if unnamed else ''}")
     if said := remarks(found):
         lines += ["", *said]
     if ignored := found["files_ignored"]:

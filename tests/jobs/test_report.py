@@ -332,3 +332,11 @@ def test_the_typical_error_leaves_out_models_that_promoted_ones_replace() -> Non
     replaced = verdict("b", 399.0, verdict="rejected", uses="default", default_mae=90.0)
     assert "Error 25 % lower than" in words(report.page(*run([verdict("a", 300.0), replaced]), {}))
     assert "than always guessing the median Rows" not in words(report.page(*run([replaced]), {}))
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_a_model_says_what_its_name_cannot(count: int) -> None:
+    _, *known = run([verdict("value-6df977"), *(verdict(f"m{n}") for n in range(1, count))])
+    models = [{"name": "value-6df977", "where": {"都道府県": ["東京", "大阪"]}}, {"name": "m1", "where": {"n": "M1"}}]
+    page = words(report.page({"name": "rents", "models": models}, *known, {}))
+    assert ", 都道府県 = 東京 or 大阪" in page and "n = M1" not in page

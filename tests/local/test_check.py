@@ -73,6 +73,15 @@ def test_a_table_without_labels_starts_no_training(call: Call) -> None:
     assert json.loads(call("check", "--data", "a.csv", "--json")[1])["can_train"] is False
 
 
+def test_a_model_whose_name_is_a_hash_has_its_value_beside_it(call: Call) -> None:
+    config = "name: rents\nmodels: {partition_by: Stadt, values: [東京, Bonn], label: rent}\n"
+    Path("pipeline-config.yml").write_text(config, "utf-8")
+    Path("a.csv").write_text("Stadt,rent\n" + "Bonn,5\n東京,6\n" * 20, "utf-8")
+    lines = call("check", "--data", "a.csv")[1].splitlines()
+    assert [line.endswith("  Stadt = 東京") for line in lines if line.startswith("value-")] == [True]
+    assert not [line for line in lines if "Stadt = Bonn" in line]
+
+
 def test_a_label_with_one_value_is_noted(call: Call) -> None:
     Path("a.csv").write_text("Stadt,rent\n" + "Bonn,5\nBonn,\n" * 20, "utf-8")
     out = call("check", "--data", "a.csv")[1]
