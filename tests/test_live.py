@@ -122,6 +122,25 @@ def test_a_running_run_counts_its_jobs_and_a_queued_one_is_not_running() -> None
     assert page_state(runs, "", "gentoo")["log"]["state"] == "Train gentoo", "the log of the chosen model"
 
 
+def test_a_tuning_counts_its_trainings_and_draws_their_scores() -> None:
+    lines = [
+        "Trial 1 of 6: validation:mae 310.5, best so far 310.5 (eta 0.1)",
+        "Trial 2 of 6: validation:mae 290, best so far 290 (eta 0.2)",
+    ]
+    runs = Runs(PREPARED, job("Tune adelie", "InProgress"), job("Train gentoo", "Completed"))
+    runs.logs = {"Tune adelie": lines}
+    adelie = page_state(runs, "", "")["models"][0]
+    assert page_state(runs, "", "")["headline"] == "Training 2 models, 1 done"
+    assert (adelie["word"], adelie["learner"], adelie["tuned"], adelie["best"]) == (
+        "training",
+        "Trial 2 of 6",
+        True,
+        290,
+    )
+    assert adelie["scores"] == [("Trial 1 of 6", 310.5), ("Trial 2 of 6", 290.0)]
+    assert adelie["limit"] is None, "time_limit is AutoGluon's"
+
+
 def test_an_ended_run_says_what_came_of_it() -> None:
     models = [verdict("adelie", outcome="predicted"), verdict("gentoo", "rejected", mae=360, outcome="failed")]
     jobs = [PREPARED, *(job(f"{stage} {name}", "Completed") for name in ("adelie", "gentoo") for stage in ("Train",))]

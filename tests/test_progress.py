@@ -89,3 +89,13 @@ def test_what_a_training_is_doing_is_read_from_its_log() -> None:
         "best MAE so far 281.5 · Fitting model: CatBoost ..."
     )
     assert doing([]) == ""
+
+
+def test_a_tuning_says_how_far_it_is_and_the_best_so_far() -> None:
+    lines = [
+        "Trial 1 of 20: failed AlgorithmError: too deep (max_depth 8)",
+        "Trial 2 of 20: validation:r2 0.5, best so far 0.5 (max_depth 3)",
+        "Trial 3 of 20: validation:r2 0.25, best so far 0.5 (max_depth 4)",
+    ]
+    assert doing(lines[:1]) == "Trial 1 of 20"
+    assert doing([*lines, "", "t-002:", "[0]#011train-rmse:3"]) == "Trial 3 of 20, best so far 0.5"

@@ -206,6 +206,7 @@ class TuningJob(Job):
         if self._config["Strategy"] == "Bayesian":
             self.note = NOTE.format(seed=seed)
         self._turn("InProgress")
+        self.state.started = self.state.changed
         with ThreadPoolExecutor(self._config["ResourceLimits"]["MaxParallelTrainingJobs"]) as pool:
             list(pool.map(self._try, range(self.most), search(self._config, seed)))
         self.state.cached = bool(self.trials) and all(trial.state.cached for trial, _ in self.trials)

@@ -31,7 +31,7 @@ from stepgluon.local.work_folder import (
 )
 from stepgluon.names import Names
 from stepgluon.runs import report
-from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, unknown_run
+from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, tuning_words, unknown_run
 from stepgluon.runs.history import score_of
 from stepgluon.runs.model_registry import versions_of, versions_table
 from stepgluon.runs.promote import named, promote
@@ -140,7 +140,8 @@ def do_watch(call: Call) -> int:
                 from stepgluon.live.account import served
 
                 _open_live(call, f"{page.enter_context(served(door, names))}#{execution.run}")
-            watch(door, execution.arn, progress.tell, progress.say, time.sleep)
+            said = tuning_words(door)
+            watch(door, execution.arn, lambda story: progress.tell(story, said), progress.say, time.sleep)
         return _ended(call, _told(door, names, execution))
 
 

@@ -13,6 +13,8 @@ _SERVICES = {"sagemaker": "SageMaker", "dynamodb": "DynamoDB", "lambda": "Lambda
 _PLAIN = {
     "SageMaker: CreateProcessingJob": "processing job",
     "SageMaker: CreateTrainingJob": "training job",
+    "SageMaker: CreateHyperParameterTuningJob": "training jobs with several hyperparameters",
+    "SageMaker: ListTrainingJobsForHyperParameterTuningJob": "",
     "SageMaker: CreateModelPackage": "model registry",
     "SageMaker: CreateTransformJob": "transform job",
     "SageMaker: CreateModel": "",

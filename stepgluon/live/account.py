@@ -13,9 +13,9 @@ from stepgluon.live.local import models_of
 from stepgluon.live.page import LivePage
 from stepgluon.live.state import Settings, Told
 from stepgluon.names import Names
-from stepgluon.runs.executions import find, listed, tell
+from stepgluon.runs.executions import find, listed, tell, trials_of
 from stepgluon.runs.history import read
-from stepgluon.runs.job_log import last_lines
+from stepgluon.runs.job_log import TUNING, last_lines
 from stepgluon.runs.promote import named, promote
 from stepgluon.runs.watch import History, story_of
 
@@ -93,6 +93,8 @@ class AccountRuns:
     def _read_log(self, job: Told) -> list[str]:
         from botocore.exceptions import ClientError
 
+        if job["kind"] == TUNING:
+            return trials_of(self._door, job["name"])
         try:
             return last_lines(self._door.client("logs"), job["kind"], job["name"], LOG_LINES)
         except ClientError:

@@ -128,7 +128,7 @@ function card(model, picked) {
   const beside = [model.threshold !== null && 'limit ' + number(model.threshold),
     model.median !== null && (model.metric === 'mae' ? 'median ' : 'baseline ') + number(model.median)].filter(Boolean).join(' · ');
   const what = error === null ? (state.run.stop ? 'no error yet' : 'no error')
-    : judged ? (model.metric === 'mae' ? '' : model.metric + ' ') + 'on held-out rows' : 'best of ' + count(model.scores.length, 'learner') + ', validation';
+    : judged ? (model.metric === 'mae' ? '' : model.metric + ' ') + 'on held-out rows' : 'best of ' + count(model.scores.length, model.tuned ? 'training' : 'learner') + ', validation';
   return h('article', {class: 'card' + (model.name === picked ? ' chosen' : ''),
     ...press('Show the log of ' + model.name, () => pick(model.name))},
     h('div', {class: 'row'}, h('h3', {}, model.name), word(model)),
@@ -140,7 +140,7 @@ function card(model, picked) {
           // The limit is that of fitting; the scores come after it.
           h('span', {'data-began': model.began, 'data-of': model.scores.length && !model.learner ? null : model.limit})),
           h('div', {class: 'bar'}, h('i', {'data-began': model.began, 'data-of': model.limit})))
-      : h('p', {class: 'soft'}, model.reason || after(model)));
+      : h('p', {class: 'soft'}, model.reason || model.learner || after(model)));
 }
 function unit(all) {
   const labels = [...new Set(all.map(model => model.label))].join(', ');

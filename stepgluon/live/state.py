@@ -116,7 +116,8 @@ class _Model:
     ) -> None:
         self.name, self.judged, self._given = name, judged or {}, given
         self._runs = told["status"] == "RUNNING"
-        self._train, self.training = jobs.get(f"Train {name}"), self._phase(source, jobs.get(f"Train {name}"))
+        self._train = jobs.get(f"Train {name}") or jobs.get(f"Tune {name}")
+        self.training = self._phase(source, self._train)
         self.predicting = self._phase(source, jobs.get(f"Predict {name}"))
         self._began = source.begun(self._train) if self._train else None
         self.fit = fit_of(source.log(told, self._train) if self._train else ())
@@ -165,10 +166,11 @@ class _Model:
             "threshold": threshold,
             "median": median,
             "scores": self.fit.scores,
-            "learner": self.fit.learner if self.training == "running" else "",
+            "learner": (self.fit.learner or self.fit.trial) if self.training == "running" else "",
+            "tuned": bool(self.fit.trial),
             "began": self._began if self.training == "running" else None,
             "seconds": self._train["seconds"] if self._train and self.training in ("done", "rejected") else None,
-            "limit": given.time_limit if given else None,
+            "limit": given.time_limit if given and not self.fit.trial else None,
             "uses": judged.get("uses") if judged.get("uses") != "trained" else "",
             "cached": judged.get("cached", False) or (self._train or {}).get("cached", False),
             "reason": reason or "",
@@ -204,7 +206,7 @@ def headline(told: Told, models: Sequence[_Model]) -> str:
     if told["status"] != "RUNNING":
         return _ended(told, models)
     running = {job["state"].partition(" ")[0] for job in told["jobs"] if job["status"] == "InProgress"}
-    if "Train" in running:
+    if running & {"Train", "Tune"}:
         done = sum(one.training in ("done", "rejected") for one in models)
         return f"Training {_models(len(models))}, {done} done"
     if "Predict" in running:

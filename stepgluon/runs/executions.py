@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,10 @@ from stepgluon.aws import Door, answer, instead_of
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.errors import listed as any_of
 from stepgluon.names import Names
-from stepgluon.runs.history import Story, parsed, seconds
-from stepgluon.runs.job_log import LAST_LINES, LOGS, last_lines
+from stepgluon.runs.history import Job, Story, parsed, seconds
+from stepgluon.runs.job_log import LAST_LINES, LOGS, TUNING, last_lines
+from stepgluon.runs.progress import doing
+from stepgluon.runs.trials import trial_lines
 from stepgluon.runs.view import run_json
 
 LATEST = "latest"
@@ -170,6 +172,25 @@ def _logs(names: Names, story: Story) -> str:
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.started))  # by default it shows the last ten minutes
     tail = f"aws logs tail {LOGS[job.kind]} --log-stream-name-prefix {job.name}"
     return f"{tail} --since {since} --region {names.config.region}"
+
+
+def tuning_words(door: Door) -> Callable[[Job], str]:
+    """How far a running tuning is; empty for other jobs, whose logs are not followed."""
+
+    def said(job: Job) -> str:
+        return doing(trials_of(door, job.name)) if job.kind == TUNING else ""
+
+    return said
+
+
+def trials_of(door: Door, tuning: str) -> list[str]:
+    """A line for each training of a tuning; none without permission, or if the call was throttled."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return trial_lines(door.client("sagemaker"), tuning)
+    except ClientError:
+        return []
 
 
 def last_words(door: Door, run: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ _SCORE = re.compile(
     r"(-?[\d.]+(?:e[+-]?\d+)?)\s+= Validation score\s+\((-?)"
 )  # (-NAME): an error, with its sign changed
 _MEDIAN = re.compile(r"always guessing the median: mean absolute error ([\d.]+(?:e[+-]?\d+)?)$")
-_TRIAL = re.compile(r"(Trial \d+) of \d+: \S+ (\S+), best so far (\S+) ")  # of a tuning, see trials.py
+_TRIAL = re.compile(r"(Trial \d+ of \d+): (?:\S+ (\S+), best so far (\S+) )?")  # of a tuning, see trials.py
 _COMPLETE = "AutoGluon training complete"
 
 
@@ -20,7 +20,7 @@ class Fit:
     learner: str = ""  # at work
     scores: list[tuple[str, float]] = field(default_factory=list)  # each learner's validation error or score
     higher: bool = False  # whether a higher score is better
-    tuned: str = ""  # the line about the last training of a tuning
+    trial: str = ""  # the last training of a tuning: Trial 7 of 20
     median: float | None = None  # the error on the held-out rows of always guessing the median
 
     @property
@@ -39,10 +39,11 @@ def fit_of(lines: Iterable[str]) -> Fit:
         elif found := _MEDIAN.search(line):
             fit.median = float(found[1])
         elif found := _TRIAL.match(line):
-            score, best = float(found[2]), float(found[3])
-            fit.higher = fit.higher or score < best
-            fit.scores.append((found[1], score))
-            fit.tuned = line
+            fit.trial = found[1]
+            if found[2]:
+                score, best = float(found[2]), float(found[3])
+                fit.higher = fit.higher or score < best
+                fit.scores.append((found[1], score))
         elif _COMPLETE in line:
             fit.learner = ""
     return fit

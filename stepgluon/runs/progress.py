@@ -122,9 +122,9 @@ def _table(jobs: list[tuple[Job, str]], now: float, room: int) -> Table:
 def doing(lines: Sequence[str]) -> str:
     """What a training is doing, from its log: the best error so far and the last line."""
     fit = fit_of(lines)
-    if fit.tuned:
-        return fit.tuned
     best = fit.best
+    if fit.trial:
+        return fit.trial if best is None else f"{fit.trial}, best so far {best:.6g}"
     return " · ".join([*([f"best MAE so far {best:.6g}"] if best is not None else []), *lines[-1:]])
 
 

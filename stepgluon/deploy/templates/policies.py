@@ -120,7 +120,7 @@ def _registry(names: Names) -> dict[str, list[str]]:
 def _tunings(names: Names) -> dict[str, list[str]]:
     """What the models with `tune` need; their trainings have the names of other trainings."""
     see, job = "sagemaker:DescribeHyperParameterTuningJob", "CreateHyperParameterTuningJob"
-    more = ("ListTrainingJobsForHyperParameterTuningJob", "StopHyperParameterTuningJob")
+    listed = [see, "sagemaker:ListTrainingJobsForHyperParameterTuningJob"]
     found = {
         "tunings": [names.arn("sagemaker", f"hyper-parameter-tuning-job/{names.prefix}-train-*")],
         "trials": [names.bucket_arn(f"{names.work_bucket}/models/*/trials.json")],
@@ -128,7 +128,8 @@ def _tunings(names: Names) -> dict[str, list[str]]:
         "create_tunings": [f"sagemaker:{job}"],
         "tag_tunings": [job],
         "see_tunings": [see],
-        "follow_tunings": [see, *(f"sagemaker:{action}" for action in more)],
+        "list_tunings": listed,
+        "follow_tunings": [*listed, "sagemaker:StopHyperParameterTuningJob"],
     }
     tuned = any(model.tune for model in names.config.models)
     return found if tuned else {name: [] for name in found}
