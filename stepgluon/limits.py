@@ -25,6 +25,7 @@ TRAINING_SECONDS = 28 * 24 * 3600  # [sm] quota: longest run time for a training
 ENVIRONMENT_KEY = 256  # [sm] ProcessingEnvironmentKey; training allows 512
 ENVIRONMENT_VALUE = 256  # [sm] ProcessingEnvironmentValue; training allows 512
 HYPERPARAMETERS = 100  # [sm] HyperParameters: entries; keys and values
+METRIC_REGEX = 500  # [sm] MetricDefinitions: characters of a Regex
 HYPERPARAMETER_KEY, HYPERPARAMETER_VALUE = 256, 2500
 ENVIRONMENT_ENTRIES = 100  # [sm] both kinds of job
 BUCKET_NAME = 63  # [s3]

@@ -16,7 +16,7 @@ from typing import Any
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.aws_images import xgboost_registry
 from stepgluon.config.kinds import Section
-from stepgluon.config.schema import AUTOGLUONS, Model, PipelineConfig
+from stepgluon.config.schema import AUTOGLUONS, Data, Model, PipelineConfig
 from stepgluon.programs import channels_of, name_of_build, program_of, settings_of, title_of, transforms
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
@@ -261,10 +261,15 @@ def _given(section: Section) -> dict[str, Any]:
         "at_least",
         "algorithm",
         "tune",
+        "files",
+        "score",
+        *(["prepare"] if isinstance(section, Data) else []),
     )
     unset = (None, "auto", "mae")
     known = {key: value for key, value in vars(section).items() if key != "register"}  # this concerns no job
-    return {key: value for key, value in known.items() if key not in later or value not in unset}
+    return {
+        key: value for key, value in known.items() if key not in later or (value not in unset and value is not False)
+    }
 
 
 def short(model: Model, most: int = SHORT) -> str:

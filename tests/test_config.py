@@ -70,7 +70,8 @@ def test_the_demo_is_valid_in_each_of_its_environments() -> None:
 
 
 def owner(of: type[Section], name: str) -> str:
-    return next(one for one in reversed(of.__mro__) if name in vars(one).get("__annotations__", {})).__name__
+    declared = {one: {key.rstrip("_") for key in vars(one).get("__annotations__", {})} for one in of.__mro__}
+    return next(one for one in reversed(of.__mro__) if name in declared[one]).__name__
 
 
 def keys(of: type[Section]) -> set[tuple[str, str]]:

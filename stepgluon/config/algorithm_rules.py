@@ -9,7 +9,6 @@ from pathlib import Path
 from stepgluon import limits
 from stepgluon.config import aws_images, xgboost_settings
 from stepgluon.config.aws_facts import facts
-from stepgluon.config.metrics import METRICS
 from stepgluon.config.model_rules import Finding, models_of
 from stepgluon.config.nodes import join
 from stepgluon.config.schema import Algorithm, Model, PipelineConfig
@@ -52,7 +51,7 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
 def _xgboost(key: str, model: Model, algorithm: Algorithm, region: str) -> Iterator[Finding]:
     if message := _wrong_version(algorithm.xgboost or "", region):
         yield Finding(f"{key}.algorithm.xgboost", message, ("region",))
-    if METRICS[model.metric].classes:
+    if model.judged.classes:
         message = f"{model.metric} is for classes, but {xgboost_settings.ONE_NUMBER} (remove algorithm)"
         yield Finding(f"{key}.metric", message, (f"{key}.algorithm.xgboost",))
     settings = f"{key}.algorithm.set"

@@ -205,6 +205,19 @@ class Choice(Kind):
         raise Wrong(message)
 
 
+class Name(str):
+    """A text that a user may choose freely in a place that otherwise has a choice."""
+
+
+class ChoiceOrName(Choice):
+    def __init__(self, *choices: str) -> None:
+        super().__init__(*choices)
+        self.json = {"anyOf": [self.json, _json("string", pattern="^[A-Za-z]")]}
+
+    def value(self, node: Node, description: str) -> Any:
+        return str(node.value) if isinstance(node.value, Name) else super().value(node, description)
+
+
 NO_ROW_VALUE = "is not allowed (text, a number, true or false is expected)"
 
 
@@ -307,7 +320,8 @@ class Section:
     entries: ClassVar[dict[str, Entry]] = {}
 
     def __init_subclass__(cls) -> None:
-        cls.entries = {**cls.entries, **{name: one for name, one in vars(cls).items() if isinstance(one, Entry)}}
+        own = {name.rstrip("_"): one for name, one in vars(cls).items() if isinstance(one, Entry)}  # with_, for with
+        cls.entries = {**cls.entries, **own}
 
     def __init__(self, **values: Any) -> None:
         for name, entry in self.entries.items():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stepgluon import limits
 from stepgluon.config import rules
+from stepgluon.config.file_models import of_files
 from stepgluon.config.generated_models import written_out
 from stepgluon.config.nodes import START, Broken, Node, merge
 from stepgluon.config.reader import Late, Reader
@@ -77,8 +78,9 @@ def loads(
 
 def _read(base: Node, overlay: Node | None, environment: str | None, reader: Reader) -> LoadedConfig:
     """The config of one environment, with placeholders for invalid values."""
-    tree, mistakes = written_out(merge(base, overlay) if overlay else base)
-    reader.problems += mistakes
+    tree, mistakes = of_files(merge(base, overlay) if overlay else base)
+    tree, more = written_out(tree)
+    reader.problems += [*mistakes, *more]
     config = reader.config(tree, environment)
     for finding in rules.findings(config):
         reader.find(finding)

@@ -29,3 +29,8 @@ METRICS = {
     "roc_auc": Metric(True, True, 0, 1),
     "log_loss": Metric(False, True, 0, math.inf),
 }
+
+
+def named(name: str, higher: bool) -> Metric:
+    """A metric of the table, or one of the user's own."""
+    return METRICS.get(name) or Metric(higher, False, -math.inf, math.inf)

@@ -40,8 +40,8 @@ _LIMITS = ("threshold", "at_most", "at_least", "better_than_median")
 
 
 def one_limit_for_each_place(config: PipelineConfig) -> Iterator[Finding]:
-    places: list[tuple[str, str, Model | Fallback]] = [("fallback", "mae", config.fallback)]
-    places += [(key, model.metric, model) for key, model in models_of(config)]
+    places: list[tuple[str, Metric, Model | Fallback]] = [("fallback", METRICS["mae"], config.fallback)]
+    places += [(key, model.judged, model) for key, model in models_of(config)]
     for key, metric, place in places:
         given = [name for name in _LIMITS if _suits(metric, name) and getattr(place, name, None) is not None]
         if len(given) > 1:
@@ -51,15 +51,15 @@ def one_limit_for_each_place(config: PipelineConfig) -> Iterator[Finding]:
 
 def limits_suit_the_metric(config: PipelineConfig) -> Iterator[Finding]:
     for key, model in models_of(config):
-        metric = METRICS[model.metric]
+        metric = model.judged
         for name in _LIMITS:
             value, message = getattr(model, name), ""
             if value is None:
                 continue
             shown, meant = f"{value:.15g}", _meant(metric, value)
-            if name == "better_than_median" and not _suits(model.metric, name):
+            if name == "better_than_median" and not _suits(metric, name):
                 message = f"this limits only mae, but {model.metric} judges the model (write {metric.limit})"
-            elif not _suits(model.metric, name):
+            elif not _suits(metric, name):
                 better = "higher" if metric.higher else "lower"
                 possible = metric.lowest < float(meant) <= metric.highest
                 message = f"a {better} {model.metric} is better (write {metric.limit}{f': {meant}' * possible})"
@@ -77,8 +77,8 @@ def labels_are_numbers_or_classes(config: PipelineConfig) -> Iterator[Finding]:
     seen: dict[str, tuple[str, Model]] = {}
     for key, model in models_of(config):
         first_key, first = seen.setdefault(model.label, (key, model))
-        if METRICS[first.metric].classes != METRICS[model.metric].classes:
-            kinds = ["classes" if METRICS[one.metric].classes else "numbers" for one in (model, first)]
+        if first.judged.classes != model.judged.classes:
+            kinds = ["classes" if one.judged.classes else "numbers" for one in (model, first)]
             message = (
                 f"{model.metric} treats {found(model.label)} as {kinds[0]}, but {first.metric}, in {first.name}, as "
                 f"{kinds[1]} (choose metrics of one kind)"
@@ -87,11 +87,10 @@ def labels_are_numbers_or_classes(config: PipelineConfig) -> Iterator[Finding]:
             yield Finding(f"{key}.metric", message, relies_on)
 
 
-def _suits(metric: str, limit: str) -> bool:
-    known = METRICS[metric]
+def _suits(metric: Metric, limit: str) -> bool:
     if limit == "better_than_median":
-        return metric == "mae"
-    return limit == known.limit or (limit == "threshold" and not known.higher)
+        return metric is METRICS["mae"]
+    return limit == metric.limit or (limit == "threshold" and not metric.higher)
 
 
 def _meant(metric: Metric, value: float) -> str:

@@ -14,6 +14,7 @@ from stepgluon import limits
 from stepgluon.config.algorithm_rules import algorithms_are_known
 from stepgluon.config.aws_facts import facts
 from stepgluon.config.durations import as_duration
+from stepgluon.config.file_models import files_are_complete
 from stepgluon.config.model_rules import (
     Finding,
     columns_make_sense,
@@ -266,6 +267,7 @@ RULES: tuple[Rule, ...] = (
     models_do_not_repeat,
     algorithms_are_known,
     tuning_is_possible,
+    files_are_complete,
     retries_fit_into_names,
     cicd_has_one_source,
 )

@@ -12,6 +12,7 @@ from stepgluon.config.durations import Duration
 from stepgluon.config.kinds import (
     Account,
     Choice,
+    ChoiceOrName,
     Flag,
     List,
     Map,
@@ -26,7 +27,7 @@ from stepgluon.config.kinds import (
     entry,
 )
 from stepgluon.config.kinds import Scalar as AnyScalar
-from stepgluon.config.metrics import METRICS
+from stepgluon.config.metrics import METRICS, Metric, named
 from stepgluon.config.percentages import Percentage
 from stepgluon.config.ranges import Range, RangeKind
 from stepgluon.config.table_formats import READ_AS
@@ -79,6 +80,12 @@ FOLDER = Text(
     "a folder of the repository, like docker/mine",
     limits.OBJECT_KEY,
 )
+SCRIPT = Text(
+    r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*\.py$",
+    "a Python script of the repository, like mine/preprocess.py",
+    limits.OBJECT_KEY,
+)
+REGEX = Text(least=1, most=limits.METRIC_REGEX)
 SERVER = Server(
     r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_./~-]*)?$", "an address, like https://mlflow.example.com", 1024
 )
@@ -127,6 +134,10 @@ class Data(Section):
     )
     test_fraction: float = entry("share of the labelled rows held out to measure the error", Number(0, 1), 0.2)
     seed: int = entry("seed of the split, so that it is the same in every run", Whole(0, 2**32 - 1), 7)
+    files: bool = entry("the data are files of any kind, not tables: see docs/how-to/files.md", FLAG, False)
+    prepare: str | None = entry(
+        "with files: your script that makes the folders train, validation, test and predict of them", SCRIPT, None
+    )
 
 
 _RUNS_ON, _STOPPED = "the machine the job runs on", "the job is stopped after this long"
@@ -216,6 +227,20 @@ class Tune(Section):
     )
 
 
+class Score(Section):
+    """What measures a model of files: one of two."""
+
+    with_: str | None = entry("your script that measures the model on the folder test", SCRIPT, None)
+    log: str | None = entry(
+        "or the regular expression that finds the metric in the training's log, with one group", REGEX, None
+    )
+
+    @property
+    def script(self) -> str | None:
+        given: str | None = vars(self)["with"]  # the word cannot be an attribute
+        return given
+
+
 class Model(Section):
     name: str = entry("names the model in mails, jobs and results", MODEL_NAME)
     label: str = entry(
@@ -228,10 +253,11 @@ class Model(Section):
     drop: list[str] = entry("columns the model must not see", List(COLUMN), [])
     metric: str = entry(
         "what judges the model: for numbers mae, rmse, r2 or mape; for classes accuracy, balanced_accuracy, f1, "
-        "roc_auc or log_loss",
-        Choice(*METRICS),
+        "roc_auc or log_loss; with data.files, any that is measured",
+        ChoiceOrName(*METRICS),
         "mae",
     )
+    score: Score | None = entry("with data.files: what measures the model", Score, None)
     at_most: float | None = entry("the highest accepted score, for a metric where lower is better", ANY_NUMBER, None)
     at_least: float | None = entry(
         "the lowest accepted score, for r2 and the metrics for classes except log_loss",
@@ -247,6 +273,11 @@ class Model(Section):
     )
     tune: Tune | None = entry("search the best hyperparameters of algorithm in these ranges", Tune, None)
     train: Train = entry("overrides keys of train for this model", Train)
+
+    @property
+    def judged(self) -> Metric:
+        """Its metric; of a name of the user's, the limit says whether higher is better."""
+        return named(self.metric, higher=self.at_most is None)
 
 
 class Fallback(Section):
@@ -392,7 +423,7 @@ class PipelineConfig(Section):
 
         For mae, at_most is called threshold; the limits in fallback apply to mae only.
         """
-        key = METRICS[model.metric].limit
+        key = model.judged.limit
         value = getattr(model, key)
         if key == "at_most" and value is None:
             value = model.threshold
