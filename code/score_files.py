@@ -1,0 +1,107 @@
+"""Score, with files in place of tables: lets the user's script measure a model, and writes the model's folder.
+
+Reads   processing/input/archive/model.tar.gz   the training's output
+        processing/input/test/                  the files that the training has not seen
+        processing/input/config/config.json
+        processing/input/code/                  the user's scripts
+        environment variables STEPGLUON_MODEL, and STEPGLUON_LOGGED: the training's own metric with `score: {log: …}`
+Writes  processing/output/model.tar.gz          as it was
+        processing/output/evaluation.json       all that the script measured
+        processing/output/manifest.json  processing/output/metrics.json
+
+The script reads processing/input/model, with the archive's files, and processing/input/test; it writes
+processing/output/metrics.json, like {"accuracy": 0.93}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import archive
+import job_io
+import user_script
+from job_io import JobError, log, shown
+
+METRICS = "metrics.json"
+MOST = 100  # metrics that are kept
+
+
+def main() -> None:
+    started = time.monotonic()
+    with job_io.complete_or_absent(job_io.processing_output()) as out:
+        name = job_io.prediction_model()
+        model = job_io.model_of(job_io.read_config(job_io.processing_input("config")), name)
+        packed, metric = job_io.processing_input("archive") / "model.tar.gz", model["metric"]
+        archive.unpack(packed, job_io.processing_input("model"), name)
+        script = model["score"]["with"]
+        found = measured(Path(script).name) if script else {metric: os.environ.get("STEPGLUON_LOGGED")}
+        score = score_in(found, metric, Path(script).name if script else "The training's log")
+        log.info("model %s: %s %s", name, metric, score)
+        shutil.move(os.fspath(packed), os.fspath(out / packed.name))
+        known = {key: value for key, value in found.items() if _number(value) is not None}
+        told = {"model": name, "metric": metric, "score": score, "baseline": None}
+        told |= {"program": "files", "seconds": round(time.monotonic() - started, 1)}
+        job_io.write_json(out / "evaluation.json", {**told, "metrics": dict(list(known.items())[:MOST]), "notes": []})
+        manifest = write_manifest(out, name)
+        told |= {"mae": score} if metric == "mae" else {}
+        job_io.write_json(out / METRICS, {**told, "manifest": manifest})
+
+
+def measured(script: str) -> dict[str, Any]:
+    """What the script wrote; whatever else it left in the output is removed."""
+    folder = job_io.processing_output()
+    user_script.run(script)
+    path = folder / METRICS
+    if not path.is_file() or path.is_symlink():
+        raise JobError(f"{script} wrote no {path}; it must write its metrics there, like {{'accuracy': 0.93}}.")
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except ValueError as problem:
+        raise JobError(f"{script} wrote {METRICS}, which is not JSON: {problem}.") from None
+    if not isinstance(found, dict):
+        raise JobError(f"{script} wrote {METRICS}, which is not an object like {{'accuracy': 0.93}}.")
+    for item in folder.iterdir():
+        if item.name.startswith(".unfinished"):
+            continue
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+    return found
+
+
+def score_in(found: dict[str, Any], metric: str, where: str) -> float:
+    if metric not in found:
+        named = f"only {job_io.listed(sorted(map(str, found)))}" if found else "and no other"
+        raise JobError(f"{where} has no metric {shown(metric)}, {named}; name one of them, or write it.")
+    score = _number(found[metric])
+    if score is None:
+        raise JobError(f"{where}: {metric} is {shown(found[metric])}; a finite number is expected.")
+    return score
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def write_manifest(folder: Path, label: str) -> str:
+    """Write the manifest in the form of model_folder.py; return its sha256."""
+    sums = {path.name: user_script.sha256(path) for path in sorted(folder.iterdir())}
+    job_io.write_json(folder / "manifest.json", {"program": "files", "files": sums, "label": label, "features": {}})
+    return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(job_io.run("processing", main))

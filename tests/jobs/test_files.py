@@ -1,0 +1,193 @@
+"""Files in place of tables: what the user's scripts may leave, and the sentence for each that does not fit."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from job_sandbox import CODE, Outcome, Sandbox, config
+
+PREPARE = """
+import os, pathlib, shutil
+root = pathlib.Path(os.environ["STEPGLUON_ROOT"]) / "processing"
+for name, file in [("train", "a/1.png"), ("validation", "2.png"), ("test", "3.png"), ("predict", "4.png")]:
+    (root / "output" / name / file).parent.mkdir(parents=True)
+    shutil.copy(root / "input/raw/images.bin", root / "output" / name / file)
+"""
+MEASURE = """
+import json, os, pathlib
+root = pathlib.Path(os.environ["STEPGLUON_ROOT"]) / "processing"
+known = len((root / "input/model/weights").read_bytes())
+files = sorted(path.name for path in (root / "input/test").iterdir())
+(root / "output/metrics.json").write_text(json.dumps({"accuracy": known / 10, "files": len(files), "note": "x"}))
+"""
+MODEL = {"name": "digits", "label": "digits", "metric": "accuracy", "score": {"with": "mine/evaluate.py", "log": None}}
+
+
+def configured(box: Sandbox, scripts: dict[str, str], **model: Any) -> None:
+    told = config(MODEL | model, files=True, prepare="mine/preprocess.py")
+    told["scripts"] = {"preprocess.py": "0" * 64}
+    box.configure(told)
+    for name, text in scripts.items():
+        path = box.root / "processing/input/code" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def prepared(box: Sandbox, script: str = PREPARE, content: str = "pixels", **model: Any) -> Outcome:
+    configured(box, {"preprocess.py": script}, **model)
+    box.write("images.bin", content)
+    box.write("go.run", "")
+    return box.run("prepare_files.py")
+
+
+def scored(box: Sandbox, script: str = MEASURE, **model: Any) -> Outcome:
+    configured(box, {"evaluate.py": script}, **model)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        member = tarfile.TarInfo("weights")
+        member.size = 9
+        tar.addfile(member, io.BytesIO(b"nine byte"))
+    archive = box.root / "processing/input/archive/model.tar.gz"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(packed.getvalue())
+    (box.root / "processing/input/test").mkdir()
+    (box.root / "processing/input/test/3.png").write_text("pixels")
+    return box.run("score_files.py", STEPGLUON_MODEL="digits", STEPGLUON_LOGGED="0.875")
+
+
+def written(box: Sandbox, name: str) -> Any:
+    return json.loads((box.out / name).read_text())
+
+
+# Prepare
+
+
+def test_the_folders_of_the_script_are_kept_and_hashed(sandbox: Sandbox) -> None:
+    outcome = prepared(sandbox)
+    assert outcome.code == 0, outcome.log
+    files = [name for name in sandbox.written() if (sandbox.out / name).is_file()]
+    assert files == [
+        *(f"files/{name}" for name in ("predict/4.png", "test/3.png", "train/a/1.png", "validation/2.png")),
+        "fingerprints.json",
+        "profile.json",
+    ]
+    told = written(sandbox, "fingerprints.json")
+    (model,) = told["models"]
+    assert told["gaps"] == model["rows"] == 1
+    assert (model["name"], model["files"]) == ("digits", ["4.png"])
+    assert model["channels"] == ["train", "validation"]
+    assert len(model["train"]) == len(model["predict"]) == 64
+
+
+def test_the_fingerprint_changes_with_what_is_learnt_and_nothing_else(tmp_path: Path, monkeypatch: Any) -> None:
+    def of(name: str, **changed: Any) -> tuple[str, str]:
+        box = Sandbox(tmp_path / name)
+        monkeypatch.setenv("STEPGLUON_ROOT", str(box.root))
+        assert prepared(box, **changed).code == 0
+        (model,) = written(box, "fingerprints.json")["models"]
+        return model["train"], model["predict"]
+
+    first = of("first")
+    assert of("same", at_least=0.9) == first
+    assert of("content", content="other")[0] != first[0]
+    settings = of("settings", algorithm={"name": "files", "set": {"epochs": 3}})
+    assert settings[0] != first[0] and settings[1] == first[1]
+
+
+def test_validation_and_predict_may_be_missing(sandbox: Sandbox) -> None:
+    script = PREPARE.replace('("validation", "2.png"), ', "").replace(', ("predict", "4.png")', "")
+    assert prepared(sandbox, script).code == 0
+    told = written(sandbox, "fingerprints.json")
+    assert told["gaps"] == 0 and told["models"][0]["channels"] == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("raise SystemExit", "preprocess.py left no files in"),
+        ("shutil.rmtree(root / 'output/test')", "preprocess.py left no files in"),
+        ("1 / 0", "preprocess.py failed: ZeroDivisionError: division by zero (exit code 1). Its log has more."),
+        ("os.symlink('/etc', root / 'output/train/etc')", "preprocess.py wrote 'train/etc', which is not a plain file"),
+        ("os.mkfifo(root / 'output/test/pipe')", "preprocess.py wrote 'test/pipe', which is not a plain file"),
+        ("(root / 'output/notes.txt').write_text('x')", "preprocess.py wrote 'notes.txt'; only the folders"),
+        ("(root / 'output/predict/a').mkdir(); (root / 'output/predict/a/b').touch()", "must be in predict itself"),
+        ("[(root / f'output/predict/{n:0200}').touch() for n in range(700)]", "put several items into one file"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_sentence(sandbox: Sandbox, more: str, sentence: str) -> None:
+    outcome = prepared(sandbox, more if more == "raise SystemExit" else f"{PREPARE}\n{more}\n")
+    assert outcome.code == 1 and outcome.final and outcome.message
+    assert sentence in outcome.message
+    assert sandbox.written() == []
+    assert "stepgluon, please report" not in outcome.log
+
+
+def test_a_script_that_is_killed_is_tried_again(sandbox: Sandbox) -> None:
+    outcome = prepared(sandbox, "import os; os.kill(os.getpid(), 9)")
+    assert outcome.code == 1 and not outcome.final
+    assert outcome.message and outcome.message.startswith("preprocess.py was killed")
+
+
+def test_the_script_s_output_is_in_the_log(sandbox: Sandbox) -> None:
+    outcome = prepared(sandbox, f"import sys\nprint('hello')\nprint('careful', file=sys.stderr)\n{PREPARE}")
+    assert outcome.code == 0 and "hello\n" in outcome.log and "careful\n" in outcome.log
+
+
+# Score
+
+
+def test_the_script_s_metrics_become_a_model_s_folder(sandbox: Sandbox) -> None:
+    outcome = scored(sandbox)
+    assert outcome.code == 0, outcome.log
+    assert sandbox.written() == ["evaluation.json", "manifest.json", "metrics.json", "model.tar.gz"]
+    told = written(sandbox, "metrics.json")
+    assert (told["metric"], told["score"], told["baseline"]) == ("accuracy", 0.9, None)
+    assert len(told["manifest"]) == 64 and "mae" not in told
+    assert written(sandbox, "evaluation.json")["metrics"] == {"accuracy": 0.9, "files": 1}
+    assert set(written(sandbox, "manifest.json")["files"]) == {"model.tar.gz", "evaluation.json"}
+
+
+def test_the_training_s_own_metric_needs_no_script(sandbox: Sandbox) -> None:
+    outcome = scored(sandbox, score={"with": None, "log": "acc=(.*)"})
+    assert outcome.code == 0, outcome.log
+    assert written(sandbox, "metrics.json")["score"] == 0.875
+
+
+@pytest.mark.parametrize(
+    ("metrics", "sentence"),
+    [
+        ("None", "evaluate.py wrote no "),
+        ("'{'", "evaluate.py wrote metrics.json, which is not JSON"),
+        ("'[0.9]'", "evaluate.py wrote metrics.json, which is not an object"),
+        ("'{}'", "evaluate.py has no metric 'accuracy', and no other"),
+        ("json.dumps({'f1': 0.5})", "evaluate.py has no metric 'accuracy', only 'f1'"),
+        ("json.dumps({'accuracy': float('nan')})", "evaluate.py: accuracy is nan; a finite number is expected."),
+        ("json.dumps({'accuracy': True})", "evaluate.py: accuracy is True; a finite number is expected."),
+        ("json.dumps({'accuracy': 'high'})", "evaluate.py: accuracy is 'high'; a finite number is expected."),
+        ("json.dumps({'accuracy': 10 ** 400})", "evaluate.py: accuracy is 1000"),
+        ("exit('no GPU')", "evaluate.py failed: no GPU (exit code 1). Its log has more."),
+    ],
+)
+def test_a_measurement_that_is_none_is_refused(sandbox: Sandbox, metrics: str, sentence: str) -> None:
+    script = f"{MEASURE.rpartition('(root')[0]}\ntext = {metrics}\n"
+    script += "if text is not None:\n    (root / 'output/metrics.json').write_text(text)\n"
+    outcome = scored(sandbox, script)
+    assert outcome.code == 1 and outcome.final and outcome.message and sentence in outcome.message, outcome.log
+    assert sandbox.written() == []
+
+
+@pytest.mark.parametrize("name", ["prepare_files", "score_files", "user_script", "job_io", "archive"])
+def test_what_runs_in_the_user_s_container_needs_no_package(name: str) -> None:
+    tree = ast.parse((CODE / f"{name}.py").read_text(), feature_version=(3, 9))
+    imported = {part.name for node in ast.walk(tree) if isinstance(node, ast.Import) for part in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    import sys
+
+    ours = {"job_io", "archive", "user_script"}
+    assert {one.partition(".")[0] for one in imported} <= {*sys.stdlib_module_names, *ours}
