@@ -6,12 +6,14 @@ import csv
 import json
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from containers import BASE, HOUSE, Container, alone, built, call, environ, make_base, missing
@@ -114,7 +116,8 @@ def result(data: Container, autogluon: Container, tmp_path_factory: pytest.TempP
         },
     )
     (training / "model/.keep").unlink()  # SageMaker makes the folder
-    job(autogluon, "train", training)
+    trained = autogluon.run("train", opt_ml=training)
+    assert trained.code == 0, trained.said
     score = json.loads((training / "model/metrics.json").read_text())
     said = {"threshold": 350, "verdict": "accepted", "reason": None, "uses": "trained", "model_uri": "s3://w/m/"}
     said["outcome"] = "predicted"
@@ -125,6 +128,41 @@ def result(data: Container, autogluon: Container, tmp_path_factory: pytest.TempP
     )
     last[f"{inputs}/verdicts/verdicts.json"] = json.dumps([{"name": MODEL, "mae": score["mae"], **said}])
     return job(data, "postprocess", place(top / "postprocess", last))
+
+
+ASK = """
+import os, time, urllib.request
+place = f"http://127.0.0.1:{os.environ['SAGEMAKER_BIND_TO_PORT']}"
+while True:
+    try:
+        urllib.request.urlopen(f"{place}/ping")
+        break
+    except OSError:
+        time.sleep(0.1)
+body, headers = open("/opt/ml/rows.csv", "rb").read(), {"Content-Type": "text/csv"}
+answer = urllib.request.urlopen(urllib.request.Request(f"{place}/invocations", body, headers)).read()
+open("/opt/ml/answers.csv", "wb").write(answer)
+"""
+
+
+def served(container: Container, folder: Path, model: Path, rows: Path) -> list[float]:
+    """What `serve` on the image's PATH answers for a part's rows."""
+    place(folder, {"model": model, "ask.py": ASK})
+    pyarrow.csv.write_csv(pq.read_table(rows), folder / "rows.csv")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    both = "serve & python3 /opt/ml/ask.py; code=$?; kill $!; wait; exit $code"
+    ran = container.run("sh", "-c", both, opt_ml=folder, SAGEMAKER_BIND_TO_PORT=str(port))
+    assert ran.code == 0, ran.said
+    return [float(line) for line in (folder / "answers.csv").read_text().split()]
+
+
+def test_a_model_of_autogluon_is_served_in_its_image(result: Path, autogluon: Container, tmp_path: Path) -> None:
+    top = result.parents[2]
+    predicted = pq.read_table(top / "predict/processing/output")["prediction"].to_pylist()
+    rows = top / "predict/processing/input/rows"
+    assert served(autogluon, tmp_path / "ml", top / "train/model", rows) == pytest.approx(predicted)
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -175,6 +213,7 @@ def test_a_model_of_xgboost_is_scored_and_predicts_in_its_image(
     files = {f"{inputs}/rows": prepared / "predict" / MODEL, f"{inputs}/model": model}
     variables = {"STEPGLUON_MODEL": MODEL, "STEPGLUON_MANIFEST": score["manifest"]}
     answers = pq.read_table(job(xgboost, "predict", place(tmp_path / "predict", files), **variables))["prediction"]
+    assert served(xgboost, tmp_path / "serve", model, prepared / "predict" / MODEL) == answers.to_pylist()
     assert len(answers) >= 20 and 2000 < pc.min(answers).as_py() < pc.max(answers).as_py() < 7000
 
 
