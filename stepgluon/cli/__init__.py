@@ -6,7 +6,7 @@ common      a parsed command
 definition  validate, compile, graph, schema
 completion  completion
 init        init
-local       check, run, local
+local       check, doctor, run, local
 runs        runs, show, watch, redrive, promote
 results     logs, fetch, compare, clean
 account     start, status, rollback

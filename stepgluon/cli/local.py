@@ -1,4 +1,4 @@
-"""The commands that need no account: check, run and local up."""
+"""The commands that need no account: check, doctor, run and local up."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ def do_check(call: Call) -> int:
     found = check_data(Names(call.config().config), call.options.data)
     call.result(words(found), found)
     return 1 if found["problems"] else 0
+
+
+def do_doctor(call: Call) -> None:
+    from dataclasses import asdict
+
+    from stepgluon.local.doctor import abilities, words
+
+    found = abilities()
+    call.result(words(found), [asdict(one) for one in found])
 
 
 def do_run(call: Call) -> int:

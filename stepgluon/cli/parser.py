@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see: {self.prog} --help)")
 
 
-_JSON = ("check", "run", "verify", "plan", "deploy", "destroy")  # with --json, besides whole modules
+_JSON = ("check", "doctor", "run", "verify", "plan", "deploy", "destroy")  # with --json, besides whole modules
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,6 +90,7 @@ def _definition(command: Add) -> None:
 
 def _runs(command: Add) -> None:
     check = command("local", "check", "Check tables: how they are read, each model's rows, gaps without a model.")
+    command("local", "doctor", "Say what this computer can do: jobs, serving, containers, builds of images.")
     run = command(
         "local", "run", "Run the pipeline on this computer: start a local AWS, upload the data, follow the run."
     )

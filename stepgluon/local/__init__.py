@@ -1,5 +1,6 @@
 """A local run: the same definition, templates, Lambda and scripts as in an account, in localaws.
 
+doctor         says what this computer can do
 data_check     reads tables before a run, with prepare's own code
 run            `run` from the data files to the panel, and `local up`
 redrive        redrives and watches a local run
