@@ -47,6 +47,13 @@ demo: setup  ## the whole pipeline on this computer, twice: with good models, th
 	@echo; echo "== The first predictions"
 	@grep -m 4 -E '"(verdict|accepted|rejected)"$$' "$$(ls -dt .local/runs/*/ | head -n 1)predictions.csv"
 
+demo-mnist: setup  ## handwritten digits as files, with a container of your own (needs buildah, bubblewrap and root)
+	@command -v buildah >/dev/null && command -v bwrap >/dev/null || \
+		{ echo "make demo-mnist runs a container: apt-get install buildah bubblewrap, and call it as root" >&2; exit 3; }
+	@$(BIN)/python pipeline.py run --config demo/mnist/pipeline-config.yml --data demo/mnist/digits.tar.gz
+	@echo; echo "== The first predictions"
+	@head -n 4 "$$(ls -dt .local/runs/*/ | head -n 1)predictions.csv"
+
 demo-%: setup  ## the demo in demo/NAME: churn (two classes) or houses-xgboost (SageMaker's XGBoost)
 	@$(BIN)/python pipeline.py run --config demo/$*/pipeline-config.yml --data demo/$*/*.csv
 	@echo; echo "== The first predictions"

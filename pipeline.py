@@ -84,7 +84,7 @@ def train_one(make: States, model: Item) -> Chain:
     judge.default_choice(make.reject(model, "Reject *"))
 
     remember, failed = make.remember(model, "Remember *"), judge
-    asking = [make.create_model(model, "Create model of *"), make.ask(model, "Test *")] if model.transforms else []
+    asking = [make.create_model(model, "Create model of *"), make.ask(model, "Test *")] if model.tested else []
     scoring = [make.score(model, "Score *")] if model.archived else []  # takes the archive that the training leaves
     listing = []
     if model.tuned:  # a tuning's best training goes on; the report shows the others
@@ -98,7 +98,8 @@ def train_one(make: States, model: Item) -> Chain:
     Chain([train, *listing, *asking, *scoring, read_score, remember, judge])
     train.add_catch(make.failed_training(failed))
     for job in scoring:
-        job.add_catch(make.failed_training(judge))
+        failed_score = make.failed_container if model.program.files else make.failed_training
+        job.add_catch(failed_score(judge))
     for job in asking:  # a container answers the held-out rows
         job.add_catch(make.failed_container(judge))
     read_score.add_catch(make.failed_score(judge))
@@ -113,20 +114,21 @@ def predict_one(make: States, model: Item) -> Chain:
     from stepgluon.workflow.sdk import Chain, Choice
 
     necessary = Choice(model.state("Due *?"))
-    asking = []
-    if model.transforms:  # a container answers the rows
+    asking, predicting = [], []
+    if model.transforms:  # a container answers the rows; its answers to files are the predictions
         asking = [make.create_chosen(model, "Create chosen model of *"), make.transform(model, "Predict *")]
-        predict = make.check(model, "Check answers of *")
+        predicting = [make.check(model, "Check answers of *")] if model.tested else []
     else:
-        predict = make.predict(model, "Predict *")
+        predicting = [make.predict(model, "Predict *")]
     remember = make.remember_result(model, "Remember * result")
     report = make.report(model, "Report *")
-    jobs = [*asking, predict]
+    jobs = [*asking, *predicting]
     necessary.add_choice(make.worth_another_try(), jobs[0])
     necessary.default_choice(report)
 
     Chain([*jobs, remember, report])
-    predict.add_catch(make.failed_prediction(necessary))
+    for job in predicting:
+        job.add_catch(make.failed_prediction(necessary))
     for job in asking:
         job.add_catch(make.failed_answers(necessary))
     remember.add_catch(make.ignored(remember))

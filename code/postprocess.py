@@ -1,6 +1,7 @@
 """Post-process: adds the predictions to their rows, in the input's order.
 
-Reads   processing/input/rows/                      prepared/rows: all rows, all columns
+Reads   processing/input/rows/                      prepared/rows: all rows, all columns; of files nothing, see
+                                                    file_results.py
         processing/input/numbers/<model>/           prepared/numbers: the rows that the model predicts
         processing/input/predictions/               the prediction jobs' output, each file by its key in S3:
                                                     .../predictions/<model>/<fingerprint>/<job>/<file>
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import file_results
 import job_io
 import numpy as np
 import part_files
@@ -66,8 +68,12 @@ def main() -> None:
         by_name = verdicts_of(job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json"), config)
         profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
         numbers, predictions = job_io.processing_input("numbers"), job_io.processing_input("predictions")
-        cursors = cursors_of(config, profile, by_name, numbers, predictions)
-        summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
+        if config["data"].get("files"):
+            failures = {name: failure_of(verdict) for name, verdict in by_name.items()}
+            summary = file_results.results(by_name, profile, predictions, failures, out)
+        else:
+            cursors = cursors_of(config, profile, by_name, numbers, predictions)
+            summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
         summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
         evaluations = report.evaluations_in(predictions)
         for model in summary["models"]:

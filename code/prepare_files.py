@@ -86,7 +86,7 @@ def check_names(files: dict[str, Path], script: str) -> None:
 
 def profile_of(made: dict[str, dict[str, Path]], config: dict[str, Any]) -> dict[str, Any]:
     sums = {name: user_script.listing(files) for name, files in made.items()}
-    asked = sorted(made.get("predict", {}))
+    asked = [f"{name}.out" for name in made.get("predict", {})]  # [sm] the names of the answers
     rows = {f"rows_{name}": len(made.get(name, {})) for name in FOLDERS}
     models = []
     for model in config["models"]:
@@ -106,14 +106,14 @@ def profile_of(made: dict[str, dict[str, Path]], config: dict[str, Any]) -> dict
                 "predict_files": asked,
             }
         )
-    return {"gaps": len(asked), "files": [], "assumed": [], "columns": [], "models": models}
+    return {"files": [], "assumed": [], "columns": [], "models": models}
 
 
 def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
     keys = {"name": "name", "train": "train_fingerprint", "predict": "predict_fingerprint", "channels": "channels"}
     keys |= {"files": "predict_files", "rows": "rows_predict"}
     models = [{key: model[name] for key, name in keys.items()} for model in profile["models"]]
-    return {"gaps": profile["gaps"], "models": models}
+    return {"models": models}
 
 
 def _hash(content: Any) -> str:

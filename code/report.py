@@ -15,6 +15,7 @@ from string import Template
 from typing import Any
 
 import charts
+import report_files
 import report_models
 from job_io import log
 from markup import Markup, counted, finite, joined, number, percent, short, tag, text
@@ -73,11 +74,12 @@ def page(
         tag("h2", "Models"),
         tag(
             "p",
-            "The error is measured on held-out rows, which the model has not seen.",
+            f"Measured on held-out {summary.get('unit', 'row')}s, which the model has not seen.",
             report_models.marks() if len(models) > report_models.CARDS else None,
         ),
         report_models.models(models),
         _details(models),
+        report_files.parts(summary, evaluations),
         TIMELINE,
         _data(profile),
         tag("footer", "Made by stepgluon. The page contains data of this run and loads nothing from other servers."),
@@ -89,6 +91,8 @@ def page(
 def filled(summary: dict[str, Any]) -> str:
     """The first sentence: how many of the empty labels have a prediction now."""
     done, gaps = summary["predictions"], finite(summary.get("gaps"))
+    if unit := summary.get("unit"):
+        return f"Predicted {counted(done, unit)}."
     if gaps is None:
         return f"Filled {counted(done, 'gap')}."
     if gaps == 0:
@@ -144,7 +148,11 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
     ]
     gaps = finite(summary.get("gaps"))
     figures: list[tuple[str, str, str]] = [
-        ("Gaps filled", f"{summary['predictions']:,}", f"of {gaps:,}" if gaps is not None else ""),
+        (
+            "Files predicted" if summary.get("unit") else "Gaps filled",
+            f"{summary['predictions']:,}",
+            f"of {gaps:,}" if gaps is not None else "",
+        ),
         ("Models accepted", f"{sum(model.accepted for model in models):,}", f"of {len(models):,}"),
     ]
     if better:
@@ -154,7 +162,9 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
         figures.append((name, change, "than always guessing the median"))
     files, data = profile.get("files", []), str(profile.get("sha256") or "")
     read = [f"in {counted(len(files), 'file')}" if files else "", f"SHA-256 {data[:SHA256]}" if data else ""]
-    figures.append(("Rows read", f"{profile['rows']:,}", ", ".join(filter(None, read))))
+    figures.append(
+        (f"{summary.get('unit', 'row').title()}s read", f"{profile['rows']:,}", ", ".join(filter(None, read)))
+    )
     cells = [
         tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else None))
         for name, value, more in figures

@@ -42,7 +42,8 @@ def main() -> None:
         packed, metric = job_io.processing_input("archive") / "model.tar.gz", model["metric"]
         archive.unpack(packed, job_io.processing_input("model"), name)
         script = model["score"]["with"]
-        found = measured(Path(script).name) if script else {metric: os.environ.get("STEPGLUON_LOGGED")}
+        logged = os.environ.get("STEPGLUON_LOGGED")
+        found = measured(Path(script).name) if script else {metric: logged} if logged else {}
         score = score_in(found, metric, Path(script).name if script else "The training's log")
         log.info("model %s: %s %s", name, metric, score)
         shutil.move(os.fspath(packed), os.fspath(out / packed.name))
@@ -80,8 +81,8 @@ def measured(script: str) -> dict[str, Any]:
 
 def score_in(found: dict[str, Any], metric: str, where: str) -> float:
     if metric not in found:
-        named = f"only {job_io.listed(sorted(map(str, found)))}" if found else "and no other"
-        raise JobError(f"{where} has no metric {shown(metric)}, {named}; name one of them, or write it.")
+        named = f", only {job_io.listed(sorted(map(str, found)))}" if found else ""
+        raise JobError(f"{where} has no metric {shown(metric)}{named}.")
     score = _number(found[metric])
     if score is None:
         raise JobError(f"{where}: {metric} is {shown(found[metric])}; a finite number is expected.")
@@ -93,7 +94,7 @@ def _number(value: Any) -> float | None:
         number = float(value) if not isinstance(value, bool) else math.nan
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return float(f"{number:.6g}") if math.isfinite(number) else None  # for mails
 
 
 def write_manifest(folder: Path, label: str) -> str:

@@ -145,6 +145,7 @@ build() {
             --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' stepgluon/__init__.py)"
     else
         context=$folder
+        if [ "$ENGINE" = buildah ]; then set -- "$@" --layers; fi # docker and podman keep them anyway
     fi
     pip_settings "$certificates" >"$scratch/pip.conf"
     set -- "$@" --secret "id=pip,src=$scratch/pip.conf"

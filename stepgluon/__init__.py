@@ -16,6 +16,7 @@ cli/          the command line
 
 names         the names, ARNs and addresses of everything
 programs      what trains a model, and what predicts with it: one row for each algorithm
+scripts       the user's Python files that run in their container, with files in place of tables
 limits        the services' limits, and our own
 errors        every error a user can meet
 aws           all access to AWS

@@ -18,6 +18,7 @@ from stepgluon.config.aws_images import xgboost_registry
 from stepgluon.config.kinds import Section
 from stepgluon.config.schema import AUTOGLUONS, Data, Model, PipelineConfig
 from stepgluon.programs import channels_of, name_of_build, program_of, settings_of, title_of, transforms
+from stepgluon.scripts import digests, scripts_of
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
@@ -81,7 +82,19 @@ class Names:
         """The resolved config for the jobs."""
         without = ("environment", "cicd", "log_runs", "trigger")  # these do not affect runs
         told = {name: value for name, value in _given(self.config).items() if name not in without}
+        if self.scripts:
+            told["scripts"] = digests(self.scripts)
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=self._told) + "\n"
+
+    @cached_property
+    def scripts(self) -> dict[str, bytes]:
+        """The contents of the user's scripts and ours for them, by their path below code_uri."""
+        return scripts_of(self.config)
+
+    @property
+    def code_uri(self) -> str:
+        """Next to the config, whose address depends on the scripts."""
+        return f"{self.config_uri.removesuffix('config.json')}code/"
 
     def _told(self, section: Section) -> dict[str, Any]:
         told = _given(section)

@@ -25,10 +25,13 @@ class Program:
     scoring_script: str = "score"
     complete: Callable[[Settings], Settings] = dict  # the hyperparameters, from algorithm.set
     validates: Callable[[Settings], bool] = lambda settings: False  # whether its training reads the channel validation
+    files: bool = False  # whether its data are files: then scripts of the user's prepare them and measure the model
 
     @property
     def scripts(self) -> Iterable[tuple[str, str]]:
         """Its scripts in code/, each with our image in which it runs."""
+        if self.files:  # in the user's container; see scripts.py
+            return
         yield self.training_image, self.training_script
         yield self.scoring_image, self.scoring_script
         yield self.predicting_image or DATA, "predict" if self.predicting_image else "check_answers"
@@ -45,12 +48,15 @@ XGBOOST = Program(
     validates=lambda settings: "early_stopping_rounds" in settings,
 )
 CONTAINER = Program("container", channels=("train", "validation"), scoring_image=DATA, scoring_script="score_answers")
-PROGRAMS = (AUTOGLUON, XGBOOST, CONTAINER)
+FILES = Program("files", channels=("train", "validation"), scoring_image=DATA, files=True)
+PROGRAMS = (AUTOGLUON, XGBOOST, CONTAINER, FILES)
 
 
 def program_of(model: Model) -> Program:
     if model.algorithm is None:
         return AUTOGLUON
+    if model.score is not None:  # config/file_models.py: models of files have it, and no others
+        return FILES
     return XGBOOST if model.algorithm.xgboost else CONTAINER
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
+from stepgluon.errors import UsageError
 from stepgluon.local.data_check import check_data, checking, words
 from stepgluon.names import Names
 from stepgluon.runs.start import check_files, one_line
@@ -14,7 +15,10 @@ from stepgluon.runs.view import panel
 
 def do_check(call: Call) -> int:
     check_files(call.options.data)
-    found = check_data(Names(call.config().config), call.options.data)
+    config = call.config().config
+    if config.data.files:
+        raise UsageError("check reads tables, but with data.files only your own script reads the data")
+    found = check_data(Names(config), call.options.data)
     call.result(words(found), found)
     return 1 if found["problems"] else 0
 

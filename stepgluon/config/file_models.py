@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from stepgluon.config import algorithm_rules
+from stepgluon import scripts as of_the_user
 from stepgluon.config.kinds import Name
 from stepgluon.config.model_rules import Finding, models_of
 from stepgluon.config.nodes import BROKEN, Node, join
@@ -110,7 +110,7 @@ def _scripts(scripts: dict[str, str]) -> Iterator[Finding]:
     first_key, first = next(iter(scripts.items()), ("", ""))
     for key, script in scripts.items():
         folder = PurePosixPath(script).parent
-        if not (algorithm_rules.REPOSITORY / script).is_file():
+        if not (of_the_user.REPOSITORY / script).is_file():
             yield Finding(key, f"the repository has no file {found(script)} (give its path from the repository's root)")
         elif folder != PurePosixPath(first).parent:
             message = f"the scripts of a pipeline are one folder, and {found(first)} is in another (move one)"

@@ -85,11 +85,14 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
     """What to deploy; raises ConfigError if a template would exceed CloudFormation's limit."""
     names = Names(loaded.config)
     asl, trigger, tell = definition.encode(), zipped(TRIGGER), zipped(*TELL)
+    config = names.config_uri.removeprefix(f"s3://{names.work_bucket}/")
+    code = names.code_uri.removeprefix(f"s3://{names.work_bucket}/")
     objects = (
         Stored(f"definitions/{_hash(asl)}.asl.json", asl, "definition.asl.json"),
         Stored(f"trigger/{_hash(trigger)}.zip", trigger, "start_pipeline.zip"),
-        Stored(names.config_uri.removeprefix(f"s3://{names.work_bucket}/"), names.config_json.encode(), "config.json"),
+        Stored(config, names.config_json.encode(), "config.json"),
         Stored(f"tell/{_hash(tell)}.zip", tell, "tell_failure.zip"),
+        *(Stored(f"{code}{name}", content, f"code/{name}") for name, content in names.scripts.items()),
     )
     templates = (
         _template(names, "base", base(names)),

@@ -2,6 +2,7 @@
 
 states         the states used in pipeline.py, made from
   jobs           the requests for the jobs; tuning: those of a tuned model
+  file_jobs      those with files in place of tables
   mails          the texts of the mails
   decisions      the run's decisions, as JSONata
   registration   the request that makes a model a version in the registry

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from stepgluon import limits
-from stepgluon.config.metrics import METRICS
+from stepgluon.config.metrics import named
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.programs import program_of
@@ -63,8 +63,10 @@ def good_enough(model: str, metric: str, given: tuple[str, float] | None) -> str
     if metric == "mae":
         score, within = "$own.mae", f"$own.mae >= 0 and $own.mae <= {limit(model, '$own', given)}"
     else:
-        score, ends = "$own.score", ("<= 1", ">=") if METRICS[metric].higher else (">= 0", "<=")
-        within = f"{score} {ends[0]}" + (f" and {score} {ends[1]} {model}.{given[0]}" if given else "")
+        score, known = "$own.score", named(metric, higher=given is None or given[0] == "at_least")
+        possible = f"{score} <= 1" if known.highest == 1 else f"{score} >= 0" if known.lowest == 0 else ""
+        wanted = f"{score} {'>=' if known.higher else '<='} {model}.{given[0]}" if given else ""
+        within = " and ".join(filter(None, (possible, wanted))) or "true"
     return f"$type({score}) = 'number' ? {within} : false"
 
 
@@ -101,6 +103,8 @@ $f := $merge([$f, $exists($k) ? {'mae': null, 'mae_of_median': null} :
 'baseline': $type($f.baseline) = 'number' ? $f.baseline : null,
 'at_most': $models[$i].at_most, 'at_least': $models[$i].at_least"""
         said = f"$f.Error = '' and $exists($f.reason) ? 'No score: ' & $f.reason : {said}"
+    if any(model.score and model.score.log for model in config.models):
+        reason += " & ($exists($f.logged) ? ' Its own training measured it.' : '')"
     registered = ""
     if config.registers:
         registered = ", 'version': $f.version, 'unregistered': $f.unregistered"

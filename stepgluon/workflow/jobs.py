@@ -30,6 +30,8 @@ Request = dict[str, Any]
 
 
 class Jobs:
+    checks = True  # whether a job checks the answers of transform jobs
+
     def __init__(self, config: PipelineConfig, names: Names) -> None:
         self.config, self.names = config, names
         self.program = usual_program(config)
@@ -77,7 +79,8 @@ class Jobs:
         if self.transforms:
             found["model"] = literal(self._model())
             found["transform"] = literal(self._transform())
-            found["check"] = literal(self._processing(DATA, "check_answers", self.config.postprocess))
+            if self.checks:
+                found["check"] = literal(self._processing(DATA, "check_answers", self.config.postprocess))
         return found
 
     def _scoring(self, program: Program) -> Request:
@@ -120,6 +123,9 @@ class Jobs:
             **({"tune": tuning.settings(self.config, self.names, model)} if model.tune else {}),
         }
 
+    def logged(self, model: Model) -> str:
+        return ""
+
     @property
     def _usual_model(self) -> Model:
         return next(model for model in self.config.models if program_of(model) is self.program)
@@ -149,6 +155,10 @@ class Jobs:
         own = f"$exists({model}.channels) ? {jsonata(archived)} : {jsonata(usual)}"
         return f"$merge([{model}.train, {jsonata(archived) if self.program.channels else own}])"
 
+    def scoring_job(self, answered: bool) -> Job:
+        """The part of the config with the machine that measures a model."""
+        return self.config.postprocess if answered else self.config.predict
+
     def score(self, model: str, answered: bool, tuned: bool) -> str:
         """The request for the job that takes a training's archive and measures the model."""
         trained = f"$work & {model}.place & '/' & $own.job & '/output/"
@@ -166,8 +176,7 @@ class Jobs:
             "ProcessingOutputConfig": self._output(f"{trained}model'"),
         }
         own = {"STEPGLUON_MODEL": expression(f"{model}.name")}
-        job = self.config.postprocess if answered else self.config.predict
-        return _merged(f"$lookup($jobs.score, {model}.program)", job, request, own)
+        return _merged(f"$lookup($jobs.score, {model}.program)", self.scoring_job(answered), request, own)
 
     # A container's models and transform jobs
 
@@ -201,6 +210,10 @@ class Jobs:
             },
         }
         return f"$merge([$jobs.transform, {jsonata(request)}])"
+
+    def asked(self, chosen: str) -> str:
+        """Where the rows to predict are."""
+        return f"$folder & 'prepared/predict/' & {chosen}.name & '/'"
 
     def answers(self, chosen: str) -> str:
         """Where a transform job writes the answers to the rows to predict."""

@@ -6,6 +6,8 @@ begins with the pipeline's, unless someone else chose it.
 
 from __future__ import annotations
 
+import re
+
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
@@ -44,7 +46,7 @@ def models(config: PipelineConfig, names: Names) -> Mail:
 {{}}
 
 {_follow(names)}"""
-    lines = _lines("$chosen", text("- {}: {} {}", "$m.name", "$m.reason", _PREDICTS))
+    lines = _lines("$chosen", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTS)))
     return _subject(names, "'models'"), text(message, "$run", lines, *_FOLLOW)
 
 
@@ -69,12 +71,21 @@ Use its models whenever a later one is not good enough:
     incomplete = "\nThe result is incomplete. These models could not predict their rows:\n\n{}\n\n{}\n{}\n"
     again = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
     listed = text(incomplete, lines, again, "''")
-    judged = _lines("$verdicts", text("- {}: {} {}", "$m.name", "$m.reason", _PREDICTED))
+    judged = _lines("$verdicts", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTED)))
     more = f"($count($missing) = 0 ? '' : {listed})"
     offer = f"($count({_PROMOTABLE}) = 0 ? '' : {text(promote, '$run')})"
     whole = text(message, "$run", _gaps(), judged, more, *["$run"] * 3, offer)
     word = f"($count({MISSING}) = 0 ? 'finished' : 'incomplete')"
     return _subject(names, word), f"($missing := {MISSING}; {whole})"
+
+
+def _worded(config: PipelineConfig, predicted: str) -> str:
+    """With data.files, models predict files in place of gaps."""
+    if not config.data.files:
+        return predicted
+    words = {"It has no gaps to fill.": "It has no files to predict.", "Its gaps stay open.": "It predicted none."}
+    words |= {" filled ": " predicted ", " gap.": " file.", " gaps.": " files.", "its gaps.": "its files."}
+    return re.sub("'([^']*)'", lambda found: f"'{words.get(found[1], found[1])}'", predicted)
 
 
 def _gaps() -> str:

@@ -34,7 +34,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stepgluon.config.metrics import METRICS
 from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import PROMOTED, Names, short
@@ -49,6 +48,7 @@ from stepgluon.workflow.expressions import (
     words_of_job,
     worth_another_try,
 )
+from stepgluon.workflow.file_jobs import FileJobs
 from stepgluon.workflow.jobs import TRIALS_KEY, Jobs
 from stepgluon.workflow.retries import STARTUP_SECONDS, Waiting, longest_search
 from stepgluon.workflow.sdk import Catch, Choice, Fail, Parallel, Pass, Retry, Rule, Succeed, Task
@@ -75,9 +75,15 @@ class Item:
     metric: str
     archived: bool  # its training leaves an archive, which our score job measures
     transforms: bool  # a container answers its rows, in transform jobs
+    logged: str  # what its training's state keeps of the training's own metrics
     program: Program
     approval: str  # the status of its versions in the registry; empty if it is not registered
     tuned: bool  # a tuning job searches its hyperparameters
+
+    @property
+    def tested(self) -> bool:
+        """Whether the container answers the held-out rows too."""
+        return self.transforms and not self.program.files
 
     def state(self, words: str) -> str:
         return words.replace("*", self.name)
@@ -90,7 +96,7 @@ class States:
     def __init__(self, config: PipelineConfig) -> None:
         self.config = config
         self.names = Names(config)
-        self.jobs = Jobs(config, self.names)
+        self.jobs = (FileJobs if config.data.files else Jobs)(config, self.names)
         waiting = Waiting(config)
         self._job_retries = [Retry(**fields) for fields in waiting.job_retries()]
         self._retries_of = {
@@ -107,6 +113,7 @@ class States:
                 model.metric,
                 bool(program_of(model).scoring_image),
                 transforms(model),
+                self.jobs.logged(model),
                 program_of(model),
                 APPROVAL[model.register.approval] if model.register else "",
                 model.tune is not None,
@@ -251,7 +258,7 @@ class States:
         model = item.of("models")
         # The tries count for the score job too, whose name has their number.
         tries = ", 'tries': $own.tries" if item.archived else ""
-        own = f"$merge([$untried, {model}.trained, {{'job': $states.result.TrainingJobName{tries}}}])"
+        own = f"$merge([$untried, {model}.trained, {{'job': $states.result.TrainingJobName{tries}{item.logged}}}])"
         request = expression(self.jobs.train(model))
         return self._job(item.state(name), _TRAINING, request, item.training_seconds, _own(own))
 
@@ -283,9 +290,8 @@ class States:
 
     def score(self, item: Item, name: str) -> Task:
         """Make a model's folder of the training's archive, and measure the model on the held-out rows."""
-        request = expression(self.jobs.score(item.of("models"), item.transforms, item.tuned))
-        job = self.config.postprocess if item.transforms else self.config.predict
-        return self._job(item.state(name), _PROCESSING, request, job.max_runtime)
+        request = expression(self.jobs.score(item.of("models"), item.tested, item.tuned))
+        return self._job(item.state(name), _PROCESSING, request, self.jobs.scoring_job(item.tested).max_runtime)
 
     def create_model(self, item: Item, name: str) -> Task:
         """Register the trained archive with its image, so that a transform job can start the container."""
@@ -373,9 +379,9 @@ class States:
 
     def transform(self, item: Item, name: str) -> Task:
         chosen = item.of("chosen")
-        rows = f"$folder & 'prepared/predict/' & {chosen}.name & '/'"
-        request = self.jobs.transform("predict", item.of("models"), rows, self.jobs.answers(chosen))
-        return self._transform(item.state(name), request)
+        asked, answers = self.jobs.asked(chosen), self.jobs.answers(chosen)
+        request = self.jobs.transform("predict", item.of("models"), asked, answers)
+        return self._transform(item.state(name), request, None if self.jobs.checks else _own("$predicted"))
 
     def check(self, item: Item, name: str) -> Task:
         """Make predictions of the answers, if there is one for each row."""
@@ -406,7 +412,7 @@ class States:
             "short": short(model),
             **({"group": self.names.model_group(model)} if model.register else {}),
             **({} if model.metric == "mae" else {"metric": model.metric}),
-            **({"classes": True} if METRICS[model.metric].classes else {}),
+            **({"classes": True} if model.judged.classes and not model.score else {}),
             **({"unit": unit} if model.metric == "mae" and (unit := unit_of(model.label)) else {}),
             **(
                 {limit[0]: int(limit[1]) if float(limit[1]).is_integer() else limit[1]} if limit else {}
@@ -446,8 +452,8 @@ class States:
             assign=_own(own),
         )
 
-    def _transform(self, name: str, request: str) -> Task:
-        return self._job(name, _TRANSFORM, expression(request), self.config.predict.max_runtime)
+    def _transform(self, name: str, request: str, assign: Any = None) -> Task:
+        return self._job(name, _TRANSFORM, expression(request), self.config.predict.max_runtime, assign)
 
     def _trials(self, name: str, arguments: Any, assign: Any) -> Task:
         retries = self._retries_of["Trials"]
@@ -480,9 +486,10 @@ _PREDICTED = {**_UNPREDICTED, "outcome": "predicted", "Error": ""}
 OUTCOMES = {"unpredicted": expression(jsonata(_UNPREDICTED)), "predicted": expression(jsonata(_PREDICTED))}
 
 
-# CreateModel refuses an archive that is not there; a failed transform job points at its log.
+# CreateModel and jobs refuse an archive that is not there; a failed transform job points at its log.
 _OF_CONTAINER = (
-    "($e := $states.errorOutput; $contains($e.Cause & '', 'Could not find model data') ? {"
+    "($e := $states.errorOutput; $contains($e.Cause & '', "
+    "/Could not find model data|No S3 objects found .*model\\.tar\\.gz/) ? {"
     "'Error': 'States.TaskFailed', "
     "'Cause': 'Not retried: The training saved nothing in /opt/ml/model, so there is no model.'} : "
     "{'Error': $e.Error, 'Cause': $replace($e.Cause & '', ': See job logs for more information', "

@@ -46,7 +46,7 @@ def prepared(box: Sandbox, script: str = PREPARE, content: str = "pixels", **mod
     return box.run("prepare_files.py")
 
 
-def scored(box: Sandbox, script: str = MEASURE, **model: Any) -> Outcome:
+def scored(box: Sandbox, script: str = MEASURE, logged: str = "0.875", **model: Any) -> Outcome:
     configured(box, {"evaluate.py": script}, **model)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
@@ -58,7 +58,7 @@ def scored(box: Sandbox, script: str = MEASURE, **model: Any) -> Outcome:
     archive.write_bytes(packed.getvalue())
     (box.root / "processing/input/test").mkdir()
     (box.root / "processing/input/test/3.png").write_text("pixels")
-    return box.run("score_files.py", STEPGLUON_MODEL="digits", STEPGLUON_LOGGED="0.875")
+    return box.run("score_files.py", STEPGLUON_MODEL="digits", STEPGLUON_LOGGED=logged)
 
 
 def written(box: Sandbox, name: str) -> Any:
@@ -79,8 +79,7 @@ def test_the_folders_of_the_script_are_kept_and_hashed(sandbox: Sandbox) -> None
     ]
     told = written(sandbox, "fingerprints.json")
     (model,) = told["models"]
-    assert told["gaps"] == model["rows"] == 1
-    assert (model["name"], model["files"]) == ("digits", ["4.png"])
+    assert (model["name"], model["files"], model["rows"]) == ("digits", ["4.png.out"], 1)
     assert model["channels"] == ["train", "validation"]
     assert len(model["train"]) == len(model["predict"]) == 64
 
@@ -104,7 +103,7 @@ def test_validation_and_predict_may_be_missing(sandbox: Sandbox) -> None:
     script = PREPARE.replace('("validation", "2.png"), ', "").replace(', ("predict", "4.png")', "")
     assert prepared(sandbox, script).code == 0
     told = written(sandbox, "fingerprints.json")
-    assert told["gaps"] == 0 and told["models"][0]["channels"] == ["train"]
+    assert (told["models"][0]["rows"], told["models"][0]["channels"]) == (0, ["train"])
 
 
 @pytest.mark.parametrize(
@@ -159,14 +158,19 @@ def test_the_training_s_own_metric_needs_no_script(sandbox: Sandbox) -> None:
     assert written(sandbox, "metrics.json")["score"] == 0.875
 
 
+def test_a_training_that_logs_no_metric_is_refused(sandbox: Sandbox) -> None:
+    outcome = scored(sandbox, logged="", score={"with": None, "log": "acc=(.*)"})
+    assert outcome.code == 1 and outcome.message == "The training's log has no metric 'accuracy'."
+
+
 @pytest.mark.parametrize(
     ("metrics", "sentence"),
     [
         ("None", "evaluate.py wrote no "),
         ("'{'", "evaluate.py wrote metrics.json, which is not JSON"),
         ("'[0.9]'", "evaluate.py wrote metrics.json, which is not an object"),
-        ("'{}'", "evaluate.py has no metric 'accuracy', and no other"),
-        ("json.dumps({'f1': 0.5})", "evaluate.py has no metric 'accuracy', only 'f1'"),
+        ("'{}'", "evaluate.py has no metric 'accuracy'."),
+        ("json.dumps({'f1': 0.5})", "evaluate.py has no metric 'accuracy', only 'f1'."),
         ("json.dumps({'accuracy': float('nan')})", "evaluate.py: accuracy is nan; a finite number is expected."),
         ("json.dumps({'accuracy': True})", "evaluate.py: accuracy is True; a finite number is expected."),
         ("json.dumps({'accuracy': 'high'})", "evaluate.py: accuracy is 'high'; a finite number is expected."),

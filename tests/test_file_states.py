@@ -1,0 +1,93 @@
+"""The state machine of a pipeline whose data are files, and what is deployed with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import workflow
+from stepgluon import scripts
+from stepgluon.config.load import loads
+from stepgluon.config.source import LoadedConfig
+from stepgluon.deploy.release import release
+from stepgluon.names import Names
+from stepgluon.workflow.compile import compile_definition
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine"
+CONFIG = f"""
+name: shop
+data: {{files: true, prepare: demo/mnist/preprocess.py}}
+models:
+  - name: digits
+    metric: accuracy
+    at_least: 0.9
+    score: {{with: demo/mnist/evaluate.py}}
+    algorithm: {{image: "{IMAGE}:1"}}
+    train: {{instance: {{type: ml.g5.xlarge}}}}
+  - name: masks
+    metric: mAP
+    score: {{log: "mAP=([0-9.]+)"}}
+    algorithm: {{image: "{IMAGE}:2", set: {{epochs: 3}}}}
+"""
+
+
+def read(text: str = CONFIG) -> LoadedConfig:
+    return loads(text, "config.yml", None, {})
+
+
+@pytest.fixture(scope="module")
+def machine() -> dict[str, Any]:
+    return compile_definition(read(), workflow).asl
+
+
+def test_the_user_s_container_prepares_the_files(machine: dict[str, Any]) -> None:
+    request = machine["States"]["Prepare data"]["Arguments"]
+    assert request["AppSpecification"] == {
+        "ImageUri": f"{IMAGE}:1",
+        "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/stepgluon/prepare_files.py"],
+    }
+    inputs = {one["InputName"]: one["S3Input"]["S3Uri"] for one in request["ProcessingInputs"]}
+    assert set(inputs) == {"raw", "config", "code"}
+    assert inputs["code"] == inputs["config"].replace("config.json", "code/")
+
+
+def test_a_branch_trains_measures_and_asks_the_container(machine: dict[str, Any]) -> None:
+    branches = [set(branch["States"]) for branch in machine["States"]["Train models"]["Branches"]]
+    assert {"Train digits", "Score digits"} <= branches[0] and "Test digits" not in branches[0]
+    asked = machine["States"]["Predict"]["Branches"][0]["States"]
+    assert {"Create chosen model of digits", "Predict digits"} <= set(asked) and "Check answers of digits" not in asked
+
+
+def test_a_training_s_own_metric_is_defined_and_passed_on(machine: dict[str, Any]) -> None:
+    digits, masks = machine["States"]["Begin"]["Assign"]["models"]
+    defined = masks["train"]["AlgorithmSpecification"]["MetricDefinitions"]
+    assert defined == [{"Name": "mAP", "Regex": "mAP=([0-9.]+)"}]
+    assert "AlgorithmSpecification" not in digits["train"]
+    branch = machine["States"]["Train models"]["Branches"][1]["States"]
+    kept = branch["Train masks"]["Assign"]["own"]
+    assert "$states.result.FinalMetricDataList[MetricName = 'mAP'].Value" in kept
+    assert branch["Judge masks"]["Choices"][0]["Condition"] == "{% $type($own.score) = 'number' ? true : false %}"
+    assert "Its own training measured it." in json.dumps(machine["States"]["Train models"]["Output"])
+
+
+def test_the_scripts_are_deployed_next_to_the_config_that_depends_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = read()
+    names = Names(loaded.config)
+    place = names.code_uri.removeprefix(f"s3://{names.work_bucket}/")
+    stored = {one.key.removeprefix(place): one.body for one in release(loaded, "{}").objects if place in one.key}
+    assert {"preprocess.py", "evaluate.py", "stepgluon/prepare_files.py", "stepgluon/job_io.py"} <= set(stored)
+    assert stored["evaluate.py"] == Path("demo/mnist/evaluate.py").read_bytes()
+    monkeypatch.setattr(scripts, "REPOSITORY", tmp_path)
+    for name, content in stored.items():
+        folder = "code" if name.startswith("stepgluon/") else "demo/mnist"
+        path = tmp_path / folder / name.rpartition("/")[2]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert Names(loaded.config).config_uri == names.config_uri
+    (tmp_path / "demo/mnist/helper.py").write_text("changed = True\n")
+    assert Names(loaded.config).config_uri != names.config_uri
