@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ import pytest
 
 from pipeline import workflow
 from stepgluon import scripts
-from stepgluon.config.load import loads
+from stepgluon.config.load import load, loads
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.release import release
 from stepgluon.names import Names
 from stepgluon.workflow.compile import compile_definition
 
+HOUSE = Path(__file__).parents[1]
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine"
 CONFIG = f"""
 name: shop
@@ -81,7 +84,7 @@ def test_the_scripts_are_deployed_next_to_the_config_that_depends_on_them(
     place = names.code_uri.removeprefix(f"s3://{names.work_bucket}/")
     stored = {one.key.removeprefix(place): one.body for one in release(loaded, "{}").objects if place in one.key}
     assert {"preprocess.py", "evaluate.py", "stepgluon/prepare_files.py", "stepgluon/job_io.py"} <= set(stored)
-    assert stored["evaluate.py"] == Path("demo/mnist/evaluate.py").read_bytes()
+    assert stored["evaluate.py"] == (HOUSE / "demo/mnist/evaluate.py").read_bytes()
     monkeypatch.setattr(scripts, "REPOSITORY", tmp_path)
     for name, content in stored.items():
         folder = "code" if name.startswith("stepgluon/") else "demo/mnist"
@@ -91,3 +94,23 @@ def test_the_scripts_are_deployed_next_to_the_config_that_depends_on_them(
     assert Names(loaded.config).config_uri == names.config_uri
     (tmp_path / "demo/mnist/helper.py").write_text("changed = True\n")
     assert Names(loaded.config).config_uri != names.config_uri
+
+
+@pytest.mark.parametrize("demo", ["mnist", "china", "mask-rcnn"])
+def test_each_demo_of_files_compiles_and_its_scripts_and_container_are_whole(demo: str) -> None:
+    """Those on GPUs are not run in the tests: AWS's PyTorch containers are needed to build them."""
+    folder = HOUSE / "demo" / demo
+    loaded = load(folder / "pipeline-config.yml", None, {})
+    definition = compile_definition(loaded, workflow)
+    (model,) = loaded.config.models
+    assert model.algorithm and model.algorithm.build
+    image = release(loaded, definition.text).images[-1]
+    assert image.folder == model.algorithm.build
+    copied = re.findall(r"^COPY (?:--\S+ )*(.+) \S+$", (HOUSE / image.folder / "Dockerfile").read_text(), re.MULTILINE)
+    files = {file for line in copied for file in line.split()}
+    assert files == {path.name for path in (HOUSE / image.folder).iterdir() if path.is_file()} - {"Dockerfile"}
+    for path in [*folder.glob("*.py"), *(HOUSE / image.folder).iterdir()]:
+        if path.suffix == ".py" or path.name == "train":
+            ast.parse(path.read_text(), feature_version=(3, 9))
+        if path.name in ("train", "serve"):
+            assert path.stat().st_mode & 0o111
