@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import Any
 
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
-from stepgluon.config.aws_images import xgboost_registry
+from stepgluon.config.aws_images import sklearn_image, xgboost_registry
 from stepgluon.config.kinds import Section
 from stepgluon.config.schema import AUTOGLUONS, Data, Model, PipelineConfig
 from stepgluon.programs import channels_of, name_of_build, program_of, settings_of, title_of, transforms
-from stepgluon.scripts import digests, scripts_of
+from stepgluon.scripts import digests, packed, scripts_of
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
@@ -96,6 +96,11 @@ class Names:
         """Next to the config, whose address depends on the scripts."""
         return f"{self.config_uri.removesuffix('config.json')}code/"
 
+    @property
+    def source_uri(self) -> str:
+        """The user's scripts as AWS's images read them."""
+        return f"{self.config_uri.removesuffix('config.json')}sourcedir.tar.gz"
+
     def _told(self, section: Section) -> dict[str, Any]:
         told = _given(section)
         if isinstance(section, Model) and (algorithm := section.algorithm):
@@ -107,6 +112,7 @@ class Names:
                 "channels": channels_of(section),
                 "encoded": program.encoded,
                 "set": settings_of(section),
+                **({"script": hashlib.sha256(packed(self.scripts)).hexdigest()} if algorithm.script else {}),
             }
             if transforms(section):
                 told["transform"] = True
@@ -186,6 +192,10 @@ class Names:
         assert model.algorithm
         if model.algorithm.build:
             return self.image(name_of_build(model.algorithm.build))
+        if model.algorithm.sklearn:
+            found = sklearn_image(model.algorithm.sklearn, self.config.region)
+            assert found, f"scikit-learn {model.algorithm.sklearn} is not in {self.config.region}"
+            return f"{found[0]}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}/{found[1]}"
         version = model.algorithm.xgboost
         if version is None:
             return model.algorithm.image or ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,26 @@ def test_a_branch_trains_measures_and_asks_the_container(machine: dict[str, Any]
     assert {"Train digits", "Score digits"} <= branches[0] and "Test digits" not in branches[0]
     asked = machine["States"]["Predict"]["Branches"][0]["States"]
     assert {"Create chosen model of digits", "Predict digits"} <= set(asked) and "Check answers of digits" not in asked
+
+
+def test_an_image_of_aws_gets_the_script_with_its_training_and_when_it_serves() -> None:
+    algorithm = "{sklearn: 1.4-2, script: demo/mnist/make_data.py, set: {depth: 3}}"
+    loaded = read(f"name: shop\nmodels:\n  - {{name: price, label: price, algorithm: {algorithm}}}\n")
+    definition = compile_definition(loaded, workflow)
+    states = definition.asl["States"]
+    (price,) = states["Begin"]["Assign"]["models"]
+    source = Names(loaded.config).source_uri
+    assert price["image"] == "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
+    own = {"sagemaker_program": "make_data.py", "sagemaker_submit_directory": source, "sagemaker_region": "us-east-1"}
+    assert price["train"]["HyperParameters"] == {"depth": "3", **own}
+    assert price["serving"] == {name.upper(): value for name, value in own.items()}
+    request = states["Train models"]["Branches"][0]["States"]["Create model of price"]["Arguments"]
+    assert "'Environment': $merge([{}, $models[0].serving])" in request
+    (stored,) = (one for one in release(loaded, definition.text).objects if source.endswith(one.key))
+    with tarfile.open(fileobj=io.BytesIO(stored.body)) as tar:
+        assert {"make_data.py", "preprocess.py"} <= set(tar.getnames())
+    script = json.loads(Names(loaded.config).config_json)["models"][0]["algorithm"]["script"]
+    assert len(script) == 64, "a changed script trains again"
 
 
 def test_a_training_s_own_metric_is_defined_and_passed_on(machine: dict[str, Any]) -> None:

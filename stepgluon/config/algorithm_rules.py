@@ -28,7 +28,7 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
         if algorithm is None:
             continue
         at = f"{key}.algorithm"
-        given = [name for name in ("xgboost", "image", "build") if getattr(algorithm, name) is not None]
+        given = [name for name in ("xgboost", "image", "build", "sklearn") if getattr(algorithm, name) is not None]
         if not given:
             usable = [name for name, readable in aws_images.xgboost_versions().items() if readable]
             yield Finding(at, f"nothing trains the model (write xgboost: {usable[-1]}, image: … or build: …)")
@@ -39,6 +39,7 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
             yield from _xgboost(key, model, algorithm, config.region)
         elif given:
             yield from _container(f"{at}.set", algorithm)
+        yield from _script_mode(at, algorithm, config.region)
         if algorithm.image is not None and (message := _wrong_image(algorithm.image, config.region)):
             yield Finding(f"{at}.image", message, ("region",))
     yield from _builds(config)
@@ -65,6 +66,28 @@ def _xgboost(key: str, model: Model, algorithm: Algorithm, region: str) -> Itera
         yield Finding(join(settings, "tree_method"), message, (f"{key}.train.instance.type",))
     for name, why, other in xgboost_settings.unsuited(algorithm.set, model.tune is not None):
         yield Finding(join(settings, name), why, (join(settings, other),))
+
+
+def _script_mode(at: str, algorithm: Algorithm, region: str) -> Iterator[Finding]:
+    version, script = algorithm.sklearn, algorithm.script
+    if version is not None:
+        known = aws_images.sklearn_versions()
+        if version not in known:
+            message = f"{found(version)} is not a version of AWS's scikit-learn image (expected: {listed(known)})"
+            yield Finding(f"{at}.sklearn", message)
+        elif aws_images.sklearn_image(version, region) is None:
+            message = f"AWS offers no scikit-learn image in {region} (choose another region, or a container of yours)"
+            yield Finding(f"{at}.sklearn", message, ("region",))
+        if script is None:
+            yield Finding(f"{at}.script", "this key is missing (your training script, like mine/train.py)")
+    elif script is not None:
+        message = "this runs in an image of AWS (write sklearn: 1.4-2, or put it into your own image and remove it)"
+        yield Finding(f"{at}.script", message, (f"{at}.sklearn",))
+    for name in algorithm.set if version is not None else ():
+        if name.startswith("sagemaker_"):
+            yield Finding(
+                join(f"{at}.set", name), "the pipeline itself sets names that begin with sagemaker_ (remove it)"
+            )
 
 
 def _container(settings: str, algorithm: Algorithm) -> Iterator[Finding]:

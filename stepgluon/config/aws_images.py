@@ -13,11 +13,11 @@ READABLE = 3  # models of earlier versions are in a binary format that XGBoost h
 
 
 @lru_cache
-def _versions() -> dict[str, dict[str, Any]]:
+def _versions(framework: str = "xgboost") -> dict[str, dict[str, Any]]:
     found = find_spec("sagemaker")
     if found is None or not found.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'sagemaker'", name="sagemaker")
-    file = Path(found.submodule_search_locations[0]) / "image_uri_config" / "xgboost.json"
+    file = Path(found.submodule_search_locations[0]) / "image_uri_config" / f"{framework}.json"
     versions: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["training"]["versions"]
     return {name: version for name, version in versions.items() if re.fullmatch(r"[0-9.]+-[0-9]+", name)}
 
@@ -31,3 +31,14 @@ def xgboost_registry(version: str, region: str) -> tuple[str, str] | None:
     """The account and repository of a known version in this region; None if it is not offered there."""
     account = _versions()[version]["registries"].get(region)
     return (account, _versions()[version]["repository"]) if account else None
+
+
+def sklearn_versions() -> list[str]:
+    return list(_versions("sklearn"))
+
+
+def sklearn_image(version: str, region: str) -> tuple[str, str] | None:
+    """As xgboost_registry, with the image's tag."""
+    found = _versions("sklearn")[version]
+    account = found["registries"].get(region)
+    return (account, f"{found['repository']}:{version}-cpu-py3") if account else None

@@ -72,6 +72,8 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
         scripts["data.prepare"] = data.prepare
     for key, model in models_of(config):
         score = model.score
+        if model.algorithm is not None and model.algorithm.script is not None:
+            scripts[f"{key}.algorithm.script"] = model.algorithm.script
         if not data.files:
             if score is not None:
                 message = "for tables a job of ours measures the model, by metric (remove it)"

@@ -185,6 +185,8 @@ class Algorithm(Section):
     build: str | None = entry(
         "folder of its Dockerfile instead, like docker/mine; deploy builds and pushes it", FOLDER, None
     )
+    sklearn: str | None = entry("or version of AWS's scikit-learn image, like 1.4-2, which runs script", TEXT, None)
+    script: str | None = entry("with sklearn: your training script, with model_fn for predictions", SCRIPT, None)
     set: dict[str, Scalar] = entry(
         "hyperparameters; for XGBoost, by default, num_round is 100 and objective is reg:squarederror",
         Map(AnyScalar(), TEXT),

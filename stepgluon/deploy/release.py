@@ -24,6 +24,7 @@ from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
 from stepgluon.programs import builds_of, images_of, title_of
+from stepgluon.scripts import packed
 
 ROOT = Path(__file__).parent.parent.parent
 UNKNOWN = "sha256:" + "0" * 64  # stands for the digest of an image that is not built yet
@@ -87,12 +88,14 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
     asl, trigger, tell = definition.encode(), zipped(TRIGGER), zipped(*TELL)
     config = names.config_uri.removeprefix(f"s3://{names.work_bucket}/")
     code = names.code_uri.removeprefix(f"s3://{names.work_bucket}/")
+    source = names.source_uri.removeprefix(f"s3://{names.work_bucket}/")
     objects = (
         Stored(f"definitions/{_hash(asl)}.asl.json", asl, "definition.asl.json"),
         Stored(f"trigger/{_hash(trigger)}.zip", trigger, "start_pipeline.zip"),
         Stored(config, names.config_json.encode(), "config.json"),
         Stored(f"tell/{_hash(tell)}.zip", tell, "tell_failure.zip"),
         *(Stored(f"{code}{name}", content, f"code/{name}") for name, content in names.scripts.items()),
+        *([Stored(source, packed(names.scripts), "sourcedir.tar.gz")] if names.scripts else []),
     )
     templates = (
         _template(names, "base", base(names)),

@@ -114,14 +114,23 @@ class Jobs:
             searched = model.tune.ranges if model.tune else {}
             training["HyperParameters"] = {
                 name: as_text(value) for name, value in settings_of(model).items() if name not in searched
-            }
+            } | {name.lower(): value for name, value in self._script_mode(model).items()}
         other = transforms(model) or program.predicting_image != self.program.predicting_image
         return {
             "train": training,
             **({"channels": channels_of(model), "program": program.name} if program.channels else {}),
             **({"image": self.names.predicting_image(model)} if other else {}),
+            **({"serving": self._script_mode(model)} if self._script_mode(model) else {}),
             **({"tune": tuning.settings(self.config, self.names, model)} if model.tune else {}),
         }
+
+    def _script_mode(self, model: Model) -> dict[str, str]:
+        """What AWS's images read: from hyperparameters in a training, and from the environment when they serve."""
+        if not model.algorithm or not model.algorithm.script:
+            return {}
+        program = model.algorithm.script.rpartition("/")[2]
+        known = {"PROGRAM": program, "SUBMIT_DIRECTORY": self.names.source_uri, "REGION": self.config.region}
+        return {f"SAGEMAKER_{name}": value for name, value in known.items()}
 
     def logged(self, model: Model) -> str:
         return ""
@@ -189,6 +198,9 @@ class Jobs:
         environment = self.config.predict.environment
         container = {"Image": expression(image), "ModelDataUrl": expression(archive)}
         container |= {"Environment": literal(environment)} if environment else {}
+        if any(self._script_mode(one) for one in self.config.models):
+            shared = jsonata(literal(environment))
+            container["Environment"] = expression(f"$merge([{shared}, {model}.serving])")
         request = {"ModelName": expression(name), "PrimaryContainer": container}
         return f"$merge([$jobs.model, {jsonata(request)}])"
 
