@@ -20,7 +20,7 @@ from stepgluon.aws import Aws, one_sentence, there_are_credentials
 from stepgluon.config.load import load
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError
-from stepgluon.local.work_folder import all_runs, buckets_of, find_run
+from stepgluon.local.work_folder import all_runs, buckets_of, find_run, of_others
 from stepgluon.names import Names
 from stepgluon.runs.executions import LATEST, one, tell, unknown_run
 from stepgluon.runs.fetch import NothingToFetch, download, model_address
@@ -130,7 +130,7 @@ class Run:
     def _in_account(self, name: str, aws: bool) -> dict[str, Any]:
         if not aws and not there_are_credentials():
             runs, mine = all_runs(self._work), self._names()
-            of = f" of {mine.prefix}" if runs and mine and name == LATEST else ""
+            of = of_others(mine.prefix, runs) if runs and mine and name == LATEST else ""
             raise unknown_run(name, [told["run"] for told in runs], str(self._work), "runs", of)
         with self._door() as (door, names):
             execution = one(door, names, name)

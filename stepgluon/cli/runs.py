@@ -18,7 +18,7 @@ from stepgluon.aws import Aws, there_are_credentials
 from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.source import LoadedConfig
-from stepgluon.errors import StepgluonError, UsageError, listed
+from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.local.work_folder import (
     all_runs,
     door_of,
@@ -26,7 +26,7 @@ from stepgluon.local.work_folder import (
     find_run,
     is_served,
     local_story,
-    machine_of,
+    of_others,
     one_run,
 )
 from stepgluon.names import Names
@@ -62,8 +62,7 @@ def is_local(call: Call, which: str = "run") -> bool:
     runs = all_runs(options.work)
     of = ""
     if run == LATEST and runs and (names := _names(call)):
-        others = listed(sorted({machine_of(told) for told in runs}), "and")
-        of = f" of {names.prefix}, only of {others}"
+        of = of_others(names.prefix, runs)
     raise unknown_run(run, [told["run"] for told in runs], str(options.work), "runs", of)
 
 

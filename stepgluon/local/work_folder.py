@@ -70,6 +70,11 @@ def machine_of(told: dict[str, Any]) -> str:
     return str(told["arn"].split(":")[6])
 
 
+def of_others(prefix: str, runs: list[dict[str, Any]]) -> str:
+    """Which pipeline has no runs, and which have."""
+    return f" of {prefix}, only of {listed(sorted({machine_of(told) for told in runs}), 'and')}"
+
+
 def one_run(work: Path, run: str) -> dict[str, Any]:
     """The run with this name."""
     found = find_run(work, run, lambda: None)

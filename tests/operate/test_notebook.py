@@ -39,7 +39,7 @@ def test_a_local_run_is_an_object(user: User, faults: Picky) -> None:
     assert run._repr_html_().startswith(("<iframe", "<pre>Run penguins-"))
 
     (user.folder / "seals.yml").write_text(CONFIG.replace("name: penguins", "name: seals"))
-    with pytest.raises(UsageError, match="has no runs of seals yet"):
+    with pytest.raises(UsageError, match="has no runs of seals, only of penguins "):
         Run.latest(config="seals.yml")
     with pytest.raises(UsageError, match="empty has no runs yet"):
         Run.latest(work="empty")
