@@ -68,7 +68,12 @@ def page(
     ]
     name, headline = str(config.get("name", "stepgluon")), filled(summary)
     body = [
-        tag("header", tag("p", f"{name} · predictions", class_="over"), tag("h1", headline), _lead(models, profile)),
+        tag(
+            "header",
+            tag("p", f"{name} · predictions", class_="over"),
+            tag("h1", headline),
+            _lead(models, profile, summary.get("unit", "gap")),
+        ),
         _figures(models, profile, summary),
         RUN,
         tag("h2", "Models"),
@@ -78,7 +83,7 @@ def page(
             report_models.marks() if len(models) > report_models.CARDS else None,
         ),
         report_models.models(models),
-        _details(models),
+        _details([] if "unit" in summary else models),
         report_files.parts(summary, evaluations),
         TIMELINE,
         _data(profile),
@@ -122,13 +127,13 @@ def without_model(profile: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _lead(models: list[Model], profile: dict[str, Any]) -> Markup:
+def _lead(models: list[Model], profile: dict[str, Any], unit: str) -> Markup:
     good, count = sum(model.accepted for model in models), len(models)
     words = f"{good} of {counted(count, 'model')} accepted."
     if good == count:
         words = f"{_all(count).capitalize()} models accepted." if count > 1 else "The model was accepted."
     failed = [
-        f"{counted(model.rows['rows_predict'], 'gap')} of {model.name} could not be predicted."
+        f"{counted(model.rows['rows_predict'], unit)} of {model.name} could not be predicted."
         for model in models
         if model.failure
     ]

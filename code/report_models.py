@@ -40,6 +40,7 @@ class Model:
         }
         self.r2, self.rmse = (finite(evaluation.get(key)) for key in ("r2", "rmse"))
         self.failure = summary.get("failure")
+        self.unit_of_data = "file" if "answers" in summary else "row"
 
     @property
     def error(self) -> str:
@@ -125,9 +126,9 @@ def _card(model: Model) -> Markup:
         ("R²", None if model.r2 is None else model.fit),
         ("RMSE", None if model.rmse is None else number(model.rmse)),
         *((called(name), number(model.evaluation[name])) for name in _OF_CLASSES if name in model.evaluation),
-        ("training rows", f"{model.rows['rows_train']:,}"),
-        ("held-out rows", f"{model.rows['rows_test']:,}"),
-        ("gaps filled", f"{model.rows['rows']:,}"),
+        (f"training {model.unit_of_data}s", f"{model.rows['rows_train']:,}"),
+        (f"held-out {model.unit_of_data}s", f"{model.rows['rows_test']:,}"),
+        ("gaps filled" if model.unit_of_data == "row" else "files predicted", f"{model.rows['rows']:,}"),
         ("best", model.evaluation.get("best_model") and short(_kind(model.evaluation["best_model"]), 18)),
     ]
     return tag(
