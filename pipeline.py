@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepgluon.config.schema import PipelineConfig
-    from stepgluon.workflow.sdk import Chain
+    from stepgluon.workflow.sdk import Chain, Task
     from stepgluon.workflow.states import Item, States
 
 
@@ -39,6 +39,7 @@ def workflow(config: PipelineConfig) -> Chain:
     chain = Chain([
         make.begin("Begin"),
         announce_start,
+        *builds(make, prepare),
         prepare,
         make.read_fingerprints("Read fingerprints"),
         train,
@@ -61,6 +62,16 @@ def workflow(config: PipelineConfig) -> Chain:
     for job, question in ((prepare, "Prepare again?"), (postprocess, "Post-process again?")):
         job.add_catch(make.failed_job(make.again(question, job)))
     return chain
+
+
+def builds(make: States, then: Task) -> list[Task]:
+    """Build the images that the config builds in runs, unless ECR has them: a tag is the hash of an image's content."""
+    looks = [make.look_for_image(image, f"Look for image {image}") for image in make.images]
+    for image, look, following in zip(make.images, looks, [*looks[1:], then], strict=False):
+        build = make.build_image(image, f"Build image {image}")
+        build.next(following)
+        look.add_catch(make.without_image(build))
+    return looks
 
 
 def train_one(make: States, model: Item) -> Chain:

@@ -45,3 +45,4 @@ TEMPLATE_BYTES = 51_200  # of a template sent with the call: CloudFormation quot
 CONFIG_BYTES = 1024 * 1024  # of a config; a larger file is something else
 MOST_QUOTA_TRIES = 60
 PREFIX = 20  # of name and environment, so that bucket and job names fit their limits
+IMAGE_BUILD_SECONDS = 2 * 3600  # our own limit of a build in a run

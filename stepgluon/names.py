@@ -17,7 +17,7 @@ from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.aws_images import sklearn_image, xgboost_registry
 from stepgluon.config.kinds import Section
 from stepgluon.config.schema import AUTOGLUONS, Data, Model, PipelineConfig
-from stepgluon.programs import channels_of, name_of_build, program_of, settings_of, title_of, transforms
+from stepgluon.programs import builds_in_runs, channels_of, name_of_build, program_of, settings_of, title_of, transforms
 from stepgluon.scripts import digests, packed, scripts_of
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
@@ -183,7 +183,13 @@ class Names:
     def image(self, image: str) -> str:
         """The image's address; its digest is filled in when the definition is deployed (DefinitionSubstitutions)."""
         host = f"{self.config.account}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
+        if image in builds_in_runs(self.config):  # before the first run there is no digest
+            return f"{host}/{self.repository(image)}:{self.image_tag(image)}"
         return f"{host}/{self.repository(image)}@${{{title_of(image)}Digest}}"
+
+    def image_tag(self, image: str) -> str:
+        """The hash of the image's content, filled in like a digest. Tags are never moved, so it names one content."""
+        return f"${{{title_of(image)}Tag}}"
 
     def training_image(self, model: Model) -> str:
         """The image that trains the model: ours, the user's, or AWS's, which config/algorithm_rules.py has found."""
@@ -242,12 +248,15 @@ class Names:
             "tell": "/aws/lambda/{}-tell-failure",
             "machine": "/aws/vendedlogs/states/{}",
             "build": "/aws/codebuild/{}",
+            "image": "/aws/codebuild/{}-image",
         }
         return groups[part].format(self.prefix)
 
     def stack(self, part: str) -> str:
         """The stack of a part: base, pipeline or cicd. The part comes last, so no two pipelines share a stack."""
         return f"{self.prefix}-{part}"
+
+    image_build = _Suffixed("image")  # the CodeBuild project that builds images in runs
 
     build = _Suffixed("cicd")  # the CodeBuild project and the CodePipeline
     check = _Suffixed("cicd-check")  # the CodeBuild project that runs the tests, without permission to deploy

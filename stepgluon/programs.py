@@ -89,6 +89,13 @@ def builds_of(config: PipelineConfig) -> dict[str, str]:
     return {name_of_build(folder): folder for folder in folders}
 
 
+def builds_in_runs(config: PipelineConfig) -> dict[str, str]:
+    """Those of them that a run builds."""
+    algorithms = [model.algorithm for model in config.models if model.algorithm]
+    folders = [one.build for one in algorithms if one.build and one.when == "run"]
+    return {name_of_build(folder): folder for folder in folders}
+
+
 def name_of_build(folder: str) -> str:
     return folder.rpartition("/")[2]
 
@@ -102,6 +109,11 @@ def images_of(config: PipelineConfig) -> list[str]:
 def title_of(image: str) -> str:
     """The image in the names of a template's resources and parameters, which have letters and digits only."""
     return "".join(part[:1].upper() + part[1:] for part in image.split("-"))
+
+
+def parameter_of(image: str, config: PipelineConfig) -> str:
+    """The template's parameter for the image's digest or, if runs build it, for its tag."""
+    return f"{title_of(image)}{'Tag' if image in builds_in_runs(config) else 'Digest'}"
 
 
 def all_scripts() -> dict[str, list[str]]:

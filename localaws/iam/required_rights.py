@@ -156,6 +156,10 @@ def _create_model_package(account: Account, given: Parameters) -> Iterator[Right
         yield Right("sagemaker:CreateModelPackage", account.arn("sagemaker", resource.lower()), context)
 
 
+def _describe_images(account: Account, given: Parameters) -> Iterator[Right]:
+    yield Right("ecr:DescribeImages", account.arn("ecr", f"repository/{given['repositoryName']}"))
+
+
 def _of_request(tags: list[dict[str, str]]) -> dict[str, Value]:
     context: dict[str, Value] = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
     return context | ({"aws:TagKeys": tuple(tag["Key"] for tag in tags)} if tags else {})
@@ -189,6 +193,7 @@ _RULES: dict[str, Rule] = {
     ],
     **{f"sagemaker:Create{kind}Job": _create_job(kind) for kind in KINDS.values()},
     "sagemaker:CreateModel": _create_model,
+    "ecr:DescribeImages": _describe_images,
     "sagemaker:CreateModelPackage": _create_model_package,
     "sagemaker:ListTags": lambda account, given: [Right("sagemaker:ListTags", given["ResourceArn"])],
     "states:StartExecution": _start_execution,

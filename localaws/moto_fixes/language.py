@@ -79,7 +79,14 @@ def wildcards_match_what_they_match_on_aws(patches: Patches, here: Here) -> None
 def services_have_their_names_in_errors(patches: Patches, here: Here) -> None:
     """`S3.NoSuchKeyException`; moto says `s3.NoSuchKeyException`."""
     names = loaded(f"{SERVICE}.state_task_service_aws_sdk")._SERVICE_ERROR_NAMES
-    for service, name in {"s3": "S3", "sns": "Sns", "sqs": "Sqs", "sagemaker": "SageMaker", "lambda": "Lambda"}.items():
+    for service, name in {
+        "s3": "S3",
+        "sns": "Sns",
+        "sqs": "Sqs",
+        "sagemaker": "SageMaker",
+        "lambda": "Lambda",
+        "ecr": "Ecr",
+    }.items():
         patches.entry(names, service, name)
 
 

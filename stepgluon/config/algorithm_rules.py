@@ -126,10 +126,18 @@ def _wrong_image(image: str, region: str) -> str:
 def _builds(config: PipelineConfig) -> Iterator[Finding]:
     """A folder's name becomes a part of the names of a repository and a template's parameter."""
     seen: dict[str, str] = {}
+    when: dict[str, tuple[str, str]] = {}
     for key, model in models_of(config):
         folder = model.algorithm.build if model.algorithm else None
         if folder is None:
+            if model.algorithm and model.algorithm.when != "push":
+                yield Finding(f"{key}.algorithm.when", "there is nothing to build (add build, or remove when)")
             continue
+        assert model.algorithm
+        first_key, first = when.setdefault(folder, (key, model.algorithm.when))
+        if first != model.algorithm.when:
+            message = f"another model builds {found(folder)} when: {first} (write the same, or rename a folder)"
+            yield Finding(f"{key}.algorithm.when", message, (f"{first_key}.algorithm.when",))
         name, message = folder.rpartition("/")[2], ""
         if not (REPOSITORY / folder).is_dir():
             message = f"there is no folder {found(folder)} beside pipeline.py (give one with a Dockerfile)"

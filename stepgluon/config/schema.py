@@ -187,6 +187,11 @@ class Algorithm(Section):
     )
     sklearn: str | None = entry("or version of AWS's scikit-learn image, like 1.4-2, which runs script", TEXT, None)
     script: str | None = entry("with sklearn: your training script, with model_fn for predictions", SCRIPT, None)
+    when: str = entry(
+        "when build is built: push: by deploy; run: by CodeBuild, as the first step of a run, unless ECR has it",
+        Choice("push", "run"),
+        "push",
+    )
     set: dict[str, Scalar] = entry(
         "hyperparameters; for XGBoost, by default, num_round is 100 and objective is reg:squarederror",
         Map(AnyScalar(), TEXT),

@@ -137,7 +137,8 @@ def bring_images(release: Release, door: Door, builder: Builder, tell: Tell) -> 
     for image in release.images:
         digest = digest_in_ecr(door, image)
         if digest:
-            tell(f"image {image.repository}:{image.tag} is there")
+            where = "is built by the first run that needs it" if image.in_runs else "is there"
+            tell(f"image {image.repository}:{image.tag} {where}")
         else:
             tell(f"building and pushing the image {image.repository}:{image.tag}")
             digest = builder.push(image)

@@ -34,7 +34,12 @@ class Builder(Protocol):
 
 
 def digest_in_ecr(door: Door, image: Image) -> str:
-    """The digest of the image's tag in ECR; empty if the tag or the repository is missing."""
+    """The digest of the image's tag in ECR; empty if the tag or the repository is missing.
+
+    Of an image that runs build, the tag itself, whether it is there or not.
+    """
+    if image.in_runs:
+        return image.tag
     ecr, tag = door.client("ecr"), {"imageTag": image.tag}
     found = answer(
         lambda: ecr.describe_images(repositoryName=image.repository, imageIds=[tag]),

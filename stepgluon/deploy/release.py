@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ from stepgluon.deploy.templates.parts import canonical
 from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
-from stepgluon.programs import builds_of, images_of, title_of
+from stepgluon.programs import builds_in_runs, builds_of, images_of, parameter_of
 from stepgluon.scripts import packed
 
 ROOT = Path(__file__).parent.parent.parent
@@ -51,6 +52,7 @@ class Image:
     tag: str  # a hash of its content
     parameter: str  # the template's parameter for its digest
     folder: str = ""  # the user's, from which it is built
+    in_runs: bool = False  # built by a run: then the parameter is for its tag
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
     config = names.config_uri.removeprefix(f"s3://{names.work_bucket}/")
     code = names.code_uri.removeprefix(f"s3://{names.work_bucket}/")
     source = names.source_uri.removeprefix(f"s3://{names.work_bucket}/")
-    objects = (
+    objects: tuple[Stored, ...] = (
         Stored(f"definitions/{_hash(asl)}.asl.json", asl, "definition.asl.json"),
         Stored(f"trigger/{_hash(trigger)}.zip", trigger, "start_pipeline.zip"),
         Stored(config, names.config_json.encode(), "config.json"),
@@ -101,18 +103,29 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
         _template(names, "base", base(names)),
         _template(names, "pipeline", pipeline(names, objects[0].key, objects[1].key, objects[3].key)),
     )
+    built = images(names)
+    objects += tuple(_source(image) for image in built if image.in_runs)
     _fit(loaded, templates)
     pushes = _template(names, "cicd", cicd(names)) if names.config.cicd else None
-    return Release(names, definition, *templates, pushes, objects, images(names))
+    return Release(names, definition, *templates, pushes, objects, built)
 
 
 def images(names: Names) -> tuple[Image, ...]:
-    folders = builds_of(names.config)
+    folders, in_runs = builds_of(names.config), builds_in_runs(names.config)
     tags = _tags([f"{name}={folders[name]}" if name in folders else name for name in images_of(names.config)])
     return tuple(
-        Image(name, names.repository(name), tag, f"{title_of(name)}Digest", folders.get(name, ""))
+        Image(
+            name, names.repository(name), tag, parameter_of(name, names.config), folders.get(name, ""), name in in_runs
+        )
         for name, tag in tags.items()
     )
+
+
+def _source(image: Image) -> Stored:
+    """The zip of the image's folder that CodeBuild builds from; docker/build.sh hashes the same files."""
+    folder = ROOT / image.folder
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    return Stored(f"builds/{image.name}/{image.tag}.zip", zipped(*files, below=folder), f"{image.name}.zip")
 
 
 def _tags(names: list[str]) -> dict[str, str]:
@@ -127,16 +140,17 @@ def _tags(names: list[str]) -> dict[str, str]:
     return dict(line.rsplit(":", 1) for line in said.stdout.split())
 
 
-def zipped(*scripts: Path) -> bytes:
-    """A zip of the scripts, readable by Lambda.
+def zipped(*scripts: Path, below: Path | None = None) -> bytes:
+    """A zip of the scripts, readable by Lambda, or of the files of a folder.
 
     The same scripts give the same bytes everywhere. They are stored uncompressed, because compressors differ.
     """
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for script in scripts:
-            member = zipfile.ZipInfo(script.name)
-            member.external_attr = 0o100644 << 16  # without a mode, Lambda may not read it
+            member = zipfile.ZipInfo(script.relative_to(below).as_posix() if below else script.name)
+            mode = 0o100755 if below and os.access(script, os.X_OK) else 0o100644
+            member.external_attr = mode << 16  # without a mode, Lambda may not read it
             member.create_system = 3  # Unix, on any system
             archive.writestr(member, script.read_bytes())
     return packed.getvalue()

@@ -18,6 +18,8 @@ _PLAIN = {
     "SageMaker: CreateModelPackage": "model registry",
     "SageMaker: CreateTransformJob": "transform job",
     "SageMaker: CreateModel": "",
+    "CODEBUILD: StartBuild": "image build",
+    "ECR: DescribeImages": "",
     "SNS: Publish": "mail",
     "S3: GetObject": "",
     "Choice": "",

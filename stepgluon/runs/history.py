@@ -40,6 +40,8 @@ _ADDED = re.compile(r"^AlgorithmError: |Not retried: |,? exit code: \d+\s*$")
 _CONTAINER = re.compile(r"framework error: .*?sagemaker_algorithm_toolkit\.exceptions\.(?:\w+Error: )?(.+?)(?: \1)?$")
 _IN_SOURCE = re.compile(r"^XGB train call failed with exception: (?:\[[\d:]+\] )?(?:\S+:\d+: )?")
 _JOB = re.compile(r'"(Training|Processing|Transform|HyperParameterTuning)JobName"\s*:\s*"([A-Za-z0-9-]+)"')
+# CodeBuild's phases say in their contexts what failed.
+_BUILD = re.compile(r'"Contexts"\s*:\s*\[\{[^\]]*?"Message"\s*:\s*"((?:[^"\\]|\\.)+)"')
 _CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
 _START = re.compile(r'"(?:Training|Processing|Transform)StartTime"\s*:\s*(\d{12,14})\b')
 _WORDS_OF_A_JOB = {f"{kind}JobName" for kind in ("Training", "Processing", "Transform", "HyperParameterTuning")}
@@ -307,6 +309,8 @@ def sentence(error: str, cause: str) -> str:
     text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
     if raised := _RAISED.search(cause):
         text = raised[1]
+    elif built := _BUILD.findall(cause):
+        text = built[-1].replace('\\"', '"')
     elif job and not text:
         text = SILENT
     elif error == "States.Timeout" and not cause:

@@ -30,8 +30,9 @@ OPTIMIZED = {
     createLabelingJob createProcessingJob createTrainingJob createTransformJob""",
     **{"sns": "publish", "sqs": "sendMessage", "lambda": "invoke", "states": "startExecution"},
     "dynamodb": "getItem putItem updateItem deleteItem",
+    "codebuild": "startBuild stopBuild batchDeleteBuilds batchGetReports",
 }
-OTHERS = """apigateway athena batch bedrock codebuild databrew ecs eks elasticmapreduce emr-containers emr-serverless
+OTHERS = """apigateway athena batch bedrock databrew ecs eks elasticmapreduce emr-containers emr-serverless
 events glue http mediaconvert"""
 JOBS = {
     "createTrainingJob": "TrainingJobName",
@@ -42,6 +43,8 @@ JOBS = {
 _ROOT = "/opt/ml/processing/"
 _SUBJECT = re.compile(r"[!-~][ -~]*")
 _IMAGE = re.compile(r"\.(ImageUri|TrainingImage|Image|image)=([^${}]+)@\$\{([A-Z]\w*)Digest\}")  # image: of a verdict
+
+_TAG = re.compile(r"\$\{[A-Z]\w*Tag\}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ class Integration:
         in AWS's SDK for Java, version 1 for an optimized integration, version 2 for aws-sdk. For Lambda's, see
         https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html.
         """
-        kind = {"sagemaker": "SageMaker", "sns": "SNS", "s3": "S3", "lambda": "Lambda"}.get(self.service, self.service)
+        if self.service == "codebuild":
+            return "CodeBuild.AWSCodeBuildException"
+        kinds = {"sagemaker": "SageMaker", "sns": "SNS", "s3": "S3", "lambda": "Lambda", "ecr": "Ecr"}
+        kind = kinds.get(self.service, self.service)
         return f"{kind}.{'Amazon' if self.optimized and kind in ('SageMaker', 'SNS') else ''}{kind}Exception"
 
 
@@ -87,7 +93,7 @@ def _problem(service: str, action: str, wait: str) -> str:
     actions = OPTIMIZED.get(service, action).split()
     if action not in actions:
         return f"{service} does not have the integration {action}{did_you_mean(action, actions)}"
-    awaited = action.endswith("Job") or action == "startExecution" or service not in OPTIMIZED
+    awaited = action.endswith("Job") or action in ("startExecution", "startBuild") or service not in OPTIMIZED
     if (wait.startswith(".sync") and not awaited) or (wait == ".waitForTaskToken" and service == "sagemaker"):
         return f"{service}:{action} cannot wait ({wait})"
     return ""
@@ -136,8 +142,16 @@ def _placeholders(request: dict[str, Any]) -> Iterator[Problem]:
     for path, value in leaves(request, ""):
         found = _IMAGE.search(f"{path}={value}")
         # The repository's name ends with the image's: demo-mine@${MineDigest}.
-        if isinstance(value, str) and "${" in value and not (found and title_of(found[2]).endswith(found[3])):
-            yield path, "placeholder", f"{value[:80]!r} has ${{...}}, which is filled in only for an image's digest"
+        if (
+            isinstance(value, str)
+            and "${" in _TAG.sub("", value)
+            and not (found and title_of(found[2]).endswith(found[3]))
+        ):
+            yield (
+                path,
+                "placeholder",
+                f"{value[:80]!r} has ${{...}}, which is filled in only for an image's digest or tag",
+            )
 
 
 def subject_problems(subject: Any) -> Iterator[Problem]:

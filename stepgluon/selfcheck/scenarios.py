@@ -101,7 +101,7 @@ class Scenarios:
             "everything was done before, and the input has every key", files={"marker": marker(0.5)}, input=_FULL_INPUT
         )
         yield from (make(f"the input is {given!r:.60}", input=given, odd=True) for given in _BAD_INPUTS)
-        usual = re.compile(r".*(\.sync|s3:getObject|s3:putObject|createModelPackage|:sns:publish)")
+        usual = re.compile(r".*(\.sync|s3:getObject|s3:putObject|createModelPackage|describeImages|:sns:publish)")
         if any(not usual.fullmatch(state["Resource"]) for state in self._tasks.values()):  # one may query a status
             yield from (make(f"answers of turn {turn}", turn=turn) for turn in range(1, TURNS))
 
@@ -131,5 +131,7 @@ def _faults(state: State) -> Iterator[tuple[str, Fault]]:
         yield "is refused", Fault(called.error(), "User is not authorized")
     if called.action == "getObject":
         yield "finds no file", Fault(NO_KEY.name, NO_KEY.cause)
+    if called.action == "describeImages":
+        yield "finds no image", Fault("Ecr.ImageNotFoundException", "The image does not exist.")
     if reads_error:
         yield "times out", Fault("States.Timeout")

@@ -17,7 +17,7 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.schema import Model, PipelineConfig, Train
-from stepgluon.programs import program_of, transforms
+from stepgluon.programs import builds_in_runs, program_of, transforms
 
 # A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600
@@ -69,6 +69,8 @@ class Waiting:
             "SageMaker": ["SageMaker.AmazonSageMakerException"],
             "S3": ["S3.S3Exception", "S3.SdkClientException"],
             "Registry": [f"SageMaker.{error}Exception" for error in ("Conflict", "SageMaker", "SdkClient")],
+            "Ecr": ["Ecr.EcrException", "Ecr.SdkClientException"],
+            "CodeBuild": ["CodeBuild.AWSCodeBuildException", "CodeBuild.AccountLimitExceededException"],
             "SNS": [
                 "SNS.AmazonSNSException",  # also for throttling: Publish has no separate error for it
                 "SNS.InternalErrorException",
@@ -88,6 +90,7 @@ class Waiting:
         stages = [config.prepare.max_runtime, training, config.predict.max_runtime, config.postprocess.max_runtime]
         stages += [config.predict.max_runtime] if scored(config) else []
         stages += [config.predict.max_runtime, 2 * config.postprocess.max_runtime] if asked(config) else []
+        stages += [limits.IMAGE_BUILD_SECONDS] * len(builds_in_runs(config))
         tries, waits = 1 + config.retries.job, QUOTA_SECONDS + 60 * config.retries.throttling
         return min(
             sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS
@@ -117,7 +120,7 @@ def _events_without_quota(config: PipelineConfig) -> int:
     # Look up, train, read the score, remember, judge, accept or reject; look up, predict, remember or not predicted.
     per_model = 2 * once + 2 * job + 3 * small + 3 * STATE
     # Prepare, post-process; three mails, the fingerprints, promoted models, verdicts and predictions; the rest.
-    whole_run = 2 * job + 7 * small + 12 * STATE
+    whole_run = 2 * job + 7 * small + 12 * STATE + (2 * small + JOB) * len(builds_in_runs(config))
     registered = sum(model.register is not None for model in config.models) * (small + once)
     # List and write the trials; after each failed try, find why.
     tuned = sum(model.tune is not None for model in config.models) * (2 + tries) * small

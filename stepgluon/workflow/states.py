@@ -34,10 +34,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stepgluon import limits
 from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import PROMOTED, Names, short
-from stepgluon.programs import Program, program_of, transforms
+from stepgluon.programs import Program, builds_in_runs, program_of, transforms
 from stepgluon.workflow import decisions, mails, registration, tuning
 from stepgluon.workflow.expressions import (
     expression,
@@ -61,6 +62,7 @@ _TUNING = "sagemaker:createHyperParameterTuningJob.sync"
 _LIST_TRIALS = "aws-sdk:sagemaker:listTrainingJobsForHyperParameterTuningJob"
 _READ, _WRITE = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject"
 _REGISTER = "aws-sdk:sagemaker:createModelPackage"
+_FIND_IMAGE, _BUILD = "aws-sdk:ecr:describeImages", "codebuild:startBuild.sync"
 SCORE_BYTES = 64 * 1024
 
 
@@ -101,9 +103,10 @@ class States:
         self._job_retries = [Retry(**fields) for fields in waiting.job_retries()]
         self._retries_of = {
             service: [Retry(**fields) for fields in waiting.small_call_retries(service)]
-            for service in ("S3", "SNS", "SageMaker", "Registry", "Trials")
+            for service in ("S3", "SNS", "SageMaker", "Registry", "Trials", "Ecr", "CodeBuild")
         }
         self._words_kept = decisions.words_kept(len(config.models))
+        self.images = list(builds_in_runs(config))
         self.items = [
             Item(
                 model.name,
@@ -164,6 +167,30 @@ class States:
         """Continue after a failure of the task as after its success."""
         assign = {"assign": task.fields["assign"]} if "assign" in task.fields else {}
         return Catch(error_equals=ALL, **assign, next_step=task.next_step)
+
+    # Images that runs build
+
+    def look_for_image(self, image: str, name: str) -> Task:
+        tag = {"ImageTag": self.names.image_tag(image)}
+        request = {"RepositoryName": self.names.repository(image), "ImageIds": [tag]}
+        return self._task(name, _FIND_IMAGE, request, SMALL_CALL_SECONDS, self._retries_of["Ecr"], output={})
+
+    def without_image(self, build: Task) -> Catch:
+        return Catch(error_equals=["Ecr.ImageNotFoundException"], output={}, next_step=build)
+
+    def build_image(self, image: str, name: str) -> Task:
+        """The source is the folder as it was deployed. A build that fails ends the run; a redrive tries again."""
+        source = f"{self.names.work_bucket}/builds/{image}/{self.names.image_tag(image)}.zip"
+        request = {
+            "ProjectName": self.names.image_build,
+            "SourceTypeOverride": "S3",
+            "SourceLocationOverride": source,
+            "EnvironmentVariablesOverride": [{"Name": "IMAGE", "Value": self.names.image(image)}],
+        }
+        retries = self._retries_of["CodeBuild"]
+        return self._task(name, _BUILD, request, limits.IMAGE_BUILD_SECONDS + STARTUP_SECONDS, retries, output={})
+
+    # The whole run's jobs
 
     def prepare(self, name: str) -> Task:
         return self._job(name, _PROCESSING, self.jobs.prepare(), self.config.prepare.max_runtime)

@@ -39,6 +39,7 @@ TRIALS = "aws-sdk:sagemaker:listTrainingJobsForHyperParameterTuningJob"
 KINDS = {TRAINING: "Training", PROCESSING: "Processing", TRANSFORM: "Transform", TUNING: "HyperParameterTuning"}
 READ, WRITE, PUBLISH = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject", "sns:publish"
 REGISTER = "aws-sdk:sagemaker:createModelPackage"
+FIND_IMAGE, BUILD_IMAGE = "aws-sdk:ecr:describeImages", "codebuild:startBuild.sync"
 Asked = tuple[str, dict[str, Any]]  # an integration, and the parameters it is called with
 
 
@@ -134,6 +135,9 @@ def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
     version = {"ModelPackageArn": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/group/1"}
     answers |= {s: version for s, kind in of.items() if kind == REGISTER}
     answers |= {s: unknown for s in of if s.startswith("Look up")}
+    missing = Throws("Ecr.ImageNotFoundException", "The image does not exist.")
+    answers |= {s: missing for s, kind in of.items() if kind == FIND_IMAGE}
+    answers |= {s: {"Build": {}} for s, kind in of.items() if kind == BUILD_IMAGE}
     return answers | {s: {"MessageId": "1"} for s, kind in of.items() if kind == PUBLISH}
 
 
@@ -154,6 +158,8 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             WRITE: _object_written,
             PUBLISH: _mail_sent,
             REGISTER: _model_registered,
+            FIND_IMAGE: _image_sought,
+            BUILD_IMAGE: _image_built,
         }[integration](call, integration, parameters)
     # "Using CloudWatch Logs to log execution history" and "Trace with X-Ray" in the Step Functions guide
     for action in DELIVERIES if names.config.log_runs else ():
@@ -180,6 +186,21 @@ def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> 
     # create-training-job.ts grant it without a condition, and none says what the request tells IAM.
     if key := machines.get("VolumeKmsKeyId"):
         yield call("encrypt its disk", "kms:CreateGrant", key)
+
+
+def _image_sought(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    repository = call.names.arn("ecr", f"repository/{parameters['RepositoryName']}")
+    yield call("look for an image", "ecr:DescribeImages", repository)
+
+
+def _image_built(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    """ "IAM policies for AWS CodeBuild" in the Step Functions guide."""
+    project = call.names.arn("codebuild", f"project/{parameters['ProjectName']}")
+    for action in ("StartBuild", "StopBuild", "BatchGetBuilds"):
+        yield call("build an image", f"codebuild:{action}", project)
+    rule = call.names.arn("events", "rule/StepFunctionsGetEventForCodeBuildStartBuildRule")
+    for action in ("PutTargets", "PutRule", "DescribeRule"):
+        yield call("hear of a build's end", f"events:{action}", rule)
 
 
 def _model_registered(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:

@@ -18,7 +18,7 @@ from policies.calls import RUN, Caller
 from localaws.iam.policy_evaluation import Call
 from stepgluon.deploy.templates.policies import connection_arns
 from stepgluon.names import Names
-from stepgluon.programs import all_scripts
+from stepgluon.programs import all_scripts, builds_in_runs
 
 CODE = Path(__file__).parent.parent.parent / "stepgluon"
 STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "execution", "repository", "topic", "queue"
@@ -187,6 +187,26 @@ def check_calls(names: Names) -> Iterator[Call]:
     call = Caller(names, names.role_arn("check"))
     yield from _in_codebuild(call)
     yield from _encrypted(call, "Decrypt")
+
+
+def image_calls(names: Names) -> Iterator[Call]:
+    """What CodeBuild does with the role that builds images for runs."""
+    images = builds_in_runs(names.config)
+    call = Caller(names, names.role_arn("image"))
+    for image in images:
+        source = names.arn("s3", f"{names.work_bucket}/builds/{image}/0123.zip", region="", account="")
+        for action in ("GetObject", "GetObjectVersion"):
+            yield call("the source", f"s3:{action}", source)
+        yield call("log in to ECR", "ecr:GetAuthorizationToken")
+        repository = names.arn("ecr", f"repository/{names.repository(image)}")
+        yield from (
+            call("push an image", f"ecr:{action}", repository) for action in PUSH.split() if "Describe" not in action
+        )
+    stream = names.arn("logs", f"log-group:{names.log_group('image')}:log-stream:0123")
+    for action in ("CreateLogStream", "PutLogEvents") if images else ():
+        yield call("log", f"logs:{action}", stream)
+    if images:
+        yield from _encrypted(call, "Decrypt")
 
 
 def _in_codebuild(call: Caller) -> Iterator[Call]:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from policies.changes import Document
-from policies.commands import build_calls, check_calls, operator_calls, pipeline_calls, start_calls
+from policies.commands import build_calls, check_calls, image_calls, operator_calls, pipeline_calls, start_calls
 from policies.deployed import deployed
 from policies.handlers import stack_calls
 from policies.neighbours import ACCOUNT, elsewhere, kind, objects, of_another_pipeline, untagged, with_context
@@ -21,8 +21,8 @@ from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.names import Names
 
 # With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
-CASES = ("everything", "cn-northwest-1", "us-gov-west-1", "registered")
-PARTS = ("build", "check", "deployer", "pipeline", "start")
+CASES = ("everything", "cn-northwest-1", "us-gov-west-1", "registered", "built")
+PARTS = ("build", "check", "deployer", "image", "pipeline", "start")
 KEYS = (
     "config/0123456789abcdef/config.json",
     "definitions/0123456789abcdef.asl.json",
@@ -61,6 +61,8 @@ def calls_of(names: Names, part: str) -> list[Call]:
         return list(pipeline_calls(names, stacks["cicd"]))
     if part == "check":
         return list(check_calls(names))
+    if part == "image":
+        return list(image_calls(names))
     if part == "start":
         return [] if names.config.cicd and names.config.cicd.source.connection else list(start_calls(names))
     own = stacks.values() if part == "deployer" else [stacks["pipeline"]]

@@ -6,13 +6,13 @@ from functools import cache
 
 import pytest
 from policies.changes import Change, Document, removals, widenings
-from policies.deployed import ROLES, deployed
+from policies.deployed import ROLES, Deployed, deployed
 from policies.reference import actions_like, actions_of
 
 from localaws.iam.policy_evaluation import Call, listed
 from stepgluon.deploy.templates import policies as templates
 
-CASES = ("demo", "everything", "default-models", "xgboost", "registered")
+CASES = ("demo", "everything", "default-models", "xgboost", "registered", "built", "tuned", "container")
 LOOKS = "SageMaker looks at a key before it starts a job with it, as AmazonSageMakerFullAccess lets it"
 # What no derived call needs, and why it is granted all the same.
 REASONS = {
@@ -44,7 +44,7 @@ def _misses(case: str, change: Change) -> bool:
     found = deployed(case)
     with change.made():
         changed = found.policy(change.part)
-    actions = _actions(change.statement)
+    actions = _actions(change.statement, found)
     calls = [call for role in roles_of(change.part) for call in found.calls[role] if call.action.lower() in actions]
     return any(not found.allows(call, changed, None) for call in calls)
 
@@ -69,7 +69,7 @@ def _lets_in(case: str, change: Change) -> bool:
         return False  # it is left out: what it is about stands not in this config
     with change.made():
         changed = found.policy(change.part)
-    actions = _actions(change.statement)
+    actions = _actions(change.statement, found)
     near = [call for call in _neighbours(case, change.part) if call.action.lower() in actions]
     return any(found.allows(call, changed, None) for call in near)
 
@@ -79,8 +79,10 @@ def _neighbours(case: str, role: str) -> list[Call]:
     return [call for _, call in deployed(case).neighbours(role)]
 
 
-def _actions(statement: Document) -> set[str]:
-    return {action.lower() for pattern in listed(statement["Action"]) for action in actions_like(pattern)}
+def _actions(statement: Document, of: Deployed) -> set[str]:
+    values = templates._values(of.names)
+    filled = [values[text[2:-1]] if text.startswith("${") else [text] for text in listed(statement["Action"])]
+    return {action.lower() for patterns in filled for pattern in patterns for action in actions_like(pattern)}
 
 
 def roles_of(part: str) -> tuple[str, ...]:

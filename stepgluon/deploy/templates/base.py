@@ -10,22 +10,27 @@ import hashlib
 import json
 from typing import Any
 
+from stepgluon import limits
 from stepgluon.config.schema import Model
 from stepgluon.deploy.templates.parts import (
+    BUILD_IMAGE,
     Resource,
+    attribute,
     bucket_policy,
     document,
     kept,
     lifecycle,
+    log,
     private_bucket,
     ref,
     resource,
+    role,
     tagged,
     tidy,
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import Names
-from stepgluon.programs import images_of, title_of
+from stepgluon.programs import builds_in_runs, images_of, title_of
 
 
 def base(names: Names) -> dict[str, Any]:
@@ -36,6 +41,7 @@ def base(names: Names) -> dict[str, Any]:
         "RawBucketPolicy": bucket_policy("RawBucket", policy(names, "raw-bucket")),
         **{f"{title_of(image)}Repository": _repository(names, image) for image in images_of(names.config)},
         **{_group_id(model): _model_group(names, model) for model in names.config.models if model.register},
+        **(_image_build(names) if builds_in_runs(names.config) else {}),
         "Boundary": resource(
             "IAM::ManagedPolicy",
             ManagedPolicyName=names.role("boundary"),
@@ -82,6 +88,45 @@ def _repository(names: Names, image: str) -> Resource:
         LifecyclePolicy={"LifecyclePolicyText": json.dumps(LIFECYCLE)},
     )
     return kept(repository)
+
+
+BUILDSPEC = """version: 0.2
+phases:
+  build:
+    commands:
+      - aws ecr get-login-password | docker login --username AWS --password-stdin "$REGISTRY"
+      - docker build --tag "$IMAGE" --platform linux/amd64 .
+      - docker push "$IMAGE"
+"""
+
+
+def _image_build(names: Names) -> dict[str, Resource]:
+    """The project that builds images in runs. A push can change neither it nor its role; the run gives the source."""
+    config = names.config
+    host = f"{config.account}.dkr.ecr.{config.region}.{names.partition.dns_suffix}"
+    key = config.encryption.kms_key
+    project = {
+        "Name": names.image_build,
+        "Description": f"Builds images for runs of {names.prefix}",
+        "ServiceRole": attribute("ImageRole"),
+        "Source": {"Type": "S3", "Location": f"{names.work_bucket}/builds/none.zip", "BuildSpec": BUILDSPEC},
+        "Artifacts": {"Type": "NO_ARTIFACTS"},
+        **({"EncryptionKey": key} if key else {}),
+        "Environment": {
+            "Type": "LINUX_CONTAINER",
+            "Image": BUILD_IMAGE,
+            "ComputeType": "BUILD_GENERAL1_MEDIUM",
+            "PrivilegedMode": True,
+            "EnvironmentVariables": [{"Name": "REGISTRY", "Value": host}],
+        },
+        "LogsConfig": {"CloudWatchLogs": {"Status": "ENABLED", "GroupName": ref("ImageLog")}},
+        "TimeoutInMinutes": limits.IMAGE_BUILD_SECONDS // 60,
+    }
+    return {
+        "ImageLog": log(names, "image"),
+        "ImageRole": role(names, "image"),
+        "ImageBuild": tagged(names, "CodeBuild::Project", **project),
+    }
 
 
 def _group_id(model: Model) -> str:

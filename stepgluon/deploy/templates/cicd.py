@@ -9,6 +9,7 @@ from typing import Any
 
 from stepgluon.config.schema import CicdSource
 from stepgluon.deploy.templates.parts import (
+    BUILD_IMAGE,
     REASONS_OF_CICD,
     Resource,
     attribute,
@@ -21,7 +22,6 @@ from stepgluon.deploy.templates.parts import (
 )
 from stepgluon.names import Names
 
-IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"  # has Python 3.11, Docker and the aws command line
 MINUTES = 120
 SOURCE = "Source"
 BUILDSPECS = {"Check": "buildspec-check.yml", "Build": "buildspec.yml"}
@@ -65,7 +65,7 @@ def _build(names: Names, stage: str) -> dict[str, Resource]:
         **({"EncryptionKey": key} if key else {}),
         "Environment": {
             "Type": "LINUX_CONTAINER",
-            "Image": IMAGE,
+            "Image": BUILD_IMAGE,
             "ComputeType": f"BUILD_GENERAL1_{names.config.cicd.build.upper()}",
             "PrivilegedMode": deploys,
             "EnvironmentVariables": [{"Name": name, "Value": value} for name, value in variables.items() if value],

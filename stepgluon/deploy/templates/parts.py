@@ -11,6 +11,7 @@ from stepgluon.names import Names
 
 Resource = dict[str, Any]
 LOG_DAYS = 90
+BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"  # has Python 3.11, Docker and the aws command line
 WIDTH = 140
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 REASONS = ("docs/decisions/0060-how-it-is-deployed.md", "docs/decisions/0063-policies.md")

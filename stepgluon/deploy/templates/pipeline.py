@@ -19,7 +19,7 @@ from stepgluon.deploy.templates.parts import (
 )
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.names import LIVE, Names
-from stepgluon.programs import images_of, title_of
+from stepgluon.programs import builds_in_runs, images_of, parameter_of
 
 RUNTIME = "python3.12"
 ARCHITECTURE = "x86_64"  # every region of every partition has it
@@ -56,11 +56,12 @@ def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str)
 
 
 def _parameters(names: Names) -> dict[str, Any]:
+    in_runs = builds_in_runs(names.config)
     return {
-        f"{title_of(image)}Digest": {
+        parameter_of(image, names.config): {
             "Type": "String",
-            "Description": f"Digest of the image {image} in its repository",
-            "AllowedPattern": "sha256:[0-9a-f]{64}",
+            "Description": f"{'Tag' if image in in_runs else 'Digest'} of the image {image} in its repository",
+            "AllowedPattern": "[0-9a-f]{32}" if image in in_runs else "sha256:[0-9a-f]{64}",
         }
         for image in images_of(names.config)
     }

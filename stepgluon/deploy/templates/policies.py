@@ -15,12 +15,12 @@ from typing import Any
 
 from stepgluon.config.schema import APPROVAL, CicdSource
 from stepgluon.names import Names
-from stepgluon.programs import all_scripts, program_of, transforms
+from stepgluon.programs import all_scripts, builds_in_runs, program_of, transforms
 
 FOLDER = Path(__file__).parents[3] / "policy"
 FOLDERS = 20
 RULES = ("upload_rule", "rule", "push_rule", "build_failed_rule")
-ROLES = ("job", "machine", "trigger", "tell", "build", "check", "pipeline", "start")
+ROLES = ("job", "machine", "trigger", "tell", "build", "check", "image", "pipeline", "start")
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 
@@ -62,6 +62,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         "function_arn": names.function_arn(names.function),
         "tell_function_arn": names.function_arn(names.tell_function),
         "boundary_arn": names.boundary_arn,
+        "image_build_arn": names.arn("codebuild", f"project/{names.image_build}"),
         "build_arn": names.arn("codebuild", f"project/{names.build}"),
         "check_arn": names.arn("codebuild", f"project/{names.check}"),
         "build_pipeline_arn": names.build_pipeline_arn,
@@ -72,6 +73,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         **_sources(names),
         **_programs(names),
         **_registry(names),
+        **_builds(names),
         **_tunings(names),
         "any_log": ["*"] if config.log_runs else [],
         "kms_key": [key] if key else [],
@@ -133,6 +135,22 @@ def _tunings(names: Names) -> dict[str, list[str]]:
     }
     tuned = any(model.tune for model in names.config.models)
     return found if tuned else {name: [] for name in found}
+
+
+def _builds(names: Names) -> dict[str, list[str]]:
+    """Of the images that runs build: their repositories, and the project with its role and log."""
+    images = builds_in_runs(names.config)
+    built = bool(images)
+    return {
+        "built_repositories": [names.arn("ecr", f"repository/{names.repository(image)}") for image in images],
+        "built_sources": [names.bucket_arn(f"{names.work_bucket}/builds/*")] if built else [],
+        "image_project": [names.arn("codebuild", f"project/{names.image_build}")] if built else [],
+        "image_rule": [names.rule_arn("StepFunctionsGetEventForCodeBuildStartBuildRule")] if built else [],
+        "image_log": [f"{names.log_arn('image')}:*"] if built else [],
+        "image_group": [names.log_arn("image"), f"{names.log_arn('image')}:*"] if built else [],
+        "image_role": [names.role_arn("image")] if built else [],
+        "any_login": ["*"] if built else [],
+    }
 
 
 def _sources(names: Names) -> dict[str, list[str]]:
