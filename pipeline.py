@@ -125,10 +125,10 @@ def predict_one(make: States, model: Item) -> Chain:
     from stepgluon.workflow.sdk import Chain, Choice
 
     necessary = Choice(model.state("Due *?"))
-    asking, predicting = [], []
-    if model.transforms:  # a container answers the rows; its answers to files are the predictions
+    asking = []
+    if model.transforms:  # a server answers the rows; its answers to files are the predictions
         asking = [make.create_chosen(model, "Create chosen model of *"), make.transform(model, "Predict *")]
-        predicting = [make.check(model, "Check answers of *")] if model.tested else []
+        predicting = [make.check(model, "Check answers of *")] if model.checked else []
     else:
         predicting = [make.predict(model, "Predict *")]
     remember = make.remember_result(model, "Remember * result")

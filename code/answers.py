@@ -7,6 +7,7 @@ the order of `in_order`. Each file of a transform job's input has one of answers
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +28,13 @@ class Answers(NamedTuple):
     chances: Array | None  # the probabilities of all classes, a column each
 
 
-def read(folder: Path, name: str, rows: int, model: str, classes: list[str] | None) -> Answers:
-    """The answers to the file of rows with this name (part-00000); `classes` is None if numbers are predicted."""
+def read(
+    folder: Path, name: str, rows: int, model: str, classes: list[str] | None, ours: Sequence[str] = ()
+) -> Answers:
+    """The answers to the file of rows with this name (part-00000); `classes` is None if numbers are predicted.
+
+    `ours` has the columns after the class if our own server answers.
+    """
     path = folder / f"{name}{SUFFIX}"
     if not path.is_file():
         raise RetryableError(f"Model {model}: the answers to {name}.csv are missing; the job's inputs are incomplete.")
@@ -53,6 +59,9 @@ def read(folder: Path, name: str, rows: int, model: str, classes: list[str] | No
             f"its classes are {listed(classes)}."
         )
     named = predicted.to_numpy().astype(object)
+    if ours:
+        rest = table.select(table.column_names[1:])
+        return Answers(named, _numbers(rest, f"Model {model}: its server answered", f"of {name}.csv", len(ours)))
     return Answers(named, _chances(table.select(table.column_names[1:]), model, name, classes))
 
 

@@ -24,6 +24,7 @@ from model_parts import Mask, held_out_places
 
 FORMAT = 1  # of the files; changing it retrains every model that learns from them
 FOLDER = "channels"
+CONTAINER = "container"  # the program of a container of the user's
 _EXACT = 2**24  # up to it, float32 holds every integer
 
 
@@ -33,8 +34,7 @@ class Channels:
     def __init__(self, folder: Path, schema: pa.Schema, model: dict[str, Any], data: dict[str, Any]) -> None:
         self._folder, self._label, self._seed = folder, model["label"], data["seed"]
         self._share = data["test_fraction"] if "validation" in model["algorithm"]["channels"] else 0.0
-        self.asked = pa.schema([field for field in schema if field.name not in (ROW, self._label)])
-        self._names = self.asked.names
+        self._names = asked_of(schema, self._label).names
         self._learner = Learner(schema, self._label) if model["algorithm"]["encoded"] else None
         self._learnt = 0
 
@@ -67,16 +67,22 @@ class Channels:
             if channel:
                 channel.close()
 
-    def ask(self, folder: Path, asked: Path) -> None:
-        """Write the rows of a folder of Parquet files as `asked` by a transform job."""
-        for path in part_files.part_paths(folder):
-            file = _CsvFiles(asked, header=False)
-            for batch in part_files.read_batches(path, self._names):
-                file.write(path.stem, as_lines(batch, self._names))
-            file.close(path.stem)
-
     def _validation(self, before: int, count: int) -> Mask:
         return held_out_places(before, count, self._share, self._seed)
+
+
+def asked_of(schema: pa.Schema, label: str) -> pa.Schema:
+    """The columns that a server gets, in order."""
+    return pa.schema([field for field in schema if field.name not in (ROW, label)])
+
+
+def ask(folder: Path, asked: Path, names: list[str]) -> None:
+    """Write the rows of a folder of Parquet files as a transform job sends them."""
+    for path in part_files.part_paths(folder):
+        file = _CsvFiles(asked, header=False)
+        for batch in part_files.read_batches(path, names):
+            file.write(path.stem, as_lines(batch, names))
+        file.close(path.stem)
 
 
 class _CsvFiles:

@@ -25,7 +25,7 @@ import part_files
 import pyarrow as pa
 import pyarrow.parquet as pq
 from job_io import counted, log
-from model_folder import read_manifest
+from model_folder import CONTAINER, program_of, read_manifest
 from predict import predicted, schema_of
 
 
@@ -38,11 +38,15 @@ def main() -> None:
 
 def check(answered: Path, numbers: Path, manifest: dict[str, Any], model: str, out: Path) -> None:
     classes: list[str] = manifest.get("classes") or []
+    ours = program_of(manifest) != CONTAINER  # our server answers with the columns that predict.py writes
     for path in part_files.part_paths(numbers):
         count = pq.read_metadata(path).num_rows
-        given = answers.read(answered, path.stem, count, model, classes or None)
-        columns, schema = {"prediction": given.predicted}, schema_of(classes)
-        if given.chances is not None:
+        schema = schema_of(classes)
+        given = answers.read(answered, path.stem, count, model, classes or None, schema.names[1:] if ours else ())
+        columns = {"prediction": given.predicted}
+        if ours and given.chances is not None:
+            columns |= dict(zip(schema.names[1:], given.chances.T, strict=True))
+        elif given.chances is not None:
             columns["probability"] = given.chances[range(count), [classes.index(one) for one in given.predicted]]
             columns |= dict.fromkeys(schema.names[2:], given.chances[:, -1])
         schema = pa.schema([field for field in schema if field.name in columns])

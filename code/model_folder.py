@@ -17,6 +17,7 @@ import hashlib
 import importlib.metadata
 import platform
 import re
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,20 @@ def write_manifest(
     return _sha256(folder / MANIFEST)
 
 
+def pack(folder: Path) -> None:
+    """Write the model as an archive too, which a transform job needs; nothing reads it beside its folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with tarfile.open(folder / ARCHIVE, "w:gz", compresslevel=1) as tar:
+        for path in files:
+            tar.add(path, path.relative_to(folder).as_posix())
+
+
 def verified(folder: Path, model: str, expected: str = "") -> dict[str, Any]:
     """Check that every file is unchanged since training, and that the versions match; return the manifest."""
     manifest = read_manifest(folder, model, expected)
     sums = manifest["files"]
     here = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
-    for name in sorted(sums.keys() | here.keys() - {MANIFEST, METRICS}):
+    for name in sorted(sums.keys() | here.keys() - {MANIFEST, METRICS, ARCHIVE}):
         file = f"Model {model} is not loaded: its file {shown(name, 200)}"
         if name not in sums:
             raise JobError(f"{file} is not in the manifest; train the model again.")

@@ -16,7 +16,7 @@ import job_io
 import part_files
 import pyarrow as pa
 from background import Background
-from channels import Channels
+from channels import CONTAINER, Channels, ask, asked_of
 from fingerprints import RowSum
 from job_io import ROW
 from model_parts import PARTS, Parts
@@ -44,7 +44,7 @@ class ModelFolders:
         self._channels: Channels | None = None
         if model.get("algorithm"):
             self._channels = Channels(out / "models" / name, learnt, model, config["data"])
-        self._out, self._asks = out, bool(model.get("transform"))
+        self._out, self._asked = out, asked_of(learnt, model["label"]) if model.get("transform") else None
         # Without row numbers, the rows to predict are independent of their position in the input.
         predict = {out / "predict" / name: rows, out / "numbers" / name: pa.schema([schema.field(ROW)])}
         instances = config["predict"]["instance"]["count"]
@@ -63,11 +63,11 @@ class ModelFolders:
             writer.close()
         if self._channels:
             self._channels.write()
-        if self._channels and self._asks:
-            name = self.model["name"]
-            self._channels.ask(self._out / "models" / name / "test", self._out / "models" / name / "asked")
-            rows = self._out / "predict" / name
-            self._channels.ask(rows, rows)
+        if self._asked is not None:
+            folder, rows = self._out / "models" / self.model["name"], self._out / "predict" / self.model["name"]
+            if self.model.get("algorithm", {}).get("name") == CONTAINER:  # our own jobs measure the others
+                ask(folder / "test", folder / "asked", self._asked.names)
+            ask(rows, rows, self._asked.names)
             for path in part_files.part_paths(rows):
                 path.unlink()
 
@@ -87,7 +87,7 @@ class ModelFolders:
             "train_fingerprint": fingerprints.of_training(self.model, train, test),
             "predict_fingerprint": fingerprints.of_prediction(predict, files),
             "predict_files": sorted(files),
-            **({"columns": fingerprints.of_columns(self._channels.asked)} if self._asks and self._channels else {}),
+            **({"columns": fingerprints.of_columns(self._asked)} if self._asked is not None else {}),
         }
 
 

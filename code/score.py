@@ -35,7 +35,7 @@ from evaluation import evaluation_of, tried
 from held_out import cells, labels, numbers
 from job_io import JobError, counted, log
 from metrics import has_classes, metric_of, of_numbers
-from model_folder import EVALUATION, METRICS, PROGRAM, XGBOOST, versions, write_manifest
+from model_folder import EVALUATION, METRICS, PROGRAM, XGBOOST, pack, versions, write_manifest
 from predict import rows_at_once
 from xgboost_model import NAME, Predictor
 
@@ -92,6 +92,8 @@ def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
     found |= {"seconds": seconds, "best_model": "XGBoost", PROGRAM: XGBOOST, **versions(XGBOOST)}
     manifest = write_manifest(out, label, predictor.encoding.types(), XGBOOST)
     job_io.write_json(out / METRICS, {**found, "manifest": manifest})
+    if model.get("transform"):
+        pack(out)
 
 
 def check_readable(program: Path, model: str) -> None:

@@ -29,7 +29,7 @@ from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
 from metrics import METRICS as KNOWN
 from metrics import has_classes, in_order, metric_of, of_classes, of_numbers
-from model_folder import EVALUATION, METRICS, PREDICTOR, versions, write_manifest
+from model_folder import EVALUATION, METRICS, PREDICTOR, pack, versions, write_manifest
 from spreadsheet import defused_names
 from tracking import track
 
@@ -88,6 +88,8 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     classes = classes_of(predictor) if has_classes(model) else ()
     manifest = write_manifest(out, label, features, classes=classes)
     job_io.write_json(out / METRICS, {**found, "manifest": manifest})
+    if model.get("transform"):
+        pack(out)
 
 
 def evaluate(

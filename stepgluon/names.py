@@ -103,6 +103,8 @@ class Names:
 
     def _told(self, section: Section) -> dict[str, Any]:
         told = _given(section)
+        if isinstance(section, Model) and transforms(self.config, section):
+            told["transform"] = True
         if isinstance(section, Model) and (algorithm := section.algorithm):
             program = program_of(section)
             told["algorithm"] = {
@@ -114,8 +116,6 @@ class Names:
                 "set": settings_of(section),
                 **({"script": hashlib.sha256(packed(self.scripts)).hexdigest()} if algorithm.script else {}),
             }
-            if transforms(section):
-                told["transform"] = True
             told["train"] = {key: value for key, value in _given(section.train).items() if key not in AUTOGLUONS}
         return told
 
@@ -296,8 +296,11 @@ def _given(section: Section) -> dict[str, Any]:
         "files",
         "score",
         *(["prepare"] if isinstance(section, Data) else []),
+        "with",
+        "payload",
+        "strategy",
     )
-    unset = (None, "auto", "mae")
+    unset = (None, "auto", "mae", "job")
     known = {key: value for key, value in vars(section).items() if key != "register"}  # this concerns no job
     return {
         key: value for key, value in known.items() if key not in later or (value not in unset and value is not False)

@@ -60,9 +60,14 @@ def program_of(model: Model) -> Program:
     return XGBOOST if model.algorithm.xgboost else CONTAINER
 
 
-def transforms(model: Model) -> bool:
-    """Whether a container answers the model's rows in a transform job; else a processing job of ours predicts."""
+def answers(model: Model) -> bool:
+    """Whether a container of the user's answers the model's rows, the held-out ones too."""
     return not program_of(model).predicting_image
+
+
+def transforms(config: PipelineConfig, model: Model) -> bool:
+    """Whether a server answers the rows to predict in a transform job; else a processing job of ours predicts."""
+    return answers(model) or config.predict.transforms
 
 
 def settings_of(model: Model) -> Settings:

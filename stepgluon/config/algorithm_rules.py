@@ -44,8 +44,13 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
             yield Finding(f"{at}.image", message, ("region",))
     yield from _builds(config)
     machine, containers = config.predict.instance.type, [model.algorithm for _, model in models_of(config)]
-    if any(one and not one.xgboost for one in containers) and machine not in facts().transform_instances:
-        message = f"{machine} is not offered for transform jobs, in which containers predict (choose another type)"
+    if not config.predict.transforms and not any(one and not one.xgboost for one in containers):
+        for name in ("payload", "strategy"):
+            if getattr(config.predict, name) is not None:
+                message = "only transform jobs use this (add with: transform, or remove it)"
+                yield Finding(f"predict.{name}", message, ("predict.with",))
+    elif machine not in facts().transform_instances:
+        message = f"{machine} is not offered for transform jobs, which predict (choose another type)"
         yield Finding("predict.instance.type", message)
 
 

@@ -158,9 +158,22 @@ class Postprocess(Job):
 
 
 class Predict(Job):
-    """One job per model."""
+    """One job per model; of a container of the user's always a transform job."""
 
     instance: Instances = entry(_RUNS_ON, Instances)
+    with_: str = entry(
+        "job: a processing job that reads the rows; transform: a transform job that sends them to the model's server",
+        Choice("job", "transform"),
+        "job",
+    )
+    payload: int | None = entry("the most MB of rows in one request of a transform job", Whole(1, 100), None)
+    strategy: str | None = entry(
+        "rows in one request of a transform job: multi, as many as fit; single, one", Choice("multi", "single"), None
+    )
+
+    @property
+    def transforms(self) -> bool:
+        return bool(vars(self)["with"] == "transform")
 
 
 class Train(Job):

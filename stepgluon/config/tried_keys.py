@@ -12,7 +12,6 @@ _ONE_SPLIT = "the error is measured once, on the rows held out by data.test_frac
 NOT_YET = {
     **dict.fromkeys(("hyperparameters", "params"), _SET),
     **dict.fromkeys(("pytorch", "tensorflow", "lightgbm"), _PROGRAMS),
-    "with": "a processing job predicts each model's rows",
     **dict.fromkeys(("problem_type", "task", "classes", "positive_class", "quantiles", "quantile"), _KINDS),
     **dict.fromkeys(("path", "file", "files", "input", "source_data", "s3_uri", "bucket"), _TABLES),
     **dict.fromkeys(("features", "columns", "inputs", "include"), _ALL_COLUMNS),

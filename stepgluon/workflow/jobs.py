@@ -37,8 +37,8 @@ class Jobs:
         self.program = usual_program(config)
         used = {program_of(model) for model in config.models}
         self._scored = [program for program in PROGRAMS if program in used and program.scoring_image]
-        self.transforms = any(map(transforms, config.models))
-        self.predicts = not all(map(transforms, config.models))
+        asked = [transforms(config, model) for model in config.models]
+        self.transforms, self.predicts = any(asked), not all(asked)
         key = config.encryption.kms_key
         self._disk_key = {"VolumeKmsKeyId": key} if key else {}
         self._output_key = {"KmsKeyId": key} if key else {}
@@ -100,6 +100,8 @@ class Jobs:
         key = self._disk_key
         return {
             "TransformResources": {"InstanceType": one.type, "InstanceCount": one.count, **key},
+            **({"MaxPayloadInMB": payload} if (payload := self.config.predict.payload) else {}),
+            **({"BatchStrategy": f"{strategy.title()}Record"} if (strategy := self.config.predict.strategy) else {}),
             "Tags": self._of_all()["Tags"],
         }
 
@@ -115,7 +117,7 @@ class Jobs:
             training["HyperParameters"] = {
                 name: as_text(value) for name, value in settings_of(model).items() if name not in searched
             } | {name.lower(): value for name, value in self._script_mode(model).items()}
-        other = transforms(model) or program.predicting_image != self.program.predicting_image
+        other = transforms(self.config, model) or program.predicting_image != self.program.predicting_image
         return {
             "train": training,
             **({"channels": channels_of(model), "program": program.name} if program.channels else {}),
@@ -194,13 +196,15 @@ class Jobs:
         kind = " & 'chosen-'" if chosen else ""
         return f"{self.name('model', model)}{kind} & $own.tries & '-' & $states.context.Execution.RedriveCount"
 
-    def create_model(self, model: str, name: str, image: str, archive: str) -> str:
-        environment = self.config.predict.environment
+    def create_model(self, model: str, name: str, image: str, archive: str, manifest: str = "") -> str:
+        """`manifest` is the checksum that our server compares; a container of the user's has none to compare."""
+        environment: Any = literal(self.config.predict.environment)
+        if manifest:
+            environment = {**environment, "STEPGLUON_MANIFEST": expression(manifest)}
         container = {"Image": expression(image), "ModelDataUrl": expression(archive)}
-        container |= {"Environment": literal(environment)} if environment else {}
         if any(self._script_mode(one) for one in self.config.models):
-            shared = jsonata(literal(environment))
-            container["Environment"] = expression(f"$merge([{shared}, {model}.serving])")
+            environment = expression(f"$merge([{jsonata(environment)}, {model}.serving])")
+        container |= {"Environment": environment} if environment else {}
         request = {"ModelName": expression(name), "PrimaryContainer": container}
         return f"$merge([$jobs.model, {jsonata(request)}])"
 

@@ -135,4 +135,4 @@ def scored(config: PipelineConfig) -> int:
 
 def asked(config: PipelineConfig) -> int:
     """How many models are containers that answer rows: each has two models, two transform jobs and a check more."""
-    return sum(map(transforms, config.models))
+    return sum(transforms(config, model) for model in config.models)

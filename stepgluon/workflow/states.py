@@ -38,7 +38,7 @@ from stepgluon import limits
 from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import PROMOTED, Names, short
-from stepgluon.programs import Program, builds_in_runs, program_of, transforms
+from stepgluon.programs import Program, answers, builds_in_runs, program_of, transforms
 from stepgluon.workflow import decisions, mails, registration, tuning
 from stepgluon.workflow.expressions import (
     expression,
@@ -76,7 +76,8 @@ class Item:
     limit: tuple[str, float] | None  # the key and value that limit its score
     metric: str
     archived: bool  # its training leaves an archive, which our score job measures
-    transforms: bool  # a container answers its rows, in transform jobs
+    answers: bool  # a container of the user's answers its rows, or files
+    transforms: bool  # a server answers those to predict, in a transform job
     logged: str  # what its training's state keeps of the training's own metrics
     program: Program
     approval: str  # the status of its versions in the registry; empty if it is not registered
@@ -85,6 +86,11 @@ class Item:
     @property
     def tested(self) -> bool:
         """Whether the container answers the held-out rows too."""
+        return self.answers and not self.program.files
+
+    @property
+    def checked(self) -> bool:
+        """Whether a job makes predictions of the answers to its rows."""
         return self.transforms and not self.program.files
 
     def state(self, words: str) -> str:
@@ -115,7 +121,8 @@ class States:
                 config.limit_of(model),
                 model.metric,
                 bool(program_of(model).scoring_image),
-                transforms(model),
+                answers(model),
+                transforms(config, model),
                 self.jobs.logged(model),
                 program_of(model),
                 APPROVAL[model.register.approval] if model.register else "",
@@ -331,8 +338,8 @@ class States:
         """Let the container answer the held-out rows, of which it sees everything but the label."""
         model = item.of("models")
         rows = f"$folder & 'prepared/models/' & {model}.name & '/asked/'"
-        answers = f"$work & {model}.place & '/' & $own.job & '/output/answers/'"
-        return self._transform(item.state(name), self.jobs.transform("test", model, rows, answers))
+        said = f"$work & {model}.place & '/' & $own.job & '/output/answers/'"
+        return self._transform(item.state(name), self.jobs.transform("test", model, rows, said))
 
     def read_score(self, item: Item, name: str) -> Task:
         """Read the score: only objects have one; Judge checks whether it is a number."""
@@ -402,7 +409,8 @@ class States:
 
     def create_chosen(self, item: Item, name: str) -> Task:
         chosen = item.of("chosen")
-        return self._model(item, name, f"{chosen}.image", f"{chosen}.model_uri & 'model.tar.gz'")
+        manifest = "" if item.answers else f"{chosen}.manifest"
+        return self._model(item, name, f"{chosen}.image", f"{chosen}.model_uri & 'model.tar.gz'", manifest)
 
     def transform(self, item: Item, name: str) -> Task:
         chosen = item.of("chosen")
@@ -468,11 +476,11 @@ class States:
         more = {"output": {}, **({"assign": assign} if assign else {})}
         return self._task(name, action, request, seconds + STARTUP_SECONDS, self._job_retries, **more)
 
-    def _model(self, item: Item, name: str, image: str, archive: str) -> Task:
+    def _model(self, item: Item, name: str, image: str, archive: str, manifest: str = "") -> Task:
         model = item.of("models")
         model_name = self.jobs.model_name(model, image.startswith("$chosen"))
         own = f"$merge([$own, {{'model': {model_name}}}])"
-        request = expression(self.jobs.create_model(model, model_name, image, archive))
+        request = expression(self.jobs.create_model(model, model_name, image, archive, manifest))
         return self._task(
             *(item.state(name), _MODEL, request, SMALL_CALL_SECONDS, self._retries_of["SageMaker"]),
             output={},

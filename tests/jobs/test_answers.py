@@ -161,7 +161,9 @@ def test_answers_that_are_none_have_a_sentence(sandbox: Sandbox, folder: Path, s
 
 def checked(box: Sandbox, said: str, classes: tuple[str, ...] = (), rows: int = 3) -> Outcome:
     learnt = {"classes": list(classes)} if classes else {}
-    box.put_json("processing/input/manifest/manifest.json", {"files": {}, "features": {}, **learnt})
+    box.put_json(
+        "processing/input/manifest/manifest.json", {"program": "container", "files": {}, "features": {}, **learnt}
+    )
     box.put_parquet("processing/input/numbers/part-00000.parquet", {"stepgluon_row": pa.array(range(rows), pa.int64())})
     path = box.root / "processing/input/answers/part-00000.csv.out"
     path.parent.mkdir(parents=True)
@@ -187,6 +189,17 @@ def test_probabilities_become_those_of_the_answer_and_of_the_positive_class(sand
         "prediction": ["a,b", "z", "z"],
         "probability": [0.7, 0.8, 0.5],
         "probability_z": [0.3, 0.8, 0.5],
+    }
+
+
+def test_our_own_server_answers_with_the_columns_of_predict(sandbox: Sandbox) -> None:
+    checked(sandbox, "no,0.8,0.2\nyes,0.7,0.7\nno,0.9,0.1\n")
+    sandbox.put_json("processing/input/manifest/manifest.json", {"files": {}, "features": {}, "classes": ["no", "yes"]})
+    assert sandbox.run("check_answers.py", STEPGLUON_MODEL="all", STEPGLUON_MANIFEST="").code == 0
+    assert sandbox.table(".").to_pydict() == {
+        "prediction": ["no", "yes", "no"],
+        "probability": [0.8, 0.7, 0.9],
+        "probability_yes": [0.2, 0.7, 0.1],
     }
 
 

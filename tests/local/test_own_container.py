@@ -124,6 +124,33 @@ def test_a_folder_is_built_trained_and_served_and_built_once(image: str, tmp_pat
     assert digests[0] == digests[1]
 
 
+def test_models_of_ours_predict_in_transform_jobs_as_in_processing_jobs(tmp_path: Path) -> None:
+    """It needs no container: `serve` of our images runs as a process where buildah does not have them."""
+    config = (
+        HEAD
+        + """  - {name: adelie, label: body_mass_g, where: {species: Adelie}, train: {time_limit: 10s}}
+  - {name: sex, label: sex, metric: accuracy, where: {species: Chinstrap}, train: {time_limit: 10s}}
+  - {name: gentoo, label: body_mass_g, where: {species: Gentoo}, algorithm: {xgboost: 3.0-5, set: {num_round: 20}}}
+fallback: {threshold: 500}
+"""
+    )
+    tables = []
+    for way in ("job", "transform"):
+        with pipeline(f"{config}predict: {{with: {way}}}\n", tmp_path / way) as whole:
+            ended = ran(whole)
+            assert ended.told["status"] == "SUCCEEDED", ended.told
+            tables.append(list(csv.DictReader(result(whole, ended, "predictions.csv").splitlines())))
+            kinds = {job["kind"] for job in ended.told["jobs"] if "-predict-" in job["name"]}
+            assert kinds == {"transform" if way == "transform" else "processing"}
+    compared = 0
+    for one, other in zip(*tables, strict=True):
+        assert {key: bool(value) for key, value in one.items()} == {key: bool(value) for key, value in other.items()}
+        if one["species"] == "Gentoo" and one["body_mass_g_prediction"]:
+            assert one["body_mass_g_prediction"] == other["body_mass_g_prediction"]
+            compared += 1
+    assert compared > 10
+
+
 CHILDREN = f"for (1 .. 50) {{ if (!fork) {{ exec('sleep', '86{os.getpid()}2') }} }} exit 0"
 TRAINING = {
     "idle": ("exit 0", "", "rejected. The training saved nothing in /opt/ml/model, so there is no model."),

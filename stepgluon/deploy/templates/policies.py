@@ -15,7 +15,7 @@ from typing import Any
 
 from stepgluon.config.schema import APPROVAL, CicdSource
 from stepgluon.names import Names
-from stepgluon.programs import all_scripts, builds_in_runs, program_of, transforms
+from stepgluon.programs import all_scripts, answers, builds_in_runs, program_of, transforms
 
 FOLDER = Path(__file__).parents[3] / "policy"
 FOLDERS = 20
@@ -89,17 +89,20 @@ def _values(names: Names) -> dict[str, str | list[str]]:
 def _programs(names: Names) -> dict[str, list[str]]:
     """What the config's programs need; and all our repositories, because a promoted model may be of any program."""
     models, prefix = names.config.models, names.prefix
-    asks = any(map(transforms, models))  # in transform jobs
-    steps = ["score"] * any(program_of(model).scoring_image for model in models) + ["check"] * asks
-    logs, streams = "log-group:/aws/sagemaker", [f"{prefix}-{step}-*" for step in ("test", "predict") if asks]
+    asks = any(transforms(names.config, model) for model in models)
+    of_rows = [model for model in models if not program_of(model).files]
+    tested, checked = any(map(answers, of_rows)), any(transforms(names.config, model) for model in of_rows)
+    steps = ["score"] * any(program_of(model).scoring_image for model in models) + ["check"] * checked
+    asked = ["test"] * tested + ["predict"] * asks
+    logs, streams = "log-group:/aws/sagemaker", [f"{prefix}-{step}-*" for step in asked]
     others = {names.training_image(model) for model in models if not program_of(model).training_image}
     return {
         "repositories": [names.arn("ecr", f"repository/{names.repository(image)}") for image in all_scripts()],
         "aws_images": sorted({names.repository_arn(image) for image in others}),
         "score_jobs": [names.arn("sagemaker", f"processing-job/{prefix}-{step}-*") for step in steps],
         "score_logs": [names.arn("logs", f"{logs}/ProcessingJobs:log-stream:{prefix}-{step}-*") for step in steps],
-        "archives": [names.bucket_arn(f"{names.work_bucket}/models/*/output/model.tar.gz")] if steps else [],
-        "answers": [names.bucket_arn(f"{names.work_bucket}/models/*/output/answers/*")] if asks else [],
+        "archives": [names.bucket_arn(f"{names.work_bucket}/models/*/output/model.tar.gz")] if "score" in steps else [],
+        "answers": [names.bucket_arn(f"{names.work_bucket}/models/*/output/answers/*")] if tested else [],
         "created_models": [names.arn("sagemaker", f"model/{prefix}-model-*")] if asks else [],
         "transform_jobs": [names.arn("sagemaker", f"transform-job/{stream}") for stream in streams],
         "transform_logs": [names.arn("logs", f"{logs}/TransformJobs:log-stream:{stream}") for stream in streams],
