@@ -110,6 +110,14 @@ def serve(application: Any, port: int, workers: int, seconds: int) -> None:
         """Leaves requests to workers that have fewer, and drops clients that are too slow."""
 
         place = 0
+        arbiter: Any = None
+
+        def init_signals(self) -> None:
+            super().init_signals()
+            # A SIGTERM that came before this line went into the copy of the first process's queue, and would be lost.
+            while not self.arbiter.SIG_QUEUE.empty():
+                if self.arbiter.SIG_QUEUE.get() == signal.SIGTERM:
+                    self.alive = False
 
         def accept(self, listener: Any) -> None:
             if min(requests[:]) < requests[self.place]:
@@ -138,6 +146,7 @@ def serve(application: Any, port: int, workers: int, seconds: int) -> None:
     def pre_fork(arbiter: Any, worker: Any) -> None:
         worker.place = min(set(range(workers)) - {other.place for other in arbiter.WORKERS.values()})
         requests[worker.place] = 0
+        worker.arbiter = arbiter
 
     class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         def load_config(self) -> None:

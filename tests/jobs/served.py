@@ -17,6 +17,22 @@ from job_sandbox import CODE, MINUTES
 
 Response = tuple[int, bytes]
 
+# Its first worker gets SIGTERM before it handles signals.
+EARLY = """
+import os, pathlib, signal, sys
+sys.path.insert(0, {code!r})
+import serve
+from gunicorn.workers import base
+first, began = pathlib.Path({folder!r}, "first"), base.Worker.init_process
+def init_process(worker):
+    if not first.exists():
+        first.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGTERM)
+    began(worker)
+base.Worker.init_process = init_process
+sys.exit(serve.main())
+"""
+
 # A model whose predictions begin with a file named after the worker, and end when the file `go` is there.
 HELD = """
 import os, pathlib, sys, time
@@ -45,13 +61,13 @@ def until(holds: Callable[[], object]) -> None:
 class Served:
     """`root` has the model; the server is healthy when the block begins."""
 
-    def __init__(self, root: Path, held: Path | None = None, **variables: str) -> None:
+    def __init__(self, root: Path, held: Path | None = None, code: str = HELD, **variables: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         given = {"STEPGLUON_ROOT": str(root), "STEPGLUON_CORES": "2", "SAGEMAKER_BIND_TO_PORT": str(self.port)}
-        code = HELD.format(code=str(CODE), folder=str(held))
+        code = code.format(code=str(CODE), folder=str(held))
         self._log = root / f"serve-{self.port}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from job_sandbox import CODE, MINUTES, Sandbox, points
-from served import Response, Served, until
+from served import EARLY, Response, Served, until
 from xgboost_archives import packed, prepared, saved, scored, trained
 
 TABLE = "a,t,day,y\n" + "".join(
@@ -153,6 +153,13 @@ def test_sigterm_lets_a_running_request_end(xgboost_root: Path, tmp_path: Path) 
         (tmp_path / "go").touch()
         assert request.result() == (200, b"0.0\n")
         assert running.process.wait(MINUTES) == 0
+
+
+def test_sigterm_reaches_a_worker_that_is_just_starting(xgboost_root: Path, tmp_path: Path) -> None:
+    with Served(xgboost_root, tmp_path, EARLY, SAGEMAKER_MODEL_SERVER_WORKERS="1") as running:
+        first = int((tmp_path / "first").read_text())
+        until(lambda: running.workers() and first not in running.workers())
+        assert running.invoke(ROW)[0] == 200
 
 
 def test_each_worker_predicts_and_ping_is_answered_meanwhile(xgboost_root: Path, tmp_path: Path) -> None:
