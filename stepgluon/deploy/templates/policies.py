@@ -15,7 +15,7 @@ from typing import Any
 
 from stepgluon.config.schema import APPROVAL, CicdSource
 from stepgluon.names import Names
-from stepgluon.programs import all_scripts, answers, builds_in_runs, program_of, transforms
+from stepgluon.programs import all_scripts, answers, builds_in_runs, builds_of, program_of, transforms
 
 FOLDER = Path(__file__).parents[3] / "policy"
 FOLDERS = 20
@@ -97,7 +97,10 @@ def _programs(names: Names) -> dict[str, list[str]]:
     logs, streams = "log-group:/aws/sagemaker", [f"{prefix}-{step}-*" for step in asked]
     others = {names.training_image(model) for model in models if not program_of(model).training_image}
     return {
-        "repositories": [names.arn("ecr", f"repository/{names.repository(image)}") for image in all_scripts()],
+        "repositories": [
+            names.arn("ecr", f"repository/{names.repository(image)}")
+            for image in [*all_scripts(), *builds_of(names.config)]
+        ],
         "aws_images": sorted({names.repository_arn(image) for image in others}),
         "score_jobs": [names.arn("sagemaker", f"processing-job/{prefix}-{step}-*") for step in steps],
         "score_logs": [names.arn("logs", f"{logs}/ProcessingJobs:log-stream:{prefix}-{step}-*") for step in steps],
