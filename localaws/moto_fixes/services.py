@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from localaws.base.patches import Patches
+from localaws.cloudformation.handlers import lower_first
 from localaws.moto_fixes.registry import ASL, SERVICE, Here, fix, loaded
 
 # Tasks that call other services
@@ -36,6 +37,8 @@ def contents_go_in_and_out_as_text(patches: Patches, here: Here) -> None:
     def call(self: Any, env: Any, normalised_parameters: dict[str, Any], **more: Any) -> None:
         if self.resource.api_name == "s3" and not isinstance(normalised_parameters.get("Body", b""), (str, bytes)):
             normalised_parameters["Body"] = json.dumps(normalised_parameters["Body"], ensure_ascii=False).encode()
+        if self.resource.api_name == "ecr":  # its parameters begin with a small letter, a Task's with a capital one
+            normalised_parameters = lower_first(normalised_parameters)
         plain(self, env=env, normalised_parameters=normalised_parameters, **more)
         env.stack[-1] = _as_json(env.stack[-1])
 
