@@ -19,6 +19,7 @@ from stepgluon.deploy.templates.base import base
 from stepgluon.deploy.templates.cicd import cicd
 from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.names import Names
+from stepgluon.programs import builds_in_runs
 
 # With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
 CASES = ("everything", "cn-northwest-1", "us-gov-west-1", "registered", "built")
@@ -67,7 +68,8 @@ def calls_of(names: Names, part: str) -> list[Call]:
         return [] if names.config.cicd and names.config.cicd.source.connection else list(start_calls(names))
     own = stacks.values() if part == "deployer" else [stacks["pipeline"]]
     made = [call for template in own for call in stack_calls(names, part, template)]
-    return [*made, *(operator_calls(names) if part == "deployer" else build_calls(names, KEYS))]
+    keys = (*KEYS, *(f"builds/{image}/0123.zip" for image in builds_in_runs(names.config)))
+    return [*made, *(operator_calls(names) if part == "deployer" else build_calls(names, keys))]
 
 
 @cache
