@@ -6,6 +6,7 @@ set that every stage checks.
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -26,6 +27,7 @@ from localaws.sagemaker.metrics import Metrics
 from localaws.sagemaker.scheduler import Scheduler, Stopped
 
 DAY = 24 * 3600
+_WITH_GPU = re.compile(r"ml\.(g|p)[0-9]")
 OUT_OF_MEMORY = (
     "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an "
     "instance."
@@ -118,8 +120,13 @@ class Job:
 
     @property
     def instance_count(self) -> int:
-        resources = self.request.get("ResourceConfig") or self.request["ProcessingResources"]["ClusterConfig"]
-        return int(resources.get("InstanceCount", 1))
+        return int(self._resources.get("InstanceCount", 1))
+
+    @property
+    def _resources(self) -> dict[str, Any]:
+        given = self.request
+        found: dict[str, Any] = given.get("ResourceConfig") or given["ProcessingResources"]["ClusterConfig"]
+        return found
 
     @property
     def max_seconds(self) -> float:
@@ -191,6 +198,8 @@ class Job:
         with ExitStack() as ending:
             for number, root in enumerate(roots):
                 log = self._metrics.reading(self._shop.logs.stream(self.kind, self.name, number))
+                if _WITH_GPU.match(self._resources.get("InstanceType", "")):
+                    log(f"[local] {self._resources['InstanceType']} has GPUs; locally this runs on processors alone.")
                 instance = program.start(Surroundings(root, declared, service, cores), log, self._wake)
                 ending.callback(self._watched(instance))
             self._wait(self.max_seconds, until=lambda: self._stop.is_set() or any(self._codes))

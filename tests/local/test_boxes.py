@@ -120,6 +120,14 @@ def test_it_has_no_network_no_other_processes_and_no_files_of_this_computer(jobs
     assert "No such file or directory" in files[0]
 
 
+def test_an_instance_with_gpus_is_this_computer_and_the_log_says_so(jobs: Jobs, image: str) -> None:
+    machine = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    name, described = trained(jobs, image, "echo trained", ResourceConfig=machine)
+    assert described["status"] == "Completed"
+    note = "[local] ml.g5.xlarge has GPUs; locally this runs on processors alone."
+    assert jobs.aws.logs.lines("training", name) == [note, "trained"]
+
+
 def test_a_failure_has_its_sentence_and_code(jobs: Jobs, image: str) -> None:
     _, described = trained(jobs, image, "echo the data is odd > /opt/ml/output/failure; exit 3")
     assert described["FailureReason"] == "AlgorithmError: the data is odd, exit code: 3"
