@@ -126,7 +126,7 @@ def test_the_terminal_s_table_names_metrics_only_if_they_differ_from_mae() -> No
     }
     assert [line.split() for line in table([{"name": "adelie", **known}, {"name": "left", **other}])] == [
         ["model", "metric", "score", "baseline", "limit", "result", "predicts", "with"],
-        ["adelie", "MAE", "231.5", "612", "350", "accepted", "the", "trained", "model"],
+        ["adelie", "MAE", "231.5", "612", "at", "most", "350", "accepted", "the", "trained", "model"],
         ["left", "roc_auc", "0.91", "0.5", "at", "least", "0.8", "accepted", "the", "trained", "model"],
     ]
 

@@ -18,12 +18,13 @@ from policies.calls import RUN, Caller
 from localaws.iam.policy_evaluation import Call
 from stepgluon.deploy.templates.policies import connection_arns
 from stepgluon.names import Names
-from stepgluon.programs import all_scripts, builds_in_runs
+from stepgluon.programs import all_scripts, builds_in_runs, transforms
 
 CODE = Path(__file__).parent.parent.parent / "stepgluon"
 STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "execution", "repository", "topic", "queue"
 FUNCTION_LOG, KEY, GROUP, VERSION = "function log", "key", "group", "version"
 LIVE, OBJECT, BUCKET, LOG, STREAM, NONE, FUNCTION = "live", "object", "bucket", "log", "stream", "none", "function"
+TUNING = "tuning"
 
 # Where an operation asks for more than one action, or for one of another name, AWS's page of the operation says so.
 OPERATIONS: dict[str, tuple[str, str]] = {
@@ -86,6 +87,11 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "filter_log_events": ("logs:FilterLogEvents", FUNCTION_LOG),
     "describe_log_streams": ("logs:DescribeLogStreams", LOG),
     "get_log_events": ("logs:GetLogEvents", STREAM),
+    "describe_hyper_parameter_tuning_job": ("sagemaker:DescribeHyperParameterTuningJob", TUNING),
+    "list_training_jobs_for_hyper_parameter_tuning_job": (
+        "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+        TUNING,
+    ),
 }
 FREE = {"get_caller_identity": "sts:GetCallerIdentity is allowed to everybody"}
 # "IAM permissions for pushing an image" in ECR's guide; docker logs in with the token
@@ -149,17 +155,26 @@ def operator_calls(names: Names, who: str = "deployer") -> Iterator[Call]:
     for operation, (actions, about) in OPERATIONS.items():
         for action in actions.split():
             for arn in _resources(names, about):
-                qualifier = {"states:StateMachineQualifier": "live"} if about == LIVE else {}
-                yield call(operation, action, arn, **qualifier)
+                yield call(operation, action, arn, **_context(names, about))
     # By hand: the page of a job, where its log tells too little, and `aws logs tail`, as a failure's report advises
     tag = {"aws:ResourceTag/stepgluon": names.prefix}
-    for kind, job in (("Training", "train"), ("Processing", "post")):
+    jobs = [("Training", "train"), ("Processing", "post"), *([("Transform", "predict")] if _transforms(names) else [])]
+    for kind, job in jobs:
         arn = names.arn("sagemaker", f"{kind.lower()}-job/{names.prefix}-{job}-x")
         yield call("look at a job", f"sagemaker:Describe{kind}Job", arn, **tag)
     for arn in _resources(names, LOG):
         yield call("follow a job's log", "logs:FilterLogEvents", arn)
     yield from _pushes(call)
     yield from _encrypted(call, "Decrypt GenerateDataKey")
+
+
+def _context(names: Names, about: str) -> dict[str, str]:
+    told = {LIVE: {"states:StateMachineQualifier": "live"}, TUNING: {"aws:ResourceTag/stepgluon": names.prefix}}
+    return told.get(about, {})
+
+
+def _transforms(names: Names) -> bool:
+    return any(transforms(names.config, model) for model in names.config.models)
 
 
 def build_calls(names: Names, objects: tuple[str, ...]) -> Iterator[Call]:
@@ -267,7 +282,9 @@ def start_calls(names: Names) -> Iterator[Call]:
 def _resources(names: Names, about: str) -> list[str]:
     buckets = [names.arn("s3", bucket, region="", account="") for bucket in (names.raw_bucket, names.work_bucket)]
     groups = [names.model_group(model) for model in names.config.models if model.register]
-    kinds = [f"log-group:/aws/sagemaker/{kind}Jobs" for kind in ("Training", "Processing")]
+    logged = ["Training", "Processing", *(["Transform"] if _transforms(names) else [])]
+    kinds = [f"log-group:/aws/sagemaker/{kind}Jobs" for kind in logged]
+    tuned = any(model.tune for model in names.config.models)
     return {
         NONE: ["*"],
         KEY: [key for key in [names.config.encryption.kms_key] if key],
@@ -283,6 +300,7 @@ def _resources(names: Names, about: str) -> list[str]:
         OBJECT: [f"{buckets[0]}/june/my.csv", f"{buckets[1]}/promoted.json"],
         GROUP: [names.arn("sagemaker", f"model-package-group/{group}") for group in groups],
         VERSION: [names.arn("sagemaker", f"model-package/{group}/1") for group in groups],
+        TUNING: [names.arn("sagemaker", f"hyper-parameter-tuning-job/{names.prefix}-train-x")] if tuned else [],
         FUNCTION_LOG: [names.arn("logs", f"log-group:{names.log_group('function')}")],
         LOG: [names.arn("logs", f"{kind}:*") for kind in kinds],
         STREAM: [names.arn("logs", f"{kind}:log-stream:{names.prefix}-train-x") for kind in kinds],
