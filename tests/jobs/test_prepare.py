@@ -86,7 +86,7 @@ def test_rows_with_a_label_train_or_test_and_rows_without_one_are_predicted(sand
     found = json.loads((sandbox.out / "fingerprints.json").read_text())
     (written,) = found["models"]
     assert (found["gaps"], written["rows"]) == (10, 10)
-    assert written.keys() == answers.fingerprint("all").keys(), "as the self-check rehearses it"
+    assert written.keys() == answers.fingerprint("all").keys() - {"channels"}, "as the self-check rehearses it"
 
 
 @pytest.mark.parametrize(
