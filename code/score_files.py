@@ -41,7 +41,7 @@ def main() -> None:
         model = job_io.model_of(job_io.read_config(job_io.processing_input("config")), name)
         packed, metric = job_io.processing_input("archive") / "model.tar.gz", model["metric"]
         archive.unpack(packed, job_io.processing_input("model"), name)
-        script = model["score"]["with"]
+        script = model["score"].get("with")
         logged = os.environ.get("STEPGLUON_LOGGED")
         found = measured(Path(script).name) if script else {metric: logged} if logged else {}
         score = score_in(found, metric, Path(script).name if script else "The training's log")

@@ -151,7 +151,7 @@ def test_the_digest_of_an_image_changes_with_the_scripts_that_run_in_it_and_with
     aws = SimpleNamespace(settings=SimpleNamespace(code=code), client=lambda service: ecr)
     image = images(place.names)[1]
     assert image.name == "autogluon"
-    builder = Images(aws)  # type: ignore[arg-type] # what it uses of a LocalAws
+    builder = Images(aws, place.names)  # type: ignore[arg-type] # what it uses of a LocalAws
     first = builder.push(image)
     assert builder.push(image) == first
     (code / "postprocess.py").write_text("# runs in the other image")

@@ -95,6 +95,8 @@ def _programs(names: Names) -> dict[str, list[str]]:
     steps = ["score"] * any(program_of(model).scoring_image for model in models) + ["check"] * checked
     asked = ["test"] * tested + ["predict"] * asks
     logs, streams = "log-group:/aws/sagemaker", [f"{prefix}-{step}-*" for step in asked]
+    predicted = not all(transforms(names.config, model) for model in models)  # by a job that reads the model's folder
+    read = ["*"] if predicted else ["evaluation.json", "model.tar.gz"]
     others = {names.training_image(model) for model in models if not program_of(model).training_image}
     return {
         "repositories": [
@@ -104,6 +106,7 @@ def _programs(names: Names) -> dict[str, list[str]]:
         "aws_images": sorted({names.repository_arn(image) for image in others}),
         "score_jobs": [names.arn("sagemaker", f"processing-job/{prefix}-{step}-*") for step in steps],
         "score_logs": [names.arn("logs", f"{logs}/ProcessingJobs:log-stream:{prefix}-{step}-*") for step in steps],
+        "model_files": [names.bucket_arn(f"{names.work_bucket}/models/*/output/model/{file}") for file in read],
         "archives": [names.bucket_arn(f"{names.work_bucket}/models/*/output/model.tar.gz")] if "score" in steps else [],
         "answers": [names.bucket_arn(f"{names.work_bucket}/models/*/output/answers/*")] if tested else [],
         "created_models": [names.arn("sagemaker", f"model/{prefix}-model-*")] if asks else [],
