@@ -54,7 +54,7 @@ def request(jobs: Jobs, do: str, of: dict[str, Any] | None = None, **changed: An
         "InputDataConfig": [{"ChannelName": "do", "DataSource": {"S3DataSource": source}}],
         "OutputDataConfig": {"S3OutputPath": "s3://data/tuned"},
         "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
         **changed,
     }
     return {

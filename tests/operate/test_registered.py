@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from botocore.exceptions import ClientError
 from configs import penguins
 from test_run import User
 
+from pipeline import workflow
 from stepgluon.config.load import load, loads
+from stepgluon.local.compile_cache import compiled
 from stepgluon.local.work_folder import door_of
 from stepgluon.names import Names
 from stepgluon.runs.model_registry import approve
@@ -63,6 +66,15 @@ def test_a_run_registers_its_models_and_a_second_run_no_second_version(registere
     assert "Registered as version 1." in dict(registered.mails())["finished"]
     registered.told()
     assert told(registered, "models") == found
+
+
+def test_a_definition_compiled_before_register_was_added_is_not_used(tmp_path: Path) -> None:
+    def registers(text: str) -> bool:
+        return "createModelPackage" in compiled(loads(text, "config.yml", None, {}), workflow, tmp_path)
+
+    before = CONFIG.replace(", register: {}", "")
+    assert [registers(text) for text in (before, CONFIG, before)] == [False, True, False]
+    assert len(list((tmp_path / "compiled").iterdir())) == 2
 
 
 def test_promote_approves_what_waits(registered: User) -> None:

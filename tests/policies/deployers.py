@@ -43,7 +43,7 @@ SHARED = {
 # Of what is made later only the beginning of its name is known, as of the objects of a bucket; and no policy grows with
 # the models, which have a group each.
 MADE_LATER = [":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "*", "-model-"]
-MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "/june/", "/promoted"]
+MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "/builds/", "/june/", "/promoted"]
 
 
 def templates_of(names: Names) -> dict[str, dict[str, Any]]:
