@@ -2,7 +2,7 @@
 """The workflow. Change it here, and view it with `python pipeline.py graph -o workflow.html`.
 
 The classes are those of the AWS Step Functions Data Science SDK. Each state is created by a method in
-stepgluon/workflow/states.py; in a state's name, * stands for the model's name.
+stepgluon/workflow/states.py, those of a model in branch_states.py; in a state's name, * stands for the model's name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepgluon.config.schema import PipelineConfig
+    from stepgluon.workflow.parts import Item
     from stepgluon.workflow.sdk import Chain, Task
-    from stepgluon.workflow.states import Item, States
+    from stepgluon.workflow.states import States
 
 
 def workflow(config: PipelineConfig) -> Chain:

@@ -1,6 +1,6 @@
 """Turns a PipelineConfig into a state machine's definition; the workflow is in ../../pipeline.py.
 
-states         the states used in pipeline.py, made from
+states         the states used in pipeline.py; branch_states: those of a model; parts: what both share. Made from
   jobs           the requests for the jobs; tuning: those of a tuned model
   file_jobs      those with files in place of tables
   mails          the texts of the mails
