@@ -13,7 +13,8 @@ from typing import Any
 
 GROUPS = {kind: f"/aws/sagemaker/{kind.title()}Jobs" for kind in ("training", "processing", "transform")}
 MOST_STREAMS = 500  # per group of jobs; the logs of older runs are in DIR/runs/
-MOST_LINES = 10_000  # per stream, in memory; the oldest lines are dropped
+# Per stream, in memory; the oldest lines are dropped. A line may have 256 KiB.
+MOST_LINES, MOST_CHARACTERS = 10_000, 16 * 1024 * 1024
 
 
 def _backend(account: str, region: str) -> Any:
@@ -30,9 +31,22 @@ def _stream(backend: Any, group: str, name: str) -> Any:
 
 def _write(stream: Any, lines: Iterable[str]) -> None:
     now = int(time.time() * 1000)
-    stream.put_log_events([{"timestamp": now, "message": line or " "} for line in lines])
-    if len(stream.events) > MOST_LINES:
-        del stream.events[: len(stream.events) - MOST_LINES + MOST_LINES // 10]
+    texts = [line or " " for line in lines]
+    stream.put_log_events([{"timestamp": now, "message": text} for text in texts])
+    stream.characters = getattr(stream, "characters", 0) + sum(map(len, texts))
+    if len(stream.events) > MOST_LINES or stream.characters > MOST_CHARACTERS:
+        _shorten(stream)
+
+
+def _shorten(stream: Any) -> None:
+    """Keep the last nine tenths of what a stream may have, so that this is rare."""
+    kept = characters = 0
+    for event in reversed(stream.events):
+        if kept >= MOST_LINES * 9 // 10 or characters + len(event.message) > MOST_CHARACTERS * 9 // 10:
+            break
+        kept, characters = kept + 1, characters + len(event.message)
+    del stream.events[: len(stream.events) - kept]
+    stream.characters = characters
 
 
 class JobLogs:

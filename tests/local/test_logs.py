@@ -9,7 +9,7 @@ from typing import Any
 from local_aws import ACCOUNT, REGION
 from moto.logs.models import logs_backends
 
-from localaws.base.logs import JobLogs
+from localaws.base.logs import MOST_CHARACTERS, MOST_LINES, JobLogs
 from localaws.server.aws import LocalAws
 from stepgluon.runs.job_log import LOGS
 
@@ -35,3 +35,17 @@ def test_what_a_job_said_can_be_read_while_another_begins(aws: LocalAws) -> None
     for thread in began:
         thread.join()
     assert len(group.streams) == 2 + len(began) == 4
+
+
+def test_a_log_of_long_lines_is_kept_in_bounded_memory(aws: LocalAws) -> None:
+    logs = JobLogs(ACCOUNT, REGION)
+    write = logs.stream("processing", "long", 0)
+    for number in range(200):
+        write(f"{number} " + "x" * 256 * 1024)
+    kept = logs.lines("processing", "long")
+    assert kept[-1].startswith("199 ") and len(kept) < 200
+    assert sum(map(len, kept)) <= MOST_CHARACTERS
+    for number in range(2 * MOST_LINES):
+        write(str(number))
+    kept = logs.lines("processing", "long")
+    assert len(kept) <= MOST_LINES and kept[-3:] == [str(2 * MOST_LINES - 3 + one) for one in range(3)]
