@@ -48,12 +48,12 @@ def main() -> None:
         log.info("model %s: %s %s", name, metric, score)
         shutil.move(os.fspath(packed), os.fspath(out / packed.name))
         known = {key: value for key, value in found.items() if _number(value) is not None}
-        told = {"model": name, "metric": metric, "score": score, "baseline": None}
-        told |= {"program": "files", "seconds": round(time.monotonic() - started, 1)}
-        job_io.write_json(out / "evaluation.json", {**told, "metrics": dict(list(known.items())[:MOST]), "notes": []})
+        about = {"model": name, "metric": metric, "score": score, "baseline": None}
+        about |= {"program": "files", "seconds": round(time.monotonic() - started, 1)}
+        job_io.write_json(out / "evaluation.json", {**about, "metrics": dict(list(known.items())[:MOST]), "notes": []})
         manifest = write_manifest(out, name)
-        told |= {"mae": score} if metric == "mae" else {}
-        job_io.write_json(out / METRICS, {**told, "manifest": manifest})
+        about |= {"mae": score} if metric == "mae" else {}
+        job_io.write_json(out / METRICS, {**about, "manifest": manifest})
 
 
 def measured(script: str) -> dict[str, Any]:

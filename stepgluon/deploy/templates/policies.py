@@ -96,7 +96,7 @@ def _programs(names: Names) -> dict[str, list[str]]:
     asked = ["test"] * tested + ["predict"] * asks
     logs, streams = "log-group:/aws/sagemaker", [f"{prefix}-{step}-*" for step in asked]
     predicted = not all(transforms(names.config, model) for model in models)  # by a job that reads the model's folder
-    read = ["*"] if predicted else ["evaluation.json", "model.tar.gz"]
+    read = ["*"] if predicted else ["evaluation.json", "model.tar.gz", *["manifest.json"] * checked]
     others = {names.training_image(model) for model in models if not program_of(model).training_image}
     return {
         "repositories": [
