@@ -29,11 +29,18 @@ class Answers(NamedTuple):
 
 
 def read(
-    folder: Path, name: str, rows: int, model: str, classes: list[str] | None, ours: Sequence[str] = ()
+    folder: Path,
+    name: str,
+    rows: int,
+    model: str,
+    classes: list[str] | None,
+    ours: Sequence[str] = (),
+    only_known: bool = False,
 ) -> Answers:
     """The answers to the file of rows with this name (part-00000); `classes` is None if numbers are predicted.
 
-    `ours` has the columns after the class if our own server answers.
+    `ours` has the columns after the class if our own server answers. An unknown class is a wrong answer to a held-out
+    row, but `only_known` refuses it: it may not fit the label's type.
     """
     path = folder / f"{name}{SUFFIX}"
     if not path.is_file():
@@ -52,7 +59,7 @@ def read(
     if missing := pc.index(pc.is_null(predicted), True).as_py() + 1:
         raise JobError(f"Model {model}: its container answered no class to row {missing} of {name}.csv.")
     unknown = predicted.filter(pc.invert(pc.is_in(predicted, pa.array(classes, pa.string()))))
-    if len(unknown) and table.num_columns > 1:  # a class without probability; else it counts as wrong
+    if len(unknown) and (only_known or table.num_columns > 1):  # a class without probability is refused, too
         row = pc.index(predicted, unknown[0]).as_py() + 1
         raise JobError(
             f"Model {model}: its container answered the class {shown(unknown[0].as_py())} to row {row} of {name}.csv; "

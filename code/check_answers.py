@@ -42,7 +42,8 @@ def check(answered: Path, numbers: Path, manifest: dict[str, Any], model: str, o
     for path in part_files.part_paths(numbers):
         count = pq.read_metadata(path).num_rows
         schema = schema_of(classes)
-        given = answers.read(answered, path.stem, count, model, classes or None, schema.names[1:] if ours else ())
+        after = schema.names[1:] if ours else ()
+        given = answers.read(answered, path.stem, count, model, classes or None, after, only_known=True)
         columns = {"prediction": given.predicted}
         if ours and given.chances is not None:
             columns |= dict(zip(schema.names[1:], given.chances.T, strict=True))

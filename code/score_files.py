@@ -39,7 +39,7 @@ def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         name = job_io.prediction_model()
         model = job_io.model_of(job_io.read_config(job_io.processing_input("config")), name)
-        packed, metric = job_io.processing_input("archive") / "model.tar.gz", model["metric"]
+        packed, metric = job_io.processing_input("archive") / "model.tar.gz", model.get("metric") or "mae"
         archive.unpack(packed, job_io.processing_input("model"), name)
         script = model["score"].get("with")
         logged = os.environ.get("STEPGLUON_LOGGED")

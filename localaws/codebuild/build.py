@@ -132,10 +132,10 @@ class Build:
         folder.mkdir(parents=True)
         try:
             with zipfile.ZipFile(self._shop.buckets.objects.file(found.content)) as archive:
-                archive.extractall(folder)  # nosec B202 - it drops absolute paths and ..
                 for entry in archive.infolist():
+                    path = Path(archive.extract(entry, folder))  # without .. and the root, whatever its name
                     if mode := entry.external_attr >> 16 & 0o777:
-                        (folder / entry.filename).chmod(mode)
+                        path.chmod(mode)
         except zipfile.BadZipFile:
             raise BuildFailed(f"s3://{bucket}/{key} is not a zip") from None
 

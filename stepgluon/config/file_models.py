@@ -70,6 +70,9 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
         yield Finding("data.prepare", "this is for files, and the data are tables (add files: true, or remove it)")
     elif data.prepare is not None:
         scripts["data.prepare"] = data.prepare
+    if data.files and config.predict.payload is not None:
+        message = "with data.files each request has one file, of at most 100 MB (remove it)"
+        yield Finding("predict.payload", message, ("data.files",))
     for key, model in models_of(config):
         score = model.score
         if model.algorithm is not None and model.algorithm.script is not None:
@@ -80,6 +83,8 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
                 yield Finding(f"{key}.score", message, ("data.files",))
             continue
         yield from _container(key, model)
+        if model.tune is not None:
+            yield Finding(f"{key}.tune", "tuning is not supported yet with data.files (remove it)", ("data.files",))
         if score is None or (score.script is None) == (score.log is None):
             message = "with files, one of two measures the model (write score: {with: evaluate.py} or {log: REGEX})"
             yield Finding(f"{key}.score", message, (f"{key}.score.with", f"{key}.score.log"))

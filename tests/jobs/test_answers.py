@@ -176,6 +176,12 @@ def test_its_answers_become_predictions_in_the_rows_order(sandbox: Sandbox) -> N
     assert sandbox.table(".").to_pydict() == {"prediction": [1.5, 2.0, -300.0]}
 
 
+def test_a_class_that_no_training_row_has_is_no_prediction(sandbox: Sandbox) -> None:
+    outcome = checked(sandbox, "0\n1\nunknown\n", ("0", "1"))
+    assert (outcome.code, outcome.final) == (1, True), outcome.log
+    assert "answered the class 'unknown' to row 3 of part-00000.csv; its classes are '0', '1'." in outcome.message
+
+
 def test_probabilities_become_those_of_the_answer_and_of_the_positive_class(sandbox: Sandbox) -> None:
     outcome = checked(sandbox, '"a,b",0.7,0.3\nz,0.2,0.8\nother,0.5,0.5\n', ("a,b", "z"))
     assert outcome.code == 1 and outcome.message

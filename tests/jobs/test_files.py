@@ -116,7 +116,7 @@ def test_validation_and_predict_may_be_missing(sandbox: Sandbox) -> None:
         ("os.mkfifo(root / 'output/test/pipe')", "preprocess.py wrote 'test/pipe', which is not a plain file"),
         ("(root / 'output/notes.txt').write_text('x')", "preprocess.py wrote 'notes.txt'; only the folders"),
         ("(root / 'output/predict/a').mkdir(); (root / 'output/predict/a/b').touch()", "must be in predict itself"),
-        ("[(root / f'output/predict/{n:0200}').touch() for n in range(700)]", "put several items into one file"),
+        ("[(root / f'output/predict/{n:020}').touch() for n in range(1_800)]", "put several items into one file"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_sentence(sandbox: Sandbox, more: str, sentence: str) -> None:
@@ -150,6 +150,13 @@ def test_the_script_s_metrics_become_a_model_s_folder(sandbox: Sandbox) -> None:
     assert len(told["manifest"]) == 64 and "mae" not in told
     assert written(sandbox, "evaluation.json")["metrics"] == {"accuracy": 0.9, "files": 1}
     assert set(written(sandbox, "manifest.json")["files"]) == {"model.tar.gz", "evaluation.json"}
+
+
+def test_a_config_without_a_metric_means_the_mean_absolute_error(sandbox: Sandbox) -> None:
+    outcome = scored(sandbox, MEASURE.replace('"accuracy"', '"mae"'), metric=None)
+    assert outcome.code == 0, outcome.log
+    told = written(sandbox, "metrics.json")
+    assert (told["metric"], told["score"], told["mae"]) == ("mae", 0.9, 0.9)
 
 
 def test_the_training_s_own_metric_needs_no_script(sandbox: Sandbox) -> None:

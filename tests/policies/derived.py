@@ -31,12 +31,13 @@ NAMED = {
     r"-[0-9a-f]{10}-\d-\d-\d": "-0123456789-0-0-0",
     f"{RUN}\\d": RUN,
     r"[0-9a-f]{64}": "fingerprint",
-    r"/[0-9a-f]{10}/": "/0123456789/",
+    r"/[0-9a-f]{10}(/|-answers/)": r"/0123456789\1",
     r"config/[0-9a-f]{16}": "config/0123456789abcdef",
     r"((?:models|predictions)/)[^/]+(/.)": r"\1model\2",
     rf"(promoted/{RUN}/)[^/]+": r"\1model",
     r"(-model-)[^/]+": r"\1model",
     r"(-(?:train|predict)-).+(-0123456789-0-0-0)": r"\1model\2",
+    r"(-train-)[^/]+-[0-9a-f]{10}(?=-001-12345678|/algo|$)": r"\1model-0123456789",  # of a tuning
 }
 
 
