@@ -49,11 +49,17 @@ def versions(program: str = AUTOGLUON) -> dict[str, str]:
 
 
 def write_manifest(
-    folder: Path, label: str, features: dict[str, str], program: str = AUTOGLUON, classes: Sequence[str] = ()
+    folder: Path,
+    label: str,
+    features: dict[str, str],
+    program: str = AUTOGLUON,
+    classes: Sequence[str] = (),
+    script: str = "",
 ) -> str:
-    """Write the manifest; return its sha256."""
+    """Write the manifest; return its sha256. `script` is that of the user's scripts that an AWS image needs."""
     sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
     learnt = {"label": label, "features": features} | ({"classes": list(classes)} if classes else {})
+    learnt |= {"script": script} if script else {}
     known = {} if program == CONTAINER else versions(program)
     job_io.write_json(folder / MANIFEST, {PROGRAM: program, "files": sums, **known, **learnt})
     return _sha256(folder / MANIFEST)

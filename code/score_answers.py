@@ -72,7 +72,7 @@ def score(model: dict[str, Any], data: Path, answered: Path, trained: Path, out:
     more = {"label": label, PROGRAM: CONTAINER, "best_model": image, "seconds": {"score": seconds}, "notes": []}
     evaluation = evaluation_of(truth, given.predicted, list(features), cells, [], [], metric, own)
     job_io.write_json(out / EVALUATION, {**found, **more, **evaluation, **tried(job_io.processing_input("trials"))})
-    manifest = write_manifest(out, label, features, CONTAINER, classes or ())
+    manifest = write_manifest(out, label, features, CONTAINER, classes or (), model["algorithm"].get("script", ""))
     found |= {"seconds": seconds, "best_model": image, PROGRAM: CONTAINER, "manifest": manifest}
     job_io.write_json(out / METRICS, found)
 

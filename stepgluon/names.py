@@ -98,8 +98,12 @@ class Names:
 
     @property
     def source_uri(self) -> str:
-        """The user's scripts as AWS's images read them."""
-        return f"{self.config_uri.removesuffix('config.json')}sourcedir.tar.gz"
+        """The user's scripts as AWS's images read them. The address has their hash, so a model keeps its script."""
+        return f"s3://{self.work_bucket}/config/{self.source_sha256[:16]}/sourcedir.tar.gz"
+
+    @cached_property
+    def source_sha256(self) -> str:
+        return hashlib.sha256(packed(self.scripts)).hexdigest()
 
     def _told(self, section: Section) -> dict[str, Any]:
         told = _given(section)
@@ -114,7 +118,7 @@ class Names:
                 "channels": channels_of(section),
                 "encoded": program.encoded,
                 "set": settings_of(section),
-                **({"script": hashlib.sha256(packed(self.scripts)).hexdigest()} if algorithm.script else {}),
+                **({"script": self.source_sha256} if algorithm.script else {}),
             }
             told["train"] = {key: value for key, value in _given(section.train).items() if key not in AUTOGLUONS}
         return told

@@ -78,7 +78,7 @@ def test_an_image_of_aws_gets_the_script_with_its_training_and_when_it_serves() 
     assert price["train"]["HyperParameters"] == {"depth": "3", **own}
     assert price["serving"] == {name.upper(): value for name, value in own.items()}
     request = states["Train models"]["Branches"][0]["States"]["Create model of price"]["Arguments"]
-    assert "'Environment': $merge([{}, $models[0].serving])" in request
+    assert "'Environment': $merge([{}, $own.serving])" in request
     (stored,) = (one for one in release(loaded, definition.text).objects if source.endswith(one.key))
     with tarfile.open(fileobj=io.BytesIO(stored.body)) as tar:
         assert {"make_data.py", "preprocess.py"} <= set(tar.getnames())

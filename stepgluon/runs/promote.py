@@ -63,7 +63,7 @@ def promote(
             "default_mae": accepted[model.name]["mae"],
             **({"classes": True} if METRICS.get(metric_of(accepted[model.name]), METRICS["mae"]).classes else {}),
             **({"columns": accepted[model.name]["columns"]} if accepted[model.name].get("columns") else {}),
-            **({"image": places[model.name][2]} if places[model.name][2] else {}),
+            **places[model.name][2],
         }
     text = json.dumps(promoted, indent=1, sort_keys=True, allow_nan=False)
     s3.put_object(Bucket=bucket, Key=PROMOTED, Body=text.encode(), ContentType="application/json")
@@ -99,9 +99,9 @@ def _accepted(run: str, verdicts: Verdicts) -> dict[str, dict[str, Any]]:
     return accepted
 
 
-def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str, str, str]:
-    """Copy a model's files, except those copied before; return their address, the manifest's checksum, and the image
-    that predicts with them.
+def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Copy a model's files, except those copied before; return their address, the manifest's checksum, and what
+    predicts with them.
     """
     model, job = verdict["name"], verdict["job"]
     source = _place(s3, bucket, model, job)
@@ -124,16 +124,17 @@ def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str,
             f"the copy of {verdict['name']} in s3://{bucket}/{target} is not like the model "
             f"(remove that folder, and promote again)"
         )
-    return f"s3://{bucket}/{target}", manifest, _image(s3, bucket, source, verdict)
+    return f"s3://{bucket}/{target}", manifest, _predicting(s3, bucket, source, verdict)
 
 
-def _image(s3: Any, bucket: str, source: str, verdict: dict[str, Any]) -> str:
-    """The image that predicts with the model; empty if an earlier version of the pipeline did not record it."""
-    if verdict.get("uses") != "default":
-        return str(verdict.get("image") or "")
-    # The verdict names the image of the default that replaced this model; the model's own is in its marker.
-    marker = read_json(s3, bucket, f"markers/{'/'.join(source.split('/')[:3])}.json")
-    return str(marker.get("image") or "") if isinstance(marker, dict) else ""
+def _predicting(s3: Any, bucket: str, source: str, verdict: dict[str, Any]) -> dict[str, Any]:
+    """The image that predicts with the model, and its script; a verdict of an earlier version may lack them."""
+    found: Any = verdict
+    if verdict.get("uses") == "default":
+        # The verdict names the image of the default that replaced this model; the model's own is in its marker.
+        found = read_json(s3, bucket, f"markers/{'/'.join(source.split('/')[:3])}.json")
+    known = found if isinstance(found, dict) else {}
+    return {name: known[name] for name in ("image", "serving") if known.get(name)}
 
 
 def _place(s3: Any, bucket: str, model: str, job: str) -> str:

@@ -118,7 +118,7 @@ class BranchStates(Parts):
 
     def register(self, item: Item, name: str) -> Task:
         """Make the model a version of its group. AWS returns the same version if this is called again."""
-        request = registration.request(item.of("models"), item.metric, item.program, item.approval)
+        request = registration.request(item.of("models"), item.metric, item.program, item.approval, item.scripted)
         own = "$merge([$own, {'version': $number($split($states.result.ModelPackageArn, '/')[2])}])"
         retries = self._retries_of["Registry"]
         given = expression(request)

@@ -45,6 +45,7 @@ def models(config: PipelineConfig, jobs: Jobs) -> str:
     overridden = "$exists($limit)" if config.only_mae else "$exists($limit) and $not($exists($m.metric))"
     data = ", 'data': $exists($m.group) ? $found.train" if config.registers else ""
     asked = ", 'columns': $found.columns" if jobs.transforms else ""
+    script = ", 'serving': $m.serving" if jobs.scripted else ""
     lacking = text("fingerprints.json lacks the model {}; run the pipeline again", "$m.name")
     return f"""($all := $parse($states.result.Body).models; $limit := $input.overrides.threshold;
 [$map($models, function($m) {{(
@@ -53,7 +54,7 @@ $exists($found.train) ? true : $error({lacking});
 $place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {jobs.depends("$m")}, 'SHA-256');
 $merge([$m, {{'place': $place, 'threshold': {overridden} ? $limit : $m.threshold,
 'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
-'trained': {{'run': $run, 'image': {jobs.image("$m")}}},
+'trained': {{'run': $run, 'image': {jobs.image("$m")}{script}}},
 'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows{data}{asked}}}])
 )}})])"""
 
@@ -111,6 +112,8 @@ $f := $merge([$f, $exists($k) ? {'mae': null, 'mae_of_median': null} :
         reason += f" & {mails.registered('$v')}"
     if jobs.transforms:
         judged += ", 'columns': $models[$i].columns"
+    if jobs.scripted:  # a marker of an earlier version names no script
+        judged += ", 'serving': $exists($f.serving) ? $f.serving : $models[$i].serving"
     return f"""[$map($states.result, function($f, $i) {{(
 {own}$failure := {{'Error': $f.Error, 'Cause': {said}}};
 $v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
@@ -143,8 +146,12 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     # A container gets the columns without their names, so it answers only rows of those that it was trained with.
     same = " and $d.columns & '' = $s.columns & ''" if jobs.transforms else ""
     # The predictions' other dependencies, besides the model's rows.
-    environment = quoted(json.dumps(config.predict.environment))
-    depends = f"[$s.rows, $u.model_uri, $u.manifest, $u.image, {environment}]"
+    depends = f"$s.rows, $u.model_uri, $u.manifest, $u.image, {quoted(json.dumps(config.predict.environment))}"
+    script = ""
+    if jobs.transforms:
+        depends += ", $u.serving.SAGEMAKER_PROGRAM, $u.serving.SAGEMAKER_SUBMIT_DIRECTORY"
+        # An entry of an earlier version names neither program nor script: the config's script serves its model.
+        script = ", 'serving': $exists($d.program) ? $merge([{}, $d.serving]) : $m.serving"
     return f"""($verdicts := $states.input.models;
 $bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0;
 $promoted := $bad ? $parse({promoted}) : {{}};
@@ -156,11 +163,11 @@ $s := $models[$i]; $d := $default($s);
 $trained := {{'uses': 'trained', 'model_uri': $work & $s.place & '/' & $m.job & '/output/model/'}};
 $u := $m.verdict = 'accepted' and $not({replace_all}) ? $trained :
 $exists($d) ? $merge([$d, {{'uses': 'default', 'manifest': $d.manifest & '',
-'image': $type($d.image) = 'string' ? $d.image : $m.image}}]) :
+'image': $type($d.image) = 'string' ? $d.image : $m.image{script}}}]) :
 {anyway} ? $trained : {{'uses': 'nothing', 'model_uri': ''}};
 $u := $merge([$m, $u]);
 $merge([$u, {{'promoted': $contains({promoted}, '/' & $m.name & '/' & $m.job & '/') ? true,
-'place': 'predictions/' & $m.name & '/' & $hash($join({depends}, '|'), 'SHA-256'),
+'place': 'predictions/' & $m.name & '/' & $hash($join([{depends}], '|'), 'SHA-256'),
 'predict_job': {jobs.name("predict", "$s")}}}])
 )}});
 $missing := $filter($all, function($m) {{$m.uses = 'nothing'}});

@@ -39,6 +39,7 @@ class Jobs:
         self._scored = [program for program in PROGRAMS if program in used and program.scoring_image]
         asked = [transforms(config, model) for model in config.models]
         self.transforms, self.predicts = any(asked), not all(asked)
+        self.scripted = any(self._script_mode(model) for model in config.models)
         key = config.encryption.kms_key
         self._disk_key = {"VolumeKmsKeyId": key} if key else {}
         self._output_key = {"KmsKeyId": key} if key else {}
@@ -196,14 +197,17 @@ class Jobs:
         kind = " & 'chosen-'" if chosen else ""
         return f"{self.name('model', model)}{kind} & $own.tries & '-' & $states.context.Execution.RedriveCount"
 
-    def create_model(self, model: str, name: str, image: str, archive: str, manifest: str = "") -> str:
-        """`manifest` is the checksum that our server compares; a container of the user's has none to compare."""
+    def create_model(self, source: str, name: str, image: str, archive: str, manifest: str = "") -> str:
+        """`source` has the variables by which an AWS image finds the model's script: $own, or an entry of $chosen.
+
+        `manifest` is the checksum that our server compares; a container of the user's has none to compare.
+        """
         environment: Any = literal(self.config.predict.environment)
         if manifest:
             environment = {**environment, "STEPGLUON_MANIFEST": expression(manifest)}
         container = {"Image": expression(image), "ModelDataUrl": expression(archive)}
-        if any(self._script_mode(one) for one in self.config.models):
-            environment = expression(f"$merge([{jsonata(environment)}, {model}.serving])")
+        if self.scripted or source != "$own":  # a promoted model may have a script though no model of the config has
+            environment = expression(f"$merge([{jsonata(environment)}, {source}.serving])")
         container |= {"Environment": environment} if environment else {}
         request = {"ModelName": expression(name), "PrimaryContainer": container}
         return f"$merge([$jobs.model, {jsonata(request)}])"

@@ -44,6 +44,7 @@ class Item:
     program: Program
     approval: str  # the status of its versions in the registry; empty if it is not registered
     tuned: bool  # a tuning job searches its hyperparameters
+    scripted: bool  # an AWS image trains and serves it with a script of the user's
 
     @property
     def tested(self) -> bool:
@@ -89,6 +90,7 @@ class Parts:
                 program_of(model),
                 APPROVAL[model.register.approval] if model.register else "",
                 model.tune is not None,
+                bool(model.algorithm and model.algorithm.script),
             )
             for place, model in enumerate(config.models)
         ]
@@ -130,10 +132,11 @@ class Parts:
         return self._task(name, action, request, seconds + STARTUP_SECONDS, self._job_retries, **more)
 
     def _model(self, item: Item, name: str, image: str, archive: str, manifest: str = "") -> Task:
-        model = item.of("models")
-        model_name = self.jobs.model_name(model, image.startswith("$chosen"))
+        model, chosen = item.of("models"), image.startswith("$chosen")
+        model_name = self.jobs.model_name(model, chosen)
         own = f"$merge([$own, {{'model': {model_name}}}])"
-        request = expression(self.jobs.create_model(model, model_name, image, archive, manifest))
+        source = item.of("chosen") if chosen else "$own"
+        request = expression(self.jobs.create_model(source, model_name, image, archive, manifest))
         return self._task(
             *(item.state(name), MODEL, request, SMALL_CALL_SECONDS, self._retries_of["SageMaker"]),
             output={},

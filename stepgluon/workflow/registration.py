@@ -12,10 +12,11 @@ _READS = ["text/csv", "application/json", "application/jsonlines", "application/
 _WRITES = ["text/csv", "application/json", "application/jsonlines"]
 
 
-def request(model: str, metric: str, program: Program, approval: str) -> str:
+def request(model: str, metric: str, program: Program, approval: str, scripted: bool) -> str:
     """`model` is the expression of the model's data. The same model gives the same request in every run.
 
-    Our images serve the model's folder, any other container its own archive.
+    Our images serve the model's folder, any other container its own archive. An AWS image needs the variables that say
+    where its script is.
     """
     place = f"{model}.place & '/' & $own.job"
     folder = f"$work & {place} & '/output/model/'"
@@ -24,6 +25,8 @@ def request(model: str, metric: str, program: Program, approval: str) -> str:
     data: dict[str, Any] = {"ModelDataSource": {"S3DataSource": source}}
     if not program.predicting_image:
         data = {"ModelDataUrl": expression(f"$work & {place} & '/output/model.tar.gz'")}
+    if scripted:
+        data["Environment"] = expression(f"($exists($own.serving) ? $own.serving : {model}.serving)")
     image = f"($exists($own.image) ? $own.image : {model}.trained.image)"
     statistics = {"ContentType": "application/json", "S3Uri": expression(f"{folder} & 'metrics.json'")}
     metadata = {

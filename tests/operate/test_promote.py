@@ -187,6 +187,19 @@ def test_a_promoted_model_keeps_the_image_that_predicts_with_it(bucket: Bucket) 
     assert bucket.promoted()["m_adelie"]["image"] == IMAGE
 
 
+def test_a_promoted_model_keeps_the_script_that_serves_it(bucket: Bucket) -> None:
+    bucket.run("june", adelie=whole(learner=b"a"))
+    (verdict,) = json.loads(bucket.get("runs/june/verdicts.json"))
+    serving = {"SAGEMAKER_PROGRAM": "train.py", "SAGEMAKER_SUBMIT_DIRECTORY": "s3://w/config/1/sourcedir.tar.gz"}
+    bucket.put("runs/june/verdicts.json", [{**verdict, "serving": serving}])
+    promote(bucket.s3, NAMES, "june")
+    assert bucket.promoted()["m_adelie"]["serving"] == serving
+    bucket.put("runs/june/verdicts.json", [{**verdict, "serving": {}, "uses": "default"}])
+    bucket.put("markers/models/adelie/0123abc.json", {"job": "job", "image": IMAGE, "serving": serving})
+    promote(bucket.s3, NAMES, "june")
+    assert bucket.promoted()["m_adelie"]["serving"] == serving, "not the script of the default that replaced it"
+
+
 def test_a_promoted_model_of_classes_is_marked(bucket: Bucket) -> None:
     bucket.run("june", adelie=whole(learner=b"a"))
     verdicts = verdicts_of(bucket.s3, NAMES.work_bucket, "june")
