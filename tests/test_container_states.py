@@ -161,8 +161,36 @@ def test_a_default_answers_only_rows_of_the_columns_that_it_learnt(columns: str 
     ended = run(definition(), answers(Read_score_of_mine=bad, Choose_models=promoted))
     assert mine(ended)["uses"] == used
     archive = ended.call("Create chosen model of mine")["PrimaryContainer"]
+    said = " The model promoted from run may was not used: it learnt from other columns."
+    assert (said in mine(ended)["reason"]) is (used == "trained")
     if used == "default":
         assert archive["ModelDataUrl"] == f"{DEFAULT['model_uri']}model.tar.gz" and archive["Image"] == "i"
+
+
+TABLES = ONLY.replace(f", algorithm: {{image: {IMAGE}, set: {{depth: 3, fast: true}}}}", "")
+
+
+@pytest.mark.parametrize(
+    ("made_by", "used"),
+    [({"program": "container"}, "trained"), ({}, "trained"), ({"program": "xgboost"}, "default")],
+    ids=["a container", "an earlier version", "ours, for transform jobs"],
+)
+def test_a_promoted_container_does_not_run_as_a_job_of_ours(made_by: dict[str, str], used: str) -> None:
+    bad = {"Body": json.dumps({"mae": 900, "mae_of_median": 612, "manifest": "5" * 64})}
+    given = answers(Read_score_of_mine=bad, Choose_models={"Body": json.dumps({"m_mine": {**DEFAULT, **made_by}})})
+    (only,) = [one for one in json.loads(given["Read fingerprints"]["Body"])["models"] if one["name"] == "mine"]
+    del only["columns"]  # prepare has it for transform jobs only
+    given["Read fingerprints"] = {"Body": json.dumps({"gaps": 2, "models": [only]})}
+    ended = run(definition(TABLES), given)
+    assert mine(ended)["uses"] == used
+    said = (
+        "The model promoted from run may was not used: it was made by another algorithm, whose models the jobs of this"
+    )
+    assert (said in mine(ended)["reason"]) is (used == "trained")
+    if used == "trained":
+        failing = TABLES.replace("fallback: {threshold: 350}", "fallback: {threshold: 350, if_missing: fail}")
+        ended = run(definition(failing), given)
+        assert ended.status == "FAILED" and said in ended.cause
 
 
 def test_wrong_answers_to_the_rows_leave_the_run_incomplete_with_the_others_delivered() -> None:

@@ -17,6 +17,7 @@ from stepgluon.aws import transfers
 from stepgluon.config.metrics import METRICS
 from stepgluon.errors import StepgluonError
 from stepgluon.names import DEFAULTS, PROMOTED, Names
+from stepgluon.programs import AUTOGLUON
 from stepgluon.runs.executions import read_json, sizes
 from stepgluon.runs.history import metric_of, number, score_of
 from stepgluon.runs.model_registry import approve
@@ -63,7 +64,7 @@ def promote(
             "default_mae": accepted[model.name]["mae"],
             **({"classes": True} if METRICS.get(metric_of(accepted[model.name]), METRICS["mae"]).classes else {}),
             **({"columns": accepted[model.name]["columns"]} if accepted[model.name].get("columns") else {}),
-            **places[model.name][2],
+            **places[model.name][2],  # what predicts with it
         }
     text = json.dumps(promoted, indent=1, sort_keys=True, allow_nan=False)
     s3.put_object(Bucket=bucket, Key=PROMOTED, Body=text.encode(), ContentType="application/json")
@@ -109,7 +110,7 @@ def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str,
     files = sizes(s3, bucket, source) if source else {}
     if not files:
         raise NotPromoted(f"the files of {model} are gone from s3://{bucket}/models/{model}/ (promote a later run)")
-    manifest = _whole(s3, bucket, source, files, verdict)
+    manifest, program = _whole(s3, bucket, source, files, verdict)
     there = sizes(s3, bucket, target)
     missing = {name: size for name, size in files.items() if there.get(name) != size}
     with transfers(s3) as manager:
@@ -124,7 +125,7 @@ def _kept(s3: Any, bucket: str, run: str, verdict: dict[str, Any]) -> tuple[str,
             f"the copy of {verdict['name']} in s3://{bucket}/{target} is not like the model "
             f"(remove that folder, and promote again)"
         )
-    return f"s3://{bucket}/{target}", manifest, _predicting(s3, bucket, source, verdict)
+    return f"s3://{bucket}/{target}", manifest, program | _predicting(s3, bucket, source, verdict)
 
 
 def _predicting(s3: Any, bucket: str, source: str, verdict: dict[str, Any]) -> dict[str, Any]:
@@ -148,16 +149,19 @@ def _place(s3: Any, bucket: str, model: str, job: str) -> str:
     return ""
 
 
-def _whole(s3: Any, bucket: str, source: str, files: dict[str, int], verdict: dict[str, Any]) -> str:
-    """The manifest's checksum, which prediction jobs compare; raises if a listed file is missing.
+def _whole(
+    s3: Any, bucket: str, source: str, files: dict[str, int], verdict: dict[str, Any]
+) -> tuple[str, dict[str, str]]:
+    """The manifest's checksum, which prediction jobs compare, and the program that trained the model; raises if a file
+    is missing.
 
     A user's own training script may not write a manifest.
     """
     if MANIFEST not in files:
-        return ""
+        return "", {}
     body = s3.get_object(Bucket=bucket, Key=source + MANIFEST)["Body"].read()
     digest, judged = hashlib.sha256(body).hexdigest(), verdict.get("manifest")
-    expected = _listed(body)
+    program, expected = _listed(body)
     absent = sorted(set(expected or ()) - files.keys())
     if verdict.get("uses") != "default" and judged and judged != digest:  # for a default it is the default's own
         what = "its manifest was changed after it was judged"
@@ -166,14 +170,15 @@ def _whole(s3: Any, bucket: str, source: str, files: dict[str, int], verdict: di
     elif absent:
         what = f"its file {absent[0]} is missing"
     else:
-        return digest
+        return digest, {"program": program}
     raise NotPromoted(f"{verdict['name']} in s3://{bucket}/{source} is not whole: {what} (promote another run)")
 
 
-def _listed(manifest: bytes) -> dict[str, Any] | None:
+def _listed(manifest: bytes) -> tuple[str, dict[str, Any] | None]:
+    """The program and the files; None if it is not a manifest. The first manifests, of AutoGluon, name no program."""
     try:
-        told = json.loads(manifest)
+        content = json.loads(manifest)
     except ValueError:
-        return None
-    files = told.get("files") if isinstance(told, dict) else None
-    return files if isinstance(files, dict) else None
+        content = None
+    files = content.get("files") if isinstance(content, dict) else None
+    return (str(content.get("program", AUTOGLUON.name)), files) if isinstance(files, dict) else ("", None)

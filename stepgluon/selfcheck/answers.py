@@ -133,7 +133,7 @@ def promoted(models: list[str]) -> dict[str, Any]:
     """What `promote RUN` writes."""
     place = "s3://bucket/promoted/may/model/"
     entry = {"uses": "default", "model_uri": place, "manifest": DIGEST, "run": "may", "default_mae": 0.5}
-    entry["image"] = IMAGE
+    entry |= {"image": IMAGE, "program": "autogluon"}
     return {f"m_{name.replace('-', '_')}": entry for name in models}
 
 

@@ -128,7 +128,8 @@ $merge([$v, {{'reason': {reason}}}])
 def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> str:
     """The trained model, its default, or the rejected one anyway; without any, the run ends here, to be redriven.
 
-    A default predicts in the image that its own run used; one that names none, in that of the model's program.
+    A default predicts in the image that its own run used; one that names none, in that of the model's program. One that
+    the model's jobs cannot run counts as none, and the model's reason says why.
     `promoted` is the text of promoted.json, which is parsed only if a model is rejected: it may be damaged.
     """
     fallback = config.fallback
@@ -141,10 +142,8 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
         anyway = "false"
         why = "the trained one was not good enough, and no default model takes its place. Improve the data, "
         why += f"{good}, or set fallback.if_missing: use_trained."
-    missing = text(f"No model can predict for {{}}: {why}", "$join($missing.name, ', ')")
+    missing = text(f"No model can predict for {{}}: {why}", "$join($missing.name, ', ')") + " & $join($missing.unfit)"
     of_config = "{'model_uri': $s.default, 'run': ''}"
-    # A container gets the columns without their names, so it answers only rows of those that it was trained with.
-    same = " and $d.columns & '' = $s.columns & ''" if jobs.transforms else ""
     # The predictions' other dependencies, besides the model's rows.
     depends = f"$s.rows, $u.model_uri, $u.manifest, $u.image, {quoted(json.dumps(config.predict.environment))}"
     script = ""
@@ -155,23 +154,46 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     return f"""($verdicts := $states.input.models;
 $bad := $count($filter($verdicts, function($m) {{$m.verdict = 'rejected'}})) > 0;
 $promoted := $bad ? $parse({promoted}) : {{}};
-$default := function($s) {{$exists($s.default) ? {of_config} : $type($promoted) = 'object' ? (
-$d := $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
-$type($d) = 'object' ? $type($d.model_uri) = 'string' and $exists($d.classes) = $exists($s.classes){same} ? $d)}};
 $all := $map($verdicts, function($m, $i) {{(
-$s := $models[$i]; $d := $default($s);
+$s := $models[$i]; $p := $type($promoted) = 'object' ? $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
+$p := $type($p) = 'object' ? $type($p.model_uri) = 'string' ? $p;
+$unfit := $exists($s.default) or $not($exists($p)) ? '' : {unfit(config, jobs)};
+$d := $exists($s.default) ? {of_config} : $unfit = '' ? $p;
 $trained := {{'uses': 'trained', 'model_uri': $work & $s.place & '/' & $m.job & '/output/model/'}};
 $u := $m.verdict = 'accepted' and $not({replace_all}) ? $trained :
 $exists($d) ? $merge([$d, {{'uses': 'default', 'manifest': $d.manifest & '',
 'image': $type($d.image) = 'string' ? $d.image : $m.image{script}}}]) :
 {anyway} ? $trained : {{'uses': 'nothing', 'model_uri': ''}};
-$u := $merge([$m, $u]);
+$u := $merge([$m, $u, $unfit != '' and ($m.verdict = 'rejected' or {replace_all}) ?
+{{'reason': $m.reason & $unfit, 'unfit': $unfit}}]);
 $merge([$u, {{'promoted': $contains({promoted}, '/' & $m.name & '/' & $m.job & '/') ? true,
 'place': 'predictions/' & $m.name & '/' & $hash($join([{depends}], '|'), 'SHA-256'),
 'predict_job': {jobs.name("predict", "$s")}}}])
 )}});
 $missing := $filter($all, function($m) {{$m.uses = 'nothing'}});
 $count($missing) > 0 ? $error({missing}) : [$all])"""
+
+
+def unfit(config: PipelineConfig, jobs: Jobs) -> str:
+    """Why the jobs of the model $s cannot predict with its promoted model $p; an empty text if they can.
+
+    An entry of promoted.json of an earlier version does not name the program that trained its model.
+    """
+
+    def because(why: str) -> str:
+        return text(f" The model promoted from run {{}} was not used: it {why}.", "$p.run")
+
+    another = because("was made by another algorithm, whose models the jobs of this config cannot run")
+    if config.data.files:
+        kind = "$exists($p.program) ? $p.program = 'files' : $not($exists($p.columns))"
+    else:  # a container answers rows over HTTP only
+        kind = "$exists($s.columns) or ($exists($p.program) ? $not($p.program in ['container', 'files']) : "
+        kind += "$not($exists($p.columns)))"
+    # A container gets the columns without their names, so it answers only rows of those that it was trained with.
+    same = f"$exists($s.columns) and $p.columns & '' != $s.columns ? {because('learnt from other columns')} : "
+    return f"""($exists($p.classes) and $not($exists($s.classes)) ? {because("predicts classes")} :
+$exists($s.classes) and $not($exists($p.classes)) ? {because("predicts numbers")} :
+$not({kind}) ? {another} : {same if jobs.transforms else ""}'')"""
 
 
 def outcomes() -> str:

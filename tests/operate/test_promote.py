@@ -187,6 +187,16 @@ def test_a_promoted_model_keeps_the_image_that_predicts_with_it(bucket: Bucket) 
     assert bucket.promoted()["m_adelie"]["image"] == IMAGE
 
 
+def test_a_promoted_model_names_the_program_that_trained_it(bucket: Bucket) -> None:
+    manifest = {"files": {"model.tar.gz": "0" * 64}, "program": "container"}
+    bucket.run("june", adelie={"model.tar.gz": b"a", "manifest.json": json.dumps(manifest).encode()})
+    promote(bucket.s3, NAMES, "june")
+    assert bucket.promoted()["m_adelie"]["program"] == "container"
+    bucket.run("july", "another", adelie=whole(learner=b"a"))
+    promote(bucket.s3, NAMES, "july")
+    assert bucket.promoted()["m_adelie"]["program"] == "autogluon", "the first manifests name none"
+
+
 def test_a_promoted_model_keeps_the_script_that_serves_it(bucket: Bucket) -> None:
     bucket.run("june", adelie=whole(learner=b"a"))
     (verdict,) = json.loads(bucket.get("runs/june/verdicts.json"))
