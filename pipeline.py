@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stepgluon.config.schema import PipelineConfig
     from stepgluon.workflow.parts import Item
-    from stepgluon.workflow.sdk import Chain, Task
+    from stepgluon.workflow.sdk import Chain, Choice, Task
     from stepgluon.workflow.states import States
 
 
@@ -92,12 +92,14 @@ def train_one(make: States, model: Item) -> Chain:
         judge.add_choice(make.good_enough(model), register)
     else:
         judge.add_choice(make.good_enough(model), accept)
-    judge.add_choice(make.worth_another_try(of_aws=model.archived), train)
-    judge.default_choice(make.reject(model, "Reject *"))
 
     remember, failed = make.remember(model, "Remember *"), judge
-    asking = [make.create_model(model, "Create model of *"), make.ask(model, "Test *")] if model.tested else []
     scoring = [make.score(model, "Score *")] if model.archived else []  # takes the archive that the training leaves
+    asking = test_one(make, model, judge, scoring[0]) if model.tested else []
+    if measuring := [*asking, *scoring]:  # a model that could not be measured is not trained again
+        judge.add_choice(make.worth_another_measurement(), measuring[0])
+    judge.add_choice(make.worth_another_try(of_aws=model.archived), train)
+    judge.default_choice(make.reject(model, "Reject *"))
     listing = []
     if model.tuned:  # a tuning's best training goes on; the report shows the others
         trials, write = make.list_trials(model, "List trials of *"), make.write_trials(model, "Write trials of *")
@@ -107,13 +109,11 @@ def train_one(make: States, model: Item) -> Chain:
         failed = make.find_failure(model, "Find failure of *")
         failed.add_catch(make.unknown_failure(judge))
         failed.next(judge)
-    Chain([train, *listing, *asking, *scoring, read_score, remember, judge])
+    Chain([*(scoring if asking else []), read_score, remember, judge])
+    Chain([train, *listing, *(asking[:1] or [*scoring, read_score])])
     train.add_catch(make.failed_training(failed))
     for job in scoring:
-        failed_score = make.failed_container if model.program.files else make.failed_training
-        job.add_catch(failed_score(judge))
-    for job in asking:  # a container answers the held-out rows
-        job.add_catch(make.failed_container(judge))
+        job.add_catch(make.failed_measurement(judge))
     read_score.add_catch(make.failed_score(judge))
     remember.add_catch(make.ignored(remember))
     look_up = make.look_up(model, "Look up *", train)  # was exactly this trained before?
@@ -121,28 +121,45 @@ def train_one(make: States, model: Item) -> Chain:
     return Chain([look_up])
 
 
+def test_one(make: States, model: Item, judge: Choice, score: Task) -> list[Task]:
+    """Let a container answer the held-out rows. SageMaker's model is deleted afterwards, even if the job failed."""
+    from stepgluon.workflow.sdk import Chain
+
+    create, test = make.create_model(model, "Create model of *"), make.ask(model, "Test *")
+    delete = make.delete_model(model, "Delete model of *")
+    judge.add_choice(make.answered(), score)
+    Chain([create, test, delete, judge])
+    create.add_catch(make.failed_measurement(judge))
+    test.add_catch(make.failed_measurement(delete))
+    delete.add_catch(make.ignored(delete))
+    return [create, test]
+
+
 def predict_one(make: States, model: Item) -> Chain:
     """Predict one model's rows, if it has any. A failed prediction is reported, and the others are delivered."""
     from stepgluon.workflow.sdk import Chain, Choice
 
     necessary = Choice(model.state("Due *?"))
-    asking = []
-    if model.transforms:  # a server answers the rows; its answers to files are the predictions
-        asking = [make.create_chosen(model, "Create chosen model of *"), make.transform(model, "Predict *")]
-        predicting = [make.check(model, "Check answers of *")] if model.checked else []
-    else:
-        predicting = [make.predict(model, "Predict *")]
     remember = make.remember_result(model, "Remember * result")
     report = make.report(model, "Report *")
-    jobs = [*asking, *predicting]
-    necessary.add_choice(make.worth_another_try(), jobs[0])
+    if model.transforms:  # a server answers the rows; its answers to files are the predictions
+        first, answer = make.create_chosen(model, "Create chosen model of *"), make.transform(model, "Predict *")
+        delete = make.delete_model(model, "Delete chosen model of *")
+        predicting = [make.check(model, "Check answers of *")] if model.checked else []
+        necessary.add_choice(make.answered(), [*predicting, remember][0])
+        Chain([first, answer, delete, necessary])
+        first.add_catch(make.failed_answers(necessary))
+        answer.add_catch(make.failed_answers(delete))
+        delete.add_catch(make.ignored(delete))
+    else:
+        first = make.predict(model, "Predict *")
+        predicting = [first]
+    necessary.add_choice(make.worth_another_try(), first)
     necessary.default_choice(report)
 
-    Chain([*jobs, remember, report])
+    Chain([*predicting, remember, report])
     for job in predicting:
         job.add_catch(make.failed_prediction(necessary))
-    for job in asking:
-        job.add_catch(make.failed_answers(necessary))
     remember.add_catch(make.ignored(remember))
     look_up = make.look_up_result(model, "Look up * result", necessary)
     look_up.next(report)

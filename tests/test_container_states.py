@@ -56,8 +56,9 @@ def answers(**changed: Any) -> dict[str, Any]:
         good[f"Read score of {model}"] = {"Body": json.dumps({"mae": 200, "mae_of_median": 612, "manifest": "5" * 64})}
         good[f"Predict {model}"] = good[f"Remember {model}"] = good[f"Remember {model} result"] = {}
         good[f"Score {model}"] = {}
-    for state in ("Create model of mine", "Create chosen model of mine"):
-        good[state] = {"ModelArn": "arn:aws:sagemaker:eu-west-1:123456789012:model/m"}
+    for kind in ("model", "chosen model"):
+        good[f"Create {kind} of mine"] = {"ModelArn": "arn:aws:sagemaker:eu-west-1:123456789012:model/m"}
+        good[f"Delete {kind} of mine"] = {}
     good |= {"Test mine": {"TransformJobName": "t"}, "Check answers of mine": {}}
     return good | {state.replace("_", " "): answer for state, answer in changed.items()}
 
@@ -72,10 +73,10 @@ def test_a_container_is_trained_tested_measured_and_predicts(config: str) -> Non
     ended = run(definition(config), answers())
     states = [state for state in ended.states if state.endswith("mine") or "mine " in state]
     assert states == [
-        *("Look up mine", "Train mine", "Create model of mine", "Test mine", "Score mine", "Read score of mine"),
-        *("Remember mine", "Judge mine", "Accept mine", "Look up mine result"),
-        *("Create chosen model of mine", "Predict mine", "Check answers of mine", "Remember mine result"),
-        "Report mine",
+        *("Look up mine", "Train mine", "Create model of mine", "Test mine", "Delete model of mine", "Judge mine"),
+        *("Score mine", "Read score of mine", "Remember mine", "Judge mine", "Accept mine", "Look up mine result"),
+        *("Due mine?", "Create chosen model of mine", "Predict mine", "Delete chosen model of mine", "Due mine?"),
+        *("Check answers of mine", "Remember mine result", "Report mine"),
     ]
     assert (mine(ended)["verdict"], mine(ended)["outcome"], mine(ended)["image"]) == ("accepted", "predicted", IMAGE)
     train = ended.call("Train mine")
@@ -133,16 +134,37 @@ def test_each_algorithm_is_measured_in_its_own_image() -> None:
     assert "-xgboost@" in images["price"] and "-data@" in images["mine"]
 
 
-def test_a_lost_test_trains_again_under_new_names_and_a_wrong_answer_does_not() -> None:
+def test_a_lost_test_is_repeated_without_a_training_and_a_wrong_answer_is_not() -> None:
     lost = failed_job("InternalServerError: lost", "Transform")
     ended = run(definition(), answers(Test_mine=[lost, {}]))
-    assert mine(ended)["verdict"] == "accepted" and ended.states.count("Train mine") == 2
+    assert mine(ended)["verdict"] == "accepted" and ended.states.count("Train mine") == 1
     names = [call["ModelName"] for state, call in ended.calls if state == "Create model of mine"]
     assert len(set(names)) == 2
+    assert ended.call("Remember mine")["Body"].keys().isdisjoint({"model", "answered", "trained"})
+    ended = run(definition(), answers(Score_mine=[failed_job("InternalServerError: lost", "Processing"), {}]))
+    assert (ended.states.count("Train mine"), ended.states.count("Test mine")) == (1, 2)
+    assert mine(ended)["verdict"] == "accepted"
     wrong = failed_job("Not retried: Model mine: its container answered 1 line to 2 rows.", "Processing")
     ended = run(definition(), answers(Score_mine=wrong, Choose_models=PROMOTED))
     assert ended.states.count("Train mine") == 1
     assert mine(ended)["reason"] == "rejected. Model mine: its container answered 1 line to 2 rows."
+
+
+def test_sagemaker_s_models_are_deleted_after_use_whatever_became_of_it() -> None:
+    lost, refused = failed_job("InternalServerError: lost", "Transform"), Throws("SageMaker.SageMakerException", "no")
+    ended = run(
+        definition(), answers(Test_mine=[lost, {}], Predict_mine=[lost, {}], Delete_model_of_mine=[{}, refused])
+    )
+    for kind in ("model", "chosen model"):
+        created, deleted = (
+            [call["ModelName"] for state, call in ended.calls if state == f"{verb} {kind} of mine"]
+            for verb in ("Create", "Delete")
+        )
+        assert len(created) == 2 and created == list(dict.fromkeys(deleted)), "one that cannot be deleted is left"
+    assert (mine(ended)["verdict"], mine(ended)["outcome"]) == ("accepted", "predicted")
+    first = Throws("SageMaker.AmazonSageMakerException", "Could not find model data at s3://w/model.tar.gz.")
+    ended = run(definition(), answers(Create_model_of_mine=first, Choose_models=PROMOTED))
+    assert "Delete model of mine" not in ended.states, "there is none"
 
 
 def test_an_archive_that_is_missing_rejects_the_model() -> None:

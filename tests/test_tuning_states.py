@@ -7,7 +7,7 @@ import re
 from functools import cache
 from typing import Any
 
-from interpreter import Run, Throws, run
+from interpreter import Run, Throws, failed_job, run
 
 from pipeline import workflow
 from stepgluon import limits
@@ -230,6 +230,14 @@ def test_a_lost_tuning_is_tried_again() -> None:
     ended = run(definition(), answers(Tune_price=[failed("InternalServerError: lost"), answers()["Tune price"]]))
     assert ended.states.count("Tune price") == 2
     assert model(ended)["verdict"] == "accepted"
+
+
+def test_a_lost_score_job_does_not_repeat_the_tuning() -> None:
+    lost = failed_job("InternalServerError: lost", "Processing")
+    ended = run(definition(), answers(Score_price=[lost, {}]))
+    assert (ended.states.count("Tune price"), ended.states.count("Score price")) == (1, 2)
+    assert model(ended)["verdict"] == "accepted"
+    assert ended.call("Remember price")["Body"]["tuning"] == "shop-train-price-0"
 
 
 def test_a_tuned_model_is_found_again_only_with_the_same_ranges() -> None:

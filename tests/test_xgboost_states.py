@@ -144,17 +144,28 @@ def test_an_archive_that_cannot_be_used_rejects_the_model_in_the_score_job_s_wor
     assert model(ended, "weight")["outcome"] == "predicted"
 
 
-def test_a_lost_score_job_trains_again_under_new_names_as_often_as_retries_job_says() -> None:
+def test_a_lost_score_job_is_repeated_alone_under_a_new_name_as_often_as_retries_job_says() -> None:
     lost = failed_job("InternalServerError: lost", "Processing")
     ended = run(definition(), answers(Score_price=[lost, {}]))
     assert model(ended)["verdict"] == "accepted"
-    assert ended.states.count("Train price") == ended.states.count("Score price") == 2
-    names = [call["ProcessingJobName"] for state, call in ended.calls if state == "Score price"]
-    names += [call["TrainingJobName"] for state, call in ended.calls if state == "Train price"]
-    assert len(set(names)) == 4
+    assert (ended.states.count("Train price"), ended.states.count("Score price")) == (1, 2)
+    scores = [call for state, call in ended.calls if state == "Score price"]
+    assert len({call["ProcessingJobName"] for call in scores}) == 2
+    assert scores[0]["ProcessingInputs"] == scores[1]["ProcessingInputs"]
+    kept = ended.call("Remember price")["Body"]
+    assert kept["job"] == "train-price" and "trained" not in kept
     ended = run(definition(), answers(Score_price=lost, Choose_models=PROMOTED))
     assert model(ended)["verdict"] == "rejected"
     assert ended.states.count("Score price") == 2
+    assert model(ended)["job"] == "", "a model that was not measured does not predict"
+    both = {
+        "Train_price": [failed_job("InternalServerError: lost"), {"TrainingJobName": "second"}],
+        "Score_price": lost,
+    }
+    ended = run(definition(), answers(**both, Choose_models=PROMOTED))
+    assert (ended.states.count("Train price"), ended.states.count("Score price")) == (2, 1), (
+        "tries are counted together"
+    )
 
 
 def test_a_mistake_that_aws_s_container_names_is_not_trained_again() -> None:

@@ -46,7 +46,7 @@ class Unknown(Exception):
 Rule = Callable[[Account, Parameters], Iterable[Right]]
 Tags = Mapping[str, str]
 TagsOf = Callable[[str, str], Tags]
-"""The tags of a job, by its kind and its name."""
+"""The tags of a job or a model, by its kind and its name."""
 
 
 def rights(account: Account, operation: str, given: Parameters, tags_of: TagsOf = lambda kind, name: {}) -> list[Right]:
@@ -58,6 +58,9 @@ def rights(account: Account, operation: str, given: Parameters, tags_of: TagsOf 
         name = given[f"{kind}JobName"]
         right = job_right(account, "Describe", kind, name, tags_of(kind.lower(), name))
         return [replace(right, action=operation)]
+    if operation in _OF_MODELS:
+        tags = tags_of("model", given["ModelName"])
+        return [Right(operation, _model(account, given), _of_resource(tags))]
     if operation not in _RULES:
         raise Unknown(operation)
     return list(_RULES[operation](account, given))
@@ -84,7 +87,6 @@ def _queue(account: Account, given: Parameters) -> str:
 
 
 _RESOURCES: dict[str, Callable[[Account, Parameters], str]] = {
-    **dict.fromkeys(("sagemaker:DeleteModel", "sagemaker:DescribeModel"), lambda *given: _model(*given)),
     **dict.fromkeys(("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"), _object),
     **{
         f"logs:{verb}": _log_stream
@@ -167,8 +169,11 @@ def _of_request(tags: list[dict[str, str]]) -> dict[str, Value]:
 
 def job_right(account: Account, verb: str, kind: str, name: str, tags: Tags) -> Right:
     """To describe or stop a job with these tags."""
-    context: dict[str, Value] = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
-    return Right(f"sagemaker:{verb}{kind}Job", job_arn(account, kind, name), context)
+    return Right(f"sagemaker:{verb}{kind}Job", job_arn(account, kind, name), _of_resource(tags))
+
+
+def _of_resource(tags: Tags) -> dict[str, Value]:
+    return {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
 
 
 def list_tags(account: Account, kind: str, name: str) -> Right:
@@ -185,6 +190,7 @@ def managed_rule(account: Account, kind: str) -> list[Right]:
 
 _DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in KINDS.values()}
 _DESCRIBES["sagemaker:ListTrainingJobsForHyperParameterTuningJob"] = "HyperParameterTuning"
+_OF_MODELS = ("sagemaker:DeleteModel", "sagemaker:DescribeModel")
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("s3:GetObject", "s3:HeadObject"), _get_object),
     **dict.fromkeys(("s3:HeadBucket", "s3:ListObjects", "s3:ListObjectsV2"), _list_bucket),

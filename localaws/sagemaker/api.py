@@ -79,6 +79,8 @@ class SageMaker:
         return job
 
     def tags(self, kind: str, name: str) -> dict[str, str]:
+        if kind == "model":
+            return self.models.tags(name)
         job = self._jobs.get((kind, name))
         return job.tags if job else {}
 

@@ -65,6 +65,10 @@ class Models:
         if self._shop.buckets.objects.one(bucket, key) is None:
             raise ApiError("ValidationException", f"Could not find model data at {uri}.")
 
+    def tags(self, name: str) -> dict[str, str]:
+        known = self._moto._models.get(name)
+        return {tag["Key"]: tag["Value"] for tag in known.tags} if known else {}
+
     def get(self, name: str) -> Model:
         known = self._moto._models.get(name)
         if known is None:

@@ -18,6 +18,7 @@ _PLAIN = {
     "SageMaker: CreateModelPackage": "model registry",
     "SageMaker: CreateTransformJob": "transform job",
     "SageMaker: CreateModel": "",
+    "SageMaker: DeleteModel": "",
     "CODEBUILD: StartBuild": "image build",
     "ECR: DescribeImages": "",
     "SNS: Publish": "mail",

@@ -9,6 +9,8 @@ from stepgluon.workflow.expressions import expression, words_of_job, worth_anoth
 from stepgluon.workflow.jobs import TRIALS_KEY
 from stepgluon.workflow.parts import (
     ALL,
+    ANSWERED,
+    DELETE_MODEL,
     OF_CONTAINER,
     PROCESSING,
     READ,
@@ -84,7 +86,18 @@ class BranchStates(Parts):
         model = item.of("models")
         rows = f"$folder & 'prepared/models/' & {model}.name & '/asked/'"
         said = f"$work & {model}.place & '/' & $own.job & '/output/answers/'"
-        return self._transform(item.state(name), self.jobs.transform("test", model, rows, said))
+        request = self.jobs.transform("test", model, rows, said)
+        return self._transform(item.state(name), request, assign_own(ANSWERED.format("$own")))
+
+    def delete_model(self, item: Item, name: str) -> Task:
+        """Delete SageMaker's model after its transform job. What follows does not depend on it."""
+        given, retries = {"ModelName": "{% $own.model %}"}, self._retries_of["SdkSageMaker"]
+        return self._task(item.state(name), DELETE_MODEL, given, SMALL_CALL_SECONDS, retries, output={})
+
+    def answered(self) -> Rule:
+        """Whether the transform job before has succeeded."""
+        own = "$sift($own, function($v, $k) {$not($k in ['answered', 'model'])})"
+        return Rule(expression("$own.answered = true"), assign_own(own))
 
     def read_score(self, item: Item, name: str) -> Task:
         """Read the score: only objects have one; Judge checks whether it is a number."""
@@ -97,9 +110,16 @@ class BranchStates(Parts):
     def failed_training(self, then: Any) -> Catch:
         return self._failed("$merge([$untried, $states.errorOutput, {'tries': $own.tries + 1}])", then)
 
-    def failed_container(self, then: Any) -> Catch:
-        """As failed_training, with plain words where the service has none of its own."""
-        return self._failed(f"$merge([$untried, {OF_CONTAINER}, {{'tries': $own.tries + 1}}])", then)
+    def failed_measurement(self, then: Any) -> Catch:
+        """The model is not usable unmeasured, so `own` has no job any more; `trained` keeps it for another try."""
+        more = "{'tries': $own.tries + 1, 'model': $own.model, 'trained': $own}"
+        return self._failed(f"$merge([$untried, {OF_CONTAINER}, {more}])", then)
+
+    def worth_another_measurement(self) -> Rule:
+        """Only the measurement is repeated: the same training, or a whole tuning, would give the same model."""
+        again = worth_another_try("$own", "$own.tries", self.config.retries.job, of_aws=True)
+        own = assign_own("$merge([$own.trained, {'tries': $own.tries}])")
+        return Rule(expression(f"$exists($own.trained) ? ({again}) : false"), own)
 
     def failed_score(self, then: Any) -> Catch:
         return self._failed("$merge([$own, $states.errorOutput])", then)
@@ -141,8 +161,12 @@ class BranchStates(Parts):
         return Pass(item.state(name), output=expression(f"$merge([{own}, {{'verdict': 'accepted'}}])"))
 
     def reject(self, item: Item, name: str) -> Pass:
-        words = words_of_job("$own.Cause", self._words_kept)
-        return Pass(item.state(name), output=expression(f"$merge([$own, {{'verdict': 'rejected', 'Cause': {words}}}])"))
+        words, own = words_of_job("$own.Cause", self._words_kept), "$own"
+        if item.archived:
+            own = "$sift($own, function($v, $k) {$k != 'trained'})"
+        return Pass(
+            item.state(name), output=expression(f"$merge([{own}, {{'verdict': 'rejected', 'Cause': {words}}}])")
+        )
 
     # Predict: one branch per model
 
@@ -165,7 +189,8 @@ class BranchStates(Parts):
         chosen = item.of("chosen")
         asked, answers = self.jobs.asked(chosen), self.jobs.answers(chosen)
         request = self.jobs.transform("predict", item.of("models"), asked, answers)
-        return self._transform(item.state(name), request, None if self.jobs.checks else assign_own("$predicted"))
+        own = "$own" if self.jobs.checks else "$merge([$own, $predicted])"
+        return self._transform(item.state(name), request, assign_own(ANSWERED.format(own)))
 
     def check(self, item: Item, name: str) -> Task:
         """Make predictions of the answers, if there is one for each row."""
@@ -178,7 +203,8 @@ class BranchStates(Parts):
         return self._failed("$merge([$unpredicted, $states.errorOutput, {'tries': $own.tries + 1}])", then)
 
     def failed_answers(self, then: Any) -> Catch:
-        return self._failed(f"$merge([$unpredicted, {OF_CONTAINER}, {{'tries': $own.tries + 1}}])", then)
+        more = "{'tries': $own.tries + 1, 'model': $own.model}"
+        return self._failed(f"$merge([$unpredicted, {OF_CONTAINER}, {more}])", then)
 
     def remember_result(self, item: Item, name: str) -> Task:
         return self._remember(item.state(name), item.of("chosen"))

@@ -23,7 +23,7 @@ MODEL, TRANSFORM = "sagemaker:createModel", "sagemaker:createTransformJob.sync"
 TUNING = "sagemaker:createHyperParameterTuningJob.sync"
 LIST_TRIALS = "aws-sdk:sagemaker:listTrainingJobsForHyperParameterTuningJob"
 READ, WRITE = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject"
-REGISTER = "aws-sdk:sagemaker:createModelPackage"
+REGISTER, DELETE_MODEL = "aws-sdk:sagemaker:createModelPackage", "aws-sdk:sagemaker:deleteModel"
 FIND_IMAGE, BUILD = "aws-sdk:ecr:describeImages", "codebuild:startBuild.sync"
 SCORE_BYTES = 64 * 1024
 
@@ -72,7 +72,7 @@ class Parts:
         self._job_retries = [Retry(**fields) for fields in waiting.job_retries()]
         self._retries_of = {
             service: [Retry(**fields) for fields in waiting.small_call_retries(service)]
-            for service in ("S3", "SNS", "SageMaker", "Registry", "Trials", "Ecr", "CodeBuild")
+            for service in ("S3", "SNS", "SageMaker", "Registry", "SdkSageMaker", "Ecr", "CodeBuild")
         }
         self._words_kept = decisions.words_kept(len(config.models))
         self.images = list(builds_in_runs(config))
@@ -147,7 +147,7 @@ class Parts:
         return self._job(name, TRANSFORM, expression(request), self.config.predict.max_runtime, assign)
 
     def _trials(self, name: str, arguments: Any, assign: Any) -> Task:
-        retries = self._retries_of["Trials"]
+        retries = self._retries_of["SdkSageMaker"]
         return self._task(name, LIST_TRIALS, arguments, SMALL_CALL_SECONDS, retries, output={}, assign=assign)
 
     def _s3(self, name: str, action: str, key: str, given: Any = None, retry: bool = True, **more: Any) -> Task:
@@ -176,6 +176,8 @@ _UNPREDICTED = {"outcome": "failed", "folder": "{% $id %}", "Error": "States.Tas
 _PREDICTED = {**_UNPREDICTED, "outcome": "predicted", "Error": ""}
 OUTCOMES = {"unpredicted": expression(jsonata(_UNPREDICTED)), "predicted": expression(jsonata(_PREDICTED))}
 
+
+ANSWERED = "$merge([{}, {{'answered': true}}])"  # `own` after a transform job, until its model is deleted
 
 # CreateModel and jobs refuse an archive that is not there; a failed transform job points at its log.
 OF_CONTAINER = (

@@ -77,7 +77,7 @@ class Waiting:
                 "SNS.KMSThrottlingException",
                 "SNS.SdkClientException",
             ],
-            "Trials": [f"SageMaker.{error}Exception" for error in ("SageMaker", "SdkClient")],
+            "SdkSageMaker": [f"SageMaker.{error}Exception" for error in ("SageMaker", "SdkClient")],
         }
         fields = {"error_equals": errors[service], "jitter_strategy": "FULL"}
         most = {} if tries == DEFAULT_TRIES else {"max_attempts": tries}
@@ -124,7 +124,9 @@ def _events_without_quota(config: PipelineConfig) -> int:
     registered = sum(model.register is not None for model in config.models) * (small + once)
     # List and write the trials; after each failed try, find why.
     tuned = sum(model.tune is not None for model in config.models) * (2 + tries) * small
-    more = job * scored(config) + (2 * job + 2 * small) * asked(config) + registered + tuned
+    # Each try of a transform job creates and deletes a model, and enters the Choice once more.
+    answered = 2 * job + 2 * tries * (2 * small + STATE)
+    more = job * scored(config) + answered * asked(config) + registered + tuned
     return per_model * len(config.models) + more + whole_run
 
 

@@ -367,7 +367,11 @@ def test_the_calls_need_their_rights() -> None:
     ]
     for verb in ("Describe", "Delete"):
         (right,) = rights(Account(), f"sagemaker:{verb}Model", {"ModelName": "M"})
-        assert right.resource == "sagemaker:model/m"
+        assert (right.resource, right.context) == ("sagemaker:model/m", {})
+    (right,) = rights(
+        Account(), "sagemaker:DeleteModel", {"ModelName": "M"}, lambda kind, name: {"by": f"{kind} {name}"}
+    )
+    assert right.context == {"aws:ResourceTag/by": "model M"}
 
 
 def test_a_role_without_the_right_cannot_start_a_transform(jobs: Jobs, serves: Serves) -> None:

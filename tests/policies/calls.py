@@ -38,7 +38,7 @@ TUNING = "sagemaker:createHyperParameterTuningJob.sync"
 TRIALS = "aws-sdk:sagemaker:listTrainingJobsForHyperParameterTuningJob"
 KINDS = {TRAINING: "Training", PROCESSING: "Processing", TRANSFORM: "Transform", TUNING: "HyperParameterTuning"}
 READ, WRITE, PUBLISH = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject", "sns:publish"
-REGISTER = "aws-sdk:sagemaker:createModelPackage"
+REGISTER, DELETE_MODEL = "aws-sdk:sagemaker:createModelPackage", "aws-sdk:sagemaker:deleteModel"
 FIND_IMAGE, BUILD_IMAGE = "aws-sdk:ecr:describeImages", "codebuild:startBuild.sync"
 Asked = tuple[str, dict[str, Any]]  # an integration, and the parameters it is called with
 
@@ -125,7 +125,7 @@ def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
     prints = [{"name": m.name, "train": m.name, "predict": m.name, "files": ["0.parquet"]} for m in models]
     bodies = {"Choose models": promoted, "Read fingerprints": {"models": prints}}
     jobs = {kind: {f"{noun}JobName": "job"} for kind, noun in KINDS.items()}
-    jobs |= {MODEL: {"ModelArn": "arn"}, WRITE: {}, PUBLISH: {}}
+    jobs |= {MODEL: {"ModelArn": "arn"}, DELETE_MODEL: {"ResponseMetadata": {}}, WRITE: {}, PUBLISH: {}}
     tuned = {"HyperParameterTuningJobName": f"{names.prefix}-train-1", "BestTrainingJob": {"TrainingJobName": "job"}}
     jobs |= {TUNING: tuned, TRIALS: {"TrainingJobSummaries": []}}
     answers = {
@@ -153,6 +153,7 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
         yield from {
             **dict.fromkeys(KINDS, _job_started),
             MODEL: _model_created,
+            DELETE_MODEL: _model_deleted,
             TRIALS: _trials_listed,
             READ: _object_read,
             WRITE: _object_written,
@@ -209,6 +210,12 @@ def _model_registered(call: Caller, integration: str, parameters: dict[str, Any]
 
 def _model_created(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
     yield from call.asks("make a model of an archive", "sagemaker:CreateModel", parameters)
+
+
+def _model_deleted(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    tags = {"stepgluon": call.names.prefix}
+    for right in rights(call.names, "sagemaker:DeleteModel", parameters, lambda kind, name: tags):
+        yield call.needs("delete a model after its transform job", right)
 
 
 def _trials_listed(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
