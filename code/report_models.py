@@ -290,7 +290,7 @@ def _trials(found: dict[str, Any]) -> Markup | None:
     ]
     heads = [*names, tuning["metric"].replace(":", " ").replace("_", " ")]
     head = tag("thead", tag("tr", [tag("th", words, class_="n") for words in heads]))
-    more = len(trials) - BEST
+    more = tuning["of"] - BEST  # trials.json lists at most 100
     left = tag("p", f"and {counted(more, 'training')} more", class_="said") if more > 0 else None
     title = tag("h4", f"Tuning: {counted(tuning['of'], 'training')} with other hyperparameters, best first")
     return tag("div", title, tag("div", tag("table", head, tag("tbody", rows)), left, class_="wide"))

@@ -16,7 +16,7 @@ from stepgluon.names import Names
 from stepgluon.workflow import size_estimate
 from stepgluon.workflow.compile import compile_definition
 from stepgluon.workflow.size_estimate import surely_fits
-from stepgluon.workflow.tuning import metric_definitions, objective, settings
+from stepgluon.workflow.tuning import metric_definitions, objective, settings, shown_trainings
 
 CONFIG = """
 name: shop
@@ -183,6 +183,16 @@ def test_what_was_tried_is_kept_for_the_report() -> None:
     assert kept["trials"][1] == {"job": "t-2", "status": "Failed", "set": {"eta": "0.1"}}
     assert (kept["metric"], kept["goal"], kept["of"]) == ("validation:mae", "Minimize", 20)
     assert kept["chosen"] == BEST["TrainingJobName"]
+
+
+def test_the_best_of_more_trainings_than_a_list_may_have_are_kept() -> None:
+    ended = run(definition(CONFIG.replace("jobs: 20", "jobs: 101")), answers())
+    asked = {"HyperParameterTuningJobName": "shop-train-price-0", "MaxResults": 100}
+    best = {"SortBy": "FinalObjectiveMetricValue", "SortOrder": "Ascending"}
+    assert ended.call("List trials of price") == {**asked, **best}
+    many = CONTAINER.replace("jobs: 6", "jobs: 101")
+    (highest,) = loads(many, "config.yml", None, {}).config.models
+    assert shown_trainings(highest)["SortOrder"] == "Descending"
 
 
 def test_trials_that_cannot_be_listed_do_not_stop_the_model() -> None:

@@ -52,7 +52,7 @@ class BranchStates(Parts):
 
     def list_trials(self, item: Item, name: str) -> Task:
         """List the tuning's trainings, for the report."""
-        return self._trials(item.state(name), tuning.TRAININGS, {"trials": expression(tuning.TRIALS)})
+        return self._trials(item.state(name), item.shown_trainings, {"trials": expression(tuning.TRIALS)})
 
     def write_trials(self, item: Item, name: str) -> Task:
         model = item.of("models")

@@ -9,7 +9,7 @@ from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import Names, short
 from stepgluon.programs import Program, answers, builds_in_runs, program_of, transforms
-from stepgluon.workflow import decisions
+from stepgluon.workflow import decisions, tuning
 from stepgluon.workflow.expressions import expression, jsonata
 from stepgluon.workflow.file_jobs import FileJobs
 from stepgluon.workflow.jobs import Jobs
@@ -44,6 +44,7 @@ class Item:
     program: Program
     approval: str  # the status of its versions in the registry; empty if it is not registered
     tuned: bool  # a tuning job searches its hyperparameters
+    shown_trainings: dict[str, Any]  # the request that lists those of its tuning for the report
     scripted: bool  # an AWS image trains and serves it with a script of the user's
 
     @property
@@ -90,6 +91,7 @@ class Parts:
                 program_of(model),
                 APPROVAL[model.register.approval] if model.register else "",
                 model.tune is not None,
+                tuning.shown_trainings(model),
                 bool(model.algorithm and model.algorithm.script),
             )
             for place, model in enumerate(config.models)

@@ -76,6 +76,18 @@ def request(model: str, attempt: str) -> str:
     return f"($t := $merge([$jobs.train, {model}.train]); {jsonata(asked)})"
 
 
+def shown_trainings(model: Model) -> Request:
+    """Lists the trainings for the report: all, or the best if a list cannot have all.
+
+    [sm] In the order of their metric, those without one are left out, so this does not happen to few.
+    """
+    asked: Request = {"HyperParameterTuningJobName": "{% $own.tuning %}", "MaxResults": SHOWN}
+    if model.tune is None or model.tune.jobs <= SHOWN:
+        return asked
+    order = "Descending" if objective(model)[1] == "Maximize" else "Ascending"
+    return {**asked, "SortBy": "FinalObjectiveMetricValue", "SortOrder": order}
+
+
 def failed_trainings() -> Request:
     """Asks for a failed training of a failed tuning, whose own description does not say why they failed."""
     name = f"$substringBefore($substringAfter($own.Cause, '{_NAME}'), '\"')"
@@ -86,7 +98,6 @@ def failed_trainings() -> Request:
 CAUSE = (
     "($r := $states.result.TrainingJobSummaries[0].FailureReason; $exists($r) ? $merge([$own, {'Cause': $r}]) : $own)"
 )
-TRAININGS = {"HyperParameterTuningJobName": "{% $own.tuning %}", "MaxResults": SHOWN}
 TRIALS = f"""[$map($states.result.TrainingJobSummaries, function($t) {{{{
 'job': $t.TrainingJobName, 'status': $t.TrainingJobStatus, 'set': $t.TunedHyperParameters,
 'score': $t.FinalHyperParameterTuningJobObjectiveMetric.Value,

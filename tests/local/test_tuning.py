@@ -104,7 +104,10 @@ def test_the_best_training_is_the_one_with_the_lowest_metric(jobs: Jobs) -> None
 def test_the_best_training_may_be_the_one_with_the_highest_metric(jobs: Jobs) -> None:
     given = request(jobs, LOSS, config(jobs=5, kind="Maximize"))
     best = tuned(jobs, given)["BestTrainingJob"]
-    depths = [int(one["TunedHyperParameters"]["depth"]) for one in trials(jobs, given["HyperParameterTuningJobName"])]
+    best_first = {"SortBy": "FinalObjectiveMetricValue", "SortOrder": "Descending"}
+    found = trials(jobs, given["HyperParameterTuningJobName"], **best_first)
+    depths = [int(one["TunedHyperParameters"]["depth"]) for one in found]
+    assert depths == sorted(depths, reverse=True)
     assert int(best["TunedHyperParameters"]["depth"]) == max(depths) > min(depths)
 
 
