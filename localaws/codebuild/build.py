@@ -1,6 +1,7 @@
 """A build of an image: `docker build` and `docker push` of a buildspec, done by buildah.
 
-No other command of a buildspec runs, because that would run it on this computer, not in a container.
+No other command of a buildspec runs, because it would run on this computer, not in a container. `docker push IMAGE ||
+docker manifest inspect IMAGE` succeeds if the push does, or if ECR has the tag already.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore.exceptions import ClientError
 
 from localaws.iam.required_rights import Right
 from localaws.sagemaker.job import Workshop
@@ -69,8 +71,7 @@ class Build:
         if not self.done.is_set():
             self.status = "STOPPED"
             if process := self._process:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
 
     def join(self, seconds: float) -> None:
         self._thread.join(seconds)
@@ -164,6 +165,13 @@ class Build:
                 self._buildah("build", "--format", "docker", "--layers", *options, folder=folder)
             case ["docker", "push", image]:
                 self._push(image)
+            case ["docker", "push", image, "||", "docker", "manifest", "inspect", other] if other == image:
+                try:
+                    self._push(image)
+                except BuildFailed as failure:
+                    self._log(str(failure))
+                    if not self._is_in_ecr(image):
+                        raise
             case _:
                 raise BuildFailed(f"this command needs AWS (locally, only docker build and docker push run): {command}")
 
@@ -181,12 +189,15 @@ class Build:
             start_new_session=True,
         ) as process:
             self._process = process
+            if self.status != "IN_PROGRESS":  # stopped while it started
+                _kill(process)
             self._shop.guard.began(process.pid)
             last = ""
             for line in process.stdout or ():
                 last = line.rstrip() or last
                 self._log(line.rstrip())
             code = process.wait()
+            self._process = None
             self._shop.guard.ended(process.pid)
         if code and self.status == "IN_PROGRESS":
             raise BuildFailed(f"docker {words[0]} failed: {last}")
@@ -194,10 +205,7 @@ class Build:
     def _push(self, image: str) -> None:
         """Put a manifest into ECR; the image's files stay with buildah, where jobs find them by this name."""
         repository, _, tag = image.partition("/")[2].rpartition(":")
-        permissions = self._shop.permissions
-        right = Right("ecr:PutImage", permissions.arn("ecr", f"repository/{repository}"))
-        if refused := permissions.refused(permissions.user(self.role, "CodeBuild"), [right]):
-            raise BuildFailed(refused)
+        self._check("ecr:PutImage", repository)
         known = subprocess.run(
             ["buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image],
             capture_output=True,
@@ -213,8 +221,28 @@ class Build:
         kind = f"{MEDIA}.distribution.manifest.v2+json"
         manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": []})
         digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
-        self._ecr().put_image(repositoryName=repository, imageTag=tag, imageManifest=manifest, imageDigest=digest)
+        try:
+            self._ecr().put_image(repositoryName=repository, imageTag=tag, imageManifest=manifest, imageDigest=digest)
+        except ClientError as refused:
+            raise BuildFailed(f"docker push failed: {refused.response['Error']['Message']}") from None
         self._log(f"{tag}: digest: {digest}")
+
+    def _is_in_ecr(self, image: str) -> bool:
+        repository, _, tag = image.partition("/")[2].rpartition(":")
+        self._check("ecr:BatchGetImage", repository)
+        found = self._ecr().batch_get_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
+        return bool(found["images"])
+
+    def _check(self, action: str, repository: str) -> None:
+        permissions = self._shop.permissions
+        right = Right(action, permissions.arn("ecr", f"repository/{repository}"))
+        if refused := permissions.refused(permissions.user(self.role, "CodeBuild"), [right]):
+            raise BuildFailed(refused)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def missing() -> str:

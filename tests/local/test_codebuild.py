@@ -27,7 +27,7 @@ phases:
   build:
     commands:
       - docker build --tag "$IMAGE" --build-arg WHO=you .
-      - docker push "$IMAGE"
+      - docker push "$IMAGE" || docker manifest inspect "$IMAGE"
 """
 DOCKERFILE = "FROM scratch\nARG WHO\nLABEL who=$WHO\nCOPY hello /hello\n"
 Started = Callable[..., dict[str, Any]]
@@ -46,7 +46,7 @@ def project(aws: LocalAws) -> str:
     aws.client("codebuild").create_project(
         name="images", source=source, artifacts={"type": "NO_ARTIFACTS"}, environment=environment, serviceRole=ROLE
     )
-    aws.client("ecr").create_repository(repositoryName="mine")
+    aws.client("ecr").create_repository(repositoryName="mine", imageTagMutability="IMMUTABLE")
     return "images"
 
 
@@ -98,6 +98,17 @@ def test_a_build_makes_an_image_and_ecr_knows_its_tag(aws: LocalAws, project: st
     assert found["imageDigest"] in said(aws, build)
 
 
+def test_a_build_whose_image_another_run_pushed_first_succeeds(aws: LocalAws, project: str, image: str) -> None:
+    with_buildah()
+    assert ended(aws, **request(aws, image))["buildStatus"] == "SUCCEEDED"
+    second = request(aws, image, DOCKERFILE + "LABEL second=build\n")
+    build = ended(aws, **second)
+    assert build["buildStatus"] == "SUCCEEDED", said(aws, build)
+    assert "docker push failed: The image tag" in said(aws, build)
+    build = ended(aws, **second, buildspecOverride=SPEC.replace(' || docker manifest inspect "$IMAGE"', ""))
+    assert build["buildStatus"] == "FAILED", "without the second command"
+
+
 def test_a_failed_build_tells_the_last_line_of_its_log(aws: LocalAws, project: str, image: str) -> None:
     with_buildah()
     build = ended(aws, **request(aws, image, "FROM scratch\nCOPY nothing /nothing\n"))
@@ -144,6 +155,24 @@ def test_a_state_machine_waits_for_its_build(aws: LocalAws, project: str, image:
     failing._count = 200
     state["Arguments"] = {"ProjectName": "nowhere"}
     assert failing.run({"Build": state})["error"] == "CodeBuild.ResourceNotFoundException"
+
+
+def test_a_build_that_is_stopped_while_buildah_starts_leaves_no_process(
+    aws: LocalAws, project: str, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    def popen(words: list[str], **more: Any) -> Any:
+        started.append(plain(["sleep", "3600"], **more))
+        (build,) = (one for one in aws.codebuild._builds.values() if not one.done.is_set())
+        build.stop()  # before anything knows the process
+        return started[0]
+
+    plain = subprocess.Popen
+    monkeypatch.setattr(building, "missing", lambda: "")
+    monkeypatch.setattr(building.subprocess, "Popen", popen)
+    assert ended(aws, **request(aws, image))["buildStatus"] == "STOPPED"
+    assert started[0].returncode == -9
 
 
 def test_a_token_starts_one_build_and_unknown_parameters_are_refused(aws: LocalAws, project: str, image: str) -> None:

@@ -90,13 +90,14 @@ def _repository(names: Names, image: str) -> Resource:
     return kept(repository)
 
 
+# Two runs may build the same image. Tags never move, so ECR refuses the second push; the first one's image is the same.
 BUILDSPEC = """version: 0.2
 phases:
   build:
     commands:
       - aws ecr get-login-password | docker login --username AWS --password-stdin "$REGISTRY"
       - docker build --tag "$IMAGE" --platform linux/amd64 .
-      - docker push "$IMAGE"
+      - docker push "$IMAGE" || docker manifest inspect "$IMAGE"
 """
 
 
