@@ -35,6 +35,16 @@ fallback: {threshold: 1}
 encryption: {kms_key: "arn:aws:kms:ap-northeast-1:123456789012:key/11111111-2222-3333-4444-555555555555"}
 network: {subnets: [subnet-0123abcd], security_groups: [sg-0123abcd]}
 """,
+    "one-approved-at-once": """
+name: shop
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models:
+  - {name: price, label: y, register: {approval: automatic}}
+  - {name: price-2, label: z, register: {}}
+fallback: {threshold: 1}
+""",
 }
 ALL = (*CASES, *EXTRA)
 

@@ -138,7 +138,8 @@ def _jobs(call: Call) -> Iterator[tuple[str, Call]]:
             yield "tagging what is there already", with_context(call, **{"sagemaker:TaggingAction": other})
     if call.action == "sagemaker:CreateModelPackage":
         for status in (None, "Approved", "Rejected"):
-            yield "with another status", with_context(call, **{"sagemaker:ModelApprovalStatus": status})
+            if status != call.context["sagemaker:ModelApprovalStatus"]:
+                yield "with another status", with_context(call, **{"sagemaker:ModelApprovalStatus": status})
 
 
 def _logs(names: Names, call: Call) -> Iterator[tuple[str, Call]]:

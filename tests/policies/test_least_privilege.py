@@ -64,5 +64,19 @@ def test_policies_do_not_grow_with_the_models() -> None:
         assert policy(few, part) == policy(many, part)
 
 
+def test_more_groups_than_a_policy_has_room_for_are_allowed_together() -> None:
+    def groups(automatic: int) -> list[str]:
+        models = [f"{{name: m{n}, label: y{n}, register: {{approval: automatic}}}}" for n in range(automatic)]
+        models.append("{name: waits, label: y, register: {}}")
+        text = (MANY % "").replace("{partition_by: shop, values: [], label: sales}", f"[{', '.join(models)}]")
+        statements = policy(Names(loads(text, "config.yml", None, {}).config), "machine")["Statement"]
+        (found,) = (one["Resource"] for one in statements if one["Sid"] == "RegisterApprovedModels")
+        return [arn.rpartition(":")[2] for arn in found]
+
+    assert groups(1) == ["model-package-group/many-model-m0", "model-package/many-model-m0/*"]
+    assert len(groups(5)) == 10
+    assert groups(6) == ["model-package-group/many-model-*", "model-package/many-model-*/*"]
+
+
 def told(calls: list[Call]) -> str:
     return "; ".join(f"{call.why}: {call.action} {call.resource} {dict(call.context)}" for call in calls[:10])

@@ -13,12 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stepgluon.config.schema import APPROVAL, CicdSource
+from stepgluon.config.schema import CicdSource
 from stepgluon.names import Names
 from stepgluon.programs import all_scripts, answers, builds_in_runs, builds_of, program_of, transforms
 
 FOLDER = Path(__file__).parents[3] / "policy"
 FOLDERS = 20
+APPROVED_GROUPS = 5
 RULES = ("upload_rule", "rule", "push_rule", "build_failed_rule")
 ROLES = ("job", "machine", "trigger", "tell", "build", "check", "image", "pipeline", "start")
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
@@ -119,12 +120,24 @@ def _programs(names: Names) -> dict[str, list[str]]:
 
 
 def _registry(names: Names) -> dict[str, list[str]]:
-    """The groups of models' versions; the statuses with which the state machine may make a version."""
-    registers = [model.register for model in names.config.models if model.register]
-    kinds = ("model-package-group/{}-model-*", "model-package/{}-model-*/*") if registers else ()
+    """The groups of models' versions: all, and those in which the state machine may make versions that wait for an
+    approval, or approved ones.
+
+    If only some models have `approval: automatic`, theirs are named one by one, as far as a policy has room for them.
+    """
+    models = [model for model in names.config.models if model.register]
+    approved = [model for model in models if model.register and model.register.approval == "automatic"]
+
+    def versions(groups: list[str]) -> list[str]:
+        kinds = ("model-package-group/{}", "model-package/{}/*")
+        return [names.arn("sagemaker", kind.format(group)) for group in groups for kind in kinds]
+
+    every = versions([f"{names.prefix}-model-*"] if models else [])
+    named = len(approved) < len(models) and len(approved) <= APPROVED_GROUPS
     return {
-        "model_groups": [names.arn("sagemaker", kind.format(names.prefix)) for kind in kinds],
-        "approvals": sorted({APPROVAL[register.approval] for register in registers}),
+        "model_groups": every,
+        "waiting_groups": every if len(approved) < len(models) else [],
+        "approved_groups": versions([names.model_group(model) for model in approved]) if named else every,
     }
 
 
