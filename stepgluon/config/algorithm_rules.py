@@ -31,7 +31,9 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
         given = [name for name in ("xgboost", "image", "build", "sklearn") if getattr(algorithm, name) is not None]
         if not given:
             usable = [name for name, readable in aws_images.xgboost_versions().items() if readable]
-            yield Finding(at, f"nothing trains the model (write xgboost: {usable[-1]}, image: … or build: …)")
+            yield Finding(
+                at, f"nothing trains the model (write xgboost: {usable[-1]}, sklearn: 1.4-2, image: … or build: …)"
+            )
         elif len(given) > 1:
             message = f"{given[0]} and {given[1]} would both train the model (keep one)"
             yield Finding(f"{at}.{given[1]}", message, (f"{at}.{given[0]}",))
@@ -67,7 +69,7 @@ def _xgboost(key: str, model: Model, algorithm: Algorithm, region: str) -> Itera
     machine = model.train.instance.type
     if algorithm.set.get("tree_method") == "gpu_hist" and not _WITH_GPU.match(machine):
         hint = "set tree_method: hist, or another train.instance.type"
-        message = f"this needs a GPU, and {machine} has none ({hint})"
+        message = f"this needs a GPU, but {machine} has none ({hint})"
         yield Finding(join(settings, "tree_method"), message, (f"{key}.train.instance.type",))
     for name, why, other in xgboost_settings.unsuited(algorithm.set, model.tune is not None):
         yield Finding(join(settings, name), why, (join(settings, other),))
@@ -81,22 +83,24 @@ def _script_mode(at: str, algorithm: Algorithm, region: str) -> Iterator[Finding
             message = f"{found(version)} is not a version of AWS's scikit-learn image (expected: {listed(known)})"
             yield Finding(f"{at}.sklearn", message)
         elif aws_images.sklearn_image(version, region) is None:
-            message = f"AWS offers no scikit-learn image in {region} (choose another region, or a container of yours)"
+            message = f"AWS offers no scikit-learn image in {region} (choose another region, or your own container)"
             yield Finding(f"{at}.sklearn", message, ("region",))
         if script is None:
             yield Finding(f"{at}.script", "this key is missing (your training script, like mine/train.py)")
     elif script is not None:
-        message = "this runs in an image of AWS (write sklearn: 1.4-2, or put it into your own image and remove it)"
+        message = (
+            "a script runs only in an AWS image (add sklearn: 1.4-2; or remove this and put the script into your image)"
+        )
         yield Finding(f"{at}.script", message, (f"{at}.sklearn",))
     for name in algorithm.set if version is not None else ():
         if name.startswith("sagemaker_"):
             yield Finding(
-                join(f"{at}.set", name), "the pipeline itself sets names that begin with sagemaker_ (remove it)"
+                join(f"{at}.set", name), "names that begin with sagemaker_ are reserved for the pipeline (remove it)"
             )
 
 
 def _container(settings: str, algorithm: Algorithm) -> Iterator[Finding]:
-    """Only SageMaker's limits: what a container of the user's understands is not known."""
+    """Only SageMaker's limits: the user's container may accept any hyperparameter."""
     if len(algorithm.set) > limits.HYPERPARAMETERS:
         yield Finding(settings, f"{len(algorithm.set)} entries are too many (at most {limits.HYPERPARAMETERS})")
     for name, value in algorithm.set.items():
@@ -119,24 +123,24 @@ def _wrong_image(image: str, region: str) -> str:
     if place is None or match["suffix"] != place.dns_suffix:
         return f"{found(match['host'])} is not a host of ECR (expected: ACCOUNT.{here})"
     if place is not partition:
-        return f"the image is in {place.name}, and {region} is in {partition and partition.name} (push it to {here})"
+        return f"the image is in {place.name}, but {region} is in {partition and partition.name} (push it to {here})"
     if match["region"] != region:
         return f"the image is in {match['region']}, but jobs need one in their region (push it to ECR in {region})"
     if match["version"] in ("", ":latest"):
-        way_out = "give a tag that stays, or @sha256:…"
-        return f"each push may change what this names, and a cached model would be of an older image ({way_out})"
+        way_out = "write a tag that never moves, or @sha256:…"
+        return f"this tag can move, so a cached model might come from an older image ({way_out})"
     return ""
 
 
 def _builds(config: PipelineConfig) -> Iterator[Finding]:
-    """A folder's name becomes a part of the names of a repository and a template's parameter."""
+    """A folder's name becomes part of the name of a repository and of a template's parameter."""
     seen: dict[str, str] = {}
     when: dict[str, tuple[str, str]] = {}
     for key, model in models_of(config):
         folder = model.algorithm.build if model.algorithm else None
         if folder is None:
             if model.algorithm and model.algorithm.when != "push":
-                yield Finding(f"{key}.algorithm.when", "there is nothing to build (add build, or remove when)")
+                yield Finding(f"{key}.algorithm.when", "when applies only to build (add build, or remove when)")
             continue
         assert model.algorithm
         first_key, first = when.setdefault(folder, (key, model.algorithm.when))
@@ -145,15 +149,16 @@ def _builds(config: PipelineConfig) -> Iterator[Finding]:
             yield Finding(f"{key}.algorithm.when", message, (f"{first_key}.algorithm.when",))
         name, message = folder.rpartition("/")[2], ""
         if not (REPOSITORY / folder).is_dir():
-            message = f"there is no folder {found(folder)} beside pipeline.py (give one with a Dockerfile)"
+            message = f"the folder {found(folder)} does not exist next to pipeline.py (name one with a Dockerfile)"
         elif not (REPOSITORY / folder / "Dockerfile").is_file():
             message = f"the folder {found(folder)} has no Dockerfile (add one)"
         elif name in ("data", "autogluon", "xgboost"):
-            message = f"the pipeline has an image {name} of its own (rename the folder)"
+            message = f"the pipeline already has an image named {name} (rename the folder)"
         elif not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*", name):
-            message = f"{found(name)} cannot name an image (rename the folder, as a-z, 0-9 and -, like my-model)"
+            message = f"{found(name)} is not a valid image name (rename the folder: a-z, 0-9 and -, like my-model)"
         elif seen.setdefault(name, folder) != folder:
-            message = f"{found(seen[name])} has the same name, which is its image's (rename one)"
+            message = f"{found(seen[name])} has the same folder name, so both images would have the same name"
+            message += " (rename one folder)"
         if message:
             yield Finding(f"{key}.algorithm.build", message)
 
@@ -166,7 +171,7 @@ def _wrong_version(version: str, region: str) -> str:
         hint = f"did you mean {guess}?" if guess else f"expected: {listed(usable)}"
         return f"{found(version)} is not a version of AWS's XGBoost image ({hint})"
     if version not in usable:
-        return f"models of version {version} are in a format that XGBoost no longer reads (use {listed(usable)})"
+        return f"version {version} saves models in a format that XGBoost no longer reads (use {listed(usable)})"
     if aws_images.xgboost_registry(version, region) is None:
         return f"AWS offers no XGBoost image in {region} (choose another region, or remove algorithm)"
     return ""

@@ -1,4 +1,4 @@
-"""Files in place of tables (`data.files`): what such a config may not have, and what it needs."""
+"""Rules for files in place of tables (`data.files`): which keys are not allowed, and which are needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_.:/@-]{0,99}")
 
 
 def of_files(tree: Node) -> tuple[Node, list[Problem]]:
-    """The tree with a label for each model of files, its name, because the rest of the pipeline knows models by it."""
+    """The tree with each model's name as its label too, because the rest of the pipeline needs a label."""
     data, models = tree.value.get("data"), tree.value.get("models")
     files = data.value.get("files") if data is not None and isinstance(data.value, dict) else None
     if data is None or models is None or files is None or files.value is not True:
@@ -45,7 +45,7 @@ def _model(model: Node, problems: list[Problem]) -> Node:
     value = {name: child for name, child in model.value.items() if name not in _OF_COLUMNS}
     metric = value.get("metric")
     if metric is None:
-        message = "this key is missing (the name of what measures the model, like accuracy)"
+        message = "this key is missing (name the metric that judges the model, like accuracy)"
         problems.append(Problem(model.place, join(model.key, "metric"), message))
     elif isinstance(metric.value, str):
         value["metric"] = replace(metric, value=Name(metric.value))
@@ -58,7 +58,7 @@ def _model(model: Node, problems: list[Problem]) -> Node:
 
 
 def _unsuited(node: Node, way_out: str = "") -> Problem:
-    message = f"this is for tables, and with data.files there are none ({way_out or 'remove it'})"
+    message = f"this applies to tables only, not with data.files ({way_out or 'remove it'})"
     return Problem(node.name_place, node.key, message)
 
 
@@ -67,11 +67,11 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
     if data.files and data.prepare is None:
         yield Finding("data.prepare", "this key is missing (your script that makes the folders train, test, …)")
     elif data.prepare is not None and not data.files:
-        yield Finding("data.prepare", "this is for files, and the data are tables (add files: true, or remove it)")
+        yield Finding("data.prepare", "this applies to files only (add files: true, or remove it)")
     elif data.prepare is not None:
         scripts["data.prepare"] = data.prepare
     if data.files and config.predict.payload is not None:
-        message = "with data.files each request has one file, of at most 100 MB (remove it)"
+        message = "with data.files, each request is one file of at most 100 MB (remove it)"
         yield Finding("predict.payload", message, ("data.files",))
     for key, model in models_of(config):
         score = model.score
@@ -79,14 +79,17 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
             scripts[f"{key}.algorithm.script"] = model.algorithm.script
         if not data.files:
             if score is not None:
-                message = "for tables a job of ours measures the model, by metric (remove it)"
+                message = "this applies to files only; with tables, metric says how a model is measured (remove it)"
                 yield Finding(f"{key}.score", message, ("data.files",))
             continue
         yield from _container(key, model)
         if model.tune is not None:
             yield Finding(f"{key}.tune", "tuning is not supported yet with data.files (remove it)", ("data.files",))
         if score is None or (score.script is None) == (score.log is None):
-            message = "with files, one of two measures the model (write score: {with: evaluate.py} or {log: REGEX})"
+            message = (
+                "with data.files, either a script or the training log must measure the model "
+                "(write score: {with: evaluate.py} or {log: REGEX})"
+            )
             yield Finding(f"{key}.score", message, (f"{key}.score.with", f"{key}.score.log"))
         elif score.script is not None:
             scripts[f"{key}.score.with"] = score.script
@@ -107,10 +110,10 @@ def _log(key: str, score: Score) -> Iterator[Finding]:
     try:
         groups = re.compile(score.log or "").groups
     except re.error as problem:
-        yield Finding(key, f"this is not a regular expression: {problem} (write one like 'accuracy: ([0-9.]+)')")
+        yield Finding(key, f"invalid regular expression: {problem} (write one like 'accuracy: ([0-9.]+)')")
         return
     if groups != 1:
-        yield Finding(key, f"it has {groups} groups (write one, around the number, like 'accuracy: ([0-9.]+)')")
+        yield Finding(key, f"{groups} groups (write one group around the number, like 'accuracy: ([0-9.]+)')")
 
 
 def _scripts(scripts: dict[str, str]) -> Iterator[Finding]:
@@ -120,5 +123,5 @@ def _scripts(scripts: dict[str, str]) -> Iterator[Finding]:
         if not (of_the_user.REPOSITORY / script).is_file():
             yield Finding(key, f"the repository has no file {found(script)} (give its path from the repository's root)")
         elif folder != PurePosixPath(first).parent:
-            message = f"the scripts of a pipeline are one folder, and {found(first)} is in another (move one)"
+            message = f"all scripts of a pipeline must be in one folder, but {found(first)} is in another (move one)"
             yield Finding(key, message, (first_key,))

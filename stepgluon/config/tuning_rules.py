@@ -27,7 +27,7 @@ def tuning_is_possible(config: PipelineConfig) -> Iterator[Finding]:
             continue
         at, algorithm = f"{key}.tune", f"{key}.algorithm"
         if model.algorithm is None:
-            message = "AutoGluon searches by itself, as long as train.time_limit allows (remove this, or set algorithm)"
+            message = "AutoGluon searches by itself, for train.time_limit (remove this, or set algorithm)"
             yield Finding(at, message, (algorithm,))
             continue
         yield from _counts(at, model, model.tune)
@@ -38,7 +38,7 @@ def tuning_is_possible(config: PipelineConfig) -> Iterator[Finding]:
             yield Finding(place, f"{message} (at most {limits.TUNING_ENVIRONMENT})", (at,))
         for name in model.tune.ranges:
             if other := _set_too(model, name):
-                message = f"{other} has a value in algorithm.set too (remove one of the two)"
+                message = f"algorithm.set also has a value for {other} (remove one of them)"
                 yield Finding(join(at, name), message, (join(f"{algorithm}.set", other),))
         if model.algorithm.xgboost is not None:
             for name, one in model.tune.ranges.items():
@@ -54,12 +54,12 @@ def _counts(at: str, model: Model, tune: Tune) -> Iterator[Finding]:
     if len(ranges) > limits.TUNING_RANGES:
         yield Finding(at, f"{len(ranges)} hyperparameters are too many to tune (at most {limits.TUNING_RANGES})")
     if tune.parallel > tune.jobs:
-        message = f"{tune.parallel} at once are more than the {tune.jobs} trainings (write at most {tune.jobs})"
+        message = f"{tune.parallel} in parallel, but only {tune.jobs} trainings in all (write at most {tune.jobs})"
         yield Finding(f"{at}.parallel", message, (f"{at}.jobs",))
     most = math.prod(one.most if one.values or is_integer(model, name) else math.inf for name, one in ranges.items())
     most = most if ranges else math.inf
     if most < tune.jobs:
-        message = f"the ranges allow only {most:,} different trainings, fewer than {tune.jobs} (write jobs: {most})"
+        message = f"the ranges have only {most:,} combinations, but jobs is {tune.jobs} (write jobs: {most})"
         yield Finding(f"{at}.jobs", message, (at,))
 
 
@@ -73,13 +73,13 @@ def _names_fit(config: PipelineConfig, at: str) -> Iterator[Finding]:
     prefix = f"{config.name}-{config.environment}" if config.environment else config.name
     if len(prefix) > LONGEST_PREFIX:
         message = (
-            f"{prefix} has {len(prefix)} characters, too many for the name of a tuning job, which has 32 with ours"
+            f"{prefix} has {len(prefix)} characters, too many: a tuning job's name is limited to 32, and stepgluon"
         )
-        yield Finding("name", f"{message} (at most {LONGEST_PREFIX} if a model is tuned)", (at,))
+        yield Finding("name", f"{message} adds 17 (at most {LONGEST_PREFIX} if a model is tuned)", (at,))
 
 
 def _set_too(model: Model, name: str) -> str:
-    """The name under which a tuned hyperparameter has a fixed value, too."""
+    """The name in algorithm.set that fixes a tuned hyperparameter; empty if there is none."""
     fixed = model.algorithm.set if model.algorithm else {}
     plain = ALIASES.get(name, name)
     return next((other for other in fixed if ALIASES.get(other, other) == plain), "")
@@ -87,14 +87,14 @@ def _set_too(model: Model, name: str) -> str:
 
 def _not_of_xgboost(name: str, one: Range) -> str | Callable[[], str]:
     if name in ALIASES:
-        return f"AWS tunes it by its other name (write {ALIASES[name]})"
+        return f"AWS uses another name for it (write {ALIASES[name]})"
     if name not in TUNED:
         known = xgboost_settings.is_known(name)
         if not known:
             return lambda: f"XGBoost has no such hyperparameter ({_guess(name)})"
-        return f"AWS does not tune {name} (it tunes {listed(TUNED)}; others have one value in algorithm.set)"
+        return f"AWS cannot tune {name} (it tunes {listed(TUNED)}; give others a fixed value in algorithm.set)"
     if one.values:
-        return "AWS tunes XGBoost's numbers in a range (write one like 3..8)"
+        return "AWS tunes XGBoost only in ranges, not in lists (write a range like 3..8)"
     return next((wrong for end in (one.low, one.high) if (wrong := xgboost_settings.problem(name, end))), "")
 
 
@@ -108,7 +108,7 @@ def _objective(at: str, model: Model) -> Iterator[Finding]:
     if model.algorithm and model.algorithm.xgboost is not None:
         yield from _objective_of_xgboost(place, given)
     elif given is None or given.regex is None:
-        message = "an own container's metric is found in its log"
+        message = "the objective of your own container is read from its log"
         example = "objective: {metric: NAME, regex: 'NAME=([0-9.]+)'}"
         yield Finding(at if given is None else place, f"{message} (write {example})", (f"{place}.regex",))
     else:
@@ -119,21 +119,21 @@ def _objective_of_xgboost(place: str, given: Objective | None) -> Iterator[Findi
     if given and (wrong := xgboost_settings.problem("eval_metric", given.metric)):
         yield Finding(f"{place}.metric", wrong)
     if given and given.regex is not None:
-        yield Finding(f"{place}.regex", "AWS finds the metrics of its XGBoost itself (remove it)")
+        yield Finding(f"{place}.regex", "AWS finds its own XGBoost's metrics (remove it)")
     if given and given.goal is not None:
-        yield Finding(f"{place}.goal", "AWS knows which values of XGBoost's metrics are better (remove it)")
+        yield Finding(f"{place}.goal", "AWS knows whether to minimize or maximize XGBoost's metrics (remove it)")
 
 
 def _objective_of_container(place: str, given: Objective) -> Iterator[Finding]:
     try:
         groups = re.compile(given.regex or "").groups
     except re.error as error:
-        message = f"the regular expression cannot be read: {error} (correct it)"
+        message = f"invalid regular expression: {error} (correct it)"
         yield Finding(f"{place}.regex", message)
         return
     if groups == 0:
-        message = "the regular expression has no group (put the value in one, as in 'loss=([0-9.]+)')"
+        message = "the regular expression has no group (put one around the value, like 'loss=([0-9.]+)')"
         yield Finding(f"{place}.regex", message)
     if given.goal is None and given.metric not in METRICS:
-        message = f"it is not known which values of {given.metric} are better (add goal: minimize or maximize)"
+        message = f"{given.metric} is not a known metric (add goal: minimize or goal: maximize)"
         yield Finding(place, message, (f"{place}.metric", f"{place}.goal"))
