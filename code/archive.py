@@ -11,16 +11,33 @@ import io
 import shutil
 import tarfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from job_io import JobError, RetryableError, shown
 
-FILES = 1000
-BYTES = 4 * 1024**3  # unpacked; XGBoost's largest models have some hundred megabytes
+
+@dataclass(frozen=True)
+class Limits:
+    """The defaults are for XGBoost, whose largest models are one file of some hundred megabytes."""
+
+    entries: int = 1000
+    size: int = 4 * 1024**3  # in bytes, unpacked
+    way_out: str = "it is not unpacked"
+
+
 _PIECE = 1024 * 1024  # the most that a header may take
 
 
-def unpack(archive: Path, target: Path, model: str) -> None:
+def limits_of_disk(folder: Path) -> Limits:
+    """For an archive that a user's script reads: a folder of checkpoints may have thousands of files and fill any
+    disk that the config asks for. More than a million entries are a mistake.
+    """
+    free = shutil.disk_usage(folder).free
+    return Limits(1_000_000, free, "give the job a larger disk (predict.instance.volume_gb) or save fewer files")
+
+
+def unpack(archive: Path, target: Path, model: str, limits: Limits | None = None) -> None:
     """Unpack into the new folder `target`; raises JobError for anything but files and folders, or too many."""
     if not archive.is_file():
         raise RetryableError(f"{archive.name} is missing in {archive.parent}; the job's inputs are not complete.")
@@ -28,17 +45,18 @@ def unpack(archive: Path, target: Path, model: str) -> None:
     target.mkdir()
     try:
         with _Limited(archive, "rb") as packed:
-            packed.refused = refused
+            packed.refused, packed.limits = refused, limits or Limits()
             with tarfile.open(fileobj=packed, mode="r:") as tar:
-                _unpack(tar, target, refused)
+                _unpack(tar, target, refused, packed.limits)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as problem:
         raise JobError(f"{refused} is not a complete gzipped tar archive ({problem}); train it again.") from None
 
 
 class _Limited(gzip.GzipFile):
-    """Reads at most BYTES in total, and at most _PIECE at a time."""
+    """Reads no more than its limits allow, and at most _PIECE at a time."""
 
     refused = ""
+    limits = Limits()
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= _PIECE:
@@ -46,12 +64,16 @@ class _Limited(gzip.GzipFile):
         return super().read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if offset > BYTES + FILES * 10 * tarfile.BLOCKSIZE:
-            raise JobError(f"{self.refused} unpacks to more than {BYTES / 1024**3:g} GiB; it is not unpacked.")
+        if offset > self.limits.size + self.limits.entries * 10 * tarfile.BLOCKSIZE:
+            raise _too_large(self.refused, self.limits)
         return super().seek(offset, whence)
 
 
-def _unpack(tar: tarfile.TarFile, target: Path, refused: str) -> None:
+def _too_large(refused: str, limits: Limits) -> JobError:
+    return JobError(f"{refused} unpacks to more than {limits.size / 1024**3:.3g} GiB; {limits.way_out}.")
+
+
+def _unpack(tar: tarfile.TarFile, target: Path, refused: str, limits: Limits) -> None:
     files = size = 0
     for number, entry in enumerate(tar, 1):
         path = PurePosixPath(entry.name)
@@ -60,10 +82,10 @@ def _unpack(tar: tarfile.TarFile, target: Path, refused: str) -> None:
         if not (entry.isdir() or entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE)):
             raise JobError(f"{refused} has the link or special file {shown(entry.name)}; it is not unpacked.")
         files, size = files + entry.isfile(), size + entry.size
-        if number > FILES:
-            raise JobError(f"{refused} has more than {FILES} entries; it is not unpacked.")
-        if not 0 <= entry.size <= size <= BYTES:
-            raise JobError(f"{refused} unpacks to more than {BYTES / 1024**3:g} GiB; it is not unpacked.")
+        if number > limits.entries:
+            raise JobError(f"{refused} has more than {limits.entries:,} entries; {limits.way_out}.")
+        if not 0 <= entry.size <= size <= limits.size:
+            raise _too_large(refused, limits)
         if entry.isfile():
             _write(tar, entry, target.joinpath(*path.parts), refused)
     if not files:

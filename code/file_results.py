@@ -24,20 +24,24 @@ END = ".out"  # [sm] of an answer's name
 def results(
     verdicts: dict[str, dict[str, Any]],
     profile: dict[str, Any],
-    predictions: Path,
+    answered: Path,
     failures: dict[str, str | None],
     out: Path,
 ) -> dict[str, Any]:
-    """Write both files of the result to `out` and return the summary. `failures` has the reason of each model's."""
+    """Write both files of the result to `out` and return the summary.
+
+    `answered` has a folder of answers for each model that predicted; `failures` has the reasons of the others.
+    """
     files = sorted({file for model in profile["models"] for file in model["predict_files"]})
     columns: dict[str, list[str | None]] = {}
     models, missing = [], []
     for model in profile["models"]:
         name, failure = model["name"], failures[model["name"]]
         column = "prediction" if len(profile["models"]) == 1 else f"{name}_prediction"
-        found = {} if failure else answers(predictions, name, model["predict_files"])
-        columns[column] = [found.get(file) for file in files]
         verdict = verdicts[name]
+        place = f"{verdict.get('place')}/{verdict.get('folder')}"
+        found = {} if failure else answers(answered / name, place, name, model["predict_files"])
+        columns[column] = [found.get(file) for file in files]
         known = {key: verdict.get(key) for key in ("mae", "threshold", "verdict", "reason", "uses", "model_uri")}
         known |= {key: verdict[key] for key in ("metric", "score", "baseline", "at_most", "at_least") if key in verdict}
         counts = {key: model[key] for key in ("label", "rows_train", "rows_test", "rows_predict")}
@@ -70,23 +74,24 @@ def named(files: list[str]) -> list[str]:
     return [file.removesuffix(END) for file in files]
 
 
-def answers(predictions: Path, model: str, files: list[str]) -> dict[str, str]:
-    """Each file's answer; raises JobError if one is missing."""
-    found = {path.name: path for path in predictions.rglob(f"predictions/{model}/*/*/*{END}")}
+def answers(folder: Path, place: str, model: str, files: list[str]) -> dict[str, str]:
+    """Each file's answer, or its key below `place`; raises JobError if one is missing."""
+    found = {path.name: path for path in folder.glob(f"*{END}")}
     lacking = next((file for file in files if file not in found), None)
     if lacking:
         raise RetryableError(f"Model {model} has no answer for {lacking}; the job's inputs are not complete.")
     if more := found.keys() - set(files):
         raise JobError(f"Model {model} answered {min(more)}, which is not to be predicted; run the pipeline again.")
-    return {file: _cell(found[file], predictions) for file in files}
+    return {file: _cell(found[file]) or f"{place}/{file}" for file in files}
 
 
-def _cell(path: Path, folder: Path) -> str:
+def _cell(path: Path) -> str:
+    """The answer if it is a short text, else an empty text."""
     if path.stat().st_size <= LONGEST:
         try:
             text = path.read_text("utf-8").strip()
         except UnicodeDecodeError:
             text = ""
-        if text.isprintable() and text:
+        if text.isprintable():
             return text
-    return path.relative_to(folder).as_posix()
+    return ""

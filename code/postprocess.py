@@ -70,7 +70,7 @@ def main() -> None:
         numbers, predictions = job_io.processing_input("numbers"), job_io.processing_input("predictions")
         if config["data"].get("files"):
             failures = {name: failure_of(verdict) for name, verdict in by_name.items()}
-            summary = file_results.results(by_name, profile, predictions, failures, out)
+            summary = file_results.results(by_name, profile, job_io.processing_input("answers"), failures, out)
         else:
             cursors = cursors_of(config, profile, by_name, numbers, predictions)
             summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)

@@ -25,9 +25,6 @@ import user_script
 from job_io import JobError, counted, log, shown
 
 FOLDERS = ("train", "validation", "test", "predict")
-# [sfn] A state may read or write 256 KiB: the state machine lists the answer to each file in predict, of each model, as
-# predictions/<model>/<fingerprint>/<id>/<file>.out. This leaves room for the rest.
-MOST_NAMES, AROUND_NAME = 240_000, 110
 _NO_SETTING = {"name", "label", "where", "drop", "train", "threshold", "at_most", "at_least", "default_model"}
 _NO_SETTING |= {"better_than_median"}
 _NOT_OF_A_TRAINING = {"spot", "max_runtime", "instance"}
@@ -44,7 +41,7 @@ def main() -> None:
         given = user_script.files_in(raw, "the upload")
         sums = user_script.listing(given)
         user_script.run(script)
-        made = folders_of(job_io.processing_output(), out, script, [model["name"] for model in config["models"]])
+        made = folders_of(job_io.processing_output(), out, script)
         profile = profile_of(made, config)
         profile |= {"sha256": hashlib.sha256(sums.encode()).hexdigest(), "rows": len(given)}
         profile["seconds"] = round(time.monotonic() - started, 1)
@@ -52,7 +49,7 @@ def main() -> None:
         job_io.write_json(out / "fingerprints.json", fingerprints_in(profile))
 
 
-def folders_of(written: Path, out: Path, script: str, models: list[str]) -> dict[str, dict[str, Path]]:
+def folders_of(written: Path, out: Path, script: str) -> dict[str, dict[str, Path]]:
     """Move the folders to `out`/files; return the files in each."""
     unknown = sorted(path.name for path in written.iterdir() if path.name not in (*FOLDERS, out.name))
     if unknown:
@@ -67,23 +64,14 @@ def folders_of(written: Path, out: Path, script: str, models: list[str]) -> dict
         if not files and name in ("train", "test"):
             why = "the model is measured on it" if name == "test" else "it is what models learn from"
             raise JobError(f"{script} left no files in {folder}; {why}.")
-        if name == "predict":
-            check_names(files, script, models)
+        deep = next((file for file in files if "/" in file), None)
+        if name == "predict" and deep:
+            raise JobError(f"{script} wrote {shown('predict/' + deep)}; files to predict must be in predict itself.")
         if files:
             folder.rename(out / "files" / name)
             found[name] = {file: out / "files" / name / file for file in files}
             log.info("%s: %s", name, counted(len(files), "file"))
     return found
-
-
-def check_names(files: dict[str, Path], script: str, models: list[str]) -> None:
-    deep = next((name for name in files if "/" in name), None)
-    if deep:
-        raise JobError(f"{script} wrote {shown('predict/' + deep)}; files to predict must be in predict itself.")
-    size = sum(len(json.dumps(name)) + len(model) + AROUND_NAME for name in files for model in models)
-    if size > MOST_NAMES:
-        names = f"the list of the {len(files):,} files in predict takes {size:,} bytes"
-        raise JobError(f"{script}: {names}, at most {MOST_NAMES:,}; put several items into one file.")
 
 
 def profile_of(made: dict[str, dict[str, Path]], config: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +101,7 @@ def profile_of(made: dict[str, dict[str, Path]], config: dict[str, Any]) -> dict
 
 def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
     keys = {"name": "name", "train": "train_fingerprint", "predict": "predict_fingerprint", "channels": "channels"}
-    keys |= {"files": "predict_files", "rows": "rows_predict"}
+    keys |= {"rows": "rows_predict"}
     models = [{key: model[name] for key, name in keys.items()} for model in profile["models"]]
     return {"models": models}
 

@@ -1,6 +1,6 @@
 """Score, with files in place of tables: lets the user's script measure a model, and writes the model's folder.
 
-Reads   processing/input/archive/model.tar.gz   the training's output
+Reads   processing/input/archive/model.tar.gz   the training's output; unpacked only for a script
         processing/input/test/                  the files that the training has not seen
         processing/input/config/config.json
         processing/input/code/                  the user's scripts
@@ -28,9 +28,10 @@ from typing import Any
 import archive
 import job_io
 import user_script
-from job_io import JobError, log, shown
+from job_io import JobError, RetryableError, log, shown
 
 METRICS = "metrics.json"
+EXAMPLE = '{"accuracy": 0.93}'
 MOST = 100  # metrics that are kept
 
 
@@ -40,8 +41,12 @@ def main() -> None:
         name = job_io.prediction_model()
         model = job_io.model_of(job_io.read_config(job_io.processing_input("config")), name)
         packed, metric = job_io.processing_input("archive") / "model.tar.gz", model.get("metric") or "mae"
-        archive.unpack(packed, job_io.processing_input("model"), name)
+        if not packed.is_file():
+            raise RetryableError(f"{packed.name} is missing in {packed.parent}; the job's inputs are not complete.")
         script = model["score"].get("with")
+        if script:  # only the script reads the model
+            folder = job_io.processing_input("model")
+            archive.unpack(packed, folder, name, archive.limits_of_disk(folder.parent))
         logged = os.environ.get("STEPGLUON_LOGGED")
         found = measured(Path(script).name) if script else {metric: logged} if logged else {}
         score = score_in(found, metric, Path(script).name if script else "The training's log")
@@ -62,13 +67,13 @@ def measured(script: str) -> dict[str, Any]:
     user_script.run(script)
     path = folder / METRICS
     if not path.is_file() or path.is_symlink():
-        raise JobError(f"{script} wrote no {path}; it must write its metrics there, like {{'accuracy': 0.93}}.")
+        raise JobError(f"{script} wrote no {path}; it must write its metrics there, like {EXAMPLE}.")
     try:
         found = json.loads(path.read_text("utf-8"))
     except ValueError as problem:
         raise JobError(f"{script} wrote {METRICS}, which is not JSON: {problem}.") from None
     if not isinstance(found, dict):
-        raise JobError(f"{script} wrote {METRICS}, which is not an object like {{'accuracy': 0.93}}.")
+        raise JobError(f"{script} wrote {METRICS}, which is not an object like {EXAMPLE}.")
     for item in folder.iterdir():
         if item.name.startswith(".unfinished"):
             continue

@@ -7,6 +7,7 @@ number.
 
 from __future__ import annotations
 
+FILE_MODELS = 6  # with data.files: post-process reads each model's answers, and 4 inputs more; [sm] a job has 10 inputs
 DEFINITION_BYTES = 1024 * 1024  # [sfn] maximum state machine definition size
 EVENTS = 25_000  # [sfn] maximum execution history
 PAYLOAD_BYTES = 256 * 1024  # [sfn] maximum input or output of a task, state or execution

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interpreter import Throws, failed_job, run
 
 from pipeline import workflow
 from stepgluon import scripts
 from stepgluon.config.load import load, loads
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.release import release
+from stepgluon.errors import ConfigError
 from stepgluon.names import Names
 from stepgluon.workflow.compile import compile_definition
 
+NO_FILE = Throws("S3.NoSuchKeyException", "The specified key does not exist.")
 HOUSE = Path(__file__).parents[1]
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine"
 CONFIG = f"""
@@ -64,6 +67,50 @@ def test_a_branch_trains_measures_and_asks_the_container(machine: dict[str, Any]
     assert {"Train digits", "Score digits"} <= branches[0] and "Test digits" not in branches[0]
     asked = machine["States"]["Predict"]["Branches"][0]["States"]
     assert {"Create chosen model of digits", "Predict digits"} <= set(asked) and "Check answers of digits" not in asked
+
+
+def answers(names: list[str], **changed: Any) -> dict[str, Any]:
+    prints = [{"name": m, "train": m, "predict": m, "channels": ["train"], "rows": 100_000} for m in names]
+    good: dict[str, Any] = {"Prepare data": {}, "Choose models": NO_FILE, "Record verdicts": {}, "List predictions": {}}
+    good |= {"Read fingerprints": {"Body": json.dumps({"models": prints})}, "Post-process": {}}
+    for model in names:
+        good |= {f"Look up {model}": NO_FILE, f"Look up {model} result": NO_FILE}
+        metric = [{"MetricName": "mAP", "Value": 0.5}]
+        good[f"Train {model}"] = {"TrainingJobName": f"train-{model}", "FinalMetricDataList": metric}
+        good[f"Read score of {model}"] = {"Body": json.dumps({"score": 0.95, "manifest": "5" * 64})}
+        good |= {f"{verb} {model}": {} for verb in ("Score", "Predict", "Remember")}
+        good |= {f"{verb} chosen model of {model}": {} for verb in ("Create", "Delete")}
+        good[f"Remember {model} result"] = {}
+    return good | {state.replace("_", " "): answer for state, answer in changed.items()}
+
+
+def test_post_process_reads_a_folder_of_answers_of_each_model_that_predicted() -> None:
+    text = compile_definition(read(), workflow).text
+
+    def inputs(**changed: Any) -> dict[str, Any]:
+        ended = run(text, answers(["digits", "masks"], **changed))
+        assert len(json.dumps(ended.call("List predictions")["Body"])) < 1000, "no answer is listed one by one"
+        found = ended.call("Post-process")["ProcessingInputs"]
+        return {one["S3Input"]["LocalPath"].removeprefix("/opt/ml/processing/input/"): one["S3Input"] for one in found}
+
+    found = inputs()
+    assert set(found) == {"predictions", "verdicts", "profile", "config", "answers/digits", "answers/masks"}
+    asked = run(text, answers(["digits", "masks"])).call("Predict digits")["TransformOutput"]["S3OutputPath"]
+    place, _, folder = found["answers/digits"]["S3Uri"].removesuffix("/").rpartition("/")
+    assert (place, len(folder)) == (asked.rpartition("/")[0], 10)
+    assert found["answers/digits"]["S3DataType"] == "S3Prefix"
+    lost = failed_job("Not retried: lost", "Transform")
+    assert "answers/masks" not in inputs(Predict_masks=lost), "a prefix without objects ends the job"
+
+
+def test_the_models_answers_are_inputs_of_one_job() -> None:
+    models = "".join(
+        f"  - {{name: m{n}, metric: mAP, score: {{log: 'm=([0-9.]+)'}}, algorithm: {{image: '{IMAGE}:1'}}}}\n"
+        for n in range(7)
+    )
+    config = f"name: shop\ndata: {{files: true, prepare: demo/mnist/preprocess.py}}\nmodels:\n{models}"
+    with pytest.raises(ConfigError, match=r"models: 7 models are too many with data.files \(at most 6: their answers"):
+        read(config)
 
 
 def test_an_image_of_aws_gets_the_script_with_its_training_and_when_it_serves() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from stepgluon import limits
 from stepgluon import scripts as of_the_user
 from stepgluon.config.kinds import Name
 from stepgluon.config.model_rules import Finding, models_of
@@ -73,6 +74,11 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
     if data.files and config.predict.payload is not None:
         message = "with data.files, each request is one file of at most 100 MB (remove it)"
         yield Finding("predict.payload", message, ("data.files",))
+    if data.files and len(config.models) > limits.FILE_MODELS:
+        message = (
+            f"{len(config.models)} models are too many with data.files (at most {limits.FILE_MODELS}: their answers"
+        )
+        yield Finding("models", f"{message} are inputs of one job, which may have 10)", ("data.files",))
     for key, model in models_of(config):
         score = model.score
         if model.algorithm is not None and model.algorithm.script is not None:

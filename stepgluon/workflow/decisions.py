@@ -206,9 +206,9 @@ $merge([$m, {{'outcome': $f.outcome, 'folder': $f.folder & '', 'predictions_cach
 )}})]"""
 
 
-def manifest() -> str:
+def manifest(of_files: bool) -> str:
     """The manifest of all prediction files of this run or earlier ones, below their fingerprints, and of the trained
-    models' evaluations for the report. It is never empty.
+    models' evaluations for the report. It is never empty. With data.files, the predictions are inputs of their own.
 
     SageMaker refuses a manifest with a missing file, so an evaluation is listed only if there is also a manifest of the
     model: code/train.py wrote both.
@@ -217,7 +217,9 @@ def manifest() -> str:
     evaluated = "$type($v.score) = 'number' and $v.manifest != ''"
     evaluation = "$models[$i].place & '/' & $v.job & '/output/model/evaluation.json'"
     predicted = "$v.outcome = 'predicted' and $not($models[$i].gaps = 0)"
-    each = f"$append({predicted} ? {files}, {evaluated} ? {evaluation})"
+    each = (
+        f"[{evaluated} ? {evaluation}]" if of_files else f"$append({predicted} ? {files}, {evaluated} ? {evaluation})"
+    )
     return f"""$append([{{'prefix': $work}}, 'runs/' & $run & '/prepared/profile.json'],
 $reduce($map($verdicts, function($v, $i) {{{each}}}), $append, []))"""
 

@@ -24,7 +24,12 @@ class FileJobs(Jobs):
         request = super().postprocess()
         unused = ("rows", "numbers")  # of tables
         inputs = [one for one in request["ProcessingInputs"] if one["InputName"] not in unused]
-        return {**request, "ProcessingInputs": inputs}
+        # A folder of answers for each model: a manifest of 100,000 answers would not fit into a state.
+        answered = "$filter($verdicts, function($v, $i) {$v.outcome = 'predicted' and $not($models[$i].gaps = 0)})"
+        answers = _input("{% 'answers-' & $i %}", expression("$work & $v.place & '/' & $v.folder & '/'"))
+        answers["S3Input"]["LocalPath"] = expression(f"'{PROCESSING}/input/answers/' & $v.name")
+        found = f"$append({jsonata(inputs)}, $map({answered}, function($v, $i) {{{jsonata(answers)}}}))"
+        return {**request, "ProcessingInputs": expression(found)}
 
     def _scoring(self, program: Program) -> Request:
         request = self._processing(DATA, "", self.config.predict)

@@ -189,7 +189,12 @@ class States(BranchStates):
     def list_predictions(self, name: str) -> Task:
         key = expression("'runs/' & $run & '/predictions.manifest'")
         return self._s3(
-            name, WRITE, key, given={"Body": expression(decisions.manifest())}, assign={"job_failures": 0}, output={}
+            name,
+            WRITE,
+            key,
+            given={"Body": expression(decisions.manifest(self.config.data.files))},
+            assign={"job_failures": 0},
+            output={},
         )
 
     def nothing_is_missing(self) -> Rule:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import archive
+import file_results
 import pytest
+from job_io import JobError
 from job_sandbox import CODE, Outcome, Sandbox, config
 
 PREPARE = """
@@ -46,16 +50,23 @@ def prepared(box: Sandbox, script: str = PREPARE, content: str = "pixels", **mod
     return box.run("prepare_files.py")
 
 
-def scored(box: Sandbox, script: str = MEASURE, logged: str = "0.875", **model: Any) -> Outcome:
+def packed(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+def scored(
+    box: Sandbox, script: str = MEASURE, logged: str = "0.875", content: bytes | None = None, **model: Any
+) -> Outcome:
     configured(box, {"evaluate.py": script}, **model)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        member = tarfile.TarInfo("weights")
-        member.size = 9
-        tar.addfile(member, io.BytesIO(b"nine byte"))
     archive = box.root / "processing/input/archive/model.tar.gz"
     archive.parent.mkdir(parents=True)
-    archive.write_bytes(packed.getvalue())
+    archive.write_bytes(packed({"weights": b"nine byte"}) if content is None else content)
     (box.root / "processing/input/test").mkdir()
     (box.root / "processing/input/test/3.png").write_text("pixels")
     return box.run("score_files.py", STEPGLUON_MODEL="digits", STEPGLUON_LOGGED=logged)
@@ -79,7 +90,9 @@ def test_the_folders_of_the_script_are_kept_and_hashed(sandbox: Sandbox) -> None
     ]
     told = written(sandbox, "fingerprints.json")
     (model,) = told["models"]
-    assert (model["name"], model["files"], model["rows"]) == ("digits", ["4.png.out"], 1)
+    assert (model["name"], model["rows"]) == ("digits", 1)
+    assert "files" not in model, "100,000 names would not fit into a state"
+    assert written(sandbox, "profile.json")["models"][0]["predict_files"] == ["4.png.out"]
     assert model["channels"] == ["train", "validation"]
     assert len(model["train"]) == len(model["predict"]) == 64
 
@@ -116,7 +129,6 @@ def test_validation_and_predict_may_be_missing(sandbox: Sandbox) -> None:
         ("os.mkfifo(root / 'output/test/pipe')", "preprocess.py wrote 'test/pipe', which is not a plain file"),
         ("(root / 'output/notes.txt').write_text('x')", "preprocess.py wrote 'notes.txt'; only the folders"),
         ("(root / 'output/predict/a').mkdir(); (root / 'output/predict/a/b').touch()", "must be in predict itself"),
-        ("[(root / f'output/predict/{n:020}').touch() for n in range(1_800)]", "put several items into one file"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_sentence(sandbox: Sandbox, more: str, sentence: str) -> None:
@@ -163,6 +175,58 @@ def test_the_training_s_own_metric_needs_no_script(sandbox: Sandbox) -> None:
     outcome = scored(sandbox, score={"with": None, "log": "acc=(.*)"})
     assert outcome.code == 0, outcome.log
     assert written(sandbox, "metrics.json")["score"] == 0.875
+
+
+def test_only_a_script_needs_the_archive_unpacked(sandbox: Sandbox, tmp_path: Path, monkeypatch: Any) -> None:
+    outcome = scored(sandbox, score={"with": None, "log": "acc=(.*)"}, content=b"not an archive")
+    assert outcome.code == 0, outcome.log
+    assert (sandbox.out / "model.tar.gz").read_bytes() == b"not an archive"
+    assert not (sandbox.root / "processing/input/model").exists()
+    other = Sandbox(tmp_path / "other")
+    monkeypatch.setenv("STEPGLUON_ROOT", str(other.root))
+    outcome = scored(other, content=b"not an archive")
+    assert outcome.code == 1 and outcome.message and "is not a complete gzipped tar archive" in outcome.message
+
+
+def test_a_folder_of_checkpoints_is_measured(sandbox: Sandbox) -> None:
+    files = {"weights": b"nine byte"} | {f"checkpoints/{number}/shard": b"x" for number in range(2_000)}
+    outcome = scored(sandbox, content=packed(files))
+    assert outcome.code == 0, outcome.log
+
+
+def test_an_archive_that_does_not_fit_on_the_disk_is_refused_before_it_is_full(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 2, 8))
+    (tmp_path / "model.tar.gz").write_bytes(packed({"weights": b"nine byte"}))
+    with pytest.raises(JobError, match=r"unpacks to more than .* GiB; give the job a larger disk \(predict.instance"):
+        archive.unpack(tmp_path / "model.tar.gz", tmp_path / "out", "digits", archive.limits_of_disk(tmp_path))
+
+
+# Post-process
+
+
+def test_each_file_has_its_answer_or_the_key_of_a_long_one(tmp_path: Path) -> None:
+    names = [f"{number:05}.png.out" for number in range(5_000)]
+    counts = {"label": "y", "rows_train": 1, "rows_test": 1, "rows_predict": len(names), "predict_files": names}
+    profile = {"rows": len(names), "models": [{"name": "digits", **counts}, {"name": "masks", **counts}]}
+    verdicts = {name: {"place": f"predictions/{name}/0a", "folder": "id"} for name in ("digits", "masks")}
+    (tmp_path / "answers/digits").mkdir(parents=True)
+    for number, name in enumerate(names):
+        (tmp_path / "answers/digits" / name).write_text("7\n" if number else "long" * 1000)
+    (tmp_path / "out").mkdir()
+    failures = {"digits": None, "masks": "it failed"}
+    told = file_results.results(verdicts, profile, tmp_path / "answers", failures, tmp_path / "out")
+    assert [one["rows"] for one in told["models"]] == [5_000, 0]
+    lines = (tmp_path / "out/predictions.csv").read_text().splitlines()
+    assert len(lines) == 5_001
+    assert [line.replace('"', "") for line in lines[1:3]] == [
+        "00000.png,predictions/digits/0a/id/00000.png.out,",
+        "00001.png,7,",
+    ]
+    (tmp_path / "answers/digits" / names[7]).unlink()
+    with pytest.raises(JobError, match=r"Model digits has no answer for 00007.png.out"):
+        file_results.results(verdicts, profile, tmp_path / "answers", failures, tmp_path / "out")
 
 
 def test_a_training_that_logs_no_metric_is_refused(sandbox: Sandbox) -> None:

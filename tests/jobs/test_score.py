@@ -211,13 +211,13 @@ def test_without_an_archive_a_retry_may_help(sandbox: Sandbox, folder: Path) -> 
     assert outcome.message is not None and outcome.message.startswith("model.tar.gz is missing in ")
 
 
-def unpacked(tmp_path: Path, content: bytes) -> str:
+def unpacked(tmp_path: Path, content: bytes, limits: archive.Limits | None = None) -> str:
     """The sentence that refuses the archive, of which nothing may be outside."""
     place = tmp_path / "in/model.tar.gz"
     place.parent.mkdir()
     place.write_bytes(content)
     with pytest.raises(job_io.JobError) as error:
-        archive.unpack(place, tmp_path / "out", "m")
+        archive.unpack(place, tmp_path / "out", "m", limits)
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
     assert str(error.value).startswith("Model m: its training's model.tar.gz ")
     return str(error.value).removeprefix("Model m: its training's model.tar.gz ")
@@ -244,12 +244,9 @@ def test_a_file_through_a_link_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "count", "words"), [(2000, 1, "unpacks to more than"), (1, 30, "more than 20 entries")]
 )
-def test_too_much_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, count: int, words: str
-) -> None:
-    monkeypatch.setattr(archive, "BYTES", 1000)
-    monkeypatch.setattr(archive, "FILES", 20)
-    assert words in unpacked(tmp_path, packed({str(n): b"x" * size for n in range(count)}))
+def test_too_much_is_refused(tmp_path: Path, size: int, count: int, words: str) -> None:
+    content = packed({str(n): b"x" * size for n in range(count)})
+    assert words in unpacked(tmp_path, content, archive.Limits(20, 1000))
 
 
 def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
