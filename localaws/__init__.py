@@ -3,7 +3,7 @@
 server/           the local AWS as a whole: starts and stops all parts in order; the web server on 127.0.0.1
 iam/              checked first: roles may do what their policies allow
 cloudformation/   deploys templates
-sagemaker/        training and processing jobs that really run
+sagemaker/        jobs that really run, endpoints that really answer
 codebuild/        builds of images that really run
 containers/       equivalents of AWS's own images
 stepfunctions/    versions, aliases, a queue and histories for moto's Step Functions

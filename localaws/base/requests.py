@@ -27,6 +27,8 @@ _OF_BUCKETS = {"GET": "ListObjectsV2", "HEAD": "HeadBucket"}
 _OF_OBJECTS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _OF_UPLOADS = {"POST": "PutObject", "PUT": "PutObject", "DELETE": "AbortMultipartUpload"}  # in parts
 
+_INVOKED = re.compile("/endpoints/([^/]+)/invocations")
+
 Operation = tuple[str, dict[str, Any]]
 
 
@@ -36,10 +38,18 @@ def signed_by(environ: Mapping[str, Any]) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", "")
 
 
+def invoked(environ: Mapping[str, Any]) -> str:
+    """The endpoint that an InvokeEndpoint calls; empty for other requests."""
+    found = _INVOKED.fullmatch(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "POST" else None
+    return found[1] if found else ""
+
+
 def operation(service: str, environ: dict[str, Any]) -> Operation:
     """The operation, like `sqs:SendMessage`, and its parameters. Unknown S3 requests are named by method and path."""
     if service == "s3":
         return _of_s3(environ)
+    if service == "sagemaker" and (endpoint := invoked(environ)):
+        return "sagemaker:InvokeEndpoint", {"EndpointName": endpoint}
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
         return f"{service}:{target.rpartition('.')[2]}", json_body(environ)

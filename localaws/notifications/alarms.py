@@ -1,6 +1,6 @@
 """CloudWatch: an alarm on a queue's messages mails when it fires, and again if it fires after a quiet period.
 
-moto stores alarms but evaluates none. Only the metric and action that the templates use are supported.
+moto stores alarms but evaluates none. This metric and those of endpoints (endpoint_metrics.py) are supported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def install(permissions: Permissions | None = None) -> Patches:
             on = [(dimension.name, dimension.value) for dimension in alarm.dimensions]
             watched = (alarm.namespace, alarm.metric_name) == METRIC and on == [("QueueName", queue_name)]
             if watched and alarm.threshold < 1 and _fires(alarm):
-                _mail(alarm, backend.account_id, permissions)
+                mail(alarm, backend.account_id, permissions)
         return message
 
     patches = Patches()
@@ -50,7 +50,8 @@ def _fires(alarm: Any) -> bool:
     return not ongoing
 
 
-def _mail(alarm: Any, account: str, permissions: Permissions | None) -> None:
+def mail(alarm: Any, account: str, permissions: Permissions | None) -> None:
+    """Perform the actions of an alarm that has gone into ALARM."""
     from moto.core.exceptions import ServiceException
     from moto.sns.models import sns_backends
 

@@ -1,6 +1,7 @@
-"""Training, processing, transform and tuning jobs that really run, as local processes or containers.
+"""Training, processing, transform and tuning jobs that really run, and endpoints that really answer, as local processes
+or containers.
 
-api            answers the calls about jobs and models; moto answers all others
+api            answers the calls about jobs, models and endpoints; moto answers all others
 errors         the error that refuses a call
 models         SageMaker's models, in moto
 model_registry its registry of models' versions, on disk
@@ -17,4 +18,9 @@ transform      a transform job, using
   transform_data splits objects into requests, and assembles the answers
   serving        the client of a container that serves
 tuning         a tuning job, which creates training jobs
+endpoints      answers the calls about endpoints and their configurations
+endpoint       an endpoint and its changes, using
+  model_server   the server of a variant, started again when it ends
+  traffic        which server answers a request
+invocations    InvokeEndpoint
 """

@@ -1,5 +1,5 @@
-"""The API of SageMaker's jobs, which really run (job.py), and of its models and their registry; moto answers all other
-calls.
+"""The API of SageMaker's jobs, which really run (job.py), of its models and their registry, and of endpoints; moto
+answers all other calls.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from localaws.base import api_model, requests
 from localaws.base.requests import Application
 from localaws.iam.required_rights import KINDS as NAMES
 from localaws.iam.required_rights import job_arn
+from localaws.sagemaker import endpoints as of_endpoints
 from localaws.sagemaker import transform, tuning
+from localaws.sagemaker.endpoint import Alarms
+from localaws.sagemaker.endpoints import Endpoints
 from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job, Workshop
 from localaws.sagemaker.job_files import NO_ROLE
@@ -29,14 +32,17 @@ _KIND = f"({'|'.join(NAMES.values())})"
 _ACTION = re.compile(f"(?:(Create|Describe|Stop){_KIND}Job|(List){_KIND}Jobs)")
 _TRIALS = "ListTrainingJobsForHyperParameterTuningJob"
 _TAGS = ("AddTags", "DeleteTags", "ListTags")
-_TAGGED = re.compile(":((training|processing|transform|hyper-parameter-tuning)-job|model-package-group)/")
-_OTHERS = ("CreateModel", _TRIALS, *_TAGS, *ACTIONS)
+_TAGGED = re.compile(
+    ":((training|processing|transform|hyper-parameter-tuning)-job|model-package-group|endpoint|endpoint-config)/"
+)
+_OTHERS = ("CreateModel", _TRIALS, *_TAGS, *ACTIONS, *of_endpoints.ACTIONS)
 
 
 class SageMaker:
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: Workshop, alarms: Alarms, deploying: float) -> None:
         self.workshop = workshop
         self.models = Models(workshop)
+        self.endpoints = Endpoints(workshop, self.models, alarms, deploying)
         self.registry = ModelRegistry(workshop.buckets.objects, workshop.permissions)
         self._jobs: dict[tuple[str, str], Job] = {}
         self._closed = False
@@ -62,6 +68,8 @@ class SageMaker:
             return _page("TrainingJobSummaries", job.summaries(request), request)
         if action in ACTIONS:
             return self.registry.call(action, request)
+        if action in of_endpoints.ACTIONS:
+            return self.endpoints.call(action, request)
         if not found:
             return self._tags(action, request)
         verb, kind = (word.lower() for word in found.groups() if word)
@@ -95,6 +103,7 @@ class SageMaker:
             running = [job for job in self._jobs.values() if not job.done.is_set()]
         for job in running:
             job.stop()
+        self.endpoints.close()
         for job in running:
             job.join(seconds)
 
@@ -106,6 +115,8 @@ class SageMaker:
         job: Job
         if kind == "transform":
             model = self.models.get(request["ModelName"])
+            if model.prefix:
+                raise ApiError("ValidationException", "Batch transform needs an archive: set ModelDataUrl.")
             job = transform.TransformJob(name, arn, request, self.workshop, model)
         elif kind == tuning.KIND:
             job = tuning.TuningJob(name, arn, request, self.workshop, self._train)
@@ -180,6 +191,8 @@ class SageMaker:
         arn = request["ResourceArn"]
         if ":model-package-group/" in arn:
             return self.registry.tags(action, request)
+        if ":endpoint" in arn:
+            return self.endpoints.tags(action, request, changed_tags)
         job = next((job for job in self.jobs() if job.arn == arn), None)
         if job is None:
             raise ApiError("ResourceNotFound", f"Job {arn} does not exist.")
@@ -226,7 +239,7 @@ def described(job: Job) -> dict[str, Any]:
 
 
 def sagemaker_door(sagemaker: SageMaker, moto: Application) -> Application:
-    """Answers requests about jobs, models and their registry, and passes all others to moto."""
+    """Answers requests about jobs, models, their registry and endpoints, and passes all others to moto."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         service, _, action = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")

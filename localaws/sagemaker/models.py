@@ -13,12 +13,13 @@ from localaws.sagemaker.job import Workshop
 
 @dataclass(frozen=True)
 class Model:
-    """What a transform job needs to know of a model."""
+    """What a server needs to know of a model."""
 
     image: str
     data: str  # the archive's address; empty if there is none
     environment: dict[str, str]
     role: str
+    prefix: str = ""  # of an uncompressed model's files
 
 
 class Models:
@@ -75,11 +76,23 @@ class Models:
             arn = self._shop.permissions.arn("sagemaker", f"model/{name.lower()}")
             raise ApiError("ValidationException", f'Could not find model "{arn}".')
         container = known.primary_container
-        if "ModelDataSource" in container:
-            raise ApiError("ValidationException", "Batch transform needs an archive: set ModelDataUrl.")
+        source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+        packed = source.get("CompressionType") == "Gzip"
         return Model(
             container["Image"],
-            container.get("ModelDataUrl", ""),
+            source["S3Uri"] if packed else container.get("ModelDataUrl", ""),
             container.get("Environment", {}),
             known.execution_role_arn,
+            "" if packed else source.get("S3Uri", ""),
         )
+
+    def bring_back(self, name: str, model: Model) -> None:
+        """Put back a model that an endpoint uses: moto forgets it with the process."""
+        if name not in self._moto._models:
+            container: dict[str, Any] = {"Image": model.image, "Environment": model.environment}
+            if model.prefix:
+                source = {"S3Uri": model.prefix, "S3DataType": "S3Prefix", "CompressionType": "None"}
+                container["ModelDataSource"] = {"S3DataSource": source}
+            elif model.data:
+                container["ModelDataUrl"] = model.data
+            self._moto.create_model(name, model.role, container, None, None, None)

@@ -22,7 +22,7 @@ class Stopped(Exception):
 class Scheduler:
     def __init__(self, cores: int, most: int | None = None) -> None:
         """`most` limits the cores of one job."""
-        self._cores = cores
+        self.cores = cores
         self._most = most or cores
         self._free = cores
         self._queue: deque[object] = deque()
@@ -64,7 +64,7 @@ class Scheduler:
             settling = self._last_arrival + SIBLINGS_SECONDS - time.monotonic() if self._most > 1 else 0.0
             first = self._queue[0] is ticket
             if first and self._free > 0 and settling <= 0:
-                share = max(1, self._cores // (self._running + len(self._queue)))
+                share = max(1, self.cores // (self._running + len(self._queue)))
                 return min(share, self._free, self._most)
             self._changed.wait(settling if first and settling > 0 else None)
         raise Stopped

@@ -9,9 +9,9 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from localaws.sagemaker.job_process import Instance
@@ -30,6 +30,7 @@ class NotServing(Exception):
 class Answer:
     status: int  # 0: none came
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -50,15 +51,16 @@ class Server:
         self._instance = instance
         self._connection = _Connection(instance, seconds)
 
-    def wait(self, stopped: Callable[[], bool]) -> None:
+    def wait(self, stopped: Callable[[], bool], seconds: float = 0.0) -> None:
         """Return when the server is healthy or the job stopped; raises NotServing."""
-        end, status = time.monotonic() + HEALTHY_SECONDS, 0
+        seconds = seconds or HEALTHY_SECONDS
+        end, status = time.monotonic() + seconds, 0
         while not stopped() and status != 200:
             if self._instance.code is not None:
                 raise NotServing(f"The container ended with exit code {self._instance.code} before it answered /ping.")
             if time.monotonic() > end:
                 last = f"the last answer was {status}" if status else "it did not answer"
-                raise NotServing(f"The container was not healthy within {HEALTHY_SECONDS:.0f} s: /ping: {last}.")
+                raise NotServing(f"The container was not healthy within {seconds:.0f} s: /ping: {last}.")
             with closing(Server(self._instance, PING_SECONDS)) as server:
                 status = server._send("GET", "/ping").status
             if status != 200:
@@ -81,6 +83,11 @@ class Server:
                 return answer
         return self._send("POST", "/invocations", body, headers)
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection was kept; the container may have closed it since."""
+        return self._connection.sock is not None
+
     def close(self) -> None:
         self._connection.close()
 
@@ -92,7 +99,13 @@ class Server:
             if len(content) > LONGEST_ANSWER:
                 self.close()
                 return Answer(0, b"The answer is larger than 100 MB.")
-            return Answer(response.status, content)
+            return Answer(response.status, content, response.headers)
         except (OSError, http.client.HTTPException) as problem:
             self.close()
             return Answer(0, f"{type(problem).__name__}: {problem}".encode())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

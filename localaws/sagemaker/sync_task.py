@@ -26,6 +26,8 @@ from localaws.sagemaker.job import Job
 
 # Errors of SageMaker's model; Step Functions reports all others as AmazonSageMakerException.
 _NAMED = ("ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "Conflict")
+# [sfn] Calls without `.sync`; all others are aws-sdk's.
+_CALLS = ("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint")
 _STILL_WANTED_SECONDS = 0.05  # how often a waiting Task checks that its execution is still running
 
 
@@ -62,7 +64,7 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]
     def _get_supported_parameters(self) -> set[str] | None:
         """None refuses the definition; without names, moto drops no parameters before they are checked."""
         jobs, sync = [f"Create{kind}Job" for kind in KINDS.values()], self.resource.condition is not None
-        return set() if self._action in (jobs if sync else [*jobs, "CreateModel"]) else None
+        return set() if self._action in (jobs if sync else [*jobs, *_CALLS]) else None
 
     def _eval_service_task(
         self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any

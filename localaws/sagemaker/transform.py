@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from localaws.sagemaker.archives import unpack
 from localaws.sagemaker.job import DAY, Job, Workshop
 from localaws.sagemaker.job_process import Instance, JobFailed, Program, Surroundings
 from localaws.sagemaker.models import Model
-from localaws.sagemaker.serving import PING_SECONDS, Answer, NotServing, Server
+from localaws.sagemaker.serving import PING_SECONDS, Answer, NotServing, Server, free_port
 from localaws.sagemaker.transform_data import MEGABYTE, TooLong, assembled, requests_of
 
 MOST_MEGABYTES = 100  # [sm] of MaxPayloadInMB, and of its product with MaxConcurrentTransforms
@@ -141,7 +140,7 @@ class TransformJob(Job):
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
             said(f"{stamp}.{int(now % 1 * 1000):03}:[sagemaker logs]: {text}")
 
-        surroundings = Surroundings(root, self._declared(), self._service(), cores, _free_port())
+        surroundings = Surroundings(root, self._declared(), self._service(), cores, free_port())
         with ExitStack() as ending:
             instance = program.start(surroundings, log, self._wake)
             ending.callback(self._watched(instance))
@@ -252,9 +251,3 @@ class TransformJob(Job):
             say(f"{place}: {line}")
         kind = "ClientError" if of_the_client else "AlgorithmError"
         self._failures.append(f"{kind}: See job logs for more information")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

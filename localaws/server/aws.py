@@ -47,6 +47,7 @@ class Settings:
         )
     )
     waiting: float = 0.01  # how long one second of a retry's delay lasts locally
+    deploying: float = 0.01  # how long one second of an endpoint's deployment lasts: bakes, and periods of its alarms
     cores_per_job: int | None = None  # at most; if None, a job that is alone gets all of them
     grace_seconds: float = 10.0  # between SIGTERM and SIGKILL; 120 on AWS
     ending_seconds: float = 5.0  # how long to wait for a stopped execution to end
@@ -153,6 +154,8 @@ class LocalAws:
         from localaws.codebuild import sync_task as codebuild_task
         from localaws.codebuild.api import CodeBuild
         from localaws.iam.permissions import Permissions
+        from localaws.notifications import alarms
+        from localaws.notifications.endpoint_metrics import EndpointMetrics
         from localaws.s3.buckets import Buckets
         from localaws.sagemaker import sync_task
         from localaws.sagemaker.api import SageMaker
@@ -177,7 +180,14 @@ class LocalAws:
             guard=self.guard,
             grace_seconds=settings.grace_seconds,
         )
-        self.sagemaker = SageMaker(workshop)
+        self.metrics = EndpointMetrics(
+            settings.account,
+            settings.region,
+            settings.deploying,
+            lambda alarm: alarms.mail(alarm, settings.account, self.permissions),
+        )
+        ending.callback(self.metrics.close)
+        self.sagemaker = SageMaker(workshop, self.metrics, settings.deploying)
         self.permissions.tags_of = self.sagemaker.tags
         ending.callback(queue.install(patches), settings.ending_seconds)
         ending.callback(self.sagemaker.close, settings.grace_seconds + settings.ending_seconds)
@@ -187,7 +197,7 @@ class LocalAws:
         codebuild_task.install(patches, self.codebuild)
 
     def _doors(self, patches: Patches) -> Application:
-        """Request chain: IAM, CloudFormation, SageMaker, CodeBuild, then moto."""
+        """Request chain: IAM, endpoints, CloudFormation, SageMaker, CodeBuild, then moto."""
         from moto.moto_server import werkzeug_app
 
         from localaws.cloudformation.service import CloudFormation
@@ -195,11 +205,14 @@ class LocalAws:
         from localaws.codebuild.api import codebuild_door
         from localaws.iam.enforce import gate
         from localaws.sagemaker.api import sagemaker_door
+        from localaws.sagemaker.invocations import Invocations
 
         stacks = CloudFormation(self.settings.account, self.partition, self._clients.get)
         patches.attribute(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # otherwise any page may read moto's responses
         moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, codebuild_door(self.codebuild, moto)))
+        invocations = Invocations(self.sagemaker.endpoints, self.metrics, self.settings.region)
+        doors = invocations.door(doors)
         return gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
 
 

@@ -1,0 +1,131 @@
+"""InvokeEndpoint, answered before all other services: a request costs little more than the model's own work.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from localaws.base import requests
+from localaws.base.requests import Application
+from localaws.notifications.endpoint_metrics import EndpointMetrics
+from localaws.sagemaker.endpoint import Endpoint, log_group
+from localaws.sagemaker.endpoints import Endpoints
+from localaws.sagemaker.model_server import INVOKE_SECONDS, Overloaded, Unavailable
+from localaws.sagemaker.serving import Answer
+from localaws.sagemaker.traffic import Member, UnknownVariant
+
+MOST_BYTES = 6 * 1024 * 1024  # [sm] of a body
+_SKIPPED = 1 << 20
+_CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
+_TARGETS = ("MODEL", "CONTAINER_HOSTNAME", "INFERENCE_COMPONENT")
+_TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
+    "each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.status, self.code, self.content = status, code, {"Message": message, **more}
+
+
+class Invocations:
+    def __init__(self, endpoints: Endpoints, metrics: EndpointMetrics, region: str) -> None:
+        self._endpoints, self._metrics, self._region = endpoints, metrics, region
+
+    def door(self, others: Application) -> Application:
+        """Requests that are signed for S3 may have the same path; unsigned ones come from curl."""
+
+        def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            name = requests.invoked(environ)
+            if not name or requests.signed_by(environ)[1] not in ("sagemaker", ""):
+                return others(environ, start_response)
+            try:
+                answer, member = self._invoke(name, _body(environ), environ)
+            except _Refused as problem:
+                content = json.dumps(problem.content)
+                named = [("x-amzn-ErrorType", problem.code)] if not problem.code.isdecimal() else []
+                return requests.respond(start_response, f"{problem.status} Error", "application/json", content, *named)
+            headers = [
+                ("Content-Type", answer.headers.get("Content-Type") or "application/octet-stream"),
+                ("Content-Length", str(len(answer.body))),
+                ("x-Amzn-Invoked-Production-Variant", member.name),
+                ("x-amzn-RequestId", requests.REQUEST_ID),
+            ]
+            if custom := answer.headers.get(_CUSTOM):
+                headers.append((_CUSTOM, custom))
+            start_response("200 OK", headers)
+            return [answer.body]
+
+        return application
+
+    def _invoke(self, name: str, body: bytes, environ: dict[str, Any]) -> tuple[Answer, Member]:
+        endpoint = self._endpoints.endpoints.get(name)
+        if endpoint is None or endpoint.status in ("Creating", "Failed", "Deleting"):
+            raise _Refused(400, "ValidationError", f"Endpoint {name} of account {self._endpoints.account} not found.")
+        if unknown := [target for target in _TARGETS if f"HTTP_X_AMZN_SAGEMAKER_TARGET_{target}" in environ]:
+            raise _Refused(400, "ValidationError", f"Target {unknown[0].lower()} is not available locally.")
+        endpoint.ready.wait(INVOKE_SECONDS)  # it may have been started again just now
+        member = self._admitted(endpoint, environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", ""))
+        kept = {"Content-Type": "CONTENT_TYPE", "Accept": "HTTP_ACCEPT"}
+        kept[_CUSTOM] = "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"
+        headers = {header: environ[key] for header, key in kept.items() if environ.get(key)}
+        answer, seconds = member.server.invoke(body, headers)
+        self._record(endpoint, member, answer.status or 500, seconds)
+        if not 200 <= answer.status < 300:
+            raise self._model_error(endpoint, member, answer)
+        return answer, member
+
+    def _admitted(self, endpoint: Endpoint, variant: str) -> Member:
+        try:
+            return endpoint.traffic.admitted(variant)
+        except UnknownVariant:
+            message = f"Variant {variant} of endpoint {endpoint.name} not found."
+            raise _Refused(400, "ValidationError", message) from None
+        except Overloaded:
+            raise _Refused(429, "ThrottlingException", "Rate exceeded") from None
+        except Unavailable as problem:
+            for member in problem.args:
+                self._record(endpoint, member, 503, 0.0)
+            message = "The model's server is starting again; see the endpoint's log."
+            raise _Refused(503, "ServiceUnavailable", message) from None
+
+    def _record(self, endpoint: Endpoint, member: Member, status: int, seconds: float) -> None:
+        instances = int(member.variant.get("InitialInstanceCount", 1))
+        self._metrics.record(endpoint.name, member.name, member.config, status, seconds, instances)
+
+    def _model_error(self, endpoint: Endpoint, member: Member, answer: Answer) -> _Refused:
+        group, arn = log_group(endpoint.name), endpoint.record["EndpointArn"].split(":")
+        text = answer.body.decode("utf-8", "replace")
+        if not answer.status and "timed out" in text:
+            text = _TIMED_OUT
+        kind = "client" if 400 <= answer.status < 500 else "server"
+        page = f"https://{self._region}.console.aws.amazon.com/cloudwatch/home?region={self._region}"
+        message = (
+            f'Received {kind} error ({answer.status}) from primary with message "{text}". See {page}'
+            f"#logEventViewer:group={group} in account {arn[4]} for more information."
+        )
+        return _Refused(
+            424,
+            "ModelError",
+            message,
+            ErrorCode="CLIENT_ERROR_FROM_MODEL" if kind == "client" else "INTERNAL_FAILURE_FROM_MODEL",
+            LogStreamArn=":".join([*arn[:2], "logs", *arn[3:5], "log-group", group]),
+            OriginalMessage=text,
+            OriginalStatusCode=answer.status,
+        )
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    size, given = int(environ.get("CONTENT_LENGTH") or 0), environ["wsgi.input"]
+    if size > MOST_BYTES:
+        while size > 0 and (piece := given.read(min(size, _SKIPPED))):  # otherwise the client never reads the answer
+            size -= len(piece)
+        raise _Refused(413, "413", f"HTTP content length exceeded {MOST_BYTES} bytes.")
+    body: bytes = given.read(size)
+    return body
