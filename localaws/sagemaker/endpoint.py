@@ -288,7 +288,7 @@ def steps(routing: Record, count: int) -> list[float]:
     """The shares of the traffic that the new servers get, one after the other."""
 
     def share(size: Record) -> float:
-        return min(1.0, size["Value"] / (100 if size["Type"] == "CAPACITY_PERCENT" else count))
+        return min(1.0, float(size["Value"]) / (100 if size["Type"] == "CAPACITY_PERCENT" else count))
 
     if routing["Type"] == "CANARY":
         return [share(routing["CanarySize"]), 1.0]

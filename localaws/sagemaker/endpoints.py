@@ -183,7 +183,7 @@ class Endpoints:
         self._changeable(request["EndpointName"]).delete()
         return {}
 
-    def list(self, request: Request) -> dict[str, Any]:
+    def list_endpoints(self, request: Request) -> dict[str, Any]:
         found = [self.describe({"EndpointName": name}) for name in self.endpoints]
         if status := request.get("StatusEquals"):
             found = [one for one in found if one["EndpointStatus"] == status]
@@ -287,7 +287,7 @@ ACTIONS: dict[str, Callable[[Endpoints, Request], dict[str, Any]]] = {
     "DeleteEndpointConfig": Endpoints.delete_config,
     "DescribeEndpoint": Endpoints.describe,
     "DescribeEndpointConfig": Endpoints.describe_config,
-    "ListEndpoints": Endpoints.list,
+    "ListEndpoints": Endpoints.list_endpoints,
     "ListEndpointConfigs": Endpoints.list_configs,
     "UpdateEndpoint": Endpoints.update,
     "UpdateEndpointWeightsAndCapacities": Endpoints.change_weights,

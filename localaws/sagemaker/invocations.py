@@ -52,12 +52,12 @@ class Invocations:
                 named = [("x-amzn-ErrorType", problem.code)] if not problem.code.isdecimal() else []
                 return requests.respond(start_response, f"{problem.status} Error", "application/json", content, *named)
             headers = [
-                ("Content-Type", answer.headers.get("Content-Type") or "application/octet-stream"),
+                ("Content-Type", answer.headers.get("content-type") or "application/octet-stream"),
                 ("Content-Length", str(len(answer.body))),
                 ("x-Amzn-Invoked-Production-Variant", member.name),
                 ("x-amzn-RequestId", requests.REQUEST_ID),
             ]
-            if custom := answer.headers.get(_CUSTOM):
+            if custom := answer.headers.get(_CUSTOM.lower()):
                 headers.append((_CUSTOM, custom))
             start_response("200 OK", headers)
             return [answer.body]

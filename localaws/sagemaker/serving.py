@@ -30,7 +30,7 @@ class NotServing(Exception):
 class Answer:
     status: int  # 0: none came
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
 
 
 class _Connection(http.client.HTTPConnection):
@@ -99,7 +99,7 @@ class Server:
             if len(content) > LONGEST_ANSWER:
                 self.close()
                 return Answer(0, b"The answer is larger than 100 MB.")
-            return Answer(response.status, content, response.headers)
+            return Answer(response.status, content, {name.lower(): value for name, value in response.headers.items()})
         except (OSError, http.client.HTTPException) as problem:
             self.close()
             return Answer(0, f"{type(problem).__name__}: {problem}".encode())
