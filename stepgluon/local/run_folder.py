@@ -24,7 +24,7 @@ from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.local.journal import Begun
 from stepgluon.local.surroundings import whole, write
 from stepgluon.local.work_folder import all_runs, run_of
-from stepgluon.runs import report
+from stepgluon.runs import model_registry, report
 from stepgluon.runs.earlier import Earlier, before
 from stepgluon.runs.history import Job, Remark, Story, parsed, read
 from stepgluon.runs.job_log import TUNING
@@ -110,7 +110,8 @@ def _write_report(place: Deployed, begun: Begun, file: Path, run: dict[str, Any]
     for stored in place.aws.objects.below(place.names.work_bucket, f"runs/{begun.name}/result/{REPORT}"):
         with whole(file) as part:
             place.aws.objects.copy_out(stored.content, part)
-        page = report.completed(file.read_text("utf-8", "replace"), run, story, True, earlier)
+        versions = model_registry.of_run(lambda: place.aws.client("sagemaker"), place.names, run["models"])
+        page = report.completed(file.read_text("utf-8", "replace"), run, story, True, earlier, versions)
     if page := page or ("" if story.delivered else report.failed(run, story, True, earlier)):
         write(file, page)
     return os.fspath(file) if page else None

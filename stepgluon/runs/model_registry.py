@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from stepgluon.runs.history import number
 
 LISTED = 10  # versions of each model
 APPROVALS = {"PendingManualApproval": "waiting", "Approved": "approved", "Rejected": "rejected"}
+REFUSED = "AccessDeniedException"
 UNKNOWN = "ValidationException"  # SageMaker's code if a group or a version does not exist
 
 
@@ -33,7 +34,7 @@ def approve(sagemaker: Any, names: Names, run: str, verdicts: Mapping[str, dict[
         arn = names.model_version_arn(model, version)
         found = answer(partial(sagemaker.describe_model_package, ModelPackageName=arn), UNKNOWN) if version else None
         if found is None:
-            way_out = "run the pipeline again: it registers the model, without a training if nothing has changed"
+            way_out = "run the pipeline again: it registers the model, and does not retrain it if nothing has changed"
             raise NotApproved(f"{model.name} of {run} is not in the model registry ({way_out})")
         if found["ModelApprovalStatus"] == "Rejected":
             raise NotApproved(f"version {version} of {model.name} was rejected in the registry (promote another run)")
@@ -42,6 +43,18 @@ def approve(sagemaker: Any, names: Names, run: str, verdicts: Mapping[str, dict[
     for arn in waiting:
         said = {"ModelApprovalStatus": "Approved", "ApprovalDescription": f"promoted from run {run}"}
         sagemaker.update_model_package(ModelPackageArn=arn, **said)
+
+
+def of_run(sagemaker: Callable[[], Any], names: Names, models: Iterable[dict[str, Any]]) -> list[list[str]]:
+    """The name, version, current approval and ARN of each registered model of a run; `sagemaker` makes the client."""
+    versions = {one["name"]: one["version"] for one in models if one.get("version")}
+    rows = []
+    for model in (one for one in names.config.models if one.name in versions):
+        arn = names.model_version_arn(model, versions[model.name])
+        found = answer(partial(sagemaker().describe_model_package, ModelPackageName=arn), UNKNOWN, REFUSED)
+        approval = APPROVALS[found["ModelApprovalStatus"]] if found else "unknown"
+        rows.append([model.name, str(versions[model.name]), approval, arn])
+    return rows
 
 
 def registered(names: Names) -> list[Model]:

@@ -22,6 +22,7 @@ from stepgluon.aws import Door, answer
 from stepgluon.graph.text import clean
 from stepgluon.names import Names
 from stepgluon.runs import earlier as runs_before
+from stepgluon.runs import model_registry
 from stepgluon.runs.earlier import Earlier
 from stepgluon.runs.history import Job, Story, number
 from stepgluon.runs.view import WORDS, log_tail, scored, took, uses, wrong_cells
@@ -34,12 +35,22 @@ FOLDED = 20  # lanes of a timeline; a longer one is folded
 KINDS = {"waited": "waiting for a machine", "ran": "running", "cachedjob": "cached", "broke": "failed"}
 
 
-def completed(page: str, told: dict[str, Any], story: Story, logs: bool = False, earlier: Earlier = NOTHING) -> str:
-    """Post-process's page with what only the caller knows. `told` is run.json; `logs`: they are in logs/."""
+def completed(
+    page: str,
+    told: dict[str, Any],
+    story: Story,
+    logs: bool = False,
+    earlier: Earlier = NOTHING,
+    versions: Sequence[list[str]] = (),
+) -> str:
+    """Post-process's page with what only the caller knows. `told` is run.json; `logs`: they are in logs/; `versions`
+    lists the registered models.
+    """
     errors, limits = earlier.errors(told), {each["name"]: _limit(each) for each in told["models"]}
     page = ERRORS.sub(lambda found: _line(errors.get(name := unescape(found[1]), []), limits.get(name)), page)
     page = page.replace(RUN, _about(told, logs, earlier), 1)
-    return page.replace(TIMELINE, timeline(told, story, logs), 1)
+    table = _table("Versions in the model registry", ("model", "version", "approval", "ARN"), list(versions))
+    return page.replace(TIMELINE, table + timeline(told, story, logs), 1)
 
 
 def in_account(door: Door, names: Names, told: dict[str, Any], story: Story) -> str:
@@ -50,7 +61,9 @@ def in_account(door: Door, names: Names, told: dict[str, Any], story: Story) -> 
         return ""
     earlier = runs_before.in_account(door, names, told)
     if found:
-        return completed(found["Body"].read().decode("utf-8", "replace"), told, story, earlier=earlier)
+        versions = model_registry.of_run(lambda: door.client("sagemaker"), names, told["models"])
+        page = found["Body"].read().decode("utf-8", "replace")
+        return completed(page, told, story, earlier=earlier, versions=versions)
     return failed(told, story, earlier=earlier)
 
 

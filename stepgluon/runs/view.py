@@ -75,6 +75,7 @@ def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
         **{key: model.get(key) for key in ("name", "verdict", "reason", "uses", "model_uri", "outcome")},
         **{key: finite(model.get(key)) for key in ("mae", "mae_of_median", "threshold")},
         "unit": model.get("unit"),
+        **({"version": model["version"]} if model.get("version") else {}),
         **_judged(model),
         **quality,
         **{key: _why(model.get(key)) for key in ("failure", "outcome_failure")},

@@ -18,7 +18,7 @@ from stepgluon.config.load import load, loads
 from stepgluon.local.compile_cache import compiled
 from stepgluon.local.work_folder import door_of
 from stepgluon.names import Names
-from stepgluon.runs.model_registry import approve
+from stepgluon.runs.model_registry import approve, of_run
 
 CONFIG = penguins("fallback: {threshold: 350, if_missing: fail}", "retries: {job: 0}")
 CONFIG = CONFIG.replace("label: body_mass_g}", "label: body_mass_g, register: {}}")
@@ -68,6 +68,27 @@ def test_a_run_registers_its_models_and_a_second_run_no_second_version(registere
     assert told(registered, "models") == found
 
 
+def test_the_report_shows_the_versions_with_their_approval_and_arn(registered: User) -> None:
+    (run,) = told(registered, "runs")
+    page = Path(told(registered, "show", run["run"])["report"]).read_text()
+    table = page.partition("Versions in the model registry")[2].partition("</table>")[0]
+    for model in ("adelie", "gentoo"):
+        assert f"<td>{model}</td><td>1</td><td>waiting</td><td>{ARN}{model}/1</td>" in table
+
+
+def test_a_version_that_may_not_be_described_is_still_named() -> None:
+    class Closed:
+        def describe_model_package(self, ModelPackageName: str) -> None:
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DescribeModelPackage")
+
+    models: list[dict[str, Any]] = [
+        {"name": "adelie", "version": 3},
+        {"name": "gentoo"},
+        {"name": "of an earlier config"},
+    ]
+    assert of_run(Closed, NAMES, models) == [["adelie", "3", "unknown", f"{ARN}adelie/3"]]
+
+
 def test_a_definition_compiled_before_register_was_added_is_not_used(tmp_path: Path) -> None:
     def registers(text: str) -> bool:
         return "createModelPackage" in compiled(loads(text, "config.yml", None, {}), workflow, tmp_path)
@@ -115,7 +136,7 @@ def test_a_model_outside_the_registry_is_not_promoted_until_a_run_has_registered
     assert user.calls("models")[1] == "No versions yet: a run registers each model that it accepts.\n"
     code, _, err = user.calls("promote", "latest")
     assert code == 1
-    assert "is not in the model registry (run the pipeline again: it registers the model, without a training" in err
+    assert "is not in the model registry (run the pipeline again: it registers the model, and does not retrain" in err
     again = user.told()
     assert [one["version"] for one in told(user, "models")] == [1, 1]
     assert {one["run"] for one in told(user, "models")} != {again["run"]}, "the run that trained them"
