@@ -1,4 +1,4 @@
-"""Prepare, with files in place of tables: lets the user's script make folders of the raw files, and hashes them.
+"""Prepare, with files in place of tables: runs the user's script, which sorts the files into folders.
 
 Reads   processing/input/raw/                every object of the .run file's folder, but the .run file
         processing/input/config/config.json
@@ -59,10 +59,10 @@ def folders_of(written: Path, out: Path, script: str) -> dict[str, dict[str, Pat
     for name in FOLDERS:
         folder = written / name
         if folder.is_symlink():
-            raise JobError(f"{script} wrote {name} as a link; write a folder.")
+            raise JobError(f"{script} made {name} a link; make it a folder.")
         files = user_script.files_in(folder, script)
         if not files and name in ("train", "test"):
-            why = "the model is measured on it" if name == "test" else "it is what models learn from"
+            why = "the model is measured on them" if name == "test" else "models learn from them"
             raise JobError(f"{script} left no files in {folder}; {why}.")
         deep = next((file for file in files if "/" in file), None)
         if name == "predict" and deep:

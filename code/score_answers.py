@@ -91,7 +91,7 @@ def measured(folder: Path, answered: Path, model: str, classes: list[str] | None
     paths = part_files.part_paths(folder)
     found = [answers.read(answered, path.stem, pq.read_metadata(path).num_rows, model, classes) for path in paths]
     if len({one.chances is None for one in found}) > 1:
-        raise JobError(f"Model {model}: its container answered probabilities to only some of the rows.")
+        raise JobError(f"Model {model}: its container returned probabilities for only some of the rows.")
     chances = None if found[0].chances is None else np.concatenate([one.chances for one in found])
     return Answers(np.concatenate([one.predicted for one in found]), chances)
 
@@ -106,7 +106,7 @@ def judged(
     if chances is None:
         if metric in NEED_CHANCES:
             raise JobError(
-                f"Model {model}: {metric} needs probabilities; its container must answer, after the class, those of "
+                f"Model {model}: {metric} needs probabilities; its container must return, after the class, those of "
                 f"{', '.join(classes)}."
             )
         chances = np.stack([(given.predicted == one).astype(float) for one in classes], axis=1)

@@ -1,4 +1,4 @@
-"""Score, with files in place of tables: lets the user's script measure a model, and writes the model's folder.
+"""Score, with files in place of tables: runs the user's script that measures a model, and writes the model's folder.
 
 Reads   processing/input/archive/model.tar.gz   the training's output; unpacked only for a script
         processing/input/test/                  the files that the training has not seen
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def measured(script: str) -> dict[str, Any]:
-    """What the script wrote; whatever else it left in the output is removed."""
+    """The metrics that the script wrote. Everything else in the output is removed."""
     folder = job_io.processing_output()
     user_script.run(script)
     path = folder / METRICS
@@ -90,7 +90,7 @@ def score_in(found: dict[str, Any], metric: str, where: str) -> float:
         raise JobError(f"{where} has no metric {shown(metric)}{named}.")
     score = _number(found[metric])
     if score is None:
-        raise JobError(f"{where}: {metric} is {shown(found[metric])}; a finite number is expected.")
+        raise JobError(f"{where}: {metric} is {shown(found[metric])}, which is not a finite number.")
     return score
 
 

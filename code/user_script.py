@@ -1,4 +1,4 @@
-"""Runs a script of the user's within a job of theirs, and checks the files that it leaves.
+"""Runs a user's script in a job, and checks the files that it leaves.
 
 This module, prepare_files.py and score_files.py run in the user's container: they need Python 3.9 and no packages.
 """
@@ -20,7 +20,7 @@ _REST_SECONDS = 10  # for the end of the log of a script that has ended, whose c
 
 
 def run(name: str) -> None:
-    """Run the script with this Python, in its folder; raises JobError with its last words if it fails."""
+    """Run the script with this Python, in its folder; raises JobError with its last line of stderr if it fails."""
     script = job_io.processing_input("code") / name
     if not script.is_file():
         raise RetryableError(f"{name} is missing in {script.parent}; the job's inputs are not complete.")
@@ -47,7 +47,7 @@ def run(name: str) -> None:
     code = process.wait()
     reader.join(_REST_SECONDS)
     if code == -9:
-        raise RetryableError(f"{name} was killed, as happens when memory runs out; give the job a larger instance.")
+        raise RetryableError(f"{name} was killed, probably because memory ran out; give the job a larger instance.")
     if code:
         why = f": {last[0][:500].rstrip('.')}" if last[0] else ""
         raise JobError(f"{name} failed{why} (exit code {code}). Its log has more.")

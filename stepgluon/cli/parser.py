@@ -90,7 +90,7 @@ def _definition(command: Add) -> None:
 
 def _runs(command: Add) -> None:
     check = command("local", "check", "Check tables: how they are read, each model's rows, gaps without a model.")
-    command("local", "doctor", "Say what this computer can do: jobs, serving, containers, builds of images.")
+    command("local", "doctor", "Check what can run on this computer: jobs, serving, containers, builds of images.")
     run = command(
         "local", "run", "Run the pipeline on this computer: start a local AWS, upload the data, follow the run."
     )

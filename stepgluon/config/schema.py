@@ -136,7 +136,9 @@ class Data(Section):
     seed: int = entry("seed of the split, so that it is the same in every run", Whole(0, 2**32 - 1), 7)
     files: bool = entry("the data are files of any kind, not tables: see docs/how-to/files.md", FLAG, False)
     prepare: str | None = entry(
-        "with files: your script that makes the folders train, validation, test and predict of them", SCRIPT, None
+        "with files: your script that makes the folders train, validation, test and predict from the upload",
+        SCRIPT,
+        None,
     )
 
 
@@ -226,11 +228,15 @@ class Register(Section):
 
 
 class Objective(Section):
-    metric: str = entry("for XGBoost one of its metrics, like rmse; for an own container any name", TEXT)
+    metric: str = entry("for XGBoost one of its metrics, like rmse; for your own container any name", TEXT)
     regex: str | None = entry(
-        "finds the metric's value in the log of an own container, in its first group", Text(least=1, most=500), None
+        "for your own container: regular expression whose first group is the metric's value in the log",
+        Text(least=1, most=500),
+        None,
     )
-    goal: str | None = entry("which values are better; XGBoost knows it", Choice("minimize", "maximize"), None)
+    goal: str | None = entry(
+        "for your own container: whether lower or higher values are better", Choice("minimize", "maximize"), None
+    )
 
 
 class Tune(Section):
@@ -238,9 +244,9 @@ class Tune(Section):
 
     jobs: int = entry("how many trainings are tried", Whole(1, limits.TUNING_JOBS), 10)
     parallel: int = entry("how many of them run at once", Whole(1, limits.TUNING_AT_ONCE), 2)
-    strategy: str = entry("how values are chosen; locally always at random", Choice("bayesian", "random"), "bayesian")
+    strategy: str = entry("how values are chosen; always random locally", Choice("bayesian", "random"), "bayesian")
     objective: Objective | None = entry(
-        "what the tries are compared by; for XGBoost, metric by default", Objective, None
+        "metric that compares the trainings; for XGBoost, by default the model's metric", Objective, None
     )
     ranges: dict[str, Range] = entry(
         "a range of this hyperparameter: 3..8, 0.01..0.3 log, or [a, b]", Rest(RangeKind(), TEXT), {}
@@ -248,7 +254,7 @@ class Tune(Section):
 
 
 class Score(Section):
-    """What measures a model of files: one of two."""
+    """What measures a model of files: a script or the training's log."""
 
     with_: str | None = entry("your script that measures the model on the folder test", SCRIPT, None)
     log: str | None = entry(

@@ -188,7 +188,7 @@ OF_CONTAINER = (
     "'Error': 'States.TaskFailed', "
     "'Cause': 'Not retried: The training saved nothing in /opt/ml/model, so there is no model.'} : "
     "{'Error': $e.Error, 'Cause': $replace($e.Cause & '', ': See job logs for more information', "
-    "': The container failed while it answered rows; see the log of its job')})"
+    "': The container failed during prediction; see the job\\u0027s log')})"
 )
 
 

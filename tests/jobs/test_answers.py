@@ -129,22 +129,22 @@ def test_a_metric_of_probabilities_needs_them(sandbox: Sandbox) -> None:
     out.rename(folder)
     outcome = scored(sandbox, folder, "bad\n" * 20, **{**KINDS, "metric": "roc_auc"})
     assert (outcome.code, outcome.final) == (1, True)
-    expected = "roc_auc needs probabilities; its container must answer, after the class, those of bad, good."
+    expected = "roc_auc needs probabilities; its container must return, after the class, those of bad, good."
     assert outcome.message == f"Model all: {expected}"
 
 
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ("1\n" * 15, "its container answered 15 lines to 16 rows of part-00000.csv; it must answer one line for each"),
-        ("1\n" * 17, "its container answered 17 lines to 16 rows"),
-        ("", "its container answered 0 lines to 16 rows"),
-        ("1\n\n" * 8, "no number to row 2 of part-00000.csv"),
-        ("1\n" * 15 + "[2.5]\n", "its container answered '[2.5]' to row 16 of part-00000.csv, which is not a number."),
-        ("1,2\n" * 16, "its container answered 2 columns to the rows of part-00000.csv; 1 is expected."),
-        ("1\n" * 15 + "1,2\n", "the answers of its container are not CSV"),
-        ("\udcff\n" * 16, "the answers of its container are not CSV"),
-        ("9" * 100_000, "its container answered 100,000 bytes to 16 rows of part-00000.csv."),
+        ("1\n" * 15, "its container returned 15 lines for 16 rows of part-00000.csv; it must return one line for each"),
+        ("1\n" * 17, "its container returned 17 lines for 16 rows"),
+        ("", "its container returned 0 lines for 16 rows"),
+        ("1\n\n" * 8, "no number for row 2 of part-00000.csv"),
+        ("1\n" * 15 + "[2.5]\n", "its container returned '[2.5]' for row 16 of part-00000.csv, which is not a number."),
+        ("1,2\n" * 16, "its container returned 2 columns for the rows of part-00000.csv; 1 is expected."),
+        ("1\n" * 15 + "1,2\n", "its container did not return CSV"),
+        ("\udcff\n" * 16, "its container did not return CSV"),
+        ("9" * 100_000, "its container returned 100,000 bytes for 16 rows of part-00000.csv."),
     ],
 )
 def test_answers_that_are_none_have_a_sentence(sandbox: Sandbox, folder: Path, said: str, sentence: str) -> None:
@@ -179,14 +179,14 @@ def test_its_answers_become_predictions_in_the_rows_order(sandbox: Sandbox) -> N
 def test_a_class_that_no_training_row_has_is_no_prediction(sandbox: Sandbox) -> None:
     outcome = checked(sandbox, "0\n1\nunknown\n", ("0", "1"))
     assert (outcome.code, outcome.final) == (1, True), outcome.log
-    assert "answered the class 'unknown' to row 3 of part-00000.csv; its classes are '0', '1'." in outcome.message
+    assert "returned the class 'unknown' for row 3 of part-00000.csv; its classes are '0', '1'." in outcome.message
 
 
 def test_probabilities_become_those_of_the_answer_and_of_the_positive_class(sandbox: Sandbox) -> None:
     outcome = checked(sandbox, '"a,b",0.7,0.3\nz,0.2,0.8\nother,0.5,0.5\n', ("a,b", "z"))
     assert outcome.code == 1 and outcome.message
     assert outcome.message == (
-        "Model all: its container answered the class 'other' to row 3 of part-00000.csv; its classes are 'a,b', 'z'."
+        "Model all: its container returned the class 'other' for row 3 of part-00000.csv; its classes are 'a,b', 'z'."
     )
     path = sandbox.root / "processing/input/answers/part-00000.csv.out"
     path.write_text('"a,b",0.7,0.3\nz,0.2,0.8\nz,0.5,0.5\n')
@@ -212,11 +212,11 @@ def test_our_own_server_answers_with_the_columns_of_predict(sandbox: Sandbox) ->
 @pytest.mark.parametrize(
     ("said", "classes", "sentence"),
     [
-        ("1\n2\n", (), "its container answered 2 lines to 3 rows of part-00000.csv"),
+        ("1\n2\n", (), "its container returned 2 lines for 3 rows of part-00000.csv"),
         ("1\nnan\n3\n", (), "Model all predicts nan for row 2 of part-00000.csv"),
-        ("a\n\nb\n", ("a", "b"), "its container answered no class to row 2 of part-00000.csv."),
-        ("a,1,1\nb,0,1\nb,0,1\n", ("a", "b"), "answered, after the class, 1, 1 to row 1 of part-00000.csv"),
-        ("a,1\nb,0\nb,0\n", ("a", "b"), "answered, after the class, 1 column to the rows of part-00000.csv; 2 are"),
+        ("a\n\nb\n", ("a", "b"), "its container returned no class for row 2 of part-00000.csv."),
+        ("a,1,1\nb,0,1\nb,0,1\n", ("a", "b"), "returned, after the class, 1, 1 for row 1 of part-00000.csv"),
+        ("a,1\nb,0\nb,0\n", ("a", "b"), "returned, after the class, 1 column for the rows of part-00000.csv; 2 are"),
     ],
 )
 def test_a_wrong_answer_fails_the_model_alone_with_a_sentence(

@@ -158,9 +158,9 @@ TRAINING = {
     "empty": ("open(F, '>/opt/ml/model/x'); close F; exit 0", "", "exit code 2 before it answered /ping"),
     "forking": (CHILDREN, "", "rejected. The training saved nothing in /opt/ml/model, so there is no model."),
     "silent": ("", "sleep 100", "was not healthy within 2 s: /ping: it did not answer."),
-    "few": ("", "my $r = $reply; $reply = sub { $r->(@_[1 .. $#_]) }", "its container answered"),
+    "few": ("", "my $r = $reply; $reply = sub { $r->(@_[1 .. $#_]) }", "its container returned"),
     "words": ("", "$answer = sub { 'heavy' }", "which is not a number."),
-    "dying": ("", "$reply = sub { exit 1 }", "The container failed while it answered rows; see the log of its job"),
+    "dying": ("", "$reply = sub { exit 1 }", "The container failed during prediction; see the job's log"),
 }
 PLACES = [{"sex": sex, "year": year} for sex in ("male", "female") for year in (2024, 2025)]
 
@@ -190,13 +190,13 @@ def test_a_hostile_container_is_rejected_with_a_sentence_and_the_others_are_not(
 
 
 PREDICTING = {
-    "few": ("if (@_ < 11) { pop @_ }", "its container answered"),
+    "few": ("if (@_ < 11) { pop @_ }", "its container returned"),
     "words": ("if (@_ < 11) { return join('', map { 'heavy' . chr(10) } @_) }", "which is not a number."),
     "infinite": (
         "if (@_ < 11) { return join('', map { 'inf' . chr(10) } @_) }",
         "predicts inf for row 1 of part-00000.csv",
     ),
-    "dying": ("if (@_ < 11) { exit 1 }", "The container failed while it answered rows; see the log of its job"),
+    "dying": ("if (@_ < 11) { exit 1 }", "The container failed during prediction; see the job's log"),
 }
 
 
