@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from stepgluon import limits
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.aws_images import sklearn_image, xgboost_registry
 from stepgluon.config.kinds import Section
@@ -23,6 +24,7 @@ from stepgluon.scripts import digests, packed, scripts_of
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
+VARIANT = "AllTraffic"  # an endpoint's only variant
 SHORT = 10  # characters of a model's name in its jobs' names; see Jobs.name
 IN_GROUP = 36  # the same in the name of its group, of 63 with the longest prefix
 
@@ -236,6 +238,40 @@ class Names:
     def model_version_arn(self, model: Model, version: int) -> str:
         return self.arn("sagemaker", f"model-package/{self.model_group(model)}/{version}")
 
+    # Endpoints and the machines around them
+
+    release_machine = _Suffixed("release")  # releases a model once a version is approved
+    monitor_machine = _Suffixed("monitor")
+    release_rule = _Suffixed("approved")
+
+    def endpoint(self, model: Model) -> str:
+        return f"{self.prefix}-{short(model, limits.ENDPOINT_NAME - len(self.prefix) - 1)}"
+
+    def endpoint_arn(self, model: Model) -> str:
+        return self.arn("sagemaker", f"endpoint/{self.endpoint(model)}".lower())  # in lower case, whatever the name
+
+    def of_endpoint(self, model: Model) -> str:
+        """The beginning of the names of an endpoint's models and configs; 12 digits of a hash follow."""
+        return f"{self.endpoint(model)[: limits.ENDPOINT_NAME - 13].rstrip('-')}-"
+
+    def alarm_of(self, model: Model, on: str) -> str:
+        """The alarm that rolls a release back; `on` is errors or latency."""
+        return f"{self.endpoint(model)}-{on}"
+
+    def scaled(self, model: Model) -> str:
+        """The ResourceId of the endpoint's instances in Application Auto Scaling."""
+        return f"endpoint/{self.endpoint(model)}/variant/{VARIANT}"
+
+    @staticmethod
+    def captured(model: Model) -> str:
+        """The folder in the work bucket with captured requests and answers."""
+        return f"captured/{model.name}/"
+
+    @staticmethod
+    def pointer(model: Model) -> str:
+        """The object in the work bucket that says which model the endpoint serves; the machine writes it."""
+        return f"endpoints/{model.name}.json"
+
     # Trigger and monitoring
 
     function = _Suffixed("start")
@@ -284,6 +320,9 @@ class Names:
         return f"https://{region}.{host}/states/home?region={region}#/v2/executions/details/" if host else ""
 
 
+_OF_NO_JOB = ("register", "serve", "monitor")
+
+
 def _given(section: Section) -> dict[str, Any]:
     """The keys of a section; without those of later versions that are not used, so that a config keeps its address."""
     later = (
@@ -305,7 +344,7 @@ def _given(section: Section) -> dict[str, Any]:
         "strategy",
     )
     unset = (None, "auto", "mae", "job")
-    known = {key: value for key, value in vars(section).items() if key != "register"}  # this concerns no job
+    known = {key: value for key, value in vars(section).items() if key not in _OF_NO_JOB}
     return {
         key: value for key, value in known.items() if key not in later or (value not in unset and value is not False)
     }

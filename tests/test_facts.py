@@ -27,6 +27,7 @@ def from_botocore() -> dict[str, Any]:
         "training_instances": sorted(shapes["TrainingInstanceType"]["enum"]),
         "processing_instances": sorted(shapes["ProcessingInstanceType"]["enum"]),
         "transform_instances": sorted(shapes["TransformInstanceType"]["enum"]),
+        "hosting_instances": sorted(shapes["ProductionVariantInstanceType"]["enum"]),
     }
 
 

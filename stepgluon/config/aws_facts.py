@@ -36,6 +36,7 @@ class Facts:
     training_instances: tuple[str, ...]
     processing_instances: tuple[str, ...]
     transform_instances: tuple[str, ...]
+    hosting_instances: tuple[str, ...]
 
     def partition_of(self, region: str) -> Partition | None:
         """The partition of this region, even if the region is newer than aws_facts.json."""
@@ -50,4 +51,5 @@ def facts() -> Facts:
         tuple(text["training_instances"]),
         tuple(text["processing_instances"]),
         tuple(text["transform_instances"]),
+        tuple(text["hosting_instances"]),
     )

@@ -52,3 +52,39 @@ class Duration(Kind):
 
     def default(self, value: Any) -> Any:
         return as_duration(value)
+
+
+class Interval(Duration):
+    """How often something happens, in seconds: whole hours or days, because EventBridge Scheduler takes one unit."""
+
+    wanted, json = "interval", {"type": "string", "pattern": r"^[1-9][0-9]{0,3}(h|d)$"}
+    what, like = "an interval", "6h or 1d is expected"
+    units, most = {"h": 3600, "d": 86400}, 365 * 86400
+
+    def __init__(self) -> None:
+        pass
+
+    def value(self, node: Node, description: str) -> int:
+        match = re.fullmatch(f"([1-9][0-9]{{0,8}})([{''.join(self.units)}])", str(node.value))
+        if match:
+            length = int(match[1]) * self.units[match[2]]
+            if length <= self.most:
+                return length
+            raise Wrong(f"{node.shown} is too long (at most {self.default(self.most)})")
+        if node.value is None and not node.spoken:
+            raise Wrong(f"the value is missing ({self.like})")
+        raise Wrong(f"{node.shown} is not {self.what} ({self.like})")
+
+    def default(self, value: Any) -> Any:
+        unit, length = next((unit, length) for unit, length in reversed(self.units.items()) if value % length == 0)
+        return f"{value // length}{unit}"
+
+
+class Days(Interval):
+    """A number of days, as S3's lifecycle rules count."""
+
+    wanted, json = "number of days", {"type": "string", "pattern": r"^[1-9][0-9]{0,3}d$"}
+    what, like, units = "a number of days", "30d is expected", {"d": 1}
+
+    def __init__(self, most: int) -> None:
+        self.most = most

@@ -276,6 +276,9 @@ class List(Kind):
             raise Wrong("the list is empty (give at least one entry)")
         return node.value
 
+    def default(self, value: Any) -> Any:
+        return [self.item.default(one) for one in value]
+
     def schema(self) -> dict[str, Any]:
         return _json("array", items=self.item.schema(), minItems=self.least, maxItems=self.most)
 
@@ -361,3 +364,23 @@ class Inner(Kind):
 
     def schema(self) -> dict[str, Any]:
         return {"$ref": f"#/$defs/{self.section.__name__}"}
+
+    def whole(self, node: Node) -> Node:
+        """The node with the section's keys."""
+        return node
+
+
+@dataclass(eq=False, repr=False)
+class Shorthand(Inner):
+    """A section that may be written as the value of its key `short`."""
+
+    short: str
+
+    def value(self, node: Node, description: str) -> Any:
+        return node.value if isinstance(node.value, dict) else {self.short: node}
+
+    def whole(self, node: Node) -> Node:
+        return replace(node, value=self.value(node, ""), spoken="")
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [super().schema(), self.section.entries[self.short].kind.schema()]}

@@ -35,3 +35,23 @@ class Percentage(Kind):
 
     def default(self, value: Any) -> Any:
         return None if value is None else f"{value:.15g}%"
+
+
+class Share(Percentage):
+    """A whole percentage from one end to the other."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high, self.json = low, high, {"type": "string", "pattern": r"^[0-9]{1,3} ?%$"}
+
+    def value(self, node: Node, description: str) -> Any:
+        limits = f"a whole percentage from {self.low}% to {self.high}% is expected"
+        if isinstance(node.value, str) and (match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?%", node.value)):
+            number = float(match[1])
+            if not number.is_integer():
+                raise Wrong(f"{node.shown} is not a whole percentage ({limits})")
+            if not self.low <= number <= self.high:
+                raise Wrong(f"{node.shown} is too {'small' if number < self.low else 'large'} ({limits})")
+            return int(number)
+        if type(node.value) is int and self.low <= node.value <= self.high and not node.spoken:
+            raise Wrong(f"{node.shown} is not a percentage (write {node.value}%)")
+        return super().value(node, description)

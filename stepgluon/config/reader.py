@@ -62,7 +62,7 @@ class Reader:
             return INVALID
         self._note(key, node)
         if isinstance(kind, Inner):
-            return self._section(kind.section, key, node)
+            return self._section(kind.section, key, kind.whole(node))
         if isinstance(kind, (List, Map)):
             value = self._list(kind, key, children) if isinstance(kind, List) else self._map(kind, key, node)
             if kind.most and len(node.value) > kind.most:

@@ -28,7 +28,8 @@ from stepgluon.config.model_rules import (
     repeated,
 )
 from stepgluon.config.nodes import join
-from stepgluon.config.schema import Instance, PipelineConfig
+from stepgluon.config.schema import Hosting, Instance, PipelineConfig
+from stepgluon.config.serving_rules import models_can_be_served
 from stepgluon.config.tuning_rules import tuning_is_possible
 from stepgluon.errors import did_you_mean, found, listed
 
@@ -93,7 +94,13 @@ def instance_types_are_known(config: PipelineConfig) -> Iterator[Finding]:
 
 
 def local_disks_take_no_key(config: PipelineConfig) -> Iterator[Finding]:
-    for key, instance in _instances(config):
+    hosting = [
+        (f"{key}.serve.instance", model.serve.instance)
+        for key, model in models_of(config)
+        if model.serve and model.serve.instance and model.serve.instance.type in facts().hosting_instances
+    ]
+    machines: list[tuple[str, Instance | Hosting]] = [*_instances(config), *hosting]
+    for key, instance in machines:
         if config.encryption.kms_key is not None and _LOCAL_DISK.match(instance.type):
             message = (
                 f"{instance.type} encrypts its local disk itself and takes no encryption.kms_key (choose another type)"
@@ -268,6 +275,7 @@ RULES: tuple[Rule, ...] = (
     algorithms_are_known,
     tuning_is_possible,
     files_are_complete,
+    models_can_be_served,
     retries_fit_into_names,
     cicd_has_one_source,
 )

@@ -5,10 +5,12 @@ Each key's description is shown by editors (`pipeline.py schema`) and in docs/re
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.config.durations import Duration
+from stepgluon.config.alarms import AlarmKind, RollBack
+from stepgluon.config.durations import Days, Duration, Interval
 from stepgluon.config.kinds import (
     Account,
     Choice,
@@ -21,6 +23,7 @@ from stepgluon.config.kinds import (
     RowValues,
     Section,
     Server,
+    Shorthand,
     Text,
     Version,
     Whole,
@@ -28,7 +31,7 @@ from stepgluon.config.kinds import (
 )
 from stepgluon.config.kinds import Scalar as AnyScalar
 from stepgluon.config.metrics import METRICS, Metric, named
-from stepgluon.config.percentages import Percentage
+from stepgluon.config.percentages import Percentage, Share
 from stepgluon.config.ranges import Range, RangeKind
 from stepgluon.config.table_formats import READ_AS
 
@@ -267,6 +270,81 @@ class Score(Section):
         return given
 
 
+class Hosting(Section):
+    type: str = entry("SageMaker instance type", TEXT, "ml.m5.large")
+    count: int = entry("how many instances; with scale, only until the first scaling", Whole(1, 100), 1)
+
+
+class Serverless(Section):
+    """No instances: the endpoint scales to zero by itself."""
+
+    memory_gb: int = entry("memory of one worker", Whole(1, limits.SERVERLESS_GB), 2)
+    concurrency: int = entry("the most requests at once", Whole(1, limits.SERVERLESS_CONCURRENCY), 5)
+
+
+class Scale(Section):
+    """Target tracking on the invocations per instance."""
+
+    min: int | None = entry("the fewest instances; instance.count by default", Whole(1, 100), None)
+    max: int = entry("the most instances", Whole(1, 100))
+    invocations: int = entry("how many invocations a minute one instance should get", Whole(1, 10**6))
+
+
+class Release(Section):
+    """A blue/green update: the new instances take the traffic step by step; an alarm rolls it back."""
+
+    canary: int | None = entry(
+        "share of the capacity that gets traffic first, at most 50%", Share(1, limits.CANARY), None
+    )
+    linear: int | None = entry("or the size of each step, from 10% to 50%", Share(*limits.LINEAR), None)
+    bake: int = entry("how long the alarms are watched after each step", Duration(limits.BAKE_SECONDS), 600)
+    roll_back_on: list[RollBack] = entry(
+        "what rolls the update back: errors, and latency > 500ms", List(AlarmKind(), most=limits.ALARMS), [RollBack()]
+    )
+
+    @property
+    def seconds(self) -> int:
+        """How long an update watches its alarms: after each step, also after the last."""
+        steps = 2 if self.canary else math.ceil(100 / self.linear) if self.linear else 1
+        return steps * self.bake
+
+
+class Capture(Section):
+    """Requests and answers that the endpoint writes to the work bucket."""
+
+    share: int = entry("share of the requests that is captured", Share(1, 100))
+    keep: int = entry("how long captured rows are kept", Days(3650), 30)
+
+
+class Serve(Section):
+    """An endpoint that answers with the model that a run accepted."""
+
+    instance: Hosting | None = entry("the machines that answer; one ml.m5.large by default", Hosting, None)
+    serverless: Serverless | None = entry(
+        "instead of instance: an endpoint without machines of its own", Serverless, None
+    )
+    scale: Scale | None = entry("scale the instances with the traffic", Scale, None)
+    release: Release | None = entry("how traffic moves to a new model; without, all at once", Release, None)
+    capture: Capture | None = entry(
+        "capture requests and answers: 20%, or {share: 20%, keep: 30d}", Shorthand(Capture, "share"), None
+    )
+
+    @property
+    def machines(self) -> Hosting:
+        """The machines of an endpoint that is not serverless."""
+        return self.instance or Hosting()
+
+
+class Monitor(Section):
+    """A machine that regularly compares the rows that the endpoint gets with those that trained its model."""
+
+    every: int = entry("how often, like 6h or 1d", Interval(), 24 * 3600)
+    drift: float = entry("the highest accepted difference of a column: population stability index", ABOVE_0, 0.2)
+    then: str = entry(
+        "above it: mail, or retrain, which also starts the pipeline, once", Choice("mail", "retrain"), "mail"
+    )
+
+
 class Model(Section):
     name: str = entry("names the model in mails, jobs and results", MODEL_NAME)
     label: str = entry(
@@ -297,8 +375,14 @@ class Model(Section):
     register: Register | None = entry(
         "make each accepted model a version in SageMaker's model registry", Register, None
     )
+    serve: Serve | None = entry("serve each accepted model from an endpoint", Serve, None)
+    monitor: Monitor | None = entry("with serve: look for drift in the rows that the endpoint gets", Monitor, None)
     tune: Tune | None = entry("search the best hyperparameters of algorithm in these ranges", Tune, None)
     train: Train = entry("overrides keys of train for this model", Train)
+
+    @property
+    def approved_by_hand(self) -> bool:
+        return self.register is not None and self.register.approval == "manual"
 
     @property
     def judged(self) -> Metric:
@@ -473,6 +557,20 @@ class PipelineConfig(Section):
     @property
     def registers(self) -> bool:
         return any(model.register for model in self.models)
+
+    @property
+    def served(self) -> list[Model]:
+        """The models that runs release to their endpoints."""
+        return [model for model in self.models if model.serve and not model.approved_by_hand]
+
+    @property
+    def served_after_approval(self) -> list[Model]:
+        """The models that the release machine releases once a version is approved."""
+        return [model for model in self.models if model.serve and model.approved_by_hand]
+
+    @property
+    def monitored(self) -> list[Model]:
+        return [model for model in self.models if model.serve and model.monitor]
 
     def default_model_of(self, model: Model) -> str:
         return model.default_model or self.fallback.default_model

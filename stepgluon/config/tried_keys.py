@@ -18,8 +18,6 @@ NOT_YET = {
     **dict.fromkeys(("folds", "cv", "k_fold", "cross_validation", "validation"), _ONE_SPLIT),
     **dict.fromkeys(("schedule", "cron", "every"), "upload a .run file, or call `start`, whenever a run should start"),
     **dict.fromkeys(("gpu", "gpus", "num_gpus"), "choose an instance type with GPUs in train.instance.type"),
-    "monitor": "`compare` shows how errors differ between two runs",
-    "serve": "predictions are made in batches",
     "max_cost": "time_limit, max_runtime and the instances limit the cost",
 }
 _NAMES = {
@@ -31,6 +29,9 @@ _NAMES = {
     "xgboost": ("xgb", "version"),
     "image": ("image_uri", "training_image", "container"),
     "build": ("dockerfile", "docker"),
+    "serve": ("endpoint", "deploy", "hosting", "serving"),
+    "monitor": ("monitoring", "drift_detection"),
+    "every": ("schedule", "rate", "interval"),
     "register": ("registry", "model_registry", "model_package_group"),
     "tune": ("hyperparameter_tuning", "tuning", "tuner", "search"),
     "at_least": ("min_score", "minimum"),

@@ -1,0 +1,95 @@
+"""Rules about `serve` and `monitor`: what SageMaker hosts, and what its updates and serverless endpoints take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stepgluon import limits
+from stepgluon.config.aws_facts import facts
+from stepgluon.config.durations import as_duration
+from stepgluon.config.model_rules import Finding, models_of, repeated
+from stepgluon.config.schema import PipelineConfig, Release, Scale, Serve
+from stepgluon.errors import did_you_mean, found
+
+# [sm] What SageMaker does not offer for serverless endpoints.
+_OF_INSTANCES = {
+    "instance": "a serverless endpoint has no instances (keep one of the two)",
+    "scale": "a serverless endpoint scales by itself (remove it; concurrency is its limit)",
+    "release": "a serverless endpoint is updated all at once (remove it, or use instance)",
+    "capture": "SageMaker captures nothing of a serverless endpoint (remove it, or use instance)",
+}
+STARTUP_SECONDS = 3600  # of the new fleet, before the first step of an update
+
+
+def models_can_be_served(config: PipelineConfig) -> Iterator[Finding]:
+    for key, model in models_of(config):
+        if model.monitor:
+            if model.serve is None:
+                message = "there is no endpoint whose rows it could watch (add serve, or remove it)"
+                yield Finding(f"{key}.monitor", message, (f"{key}.serve",))
+            if config.data.files:
+                message = "it compares columns of tables, and with data.files there are none (remove it)"
+                yield Finding(f"{key}.monitor", message, ("data.files",))
+        if model.serve is None:
+            continue
+        at = f"{key}.serve"
+        if model.serve.serverless:
+            yield from _serverless(at, model.serve, config)
+        else:
+            yield from _instances(at, model.serve, config)
+
+
+def _serverless(at: str, serve: Serve, config: PipelineConfig) -> Iterator[Finding]:
+    for name, message in _OF_INSTANCES.items():
+        if getattr(serve, name):
+            yield Finding(f"{at}.{name}", message, (f"{at}.serverless",))
+    network = config.network
+    for name, given in (("subnets", network.subnets), ("isolate", network.isolate)):
+        if given:
+            message = f"a serverless endpoint takes no network.{name} (use instance, or remove network.{name})"
+            yield Finding(f"{at}.serverless", message, (f"network.{name}",))
+
+
+def _instances(at: str, serve: Serve, config: PipelineConfig) -> Iterator[Finding]:
+    if message := _unhosted(serve.machines.type):
+        yield Finding(f"{at}.instance.type", message)
+    if serve.scale:
+        yield from _scale(at, serve, serve.scale)
+    if serve.release:
+        yield from _release(f"{at}.release", serve.release)
+
+
+def _unhosted(machine: str) -> str:
+    hosting = dict.fromkeys(facts().hosting_instances)
+    if machine in hosting:
+        return ""
+    if machine in facts().training_instances or machine in facts().processing_instances:
+        return f"{machine} is not offered for endpoints (choose another type, such as ml.m5.large)"
+    guess = f"ml.{machine}" if f"ml.{machine}" in hosting else did_you_mean(machine, hosting)
+    hint = f"did you mean {guess}?" if guess else "expected: one like ml.m5.large"
+    return f"{found(machine)} is not an instance type for endpoints ({hint})"
+
+
+def _scale(at: str, serve: Serve, scale: Scale) -> Iterator[Finding]:
+    count = serve.machines.count
+    fewest = count if scale.min is None else scale.min
+    keys = (f"{at}.scale.min", f"{at}.scale.max", f"{at}.instance.count")
+    if scale.max < fewest:
+        message = f"at most {scale.max} and at least {fewest} instances do not fit (write at least {fewest})"
+        yield Finding(keys[1], message, keys)
+    elif not fewest <= count <= scale.max:
+        message = f"{count} is outside scale (write {fewest} to {scale.max}, or change scale)"
+        yield Finding(keys[2], message, keys)
+
+
+def _release(at: str, release: Release) -> Iterator[Finding]:
+    if release.canary and release.linear:
+        yield Finding(f"{at}.linear", "canary and linear both divide the traffic (keep one)", (f"{at}.canary",))
+    elif release.seconds + STARTUP_SECONDS > limits.RELEASE_SECONDS:
+        most = as_duration((limits.RELEASE_SECONDS - STARTUP_SECONDS) * release.bake // release.seconds // 60 * 60)
+        message = f"the update would take {as_duration(release.seconds)}, and 1h for its machines to start; SageMaker"
+        message += (
+            f" stops it after {as_duration(limits.RELEASE_SECONDS)} (at most {most} for each step, or larger steps)"
+        )
+        yield Finding(f"{at}.bake", message, (f"{at}.linear",))
+    yield from repeated(f"{at}.roll_back_on", [alarm.on for alarm in release.roll_back_on])
