@@ -249,9 +249,9 @@ def test_each_turn_of_a_loop_is_counted(tries: int) -> None:
     assert worst_case_events(looping(tries)) == 2 + 2 + (tries + 1) * (2 + 4) + tries * 2 + 2 * 2
 
 
-def many_models(count: int) -> dict[str, Any]:
+def many_models(count: int, prefix: str = "m") -> dict[str, Any]:
     def branch(place: int) -> dict[str, Any]:
-        name = f"m{place}"
+        name = f"{prefix}{place}"
         arguments = {**TRAINING, "TrainingJobName": e(f"$models[{place}].job & '-' & $uuid()")}
         job = task(arguments, TRAIN)["States"]["task"]
         catch = [{"ErrorEquals": ["States.ALL"], "Output": e("$states.errorOutput"), "Next": f"No {name}"}]
@@ -261,7 +261,7 @@ def many_models(count: int) -> dict[str, Any]:
         }
         return {"StartAt": f"Train {name}", "States": states}
 
-    models = [{"name": f"m{place}", "job": f"job-{place}", "threshold": 350 + place} for place in range(count)]
+    models = [{"name": f"{prefix}{place}", "job": f"job-{place}", "threshold": 350 + place} for place in range(count)]
     states = {
         "Begin": {"Type": "Pass", "Assign": {"models": models}, "Next": "All"},
         "All": {"Type": "Parallel", "Branches": [branch(place) for place in range(count)], "Next": "End"},
@@ -276,6 +276,11 @@ def test_of_branches_alike_a_few_are_rehearsed_and_all_are_counted() -> None:
     assert len(visits(all_)) == len(visits(few)) < 200
     each = (worst_case_events(few) - (2 + 2 + 4 + 2)) // 4
     assert worst_case_events(all_) == 2 + 2 + 4 + 2 + 200 * each
+
+
+def test_a_model_may_be_named_as_its_index() -> None:
+    named = many_models(12, "")
+    assert findings(named) == [] and len(visits(named)) == len(visits(many_models(12)))
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 117, 199])

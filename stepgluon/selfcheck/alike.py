@@ -109,8 +109,9 @@ def _texts(branches: list[Any], names: list[str]) -> list[str]:
         text = compact(branch)
         like = next((kind for kind in kinds if _filled(kind, name, place) == text), None)
         if like is None:  # only then, as compiling patterns for each of a thousand names is slow
-            gaps = re.sub(rf"\b{re.escape(name)}\b", "\0", text)
-            like = re.sub(rf"(\$\w+)\[{place}\]", lambda found: f"{found[1]}[\1]", gaps)
+            # The indices first: a model's name may be its index.
+            gaps = re.sub(rf"(\$\w+)\[{place}\]", lambda found: f"{found[1]}[\1]", text)
+            like = re.sub(rf"\b{re.escape(name)}\b", "\0", gaps)
             kinds.append(like)
         texts.append(like)
     return texts
