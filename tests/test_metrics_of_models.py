@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from interpreter import Run, run
-from test_workflow import PROMOTED, answers, models
+from test_workflow import PROMOTED, answers, answers_of, models
 
 from pipeline import workflow
 from stepgluon.config.load import loads
@@ -19,16 +19,20 @@ from stepgluon.runs.history import verdict
 from stepgluon.runs.view import table
 from stepgluon.workflow.compile import compile_definition
 
-CONFIG = """
+HEAD = """
 name: penguins
 account: "123456789012"
 region: eu-west-1
 notify: [ml-team@example.com]
 models:
-  - {name: adelie, label: mass, where: {species: adelie}, threshold: 350}
+"""
+CONFIG = (
+    HEAD
+    + """  - {name: adelie, label: mass, where: {species: adelie}, threshold: 350}
   - {name: chinstrap, label: sex, where: {species: chinstrap}, metric: roc_auc, at_least: 0.8}
   - {name: gentoo, label: other, where: {species: gentoo}, %s}
 """
+)
 
 
 @cache
@@ -47,31 +51,45 @@ def ended(gentoo: str, score: dict[str, Any], given: Any = None) -> Run:
     return run(definition(gentoo), answers(Choose_models=PROMOTED, **scores), given or {})
 
 
-@pytest.mark.parametrize(
-    ("limit", "score", "reason"),
-    [
-        ("metric: accuracy, at_least: 0.85", 0.91, "accepted. accuracy 0.91 (at least 0.85; baseline 0.62)."),
-        ("metric: accuracy, at_least: 0.85", 0.85, "accepted. accuracy 0.85 (at least 0.85; baseline 0.62)."),
-        ("metric: accuracy, at_least: 0.85", 0.84, "rejected. accuracy 0.84 (at least 0.85; baseline 0.62)."),
-        ("metric: accuracy, at_least: 0.85", 85, "rejected. accuracy 85 (at least 0.85; baseline 0.62)."),
-        ("metric: accuracy", 0.1, "accepted. accuracy 0.1 (no limit; baseline 0.62)."),
-        ("metric: r2, at_least: -0.5", -0.25, "accepted. r2 -0.25 (at least -0.5; baseline 0.62)."),
-        ("metric: r2", -7, "accepted. r2 -7 (no limit; baseline 0.62)."),
-        ("metric: rmse, at_most: 350", 349, "accepted. rmse 349 (at most 350; baseline 0.62)."),
-        ("metric: rmse, threshold: 350", 351, "rejected. rmse 351 (at most 350; baseline 0.62)."),
-        ("metric: log_loss", -1, "rejected. log_loss -1 (no limit; baseline 0.62)."),
-        ("metric: log_loss", None, "rejected. No score."),
-        ("metric: log_loss, at_most: 1", "0.5", "rejected. No score."),
-    ],
-)
-def test_a_score_is_compared_in_the_direction_of_its_metric(limit: str, score: Any, reason: str) -> None:
-    metric = limit.split()[1].rstrip(",")
-    done = ended(limit, measured(metric, score))
-    found = models(done)["gentoo"]
+JUDGED = [
+    ("metric: accuracy, at_least: 0.85", 0.91, "accepted. accuracy 0.91 (at least 0.85; baseline 0.62)."),
+    ("metric: accuracy, at_least: 0.85", 0.85, "accepted. accuracy 0.85 (at least 0.85; baseline 0.62)."),
+    ("metric: accuracy, at_least: 0.85", 0.84, "rejected. accuracy 0.84 (at least 0.85; baseline 0.62)."),
+    ("metric: accuracy, at_least: 0.85", 85, "rejected. accuracy 85 (at least 0.85; baseline 0.62)."),
+    ("metric: accuracy", 0.1, "accepted. accuracy 0.1 (no limit; baseline 0.62)."),
+    ("metric: r2, at_least: -0.5", -0.25, "accepted. r2 -0.25 (at least -0.5; baseline 0.62)."),
+    ("metric: r2", -7, "accepted. r2 -7 (no limit; baseline 0.62)."),
+    ("metric: rmse, at_most: 350", 349, "accepted. rmse 349 (at most 350; baseline 0.62)."),
+    ("metric: rmse, threshold: 350", 351, "rejected. rmse 351 (at most 350; baseline 0.62)."),
+    ("metric: log_loss", -1, "rejected. log_loss -1 (no limit; baseline 0.62)."),
+    ("metric: log_loss", None, "rejected. No score."),
+    ("metric: log_loss, at_most: 1", "0.5", "rejected. No score."),
+]
+
+
+@pytest.fixture(scope="module")
+def judged() -> Run:
+    """One run, with a model for each of them."""
+    models = "".join(f"  - {{name: m{n}, label: y{n}, {limit}}}\n" for n, (limit, _, _) in enumerate(JUDGED))
+    text = compile_definition(loads(HEAD + models, "config.yml", None, {}), workflow).text
+    scores = {f"m{n}": measured(metric_of(limit), score) for n, (limit, score, _) in enumerate(JUDGED)}
+    return run(text, answers_of(scores))
+
+
+def metric_of(limit: str) -> str:
+    return limit.split()[1].rstrip(",")
+
+
+@pytest.mark.parametrize(("place", "limit", "score", "reason"), [(n, *row) for n, row in enumerate(JUDGED)])
+def test_a_score_is_compared_in_the_direction_of_its_metric(
+    judged: Run, place: int, limit: str, score: Any, reason: str
+) -> None:
+    found = models(judged)[f"m{place}"]
     assert (found["reason"], found["verdict"]) == (reason, reason.split(".")[0])
-    assert found["metric"] == metric and found["score"] == (score if isinstance(score, (int, float)) else None)
+    assert found["metric"] == metric_of(limit)
+    assert found["score"] == (score if isinstance(score, (int, float)) else None)
     assert (found["mae"], found["threshold"]) == (None, None)
-    assert f"- gentoo: {reason}" in done.mail("models") and f"- gentoo: {reason}" in done.mail("finished")
+    assert f"- m{place}: {reason}" in judged.mail("models") and f"- m{place}: {reason}" in judged.mail("finished")
     assert verdict(found) == reason
 
 

@@ -39,20 +39,26 @@ def score(mae: Any, **more: Any) -> dict[str, Any]:
 
 def answers(**changed: Any) -> dict[str, Any]:
     """Nothing is known before, and every job does what it should; `changed` says otherwise, with _ for spaces."""
+    good = answers_of({model: score(error) for model, error in MODELS.items()})
+    return good | {state.replace("_", " "): answer for state, answer in changed.items()}
+
+
+def answers_of(scores: dict[str, Any]) -> dict[str, Any]:
+    """The same for these models, with what is read of the score of each."""
     prints = [
         {"name": model, "train": model * 2, "predict": model * 3, "files": ["0.parquet"], "rows": 20}
-        for model in MODELS
+        for model in scores
     ]
     good: dict[str, Any] = {"Prepare data": {"ProcessingJobName": "prepare"}, "Choose models": NO_FILE}
     good |= {"Read fingerprints": {"Body": json.dumps({"gaps": 70, "models": prints})}}
     good |= {"Record verdicts": {}, "List predictions": {}, "Post-process": {"ProcessingJobName": "post"}}
-    for model, error in MODELS.items():
+    for model, read in scores.items():
         good[f"Look up {model}"] = good[f"Look up {model} result"] = NO_FILE
         good[f"Train {model}"] = {"TrainingJobName": f"train-{model}"}
-        good[f"Read score of {model}"] = score(error)
+        good[f"Read score of {model}"] = read
         good[f"Predict {model}"] = {"ProcessingJobName": f"predict-{model}"}
         good[f"Remember {model}"] = good[f"Remember {model} result"] = {}
-    return good | {state.replace("_", " "): answer for state, answer in changed.items()}
+    return good
 
 
 PROMOTED = {"Body": json.dumps({"m_gentoo": {"uses": "default", "model_uri": OLD, "run": "old", "manifest": "7" * 64}})}
