@@ -10,6 +10,7 @@ the definition is deployed to an account or locally, in the same way
   deploy/     decide, then act: templates and policies, plan, apply, destroy
   verify/     asks AWS whether a deployment would work, without creating it
   local/      a run on this computer, in localaws, a separate package
+cost/         what runs cost, before and after
 runs/         runs of the pipeline: start, follow, redrive, promote, roll back
 live/         a run's page in the browser, while it runs
 cli/          the command line

@@ -10,7 +10,21 @@ from pathlib import Path
 
 CONFIG, WORK = "pipeline-config.yml", ".local"
 _OF_A_FOLDER = frozenset(  # commands that have --work
-    ("run", "local", "runs", "show", "watch", "redrive", "promote", "logs", "fetch", "compare", "clean", "models")
+    (
+        "run",
+        "local",
+        "runs",
+        "show",
+        "watch",
+        "redrive",
+        "promote",
+        "logs",
+        "fetch",
+        "compare",
+        "clean",
+        "models",
+        "cost",
+    )
 )
 _given: ContextVar[tuple[str, ...]] = ContextVar("given", default=())
 _folder: ContextVar[tuple[str, ...]] = ContextVar("folder", default=())

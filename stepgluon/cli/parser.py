@@ -23,7 +23,17 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see: {self.prog} --help)")
 
 
-_JSON = ("check", "doctor", "run", "verify", "plan", "deploy", "destroy")  # with --json, besides whole modules
+_JSON = (
+    "check",
+    "doctor",
+    "run",
+    "cost",
+    "prices",
+    "verify",
+    "plan",
+    "deploy",
+    "destroy",
+)  # with --json, besides whole modules
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
     _definition(command)
     _runs(command)
+    _cost(command)
     _deploy(command)
     return parser
 
@@ -133,15 +144,19 @@ def _runs(command: Add) -> None:
         if name not in ("runs", "models"):
             one.add_argument("run", metavar="A" if name == "compare" else "RUN", help=_RUN)
         _more(name, one)
-        place = one.add_mutually_exclusive_group()
-        place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
-        place.add_argument("--aws", action="store_true", help="a run in the account")
+        _place(one, "a local run", "a run in the account")
 
     cleaning = command("results", "clean", "Delete the files of old local runs; keep models and predictions.")
     count = _whole_number("a number of runs, like 10", 10**6)
     cleaning.add_argument("--keep", type=count, required=True, metavar="N", help="number of latest runs to keep")
     cleaning.add_argument("--yes", action="store_true", help="delete them; default: only list them")
     cleaning.add_argument("--work", type=a_path, default=Path(WORK), metavar="DIR", help=f"default: {WORK}/")
+
+
+def _place(parser: _Parser, local: str, account: str) -> None:
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--work", type=a_path, metavar="DIR", help=f"{local}, in this folder; default: {WORK}/")
+    place.add_argument("--aws", action="store_true", help=account)
 
 
 _RUN = "name of the run, the beginning of it, or latest"
@@ -164,6 +179,13 @@ def _more(name: str, one: _Parser) -> None:
         one.add_argument("--open", action="store_true", help="open its report in the browser")
     elif name == "compare":
         one.add_argument("other", metavar="B", help=_RUN)
+
+
+def _cost(command: Add) -> None:
+    cost = command("cost", "cost", "Estimate what a run costs on AWS, by state and model.")
+    cost.add_argument("--data", type=a_path, nargs="+", metavar="FILE", help=f"leave out what these {_TABLES} lack")
+    _place(cost, "durations of local runs", "durations of runs in the account")
+    command("cost", "prices", "Read the prices of the config's region from AWS's public list.")
 
 
 def _deploy(command: Add) -> None:

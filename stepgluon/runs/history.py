@@ -44,6 +44,9 @@ _JOB = re.compile(r'"(Training|Processing|Transform|HyperParameterTuning)JobName
 _BUILD = re.compile(r'"Contexts"\s*:\s*\[\{[^\]]*?"Message"\s*:\s*"((?:[^"\\]|\\.)+)"')
 _CONFIG = re.compile(r"s3://[^\s\"]+/config/[0-9a-f]+/config\.json")
 _START = re.compile(r'"(?:Training|Processing|Transform)StartTime"\s*:\s*(\d{12,14})\b')
+_BILLED = re.compile(r'"BillableTimeInSeconds"\s*:\s*(\d+)')  # of a training; a spot's is shorter than its time
+_MACHINE = re.compile(r'"InstanceType"\s*:\s*"([a-z0-9.-]+)"')
+_MACHINES = re.compile(r'"(?:InstanceCount|MaxParallelTrainingJobs)"\s*:\s*(\d+)')
 _WORDS_OF_A_JOB = {f"{kind}JobName" for kind in ("Training", "Processing", "Transform", "HyperParameterTuning")}
 _WORDS_OF_A_JOB |= {"ExitMessage", "FailureReason", "Error"}
 _SETTINGS = ("unit", "metric", "threshold", "better_than_median", "at_most", "at_least", "tune")
@@ -63,6 +66,9 @@ class Job:
     status: str = "InProgress"
     sentence: str = ""  # why it failed
     began: float | None = None  # when it got its machine, known once it has ended
+    instance: str = ""  # its type
+    instances: int = 1
+    billed: float | None = None  # seconds of each instance, once it has ended; empty if it never got one
 
 
 @dataclass
@@ -174,13 +180,13 @@ class _Reader:
             visit.failure = sentence(details.get("error") or "", details.get("cause") or "")
             self.story.succeeded.discard(visit.name)
             if visit.job:
-                visit.job.ended, visit.job.status, visit.job.began = at, "Failed", _began(details.get("cause"))
+                _end_job(visit.job, at, "Failed", details.get("cause"))
                 visit.job.sentence = visit.failure.replace(SILENT, "")
         elif kind == "TaskSucceeded":
             visit.failure = ""
             self.story.succeeded.add(visit.name)
             if visit.job:
-                visit.job.ended, visit.job.status, visit.job.began = at, "Completed", _began(details.get("output"))
+                _end_job(visit.job, at, "Completed", details.get("output"))
 
     def _schedule(self, details: dict[str, Any], visit: _Visit, at: float) -> None:
         visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
@@ -189,7 +195,10 @@ class _Reader:
         found, config = (known.search(str(details.get("parameters"))) for known in (_JOB, _CONFIG))
         self.story.config = config[0] if config else self.story.config
         if found and details.get("resourceType") == "sagemaker":
-            visit.job = Job(found[1].lower(), found[2], visit.name, at)
+            given = str(details["parameters"])
+            machine, count = _MACHINE.search(given), math.prod(map(int, _MACHINES.findall(given)))
+            visit.job = Job(found[1].lower(), found[2], visit.name, at, instances=count)
+            visit.job.instance = machine[1] if machine else ""
             self.story.jobs.append(visit.job)
 
     def _leave(self, details: dict[str, Any], at: float) -> None:
@@ -260,7 +269,7 @@ class _Reader:
                 self._line(at, story.failed_state or "The run", f"{WORDS[story.status]}: {reason}".removesuffix(": "))
         for job in story.jobs:
             if job.ended is None:
-                job.ended, job.status = at, "Stopped"
+                job.ended, job.status, job.billed = at, "Stopped", at - job.started
 
     def _last_states(self, story: Story) -> list[str]:
         entered = [visit for visit in self._named.values() if not visit.left]
@@ -393,6 +402,15 @@ def seconds(timestamp: Any) -> float:
     if isinstance(timestamp, (int, float)):
         return float(timestamp)
     return (timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp))).timestamp()
+
+
+def _end_job(job: Job, at: float, status: str, description: Any) -> None:
+    """A failed job of which SageMaker knows no start never got a machine."""
+    job.ended, job.status, job.began = at, status, _began(description)
+    if known := _BILLED.search(str(description)):
+        job.billed = float(known[1])
+    elif job.began is not None or status == "Completed":
+        job.billed = max(0.0, at - (job.began or job.started))
 
 
 def _began(description: Any) -> float | None:

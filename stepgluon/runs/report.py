@@ -19,6 +19,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, answer
+from stepgluon.cost.billed import cost_words
 from stepgluon.graph.text import clean
 from stepgluon.names import Names
 from stepgluon.runs import earlier as runs_before
@@ -193,7 +194,8 @@ def _about(told: dict[str, Any], local: bool, earlier: Earlier) -> str:
     """The run, when it was and how long it took; the folder of the data only if it is in an account."""
     parts = [f"run {told['run']}", _moment(told["started"]), f"took {took(told['seconds'])}", told["note"]]
     parts += [] if local else [told["data"]]
-    lines = (" · ".join(filter(None, parts)), earlier.compared(told))
+    cost = cost_words(told["cost"]) if told["cost"] else ""
+    lines = (" · ".join(filter(None, parts)), earlier.compared(told), cost)
     return "".join(f'<p class="about">{_text(line)}</p>' for line in lines if line)
 
 

@@ -4,7 +4,9 @@ run, arn           its name and its execution
 status, started, seconds, data, note
 models             the verdicts, with each prediction's outcome; for a promoted default also its run; `promoted` if the
                    trained model already was
-jobs               each with its state, status and times, and the sentence if it failed
+jobs               each with its state, status and times, and the sentence if it failed; `billed` are the seconds that
+                   AWS bills for each of its instances, an estimate
+cost               {usd, published, models, unpriced}: what these jobs cost on AWS by its prices, an estimate
 rows, predictions, gaps  their counts, from summary.json; data_sha256 is that of the tables
 config             the address of the config that the jobs got
 failure            {state, error, sentence}, or null
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon.advice import pipeline_py
+from stepgluon.cost.billed import cost_of, cost_words
 from stepgluon.runs import history
 from stepgluon.runs.history import Job, Story, finite, metric_of, number, parsed, with_unit
 from stepgluon.runs.job_log import CELL, LAST_LINES, tidied
@@ -59,7 +62,8 @@ def run_json(
         "data": given.get("data", ""),
         "note": given.get("note", ""),
         "models": [_model(model, _quality(summary, model.get("name"))) for model in story.models],
-        "jobs": [_job(job, until, cached(job)) for job in story.jobs],
+        "jobs": (jobs := [_job(job, until, cached(job)) for job in story.jobs]),
+        "cost": cost_of(jobs, str(places.get("arn", ""))),
         **_counts(summary if story.delivered else None),
         "data_sha256": parsed(summary).get("data_sha256"),
         "config": story.config,
@@ -137,6 +141,9 @@ def _job(job: Job, until: float, cached: bool) -> dict[str, Any]:
         "started": job.started,
         "seconds": round((job.ended or max(until, job.started)) - job.started, 1),
         "cached": cached,
+        "instance": job.instance,
+        "instances": job.instances,
+        "billed": None if cached else job.billed if job.ended else max(0.0, until - job.started),
         "sentence": job.sentence,
     }
 
@@ -326,7 +333,8 @@ def details(told: dict[str, Any]) -> str:
         for job in told["jobs"]
     ]
     end = panel(told, pipeline_py("redrive", told["run"]), look=False)
-    return "\n".join([*_course(told, end), "", "Jobs:", *jobs, ""]) + "\n" + end
+    cost = ["", cost_words(told["cost"])] if told.get("cost") else []
+    return "\n".join([*_course(told, end), "", "Jobs:", *jobs, *cost, ""]) + "\n" + end
 
 
 def _course(told: dict[str, Any], end: str) -> list[str]:

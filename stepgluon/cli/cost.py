@@ -1,0 +1,52 @@
+"""The commands about what runs cost: cost and prices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepgluon.cli.common import Call
+from stepgluon.cli.runs import is_local
+from stepgluon.cli.terminal import write_file
+from stepgluon.cost import prices
+from stepgluon.cost.estimate import estimate, words
+from stepgluon.cost.known import durations, in_account
+from stepgluon.errors import UsageError
+from stepgluon.local.data_check import BadData, check_data
+from stepgluon.local.work_folder import all_runs
+from stepgluon.names import Names
+from stepgluon.runs.start import check_files
+
+
+def do_cost(call: Call) -> None:
+    names, without_gaps = Names(call.config().config), _without_gaps(call)
+    if is_local(call):
+        runs = [run for run in all_runs(call.options.work) if run["arn"] == names.execution_arn(run["run"])]
+        known = durations(runs)
+    else:
+        with call.account() as (door, names):
+            known = in_account(door, names)
+    found = estimate(names.config, prices.prices_of(names.config.region), known, without_gaps)
+    call.result(words(found), found.as_json())
+
+
+def _without_gaps(call: Call) -> list[str]:
+    """The models for which the tables have no rows to predict."""
+    options, config = call.options, call.config().config
+    if not options.data:
+        return []
+    check_files(options.data)
+    if config.data.files:
+        raise UsageError("--data reads tables, but with data.files only your own script reads the data")
+    found: dict[str, Any] = check_data(Names(config), options.data)
+    if found["problems"]:
+        raise BadData(found["problems"])
+    return [model["name"] for model in found["models"] if not model["rows_predict"]]
+
+
+def do_prices(call: Call) -> None:
+    region = call.config().config.region
+    found, text = prices.refresh(region)
+    write_file(prices.FILE, text)
+    kinds = ", ".join(f"{len(types)} for {kind}" for kind, types in found.hours.items())
+    said = f"Prices of {found.published} in {region}: {kinds}. Commit {prices.FILE}.\n"
+    call.result(said, {"region": region, "published": found.published, "hours": found.hours})

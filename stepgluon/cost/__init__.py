@@ -1,0 +1,7 @@
+"""What runs cost, in US dollars, from AWS's list of prices.
+
+prices    prices.json: the price of an hour of each instance type, by region and kind of job; `pipeline.py prices`
+known     how long the jobs of earlier runs took
+estimate  what a run would cost, before it starts; `pipeline.py cost`
+billed    what its jobs cost, from the seconds that AWS bills
+"""

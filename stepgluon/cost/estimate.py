@@ -1,0 +1,159 @@
+"""What a run would cost: its jobs, from the config, each as long as in an earlier run, or else as it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stepgluon.config.schema import Job, Model, PipelineConfig
+from stepgluon.cost.known import Known
+from stepgluon.cost.prices import Prices, by_model, unpriced, usd
+from stepgluon.programs import program_of, transforms
+from stepgluon.runs.view import took
+
+LIMIT = "its limit"  # where a duration is from, if not from a run
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job of a run, or the trainings of a tuning."""
+
+    state: str
+    model: str  # empty if the job is for all models
+    kind: str  # in the words of the price list
+    instance: str
+    count: int
+    limit: int  # seconds
+
+
+@dataclass(frozen=True)
+class Line:
+    state: str
+    model: str
+    instance: str
+    count: int
+    seconds: float
+    source: str  # LIMIT, or the run that took this long
+    usd: float | None  # None if the list has no price
+
+
+@dataclass(frozen=True)
+class Estimate:
+    pipeline: str
+    region: str
+    published: str
+    lines: tuple[Line, ...]
+
+    @property
+    def usd(self) -> float:
+        """The sum of the known prices."""
+        return sum(line.usd or 0.0 for line in self.lines)
+
+    @property
+    def unpriced(self) -> list[str]:
+        return sorted({line.instance for line in self.lines if line.usd is None})
+
+    @property
+    def bound(self) -> str:
+        return "at most" if any(line.source == LIMIT for line in self.lines) else "about"
+
+    def as_json(self) -> dict[str, Any]:
+        known = {"usd": self.usd, "bound": self.bound, "unpriced": self.unpriced, "models": self.models()}
+        return {**asdict(self), **known}
+
+    def models(self) -> dict[str, float]:
+        """The sum for each model; that of the jobs for all models has an empty name."""
+        sums: dict[str, float] = {}
+        for line in self.lines:
+            if line.usd is not None:
+                sums[line.model] = sums.get(line.model, 0.0) + line.usd
+        return sums
+
+
+def jobs_of(config: PipelineConfig, without_gaps: Collection[str] = ()) -> Iterator[Planned]:
+    """The jobs of a run that finds nothing cached, in the states of pipeline.py.
+
+    `without_gaps` are the models that have nothing to predict.
+    """
+    yield _processing("Prepare data", "", config.prepare)
+    for model in config.models:
+        yield from _training(config, model)
+    for model in config.models:
+        if model.name not in without_gaps:
+            yield from _prediction(config, model)
+    yield _processing("Post-process", "", config.postprocess)
+
+
+def _training(config: PipelineConfig, model: Model) -> Iterator[Planned]:
+    name, train, program = model.name, model.train, program_of(model)
+    state, count = (f"Tune {name}", model.tune.jobs) if model.tune else (f"Train {name}", 1)
+    yield Planned(state, name, "Training", train.instance.type, count, train.max_runtime)
+    answers = not program.predicting_image
+    if answers and not program.files:
+        yield _transform(f"Test {name}", name, config)
+    if program.scoring_image:
+        yield _processing(f"Score {name}", name, config.postprocess if answers else config.predict)
+
+
+def _prediction(config: PipelineConfig, model: Model) -> Iterator[Planned]:
+    name = model.name
+    if not transforms(config, model):
+        yield _processing(f"Predict {name}", name, config.predict, config.predict.instance.count)
+        return
+    yield _transform(f"Predict {name}", name, config)
+    if not program_of(model).files:
+        yield _processing(f"Check answers of {name}", name, config.postprocess)
+
+
+def _processing(state: str, model: str, job: Job, count: int = 1) -> Planned:
+    return Planned(state, model, "Processing", job.instance.type, count, job.max_runtime)
+
+
+def _transform(state: str, model: str, config: PipelineConfig) -> Planned:
+    machine = config.predict.instance
+    return Planned(state, model, "Transform", machine.type, machine.count, config.predict.max_runtime)
+
+
+def estimate(
+    config: PipelineConfig, prices: Prices, known: Mapping[str, Known] | None = None, without_gaps: Collection[str] = ()
+) -> Estimate:
+    lines = tuple(_line(job, prices, (known or {}).get(job.state)) for job in jobs_of(config, without_gaps))
+    return Estimate(config.name, prices.region, prices.published, lines)
+
+
+def _line(job: Planned, prices: Prices, known: Known | None) -> Line:
+    hour = prices.of(job.kind, job.instance)
+    last = known or Known(job.limit, job.count, LIMIT)
+    cost = None if hour is None else hour * last.instances * last.seconds / 3600
+    return Line(job.state, job.model, job.instance, last.instances, last.seconds, last.run, cost)
+
+
+# Words
+
+
+def words(found: Estimate) -> str:
+    rows = [("state", "instance", "duration", "USD", "from")]
+    for line in found.lines:
+        machines = f"{line.count} × {line.instance}" if line.count > 1 else line.instance
+        rows.append((line.state, machines, took(line.seconds), usd(line.usd), line.source))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        f"  {name:<{widths[0]}}  {machine:<{widths[1]}}  {time:>{widths[2]}}  {cost:>{widths[3]}}  {source}"
+        for name, machine, time, cost, source in rows
+    ]
+    lines += ["", f"By model: {by_model(sums)}."] if (sums := found.models()) else []
+    return "\n".join([f"{summary(found)}.", "", *lines, "", f"{_NOT_INCLUDED}\n"])
+
+
+_NOT_INCLUDED = "Retries, disks, storage, logs, image builds and endpoints are not included."
+
+
+def summary(found: Estimate) -> str:
+    """`A run of rents costs at most 1.38 USD by the prices of 2026-09-21 in us-east-1`, or what has no price."""
+    known = any(line.usd is not None for line in found.lines)
+    cost = f"costs {found.bound} {usd(found.usd)} USD by the prices of {found.published} in {found.region}"
+    gaps = unpriced(found.unpriced, found.region) if found.unpriced else ""
+    if not known:
+        return f"The cost of a run of {found.pipeline} is unknown: {gaps}"
+    return f"A run of {found.pipeline} {cost}" + (f", without some jobs: {gaps}" if gaps else "")

@@ -1,0 +1,222 @@
+"""What a run costs: estimated before it, and from its jobs after it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from golden import CASES, config_of, environment_of
+
+from pipeline import workflow
+from stepgluon.cli.main import main
+from stepgluon.config.load import load
+from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.source import LoadedConfig
+from stepgluon.cost.billed import KINDS, cost_of, cost_words
+from stepgluon.cost.estimate import LIMIT, estimate, jobs_of, words
+from stepgluon.cost.known import Known, durations
+from stepgluon.cost.prices import Prices
+from stepgluon.runs import report
+from stepgluon.runs.history import read
+from stepgluon.runs.view import details, run_json
+from stepgluon.workflow.compile import compile_definition
+from stepgluon.workflow.retries import STARTUP_SECONDS, longest_search
+
+HOUR = {"ml.m5.xlarge": 0.2, "ml.m5.2xlarge": 0.4}
+PRICES = Prices("us-east-1", "2026-09-21", dict.fromkeys(("Training", "Processing", "Transform"), HOUR))
+JOBS = {
+    "createTrainingJob": "Training",
+    "createHyperParameterTuningJob": "Training",
+    "createProcessingJob": "Processing",
+    "createTransformJob": "Transform",
+}
+
+
+def loaded(case: str) -> LoadedConfig:
+    return load(config_of(case), environment_of(case), {})
+
+
+def tasks(states: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The states that start a job of SageMaker, those in branches too."""
+    found = {name: one for name, one in states.items() if one.get("Resource", "").endswith("Job.sync")}
+    for state in states.values():
+        for branch in state.get("Branches", []):
+            found |= tasks(branch["States"])
+    return found
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "limits"])
+def test_the_estimate_has_the_jobs_of_the_definition(case: str) -> None:
+    config = loaded(case)
+    planned = {job.state: job for job in jobs_of(config.config)}
+    found = tasks(compile_definition(config, workflow).asl["States"])
+    assert planned.keys() == found.keys()
+    searches = {model.name: longest_search(model) for model in config.config.models}
+    for state, task in found.items():
+        job = planned[state]
+        assert job.kind == JOBS[task["Resource"].partition(".sync")[0].rpartition(":")[2]]
+        trains = state.startswith(("Train ", "Tune "))
+        assert task["TimeoutSeconds"] == (searches[job.model] if trains else job.limit) + STARTUP_SECONDS
+
+
+def config(**more: Any) -> PipelineConfig:
+    return loaded("one-model").config.changed(region="us-east-1", **more)
+
+
+def test_without_runs_the_limits_are_the_durations() -> None:
+    found = estimate(config(), PRICES)
+    assert (round(found.usd, 3), found.bound, found.unpriced) == (0.8, "at most", [])
+    assert {key: round(amount, 3) for key, amount in found.models().items()} == {"": 0.4, "price": 0.4}
+    text = words(found)
+    assert text.startswith("A run of houses costs at most 0.8 USD by the prices of 2026-09-21 in us-east-1.\n")
+    assert f"  Train price    ml.m5.xlarge  1 h 00 min  0.2  {LIMIT}\n" in text
+    assert "By model: price 0.4, all models 0.4.\n" in text
+
+
+def test_the_durations_of_the_latest_run_replace_limits() -> None:
+    def job(state: str, billed: float | None, status: str = "Completed") -> dict[str, Any]:
+        return {"state": state, "status": status, "billed": billed, "instances": 1}
+
+    runs = [
+        {"run": "c", "jobs": [job("Train price", None), job("Prepare data", 60, "Failed")]},  # cached; failed
+        {"run": "b", "jobs": [job("Train price", 1800), job("Prepare data", 360), job("Post-process", 360)]},
+        {"run": "a", "jobs": [job("Train price", 900), job("Predict price", 360)]},
+    ]
+    known = durations(runs)
+    assert known["Train price"] == Known(1800, 1, "b") and known["Predict price"].run == "a"
+    found = estimate(config(), PRICES, known)
+    assert (found.bound, round(found.usd, 3)) == ("about", 0.16)
+    del known["Predict price"]
+    assert estimate(config(), PRICES, known).bound == "at most"
+
+
+def test_a_model_without_gaps_is_not_predicted() -> None:
+    states = [line.state for line in estimate(config(), PRICES, {}, ["price"]).lines]
+    assert states == ["Prepare data", "Train price", "Post-process"]
+
+
+def test_a_type_without_a_price_is_named_and_not_counted() -> None:
+    partly = Prices("us-east-1", "2026-09-21", {"Training": HOUR})
+    found = estimate(config(), partly)
+    assert round(found.usd, 3) == 0.2 and found.unpriced == ["ml.m5.xlarge"]
+    assert "costs at most 0.2 USD" in words(found) and "without some jobs: no price for ml.m5.xlarge" in words(found)
+    unknown = words(estimate(config(), Prices("us-east-1", "", {})))
+    assert unknown.startswith("The cost of a run of houses is unknown: no price for ml.m5.xlarge in us-east-1 (`")
+    assert "By model" not in unknown
+
+
+def test_cost_says_what_a_run_costs(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = config_of("one-model").read_text("utf-8").replace("eu-central-1", "us-east-1")
+    Path("pipeline-config.yml").write_text(text)
+    assert main(workflow, ["cost", "--json"], {}) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["region"] == "us-east-1" and found["bound"] == "at most" and len(found["lines"]) == 4
+    assert found["usd"] == pytest.approx(sum(line["usd"] for line in found["lines"]))
+    Path("rows.csv").write_text("price,rooms\n" + "".join(f"{100000 + n},{n}\n" for n in range(20)))
+    assert main(workflow, ["cost", "--data", "rows.csv", "--json"], {}) == 0
+    assert [line["state"] for line in json.loads(capsys.readouterr().out)["lines"]][-1] == "Post-process"
+    Path("rows.csv").write_text("rooms\n1\n")
+    assert main(workflow, ["cost", "--data", "rows.csv"], {}) == 1
+    assert "price" in capsys.readouterr().err
+    assert os.listdir() and not Path(".local").exists()
+
+
+# After a run
+
+
+def events(*jobs: tuple[str, dict[str, Any], str, dict[str, Any], float]) -> list[dict[str, Any]]:
+    """A history with these jobs one after the other: state, request, event of its end, description, seconds."""
+    found: list[dict[str, Any]] = [{"id": 1, "type": "ExecutionStarted", "timestamp": 0.0}]
+    at = 0.0
+    for state, request, end, description, took in jobs:
+        first = len(found) + 1
+        scheduled = {"resourceType": "sagemaker", "resource": "x.sync", "parameters": json.dumps(request)}
+        ended = {"output": json.dumps(description)} if end == "TaskSucceeded" else {"cause": json.dumps(description)}
+        found += [
+            {"id": first, "type": "TaskStateEntered", "timestamp": at, "stateEnteredEventDetails": {"name": state}},
+            {
+                "id": first + 1,
+                "previousEventId": first,
+                "type": "TaskScheduled",
+                "timestamp": at,
+                "taskScheduledEventDetails": scheduled,
+            },
+            {
+                "id": first + 2,
+                "previousEventId": first + 1,
+                "type": end,
+                "timestamp": at + took,
+                "taskEndedEventDetails": ended,
+            },
+        ]
+        at += took
+    return found
+
+
+def request(kind: str, instance: str = "ml.m5.xlarge", count: int = 1, **more: Any) -> dict[str, Any]:
+    return {f"{kind}JobName": "job", "ResourceConfig": {"InstanceType": instance, "InstanceCount": count}, **more}
+
+
+def test_a_job_is_billed_from_when_it_gets_its_machine() -> None:
+    search = {"HyperParameterTuningJobConfig": {"ResourceLimits": {"MaxParallelTrainingJobs": 4}}}
+    story = read(
+        events(
+            (
+                "Prepare data",
+                request("Processing"),
+                "TaskSucceeded",
+                {"ProcessingStartTime": 100_000_000_000},
+                1e8 + 50,
+            ),
+            ("Train spot", request("Training"), "TaskSucceeded", {"BillableTimeInSeconds": 30}, 90),
+            ("Train full", request("Training"), "TaskSubmitFailed", {}, 5),
+            ("Tune price", request("HyperParameterTuning", **search), "TaskSucceeded", {}, 60),
+            ("Predict price", request("Processing", "ml.m5.2xlarge", 3), "TaskSucceeded", {}, 20),
+        )
+    )
+    billed = {job.state: (job.instance, job.instances, job.billed) for job in story.jobs}
+    assert billed == {
+        "Prepare data": ("ml.m5.xlarge", 1, 50),
+        "Train spot": ("ml.m5.xlarge", 1, 30),
+        "Train full": ("ml.m5.xlarge", 1, None),  # refused: it never got a machine
+        "Tune price": ("ml.m5.xlarge", 4, 60),
+        "Predict price": ("ml.m5.2xlarge", 3, 20),
+    }
+    assert {job.kind for job in story.jobs} == KINDS.keys() - {"transform"}
+
+
+def a_job(state: str, billed: float | None, instance: str = "ml.m5.xlarge", **more: Any) -> dict[str, Any]:
+    kind = "training" if state.startswith("Train") else "processing"
+    return {"state": state, "kind": kind, "instance": instance, "instances": 1, "billed": billed, **more}
+
+
+ARN = "arn:aws:states:us-east-1:123456789012:execution:rents:rents-1"
+
+
+def test_the_cost_of_a_run_is_the_sum_by_model() -> None:
+    jobs = [a_job("Prepare data", 360), a_job("Train a", 3600, "ml.m5.2xlarge"), a_job("Predict a", None)]
+    cost = cost_of(jobs, ARN)
+    assert cost is not None and cost["models"] == pytest.approx({"": 0.023, "a": 0.461})
+    assert cost["usd"] == pytest.approx(0.484) and cost["unpriced"] == []
+    assert cost_words(cost) == ("Cost on AWS: about 0.48 USD (a 0.46, all models 0.023), by the prices of 2026-09-21.")
+    assert cost_of([a_job("Train a", None)], ARN) is None
+    unknown = cost_of([a_job("Train a", 60, "ml.c9.xlarge")], ARN)
+    assert unknown is not None and cost_words(unknown).startswith(
+        "Cost on AWS: unknown, no price for ml.c9.xlarge in us-east-1 (`"
+    )
+    partly = cost_of([a_job("Train a", 60, "ml.c9.xlarge"), *jobs], ARN)
+    assert partly is not None and cost_words(partly).startswith("Cost on AWS: about 0.48 USD (a 0.46, ")
+
+
+def test_show_and_the_report_say_what_a_run_cost() -> None:
+    story = read(events(("Train a", request("Training"), "TaskSucceeded", {"BillableTimeInSeconds": 3600}, 4000)))
+    told = run_json("rents-1", {}, story, None, arn=ARN, results=None, folder="runs/rents-1", outbox="outbox")
+    said = "Cost on AWS: about 0.23 USD, by the prices of 2026-09-21."
+    assert f"\n\n{said}\n\n" in details(told)
+    assert f'<p class="about">{said}</p>' in report.completed("<!--stepgluon:run-->", told, story)
+    cached = run_json("rents-1", {}, story, None, lambda job: True, arn=ARN, results=None, folder="", outbox="")
+    assert cached["cost"] is None and "Cost" not in details(cached)
