@@ -2,9 +2,9 @@
 
 The label is the first column. Test rows are in no channel: a container answers them, and the rows to predict, in CSV
 files without label and header. SageMaker splits these at line breaks, so a line break in a text becomes a space.
-config.json says whether a trainer gets the encoding's numbers without a header, as
-XGBoost does, or the values as they are, with a header. Validation rows are training rows that the trainer may look at
-while it trains, to stop early or to choose between its tries.
+config.json says whether a trainer gets the encoding's numbers without a header, as XGBoost does, or the values as they
+are, with a header. Among the encoding's numbers, a class is its place in the encoding's classes. Validation rows are
+training rows that the trainer may look at while it trains, to stop early or to choose between its tries.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import part_files
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from column_types import class_names
 from encoding import Encoding, Learner, Numbers
 from job_io import ROW
+from metrics import has_classes, in_order
 from model_parts import Mask, held_out_places
+from row_counts import MOST_CLASSES
 
 FORMAT = 1  # of the files; changing it retrains every model that learns from them
 FOLDER = "channels"
-CONTAINER = "container"  # the program of a container of the user's
 _EXACT = 2**24  # up to it, float32 holds every integer
 
 
@@ -37,6 +39,7 @@ class Channels:
         self._names = asked_of(schema, self._label).names
         self._learner = Learner(schema, self._label) if model["algorithm"]["encoded"] else None
         self._learnt = 0
+        self._classes: set[str] | None = set() if has_classes(model) else None
 
     def learn(self, rows: pa.Table) -> None:
         """Learn the encoding from the next training rows, but not from those for validation."""
@@ -45,10 +48,13 @@ class Channels:
                 rows.filter(pa.array(~self._validation(self._learnt, len(rows)))) if self._share else rows
             )
             self._learnt += len(rows)
+            if self._classes is not None and len(self._classes) <= MOST_CLASSES:
+                # A class that only validation rows have gets a number too: XGBoost refuses a label beyond num_class.
+                self._classes.update(pc.unique(class_names(rows[self._label])).to_pylist())
 
     def write(self) -> None:
         """Write the channels from the files of the training part."""
-        made = self._learner.encoding() if self._learner else None
+        made = self._learner.encoding(in_order(self._classes or ())) if self._learner else None
         if made:
             made.save(self._folder / encoding.FILE)
         train = _CsvFiles(self._folder / FOLDER / "train", header=not made)
@@ -132,7 +138,10 @@ def as_lines(rows: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
 
 
 def _encoded(rows: pa.RecordBatch, label: str, made: Encoding) -> pa.RecordBatch:
-    columns = [rows.column(label), *map(_shortest, made.columns(rows))]
+    labels = rows.column(label)
+    if made.classes:
+        labels = pc.index_in(class_names(labels), pa.array(made.classes))
+    columns = [labels, *map(_shortest, made.columns(rows))]
     return pa.RecordBatch.from_arrays(columns, [str(place) for place in range(len(columns))])
 
 

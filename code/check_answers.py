@@ -25,8 +25,9 @@ import part_files
 import pyarrow as pa
 import pyarrow.parquet as pq
 from job_io import counted, log
-from model_folder import CONTAINER, program_of, read_manifest
+from model_folder import program_of, read_manifest
 from predict import predicted, schema_of
+from programs import PROGRAMS
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
 
 def check(answered: Path, numbers: Path, manifest: dict[str, Any], model: str, out: Path) -> None:
     classes: list[str] = manifest.get("classes") or []
-    ours = program_of(manifest) != CONTAINER  # our server answers with the columns that predict.py writes
+    ours = not PROGRAMS[program_of(manifest)].answers  # our server answers with the columns that predict.py writes
     for path in part_files.part_paths(numbers):
         count = pq.read_metadata(path).num_rows
         schema = schema_of(classes)

@@ -6,12 +6,13 @@
     text          0 for the most frequent text of the training rows, then 1, ...; equally frequent ones by their bytes
 
 A missing value stays missing. So does an unseen text, unless the training rows had more texts than MOST: then all texts
-without a number of their own, seen or not, share the next number. A column without any value is left out.
+without a number of their own, seen or not, share the next number. A column without any value is left out. If the label
+has classes, the number of each is its place in `classes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ _COPY: dict[bool, dict[str, bool]] = {True: {"zero_copy_only": False}, False: {}
 @dataclass(frozen=True)
 class Encoding:
     features: list[Feature]
+    classes: tuple[str, ...] = ()  # of the training rows, in order; none if the label is a number
 
     def columns(self, rows: pa.RecordBatch | pa.Table) -> Iterator[Numbers]:
         return (feature.numbers(rows.column(feature.name)) for feature in self.features)
@@ -104,7 +106,8 @@ class Encoding:
         return {feature.name: feature.type for feature in self.features}
 
     def save(self, path: Path) -> None:
-        job_io.write_json(path, {"format": FORMAT, "features": [feature.json() for feature in self.features]})
+        found = {"format": FORMAT, "features": [feature.json() for feature in self.features]}
+        job_io.write_json(path, found | ({"classes": list(self.classes)} if self.classes else {}))
 
 
 def load(path: Path) -> Encoding:
@@ -115,7 +118,7 @@ def load(path: Path) -> Encoding:
     for each in found["features"]:
         texts = pa.array(each["texts"], pa.string()) if "texts" in each else None
         features.append(Feature(each["name"], each["type"], each.get("since", 0), texts, each.get("others", False)))
-    return Encoding(features)
+    return Encoding(features, tuple(found.get("classes", ())))
 
 
 class Learner:
@@ -137,8 +140,8 @@ class Learner:
                 for column in self._columns:
                     column.prune()
 
-    def encoding(self) -> Encoding:
-        return Encoding([column.feature() for column in self._columns if column.has_values])
+    def encoding(self, classes: Iterable[str] = ()) -> Encoding:
+        return Encoding([column.feature() for column in self._columns if column.has_values], tuple(classes))
 
 
 class _Column:

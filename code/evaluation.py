@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from metrics import in_order
+from metrics import in_order, of_own_class
 
 Numbers = npt.NDArray[np.float64]
 
@@ -56,9 +56,9 @@ def evaluation(
     features = [name for name in held_out if name != label]
     tables = board.to_dict("records"), importance.to_dict("records")
     actual = held_out[label].to_numpy()
-    own: Any = np.zeros(len(actual)) if "classes" in answers else None
-    for place, one in enumerate(answers.get("classes", ()) if len(actual) else ()):
-        own = np.where(actual == one, answers["chances"][:, place], own)
+    own: Any = None
+    if "classes" in answers:
+        own = of_own_class(actual, answers["chances"], answers["classes"] if len(actual) else ())
     return evaluation_of(actual, answers["predicted"], features, cells, *tables, metric, own)
 
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import part_files
 import pyarrow as pa
+from column_types import class_names
+from metrics import has_classes
 
 
-def labels(folder: Path, label: str) -> Any:
-    """The labels of a part, as numbers."""
-    return np.concatenate([np.empty(0), *(numbers(values) for values in columns(folder, label))])
+def labels(folder: Path, model: Mapping[str, Any]) -> Any:
+    """The labels of a part: numbers, or classes as text."""
+    paths, name, classes = part_files.part_paths(folder), model["label"], has_classes(model)
+    batches = (batch for path in paths for batch in part_files.read_batches(path, [name]))
+    return joined([as_labels(batch.column(name), classes) for batch in batches], classes)
 
 
-def columns(folder: Path, name: str) -> list[pa.Array]:
-    paths = part_files.part_paths(folder)
-    return [batch.column(name) for path in paths for batch in part_files.read_batches(path, [name])]
+def joined(parts: list[Any], classes: bool) -> Any:
+    return np.concatenate([np.empty(0, object if classes else float), *parts])
 
 
-def numbers(values: pa.Array) -> Any:
+def as_labels(values: pa.Array, classes: bool) -> Any:
+    if classes:
+        return class_names(values).to_numpy(zero_copy_only=False)
     return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 

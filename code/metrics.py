@@ -8,12 +8,12 @@ log_loss the classes' shares. A constant guess has a roc_auc of 0.5.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from job_io import counted
+from job_io import counted, log
 
 Array = npt.NDArray[Any]
 
@@ -92,6 +92,23 @@ def of_classes(
     found = {name: six_digits(_OF_CLASSES[name](truth, predicted, probabilities, classes)) for name in names}
     baseline = six_digits(_OF_CLASSES[metric](truth, guess, guessed, classes))
     return found | _judged(metric, found[metric], baseline, "")
+
+
+def of_own_class(truth: Array, probabilities: Array, classes: Sequence[str]) -> Array:
+    """Each row's probability of its own class; 0 if training has not seen it."""
+    found = np.zeros(len(truth))
+    for place, one in enumerate(classes):
+        found = np.where(truth == one, probabilities[:, place], found)
+    return found
+
+
+def say_score(model: str, metrics: dict[str, Any]) -> None:
+    if metrics["metric"] == "mae":
+        log.info("model %s: mean absolute error %s, of the median %s", model, metrics["mae"], metrics["mae_of_median"])
+    elif metrics["score"] is None:
+        log.info("model %s: no score: %s", model, metrics["reason"])
+    else:
+        log.info("model %s: %s %s, baseline %s", model, *(metrics[key] for key in ("metric", "score", "baseline")))
 
 
 def in_order(classes: Iterable[str]) -> list[str]:
@@ -186,9 +203,7 @@ def _area(positive: Array, scores: Array) -> float:
 
 
 def _log_loss(truth: Array, predicted: Array, probabilities: Array, classes: list[str]) -> float:
-    of_truth = np.zeros(len(truth))
-    for place, one in enumerate(classes):
-        of_truth = np.where(truth == one, probabilities[:, place], of_truth)
+    of_truth = of_own_class(truth, probabilities, classes)
     return float(-np.log(np.clip(of_truth, _SMALLEST, 1.0)).mean())
 
 

@@ -6,9 +6,9 @@
                      of a model that predicts classes also "classes": the last of two is the positive one
     metrics.json     the metrics, and the manifest's own sha256; not listed in the manifest
 
-For XGBoost, score.py writes it: program/ with the files of the training's archive and encoding.json take the place of
-the first two lines, and "xgboost" that of the versions. For a container, score_answers.py writes it, and model.tar.gz
-is all that the training left. Do not read the predictor before `verified` has returned.
+score.py writes the folder of XGBoost's models: program/ with the files of the training's archive and encoding.json take
+the place of the first two lines, and "xgboost" that of the versions. For a container, score_answers.py writes it, and
+model.tar.gz is all that the training left. Do not read the predictor before `verified` has returned.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 import job_io
 import pyarrow as pa
 from job_io import JobError, RetryableError, shown
+from programs import AUTOGLUON, PROGRAMS
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"
@@ -32,20 +33,17 @@ EVALUATION = "evaluation.json"  # for the report; listed in the manifest like al
 PREDICTOR = "predictor"
 PROGRAM = "program"  # a foreign trainer's files; also the manifest's key for what trained the model
 ARCHIVE = "model.tar.gz"  # of a container that is not ours, which alone opens it
-AUTOGLUON, XGBOOST, CONTAINER = "autogluon", "xgboost", "container"
-_TITLES = {AUTOGLUON: "AutoGluon", XGBOOST: "XGBoost", "python": "Python"}
-_PACKAGES = {AUTOGLUON: ("autogluon.tabular",), XGBOOST: ("xgboost-cpu", "xgboost")}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def versions(program: str = AUTOGLUON) -> dict[str, str]:
     """The versions that decide whether a predictor can be read; see `_check_versions`."""
-    for package in _PACKAGES[program]:
+    for package in PROGRAMS[program].packages:
         try:
             return {program: importlib.metadata.version(package), "python": platform.python_version()}
         except importlib.metadata.PackageNotFoundError:
             continue
-    raise ModuleNotFoundError(f"{_TITLES[program]} is not installed")
+    raise ModuleNotFoundError(f"{PROGRAMS[program].title} is not installed")
 
 
 def write_manifest(
@@ -60,7 +58,7 @@ def write_manifest(
     sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
     learnt = {"label": label, "features": features} | ({"classes": list(classes)} if classes else {})
     learnt |= {"script": script} if script else {}
-    known = {} if program == CONTAINER else versions(program)
+    known = {} if PROGRAMS[program].answers else versions(program)
     job_io.write_json(folder / MANIFEST, {PROGRAM: program, "files": sums, **known, **learnt})
     return _sha256(folder / MANIFEST)
 
@@ -118,13 +116,14 @@ def program_of(manifest: Mapping[str, Any]) -> str:
 
 
 def _check_versions(manifest: dict[str, Any], model: str) -> None:
-    """AutoGluon's pickles need the same version, and Python's major and minor one.
+    """Pickles need the same version, and Python's major and minor one.
 
-    XGBoost reads what any older XGBoost saved. The manifest has the version that read the model when it was scored, so
-    that one and all newer ones can.
+    Other programs read what any older version saved. The manifest has the version that read the model when it was
+    scored, so that one and all newer ones can.
     """
     program = program_of(manifest)
-    if program not in _PACKAGES:
+    row = PROGRAMS.get(program)
+    if row is None or row.answers:
         raise JobError(
             f"Model {model} was trained by {shown(program)}, which this version of stepgluon does not support."
         )
@@ -132,17 +131,17 @@ def _check_versions(manifest: dict[str, Any], model: str) -> None:
         installed = versions(program)
     except ModuleNotFoundError:
         raise JobError(
-            f"Model {model} was trained with {_TITLES[program]}, which this job's image does not have; predict with "
+            f"Model {model} was trained with {row.title}, which this job's image does not have; predict with "
             "the image of the run that trained it, or train it again."
         ) from None
     for what, version in installed.items():
         saved = str(manifest.get(what))
         if what == "python":
-            fits = program != AUTOGLUON or _numbers(saved) == _numbers(version)
+            fits = not row.pickled or _numbers(saved) == _numbers(version)
         else:
-            fits = saved == version if what == AUTOGLUON else _numbers(saved) <= _numbers(version)
+            fits = saved == version if row.pickled else _numbers(saved) <= _numbers(version)
         if not fits:
-            title = _TITLES[what]
+            title = "Python" if what == "python" else row.title
             raise JobError(
                 f"Model {model} was trained with {title} {saved} and cannot be loaded with {title} {version}; "
                 "train it again, or promote a model of a run with this image."

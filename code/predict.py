@@ -10,7 +10,6 @@ Writes  processing/output/             for each file of rows, one with the same 
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from pathlib import Path
@@ -20,12 +19,12 @@ import job_io
 import numpy as np
 import numpy.typing as npt
 import part_files
+import programs
 import pyarrow as pa
 import pyarrow.parquet as pq
 from background import ahead
 from job_io import JobError, RetryableError, counted, log
-from model_folder import XGBOOST, check_columns, program_of, verified
-from no_pandas import keep_pandas_out
+from model_folder import check_columns, program_of, verified
 
 ROWS = 65_536  # predicted at once; fewer if there are very many columns
 CELLS = 1_048_576
@@ -71,10 +70,7 @@ def load(folder: Path, model: str, manifest: dict[str, Any], in_memory: bool = F
 
     `in_memory` is for a server, whose many small requests cannot each read large parts of the model from disk.
     """
-    if program_of(manifest) == XGBOOST:
-        keep_pandas_out("sklearn")
-    module = importlib.import_module(f"{program_of(manifest)}_model")
-    found: Predictor = module.Predictor(folder, model, manifest, in_memory)
+    found: Predictor = programs.library_of(program_of(manifest)).Predictor(folder, model, manifest, in_memory)
     return found
 
 

@@ -124,7 +124,7 @@ def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
     """The part for the state machine, which cannot read more than 256 KiB; the columns alone may exceed that."""
     keys = {"name": "name", "train": "train_fingerprint", "predict": "predict_fingerprint", "files": "predict_files"}
     keys["rows"] = "rows_predict"
-    keys["columns"] = "columns"
+    keys |= {name: name for name in ("columns", "set", "objective")}
     models = [{key: model[name] for key, name in keys.items() if name in model} for model in profile["models"]]
     return {"gaps": profile["gaps"], "models": models}
 
@@ -197,6 +197,7 @@ def check_some_rows(tables: list[RawTable], counts: RowCounts) -> None:
         raise JobError(*counts.selects_nothing())
     if too_many := counts.too_many_classes():
         raise JobError(*too_many)
+    counts.learn_classes()
 
 
 def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], before: int) -> None:
@@ -263,7 +264,10 @@ def profile_of(
             for name, kind in kinds.items()
         ],
         **described,
-        "models": [{**model, "can_train": counts.can_train(model["name"], model["rows_train"])} for model in models],
+        "models": [
+            {**model, "can_train": counts.can_train(model["name"], model["rows_train"]), **counts.learnt(model["name"])}
+            for model in models
+        ],
     }
 
 

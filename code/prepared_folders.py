@@ -16,11 +16,12 @@ import job_io
 import part_files
 import pyarrow as pa
 from background import Background
-from channels import CONTAINER, Channels, ask, asked_of
+from channels import Channels, ask, asked_of
 from fingerprints import RowSum
 from job_io import ROW
 from model_parts import PARTS, Parts
 from part_files import PartWriter, Seen, SteadyWriter
+from programs import PROGRAMS
 
 WAITING_BYTES = 256 * 1024 * 1024  # of all parts' rows waiting to be written
 
@@ -65,7 +66,7 @@ class ModelFolders:
             self._channels.write()
         if self._asked is not None:
             folder, rows = self._out / "models" / self.model["name"], self._out / "predict" / self.model["name"]
-            if self.model.get("algorithm", {}).get("name") == CONTAINER:  # our own jobs measure the others
+            if self._channels and PROGRAMS[self.model["algorithm"]["name"]].answers:  # our own jobs measure the others
                 ask(folder / "test", folder / "asked", self._asked.names)
             ask(rows, rows, self._asked.names)
             for path in part_files.part_paths(rows):

@@ -8,6 +8,7 @@ import charts
 import numpy as np
 from markup import Markup, counted, finite, number, percent, short, tag, text
 from metrics import METRICS
+from programs import AUTOGLUON, PROGRAMS, Program
 
 CARDS = 11  # with more models, a table is easier to read
 SHOWN_COLUMNS = 7  # of the worst rows
@@ -241,17 +242,11 @@ def _held_out(found: dict[str, Any], label: str) -> Markup | None:
     )
 
 
-_IMPORTANCE = {
-    False: "How much the error grows without a column",
-    True: "Each column's share of the splits' total gain",
-}
-
-
 def _importance(found: dict[str, Any]) -> Markup | None:
     bars = [each for each in found.get("importance", []) if finite(each["importance"]) is not None][:BARS]
     if not bars:
         return None
-    return tag("div", tag("h4", _IMPORTANCE[found.get("program") == "xgboost"]), charts.importance(bars))
+    return tag("div", tag("h4", _program(found).importance), charts.importance(bars))
 
 
 def _leaderboard(found: dict[str, Any]) -> Markup | None:
@@ -358,14 +353,20 @@ def _off(row: dict[str, Any]) -> str:
     return f"{'+' if error > 0 else ''}{number(error)}"
 
 
+def _program(found: dict[str, Any]) -> Program:
+    return PROGRAMS[found.get("program", AUTOGLUON)]
+
+
 def _took(found: dict[str, Any]) -> str:
-    if found.get("program") == "xgboost":
-        best = ", with the best hyperparameters of its tuning" if found.get("trials") else ""
-        return f"XGBoost trained {counted(found.get('trees', 0), 'tree')}{best}."
-    if found.get("program") == "container":
+    program = _program(found)
+    if program.answers:
         return f"The container {short(found.get('best_model'))} trained the model."
+    if "time_limit" not in found:
+        what = counted(found["trees"], "tree") if "trees" in found else "the model"
+        best = ", with the best hyperparameters of its tuning" if found.get("trials") else ""
+        return f"{program.title} trained {what}{best}."
     seconds, limit = found.get("seconds", {}), found.get("time_limit")
-    fit = f"AutoGluon fitted for {number(seconds.get('fit'))} s of at most {number(limit)} s"
+    fit = f"{program.title} fitted for {number(seconds.get('fit'))} s of at most {number(limit)} s"
     tried = len(found.get("leaderboard", []))
     chosen = f"tried {counted(tried, 'model')} and chose {found.get('best_model')}"
     return f"{fit} (presets {short(found.get('presets'))}), {chosen}."

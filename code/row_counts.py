@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import programs
 import pyarrow as pa
 import pyarrow.compute as pc
 from column_types import class_names
@@ -34,6 +35,8 @@ class RowCounts:
     where_values: dict[str, set[Any]] = field(default_factory=dict)
     decimals: dict[str, int] = field(default_factory=dict)  # of the labels
     classes: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)  # by model and part, if it learns classes
+
+    _learnt: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, batch: pa.RecordBatch, parts: Sequence[Parts]) -> None:
         self.rows += batch.num_rows
@@ -67,6 +70,16 @@ class RowCounts:
             for model in self.models
             if len(self.classes.get(model["name"], {"train": ()})["train"]) > MOST_CLASSES
         ]
+
+    def learn_classes(self) -> None:
+        """Let each model's program see its classes; raises JobError if it cannot learn them."""
+        for model in self.models:
+            if found := self.classes.get(model["name"]):
+                self._learnt[model["name"]] = programs.for_classes(model, in_order(found["train"]))
+
+    def learnt(self, model: str) -> dict[str, Any]:
+        """What the classes decide of the model's training; see programs.py."""
+        return self._learnt.get(model, {})
 
     def classes_of_labels(self) -> dict[str, list[str]]:
         found: dict[str, set[str]] = {}

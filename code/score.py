@@ -17,10 +17,9 @@ import sys
 if __name__ == "__main__":
     from no_pandas import keep_pandas_out
 
-    keep_pandas_out("sklearn")  # before pyarrow is used
+    keep_pandas_out()  # before pyarrow is used
 
 import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -30,24 +29,14 @@ import encoding
 import job_io
 import numpy as np
 import part_files
+import programs
 from background import ahead
 from evaluation import evaluation_of, tried
-from held_out import cells, labels, numbers
-from job_io import JobError, counted, log
-from metrics import has_classes, metric_of, of_numbers
-from model_folder import EVALUATION, METRICS, PROGRAM, XGBOOST, pack, versions, write_manifest
+from held_out import as_labels, cells, joined, labels
+from job_io import JobError, counted, shown
+from metrics import metric_of, of_classes, of_numbers, of_own_class, say_score
+from model_folder import EVALUATION, METRICS, PROGRAM, pack, versions, write_manifest
 from predict import rows_at_once
-from xgboost_model import NAME, Predictor
-
-# XGBoost trusts the numbers in a model's file, so a damaged one may end the process that reads it.
-_TRIAL = """
-import sys
-sys.modules["sklearn"] = sys.modules["pandas"] = None
-import numpy, xgboost
-model = xgboost.Booster()
-model.load_model(bytearray(open(sys.argv[1], "rb").read()))
-model.predict(xgboost.DMatrix(numpy.full((1, model.num_features()), numpy.nan)))
-"""
 
 
 def main() -> None:
@@ -60,79 +49,69 @@ def main() -> None:
 def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
     """Write the model's folder to `out`."""
     started = time.monotonic()
-    name, label = model["name"], model["label"]
-    if has_classes(model):
-        raise JobError(f"Model {name}: {metric_of(model)} is for classes, but XGBoost predicts numbers; use another.")
+    name, label, program = model["name"], model["label"], model["algorithm"]["name"]
+    module, title = programs.library_of(program), programs.PROGRAMS[program].title
     archive.unpack(trained, out / PROGRAM, name)
-    check_readable(out / PROGRAM, name)
+    module.check_readable(out / PROGRAM, name)
     shutil.copyfile(data / encoding.FILE, out / encoding.FILE)
-    predictor = Predictor(out, name, {})
-    known = labels(data / "train", label)
-    truth, answers = measured(data / "test", name, label, predictor)
-    metrics = of_numbers(truth, answers, float(np.median(known)) if len(known) else 0.0, metric_of(model))
-    log.info("model %s: mean absolute error %s, of the median %s", name, metrics["mae"], metrics["mae_of_median"])
-    found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(truth)}
+    predictor = module.Predictor(out, name, {})
+    known = labels(data / "train", model)
+    metrics, evaluation = judged(model, data / "test", known, predictor)
     seconds = round(time.monotonic() - started, 1)
-    job_io.write_json(
-        out / EVALUATION,
-        {
-            **found,
-            "label": label,
-            PROGRAM: XGBOOST,
-            "trees": predictor.booster.num_boosted_rounds(),
-            "seconds": {"score": seconds},
-            "best_model": "XGBoost",
-            "notes": [],
-            **tried(job_io.processing_input("trials")),
-            **evaluation_of(
-                truth, answers, predictor.features, lambda *of: cells(data / "test", *of), [], importance(predictor)
-            ),
-        },
-    )
-    found |= {"seconds": seconds, "best_model": "XGBoost", PROGRAM: XGBOOST, **versions(XGBOOST)}
-    manifest = write_manifest(out, label, predictor.encoding.types(), XGBOOST)
+    found = {"model": name, **metrics, "rows_train": len(known), "rows_test": evaluation.pop("rows")}
+    more = {"label": label, PROGRAM: program, **predictor.facts(), "seconds": {"score": seconds}, "best_model": title}
+    trials = tried(job_io.processing_input("trials"))
+    job_io.write_json(out / EVALUATION, {**found, **more, "notes": [], **trials, **evaluation})
+    found |= {"seconds": seconds, "best_model": title, PROGRAM: program, **versions(program)}
+    manifest = write_manifest(out, label, predictor.encoding.types(), program, predictor.encoding.classes)
     job_io.write_json(out / METRICS, {**found, "manifest": manifest})
     if model.get("transform"):
         pack(out)
 
 
-def check_readable(program: Path, model: str) -> None:
-    """Raise JobError if XGBoost's file is missing, or if XGBoost crashes on it; `booster` reports smaller problems."""
-    if not (program / NAME).is_file():
-        files = sorted(path.relative_to(program).as_posix() for path in program.rglob("*") if path.is_file())
+def judged(model: dict[str, Any], held_out: Path, known: Any, predictor: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metrics, and the evaluation with the number of held-out rows."""
+    name, metric, classes = model["name"], metric_of(model), list(predictor.encoding.classes)
+    if len(classes) == 1:
         raise JobError(
-            f"Model {model}: model.tar.gz has no file {NAME}, only {job_io.listed(files)}; AWS's XGBoost container "
-            "writes it, unless _kfold is set."
+            f"Model {name}: all training rows have the class {shown(classes[0])}; add rows of another class."
         )
-    if (program / NAME).read_bytes()[:1] == b"{":
-        done = subprocess.run([sys.executable, "-c", _TRIAL, str(program / NAME)], capture_output=True)
-        if done.returncode < 0:
-            raise JobError(f"Model {model}: XGBoost crashes when it reads {NAME}; train it again.")
+    truth, answers = measured(held_out, model, predictor)
+    if classes:
+        predicted = np.array(classes, object)[answers.argmax(axis=1)]
+        own = of_own_class(truth, answers, classes)
+        metrics = of_classes(truth, predicted, answers, classes, known, metric)
+    else:
+        predicted, own = answers, None
+        metrics = of_numbers(truth, answers, float(np.median(known)) if len(known) else 0.0, metric)
+    say_score(name, metrics)
+
+    def cells_of(names: list[str], rows: list[int]) -> list[list[Any]]:
+        return cells(held_out, names, rows)
+
+    columns = predictor.importance()
+    found = evaluation_of(truth, predicted, predictor.features, cells_of, [], columns, metric, own)
+    return metrics, {"rows": len(truth), **found}
 
 
-def measured(folder: Path, model: str, label: str, predictor: Predictor) -> tuple[Any, Any]:
-    """The labels of all held-out rows, and the model's answers."""
-    names = [label, *predictor.features]
+def measured(folder: Path, model: dict[str, Any], predictor: Any) -> tuple[Any, Any]:
+    """The labels of all held-out rows, and the model's answers: numbers, or for classes their probabilities."""
+    classes = predictor.encoding.classes
+    label, names = model["label"], [model["label"], *predictor.features]
+    asked = predictor.chances if classes else predictor.answers
     rows = rows_at_once(len(names))
     paths = part_files.part_paths(folder)
     batches = (batch for path in paths for batch in part_files.read_batches(path, names, rows) if len(batch))
-    truth, answers = [np.empty(0)], [np.empty(0)]
-    for known, inputs in ahead((numbers(batch.column(label)), predictor.inputs(batch)) for batch in batches):
+    truth, answers = [], [np.empty((0, len(classes)) if classes else 0)]
+    pairs = ((as_labels(batch.column(label), bool(classes)), predictor.inputs(batch)) for batch in batches)
+    for known, inputs in ahead(pairs):
         truth.append(known)
-        answers.append(predictor.answers(inputs))
-        if answers[-1].shape != known.shape:
+        answers.append(asked(inputs))
+        if answers[-1].shape != (len(known), *answers[0].shape[1:]):
             given = f"{counted(answers[-1].size, 'number')} for {counted(len(known), 'row')}"
-            raise JobError(f"Model {model} predicts {given}; choose an objective that gives one number for each row.")
-    return np.concatenate(truth), np.concatenate(answers)
-
-
-def importance(predictor: Predictor) -> list[dict[str, Any]]:
-    """Each column's share of the splits' total gain, the largest first; a linear model has none."""
-    gains = predictor.booster.get_score(importance_type="total_gain") if predictor.has_trees else {}
-    whole = sum(gains.values()) or 1.0
-    shares = {name: gains.get(f"f{place}", 0.0) / whole for place, name in enumerate(predictor.features)}
-    ordered = sorted(shares.items(), key=lambda each: -each[1])
-    return [{"column": name, "importance": share, "stddev": 0.0} for name, share in ordered]
+            wanted = f"one for each of {counted(len(classes), 'class')}" if classes else "one"
+            raise JobError(f"Model {model['name']} predicts {given}; choose an objective that gives {wanted} per row.")
+    return joined(truth, bool(classes)), np.concatenate(answers)
 
 
 if __name__ == "__main__":

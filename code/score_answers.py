@@ -31,11 +31,11 @@ import numpy as np
 import part_files
 import pyarrow.parquet as pq
 from answers import Answers
-from column_types import class_names
 from evaluation import evaluation_of, tried
-from job_io import ROW, JobError, RetryableError, log
-from metrics import Array, has_classes, in_order, metric_of, of_classes, of_numbers
-from model_folder import ARCHIVE, CONTAINER, EVALUATION, METRICS, PROGRAM, write_manifest
+from job_io import ROW, JobError, RetryableError
+from metrics import Array, has_classes, in_order, metric_of, of_classes, of_numbers, of_own_class, say_score
+from model_folder import ARCHIVE, EVALUATION, METRICS, PROGRAM, write_manifest
+from programs import CONTAINER
 
 NEED_CHANCES = ("roc_auc", "log_loss")
 
@@ -54,12 +54,12 @@ def score(model: dict[str, Any], data: Path, answered: Path, trained: Path, out:
         raise RetryableError(f"{ARCHIVE} of model {model['name']} is missing; the job's inputs are not complete.")
     shutil.copyfile(trained, out / ARCHIVE)
     label, metric, folder = model["label"], metric_of(model), data / "test"
-    known, classes = labels(data / "train", model), None
+    known, classes = held_out.labels(data / "train", model), None
     if has_classes(model):
         classes = in_order(known.tolist())
-    truth, given = labels(folder, model), measured(folder, answered, model["name"], classes)
+    truth, given = held_out.labels(folder, model), measured(folder, answered, model["name"], classes)
     metrics, own = judged(truth, given, known, classes, metric, model["name"])
-    log.info("model %s: %s %s, baseline %s", model["name"], metric, metrics["score"], metrics["baseline"])
+    say_score(model["name"], metrics)
     image = model["algorithm"]["image"].rpartition("/")[2].partition("@")[0]
     found = {"model": model["name"], **metrics, "rows_train": len(known), "rows_test": len(truth)}
     schema = part_files.read_schema(part_files.part_paths(folder)[0])
@@ -75,15 +75,6 @@ def score(model: dict[str, Any], data: Path, answered: Path, trained: Path, out:
     manifest = write_manifest(out, label, features, CONTAINER, classes or (), model["algorithm"].get("script", ""))
     found |= {"seconds": seconds, "best_model": image, PROGRAM: CONTAINER, "manifest": manifest}
     job_io.write_json(out / METRICS, found)
-
-
-def labels(folder: Path, model: dict[str, Any]) -> Array:
-    """Numbers, or classes as text."""
-    if not has_classes(model):
-        found: Array = held_out.labels(folder, model["label"])
-        return found
-    texts = [class_names(values).to_pylist() for values in held_out.columns(folder, model["label"])]
-    return np.array([one for each in texts for one in each], dtype=object)
 
 
 def measured(folder: Path, answered: Path, model: str, classes: list[str] | None) -> Answers:
@@ -113,10 +104,7 @@ def judged(
     found = of_classes(truth, given.predicted, chances, classes, known, metric)
     if given.chances is None:
         found |= dict.fromkeys(NEED_CHANCES)
-    own = np.zeros(len(truth))
-    for place, one in enumerate(classes):
-        own = np.where(truth == one, chances[:, place], own)
-    return found, own
+    return found, of_own_class(truth, chances, classes)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from evaluation import evaluation, notes
 from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
 from metrics import METRICS as KNOWN
-from metrics import has_classes, in_order, metric_of, of_classes, of_numbers
+from metrics import has_classes, in_order, metric_of, of_classes, of_numbers, say_score
 from model_folder import EVALUATION, METRICS, PREDICTOR, pack, versions, write_manifest
 from spreadsheet import defused_names
 from tracking import track
@@ -151,15 +151,6 @@ def measure_classes(
 def classes_of(predictor: Any) -> list[str]:
     """What the model can predict; the last of two is the positive class."""
     return in_order(predictor.class_labels)
-
-
-def say_score(model: str, metrics: dict[str, Any]) -> None:
-    if metrics["metric"] == "mae":
-        log.info("model %s: mean absolute error %s, of the median %s", model, metrics["mae"], metrics["mae_of_median"])
-    elif metrics["score"] is None:
-        log.info("model %s: no score: %s", model, metrics["reason"])
-    else:
-        log.info("model %s: %s %s, baseline %s", model, *(metrics[key] for key in ("metric", "score", "baseline")))
 
 
 def check_rows(model: dict[str, Any], rows: int) -> None:

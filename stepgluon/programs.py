@@ -23,7 +23,8 @@ class Program:
     encoded: bool = False  # whether these hold the numbers of encoding.json without a header, not the values
     scoring_image: str = ""  # measures the model in model.tar.gz; empty if the training leaves a folder and measures
     scoring_script: str = "score"
-    complete: Callable[[Settings], Settings] = dict  # the hyperparameters, from algorithm.set
+    complete: Callable[[Settings, bool], Settings] = lambda given, classes: dict(given)  # the hyperparameters
+    classes: bool = False  # whether the label's classes, which prepare counts, decide further ones
     validates: Callable[[Settings], bool] = lambda settings: False  # whether its training reads the channel validation
     files: bool = False  # whether its data are files: then scripts of the user's prepare them and measure the model
 
@@ -43,6 +44,7 @@ XGBOOST = Program(
     "xgboost",
     channels=("train", "validation"),
     encoded=True,
+    classes=True,
     scoring_image="xgboost",
     complete=complete,
     validates=lambda settings: "early_stopping_rounds" in settings,
@@ -72,7 +74,12 @@ def transforms(config: PipelineConfig, model: Model) -> bool:
 
 def settings_of(model: Model) -> Settings:
     """The hyperparameters of a model with an algorithm."""
-    return program_of(model).complete(model.algorithm.set if model.algorithm else {})
+    return program_of(model).complete(model.algorithm.set if model.algorithm else {}, model.judged.classes)
+
+
+def waits_for_classes(model: Model) -> bool:
+    """Whether prepare adds hyperparameters, and for a tuning without `objective` the metric: see code/programs.py."""
+    return program_of(model).classes and model.judged.classes
 
 
 def channels_of(model: Model) -> list[str]:

@@ -188,3 +188,51 @@ def test_the_sentence_of_xgboost_is_given_once_and_without_its_place_in_the_sour
     )
     ended = run(definition(), answers(Train_price=failed, Choose_models=PROMOTED))
     assert model(ended)["reason"] == f"rejected. {said}"
+
+
+CLASSES = ONLY.replace("label: price\n", "label: price\n    metric: log_loss\n").replace(
+    "fallback: {threshold: 350}\n", ""
+)
+CLASSES = CLASSES.replace("eval_metric: rmse, ", "")
+SET = {"objective": "multi:softprob", "num_class": "3", "eval_metric": "mlogloss"}
+
+
+def with_classes(config: str, **more: Any) -> Run:
+    prints = [{"name": "price", "train": "p", "predict": "p", "files": ["0.parquet"], "rows": 2, "set": SET, **more}]
+    prints += [{"name": "weight", "train": "w", "predict": "w", "files": ["0.parquet"], "rows": 2}]
+    best = {"HyperParameterTuningJobName": "t", "BestTrainingJob": {"TrainingJobName": "t-1"}}
+    tuned = {"Tune_price": best, "List_trials_of_price": {"TrainingJobSummaries": []}, "Write_trials_of_price": {}}
+    body = {"Body": json.dumps({"gaps": 4, "models": prints})}
+    return run(definition(config), answers(Read_fingerprints=body, **tuned))
+
+
+def test_the_classes_that_prepare_counted_decide_hyperparameters() -> None:
+    train = with_classes(CLASSES).call("Train price")
+    assert train["HyperParameters"] == {
+        "num_round": "100",
+        "max_depth": "4",
+        "eta": "0.1",
+        "early_stopping_rounds": "5",
+        **SET,
+    }
+
+
+def test_a_model_of_numbers_beside_it_keeps_its_own() -> None:
+    other = "  - {name: weight, label: weight, algorithm: {xgboost: 3.0-5}}\nfallback: {threshold: 9}\npredict:"
+    train = with_classes(CLASSES.replace("predict:", other)).call("Train weight")
+    assert train["HyperParameters"] == {"num_round": "100", "objective": "reg:squarederror"}
+
+
+def test_the_classes_decide_by_which_metric_a_tuning_compares() -> None:
+    goal = {"MetricName": "validation:mlogloss", "Type": "Minimize"}
+    config = CLASSES.replace("max_depth: 4, ", "").replace(
+        "    metric:", "    tune: {max_depth: 3..5, jobs: 2}\n    metric:"
+    )
+    tune = with_classes(config, objective=goal).call("Tune price")
+    assert tune["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"] == goal
+    assert tune["TrainingJobDefinition"]["StaticHyperParameters"].items() >= SET.items()
+    own = config.replace("jobs: 2}", "jobs: 2, objective: {metric: merror}}")
+    own = own.replace("set: {", 'set: {objective: "multi:softprob", ')
+    tune = with_classes(own).call("Tune price")
+    own_goal = {"MetricName": "validation:merror", "Type": "Minimize"}
+    assert tune["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"] == own_goal

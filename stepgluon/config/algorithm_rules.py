@@ -59,19 +59,16 @@ def algorithms_are_known(config: PipelineConfig) -> Iterator[Finding]:
 def _xgboost(key: str, model: Model, algorithm: Algorithm, region: str) -> Iterator[Finding]:
     if message := _wrong_version(algorithm.xgboost or "", region):
         yield Finding(f"{key}.algorithm.xgboost", message, ("region",))
-    if model.judged.classes:
-        message = f"{model.metric} is for classes, but {xgboost_settings.ONE_NUMBER} (remove algorithm)"
-        yield Finding(f"{key}.metric", message, (f"{key}.algorithm.xgboost",))
-    settings = f"{key}.algorithm.set"
+    settings, classes = f"{key}.algorithm.set", model.judged.classes
     for name, value in algorithm.set.items():
-        if wrong := xgboost_settings.problem(name, value):
+        if wrong := xgboost_settings.problem(name, value, classes):
             yield Finding(join(settings, name), wrong)
     machine = model.train.instance.type
     if algorithm.set.get("tree_method") == "gpu_hist" and not _WITH_GPU.match(machine):
         hint = "set tree_method: hist, or another train.instance.type"
         message = f"this needs a GPU, but {machine} has none ({hint})"
         yield Finding(join(settings, "tree_method"), message, (f"{key}.train.instance.type",))
-    for name, why, other in xgboost_settings.unsuited(algorithm.set, model.tune is not None):
+    for name, why, other in xgboost_settings.unsuited(algorithm.set, model.tune is not None, classes):
         yield Finding(join(settings, name), why, (join(settings, other),))
 
 

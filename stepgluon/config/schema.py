@@ -211,7 +211,7 @@ class Algorithm(Section):
         "push",
     )
     set: dict[str, Scalar] = entry(
-        "hyperparameters; for XGBoost, by default, num_round is 100 and objective is reg:squarederror",
+        "hyperparameters; for XGBoost, by default, num_round is 100, and objective suits the label",
         Map(AnyScalar(), TEXT),
         {},
     )

@@ -106,7 +106,7 @@ def _guess(name: str) -> str:
 def _objective(at: str, model: Model) -> Iterator[Finding]:
     given, place = model.tune.objective if model.tune else None, f"{at}.objective"
     if model.algorithm and model.algorithm.xgboost is not None:
-        yield from _objective_of_xgboost(place, given)
+        yield from _objective_of_xgboost(place, given, model)
     elif given is None or given.regex is None:
         message = "the objective of your own container is read from its log"
         example = "objective: {metric: NAME, regex: 'NAME=([0-9.]+)'}"
@@ -115,9 +115,12 @@ def _objective(at: str, model: Model) -> Iterator[Finding]:
         yield from _objective_of_container(place, given)
 
 
-def _objective_of_xgboost(place: str, given: Objective | None) -> Iterator[Finding]:
-    if given and (wrong := xgboost_settings.problem("eval_metric", given.metric)):
+def _objective_of_xgboost(place: str, given: Objective | None, model: Model) -> Iterator[Finding]:
+    classes, settings = model.judged.classes, model.algorithm.set if model.algorithm else {}
+    if given and (wrong := xgboost_settings.problem("eval_metric", given.metric, classes)):
         yield Finding(f"{place}.metric", wrong)
+    elif given and classes and (why := xgboost_settings.unsuited_metric(given.metric, settings)):
+        yield Finding(f"{place}.metric", why)
     if given and given.regex is not None:
         yield Finding(f"{place}.regex", "AWS finds its own XGBoost's metrics (remove it)")
     if given and given.goal is not None:

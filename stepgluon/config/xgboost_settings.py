@@ -23,6 +23,18 @@ _METRICS = (
     *("gamma-deviance", "gamma-nloglik", "poisson-nloglik", "tweedie-nloglik"),
 )
 _LISTS = {"eval_metric": _METRICS, "updater": tuple(UPDATERS)}  # separated by commas
+TWO, MANY = "binary:logistic", "multi:softprob"  # the objectives that give probabilities of classes
+_WORDS_OF_CLASSES = _WORDS | {"objective": (TWO, MANY)}
+# The metrics for two classes and for more. The container's own ones, like accuracy, are wrong for two: see
+# code/xgboost_model.py.
+_OF_CLASSES = {
+    TWO: ("auc", "aucpr", "error", "logloss"),
+    MANY: (
+        *("accuracy", "balanced_accuracy", "f1_macro", "merror", "mlogloss"),
+        *("precision_macro", "precision_micro", "recall_macro", "recall_micro"),
+    ),
+}
+_LISTS_OF_CLASSES = _LISTS | {"eval_metric": (*_OF_CLASSES[TWO], *_OF_CLASSES[MANY])}
 # How XGBoost's own functions and scikit-learn call them.
 _ELSEWHERE = {"n_estimators": "num_round", "num_boost_round": "num_round", "random_state": "seed"}
 _GROUP = r"\[ *[1-9][0-9]*( *, *[1-9][0-9]*)* *\]"
@@ -33,15 +45,17 @@ _FORMS = {
         "groups of column numbers from 1 on, like '[[1,2],[3]]'",
     ),
 }
-ONE_NUMBER = "an XGBoost model predicts one number"
+ONE_NUMBER = "without a metric for classes, an XGBoost model predicts one number"
 _NOT_YET = {
     "csv_weights": "all rows have the same weight",
     "use_dask_gpu_training": "a training has one instance",
-    **dict.fromkeys(("num_class", "aft_loss_distribution", "aft_loss_distribution_scale"), ONE_NUMBER),
+    **dict.fromkeys(("aft_loss_distribution", "aft_loss_distribution_scale"), ONE_NUMBER),
     **dict.fromkeys(("_kfold", "_num_cv_round"), "the error is measured once, on the rows held out"),
     "_tuning_objective_metric": "tune sets it",
 }
-_NAMES = tuple(name for name in (*INTEGERS, *_NUMBERS, *_WORDS, *_LISTS, *_FORMS) if name not in _NOT_YET)
+_NAMES = tuple(
+    name for name in (*INTEGERS, *_NUMBERS, *_WORDS, *_LISTS, *_FORMS) if name not in {*_NOT_YET, "num_class"}
+)
 _OTHER_OBJECTIVES = r"(binary|multi|rank|survival):.*"
 
 
@@ -49,9 +63,11 @@ def is_known(name: str) -> bool:
     return name in _NAMES
 
 
-def complete(given: dict[str, Value]) -> dict[str, Value]:
-    """With what the container requires, and with the objective that suits most labels."""
-    return {"num_round": 100, "objective": "reg:squarederror", **given}
+def complete(given: dict[str, Value], classes: bool) -> dict[str, Value]:
+    """With what the container requires, and with the objective that suits most labels; that of classes depends on their
+    number, which prepare counts.
+    """
+    return {"num_round": 100, **({} if classes else {"objective": "reg:squarederror"}), **given}
 
 
 def as_text(value: Value) -> str:
@@ -59,28 +75,45 @@ def as_text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def problem(name: str, value: Value) -> str | Callable[[], str]:
-    """What the container would refuse; empty if nothing."""
-    text = as_text(value)
+def problem(name: str, value: Value, classes: bool = False) -> str | Callable[[], str]:
+    """What the container would refuse, or what does not suit a label of numbers or `classes`; empty if nothing."""
+    text, lists = as_text(value), _LISTS_OF_CLASSES if classes else _LISTS
+    if name == "num_class":
+        return "with a metric for classes, the run counts those of the label (remove this)"
     if name in _NOT_YET:
         return f"not supported yet ({_NOT_YET[name]})"
     if name in INTEGERS or name in _NUMBERS:
         return _outside(text, name in INTEGERS, INTEGERS.get(name) or _NUMBERS[name])
     if name in _WORDS:
-        if name == "objective" and re.fullmatch(_OTHER_OBJECTIVES, text):
-            return f"{text} is not supported yet ({ONE_NUMBER}: {listed(_WORDS[name])})"
-        return "" if text in _WORDS[name] else lambda: _unknown(text, _WORDS[name])
-    if name in _LISTS:
-        wrong = [one for one in text.split(",") if one not in _LISTS[name]]
-        return (lambda: _unknown(wrong[0], _LISTS[name])) if wrong else ""
+        words = (_WORDS_OF_CLASSES if classes else _WORDS)[name]
+        if name == "objective" and not classes and re.fullmatch(_OTHER_OBJECTIVES, text):
+            return f"{text} is not supported yet ({ONE_NUMBER}: {listed(words)})"
+        if name == "objective" and classes and text in _WORDS[name]:
+            return f"{text} does not predict classes (write {TWO} or {MANY}, or remove this: the run chooses)"
+        return "" if text in words else lambda: _unknown(text, words)
+    if name in lists:
+        wrong = [one for one in text.split(",") if one not in lists[name]]
+        return (lambda: _unknown(wrong[0], lists[name])) if wrong else ""
     if name in _FORMS:
         form, expected = _FORMS[name]
         return "" if re.fullmatch(form, text) else f"{found(value)} is not allowed (expected: {expected})"
     return lambda: f"XGBoost has no such hyperparameter ({_guess(name, _NAMES)})"
 
 
-def unsuited(given: dict[str, Value], tuned: bool = False) -> Iterator[tuple[str, str, str]]:
+def unsuited_metric(metric: str, given: dict[str, Value]) -> str:
+    """Why a metric of classes does not suit the objective; empty if it does."""
+    fits = next((objective for objective, metrics in _OF_CLASSES.items() if metric in metrics), "")
+    if not fits or given.get("objective") == fits:
+        return ""
+    return f"{metric} needs the objective {fits} (add objective: {fits}, or remove this)"
+
+
+def unsuited(given: dict[str, Value], tuned: bool = False, classes: bool = False) -> Iterator[tuple[str, str, str]]:
     """The hyperparameters that do not suit another: their name, why, and the other's name."""
+    if classes:
+        for metric in as_text(given.get("eval_metric", "")).split(","):
+            if why := unsuited_metric(metric, given):
+                yield "eval_metric", why, "objective"
     method = as_text(given.get("tree_method", "auto"))
     for name, methods in (("monotone_constraints", "exact hist"), ("interaction_constraints", "exact hist approx")):
         if name in given and method not in methods.split():
@@ -89,7 +122,7 @@ def unsuited(given: dict[str, Value], tuned: bool = False) -> Iterator[tuple[str
     for alias, name in ALIASES.items():
         if alias in given and name in given:
             yield alias, f"this is another name of {name}, which is set too (keep one)", name
-    if "early_stopping_rounds" in given and "eval_metric" not in given and not tuned:
+    if "early_stopping_rounds" in given and "eval_metric" not in given and not tuned and not classes:
         # The container then runs all rounds, and the validation rows are lost for training.
         yield "early_stopping_rounds", "without eval_metric nothing stops early (add eval_metric: rmse)", "eval_metric"
 

@@ -117,7 +117,10 @@ def _kind(key: str) -> str:
 def fingerprint(name: str) -> dict[str, Any]:
     """What prepare writes for one model."""
     of_files = {"channels": ["train", "validation"]}  # of data.files
-    return {"name": name, "train": DIGEST, "predict": DIGEST, "files": ["part-00000.parquet"], "rows": 2, **of_files}
+    goal = {"MetricName": "validation:mlogloss", "Type": "Minimize"}
+    of_classes = {"set": {"objective": "multi:softprob", "num_class": "3"}, "objective": goal}
+    found = {"name": name, "train": DIGEST, "predict": DIGEST, "files": ["part-00000.parquet"], "rows": 2}
+    return found | of_files | of_classes
 
 
 def score(number: Any) -> dict[str, Any]:

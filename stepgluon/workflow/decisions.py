@@ -55,7 +55,7 @@ $place := 'models/' & $m.name & '/' & $hash($found.train & '|' & {jobs.depends("
 $merge([$m, {{'place': $place, 'threshold': {overridden} ? $limit : $m.threshold,
 'job': {jobs.name("train", "$m")}, 'train': {jobs.training("$m", "$place")},
 'trained': {{'run': $run, 'image': {jobs.image("$m")}{script}}},
-'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows{data}{asked}}}])
+'rows': $found.predict, 'files': $found.files, 'gaps': $found.rows{data}{asked}}}{jobs.tuned_by_classes("$m")}])
 )}})])"""
 
 

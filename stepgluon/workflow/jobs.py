@@ -13,7 +13,17 @@ from typing import Any
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.config.xgboost_settings import as_text
 from stepgluon.names import Names
-from stepgluon.programs import DATA, PROGRAMS, Program, channels_of, program_of, settings_of, transforms, usual_program
+from stepgluon.programs import (
+    DATA,
+    PROGRAMS,
+    Program,
+    channels_of,
+    program_of,
+    settings_of,
+    transforms,
+    usual_program,
+    waits_for_classes,
+)
 from stepgluon.workflow import tuning
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 from stepgluon.workflow.retries import longest_training
@@ -150,7 +160,7 @@ class Jobs:
         return tuning.request(model, f"$own.tries & {ATTEMPT}")
 
     def training(self, model: str, place: str) -> str:
-        """The value that Read fingerprints assigns as a model's `train`."""
+        """The value that Read fingerprints assigns as a model's `train`; `$found` is its entry in fingerprints.json."""
         folder = f"$folder & 'prepared/models/' & {model}.name & '/'"
         data = _channel("data", folder)
         usual = {
@@ -164,8 +174,18 @@ class Jobs:
         each = _channel("{% $c %}", f"{folder} & 'channels/' & $c & '/'")
         channels = f"[$map({model}.channels, function($c) {{{jsonata({**each, 'ContentType': 'text/csv'})}}})]"
         archived = {"InputDataConfig": expression(channels), "OutputDataConfig": self._trained(place, "GZIP")}
+        if any(map(waits_for_classes, self.config.models)):
+            archived["HyperParameters"] = expression(f"$merge([{model}.train.HyperParameters, $found.set])")
         own = f"$exists({model}.channels) ? {jsonata(archived)} : {jsonata(usual)}"
         return f"$merge([{model}.train, {jsonata(archived) if self.program.channels else own}])"
+
+    def tuned_by_classes(self, model: str) -> str:
+        """What Read fingerprints adds to a model whose classes decide what its tuning is judged by."""
+        if not any(one.tune and not one.tune.objective and waits_for_classes(one) for one in self.config.models):
+            return ""
+        objective = "{'HyperParameterTuningJobObjective': $found.objective}"
+        tune = f"$merge([{model}.tune, {{'config': $merge([{model}.tune.config, {objective}])}}])"
+        return f", $exists($found.objective) ? {{'tune': {tune}}} : {{}}"
 
     def scoring_job(self, answered: bool) -> Job:
         """The part of the config with the machine that measures a model."""

@@ -9,6 +9,7 @@ from stepgluon.config.metrics import METRICS
 from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.config.tuning_rules import LONGEST_PREFIX, is_integer
 from stepgluon.names import Names, short
+from stepgluon.programs import waits_for_classes
 from stepgluon.workflow.expressions import expression, jsonata
 
 Request = dict[str, Any]
@@ -30,14 +31,16 @@ def settings(config: PipelineConfig, names: Names, model: Model) -> Request:
         kind = "IntegerParameterRanges" if is_integer(model, name) else "ContinuousParameterRanges"
         scale = {"ScalingType": "Logarithmic"} if one.log else {}
         ranges.setdefault(kind, []).append({"Name": name, "MinValue": one.low, "MaxValue": one.high, **scale})
-    metric, goal = objective(model)
+    judge = {}
+    if (tune.objective or not waits_for_classes(model)) and (found := objective(model)):
+        judge = {"HyperParameterTuningJobObjective": {"Type": found[1], "MetricName": found[0]}}
     return {
         # With a dash and 10 characters of a hash, see `request`; [sm] 32 in all.
         "name": f"{names.prefix}-train-{short(model)}"[: LONGEST_PREFIX + len("-train")].rstrip("-"),
         "config": {
             "Strategy": tune.strategy.title(),
             "RandomSeed": config.data.seed % _SEEDS,
-            "HyperParameterTuningJobObjective": {"Type": goal, "MetricName": metric},
+            **judge,
             "ResourceLimits": {"MaxNumberOfTrainingJobs": tune.jobs, "MaxParallelTrainingJobs": tune.parallel},
             "ParameterRanges": ranges,
         },

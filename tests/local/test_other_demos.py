@@ -21,9 +21,10 @@ def test_a_demos_table_is_what_its_script_makes(table: Path, tmp_path: Path) -> 
     assert (tmp_path / table.name).read_bytes() == table.read_bytes()
 
 
-def ran(demo: str, work: Path) -> dict[str, Any]:
+def ran(demo: str, work: Path, config: Path | None = None) -> dict[str, Any]:
     (table,) = (DEMOS / demo).glob("*.csv")
-    words = ["run", "--config", str(DEMOS / demo / "pipeline-config.yml"), "--data", str(table), "--work", str(work)]
+    config = config or DEMOS / demo / "pipeline-config.yml"
+    words = ["run", "--config", str(config), "--data", str(table), "--work", str(work)]
     done = subprocess.run(
         [sys.executable, str(HOUSE / "pipeline.py"), *words, "--json"], capture_output=True, text=True
     )
@@ -70,3 +71,41 @@ def test_prices_are_predicted_by_a_tuned_xgboost_with_the_encoding_of_its_traini
     assert "Trial 5 of 5: validation:mae " in log and "train-rmse:" in log
     page = Path(told["report"]).read_text("utf-8")
     assert "Tuning: 5 trainings with other hyperparameters, best first" in page
+
+
+CLASSES = """
+name: churn
+models:
+  - name: leaves
+    label: left
+    drop: [customer]
+    metric: roc_auc
+    at_least: 0.7
+    algorithm: {xgboost: 3.0-5, set: {num_round: 30}}
+    tune: {max_depth: 2..5, eta: 0.05..0.3 log, jobs: 3, parallel: 1}
+  - name: contract
+    label: contract
+    drop: [customer, left]
+    metric: accuracy
+    algorithm: {xgboost: 3.0-5, set: {num_round: 20, early_stopping_rounds: 5}}
+predict: {with: transform}
+"""
+
+
+def test_xgboost_learns_two_classes_and_three_and_answers_with_probabilities(tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(CLASSES)
+    told = ran("churn", tmp_path / "work", config)
+    leaves, contract = told["models"]
+    assert (leaves["verdict"], leaves["metric"], leaves["learner"]) == ("accepted", "roc_auc", "XGBoost")
+    assert 0.7 <= leaves["score"] <= 1
+    assert 0.33 < contract["score"] < 1 and contract["learner"] == "XGBoost"
+    filled = [row for row in rows_of(told) if not row["left"]]
+    assert len(filled) == 96 and {row["prediction"] for row in filled} == {"yes", "no"}
+    for row in filled:
+        yes = float(row["probability_yes"])
+        assert row["prediction"] == ("yes" if yes > 0.5 else "no")
+        assert float(row["probability"]) == pytest.approx(max(yes, 1 - yes), abs=1e-6)
+    logs = [file.read_text() for file in (tmp_path / "work/runs" / told["run"] / "logs").glob("*-train-*.log")]
+    assert any("Trial 3 of 3: validation:auc " in log for log in logs), "the best tuning of two classes"
+    assert any("#011validation-merror:" in log for log in logs), "three classes stop early"

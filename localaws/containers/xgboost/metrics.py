@@ -46,5 +46,5 @@ def _value(name: str, labels: Any, predictions: Any) -> float:
     import sklearn.metrics
 
     function, options = _OF_CLASSES[name]
-    classes = predictions.argmax(axis=-1) if predictions.ndim > 1 else (predictions > 0).astype(int)  # raw margins
+    classes = predictions.argmax(axis=-1) if predictions.ndim > 1 else (predictions > 0).astype(int)  # as there
     return float(getattr(sklearn.metrics, function)(labels, classes, **options))
