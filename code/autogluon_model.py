@@ -34,7 +34,8 @@ class Predictor:
 
     def answers(self, inputs: Any) -> npt.NDArray[np.float64] | dict[str, npt.NDArray[Any]]:
         if not self._classes:
-            return np.asarray(self._predictor.predict(inputs, transform_features=False), np.float64)
+            found = self._predictor.predict(inputs, transform_features=False)
+            return np.asarray(found, np.float64).reshape(-1)  # a quantile is in a table
         chances = self._predictor.predict_proba(inputs, transform_features=False)
         predicted = self._predictor.predict_from_proba(chances)  # for f1 with the threshold that training chose
         numbers = chances[self._classes].to_numpy(np.float64)

@@ -1,8 +1,8 @@
 """The metrics that judge a model, measured on the held-out rows, and the baseline of each.
 
 A score is a number or None, never NaN; `reason` says why there is none. Numbers have six significant digits, for the
-mails. Baselines guess from the training rows alone: their median for numbers; for classes the most frequent one, or for
-log_loss the classes' shares. A constant guess has a roc_auc of 0.5.
+mails. Baselines guess from the training rows alone: their median or quantile for numbers; for classes the most frequent
+one, or for log_loss the classes' shares. A constant guess has a roc_auc of 0.5.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ METRICS = {
     "rmse": Metric(False, False, 0, math.inf, "root_mean_squared_error"),
     "r2": Metric(True, False, -math.inf, 1, "r2"),
     "mape": Metric(False, False, 0, math.inf, "mean_absolute_percentage_error"),
+    "quantile_loss": Metric(False, False, 0, math.inf, "pinball_loss"),
     "accuracy": Metric(True, True, 0, 1, "accuracy"),
     "balanced_accuracy": Metric(True, True, 0, 1, "balanced_accuracy"),
     "f1": Metric(True, True, 0, 1, "f1", "f1_macro"),
@@ -56,18 +57,27 @@ def has_classes(model: Mapping[str, Any]) -> bool:
     return METRICS[metric_of(model)].classes
 
 
-def of_numbers(truth: Array, answers: Array, median: float, metric: str = "mae") -> dict[str, Any]:
-    """ERRORS, and the metric's score and baseline."""
+def level_of(model: Mapping[str, Any]) -> float:
+    """The quantile that the model predicts, if quantile_loss judges it."""
+    return float(model.get("quantile") or 0.5)
+
+
+def of_numbers(truth: Array, answers: Array, known: Array, metric: str = "mae", level: float = 0.5) -> dict[str, Any]:
+    """ERRORS, and the metric's score and baseline; `known` has the labels of the training rows."""
     reason = _unusable(truth, answers)
-    guess = np.full(len(truth), median)
+    median, quantile = np.quantile(known, [0.5, level]) if len(known) else (0.0, 0.0)
 
-    def value(name: str, given: Array) -> float | None:
+    def value(name: str, given: Any) -> float | None:
+        given = np.broadcast_to(given, truth.shape)
         with np.errstate(all="ignore"):
-            return None if reason else six_digits(_OF_NUMBERS[name](truth, given))
+            found = _quantile_loss(truth, given, level) if name == "quantile_loss" else _OF_NUMBERS[name](truth, given)
+            return six_digits(found)
 
+    if reason:
+        return {**dict.fromkeys(ERRORS), **_judged(metric, None, None, reason)}
     found = {name: value(name, answers) for name in ("mae", "rmse", "r2")}
-    found |= {"mae_of_median": value("mae", guess)}
-    return found | _judged(metric, value(metric, answers), value(metric, guess), reason)
+    found |= {"mae_of_median": value("mae", median)}
+    return found | _judged(metric, value(metric, answers), value(metric, quantile), reason)
 
 
 def of_classes(
@@ -148,6 +158,12 @@ def _mae(truth: Array, answers: Array) -> float:
 
 def _rmse(truth: Array, answers: Array) -> float:
     return float(np.sqrt(np.square(truth - answers).mean()))
+
+
+def _quantile_loss(truth: Array, answers: Array, level: float) -> float:
+    """An answer that is too low costs `level` of the difference, one that is too high the rest."""
+    low = truth - answers
+    return float(np.maximum(level * low, (level - 1) * low).mean())
 
 
 def _r2(truth: Array, answers: Array) -> float:

@@ -34,7 +34,7 @@ from background import ahead
 from evaluation import evaluation_of, tried
 from held_out import as_labels, cells, joined, labels
 from job_io import JobError, counted, shown
-from metrics import metric_of, of_classes, of_numbers, of_own_class, say_score
+from metrics import level_of, metric_of, of_classes, of_numbers, of_own_class, say_score
 from model_folder import EVALUATION, METRICS, PROGRAM, pack, versions, write_manifest
 from predict import rows_at_once
 
@@ -83,7 +83,7 @@ def judged(model: dict[str, Any], held_out: Path, known: Any, predictor: Any) ->
         metrics = of_classes(truth, predicted, answers, classes, known, metric)
     else:
         predicted, own = answers, None
-        metrics = of_numbers(truth, answers, float(np.median(known)) if len(known) else 0.0, metric)
+        metrics = of_numbers(truth, answers, known, metric, level_of(model))
     say_score(name, metrics)
 
     def cells_of(names: list[str], rows: list[int]) -> list[list[Any]]:

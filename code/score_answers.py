@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from answers import Answers
 from evaluation import evaluation_of, tried
 from job_io import ROW, JobError, RetryableError
-from metrics import Array, has_classes, in_order, metric_of, of_classes, of_numbers, of_own_class, say_score
+from metrics import Array, has_classes, in_order, level_of, metric_of, of_classes, of_numbers, of_own_class, say_score
 from model_folder import ARCHIVE, EVALUATION, METRICS, PROGRAM, write_manifest
 from programs import CONTAINER
 
@@ -58,7 +58,7 @@ def score(model: dict[str, Any], data: Path, answered: Path, trained: Path, out:
     if has_classes(model):
         classes = in_order(known.tolist())
     truth, given = held_out.labels(folder, model), measured(folder, answered, model["name"], classes)
-    metrics, own = judged(truth, given, known, classes, metric, model["name"])
+    metrics, own = judged(truth, given, known, classes, model)
     say_score(model["name"], metrics)
     image = model["algorithm"]["image"].rpartition("/")[2].partition("@")[0]
     found = {"model": model["name"], **metrics, "rows_train": len(known), "rows_test": len(truth)}
@@ -88,17 +88,18 @@ def measured(folder: Path, answered: Path, model: str, classes: list[str] | None
 
 
 def judged(
-    truth: Array, given: Answers, known: Array, classes: list[str] | None, metric: str, model: str
+    truth: Array, given: Answers, known: Array, classes: list[str] | None, model: dict[str, Any]
 ) -> tuple[dict[str, Any], Array | None]:
     """The metrics, and for classes each row's probability of its own class."""
+    metric = metric_of(model)
     if classes is None:
-        return of_numbers(truth, given.predicted, float(np.median(known)) if len(known) else 0.0, metric), None
+        return of_numbers(truth, given.predicted, known, metric, level_of(model)), None
     chances = given.chances
     if chances is None:
         if metric in NEED_CHANCES:
             raise JobError(
-                f"Model {model}: {metric} needs probabilities; its container must return, after the class, those of "
-                f"{', '.join(classes)}."
+                f"Model {model['name']}: {metric} needs probabilities; its container must return, after the class, "
+                f"those of {', '.join(classes)}."
             )
         chances = np.stack([(given.predicted == one).astype(float) for one in classes], axis=1)
     found = of_classes(truth, given.predicted, chances, classes, known, metric)

@@ -28,7 +28,7 @@ from evaluation import evaluation, notes
 from frames import features_of, frame, read_part
 from job_io import JobError, counted, log
 from metrics import METRICS as KNOWN
-from metrics import has_classes, in_order, metric_of, of_classes, of_numbers, say_score
+from metrics import has_classes, in_order, level_of, metric_of, of_classes, of_numbers, say_score
 from model_folder import EVALUATION, METRICS, PREDICTOR, pack, versions, write_manifest
 from spreadsheet import defused_names
 from tracking import track
@@ -73,8 +73,9 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     del table, held_out
     check_columns(model, known, list(features))
     if len(unknown) and metric_of(model) == "mae":
-        median = float(known[label].median())
-        guessed = of_numbers(unknown[label].to_numpy(), np.full(len(unknown), median), median)["mae"]
+        guessed = of_numbers(unknown[label].to_numpy(), np.zeros(len(unknown)), known[label].to_numpy())[
+            "mae_of_median"
+        ]
         log.info("model %s: always guessing the median: mean absolute error %s", name, guessed)  # for the live page
     predictor, fitted = fit(model, known, scratch / "predictor", job_io.cores())
     metrics, tables, evaluated = evaluate(predictor, model, known[label], unknown, fitted)
@@ -99,7 +100,7 @@ def evaluate(
     label, limit, began = model["label"], model["train"]["time_limit"], time.monotonic()
     end = began + max((1 + AFTERWARDS) * limit - fitted, AFTERWARDS_SECONDS)
     measured = measure_classes if has_classes(model) else measure_numbers
-    metrics, answers = measured(predictor, metric_of(model), known_labels, unknown, label)
+    metrics, answers = measured(predictor, model, known_labels, unknown)
     scored = time.monotonic()
     say_score(model["name"], metrics)
     kinds = classes_of(predictor) if has_classes(model) else None
@@ -128,23 +129,28 @@ def evaluate(
 
 
 def measure_numbers(
-    predictor: Any, metric: str, known: Any, unknown: Any, label: str
+    predictor: Any, model: dict[str, Any], known: Any, unknown: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The metrics, and the predictions of the held-out rows."""
-    answers = predictor.predict(unknown.drop(columns=label)).to_numpy() if len(unknown) else np.empty(0)
-    return of_numbers(unknown[label].to_numpy(), answers, float(known.median()), metric), {"predicted": answers}
+    label, answers = model["label"], np.empty(0)
+    if len(unknown):
+        answers = predictor.predict(unknown.drop(columns=label)).to_numpy().reshape(-1)  # a quantile is in a table
+    truth = unknown[label].to_numpy()
+    metrics = of_numbers(truth, answers, known.to_numpy(), metric_of(model), level_of(model))
+    return metrics, {"predicted": answers}
 
 
 def measure_classes(
-    predictor: Any, metric: str, known: Any, unknown: Any, label: str
+    predictor: Any, model: dict[str, Any], known: Any, unknown: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The metrics, and the predicted classes of the held-out rows with the probabilities of all classes."""
-    classes, predicted, chances = classes_of(predictor), np.empty(0, object), np.empty((0, 0))
+    label, classes = model["label"], classes_of(predictor)
+    predicted, chances = np.empty(0, object), np.empty((0, 0))
     if len(unknown):
         found = predictor.predict_proba(unknown.drop(columns=label))
         predicted, chances = predictor.predict_from_proba(found).to_numpy(object), found[classes].to_numpy(np.float64)
     truth = unknown[label].to_numpy(object)
-    metrics = of_classes(truth, predicted, chances, classes, known.to_numpy(object), metric)
+    metrics = of_classes(truth, predicted, chances, classes, known.to_numpy(object), metric_of(model))
     return metrics, {"predicted": predicted, "chances": chances, "classes": classes}
 
 
@@ -203,6 +209,8 @@ def fit(model: dict[str, Any], known: Any, path: Path, cores: int) -> tuple[Any,
 def problem(model: dict[str, Any], labels: Any) -> dict[str, Any]:
     """AutoGluon's settings for the metric; without a type, it would take an integer label for classes."""
     metric = KNOWN[metric_of(model)]
+    if metric_of(model) == "quantile_loss":
+        return {"problem_type": "quantile", "quantile_levels": [level_of(model)], "eval_metric": metric.autogluon}
     if not metric.classes:
         return {"problem_type": "regression", "eval_metric": metric.autogluon}
     classes = in_order(labels.unique())
@@ -225,7 +233,7 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
             time_limit=settings["time_limit"],
             num_cpus=cores,
             num_gpus=0,
-            excluded_model_types=[] if importlib.util.find_spec("torch") else NEED_TORCH,
+            excluded_model_types=excluded(model),
         )
     except (RuntimeError, AssertionError) as problem:
         # With bagging presets, a trial that finds no model makes AutoGluon fit the same learner again.
@@ -237,6 +245,12 @@ def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int
             rare = job_io.shown(rows.idxmin())
             raise JobError(f"{done}: the class {rare} has only one; add more.") from None
         raise JobError(f"{done} in {settings['time_limit']} s; raise time_limit or give it more rows.") from None
+
+
+def excluded(model: dict[str, Any]) -> list[str]:
+    """Kinds of models that need torch without it, and those that AutoGluon calls experimental for quantiles."""
+    of_quantiles = ["RF", "XT"] if metric_of(model) == "quantile_loss" else []
+    return of_quantiles + ([] if importlib.util.find_spec("torch") else NEED_TORCH)
 
 
 def quiet() -> None:

@@ -332,6 +332,7 @@ def _given(section: Section) -> dict[str, Any]:
         "encoding",
         "track",
         "metric",
+        "quantile",
         "at_most",
         "at_least",
         "algorithm",

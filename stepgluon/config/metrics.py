@@ -23,6 +23,7 @@ METRICS = {
     "rmse": Metric(False, False, 0, math.inf),
     "r2": Metric(True, False, -math.inf, 1),
     "mape": Metric(False, False, 0, math.inf),
+    "quantile_loss": Metric(False, False, 0, math.inf),
     "accuracy": Metric(True, True, 0, 1),
     "balanced_accuracy": Metric(True, True, 0, 1),
     "f1": Metric(True, True, 0, 1),

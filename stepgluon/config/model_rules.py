@@ -72,6 +72,19 @@ def limits_suit_the_metric(config: PipelineConfig) -> Iterator[Finding]:
                 yield Finding(f"{key}.{name}", message, (f"{key}.metric",))
 
 
+def quantiles_suit_the_metric(config: PipelineConfig) -> Iterator[Finding]:
+    for key, model in models_of(config):
+        of_quantile = model.metric == "quantile_loss"
+        if of_quantile and model.quantile is None:
+            yield Finding(f"{key}.quantile", "this key is missing (which quantile the model predicts, like 0.9)")
+        elif not of_quantile and model.quantile is not None:
+            message = f"{model.metric} judges no quantile (write metric: quantile_loss, or remove this)"
+            yield Finding(f"{key}.quantile", message, (f"{key}.metric",))
+        if of_quantile and model.algorithm and model.algorithm.xgboost is not None:
+            message = "AWS's XGBoost has no objective for quantiles (remove algorithm, or use your own container)"
+            yield Finding(f"{key}.metric", message, (f"{key}.algorithm.xgboost",))
+
+
 def labels_are_numbers_or_classes(config: PipelineConfig) -> Iterator[Finding]:
     """The result has one column for a label's predictions."""
     seen: dict[str, tuple[str, Model]] = {}

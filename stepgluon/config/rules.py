@@ -25,6 +25,7 @@ from stepgluon.config.model_rules import (
     models_of,
     names_stay_different,
     one_limit_for_each_place,
+    quantiles_suit_the_metric,
     repeated,
 )
 from stepgluon.config.nodes import join
@@ -257,6 +258,7 @@ def cicd_has_one_source(config: PipelineConfig) -> Iterator[Finding]:
 RULES: tuple[Rule, ...] = (
     one_limit_for_each_place,
     limits_suit_the_metric,
+    quantiles_suit_the_metric,
     labels_are_numbers_or_classes,
     names_stay_different,
     name_is_allowed_in_buckets,

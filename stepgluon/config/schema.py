@@ -356,11 +356,12 @@ class Model(Section):
     )
     drop: list[str] = entry("columns the model must not see", List(COLUMN), [])
     metric: str = entry(
-        "what judges the model: for numbers mae, rmse, r2 or mape; for classes accuracy, balanced_accuracy, f1, "
-        "roc_auc or log_loss; with data.files, any that is measured",
+        "what judges the model: for numbers mae, rmse, r2, mape or quantile_loss; for classes accuracy, "
+        "balanced_accuracy, f1, roc_auc or log_loss; with data.files, any that is measured",
         ChoiceOrName(*METRICS),
         "mae",
     )
+    quantile: float | None = entry("with quantile_loss: which quantile is predicted, like 0.9", Number(0, 1), None)
     score: Score | None = entry("with data.files: what measures the model", Score, None)
     at_most: float | None = entry("the highest accepted score, for a metric where lower is better", ANY_NUMBER, None)
     at_least: float | None = entry(

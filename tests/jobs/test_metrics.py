@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import metrics
@@ -17,6 +18,7 @@ NUMBERS = {
     "rmse": "root_mean_squared_error",
     "r2": "r2_score",
     "mape": "mean_absolute_percentage_error",
+    "quantile_loss": "mean_pinball_loss",
 }
 CLASSES = [name for name, metric in METRICS.items() if metric.classes]
 
@@ -38,30 +40,37 @@ def test_errors_of_numbers_equal_scikit_learn_s(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth = rng.normal(50, 20, 200).round(1 if seed else 6)
     answers = truth + rng.normal(0, 5, 200)
-    found = of_numbers(truth, answers, 48.0, name)
-    assert (found["metric"], found["score"]) == (name, like(getattr(theirs(), NUMBERS[name])(truth, answers)))
-    assert found["baseline"] == like(getattr(theirs(), NUMBERS[name])(truth, np.full(200, 48.0)))
+    same = partial(getattr(theirs(), NUMBERS[name]), **({"alpha": 0.9} if name == "quantile_loss" else {}))
+    found = of_numbers(truth, answers, np.array([48.0]), name, 0.9)
+    assert (found["metric"], found["score"]) == (name, like(same(truth, answers)))
+    assert found["baseline"] == like(same(truth, np.full(200, 48.0)))
     assert found["mae_of_median"] == like(theirs().mean_absolute_error(truth, np.full(200, 48.0)))
     assert "reason" not in found
 
 
 def test_errors_are_those_of_the_definition() -> None:
     truth, answers = np.array([1.0, 2.0, 6.0]), np.array([1.0, 4.0, 4.0])
-    found = of_numbers(truth, answers, 2.0)
+    found = of_numbers(truth, answers, np.array([2.0]))
     assert found["mae"] == 1.33333  # six digits, for the mails
     assert found["rmse"] == pytest.approx(math.sqrt(8 / 3), rel=1e-5)
     assert found["r2"] == pytest.approx(1 - 8 / 14, rel=1e-5)
     assert found["mae_of_median"] == pytest.approx(5 / 3, rel=1e-5)
 
 
+def test_the_baseline_of_a_quantile_is_that_of_the_training_rows() -> None:
+    known, truth = np.arange(101.0), np.array([10.0, 95.0])
+    found = of_numbers(truth, np.array([90.0, 90.0]), known, "quantile_loss", 0.9)
+    assert found["score"] == found["baseline"] == like((0.1 * 80 + 0.9 * 5) / 2)
+
+
 def test_predictions_that_are_not_numbers_have_no_error_but_a_reason() -> None:
-    found = of_numbers(np.array([1.0, 2.0]), np.array([1.0, np.nan]), 1.0)
+    found = of_numbers(np.array([1.0, 2.0]), np.array([1.0, np.nan]), np.ones(1))
     assert found["mae"] is None
     assert found["reason"] == "1 prediction for the held-out part is not finite"
 
 
 def test_an_error_too_large_for_a_number_is_null_and_never_infinite() -> None:
-    found = of_numbers(np.array([1e308, -1e308]), np.array([-1e308, 1e308]), 0.0)
+    found = of_numbers(np.array([1e308, -1e308]), np.array([-1e308, 1e308]), np.zeros(1))
     assert found["mae"] is None
     assert found["rmse"] is None
 
@@ -152,7 +161,7 @@ def test_a_class_that_training_has_not_seen_counts_as_wrong(name: str, classes: 
     ],
 )
 def test_a_score_is_never_nan_and_its_absence_has_a_reason(metric: str, truth: list[float], reason: str) -> None:
-    found = of_numbers(np.array(truth), np.full(len(truth), 1.0), 1.0, metric)
+    found = of_numbers(np.array(truth), np.full(len(truth), 1.0), np.ones(1), metric)
     assert (found["score"], found["reason"]) == (None, reason)
     assert all(value is None or isinstance(value, str) or math.isfinite(value) for value in found.values())
 
@@ -171,8 +180,9 @@ def test_classes_that_are_numbers_are_sorted_by_value() -> None:
 
 def test_autogluon_knows_each_metric_by_the_name_that_is_given_to_it() -> None:
     of_autogluon = pytest.importorskip("autogluon.core.metrics").METRICS
-    for metric in METRICS.values():
-        kinds = ("binary", "multiclass") if metric.classes else ("regression",)
+    for each, metric in METRICS.items():
+        of_numbers = "quantile" if each == "quantile_loss" else "regression"
+        kinds = ("binary", "multiclass") if metric.classes else (of_numbers,)
         names = (metric.autogluon, metric.of_many or metric.autogluon)
         for kind, name in zip(kinds, names, strict=False):
             assert of_autogluon[kind][name].greater_is_better_internal == metric.higher, name
