@@ -124,6 +124,33 @@ def test_a_folder_is_built_trained_and_served_and_built_once(image: str, tmp_pat
     assert digests[0] == digests[1]
 
 
+def test_a_folder_is_tuned_and_its_best_training_answers(image: str, tmp_path: Path) -> None:
+    columns = ["year", "flipper_length_mm", "bill_depth_mm"]
+    tune = f"{{column: {columns}, jobs: 3, objective: {{metric: off, regex: 'error ([0-9.]+)', goal: minimize}}}}"
+    algorithm = "{build: tests/local/line-model}"
+    where = "where: {species: Gentoo}, drop: [bird]"
+    config = f"{HEAD}  - {{name: gentoo, label: body_mass_g, {where}, algorithm: {algorithm}, tune: {tune}}}\n"
+    with pipeline(config, tmp_path) as whole:
+        ended = ran(whole)
+        assert ended.told["status"] == "SUCCEEDED", ended.told
+        gentoo = verdicts(ended)["gentoo"]
+        assert gentoo["mae"] < gentoo["mae_of_median"]
+        (file,) = [key for key in whole.keys(whole.bucket, "models/") if key.endswith("/trials.json")]
+        trials = json.loads(whole.text(whole.bucket, file))
+        scores = {one["set"]["column"]: one["score"] for one in trials["trials"]}
+        assert set(scores) == set(columns), "each column was tried"
+        best = min(scores, key=lambda column: scores[column])
+        assert best != "year" and trials["chosen"] == next(
+            one["job"] for one in trials["trials"] if one["set"]["column"] == best
+        )
+        page = result(whole, ended, "report.html")
+        assert "Tuning: 3 trainings with other hyperparameters, best first" in page
+        assert "Check answers" not in page and list(
+            csv.DictReader(result(whole, ended, "predictions.csv").splitlines())
+        )
+    assert left() == []
+
+
 def test_models_of_ours_predict_in_transform_jobs_as_in_processing_jobs(tmp_path: Path) -> None:
     """It needs no container: `serve` of our images runs as a process where buildah does not have them."""
     config = (
