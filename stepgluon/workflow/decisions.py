@@ -17,6 +17,7 @@ from stepgluon.workflow.expressions import jsonata, once, quoted, sentence, text
 from stepgluon.workflow.jobs import Jobs
 
 _UNLIMITED = "1e308"
+NONE_PROMOTED = "'{}'"  # the text of promoted.json if there is none
 UNUSABLE = "The input of this execution cannot be used: "  # ends a run at Begin
 _INPUT = {"data": "string", "note": "string", "overrides": "object", "fresh": "boolean"}
 _INPUT |= {"run_file": "string", "token": "string"}  # the token identifies the request that started the run
@@ -132,6 +133,7 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     the model's jobs cannot run counts as none, and the model's reason says why.
     `promoted` is the text of promoted.json, which is parsed only if a model is rejected: it may be damaged.
     """
+    why_not = "''" if promoted == NONE_PROMOTED else unfit(config, jobs)
     fallback = config.fallback
     replace_all = "$bad" if fallback.when == "any" else "false"
     good = f"promote the models of a good run ({names.pipeline_py('promote RUN')})"
@@ -157,7 +159,7 @@ $promoted := $bad ? $parse({promoted}) : {{}};
 $all := $map($verdicts, function($m, $i) {{(
 $s := $models[$i]; $p := $type($promoted) = 'object' ? $lookup($promoted, 'm_' & $replace($s.name, '-', '_'));
 $p := $type($p) = 'object' ? $type($p.model_uri) = 'string' ? $p;
-$unfit := $exists($s.default) or $not($exists($p)) ? '' : {unfit(config, jobs)};
+$unfit := $exists($s.default) or $not($exists($p)) ? '' : {why_not};
 $d := $exists($s.default) ? {of_config} : $unfit = '' ? $p;
 $trained := {{'uses': 'trained', 'model_uri': $work & $s.place & '/' & $m.job & '/output/model/'}};
 $u := $m.verdict = 'accepted' and $not({replace_all}) ? $trained :
@@ -179,21 +181,18 @@ def unfit(config: PipelineConfig, jobs: Jobs) -> str:
 
     An entry of promoted.json of an earlier version does not name the program that trained its model.
     """
-
-    def because(why: str) -> str:
-        return text(f" The model promoted from run {{}} was not used: it {why}.", "$p.run")
-
-    another = because("was made by another algorithm, whose models the jobs of this config cannot run")
     if config.data.files:
         kind = "$exists($p.program) ? $p.program = 'files' : $not($exists($p.columns))"
     else:  # a container answers rows over HTTP only
         kind = "$exists($s.columns) or ($exists($p.program) ? $not($p.program in ['container', 'files']) : "
         kind += "$not($exists($p.columns)))"
     # A container gets the columns without their names, so it answers only rows of those that it was trained with.
-    same = f"$exists($s.columns) and $p.columns & '' != $s.columns ? {because('learnt from other columns')} : "
-    return f"""($exists($p.classes) and $not($exists($s.classes)) ? {because("predicts classes")} :
-$exists($s.classes) and $not($exists($p.classes)) ? {because("predicts numbers")} :
-$not({kind}) ? {another} : {same if jobs.transforms else ""}'')"""
+    same = "$exists($s.columns) and $p.columns & '' != $s.columns ? 'learnt from other columns' : "
+    said = text(" The model promoted from run {} was not used: it {}.", "$p.run", "$w")
+    return f"""($w := $exists($p.classes) and $not($exists($s.classes)) ? 'predicts classes' :
+$exists($s.classes) and $not($exists($p.classes)) ? 'predicts numbers' :
+$not({kind}) ? 'was made by another algorithm, whose models the jobs of this config cannot run' :
+{same if jobs.transforms else ""}''; $w = '' ? '' : {said})"""
 
 
 def outcomes() -> str:

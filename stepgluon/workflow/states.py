@@ -174,7 +174,9 @@ class States(BranchStates):
             return {"chosen": expression(chosen), "starts": expression(starts)}
 
         task = self._s3(name, READ, PROMOTED, assign=choose("$states.result.Body"), output={})
-        task.add_catch(Catch(error_equals=["S3.NoSuchKeyException"], assign=choose("'{}'"), next_step=then))
+        task.add_catch(
+            Catch(error_equals=["S3.NoSuchKeyException"], assign=choose(decisions.NONE_PROMOTED), next_step=then)
+        )
         return task
 
     def predict_models(self, name: str) -> Parallel:
