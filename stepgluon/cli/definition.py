@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
 from stepgluon.errors import UsageError, counted
 from stepgluon.workflow.size_estimate import surely_fits
+
+if TYPE_CHECKING:
+    from stepgluon.workflow.compile import Definition
 
 Picture = Literal["text", "mermaid", "svg", "html"]
 SUFFIXES: dict[str, Picture] = {
@@ -33,7 +36,19 @@ def do_validate(call: Call) -> None:
 
 def do_compile(call: Call) -> None:
     options, definition = call.options, call.definition(call.config(to_deploy=True))
-    _write(call, definition.text, None if options.stdout else options.out / "definition.asl.json")
+    if options.stdout:
+        return _write(call, _machine(call, definition).text, None)
+    _write(call, definition.text, options.out / "definition.asl.json")
+    for name, text in definition.texts.items():
+        _write(call, text, options.out / f"{name}.asl.json")
+
+
+def _machine(call: Call, definition: Definition) -> Definition:
+    """The machine of --machine."""
+    name = call.options.machine
+    if name and name not in definition.others:
+        raise UsageError(f"--machine {name}: the config needs no such machine (docs/how-to/serve.md)")
+    return definition.others[name] if name else definition
 
 
 def do_graph(call: Call) -> None:
@@ -42,7 +57,7 @@ def do_graph(call: Call) -> None:
     if kind is None:
         raise UsageError(f"{output}: unknown ending (use .svg, .html, .mmd or .txt, or add --format)")
     loaded = call.config()
-    definition = call.definition(loaded)
+    definition = _machine(call, call.definition(loaded))
 
     from stepgluon.graph import render
     from stepgluon.names import Names

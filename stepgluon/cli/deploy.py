@@ -124,7 +124,8 @@ def _release(call: Call) -> Release:
     loaded = call.config(to_deploy=True)
     if tuple(getattr(call.options, "only", PARTS)) == ("cicd",) and loaded.config.cicd is None:
         raise UsageError("--only cicd: the config has no cicd (add it, or leave --only out)")
-    return release(loaded, call.definition(loaded).text)
+    definition = call.definition(loaded)
+    return release(loaded, definition.text, definition.texts)
 
 
 def do_template(call: Call) -> None:

@@ -85,7 +85,9 @@ def _definition(command: Add) -> None:
     where = compiling.add_mutually_exclusive_group()
     where.add_argument("--out", type=a_path, default=Path("build"), metavar="DIR", help="default: build/")
     where.add_argument("--stdout", action="store_true", help="print the definition instead")
+    _machine_option(compiling)
     graph = command("definition", "graph", "Draw the workflow.")
+    _machine_option(graph)
     graph.add_argument(
         "--detail", choices=("story", "full"), default="story", help="story: the stages; full: every state"
     )
@@ -97,6 +99,11 @@ def _definition(command: Add) -> None:
     completion.add_argument(
         "shell", choices=("bash", "zsh"), help="use it like this: source <(python pipeline.py completion bash)"
     )
+
+
+def _machine_option(command: argparse.ArgumentParser) -> None:
+    others = ("release", "monitor")
+    command.add_argument("--machine", choices=others, help="that of served models instead of the runs' machine")
 
 
 def _runs(command: Add) -> None:

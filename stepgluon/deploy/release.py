@@ -70,6 +70,7 @@ class Template:
 class Release:
     names: Names
     definition: str
+    others: Mapping[str, str]  # the definitions of the machines around the runs, by their names
     base: Template
     pipeline: Template
     cicd: Template | None
@@ -84,9 +85,9 @@ class Release:
         return text
 
 
-def release(loaded: LoadedConfig, definition: str) -> Release:
+def release(loaded: LoadedConfig, definition: str, others: Mapping[str, str] | None = None) -> Release:
     """What to deploy; raises ConfigError if a template would exceed CloudFormation's limit."""
-    names = Names(loaded.config)
+    names, others = Names(loaded.config), others or {}
     asl, trigger, tell = definition.encode(), zipped(TRIGGER), zipped(*TELL)
     config = names.config_uri.removeprefix(f"s3://{names.work_bucket}/")
     code = names.code_uri.removeprefix(f"s3://{names.work_bucket}/")
@@ -98,6 +99,10 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
         Stored(f"tell/{_hash(tell)}.zip", tell, "tell_failure.zip"),
         *(Stored(f"{code}{name}", content, f"code/{name}") for name, content in names.scripts.items()),
         *([Stored(source, packed(names.scripts), "sourcedir.tar.gz")] if names.scripts else []),
+        *(
+            Stored(f"definitions/{_hash(text.encode())}.asl.json", text.encode(), f"{name}.asl.json")
+            for name, text in others.items()
+        ),
     )
     templates = (
         _template(names, "base", base(names)),
@@ -107,7 +112,7 @@ def release(loaded: LoadedConfig, definition: str) -> Release:
     objects += tuple(_source(image) for image in built if image.in_runs)
     _fit(loaded, templates)
     pushes = _template(names, "cicd", cicd(names)) if names.config.cicd else None
-    return Release(names, definition, *templates, pushes, objects, built)
+    return Release(names, definition, others, *templates, pushes, objects, built)
 
 
 def images(names: Names) -> tuple[Image, ...]:

@@ -26,19 +26,20 @@ _DATA = ("stepgluon/config/aws_facts.json",)
 _PACKAGES = ("stepfunctions", "botocore")
 
 
-def compiled(loaded: LoadedConfig, workflow: Workflow, work: Path) -> str:
-    """The definition's text."""
+def compiled(loaded: LoadedConfig, workflow: Workflow, work: Path) -> dict[str, str]:
+    """The text of the definition and, by their names, those of the other machines."""
     file = work / "compiled" / f"{_key(loaded, workflow)}.json"
     known = _read(file)
     if known:
         return known
     from stepgluon.workflow.compile import compile_definition
 
-    text = compile_definition(loaded, workflow).text
+    definition = compile_definition(loaded, workflow)
+    texts = {"definition": definition.text, **definition.texts}
     sources = {os.fspath(path): _hash(path) for path in _loaded_sources(workflow)}
     file.parent.mkdir(parents=True, exist_ok=True)
-    write(file, json.dumps({"sources": sources, "definition": text}))
-    return text
+    write(file, json.dumps({"sources": sources, "texts": texts}))
+    return texts
 
 
 def _key(loaded: LoadedConfig, workflow: Workflow) -> str:
@@ -68,13 +69,13 @@ def _loaded_sources(workflow: Workflow) -> list[Path]:
     return sorted(ours | {_file_of(workflow)} | {ROOT / name for name in _DATA})
 
 
-def _read(file: Path) -> str:
+def _read(file: Path) -> dict[str, str]:
     try:
         known = json.loads(file.read_text("utf-8"))
         fresh = all(_hash(Path(source)) == digest for source, digest in known["sources"].items())
-        return str(known["definition"]) if fresh else ""
+        return dict(known["texts"]) if fresh else {}
     except (OSError, ValueError, KeyError):
-        return ""
+        return {}
 
 
 def _hash(file: Path) -> str:

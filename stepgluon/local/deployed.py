@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -64,11 +64,13 @@ class Deployed:
 
 
 @contextmanager
-def deployed(loaded: LoadedConfig, definition: str, settings: Settings) -> Iterator[Deployed]:
+def deployed(
+    loaded: LoadedConfig, definition: str, settings: Settings, others: Mapping[str, str] | None = None
+) -> Iterator[Deployed]:
     """The local AWS with the pipeline deployed; everything is stopped at the end of the block."""
     with ExitStack() as ending:
         with paused(), ThreadPoolExecutor(1) as aside:  # importing thousands of modules creates only live objects
-            wanted = aside.submit(release, loaded, definition)
+            wanted = aside.submit(release, loaded, definition, others)
             with this_computer():
                 aws = ending.enter_context(LocalAws(settings))
             names, journal = Names(loaded.config), Journal(aws.objects)

@@ -106,10 +106,11 @@ def at_work(
     """The pipeline in a local AWS that other commands can find; keeps the run folders up to date."""
     with private_files(), blamed_on(work), terminated_as_interrupted():
         refuse_in_use(work)
-        definition = compiled(loaded, workflow, work)
+        others = compiled(loaded, workflow, work)
+        definition = others.pop("definition")
         settings = settings_of(loaded, work, port, fresh)
         with (
-            deployed(loaded, definition, settings) as place,
+            deployed(loaded, definition, settings, others) as place,
             told_where(work, place.aws.endpoint),
             live_page(place),
             refreshed(place, say),

@@ -1,29 +1,43 @@
-"""Compiles the workflow's graph to the definition: canonical bytes, checked before use."""
+"""Compiles the workflow's graph to the definition: canonical bytes, checked before use.
+
+A pipeline may have other machines around its runs: those of OTHERS that the config needs and pipeline.py makes.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from json.encoder import encode_basestring as quote
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import ConfigError, DefinitionError, Problem
 from stepgluon.gc_control import paused
 from stepgluon.names import Names
-from stepgluon.selfcheck import SelfCheck
-from stepgluon.workflow.retries import Waiting
+from stepgluon.selfcheck import Finding, SelfCheck
+from stepgluon.workflow.retries import OTHER_SECONDS, Waiting
 
 Workflow = Callable[[PipelineConfig], Any]
+# The other machines: their functions in pipeline.py, and the models that they are for.
+OTHERS: dict[str, tuple[str, Callable[[PipelineConfig], list[Model]]]] = {
+    "release": ("release", lambda config: config.served_after_approval),
+    "monitor": ("monitoring", lambda config: config.monitored),
+}
 
 
 @dataclass(frozen=True)
 class Definition:
     asl: dict[str, Any]
     text: str  # the canonical text, which is written, deployed and run
+    others: Mapping[str, Definition] = field(default_factory=dict)  # by their names in OTHERS
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Of the other machines."""
+        return {name: other.text for name, other in self.others.items()}
 
 
 def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
@@ -31,6 +45,8 @@ def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
     with paused():
         definition = build(loaded.config, workflow)
         check = SelfCheck(definition.asl)
+        others = {name: build(loaded.config, other, name) for name, other in machines(loaded.config, workflow).items()}
+        problems_of_others = {name: SelfCheck(other.asl).findings(other.text) for name, other in others.items()}
     found = check.findings(definition.text)
     codes = {finding.code for finding in found}
     problems = [_too_large(loaded, definition, workflow)] if "definition-size" in codes else []
@@ -38,20 +54,32 @@ def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
         problems.append(_too_many_events(loaded, check.events))
     if problems:
         raise ConfigError(loaded.source.file, problems)
+    _refuse("the workflow in pipeline.py", found)
+    for name, more in problems_of_others.items():
+        _refuse(f"the machine {name} in pipeline.py", more)
+    return replace(definition, others=others)
+
+
+def _refuse(what: str, found: list[Finding]) -> None:
     if found:
         lines = [f"{finding.state or 'the machine'}: {finding.message} [{finding.code}]" for finding in found]
-        raise DefinitionError("the workflow in pipeline.py would not run on AWS:\n" + "\n".join(lines))
-    return definition
+        raise DefinitionError(f"{what} would not run on AWS:\n" + "\n".join(lines))
 
 
-def build(config: PipelineConfig, workflow: Workflow) -> Definition:
-    """The definition, not yet checked."""
+def machines(config: PipelineConfig, workflow: Workflow) -> dict[str, Workflow]:
+    """The workflows of the other machines that the config needs, from the module of `workflow`."""
+    beside = workflow.__globals__
+    return {name: beside[made] for name, (made, of) in OTHERS.items() if made in beside and of(config)}
+
+
+def build(config: PipelineConfig, workflow: Workflow, other: str = "") -> Definition:
+    """The definition, not yet checked; `other`: the name of another machine than that of the runs."""
     from stepgluon.workflow.sdk import asl  # only compiling needs the SDK
 
     names = Names(config)
     machine = {
         "Comment": f"{names.prefix}: made by stepgluon from its config; change that, not this",
-        "TimeoutSeconds": Waiting(config).machine_seconds(),
+        "TimeoutSeconds": OTHER_SECONDS if other else Waiting(config).machine_seconds(),
     }
     with paused():
         graph = asl(workflow(config), **machine)
@@ -84,14 +112,14 @@ def _scope(scope: dict[str, Any]) -> str:
 
 def _state(state: dict[str, Any]) -> str:
     text = ""
-    for field, value in state.items():
-        text += ("," if text else "") + ("\n" if field in _OWN_LINE else "") + f'"{field}":'
-        if field == "Branches":
+    for key, value in state.items():
+        text += ("," if text else "") + ("\n" if key in _OWN_LINE else "") + f'"{key}":'
+        if key == "Branches":
             text += "[" + ",\n".join(map(_scope, value)) + "]"
-        elif field == "ItemProcessor":
+        elif key == "ItemProcessor":
             text += _scope(value)
-        elif field in ("Arguments", "Assign") and isinstance(value, dict):
-            parts = [f"{quote(key)}:{_compact(item)}" for key, item in value.items()]
+        elif key in ("Arguments", "Assign") and isinstance(value, dict):
+            parts = [f"{quote(name)}:{_compact(item)}" for name, item in value.items()]
             line = "\n" if sum(map(len, parts)) > 200 else ""
             text += f"{{{line}{f',{line}'.join(parts)}}}"
         else:

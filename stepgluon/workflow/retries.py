@@ -21,6 +21,7 @@ from stepgluon.programs import builds_in_runs, program_of, transforms
 
 # A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600
+OTHER_SECONDS = 2 * 24 * 3600  # TimeoutSeconds of the machines around the runs
 SMALL_CALL_TRIES = 3  # in addition to Step Functions' internal retries for S3 and SNS
 DEFAULT_TRIES = 3  # the default of MaxAttempts
 # TimeoutSeconds of a job is its own limit, which stops it, plus this time to wait for its machines.

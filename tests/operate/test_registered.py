@@ -91,7 +91,8 @@ def test_a_version_that_may_not_be_described_is_still_named() -> None:
 
 def test_a_definition_compiled_before_register_was_added_is_not_used(tmp_path: Path) -> None:
     def registers(text: str) -> bool:
-        return "createModelPackage" in compiled(loads(text, "config.yml", None, {}), workflow, tmp_path)
+        loaded = loads(text, "config.yml", None, {})
+        return "createModelPackage" in compiled(loaded, workflow, tmp_path)["definition"]
 
     before = CONFIG.replace(", register: {}", "")
     assert [registers(text) for text in (before, CONFIG, before)] == [False, True, False]
