@@ -46,11 +46,12 @@ LOCAL = (
 )
 MODULES = {
     "runtime.py": ("botocore_loaded", "hashlib", "botocore.handlers", "botocore.httpsession"),
-    "prepare.py": TABLES,
-    "postprocess.py": TABLES,
+    **dict.fromkeys(
+        ("prepare.py", "postprocess.py", "check.py", "propose.py", "check_answers.py", "score_answers.py"), TABLES
+    ),
     "train.py": (*TABLES, "autogluon.tabular"),
     "predict.py": (*TABLES, "autogluon.tabular"),
-    "command.py": (*TABLES, "xgboost"),
+    **dict.fromkeys(("command.py", "score.py"), (*TABLES, "xgboost")),
     "aws": ("botocore_loaded", "awscli.clidriver", "awscli.customizations.commands"),
     "stand_in.py": LOCAL,
 }
@@ -207,9 +208,10 @@ def run(
 
 
 def arrange(set_attribute: Callable[[Any, str, Any], None]) -> None:
-    """Start the jobs and functions of this process's local AWS as forks."""
+    """Start the jobs and functions of this process's local AWS, and its checks of tables, as forks."""
     from localaws.lambda_ import worker
     from localaws.sagemaker import job_process
+    from stepgluon.local import data_check
 
-    for module in (worker, job_process) if _folder else ():
+    for module in (worker, job_process, data_check) if _folder else ():
         set_attribute(module, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": Popen}))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 import yaml
 
@@ -35,6 +36,7 @@ def rents(rows: int = 600, label: str = "rent") -> str:
 def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Init:
     (tmp_path / "a folder").mkdir()
     monkeypatch.chdir(tmp_path / "a folder")
+    forks.arrange(monkeypatch.setattr)
     Path("my rents.csv").write_text(rents(), "utf-8")
 
     def init(*words: str, answers: str | None = None) -> tuple[int, str, str]:

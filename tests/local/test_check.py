@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 
 from pipeline import workflow
@@ -31,6 +32,7 @@ Call = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     monkeypatch.chdir(tmp_path)
+    forks.arrange(monkeypatch.setattr)
     Path("pipeline-config.yml").write_text(CONFIG, "utf-8")
 
     def call(*words: str) -> tuple[int, str, str]:
