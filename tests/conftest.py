@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import botocore_models
 import forks
 import pytest
+import self_checks
 
 gc.set_threshold(100_000, 20, 100)  # most objects are the SDKs' and moto's, and live on: they need no second look
 
@@ -29,6 +30,7 @@ forks.start()
 
 
 botocore_models.share()
+self_checks.share()
 
 # These take half a minute and more. They begin first, so that at the end no core waits for the last of them.
 LONG = (

@@ -74,6 +74,11 @@ def start() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def folder() -> str:
+    """A folder of this session of pytest, with all its workers; empty where there is none."""
+    return _folder
+
+
 def _server(start: Callable[..., Any], address: str, *modules: str, **more: Any) -> Any:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
     command = [sys.executable, SERVER, address, *modules]

@@ -7,6 +7,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from golden import CASES, config_of, environment_of
+from made_once import made_once
 from policies.calls import Asked, asked, job_calls, machine_calls, service_calls, tell_calls, topic_key, trigger_calls
 from policies.neighbours import kind, neighbours
 from policies.reference import allowed
@@ -17,7 +18,7 @@ from stepgluon.config.load import load, loads
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.templates.policies import FOLDER, policy
 from stepgluon.names import Names
-from stepgluon.workflow.compile import compile_definition
+from stepgluon.workflow.compile import build
 
 ROLES = ("job", "machine", "trigger", "tell")
 # Default models in two folders, with and without a slash, and a name that is as long as a name may be.
@@ -59,7 +60,8 @@ class Deployed:
 
     @cached_property
     def asked(self) -> list[Asked]:
-        return asked(self.names, compile_definition(self.loaded, workflow).text)
+        text = build(self.loaded.config, workflow).text  # test_golden.py checks it
+        return [(of, told) for of, told in made_once("asked", text, lambda: asked(self.names, text))]
 
     @cached_property
     def calls(self) -> dict[str, list[Call]]:
