@@ -55,7 +55,9 @@ def command(code: Path, compiled: Path, work: Path) -> Callable[[], None]:
 
 
 def called(words: list[str], variables: dict[str, str]) -> None:
-    done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True)
+    """As a user calls it, whose Python keeps the byte code of what it imports."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(words, env={**kept, **variables}, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{words} failed:\n{done.stdout}{done.stderr}")
 
