@@ -24,7 +24,7 @@ from localaws.base.logs import FunctionLog
 from localaws.base.patches import Patches
 from localaws.iam.permissions import Permissions
 from localaws.lambda_ import moto_api as api
-from localaws.lambda_.worker import Ended, Worker
+from localaws.lambda_.worker import Ended, Runtime, Worker
 from localaws.s3.store import Objects
 
 _EVENT = "event"  # kind of document
@@ -97,10 +97,10 @@ class Functions:
         """Make moto's Lambda invoke functions through this object, until `undo()`; `close()` ends the processes."""
         return api.install(self.send, self.call)
 
-    def warm(self, arn: str) -> None:
+    def warm(self, arn: str, spare: Runtime | None = None) -> None:
         """Start the function's process before its first event."""
         lane = self._lane(arn)
-        lane.submit(lane.warm, arn)
+        lane.submit(lane.warm, arn, spare)
 
     def send(self, arn: str, event: Any) -> None:
         """Invoke a function asynchronously."""
@@ -237,15 +237,15 @@ class _Lane:
         self._log.line(f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms")
         return {**answer, "log": self._log.collect()}
 
-    def warm(self, arn: str) -> None:
+    def warm(self, arn: str, spare: Runtime | None) -> None:
         function = api.find(arn)
         try:
-            self._warm(function)
+            self._warm(function, spare)
         except Exception as error:  # the function's first event will report it
             self._stop()
             self._log.line(f"Error: {error}")
 
-    def _warm(self, function: Any) -> Worker:
+    def _warm(self, function: Any, spare: Runtime | None = None) -> Worker:
         """The function's process; starts a new one if there is none or the function has changed."""
         setup, account = api.setup(function), self._account
         if self._worker is not None and self._worker.setup == setup:
@@ -256,7 +256,7 @@ class _Lane:
                 raise Ended("Runtime.ExitError", "the local AWS has ended")
             credentials = account.permissions.credentials(setup.role, setup.name) if account.permissions else {}
             harmless, stream = {**account.harmless, **credentials}, self._log.open_stream(function.version)
-            self._worker = Worker(setup, harmless, self._log.file, stream, account.scratch)
+            self._worker = Worker(setup, harmless, self._log.file, stream, account.scratch, spare)
             self._owner.began(self._worker.group)
         self._worker.load()
         return self._worker

@@ -19,6 +19,7 @@ from typing import Any
 
 START_SECONDS = 60  # for loading the handler's module; Lambda allows 10, but on an idle machine
 PROGRAM = Path(__file__).with_name("runtime.py")
+_SURROUNDINGS = {"PATH": os.defpath, "LANG": "en_US.UTF-8", "TZ": ":UTC"}
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,55 @@ class Ended(Exception):
         self.failure = {"errorType": kind, "errorMessage": message, **more}
 
 
+class Runtime:
+    """A function's process. It may start before its function is known, and import modules meanwhile."""
+
+    def __init__(self, *modules: str) -> None:
+        self.channel, theirs = Pipe()
+        with contextlib.ExitStack() as failed:
+            failed.callback(self.channel.close)
+            with theirs:
+                self.process = subprocess.Popen(
+                    # -I: neither the shell's variables nor this program's folder affect imports.
+                    [sys.executable, "-I", "-X", "utf8", PROGRAM, str(theirs.fileno()), *modules],
+                    cwd="/",
+                    env=_SURROUNDINGS,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            failed.pop_all()
+
+    def kill(self) -> None:
+        """End the process and its children; may be called twice, and from another thread."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self.channel.closed:
+            return
+        self.kill()
+        self.process.wait()
+        self.channel.close()
+
+
 class Worker:
-    """`harmless` has the variables that keep the function on this computer; they override its own."""
+    """`harmless` has the variables that keep the function on this computer; they override its own.
+
+    `spare` becomes the function's process, which is then ready earlier.
+    """
 
     def __init__(
-        self, setup: Setup, harmless: Mapping[str, str], log: Path, stream: str, scratch: Path | None = None
+        self,
+        setup: Setup,
+        harmless: Mapping[str, str],
+        log: Path,
+        stream: str,
+        scratch: Path | None = None,
+        spare: Runtime | None = None,
     ) -> None:
         self.setup = setup
         if scratch is not None:
@@ -54,32 +99,22 @@ class Worker:
             prefix="stepgluon-function-", dir=scratch, ignore_cleanup_errors=True
         )
         folder = self._folder.name
-        self._channel, theirs = Pipe()
         with contextlib.ExitStack() as failed:
             failed.callback(self._folder.cleanup)
-            failed.callback(self._channel.close)
-            with theirs, log.open("ab") as output:
-                with zipfile.ZipFile(io.BytesIO(setup.code)) as archive:
-                    archive.extractall(folder)
-                self._process = subprocess.Popen(
-                    # -I: neither the shell's variables nor this program's folder affect imports.
-                    [sys.executable, "-I", "-X", "utf8", PROGRAM, folder, setup.handler, str(theirs.fileno())],
-                    cwd=folder,
-                    env={**self._variables(stream), **harmless},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,
-                )
+            log.open("ab").close()
+            with zipfile.ZipFile(io.BytesIO(setup.code)) as archive:
+                archive.extractall(folder)
+            self._runtime = spare or Runtime()
             failed.pop_all()
-        self.group = self._process.pid
+        self.group = self._runtime.process.pid
+        order = {"folder": folder, "handler": setup.handler, "log": os.fspath(log.absolute())}
+        order["variables"] = {**self._variables(stream), **harmless}
+        with contextlib.suppress(OSError):  # it has exited
+            self._runtime.channel.send_bytes(json.dumps(order).encode())
 
     def _variables(self, stream: str) -> dict[str, str]:
         return {
-            "PATH": os.defpath,
-            "LANG": "en_US.UTF-8",
-            "TZ": ":UTC",
+            **_SURROUNDINGS,
             **dict(self.setup.variables),
             **dict.fromkeys(("HOME", "TMPDIR", "LAMBDA_TASK_ROOT"), self._folder.name),
             "AWS_LAMBDA_FUNCTION_NAME": self.setup.name,
@@ -99,21 +134,21 @@ class Worker:
         context = {"function_name": self.setup.name, "aws_request_id": request_id}
         request = json.dumps({"event": event, "context": context, "seconds": seconds}).encode()
         with contextlib.suppress(OSError):  # it has exited
-            self._channel.send_bytes(request)
+            self._runtime.channel.send_bytes(request)
         return self._answer(seconds, f"{request_id} Task timed out after {seconds:.2f} seconds")
 
     def _answer(self, seconds: float, late: str) -> dict[str, Any]:
         try:
-            if not self._channel.poll(seconds):
+            if not self._runtime.channel.poll(seconds):
                 raise Ended("Sandbox.Timedout", late)
-            answer: dict[str, Any] = json.loads(self._channel.recv_bytes())
+            answer: dict[str, Any] = json.loads(self._runtime.channel.recv_bytes())
         except (EOFError, OSError):
             raise self._exited() from None
         return answer
 
     def _exited(self) -> Ended:
         try:
-            status = self._process.wait(timeout=2)
+            status = self._runtime.process.wait(timeout=2)
         except subprocess.TimeoutExpired:
             return Ended("Runtime.ExitError", "The runtime closed its channel without an answer")
         how = f"signal: {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
@@ -121,11 +156,8 @@ class Worker:
 
     def kill(self) -> None:
         """End the process and its children; may be called twice, and from another thread."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.group, signal.SIGKILL)
+        self._runtime.kill()
 
     def close(self) -> None:
-        self.kill()
-        self._process.wait()
-        self._channel.close()
+        self._runtime.close()
         self._folder.cleanup()

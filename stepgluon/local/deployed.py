@@ -15,13 +15,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from localaws.base.environment import harmless
 from localaws.base.patches import Patches
 from localaws.lambda_ import functions
+from localaws.lambda_.worker import Runtime
 from localaws.notifications import alarms, eventbridge, s3_events, sns_mail
 from localaws.sagemaker import bubblewrap
 from localaws.sagemaker.job_cache import code_of, packages
@@ -40,6 +41,7 @@ from stepgluon.names import Names
 from stepgluon.programs import all_scripts
 
 _DOCKER = "application/vnd.docker"
+_OF_FUNCTIONS = ("boto3", "botocore.handlers", "botocore.httpsession")  # what the functions in lambda/ import
 MAIL_SECONDS = 60  # to wait for failure mails when the server stops
 
 
@@ -69,6 +71,7 @@ def deployed(
 ) -> Iterator[Deployed]:
     """The local AWS with the pipeline deployed; everything is stopped at the end of the block."""
     with ExitStack() as ending:
+        spare = ending.enter_context(closing(Runtime(*_OF_FUNCTIONS)))  # imports while moto is imported
         with paused(), ThreadPoolExecutor(1) as aside:  # importing thousands of modules creates only live objects
             wanted = aside.submit(release, loaded, definition, others)
             with this_computer():
@@ -77,7 +80,7 @@ def deployed(
             lambdas = _install(aws, names, journal, ending)
             place = Deployed(aws, names, journal, lambdas, settings.work)
             bring(wanted.result(), aws)
-            lambdas.warm(names.function_arn(names.function))
+            lambdas.warm(names.function_arn(names.function), spare)
             aws.sagemaker.read_model()
             ending.enter_context(kept())
         ending.callback(end_executions, place)

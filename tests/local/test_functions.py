@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from moto.server import ThreadedMotoServer
 
 from localaws.base.environment import harmless
 from localaws.lambda_.functions import Account, Functions
+from localaws.lambda_.worker import Runtime
 from localaws.notifications import s3_events
 from localaws.s3.store import Objects
 
@@ -170,6 +172,25 @@ def test_the_process_stays_warm(cloud: Cloud, functions: Functions) -> None:
     cloud.deploy(ECHO)
     answers = [cloud.invoke(n)["Payload"] for n in range(3)]
     assert [answer["event"] for answer in answers] == [0, 1, 2] and len({answer["pid"] for answer in answers}) == 1
+
+
+def test_a_spare_process_becomes_the_function_with_its_environment_and_log(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy(ECHO + "import sys\nVERSION = 'wave' in sys.modules\n")
+    with closing(Runtime("missing_module", "wave")) as spare:
+        functions.warm(FUNCTION, spare)
+        answer = cloud.invoke(0)
+        assert answer["Payload"] == {"event": 0, "pid": spare.process.pid, "version": True}
+        assert b"got 0" in base64.b64decode(answer["LogResult"])
+        seen = cloud.invoke("environment")["Payload"]
+        assert seen["AWS_LAMBDA_FUNCTION_NAME"] == NAME and not {"PYTEST_CURRENT_TEST", "VIRTUAL_ENV"} & seen.keys()
+
+
+def test_a_spare_process_that_has_ended_is_replaced(cloud: Cloud, functions: Functions) -> None:
+    cloud.deploy(ECHO)
+    with closing(Runtime()) as spare:
+        spare.kill()
+        functions.warm(FUNCTION, spare)
+        assert cloud.invoke(0)["Payload"]["pid"] != spare.process.pid
 
 
 def test_new_code_and_new_variables_take_effect_at_the_next_invocation(cloud: Cloud, functions: Functions) -> None:
