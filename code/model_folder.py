@@ -1,7 +1,7 @@
 """A trained model as a folder: the predictor, its metadata, and a manifest with the checksum of every file.
 
     predictor/       saved by AutoGluon; contains pickles, and unpickling runs code
-    leaderboard.csv  importance.csv  evaluation.json
+    leaderboard.csv  importance.csv  evaluation.json  profile.json
     manifest.json    {"program", "files": {path: sha256}, "autogluon", "python", "label", "features": {column: type}};
                      of a model that predicts classes also "classes": the last of two is the positive one
     metrics.json     the metrics, and the manifest's own sha256; not listed in the manifest

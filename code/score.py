@@ -7,6 +7,7 @@ Reads   processing/input/archive/model.tar.gz   the training's output; nothing o
 Writes  processing/output/program/              the archive's files
         processing/output/encoding.json         how rows become the model's numbers
         processing/output/evaluation.json       for the report; see evaluation.py
+        processing/output/profile.json          for the monitor; see row_profile.py
         processing/output/manifest.json  processing/output/metrics.json
 """
 
@@ -30,6 +31,7 @@ import job_io
 import numpy as np
 import part_files
 import programs
+import row_profile
 from background import ahead
 from evaluation import evaluation_of, tried
 from held_out import as_labels, cells, joined, labels
@@ -56,21 +58,24 @@ def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
     shutil.copyfile(data / encoding.FILE, out / encoding.FILE)
     predictor = module.Predictor(out, name, {})
     known = labels(data / "train", model)
-    metrics, evaluation = judged(model, data / "test", known, predictor)
+    metrics, evaluation, truth, predicted = judged(model, data / "test", known, predictor)
     seconds = round(time.monotonic() - started, 1)
-    found = {"model": name, **metrics, "rows_train": len(known), "rows_test": evaluation.pop("rows")}
+    found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(truth)}
     more = {"label": label, PROGRAM: program, **predictor.facts(), "seconds": {"score": seconds}, "best_model": title}
     trials = tried(job_io.processing_input("trials"))
     job_io.write_json(out / EVALUATION, {**found, **more, "notes": [], **trials, **evaluation})
     found |= {"seconds": seconds, "best_model": title, PROGRAM: program, **versions(program)}
+    row_profile.write(out, data / "train", predictor.features, known, truth, predicted, metrics)
     manifest = write_manifest(out, label, predictor.encoding.types(), program, predictor.encoding.classes)
     job_io.write_json(out / METRICS, {**found, "manifest": manifest})
     if model.get("transform"):
         pack(out)
 
 
-def judged(model: dict[str, Any], held_out: Path, known: Any, predictor: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The metrics, and the evaluation with the number of held-out rows."""
+def judged(
+    model: dict[str, Any], held_out: Path, known: Any, predictor: Any
+) -> tuple[dict[str, Any], dict[str, Any], Any, Any]:
+    """The metrics, the evaluation, and the labels and predictions of the held-out rows."""
     name, metric, classes = model["name"], metric_of(model), list(predictor.encoding.classes)
     if len(classes) == 1:
         raise JobError(
@@ -91,7 +96,7 @@ def judged(model: dict[str, Any], held_out: Path, known: Any, predictor: Any) ->
 
     columns = predictor.importance()
     found = evaluation_of(truth, predicted, predictor.features, cells_of, [], columns, metric, own)
-    return metrics, {"rows": len(truth), **found}
+    return metrics, found, truth, predicted
 
 
 def measured(folder: Path, model: dict[str, Any], predictor: Any) -> tuple[Any, Any]:

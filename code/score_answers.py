@@ -7,6 +7,7 @@ Reads   processing/input/archive/model.tar.gz   the training's output, which onl
         environment variable STEPGLUON_MODEL
 Writes  processing/output/model.tar.gz          the same archive
         processing/output/evaluation.json       for the report; see evaluation.py
+        processing/output/profile.json          for the monitor; see row_profile.py
         processing/output/manifest.json  processing/output/metrics.json
 """
 
@@ -30,6 +31,7 @@ import job_io
 import numpy as np
 import part_files
 import pyarrow.parquet as pq
+import row_profile
 from answers import Answers
 from evaluation import evaluation_of, tried
 from job_io import ROW, JobError, RetryableError
@@ -72,6 +74,7 @@ def score(model: dict[str, Any], data: Path, answered: Path, trained: Path, out:
     more = {"label": label, PROGRAM: CONTAINER, "best_model": image, "seconds": {"score": seconds}, "notes": []}
     evaluation = evaluation_of(truth, given.predicted, list(features), cells, [], [], metric, own)
     job_io.write_json(out / EVALUATION, {**found, **more, **evaluation, **tried(job_io.processing_input("trials"))})
+    row_profile.write(out, data / "train", features, known, truth, given.predicted, metrics)
     manifest = write_manifest(out, label, features, CONTAINER, classes or (), model["algorithm"].get("script", ""))
     found |= {"seconds": seconds, "best_model": image, PROGRAM: CONTAINER, "manifest": manifest}
     job_io.write_json(out / METRICS, found)

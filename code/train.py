@@ -5,6 +5,7 @@ Reads   input/data/data/                        train/, test/ and config.json, w
 Writes  model/predictor/                        the deployable predictor
         model/metrics.json  model/leaderboard.csv  model/importance.csv  model/manifest.json
         model/evaluation.json                   for the report; see evaluation.py
+        model/profile.json                      for the monitor; see row_profile.py
 
 Scores, leaderboard and importance get what is left of 1.2 times the time limit. If the scores of all models would take
 longer, the leaderboard has their validation errors alone; and the importance is measured on fewer columns, or on none.
@@ -23,6 +24,7 @@ from typing import Any
 import job_io
 import numpy as np
 import pandas as pd
+import row_profile
 from column_types import class_names
 from evaluation import evaluation, notes
 from frames import features_of, frame, read_part
@@ -78,13 +80,14 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
         ]
         log.info("model %s: always guessing the median: mean absolute error %s", name, guessed)  # for the live page
     predictor, fitted = fit(model, known, scratch / "predictor", job_io.cores())
-    metrics, tables, evaluated = evaluate(predictor, model, known[label], unknown, fitted)
+    metrics, answers, tables, evaluated = evaluate(predictor, model, known[label], unknown, fitted)
     for file, written in tables.items():
         write_csv(written, out / file)
     logging.getLogger("autogluon").setLevel(logging.ERROR)
     predictor.clone_for_deployment(str(out / PREDICTOR))
     found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(unknown)}
     job_io.write_json(out / EVALUATION, {**found, **evaluated})
+    row_profile.write(out, train, features, known[label], unknown[label], answers["predicted"], metrics)
     found |= {"seconds": round(time.monotonic() - started, 1), "best_model": predictor.model_best, **versions()}
     classes = classes_of(predictor) if has_classes(model) else ()
     manifest = write_manifest(out, label, features, classes=classes)
@@ -95,8 +98,11 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
 
 def evaluate(
     predictor: Any, model: dict[str, Any], known_labels: Any, unknown: Any, fitted: float
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The metrics, the tables about the model, and the evaluation; `fitted` is how many seconds the fit took."""
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The metrics, the answers to the held-out rows, the tables about the model, and the evaluation.
+
+    `fitted` is how many seconds the fit took.
+    """
     label, limit, began = model["label"], model["train"]["time_limit"], time.monotonic()
     end = began + max((1 + AFTERWARDS) * limit - fitted, AFTERWARDS_SECONDS)
     measured = measure_classes if has_classes(model) else measure_numbers
@@ -125,7 +131,7 @@ def evaluate(
         "notes": remarks,
         **evaluation(unknown, label, answers, board, columns, metric_of(model)),
     }
-    return metrics, {"leaderboard.csv": board, "importance.csv": columns}, evaluated
+    return metrics, answers, {"leaderboard.csv": board, "importance.csv": columns}, evaluated
 
 
 def measure_numbers(

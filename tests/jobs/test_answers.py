@@ -95,7 +95,7 @@ def test_its_answers_are_measured_on_the_held_out_rows(sandbox: Sandbox, folder:
     assert outcome.code == 0, outcome.log
     found = metrics(sandbox)
     assert (found["mae"], found["score"], found["rows_test"], found["best_model"]) == (1.5, 1.5, 16, "mine:1")
-    assert sandbox.written() == ["evaluation.json", "manifest.json", "metrics.json", "model.tar.gz"]
+    assert sandbox.written() == ["evaluation.json", "manifest.json", "metrics.json", "model.tar.gz", "profile.json"]
     assert (sandbox.out / "model.tar.gz").read_text() == "not ours to open"
     manifest = json.loads((sandbox.out / "manifest.json").read_text())
     assert manifest["features"] == {"a": "int64", "b": "string", "kind": "string"}

@@ -58,7 +58,7 @@ def test_a_trained_model_becomes_a_folder_with_its_errors(sandbox: Sandbox, fold
     outcome = scored(sandbox, folder, packed({"./xgboost-model": saved(booster, form), "notes/a.txt": b"x"}))
     assert outcome.code == 0, outcome.log
     assert sandbox.written() == [
-        *("encoding.json", "evaluation.json", "manifest.json", "metrics.json"),
+        *("encoding.json", "evaluation.json", "manifest.json", "metrics.json", "profile.json"),
         *("program", "program/notes", "program/notes/a.txt", "program/xgboost-model"),
     ]
     found = json.loads((sandbox.out / "metrics.json").read_text())
