@@ -26,7 +26,7 @@ except ModuleNotFoundError:  # Python 3.10
 ROOT = Path(__file__).resolve().parent.parent
 # An image is named after its extra, and also has the module that predict loads by this name.
 JOBS = {
-    "data": ["prepare", "postprocess", "score_answers", "check_answers", "xgboost_model"],  # for_classes, for prepare
+    "data": ["prepare", "postprocess", "score_answers", "check_answers", "monitor", "xgboost_model"],  # for_classes
     "autogluon": ["train", "predict", "serve"],
     "xgboost": ["score", "predict", "serve"],
 }

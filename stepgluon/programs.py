@@ -134,7 +134,7 @@ def all_scripts() -> dict[str, list[str]]:
 
 
 def _scripts_in(programs: Iterable[Program]) -> dict[str, list[str]]:
-    found = {DATA: ["prepare", "postprocess"]}
+    found = {DATA: ["prepare", "postprocess", "monitor"]}
     for image, script in (one for program in programs for one in program.scripts if one[0]):
         found.setdefault(image, []).append(script)
     return found
