@@ -153,6 +153,21 @@ def _runs(command: Add) -> None:
         _more(name, one)
         _place(one, "a local run", "a run in the account")
 
+    monitoring = command(
+        "results", "monitor", "Compare new rows with those that trained a model; with labels in them, the error, too."
+    )
+    monitoring.add_argument("model", metavar="MODEL", help="a model of the config")
+    monitoring.add_argument("--data", type=a_path, nargs="+", metavar="FILE", required=True, help=_TABLES)
+    monitoring.add_argument(
+        "--run", default="latest", metavar="RUN", help=f"whose model is meant: {_RUN}; default: latest"
+    )
+    limit = "the highest accepted difference of a column; default: 0.2, or monitor.drift of the model"
+    monitoring.add_argument("--drift", type=_above_0, metavar="N", help=limit)
+    monitoring.add_argument("--to", type=a_path, metavar="DIR", help="for drift.html; default: drift-MODEL/")
+    place = monitoring.add_mutually_exclusive_group()
+    place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
+    place.add_argument("--aws", action="store_true", help="a run in the account")
+
     cleaning = command("results", "clean", "Delete the files of old local runs; keep models and predictions.")
     count = _whole_number("a number of runs, like 10", 10**6)
     cleaning.add_argument("--keep", type=count, required=True, metavar="N", help="number of latest runs to keep")
@@ -237,15 +252,20 @@ def _open_option(parser: _Parser) -> None:
     parser.add_argument("--open", action="store_true", help="also show the runs live in the browser")
 
 
-def _threshold(text: str) -> float:
+def _above_0(text: str, what: str = "valid", like: str = "0.2") -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not 0 < number < 1e300:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a threshold (expected: a number above 0 and below 1e300, like 400)"
+            f"{text!r} is not {what} (expected: a number above 0 and below 1e300, like {like})"
         )
+    return number
+
+
+def _threshold(text: str) -> float:
+    number = _above_0(text, "a threshold", "400")
     return int(number) if number == int(number) else number
 
 

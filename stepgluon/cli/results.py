@@ -1,4 +1,4 @@
-"""The commands for what runs leave: logs, fetch, compare and clean."""
+"""The commands for what runs leave: logs, fetch, monitor, compare and clean."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from stepgluon.runs.compare import compared, config_of, words
 from stepgluon.runs.executions import one, tell
 from stepgluon.runs.fetch import NothingToFetch, copied, download, model_address, only_predicted
 from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
+from stepgluon.runs.start import check_files
 from stepgluon.runs.view import shown
 from stepgluon.runs.watch import story_of
 
@@ -74,6 +75,25 @@ def do_fetch(call: Call) -> None:
     text = "".join(f"{file}\n" for file in listing[:8])
     text += f"and {len(listing) - 8} more in {shown(str(to.resolve()))}\n" if len(listing) > 8 else ""
     call.result(text, {"run": told["run"], "files": listing})
+
+
+def do_monitor(call: Call) -> None:
+    from stepgluon.local.drift_check import drift_of, words
+
+    options = call.options
+    check_files(options.data)
+    names = Names(call.config().config)
+    model = next((one for one in names.config.models if one.name == options.model), None)
+    if model is None or model.score:
+        known = ", ".join(one.name for one in names.config.models if not one.score) or "none"
+        raise UsageError(f"{options.model} is not a model of tables in {options.config} (they are: {known})")
+    monitored = getattr(model, "monitor", None)
+    limit = options.drift or (monitored.drift if monitored else 0.2)
+    to = options.to or Path(f"drift-{options.model}")
+    with _told(call) as (told, s3):
+        address = model_address(told, options.model)
+        found = drift_of(names, options.model, options.data, limit, lambda folder: download(s3, address, folder), to)
+    call.result(words(found, shown(str((to / "drift.html").resolve()))), found)
 
 
 @contextmanager

@@ -1,0 +1,73 @@
+"""Compares new rows with those that trained a model, with the monitor's own job, in a temporary folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from localaws.sagemaker.job_process import Surroundings, environment
+from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.local.data_check import CODE, CORES
+from stepgluon.names import Names
+
+RESULT = ("drift.html", "drift.json")
+
+
+def drift_of(
+    names: Names, model: str, files: Sequence[Path], limit: float, fetch: Callable[[Path], object], to: Path
+) -> dict[str, Any]:
+    """Write the page and its numbers to the folder `to`; return the numbers. `fetch` copies the model to a folder."""
+    variables = {"STEPGLUON_MODEL": model, "STEPGLUON_DRIFT": f"{limit:g}", "STEPGLUON_PREDICT": "true"}
+    try:
+        with tempfile.TemporaryDirectory(prefix="stepgluon-drift-") as name:
+            folder = Path(name)
+            inputs, output = folder / "processing/input", folder / "processing/output"
+            for place in (inputs / "tables", inputs / "model", inputs / "config", output, folder / "tmp"):
+                place.mkdir(parents=True)
+            for file in files:
+                (inputs / "tables" / file.name).symlink_to(file.resolve())
+            (inputs / "config" / "config.json").write_text(names.config_json, encoding="utf-8")
+            fetch(inputs / "model")
+            done = subprocess.run(
+                [sys.executable, os.fspath(CODE / "monitor.py")],
+                env=environment(Surroundings(folder, {**names.config.prepare.environment, **variables}, {}, CORES)),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+            )
+            if done.returncode:
+                raise StepgluonError(_reason(done.stderr))
+            to.mkdir(parents=True, exist_ok=True)
+            for each in RESULT:
+                shutil.copyfile(output / each, to / each)
+    except OSError as problem:
+        raise SurroundingsError(f"the rows cannot be compared: {(problem.strerror or str(problem)).lower()}") from None
+    found: dict[str, Any] = json.loads((to / "drift.json").read_text("utf-8"))
+    return found
+
+
+def _reason(said: str) -> str:
+    lines = [line for line in said.strip().splitlines() if not line.startswith("cell: ")]
+    return f"the rows cannot be compared: {lines[-1] if lines else 'unknown reason'}"
+
+
+def words(found: dict[str, Any], page: str) -> str:
+    """What `monitor` prints."""
+    drifted = [each for each in found["columns"] if each["drifted"]]
+    lines = [found["sentence"]]
+    if drifted:
+        width = max(len("column"), *(len(each["name"][:40]) for each in drifted))
+        lines += ["", f"{'column':<{width}}  {'PSI':>6}  {'KS':>6}  {'JS':>6}  {'missing':>15}"]
+        for each in drifted[:20]:
+            measures = "  ".join(f"{each[key]:>6.2f}" if key in each else f"{'':>6}" for key in ("psi", "ks", "js"))
+            missing = " -> ".join(f"{each[f'missing_{when}']:.1%}" for when in ("before", "now"))
+            lines.append(f"{each['name'][:40]:<{width}}  {measures}  {missing:>15}")
+    return "\n".join([*lines, "", f"Page: {page}"]) + "\n"
