@@ -126,7 +126,7 @@ def test_a_folder_is_built_trained_and_served_and_built_once(image: str, tmp_pat
 
 def test_a_folder_is_tuned_and_its_best_training_answers(image: str, tmp_path: Path) -> None:
     columns = ["year", "flipper_length_mm", "bill_depth_mm"]
-    tune = f"{{column: {columns}, jobs: 3, objective: {{metric: off, regex: 'error ([0-9.]+)', goal: minimize}}}}"
+    tune = f"{{column: {columns}, jobs: 3, objective: {{metric: distance, regex: 'error ([0-9.]+)', goal: minimize}}}}"
     algorithm = "{build: tests/local/line-model}"
     where = "where: {species: Gentoo}, drop: [bird]"
     config = f"{HEAD}  - {{name: gentoo, label: body_mass_g, {where}, algorithm: {algorithm}, tune: {tune}}}\n"
