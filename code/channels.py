@@ -23,6 +23,7 @@ from encoding import Encoding, Learner, Numbers
 from job_io import ROW
 from metrics import has_classes, in_order
 from model_parts import Mask, held_out_places
+from programs import PROGRAMS
 from row_counts import MOST_CLASSES
 
 FORMAT = 1  # of the files; changing it retrains every model that learns from them
@@ -38,6 +39,7 @@ class Channels:
         self._share = data["test_fraction"] if "validation" in model["algorithm"]["channels"] else 0.0
         self._names = asked_of(schema, self._label).names
         self._learner = Learner(schema, self._label) if model["algorithm"]["encoded"] else None
+        self._header = PROGRAMS[model["algorithm"]["name"]].header
         self._learnt = 0
         self._classes: set[str] | None = set() if has_classes(model) else None
 
@@ -57,8 +59,8 @@ class Channels:
         made = self._learner.encoding(in_order(self._classes or ())) if self._learner else None
         if made:
             made.save(self._folder / encoding.FILE)
-        train = _CsvFiles(self._folder / FOLDER / "train", header=not made)
-        validation = _CsvFiles(self._folder / FOLDER / "validation", header=not made) if self._share else None
+        train = _CsvFiles(self._folder / FOLDER / "train", self._header)
+        validation = _CsvFiles(self._folder / FOLDER / "validation", self._header) if self._share else None
         done = 0
         for path in part_files.part_paths(self._folder / "train"):
             for batch in part_files.read_batches(path):
@@ -142,7 +144,7 @@ def _encoded(rows: pa.RecordBatch, label: str, made: Encoding) -> pa.RecordBatch
     if made.classes:
         labels = pc.index_in(class_names(labels), pa.array(made.classes))
     columns = [labels, *map(_shortest, made.columns(rows))]
-    return pa.RecordBatch.from_arrays(columns, [str(place) for place in range(len(columns))])
+    return pa.RecordBatch.from_arrays(columns, [label, *made.names()])
 
 
 def _shortest(numbers: Numbers) -> pa.Array:

@@ -23,6 +23,7 @@ class Program:
     packages: tuple[str, ...] = ()  # the installed one of them has its version; none if it predicts in its own image
     pickled: bool = False  # whether only the same version of it, and of Python, reads its models; else newer ones do
     pandas: bool = True  # whether its library needs pandas or scikit-learn; XGBoost's imports them if they are there
+    header: bool = True  # whether its channels of CSV files have one
     importance: str = "How much the error grows without a column"
 
     @property
@@ -35,7 +36,11 @@ AUTOGLUON, CONTAINER = "autogluon", "container"
 PROGRAMS = {
     AUTOGLUON: Program("AutoGluon", ("autogluon.tabular",), pickled=True),
     "xgboost": Program(
-        "XGBoost", ("xgboost-cpu", "xgboost"), pandas=False, importance="Each column's share of the splits' total gain"
+        "XGBoost",
+        ("xgboost-cpu", "xgboost"),
+        pandas=False,
+        header=False,
+        importance="Each column's share of the splits' total gain",
     ),
     CONTAINER: Program("a container"),
 }

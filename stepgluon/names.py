@@ -15,7 +15,6 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
-from stepgluon.config.aws_images import sklearn_image, xgboost_registry
 from stepgluon.config.kinds import Section
 from stepgluon.config.schema import AUTOGLUONS, Data, Model, PipelineConfig
 from stepgluon.programs import builds_in_runs, channels_of, name_of_build, program_of, settings_of, title_of, transforms
@@ -115,7 +114,7 @@ class Names:
             program = program_of(section)
             told["algorithm"] = {
                 "name": program.name,
-                **({"version": algorithm.xgboost} if algorithm.xgboost else {}),
+                **({"version": version} if (version := program.version(algorithm)) else {}),
                 "image": self.training_image(section),
                 "channels": channels_of(section),
                 "encoded": program.encoded,
@@ -199,22 +198,16 @@ class Names:
 
     def training_image(self, model: Model) -> str:
         """The image that trains the model: ours, the user's, or AWS's, which config/algorithm_rules.py has found."""
-        if ours := program_of(model).training_image:
-            return self.image(ours)
-        assert model.algorithm
-        if model.algorithm.build:
-            return self.image(name_of_build(model.algorithm.build))
-        if model.algorithm.sklearn:
-            found = sklearn_image(model.algorithm.sklearn, self.config.region)
-            assert found, f"scikit-learn {model.algorithm.sklearn} is not in {self.config.region}"
-            return f"{found[0]}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}/{found[1]}"
-        version = model.algorithm.xgboost
-        if version is None:
-            return model.algorithm.image or ""
-        registry = xgboost_registry(version, self.config.region)
-        assert registry, f"{version} is not in {self.config.region}"
-        host = f"{registry[0]}.dkr.ecr.{self.config.region}.{self.partition.dns_suffix}"
-        return f"{host}/{registry[1]}:{version}"
+        program, algorithm, region = program_of(model), model.algorithm, self.config.region
+        if program.training_image:
+            return self.image(program.training_image)
+        assert algorithm
+        if algorithm.build:
+            return self.image(name_of_build(algorithm.build))
+        if found := program.rules.image(algorithm, region):
+            return f"{found[0]}.dkr.ecr.{region}.{self.partition.dns_suffix}/{found[1]}"
+        assert algorithm.image, f"{program.name} is not in {region}"
+        return algorithm.image
 
     def predicting_image(self, model: Model) -> str:
         """The image that predicts with the model: a container does it itself."""

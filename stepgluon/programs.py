@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Protocol
 
-from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.config import container_rules, xgboost_rules
+from stepgluon.config.findings import Finding
+from stepgluon.config.schema import Algorithm, Model, PipelineConfig
 from stepgluon.config.xgboost_settings import complete
 
 DATA = "data"  # the image that prepares the tables and assembles the result, whatever the algorithm
 Settings = dict[str, Any]  # algorithm.set
 
 
+class Rules(Protocol):
+    """What the config may say to a program: a module in config/."""
+
+    @property
+    def ALIASES(self) -> Mapping[str, str]: ...  # other names of hyperparameters
+
+    def algorithm_is_possible(self, key: str, model: Model, region: str) -> Iterator[Finding]: ...
+
+    def tuning_is_possible(self, at: str, model: Model) -> Iterator[Finding]: ...
+
+    def is_integer(self, model: Model, name: str) -> bool: ...
+
+    def objective(self, model: Model) -> tuple[str, str]: ...
+
+    def image(self, algorithm: Algorithm, region: str) -> tuple[str, str] | None: ...
+
+
 @dataclass(frozen=True)
 class Program:
-    name: str
+    name: str  # also of its row in code/programs.py, which has what the jobs know of it
+    keys: tuple[str, ...] = ()  # of `algorithm`; one of them chooses this program. A single one has its version
+    title: str = ""
+    rules: Rules = container_rules
+    _: KW_ONLY
     predicting_image: str = ""  # one of our images, which runs predict.py; empty if the training's own image predicts
     training_image: str = ""  # one of our images; empty if the config names it
     training_script: str = ""  # the entrypoint, in code/; empty if the image's own `train` runs
@@ -28,6 +51,9 @@ class Program:
     validates: Callable[[Settings], bool] = lambda settings: False  # whether its training reads the channel validation
     files: bool = False  # whether its data are files: then scripts of the user's prepare them and measure the model
 
+    def version(self, algorithm: Algorithm) -> str:
+        return str(getattr(algorithm, self.keys[0])) if len(self.keys) == 1 else ""
+
     @property
     def scripts(self) -> Iterable[tuple[str, str]]:
         """Its scripts in code/, each with our image in which it runs."""
@@ -38,10 +64,19 @@ class Program:
         yield self.predicting_image or DATA, "predict" if self.predicting_image else "check_answers"
 
 
-AUTOGLUON = Program("autogluon", "autogluon", training_image="autogluon", training_script="train")
+AUTOGLUON = Program(
+    "autogluon",
+    title="AutoGluon",
+    predicting_image="autogluon",
+    training_image="autogluon",
+    training_script="train",
+)
 XGBOOST = Program(
     "xgboost",
-    "xgboost",
+    ("xgboost",),
+    "XGBoost",
+    xgboost_rules,
+    predicting_image="xgboost",
     channels=("train", "validation"),
     encoded=True,
     classes=True,
@@ -49,17 +84,40 @@ XGBOOST = Program(
     complete=complete,
     validates=lambda settings: "early_stopping_rounds" in settings,
 )
-CONTAINER = Program("container", channels=("train", "validation"), scoring_image=DATA, scoring_script="score_answers")
-FILES = Program("files", channels=("train", "validation"), scoring_image=DATA, files=True)
+CONTAINER = Program(
+    "container",
+    ("image", "build", "sklearn"),
+    channels=("train", "validation"),
+    scoring_image=DATA,
+    scoring_script="score_answers",
+)
+FILES = Program("files", CONTAINER.keys, channels=("train", "validation"), scoring_image=DATA, files=True)
 PROGRAMS = (AUTOGLUON, XGBOOST, CONTAINER, FILES)
 
 
+def keys_of(algorithm: Algorithm) -> list[str]:
+    """Its keys that choose a program."""
+    known = dict.fromkeys(key for program in PROGRAMS for key in program.keys)
+    return [key for key in known if getattr(algorithm, key) is not None]
+
+
 def program_of(model: Model) -> Program:
+    """The first row with the model's key; config/algorithm_rules.py has checked that there is one."""
     if model.algorithm is None:
         return AUTOGLUON
-    if model.score is not None:  # config/file_models.py: models of files have it, and no others
-        return FILES
-    return XGBOOST if model.algorithm.xgboost else CONTAINER
+    files = model.score is not None  # config/file_models.py: models of files have it, and no others
+    return next(program for program in programs_of(model.algorithm) if program.files == files)
+
+
+def programs_of(algorithm: Algorithm) -> list[Program]:
+    """The rows with its first key: of tables, and of files."""
+    given = keys_of(algorithm)[:1]
+    return [program for program in PROGRAMS if {*given} & {*program.keys}]
+
+
+def rules_of(algorithm: Algorithm) -> Rules | None:
+    """Those of its program; None if none of its keys chooses one."""
+    return next((program.rules for program in programs_of(algorithm)), None)
 
 
 def answers(model: Model) -> bool:
@@ -90,9 +148,9 @@ def channels_of(model: Model) -> list[str]:
 
 
 def usual_program(config: PipelineConfig) -> Program:
-    """The program that all requests are for, unless a model's own part overrides it."""
+    """The program that all requests are for, unless a model's own part overrides it: one whose image is ours."""
     used = [program_of(model) for model in config.models]
-    return next(program for program in PROGRAMS if program in used)
+    return min(used, key=lambda program: (not program.predicting_image, PROGRAMS.index(program)))
 
 
 def builds_of(config: PipelineConfig) -> dict[str, str]:

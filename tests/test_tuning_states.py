@@ -13,10 +13,11 @@ from pipeline import workflow
 from stepgluon import limits
 from stepgluon.config.load import loads
 from stepgluon.names import Names
+from stepgluon.programs import program_of
 from stepgluon.workflow import size_estimate
 from stepgluon.workflow.compile import compile_definition
 from stepgluon.workflow.size_estimate import surely_fits
-from stepgluon.workflow.tuning import metric_definitions, objective, settings, shown_trainings
+from stepgluon.workflow.tuning import metric_definitions, settings, shown_trainings
 
 CONFIG = """
 name: shop
@@ -147,7 +148,7 @@ models:
 def test_a_container_s_metric_is_found_in_its_log_and_its_ranges_by_how_they_are_written() -> None:
     config = loads(CONTAINER, "config.yml", None, {}).config
     (one,) = config.models
-    assert objective(one) == ("f1", "Maximize")
+    assert program_of(one).rules.objective(one) == ("f1", "Maximize")
     assert metric_definitions(one) == {"MetricDefinitions": [{"Name": "f1", "Regex": "f1=([0-9.]+)"}]}
     asked = settings(config, Names(config), one)["config"]
     assert asked["Strategy"] == "Random"
@@ -192,7 +193,10 @@ def test_the_best_of_more_trainings_than_a_list_may_have_are_kept() -> None:
     assert ended.call("List trials of price") == {**asked, **best}
     many = CONTAINER.replace("jobs: 6", "jobs: 101")
     (highest,) = loads(many, "config.yml", None, {}).config.models
-    assert shown_trainings(highest)["SortOrder"] == "Descending"
+    assert shown_trainings(highest, "$models[0]")["SortOrder"] == "Descending"
+    classes = CONFIG.replace("jobs: 20", "jobs: 101").replace("label: price\n", "label: price\n    metric: roc_auc\n")
+    counted = loads(classes.replace("fallback: {threshold: 350}\n", ""), "config.yml", None, {}).config.models[0]
+    assert "'Maximize' ? 'Descending'" in shown_trainings(counted, "$models[0]")["SortOrder"], "prepare knows the metric"
 
 
 def test_trials_that_cannot_be_listed_do_not_stop_the_model() -> None:

@@ -11,6 +11,7 @@ job            a job from its creation to its end, using
   job_files      its inputs from S3, and its uploads, which archives packs
   metrics        numbers that it prints
   images         what it runs for an image: a script, an equivalent or the image itself
+  built_in       AWS's own images with an equivalent
   job_process    its processes
   bubblewrap     its containers
   job_cache      outputs of finished jobs, reused

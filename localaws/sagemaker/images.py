@@ -19,16 +19,13 @@ from typing import Any
 
 from localaws import containers
 from localaws.sagemaker import bubblewrap
+from localaws.sagemaker.built_in import BuiltIn, built_in, named
 from localaws.sagemaker.job_cache import code_of, packages
 from localaws.sagemaker.job_process import JobFailed, Program, Script
 
 PROGRAM = "/opt/program/"
 _SCRIPT = re.compile(f"{PROGRAM}[^/]*\\.py")
-EQUIVALENTS = {"sagemaker-xgboost": "xgboost"}  # the image's repository, and the folder in localaws/containers
-# By the image's repository, or what follows its last dash, as docker/build.sh names images.
-_COMMANDS = {"autogluon": ("train", "serve"), "xgboost": ("serve",)}
-# https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost-tuning.html; CloudWatch shows a tab as #011
-_METRICS = {"sagemaker-xgboost": re.compile(r"#011(train|validation)-([^\s:#]+):([-+.\deinfa]+)")}
+_TRAINERS = ("autogluon",)  # our images with the command `train`
 _FOLDER = Path(containers.__file__).parent
 
 
@@ -37,13 +34,17 @@ def program(image: str, entrypoint: list[str], arguments: list[str], verb: str, 
     match [*entrypoint, *arguments]:
         case [python, script, *rest] if code and python.startswith("python") and _SCRIPT.fullmatch(script):
             return _script(code / script.removeprefix(PROGRAM), rest)
-    repository, tag = _named(image)
-    if repository in EQUIVALENTS and verb and not entrypoint:
-        return _equivalent(repository, tag, verb)
-    ours = not (entrypoint or arguments) and verb in _COMMANDS.get(repository.rpartition("-")[2], ())
-    if ours and code and not bubblewrap.has(image):
+    if verb and not entrypoint and (known := built_in(image)):
+        return _equivalent(image, known, verb)
+    if code and not (entrypoint or arguments) and _is_ours(image, verb, code) and not bubblewrap.has(image):
         return _script(code / f"{verb}.py", [])
     return bubblewrap.image(image, entrypoint, arguments, verb)
+
+
+def _is_ours(image: str, verb: str, code: Path) -> bool:
+    """Whether an image of docker/build.sh, named after the last dash, has the command."""
+    name = named(image)[0].rpartition("-")[2]
+    return name in _TRAINERS if verb == "train" else verb == "serve" and (code / f"{name}_model.py").is_file()
 
 
 def _script(place: Path, arguments: list[str]) -> Script:
@@ -51,19 +52,8 @@ def _script(place: Path, arguments: list[str]) -> Script:
     return Script((sys.executable, os.fspath(place), *arguments), identity)
 
 
-def built_in_metrics(image: str) -> re.Pattern[str] | None:
-    """Finds the metrics that AWS defines for an image of its own; None for other images."""
-    return _METRICS.get(_named(image)[0])
-
-
-def _named(image: str) -> tuple[str, str]:
-    """An image's repository and tag, without registry and digest."""
-    repository, _, tag = image.rpartition("/")[2].partition("@")[0].partition(":")
-    return repository, tag
-
-
-def _equivalent(repository: str, tag: str, verb: str) -> Script:
-    name = EQUIVALENTS[repository]
+def _equivalent(image: str, known: BuiltIn, verb: str) -> Script:
+    (repository, tag), name = named(image), known.package
     found = _version(name)
     if not found:
         raise JobFailed(f"ClientError: {repository} needs the Python package {name} locally: pip install {name}-cpu.")

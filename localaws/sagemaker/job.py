@@ -21,6 +21,7 @@ from localaws.base.logs import JobLogs
 from localaws.iam.permissions import Permissions
 from localaws.s3.buckets import Buckets
 from localaws.sagemaker import images, job_files
+from localaws.sagemaker.built_in import built_in
 from localaws.sagemaker.job_cache import JobCache
 from localaws.sagemaker.job_process import Instance, JobFailed, Program, Surroundings
 from localaws.sagemaker.metrics import Metrics
@@ -80,8 +81,8 @@ class Job:
         self.note = ""  # how the job differs from AWS's, for the user
         self.outputs = job_files.outputs_of(kind, name, request)
         algorithm = request.get("AlgorithmSpecification", {})
-        built_in = images.built_in_metrics(algorithm.get("TrainingImage", ""))
-        self._metrics = Metrics(algorithm.get("MetricDefinitions", []), built_in)
+        known = built_in(algorithm.get("TrainingImage", ""))
+        self._metrics = Metrics(algorithm.get("MetricDefinitions", []), known.metric if known else None)
         self.done = threading.Event()
         self._shop = workshop
         self._stop = threading.Event()

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from localaws.containers.xgboost.hyperparameters import METRICS, TUNABLE
-from localaws.sagemaker import images
+from localaws.sagemaker.built_in import built_in
 from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job, Workshop
 from localaws.sagemaker.job_process import JobFailed
@@ -76,8 +75,8 @@ def _wrong_metric(config: Request, training: Request) -> str:
     algorithm = training["AlgorithmSpecification"]
     metric = config.get("HyperParameterTuningJobObjective", {}).get("MetricName", "")
     known = [one["Name"] for one in algorithm.get("MetricDefinitions", [])]
-    if _is_built_in(algorithm):
-        known = [f"validation:{name}" for name in METRICS]
+    if of_aws := built_in(algorithm.get("TrainingImage", "")):
+        known = [*of_aws.metrics]
     if metric not in known:
         return (
             "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric "
@@ -95,10 +94,9 @@ def _wrong_ranges(config: Request, training: Request) -> str:
         return f"The hyperparameter {twice[0]} has two ranges."
     if both := [name for name in names if name in training.get("StaticHyperParameters", {})]:
         return f"The hyperparameter {both[0]} is in StaticHyperParameters too."
-    if _is_built_in(training["AlgorithmSpecification"]) and (
-        fixed := [name for name in names if name not in TUNABLE.split()]
-    ):
-        return f"The hyperparameter {fixed[0]} cannot be tuned for this algorithm: {', '.join(TUNABLE.split())} can."
+    of_aws = built_in(training["AlgorithmSpecification"].get("TrainingImage", ""))
+    if of_aws and (fixed := [name for name in names if name not in of_aws.tunable]):
+        return f"The hyperparameter {fixed[0]} cannot be tuned for this algorithm: {', '.join(of_aws.tunable)} can."
     if wrong := next((why for kind, one in found if (why := _wrong_range(kind, one))), ""):
         return wrong
     most, jobs = combinations(config), config["ResourceLimits"]["MaxNumberOfTrainingJobs"]
@@ -125,10 +123,6 @@ def _wrong_range(kind: str, one: Request) -> str:
     if (scale == "Logarithmic" and low <= 0) or (scale == "ReverseLogarithmic" and not 0 <= low < high < 1):
         return f"The range of {name} is not possible with the scaling type {scale}."
     return ""
-
-
-def _is_built_in(algorithm: Request) -> bool:
-    return images.built_in_metrics(algorithm.get("TrainingImage", "")) is not None
 
 
 # The search

@@ -9,7 +9,8 @@ load                entry point: loads a file, or its text; the stages, in order
   file_models       files in place of tables: what their models may not have, and need
   reader            a tree -> the config of one environment
   rules             rules over a whole config; model_rules: over its models; algorithm_rules: over their algorithms;
-                    tuning_rules: over their ranges; serving_rules: over their endpoints
+                    tuning_rules: over their ranges; serving_rules: over their endpoints; xgboost_rules,
+                    container_rules: of one program; findings: what they report
 schema              the keys of a config; kinds: the kinds of their values; durations: 90s, 10m, 1h; percentages: 20%;
                     ranges: 3..8; alarms: latency > 500ms; table_formats: separators and encodings
 metrics           what judges a model: better higher or lower, of numbers or classes; units: of labels, by their names

@@ -27,10 +27,10 @@ def xgboost_versions() -> dict[str, bool]:
     return {name: int(name.partition(".")[0]) >= READABLE for name in _versions()}
 
 
-def xgboost_registry(version: str, region: str) -> tuple[str, str] | None:
-    """The account and repository of a known version in this region; None if it is not offered there."""
+def xgboost_image(version: str, region: str) -> tuple[str, str] | None:
+    """The account and the image of a known version in this region; None if it is not offered there."""
     account = _versions()[version]["registries"].get(region)
-    return (account, _versions()[version]["repository"]) if account else None
+    return (account, f"{_versions()[version]['repository']}:{version}") if account else None
 
 
 def sklearn_versions() -> list[str]:
@@ -38,7 +38,7 @@ def sklearn_versions() -> list[str]:
 
 
 def sklearn_image(version: str, region: str) -> tuple[str, str] | None:
-    """As xgboost_registry, with the image's tag."""
+    """As xgboost_image."""
     found = _versions("sklearn")[version]
     account = found["registries"].get(region)
     return (account, f"{found['repository']}:{version}-cpu-py3") if account else None

@@ -9,11 +9,12 @@ from pathlib import PurePosixPath
 
 from stepgluon import limits
 from stepgluon import scripts as of_the_user
+from stepgluon.config.findings import Finding, models_of
 from stepgluon.config.kinds import Name
-from stepgluon.config.model_rules import Finding, models_of
 from stepgluon.config.nodes import BROKEN, Node, join
 from stepgluon.config.schema import Data, Model, PipelineConfig, Score
 from stepgluon.errors import Problem, found
+from stepgluon.programs import AUTOGLUON, CONTAINER, programs_of
 
 _OF_FILES = ("files", "prepare")
 _OF_COLUMNS = ("label", "where", "drop", "better_than_median")
@@ -106,9 +107,11 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
 
 def _container(key: str, model: Model) -> Iterator[Finding]:
     algorithm = model.algorithm
-    if algorithm is None or algorithm.xgboost is not None:
-        name = "XGBoost" if algorithm else "AutoGluon"
-        message = f"{name} learns from tables (give the model a container: algorithm: {{image: …}} or {{build: …}})"
+    program = AUTOGLUON if algorithm is None else next(iter(programs_of(algorithm)), CONTAINER)
+    if program.keys != CONTAINER.keys:
+        message = (
+            f"{program.title} learns from tables (give the model a container: algorithm: {{image: …}} or {{build: …}})"
+        )
         yield Finding(f"{key}.algorithm", message, (f"{key}.algorithm.image", f"{key}.algorithm.build"))
 
 

@@ -221,6 +221,11 @@ class ChoiceOrName(Choice):
 NO_ROW_VALUE = "is not allowed (text, a number, true or false is expected)"
 
 
+def as_text(value: str | int | float | bool) -> str:
+    """A hyperparameter as SageMaker takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def is_row_value(value: object) -> bool:
     return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
 

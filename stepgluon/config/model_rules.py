@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
+from stepgluon.config.findings import Finding as Finding  # other rules find both here
+from stepgluon.config.findings import models_of as models_of
 from stepgluon.config.metrics import METRICS, Metric
 from stepgluon.config.schema import Fallback, Model, PipelineConfig
 from stepgluon.errors import did_you_mean, found
@@ -15,17 +16,6 @@ ROW_ID = "stepgluon_row"  # the column that keeps the input's order
 _FILE = re.compile(
     r"\.(json|tar|t?gz|zip|pkl|pickle|joblib|bin|pt|pth|onnx|csv|parquet|ya?ml|txt|log|md)$", re.IGNORECASE
 )
-
-
-class Finding(NamedTuple):
-    key: str  # of the resolved config
-    message: str | Callable[[], str]  # a function if composing the text takes time
-    relies_on: tuple[str, ...] = ()  # other keys: if one of them is invalid, the finding is not reported
-
-
-def models_of(config: PipelineConfig) -> Iterator[tuple[str, Model]]:
-    for i, model in enumerate(config.models):
-        yield f"models[{i}]", model
 
 
 def repeated(key: str, values: Iterable[str]) -> Iterator[Finding]:
@@ -80,9 +70,6 @@ def quantiles_suit_the_metric(config: PipelineConfig) -> Iterator[Finding]:
         elif not of_quantile and model.quantile is not None:
             message = f"{model.metric} judges no quantile (write metric: quantile_loss, or remove this)"
             yield Finding(f"{key}.quantile", message, (f"{key}.metric",))
-        if of_quantile and model.algorithm and model.algorithm.xgboost is not None:
-            message = "AWS's XGBoost has no objective for quantiles (remove algorithm, or use your own container)"
-            yield Finding(f"{key}.metric", message, (f"{key}.algorithm.xgboost",))
 
 
 def labels_are_numbers_or_classes(config: PipelineConfig) -> Iterator[Finding]:

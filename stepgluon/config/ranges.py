@@ -6,9 +6,8 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from stepgluon.config.kinds import NO_ROW_VALUE, SCALAR, Kind, Wrong, is_row_value
+from stepgluon.config.kinds import NO_ROW_VALUE, SCALAR, Kind, Wrong, as_text, is_row_value
 from stepgluon.config.nodes import Node
-from stepgluon.config.xgboost_settings import as_text
 from stepgluon.errors import did_you_mean, found
 
 _NUMBER = r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from stepgluon.config.findings import Finding
 from stepgluon.config.keys import meant, unknown_key
 from stepgluon.config.kinds import MISSING, Entry, Inner, Kind, List, Map, Rest, Wrong, too_many
-from stepgluon.config.model_rules import Finding
 from stepgluon.config.nodes import Broken, Node, join
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.source import Source

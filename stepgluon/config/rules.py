@@ -15,14 +15,13 @@ from stepgluon.config.algorithm_rules import algorithms_are_known
 from stepgluon.config.aws_facts import facts
 from stepgluon.config.durations import as_duration
 from stepgluon.config.file_models import files_are_complete
+from stepgluon.config.findings import Finding, models_of
 from stepgluon.config.model_rules import (
-    Finding,
     columns_make_sense,
     default_models_are_the_pipelines_own,
     labels_are_numbers_or_classes,
     limits_suit_the_metric,
     models_do_not_repeat,
-    models_of,
     names_stay_different,
     one_limit_for_each_place,
     quantiles_suit_the_metric,

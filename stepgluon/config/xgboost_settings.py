@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from localaws.containers.xgboost.hyperparameters import ALIASES, INTEGERS, NUMBERS, UPDATERS, WORDS, within
+from stepgluon.config.kinds import as_text
 from stepgluon.errors import did_you_mean, found, listed
 
 Value = str | int | float | bool
@@ -68,11 +69,6 @@ def complete(given: dict[str, Value], classes: bool) -> dict[str, Value]:
     number, which prepare counts.
     """
     return {"num_round": 100, **({} if classes else {"objective": "reg:squarederror"}), **given}
-
-
-def as_text(value: Value) -> str:
-    """A hyperparameter as SageMaker takes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def problem(name: str, value: Value, classes: bool = False) -> str | Callable[[], str]:

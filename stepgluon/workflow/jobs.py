@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepgluon.config.kinds import as_text
 from stepgluon.config.schema import Job, Model, PipelineConfig, Train
-from stepgluon.config.xgboost_settings import as_text
 from stepgluon.names import Names
 from stepgluon.programs import (
     DATA,

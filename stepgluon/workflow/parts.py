@@ -91,7 +91,7 @@ class Parts:
                 program_of(model),
                 APPROVAL[model.register.approval] if model.register else "",
                 model.tune is not None,
-                tuning.shown_trainings(model),
+                tuning.shown_trainings(model, f"$models[{place}]"),
                 bool(model.algorithm and model.algorithm.script),
             )
             for place, model in enumerate(config.models)

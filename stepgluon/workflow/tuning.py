@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from localaws.containers.xgboost.hyperparameters import MAXIMIZE
-from stepgluon.config.metrics import METRICS
 from stepgluon.config.schema import Model, PipelineConfig
-from stepgluon.config.tuning_rules import LONGEST_PREFIX, is_integer
+from stepgluon.config.tuning_rules import LONGEST_PREFIX
 from stepgluon.names import Names, short
-from stepgluon.programs import waits_for_classes
+from stepgluon.programs import program_of, waits_for_classes
 from stepgluon.workflow.expressions import expression, jsonata
 
 Request = dict[str, Any]
@@ -23,17 +21,19 @@ def settings(config: PipelineConfig, names: Names, model: Model) -> Request:
     """What a tuned model's data have for its tuning."""
     tune = model.tune
     assert tune
+    rules = program_of(model).rules
     ranges: dict[str, list[Request]] = {}
     for name, one in tune.ranges.items():
         if one.values:
             ranges.setdefault("CategoricalParameterRanges", []).append({"Name": name, "Values": list(one.values)})
             continue
-        kind = "IntegerParameterRanges" if is_integer(model, name) else "ContinuousParameterRanges"
+        kind = "IntegerParameterRanges" if rules.is_integer(model, name) else "ContinuousParameterRanges"
         scale = {"ScalingType": "Logarithmic"} if one.log else {}
         ranges.setdefault(kind, []).append({"Name": name, "MinValue": one.low, "MaxValue": one.high, **scale})
     judge = {}
-    if (tune.objective or not waits_for_classes(model)) and (found := objective(model)):
-        judge = {"HyperParameterTuningJobObjective": {"Type": found[1], "MetricName": found[0]}}
+    if tune.objective or not waits_for_classes(model):
+        metric, goal = rules.objective(model)
+        judge["HyperParameterTuningJobObjective"] = {"Type": goal, "MetricName": metric}
     return {
         # With a dash and 10 characters of a hash, see `request`; [sm] 32 in all.
         "name": f"{names.prefix}-train-{short(model)}"[: LONGEST_PREFIX + len("-train")].rstrip("-"),
@@ -45,17 +45,6 @@ def settings(config: PipelineConfig, names: Names, model: Model) -> Request:
             "ParameterRanges": ranges,
         },
     }
-
-
-def objective(model: Model) -> tuple[str, str]:
-    """The metric that compares the trainings, and whether it is minimized or maximized."""
-    given = model.tune.objective if model.tune else None
-    if model.algorithm and model.algorithm.xgboost is not None:
-        metric = given.metric if given else model.metric
-        return f"validation:{metric}", "Maximize" if metric in MAXIMIZE.split() else "Minimize"
-    assert given, "an own container has an objective"
-    known = METRICS[given.metric].higher if given.metric in METRICS else False
-    return given.metric, given.goal.title() if given.goal else "Maximize" if known else "Minimize"
 
 
 def metric_definitions(model: Model) -> Request:
@@ -79,7 +68,7 @@ def request(model: str, attempt: str) -> str:
     return f"($t := $merge([$jobs.train, {model}.train]); {jsonata(asked)})"
 
 
-def shown_trainings(model: Model) -> Request:
+def shown_trainings(model: Model, entry: str) -> Request:
     """Lists the trainings for the report: all, or the best if a list cannot have all.
 
     [sm] In the order of their metric, those without one are left out, so this does not happen to few.
@@ -87,7 +76,11 @@ def shown_trainings(model: Model) -> Request:
     asked: Request = {"HyperParameterTuningJobName": "{% $own.tuning %}", "MaxResults": SHOWN}
     if model.tune is None or model.tune.jobs <= SHOWN:
         return asked
-    order = "Descending" if objective(model)[1] == "Maximize" else "Ascending"
+    if waits_for_classes(model) and not model.tune.objective:
+        goal = f"{entry}.tune.config.HyperParameterTuningJobObjective.Type"
+        order = expression(f"{goal} = 'Maximize' ? 'Descending' : 'Ascending'")
+    else:
+        order = "Descending" if program_of(model).rules.objective(model)[1] == "Maximize" else "Ascending"
     return {**asked, "SortBy": "FinalObjectiveMetricValue", "SortOrder": order}
 
 
