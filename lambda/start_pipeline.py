@@ -2,7 +2,8 @@
 
 Its events come from EventBridge; notifications of S3 itself, with their list of Records, are accepted too.
 
-Environment: RAW_BUCKET, the bucket; STATE_MACHINE_ARN, the state machine or its alias.
+Environment: RAW_BUCKET, the bucket; STATE_MACHINE_ARN, the state machine or its alias; REFUSED, the reason if the
+config's max_cost allows no run.
 
 An execution's name and token depend only on the upload, so an upload starts exactly one execution, regardless of how
 often and in which order S3 delivers its event (docs/decisions/0031). A bad record does not stop the others; the
@@ -75,6 +76,8 @@ def outcome_of(record: Any) -> str:
             raise Refused("the key has a control character (expected: a key that a mail can show; rename the file)")
         day, token = day_of(record), token_of(record, place["bucket"], key)
         given = {**execution_input(record, place["bucket"], key), "token": token}
+        if refused := os.environ.get("REFUSED"):
+            raise Refused(refused)
         place["execution"], fresh = start(day, token, given)
         log("started", **place, **({} if fresh else {"reason": "this upload's execution already exists"}))
         return "started"

@@ -81,7 +81,7 @@ class Names:
     @cached_property
     def config_json(self) -> str:
         """The resolved config for the jobs."""
-        without = ("environment", "cicd", "log_runs", "trigger")  # these do not affect runs
+        without = ("environment", "cicd", "log_runs", "max_cost", "trigger")  # these do not affect runs
         told = {name: value for name, value in _given(self.config).items() if name not in without}
         if self.scripts:
             told["scripts"] = digests(self.scripts)

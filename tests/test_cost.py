@@ -12,13 +12,14 @@ from golden import CASES, config_of, environment_of
 
 from pipeline import workflow
 from stepgluon.cli.main import main
-from stepgluon.config.load import load
+from stepgluon.config.load import load, loads
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.source import LoadedConfig
 from stepgluon.cost.billed import KINDS, cost_of, cost_words
-from stepgluon.cost.estimate import LIMIT, estimate, jobs_of, words
+from stepgluon.cost.estimate import LIMIT, estimate, jobs_of, refusal, words
 from stepgluon.cost.known import Known, durations
 from stepgluon.cost.prices import Prices
+from stepgluon.errors import ConfigError
 from stepgluon.runs import report
 from stepgluon.runs.history import read
 from stepgluon.runs.view import details, run_json
@@ -220,3 +221,54 @@ def test_show_and_the_report_say_what_a_run_cost() -> None:
     assert f'<p class="about">{said}</p>' in report.completed("<!--stepgluon:run-->", told, story)
     cached = run_json("rents-1", {}, story, None, lambda job: True, arn=ARN, results=None, folder="", outbox="")
     assert cached["cost"] is None and "Cost" not in details(cached)
+
+
+# max_cost
+
+
+def test_a_run_that_may_cost_more_than_max_cost_is_refused() -> None:
+    assert refusal(config()) == refusal(config(max_cost=0.92)) == ""  # four jobs of an hour at 0.23
+    assert refusal(config(max_cost=0.9)) == (
+        "a run may cost 0.92 USD by the time limits of its jobs, and max_cost is 0.9 USD (shorten max_runtime, choose "
+        "cheaper instances, or raise max_cost)"
+    )
+    assert refusal(config(max_cost=0.9).changed(region="eu-central-1")).startswith(
+        "max_cost cannot be checked: no price for ml.m5.xlarge in eu-central-1 (`"
+    )
+
+
+def test_the_trigger_and_the_commands_refuse_it_with_the_same_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = config_of("one-model").read_text("utf-8").replace("eu-central-1", "us-east-1")
+    Path("pipeline-config.yml").write_text(f"{text}max_cost: 0.5 USD\n")
+    Path("rows.csv").write_text("price,rooms\n1,2\n")
+    reason = refusal(config(max_cost=0.5))
+    for command in (["run", "--data", "rows.csv"], ["start", "--data", "rows.csv"], ["start", "--folder", "june"]):
+        assert main(workflow, command, {}) == 1
+        assert capsys.readouterr().err == f"error: {reason}\n"
+    assert sorted(os.listdir()) == ["pipeline-config.yml", "rows.csv"]
+    assert main(workflow, ["template"], {}) == 0
+    resources = json.loads(Path("build/pipeline.json").read_text("utf-8"))["Resources"]
+    assert resources["Trigger"]["Properties"]["Environment"]["Variables"]["REFUSED"] == reason
+
+
+def test_amounts_are_written_with_their_currency(tmp_path: Path) -> None:
+    text = config_of("one-model").read_text("utf-8")
+
+    def read_with(amount: str) -> PipelineConfig:
+        return loads(f"{text}max_cost: {amount}\n", "config.yml", None, {}).config
+
+    assert (read_with("40 USD").max_cost, read_with("0.50 USD").max_cost) == (40, 0.5)
+    for wrong, way_out in (
+        ("$40", "write 40 USD"),
+        ("40.5", "write 40.5 USD"),
+        ("40usd", "write 40 USD"),
+        ("40 EUR", "an amount above 0 is expected, like 40 USD"),
+        ("0 USD", "an amount above 0 is expected, like 40 USD"),
+        ("[40]", "a list is not an amount"),
+    ):
+        with pytest.raises(ConfigError) as problem:
+            read_with(wrong)
+        assert way_out in str(problem.value)

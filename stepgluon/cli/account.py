@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
+from stepgluon.cost.estimate import check_cost
 from stepgluon.deploy.plan import workflow_words
 from stepgluon.errors import UsageError
 from stepgluon.local.data_check import checking
@@ -23,6 +24,7 @@ def do_start(call: Call) -> None:
         check_files(files)
     elif not options.folder and len(options.data) > 1:
         raise UsageError("--data takes one s3:// folder, or local files")
+    check_cost(call.config(to_deploy=True).config)
     with call.account() as (door, names):
         look(door, names)
         if files:

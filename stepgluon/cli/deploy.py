@@ -12,7 +12,7 @@ from stepgluon.cli.common import Call
 from stepgluon.cli.parser import PARTS
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
-from stepgluon.cost.estimate import estimate, summary
+from stepgluon.cost.estimate import estimate, refusal, summary
 from stepgluon.cost.known import in_account
 from stepgluon.cost.prices import prices_of
 from stepgluon.deploy.account_checks import check_identity, check_key
@@ -54,7 +54,8 @@ def do_plan(call: Call) -> None:
         _check(names, door)
         planned = plan(release, door, time.sleep, call.options.only)
         cost = estimate(names.config, prices_of(names.config.region), in_account(door, names))
-    call.result(f"{planned.words()}{summary(cost)}.\n", {**planned.as_json(), "cost": cost.as_json()})
+    refused = f"Runs are refused: {reason}.\n" if (reason := refusal(names.config)) else ""
+    call.result(f"{planned.words()}{summary(cost)}.\n{refused}", {**planned.as_json(), "cost": cost.as_json()})
 
 
 def do_deploy(call: Call) -> None:

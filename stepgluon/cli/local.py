@@ -6,6 +6,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.cli.common import Call
+from stepgluon.cost.estimate import check_cost
 from stepgluon.errors import UsageError
 from stepgluon.local.data_check import check_data, checking, words
 from stepgluon.names import Names
@@ -37,6 +38,7 @@ def do_run(call: Call) -> int:
 
     options, loaded = call.options, call.config()
     check_files(options.data)
+    check_cost(loaded.config)
     order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh, options.open)
     again = [*map(str, options.data)]
     again += ["--threshold", str(options.threshold)] if options.threshold is not None else []

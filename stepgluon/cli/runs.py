@@ -18,6 +18,7 @@ from stepgluon.aws import Aws, there_are_credentials
 from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.source import LoadedConfig
+from stepgluon.cost.estimate import check_cost
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.local.work_folder import (
     all_runs,
@@ -156,6 +157,7 @@ def _ended(call: Call, told: dict[str, Any]) -> int:
 
 
 def do_redrive(call: Call) -> int:
+    check_cost(call.config().config)
     if is_local(call):
         from stepgluon.local.redrive import redriven
 

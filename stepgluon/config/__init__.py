@@ -12,7 +12,7 @@ load                entry point: loads a file, or its text; the stages, in order
                     tuning_rules: over their ranges; serving_rules: over their endpoints; xgboost_rules,
                     container_rules: of one program; findings: what they report
 schema              the keys of a config; kinds: the kinds of their values; durations: 90s, 10m, 1h; percentages: 20%;
-                    ranges: 3..8; alarms: latency > 500ms; table_formats: separators and encodings
+                    ranges: 3..8; alarms: latency > 500ms; money: 40 USD; table_formats: separators and encodings
 metrics           what judges a model: better higher or lower, of numbers or classes; units: of labels, by their names
 keys                finds keys by their path; tried_keys: what people write instead; json_schema: for editors
 source              a config with its positions in the file

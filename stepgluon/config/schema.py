@@ -31,6 +31,7 @@ from stepgluon.config.kinds import (
 )
 from stepgluon.config.kinds import Scalar as AnyScalar
 from stepgluon.config.metrics import METRICS, Metric, named
+from stepgluon.config.money import Money
 from stepgluon.config.percentages import Percentage, Share
 from stepgluon.config.ranges import Range, RangeKind
 from stepgluon.config.table_formats import READ_AS
@@ -519,6 +520,9 @@ class PipelineConfig(Section):
     track: Track | None = entry("where to log trained models; leave out to log none", Track, None)
     tags: dict[str, str] = entry("tags for every resource and job", Map(Text(free=True), most=40), {})
     trigger: Trigger = entry("the function that starts a run for each .run file", Trigger)
+    max_cost: float | None = entry(
+        "refuse runs that may cost more on AWS, by the time limits of their jobs, like 40 USD", Money(), None
+    )
     log_runs: bool = entry(
         "log failed runs in CloudWatch; false drops the machine's rights over the account's log deliveries", FLAG, True
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 from stepgluon.config.schema import Job, Model, PipelineConfig
 from stepgluon.cost.known import Known
-from stepgluon.cost.prices import Prices, by_model, unpriced, usd
+from stepgluon.cost.prices import Prices, by_model, prices_of, unpriced, usd
+from stepgluon.errors import StepgluonError
 from stepgluon.programs import program_of, transforms
 from stepgluon.runs.view import took
 
@@ -127,6 +128,36 @@ def _line(job: Planned, prices: Prices, known: Known | None) -> Line:
     last = known or Known(job.limit, job.count, LIMIT)
     cost = None if hour is None else hour * last.instances * last.seconds / 3600
     return Line(job.state, job.model, job.instance, last.instances, last.seconds, last.run, cost)
+
+
+# max_cost
+
+
+def refusal(config: PipelineConfig) -> str:
+    """Why a run may not start: its limits allow it to cost more than max_cost; empty if it may.
+
+    It depends on the config and on prices.json alone, so a deployed trigger says the same as the commands.
+    """
+    if config.max_cost is None:
+        return ""
+    found = estimate(config, prices_of(config.region))
+    if found.unpriced:
+        return f"max_cost cannot be checked: {unpriced(found.unpriced, config.region)}"
+    if found.usd <= config.max_cost:
+        return ""
+    return (
+        f"a run may cost {usd(found.usd)} USD by the time limits of its jobs, and max_cost is {usd(config.max_cost)} "
+        "USD (shorten max_runtime, choose cheaper instances, or raise max_cost)"
+    )
+
+
+class TooExpensive(StepgluonError):
+    """A run may cost more than max_cost."""
+
+
+def check_cost(config: PipelineConfig) -> None:
+    if reason := refusal(config):
+        raise TooExpensive(reason)
 
 
 # Words

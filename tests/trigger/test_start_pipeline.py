@@ -198,6 +198,17 @@ def test_a_file_whose_size_is_not_told_is_refused_for_its_size_too(start_pipelin
     assert not executions()
 
 
+def test_with_a_max_cost_that_allows_no_run_an_upload_is_refused_with_the_reason(
+    start_pipeline: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSED", "a run may cost 0.92 USD, and max_cost is 0.5 USD")
+    with pytest.raises(start_pipeline.Refused, match="1 of 1 records failed"):
+        start_pipeline.handler(upload(b"note: June"), None)
+    (line,) = log_lines(capsys.readouterr().out)
+    assert (line["outcome"], line["reason"]) == ("failed", "a run may cost 0.92 USD, and max_cost is 0.5 USD")
+    assert not executions()
+
+
 # Exactly one execution for each upload
 
 

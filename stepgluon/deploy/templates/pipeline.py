@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from stepgluon.cost.estimate import refusal
 from stepgluon.deploy.templates.parts import (
     Resource,
     attribute,
@@ -118,13 +119,14 @@ def _roles(names: Names) -> dict[str, Resource]:
 
 
 def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
+    refused = {"REFUSED": reason} if (reason := refusal(names.config)) else {}
     function = {
         "FunctionName": names.function,
         "Description": "Starts a run for each .run file that is uploaded",
         "Handler": "start_pipeline.handler",
         "MemorySize": 256,
         "Timeout": 60,
-        "Environment": {"Variables": {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live}},
+        "Environment": {"Variables": {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live, **refused}},
     }
     uploaded = {
         "source": ["aws.s3"],
