@@ -20,6 +20,7 @@ from stepgluon import limits
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.templates.base import base
 from stepgluon.deploy.templates.cicd import cicd
+from stepgluon.deploy.templates.endpoints import roll_backs
 from stepgluon.deploy.templates.parts import canonical
 from stepgluon.deploy.templates.pipeline import pipeline
 from stepgluon.errors import ConfigError, SurroundingsError
@@ -166,12 +167,17 @@ def _template(names: Names, part: str, document: dict[str, Any]) -> Template:
 
 
 def _fit(loaded: LoadedConfig, templates: Iterable[Template]) -> None:
-    """Check the size: addresses and tags are the only parts of a template without their own limit."""
+    """Check the size: addresses, tags and the alarms of releases have no limit of their own."""
     for template in templates:
         over = len(template.text.encode()) - limits.TEMPLATE_BYTES
         if over > 0:
-            key = "notify" if len(loaded.config.notify) > MANY else "tags"
-            advice = {"notify": "give a mailing list", "tags": "use fewer or shorter ones"}[key]
+            rolled_back = any(map(roll_backs, loaded.config.models))
+            key = "notify" if len(loaded.config.notify) > MANY else "models" if rolled_back else "tags"
+            advice = {
+                "notify": "give a mailing list",
+                "models": "remove serve.release of some models, whose alarms are in it",
+                "tags": "use fewer or shorter ones",
+            }[key]
             message = (
                 f"the template {template.part} is {over:,} bytes larger than CloudFormation takes"
                 f" (at most {limits.TEMPLATE_BYTES:,}: {advice})"

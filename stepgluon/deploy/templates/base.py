@@ -12,6 +12,7 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.schema import Model
+from stepgluon.deploy.templates.endpoints import captured
 from stepgluon.deploy.templates.parts import (
     BUILD_IMAGE,
     Resource,
@@ -72,7 +73,7 @@ def _work_bucket(names: Names) -> Resource:
     runs = lifecycle("runs", Prefix="runs/", Transitions=cheaper)
     # Also without cicd: its remains expire, and setting it up needs no base change.
     pushes = lifecycle("pushes", Prefix=f"{names.artifacts}/", ExpirationInDays=30)
-    return private_bucket(names, names.work_bucket, [*tidy(30), runs, pushes])
+    return private_bucket(names, names.work_bucket, [*tidy(30), runs, pushes, *captured(names)])
 
 
 def _repository(names: Names, image: str) -> Resource:

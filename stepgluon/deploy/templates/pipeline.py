@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from stepgluon.cost.estimate import refusal
+from stepgluon.deploy.templates.endpoints import alarms
 from stepgluon.deploy.templates.parts import (
     Resource,
     attribute,
@@ -46,6 +47,7 @@ def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str)
         **_machine(names, definition_key),
         **_failures(names, tell_key),
         "QueueAlarm": _alarm(names),
+        **alarms(names),
     }
     return document(
         names,

@@ -74,6 +74,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         **_sources(names),
         **_programs(names),
         **_registry(names),
+        **_endpoints(names),
         **_builds(names),
         **_tunings(names),
         "any_log": ["*"] if config.log_runs else [],
@@ -139,6 +140,13 @@ def _registry(names: Names) -> dict[str, list[str]]:
         "waiting_groups": every if len(approved) < len(models) else [],
         "approved_groups": versions([names.model_group(model) for model in approved]) if named else every,
     }
+
+
+def _endpoints(names: Names) -> dict[str, list[str]]:
+    """What the models with `serve` need; the alarms roll releases back."""
+    released = any(model.serve and model.serve.release for model in names.config.models)
+    kinds = ("errors", "latency") if released else ()
+    return {"endpoint_alarms": [names.arn("cloudwatch", f"alarm:{names.prefix}-*-{kind}") for kind in kinds]}
 
 
 def _tunings(names: Names) -> dict[str, list[str]]:

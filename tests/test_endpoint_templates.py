@@ -1,0 +1,79 @@
+"""What the templates have for endpoints: the alarms of releases, how long captured rows are kept, and the rights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.session import get_session
+from botocore.validate import ParamValidator
+from released import config, of_type, released
+
+from stepgluon.deploy.release import Release
+from stepgluon.deploy.templates.policies import policy
+from stepgluon.errors import ConfigError
+
+RELEASE = {"canary": "10%", "roll_back_on": ["errors", "latency > 500ms"]}
+
+
+def serving(*models: dict[str, Any], **more: Any) -> Release:
+    listed = [{"name": f"m{number}", "label": f"y{number}", "serve": serve} for number, serve in enumerate(models)]
+    return released(config(models=listed, **more))
+
+
+def alarms(made: Release) -> dict[str, dict[str, Any]]:
+    return {alarm["AlarmName"]: alarm for alarm in of_type(made, "AWS::CloudWatch::Alarm").values()}
+
+
+def test_each_reason_to_roll_back_is_an_alarm_on_the_endpoint() -> None:
+    made = serving({"release": RELEASE}, {"release": {"linear": "20%"}}, {"instance": {"type": "ml.m5.large"}})
+    found = alarms(made)
+    assert found.keys() == {"x-alarm", "x-m0-errors", "x-m0-latency", "x-m1-errors"} - {"x-alarm"} | {made.names.alarm}
+    shape = get_session().get_service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
+    for name in found.keys() - {made.names.alarm}:
+        alarm = found[name]
+        assert not ParamValidator().validate(alarm, shape).generate_report()
+        assert alarm["Namespace"] == "AWS/SageMaker" and alarm["TreatMissingData"] == "notBreaching"
+        of = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        assert of == {"EndpointName": name.rpartition("-")[0], "VariantName": "AllTraffic"}
+    latency, errors = found["x-m0-latency"], found["x-m0-errors"]
+    assert (latency["MetricName"], latency["Statistic"], latency["Threshold"]) == ("ModelLatency", "Average", 500_000)
+    assert (errors["MetricName"], errors["Statistic"], errors["Threshold"]) == ("Invocation5XXErrors", "Sum", 0)
+
+
+def test_captured_rows_expire_after_the_days_that_their_model_gives() -> None:
+    def expiring(made: Release) -> dict[str, int]:
+        rules = of_type(made, "AWS::S3::Bucket")["WorkBucket"]["LifecycleConfiguration"]["Rules"]
+        assert len({rule["Id"] for rule in rules}) == len(rules)
+        return {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+
+    without = expiring(serving({}))
+    assert not any(folder.startswith("captured/") for folder in without)
+    month = {"capture": {"share": "20%", "keep": "30d"}}
+    assert expiring(serving(month, month)) == {**without, "captured/": 30}
+    week = {"capture": {"share": "20%", "keep": "7d"}}
+    assert expiring(serving(month, week, {})) == {**without, "captured/m0/": 30, "captured/m1/": 7}
+
+
+@pytest.mark.parametrize("part", ["build", "deployer"])
+def test_who_deploys_may_change_the_alarms_of_releases_and_no_others(part: str) -> None:
+    def named(made: Release) -> set[str]:
+        return {
+            name.rpartition("alarm:")[2]
+            for statement in policy(made.names, part)["Statement"]
+            for name in (statement["Resource"] if isinstance(statement["Resource"], list) else [])
+            if ":alarm:" in name
+        }
+
+    assert named(serving({})) == {serving({}).names.alarm}
+    released_one = serving({"release": RELEASE})
+    assert named(released_one) - {released_one.names.alarm} == {"x-*-errors", "x-*-latency"}
+    many = serving(*[{"release": RELEASE}] * 12)
+    assert policy(many.names, part) == policy(released_one.names, part)
+
+
+def test_more_alarms_than_a_template_takes_are_a_mistake_of_the_models() -> None:
+    with pytest.raises(
+        ConfigError, match=r"models: the template pipeline is .* \(at most .*remove serve.release of some"
+    ):
+        serving(*[{"release": RELEASE}] * 60)
