@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
+from policies.deployers import calls_of
+from policies.reference import allowed
 from released import config, of_type, released
 
+from localaws.iam.policy_evaluation import Call, Policies
 from stepgluon.deploy.release import Release
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.errors import ConfigError
+from stepgluon.names import Names
 
 RELEASE = {"canary": "10%", "roll_back_on": ["errors", "latency > 500ms"]}
 
@@ -77,3 +81,20 @@ def test_more_alarms_than_a_template_takes_are_a_mistake_of_the_models() -> None
         ConfigError, match=r"models: the template pipeline is .* \(at most .*remove serve.release of some"
     ):
         serving(*[{"release": RELEASE}] * 60)
+
+
+@pytest.mark.parametrize("part", ["build", "deployer"])
+def test_who_deploys_may_do_what_endpoints_need(part: str) -> None:
+    names = serving({"release": RELEASE}, {"serverless": {"memory_gb": 2}}).names
+    made, attached = calls_of(names, part), Policies((policy(names, part),), None, None)
+    assert not [call for call in made if not allowed(call, attached) and not _in_own_policies(call)]
+    assert any("Endpoint" in call.action for call in made) == (part == "deployer")
+    other = Names(config(name="another").config)
+    for call in calls_of(serving({"release": RELEASE}, name="another").names, part):
+        if "endpoint" in call.resource.lower():
+            assert not allowed(call, attached), f"{call.action} on {call.resource} of {other.prefix}"
+
+
+def _in_own_policies(call: Call) -> bool:
+    """Those whose resource has a policy of its own."""
+    return call.action.startswith("kms:")

@@ -1,4 +1,4 @@
-"""Removes a pipeline from its account: runs, stacks in the reverse order of deploy, and data on request.
+"""Removes a pipeline from its account: runs, endpoints, stacks in the reverse order of deploy, and data on request.
 
 Buckets and repositories outlive their stacks, so a later deploy can adopt them. Safe to repeat.
 """
@@ -15,6 +15,7 @@ from stepgluon.deploy.apply import PARTS, Tell, Wait
 from stepgluon.deploy.stacks import Stacks
 from stepgluon.errors import StepgluonError
 from stepgluon.programs import all_scripts, builds_of
+from stepgluon.runs.endpoints import delete_endpoints, endpoints
 
 if TYPE_CHECKING:
     from stepgluon.names import Names
@@ -35,7 +36,7 @@ class Order:
 class Destroyed:
     stacks: tuple[str, ...]  # that existed
     kept: tuple[str, ...]  # remaining buckets, repositories and groups of models
-    deleted: tuple[str, ...]  # the same, if they are deleted
+    deleted: tuple[str, ...]  # the same, if they are deleted; and the endpoints, which always are
 
 
 def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> Destroyed:
@@ -44,6 +45,7 @@ def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> D
     _refuse_base_in_use(names, stacks, order)
     if "pipeline" in order.only:
         end_runs(names, door, order.stop_runs, tell)
+    served = delete_endpoints(names, door, tell, wait) if "pipeline" in order.only else []
     gone = []
     for part in reversed(PARTS):
         if part in order.only and stacks.find(names.stack(part)):
@@ -63,7 +65,8 @@ def destroy(names: Names, door: Door, order: Order, tell: Tell, wait: Wait) -> D
             tell(f"deleting the images of {repository}")
             door.client("ecr").delete_repository(repositoryName=repository, force=True)
     data = (*(f"s3://{bucket}" for bucket in buckets), *repositories, *(f"model group {group}" for group in groups))
-    return Destroyed(tuple(gone), () if order.delete_data else data, data if order.delete_data else ())
+    deleted = (*(f"endpoint {name}" for name in served), *(data if order.delete_data else ()))
+    return Destroyed(tuple(gone), () if order.delete_data else data, deleted)
 
 
 def found(names: Names, door: Door, order: Order) -> list[str]:
@@ -74,6 +77,8 @@ def found(names: Names, door: Door, order: Order) -> list[str]:
     there = [
         f"the stack {names.stack(part)}" for part in PARTS if part in order.only and stacks.find(names.stack(part))
     ]
+    if "pipeline" in order.only:
+        there += [f"the endpoint {one.endpoint}, with its models" for one in endpoints(door, names)]
     if order.delete_data:
         buckets, repositories = _data(names, door, order.only)
         there += [f"s3://{bucket} with ALL DATA in it" for bucket in buckets]

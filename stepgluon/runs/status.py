@@ -17,6 +17,7 @@ from stepgluon.aws import Denied, Door, answer, one_sentence
 from stepgluon.deploy.apply import unconfirmed
 from stepgluon.errors import counted
 from stepgluon.names import Names
+from stepgluon.runs.endpoints import Served, endpoints
 from stepgluon.runs.executions import Execution, NotDeployed, listed
 from stepgluon.runs.history import parsed
 from stepgluon.runs.rollback import live, versions
@@ -47,6 +48,7 @@ class Status:
     live: Live | None = None
     runs: list[dict[str, Any]] = field(default_factory=list)  # the last ones
     running: list[str] = field(default_factory=list)
+    endpoints: list[Served] = field(default_factory=list)
     unconfirmed: list[str] | None = None  # unconfirmed addresses, which get no mail; None without a topic
     queue: int | None = None  # events that started no run, and undelivered failure mails
     refusals: list[str] = field(default_factory=list)  # reasons of the last ones
@@ -73,6 +75,7 @@ def status(door: Door, names: Names, now: Callable[[], float] = time.time) -> St
     executions: list[Execution] = found.ask("runs", lambda: listed(door, names, RUNNING), [])
     found.running = [execution.run for execution in executions if execution.status == "RUNNING"]
     found.runs = [execution.row() for execution in executions[:RUNS]]
+    found.endpoints = found.ask("endpoints", lambda: endpoints(door, names), [])
     found.live = found.ask("live version", lambda: _live(door, names, now), None)
     mails = partial(answer, lambda: list(unconfirmed(names, door)), *_NO_TOPIC)
     found.unconfirmed = found.ask("subscriptions", mails, None)
@@ -183,6 +186,8 @@ def words(found: Status, run_lines: str) -> str:
     rows.append(("dead letters", unknown.get("dead letters") or queue))
     rows += [("", reason) for reason in found.refusals or filter(None, [unknown.get("refusals")])]
     rows.append(("running", unknown.get("runs") or ", ".join(found.running) or "nothing"))
+    served = [one.words() for one in found.endpoints] or list(filter(None, [unknown.get("endpoints")]))
+    rows += [("endpoints" if not place else "", line) for place, line in enumerate(served)]
     lines = [f"{found.pipeline} in the account {found.account}, {found.region}", ""]
     lines += [f"  {name:<15}{text}" for name, text in rows]
     lines += ["", "The last runs:", *(f"  {line}" for line in run_lines.splitlines())]

@@ -24,7 +24,8 @@ CODE = Path(__file__).parent.parent.parent / "stepgluon"
 STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "execution", "repository", "topic", "queue"
 FUNCTION_LOG, KEY, GROUP, VERSION = "function log", "key", "group", "version"
 LIVE, OBJECT, BUCKET, LOG, STREAM, NONE, FUNCTION = "live", "object", "bucket", "log", "stream", "none", "function"
-TUNING = "tuning"
+TUNING, ENDPOINT, ENDPOINT_CONFIG, MODEL, SCALED = "tuning", "endpoint", "endpoint config", "model", "scaled"
+ANY_ENDPOINT, ENDPOINTS_TAGS = "any endpoint", "endpoints' tags"
 
 # Where an operation asks for more than one action, or for one of another name, AWS's page of the operation says so.
 OPERATIONS: dict[str, tuple[str, str]] = {
@@ -68,6 +69,17 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "delete_model_package": ("sagemaker:DeleteModelPackage", VERSION),
     "delete_model_package_group": ("sagemaker:DeleteModelPackageGroup", GROUP),
     "describe_model_package_group": ("sagemaker:DescribeModelPackageGroup", GROUP),
+    # destroy and status: endpoints; "Registering a target: permissions" in the guide of Application Auto Scaling
+    "delete_endpoint": ("sagemaker:DeleteEndpoint", ENDPOINT),
+    "delete_endpoint_config": ("sagemaker:DeleteEndpointConfig", ENDPOINT_CONFIG),
+    "delete_model": ("sagemaker:DeleteModel", MODEL),
+    "deregister_scalable_target": ("application-autoscaling:DeregisterScalableTarget", SCALED),
+    "describe_endpoint": ("sagemaker:DescribeEndpoint", ENDPOINT),
+    "describe_endpoint_config": ("sagemaker:DescribeEndpointConfig", ENDPOINT_CONFIG),
+    "list_endpoint_configs": ("sagemaker:ListEndpointConfigs", ANY_ENDPOINT),
+    "list_endpoints": ("sagemaker:ListEndpoints", ANY_ENDPOINT),
+    "list_models": ("sagemaker:ListModels", ANY_ENDPOINT),
+    "list_tags": ("sagemaker:ListTags", ENDPOINTS_TAGS),
     # promote and models
     "describe_model_package": ("sagemaker:DescribeModelPackage", VERSION),
     "list_model_packages": ("sagemaker:ListModelPackages", VERSION),
@@ -170,6 +182,8 @@ def operator_calls(names: Names, who: str = "deployer") -> Iterator[Call]:
 
 def _context(names: Names, about: str) -> dict[str, str]:
     told = {LIVE: {"states:StateMachineQualifier": "live"}, TUNING: {"aws:ResourceTag/stepgluon": names.prefix}}
+    told |= {key: {"aws:ResourceTag/stepgluon": names.prefix} for key in (ENDPOINT, ENDPOINT_CONFIG, MODEL)}
+    told[SCALED] = {"application-autoscaling:service-namespace": "sagemaker"}
     return told.get(about, {})
 
 
@@ -285,7 +299,15 @@ def _resources(names: Names, about: str) -> list[str]:
     logged = ["Training", "Processing", *(["Transform"] if _transforms(names) else [])]
     kinds = [f"log-group:/aws/sagemaker/{kind}Jobs" for kind in logged]
     tuned = any(model.tune for model in names.config.models)
+    served = [model for model in names.config.models if model.serve]
+    made = [f"{names.of_endpoint(model)}0123456789ab" for model in served]
     return {
+        ENDPOINT: [names.endpoint_arn(model) for model in served],
+        ENDPOINT_CONFIG: [names.arn("sagemaker", f"endpoint-config/{name}") for name in made],
+        MODEL: [names.arn("sagemaker", f"model/{name}") for name in made],
+        SCALED: [names.arn("application-autoscaling", "scalable-target/1234abcd")] if served else [],
+        ANY_ENDPOINT: ["*"] if served else [],
+        ENDPOINTS_TAGS: [names.endpoint_arn(model) for model in served],
         NONE: ["*"],
         KEY: [key for key in [names.config.encryption.kms_key] if key],
         STACKS: [names.arn("cloudformation", f"stack/{names.stack(p)}/0123") for p in ("base", "pipeline", "cicd")],

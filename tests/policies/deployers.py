@@ -22,7 +22,7 @@ from stepgluon.names import Names
 from stepgluon.programs import builds_in_runs
 
 # With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
-CASES = ("everything", "cn-northwest-1", "us-gov-west-1", "registered", "built", "container", "tuned")
+CASES = ("everything", "cn-northwest-1", "us-gov-west-1", "registered", "built", "container", "tuned", "served")
 PARTS = ("build", "check", "deployer", "image", "pipeline", "start")
 KEYS = (
     "config/0123456789abcdef/config.json",
@@ -31,18 +31,24 @@ KEYS = (
     "tell/0123456789abcdef.zip",
 )
 
+OF_ALARMS = ["DeleteAlarms", "DescribeAlarms", "ListTagsForResource", "PutMetricAlarm", "TagResource", "UntagResource"]
+ALARMS = "names of alarms of releases begin like those of penguins-prod's, and a policy has no room for each"
 # What is about another's, and why it is granted all the same: by (part, action).
 SHARED = {
     (
         "deployer",
         "logs:GetLogEvents",
     ): "all jobs of an account share two logs, and FilterLogEvents tells of a whole one",
+    ("deployer", "sagemaker:ListTags"): "the tags of endpoints say whose they are; AWS documents no condition on them",
+    ("deployer", "application-autoscaling:DeregisterScalableTarget"): "the ARN of a target does not name its endpoint",
+    **{(part, f"cloudwatch:{action}"): ALARMS for part in ("build", "deployer") for action in OF_ALARMS},
     ("build", "s3:GetObjectVersion"): "of our own configs, whose last versions it reads and writes",
 }
 
 # Of what is made later only the beginning of its name is known, as of the objects of a bucket; and no policy grows with
 # the models, which have a group each.
 MADE_LATER = [":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "*", "-model-"]
+MADE_LATER += [":endpoint/", ":endpoint-config/", ":model/"]
 MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "/builds/", "/june/", "/promoted"]
 
 
@@ -126,6 +132,7 @@ def _told_otherwise(call: Call) -> Iterator[Call]:
         "iam:PermissionsBoundary": (None, f"arn:aws:iam::{ACCOUNT}:policy/another"),
         "iam:PassedToService": ("ec2.amazonaws.com",),
         "kms:ViaService": (None,),
+        "application-autoscaling:service-namespace": ("ecs",),
         "aws:CalledVia": (None,),
     }
     for key in call.context.keys() & changes.keys():

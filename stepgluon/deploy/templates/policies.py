@@ -143,10 +143,17 @@ def _registry(names: Names) -> dict[str, list[str]]:
 
 
 def _endpoints(names: Names) -> dict[str, list[str]]:
-    """What the models with `serve` need; the alarms roll releases back."""
-    released = any(model.serve and model.serve.release for model in names.config.models)
-    kinds = ("errors", "latency") if released else ()
-    return {"endpoint_alarms": [names.arn("cloudwatch", f"alarm:{names.prefix}-*-{kind}") for kind in kinds]}
+    """What the models with `serve` need: endpoints with their configs and models, scaling, alarms of releases."""
+    served = [model.serve for model in names.config.models if model.serve]
+    kinds = ("endpoint", "endpoint-config", "model") if served else ()
+    finds = ("ListEndpoints", "ListEndpointConfigs", "ListModels") if served else ()
+    alarms = ("errors", "latency") if any(serve.release for serve in served) else ()
+    return {
+        "endpoints": [names.arn("sagemaker", f"{kind}/{names.prefix}-*") for kind in kinds],
+        "find_endpoints": [f"sagemaker:{action}" for action in finds],
+        "scalable_targets": [names.arn("application-autoscaling", "scalable-target/*")] if served else [],
+        "endpoint_alarms": [names.arn("cloudwatch", f"alarm:{names.prefix}-*-{kind}") for kind in alarms],
+    }
 
 
 def _tunings(names: Names) -> dict[str, list[str]]:
