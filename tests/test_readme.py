@@ -103,7 +103,21 @@ def test_the_commands_shown_exist(tmp_path: Any, monkeypatch: pytest.MonkeyPatch
     commands = [command for command in told if command.split()[0] in runs]
     assert len(commands) >= 5
     # Those that run something are what tests/local is about; plan and deploy need an account, as tests/deploy has one.
-    local = {"init", "check", "run", "runs", "show", "promote", "models", "local", "fetch", "logs", "compare", "clean"}
+    local = {
+        "init",
+        "check",
+        "run",
+        "runs",
+        "show",
+        "promote",
+        "models",
+        "monitor",
+        "local",
+        "fetch",
+        "logs",
+        "compare",
+    }
+    local |= {"clean", "rehearse"}
     assert {command.split()[0] for command in told} - {*runs, *local} <= ACCOUNT
     for name in ACCOUNT:
         with pytest.raises(SystemExit, match="0"):

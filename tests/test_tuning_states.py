@@ -196,7 +196,8 @@ def test_the_best_of_more_trainings_than_a_list_may_have_are_kept() -> None:
     assert shown_trainings(highest, "$models[0]")["SortOrder"] == "Descending"
     classes = CONFIG.replace("jobs: 20", "jobs: 101").replace("label: price\n", "label: price\n    metric: roc_auc\n")
     counted = loads(classes.replace("fallback: {threshold: 350}\n", ""), "config.yml", None, {}).config.models[0]
-    assert "'Maximize' ? 'Descending'" in shown_trainings(counted, "$models[0]")["SortOrder"], "prepare knows the metric"
+    order = shown_trainings(counted, "$models[0]")["SortOrder"]
+    assert "'Maximize' ? 'Descending'" in order, "prepare knows the metric"
 
 
 def test_trials_that_cannot_be_listed_do_not_stop_the_model() -> None:

@@ -107,7 +107,7 @@ class Worker:
             self._runtime = spare or Runtime()
             failed.pop_all()
         self.group = self._runtime.process.pid
-        order = {"folder": folder, "handler": setup.handler, "log": os.fspath(log.absolute())}
+        order: dict[str, Any] = {"folder": folder, "handler": setup.handler, "log": os.fspath(log.absolute())}
         order["variables"] = {**self._variables(stream), **harmless}
         with contextlib.suppress(OSError):  # it has exited
             self._runtime.channel.send_bytes(json.dumps(order).encode())

@@ -52,7 +52,7 @@ def _served(sagemaker: Any, name: str, prices: Prices) -> Served:
     variant = found["ProductionVariants"][0] if found else {}
     if serverless := variant.get("ServerlessConfig"):
         return Served(name, told["EndpointStatus"], f"serverless, {serverless['MemorySizeInMB'] // 1024} GB", None)
-    running = next(iter(told.get("ProductionVariants") or []), {})
+    running: dict[str, Any] = next(iter(told.get("ProductionVariants") or []), {})
     count = running.get("CurrentInstanceCount") or variant.get("InitialInstanceCount", 1)
     machine = variant.get("InstanceType", "unknown machines")
     hour = prices.of("Hosting", machine)
@@ -104,9 +104,11 @@ def _deregister(door: Door, endpoint: str) -> None:
 
 
 def _until_idle(sagemaker: Any, name: str, wait: Callable[[float], None]) -> None:
+    status = ""
     for _ in range(PAUSES):
-        told = answer(lambda: sagemaker.describe_endpoint(EndpointName=name), *_GONE)
-        if told is None or told["EndpointStatus"] not in IN_PROGRESS:
+        found = answer(lambda: sagemaker.describe_endpoint(EndpointName=name), *_GONE)
+        status = found["EndpointStatus"] if found else ""
+        if status not in IN_PROGRESS:
             return
         wait(PAUSE)
-    raise Refused(f"the endpoint {name} is still {told['EndpointStatus']} (run destroy again once it is not)")
+    raise Refused(f"the endpoint {name} is still {status} (run destroy again once it is not)")
