@@ -22,6 +22,10 @@ BETWEEN_SECONDS = 0.1
 LONGEST_ANSWER = 100 * 1024 * 1024  # as much as a request may have; bounds our memory
 
 
+# Otherwise a server that writes headers and body apart waits 40 ms for our acknowledgement. On Linux only.
+_QUICK: int = getattr(socket, "TCP_QUICKACK", 0)
+
+
 class NotServing(Exception):
     """The container does not serve; the message is a sentence."""
 
@@ -94,6 +98,8 @@ class Server:
     def _send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         try:
             self._connection.request(method, path, body or None, headers or {})
+            if _QUICK and self._connection.sock:
+                self._connection.sock.setsockopt(socket.IPPROTO_TCP, _QUICK, 1)
             response = self._connection.getresponse()
             content = response.read(LONGEST_ANSWER + 1)
             if len(content) > LONGEST_ANSWER:

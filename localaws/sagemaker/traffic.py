@@ -18,7 +18,7 @@ class UnknownVariant(Exception):
     """No fleet has the variant that a request names."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """A variant in a fleet."""
 
@@ -27,11 +27,17 @@ class Member:
     server: ModelServer
     weight: float  # of the variant
     share: float = 0.0  # of its fleet, between 0 and 1
+    peers: Fleet = field(default_factory=list, repr=False)  # its fleet, with itself
     turn: float = 0.0  # grows with each request that another one answers
 
     @property
     def name(self) -> str:
         return str(self.variant["VariantName"])
+
+    @property
+    def part(self) -> float:
+        """Of the requests to its fleet."""
+        return self.weight / (sum(peer.weight for peer in self.peers) or 1.0)
 
     @property
     def at_most(self) -> int:
@@ -53,7 +59,7 @@ class Traffic:
             self._members = []
             for fleet, share in shares:
                 for member in fleet:
-                    member.share = share
+                    member.share, member.peers = share, fleet
                     self._members.append(member)
 
     def weigh(self, weights: Mapping[str, float]) -> None:
@@ -71,7 +77,7 @@ class Traffic:
             among = [member for member in self._members if variant in ("", member.name)]
             if variant and not among:
                 raise UnknownVariant(variant)
-            weights = [member.share * (1.0 if variant else member.weight) for member in among]
+            weights = [member.share * (1.0 if variant else member.part) for member in among]
             if not sum(weights):
                 raise Unavailable
             for member, weight in zip(among, weights, strict=True):

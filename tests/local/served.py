@@ -68,7 +68,7 @@ class Served:
         return found
 
     def settled(self, name: str) -> dict[str, Any]:
-        """The description when no change is in progress."""
+        """The description when no change but a deletion is in progress."""
         changing = ("Creating", "Updating", "RollingBack", "SystemUpdating")
         until(lambda: self.described(name)["EndpointStatus"] not in changing)
         return self.described(name)
@@ -92,8 +92,8 @@ class Served:
     def remove(self) -> None:
         for name in self._made:
             if endpoint := self.aws.sagemaker.endpoints.endpoints.get(name):
-                self.settled(name)
-                self.api.delete_endpoint(EndpointName=name)
+                if self.settled(name)["EndpointStatus"] != "Deleting":
+                    self.api.delete_endpoint(EndpointName=name)
                 until(lambda endpoint=endpoint: endpoint.name not in self.aws.sagemaker.endpoints.endpoints)
 
 
