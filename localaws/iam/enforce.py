@@ -10,19 +10,25 @@ from xml.sax.saxutils import escape
 from localaws.base import requests
 from localaws.base.requests import Application
 from localaws.iam.permissions import Permissions, User
-from localaws.iam.required_rights import KINDS, managed_rule
+from localaws.iam.required_rights import KINDS, deregister, managed_rule
 
 Exists = Callable[[str, str], bool]
+Scaled = Callable[[str], bool]
+_SCALED = (
+    "An Application AutoScaling scalable target exists for a variant being deleted, and the IAM identity used to "
+    "invoke DeleteEndpoint does not have application-autoscaling:DeregisterScalableTarget permission to deregister the "
+    "scalable target."
+)
 _CHANGES_A_MACHINE = ("AWSStepFunctions.CreateStateMachine", "AWSStepFunctions.UpdateStateMachine")
 
 
-def gate(permissions: Permissions, exists: Exists, others: Application) -> Application:
-    """`exists(bucket, key)` says whether an object exists."""
+def gate(permissions: Permissions, exists: Exists, scaled: Scaled, others: Application) -> Application:
+    """`exists(bucket, key)` says whether an object exists, `scaled(name)` whether an endpoint has a scalable target."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         key, service = requests.signed_by(environ)
         user = permissions.known_by(key)
-        message = _why_not(permissions, exists, user, service, environ) if user else ""
+        message = _why_not(permissions, exists, scaled, user, service, environ) if user else ""
         if not message and environ.get("HTTP_X_AMZ_TARGET") in _CHANGES_A_MACHINE:
             message = _no_managed_rule(permissions, requests.json_body(environ))
         return refusal(service, message, environ, start_response) if message else others(environ, start_response)
@@ -30,9 +36,13 @@ def gate(permissions: Permissions, exists: Exists, others: Application) -> Appli
     return application
 
 
-def _why_not(permissions: Permissions, exists: Exists, user: User, service: str, environ: dict[str, Any]) -> str:
+def _why_not(
+    permissions: Permissions, exists: Exists, scaled: Scaled, user: User, service: str, environ: dict[str, Any]
+) -> str:
     operation, given = requests.operation(service, environ)
     message = permissions.why_not(user, operation, given)
+    if not message and operation == "sagemaker:DeleteEndpoint" and scaled(given["EndpointName"]):
+        message = _SCALED if permissions.refused(user, deregister(permissions)) else ""
     reads = operation in ("s3:GetObject", "s3:HeadObject") and "VersionId" not in given
     if not message and reads and not exists(given["Bucket"], given["Key"]):
         # [s3] without s3:ListBucket, a missing object gives AccessDenied

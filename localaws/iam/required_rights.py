@@ -86,8 +86,25 @@ def _queue(account: Account, given: Parameters) -> str:
     return account.arn("sqs", given["QueueUrl"].rstrip("/").rpartition("/")[2])
 
 
+def _hosted(kind: str, noun: str) -> Callable[[Account, Parameters], str]:
+    """An endpoint or its configuration."""
+    return lambda account, given: account.arn("sagemaker", f"{kind}/{given[noun].lower()}")
+
+
+_endpoint, _endpoint_config = _hosted("endpoint", "EndpointName"), _hosted("endpoint-config", "EndpointConfigName")
+
+
 _RESOURCES: dict[str, Callable[[Account, Parameters], str]] = {
     **dict.fromkeys(("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"), _object),
+    **{
+        f"sagemaker:{verb}": _endpoint
+        for verb in ("DeleteEndpoint", "DescribeEndpoint", "InvokeEndpoint", "UpdateEndpointWeightsAndCapacities")
+    },
+    **{f"sagemaker:{verb}EndpointConfig": _endpoint_config for verb in ("Delete", "Describe")},
+    **{
+        f"application-autoscaling:Describe{kind}": lambda account, given: "*"
+        for kind in ("ScalableTargets", "ScalingPolicies")
+    },
     **{
         f"logs:{verb}": _log_stream
         for verb in ("CreateLogStream", "DescribeLogStreams", "GetLogEvents", "PutLogEvents")
@@ -150,6 +167,36 @@ def _create_model(account: Account, given: Parameters) -> Iterator[Right]:
     yield Right("iam:PassRole", given["ExecutionRoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"})
 
 
+def _create_hosted(operation: str, *resources: Callable[[Account, Parameters], str]) -> Rule:
+    def rule(account: Account, given: Parameters) -> Iterator[Right]:
+        tags = given.get("Tags", [])
+        for resource in resources:
+            yield Right(f"sagemaker:{operation}", resource(account, given), _of_request(tags))
+        if tags:
+            context = {**_of_request(tags), "sagemaker:TaggingAction": operation}
+            yield Right("sagemaker:AddTags", resources[0](account, given), context)
+
+    return rule
+
+
+def _scaling(operation: str) -> Rule:
+    """The target's id is AWS's own."""
+
+    def rule(account: Account, given: Parameters) -> Iterator[Right]:
+        context = {"application-autoscaling:service-namespace": given["ServiceNamespace"]}
+        if "ScalableDimension" in given:
+            context["application-autoscaling:scalable-dimension"] = given["ScalableDimension"]
+        yield Right(operation, account.arn("application-autoscaling", "scalable-target/1"), context)
+
+    return rule
+
+
+def deregister(account: Account) -> list[Right]:
+    """To delete an endpoint that has a scalable target."""
+    given = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    return list(_scaling("application-autoscaling:DeregisterScalableTarget")(account, given))
+
+
 def _create_model_package(account: Account, given: Parameters) -> Iterator[Right]:
     """A version of a group: the authorization reference names both, and does not say which one is checked when."""
     group = given["ModelPackageGroupName"].rpartition("/")[2]
@@ -199,6 +246,16 @@ _RULES: dict[str, Rule] = {
     ],
     **{f"sagemaker:Create{kind}Job": _create_job(kind) for kind in KINDS.values()},
     "sagemaker:CreateModel": _create_model,
+    "sagemaker:CreateEndpointConfig": _create_hosted("CreateEndpointConfig", _endpoint_config),
+    "sagemaker:CreateEndpoint": _create_hosted("CreateEndpoint", _endpoint, _endpoint_config),
+    "sagemaker:UpdateEndpoint": _create_hosted("UpdateEndpoint", _endpoint, _endpoint_config),
+    **{
+        operation: _scaling(operation)
+        for operation in (
+            *("application-autoscaling:RegisterScalableTarget", "application-autoscaling:DeregisterScalableTarget"),
+            *("application-autoscaling:PutScalingPolicy", "application-autoscaling:DeleteScalingPolicy"),
+        )
+    },
     "ecr:DescribeImages": _describe_images,
     "sagemaker:CreateModelPackage": _create_model_package,
     "sagemaker:ListTags": lambda account, given: [Right("sagemaker:ListTags", given["ResourceArn"])],

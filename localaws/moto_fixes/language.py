@@ -86,6 +86,8 @@ def services_have_their_names_in_errors(patches: Patches, here: Here) -> None:
         "sagemaker": "SageMaker",
         "lambda": "Lambda",
         "ecr": "Ecr",
+        "applicationautoscaling": "ApplicationAutoScaling",
+        "sagemakerruntime": "SageMakerRuntime",
     }.items():
         patches.entry(names, service, name)
 

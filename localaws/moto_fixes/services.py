@@ -58,6 +58,14 @@ def _as_json(value: Any) -> Any:
 
 
 @fix
+def services_are_found_by_the_names_in_their_arns(patches: Patches, here: Here) -> None:
+    """`aws-sdk:applicationautoscaling` is boto's application-autoscaling; moto raises "Unknown service"."""
+    names = loaded(f"{SERVICE}.state_task_service").StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES
+    patches.entry(names, "applicationautoscaling", "application-autoscaling")
+    patches.entry(names, "sagemakerruntime", "sagemaker-runtime")
+
+
+@fix
 def logs_are_found_by_their_streams_prefix(patches: Patches, here: Here) -> None:
     """FilterLogEvents honours logStreamNamePrefix; moto returns the events of all streams."""
     response = loaded("moto.logs.responses").LogsResponse

@@ -24,4 +24,5 @@ endpoint       an endpoint and its changes, using
   model_server   the server of a variant, started again when it ends
   traffic        which server answers a request
 invocations    InvokeEndpoint
+scaling        Application Auto Scaling of endpoints, as records
 """

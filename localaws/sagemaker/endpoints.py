@@ -14,6 +14,7 @@ from localaws.sagemaker.endpoint import IN_PROGRESS, Alarms, Endpoint, Record, S
 from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Workshop
 from localaws.sagemaker.models import Model, Models
+from localaws.sagemaker.scaling import Scaling
 
 Request = dict[str, Any]
 KINDS = {"endpoint": "endpoint", "endpoint-config": "endpoint configuration"}  # in ARNs and messages
@@ -28,6 +29,7 @@ class Endpoints:
         self._objects = shop.buckets.objects
         self.account = shop.permissions.arn("sagemaker", "").split(":")[4]
         self._lock = threading.RLock()
+        self.scaling = Scaling(self._objects, shop.permissions)
         self._given = Surroundings(shop, alarms, waiting, self._save, self._forget)
         self._configs: dict[str, Record] = {record["name"]: record for record in self._stored("endpoint-config")}
         found = self._stored("endpoint")
@@ -180,7 +182,10 @@ class Endpoints:
         return {key: value for key, value in answer.items() if value is not None}
 
     def delete(self, request: Request) -> dict[str, Any]:
-        self._changeable(request["EndpointName"]).delete()
+        """AWS deregisters the scalable targets of the variants; iam/enforce.py asks for that right."""
+        endpoint = self._changeable(request["EndpointName"])
+        self.scaling.forget(endpoint.name)
+        endpoint.delete()
         return {}
 
     def list_endpoints(self, request: Request) -> dict[str, Any]:

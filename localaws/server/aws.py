@@ -197,7 +197,7 @@ class LocalAws:
         codebuild_task.install(patches, self.codebuild)
 
     def _doors(self, patches: Patches) -> Application:
-        """Request chain: IAM, endpoints, CloudFormation, SageMaker, CodeBuild, then moto."""
+        """Request chain: IAM, invocations, their scaling, CloudFormation, SageMaker, CodeBuild, then moto."""
         from moto.moto_server import werkzeug_app
 
         from localaws.cloudformation.service import CloudFormation
@@ -212,8 +212,13 @@ class LocalAws:
         moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, codebuild_door(self.codebuild, moto)))
         invocations = Invocations(self.sagemaker.endpoints, self.metrics, self.settings.region)
-        doors = invocations.door(doors)
-        return gate(self.permissions, lambda bucket, key: self.objects.one(bucket, key) is not None, doors)
+        doors = invocations.door(self.sagemaker.endpoints.scaling.door(doors))
+        return gate(
+            self.permissions,
+            lambda bucket, key: self.objects.one(bucket, key) is not None,
+            self.sagemaker.endpoints.scaling.knows,
+            doors,
+        )
 
 
 def _lock(work: Path, ending: ExitStack) -> None:

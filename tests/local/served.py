@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
-from local_aws import ROLE, Jobs, until
+from botocore.exceptions import ClientError
+from local_aws import ACCOUNT, REGION, ROLE, Jobs, until
 from test_transform import SERVER, pack
 
+from localaws.base.environment import harmless
 from localaws.sagemaker import images
 from localaws.sagemaker.job_process import Script
 
+Cli = Callable[..., Any]
 SAYS = "def respond(body): return 200, b'{name}:' + body"
 
 
@@ -106,3 +112,31 @@ def routed(routing: dict[str, Any], *alarms: str) -> dict[str, Any]:
     watched = {"Alarms": [{"AlarmName": name} for name in alarms]}
     policy = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
     return {**policy, "AutoRollbackConfiguration": watched} if alarms else policy
+
+
+@pytest.fixture
+def served(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    made = Served(jobs, tmp_path, monkeypatch)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def cli(served: Served) -> Cli:
+    """The aws command line; gives its JSON, or its error."""
+
+    def run(*words: str, credentials: dict[str, str] | None = None) -> Any:
+        aws = str(Path(sys.executable).with_name("aws"))
+        command = [sys.executable, aws, *words, "--endpoint-url", served.aws.endpoint]
+        place = harmless(ACCOUNT, REGION, "http://127.0.0.1:1") | (credentials or {})
+        done = forks.run(command, env=place, capture_output=True, text=True)
+        return done.stderr.strip() if done.returncode else json.loads(done.stdout or "null")
+
+    return run
+
+
+def refused(call: Callable[..., Any], **given: Any) -> str:
+    with pytest.raises(ClientError) as problem:
+        call(**given)
+    error = problem.value.response["Error"]
+    return f"{error['Code']}: {error['Message']}"

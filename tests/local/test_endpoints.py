@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, REGION, Jobs, until
-from served import Served, canary
+from local_aws import ACCOUNT, REGION, ROLE, until
+from served import Served, canary, refused, served
 
 from localaws.sagemaker import serving
 
+__all__ = ["served"]  # a fixture
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 LOADING = "import time, pathlib\nwhile not pathlib.Path({gate!r}).exists(): time.sleep(0.02)\n"
-
-
-@pytest.fixture
-def served(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    made = Served(jobs, tmp_path, monkeypatch)
-    yield made
-    made.remove()
-
-
-def refused(call: Any, **given: Any) -> str:
-    with pytest.raises(ClientError) as problem:
-        call(**given)
-    error = problem.value.response["Error"]
-    return f"{error['Code']}: {error['Message']}"
 
 
 def test_an_endpoint_is_creating_until_its_server_answers_ping(served: Served, tmp_path: Path) -> None:
@@ -99,12 +85,8 @@ def test_the_server_has_the_model_of_an_archive_or_of_a_prefix(served: Served) -
     source = {"S3Uri": f"s3://data/{prefix}", "S3DataType": "S3Prefix", "CompressionType": "None"}
     name = served.model(do)
     given = {"Image": name, "ModelDataSource": {"S3DataSource": source}}
-    served.api.create_model(ModelName=f"{name}-2", ExecutionRoleArn=_role(), PrimaryContainer=given)
+    served.api.create_model(ModelName=f"{name}-2", ExecutionRoleArn=ROLE, PrimaryContainer=given)
     assert served.ask(served.endpoint(served.config(f"{name}-2")), b"deep/weights") == b"8"
-
-
-def _role() -> str:
-    return f"arn:aws:iam::{ACCOUNT}:role/job"
 
 
 def test_an_update_starts_the_new_server_before_it_stops_the_old_one(served: Served, tmp_path: Path) -> None:

@@ -123,6 +123,13 @@ def services_have_their_names_in_errors(asl: Interpreter) -> None:
 
 
 @check
+def services_are_found_by_the_names_in_their_arns(asl: Interpreter) -> None:
+    arguments = {"ServiceNamespace": "sagemaker"}
+    listed = asl.output({"T": task("aws-sdk:applicationautoscaling:describeScalableTargets", Arguments=arguments)})
+    assert listed == {"ScalableTargets": []}
+
+
+@check
 def a_stopped_execution_stays_stopped(asl: Interpreter) -> None:
     asl.aws.client("s3").put_object(Bucket="data", Key="do.py", Body=b"import time; time.sleep(600)")
     place = {"LocalPath": "/opt/ml/processing/input/do", "S3DataType": "S3Prefix", "S3InputMode": "File"}

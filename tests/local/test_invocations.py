@@ -1,0 +1,134 @@
+"""InvokeEndpoint by the real aws command line: bodies, types, errors, variants, and its rights."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from local_aws import ACCOUNT, REGION, until
+from served import SAYS, Cli, Served, cli, refused, served
+
+from localaws.sagemaker import model_server
+from localaws.sagemaker.invocations import MOST_BYTES
+
+__all__ = ["cli", "served"]  # fixtures
+ECHO = """
+def respond(body): return 200, body
+import json
+def do_POST(self):
+    body = self.rfile.read(int(self.headers['Content-Length']))
+    seen = {name.lower(): value for name, value in self.headers.items()}
+    answer = json.dumps({'length': len(body), **seen}).encode()
+    self.send_response(200); self.send_header('Content-Type', 'application/x-seen')
+    self.send_header('X-Amzn-SageMaker-Custom-Attributes', 'back=1')
+    self.send_header('Content-Length', str(len(answer))); self.end_headers(); self.wfile.write(answer)
+Handler.do_POST = do_POST
+"""
+
+
+def invoke(cli: Cli, name: str, body: Path, *words: str, **more: Any) -> Any:
+    out = body.with_name("out")
+    command = ("sagemaker-runtime", "invoke-endpoint", "--endpoint-name", name, "--body", f"fileb://{body}")
+    told = cli(*command, *words, str(out), **more)
+    return (told, out.read_bytes()) if isinstance(told, dict) else told
+
+
+def test_the_command_line_gets_the_answer_with_its_types(served: Served, cli: Cli, tmp_path: Path) -> None:
+    name, body = served.endpoint(served.config(served.model(ECHO))), tmp_path / "body"
+    body.write_bytes(b"x" * MOST_BYTES)
+    words = ("--content-type", "text/csv", "--accept", "application/json", "--custom-attributes", "trace=7")
+    told, seen = invoke(cli, name, body, *words)
+    assert told == {"ContentType": "application/x-seen", "InvokedProductionVariant": "a", "CustomAttributes": "back=1"}
+    found = json.loads(seen)
+    assert (found["length"], found["content-type"], found["accept"]) == (MOST_BYTES, "text/csv", "application/json")
+    assert found["x-amzn-sagemaker-custom-attributes"] == "trace=7"
+    body.write_bytes(b"x" * (MOST_BYTES + 1))
+    assert "(413) when calling the InvokeEndpoint operation: HTTP content length exceeded 6291456 bytes." in invoke(
+        cli, name, body
+    )
+
+
+def test_the_container_s_errors_are_model_errors(served: Served, cli: Cli, tmp_path: Path) -> None:
+    do = "def respond(body): return int(body), b'no such row'"
+    name, body = served.endpoint(served.config(served.model(do))), tmp_path / "body"
+    for status, kind in ((400, "client"), (500, "server")):
+        body.write_bytes(str(status).encode())
+        told = invoke(cli, name, body)
+        assert f"(ModelError) when calling the InvokeEndpoint operation: Received {kind} error ({status}) from" in told
+        assert 'with message "no such row". See https://' in told
+        assert f"logEventViewer:group=/aws/sagemaker/Endpoints/{name} in account {ACCOUNT}" in told
+        with pytest.raises(ClientError) as problem:
+            served.runtime.invoke_endpoint(EndpointName=name, Body=str(status).encode())
+        found: dict[str, Any] = problem.value.response
+        assert (found["OriginalStatusCode"], found["OriginalMessage"]) == (status, "no such row")
+        assert found["ResponseMetadata"]["HTTPStatusCode"] == 424
+
+
+def test_a_container_that_takes_too_long_is_a_model_error(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_server, "INVOKE_SECONDS", 0.2)
+    do = "import time\ndef respond(body):\n    time.sleep(600 if body == b'slow' else 0)\n    return 200, body"
+    name = served.endpoint(served.config(served.model(do)))
+    told = refused(served.runtime.invoke_endpoint, EndpointName=name, Body=b"slow")
+    assert 'ModelError: Received server error (0) from primary with message "Your invocation timed out' in told
+    assert served.ask(name, b"fast") == b"fast"
+
+
+def test_variants_share_the_traffic_by_weight_unless_one_is_named(served: Served) -> None:
+    one, two = served.saying("one"), served.saying("two")
+    config = served.config(one, two, variants=[{"InitialVariantWeight": 3.0}, {"InitialVariantWeight": 1.0}])
+    name = served.endpoint(config)
+    assert sorted(served.ask(name) for _ in range(40)) == [b"one:1"] * 30 + [b"two:1"] * 10
+    assert {served.ask(name, TargetVariant="b") for _ in range(5)} == {b"two:1"}
+    assert "Variant c of endpoint" in refused(
+        served.runtime.invoke_endpoint, EndpointName=name, Body=b"1", TargetVariant="c"
+    )
+    weights = [{"VariantName": "a", "DesiredWeight": 0.0}, {"VariantName": "b", "DesiredInstanceCount": 3}]
+    served.api.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=weights)
+    assert {served.ask(name) for _ in range(10)} == {b"two:1"}
+    first, second = served.settled(name)["ProductionVariants"]
+    assert (first["CurrentWeight"], second["DesiredInstanceCount"], second["CurrentInstanceCount"]) == (0.0, 3, 3)
+
+
+def test_a_serverless_endpoint_refuses_more_requests_than_it_may_run(served: Served, tmp_path: Path) -> None:
+    gate = str(tmp_path / "gate")
+    wait = (
+        f"import time, pathlib\ndef respond(body):\n    while not pathlib.Path({gate!r}).exists(): time.sleep(0.01)\n"
+    )
+    model = served.model(wait + "    print('waited', flush=True)\n    return 200, body")
+    variant = {
+        "VariantName": "a",
+        "ModelName": model,
+        "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1},
+    }
+    config = served.jobs.name()
+    served.api.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[variant])
+    name = served.endpoint(config)
+    first = threading.Thread(target=served.ask, args=(name,))
+    first.start()
+    member = next(iter(served.aws.sagemaker.endpoints.endpoints[name].traffic))
+    until(lambda: member.server._running)
+    assert refused(served.runtime.invoke_endpoint, EndpointName=name, Body=b"2") == "ThrottlingException: Rate exceeded"
+    Path(gate).touch()
+    first.join()
+    assert served.ask(name, b"3") == b"3"
+
+
+def test_a_role_may_invoke_only_what_its_policy_allows(served: Served, cli: Cli, tmp_path: Path) -> None:
+    name, other = (served.endpoint(served.config(served.model(SAYS.format(name="x")))) for _ in range(2))
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint"
+    iam, role = served.aws.client("iam"), served.jobs.name()
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
+    right = {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": f"{arn}/{name}"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [right]})
+    iam.put_role_policy(RoleName=role, PolicyName="one", PolicyDocument=document)
+    body = tmp_path / "body"
+    body.write_bytes(b"1")
+    keys = served.aws.permissions.credentials(f"arn:aws:iam::{ACCOUNT}:role/{role}")
+    assert invoke(cli, name, body, credentials=keys)[1] == b"x:1"
+    told = invoke(cli, other, body, credentials=keys)
+    assert "(AccessDeniedException) when calling the InvokeEndpoint operation" in told
+    assert f"not authorized to perform: sagemaker:InvokeEndpoint on resource: {arn}/{other}" in told
