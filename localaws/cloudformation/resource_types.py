@@ -90,7 +90,7 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
     "AWS::CloudWatch::Alarm": ResourceType(
         name="AlarmName",
         changeable="""AlarmActions AlarmDescription ComparisonOperator DatapointsToAlarm Dimensions EvaluationPeriods
-            MetricName Namespace Period Statistic Tags Threshold TreatMissingData""",
+            ExtendedStatistic MetricName Namespace Period Statistic Tags Threshold TreatMissingData""",
         configure=lambda aws, name, old, new: aws("cloudwatch").put_metric_alarm(**{**new, "AlarmName": name}),
         remove=lambda aws, name, given: aws("cloudwatch").delete_alarms(AlarmNames=[name]),
     ),

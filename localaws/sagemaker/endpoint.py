@@ -35,6 +35,8 @@ Record = dict[str, Any]
 
 
 class Alarms(Protocol):
+    def exists(self, name: str) -> bool: ...
+
     def firing(self, names: list[str]) -> list[str]:
         """Which of these alarms are in the state ALARM."""
 

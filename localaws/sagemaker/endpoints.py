@@ -25,7 +25,7 @@ _CAPTURE = "DataCaptureConfig"
 
 class Endpoints:
     def __init__(self, shop: Workshop, models: Models, alarms: Alarms, waiting: float) -> None:
-        self._shop, self._models = shop, models
+        self._shop, self._models, self._alarms = shop, models, alarms
         self._objects = shop.buckets.objects
         self.account = shop.permissions.arn("sagemaker", "").split(":")[4]
         self._lock = threading.RLock()
@@ -228,6 +228,9 @@ class Endpoints:
                     raise ApiError("ValidationException", f"{kind} needs {key}.")
                 if size["Type"] == "CAPACITY_PERCENT" and not least <= size["Value"] <= most:
                     raise ApiError("ValidationException", f"{key} must be between {least} and {most} percent.")
+        for alarm in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", []):
+            if not self._alarms.exists(alarm["AlarmName"]):
+                raise ApiError("ValidationException", f"The alarm {alarm['AlarmName']} does not exist.")
         return deployment
 
     def _arn(self, kind: str, name: str) -> str:
