@@ -24,5 +24,6 @@ endpoint       an endpoint and its changes, using
   model_server   the server of a variant, started again when it ends
   traffic        which server answers a request
 invocations    InvokeEndpoint
+data_capture   requests and answers of endpoints, in S3
 scaling        Application Auto Scaling of endpoints, as records
 """

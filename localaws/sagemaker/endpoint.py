@@ -202,7 +202,8 @@ class Endpoint:
                 model = Model(**config["models"][variant["ModelName"]])
                 seconds = float(variant.get("ContainerStartupHealthCheckTimeoutInSeconds", 0))
                 server = ModelServer(self._given.shop, folder_of(self.name, name), model, seconds, log)
-                fleet.append(Member(config["name"], variant, server, weight(variant)))
+                capture = config["request"].get("DataCaptureConfig", {})
+                fleet.append(Member(config["name"], variant, server, weight(variant), capture, model.role))
                 count = variant.get("InitialInstanceCount", 1)
                 if count > 1:
                     log(f"[local] The {count} instances of {name} are one server, which uses all cores.")

@@ -12,6 +12,7 @@ from typing import Any
 from localaws.base import requests
 from localaws.base.requests import Application
 from localaws.notifications.endpoint_metrics import EndpointMetrics
+from localaws.sagemaker.data_capture import DataCapture
 from localaws.sagemaker.endpoint import Endpoint, log_group
 from localaws.sagemaker.endpoints import Endpoints
 from localaws.sagemaker.model_server import INVOKE_SECONDS, Overloaded, Unavailable
@@ -35,8 +36,8 @@ class _Refused(Exception):
 
 
 class Invocations:
-    def __init__(self, endpoints: Endpoints, metrics: EndpointMetrics, region: str) -> None:
-        self._endpoints, self._metrics, self._region = endpoints, metrics, region
+    def __init__(self, endpoints: Endpoints, metrics: EndpointMetrics, capture: DataCapture, region: str) -> None:
+        self._endpoints, self._metrics, self._capture, self._region = endpoints, metrics, capture, region
 
     def door(self, others: Application) -> Application:
         """Requests that are signed for S3 may have the same path; unsigned ones come from curl."""
@@ -79,6 +80,12 @@ class Invocations:
         self._record(endpoint, member, answer.status or 500, seconds)
         if not 200 <= answer.status < 300:
             raise self._model_error(endpoint, member, answer)
+        if member.capture:
+            given = (environ.get("CONTENT_TYPE", ""), body)
+            kind = answer.headers.get("content-type", "")
+            known = {"inferenceId": environ.get("HTTP_X_AMZN_SAGEMAKER_INFERENCE_ID")}
+            known["customAttributes"] = [custom] if (custom := answer.headers.get(_CUSTOM.lower())) else None
+            self._capture.add(endpoint.name, member, given, (kind, answer.body), known)
         return answer, member
 
     def _admitted(self, endpoint: Endpoint, variant: str) -> Member:

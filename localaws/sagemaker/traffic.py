@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from localaws.sagemaker.model_server import ModelServer, Unavailable
@@ -26,6 +26,8 @@ class Member:
     variant: dict[str, Any]  # of that configuration
     server: ModelServer
     weight: float  # of the variant
+    capture: Mapping[str, Any] = field(default_factory=dict)  # the configuration's DataCaptureConfig
+    role: str = ""  # of the model
     share: float = 0.0  # of its fleet, between 0 and 1
     peers: Fleet = field(default_factory=list, repr=False)  # its fleet, with itself
     turn: float = 0.0  # grows with each request that another one answers

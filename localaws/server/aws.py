@@ -159,6 +159,7 @@ class LocalAws:
         from localaws.s3.buckets import Buckets
         from localaws.sagemaker import sync_task
         from localaws.sagemaker.api import SageMaker
+        from localaws.sagemaker.data_capture import DataCapture
         from localaws.sagemaker.job import Workshop
         from localaws.sagemaker.job_cache import JobCache
         from localaws.sagemaker.scheduler import Scheduler
@@ -187,6 +188,8 @@ class LocalAws:
             lambda alarm: alarms.mail(alarm, settings.account, self.permissions),
         )
         ending.callback(self.metrics.close)
+        self.capture = DataCapture(workshop)
+        ending.callback(self.capture.close)
         self.sagemaker = SageMaker(workshop, self.metrics, settings.deploying)
         self.permissions.tags_of = self.sagemaker.tags
         ending.callback(queue.install(patches), settings.ending_seconds)
@@ -211,7 +214,7 @@ class LocalAws:
         patches.attribute(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # otherwise any page may read moto's responses
         moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         doors = cloudformation_door(stacks, sagemaker_door(self.sagemaker, codebuild_door(self.codebuild, moto)))
-        invocations = Invocations(self.sagemaker.endpoints, self.metrics, self.settings.region)
+        invocations = Invocations(self.sagemaker.endpoints, self.metrics, self.capture, self.settings.region)
         doors = invocations.door(self.sagemaker.endpoints.scaling.door(doors))
         return gate(
             self.permissions,
