@@ -80,6 +80,7 @@ def deployed(
             lambdas = _install(aws, names, journal, ending)
             place = Deployed(aws, names, journal, lambdas, settings.work)
             bring(wanted.result(), aws)
+            aws.sagemaker.endpoints.resume()  # the roles that they need are there now
             lambdas.warm(names.function_arn(names.function), spare)
             aws.sagemaker.read_model()
             ending.enter_context(kept())
