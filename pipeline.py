@@ -3,6 +3,7 @@
 
 The classes are those of the AWS Step Functions Data Science SDK. Each state is created by a method in
 stepgluon/workflow/states.py, those of a model in branch_states.py; in a state's name, * stands for the model's name.
+`monitoring` is a machine of its own, whose states are in monitor_states.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepgluon.config.schema import PipelineConfig
+    from stepgluon.workflow.monitor_states import MonitorStates
     from stepgluon.workflow.parts import Item
     from stepgluon.workflow.sdk import Chain, Choice, Task
     from stepgluon.workflow.states import States
@@ -63,6 +65,57 @@ def workflow(config: PipelineConfig) -> Chain:
     for job, question in ((prepare, "Prepare again?"), (postprocess, "Post-process again?")):
         job.add_catch(make.failed_job(make.again(question, job)))
     return chain
+
+
+def monitoring(config: PipelineConfig) -> Chain:
+    """Compare the rows that each monitored model gets with those that trained it; mail drift, or also retrain."""
+    from stepgluon.workflow.monitor_states import MonitorStates
+    from stepgluon.workflow.sdk import Chain, Choice, Parallel
+
+    make = MonitorStates(config)
+    compare, ask = Parallel("Compare models", arguments={}), Choice("Are all compared?")
+    for model in make.monitored:
+        compare.add_branch(monitor_one(make, model))
+    ask.add_choice(make.all_compared(), make.done("Done"))
+    ask.default_choice(make.unfinished("Not monitored"))
+    return Chain([make.begin("Begin"), compare, ask])
+
+
+def monitor_one(make: MonitorStates, model: Item) -> Chain:
+    """Look for drift of what serves. A rerun is started once for each model that serves, so never in circles."""
+    from stepgluon.workflow.sdk import Chain, Choice
+
+    report, announce = make.report(model, "Report *"), make.announce(model, "Announce drift of *")
+    rows, drifted = Choice(model.state("Are there rows of *?")), Choice(model.state("Has * drifted?"))
+    served, promoted = make.find_served(model, "Find what serves *"), make.find_promoted(model, "Find promoted *")
+    captured = make.look_for(model, "Look for captured rows of *", "captured")
+    tables = make.look_for(model, "Look for tables of *", "tables")
+    compare, read = make.compare(model, "Compare rows of *"), make.read_result(model, "Read result of *")
+    rerun = []
+    if make.retrains(model):
+        mark = make.mark(model, "Remember drift of *")
+        mark.add_catch(make.marked(model, announce))
+        last, given = (
+            make.find_last_run(model, "Find last run for *"),
+            make.read_its_input(model, "Read its input for *"),
+        )
+        rerun = [mark, last, given, make.retrain(model, "Retrain *")]
+    Chain([served, captured, tables, rows])
+    promoted.next(captured)
+    served.add_catch(make.nothing_there(promoted))
+    promoted.add_catch(make.nothing_there(report))
+    rows.add_choice(make.serves(), compare)
+    rows.default_choice(report)
+    Chain([compare, read, drifted])
+    drifted.add_choice(make.drifted(), [*rerun, announce][0])
+    drifted.default_choice(report)
+    Chain([*rerun, announce, report])
+    for task in (served, promoted):
+        task.add_catch(make.failed(announce, "$nothing"))
+    for task in (captured, tables, compare, read, *rerun[1:]):
+        task.add_catch(make.failed(announce))
+    announce.add_catch(make.unsent(report))
+    return Chain([served])
 
 
 def builds(make: States, then: Task) -> list[Task]:

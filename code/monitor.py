@@ -1,6 +1,7 @@
 """Monitor: compares the rows that a model gets with the profile of the rows that trained it.
 
-Reads   processing/input/model/profile.json, manifest.json   of the model's folder; see row_profile.py
+Reads   processing/input/profile/profile.json     of the model's folder; see row_profile.py
+        processing/input/manifest/manifest.json   also from there
         processing/input/config/config.json
         processing/input/captured/     the endpoint's captured requests, in SageMaker's lines of JSON
         processing/input/tables/       uploaded tables, in any format of prepare; with the column `prediction` and the
@@ -9,7 +10,8 @@ Reads   processing/input/model/profile.json, manifest.json   of the model's fold
             STEPGLUON_MODEL            the model's name
             STEPGLUON_DRIFT            the highest difference that is accepted; 0.2
             STEPGLUON_SINCE            captured requests from this time on, like 2026-11-30T12:00:00Z; all without it
-            STEPGLUON_PREDICT          true: the model, which is in its folder, predicts rows without a prediction
+            STEPGLUON_PREDICT          true: the model, whose folder is processing/input/model/, predicts rows that have
+                                       no prediction, and the other two files are read from its folder
 Writes  processing/output/drift.json   every column's measures; see drift.py
         processing/output/drift.html   the same for people
         processing/output/result.json  {"outcome", "sentence", "rows"} for the state machine, which reads small files
@@ -53,10 +55,9 @@ NAMED = 3  # columns in the sentence
 
 def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
-        folder = job_io.processing_input("model")
         config = job_io.read_config(job_io.processing_input("config"))
         model = job_io.model_of(config, job_io.prediction_model())
-        found = monitor(model, config, folder, limit_of(os.environ.get("STEPGLUON_DRIFT", str(LIMIT))))
+        found = monitor(model, config, limit_of(os.environ.get("STEPGLUON_DRIFT", str(LIMIT))))
         job_io.write_json(out / "drift.json", found)
         job_io.write_json(out / "result.json", {key: found[key] for key in ("outcome", "sentence", "rows")})
         (out / "drift.html").write_text(drift_page.page(str(config.get("name", "stepgluon")), found), "utf-8")
@@ -73,12 +74,13 @@ def limit_of(text: str) -> float:
     return limit
 
 
-def monitor(model: Mapping[str, Any], config: Mapping[str, Any], folder: Path, limit: float) -> dict[str, Any]:
-    name = model["name"]
-    if not (folder / FILE).is_file():
+def monitor(model: Mapping[str, Any], config: Mapping[str, Any], limit: float) -> dict[str, Any]:
+    name, predicts = model["name"], bool(os.environ.get("STEPGLUON_PREDICT"))
+    folder = job_io.processing_input("model")
+    places = [(folder if predicts else job_io.processing_input(name_of)) for name_of in ("profile", "manifest")]
+    if not (places[0] / FILE).is_file():
         raise JobError(f"Model {name} has no {FILE}: it was trained by an older version; train it again.")
-    profile, manifest = job_io.read_json(folder / FILE), job_io.read_json(folder / MANIFEST)
-    predicts = bool(os.environ.get("STEPGLUON_PREDICT"))
+    profile, manifest = job_io.read_json(places[0] / FILE), job_io.read_json(places[1] / MANIFEST)
     rows = NewRows(manifest["features"], bool(manifest.get("classes")), predicts)
     new_rows.read_captured(job_io.processing_input("captured"), name, os.environ.get("STEPGLUON_SINCE", ""), rows)
     new_rows.read_tables(job_io.processing_input("tables"), config, model, rows)

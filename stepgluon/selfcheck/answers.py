@@ -20,6 +20,8 @@ _FILES = {
     "marker": re.compile(r"markers/.*"),
     "score": re.compile(r".*/metrics\.json"),
     "promoted": re.compile(r"promoted\.json"),
+    "pointer": re.compile(r"endpoints/[^/]+\.json"),
+    "drift": re.compile(r"monitor/[^/]+/[^/]+/result\.json"),
 }
 _KNOWN = ("sagemaker", "s3", "sns")  # services whose responses have the keys of botocore's model
 DIGEST = "0123456789abcdef" * 4
@@ -106,6 +108,10 @@ class Scenario:
     def _usual(self, kind: str) -> Any:
         if kind == "fingerprints":
             return {"gaps": 4, "models": [fingerprint(name) for name in self.models]}
+        if kind == "drift":
+            return {"outcome": "drift", "sentence": "x" * 1000, "rows": 5}
+        if kind == "pointer":
+            return {"model": "model", "folder": "s3://bucket/models/model/f/job/output/model/", "run": "may"}
         return {"score": score(0.5), "marker": NO_KEY, "promoted": NO_KEY}.get(kind, "{}")
 
 

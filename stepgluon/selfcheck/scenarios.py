@@ -41,6 +41,13 @@ _FILES: dict[str, dict[str, Any]] = {
         **{"in a text": '"0.5"', "that is not JSON": '{"mae": NaN}', "without its file": NO_KEY},
     },
 }
+_FILES |= {
+    "pointer": {"without its file": NO_KEY, "that is damaged": "<html>"},
+    "drift": {
+        "of rows that have not drifted": {"outcome": "none", "sentence": "no drift", "rows": 5},
+        "without its file": NO_KEY,
+    },
+}
 _BAD_INPUTS: tuple[Any, ...] = (
     *([], "june", 5, None, {"data": 5}, {"dta": "s3://raw/"}, {"overrides": {"threshold": "350"}}, {"fresh": "yes"}),
     {"overrides": []},

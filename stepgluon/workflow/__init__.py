@@ -6,6 +6,7 @@ states         the states used in pipeline.py; branch_states: those of a model; 
   mails          the texts of the mails
   decisions      the run's decisions, as JSONata
   registration   the request that makes a model a version in the registry
+  monitor_states the states of the machine that looks for drift
   retries        what is retried, how often and when
   expressions    JSONata as text
 sdk            the Data Science SDK, with its gaps closed

@@ -276,6 +276,30 @@ class Jobs:
         }
         return _merged("$jobs.check", self.config.postprocess, request, own)
 
+    def monitoring(self) -> Request:
+        """The part of a monitor's request that is the same for all models."""
+        return self._processing(DATA, "monitor", self.config.postprocess)
+
+    def monitor(self, model: str, rows: dict[str, str], limit: float, unique: str) -> str:
+        """The request for the job that compares rows with a model's; of `rows`, `own` says which there are."""
+        inputs = [
+            _input("config", self.names.config_uri),
+            *(_input(name, expression(f"$own.folder & '{name}.json'")) for name in ("profile", "manifest")),
+        ]
+        listed = [f"[{', '.join(map(jsonata, inputs))}]"]
+        listed += [f"$own.{name} ? [{jsonata(_input(name, expression(uri)))}] : []" for name, uri in rows.items()]
+        request = {
+            "ProcessingJobName": expression(f"{self.name('monitor', model)} & {unique}"),
+            "ProcessingInputs": expression(f"$append($append({listed[0]}, {listed[1]}), {listed[2]})"),
+            "ProcessingOutputConfig": self._output(f"$work & 'monitor/' & {model}.name & '/' & $run"),
+        }
+        own = {
+            "STEPGLUON_MODEL": expression(f"{model}.name"),
+            "STEPGLUON_DRIFT": f"{limit:g}",
+            "STEPGLUON_SINCE": expression("$since"),
+        }
+        return _merged("$jobs.monitor", self.config.postprocess, request, own)
+
     def image(self, model: str) -> str:
         """The image that predicts with the model."""
         own = f"{model}.image"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import row_profile
-from job_sandbox import DEMO, Outcome, Sandbox, config
+from job_sandbox import DEMO, Outcome, Sandbox, config, points
 from scipy import stats
+
+from stepgluon.config.load import loads
+from stepgluon.errors import StepgluonError
+from stepgluon.local.drift_check import drift_of, words
+from stepgluon.names import Names
 
 FEW_ALARMS = 5  # of 100 checks of rows that have not drifted
 
@@ -150,11 +156,11 @@ def job(
     captured: tuple[dict[str, Any], ...] = (),
     **environment: str,
 ) -> tuple[Outcome, dict[str, Any]]:
-    place = box.root / "processing/input/model"
+    place = box.root / "processing/input/profile"
     profile_of(profiled, place)
     types = pa.Table.from_pandas(profiled, preserve_index=False).schema
     features = {field.name: str(field.type) for field in types if field.name != "y"}
-    box.put_json("processing/input/model/manifest.json", {"label": "y", "files": {}, "features": features})
+    box.put_json("processing/input/manifest/manifest.json", {"label": "y", "files": {}, "features": features})
     box.configure(config())
     if len(frame):
         (box.root / "processing/input/tables").mkdir()
@@ -246,7 +252,6 @@ def test_later_dates_are_no_drift(sandbox: Sandbox) -> None:
 def test_a_model_without_a_profile_says_what_to_do(sandbox: Sandbox) -> None:
     frame = tables()["diabetes"]
     sandbox.configure(config())
-    (sandbox.root / "processing/input/model").mkdir()
     outcome = sandbox.run("monitor.py", STEPGLUON_MODEL="all")
     assert outcome.message == "Model all has no profile.json: it was trained by an older version; train it again."
     assert len(frame) == 442
@@ -269,3 +274,32 @@ def test_many_rows_are_sampled_in_bounded_memory(monkeypatch: pytest.MonkeyPatch
     kept = rows.sample.column("a").to_numpy()
     assert rows.rows == 10_000 and kept.tolist() == list(range(0, 10_000, 16))
     assert rows.sample.column("b").null_count == len(kept)
+
+
+def test_the_command_lets_the_model_predict_and_shows_a_larger_error(trained: Path, tmp_path: Path) -> None:
+    config = """
+name: test
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models: [{name: all, label: y, threshold: 9}]
+"""
+    names = Names(loads(config, "config.yml", None, {}).config)
+    rows = pd.DataFrame(points(120, 500))
+    rows["y"] += 30.0
+    rows.to_csv(tmp_path / "today.csv", index=False)
+    files, to = [tmp_path / "today.csv"], tmp_path / "drift"
+
+    def fetch(folder: Path) -> None:
+        shutil.copytree(trained, folder, dirs_exist_ok=True)
+
+    found = drift_of(names, "all", files, 0.2, fetch, to)
+    assert found["error"]["rows"] == 120 and found["error"]["now"] == pytest.approx(30, abs=2)
+    assert found["outcome"] == "drift" and not any(each["drifted"] for each in found["columns"])
+    assert sum(found["prediction"]["now"]) == 120 and not found["prediction"]["drifted"]
+    said = words(found, "drift.html")
+    assert said.startswith("Model all, 120 new rows: its error is 3") and said.endswith("Page: drift.html\n")
+    assert (to / "drift.html").is_file()
+    (tmp_path / "today.csv").write_text("a,b\n1,2,3\n")
+    with pytest.raises(StepgluonError, match=r"cannot be compared: today\.csv, row 1 \(line 2\) has 3 cells"):
+        drift_of(names, "all", files, 0.2, fetch, to)
