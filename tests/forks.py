@@ -51,7 +51,7 @@ MODULES = {
     ),
     "train.py": (*TABLES, "autogluon.tabular"),
     "predict.py": (*TABLES, "autogluon.tabular"),
-    **dict.fromkeys(("command.py", "score.py"), (*TABLES, "xgboost")),
+    **dict.fromkeys(("command.py", "score.py", "serve.py"), (*TABLES, "xgboost")),
     "aws": ("botocore_loaded", "awscli.clidriver", "awscli.customizations.commands"),
     "stand_in.py": LOCAL,
 }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
+import forks
 from job_sandbox import CODE, MINUTES
 
 Response = tuple[int, bytes]
@@ -67,14 +68,15 @@ class Served:
             self.port = probe.getsockname()[1]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         given = {"STEPGLUON_ROOT": str(root), "STEPGLUON_CORES": "2", "SAGEMAKER_BIND_TO_PORT": str(self.port)}
-        code = code.format(code=str(CODE), folder=str(held))
+        script = CODE / "serve.py"
+        if held:
+            script = root / f"held-{self.port}" / script.name  # forks.py knows by this name what it imports
+            script.parent.mkdir()
+            script.write_text(code.format(code=str(CODE), folder=str(held)))
         self._log = root / f"serve-{self.port}.log"
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *(["-c", code] if held else [str(CODE / "serve.py")])],
-                env=kept | given | variables,
-                stdout=log,
-                stderr=log,
+            self.process = forks.Popen(
+                [sys.executable, str(script)], env=kept | given | variables, stdout=log, stderr=log
             )
 
     def __enter__(self) -> Served:

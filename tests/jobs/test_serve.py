@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -181,7 +182,7 @@ def test_each_worker_predicts_and_ping_is_answered_meanwhile(xgboost_root: Path,
 def ended(root: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """A server that ends by itself: it never listens."""
     given = {**os.environ, "STEPGLUON_ROOT": str(root), "SAGEMAKER_BIND_TO_PORT": "1", **variables}
-    return subprocess.run([sys.executable, str(CODE / "serve.py")], env=given, capture_output=True, text=True)
+    return forks.run([sys.executable, str(CODE / "serve.py")], env=given, capture_output=True, text=True)
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_server_with_the_reason(xgboost_root: Path, tmp_path: Path) -> None:
