@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import ast
 import csv
-import io
 import json
 import re
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import forks
 import pytest
-
-from pipeline import workflow
-from stepgluon.cli.main import main
+from demo_runs import told
 
 HOUSE = Path(__file__).resolve().parents[2]
 DEMO = sorted((HOUSE / "demo").glob("*.csv"))
@@ -33,14 +28,7 @@ class Place:
         self._config.write_text(text)
 
     def call(self, *words: str) -> dict[str, Any]:
-        where = ["--json", "--config", str(self._config), "--work", str(self.work)]
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-            forks.arrange(patch.setattr)  # the jobs are processes, which need not import AutoGluon anew
-            code = main(workflow, [*words, *where])
-        assert code == 0, out.getvalue() + err.getvalue()
-        told: dict[str, Any] = json.loads(out.getvalue())
-        return told
+        return told(*words, "--config", str(self._config), "--work", str(self.work))
 
     def run(self, *words: str) -> dict[str, Any]:
         return self.call("run", "--local", "--data", *map(str, DEMO), *words)
@@ -118,6 +106,5 @@ def test_promoted_models_predict_the_same_where_no_model_is_good_enough(place: P
     assert set(place.call("promote", first["run"])["promoted"]) == set(PENGUINS)
     second = place.run("--threshold", "150")
     assert [(model["verdict"], model["uses"]) for model in second["models"]] == [("rejected", "default")] * 3
-    told = {row["model"] for row in result(second)} - {""}
-    assert told == set(PENGUINS)
+    assert {row["model"] for row in result(second)} - {""} == set(PENGUINS)
     assert [row["prediction"] for row in result(second)] == [row["prediction"] for row in result(first)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import demo_runs
 import pytest
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -24,13 +24,7 @@ def test_a_demos_table_is_what_its_script_makes(table: Path, tmp_path: Path) -> 
 def ran(demo: str, work: Path, config: Path | None = None) -> dict[str, Any]:
     (table,) = (DEMOS / demo).glob("*.csv")
     config = config or DEMOS / demo / "pipeline-config.yml"
-    words = ["run", "--config", str(config), "--data", str(table), "--work", str(work)]
-    done = subprocess.run(
-        [sys.executable, str(HOUSE / "pipeline.py"), *words, "--json"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    return demo_runs.told("run", "--config", str(config), "--data", str(table), "--work", str(work))
 
 
 def rows_of(told: dict[str, Any]) -> list[dict[str, str]]:
