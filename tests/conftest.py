@@ -42,8 +42,10 @@ LONG = (
     "tests/images/test_images.py",
     "tests/operate/test_account.py",
     "tests/local/test_demo.py",
+    "tests/local/test_other_demos.py",
     "tests/jobs/",
     "tests/deploy/",
+    "tests/policies/",
     "tests/test_damaged_configs.py",
     "tests/test_limits.py",
 )

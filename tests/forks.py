@@ -47,7 +47,7 @@ LOCAL = (
 MODULES = {
     "runtime.py": ("botocore_loaded", "hashlib", "botocore.handlers", "botocore.httpsession"),
     **dict.fromkeys(
-        ("prepare.py", "postprocess.py", "check.py", "propose.py", "check_answers.py", "score_answers.py"), TABLES
+        "prepare.py postprocess.py check.py propose.py check_answers.py score_answers.py monitor.py".split(), TABLES
     ),
     "train.py": (*TABLES, "autogluon.tabular"),
     "predict.py": (*TABLES, "autogluon.tabular"),

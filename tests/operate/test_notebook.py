@@ -22,7 +22,7 @@ def test_importing_stepgluon_imports_nothing_else() -> None:
 
 
 def test_a_local_run_is_an_object(user: User, faults: Picky) -> None:
-    told = user.told()
+    told = user.good()
     run = Run.latest()
     assert (run.name, run.status, repr(run)) == (told["run"], "SUCCEEDED", f"<Run {told['run']}: SUCCEEDED>")
     assert Run(told["run"][:-1]).name == told["run"]

@@ -19,7 +19,7 @@ from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
 
 
 def test_the_logs_the_result_and_a_model_of_a_run_are_fetched(user: User) -> None:
-    told = user.told()
+    told = user.good()
     run = told["run"]
     code, out, err = user.calls("logs", "latest")
     assert code == 0, err
@@ -53,7 +53,7 @@ def test_the_logs_the_result_and_a_model_of_a_run_are_fetched(user: User) -> Non
 
 
 def test_clean_says_what_it_would_delete_and_keeps_models_and_promoted_runs(user: User) -> None:
-    first, second = user.told()["run"], user.told()["run"]
+    first, second = user.good()["run"], user.told()["run"]
     assert user.calls("promote", first)[0] == 0
     third = user.told()["run"]
     (user.folder / "seals.yml").write_text(CONFIG.replace("name: penguins", "name: seals"))
