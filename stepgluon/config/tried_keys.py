@@ -18,7 +18,6 @@ NOT_YET = {
     **dict.fromkeys(("folds", "cv", "k_fold", "cross_validation", "validation"), _ONE_SPLIT),
     **dict.fromkeys(("schedule", "cron", "every"), "upload a .run file, or call `start`, whenever a run should start"),
     **dict.fromkeys(("gpu", "gpus", "num_gpus"), "choose an instance type with GPUs in train.instance.type"),
-    "max_cost": "time_limit, max_runtime and the instances limit the cost",
 }
 _NAMES = {
     "label": ("target", "targets", "y", "target_column", "label_column", "labels", "predict_column"),

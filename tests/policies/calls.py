@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from unittest import mock
 
@@ -26,6 +26,7 @@ from trigger.lambda_events import event, record, trigger
 
 from localaws.iam.policy_evaluation import Call, Value
 from localaws.iam.required_rights import Right, job_right, list_tags, managed_rule, rights
+from stepgluon.deploy.templates.policies import SCALING_ROLE
 from stepgluon.names import Names
 from stepgluon.programs import all_scripts
 
@@ -40,6 +41,11 @@ KINDS = {TRAINING: "Training", PROCESSING: "Processing", TRANSFORM: "Transform",
 READ, WRITE, PUBLISH = "aws-sdk:s3:getObject", "aws-sdk:s3:putObject", "sns:publish"
 REGISTER, DELETE_MODEL = "aws-sdk:sagemaker:createModelPackage", "aws-sdk:sagemaker:deleteModel"
 FIND_IMAGE, BUILD_IMAGE = "aws-sdk:ecr:describeImages", "codebuild:startBuild.sync"
+ENDPOINT = {f"sagemaker:{do}Endpoint": f"{do.title()}Endpoint" for do in ("create", "update")}
+ENDPOINT |= {f"aws-sdk:sagemaker:{do}Endpoint": f"{do.title()}Endpoint" for do in ("describe", "delete")}
+CONFIGURE, DESCRIBE = "sagemaker:createEndpointConfig", "aws-sdk:sagemaker:describeEndpoint"
+SCALING = [f"aws-sdk:applicationautoscaling:{do}ScalableTarget" for do in ("deregister", "register")]
+SCALING += ["aws-sdk:applicationautoscaling:putScalingPolicy"]
 Asked = tuple[str, dict[str, Any]]  # an integration, and the parameters it is called with
 
 
@@ -102,8 +108,11 @@ def asked(names: Names, definition: str) -> list[Asked]:
     bad = good | {state: {"Body": "{}"} for state in of if state.startswith("Read score")}
     # Every tuning fails.
     worse = bad | {state: Throws("States.TaskFailed", "{}") for state in of if state.startswith("Tune")}
-    runs = ((good, given), (bad, given), (worse, given))
-    runs = runs if worse != bad else runs[:2]
+    runs = [(good, given), (bad, given)] + ([(worse, given)] if worse != bad else [])
+    if serves := [state for state, kind in of.items() if kind == DESCRIBE]:
+        good |= {state: partial(_endpoint, of, state, "Missing") for state in serves}
+        bad |= {state: partial(_endpoint, of, state, "InService") for state in serves}
+        runs.append((good | {state: partial(_endpoint, of, state, "Failed") for state in serves}, given))
     found: dict[str, Asked] = {}
     parsed = staticmethod(lru_cache(AmazonStateLanguageParser.parse))  # most of the time of a run
     with mock.patch.object(AmazonStateLanguageParser, "parse", parsed):
@@ -113,6 +122,20 @@ def asked(names: Names, definition: str) -> list[Asked]:
     missed = of.keys() - {key.partition(" ")[2] for key in found}
     assert not missed, f"no run reaches {sorted(missed)}"
     return list(found.values())
+
+
+def _endpoint(of: dict[str, str], state: str, first: str, calls: list[tuple[str, Any]]) -> Any:
+    """An endpoint as it was at first, or as the run's own calls have left it."""
+    name = next(given["EndpointName"] for asking, given in reversed(calls) if asking == state)
+    own = [given for asking, given in calls if of[asking] in ENDPOINT and of[asking] != DESCRIBE]
+    done = [given for given in own if given["EndpointName"] == name]
+    given = done[-1] if done else {}
+    status = first if not done else "InService" if "EndpointConfigName" in given else "Missing"
+    if status == "Missing":
+        return Throws("SageMaker.SageMakerException", "Could not find endpoint")
+    variants = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 1}]
+    serves = given.get("EndpointConfigName", "before")
+    return {"EndpointStatus": status, "EndpointConfigName": serves, "ProductionVariants": variants}
 
 
 def _answers(names: Names, of: dict[str, str]) -> dict[str, Any]:
@@ -161,6 +184,9 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             REGISTER: _model_registered,
             FIND_IMAGE: _image_sought,
             BUILD_IMAGE: _image_built,
+            **dict.fromkeys(ENDPOINT, _endpoint_changed),
+            CONFIGURE: _endpoint_configured,
+            **dict.fromkeys(SCALING, _endpoint_scaled),
         }[integration](call, integration, parameters)
     # "Using CloudWatch Logs to log execution history" and "Trace with X-Ray" in the Step Functions guide
     for action in DELIVERIES if names.config.log_runs else ():
@@ -218,6 +244,92 @@ def _model_deleted(call: Caller, integration: str, parameters: dict[str, Any]) -
         yield call.needs("delete a model after its transform job", right)
 
 
+# Endpoints: "Actions, resources, and condition keys for Amazon SageMaker", and "Deployment guardrails" in its guide
+
+
+def _endpoint_changed(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    """Creating and updating are decided about the config, too; `own` is the tag of what exists."""
+    names, operation = call.names, ENDPOINT[integration]
+    endpoint = names.arn("sagemaker", f"endpoint/{parameters['EndpointName'].lower()}")
+    own: dict[str, Value] = {"aws:ResourceTag/stepgluon": names.prefix}
+    if operation == "CreateEndpoint":
+        yield from _tagged(call, operation, endpoint, parameters)
+    else:
+        yield call("change an endpoint", f"sagemaker:{operation}", endpoint, **own)
+    if config := parameters.get("EndpointConfigName"):
+        arn = names.arn("sagemaker", f"endpoint-config/{config.lower()}")
+        context = _request_tags(parameters) if operation == "CreateEndpoint" else own
+        yield call("change an endpoint", f"sagemaker:{operation}", arn, **context)
+    rollback = parameters.get("DeploymentConfig", {}).get("AutoRollbackConfiguration", {})
+    for alarm in rollback.get("Alarms", []):
+        yield call("roll back", "cloudwatch:DescribeAlarms", names.arn("cloudwatch", f"alarm:{alarm['AlarmName']}"))
+
+
+def _endpoint_configured(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    config = call.names.arn("sagemaker", f"endpoint-config/{parameters['EndpointConfigName'].lower()}")
+    yield from _tagged(call, "CreateEndpointConfig", config, parameters)
+    if key := parameters.get("KmsKeyId"):
+        yield call("encrypt its disk", "kms:CreateGrant", key)
+
+
+def _tagged(call: Caller, operation: str, arn: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    tags = _request_tags(parameters)
+    yield call("make an endpoint", f"sagemaker:{operation}", arn, **tags)
+    yield call("make an endpoint", "sagemaker:AddTags", arn, **tags, **{"sagemaker:TaggingAction": operation})
+
+
+def _request_tags(parameters: dict[str, Any]) -> dict[str, Value]:
+    keys: dict[str, Value] = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in parameters["Tags"]}
+    return {**keys, "aws:TagKeys": tuple(tag["Key"] for tag in parameters["Tags"])}
+
+
+def _endpoint_scaled(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    """ "Identity-based policy examples for Application Auto Scaling", and its table of what each service asks for."""
+    names, operation = call.names, integration.rpartition(":")[2]
+    context: dict[str, Value] = {"application-autoscaling:service-namespace": parameters["ServiceNamespace"]}
+    context["application-autoscaling:scalable-dimension"] = parameters["ScalableDimension"]
+    target = names.arn("application-autoscaling", "scalable-target/1234abcd")
+    yield call("scale", f"application-autoscaling:{operation[0].upper()}{operation[1:]}", target, **context)
+    endpoint = parameters["ResourceId"].split("/")[1]
+    own: dict[str, Value] = {"aws:ResourceTag/stepgluon": names.prefix}
+    if operation == "registerScalableTarget":
+        for action, kind in (
+            ("DescribeEndpoint", "endpoint"),
+            ("DescribeEndpointConfig", "endpoint-config"),
+            ("UpdateEndpointWeightsAndCapacities", "endpoint"),
+        ):
+            yield call("scale", f"sagemaker:{action}", names.arn("sagemaker", f"{kind}/{endpoint.lower()}-0"), **own)
+        role = f"role/aws-service-role/{SCALING_ROLE}"
+        service = {"iam:AWSServiceName": SCALING_ROLE.partition("/")[0]}
+        yield call("scale", "iam:CreateServiceLinkedRole", names.arn("iam", role, region=""), **service)
+    if operation == "putScalingPolicy":
+        alarm = f"alarm:TargetTracking-{parameters['ResourceId']}-AlarmHigh-0123"
+        for action in ("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms"):
+            yield call("scale by alarms", f"cloudwatch:{action}", names.arn("cloudwatch", alarm))
+
+
+def _hosted(call: Caller, endpoint: str, config: dict[str, Any], model: dict[str, Any]) -> Iterator[Call]:
+    """What SageMaker does with a model's role while it serves: pull, read the archive, log, measure, capture."""
+    names, container = call.names, model["PrimaryContainer"]
+    registry, _, repository = re.split("[@:]", container["Image"])[0].partition("/")
+    arn = names.arn("ecr", f"repository/{repository}", account=registry.partition(".")[0])
+    yield from _pulls(call, arn, "pull the image")
+    place = container.get("ModelDataUrl") or container["ModelDataSource"]["S3DataSource"]["S3Uri"]
+    yield from _input_read(call, place)
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    for action in ("CreateLogGroup", "DescribeLogStreams"):
+        yield call("log", f"logs:{action}", names.arn("logs", f"log-group:{group}:log-stream:"))
+    for operation in ("CreateLogStream", "PutLogEvents"):
+        stream = {"logGroupName": group, "logStreamName": "AllTraffic/i-0123"}
+        yield from call.asks("log", f"logs:{operation}", stream)
+    yield call("measure", "cloudwatch:PutMetricData", **{"cloudwatch:namespace": "/aws/sagemaker/Endpoints"})
+    if capture := config.get("DataCaptureConfig"):
+        bucket, _, key = capture["DestinationS3Uri"].removeprefix("s3://").partition("/")
+        rows = f"{key}{endpoint}/AllTraffic/2026/11/30/17/rows.jsonl"
+        yield from call.asks("capture", "s3:PutObject", {"Bucket": bucket, "Key": rows})
+    yield from _in_network(call, model.get("VpcConfig"))
+
+
 def _trials_listed(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
     operation = "sagemaker:ListTrainingJobsForHyperParameterTuningJob"
     if (name := parameters["HyperParameterTuningJobName"]) == "none":
@@ -255,7 +367,13 @@ def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             call, names.arn("ecr", f"repository/{names.repository(image)}"), "pull a promoted model's image"
         )
     models: dict[str, dict[str, Any]] = {}
+    configs: dict[str, dict[str, Any]] = {}
     for integration, parameters in asked_for:
+        if integration == CONFIGURE:
+            configs[parameters["EndpointConfigName"]] = parameters
+        if integration in ENDPOINT and (config := configs.get(parameters.get("EndpointConfigName", ""))):
+            model = models[config["ProductionVariants"][0]["ModelName"]]
+            yield from _hosted(call, parameters["EndpointName"], config, model)
         if integration == MODEL:
             models[parameters["ModelName"]] = parameters
         if integration == WRITE and parameters["Key"].endswith("predictions.manifest"):
@@ -314,11 +432,7 @@ def _job(call: Caller, kind: str, job: str, image: str, inputs: list[str], outpu
     account = registry.partition(".")[0]  # ours, or AWS's
     yield from _pulls(call, names.arn("ecr", f"repository/{repository}", account=account), "pull the image")
     for uri in inputs:
-        place, _, key = uri.removeprefix("s3://").partition("/")
-        yield from call.asks("find the input", "s3:ListObjectsV2", {"Bucket": place, "Prefix": key})
-        for file in _files(key):
-            yield from call.asks("read the input", "s3:GetObject", {"Bucket": place, "Key": file})
-        yield from call.with_key("decrypt the input", names.config.encryption.kms_key, "s3", "Decrypt")
+        yield from _input_read(call, uri)
     for uri in outputs:
         place, _, key = uri.removeprefix("s3://").partition("/")
         for file in _files(f"{key.rstrip('/')}/"):
@@ -331,6 +445,14 @@ def _job(call: Caller, kind: str, job: str, image: str, inputs: list[str], outpu
     for operation in ("CreateLogStream", "PutLogEvents"):
         yield from call.asks("log", f"logs:{operation}", stream)
     yield call("measure", "cloudwatch:PutMetricData", **{"cloudwatch:namespace": f"/aws/sagemaker/{kind}Jobs"})
+
+
+def _input_read(call: Caller, uri: str) -> Iterator[Call]:
+    place, _, key = uri.removeprefix("s3://").partition("/")
+    yield from call.asks("find the input", "s3:ListObjectsV2", {"Bucket": place, "Prefix": key})
+    for file in _files(key):
+        yield from call.asks("read the input", "s3:GetObject", {"Bucket": place, "Key": file})
+    yield from call.with_key("decrypt the input", call.names.config.encryption.kms_key, "s3", "Decrypt")
 
 
 def _encrypts(call: Caller, key: str | None, disks: str | None) -> Iterator[Call]:

@@ -135,8 +135,10 @@ class Deployed:
 
 def _shares_a_prefix(call: Call, why: str) -> bool:
     """Names of penguins-train begin like those of the trainings of penguins, and neither log streams have tags nor does
-    ListTags look at them.
+    ListTags look at them. Logs of endpoints and alarms begin like those of every penguins-*, and have none either.
     """
+    if any(mark in call.resource for mark in ("/aws/sagemaker/Endpoints/", ":alarm:")):
+        return why.endswith(("-prod", "-train"))
     return (":log-stream:" in call.resource or call.action == "sagemaker:ListTags") and why.endswith("-train")
 
 

@@ -41,15 +41,27 @@ def neighbours(names: Names, call: Call, own: frozenset[tuple[str, str]]) -> Ite
     service = call.action.partition(":")[0]
     yield from {
         "s3": lambda: objects(names, call, own),
-        "iam": lambda: _roles(names, call),
+        "iam": lambda: (
+            _roles(names, call)
+            if call.action == "iam:PassRole"
+            else _told_otherwise(call, "iam:AWSServiceName", "ecs.application-autoscaling.amazonaws.com")
+        ),
         "states": lambda: _versions(call) if call.action == "states:StartExecution" else iter(()),
         "kms": lambda: _keys(names, call),
         "sagemaker": lambda: _jobs(call),
         "logs": lambda: _logs(names, call),
         "events": lambda: _rules(names, call),
-        "cloudwatch": lambda: iter([("other measures", with_context(call, **{"cloudwatch:namespace": "AWS/Billing"}))]),
+        "cloudwatch": lambda: _told_otherwise(call, "cloudwatch:namespace", "AWS/Billing"),
+        "application-autoscaling": lambda: _told_otherwise(call, "application-autoscaling:service-namespace", "ecs"),
         "ec2": lambda: _network(names, call),
     }.get(service, lambda: iter(()))()
+
+
+def _told_otherwise(call: Call, key: str, value: str) -> Iterator[tuple[str, Call]]:
+    """About something else of the service, or without saying about what."""
+    if key in call.context:
+        for other in (value, None):
+            yield "about something else", with_context(call, **{key: other})
 
 
 def with_context(call: Call, **changed: Value | None) -> Call:
@@ -134,7 +146,7 @@ def untagged(call: Call) -> Iterator[tuple[str, Call]]:
 def _jobs(call: Call) -> Iterator[tuple[str, Call]]:
     yield from untagged(call)
     if call.action == "sagemaker:AddTags":
-        for other in (None, "CreateEndpoint"):
+        for other in (None, "CreateCluster"):
             yield "tagging what is there already", with_context(call, **{"sagemaker:TaggingAction": other})
     if call.action == "sagemaker:CreateModelPackage":
         for status in (None, "Approved", "Rejected"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon.config.schema import CicdSource
-from stepgluon.names import Names
+from stepgluon.names import VARIANT, Names
 from stepgluon.programs import all_scripts, answers, builds_in_runs, builds_of, program_of, transforms
 
 FOLDER = Path(__file__).parents[3] / "policy"
@@ -22,6 +22,9 @@ FOLDERS = 20
 APPROVED_GROUPS = 5
 RULES = ("upload_rule", "rule", "push_rule", "build_failed_rule")
 ROLES = ("job", "machine", "trigger", "tell", "build", "check", "image", "pipeline", "start")
+SCALING_ROLE = (
+    "sagemaker.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 
@@ -145,14 +148,29 @@ def _registry(names: Names) -> dict[str, list[str]]:
 def _endpoints(names: Names) -> dict[str, list[str]]:
     """What the models with `serve` need: endpoints with their configs and models, scaling, alarms of releases."""
     served = [model.serve for model in names.config.models if model.serve]
-    kinds = ("endpoint", "endpoint-config", "model") if served else ()
+    scales, captures = any(serve.scale for serve in served), any(serve.capture for serve in served)
+    kinds = [names.arn("sagemaker", f"{kind}/{names.prefix}-*") for kind in ("endpoint", "endpoint-config", "model")]
+    kinds = kinds if served else []
     finds = ("ListEndpoints", "ListEndpointConfigs", "ListModels") if served else ()
     alarms = ("errors", "latency") if any(serve.release for serve in served) else ()
+    targets = [names.arn("application-autoscaling", "scalable-target/*")] if served else []
+    logs, work = f"log-group:/aws/sagemaker/Endpoints/{names.prefix}-*", names.work_bucket
+    scaling = f"alarm:TargetTracking-endpoint/{names.prefix}-*/variant/{VARIANT}-*"
     return {
-        "endpoints": [names.arn("sagemaker", f"{kind}/{names.prefix}-*") for kind in kinds],
+        "endpoints": kinds,
+        "changed_endpoints": kinds[:2],
         "find_endpoints": [f"sagemaker:{action}" for action in finds],
-        "scalable_targets": [names.arn("application-autoscaling", "scalable-target/*")] if served else [],
+        "pointers": [names.bucket_arn(f"{work}/endpoints/*.json")] if served else [],
+        "captured_rows": [names.bucket_arn(f"{work}/captured/*")] if captures else [],
+        "endpoint_logs": [names.arn("logs", f"{logs}:*")] if served else [],
+        "endpoint_streams": [names.arn("logs", f"{logs}:log-stream:*")] if served else [],
+        "endpoint_metrics": ["/aws/sagemaker/Endpoints"] if served else [],
         "endpoint_alarms": [names.arn("cloudwatch", f"alarm:{names.prefix}-*-{kind}") for kind in alarms],
+        "scalable_targets": targets,
+        "scaled_targets": targets if scales else [],
+        "scaled_endpoints": kinds[:2] if scales else [],
+        "scaling_alarms": [names.arn("cloudwatch", scaling)] if scales else [],
+        "scaling_role": [names.arn("iam", f"role/aws-service-role/{SCALING_ROLE}", region="")] if scales else [],
     }
 
 
