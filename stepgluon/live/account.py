@@ -11,7 +11,7 @@ from localaws.server.web import Web, bind, no_web_pages
 from stepgluon.aws import Door
 from stepgluon.live.local import models_of
 from stepgluon.live.page import LivePage
-from stepgluon.live.state import Settings, Told
+from stepgluon.live.state import Record, Settings
 from stepgluon.names import Names
 from stepgluon.runs.executions import find, listed, tell, trials_of
 from stepgluon.runs.history import read
@@ -50,16 +50,16 @@ class AccountRuns:
     def forget(self) -> None:
         self._known.clear()
 
-    def runs(self) -> list[Told]:
+    def runs(self) -> list[Record]:
         self._logs = LOGS_AT_ONCE
         return self._kept("runs", LIST_SECONDS, lambda: [one.row() for one in listed(self._door, self._names, RUNS)])
 
-    def run(self, name: str) -> Told | None:
-        _, told = self._known.get(("run", name), (0.0, None))
-        ended = told is not None and told["status"] != "RUNNING"
+    def run(self, name: str) -> Record | None:
+        _, record = self._known.get(("run", name), (0.0, None))
+        ended = record is not None and record["status"] != "RUNNING"
         return self._kept(("run", name), float("inf") if ended else RUN_SECONDS * 0.9, lambda: self._look(name))
 
-    def _look(self, name: str) -> Told | None:
+    def _look(self, name: str) -> Record | None:
         execution = find(self._door, self._names, name)
         if execution is None:
             return None
@@ -67,8 +67,8 @@ class AccountRuns:
         history = self._histories.setdefault(name, History(client, execution.arn))
         return tell(self._door, self._names, execution, read(history.look()))
 
-    def settings(self, told: Told) -> list[Settings]:
-        execution = self._kept(("given", told["run"]), float("inf"), lambda: self._given(told["run"]))
+    def settings(self, record: Record) -> list[Settings]:
+        execution = self._kept(("given", record["run"]), float("inf"), lambda: self._given(record["run"]))
         overrides = execution.get("overrides")
         return models_of(self._names, overrides.get("threshold") if isinstance(overrides, dict) else None)
 
@@ -76,10 +76,10 @@ class AccountRuns:
         execution = find(self._door, self._names, run)
         return execution.given if execution else {}
 
-    def begun(self, job: Told) -> float | None:
+    def begun(self, job: Record) -> float | None:
         return float(job["started"])
 
-    def log(self, told: Told, job: Told) -> list[str]:
+    def log(self, record: Record, job: Record) -> list[str]:
         """The end of the job's log. Each poll reads few logs, so with many running jobs some are older."""
         ended = job["status"] != "InProgress"
         key, seconds = ("log", job["name"], ended), float("inf") if ended else LOG_SECONDS
@@ -90,7 +90,7 @@ class AccountRuns:
             lines = self._kept(key, 0, lambda: self._read_log(job))
         return list(lines)
 
-    def _read_log(self, job: Told) -> list[str]:
+    def _read_log(self, job: Record) -> list[str]:
         from botocore.exceptions import ClientError
 
         if job["kind"] == TUNING:
@@ -105,9 +105,11 @@ class AccountRuns:
 
     def report(self, run: str) -> str | None:
         """An address in S3, because this page ends with the run."""
-        told = self.run(run)
+        record = self.run(run)
         return (
-            self._kept(("report", run), LINK_SECONDS / 2, lambda: self._link(run)) if told and told["results"] else None
+            self._kept(("report", run), LINK_SECONDS / 2, lambda: self._link(run))
+            if record and record["results"]
+            else None
         )
 
     def _link(self, run: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from localaws.sagemaker.errors import ApiError
 from stepgluon.errors import UsageError
-from stepgluon.live.state import Settings, Told
+from stepgluon.live.state import Record, Settings
 from stepgluon.local.work_folder import local_story, machine_of, run_of
 from stepgluon.runs.promote import named, promote
 
@@ -67,31 +67,31 @@ class LocalRuns:
         self._place, self.title = deployed, deployed.names.prefix
         self._files = _Files()
 
-    def runs(self) -> list[Told]:
+    def runs(self) -> list[Record]:
         found = [self.run(file.parent.name) for file in (self._place.work / "runs").glob("*/run.json")]
-        return sorted(filter(None, found), key=lambda told: told["started"], reverse=True)[:MOST_RUNS]
+        return sorted(filter(None, found), key=lambda record: record["started"], reverse=True)[:MOST_RUNS]
 
-    def run(self, name: str) -> Told | None:
-        found: Told | None = self._files.get(
+    def run(self, name: str) -> Record | None:
+        found: Record | None = self._files.get(
             self._place.work / "runs" / name / "run.json", lambda file: run_of(self._place.work, name)
         )
         return found
 
-    def settings(self, told: Told) -> list[Settings]:
+    def settings(self, record: Record) -> list[Settings]:
         names = self._place.names
-        if told["arn"] != names.execution_arn(told["run"]):
+        if record["arn"] != names.execution_arn(record["run"]):
             return []  # of another pipeline
-        begun = next((one for one in self._place.journal.begun() if one.arn == told["arn"]), None)
+        begun = next((one for one in self._place.journal.begun() if one.arn == record["arn"]), None)
         overrides = begun.given.get("overrides") if begun else None
         return models_of(names, overrides.get("threshold") if isinstance(overrides, dict) else None)
 
-    def begun(self, job: Told) -> float | None:
+    def begun(self, job: Record) -> float | None:
         with suppress(ApiError):
             return self._place.aws.sagemaker.job(job["kind"], job["name"]).state.started
         return job.get("started")
 
-    def log(self, told: Told, job: Told) -> list[str]:
-        return self._files.get(self._place.work / "runs" / told["run"] / "logs" / f"{job['name']}.log", _lines) or []
+    def log(self, record: Record, job: Record) -> list[str]:
+        return self._files.get(self._place.work / "runs" / record["run"] / "logs" / f"{job['name']}.log", _lines) or []
 
     def mails(self, run: str) -> list[dict[str, str]]:
         found = [self._files.get(file, _mail) for file in sorted(self._place.outbox.glob("*.eml"), reverse=True)]
@@ -99,8 +99,8 @@ class LocalRuns:
         return [mail for mail in found if mail and of_run.search(f"{mail['subject']} {mail['text']}")][:MOST_MAILS]
 
     def report(self, run: str) -> Path | None:
-        told = next((one for one in self.runs() if one["run"] == run), None)
-        return Path(told["report"]) if told and told.get("report") else None
+        record = next((one for one in self.runs() if one["run"] == run), None)
+        return Path(record["report"]) if record and record.get("report") else None
 
     def stop(self, run: str) -> str:
         self._place.aws.client("stepfunctions").stop_execution(
@@ -109,18 +109,18 @@ class LocalRuns:
         return "Stopping the run and its jobs."
 
     def promote(self, run: str) -> str:
-        told, work = self._of_this_pipeline(run), self._place.work
+        record, work = self._of_this_pipeline(run), self._place.work
         s3, names = self._place.aws.client("s3"), self._place.names
         judged, registry = (lambda: local_story(work, run).models), (lambda: self._place.aws.client("sagemaker"))
-        promoted = promote(s3, names, told["run"], judged, registry)
+        promoted = promote(s3, names, record["run"], judged, registry)
         return f"Promoted {named(promoted)}."
 
-    def _of_this_pipeline(self, run: str) -> Told:
-        told = next((one for one in self.runs() if one["run"] == run), None)
-        if told is None or told["arn"] != self._place.names.execution_arn(run):
-            of = f", but of {machine_of(told)}" if told else ""
+    def _of_this_pipeline(self, run: str) -> Record:
+        record = next((one for one in self.runs() if one["run"] == run), None)
+        if record is None or record["arn"] != self._place.names.execution_arn(run):
+            of = f", but of {machine_of(record)}" if record else ""
             raise UsageError(f"{run} is not a run of {self.title}{of}")
-        return told
+        return record
 
 
 def _lines(file: Path) -> list[str]:

@@ -48,11 +48,11 @@ function listen() {
   events = new EventSource('/_live/events?' + query);
   events.onopen = () => { document.body.className = 'on'; };
   events.onmessage = event => {
-    const told = JSON.parse(event.data);
-    skew = told.now - Date.now() / 1000;
-    if (told.state.problem) return say(told.state.problem);
+    const message = JSON.parse(event.data);
+    skew = message.now - Date.now() / 1000;
+    if (message.state.problem) return say(message.state.problem);
     if (!ended) say('');
-    state = told.state;
+    state = message.state;
     draw();
   };
   events.addEventListener('end', () => {
@@ -99,7 +99,7 @@ function draw() {
       title: stage.steps.length > 1 ? state.models[place].name + ': ' + step : step}))))));
   const failure = run && run.failure;
   $$('failure').hidden = !failure;
-  part('failure', failure, told => told ? [h('p', {}, told.sentence || 'No reason is known.')] : []);
+  part('failure', failure, failed => failed ? [h('p', {}, failed.sentence || 'No reason is known.')] : []);
   part('models', [state.models, chosen.model], models);
   $$('all').hidden = state.models.length <= FEW;
   part('all', [state.models, chosen.model], ([all, picked]) => all.length > FEW ? [unit(all), table(all, picked)] : []);

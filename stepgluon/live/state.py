@@ -12,7 +12,7 @@ from stepgluon.runs.fit_log import fit_of
 from stepgluon.runs.history import metric_of
 from stepgluon.runs.view import WORDS
 
-Told = dict[str, Any]
+Record = dict[str, Any]
 """A run as in run.json, or a job in it."""
 TAIL = 14  # lines of a log
 LONGEST_LINE = 400
@@ -44,18 +44,18 @@ class Source(Protocol):
     pause: float  # seconds between two looks
     recipients: str  # of mails that cannot be shown
 
-    def runs(self) -> list[Told]:
+    def runs(self) -> list[Record]:
         """The last runs, latest first: run, status, started, seconds and note of each."""
 
-    def run(self, name: str) -> Told | None: ...
+    def run(self, name: str) -> Record | None: ...
 
-    def settings(self, told: Told) -> list[Settings]:
+    def settings(self, record: Record) -> list[Settings]:
         """The models of the run; empty if its config is not known."""
 
-    def begun(self, job: Told) -> float | None:
+    def begun(self, job: Record) -> float | None:
         """When the job began to run; None while it waits for a core or an instance."""
 
-    def log(self, told: Told, job: Told) -> Sequence[str]: ...
+    def log(self, record: Record, job: Record) -> Sequence[str]: ...
 
     def mails(self, run: str) -> list[dict[str, str]]: ...
 
@@ -72,61 +72,61 @@ def page_state(source: Source, chosen: str, model: str) -> dict[str, Any]:
     """The chosen run or else the latest, with the log of the chosen model or else of the last job."""
     runs = source.runs()
     name = chosen if any(row["run"] == chosen for row in runs) else runs[0]["run"] if runs else ""
-    told = source.run(name) if name else None
+    record = source.run(name) if name else None
     state: dict[str, Any] = {"title": source.title, "place": source.place, "recipients": source.recipients}
     state |= {"runs": [_row(row) for row in runs], "run": None}
-    if told is None:
+    if record is None:
         return {**state, "headline": "No runs yet", "models": [], "stages": [], "log": None, "mails": []}
-    jobs = {job["state"]: job for job in told["jobs"]}  # the last try of each state
-    given = {one.name: one for one in source.settings(told)}
-    judged = {one["name"]: one for one in told["models"]}
-    models = [_Model(source, told, name, jobs, judged.get(name), given.get(name)) for name in {**given, **judged}]
+    jobs = {job["state"]: job for job in record["jobs"]}  # the last try of each state
+    given = {one.name: one for one in source.settings(record)}
+    judged = {one["name"]: one for one in record["models"]}
+    models = [_Model(source, record, name, jobs, judged.get(name), given.get(name)) for name in {**given, **judged}]
     return {
         **state,
-        "run": _run(told),
-        "headline": headline(told, models),
-        "stages": stages(told, jobs, models),
+        "run": _run(record),
+        "headline": headline(record, models),
+        "stages": stages(record, jobs, models),
         "models": [one.shown() for one in models],
-        "log": _log(source, told, [job for job in told["jobs"] if not model or job["state"].endswith(f" {model}")]),
+        "log": _log(source, record, [job for job in record["jobs"] if not model or job["state"].endswith(f" {model}")]),
         "mails": source.mails(name),
     }
 
 
-def _row(row: Told) -> Told:
+def _row(row: Record) -> Record:
     seconds = None if row["status"] == "RUNNING" else row["seconds"]  # the page counts itself
     return {**{key: row[key] for key in ("run", "status", "started", "note")}, "seconds": seconds}
 
 
-def _run(told: Told) -> Told:
-    runs = told["status"] == "RUNNING"
-    accepted = any(one["verdict"] == "accepted" and one["uses"] == "trained" for one in told["models"])
-    failure = told["failure"] and {key: told["failure"][key] for key in ("state", "sentence")}
-    return {**_row(told), "failure": failure, "stop": runs, "promote": accepted and not runs}
+def _run(record: Record) -> Record:
+    runs = record["status"] == "RUNNING"
+    accepted = any(one["verdict"] == "accepted" and one["uses"] == "trained" for one in record["models"])
+    failure = record["failure"] and {key: record["failure"][key] for key in ("state", "sentence")}
+    return {**_row(record), "failure": failure, "stop": runs, "promote": accepted and not runs}
 
 
 class _Model:
     def __init__(
         self,
         source: Source,
-        told: Told,
+        record: Record,
         name: str,
-        jobs: Mapping[str, Told],
-        judged: Told | None,
+        jobs: Mapping[str, Record],
+        judged: Record | None,
         given: Settings | None,
     ) -> None:
         self.name, self.judged, self._given = name, judged or {}, given
-        self._runs = told["status"] == "RUNNING"
+        self._runs = record["status"] == "RUNNING"
         self._train = jobs.get(f"Train {name}") or jobs.get(f"Tune {name}")
         self.training = self._phase(source, self._train)
         self.predicting = self._phase(source, jobs.get(f"Predict {name}"))
         self._began = source.begun(self._train) if self._train else None
-        self.fit = fit_of(source.log(told, self._train) if self._train else ())
+        self.fit = fit_of(source.log(record, self._train) if self._train else ())
         if self.judged.get("verdict"):
             self.training = "done" if self.judged["verdict"] == "accepted" else "rejected"
         if self.judged.get("outcome"):
             self.predicting = "done" if self.judged["outcome"] == "predicted" else "failed"
 
-    def _phase(self, source: Source, job: Told | None) -> str:
+    def _phase(self, source: Source, job: Record | None) -> str:
         if job is None:
             return "waiting"
         if job["status"] == "InProgress":
@@ -177,9 +177,9 @@ class _Model:
         }
 
 
-def stages(told: Told, jobs: Mapping[str, Told], models: Sequence[_Model]) -> list[dict[str, Any]]:
+def stages(record: Record, jobs: Mapping[str, Record], models: Sequence[_Model]) -> list[dict[str, Any]]:
     """Each stage with the state of each of its jobs."""
-    runs = told["status"] == "RUNNING"
+    runs = record["status"] == "RUNNING"
     words = {"InProgress": "running" if runs else "stopped", "Completed": "done", "Failed": "failed"}
     first, last = (
         [words.get(jobs[name]["status"], "stopped") if name in jobs else "waiting"]
@@ -201,11 +201,11 @@ def _counted(steps: Sequence[str]) -> str:
     return " · ".join([f"{done} of {len(steps)}", *rest])
 
 
-def headline(told: Told, models: Sequence[_Model]) -> str:
+def headline(record: Record, models: Sequence[_Model]) -> str:
     """What the run is doing, or its result."""
-    if told["status"] != "RUNNING":
-        return _ended(told, models)
-    running = {job["state"].partition(" ")[0] for job in told["jobs"] if job["status"] == "InProgress"}
+    if record["status"] != "RUNNING":
+        return _ended(record, models)
+    running = {job["state"].partition(" ")[0] for job in record["jobs"] if job["status"] == "InProgress"}
     if running & {"Train", "Tune"}:
         done = sum(one.training in ("done", "rejected") for one in models)
         return f"Training {_models(len(models))}, {done} done"
@@ -217,27 +217,27 @@ def headline(told: Told, models: Sequence[_Model]) -> str:
     )
 
 
-def _ended(told: Told, models: Sequence[_Model]) -> str:
-    predictions, gaps = told["predictions"], told.get("gaps")
+def _ended(record: Record, models: Sequence[_Model]) -> str:
+    predictions, gaps = record["predictions"], record.get("gaps")
     accepted = sum(one.judged.get("verdict") == "accepted" for one in models)
     said = f"{accepted} of {_models(len(models))} accepted"
     if predictions is not None and gaps is not None:
         return f"Filled {predictions:,} of {gaps:,} gaps, {said}" if gaps else f"No gaps to fill, {said}"
-    if told["status"] == "SUCCEEDED":
+    if record["status"] == "SUCCEEDED":
         return f"Finished, {said}"
-    where = f" in {told['failure']['state']}" if told["failure"] and told["failure"]["state"] else ""
-    return f"The run {WORDS[told['status']]}{where}"
+    where = f" in {record['failure']['state']}" if record["failure"] and record["failure"]["state"] else ""
+    return f"The run {WORDS[record['status']]}{where}"
 
 
 def _models(count: int) -> str:
     return f"{count} model{'' if count == 1 else 's'}"
 
 
-def _log(source: Source, told: Told, jobs: Sequence[Told]) -> dict[str, Any] | None:
+def _log(source: Source, record: Record, jobs: Sequence[Record]) -> dict[str, Any] | None:
     """The end of the log of the failed job, else of the running job that began last, else of the last job."""
-    ended = [job for job in jobs if job["status"] == "Failed"] if told["status"] == "FAILED" else []
+    ended = [job for job in jobs if job["status"] == "Failed"] if record["status"] == "FAILED" else []
     working = [job for job in jobs if job["status"] == "InProgress" and source.begun(job) is not None]
     job = next((found[-1] for found in (ended, working, jobs) if found), None)
     if job is None:
         return None
-    return {"state": job["state"], "lines": [line[:LONGEST_LINE] for line in source.log(told, job)[-TAIL:]]}
+    return {"state": job["state"], "lines": [line[:LONGEST_LINE] for line in source.log(record, job)[-TAIL:]]}

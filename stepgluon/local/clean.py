@@ -44,8 +44,8 @@ class Cleaning:
 def planned(work: Path, names: Names, keep: int, s3: Any) -> Cleaning:
     promoted = read_json(s3, names.work_bucket, PROMOTED)
     named = {entry.get("run") for entry in promoted.values()} if isinstance(promoted, dict) else set()
-    mine = [told for told in all_runs(work) if told["arn"] == names.execution_arn(told["run"])]
-    old = [told["run"] for told in mine[keep:] if told["status"] not in ("RUNNING", "CUT OFF")]
+    mine = [record for record in all_runs(work) if record["arn"] == names.execution_arn(record["run"])]
+    old = [record["run"] for record in mine[keep:] if record["status"] not in ("RUNNING", "CUT OFF")]
     delete = tuple(run for run in old if run not in named)
     size = sum(
         sum(file.stat().st_size for file in (work / "runs" / run).rglob("*") if file.is_file())

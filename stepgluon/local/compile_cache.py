@@ -45,14 +45,14 @@ def compiled(loaded: LoadedConfig, workflow: Workflow, work: Path) -> dict[str, 
 def _key(loaded: LoadedConfig, workflow: Workflow) -> str:
     versions = [metadata.version(package) for package in _PACKAGES]
     # The jobs do not see every key of the config; what they see includes hashes of the user's scripts.
-    told = [
+    parts = [
         repr(loaded.config),
         Names(loaded.config).config_json,
         os.fspath(_file_of(workflow)),
         sys.version,
         *versions,
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _file_of(workflow: Workflow) -> Path:

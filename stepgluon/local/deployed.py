@@ -132,13 +132,13 @@ def _scratch(work: Path) -> Path:
 def once(journal: Journal, names: Names) -> sns_mail.Once:
     """Identify a mail by run and kind, not by its short id, so a continued run sends nothing twice."""
 
-    def told(subject: str, text: str) -> str:
+    def identity(subject: str, text: str) -> str:
         found = re.search(r"\brun (\S+) of the pipeline\b", text, re.IGNORECASE)
         if not found or not journal.knows(names.execution_arn(found[1])):
             return ""
         return f"{found[1]} {subject.rpartition(': ')[2]}"
 
-    return told
+    return identity
 
 
 class Images:

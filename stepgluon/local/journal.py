@@ -48,7 +48,7 @@ class Journal:
         self._objects = objects
         documents = objects.documents(_BEGUN)
         # Folders from before 0.1.0 have empty documents for refused starts.
-        self._begun = {arn: Begun(**json.loads(told)) for arn, told in documents if told}
+        self._begun = {arn: Begun(**json.loads(text)) for arn, text in documents if text}
         self._changed = threading.Condition()
         self._running: set[str] = set()
 

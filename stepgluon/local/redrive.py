@@ -35,7 +35,7 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
     if is_served(work):
         with served(work, loaded.config.region) as door:
             arn = _started(door, names, known["run"], progress)
-        told = _followed(work, arn.rpartition(":")[2], progress)
+        record = _followed(work, arn.rpartition(":")[2], progress)
     else:
         with at_work(loaded, workflow, work) as place:
             arn = known["arn"] if cut_off else _started(place.aws, names, known["run"], progress)
@@ -43,9 +43,9 @@ def redriven(loaded: LoadedConfig, workflow: Workflow, work: Path, run: str, pro
             if cut_off:
                 progress.say(f"Continuing run {begun.name}, which was cut off.")
                 place.go_on(begun)
-            told = followed(place, begun, progress)
-    blame_the_disk(told, work)
-    return told
+            record = followed(place, begun, progress)
+    blame_the_disk(record, work)
+    return record
 
 
 def _started(door: Door, names: Names, run: str, progress: Progress) -> str:
@@ -68,13 +68,13 @@ def _followed(work: Path, run: str, progress: Progress) -> dict[str, Any]:
     deadline, ran = time.monotonic() + KEPT_SECONDS, False
     with progress.leaving(run):
         while True:
-            told = run_of(work, run)
-            if told:
-                progress.tell(replace(local_story(work, run), lines=told["lines"]))
-                if told["status"] == "CUT OFF" and ran:
+            record = run_of(work, run)
+            if record:
+                progress.tell(replace(local_story(work, run), lines=record["lines"]))
+                if record["status"] == "CUT OFF" and ran:
                     raise ServerGone(work)
-                if told["status"] != "RUNNING":
-                    return told
+                if record["status"] != "RUNNING":
+                    return record
                 ran = True
             elif time.monotonic() > deadline:
                 raise SurroundingsError(f"{work} has no folder of the run {run} yet (try again)")

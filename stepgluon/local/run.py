@@ -83,14 +83,14 @@ def run(
         tables = _upload(place, order)
         identity = _identity(place, order, tables)
         try:
-            told = followed(place, _begin(place, order, tables, identity, progress), progress)
-            blame_the_disk(told, order.work)
+            record = followed(place, _begin(place, order, tables, identity, progress), progress)
+            blame_the_disk(record, order.work)
         except (KeyboardInterrupt, SurroundingsError):  # repeating the command starts a new run
             place.journal.end_command(identity)
             raise
-        show(told)  # if killed before the next line, the repeated command shows the same run
+        show(record)  # if killed before the next line, the repeated command shows the same run
         place.journal.end_command(identity)
-    return told
+    return record
 
 
 @contextmanager
@@ -148,8 +148,8 @@ def _upload(place: Deployed, order: Order) -> dict[str, str]:
 
 def _identity(place: Deployed, order: Order, tables: dict[str, str]) -> str:
     """An id that is equal for two commands with the same files and settings."""
-    told = [sorted(tables.items()), place.names.config_uri, order.threshold, order.note]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    parts = [sorted(tables.items()), place.names.config_uri, order.threshold, order.note]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _begin(place: Deployed, order: Order, tables: dict[str, str], identity: str, progress: Progress) -> Begun:
@@ -168,8 +168,8 @@ def _begin(place: Deployed, order: Order, tables: dict[str, str], identity: str,
     before = [begun.arn for begun in journal.of_upload(run_file)]
     journal.begin_command(identity, before)
     _forget_upload(place, key)
-    told = {"note": order.note or None, "threshold": order.threshold, "fresh": order.fresh or None}
-    content = {key: value for key, value in told.items() if value is not None}
+    settings = {"note": order.note or None, "threshold": order.threshold, "fresh": order.fresh or None}
+    content = {key: value for key, value in settings.items() if value is not None}
     body = json.dumps(content).encode() if content else b""
     place.aws.client("s3").put_object(Bucket=place.names.raw_bucket, Key=key, Body=body)
     try:

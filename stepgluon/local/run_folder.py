@@ -120,8 +120,8 @@ def _write_report(place: Deployed, begun: Begun, file: Path, run: dict[str, Any]
 def _earlier(place: Deployed, run: dict[str, Any]) -> Earlier:
     runs = before(run, all_runs(place.work))
 
-    def config(told: dict[str, Any]) -> Any:
-        bucket, _, key = str(told.get("config") or "").removeprefix("s3://").partition("/")
+    def config(record: dict[str, Any]) -> Any:
+        bucket, _, key = str(record.get("config") or "").removeprefix("s3://").partition("/")
         stored = place.aws.objects.one(bucket, key)
         return json.loads(place.aws.objects.file(stored.content).read_bytes()) if stored else None
 
@@ -168,8 +168,8 @@ class _Watcher:
 
     def _was_missed(self, begun: Begun) -> bool:
         """Whether an earlier server was killed between the run's end and the last update of its folder."""
-        told = run_of(self._place.work, begun.name) if self._place.journal.ended(begun.arn) else None
-        return told is not None and told["status"] in ("RUNNING", "CUT OFF")
+        record = run_of(self._place.work, begun.name) if self._place.journal.ended(begun.arn) else None
+        return record is not None and record["status"] in ("RUNNING", "CUT OFF")
 
     def _watch(self) -> None:
         while not self.closed.is_set():
@@ -199,15 +199,15 @@ class _Watcher:
 
     def _keep(self, begun: Begun, runs: bool) -> None:
         try:
-            told = collect(self._place, begun)
+            record = collect(self._place, begun)
         except Exception as problem:  # a full disk or a bug: the other runs must still be collected
             if begun.arn not in self._failed:
                 self._failed.add(begun.arn)
                 self._tell(f"Run {begun.name} cannot be saved now: {type(problem).__name__}: {problem}")
             return
-        if not runs and told["status"] != "RUNNING":
+        if not runs and record["status"] != "RUNNING":
             self._done.add(begun.arn)
-            self._tell(f"Run {begun.name}: {told['status']} after {told['seconds']:.1f} s{why(told)}")
+            self._tell(f"Run {begun.name}: {record['status']} after {record['seconds']:.1f} s{why(record)}")
 
     def _tell(self, text: str) -> None:
         with suppress(OSError):  # the terminal is gone

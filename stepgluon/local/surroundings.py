@@ -98,20 +98,20 @@ def write(file: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def blame_the_disk(told: dict[str, Any], work: Path) -> None:
+def blame_the_disk(run: dict[str, Any], work: Path) -> None:
     """Raise if the run failed because of the disk, used-up threads or memory, or a damaged work folder."""
-    if not told["failure"]:
+    if not run["failure"]:
         return
-    if is_exhaustion(told["failure"]["sentence"]):
+    if is_exhaustion(run["failure"]["sentence"]):
         raise SurroundingsError(EXHAUSTED)
-    said = "\n".join(one["sentence"].lower() for one in (told["failure"], *told["jobs"]))
+    said = "\n".join(one["sentence"].lower() for one in (run["failure"], *run["jobs"]))
     if os.strerror(errno.ENOSPC).lower() in said or "the job's disk is full" in said:  # the system's or a job's words
         raise SurroundingsError(
-            f"the disk of {work} is full, so the run {told['run']} failed (make room, then call the same command again)"
+            f"the disk of {work} is full, so the run {run['run']} failed (make room, then call the same command again)"
         )
     if os.strerror(errno.EIO).lower() in said or not (work / "buckets" / "contents").is_dir():
         raise SurroundingsError(
-            f"{work} was damaged or moved during the run {told['run']}, which failed (name another folder with --work)"
+            f"{work} was damaged or moved during the run {run['run']}, which failed (name another folder with --work)"
         )
 
 

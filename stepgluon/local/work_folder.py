@@ -40,8 +40,8 @@ _PARTS = {"models": {"name", "verdict"}, "jobs": {"name", "state", "status", "se
 def all_runs(work: Path) -> list[dict[str, Any]]:
     """run.json of each run, latest first; corrupt ones are left out."""
     served = is_served(work)
-    found = [told for file in (work / "runs").glob("*/run.json") if (told := _told(file, served))]
-    return sorted(found, key=lambda told: told["started"], reverse=True)
+    found = [record for file in (work / "runs").glob("*/run.json") if (record := _record(file, served))]
+    return sorted(found, key=lambda record: record["started"], reverse=True)
 
 
 def find_run(work: Path, run: str, names: Callable[[], Names | None]) -> dict[str, Any] | None:
@@ -50,42 +50,44 @@ def find_run(work: Path, run: str, names: Callable[[], Names | None]) -> dict[st
     A folder with runs of one pipeline alone can be read without a config, for which `names` returns None.
     """
     runs = all_runs(work)
-    if exact := next((told for told in runs if told["run"] == run), None):
+    if exact := next((record for record in runs if record["run"] == run), None):
         return exact
     folders = {folder.name: folder for folder in (work / "runs").glob("*/")}  # the name may be any text
     if run in folders and (
         (folders[run] / "run.json").exists() or not is_served(work)
     ):  # a server is about to write it
         raise UsageError(f"run.json in {work / 'runs' / run} is damaged (its history, logs and results are beside it)")
-    mine, machines = names(), sorted({machine_of(told) for told in runs})
+    mine, machines = names(), sorted({machine_of(record) for record in runs})
     if mine is None and len(machines) > 1:
         raise UsageError(f"{work} has runs of {listed(machines, 'and')}: choose one with --config and --env")
-    known = {told["run"]: told for told in runs if mine is None or told["arn"] == mine.execution_arn(told["run"])}
+    known = {
+        record["run"]: record for record in runs if mine is None or record["arn"] == mine.execution_arn(record["run"])
+    }
     name = meant(run, list(known), str(work))
     return known[name] if name else None
 
 
-def machine_of(told: dict[str, Any]) -> str:
+def machine_of(record: dict[str, Any]) -> str:
     """The pipeline that the run belongs to, with its environment."""
-    return str(told["arn"].split(":")[6])
+    return str(record["arn"].split(":")[6])
 
 
 def of_others(prefix: str, runs: list[dict[str, Any]]) -> str:
     """Which pipeline has no runs, and which have."""
-    return f" of {prefix}, only of {listed(sorted({machine_of(told) for told in runs}), 'and')}"
+    return f" of {prefix}, only of {listed(sorted({machine_of(record) for record in runs}), 'and')}"
 
 
 def one_run(work: Path, run: str) -> dict[str, Any]:
     """The run with this name."""
     found = find_run(work, run, lambda: None)
     if found is None:
-        raise unknown_run(run, [told["run"] for told in all_runs(work)], str(work), "runs")
+        raise unknown_run(run, [record["run"] for record in all_runs(work)], str(work), "runs")
     return found
 
 
 def run_of(work: Path, run: str) -> dict[str, Any] | None:
     """run.json of this run, or None if it does not exist or is corrupt."""
-    return _told(work / "runs" / run / "run.json", is_served(work))
+    return _record(work / "runs" / run / "run.json", is_served(work))
 
 
 def local_story(work: Path, run: str) -> Story:
@@ -96,33 +98,33 @@ def local_story(work: Path, run: str) -> Story:
         return Story()
 
 
-def _told(file: Path, served: bool) -> dict[str, Any] | None:
+def _record(file: Path, served: bool) -> dict[str, Any] | None:
     try:
-        told = json.loads(file.read_text("utf-8"))
+        record = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    if not _is_whole(told):
+    if not _is_whole(record):
         return None
-    if told["status"] == "RUNNING" and served:
-        _lasts(told, time.time() - file.stat().st_mtime)
-    elif told["status"] == "RUNNING":
-        told["status"] = "CUT OFF"
-    return told
+    if record["status"] == "RUNNING" and served:
+        _lasts(record, time.time() - file.stat().st_mtime)
+    elif record["status"] == "RUNNING":
+        record["status"] = "CUT OFF"
+    return record
 
 
-def _is_whole(told: Any) -> TypeGuard[dict[str, Any]]:
+def _is_whole(record: Any) -> TypeGuard[dict[str, Any]]:
     """Whether it has what the commands need; an edited file may have anything."""
     return (
-        isinstance(told, dict)
-        and all(key in told and isinstance(told[key], kind) for key, kind in _NEEDED.items())
-        and told["arn"].count(":") == ARN_COLONS
-        and all(isinstance(one, dict) and one.keys() >= keys for part, keys in _PARTS.items() for one in told[part])
+        isinstance(record, dict)
+        and all(key in record and isinstance(record[key], kind) for key, kind in _NEEDED.items())
+        and record["arn"].count(":") == ARN_COLONS
+        and all(isinstance(one, dict) and one.keys() >= keys for part, keys in _PARTS.items() for one in record[part])
     )
 
 
-def _lasts(told: dict[str, Any], seconds: float) -> None:
+def _lasts(record: dict[str, Any], seconds: float) -> None:
     """Add the time since run.json was written."""
-    for one in (told, *told["jobs"]):
+    for one in (record, *record["jobs"]):
         if one["status"] in ("RUNNING", "InProgress"):
             one["seconds"] = round(one["seconds"] + max(0.0, seconds), 1)
 
@@ -144,7 +146,7 @@ def refuse_in_use(work: Path) -> None:
     if not is_served(work):
         return
     fix = "with Ctrl-C in its terminal, or name another folder with --work)"
-    run = next((told for told in all_runs(work) if told["status"] == "RUNNING"), None)
+    run = next((record for record in all_runs(work) if record["status"] == "RUNNING"), None)
     if run is None:
         raise SurroundingsError(f"{work} is in use by another local AWS, in which no run is in progress (stop it {fix}")
     raise SurroundingsError(

@@ -17,10 +17,10 @@ _ABSENT = "absent"
 
 def compared(runs: tuple[dict[str, Any], dict[str, Any]], configs: tuple[Any, Any]) -> dict[str, Any]:
     """The differences as JSON; each pair has the values of the first and the second run."""
-    by_name: list[dict[str, Any]] = [{model["name"]: model for model in told["models"]} for told in runs]
+    by_name: list[dict[str, Any]] = [{model["name"]: model for model in record["models"]} for record in runs]
     names = list(dict.fromkeys([*by_name[0], *by_name[1]]))
     return {
-        "runs": [{key: told.get(key) for key in _ROWS} | {"state": state(told)} for told in runs],
+        "runs": [{key: record.get(key) for key in _ROWS} | {"state": state(record)} for record in runs],
         "config": changed(configs),
         "configs_known": None not in configs,
         "models": [
@@ -92,8 +92,8 @@ def _settings(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def words(told: dict[str, Any]) -> str:
-    both = told["runs"]
+def words(compared: dict[str, Any]) -> str:
+    both = compared["runs"]
     rows = [
         ("", *(run["run"] for run in both)),
         ("started", *(started(run["started"]) for run in both)),
@@ -105,17 +105,17 @@ def words(told: dict[str, Any]) -> str:
         ("gaps filled", *(_filled(run) for run in both)),
     ]
     lines = [*_table([row for row in rows if any(row[1:])]), ""]
-    settings = [f"  {change(key, values)}" for key, values in told["config"].items()]
+    settings = [f"  {change(key, values)}" for key, values in compared["config"].items()]
     more = [f"  and {len(settings) - SHOWN} more"] if len(settings) > SHOWN else []
-    if not told["configs_known"]:
+    if not compared["configs_known"]:
         lines.append("The config of one of the runs is unknown.")
     else:
         lines += ["Config:", *settings[:SHOWN], *more] if settings else ["Both have the same config."]
     models = [
         (model["name"], *map(number, model["score"]), _change_of(model), _arrow(model["verdict"]))
-        for model in told["models"]
+        for model in compared["models"]
     ]
-    what = "MAE" if all({*model["metric"]} <= {"mae", None} for model in told["models"]) else "score"
+    what = "MAE" if all({*model["metric"]} <= {"mae", None} for model in compared["models"]) else "score"
     lines += ["", *_table([("model", f"{what} of A", "of B", "change", "result"), *models])] if models else []
     return "\n".join(lines) + "\n"
 

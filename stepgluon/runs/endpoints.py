@@ -46,18 +46,18 @@ def endpoints(door: Door, names: Names) -> list[Served]:
 
 
 def _served(sagemaker: Any, name: str, prices: Prices) -> Served:
-    told = sagemaker.describe_endpoint(EndpointName=name)
-    config = told["EndpointConfigName"]
+    record = sagemaker.describe_endpoint(EndpointName=name)
+    config = record["EndpointConfigName"]
     found = answer(lambda: sagemaker.describe_endpoint_config(EndpointConfigName=config), *_GONE)
     variant = found["ProductionVariants"][0] if found else {}
     if serverless := variant.get("ServerlessConfig"):
-        return Served(name, told["EndpointStatus"], f"serverless, {serverless['MemorySizeInMB'] // 1024} GB", None)
-    running: dict[str, Any] = next(iter(told.get("ProductionVariants") or []), {})
+        return Served(name, record["EndpointStatus"], f"serverless, {serverless['MemorySizeInMB'] // 1024} GB", None)
+    running: dict[str, Any] = next(iter(record.get("ProductionVariants") or []), {})
     count = running.get("CurrentInstanceCount") or variant.get("InitialInstanceCount", 1)
     machine = variant.get("InstanceType", "unknown machines")
     hour = prices.of("Hosting", machine)
     machines = f"{count} × {machine}" if count > 1 else machine
-    return Served(name, told["EndpointStatus"], machines, None if hour is None else 24 * hour * count)
+    return Served(name, record["EndpointStatus"], machines, None if hour is None else 24 * hour * count)
 
 
 def _ours(sagemaker: Any, names: Names, operation: str, kind: str) -> Iterator[str]:

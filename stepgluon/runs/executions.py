@@ -90,8 +90,8 @@ def listed(door: Door, names: Names, most: int) -> list[Execution]:
 
 def find(door: Door, names: Names, run: str) -> Execution | None:
     arn, client = names.execution_arn(run), door.client("stepfunctions")
-    told = answer(lambda: client.describe_execution(executionArn=arn), "ExecutionDoesNotExist", "InvalidArn")
-    return _execution(told, parsed(told.get("input"))) if told else None
+    described = answer(lambda: client.describe_execution(executionArn=arn), "ExecutionDoesNotExist", "InvalidArn")
+    return _execution(described, parsed(described.get("input"))) if described else None
 
 
 def one(door: Door, names: Names, run: str) -> Execution:
@@ -132,17 +132,17 @@ def unknown_run(run: str, known: Sequence[str], place: str, listing: str, of: st
     return UsageError(f"{place} has no run {run or repr(run)} ({hint})")
 
 
-def _execution(told: dict[str, Any], given: dict[str, Any]) -> Execution:
-    ended = told.get("stopDate")
+def _execution(described: dict[str, Any], given: dict[str, Any]) -> Execution:
+    ended = described.get("stopDate")
     return Execution(
-        run=told["name"],
-        arn=told["executionArn"],
-        status=told["status"],
-        started=seconds(told["startDate"]),
+        run=described["name"],
+        arn=described["executionArn"],
+        status=described["status"],
+        started=seconds(described["startDate"]),
         ended=None if ended is None else seconds(ended),
         given=given,
-        error=told.get("error") or "",
-        cause=told.get("cause") or "",
+        error=described.get("error") or "",
+        cause=described.get("cause") or "",
     )
 
 

@@ -42,15 +42,15 @@ def copied(folder: Path, to: Path) -> list[Path]:
     return [Path(shutil.copyfile(file, to / file.name)) for file in files]
 
 
-def model_address(told: Mapping[str, Any], model: str) -> str:
+def model_address(record: Mapping[str, Any], model: str) -> str:
     """The S3 folder of the model that predicts."""
-    found = next((one for one in told["models"] if one["name"] == model), None)
+    found = next((one for one in record["models"] if one["name"] == model), None)
     if found is None:
-        names = ", ".join(one["name"] for one in told["models"]) or "none"
-        raise NothingToFetch(f"{told['run']} has no model {model} (its models: {names})")
+        names = ", ".join(one["name"] for one in record["models"]) or "none"
+        raise NothingToFetch(f"{record['run']} has no model {model} (its models: {names})")
     if not found.get("model_uri"):
         raise NothingToFetch(
-            f"{told['run']} predicts nothing with {model}, which was {found['verdict'] or 'not trained'}"
+            f"{record['run']} predicts nothing with {model}, which was {found['verdict'] or 'not trained'}"
         )
     return str(found["model_uri"]).rstrip("/") + "/"
 

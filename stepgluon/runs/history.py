@@ -314,8 +314,8 @@ class _Reader:
 def sentence(error: str, cause: str) -> str:
     """An error and its cause for people, on one line: in a failed job's own words, if it has any."""
     cause, job = _PASSED.sub("", cause), _JOB.search(cause)
-    told = parsed(cause)
-    text = str(told.get("ExitMessage") or told.get("FailureReason") or told.get("Error") or "")
+    described = parsed(cause)
+    text = str(described.get("ExitMessage") or described.get("FailureReason") or described.get("Error") or "")
     if raised := _RAISED.search(cause):
         text = raised[1]
     elif built := _BUILD.findall(cause):
@@ -427,16 +427,16 @@ def details_of(event: Event) -> dict[str, Any]:
 
 def kept(event: Event) -> Event:
     """The parts of an event that matter: a history may have 25,000 of up to 256 KiB."""
-    told = details_of(event)
-    details = {key: told.get(key) for key in ("name", "error", "resourceType")}
-    if job := _JOB.search(str(told.get("parameters"))):
+    given = details_of(event)
+    details = {key: given.get(key) for key in ("name", "error", "resourceType")}
+    if job := _JOB.search(str(given.get("parameters"))):
         details["parameters"] = job[0]
     if event["type"].endswith("StateExited"):
-        output, assigned = told.get("output") or "", told.get("assignedVariables") or {}
-        details["output"] = output if _OUTCOME.fullmatch(told["name"]) or output.startswith('{"models"') else ""
+        output, assigned = given.get("output") or "", given.get("assignedVariables") or {}
+        details["output"] = output if _OUTCOME.fullmatch(given["name"]) or output.startswith('{"models"') else ""
         details["assignedVariables"] = {key: assigned[key] for key in assigned.keys() & _ABOUT_MODELS}
-    cause = told.get("cause") or ""
-    start = _START.search(cause or told.get("output") or "")
+    cause = given.get("cause") or ""
+    start = _START.search(cause or given.get("output") or "")
     if start and event["type"] == "TaskSucceeded":
         details["output"] = start[0]
     if words := {key: str(value)[:LONGEST_SENTENCE] for key, value in parsed(cause).items() if key in _WORDS_OF_A_JOB}:

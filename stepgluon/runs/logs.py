@@ -63,15 +63,15 @@ class CloudWatchLog:
                 return
 
 
-def jobs_of(told: dict[str, Any], model: str | None) -> list[dict[str, Any]]:
+def jobs_of(record: dict[str, Any], model: str | None) -> list[dict[str, Any]]:
     """The run's jobs, or those of one model."""
-    jobs: list[dict[str, Any]] = told["jobs"]
+    jobs: list[dict[str, Any]] = record["jobs"]
     if model is None:
         return jobs
-    known = [one["name"] for one in told["models"]]
+    known = [one["name"] for one in record["models"]]
     found = [job for job in jobs if job["state"].endswith(f" {model}")]
     if not found and known and model not in known:
-        raise UsageError(f"{told['run']} has no model {model} (it has {listed(known, 'and')})")
+        raise UsageError(f"{record['run']} has no model {model} (it has {listed(known, 'and')})")
     return found
 
 
@@ -86,8 +86,8 @@ def follow_logs(
     logs: dict[str, Log] = {}
     last, count, ended = "", 0, wait is None
     while True:
-        told = look()
-        for job in jobs_of(told, model):
+        record = look()
+        for job in jobs_of(record, model):
             if job["name"] not in logs:
                 logs[job["name"]] = log_of(job)
             lines = logs[job["name"]].more()
@@ -99,5 +99,5 @@ def follow_logs(
             count += len(lines)
         if wait is None or ended:
             return count
-        ended = told["status"] != "RUNNING"  # CloudWatch's last lines may come after the run's end
+        ended = record["status"] != "RUNNING"  # CloudWatch's last lines may come after the run's end
         wait(POLL_SECONDS)

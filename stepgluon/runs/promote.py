@@ -95,8 +95,8 @@ def _accepted(run: str, verdicts: Verdicts) -> dict[str, dict[str, Any]]:
         )
     accepted = {v["name"]: v for v in verdicts if v.get("verdict") == "accepted"}
     if not accepted:
-        told = ", ".join(f"{v['name']} was {v['verdict']}" for v in verdicts)
-        raise NotPromoted(f"{run} has no accepted model: {told} (promote a run that was good, or loosen its limit)")
+        outcomes = ", ".join(f"{v['name']} was {v['verdict']}" for v in verdicts)
+        raise NotPromoted(f"{run} has no accepted model: {outcomes} (promote a run that was good, or loosen its limit)")
     return accepted
 
 

@@ -71,8 +71,8 @@ def is_again(run: str) -> bool:
 
 
 def _name(run: str, number: int) -> str:
-    base, told = re.fullmatch(r"(.*?)(?:-again-(\d+))?", run).groups()  # type: ignore[union-attr] # matches any name
-    suffix = f"-again-{int(told) + number - 1 if told else number}"
+    base, count = re.fullmatch(r"(.*?)(?:-again-(\d+))?", run).groups()  # type: ignore[union-attr] # matches any name
+    suffix = f"-again-{int(count) + number - 1 if count else number}"
     if len(base) + len(suffix) > EXECUTION_NAME:
         digest = hashlib.sha256(base.encode()).hexdigest()[:8]
         base = f"{base[: EXECUTION_NAME - len(suffix) - 9]}-{digest}"

@@ -38,37 +38,37 @@ KINDS = {"waited": "waiting for a machine", "ran": "running", "cachedjob": "cach
 
 def completed(
     page: str,
-    told: dict[str, Any],
+    record: dict[str, Any],
     story: Story,
     logs: bool = False,
     earlier: Earlier = NOTHING,
     versions: Sequence[list[str]] = (),
 ) -> str:
-    """Post-process's page with what only the caller knows. `told` is run.json; `logs`: they are in logs/; `versions`
+    """Post-process's page with what only the caller knows. `record` is run.json; `logs`: they are in logs/; `versions`
     lists the registered models.
     """
-    errors, limits = earlier.errors(told), {each["name"]: _limit(each) for each in told["models"]}
+    errors, limits = earlier.errors(record), {each["name"]: _limit(each) for each in record["models"]}
     page = ERRORS.sub(lambda found: _line(errors.get(name := unescape(found[1]), []), limits.get(name)), page)
-    page = page.replace(RUN, _about(told, logs, earlier), 1)
+    page = page.replace(RUN, _about(record, logs, earlier), 1)
     table = _table("Versions in the model registry", ("model", "version", "approval", "ARN"), list(versions))
-    return page.replace(TIMELINE, table + timeline(told, story, logs), 1)
+    return page.replace(TIMELINE, table + timeline(record, story, logs), 1)
 
 
-def in_account(door: Door, names: Names, told: dict[str, Any], story: Story) -> str:
+def in_account(door: Door, names: Names, record: dict[str, Any], story: Story) -> str:
     """The page about a run that has ended; empty if there is none."""
-    s3, key = door.client("s3"), f"runs/{told['run']}/result/report.html"
+    s3, key = door.client("s3"), f"runs/{record['run']}/result/report.html"
     found = answer(lambda: s3.get_object(Bucket=names.work_bucket, Key=key), "NoSuchKey", "NoSuchBucket", "404")
     if not found and (story.delivered or not story.ended):
         return ""
-    earlier = runs_before.in_account(door, names, told)
+    earlier = runs_before.in_account(door, names, record)
     if found:
-        versions = model_registry.of_run(lambda: door.client("sagemaker"), names, told["models"])
+        versions = model_registry.of_run(lambda: door.client("sagemaker"), names, record["models"])
         page = found["Body"].read().decode("utf-8", "replace")
-        return completed(page, told, story, earlier=earlier, versions=versions)
-    return failed(told, story, earlier=earlier)
+        return completed(page, record, story, earlier=earlier, versions=versions)
+    return failed(record, story, earlier=earlier)
 
 
-def failed(told: dict[str, Any], story: Story, logs: bool = False, earlier: Earlier = NOTHING) -> str:
+def failed(record: dict[str, Any], story: Story, logs: bool = False, earlier: Earlier = NOTHING) -> str:
     """A page of a run without a result; empty if the skeleton was edited beyond recognition."""
     try:
         assigned = [node for node in ast.parse(SKELETON.read_text("utf-8")).body if isinstance(node, ast.Assign)]
@@ -76,33 +76,33 @@ def failed(told: dict[str, Any], story: Story, logs: bool = False, earlier: Earl
         page, script, style = Template(known["PAGE"]), known["SCRIPT"], known["STYLE"]
     except (OSError, SyntaxError, ValueError, KeyError):
         return ""
-    failure = told["failure"] or {"state": "", "sentence": ""}
-    word = WORDS[told["status"]].removeprefix("was ")
+    failure = record["failure"] or {"state": "", "sentence": ""}
+    word = WORDS[record["status"]].removeprefix("was ")
     headline = f"{word.capitalize()}{' in ' + failure['state'] if failure['state'] else ''}."
-    redrive = pipeline_py("redrive", told["run"])
-    said = log_tail(told)
+    redrive = pipeline_py("redrive", record["run"])
+    said = log_tail(record)
     body = [
-        f'<header><p class="over">Run {_text(told["run"])}</p><h1>{_text(headline)}</h1>',
-        *(f'<p class="reason">{_text(sentence)}</p>' for sentence in _reasons(told, failure["sentence"])),
+        f'<header><p class="over">Run {_text(record["run"])}</p><h1>{_text(headline)}</h1>',
+        *(f'<p class="reason">{_text(sentence)}</p>' for sentence in _reasons(record, failure["sentence"])),
         "</header>",
-        _about(told, logs, earlier),
-        _cells(wrong_cells(told)),
+        _about(record, logs, earlier),
+        _cells(wrong_cells(record)),
         "<h2>What to do</h2><p>If the data or the config is the cause, fix it and start a new run. Otherwise redrive "
         "this one; finished models and predictions are reused.</p>",
         f"<pre>{_text(redrive)}</pre>",
         f"<h2>The last lines of the log</h2><p></p><pre>{'<br>'.join(map(_text, said))}</pre>" if said else "",
-        _models(told["models"]),
-        timeline(told, story, logs),
+        _models(record["models"]),
+        timeline(record, story, logs),
         "<footer>Made by stepgluon. The page loads nothing from other servers.</footer>",
     ]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    parts = {"title": _text(f"{told['run']}: {headline}"), "body": "".join(body), "style": style, "script": script}
+    parts = {"title": _text(f"{record['run']}: {headline}"), "body": "".join(body), "style": style, "script": script}
     return page.safe_substitute(parts, script_hash=f"sha256-{digest}")
 
 
-def _reasons(told: dict[str, Any], sentence: str) -> list[str]:
+def _reasons(record: dict[str, Any], sentence: str) -> list[str]:
     """The reason; first those of the failed trainings, if the run ended because no model could predict."""
-    failed = [f"{model['name']}: {model['failure']}" for model in told["models"] if model.get("failure")]
+    failed = [f"{model['name']}: {model['failure']}" for model in record["models"] if model.get("failure")]
     first = failed[:3] if sentence.startswith("No model can predict for ") else []
     return [*first, sentence or "No reason is known."]
 
@@ -112,17 +112,17 @@ def _cells(cells: list[list[str]]) -> str:
     return _table("Wrong cells", ("file", "row", "column", "value"), cells)
 
 
-def timeline(told: dict[str, Any], story: Story, logs: bool = False) -> str:
+def timeline(record: dict[str, Any], story: Story, logs: bool = False) -> str:
     """A lane for each state with a job: waiting, running, failed and retried, or cached."""
     lanes: dict[str, list[Job]] = {}
     for job in story.jobs:
         lanes.setdefault(job.state, []).append(job)
-    cached = {job["name"] for job in told["jobs"] if job["cached"]}
+    cached = {job["name"] for job in record["jobs"] if job["cached"]}
     order = [(jobs[0].started, state) for state, jobs in lanes.items()]
     order += [(at, state) for state, at in story.reused.items() if state not in lanes]
     if not order:
         return ""
-    end = max(story.ended or story.started + told["seconds"], story.started + 0.1)
+    end = max(story.ended or story.started + record["seconds"], story.started + 0.1)
     rows = [_lane(state, lanes.get(state, []), at, story.started, end, cached, logs) for at, state in sorted(order)]
     head = f"<h2>Timeline</h2><p>{_moment(story.started)}, {took(end - story.started)}.{_legend(''.join(rows))}</p>"
     table = f'<table class="timeline"><tbody>{"".join(rows)}</tbody></table>'
@@ -190,12 +190,12 @@ def _line(errors: list[float], limit: float | None) -> str:
     return f'<div class="runs">{drawn}<span>{words}</span></div>'
 
 
-def _about(told: dict[str, Any], local: bool, earlier: Earlier) -> str:
+def _about(record: dict[str, Any], local: bool, earlier: Earlier) -> str:
     """The run, when it was and how long it took; the folder of the data only if it is in an account."""
-    parts = [f"run {told['run']}", _moment(told["started"]), f"took {took(told['seconds'])}", told["note"]]
-    parts += [] if local else [told["data"]]
-    cost = cost_words(told["cost"]) if told["cost"] else ""
-    lines = (" · ".join(filter(None, parts)), earlier.compared(told), cost)
+    parts = [f"run {record['run']}", _moment(record["started"]), f"took {took(record['seconds'])}", record["note"]]
+    parts += [] if local else [record["data"]]
+    cost = cost_words(record["cost"]) if record["cost"] else ""
+    lines = (" · ".join(filter(None, parts)), earlier.compared(record), cost)
     return "".join(f'<p class="about">{_text(line)}</p>' for line in lines if line)
 
 

@@ -49,12 +49,12 @@ def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> st
         return f"No runs yet. Start one: {pipeline_py(start)}\n"
     width = shutil.get_terminal_size().columns if os.isatty(1) else 10**6
     columns = {
-        "run": [told["run"] for told in runs],
-        "pipeline": [_pipeline(told) for told in runs],
-        "started": [started(told["started"]) for told in runs],
-        "took": [took(told["seconds"]) for told in runs],
-        "state": [state(told) for told in runs],
-        "accepted": [_accepted(told) for told in runs],
+        "run": [record["run"] for record in runs],
+        "pipeline": [_pipeline(record) for record in runs],
+        "started": [started(record["started"]) for record in runs],
+        "took": [took(record["seconds"]) for record in runs],
+        "state": [state(record) for record in runs],
+        "accepted": [_accepted(record) for record in runs],
     }
     widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
     for name in ("pipeline", "accepted"):  # a run's name begins with the pipeline's
@@ -65,18 +65,18 @@ def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> st
         for name, cells in columns.items()
     ]
     head, *rows = ["  ".join(cells) for cells in zip(*padded, strict=True)]
-    beside = any(told["note"] for told in runs) and width - len(head) > NOTE
+    beside = any(record["note"] for record in runs) and width - len(head) > NOTE
     lines = [f"{head}  note" if beside else head]
-    for told, row in zip(runs, rows, strict=True):
-        failure, note = told.get("failure"), told["note"]
+    for record, row in zip(runs, rows, strict=True):
+        failure, note = record.get("failure"), record["note"]
         lines.append(_cut(f"{row}  {note}", width) if beside else row)
         below = [failure["sentence"] or failure["error"]] if failure else []
         lines += [_cut(f"    {text}", width) for text in below + ([note] if note and not beside else [])]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _pipeline(told: dict[str, Any]) -> str:
-    return str(told.get("arn", "")).split(":")[6] if str(told.get("arn", "")).count(":") == 7 else ""
+def _pipeline(record: dict[str, Any]) -> str:
+    return str(record.get("arn", "")).split(":")[6] if str(record.get("arn", "")).count(":") == 7 else ""
 
 
 def started(seconds: float) -> str:
@@ -84,16 +84,16 @@ def started(seconds: float) -> str:
     return time.strftime(form, time.localtime(seconds)) if seconds else "-"
 
 
-def state(told: dict[str, Any]) -> str:
-    if told.get("failure") and told["failure"]["error"] == INCOMPLETE:
+def state(record: dict[str, Any]) -> str:
+    if record.get("failure") and record["failure"]["error"] == INCOMPLETE:
         return "incomplete"
-    status = str(told["status"])
+    status = str(record["status"])
     return STATES.get(status, status.lower().replace("_", " "))
 
 
-def _accepted(told: dict[str, Any]) -> str:
+def _accepted(record: dict[str, Any]) -> str:
     """The number of accepted models, like `2 of 3`; empty until the models are evaluated."""
-    models = told.get("models") or []
+    models = record.get("models") or []
     return f"{sum(model['verdict'] == 'accepted' for model in models)} of {len(models)}" if models else ""
 
 

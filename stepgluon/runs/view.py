@@ -128,8 +128,8 @@ def _quality(summary: Any, name: Any) -> dict[str, Any]:
 
 def _why(failure: Any) -> str | None:
     """The sentence in a verdict's failure."""
-    told = failure if isinstance(failure, dict) else {}
-    return str(told.get("Cause") or told.get("Error") or "") or None
+    record = failure if isinstance(failure, dict) else {}
+    return str(record.get("Cause") or record.get("Error") or "") or None
 
 
 def _job(job: Job, until: float, cached: bool) -> dict[str, Any]:
@@ -163,108 +163,114 @@ def _failure_of(story: Story) -> dict[str, Any] | None:
 # Text
 
 
-def panel(told: dict[str, Any], command: str = "", look: bool = True) -> str:
+def panel(record: dict[str, Any], command: str = "", look: bool = True) -> str:
     """The models; then why the run failed; then the result's path, if there is one; and what to do.
 
     `command` repeats the run; `look` adds the command that shows more.
     """
-    failure, incomplete = told["failure"], _incomplete(told)
-    delivered = told["status"] == "SUCCEEDED" or bool(told["results"])
-    word = "is incomplete" if incomplete else f"{WORDS[told['status']]}{_where(told)}"
-    lines = [f"Run {told['run']} {word} after {told['seconds']:.1f} s{_missing(told)}.", ""]
-    if told["models"]:
-        lines += [*table(told["models"]), ""]
-        lines += [*reasons, ""] if (reasons := _reasons(told, delivered)) else []
+    failure, incomplete = record["failure"], _incomplete(record)
+    delivered = record["status"] == "SUCCEEDED" or bool(record["results"])
+    word = "is incomplete" if incomplete else f"{WORDS[record['status']]}{_where(record)}"
+    lines = [f"Run {record['run']} {word} after {record['seconds']:.1f} s{_missing(record)}.", ""]
+    if record["models"]:
+        lines += [*table(record["models"]), ""]
+        lines += [*reasons, ""] if (reasons := _reasons(record, delivered)) else []
     if failure and not incomplete:
-        lines += _failure(told)
+        lines += _failure(record)
     if delivered:
-        lines += _gaps(told)
-        lines.append(f"  results  {shown(told['results'] or told['folder'])}")
-    if told.get("report"):
-        lines.append(f"  report   {shown(told['report'])}")
-    job = last_failed(told)
+        lines += _gaps(record)
+        lines.append(f"  results  {shown(record['results'] or record['folder'])}")
+    if record.get("report"):
+        lines.append(f"  report   {shown(record['report'])}")
+    job = last_failed(record)
     if delivered or job:
-        log = f"{shown(told['folder'])}/logs{'' if delivered else f'/{job}.log'}"
-        lines.append(f"  logs     {told.get('logs') or log}")
+        log = f"{shown(record['folder'])}/logs{'' if delivered else f'/{job}.log'}"
+        lines.append(f"  logs     {record.get('logs') or log}")
     if delivered or failure:
-        lines.append(f"  mails    {shown(told['outbox'])}")
-    if delivered and any(each["verdict"] == "accepted" and not each.get("promoted") for each in told["models"]):
-        lines.append(f"  next     {pipeline_py('promote', told['run'])}")
+        lines.append(f"  mails    {shown(record['outbox'])}")
+    if delivered and any(each["verdict"] == "accepted" and not each.get("promoted") for each in record["models"]):
+        lines.append(f"  next     {pipeline_py('promote', record['run'])}")
         lines.append(
             "           makes its accepted models the defaults, which predict if a later one is not good enough"
         )
-    if told["status"] == "CUT OFF":
-        again = AGAIN.search(told["run"]) is not None
-        lines.append(f"  next     {pipeline_py('redrive', told['run']) if again else pipeline_py('local up')}")
+    if record["status"] == "CUT OFF":
+        again = AGAIN.search(record["run"]) is not None
+        lines.append(f"  next     {pipeline_py('redrive', record['run']) if again else pipeline_py('local up')}")
         lines.append(f"           continues it{'' if again else ', and so does the command that started it'}")
     if failure and not incomplete and look:
-        lines.append(f"  look     {pipeline_py('show', told['run'])}")
+        lines.append(f"  look     {pipeline_py('show', record['run'])}")
     if failure and command:
         lines.append(f"  again    {command}")
         lines.append("           repeats only what did not finish: trained models and predictions are reused")
     return "\n".join(lines) + "\n"
 
 
-def _incomplete(told: dict[str, Any]) -> bool:
+def _incomplete(record: dict[str, Any]) -> bool:
     """Whether the result lacks the predictions of some models."""
-    return bool(told["failure"] and told["failure"]["error"] == history.INCOMPLETE)
+    return bool(record["failure"] and record["failure"]["error"] == history.INCOMPLETE)
 
 
-def _missing(told: dict[str, Any]) -> str:
-    missing = [model["name"] for model in told["models"] if model.get("outcome") == "failed"]
-    return f": the rows of {', '.join(missing)} are not predicted" if missing and _incomplete(told) else ""
+def _missing(record: dict[str, Any]) -> str:
+    missing = [model["name"] for model in record["models"] if model.get("outcome") == "failed"]
+    return f": the rows of {', '.join(missing)} are not predicted" if missing and _incomplete(record) else ""
 
 
-def _reasons(told: dict[str, Any], delivered: bool) -> list[str]:
+def _reasons(record: dict[str, Any], delivered: bool) -> list[str]:
     """Why models were not trained or could not predict, unless the run's own failure repeats it below."""
-    said = "" if delivered or not told["failure"] else told["failure"]["sentence"]
-    why = [(model["name"], model.get(key)) for model in told["models"] for key in ("failure", "outcome_failure")]
+    said = "" if delivered or not record["failure"] else record["failure"]["sentence"]
+    why = [(model["name"], model.get(key)) for model in record["models"] for key in ("failure", "outcome_failure")]
     return [f"  {name}: {reason}" for name, reason in why if reason and reason not in said]
 
 
-def _where(told: dict[str, Any]) -> str:
-    failure = told["failure"]
+def _where(record: dict[str, Any]) -> str:
+    failure = record["failure"]
     return f" in the state {failure['state']}" if failure and failure["state"] else ""
 
 
-def why(told: dict[str, Any]) -> str:
+def why(record: dict[str, Any]) -> str:
     """Where and why a run failed, appended to its status; empty if it did not fail."""
-    return f"{_where(told)}: {told['failure']['sentence'] or 'no reason is known'}" if told["failure"] else ""
+    return f"{_where(record)}: {record['failure']['sentence'] or 'no reason is known'}" if record["failure"] else ""
 
 
-def _gaps(told: dict[str, Any]) -> list[str]:
-    known = told["predictions"] is not None and told.get("gaps") is not None
-    if known and not told["gaps"]:
+def _gaps(record: dict[str, Any]) -> list[str]:
+    known = record["predictions"] is not None and record.get("gaps") is not None
+    if known and not record["gaps"]:
         return ["  no gaps to fill"]
-    return [f"  {told['predictions']:,} of {told['gaps']:,} gaps filled"] if known else []
+    return [f"  {record['predictions']:,} of {record['gaps']:,} gaps filled"] if known else []
 
 
-def _failure(told: dict[str, Any]) -> list[str]:
-    sentence, job = told["failure"]["sentence"], last_failed(told)
-    said = [f"  | {line}" for line in log_tail(told)]
+def _failure(record: dict[str, Any]) -> list[str]:
+    sentence, job = record["failure"]["sentence"], last_failed(record)
+    said = [f"  | {line}" for line in log_tail(record)]
     lines = [f"  {sentence or 'No reason is known.'}", ""]
     return lines + ([f"  The last lines of {job or 'the log'}:", *said, ""] if said else [])
 
 
-def log_tail(told: dict[str, Any]) -> list[str]:
+def log_tail(record: dict[str, Any]) -> list[str]:
     """The last lines of the failed job's log, without its cells and the sentences that are shown beside them."""
-    known = [(told["failure"] or {}).get("sentence"), *(model.get("failure") for model in told["models"])]
-    return tidied((line for line in _end_of_log(told) if not CELL.search(line)), filter(None, known))
+    known = [(record["failure"] or {}).get("sentence"), *(model.get("failure") for model in record["models"])]
+    return tidied((line for line in _end_of_log(record) if not CELL.search(line)), filter(None, known))
 
 
-def wrong_cells(told: dict[str, Any]) -> list[list[str]]:
+def wrong_cells(record: dict[str, Any]) -> list[list[str]]:
     """File, row, column and value of the cells that made a job fail, as code/job_io.py logs them."""
-    found = (CELL.search(line) for line in _end_of_log(told))
+    found = (CELL.search(line) for line in _end_of_log(record))
     return [json.loads(each[1]) for each in found if each]
 
 
-def _end_of_log(told: dict[str, Any]) -> list[str]:
-    job = last_failed(told)
-    return told["said"] if "said" in told else last_lines(Path(told["folder"]) / "logs" / f"{job}.log") if job else []
+def _end_of_log(record: dict[str, Any]) -> list[str]:
+    job = last_failed(record)
+    return (
+        record["said"]
+        if "said" in record
+        else last_lines(Path(record["folder"]) / "logs" / f"{job}.log")
+        if job
+        else []
+    )
 
 
-def last_failed(told: dict[str, Any]) -> str:
-    failed = [job["name"] for job in told["jobs"] if job["status"] == "Failed"]
+def last_failed(record: dict[str, Any]) -> str:
+    failed = [job["name"] for job in record["jobs"] if job["status"] == "Failed"]
     return failed[-1] if failed else ""
 
 
@@ -326,21 +332,24 @@ def _used(model: dict[str, Any]) -> str:
     return "-"  # the run ended before the decision
 
 
-def details(told: dict[str, Any]) -> str:
+def details(record: dict[str, Any]) -> str:
     """For `show RUN`: the states with their times, the jobs, then the panel."""
     jobs = [
         f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  cached' if job.get('cached') else ''}"
-        for job in told["jobs"]
+        for job in record["jobs"]
     ]
-    end = panel(told, pipeline_py("redrive", told["run"]), look=False)
-    cost = ["", cost_words(told["cost"])] if told.get("cost") else []
-    return "\n".join([*_course(told, end), "", "Jobs:", *jobs, *cost, ""]) + "\n" + end
+    end = panel(record, pipeline_py("redrive", record["run"]), look=False)
+    cost = ["", cost_words(record["cost"])] if record.get("cost") else []
+    return "\n".join([*_course(record, end), "", "Jobs:", *jobs, *cost, ""]) + "\n" + end
 
 
-def _course(told: dict[str, Any], end: str) -> list[str]:
+def _course(record: dict[str, Any], end: str) -> list[str]:
     """The lines of the run, without sentences that the panel repeats."""
-    sentences = [told["failure"]["sentence"] if told["failure"] else "", *(job["sentence"] for job in told["jobs"])]
-    lines = list(told["lines"])
+    sentences = [
+        record["failure"]["sentence"] if record["failure"] else "",
+        *(job["sentence"] for job in record["jobs"]),
+    ]
+    lines = list(record["lines"])
     for sentence in sentences:
         if sentence and sentence in end:
             lines = [line.replace(f": {sentence}", "") for line in lines]
