@@ -79,7 +79,7 @@ def test_what_a_training_and_a_script_may_do_wrong_rejects_their_model_alone(sto
         ended = ran(whole)
         found = {name: verdict["reason"] for name, verdict in verdicts(ended).items()}
     assert found["logged"].startswith("accepted.") and "Its own training measured it." in found["logged"]
-    assert found["nan"] == "rejected. evaluate_nan.py: accuracy is nan; a finite number is expected."
+    assert found["nan"] == "rejected. evaluate_nan.py: accuracy is nan, which is not a finite number."
     assert "C" in found["wrong"] and "InvalidParameterError" in found["wrong"]
     assert found["empty"] == "rejected. The training saved nothing in /opt/ml/model, so there is no model."
     assert ended.kinds[-1] == "failed" and "No model can predict for" in ended.mails[-1][1]
