@@ -1,4 +1,4 @@
-"""CodeBuild's builds of images, which really run, with buildah.
+"""CodeBuild's builds of images, run by buildah.
 
 api        answers the calls about builds; moto keeps the projects
 build      one build: its source, its commands, its image in ECR

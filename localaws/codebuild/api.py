@@ -1,4 +1,4 @@
-"""CodeBuild's API of builds, which really run (build.py); moto keeps the projects, and answers all other calls."""
+"""CodeBuild's API for builds, which build.py runs; moto keeps the projects and answers all other calls."""
 
 from __future__ import annotations
 

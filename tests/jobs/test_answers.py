@@ -103,6 +103,13 @@ def test_its_answers_are_measured_on_the_held_out_rows(sandbox: Sandbox, folder:
     assert evaluation["held_out"]["of"] == 16 and len(evaluation["worst"]["rows"]) == 10
 
 
+def test_the_manifest_names_the_script_that_trained_the_model(sandbox: Sandbox, folder: Path) -> None:
+    said = "".join(f"{y}\n" for y in pq.read_table(folder / "models/all/test")["y"].to_pylist())
+    outcome = scored(sandbox, folder, said, algorithm={**CONTAINER, "script": "5" * 64})
+    assert outcome.code == 0, outcome.log
+    assert json.loads((sandbox.out / "manifest.json").read_text())["script"] == "5" * 64
+
+
 KINDS = {"label": "kind", "metric": "accuracy"}
 
 
