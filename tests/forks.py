@@ -47,7 +47,16 @@ LOCAL = (
 MODULES = {
     "runtime.py": ("botocore_loaded", "hashlib", "botocore.handlers", "botocore.httpsession"),
     **dict.fromkeys(
-        "prepare.py postprocess.py check.py propose.py check_answers.py score_answers.py monitor.py".split(), TABLES
+        [
+            "prepare.py",
+            "postprocess.py",
+            "check.py",
+            "propose.py",
+            "check_answers.py",
+            "score_answers.py",
+            "monitor.py",
+        ],
+        TABLES,
     ),
     "train.py": (*TABLES, "autogluon.tabular"),
     "predict.py": (*TABLES, "autogluon.tabular"),
