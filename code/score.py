@@ -68,7 +68,7 @@ def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
     row_profile.write(out, data / "train", predictor.features, known, truth, predicted, metrics)
     manifest = write_manifest(out, label, predictor.encoding.types(), program, predictor.encoding.classes)
     job_io.write_json(out / METRICS, {**found, "manifest": manifest})
-    if model.get("transform"):
+    if model.get("transform") or model.get("archive"):
         pack(out)
 
 

@@ -92,7 +92,7 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
     classes = classes_of(predictor) if has_classes(model) else ()
     manifest = write_manifest(out, label, features, classes=classes)
     job_io.write_json(out / METRICS, {**found, "manifest": manifest})
-    if model.get("transform"):
+    if model.get("transform") or model.get("archive"):
         pack(out)
 
 

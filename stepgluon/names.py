@@ -17,7 +17,16 @@ from stepgluon import limits
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.kinds import Section
 from stepgluon.config.schema import AUTOGLUONS, Data, Model, PipelineConfig
-from stepgluon.programs import builds_in_runs, channels_of, name_of_build, program_of, settings_of, title_of, transforms
+from stepgluon.programs import (
+    builds_in_runs,
+    channels_of,
+    name_of_build,
+    program_of,
+    serves_archive,
+    settings_of,
+    title_of,
+    transforms,
+)
 from stepgluon.scripts import digests, packed, scripts_of
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
@@ -110,6 +119,8 @@ class Names:
         told = _given(section)
         if isinstance(section, Model) and transforms(self.config, section):
             told["transform"] = True
+        elif isinstance(section, Model) and serves_archive(section):
+            told["archive"] = True
         if isinstance(section, Model) and (algorithm := section.algorithm):
             program = program_of(section)
             told["algorithm"] = {

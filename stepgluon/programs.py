@@ -130,6 +130,11 @@ def transforms(config: PipelineConfig, model: Model) -> bool:
     return answers(model) or config.predict.transforms
 
 
+def serves_archive(model: Model) -> bool:
+    """Whether an endpoint reads the model from an archive: a container's is one, and serverless takes nothing else."""
+    return answers(model) or bool(model.serve and model.serve.serverless)
+
+
 def settings_of(model: Model) -> Settings:
     """The hyperparameters of a model with an algorithm."""
     return program_of(model).complete(model.algorithm.set if model.algorithm else {}, model.judged.classes)

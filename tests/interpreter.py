@@ -28,6 +28,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_callback as callback,
 )
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.mocking.mock_config import MockedResponseReturn, MockedResponseThrow
@@ -129,6 +130,8 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
         given = answers.get(state, {"MessageId": "1"} if state.startswith("Announce") else None)
         if isinstance(given, list):  # one answer for each try
             given = given.pop(0)
+        if callable(given):  # what it says depends on what was asked before
+            given = given(calls)
         assert given is not None, f"the test has no answer for the state {state!r}"
         if isinstance(given, Throws):
             return MockedResponseThrow(0, 0, error=given.error, cause=given.cause)
@@ -145,6 +148,7 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
         mock.patch.object(Environment, "get_current_mocked_response", answer),
         mock.patch.object(service.StateTaskService, "_before_eval_execution", recording),
         mock.patch.object(mock_eval_utils, "CustomErrorName", _error_name),
+        mock.patch.object(WaitFunction, "_wait_interval", lambda function, env, wait_seconds: None),
         # moto has no `.sync` of SageMaker's jobs; with the answers given, none is needed.
         mock.patch.object(
             callback.StateTaskServiceCallback, "_assert_integration_pattern_is_supported", lambda task: None

@@ -19,6 +19,14 @@ _PLAIN = {
     "SageMaker: CreateTransformJob": "transform job",
     "SageMaker: CreateModel": "",
     "SageMaker: DeleteModel": "",
+    "SageMaker: CreateEndpoint": "endpoint",
+    "SageMaker: UpdateEndpoint": "blue/green update",
+    **dict.fromkeys([f"SageMaker: {do}Endpoint" for do in ("Describe", "Delete")], ""),
+    **dict.fromkeys(["SageMaker: CreateEndpointConfig", "SageMaker: DescribeModelPackage", "Wait"], ""),
+    **dict.fromkeys(
+        [f"APPLICATIONAUTOSCALING: {do}ScalableTarget" for do in ("Register", "Deregister")], "autoscaling"
+    ),
+    "APPLICATIONAUTOSCALING: PutScalingPolicy": "autoscaling",
     "CODEBUILD: StartBuild": "image build",
     "ECR: DescribeImages": "",
     "SNS: Publish": "mail",

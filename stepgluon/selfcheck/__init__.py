@@ -6,6 +6,7 @@
     integrations    what a Resource calls, and rules for requests
     rehearsal       runs the machine with canned responses, checks each request, counts the history's events
     scenarios       the scenarios of these runs           answers         the services' canned responses
+    endpoint_answers  those about endpoints
     evaluation      evaluates JSONata                     apis            botocore's model of a request
     alike           picks a few of the equivalent branches to rehearse
     report          the findings

@@ -94,6 +94,12 @@ def models(machine: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def groups(machine: Mapping[str, Any]) -> list[str]:
+    """The models' groups in the model registry, from the same lists."""
+    entries = [entry for state in machine["States"].values() for _, several in _lists(state) for entry in several]
+    return [entry["group"] for entry in entries if isinstance(entry.get("group"), str)]
+
+
 def _lists(state: Mapping[str, Any], count: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The lists of objects, with as many entries, that a Pass assigns."""
     for key, value in state.get("Assign", {}).items() if state["Type"] == "Pass" else ():

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from stepgluon.selfcheck import endpoint_answers
+from stepgluon.selfcheck.endpoint_answers import Endpoints
 from stepgluon.selfcheck.integrations import JOBS, Integration
 
 _FILES = {
@@ -29,6 +31,14 @@ IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/pipeline-autogluon@sha256
 MISTAKE = "Not retried: the column 'label' is missing in june.csv"
 LOST = "InternalServerError: We encountered an internal error. Please try again."
 LONGEST = "Not retried: " + "x" * 1011  # SageMaker keeps 1,024 characters
+_TRAINED = f"s3://bucket/models/price/{DIGEST}/june-train-0/output/model"
+_SOURCE = {"S3Uri": f"{_TRAINED}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+VERSION = {
+    "ModelApprovalStatus": "Approved",
+    "InferenceSpecification": {"Containers": [{"Image": IMAGE, "ModelDataSource": {"S3DataSource": _SOURCE}}]},
+    "CustomerMetadataProperties": {"manifest": DIGEST, "job": "june-train-0", "run": "june", "program": "autogluon"},
+}
+ARCHIVED = {"InferenceSpecification": {"Containers": [{"Image": IMAGE, "ModelDataUrl": f"{_TRAINED}.tar.gz"}]}}
 LONGEST_NAME = "_-A9" * 20  # of an execution
 
 
@@ -67,6 +77,8 @@ class Scenario:
     faults: Mapping[str, Fault] = field(default_factory=dict)  # by state
     files: Mapping[str, Any] = field(default_factory=dict)  # by kind: the JSON value, a text, or an Error
     first: Mapping[str, Any] = field(default_factory=dict)  # the same, for the first model only
+    endpoints: Endpoints = field(default_factory=lambda: Endpoints("is created", {}))
+    version: Mapping[str, Any] = field(default_factory=dict)  # changes to the model registry's description of one
     turn: int = 0  # which of their values enums start with
     input: Any = field(default_factory=dict)
     execution: str = LONGEST_NAME
@@ -85,6 +97,11 @@ class Scenario:
         if called.action == "createModelPackage" and isinstance(request, dict):
             group = f"arn:aws:sagemaker:eu-west-1:123456789012:model-package/{request.get('ModelPackageGroupName')}"
             return Answer({"ModelPackageArn": f"{group}/1"})
+        if called.action in endpoint_answers.ACTIONS:
+            found = self.endpoints.called(called.action, request)
+            return Error(called.error(), endpoint_answers.MISSING) if found is None else Answer(found)
+        if called.action == "describeModelPackage":
+            return Answer({**VERSION, **self.version})
         answer = called.api.answer(visit + self.turn)
         if called.wait and called.action in JOBS:
             key = (id(answer), id(request))

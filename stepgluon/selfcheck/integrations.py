@@ -65,6 +65,7 @@ class Integration:
         if self.service == "codebuild":
             return "CodeBuild.AWSCodeBuildException"
         kinds = {"sagemaker": "SageMaker", "sns": "SNS", "s3": "S3", "lambda": "Lambda", "ecr": "Ecr"}
+        kinds["applicationautoscaling"] = "ApplicationAutoScaling"
         kind = kinds.get(self.service, self.service)
         return f"{kind}.{'Amazon' if self.optimized and kind in ('SageMaker', 'SNS') else ''}{kind}Exception"
 

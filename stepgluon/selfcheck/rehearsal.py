@@ -73,6 +73,7 @@ class Rehearsal:
         self.sizes: Counter[tuple[str, str]] = Counter()  # the largest value of each field
         self.names: dict[str, str] = {}  # of jobs, with their states
         self.events = _EXECUTION  # with every retry used up
+        scenario.endpoints.start()
         self.input = shared.values.intern(scenario.input)
         try:
             self.play(root, Data({}, self.input), None)

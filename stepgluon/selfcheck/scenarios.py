@@ -9,6 +9,7 @@ from typing import Any
 
 from stepgluon.selfcheck import alike
 from stepgluon.selfcheck.answers import (
+    ARCHIVED,
     LONGEST,
     LOST,
     MISTAKE,
@@ -21,6 +22,7 @@ from stepgluon.selfcheck.answers import (
     score,
     without_image,
 )
+from stepgluon.selfcheck.endpoint_answers import KINDS, NEEDED, Endpoints
 from stepgluon.selfcheck.integrations import integration
 from stepgluon.selfcheck.scopes import Scope, State
 
@@ -57,6 +59,12 @@ _FULL_INPUT = {
 }
 
 
+def _approved(group: str) -> dict[str, Any]:
+    """The registry's event."""
+    version = f"arn:aws:sagemaker:eu-west-1:123456789012:model-package/{group}/3"
+    return {"detail": {"ModelPackageArn": version, "ModelApprovalStatus": "Approved"}}
+
+
 class Scenarios:
     """The scenarios of one machine."""
 
@@ -71,16 +79,22 @@ class Scenarios:
         self._inner = {name for scope in root.every() if scope.owner for name in scope.states}
         models, self._read = alike.models({"States": root.states}), set[str]()
         self._models, self._defaults = models, {"promoted": promoted(models)}
-        self._make = partial(Scenario, models=models, read=self._read, described={})
-        self.first = self._make("all good")
+        called = {state["Resource"].rpartition(":")[2] for state in self._tasks.values()}
+        self._serves, self._versions = "describeEndpoint" in called, "describeModelPackage" in called
+        self._released: dict[str, str] = {}  # by the first rehearsal
+        make = partial(Scenario, models=models, read=self._read, described={})
+        self._events = [_approved(group) for group in alike.groups({"States": root.states})] if self._versions else []
+        self._make = partial(make, input=self._events[0]) if self._events else make
+        self.first = self._make("all good", endpoints=Endpoints("is created", self._released))
         self.next = self._make("the next run", execution="july", retried=False)
 
     def faults(self) -> Iterator[tuple[str, Scenario]]:
         """Each call with a Catch fails, for each kind of reason; of states that are alike, the first one's."""
         for name, state in self._tasks.items():
             if "Catch" in state and name not in self._like:
+                kind = NEEDED.get(state["Resource"].rpartition(":")[2], "is created")
                 for what, fault in _faults(state):
-                    yield name, self._make(f"{name} {what}", faults={name: fault})
+                    yield name, self._make(f"{name} {what}", faults={name: fault}, endpoints=Endpoints(kind, {}))
 
     def others(self) -> Iterator[Scenario]:
         """Scenarios for files, inputs, and other values of the responses' enums."""
@@ -104,11 +118,22 @@ class Scenarios:
         if "fingerprints" in self._read:
             some = [fingerprint(name) | {"rows": 2 * place} for place, name in enumerate(self._models)]
             yield make("a model has no rows to predict", files={"fingerprints": {"gaps": 2, "models": some}})
+        for kind in KINDS if self._serves else ():
+            yield make(f"the endpoint {kind}", endpoints=Endpoints(kind, self._released))
+        for event in self._events[1:]:
+            yield make("another model's version is approved", input=event)
+        if self._versions:
+            yield make("the version is rejected by now", version={"ModelApprovalStatus": "Rejected"})
+            yield make("the version has an archive", version=ARCHIVED)
+            yield make("the version is of another pipeline", input=_approved("another"))
         yield make(
             "everything was done before, and the input has every key", files={"marker": marker(0.5)}, input=_FULL_INPUT
         )
         yield from (make(f"the input is {given!r:.60}", input=given, odd=True) for given in _BAD_INPUTS)
-        usual = re.compile(r".*(\.sync|s3:getObject|s3:putObject|createModelPackage|describeImages|:sns:publish)")
+        usual = re.compile(
+            r".*(\.sync|s3:getObject|s3:putObject|createModelPackage|describeImages|:sns:publish"
+            r"|[a-z]+Model|[a-z]+Endpoint|createEndpointConfig|describeModelPackage|Scal[a-zA-Z]+)"
+        )
         if any(not usual.fullmatch(state["Resource"]) for state in self._tasks.values()):  # one may query a status
             yield from (make(f"answers of turn {turn}", turn=turn) for turn in range(1, TURNS))
 
@@ -121,7 +146,8 @@ class Scenarios:
     def long(self, tries: Mapping[str, int]) -> Scenario:
         """The scenario with the longest history, from the number of tries of each state."""
         last = {name: Fault("States.TaskFailed", LOST, tries.get(name, 1) - 1) for name in self._jobs()}
-        return self._make("each job succeeds at its last try", faults=last)
+        slow = Endpoints("is created for ever", {})
+        return self._make("each job succeeds at its last try", faults=last, endpoints=slow)
 
     def _jobs(self) -> set[str]:
         return {name for name, state in self._tasks.items() if ".sync" in state["Resource"]}

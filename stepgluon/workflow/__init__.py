@@ -1,10 +1,12 @@
 """Turns a PipelineConfig into a state machine's definition; the workflow is in ../../pipeline.py.
 
-states         the states used in pipeline.py; branch_states: those of a model; parts: what both share. Made from
+states         the states used in pipeline.py; branch_states: those of a model; endpoint_states: those of its
+               release; parts: what all share. Made from
   jobs           the requests for the jobs; tuning: those of a tuned model
   file_jobs      those with files in place of tables
   mails          the texts of the mails
   decisions      the run's decisions, as JSONata
+  endpoints      the settings of a served model, and what has become of its release
   registration   the request that makes a model a version in the registry
   monitor_states the states of the machine that looks for drift
   retries        what is retried, how often and when

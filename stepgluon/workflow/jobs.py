@@ -87,8 +87,9 @@ class Jobs:
             found["predict"] = literal(self._processing(self.program.predicting_image, "predict", self.config.predict))
         if self._scored:
             found["score"] = {program.name: literal(self._scoring(program)) for program in self._scored}
+        if self.transforms or self.config.served:
+            found |= self.release_settings()
         if self.transforms:
-            found["model"] = literal(self._model())
             found["transform"] = literal(self._transform())
             if self.checks:
                 found["check"] = literal(self._processing(DATA, "check_answers", self.config.postprocess))
@@ -100,6 +101,10 @@ class Jobs:
         scoring = self._processing(program.scoring_image, program.scoring_script, self.config.predict)
         scoring["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 1
         return scoring
+
+    def release_settings(self) -> Request:
+        """What all models have that are served."""
+        return {"model": literal(self._model())}
 
     def _model(self) -> Request:
         shared, network = self._of_all(), self._network()

@@ -15,6 +15,7 @@ from stepgluon.workflow.expressions import quoted, text
 
 Mail = tuple[str, str]
 _FOLLOW = ("$run", "$states.context.Execution.Id")
+UNRELEASED = "$filter($verdicts, function($v) {$v.release.outcome in ['rolled back', 'failed', 'stuck']})"
 MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 
 _WHICH = (
@@ -74,9 +75,35 @@ Use its models whenever a later one is not good enough:
     judged = _lines("$verdicts", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTED)))
     more = f"($count($missing) = 0 ? '' : {listed})"
     offer = f"($count({_PROMOTABLE}) = 0 ? '' : {text(promote, '$run')})"
+    missing = MISSING
+    if config.served:
+        missing = f"$append({MISSING}, {UNRELEASED})"
+        judged = f"{judged} & {_released(config, names)}"
     whole = text(message, "$run", _gaps(), judged, more, *["$run"] * 3, offer)
-    word = f"($count({MISSING}) = 0 ? 'finished' : 'incomplete')"
+    word = f"($count({missing}) = 0 ? 'finished' : 'incomplete')"
     return _subject(names, word), f"($missing := {MISSING}; {whole})"
+
+
+def released(config: PipelineConfig, names: Names) -> Mail:
+    """About an approved version; `released` is a machine of its own, so `show` does not know its execution."""
+    message = f"""A version of the pipeline {names.prefix} was approved: {{}}
+{{}}
+Look closer: {names.console}{{}}"""
+    word = f"($count({UNRELEASED}) = 0 ? 'released' : 'not released')"
+    console = "$states.context.Execution.Id"
+    return _subject(names, word), text(message, "$version", _released(config, names), console)
+
+
+def _released(config: PipelineConfig, names: Names) -> str:
+    """What each endpoint serves, and how it is called."""
+    line = text("- {}: {}", "$v.name", "$v.release.said")
+    found = "$filter($verdicts, function($v) {$exists($v.release)})"
+    kind, file = ("application/octet-stream", "FILE") if config.data.files else ("text/csv", "rows.csv")
+    call = f"aws sagemaker-runtime invoke-endpoint --endpoint-name {{}} --region {config.region} "
+    call += f"--content-type {kind} --body fileb://{file} answers.csv"
+    lines = f"$join($map($found, function($v) {{{line}}}), {quoted(chr(10))})"
+    block = text(f"\n\nEndpoints:\n\n{{}}\n\nAsk one:\n  {call}\n", lines, "$found[0].release.endpoint")
+    return f"($found := [{found}]; $count($found) = 0 ? '' : {block})"
 
 
 def _worded(config: PipelineConfig, predicted: str) -> str:
@@ -108,7 +135,7 @@ $gaps = '' ? ' after ' & $took & '.' : $gaps = '0' ? ' after ' & $took & '. Ther
 ($g := $number($gaps); {counted}))"""
 
 
-MAILS = {"started": started, "models": models, "finished": finished}
+MAILS = {"started": started, "models": models, "finished": finished, "released": released}
 
 
 def reason(model: str, only_thresholds: bool = True, only_mae: bool = True) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
 from stepgluon.config.units import unit_of
 from stepgluon.names import Names, short
 from stepgluon.programs import Program, answers, builds_in_runs, program_of, transforms
-from stepgluon.workflow import decisions, tuning
+from stepgluon.workflow import decisions, endpoints, tuning
 from stepgluon.workflow.expressions import expression, jsonata
 from stepgluon.workflow.file_jobs import FileJobs
 from stepgluon.workflow.jobs import Jobs
@@ -45,7 +45,12 @@ class Item:
     approval: str  # the status of its versions in the registry; empty if it is not registered
     tuned: bool  # a tuning job searches its hyperparameters
     shown_trainings: dict[str, Any]  # the request that lists those of its tuning for the report
+    model: Model
     scripted: bool  # an AWS image trains and serves it with a script of the user's
+
+    @property
+    def scaled(self) -> bool:
+        return bool(self.model.serve and self.model.serve.scale)
 
     @property
     def tested(self) -> bool:
@@ -73,7 +78,7 @@ class Parts:
         self._job_retries = [Retry(**fields) for fields in waiting.job_retries()]
         self._retries_of = {
             service: [Retry(**fields) for fields in waiting.small_call_retries(service)]
-            for service in ("S3", "SNS", "SageMaker", "Registry", "SdkSageMaker", "Ecr", "CodeBuild")
+            for service in ("S3", "SNS", "SageMaker", "Registry", "SdkSageMaker", "Ecr", "CodeBuild", "Scaling")
         }
         self._words_kept = decisions.words_kept(len(config.models))
         self.images = list(builds_in_runs(config))
@@ -92,10 +97,13 @@ class Parts:
                 APPROVAL[model.register.approval] if model.register else "",
                 model.tune is not None,
                 tuning.shown_trainings(model, f"$models[{place}]"),
+                model,
                 bool(model.algorithm and model.algorithm.script),
             )
             for place, model in enumerate(config.models)
         ]
+        waiting_for_approval = [item for item in self.items if item.model in config.served_after_approval]
+        self.approved_items = [replace(item, entry=f"$*[{i}]") for i, item in enumerate(waiting_for_approval)]
 
     def _settings_of(self, model: Model) -> dict[str, Any]:
         limit, default = self.config.limit_of(model), self.config.default_model_of(model)
@@ -110,6 +118,7 @@ class Parts:
                 {limit[0]: int(limit[1]) if float(limit[1]).is_integer() else limit[1]} if limit else {}
             ),  # 350, for mails
             **self.jobs.of_model(model),
+            **endpoints.settings(self.names, model),
         }
         # With a trailing slash: the S3 prefix `models/v1` would also match `models/v10`.
         return settings if default == "promoted" else {**settings, "default": f"{default.rstrip('/')}/"}

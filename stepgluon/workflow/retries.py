@@ -21,6 +21,8 @@ from stepgluon.programs import builds_in_runs, program_of, transforms
 
 # A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600
+POLLS = 100  # of an endpoint, whose waits grow from 2 s to 15 min: about 11 hours
+POLL_SECONDS = 12 * 3600
 OTHER_SECONDS = 2 * 24 * 3600  # TimeoutSeconds of the machines around the runs
 SMALL_CALL_TRIES = 3  # in addition to Step Functions' internal retries for S3 and SNS
 DEFAULT_TRIES = 3  # the default of MaxAttempts
@@ -78,6 +80,10 @@ class Waiting:
                 "SNS.KMSThrottlingException",
                 "SNS.SdkClientException",
             ],
+            "Scaling": [
+                f"ApplicationAutoScaling.{error}Exception"
+                for error in ("ApplicationAutoScaling", "ConcurrentUpdate", "InternalService", "SdkClient")
+            ],
             "SdkSageMaker": [f"SageMaker.{error}Exception" for error in ("SageMaker", "SdkClient")],
         }
         fields = {"error_equals": errors[service], "jitter_strategy": "FULL"}
@@ -92,9 +98,11 @@ class Waiting:
         stages += [config.predict.max_runtime] if scored(config) else []
         stages += [config.predict.max_runtime, 2 * config.postprocess.max_runtime] if asked(config) else []
         stages += [limits.IMAGE_BUILD_SECONDS] * len(builds_in_runs(config))
+        released = POLL_SECONDS if config.served else 0
         tries, waits = 1 + config.retries.job, QUOTA_SECONDS + 60 * config.retries.throttling
         return min(
-            sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600, limits.MACHINE_SECONDS
+            sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600 + released,
+            limits.MACHINE_SECONDS,
         )
 
 
@@ -127,6 +135,9 @@ def _events_without_quota(config: PipelineConfig) -> int:
     tuned = sum(model.tune is not None for model in config.models) * (2 + tries) * small
     # Each try of a transform job creates and deletes a model, and enters the Choice once more.
     answered = 2 * job + 2 * tries * (2 * small + STATE)
+    # The polls with their waits; creating, updating and scaling; the Parallel.
+    released = (POLLS * (3 * STATE + REFUSED) + 9 * small) * len(config.served) + 2 * STATE * len(config.models)
+    registered += released if config.served else 0
     more = job * scored(config) + answered * asked(config) + registered + tuned
     return per_model * len(config.models) + more + whole_run
 

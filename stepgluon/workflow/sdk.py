@@ -74,6 +74,7 @@ _MANY = (
 Retry: Any = _also(_sdk.Retry, "max_delay_seconds", "jitter_strategy")
 Catch: Any = _also(_sdk.Catch, *_DATA)
 Pass: Any = _also(_sdk.Pass, *_DATA)
+Wait: Any = _also(_sdk.Wait, *_DATA)
 Choice: Any = _also(_sdk.Choice, *_DATA)
 Succeed: Any = _also(_sdk.Succeed, "output")
 Fail: Any = _sdk.Fail
@@ -96,7 +97,18 @@ class Rule(_BaseRule):  # type: ignore[misc] # the SDK has no types
 # In reading order; others follow.
 _ORDER = (
     *("Type", "Comment", "Resource", "Arguments", "Items", "ItemReader", "ItemBatcher", "ItemSelector"),
-    *("Error", "Cause", "Assign", "Output", "TimeoutSeconds", "Choices", "Default", "MaxConcurrency", "ItemProcessor"),
+    *(
+        "Error",
+        "Cause",
+        "Seconds",
+        "Assign",
+        "Output",
+        "TimeoutSeconds",
+        "Choices",
+        "Default",
+        "MaxConcurrency",
+        "ItemProcessor",
+    ),
     *("Branches", "ResultWriter", "Retry", "Catch", "Next", "End"),
 )
 

@@ -16,6 +16,8 @@ REGISTER_BYTES, TUNE_BYTES = 3 * 1024, 5 * 1024
 
 def surely_fits(config: PipelineConfig) -> bool:
     """If true, `validate` need not compile, which takes seconds."""
+    if any(model.serve for model in config.models):
+        return False
     settings = json.dumps(vars(config.changed(models=[])), ensure_ascii=False, default=vars)
     parts = [(model.train, model.algorithm, model.tune) for model in config.models]
     own = sum(len(json.dumps(part, ensure_ascii=False, default=vars)) for part in parts)

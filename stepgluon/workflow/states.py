@@ -18,7 +18,8 @@ Variables of the machine:
     starts        from Choose models: for each model `own` before its prediction; without gaps it is predicted already,
                   because a job would take minutes
     predictions   from Announce models: for each model its own part of the request for its prediction job
-    verdicts      from Predict: as `chosen`, with each prediction's outcome
+    verdicts      from Predict: as `chosen`, with each prediction's outcome; from Release models also with the release:
+                  its endpoint, outcome, and said, the sentence for mails
 
 A branch has one variable, own; that of a tuned model also `trials`, what its trainings tried. For a training: the job,
 its score, and Error, Cause and tries of a failure. For a prediction: its outcome, the folder below its place, and the
@@ -37,6 +38,7 @@ from stepgluon import limits
 from stepgluon.names import PROMOTED
 from stepgluon.workflow import decisions, mails
 from stepgluon.workflow.branch_states import BranchStates
+from stepgluon.workflow.endpoint_states import EndpointStates
 from stepgluon.workflow.expressions import expression, jsonata, literal, sentence, text, words_of_job, worth_another_try
 from stepgluon.workflow.parts import (
     ALL,
@@ -49,12 +51,13 @@ from stepgluon.workflow.parts import (
     SMALL_CALL_SECONDS,
     UNTRIED,
     WRITE,
+    Item,
 )
 from stepgluon.workflow.retries import STARTUP_SECONDS
 from stepgluon.workflow.sdk import Catch, Choice, Fail, Parallel, Pass, Rule, Succeed, Task
 
 
-class States(BranchStates):
+class States(EndpointStates, BranchStates):
     # The run
 
     def begin(self, name: str) -> Pass:
@@ -200,7 +203,8 @@ class States(BranchStates):
         )
 
     def nothing_is_missing(self) -> Rule:
-        return Rule(expression(f"$count({mails.MISSING}) = 0"))
+        released = f" and $count({mails.UNRELEASED}) = 0" if self.config.served else ""
+        return Rule(expression(f"$count({mails.MISSING}) = 0{released}"))
 
     def done(self, name: str) -> Succeed:
         return Succeed(name, output={"models": expression("$verdicts")})
@@ -208,6 +212,56 @@ class States(BranchStates):
     def incomplete(self, name: str) -> Fail:
         line = text("{}: {}", "$v.name", "$v.outcome_failure.Cause")
         listed = f"$join($map({mails.MISSING}, function($v) {{{line}}}), ' ')"
-        return Fail(
-            name, error="Incomplete", cause=expression(f"'Some models could not predict their rows. ' & {listed}")
+        listed = f"'Some models could not predict their rows. ' & {listed}"
+        if self.config.served:
+            listed = f"$count({mails.MISSING}) = 0 ? {self._unreleased()} : {listed}"
+        return Fail(name, error="Incomplete", cause=expression(listed))
+
+    # Releases
+
+    def release_models(self, name: str) -> Parallel:
+        found = "$states.result[$i]"
+        release = f"$merge([$v, $exists({found}.endpoint) ? {{'release': {found}}}])"
+        verdicts = f"[$map($verdicts, function($v, $i) {{{release}}})]"
+        return Parallel(name, arguments={}, assign={"verdicts": expression(verdicts)}, output={})
+
+    def begin_release(self, name: str) -> Pass:
+        """The machine of approved versions starts with the registry's event about one."""
+        no_version = "$error('The input is not an event about a version of the model registry.')"
+        version = "$states.input.detail.ModelPackageArn"
+        return Pass(
+            name,
+            assign={
+                "run": expression("$states.context.Execution.Name"),
+                "version": expression(f"$type({version}) = 'string' ? {version} : {no_version}"),
+                "bucket": self.names.work_bucket,
+                "work": f"s3://{self.names.work_bucket}/",
+                "jobs": self.jobs.release_settings(),
+                "models": literal([self._settings_of(model) for model in self.config.served_after_approval]),
+            },
+            output={},
         )
+
+    def is_of(self, item: Item) -> Rule:
+        return Rule(expression(f"$contains($version, ':model-package/' & {item.of('models')}.group & '/')"))
+
+    def not_served(self, name: str) -> Fail:
+        cause = "$version & ' is not a version of a model that this pipeline serves after approval.'"
+        return Fail(name, error="NotServed", cause=expression(cause))
+
+    def all_released(self) -> Rule:
+        return Rule(expression(f"$count({mails.UNRELEASED}) = 0"))
+
+    def not_released(self, name: str) -> Fail:
+        return Fail(name, error="Incomplete", cause=expression(self._unreleased()))
+
+    def endpoint_is_stuck(self) -> Rule:
+        return Rule(expression("'stuck' in $verdicts.release.outcome"))
+
+    def stuck(self, name: str) -> Fail:
+        return Fail(name, error="UpdateRollbackFailed", cause=expression(self._unreleased()))
+
+    @staticmethod
+    def _unreleased() -> str:
+        line = text("{}: {}", "$v.name", "$v.release.said")
+        return f"$join($map({mails.UNRELEASED}, function($v) {{{line}}}), ' ')"
