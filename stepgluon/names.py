@@ -248,6 +248,10 @@ class Names:
     monitor_machine = _Suffixed("monitor")
     release_rule = _Suffixed("approved")
 
+    @property
+    def release_machine_arn(self) -> str:
+        return self.arn("states", f"stateMachine:{self.release_machine}")
+
     def endpoint(self, model: Model) -> str:
         return f"{self.prefix}-{short(model, limits.ENDPOINT_NAME - len(self.prefix) - 1)}"
 

@@ -9,10 +9,10 @@ from botocore.session import get_session
 from botocore.validate import ParamValidator
 from policies.deployers import calls_of
 from policies.reference import allowed
-from released import config, of_type, released
+from released import DEFINITION, config, of_type, released
 
 from localaws.iam.policy_evaluation import Call, Policies
-from stepgluon.deploy.release import Release
+from stepgluon.deploy.release import Release, release
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.errors import ConfigError
 from stepgluon.names import Names
@@ -98,3 +98,33 @@ def test_who_deploys_may_do_what_endpoints_need(part: str) -> None:
 def _in_own_policies(call: Call) -> bool:
     """Those whose resource has a policy of its own."""
     return call.action.startswith("kms:")
+
+
+def test_an_approved_version_starts_the_machine_that_releases_it() -> None:
+    models = [
+        {"name": "size", "label": "y", "register": {"approval": "manual"}, "serve": {}},
+        {"name": "price", "label": "z", "register": {"approval": "automatic"}, "serve": {}},
+        {"name": "churn", "label": "w", "register": {"approval": "manual"}},
+    ]
+    made = release(config(models=models), DEFINITION, {"release": '{"States": {"release": {}}}\n'})
+    machines = {one["StateMachineName"]: one for one in of_type(made, "AWS::StepFunctions::StateMachine").values()}
+    assert machines.keys() == {"x", "x-release"}
+    key = machines["x-release"]["DefinitionS3Location"]["Key"]
+    assert key in {stored.key for stored in made.objects} and key != machines["x"]["DefinitionS3Location"]["Key"]
+    rules = {one["Name"]: one for one in of_type(made, "AWS::Events::Rule").values()}
+    rule, failures = rules["x-approved"], rules[made.names.rule]
+    assert rule["EventPattern"]["detail"] == {
+        "ModelPackageGroupName": ["x-model-size"],
+        "ModelApprovalStatus": ["Approved"],
+    }
+    [target] = rule["Targets"]
+    assert target["Arn"] == {"Ref": "ReleaseMachine"} and target["RoleArn"] == {"Fn::GetAtt": ["MachineRole", "Arn"]}
+    assert failures["EventPattern"]["detail"]["stateMachineArn"] == [
+        made.names.machine_arn,
+        made.names.release_machine_arn,
+    ]
+    assert len(policy(made.names, "machine-trust")["Statement"]) == 2
+    assert "release.asl.json" in {stored.file for stored in made.objects}
+    without = released(config(models=models[1:]))
+    assert len(of_type(without, "AWS::StepFunctions::StateMachine")) == 1
+    assert len(policy(without.names, "machine-trust")["Statement"]) == 1

@@ -105,9 +105,11 @@ def release(loaded: LoadedConfig, definition: str, others: Mapping[str, str] | N
             for name, text in others.items()
         ),
     )
+    keys = {stored.file.removesuffix(".asl.json"): stored.key for stored in objects}
+    made = pipeline(names, objects[0].key, objects[1].key, objects[3].key, {name: keys[name] for name in others})
     templates = (
         _template(names, "base", base(names)),
-        _template(names, "pipeline", pipeline(names, objects[0].key, objects[1].key, objects[3].key)),
+        _template(names, "pipeline", made),
     )
     built = images(names)
     objects += tuple(_source(image) for image in built if image.in_runs)

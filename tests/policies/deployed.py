@@ -62,6 +62,7 @@ models:
       release: {canary: 10%, roll_back_on: [errors, latency > 500ms]}
       capture: 20%
   - {name: churn, label: z, serve: {serverless: {memory_gb: 2}}}
+  - {name: size, label: w, register: {approval: manual}, serve: {}}
 fallback: {threshold: 1}
 """
 

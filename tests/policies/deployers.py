@@ -53,7 +53,8 @@ MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "
 
 
 def templates_of(names: Names) -> dict[str, dict[str, Any]]:
-    stacks = {"base": base(names), "pipeline": pipeline(names, *KEYS[1:])}
+    others = {"release": KEYS[1]} if names.config.served_after_approval else {}
+    stacks = {"base": base(names), "pipeline": pipeline(names, *KEYS[1:], others)}
     return {**stacks, "cicd": cicd(names)} if names.config.cicd else stacks
 
 

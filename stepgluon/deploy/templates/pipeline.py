@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from stepgluon.cost.estimate import refusal
@@ -38,8 +39,11 @@ MACHINE_LOGGING = {
 }
 
 
-def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str) -> dict[str, Any]:
-    """The template; the keys refer to objects in the work bucket."""
+def pipeline(
+    names: Names, definition_key: str, trigger_key: str, tell_key: str, others: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The template; the keys refer to objects in the work bucket, `others` by the names of the other machines."""
+    others = others or {}
     resources = {
         **_mail(names),
         **_roles(names),
@@ -48,6 +52,7 @@ def pipeline(names: Names, definition_key: str, trigger_key: str, tell_key: str)
         **_failures(names, tell_key),
         "QueueAlarm": _alarm(names),
         **alarms(names),
+        **(_release(names, others["release"]) if "release" in others else {}),
     }
     return document(
         names,
@@ -144,9 +149,10 @@ def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
     }
 
 
-def _target(function: str) -> dict[str, Any]:
+def _target(resource: str, arn: str = "Arn") -> dict[str, Any]:
     """Events that cannot be delivered go to the queue."""
-    return {"Id": function.lower(), "Arn": attribute(function), "DeadLetterConfig": {"Arn": attribute("Queue")}}
+    place = ref(resource) if arn == "Ref" else attribute(resource)
+    return {"Id": resource.lower(), "Arn": place, "DeadLetterConfig": {"Arn": attribute("Queue")}}
 
 
 def _function(
@@ -177,27 +183,47 @@ def _function(
 
 
 def _machine(names: Names, definition_key: str) -> dict[str, Resource]:
-    logged = names.config.log_runs
-    machine = {
-        "StateMachineName": names.machine,
-        "StateMachineType": "STANDARD",
-        "DefinitionS3Location": {"Bucket": names.work_bucket, "Key": definition_key},
-        "DefinitionSubstitutions": {name: ref(name) for name in _parameters(names)},
-        "RoleArn": attribute("MachineRole"),
-        "LoggingConfiguration": MACHINE_LOGGING if logged else {"Level": "OFF"},
-        "TracingConfiguration": {"Enabled": True},
-    }
     version = {
         "StateMachineArn": ref("Machine"),
         "StateMachineRevisionId": attribute("Machine", "StateMachineRevisionId"),
     }
     route = {"StateMachineVersionArn": ref("MachineVersion"), "Weight": 100}
     return {
-        **({"MachineLog": log(names, "machine")} if logged else {}),
-        "Machine": tagged(names, "StepFunctions::StateMachine", **machine),
+        **({"MachineLog": log(names, "machine")} if names.config.log_runs else {}),
+        "Machine": _state_machine(names, names.machine, definition_key),
         # Each new revision of the machine publishes a version; earlier ones are kept for a rollback.
         "MachineVersion": kept(resource("StepFunctions::StateMachineVersion", **version)),
         "LiveAlias": resource("StepFunctions::StateMachineAlias", Name=LIVE, RoutingConfiguration=[route]),
+    }
+
+
+def _state_machine(names: Names, name: str, definition_key: str) -> Resource:
+    return tagged(
+        names,
+        "StepFunctions::StateMachine",
+        StateMachineName=name,
+        StateMachineType="STANDARD",
+        DefinitionS3Location={"Bucket": names.work_bucket, "Key": definition_key},
+        DefinitionSubstitutions={name: ref(name) for name in _parameters(names)},
+        RoleArn=attribute("MachineRole"),
+        LoggingConfiguration=MACHINE_LOGGING if names.config.log_runs else {"Level": "OFF"},
+        TracingConfiguration={"Enabled": True},
+    )
+
+
+def _release(names: Names, definition_key: str) -> dict[str, Resource]:
+    """The machine that releases a version once somebody has approved it; it needs no alias, which uploads start."""
+    groups = [names.model_group(model) for model in names.config.served_after_approval]
+    approved = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Model Package State Change"],
+        "detail": {"ModelPackageGroupName": groups, "ModelApprovalStatus": ["Approved"]},
+    }
+    target = {**_target("ReleaseMachine", "Ref"), "RoleArn": attribute("MachineRole")}
+    description = f"Approved versions of models that {names.prefix} serves"
+    return {
+        "ReleaseMachine": _state_machine(names, names.release_machine, definition_key),
+        "ApprovalRule": rule(names, names.release_rule, description, approved, target),
     }
 
 
@@ -219,11 +245,13 @@ def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
             }
         },
     }
+    machines = [names.machine_arn]
+    machines += [names.release_machine_arn] if names.config.served_after_approval else []
     reserved = min(names.config.trigger.reserved_concurrency, 1)  # failures are mailed one at a time
     pattern = {
         "source": ["aws.states"],
         "detail-type": ["Step Functions Execution Status Change"],
-        "detail": {"stateMachineArn": [names.machine_arn], "status": ENDED_BADLY},
+        "detail": {"stateMachineArn": machines, "status": ENDED_BADLY},
     }
     description = f"Runs of {names.machine} that failed, took too long or were stopped"
     return {

@@ -78,6 +78,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         **_programs(names),
         **_registry(names),
         **_endpoints(names),
+        **_releases(names),
         **_builds(names),
         **_tunings(names),
         "any_log": ["*"] if config.log_runs else [],
@@ -172,6 +173,18 @@ def _endpoints(names: Names) -> dict[str, list[str]]:
         "scaling_alarms": [names.arn("cloudwatch", scaling)] if scales else [],
         "scaling_role": [names.arn("iam", f"role/aws-service-role/{SCALING_ROLE}", region="")] if scales else [],
     }
+
+
+def _releases(names: Names) -> dict[str, list[str]]:
+    """The machine that releases approved versions, and the rule that starts it, in the role of the machines."""
+    found = {
+        "release_machine": [names.release_machine_arn],
+        "releases": [names.arn("states", f"execution:{names.release_machine}:*")],
+        "release_rule": [names.rule_arn(names.release_rule)],
+        "release_caller": ["events.amazonaws.com"],
+        "released_versions": [names.arn("sagemaker", f"model-package/{names.prefix}-model-*/*")],
+    }
+    return found if names.config.served_after_approval else {name: [] for name in found}
 
 
 def _tunings(names: Names) -> dict[str, list[str]]:
