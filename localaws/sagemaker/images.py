@@ -3,8 +3,9 @@
 1. `python3 /opt/program/NAME.py`: that script of the code folder, as a process
 2. sagemaker-xgboost: an equivalent of AWS's image (localaws/containers), as a process
 3. an image that buildah has, in a container (bubblewrap.py)
-4. `train` and `serve` of an image that docker/build.sh makes: that script of the code folder, as a process
-5. else the job fails with a sentence about what is missing
+4. the commands that the settings have for the image, as processes
+5. `train` and `serve` of an image that docker/build.sh makes: that script of the code folder, as a process
+6. else the job fails with a sentence about what is missing
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,16 +31,40 @@ _TRAINERS = ("autogluon",)  # our images with the command `train`
 _FOLDER = Path(containers.__file__).parent
 
 
-def program(image: str, entrypoint: list[str], arguments: list[str], verb: str, code: Path | None) -> Program:
+Commands = Mapping[str, Mapping[str, Sequence[str]]]  # by the image's address without digest and tag, and the verb
+
+
+def program(
+    image: str,
+    entrypoint: list[str],
+    arguments: list[str],
+    verb: str,
+    code: Path | None,
+    processes: Commands | None = None,
+) -> Program:
     """`verb` is the argument that SageMaker gives to an image without an entrypoint: train or serve."""
     match [*entrypoint, *arguments]:
         case [python, script, *rest] if code and python.startswith("python") and _SCRIPT.fullmatch(script):
             return _script(code / script.removeprefix(PROGRAM), rest)
     if verb and not entrypoint and (known := built_in(image)):
         return _equivalent(image, known, verb)
+    own = (processes or {}).get(_address(image), {}).get(verb)
+    if own and not (entrypoint or arguments) and not bubblewrap.has(image):
+        return _process(image, verb, own)
     if code and not (entrypoint or arguments) and _is_ours(image, verb, code) and not bubblewrap.has(image):
         return _script(code / f"{verb}.py", [])
     return bubblewrap.image(image, entrypoint, arguments, verb)
+
+
+def _address(image: str) -> str:
+    host, slash, name = image.partition("@")[0].partition("/")
+    return host + slash + name.partition(":")[0]
+
+
+def _process(image: str, verb: str, command: Sequence[str]) -> Script:
+    files = {word: code_of(Path(word)) for word in command if os.path.isfile(word)}
+    note = f"{named(image)[0]} is a container; locally its {verb} runs as a process: {' '.join(command)}"
+    return Script(tuple(command), {"command": [*command], "files": files, "python": _python()}, note)
 
 
 def _is_ours(image: str, verb: str, code: Path) -> bool:

@@ -45,6 +45,7 @@ class Workshop:
 
     folder: Path  # of the jobs' files; empty while no job runs
     code: Path | None
+    processes: images.Commands
     region: str
     buckets: Buckets
     scheduler: Scheduler
@@ -188,7 +189,7 @@ class Job:
         image = given["TrainingImage" if self.kind == "training" else "ImageUri"]
         entrypoint, arguments = given.get("ContainerEntrypoint", []), given.get("ContainerArguments", [])
         verb = "train" if self.kind == "training" else ""
-        return images.program(image, entrypoint, arguments, verb, self._shop.code)
+        return images.program(image, entrypoint, arguments, verb, self._shop.code, self._shop.processes)
 
     def _work(self, program: Program, roots: list[Path], cores: int) -> bool:
         """Run all instances to their end; True if the time limit ended them."""

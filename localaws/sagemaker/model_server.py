@@ -61,7 +61,7 @@ class ModelServer:
         for made in ("model", "output", "tmp", "home"):
             (self._root / made).mkdir(parents=True)
         self._download()
-        program = images.program(self._model.image, [], [], "serve", self._shop.code)
+        program = images.program(self._model.image, [], [], "serve", self._shop.code, self._shop.processes)
         if program.note:
             self._log(f"[local] {program.note}")
         self._begin(program, lambda: stopped() or self._stopped)

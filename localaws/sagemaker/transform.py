@@ -64,7 +64,7 @@ class TransformJob(Job):
         return float(5 * DAY)  # [sm]
 
     def _program(self) -> Program:
-        return images.program(self._model.image, [], [], "serve", self._shop.code)
+        return images.program(self._model.image, [], [], "serve", self._shop.code, self._shop.processes)
 
     def _run(self) -> tuple[str, str, str]:
         shop, program = self._shop, self._program()

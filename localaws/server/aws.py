@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Settings:
     region: str
     port: int = 0  # any free one
     code: Path | None = None  # mounted as each container's /opt/program; without it, jobs fail
+    processes: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)  # see images.py
     fresh: bool = False  # run every job, even if its outputs are cached
     cores: int = field(
         default_factory=lambda: (
@@ -172,6 +174,7 @@ class LocalAws:
         workshop = Workshop(
             folder=jobs,
             code=settings.code,
+            processes=settings.processes,
             region=settings.region,
             buckets=self.buckets,
             scheduler=Scheduler(settings.cores, settings.cores_per_job),

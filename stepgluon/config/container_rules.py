@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from stepgluon import limits
@@ -29,6 +30,11 @@ def algorithm_is_possible(key: str, model: Model, region: str) -> Iterator[Findi
     assert algorithm
     yield from _settings(f"{at}.set", algorithm)
     yield from _script_mode(at, algorithm, region)
+    for name, command in vars(algorithm.local).items() if algorithm.local else ():
+        try:
+            shlex.split(command)
+        except ValueError as problem:
+            yield Finding(f"{at}.local.{name}", f"this is not a command: {str(problem).lower()} (correct it)")
     if algorithm.image is not None and (message := _wrong_image(algorithm.image, region)):
         yield Finding(f"{at}.image", message, ("region",))
 

@@ -108,6 +108,9 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
 def _container(key: str, model: Model) -> Iterator[Finding]:
     algorithm = model.algorithm
     program = AUTOGLUON if algorithm is None else next(iter(programs_of(algorithm)), CONTAINER)
+    if algorithm is not None and algorithm.local is not None:
+        message = "with data.files, your scripts need the container itself (remove it, and install buildah)"
+        yield Finding(f"{key}.algorithm.local", message, ("data.files",))
     if program.keys != CONTAINER.keys:
         message = (
             f"{program.title} learns from tables (give the model a container: algorithm: {{image: …}} or {{build: …}})"

@@ -196,6 +196,13 @@ class Train(Job):
 AUTOGLUONS = frozenset(("presets", "time_limit"))  # keys of Train that concern no other algorithm
 
 
+class Processes(Section):
+    """What runs in place of the container on a computer that cannot run it: not in the container's surroundings."""
+
+    train: str = entry("command that trains, from the repository's root, like python mine/train.py", TEXT)
+    serve: str = entry("command that starts the server", TEXT)
+
+
 class Algorithm(Section):
     """What trains a model instead of AutoGluon."""
 
@@ -210,6 +217,9 @@ class Algorithm(Section):
         "when build is built: push: by deploy; run: by CodeBuild, as the first step of a run, unless ECR has it",
         Choice("push", "run"),
         "push",
+    )
+    local: Processes | None = entry(
+        "locally, without buildah: commands that run as processes instead of the container", Processes, None
     )
     set: dict[str, Scalar] = entry(
         "hyperparameters; for XGBoost, by default, num_round is 100, and objective suits the label",

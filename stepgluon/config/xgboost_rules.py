@@ -24,6 +24,9 @@ def algorithm_is_possible(key: str, model: Model, region: str) -> Iterator[Findi
     assert algorithm
     if message := _wrong_version(algorithm.xgboost or "", region):
         yield Finding(f"{key}.algorithm.xgboost", message, ("region",))
+    if algorithm.local is not None:
+        message = "locally, an equivalent of AWS's XGBoost trains (remove this)"
+        yield Finding(f"{key}.algorithm.local", message, (f"{key}.algorithm.xgboost",))
     if model.metric == "quantile_loss":
         message = "AWS's XGBoost has no objective for quantiles (remove algorithm, or use your own container)"
         yield Finding(f"{key}.metric", message, (f"{key}.algorithm.xgboost",))

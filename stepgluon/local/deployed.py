@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from localaws.sagemaker import bubblewrap
 from localaws.sagemaker.job_cache import code_of, packages
 from localaws.server.aws import LocalAws, Settings
 from localaws.stepfunctions import parse_cache
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.apply import deploy
 from stepgluon.deploy.images import SCRIPT
@@ -162,7 +164,12 @@ class Images:
     def _built(self, image: Image) -> str:
         """The id of the image that buildah builds of the user's folder, unless it has it."""
         if lacking := bubblewrap.missing():
-            raise SurroundingsError(f"algorithm.build: {image.folder} needs {lacking} to be built and run locally")
+            if self._address(image) in self._aws.settings.processes:
+                return hashlib.sha256(image.tag.encode()).hexdigest()
+            raise SurroundingsError(
+                f"algorithm.build: {image.folder} needs {lacking} to be built and run locally (or commands that run as "
+                "processes, in algorithm.local)"
+            )
         address = f"{self._address(image)}={image.folder}"
         engine = {**os.environ, "ENGINE": "buildah", "BUILDAH_ISOLATION": "chroot"}
         done = subprocess.run(["bash", str(SCRIPT), address], capture_output=True, text=True, env=engine)
@@ -182,9 +189,23 @@ class Images:
         self._aws.client("ecr").put_image(
             repositoryName=image.repository, imageTag=image.tag, imageManifest=manifest, imageDigest=digest
         )
-        if image.folder:
+        if image.folder and not bubblewrap.missing():
             bubblewrap.tag(identity, f"{self._address(image)}@{digest}")
         return digest
+
+
+def processes(config: PipelineConfig) -> dict[str, dict[str, list[str]]]:
+    """The commands of algorithm.local, by the address of the container's image; files are those of the repository."""
+    found, names = {}, Names(config)
+    for model in config.models:
+        if model.algorithm and (local := model.algorithm.local):
+            host, _, name = names.training_image(model).partition("@")[0].partition("/")
+            words = {verb: shlex.split(command) for verb, command in vars(local).items()}
+            found[f"{host}/{name.partition(':')[0]}"] = {
+                verb: [str(SCRIPT.parents[1] / word) if (SCRIPT.parents[1] / word).is_file() else word for word in each]
+                for verb, each in words.items()
+            }
+    return found
 
 
 def end_executions(place: Deployed) -> None:

@@ -29,7 +29,7 @@ from stepgluon.live import browser
 from stepgluon.live.local import LocalRuns
 from stepgluon.live.page import LivePage
 from stepgluon.local.compile_cache import ROOT, compiled
-from stepgluon.local.deployed import Deployed, deployed
+from stepgluon.local.deployed import Deployed, deployed, processes
 from stepgluon.local.journal import Begun
 from stepgluon.local.run_folder import collect, lines_of, refreshed, remark
 from stepgluon.local.surroundings import (
@@ -130,8 +130,8 @@ def live_page(place: Deployed) -> Iterator[None]:
 
 def settings_of(loaded: LoadedConfig, work: Path, port: int, fresh: bool) -> Settings:
     config, folder = loaded.config, Path(os.path.abspath(work))  # jobs run in other working directories
-    code = ROOT / "code"
-    return Settings(folder, config.account, config.region, port, code, fresh, grace_seconds=GRACE_SECONDS)
+    code, own = ROOT / "code", processes(config)
+    return Settings(folder, config.account, config.region, port, code, own, fresh, grace_seconds=GRACE_SECONDS)
 
 
 # Starting the run
