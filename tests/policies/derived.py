@@ -14,7 +14,7 @@ from localaws.iam.policy_evaluation import Call
 from stepgluon.deploy.templates.policies import _values
 from stepgluon.names import Names
 
-ALL = (*(case for case in CASES if case != "served"), "demo")
+ALL = (*CASES, "demo")
 SEVERAL = (
     "kms_key",
     "subnets",
