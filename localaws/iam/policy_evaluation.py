@@ -22,6 +22,7 @@ from typing import Any
 Policy = Mapping[str, Any]
 Value = str | tuple[str, ...]  # a tuple is a key of several values, like aws:TagKeys
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_ELEMENTS = frozenset(["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition"])
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,7 @@ def statements(policy: Policy) -> list[Policy]:
 
 def applies(statement: Policy, call: Call) -> bool:
     """Whether the statement covers this call: principal, action, resource and every condition."""
-    unknown = statement.keys() - {
-        *("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition")
-    }
-    if unknown:
+    if unknown := statement.keys() - _ELEMENTS:
         raise ValueError(f"a statement has {sorted(unknown)}, which is unknown")
     if not statement.keys() & {"Action", "NotAction"}:
         raise ValueError("a statement has no Action")
@@ -144,8 +142,17 @@ def _is_action(pattern: str, action: str) -> bool:
 
 def arn_like(pattern: str, arn: str, call: Call) -> bool:
     """Match part by part: a wildcard does not cross the first five colons."""
+    if "$" not in pattern:
+        return _arn(pattern).fullmatch(arn) is not None
     expected, found = pattern.split(":", 5), arn.split(":", 5)
     return len(expected) == len(found) and all(_like(p, f, call) for p, f in zip(expected, found, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _arn(pattern: str) -> re.Pattern[str]:
+    parts = pattern.split(":", 5)
+    any_ = ["[^:]"] * 5 + ["."]  # a sixth part may have colons
+    return re.compile(":".join(_expression(p, c) for p, c in zip(parts, any_, strict=False)), re.DOTALL)
 
 
 def _like(pattern: str, text: str, call: Call) -> bool:
@@ -168,8 +175,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(_expression(pattern), re.DOTALL)
 
 
-def _expression(pattern: str) -> str:
-    return re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+def _expression(pattern: str, character: str = ".") -> str:
+    return re.escape(pattern).replace(r"\*", f"{character}*").replace(r"\?", character)
 
 
 def _filled(text: str, call: Call) -> list[str] | None:
