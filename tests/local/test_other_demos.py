@@ -95,11 +95,11 @@ def test_xgboost_learns_two_classes_and_three_and_answers_with_probabilities(tmp
     assert 0.7 <= leaves["score"] <= 1
     assert 0.33 < contract["score"] < 1 and contract["learner"] == "XGBoost"
     filled = [row for row in rows_of(told) if not row["left"]]
-    assert len(filled) == 96 and {row["prediction"] for row in filled} == {"yes", "no"}
+    assert len(filled) == 96 and {row["left_prediction"] for row in filled} == {"yes", "no"}
     for row in filled:
-        yes = float(row["probability_yes"])
-        assert row["prediction"] == ("yes" if yes > 0.5 else "no")
-        assert float(row["probability"]) == pytest.approx(max(yes, 1 - yes), abs=1e-6)
+        yes = float(row["left_probability_yes"])
+        assert row["left_prediction"] == ("yes" if yes > 0.5 else "no")
+        assert float(row["left_probability"]) == pytest.approx(max(yes, 1 - yes), abs=1e-6)
     logs = [file.read_text() for file in (tmp_path / "work/runs" / told["run"] / "logs").glob("*-train-*.log")]
     assert any("Trial 3 of 3: validation:auc " in log for log in logs), "the best tuning of two classes"
     assert any("#011validation-merror:" in log for log in logs), "three classes stop early"
