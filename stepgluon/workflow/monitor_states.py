@@ -9,7 +9,6 @@ check's outcome and sentence; rerun, the run that was started for this model, no
 
 from __future__ import annotations
 
-from stepgluon.config.schema import Model
 from stepgluon.names import PROMOTED, short
 from stepgluon.workflow.expressions import expression, jsonata, literal, once, quoted, sentence, text, words_of_job
 from stepgluon.workflow.jobs import ATTEMPT
@@ -26,15 +25,11 @@ _NOTHING = {"folder": "", "captured": False, "tables": False, "outcome": "none",
 class MonitorStates(Parts):
     @property
     def monitored(self) -> list[Item]:
-        names = {model.name for model in self.config.monitored}
-        return [item for item in self.items if item.name in names]
+        return [item for item in self.items if item.model in self.config.monitored]
 
     def retrains(self, item: Item) -> bool:
-        monitor = self._model_of(item).monitor
+        monitor = item.model.monitor
         return bool(monitor and monitor.then == "retrain")
-
-    def _model_of(self, item: Item) -> Model:
-        return next(model for model in self.config.models if model.name == item.name)
 
     def begin(self, name: str) -> Pass:
         every = min(model.monitor.every for model in self.config.monitored if model.monitor)
@@ -102,7 +97,7 @@ class MonitorStates(Parts):
 
     def compare(self, item: Item, name: str) -> Task:
         rows = {kind: "'s3://' & {} & '/' & {}".format(*self._rows_of(item, kind)) for kind in ("captured", "tables")}
-        monitor = self._model_of(item).monitor
+        monitor = item.model.monitor
         assert monitor, "the item is monitored"
         request = self.jobs.monitor(item.of("models"), rows, monitor.drift, f"'0' & {ATTEMPT}")
         seconds = self.config.postprocess.max_runtime
@@ -168,7 +163,7 @@ class MonitorStates(Parts):
             model, "$own.failure", "($own.sentence = '' ? '' : $own.sentence)"
         )  # fmt: skip
         what = "($own.failure = '' ? ': drift' : ': not monitored')"
-        subject = f"{quoted(f'{names.prefix} {short(self._model_of(item))}')} & {what}"
+        subject = f"{quoted(f'{names.prefix} {short(item.model)}')} & {what}"
         request = {
             "TopicArn": names.topic_arn,
             "Subject": expression(subject),
