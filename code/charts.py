@@ -21,16 +21,17 @@ SHADES = 5
 BINS = 41
 
 
-def scatter(actual: Numbers, predicted: Numbers, label: str) -> Markup:
-    """Predicted against actual values; on the line, both are the same."""
+def scatter(actual: Numbers, predicted: Numbers, label: str, axes: tuple[str, str] | None = None) -> Markup:
+    """Predicted against actual values, or as `axes` says; on the line, both are the same."""
+    across, up = axes or (f"actual {short(label, 30)}", "predicted")
     low, high = _span(np.concatenate([actual, predicted]))
     x, y = _scale(low, high, LEFT, WIDE - RIGHT), _scale(low, high, HIGH - BOTTOM, TOP)
     ends = {"x1": _n(x(low)), "y1": _n(y(low)), "x2": _n(x(high)), "y2": _n(y(high))}
     marks = _dots(x(actual), y(predicted)) if len(actual) <= FEW else _cells(actual, predicted, low, high)
     return _chart(
-        f"Predicted against actual {label}",
+        f"{up} against {across}".capitalize() if axes else f"Predicted against actual {label}",
         [
-            _axes(low, high, low, high, x, y, f"actual {short(label, 30)}", "predicted"),
+            _axes(low, high, low, high, x, y, across, up),
             marks,
             tag("line", class_="same", **ends),
         ],

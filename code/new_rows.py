@@ -116,7 +116,7 @@ def read_tables(folder: Path, config: Mapping[str, Any], model: Mapping[str, Any
             # A column without any value has no type of its own.
             valued = [name for name in wrong if chosen.column(name).null_count < chosen.num_rows]
             into.other_type |= {name: wrong[name] for name in valued}
-            into.add(_columns(chosen, into, model["label"]), chosen.num_rows)
+            into.add(columns_of(chosen, into, model["label"]), chosen.num_rows)
         into.assumed += [f"{table.name}: {sentence}" for sentence in table.assumed()]
 
 
@@ -136,7 +136,7 @@ def _selected(batch: pa.RecordBatch, where: Mapping[str, Any]) -> pa.RecordBatch
     return batch
 
 
-def _columns(batch: pa.RecordBatch, into: NewRows, label: str) -> dict[str, pa.Array]:
+def columns_of(batch: pa.RecordBatch, into: NewRows, label: str) -> dict[str, pa.Array]:
     there = set(batch.schema.names)
     found = {
         name: as_learnt(batch.column(name), learnt, into.whole_texts)

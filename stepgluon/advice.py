@@ -25,6 +25,7 @@ _OF_A_FOLDER = frozenset(  # commands that have --work
         "models",
         "cost",
         "monitor",
+        "rehearse",
     )
 )
 _given: ContextVar[tuple[str, ...]] = ContextVar("given", default=())

@@ -164,9 +164,20 @@ def _runs(command: Add) -> None:
     limit = "the highest accepted difference of a column; default: 0.2, or monitor.drift of the model"
     monitoring.add_argument("--drift", type=_above_0, metavar="N", help=limit)
     monitoring.add_argument("--to", type=a_path, metavar="DIR", help="for drift.html; default: drift-MODEL/")
-    place = monitoring.add_mutually_exclusive_group()
-    place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
-    place.add_argument("--aws", action="store_true", help="a run in the account")
+    rehearsing = command(
+        "results",
+        "rehearse",
+        "Predict the same rows with the model that serves and with a run's new one; compare them.",
+    )
+    rehearsing.add_argument("run", metavar="RUN", help=_RUN)
+    rehearsing.add_argument("model", metavar="MODEL", help="a model of the config")
+    what = "tables; default: captured rows, or else the run's held-out ones"
+    rehearsing.add_argument("--data", type=a_path, nargs="+", metavar="FILE", help=what)
+    rehearsing.add_argument("--to", type=a_path, metavar="DIR", help="for rehearse.html; default: rehearse-MODEL/")
+    for one in (monitoring, rehearsing):
+        place = one.add_mutually_exclusive_group()
+        place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
+        place.add_argument("--aws", action="store_true", help="a run in the account")
 
     cleaning = command("results", "clean", "Delete the files of old local runs; keep models and predictions.")
     count = _whole_number("a number of runs, like 10", 10**6)

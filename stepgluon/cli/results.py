@@ -1,4 +1,4 @@
-"""The commands for what runs leave: logs, fetch, monitor, compare and clean."""
+"""The commands for what runs leave: logs, fetch, monitor, rehearse, compare and clean."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from stepgluon.advice import pipeline_py
 from stepgluon.aws import Aws
 from stepgluon.cli.common import Call
 from stepgluon.cli.runs import is_local
+from stepgluon.config.schema import Model
 from stepgluon.errors import UsageError
 from stepgluon.local.work_folder import buckets_of, local_story, one_run
-from stepgluon.names import Names
+from stepgluon.names import PROMOTED, Names
 from stepgluon.runs.compare import compared, config_of, words
-from stepgluon.runs.executions import one, tell
+from stepgluon.runs.executions import one, read_json, sizes, tell
 from stepgluon.runs.fetch import NothingToFetch, copied, download, model_address, only_predicted
 from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
 from stepgluon.runs.start import check_files
@@ -82,18 +83,60 @@ def do_monitor(call: Call) -> None:
 
     options = call.options
     check_files(options.data)
-    names = Names(call.config().config)
-    model = next((one for one in names.config.models if one.name == options.model), None)
-    if model is None or model.score:
-        known = ", ".join(one.name for one in names.config.models if not one.score) or "none"
-        raise UsageError(f"{options.model} is not a model of tables in {options.config} (they are: {known})")
-    monitored = getattr(model, "monitor", None)
-    limit = options.drift or (monitored.drift if monitored else 0.2)
+    names, model = _model_of(call)
+    limit = options.drift or (model.monitor.drift if model.monitor else 0.2)
     to = options.to or Path(f"drift-{options.model}")
     with _told(call) as (told, s3):
         address = model_address(told, options.model)
-        found = drift_of(names, options.model, options.data, limit, lambda folder: download(s3, address, folder), to)
+        found = drift_of(
+            *(names, model.name, options.data, limit),
+            lambda inputs: download(s3, address, inputs / "model"),
+            to,
+        )
     call.result(words(found, shown(str((to / "drift.html").resolve()))), found)
+
+
+def do_rehearse(call: Call) -> None:
+    """The run's own model and the one that serves, or else the promoted one, predict the same rows."""
+    from stepgluon.local.drift_check import rehearsal_of, rehearsed_words
+
+    options = call.options
+    check_files(options.data or [])
+    names, model = _model_of(call)
+    to = options.to or Path(f"rehearse-{model.name}")
+    with _told(call) as (told, s3):
+        new = model_address(told, model.name)
+        if next(one for one in told["models"] if one["name"] == model.name)["uses"] != "trained":
+            raise NothingToFetch(f"{told['run']} has no accepted model {model.name} (rehearse another run)")
+        bucket = names.work_bucket
+        pointer = read_json(s3, bucket, names.pointer(model)) or {}
+        promoted = (read_json(s3, bucket, PROMOTED) or {}).get(names.key(model), {})
+        old = pointer.get("folder") or promoted.get("model_uri")
+        if not old:
+            raise NothingToFetch(f"no model {model.name} serves or is promoted (`{pipeline_py('promote RUN')}`)")
+        rows = {"captured": f"captured/{model.name}/"}
+        if not sizes(s3, bucket, rows["captured"]):
+            rows = {"test": f"runs/{told['run']}/prepared/models/{model.name}/test/"}
+
+        def fetch(inputs: Path) -> None:
+            for side, address in (("old", old), ("new", new)):
+                download(s3, address, inputs / side)
+            for kind, folder in () if options.data else rows.items():
+                if not download(s3, f"s3://{bucket}/{folder}", inputs / kind):
+                    raise NothingToFetch(f"the rows of {told['run']} are gone (name some with --data)")
+
+        found = rehearsal_of(names, model.name, options.data or [], fetch, to)
+    call.result(rehearsed_words(found, shown(str((to / "rehearse.html").resolve()))), found)
+
+
+def _model_of(call: Call) -> tuple[Names, Model]:
+    """The config's names, and the model that the command is for."""
+    config, options = call.config().config, call.options
+    known = {model.name: model for model in config.models if not model.score}
+    if options.model not in known:
+        listed = ", ".join(known) or "none"
+        raise UsageError(f"{options.model} is not a model of tables in {options.config} (they are: {listed})")
+    return Names(config), known[options.model]
 
 
 @contextmanager

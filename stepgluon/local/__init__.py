@@ -9,7 +9,7 @@ deployed       a local AWS with the pipeline deployed to it
 mail_text      fits the mails to a local run
 run_folder     writes and refreshes a run's folder, DIR/runs/<run>/
 work_folder    reads the runs' folders, with or without a server
-drift_check    compares new rows with those that trained a model
+drift_check    compares new rows with those that trained a model, and two models on the same rows
 clean          deletes the files of old runs
 journal        records which executions began, to continue interrupted ones
 surroundings   errors of the disk and the folder, signals

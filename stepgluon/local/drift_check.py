@@ -1,4 +1,4 @@
-"""Compares new rows with those that trained a model, with the monitor's own job, in a temporary folder."""
+"""Compares new rows with those that trained a model, and two models on the same rows, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -17,26 +17,35 @@ from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.local.data_check import CODE, CORES
 from stepgluon.names import Names
 
-RESULT = ("drift.html", "drift.json")
+Fetch = Callable[[Path], object]  # copies files to the folder of the job's inputs
 
 
-def drift_of(
-    names: Names, model: str, files: Sequence[Path], limit: float, fetch: Callable[[Path], object], to: Path
+def drift_of(names: Names, model: str, files: Sequence[Path], limit: float, fetch: Fetch, to: Path) -> dict[str, Any]:
+    """Write the page and its numbers to the folder `to`; return the numbers. `fetch` copies the model."""
+    variables = {"STEPGLUON_DRIFT": f"{limit:g}", "STEPGLUON_PREDICT": "true"}
+    return _ran("monitor", "drift", names, {"STEPGLUON_MODEL": model, **variables}, files, fetch, to)
+
+
+def rehearsal_of(names: Names, model: str, files: Sequence[Path], fetch: Fetch, to: Path) -> dict[str, Any]:
+    """The same for two models on the same rows; `fetch` copies both models and, without tables, the rows."""
+    return _ran("rehearse", "rehearse", names, {"STEPGLUON_MODEL": model}, files, fetch, to)
+
+
+def _ran(
+    script: str, result: str, names: Names, variables: dict[str, str], files: Sequence[Path], fetch: Fetch, to: Path
 ) -> dict[str, Any]:
-    """Write the page and its numbers to the folder `to`; return the numbers. `fetch` copies the model to a folder."""
-    variables = {"STEPGLUON_MODEL": model, "STEPGLUON_DRIFT": f"{limit:g}", "STEPGLUON_PREDICT": "true"}
     try:
         with tempfile.TemporaryDirectory(prefix="stepgluon-drift-") as name:
             folder = Path(name)
             inputs, output = folder / "processing/input", folder / "processing/output"
-            for place in (inputs / "tables", inputs / "model", inputs / "config", output, folder / "tmp"):
+            for place in (inputs / "tables", inputs / "config", output, folder / "tmp"):
                 place.mkdir(parents=True)
             for file in files:
                 (inputs / "tables" / file.name).symlink_to(file.resolve())
             (inputs / "config" / "config.json").write_text(names.config_json, encoding="utf-8")
-            fetch(inputs / "model")
+            fetch(inputs)
             done = subprocess.run(
-                [sys.executable, os.fspath(CODE / "monitor.py")],
+                [sys.executable, os.fspath(CODE / f"{script}.py")],
                 env=environment(Surroundings(folder, {**names.config.prepare.environment, **variables}, {}, CORES)),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -46,11 +55,11 @@ def drift_of(
             if done.returncode:
                 raise StepgluonError(_reason(done.stderr))
             to.mkdir(parents=True, exist_ok=True)
-            for each in RESULT:
-                shutil.copyfile(output / each, to / each)
+            for ending in ("html", "json"):
+                shutil.copyfile(output / f"{result}.{ending}", to / f"{result}.{ending}")
     except OSError as problem:
         raise SurroundingsError(f"the rows cannot be compared: {(problem.strerror or str(problem)).lower()}") from None
-    found: dict[str, Any] = json.loads((to / "drift.json").read_text("utf-8"))
+    found: dict[str, Any] = json.loads((to / f"{result}.json").read_text("utf-8"))
     return found
 
 
@@ -71,3 +80,11 @@ def words(found: dict[str, Any], page: str) -> str:
             missing = " -> ".join(f"{each[f'missing_{when}']:.1%}" for when in ("before", "now"))
             lines.append(f"{each['name'][:40]:<{width}}  {measures}  {missing:>15}")
     return "\n".join([*lines, "", f"Page: {page}"]) + "\n"
+
+
+def rehearsed_words(found: dict[str, Any], page: str) -> str:
+    """What `rehearse` prints."""
+    width = max(len(name) for name, _ in found["figures"])
+    lines = [found["sentence"], "", f"{'':<{width}}  {'serves':>14}  {'new':>14}"]
+    lines += [f"{name:<{width}}  {cells['old']:>14}  {cells['new']:>14}" for name, cells in found["figures"]]
+    return "\n".join([*lines, "", f"Page with the largest differences: {page}"]) + "\n"

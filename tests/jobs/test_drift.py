@@ -23,9 +23,16 @@ from scipy import stats
 
 from stepgluon.config.load import loads
 from stepgluon.errors import StepgluonError
-from stepgluon.local.drift_check import drift_of, words
+from stepgluon.local.drift_check import drift_of, rehearsal_of, rehearsed_words, words
 from stepgluon.names import Names
 
+CONFIG = """
+name: test
+account: "123456789012"
+region: eu-west-1
+notify: [ml-team@example.com]
+models: [{name: all, label: y, threshold: 9}]
+"""
 FEW_ALARMS = 5  # of 100 checks of rows that have not drifted
 
 
@@ -277,21 +284,14 @@ def test_many_rows_are_sampled_in_bounded_memory(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_command_lets_the_model_predict_and_shows_a_larger_error(trained: Path, tmp_path: Path) -> None:
-    config = """
-name: test
-account: "123456789012"
-region: eu-west-1
-notify: [ml-team@example.com]
-models: [{name: all, label: y, threshold: 9}]
-"""
-    names = Names(loads(config, "config.yml", None, {}).config)
+    names = Names(loads(CONFIG, "config.yml", None, {}).config)
     rows = pd.DataFrame(points(120, 500))
     rows["y"] += 30.0
     rows.to_csv(tmp_path / "today.csv", index=False)
     files, to = [tmp_path / "today.csv"], tmp_path / "drift"
 
-    def fetch(folder: Path) -> None:
-        shutil.copytree(trained, folder, dirs_exist_ok=True)
+    def fetch(inputs: Path) -> None:
+        shutil.copytree(trained, inputs / "model")
 
     found = drift_of(names, "all", files, 0.2, fetch, to)
     assert found["error"]["rows"] == 120 and found["error"]["now"] == pytest.approx(30, abs=2)
@@ -303,3 +303,32 @@ models: [{name: all, label: y, threshold: 9}]
     (tmp_path / "today.csv").write_text("a,b\n1,2,3\n")
     with pytest.raises(StepgluonError, match=r"cannot be compared: today\.csv, row 1 \(line 2\) has 3 cells"):
         drift_of(names, "all", files, 0.2, fetch, to)
+
+
+def test_a_rehearsal_shows_what_a_new_model_answers_differently(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XGBoost serves, with too few rounds; a model of AutoGluon is to replace it."""
+    from xgboost_archives import packed, prepared, saved, scored
+    from xgboost_archives import trained as boosted
+
+    first, second = Sandbox(tmp_path / "first"), Sandbox(tmp_path / "second")
+    monkeypatch.setenv("STEPGLUON_ROOT", str(first.root))
+    folder = prepared(first, pd.DataFrame(points(300, 1000)).to_csv(index=False))
+    assert scored(second, folder, packed({"xgboost-model": saved(boosted(folder, rounds=2))})).code == 0
+    names = Names(loads(CONFIG, "config.yml", None, {}).config)
+
+    def fetch(inputs: Path) -> None:
+        for source, place in ((second.out, "old"), (trained, "new"), (folder / "test", "test")):
+            shutil.copytree(source, inputs / place)
+
+    found = rehearsal_of(names, "all", [], fetch, tmp_path / "to")
+    assert (found["rows"], found["classes"]) == (60, False) and found["differ"] > 50
+    assert found["new"]["error"] < found["old"]["error"] / 2
+    assert found["old"]["milliseconds"] > 0
+    worst = [abs(row["old"] - row["new"]) for row in found["worst"]]
+    assert worst == sorted(worst, reverse=True) and found["columns"] == ["a", "b"]
+    said = rehearsed_words(found, "rehearse.html")
+    assert said.startswith(f"The new model predicts {found['differ']} of 60 rows differently, by ")
+    assert "mean absolute error" in said and "50% of answers below" in said
+    assert "Largest differences" in (tmp_path / "to/rehearse.html").read_text()
