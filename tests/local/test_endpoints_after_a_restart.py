@@ -42,7 +42,8 @@ def running(work: Path, code: Path) -> Iterator[LocalAws]:
 
 
 def made(client: Any, code: Path) -> None:
-    """An endpoint in service; the image of this name runs serve.py of the code folder."""
+    """An endpoint in service; the image of this name runs serve.py of a code folder with xgboost_model.py."""
+    (code / "xgboost_model.py").touch()
     (code / "serve.py").write_text(SERVER.replace("DO", MODEL))
     client("s3").put_object(Bucket="data", Key="m.tar.gz", Body=pack({"weights": b"7"}))
     api = client("sagemaker")
