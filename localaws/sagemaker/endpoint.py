@@ -64,6 +64,7 @@ class Endpoint:
         self.traffic = Traffic()
         self.ready = threading.Event()  # the servers of a resumed endpoint have been started
         self._fleet: Fleet = []
+        self._members: Fleet = []  # of all fleets that run
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -107,11 +108,12 @@ class Endpoint:
     def close(self) -> None:
         """Stop the servers of an endpoint that stays on disk."""
         self._closing.set()
+        self.traffic.set([])
+        for member in list(self._members):
+            member.server.hurry()
         for thread in self._threads:
             thread.join()
-        fleets = list(self.traffic)
-        self.traffic.set([])
-        _stop([*self._fleet, *(member for member in fleets if member not in self._fleet)], 1.0)
+        self._stop(self._members)
 
     # The threads
 
@@ -156,7 +158,7 @@ class Endpoint:
 
     def _delete(self) -> None:
         self.traffic.set([])
-        _stop(self._fleet)
+        self._stop(self._members)
         self._given.forget(self.record)
 
     def _update(self) -> None:
@@ -168,14 +170,13 @@ class Endpoint:
             self._roll_back(new, str(problem))
             return
         except _Closing:
-            self.traffic.set([(self._fleet, 1.0)])
-            _stop(new, 1.0)
+            self._stop(new)
             raise
-        old, self._fleet = self._fleet, new
+        self._fleet, old = new, [member for member in self._members if member not in new]
         policy = pending["deployment"].get("BlueGreenUpdatePolicy", {})
         self._pause(policy.get("TerminationWaitInSeconds", 0) * self._given.waiting)
         self.traffic.set([(new, 1.0)])
-        _stop(old)
+        self._stop(old)
         self._turn("InService", config=pending["config"], deployment=pending["deployment"], pending=None)
 
     def _roll_back(self, new: Fleet, reason: str) -> None:
@@ -189,7 +190,7 @@ class Endpoint:
                 self._turn("UpdateRollbackFailed")
                 return
             self._pause(_LOOK_SECONDS)
-        _stop(new)
+        self._stop(new)
         self._turn("InService", pending=None)
 
     def _started(self, config: Record) -> Fleet:
@@ -204,6 +205,7 @@ class Endpoint:
                 server = ModelServer(self._given.shop, folder_of(self.name, name), model, seconds, log)
                 capture = config["request"].get("DataCaptureConfig", {})
                 fleet.append(Member(config["name"], variant, server, weight(variant), capture, model.role))
+                self._members.append(fleet[-1])
                 count = variant.get("InitialInstanceCount", 1)
                 if count > 1:
                     log(f"[local] The {count} instances of {name} are one server, which uses all cores.")
@@ -215,11 +217,16 @@ class Endpoint:
                 except JobFailed as problem:
                     raise _RollBack(str(problem)) from None
         except BaseException:  # whatever it is, no server may stay
-            _stop(fleet)
+            self._stop(fleet)
             if self._closing.is_set():
                 raise _Closing from None
             raise
         return fleet
+
+    def _stop(self, fleet: Fleet) -> None:
+        for member in list(fleet):
+            member.server.close()
+            self._members.remove(member)
 
     # A deployment
 
@@ -267,11 +274,6 @@ class Endpoint:
 
     def _log(self, text: str) -> None:
         self._given.shop.logs.of_build(log_group(self.name), "deployments")(f"[local] {text}")
-
-
-def _stop(fleet: Fleet, drain_seconds: float | None = None) -> None:
-    for member in fleet:
-        member.server.close() if drain_seconds is None else member.server.close(drain_seconds)
 
 
 def variants(config: Record) -> list[Record]:

@@ -51,7 +51,7 @@ class ModelServer:
         self._running = 0  # requests
         self._instance: Instance | None = None  # None until it is healthy, and after its end
         self._ended = threading.Event()  # the process
-        self._stopped = False
+        self._stopped = self._hurried = False
         self._watcher: list[threading.Thread] = []  # at most one
 
     # Life
@@ -68,12 +68,18 @@ class ModelServer:
         self._watcher.append(threading.Thread(target=self._watch, args=(program,), name=self._folder.name, daemon=True))
         self._watcher[0].start()
 
-    def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
+    def hurry(self) -> None:
+        """Let `close` wait for no request."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
         """Finish the running requests, then end the server and remove its files."""
         with self._changed:
             self._stopped = True
-            self._changed.wait_for(lambda: not self._running, drain_seconds)
             self._changed.notify_all()
+            self._changed.wait_for(lambda: self._hurried or not self._running, DRAIN_SECONDS)
         self._end(self._instance, self._shop.grace_seconds)
         for thread in self._watcher:  # it may be starting the server again
             thread.join(self._shop.grace_seconds + JOIN_SECONDS)
