@@ -247,6 +247,7 @@ class Names:
     release_machine = _Suffixed("release")  # releases a model once a version is approved
     monitor_machine = _Suffixed("monitor")
     release_rule = _Suffixed("approved")
+    monitor_rule = _Suffixed("monitor")
 
     @property
     def release_machine_arn(self) -> str:

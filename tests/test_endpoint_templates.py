@@ -9,13 +9,16 @@ from botocore.session import get_session
 from botocore.validate import ParamValidator
 from policies.deployers import calls_of
 from policies.reference import allowed
-from released import DEFINITION, config, of_type, released
+from released import DEFINITION, characters, config, of_type, released
 
-from localaws.iam.policy_evaluation import Call, Policies
-from stepgluon.deploy.release import Release, release
+from localaws.iam.policy_evaluation import Call, Policies, Value
+from pipeline import workflow
+from stepgluon.config.source import LoadedConfig
+from stepgluon.deploy.release import MOST, Release, release
 from stepgluon.deploy.templates.policies import policy
 from stepgluon.errors import ConfigError
 from stepgluon.names import Names
+from stepgluon.workflow.compile import compile_definition
 
 RELEASE = {"canary": "10%", "roll_back_on": ["errors", "latency > 500ms"]}
 
@@ -128,3 +131,94 @@ def test_an_approved_version_starts_the_machine_that_releases_it() -> None:
     without = released(config(models=models[1:]))
     assert len(of_type(without, "AWS::StepFunctions::StateMachine")) == 1
     assert len(policy(without.names, "machine-trust")["Statement"]) == 1
+
+
+def monitoring(*every: str, then: str = "retrain") -> LoadedConfig:
+    models = [
+        {"name": f"m{n}", "label": f"y{n}", "serve": {"capture": "20%"}, "monitor": {"every": one, "then": then}}
+        for n, one in enumerate(every)
+    ]
+    return config(models=models)
+
+
+@pytest.mark.parametrize(
+    ("every", "rate"),
+    [
+        (("1d",), "rate(1 day)"),
+        (("2d", "7d"), "rate(2 days)"),
+        (("36h", "2d"), "rate(36 hours)"),
+        (("1h",), "rate(1 hour)"),
+    ],
+)
+def test_the_machine_that_looks_for_drift_runs_as_often_as_a_model_wants_it(every: tuple[str, ...], rate: str) -> None:
+    loaded = monitoring(*every)
+    definition = compile_definition(loaded, workflow)
+    made = release(loaded, definition.text, definition.texts)
+    [schedule] = [one for one in of_type(made, "AWS::Events::Rule").values() if "ScheduleExpression" in one]
+    assert (schedule["Name"], schedule["ScheduleExpression"]) == ("x-monitor", rate)
+    assert schedule["Targets"][0]["Arn"] == {"Ref": "MonitorMachine"}
+    machines = {one["StateMachineName"] for one in of_type(made, "AWS::StepFunctions::StateMachine").values()}
+    assert machines == {"x", "x-monitor"}
+
+
+def test_the_machine_that_looks_for_drift_may_do_what_its_states_call_and_no_more() -> None:
+    names = Names(monitoring("1d").config)
+    resources = {part: policy(names, part) for part in ("machine", "job", "boundary")}
+    work, raw = (names.bucket_arn(bucket) for bucket in (names.work_bucket, names.raw_bucket))
+    tag = {"aws:RequestTag/stepgluon": "x"}
+    job, run = names.arn("sagemaker", "processing-job/x-monitor-m0-1"), names.execution_arn("x-1")
+    live = {"states:StateMachineQualifier": "live"}
+    machine: list[tuple[str, str, dict[str, Value]]] = [
+        ("s3:GetObject", f"{work}/endpoints/m0.json", {}),
+        ("s3:GetObject", f"{work}/promoted.json", {}),
+        ("s3:GetObject", f"{work}/monitor/m0/run-1/result.json", {}),
+        ("s3:PutObject", f"{work}/monitor/m0/retrained/0123.json", {}),
+        ("s3:ListBucket", raw, {}),
+        ("s3:ListBucket", work, {}),
+        ("sagemaker:CreateProcessingJob", job, tag),
+        ("sagemaker:AddTags", job, {**tag, "sagemaker:TaggingAction": "CreateProcessingJob"}),
+        ("sagemaker:DescribeProcessingJob", job, {"aws:ResourceTag/stepgluon": "x"}),
+        ("states:ListExecutions", names.machine_arn, {}),
+        ("states:DescribeExecution", run, {}),
+        ("states:StartExecution", names.machine_arn, live),
+        ("states:StartExecution", names.arn("states", "stateMachine:x-monitor"), {}),  # by its rule
+    ]
+    jobs: list[tuple[str, str, dict[str, Value]]] = [
+        ("s3:GetObject", f"{work}/captured/m0/x-m0/AllTraffic/rows.jsonl", {}),
+        ("s3:GetObject", f"{raw}/monitor/m0/june.csv", {}),
+        ("s3:PutObject", f"{work}/monitor/m0/run-1/drift.html", {}),
+        ("logs:PutLogEvents", names.arn("logs", "log-group:/aws/sagemaker/ProcessingJobs:log-stream:x-monitor-m0"), {}),
+    ]
+    for part, calls in (("machine", machine), ("job", jobs)):
+        for action, resource, context in calls:
+            call = Call(names.role_arn(part), action, resource, {"aws:SecureTransport": "true", **context}, "")
+            assert allowed(call, Policies((resources[part],), resources["boundary"], None)), (part, action, resource)
+    only_mailed = Names(monitoring("1d", then="mail").config)
+    start = Call(names.role_arn("machine"), "states:StartExecution", names.machine_arn, live, "")
+    assert not allowed(start, Policies((policy(only_mailed, "machine"),), None, None))
+
+
+def test_with_all_of_it_each_policy_has_room() -> None:
+    models = [
+        {
+            "name": f"m{number}",
+            "label": f"y{number}",
+            "serve": {"scale": {"max": 4, "invocations": 100}, "release": RELEASE, "capture": "20%"},
+            "monitor": {"then": "retrain"},
+            "register": {"approval": approval},
+        }
+        for number, approval in enumerate(("manual", "automatic"))
+    ]
+    names = Names(config(name="a-name-of-twenty-ch", region="ap-southeast-3", models=models).config)
+    assert characters(policy(names, "boundary")) <= 6_144
+    for part in ("job", "machine", "tell", "trigger"):
+        assert characters(policy(names, part)) <= 10_240, part
+
+
+def test_more_than_a_policy_has_room_for_is_a_mistake_of_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MOST, "machine", 6_000)
+    with pytest.raises(
+        ConfigError, match=r"models: the models use so much that the policy machine is [\d,]+ characters"
+    ):
+        serving({"scale": {"max": 4, "invocations": 100}, "release": RELEASE})
+    serving({})

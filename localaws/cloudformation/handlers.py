@@ -147,8 +147,10 @@ def set_queue_policy(aws: Aws, given: Properties, document: str) -> None:
 
 
 def configure_rule(aws: Aws, name: str, old: Properties, new: Properties) -> None:
-    client, pattern = aws("events"), json.dumps(new["EventPattern"])
-    client.put_rule(Name=name, EventPattern=pattern, **only(new, "Description", "State", "Tags"))
+    """A rule with a schedule is kept and starts nothing locally."""
+    client = aws("events")
+    pattern = {"EventPattern": json.dumps(new["EventPattern"])} if "EventPattern" in new else {}
+    client.put_rule(Name=name, **pattern, **only(new, "Description", "ScheduleExpression", "State", "Tags"))
     removed = {target["Id"] for target in old.get("Targets", [])} - {target["Id"] for target in new["Targets"]}
     if removed:
         client.remove_targets(Rule=name, Ids=sorted(removed))

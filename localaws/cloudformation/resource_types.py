@@ -120,7 +120,7 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
     ),
     "AWS::Events::Rule": ResourceType(
         name="Name",
-        changeable="Description EventPattern State Tags Targets",
+        changeable="Description EventPattern ScheduleExpression State Tags Targets",
         configure=h.configure_rule,
         remove=h.delete_rule,
     ),

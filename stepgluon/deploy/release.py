@@ -23,6 +23,7 @@ from stepgluon.deploy.templates.cicd import cicd
 from stepgluon.deploy.templates.endpoints import roll_backs
 from stepgluon.deploy.templates.parts import canonical
 from stepgluon.deploy.templates.pipeline import pipeline
+from stepgluon.deploy.templates.policies import policy
 from stepgluon.errors import ConfigError, SurroundingsError
 from stepgluon.names import Names
 from stepgluon.programs import builds_in_runs, builds_of, images_of, parameter_of
@@ -114,6 +115,7 @@ def release(loaded: LoadedConfig, definition: str, others: Mapping[str, str] | N
     built = images(names)
     objects += tuple(_source(image) for image in built if image.in_runs)
     _fit(loaded, templates)
+    _fit_into_iam(loaded, names)
     pushes = _template(names, "cicd", cicd(names)) if names.config.cicd else None
     return Release(names, definition, others, *templates, pushes, objects, built)
 
@@ -185,6 +187,22 @@ def _fit(loaded: LoadedConfig, templates: Iterable[Template]) -> None:
                 f" (at most {limits.TEMPLATE_BYTES:,}: {advice})"
             )
             raise ConfigError(loaded.source.file, [loaded.source.problem(key, message)])
+
+
+# [iam] Characters of a boundary, and of all inline policies of a role; white space does not count.
+MOST = {"boundary": 6_144, "machine": 10_240, "job": 10_240}
+
+
+def _fit_into_iam(loaded: LoadedConfig, names: Names) -> None:
+    """Check the policies that grow with what the models use."""
+    for part, most in MOST.items():
+        over = len(json.dumps(policy(names, part), separators=(",", ":"))) - most
+        if over > 0:
+            message = (
+                f"the models use so much that the policy {part} is {over:,} characters larger than IAM takes"
+                f" (at most {most:,}: make two pipelines of them, such as one of those that are served)"
+            )
+            raise ConfigError(loaded.source.file, [loaded.source.problem("models", message)])
 
 
 def _hash(content: bytes) -> str:

@@ -61,6 +61,7 @@ models:
       scale: {max: 4, invocations: 100}
       release: {canary: 10%, roll_back_on: [errors, latency > 500ms]}
       capture: 20%
+    monitor: {every: 12h, then: retrain}
   - {name: churn, label: z, serve: {serverless: {memory_gb: 2}}}
   - {name: size, label: w, register: {approval: manual}, serve: {}}
 fallback: {threshold: 1}

@@ -53,7 +53,9 @@ MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "
 
 
 def templates_of(names: Names) -> dict[str, dict[str, Any]]:
-    others = {"release": KEYS[1]} if names.config.served_after_approval else {}
+    config = names.config
+    needed = {"release": config.served_after_approval, "monitor": config.monitored}
+    others = {name: KEYS[1] for name, models in needed.items() if models}
     stacks = {"base": base(names), "pipeline": pipeline(names, *KEYS[1:], others)}
     return {**stacks, "cicd": cicd(names)} if names.config.cicd else stacks
 

@@ -53,6 +53,7 @@ def pipeline(
         "QueueAlarm": _alarm(names),
         **alarms(names),
         **(_release(names, others["release"]) if "release" in others else {}),
+        **(_monitor(names, others["monitor"]) if "monitor" in others else {}),
     }
     return document(
         names,
@@ -227,6 +228,25 @@ def _release(names: Names, definition_key: str) -> dict[str, Resource]:
     }
 
 
+def _monitor(names: Names, definition_key: str) -> dict[str, Resource]:
+    """The machine that looks for drift, as often as the model that wants it most often."""
+    hours = min(model.monitor.every for model in names.config.monitored if model.monitor) // 3600
+    number, unit = (hours // 24, "day") if hours % 24 == 0 else (hours, "hour")
+    schedule = tagged(
+        names,
+        "Events::Rule",
+        Name=names.monitor_rule,
+        Description=f"When {names.monitor_machine} looks for drift",
+        ScheduleExpression=f"rate({number} {unit}{'' if number == 1 else 's'})",
+        State="ENABLED",
+        Targets=[{**_target("MonitorMachine", "Ref"), "RoleArn": attribute("MachineRole")}],
+    )
+    return {
+        "MonitorMachine": _state_machine(names, names.monitor_machine, definition_key),
+        "MonitorRule": schedule,
+    }
+
+
 def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
     """Each run that ends unsuccessfully sends an event, and the function mails it."""
     function = {
@@ -247,6 +267,7 @@ def _failures(names: Names, tell_key: str) -> dict[str, Resource]:
     }
     machines = [names.machine_arn]
     machines += [names.release_machine_arn] if names.config.served_after_approval else []
+    machines += [names.arn("states", f"stateMachine:{names.monitor_machine}")] if names.config.monitored else []
     reserved = min(names.config.trigger.reserved_concurrency, 1)  # failures are mailed one at a time
     pattern = {
         "source": ["aws.states"],

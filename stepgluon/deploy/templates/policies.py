@@ -25,6 +25,7 @@ ROLES = ("job", "machine", "trigger", "tell", "build", "check", "image", "pipeli
 SCALING_ROLE = (
     "sagemaker.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 )
+SCALING_ACTIONS = ("DescribeEndpointConfig", "UpdateEndpointWeightsAndCapacities")  # of who registers a target
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 
@@ -78,7 +79,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         **_programs(names),
         **_registry(names),
         **_endpoints(names),
-        **_releases(names),
+        **_other_machines(names),
         **_builds(names),
         **_tunings(names),
         "any_log": ["*"] if config.log_runs else [],
@@ -99,6 +100,7 @@ def _programs(names: Names) -> dict[str, list[str]]:
     of_rows = [model for model in models if not program_of(model).files]
     tested, checked = any(map(answers, of_rows)), any(transforms(names.config, model) for model in of_rows)
     steps = ["score"] * any(program_of(model).scoring_image for model in models) + ["check"] * checked
+    steps += ["monitor"] * bool(names.config.monitored)
     asked = ["test"] * tested + ["predict"] * asks
     logs, streams = "log-group:/aws/sagemaker", [f"{prefix}-{step}-*" for step in asked]
     predicted = not all(transforms(names.config, model) for model in models)  # by a job that reads the model's folder
@@ -160,6 +162,7 @@ def _endpoints(names: Names) -> dict[str, list[str]]:
     return {
         "endpoints": kinds,
         "changed_endpoints": kinds[:2],
+        "any_endpoint": [names.arn("sagemaker", f"*/{names.prefix}-*")] if served else [],
         "find_endpoints": [f"sagemaker:{action}" for action in finds],
         "pointers": [names.bucket_arn(f"{work}/endpoints/*.json")] if served else [],
         "captured_rows": [names.bucket_arn(f"{work}/captured/*")] if captures else [],
@@ -169,22 +172,38 @@ def _endpoints(names: Names) -> dict[str, list[str]]:
         "endpoint_alarms": [names.arn("cloudwatch", f"alarm:{names.prefix}-*-{kind}") for kind in alarms],
         "scalable_targets": targets,
         "scaled_targets": targets if scales else [],
-        "scaled_endpoints": kinds[:2] if scales else [],
+        "scale_endpoints": [f"sagemaker:{action}" for action in SCALING_ACTIONS if scales],
         "scaling_alarms": [names.arn("cloudwatch", scaling)] if scales else [],
         "scaling_role": [names.arn("iam", f"role/aws-service-role/{SCALING_ROLE}", region="")] if scales else [],
     }
 
 
-def _releases(names: Names) -> dict[str, list[str]]:
-    """The machine that releases approved versions, and the rule that starts it, in the role of the machines."""
-    found = {
-        "release_machine": [names.release_machine_arn],
-        "releases": [names.arn("states", f"execution:{names.release_machine}:*")],
-        "release_rule": [names.rule_arn(names.release_rule)],
-        "release_caller": ["events.amazonaws.com"],
-        "released_versions": [names.arn("sagemaker", f"model-package/{names.prefix}-model-*/*")],
+def _other_machines(names: Names) -> dict[str, list[str]]:
+    """The machines that release approved versions and look for drift, with the rules that start them.
+
+    All machines have one role, in which the rules start them; those of drift also start runs.
+    """
+    config, work = names.config, names.work_bucket
+    releases, monitors = bool(config.served_after_approval), bool(config.monitored)
+    machines = [names.release_machine] * releases + [names.monitor_machine] * monitors
+    rules = [names.release_rule] * releases + [names.monitor_rule] * monitors
+    retrains = any(model.monitor and model.monitor.then == "retrain" for model in config.monitored)
+    s3 = names.bucket_arn
+    return {
+        "other_machines": [names.arn("states", f"stateMachine:{machine}") for machine in machines],
+        "other_runs": [names.arn("states", f"execution:{machine}:*") for machine in machines],
+        "other_rules": [names.rule_arn(rule) for rule in rules],
+        "rules_caller": ["events.amazonaws.com"] if machines else [],
+        "released_versions": [names.arn("sagemaker", f"model-package/{names.prefix}-model-*/*")] * releases,
+        "pointers_read": [s3(f"{work}/endpoints/*.json")] * monitors,
+        "drifts": [s3(f"{work}/monitor/*/result.json")] * monitors,
+        "drifts_marked": [s3(f"{work}/monitor/*/retrained/*.json")] * retrains,
+        "compared_bucket": [s3(names.raw_bucket)] * monitors,
+        "compared_rows": [s3(f"{work}/captured/*")] * monitors,
+        "comparisons": [s3(f"{work}/monitor/*")] * monitors,
+        "retrained": [names.machine_arn] * retrains,
+        "retrained_runs": [names.arn("states", f"execution:{names.machine}:*")] * retrains,
     }
-    return found if names.config.served_after_approval else {name: [] for name in found}
 
 
 def _tunings(names: Names) -> dict[str, list[str]]:
