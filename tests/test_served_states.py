@@ -352,6 +352,16 @@ def test_an_approved_version_is_released_as_the_run_made_it() -> None:
     assert "- size: shop-size serves it now." in ended.mails[-1]["Message"]
 
 
+def test_a_released_version_is_served_with_its_own_script() -> None:
+    one = version()
+    (container,) = one["InferenceSpecification"]["Containers"]
+    script = {"SAGEMAKER_PROGRAM": "old.py"}
+    scripted = {**one, "InferenceSpecification": {"Containers": [{**container, "Environment": script}]}}
+    ended = ran_release(approved(), **{"Describe version of size": scripted})
+    container = asked(ended, "Create served model size")[0]["PrimaryContainer"]
+    assert container["Environment"] == {"STEPGLUON_MANIFEST": "5" * 64, **script}
+
+
 def test_a_version_that_is_not_approved_by_now_is_not_released() -> None:
     ended = ran_release(approved(), **{"Describe version of size": version("Rejected")})
     assert "Not released: the version is Rejected by now." in ended.mails[-1]["Message"]

@@ -73,7 +73,8 @@ class EndpointStates(Parts):
             "image": expression(f"{container}.Image"),
             **{key: expression(f"$p.CustomerMetadataProperties.{key}") for key in ("manifest", "job", "run")},
             "fingerprint": expression("$split($uri, '/')[5]"),
-            "serving": expression(f"{item.of('models')}.serving"),
+            # A version of an earlier stepgluon names no script: the config's serves it.
+            "serving": expression(f"$merge([{item.of('models')}.serving, {container}.Environment])"),
             "why": expression(
                 "$p.ModelApprovalStatus = 'Approved' ? '' : 'the version is ' & $p.ModelApprovalStatus & ' by now'"
             ),
