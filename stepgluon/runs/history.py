@@ -20,6 +20,7 @@ DELIVERS, MAILS_RESULT = "Post-process", "Announce results"
 AGAIN = " again?"  # raises the sentence of the failed job before it
 _LOOKED_UP = re.compile(r"Look up (.+?)( result)?")  # Look up m saves Train m, Look up m result saves Predict m
 _OUTCOME = re.compile(r"(?:Accept|Reject|Report) (.+)")  # its output is the outcome of a model
+_RELEASED = re.compile(r"End release of (.+)")
 INCOMPLETE = "Incomplete"  # the error if a run's result lacks some models' predictions
 
 WORDS = {"FAILED": "failed", "ABORTED": "was stopped", "TIMED_OUT": "took too long"}
@@ -215,11 +216,14 @@ class _Reader:
             }
         if (outcome := _OUTCOME.fullmatch(name)) and output:
             self._learn(outcome[1], output)
+        if (release := _RELEASED.fullmatch(name)) and "said" in output:
+            self._say(at, f"{release[1]}: {output['said']}")
         visit = self._named.get(name)
         if visit is None:
             return
         visit.left = True
-        missing = visit.quiet and "NoSuchKey" in visit.failure  # a marker or promoted models that do not exist yet
+        # A marker, promoted models or an endpoint that do not exist yet, or what an earlier release made.
+        missing = re.search("NoSuchKey|Could not find endpoint|already exist", visit.failure)
         looked_up = _LOOKED_UP.fullmatch(name)
         if visit.kind == "Pass" and outcome and "verdict" in output:
             # Why the job failed is in a line above.
@@ -433,7 +437,8 @@ def kept(event: Event) -> Event:
         details["parameters"] = job[0]
     if event["type"].endswith("StateExited"):
         output, assigned = given.get("output") or "", given.get("assignedVariables") or {}
-        details["output"] = output if _OUTCOME.fullmatch(given["name"]) or output.startswith('{"models"') else ""
+        said = _OUTCOME.fullmatch(given["name"]) or _RELEASED.fullmatch(given["name"])
+        details["output"] = output if said or output.startswith('{"models"') else ""
         details["assignedVariables"] = {key: assigned[key] for key in assigned.keys() & _ABOUT_MODELS}
     cause = given.get("cause") or ""
     start = _START.search(cause or given.get("output") or "")

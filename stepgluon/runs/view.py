@@ -31,6 +31,7 @@ from stepgluon.runs import history
 from stepgluon.runs.history import Job, Story, finite, metric_of, number, parsed, with_unit
 from stepgluon.runs.job_log import CELL, LAST_LINES, tidied
 
+PORT = 4566  # of the local AWS in suggested commands
 AGAIN = re.compile(r"-again-\d+$")  # ends the name of a run that repeats another
 WORDS = {
     **history.WORDS,
@@ -84,6 +85,7 @@ def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
         **quality,
         **{key: _why(model.get(key)) for key in ("failure", "outcome_failure")},
         "cached": model.get("cached") is True,
+        **({"release": release} if (release := parsed(model.get("release"))) else {}),
         "promoted": model.get("promoted") is True,
         "predictions_cached": model.get("predictions_cached") is True,
         "default_of_run": model.get("run") if promoted else None,
@@ -180,6 +182,7 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True) -> str:
     if delivered:
         lines += _gaps(record)
         lines.append(f"  results  {shown(record['results'] or record['folder'])}")
+    lines += _endpoints(record)
     if record.get("report"):
         lines.append(f"  report   {shown(record['report'])}")
     job = last_failed(record)
@@ -203,6 +206,19 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True) -> str:
         lines.append(f"  again    {command}")
         lines.append("           repeats only what did not finish: trained models and predictions are reused")
     return "\n".join(lines) + "\n"
+
+
+def _endpoints(record: dict[str, Any]) -> list[str]:
+    """What each endpoint serves, and how the first one is asked."""
+    released = [(model["name"], model["release"]) for model in record["models"] if "release" in model]
+    lines = [f"  endpoint {name}: {release['said']}" for name, release in released]
+    if serving := [release for _, release in released if release["outcome"] not in ("none", "failed")]:
+        local = not str(record["folder"]).startswith("s3://")
+        where = f" --endpoint-url http://127.0.0.1:{PORT}" if local else ""
+        call = f"aws{where} sagemaker-runtime invoke-endpoint --endpoint-name {serving[0]['endpoint']}"
+        lines += [f"  ask      {pipeline_py('local up', '--port', str(PORT))}, and in another shell"] if local else []
+        lines += [f"  {'' if local else 'ask':<9}{call} --content-type text/csv --body fileb://rows.csv answers.csv"]
+    return lines
 
 
 def _incomplete(record: dict[str, Any]) -> bool:
