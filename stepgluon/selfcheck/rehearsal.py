@@ -87,6 +87,12 @@ class Rehearsal:
         while name is not None:
             self.visited[name] += 1
             if self.visited[name] > MOST_VISITS:
+                polls = [
+                    one for one in scope.states if str(scope.states[one].get("Resource")).endswith(":describeEndpoint")
+                ]
+                if any(self.visited[one] >= MOST_VISITS - 1 for one in polls):
+                    message = f"it polls an endpoint that never changes more than {MOST_VISITS} times; count the polls"
+                    self.shared.report.add("endless-poll", name, message)
                 raise Stopped
             visit = Visit(self, scope, name, data, item)
             visit.play()

@@ -13,7 +13,7 @@ from typing import Any
 from stepgluon.names import VARIANT
 from stepgluon.programs import serves_archive
 from stepgluon.workflow import endpoints
-from stepgluon.workflow.expressions import expression, jsonata, literal, once, quoted, sentence
+from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
 from stepgluon.workflow.parts import ALL, MODEL, SMALL_CALL_SECONDS, WRITE, Item, Parts, assign_own
 from stepgluon.workflow.retries import POLLS
 from stepgluon.workflow.sdk import Catch, Pass, Rule, Task, Wait
@@ -31,7 +31,8 @@ UNKNOWN_POLLS = 10  # failed ones in a row
 CONFLICTS = 5  # with other updates of the same endpoint
 _LATER = "/[Ii]n.?progress|Cannot update|already exist|Rate exceeded|[Tt]hrottl/"  # another run changes the endpoint
 _CAUSE = "($states.errorOutput.Cause & '')"
-_SENTENCE = once(sentence("$states.errorOutput.Error", f"$substring({_CAUSE}, 0, 500)"))
+_WORDS = f"$substring($substringBefore({_CAUSE}, ' (Service: '), 0, 500)"
+_SENTENCE = f"({_CAUSE} = '' ? $states.errorOutput.Error : {_WORDS})"
 _KEPT = 12  # digits of a hash in a name
 # [sm] what each of these would otherwise keep of the config before
 _REPLACED = [{"VariantPropertyType": kind} for kind in ("DesiredWeight", "DataCaptureConfig")]
