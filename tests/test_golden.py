@@ -21,6 +21,8 @@ def test_a_config_compiles_to_the_definition_that_was_read_and_found_good(case: 
     assert same_as(expected, definition.text), (
         f"{expected.relative_to(HERE.parent)} differs: run make golden, read the diff"
     )
+    for name, text in definition.texts.items():
+        assert same_as(GOLDEN / case / f"{name}.asl.json", text), f"{case}: {name}.asl.json differs: run make golden"
 
 
 @pytest.mark.parametrize("case", TEMPLATE_CASES)

@@ -89,7 +89,7 @@ def released(config: PipelineConfig, names: Names) -> Mail:
     message = f"""A version of the pipeline {names.prefix} was approved: {{}}
 {{}}
 Look closer: {names.console}{{}}"""
-    word = f"($count({UNRELEASED}) = 0 ? 'released' : 'not released')"
+    word = f"($count({UNRELEASED}) = 0 ? 'released' : 'unreleased')"
     console = "$states.context.Execution.Id"
     return _subject(names, word), text(message, "$version", _released(config, names), console)
 
