@@ -7,7 +7,7 @@
                  classes those whose own class has the lowest probability, with that "probability"
     importance   how much the error grows if a column is shuffled: [{"column", "importance", "stddev"}]
     leaderboard  one object per tried model, best first
-    trials       of a tuned model: the content of trials.json, best first; see `tried`
+    trials       of a tuned model: the content of trials.json, best first; see job_io.tried
     notes        sentences about what the time limit allowed
 
 All of it is small: a report has the evaluations of all models.
@@ -15,12 +15,10 @@ All of it is small: a report has the evaluations of all models.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,20 +86,6 @@ def evaluation_of(
         "importance": _records(importance[:IMPORTANT], ["column", "importance", "stddev"]),
         "leaderboard": _records(board[:TRIED], ["model", f"{metric}_test", f"{metric}_val", *_SECONDS]),
     }
-
-
-def tried(folder: Path) -> dict[str, Any]:
-    """What the trainings of a tuned model tried, from the state machine's trials.json; nothing without that file.
-
-    Each has the values of its hyperparameters in `set`, and the score by `metric`, or the reason of its failure.
-    """
-    file = folder / "trials.json"
-    if not file.is_file():
-        return {}
-    found = json.loads(file.read_text("utf-8"))
-    better = -1 if found["goal"] == "Maximize" else 1
-    found["trials"].sort(key=lambda one: better * one["score"] if "score" in one else math.inf)
-    return {"trials": found}
 
 
 _SECONDS = ["fit_time", "pred_time_val"]

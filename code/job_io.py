@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import os
 import shutil
 import signal
@@ -144,6 +145,20 @@ def read_json(path: Path) -> Any:
         raise RetryableError(f"{path.name} is missing in {path.parent}; the job's inputs are not complete.") from None
     except ValueError as problem:
         raise RetryableError(f"{path.name} in {path.parent} is not JSON: {problem}.") from None
+
+
+def tried(folder: Path) -> dict[str, Any]:
+    """What the trainings of a tuned model tried, from the state machine's trials.json; nothing without that file.
+
+    Each has the values of its hyperparameters in `set`, and the score by `metric`, or the reason of its failure.
+    """
+    file = folder / "trials.json"
+    if not file.is_file():
+        return {}
+    found = read_json(file)
+    better = -1 if found["goal"] == "Maximize" else 1
+    found["trials"].sort(key=lambda one: better * one["score"] if "score" in one else math.inf)
+    return {"trials": found}
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from markup import Markup, finite, number, short, tag
+from report_models import trials
 
 MOST = 40  # metrics of a model
 
@@ -15,12 +16,22 @@ def parts(summary: dict[str, Any], evaluations: dict[str, dict[str, Any]]) -> li
         return []
     found = [tag("h2", "Each model in detail")]
     for model in summary["models"]:
-        measured = dict(evaluations.get(model["name"], {}).get("metrics") or {})
+        evaluation = evaluations.get(model["name"], {})
+        measured = dict(evaluation.get("metrics") or {})
         metrics = [(short(name), number(finite(value))) for name, value in list(measured.items())[:MOST]]
         answers = [(short(text), f"{count:,}") for text, count in model["answers"]]
         tables = [_table(*one) for one in (("metric", "value", metrics), ("answer", "files", answers)) if one[2]]
         counts = ", ".join(f"{model[f'rows_{part}']:,} to {part}" for part in ("train", "test", "predict"))
-        found.append(tag("div", tag("h3", model["name"]), tag("p", f"Files: {counts}."), tables, class_="panel"))
+        found.append(
+            tag(
+                "div",
+                tag("h3", model["name"]),
+                tag("p", f"Files: {counts}."),
+                tables,
+                trials(evaluation),
+                class_="panel",
+            )
+        )
     return found
 
 

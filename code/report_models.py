@@ -201,7 +201,7 @@ def details(model: Model, unfolded: bool = False) -> Markup | None:
     content = [
         *(tag("p", note, class_="note") for note in found.get("notes", [])),
         _confusion(found["confusion"]) if "confusion" in found else _held_out(found, model.label),
-        tag("div", _importance(found), _leaderboard(found), _trials(found), class_="pair"),
+        tag("div", _importance(found), _leaderboard(found), trials(found), class_="pair"),
         _worst(found, model.label),
         tag("p", _took(found), class_="said"),
     ]
@@ -268,11 +268,11 @@ def _leaderboard(found: dict[str, Any]) -> Markup | None:
     return tag("div", tag("h4", "Leaderboard"), tag("div", tag("table", head, tag("tbody", rows)), left, class_="wide"))
 
 
-def _trials(found: dict[str, Any]) -> Markup | None:
+def trials(found: dict[str, Any]) -> Markup | None:
     """What the trainings of a tuning tried, best first."""
     tuning = found.get("trials", {})
-    trials = tuning.get("trials", [])
-    names = sorted({name for one in trials for name in one["set"]})
+    listed = tuning.get("trials", [])
+    names = sorted({name for one in listed for name in one["set"]})
     if not names:
         return None
     rows = [
@@ -281,7 +281,7 @@ def _trials(found: dict[str, Any]) -> Markup | None:
             [tag("td", _of_set(one["set"].get(name)), class_="n") for name in names],
             tag("td", _outcome(one, one["job"] == tuning["chosen"]), class_="n"),
         )
-        for one in trials[:BEST]
+        for one in listed[:BEST]
     ]
     heads = [*names, tuning["metric"].replace(":", " ").replace("_", " ")]
     head = tag("thead", tag("tr", [tag("th", words, class_="n") for words in heads]))

@@ -33,7 +33,7 @@ import part_files
 import programs
 import row_profile
 from background import ahead
-from evaluation import evaluation_of, tried
+from evaluation import evaluation_of
 from held_out import as_labels, cells, joined, labels
 from job_io import JobError, counted, shown
 from metrics import level_of, metric_of, of_classes, of_numbers, of_own_class, say_score
@@ -62,7 +62,7 @@ def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
     seconds = round(time.monotonic() - started, 1)
     found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(truth)}
     more = {"label": label, PROGRAM: program, **predictor.facts(), "seconds": {"score": seconds}, "best_model": title}
-    trials = tried(job_io.processing_input("trials"))
+    trials = job_io.tried(job_io.processing_input("trials"))
     job_io.write_json(out / EVALUATION, {**found, **more, "notes": [], **trials, **evaluation})
     found |= {"seconds": seconds, "best_model": title, PROGRAM: program, **versions(program)}
     row_profile.write(out, data / "train", predictor.features, known, truth, predicted, metrics)

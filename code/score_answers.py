@@ -33,7 +33,7 @@ import part_files
 import pyarrow.parquet as pq
 import row_profile
 from answers import Answers
-from evaluation import evaluation_of, tried
+from evaluation import evaluation_of
 from job_io import ROW, JobError, RetryableError
 from metrics import Array, has_classes, in_order, level_of, metric_of, of_classes, of_numbers, of_own_class, say_score
 from model_folder import ARCHIVE, EVALUATION, METRICS, PROGRAM, write_manifest
@@ -73,7 +73,9 @@ def score(model: dict[str, Any], data: Path, answered: Path, trained: Path, out:
     seconds = round(time.monotonic() - started, 1)
     more = {"label": label, PROGRAM: CONTAINER, "best_model": image, "seconds": {"score": seconds}, "notes": []}
     evaluation = evaluation_of(truth, given.predicted, list(features), cells, [], [], metric, own)
-    job_io.write_json(out / EVALUATION, {**found, **more, **evaluation, **tried(job_io.processing_input("trials"))})
+    job_io.write_json(
+        out / EVALUATION, {**found, **more, **evaluation, **job_io.tried(job_io.processing_input("trials"))}
+    )
     row_profile.write(out, data / "train", features, known, truth, given.predicted, metrics)
     manifest = write_manifest(out, label, features, CONTAINER, classes or (), model["algorithm"].get("script", ""))
     found |= {"seconds": seconds, "best_model": image, PROGRAM: CONTAINER, "manifest": manifest}

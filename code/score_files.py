@@ -4,6 +4,7 @@ Reads   processing/input/archive/model.tar.gz   the training's output; unpacked 
         processing/input/test/                  the files that the training has not seen
         processing/input/config/config.json
         processing/input/code/                  the user's scripts
+        processing/input/trials/trials.json     of a tuned model: what its trainings tried
         environment variables STEPGLUON_MODEL, and STEPGLUON_LOGGED: the training's own metric with `score: {log: …}`
 Writes  processing/output/model.tar.gz          as it was
         processing/output/evaluation.json       all that the script measured
@@ -52,10 +53,12 @@ def main() -> None:
         score = score_in(found, metric, Path(script).name if script else "The training's log")
         log.info("model %s: %s %s", name, metric, score)
         shutil.move(os.fspath(packed), os.fspath(out / packed.name))
+        trials = job_io.processing_input("trials")
         known = {key: value for key, value in found.items() if _number(value) is not None}
         about = {"model": name, "metric": metric, "score": score, "baseline": None}
         about |= {"program": "files", "seconds": round(time.monotonic() - started, 1)}
-        job_io.write_json(out / "evaluation.json", {**about, "metrics": dict(list(known.items())[:MOST]), "notes": []})
+        more = {"metrics": dict(list(known.items())[:MOST]), "notes": [], **job_io.tried(trials)}
+        job_io.write_json(out / "evaluation.json", {**about, **more})
         manifest = write_manifest(out, name)
         about |= {"mae": score} if metric == "mae" else {}
         job_io.write_json(out / METRICS, {**about, "manifest": manifest})

@@ -90,8 +90,9 @@ def files_are_complete(config: PipelineConfig) -> Iterator[Finding]:
                 yield Finding(f"{key}.score", message, ("data.files",))
             continue
         yield from _container(key, model)
-        if model.tune is not None:
-            yield Finding(f"{key}.tune", "tuning is not supported yet with data.files (remove it)", ("data.files",))
+        if model.tune is not None and score is not None and score.log is not None:
+            message = "the score of a tuned model needs a script (write with: evaluate.py; or remove tune)"
+            yield Finding(f"{key}.score.log", message, (f"{key}.tune", "data.files"))
         if score is None or (score.script is None) == (score.log is None):
             message = (
                 "with data.files, either a script or the training log must measure the model "

@@ -6,7 +6,7 @@ from stepgluon.config.schema import Job, Model
 from stepgluon.programs import DATA, Program
 from stepgluon.scripts import OURS
 from stepgluon.workflow.expressions import expression, jsonata, quoted
-from stepgluon.workflow.jobs import ATTEMPT, PROCESSING, Jobs, Request, _channel, _input, _merged
+from stepgluon.workflow.jobs import ATTEMPT, PROCESSING, TRIALS_KEY, Jobs, Request, _channel, _input, _merged
 
 MOST_MEGABYTES = 100  # [sm] of a file to predict: MaxPayloadInMB
 
@@ -46,6 +46,7 @@ class FileJobs(Jobs):
     def score(self, model: str, answered: bool, tuned: bool) -> str:
         """The request for the job in which the user's script measures the model, in the model's image."""
         trained = f"$work & {model}.place & '/' & $own.job & '/output/"
+        trials = [_input("trials", expression(f"$work & {TRIALS_KEY.format(model)}"))] if tuned else []
         request = {
             "ProcessingJobName": expression(f"{self.name('score', model)} & $own.tries & {ATTEMPT}"),
             "AppSpecification": {
@@ -57,6 +58,7 @@ class FileJobs(Jobs):
                 _input("test", expression("$folder & 'prepared/files/test/'")),
                 _input("config", self.names.config_uri),
                 _input("code", self.names.code_uri),
+                *trials,
             ],
             "ProcessingOutputConfig": self._output(f"{trained}model'"),
         }

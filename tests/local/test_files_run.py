@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,21 @@ def test_what_a_training_and_a_script_may_do_wrong_rejects_their_model_alone(sto
     assert "C" in found["wrong"] and "InvalidParameterError" in found["wrong"]
     assert found["empty"] == "rejected. The training saved nothing in /opt/ml/model, so there is no model."
     assert ended.kinds[-1] == "failed" and "No model can predict for" in ended.mails[-1][1]
+
+
+def test_the_best_training_of_a_tuning_is_measured_and_predicts(store: None, tmp_path: Path) -> None:
+    tune = "{C: ['0.0001', '10'], jobs: 2, objective: {metric: accuracy, regex: 'validation accuracy: ([0-9.]+)'}}"
+    algorithm = f"{{build: demo/mnist/digits, set: {{gamma: 0.001}}}}, tune: {tune}"
+    config = HEAD + model("digits", f"{{with: {SCRIPTS}/evaluate.py}}", algorithm)
+    with pipeline(config, tmp_path) as whole:
+        ended = ran(whole)
+        assert ended.told["status"] == "SUCCEEDED", ended.told
+        assert verdicts(ended)["digits"]["score"] > 0.9, "of the training with the larger C"
+        (file,) = [key for key in whole.keys(whole.bucket, "models/") if key.endswith("/trials.json")]
+        trials = json.loads(whole.text(whole.bucket, file))
+        scores = {one["set"]["C"]: (one["score"], one["job"]) for one in trials["trials"]}
+        assert scores["10"] > scores["0.0001"] and trials["chosen"] == scores["10"][1]
+        assert "Tuning: 2 trainings with other hyperparameters, best first" in result(whole, ended, "report.html")
 
 
 def test_a_file_that_the_container_refuses_fails_its_model_s_prediction(store: None, tmp_path: Path) -> None:
