@@ -80,6 +80,8 @@ bench: setup  ## measure; prints ratios
 	$(BIN)/python benchmarks/jobs.py
 	$(BIN)/python benchmarks/local.py nothing
 	$(BIN)/python benchmarks/local.py real
+	$(BIN)/python benchmarks/algorithms.py xgboost
+	$(BIN)/python benchmarks/algorithms.py transform
 
 lock: setup  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url \
