@@ -248,13 +248,18 @@ def _model_deleted(call: Caller, integration: str, parameters: dict[str, Any]) -
 
 
 def _endpoint_changed(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
-    """Creating and updating are decided about the config, too; `own` is the tag of what exists."""
+    """Creating and updating are decided about the config, too; `own` is the tag of what exists.
+
+    A release looks for an endpoint before there is one, which then has no tags.
+    """
     names, operation = call.names, ENDPOINT[integration]
     endpoint = names.arn("sagemaker", f"endpoint/{parameters['EndpointName'].lower()}")
     own: dict[str, Value] = {"aws:ResourceTag/stepgluon": names.prefix}
     if operation == "CreateEndpoint":
         yield from _tagged(call, operation, endpoint, parameters)
     else:
+        if operation == "DescribeEndpoint":
+            yield call("look for an endpoint", f"sagemaker:{operation}", endpoint)
         yield call("change an endpoint", f"sagemaker:{operation}", endpoint, **own)
     if config := parameters.get("EndpointConfigName"):
         arn = names.arn("sagemaker", f"endpoint-config/{config.lower()}")

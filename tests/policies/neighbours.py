@@ -82,6 +82,8 @@ def elsewhere(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
 
 def of_another_pipeline(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
     """Names that begin or end with ours, and the environments of ours. What it owns has its tag."""
+    if _looks_for(call) and not any(untagged(call)):
+        return
     for other in (f"{names.prefix}-prod", f"{names.prefix}-train", f"{names.prefix}x", f"x{names.prefix}", "another"):
         head, _, rest = call.resource.partition(f"{call.action.partition(':')[0]}:")
         if names.prefix in rest:
@@ -136,9 +138,16 @@ def _keys(names: Names, call: Call) -> Iterator[tuple[str, Call]]:
         )
 
 
+def _looks_for(call: Call) -> bool:
+    """Whether it may be about what does not exist, which has no tags."""
+    return call.action == "sagemaker:DescribeEndpoint"
+
+
 def untagged(call: Call) -> Iterator[tuple[str, Call]]:
     for key in call.context:
-        if key.endswith("Tag/stepgluon"):
+        if key.endswith("Tag/stepgluon") and _looks_for(call):
+            yield "with another's tag", with_context(call, **{key: "another"})
+        elif key.endswith("Tag/stepgluon"):
             yield "without our tag", with_context(call, **{key: None})
             yield "with another's tag", with_context(call, **{key: "another"})
 
