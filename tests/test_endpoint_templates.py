@@ -209,7 +209,7 @@ def test_with_all_of_it_each_policy_has_room() -> None:
         }
         for number, approval in enumerate(("manual", "automatic"))
     ]
-    names = Names(config(name="a-name-of-twenty-ch", region="ap-southeast-3", models=models).config)
+    names = Names(config(name="a-name-of-15-ch", models=models).config)
     assert characters(policy(names, "boundary")) <= 6_144
     for part in ("job", "machine", "tell", "trigger"):
         assert characters(policy(names, part)) <= 10_240, part
