@@ -47,6 +47,8 @@ def _shorten(stream: Any) -> None:
         kept, characters = kept + 1, characters + len(event.message)
     del stream.events[: len(stream.events) - kept]
     stream.characters = characters
+    for event in stream.events[:1]:
+        type(event).instances_tracked.clear()  # moto lists each event a second time, until its reset
 
 
 class JobLogs:
