@@ -10,6 +10,22 @@ from localaws.base.patches import Patches
 from localaws.moto_fixes.failed_evaluation import at
 from localaws.moto_fixes.registry import ASL, COMMON, SERVICE, STATES, Here, failure, fix, loaded, timestamp
 
+# Definitions
+
+
+@fix
+def a_refused_definition_changes_no_other(patches: Patches, here: Here) -> None:
+    """moto keeps the scopes of QueryLanguage in a list of the class. A definition that is refused in the middle leaves its
+    scope there, and every later one without a QueryLanguage is then read as JSONata.
+    """
+    preprocessor = loaded(f"{ASL}.parse.preprocessor").Preprocessor
+
+    def begin(self: Any) -> None:
+        self._query_language_per_scope = []
+
+    patches.attribute(preprocessor, "__init__", begin)
+
+
 # Choices and errors
 
 

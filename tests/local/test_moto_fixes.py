@@ -397,6 +397,22 @@ def a_stopped_execution_calls_nothing(asl: Interpreter) -> None:
 
 
 @check
+def a_refused_definition_changes_no_other(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+
+    try:
+        with pytest.raises(ClientError, match="InvalidDefinition"):
+            asl.machine({"S": {"Type": "Succeed", "Parameters": {}}})
+        of_json_path = {"StartAt": "S", "States": {"S": {"Type": "Pass", "Parameters": {"a": 1}, "End": True}}}
+        try:
+            asl.api.create_state_machine(name="p", definition=json.dumps(of_json_path), roleArn=ROLE)
+        except ClientError as problem:
+            pytest.fail(str(problem))
+    finally:
+        Preprocessor._query_language_per_scope.clear()
+
+
+@check
 def retries_are_counted_under_one_key(asl: Interpreter) -> None:
     from moto.stepfunctions.parser.asl.component import eval_component
     from moto.stepfunctions.parser.asl.component.common.retry.max_attempts_decl import MaxAttemptsDecl
