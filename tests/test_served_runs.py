@@ -33,9 +33,9 @@ def events(*found: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return listed
 
 
-def told(release: dict[str, Any], folder: str) -> str:
+def told(release: dict[str, Any], folder: str, address: str | None = None) -> str:
     story = history.Story(status="SUCCEEDED", models=[{**VERDICT, "release": release}], succeeded={history.DELIVERS})
-    return panel(run_json("r", {}, story, None, folder=folder, results=folder, outbox="outbox"))
+    return panel(run_json("r", {}, story, None, folder=folder, results=folder, outbox="outbox"), address=address)
 
 
 def test_the_end_of_a_local_run_says_how_its_endpoint_is_asked() -> None:
@@ -43,8 +43,16 @@ def test_the_end_of_a_local_run_says_how_its_endpoint_is_asked() -> None:
     assert "  endpoint price: shop-price serves it now." in lines
     assert any("python pipeline.py local up --port 4566" in line for line in lines)
     (call,) = [line for line in lines if "invoke-endpoint" in line]
-    assert "--endpoint-url http://127.0.0.1:4566 sagemaker-runtime" in call
+    assert "--endpoint-url http://127.0.0.1:4566 --no-sign-request sagemaker-runtime" in call
     assert "--endpoint-name shop-price" in call
+
+
+def test_a_run_whose_endpoint_a_local_aws_serves_says_where() -> None:
+    text = told(SAID, "local-run/runs/r", "http://127.0.0.1:1")
+    assert "  ask      aws --endpoint-url http://127.0.0.1:1 --no-sign-request sagemaker-runtime " in text
+    assert "local up" not in text
+    assert "ask " not in told(SAID, "local-run/runs/r", ""), "the caller adds how"
+    assert "127.0.0.1" not in told(SAID, "s3://bucket/runs/r/", "http://127.0.0.1:1")
 
 
 def test_the_end_of_a_run_in_the_account_names_no_local_address() -> None:

@@ -75,6 +75,12 @@ def _names(call: Call) -> Names | None:
         return None
 
 
+def _address(call: Call) -> str | None:
+    """Where a local AWS serves the work folder."""
+    work = call.options.work
+    return endpoint(work) if work and is_served(work) else None
+
+
 def do_runs(call: Call) -> None:
     if is_local(call):
         runs, start = all_runs(call.options.work), "run --data FILE"
@@ -93,7 +99,7 @@ def do_show(call: Call) -> None:
             execution = one(door, names, call.options.run)
             run = _told(door, names, execution)
             file = _fetched_report(door, names, execution, run) if call.options.open else None
-    call.result(details(run), run)
+    call.result(details(run, _address(call)), run)
     if call.options.open:
         _open(call, run["run"], file)
 
@@ -152,7 +158,8 @@ def _open_live(call: Call, address: str) -> None:
 
 
 def _ended(call: Call, told: dict[str, Any]) -> int:
-    call.result(f"\n{panel(told, pipeline_py('redrive', told['run']))}", told)
+    text = panel(told, pipeline_py("redrive", told["run"]), address=_address(call))
+    call.result(f"\n{text}", told)
     return 0 if told["status"] == "SUCCEEDED" else 1
 
 

@@ -165,10 +165,11 @@ def _failure_of(story: Story) -> dict[str, Any] | None:
 # Text
 
 
-def panel(record: dict[str, Any], command: str = "", look: bool = True) -> str:
+def panel(record: dict[str, Any], command: str = "", look: bool = True, address: str | None = None) -> str:
     """The models; then why the run failed; then the result's path, if there is one; and what to do.
 
-    `command` repeats the run; `look` adds the command that shows more.
+    `command` repeats the run; `look` adds the command that shows more. `address` is that of a local AWS with the
+    run's endpoints: None if `local up` must start one, empty if the caller says how to ask them.
     """
     failure, incomplete = record["failure"], _incomplete(record)
     delivered = record["status"] == "SUCCEEDED" or bool(record["results"])
@@ -182,7 +183,7 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True) -> str:
     if delivered:
         lines += _gaps(record)
         lines.append(f"  results  {shown(record['results'] or record['folder'])}")
-    lines += _endpoints(record)
+    lines += _endpoints(record, address)
     if record.get("report"):
         lines.append(f"  report   {shown(record['report'])}")
     job = last_failed(record)
@@ -208,17 +209,27 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _endpoints(record: dict[str, Any]) -> list[str]:
+def _endpoints(record: dict[str, Any], address: str | None) -> list[str]:
     """What each endpoint serves, and how the first one is asked."""
     released = [(model["name"], model["release"]) for model in record["models"] if "release" in model]
     lines = [f"  endpoint {name}: {release['said']}" for name, release in released]
-    if serving := [release for _, release in released if release["outcome"] not in ("none", "failed")]:
-        local = not str(record["folder"]).startswith("s3://")
-        where = f" --endpoint-url http://127.0.0.1:{PORT}" if local else ""
-        call = f"aws{where} sagemaker-runtime invoke-endpoint --endpoint-name {serving[0]['endpoint']}"
-        lines += [f"  ask      {pipeline_py('local up', '--port', str(PORT))}, and in another shell"] if local else []
-        lines += [f"  {'' if local else 'ask':<9}{call} --content-type text/csv --body fileb://rows.csv answers.csv"]
-    return lines
+    serving = [release["endpoint"] for _, release in released if release["outcome"] not in ("none", "failed")]
+    if not serving or address == "":
+        return lines
+    if str(record["folder"]).startswith("s3://"):
+        return [*lines, f"  ask      {asking(serving[0])}"]
+    if address:
+        return [*lines, f"  ask      {asking(serving[0], address)}"]
+    lines += [f"  ask      {pipeline_py('local up', '--port', str(PORT))}, and in another shell"]
+    return [*lines, f"           {asking(serving[0], f'http://127.0.0.1:{PORT}')}"]
+
+
+def asking(endpoint: str, address: str = "", region: str = "") -> str:
+    """The command that asks an endpoint of the account, or of a local AWS, which needs no credentials."""
+    where = f" --endpoint-url {address} --no-sign-request" if address else ""
+    where += f" --region {region}" if region else ""
+    call = f"aws{where} sagemaker-runtime invoke-endpoint --endpoint-name {endpoint}"
+    return f"{call} --content-type text/csv --body fileb://rows.csv answers.csv"
 
 
 def _incomplete(record: dict[str, Any]) -> bool:
@@ -348,13 +359,13 @@ def _used(model: dict[str, Any]) -> str:
     return "-"  # the run ended before the decision
 
 
-def details(record: dict[str, Any]) -> str:
+def details(record: dict[str, Any], address: str | None = None) -> str:
     """For `show RUN`: the states with their times, the jobs, then the panel."""
     jobs = [
         f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  cached' if job.get('cached') else ''}"
         for job in record["jobs"]
     ]
-    end = panel(record, pipeline_py("redrive", record["run"]), look=False)
+    end = panel(record, pipeline_py("redrive", record["run"]), look=False, address=address)
     cost = ["", cost_words(record["cost"])] if record.get("cost") else []
     return "\n".join([*_course(record, end), "", "Jobs:", *jobs, *cost, ""]) + "\n" + end
 
