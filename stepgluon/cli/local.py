@@ -1,7 +1,8 @@
-"""The commands that need no account: check, doctor, run and local up."""
+"""The commands that need no account: check, doctor, run, local up and local down."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from stepgluon.advice import pipeline_py
@@ -34,26 +35,36 @@ def do_doctor(call: Call) -> None:
 
 
 def do_run(call: Call) -> int:
+    from stepgluon.local.left_serving import still_serving
     from stepgluon.local.run import Order, run
 
     options, loaded = call.options, call.config()
     check_files(options.data)
     check_cost(loaded.config)
     order = Order(tuple(options.data), options.work, options.threshold, options.note, options.fresh, options.open)
+    names = Names(loaded.config)
     again = [*map(str, options.data)]
     again += ["--threshold", str(options.threshold)] if options.threshold is not None else []
     again += ["--note", one_line(options.note)] if options.note else []
 
     def show(told: dict[str, Any]) -> None:
-        call.result(f"\n{panel(told, pipeline_py('run --data', *again))}", told)
+        call.result(f"\n{panel(told, pipeline_py('run --data', *again), address='')}", told)
 
-    with call.terminal.progress() as progress, checking(Names(loaded.config), options.data, progress.say) as check:
-        told = run(loaded, call.workflow, order, progress, check, show)
+    with (
+        call.terminal.progress() as progress,
+        still_serving(options.work, names, progress.say) as port,
+        checking(names, options.data, progress.say) as check,
+    ):
+        told = run(loaded, call.workflow, replace(order, port=port), progress, check, show)
     return 0 if told["status"] == "SUCCEEDED" else 1
 
 
 def do_local(call: Call) -> None:
+    from stepgluon.local.left_serving import end_serving
     from stepgluon.local.run import serve
 
     options, terminal = call.options, call.terminal
+    if options.action == "down":
+        terminal.result(end_serving(options.work) + "\n")
+        return
     serve(call.config(), call.workflow, options.work, options.port, terminal.progress(), terminal.result, options.open)

@@ -117,9 +117,9 @@ def _runs(command: Add) -> None:
         one.add_argument("--data", type=a_path, nargs="+", metavar="FILE", required=True, help=_TABLES)
     _run_options(run)
     local = command(
-        "local", "local", "Serve the local AWS with the pipeline in it, for the aws command line, until Ctrl-C."
+        "local", "local", "Serve the local AWS with the pipeline in it, for the aws command line, until Ctrl-C or down."
     )
-    local.add_argument("action", choices=["up"])
+    local.add_argument("action", choices=["up", "down"])
     port = _whole_number("a port from 1 to 65535", 65535)
     local.add_argument("--port", type=port, default=0, metavar="N", help="default: any free one")
     for one in (run, local):

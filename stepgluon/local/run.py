@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +38,7 @@ from stepgluon.local.surroundings import (
     terminated_as_interrupted,
     this_computer,
 )
-from stepgluon.local.work_folder import refuse_in_use, told_where
+from stepgluon.local.work_folder import LOCK, SERVER, refuse_in_use, told_where
 from stepgluon.runs import view
 from stepgluon.runs.history import ENDED, Event, Job
 from stepgluon.runs.progress import QUEUED, Progress, doing
@@ -63,6 +62,7 @@ class Order:
     note: str = ""
     fresh: bool = False
     open: bool = False  # the live page in the browser
+    port: int = 0  # of the local AWS; any free one
 
 
 def run(
@@ -75,7 +75,7 @@ def run(
 ) -> dict[str, Any]:
     """Carry out the order; show and return the run as in run.json. `check_data` raises if the tables are bad."""
     progress.soon(f"Starting a local AWS with the pipeline {loaded.config.name}.")
-    with at_work(loaded, workflow, order.work, fresh=order.fresh) as place:
+    with at_work(loaded, workflow, order.work, port=order.port, fresh=order.fresh) as place:
         if order.open:
             browser.show(f"{place.aws.endpoint}/", progress.say)
         place.functions.deliver_left(place.names.tell_function)
@@ -106,6 +106,7 @@ def at_work(
     """The pipeline in a local AWS that other commands can find; keeps the run folders up to date."""
     with private_files(), blamed_on(work), terminated_as_interrupted():
         refuse_in_use(work)
+        (work / SERVER).unlink(missing_ok=True)  # a killed server's, whose process id may belong to another program now
         others = compiled(loaded, workflow, work)
         definition = others.pop("definition")
         settings = settings_of(loaded, work, port, fresh)
@@ -286,7 +287,9 @@ def serve(
                 progress.say(f"Continuing run {begun.name}, which was cut off.")
                 place.go_on(begun)
         place.functions.deliver_left()  # uploads left by the last server
-        threading.Event().wait()
+        while (work / LOCK).exists():
+            time.sleep(1)
+        raise SurroundingsError(f"{work} was deleted")
 
 
 def words(place: Deployed) -> str:

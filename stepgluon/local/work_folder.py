@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stepgluon.config.source import LoadedConfig
     from stepgluon.names import Names
 
-SERVER = "server.json"
+SERVER, LOCK = "server.json", "lock"
 ARN_COLONS = 7  # arn:aws:states:region:account:execution:machine:run
 ENDS_SECONDS = 5  # between a server's last response and its end
 _NEEDED: dict[str, type | tuple[type, ...]] = {  # by all commands
@@ -132,7 +132,7 @@ def _lasts(record: dict[str, Any], seconds: float) -> None:
 def is_served(work: Path) -> bool:
     """Whether a local AWS is using the folder."""
     try:
-        with (work / "lock").open("r") as file:
+        with (work / LOCK).open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -145,13 +145,17 @@ def refuse_in_use(work: Path) -> None:
     """Raise SurroundingsError if a local AWS is using the folder; name its run."""
     if not is_served(work):
         return
-    fix = "with Ctrl-C in its terminal, or name another folder with --work)"
+    other = "or name another folder with --work)"
     run = next((record for record in all_runs(work) if record["status"] == "RUNNING"), None)
     if run is None:
-        raise SurroundingsError(f"{work} is in use by another local AWS, in which no run is in progress (stop it {fix}")
+        raise SurroundingsError(
+            f"{work} is in use by another local AWS, in which no run is in progress "
+            f"(stop it: {pipeline_py('local down')}; {other}"
+        )
     raise SurroundingsError(
         f"{work} is in use: the run {run['run']} has been running for {took(run['seconds'])}, since "
-        f"{started(run['started'])} (follow it: {pipeline_py('watch', run['run'])}; or stop it {fix}"
+        f"{started(run['started'])} (follow it: {pipeline_py('watch', run['run'])}; "
+        f"or stop it with Ctrl-C in its terminal, {other}"
     )
 
 
@@ -159,7 +163,7 @@ def refuse_in_use(work: Path) -> None:
 def told_where(work: Path, endpoint: str) -> Iterator[None]:
     """In the block, other commands can find the server."""
     file = work / SERVER
-    write(file, json.dumps({"endpoint": endpoint}))
+    write(file, json.dumps({"endpoint": endpoint, "process": os.getpid()}))
     try:
         yield
     finally:

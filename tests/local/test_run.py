@@ -820,12 +820,24 @@ def test_two_servers_at_once_have_ports_and_folders_of_their_own(user: User) -> 
     until(lambda: all(file.exists() for file in files.values()))
     ports = {json.loads(file.read_text())["endpoint"].rpartition(":")[2] for file in files.values()}
     assert len(ports) == 2
-    for work, server in servers.items():
+    for work in servers:
         code, _, err = user.calls("local", "up", "--work", work)
         assert code == 3 and "is in use by another local AWS" in err
-        server.terminate()
-        _, err = server.communicate(timeout=MINUTES)
-        assert "Traceback" not in err and not files[work].exists()
+        assert f"stop it: python pipeline.py local down --work {work};" in err
+    code, out, _ = user.calls("local", "down", "--work", "one")
+    assert code == 0 and out.startswith(f"Ended the local AWS of one (process {servers['one'].pid}).")
+    _, err = servers["one"].communicate(timeout=MINUTES)
+    assert "Traceback" not in err and not files["one"].exists()
+    assert user.calls("local", "down", "--work", "one")[1] == "No local AWS is running in one.\n"
+    assert servers["two"].poll() is None
+
+
+def test_a_server_ends_when_its_folder_is_deleted(user: User) -> None:
+    server = user.process("local", "up")
+    until((user.work / "server.json").exists)
+    shutil.rmtree(user.work)
+    _, err = server.communicate(timeout=MINUTES)
+    assert server.returncode == 3 and ".local was deleted" in err and "Traceback" not in err, err
 
 
 def test_a_folder_in_use_is_one_sentence_and_exit_3(user: User) -> None:

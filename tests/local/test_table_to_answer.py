@@ -1,0 +1,91 @@
+"""From a table to an endpoint that answers: `run`, the aws command line, `run` again and `local down`, as processes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from local_aws import until
+
+HOUSE = Path(__file__).resolve().parents[2]
+TABLE = HOUSE / "demo" / "houses-xgboost" / "houses.csv"
+CONFIG = """
+name: shop
+models:
+  - {name: price, label: price_eur, drop: [house], serve: {}, algorithm: {xgboost: 3.0-5, set: {num_round: 20}}}
+"""
+
+
+def called(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command's end; without any credentials."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment["HOME"] = str(folder)
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def pipeline(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return called(folder, sys.executable, str(HOUSE / "pipeline.py"), *words)
+
+
+def processes(folder: Path) -> list[str]:
+    """What works in the folder: the local AWS, its jobs, and the servers of models."""
+
+    def works_in(process: Path) -> bool:
+        try:
+            return os.readlink(process / "cwd").startswith(str(folder))
+        except OSError:  # it has ended
+            return False
+
+    return [process.name for process in Path("/proc").glob("[0-9]*") if works_in(process)]
+
+
+def address_in(said: str) -> str:
+    found = re.search(r"^shop-price answers at (http://127\.0\.0\.1:\d+)$", said, re.MULTILINE)
+    assert found, said
+    return found[1]
+
+
+def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Path) -> None:
+    (tmp_path / "pipeline-config.yml").write_text(CONFIG)
+    try:
+        first = pipeline(tmp_path, "run", "--local", "--data", str(TABLE))
+        assert "price: shop-price serves it now." in first.stderr
+        assert "local up" not in first.stdout, "it is up already"
+        address = address_in(first.stderr)
+
+        (predicted,) = tmp_path.glob(".local/runs/*/predictions.csv")
+        with predicted.open(newline="") as file:
+            filled = [row for row in csv.DictReader(file) if row["prediction"]]
+        columns = ["house", "district", "area_m2", "rooms", "built", "garden", "offered"]
+        with (tmp_path / "rows.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(filled)
+        expected = [float(row["prediction"]) for row in filled]
+        assert len(set(expected)) > 50
+
+        aws, curl = re.findall(r"^  (aws .*|curl .*)$", first.stderr, re.MULTILINE)
+        called(tmp_path, str(Path(sys.executable).with_name("aws")), *shlex.split(aws)[1:])
+        answers = (tmp_path / "answers.csv").read_text().split()
+        assert [float(answer) for answer in answers] == pytest.approx(expected, rel=5e-6), "the file has six digits"
+        assert called(tmp_path, *shlex.split(curl), "--silent", "--noproxy", "*").stdout.split() == answers
+
+        again = pipeline(tmp_path, "run", "--local", "--data", str(TABLE), "--note", "again")
+        assert "price: shop-price serves it already." in again.stderr
+        assert address_in(again.stderr) == address, "clients keep the address"
+        called(tmp_path, str(Path(sys.executable).with_name("aws")), *shlex.split(aws)[1:])
+        assert (tmp_path / "answers.csv").read_text().split() == answers
+        assert f"--endpoint-url {address} " in pipeline(tmp_path, "show", "latest").stdout
+    finally:
+        ended = pipeline(tmp_path, "local", "down").stdout
+    assert re.fullmatch(r"Ended the local AWS of \.local \(process \d+\)\. Start it again: .* local up\n", ended)
+    until(lambda: not processes(tmp_path))
+    assert pipeline(tmp_path, "local", "down").stdout == "No local AWS is running in .local.\n"
