@@ -55,6 +55,15 @@ def test_the_page_of_post_process_gets_the_run_and_its_timeline() -> None:
     assert page.index("Train a") < page.index("Predict a") and "cached" in page
 
 
+def test_the_page_has_the_endpoints_and_says_how_to_ask_them() -> None:
+    release = {"outcome": "released", "endpoint": "rents-<a>", "said": "rents-a serves it now."}
+    story = ended(models=[{"name": "a", "verdict": "accepted", "release": release}])
+    page = report.completed(POST, told(story), story)
+    assert "<td>a</td><td>rents-&lt;a&gt;</td><td>rents-a serves it now.</td>" in page
+    assert "How to ask: <code>python pipeline.py show rents-1</code>" in page
+    assert "Endpoints" not in report.completed(POST, told(ended()), ended())
+
+
 def a_run(name: str, mae: float | None, started: float = 10.0, **more: Any) -> dict[str, Any]:
     models = [{"name": "a", "mae": mae, "verdict": "accepted"}]
     return {"run": name, "arn": f"arn:rents:{name}", "started": started, "models": models, **more}

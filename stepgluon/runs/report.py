@@ -51,7 +51,7 @@ def completed(
     page = ERRORS.sub(lambda found: _line(errors.get(name := unescape(found[1]), []), limits.get(name)), page)
     page = page.replace(RUN, _about(record, logs, earlier), 1)
     table = _table("Versions in the model registry", ("model", "version", "approval", "ARN"), list(versions))
-    return page.replace(TIMELINE, table + timeline(record, story, logs), 1)
+    return page.replace(TIMELINE, table + _endpoints(record) + timeline(record, story, logs), 1)
 
 
 def in_account(door: Door, names: Names, record: dict[str, Any], story: Story) -> str:
@@ -105,6 +105,14 @@ def _reasons(record: dict[str, Any], sentence: str) -> list[str]:
     failed = [f"{model['name']}: {model['failure']}" for model in record["models"] if model.get("failure")]
     first = failed[:3] if sentence.startswith("No model can predict for ") else []
     return [*first, sentence or "No reason is known."]
+
+
+def _endpoints(record: dict[str, Any]) -> str:
+    """What each endpoint serves. The address of a local one changes, so `show` says how it is asked."""
+    released = [(model["name"], model["release"]) for model in record["models"] if "release" in model]
+    rows = [[name, str(release.get("endpoint") or ""), str(release.get("said") or "")] for name, release in released]
+    how = f"<p>How to ask: <code>{_text(pipeline_py('show', record['run']))}</code></p>" if rows else ""
+    return _table("Endpoints", ("model", "endpoint", "in this run"), rows) + how
 
 
 def _cells(cells: list[list[str]]) -> str:

@@ -62,6 +62,8 @@ def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Pat
         address = address_in(first.stderr)
 
         (predicted,) = tmp_path.glob(".local/runs/*/predictions.csv")
+        page = predicted.with_name("report.html").read_text()
+        assert "<td>shop-price</td><td>shop-price serves it now.</td>" in page
         with predicted.open(newline="") as file:
             filled = [row for row in csv.DictReader(file) if row["prediction"]]
         columns = ["house", "district", "area_m2", "rooms", "built", "garden", "offered"]
