@@ -39,9 +39,13 @@ class Endpoints:
                 models.bring_back(name, Model(**model))
 
     def resume(self) -> None:
-        """Start the servers of the endpoints that an earlier local AWS left."""
+        """Start the servers of the endpoints that an earlier local AWS left, unless their roles do not exist: then
+        they belong to a pipeline that is not deployed now.
+        """
         for endpoint in list(self.endpoints.values()):
-            endpoint.resume()
+            roles = {model["role"] for model in endpoint.record["config"]["models"].values()}
+            if all(self._shop.permissions.role(role) for role in roles):
+                endpoint.resume()
 
     def close(self) -> None:
         for endpoint in list(self.endpoints.values()):

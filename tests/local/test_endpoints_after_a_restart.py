@@ -107,6 +107,18 @@ def test_an_endpoint_survives_a_kill_and_no_server_is_left(tmp_path: Path, code:
     assert gone(after)
 
 
+def test_an_endpoint_without_its_role_keeps_its_record_until_the_role_is_there(tmp_path: Path, code: Path) -> None:
+    work = tmp_path / "work"
+    with running(work, code) as aws:
+        made(aws.client, code)
+    with LocalAws(Settings(work, ACCOUNT, REGION, code=code, cores=1, grace_seconds=1.0)) as aws:  # of another pipeline
+        before = aws.sagemaker.endpoints.endpoints["e"].record
+        aws.sagemaker.endpoints.resume()
+        assert aws.sagemaker.endpoints.endpoints["e"].record is before
+    with running(work, code) as aws:
+        assert asked(aws.client)
+
+
 def test_an_update_that_was_cut_off_is_made_again_and_a_rollback_is_finished(tmp_path: Path, code: Path) -> None:
     work = tmp_path / "work"
     with running(work, code) as aws:
