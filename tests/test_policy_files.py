@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from golden import TEMPLATE_CASES
@@ -11,6 +12,7 @@ from policies.calls import DELIVERIES
 from released import (
     as_list,
     case,
+    characters,
     config,
     of_type,
     released,
@@ -43,6 +45,7 @@ EVERYWHERE = {
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
+IMAGE = "tests/golden/built/my-model"
 ROLES = ("job", "machine", "trigger", "tell")
 everywhere = pytest.mark.parametrize("name", TEMPLATE_CASES)
 
@@ -63,6 +66,28 @@ def test_each_role_is_what_its_files_say_trusts_its_own_account_and_has_the_boun
             continue  # Lambda documents no source; docs/decisions/0063
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": names.config.account}
         assert "aws:SourceArn" in statement["Condition"]["ArnLike"]
+
+
+@everywhere
+def test_no_role_has_more_inline_policies_than_iam_takes(name: str) -> None:
+    for role, properties in of_type(released(case(name)), "AWS::IAM::Role").items():
+        assert sum(characters(one["PolicyDocument"]) for one in properties.get("Policies", [])) <= 10_240, role
+
+
+def test_the_build_fits_with_the_longest_names_and_all_that_a_pipeline_can_have() -> None:
+    models: list[dict[str, Any]] = [{"name": "own", "label": "y", "algorithm": {"build": IMAGE, "when": "run"}}]
+    for approval in ("manual", "automatic"):
+        serve = {"scale": {"max": 4, "invocations": 100}, "release": {"canary": "10%"}, "capture": "20%"}
+        more = {"serve": serve, "monitor": {"then": "retrain"}, "register": {"approval": approval}}
+        models.append({"name": approval, "label": approval, **more})
+    loaded = config(
+        name="a-name-of-20-letters",
+        region="ap-southeast-3",
+        models=models,
+        encryption={"kms_key": "arn:aws:kms:ap-southeast-3:123456789012:key/11111111-2222-3333-4444-555555555555"},
+        cicd={"source": {"codecommit": {"name": "x"}}},
+    )
+    assert characters(policy(Names(loaded.config), "build")) <= 10_240
 
 
 @everywhere

@@ -99,8 +99,8 @@ def test_with_the_deployed_policies_a_run_needs_nothing_that_it_may_not(pipeline
 @pytest.mark.parametrize(
     ("part", "sid", "missing"),
     [
-        ("machine", "CreateTaggedJobs", "sagemaker:CreateProcessingJob"),
-        ("machine", "TagJobsOnlyWhenCreated", "sagemaker:AddTags"),
+        ("machine", "CreateTagged", "sagemaker:CreateProcessingJob"),
+        ("machine", "TagOnlyWhenCreated", "sagemaker:AddTags"),
         ("machine", "FollowAndStopOwnJobs", "sagemaker:DescribeProcessingJob"),
         ("machine", "ReadJobsTags", "sagemaker:ListTags"),
         ("machine", "GiveJobsTheirRole", "iam:PassRole"),

@@ -18,19 +18,13 @@ NEWER = {
     "cloudformation:DescribeEvents": "the operation is of 2025",
     "lambda:GetFunctionScalingConfig": "the operation is of 2025",
 }
-WAITS = "the function's handler waits with it until a change is done"
-VERSION_GOES = "where a first deploy is rolled back, the version that it published goes too"
-LOOKS = "a machine cannot be deleted while it has an alias: CloudFormation may look"
 PARTS_OF_ITS_OWN = "versions and aliases have ARNs of their own, and some examples of AWS's guide name them"
 ARTIFACTS = "CodePipeline asks for it to encrypt artifacts, as its guide lists it"
 # What no derived call needs, and why it is granted all the same: of a policy and its statement an action, or a resource
 # of which the reference says that IAM is asked for the whole.
 REASONS = {
-    ("build", "Functions", "lambda:GetFunctionConfiguration"): WAITS,
     ("build", "Functions", "${function_arn}:*"): PARTS_OF_ITS_OWN,
     ("build", "Functions", "${tell_function_arn}:*"): PARTS_OF_ITS_OWN,
-    ("build", "Machine", "states:DeleteStateMachineVersion"): VERSION_GOES,
-    ("build", "Machine", "states:ListStateMachineAliases"): LOOKS,
     ("build", "Machine", "${machine_arn}:*"): PARTS_OF_ITS_OWN,
     ("deployer", "Functions", "${function_arn}:*"): PARTS_OF_ITS_OWN,
     ("deployer", "Functions", "${tell_function_arn}:*"): PARTS_OF_ITS_OWN,

@@ -26,6 +26,8 @@ SCALING_ROLE = (
     "sagemaker.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 )
 SCALING_ACTIONS = ("DescribeEndpointConfig", "UpdateEndpointWeightsAndCapacities")  # of who registers a target
+TRANSFORM_MAKERS = ("CreateModel", "CreateTransformJob")
+ENDPOINT_MAKERS = ("CreateEndpoint", "CreateEndpointConfig", "CreateModel")
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 
 
@@ -117,6 +119,8 @@ def _programs(names: Names) -> dict[str, list[str]]:
         "model_files": [names.bucket_arn(f"{names.work_bucket}/models/*/output/model/{file}") for file in read],
         "archives": [names.bucket_arn(f"{names.work_bucket}/models/*/output/model.tar.gz")] if "score" in steps else [],
         "answers": [names.bucket_arn(f"{names.work_bucket}/models/*/output/answers/*")] if tested else [],
+        "create_transforms": [f"sagemaker:{action}" for action in TRANSFORM_MAKERS if asks],
+        "tag_transforms": [action for action in TRANSFORM_MAKERS if asks],
         "created_models": [names.arn("sagemaker", f"model/{prefix}-model-*")] if asks else [],
         "transform_jobs": [names.arn("sagemaker", f"transform-job/{stream}") for stream in streams],
         "transform_logs": [names.arn("logs", f"{logs}/TransformJobs:log-stream:{stream}") for stream in streams],
@@ -160,6 +164,8 @@ def _endpoints(names: Names) -> dict[str, list[str]]:
     logs, work = f"log-group:/aws/sagemaker/Endpoints/{names.prefix}-*", names.work_bucket
     scaling = f"alarm:TargetTracking-endpoint/{names.prefix}-*/variant/{VARIANT}-*"
     return {
+        "create_endpoints": [f"sagemaker:{action}" for action in ENDPOINT_MAKERS if served],
+        "tag_endpoints": [action for action in ENDPOINT_MAKERS if served],
         "endpoints": kinds,
         "changed_endpoints": kinds[:2],
         "any_endpoint": [names.arn("sagemaker", f"*/{names.prefix}-*")] if served else [],
