@@ -86,6 +86,15 @@ def test_a_list_that_cannot_be_read_or_has_no_prices_changes_nothing(
         assert prices.FILE.read_bytes() == stored
 
 
+@pytest.mark.parametrize("form", ["file:///etc/{}", "http://pricing.example.com/{}", "ftp://127.0.0.1/{}"])
+def test_the_list_is_only_read_over_https(
+    form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prices, "LIST", form)
+    assert main(workflow, ["prices", "--config", os.fspath(config_of("one-model"))], {}) == 3
+    assert f"the price list can only be read over https ({form.format('eu-central-1')})" in capsys.readouterr().err
+
+
 def test_the_file_has_a_day_and_prices_above_0_for_each_region() -> None:
     stored = json.loads(prices.FILE.read_text("utf-8"))
     assert stored["us-east-1"]["Training"]["ml.m5.xlarge"] > 0

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, listed
@@ -46,8 +47,11 @@ def prices_of(region: str) -> Prices:
 def refresh(region: str) -> tuple[Prices, str]:
     """The region's prices of today's list, and the file's text with them."""
     url = LIST.format(region)
+    place = urlsplit(url)
+    if place.scheme != "https" and (place.scheme, place.hostname) != ("http", "127.0.0.1"):  # a test's server
+        raise SurroundingsError(f"the price list can only be read over https ({url})")
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # nosec B310 - the scheme was checked
             found = parsed(region, io.TextIOWrapper(answer, "utf-8"))
     except (OSError, http.client.HTTPException, UnicodeDecodeError, csv.Error) as problem:
         raise SurroundingsError(f"the price list cannot be read: {problem} ({url})") from None
