@@ -2,7 +2,8 @@
 asl-validator and AWS's language service, which Visual Studio Code shows.
 
 Run by `make check`, which installs those of npm where npm is installed. statelint takes 2.0 for a wrong type of number
-where the language has a float, so FLOAT is ignored. cfn-lint's pattern for a Task's Resource knows only the partition
+where the language has a float, so FLOAT is ignored, and it knows no expression for a Wait's Seconds, so it is shown a
+number. cfn-lint's pattern for a Task's Resource knows only the partition
 `aws`, so it is shown the others' with that name.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 GOLDEN = Path(__file__).parent / "golden"
 BIN = Path(sys.executable).parent
+SECONDS = re.compile(r'("Seconds":\s*)"\{%.*%\}"')
 NPM = Path(__file__).parent / "asl"
 
 
@@ -33,16 +35,20 @@ def template(definition: str) -> str:
 
 
 def main() -> int:
-    definitions = sorted(GOLDEN.glob("*/definition.asl.json"))
+    definitions = sorted(GOLDEN.glob("*/*.asl.json"))
     assert definitions, "there are no golden definitions: run make golden"
     with tempfile.TemporaryDirectory() as folder:
-        templates = []
+        templates, waits = [], []
         for definition in definitions:
-            file = Path(folder) / f"{definition.parent.name}.json"
-            file.write_text(template(definition.read_text(encoding="utf-8")), encoding="utf-8")
-            templates.append(str(file))
+            text = definition.read_text(encoding="utf-8")
+            name = f"{definition.parent.name}-{definition.name.removesuffix('.asl.json')}.json"
+            for made, shown in (templates, template(text)), (waits, SECONDS.sub(r"\g<1>1", text)):
+                file = Path(folder) / ("template" if made is templates else "asl") / name
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(shown, encoding="utf-8")
+                made.append(str(file))
         commands = [
-            [str(BIN / "statelint"), "--ignore=FLOAT", *map(str, definitions)],
+            [str(BIN / "statelint"), "--ignore=FLOAT", *waits],
             [str(BIN / "cfn-lint"), "--regions", "us-east-1", "--", *templates],
         ]
         if shutil.which("node") and (NPM / "node_modules").is_dir():
