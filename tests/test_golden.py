@@ -28,8 +28,16 @@ def test_a_config_compiles_to_the_definition_that_was_read_and_found_good(case: 
 @pytest.mark.parametrize("case", TEMPLATE_CASES)
 def test_a_config_is_deployed_with_the_templates_that_were_read_and_found_good(case: str) -> None:
     definition = (GOLDEN / case / "definition.asl.json").read_text(encoding="utf-8")
-    made = release(load(config_of(case), environment_of(case), {}), definition)
+    others = {file.name.removesuffix(".asl.json"): file for file in sorted((GOLDEN / case).glob("*.asl.json"))}
+    del others["definition"]
+    texts = {name: file.read_text(encoding="utf-8") for name, file in others.items()}
+    made = release(load(config_of(case), environment_of(case), {}), definition, texts)
     templates = [template for template in (made.base, made.pipeline, made.cicd) if template]
     differ = [t.part for t in templates if not same_as(GOLDEN / case / f"{t.part}.json", t.text)]
     assert not differ, f"{case}: {differ} differ: run make golden, read the diff"
-    assert {file.stem for file in GOLDEN.glob(f"{case}/*.json")} - {"definition.asl"} == {t.part for t in templates}
+    stems = {file.stem for file in GOLDEN.glob(f"{case}/*.json")}
+    assert {stem for stem in stems if not stem.endswith(".asl")} == {t.part for t in templates}
+
+
+def test_the_templates_of_a_machine_around_the_runs_are_among_them() -> None:
+    assert any(list((GOLDEN / case).glob("release.asl.json")) for case in TEMPLATE_CASES)

@@ -61,7 +61,9 @@ def test_each_role_is_what_its_files_say_trusts_its_own_account_and_has_the_boun
         assert role["PermissionsBoundary"] == names.boundary_arn
         assert [p["PolicyDocument"] for p in role["Policies"]] == [policy(names, part)]
         assert role["AssumeRolePolicyDocument"] == policy(names, f"{part}-trust")
-        [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+        statement, *of_rules = role["AssumeRolePolicyDocument"]["Statement"]
+        assert [one["Principal"] for one in of_rules] in ([], [{"Service": ["events.amazonaws.com"]}])
+        assert part == "machine" or not of_rules
         if part in ("trigger", "tell"):
             continue  # Lambda documents no source; docs/decisions/0063
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": names.config.account}
