@@ -83,6 +83,9 @@ PARLIAMENT: dict[tuple[str, str, str], str] = {
         )
         for part, statement in (("boundary", "ReadRuns"), ("tell", "ReadRuns"), ("trigger", "ReadWhoseNameIsTaken"))
     },
+    ("RESOURCE_MISMATCH", "boundary", "Endpoints"): (
+        "one ARN is for endpoints, configs and models, because a boundary has room for 6,144 characters"
+    ),
     **{
         ("RESOURCE_MISMATCH", "build", statement): f"wildcards keep it below IAM's limit (0063): {OWN}"
         for statement in ("ChangeThePipelineStack", "Machine", "SeeAndChangeRolesThroughTheStack")
