@@ -15,8 +15,8 @@ from localaws.moto_fixes.registry import ASL, COMMON, SERVICE, STATES, Here, fai
 
 @fix
 def a_refused_definition_changes_no_other(patches: Patches, here: Here) -> None:
-    """moto keeps the scopes of QueryLanguage in a list of the class. A definition that is refused in the middle leaves its
-    scope there, and every later one without a QueryLanguage is then read as JSONata.
+    """moto keeps the scopes of QueryLanguage in a list of the class. A definition that is refused in the middle leaves
+    its scope there, and every later one without a QueryLanguage is then read as JSONata.
     """
     preprocessor = loaded(f"{ASL}.parse.preprocessor").Preprocessor
 
