@@ -103,7 +103,9 @@ def _definition(command: Add) -> None:
 
 def _machine_option(command: argparse.ArgumentParser) -> None:
     others = ("release", "monitor")
-    command.add_argument("--machine", choices=others, help="that of served models instead of the runs' machine")
+    command.add_argument(
+        "--machine", choices=others, help="the machine that releases or monitors, instead of the one of runs"
+    )
 
 
 def _runs(command: Add) -> None:
@@ -154,26 +156,30 @@ def _runs(command: Add) -> None:
         _place(one, "a local run", "a run in the account")
 
     monitoring = command(
-        "results", "monitor", "Compare new rows with those that trained a model; with labels in them, the error, too."
+        "results",
+        "monitor",
+        "Compare new rows with a model's training rows; if they have labels, compare its error, too.",
     )
     monitoring.add_argument("model", metavar="MODEL", help="a model of the config")
     monitoring.add_argument("--data", type=a_path, nargs="+", metavar="FILE", required=True, help=_TABLES)
     monitoring.add_argument(
-        "--run", default="latest", metavar="RUN", help=f"whose model is meant: {_RUN}; default: latest"
+        "--run", default="latest", metavar="RUN", help=f"the run that trained the model: {_RUN}; default: latest"
     )
-    limit = "the highest accepted difference of a column; default: 0.2, or monitor.drift of the model"
+    limit = "the highest accepted difference of a column; default: the model's monitor.drift, or 0.2"
     monitoring.add_argument("--drift", type=_above_0, metavar="N", help=limit)
-    monitoring.add_argument("--to", type=a_path, metavar="DIR", help="for drift.html; default: drift-MODEL/")
+    monitoring.add_argument("--to", type=a_path, metavar="DIR", help="folder for drift.html; default: drift-MODEL/")
     rehearsing = command(
         "results",
         "rehearse",
-        "Predict the same rows with the model that serves and with a run's new one; compare them.",
+        "Predict the same rows with the model that serves and with a run's new one, and compare.",
     )
     rehearsing.add_argument("run", metavar="RUN", help=_RUN)
     rehearsing.add_argument("model", metavar="MODEL", help="a model of the config")
     what = "tables; default: captured rows, or else the run's held-out ones"
     rehearsing.add_argument("--data", type=a_path, nargs="+", metavar="FILE", help=what)
-    rehearsing.add_argument("--to", type=a_path, metavar="DIR", help="for rehearse.html; default: rehearse-MODEL/")
+    rehearsing.add_argument(
+        "--to", type=a_path, metavar="DIR", help="folder for rehearse.html; default: rehearse-MODEL/"
+    )
     for one in (monitoring, rehearsing):
         place = one.add_mutually_exclusive_group()
         place.add_argument("--work", type=a_path, metavar="DIR", help=f"a local run, in this folder; default: {WORK}/")
@@ -216,7 +222,9 @@ def _more(name: str, one: _Parser) -> None:
 
 def _cost(command: Add) -> None:
     cost = command("cost", "cost", "Estimate what a run costs on AWS, by state and model.")
-    cost.add_argument("--data", type=a_path, nargs="+", metavar="FILE", help=f"leave out what these {_TABLES} lack")
+    cost.add_argument(
+        "--data", type=a_path, nargs="+", metavar="FILE", help=f"{_TABLES}; leave out models without rows to predict"
+    )
     _place(cost, "durations of local runs", "durations of runs in the account")
     command("cost", "prices", "Read the prices of the config's region from AWS's public list.")
 

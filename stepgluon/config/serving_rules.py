@@ -1,4 +1,4 @@
-"""Rules about `serve` and `monitor`: what SageMaker hosts, and what its updates and serverless endpoints take."""
+"""Rules about `serve` and `monitor`: what SageMaker hosts, and what its updates and serverless endpoints offer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_INSTANCES = {
     "instance": "a serverless endpoint has no instances (keep one of the two)",
     "scale": "a serverless endpoint scales by itself (remove it; concurrency is its limit)",
     "release": "a serverless endpoint is updated all at once (remove it, or use instance)",
-    "capture": "SageMaker captures nothing of a serverless endpoint (remove it, or use instance)",
+    "capture": "SageMaker captures no requests of a serverless endpoint (remove it, or use instance)",
 }
 STARTUP_SECONDS = 3600  # of the new fleet, before the first step of an update
 
@@ -25,10 +25,10 @@ def models_can_be_served(config: PipelineConfig) -> Iterator[Finding]:
     for key, model in models_of(config):
         if model.monitor:
             if model.serve is None:
-                message = "there is no endpoint whose rows it could watch (add serve, or remove it)"
+                message = "it needs an endpoint to watch (add serve, or remove it)"
                 yield Finding(f"{key}.monitor", message, (f"{key}.serve",))
             if config.data.files:
-                message = "it compares columns of tables, and with data.files there are none (remove it)"
+                message = "it compares columns of tables, and data.files has no tables (remove it)"
                 yield Finding(f"{key}.monitor", message, ("data.files",))
         if model.serve is None:
             continue
@@ -46,7 +46,7 @@ def _serverless(at: str, serve: Serve, config: PipelineConfig) -> Iterator[Findi
     network = config.network
     for name, given in (("subnets", network.subnets), ("isolate", network.isolate)):
         if given:
-            message = f"a serverless endpoint takes no network.{name} (use instance, or remove network.{name})"
+            message = f"a serverless endpoint does not support network.{name} (use instance, or remove network.{name})"
             yield Finding(f"{at}.serverless", message, (f"network.{name}",))
 
 
@@ -75,7 +75,7 @@ def _scale(at: str, serve: Serve, scale: Scale) -> Iterator[Finding]:
     fewest = count if scale.min is None else scale.min
     keys = (f"{at}.scale.min", f"{at}.scale.max", f"{at}.instance.count")
     if scale.max < fewest:
-        message = f"at most {scale.max} and at least {fewest} instances do not fit (write at least {fewest})"
+        message = f"{scale.max} is less than the fewest instances, {fewest} (write at least {fewest})"
         yield Finding(keys[1], message, keys)
     elif not fewest <= count <= scale.max:
         message = f"{count} is outside scale (write {fewest} to {scale.max}, or change scale)"
@@ -84,10 +84,10 @@ def _scale(at: str, serve: Serve, scale: Scale) -> Iterator[Finding]:
 
 def _release(at: str, release: Release) -> Iterator[Finding]:
     if release.canary and release.linear:
-        yield Finding(f"{at}.linear", "canary and linear both divide the traffic (keep one)", (f"{at}.canary",))
+        yield Finding(f"{at}.linear", "canary and linear exclude each other (keep one)", (f"{at}.canary",))
     elif release.seconds + STARTUP_SECONDS > limits.RELEASE_SECONDS:
         most = as_duration((limits.RELEASE_SECONDS - STARTUP_SECONDS) * release.bake // release.seconds // 60 * 60)
-        message = f"the update would take {as_duration(release.seconds)}, and 1h for its machines to start; SageMaker"
+        message = f"the update would take {as_duration(release.seconds)}, plus 1h to start its machines; SageMaker"
         message += (
             f" stops it after {as_duration(limits.RELEASE_SECONDS)} (at most {most} for each step, or larger steps)"
         )

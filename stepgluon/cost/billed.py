@@ -1,4 +1,4 @@
-"""What a run cost on AWS, or what a local one would have: an estimate from the seconds that its jobs had machines."""
+"""What a run cost on AWS, or a local one would have cost: an estimate from the seconds that its jobs used machines."""
 
 from __future__ import annotations
 

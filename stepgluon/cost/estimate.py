@@ -1,4 +1,4 @@
-"""What a run would cost: its jobs, from the config, each as long as in an earlier run, or else as it may take."""
+"""What a run would cost: the config's jobs, each with its duration in an earlier run, or else its time limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stepgluon.errors import StepgluonError
 from stepgluon.programs import program_of, transforms
 from stepgluon.runs.view import took
 
-LIMIT = "its limit"  # where a duration is from, if not from a run
+LIMIT = "its limit"  # the source of a duration that no run has
 
 
 @dataclass(frozen=True)

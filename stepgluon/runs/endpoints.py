@@ -1,4 +1,4 @@
-"""The pipeline's endpoints in an account: what serves, what it costs a day, and how they are taken away.
+"""The pipeline's endpoints in an account: what serves, what it costs a day, and their deletion.
 
 They are found by name and tag, so also those of models that the config no longer has.
 """
@@ -15,7 +15,7 @@ from stepgluon.cost.prices import Prices, prices_of, usd
 from stepgluon.names import VARIANT, Names
 
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-# [sm] An endpoint that is being changed cannot be deleted; a release may bake for hours, its run is stopped before.
+# [sm] An endpoint cannot be deleted while it changes. Its run was stopped, but a release may bake for hours.
 PAUSE, PAUSES = 15, 8 * 3600 // 15
 _GONE = ("ValidationException", "ValidationError", "ObjectNotFoundException")
 
@@ -70,7 +70,7 @@ def _ours(sagemaker: Any, names: Names, operation: str, kind: str) -> Iterator[s
                     yield one[f"{kind}Name"]
 
 
-# Taking them away
+# Deletion
 
 
 def delete_endpoints(names: Names, door: Door, tell: Callable[[str], None], wait: Callable[[float], None]) -> list[str]:
@@ -111,4 +111,4 @@ def _until_idle(sagemaker: Any, name: str, wait: Callable[[float], None]) -> Non
         if status not in IN_PROGRESS:
             return
         wait(PAUSE)
-    raise Refused(f"the endpoint {name} is still {status} (run destroy again once it is not)")
+    raise Refused(f"the endpoint {name} is still {status} (run destroy again later)")
