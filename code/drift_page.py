@@ -75,7 +75,7 @@ def _columns(found: Mapping[str, Any]) -> list[Markup]:
         return []
     key = tag(
         "p",
-        "Each column's new values beside those that the model learnt from: ",
+        "The new values of each column beside those of the training rows: ",
         tag("span", class_="key"),
         "training rows ",
         tag("span", class_="key line"),
@@ -148,14 +148,14 @@ def _notes(found: Mapping[str, Any]) -> list[Markup]:
     notes = list(found["assumed"])
     if found["missing_columns"]:
         notes.insert(
-            0, f"The tables lack columns that the model learnt from: {', '.join(found['missing_columns'][:COLUMNS])}."
+            0, f"The tables lack columns of the training rows: {', '.join(found['missing_columns'][:COLUMNS])}."
         )
     for column, kind in list(found["other_type"].items())[:COLUMNS]:
-        notes.insert(0, f"{column} holds {kind}, which is another type than the model learnt from.")
+        notes.insert(0, f"{column} holds {kind}, a different type than in the training rows.")
     if found["new_columns"]:
         notes.append(f"The model ignores new columns: {', '.join(found['new_columns'][:COLUMNS])}.")
     if found["refused"]:
-        notes.append(f"{counted(found['refused'], 'request')} had no rows that fit the model, and were left out.")
+        notes.append(f"{counted(found['refused'], 'request')} did not fit the model and were left out.")
     if found["sampled"] < found["rows"]:
-        notes.append(f"Compared was a sample of {found['sampled']:,} rows.")
+        notes.append(f"A sample of {found['sampled']:,} rows was compared.")
     return [tag("h2", "Notes"), *(tag("p", note, class_="note") for note in notes[:COLUMNS])] if notes else []

@@ -102,7 +102,9 @@ def monitor(model: Mapping[str, Any], config: Mapping[str, Any], limit: float) -
         "assumed": rows.assumed,
     }
     if len(sample) < LEAST_ROWS:
-        sentence = f"{counted(rows.rows, 'new row')} of model {name}: too few to compare, which needs {LEAST_ROWS}."
+        sentence = (
+            f"Model {name}, {counted(rows.rows, 'new row')}: too few to compare (at least {LEAST_ROWS} are needed)."
+        )
         return {**found, "outcome": UNKNOWN, "sentence": sentence, "columns": []}
     return judged({**found, **measured(profile, sample, rows, limit)})
 
@@ -137,7 +139,7 @@ def judged(found: dict[str, Any]) -> dict[str, Any]:
     bad = [each for each in found["columns"] if each["drifted"]]
     said = []
     if (error := found.get("error")) and error["drifted"]:
-        said.append(f"its error is {error['now']:.6g}, and was {error['before']:.6g} on the held-out rows")
+        said.append(f"its error is {error['now']:.6g} ({error['before']:.6g} on the held-out rows)")
     if bad:
         some = ", ".join(f"{shown(one['name'])} ({in_words(one)})" for one in bad[:NAMED])
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""

@@ -59,7 +59,7 @@ def rehearse(model: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
     name = model["name"]
     manifests = {side: verified(job_io.processing_input(side), name) for side in SIDES}
     if any(PROGRAMS[program_of(one)].answers for one in manifests.values()):
-        raise JobError(f"Model {name} is a container's, which only its own image can ask.")
+        raise JobError(f"Model {name} is a container's, which runs only in its own image.")
     classes = {bool(one.get("classes")) for one in manifests.values()}
     if len(classes) > 1:
         raise JobError(f"One of the two models of {name} predicts classes, and the other numbers.")
@@ -69,7 +69,7 @@ def rehearse(model: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
         raise JobError("There are no rows to predict.")
     missing = rows.missing | rows.other_type.keys()
     if missing:
-        raise JobError(f"The rows lack {shown(sorted(missing)[0])}, or hold another type there.")
+        raise JobError(f"The rows lack the column {shown(sorted(missing)[0])}, or it has another type.")
     answered = {side: answers_of(side, name, manifests[side], sample) for side in SIDES}
     return {"model": name, "rows": len(sample), **compared(sample, answered, rows.classes)}
 
@@ -182,7 +182,7 @@ def page(found: Mapping[str, Any], pairs: tuple[Any, Any]) -> str:
 
 def figures(found: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
     """The lines of the table, for the page and the terminal."""
-    lines = [("one answer", {side: f"{found[side]['milliseconds']:g} ms" for side in SIDES})]
+    lines = [("time per answer", {side: f"{found[side]['milliseconds']:g} ms" for side in SIDES})]
     if "error" in found["new"]:
         title = "wrong classes" if found["classes"] else "mean absolute error"
         lines.append((title, {side: number(found[side]["error"], 4) for side in SIDES}))

@@ -114,13 +114,13 @@ def test_drift_is_mailed_and_starts_one_run_with_the_last_runs_tables() -> None:
     text = mail(done, "price")
     assert text.startswith("Model price: drift.\n\nPage: s3://shop-work-123456789012-eu-west-1/monitor/price/june-go/")
     assert f"Run {started['Name']} was started with the tables of the last run" in text
-    assert "Train a new model of newer rows" in mail(done, "kind")
+    assert "Train a new model on newer rows" in mail(done, "kind")
 
 
 def test_drift_of_the_same_model_starts_no_second_run() -> None:
     done = ended(Remember_drift_of_price=NOT_THE_FIRST)
     assert "Retrain price" not in done.states and done.status == "SUCCEEDED"
-    assert "was started for this model before, and no model of it serves" in mail(done, "price")
+    assert "was already started for this model, but its new model does not serve" in mail(done, "price")
 
 
 def test_another_model_that_serves_is_marked_by_another_name() -> None:
@@ -159,7 +159,7 @@ def test_a_model_that_cannot_be_compared_is_mailed_and_does_not_hold_back_others
     done = ended("none", Compare_rows_of_kind=failure)
     assert (done.status, done.error) == ("FAILED", "NotMonitored")
     assert "Read result of price" in done.states
-    assert "could not finish its work for model kind: Model kind has no profile.json" in mail(done, "kind")
+    assert "could not check model kind: Model kind has no profile.json" in mail(done, "kind")
     assert "kind: Model kind has no profile.json" in done.cause
 
 

@@ -201,7 +201,7 @@ def test_a_model_that_serves_already_is_not_released_again() -> None:
     assert (
         states(ended) == ["Choose price to serve", "Scale price", "Follow traffic of price", "End release of price"][1:]
     )
-    assert release_of(ended) == "- price: shop-price serves it already."
+    assert release_of(ended) == "- price: shop-price already serves it."
     assert ended.status == "SUCCEEDED"
 
 
@@ -222,7 +222,7 @@ def test_a_rolled_back_release_is_told_and_the_run_ends_incomplete_with_its_pred
         [endpoint("InService"), endpoint("Updating"), endpoint("InService", FailureReason="alarm shop-price-errors")]
     )
     assert (ended.status, ended.error) == ("FAILED", "Incomplete")
-    assert release_of(ended).startswith("- price: Rolled back: shop-price serves the model before it again. alarm")
+    assert release_of(ended).startswith("- price: Rolled back: shop-price serves the previous model again. alarm")
     assert "Rolled back" in ended.cause
     assert ended.mails[-1]["Subject"].endswith("incomplete")
     assert states(ended)[-3:] == ["Scale price", "Follow traffic of price", "End release of price"]
@@ -233,7 +233,7 @@ def test_a_rolled_back_release_is_told_and_the_run_ends_incomplete_with_its_pred
 def test_an_update_whose_rollback_failed_ends_the_run_by_name() -> None:
     ended = ran([endpoint("InService"), endpoint("UpdateRollbackFailed", FailureReason="no capacity")])
     assert (ended.status, ended.error) == ("FAILED", "UpdateRollbackFailed")
-    assert "price: shop-price must be repaired" in ended.cause
+    assert "price: shop-price needs repair" in ended.cause
 
 
 def test_a_failed_endpoint_is_deleted_and_created_anew() -> None:
@@ -264,7 +264,7 @@ def test_two_runs_that_update_at_once_do_so_one_after_the_other() -> None:
     ended = ran(looks, Update_endpoint_of_price=[busy, busy, busy, busy, {}])
     assert release_of(ended) == "- price: shop-price serves it now."
     late = ran([*UPDATED[:2], endpoint("InService", "theirs")])
-    assert release_of(late) == "- price: Another run has changed shop-price since."
+    assert release_of(late) == "- price: Another run has changed shop-price in the meantime."
     assert late.status == "SUCCEEDED"
 
 
@@ -364,7 +364,7 @@ def test_a_released_version_is_served_with_its_own_script() -> None:
 
 def test_a_version_that_is_not_approved_by_now_is_not_released() -> None:
     ended = ran_release(approved(), **{"Describe version of size": version("Rejected")})
-    assert "Not released: the version is Rejected by now." in ended.mails[-1]["Message"]
+    assert "Not released: the version is now Rejected." in ended.mails[-1]["Message"]
     assert "Create endpoint of size" not in ended.states
 
 

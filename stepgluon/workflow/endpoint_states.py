@@ -77,7 +77,7 @@ class EndpointStates(Parts):
             # A version of an earlier stepgluon names no script: the config's serves it.
             "serving": expression(f"$merge([{item.of('models')}.serving, {container}.Environment])"),
             "why": expression(
-                "$p.ModelApprovalStatus = 'Approved' ? '' : 'the version is ' & $p.ModelApprovalStatus & ' by now'"
+                "$p.ModelApprovalStatus = 'Approved' ? '' : 'the version is now ' & $p.ModelApprovalStatus"
             ),
         }
         trained = f"$replace({container}.ModelDataUrl, /model\\.tar\\.gz$/, 'model/')"
@@ -130,7 +130,7 @@ class EndpointStates(Parts):
         return self._endpoint(item, name, DESCRIBE, {}, assign_own(own), retry=False)
 
     def undescribed(self, then: Any) -> Catch:
-        """There is no endpoint; or the poll failed, which a later one may not."""
+        """There is no endpoint; or the poll failed, and a later one may not."""
         given_up = f"$u >= {UNKNOWN_POLLS} or $contains({_CAUSE}, 'not authorized')"
         own = f"""($missing := $contains({_CAUSE}, 'Could not find'); $u := $own.unknown + 1;
 $merge([$own, {{'status': $missing ? 'Missing' : 'Unknown', 'serves': '', 'reason': '', 'turn': $own.turn + 1,
@@ -205,7 +205,7 @@ $merge([$own, {{'status': $missing ? 'Missing' : 'Unknown', 'serves': '', 'reaso
         )
 
     def made_before(self, then: Any) -> Catch:
-        """The name says what it is, so one that is there already is the same. Only the first failure is kept."""
+        """The name is a hash of the content, so one that exists is the same. Only the first failure is kept."""
         own = f"""$merge([$own, {{'made': true, 'failure': $own.failure != '' or
 $contains({_CAUSE}, 'already exist') ? $own.failure : {_SENTENCE}}}])"""
         return Catch(error_equals=ALL, assign=assign_own(own), next_step=then)
@@ -216,7 +216,7 @@ $contains({_CAUSE}, 'already exist') ? $own.failure : {_SENTENCE}}}])"""
         return self._endpoint(item, name, CREATE, more, assign_own(own))
 
     def delete_endpoint(self, item: Item, name: str) -> Task:
-        """SageMaker lets only this be done with a failed endpoint; then it is created anew."""
+        """SageMaker allows nothing else for a failed endpoint; then it is created again."""
         return self._endpoint(item, name, DELETE, {}, None)
 
     def update_endpoint(self, item: Item, name: str) -> Task:
@@ -238,7 +238,7 @@ $contains({_CAUSE}, 'already exist') ? $own.failure : {_SENTENCE}}}])"""
         return self._endpoint(item, name, UPDATE, more, assign_own(own))
 
     def refused(self, then: Any) -> Catch:
-        """Another run may be changing the same endpoint: then look again, later."""
+        """If another run is changing the same endpoint, look again later."""
         own = f"""($c := $own.conflicts + 1; $merge([$own, {{'conflicts': $c, 'failure':
 $c <= {CONFLICTS} and $contains({_CAUSE}, {_LATER}) ? $own.failure : {_SENTENCE}}}]))"""
         return Catch(error_equals=ALL, assign=assign_own(own), next_step=then)
@@ -246,7 +246,7 @@ $c <= {CONFLICTS} and $contains({_CAUSE}, {_LATER}) ? $own.failure : {_SENTENCE}
     # Scaling
 
     def stop_scaling(self, item: Item, name: str) -> Task:
-        """A scaling in an update would fail, and undo it."""
+        """Scaling during an update would fail and roll it back."""
         return self._scaling(item, name, STOP_SCALING, {}, assign_own("$merge([$own, {'stopped': true}])"))
 
     def not_scaled(self, then: Any) -> Catch:
@@ -271,11 +271,11 @@ $c <= {CONFLICTS} and $contains({_CAUSE}, {_LATER}) ? $own.failure : {_SENTENCE}
         return self._scaling(item, name, FOLLOW, more, None)
 
     def noted(self, what: str, then: Any) -> Catch:
-        """The model serves all the same; the mail says what is lacking."""
+        """The model serves anyway; the mail says what failed."""
         own = f"$merge([$own, {{'noted': {quoted(f' {what}: ')} & {_SENTENCE}}}])"
         return Catch(error_equals=ALL, assign=assign_own(own), next_step=then)
 
-    # What has become of it
+    # The outcome
 
     def point_to_model(self, item: Item, name: str) -> Task:
         """Write which model the endpoint serves."""

@@ -1,4 +1,4 @@
-"""A served model's settings as data, and what has become of its release, in words."""
+"""A served model's settings as data, and the outcome of its release in words."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def _traffic(model: Model) -> dict[str, Any]:
 def outcome(model: str) -> str:
     """The outcome in a word, and the sentence for mails."""
     endpoint = f"{model}.endpoint"
-    broken = "{} must be repaired: its update failed, and the rollback too (UpdateRollbackFailed).{}"
+    broken = "{} needs repair: its update and the rollback failed (UpdateRollbackFailed).{}"
     said = {
         "released": text("{} serves it now.", endpoint),
-        "unchanged": text("{} serves it already.", endpoint),
-        "rolled back": text("Rolled back: {} serves the model before it again.{}", endpoint, "$reason"),
-        "overtaken": text("Another run has changed {} since.", endpoint),
+        "unchanged": text("{} already serves it.", endpoint),
+        "rolled back": text("Rolled back: {} serves the previous model again.{}", endpoint, "$reason"),
+        "overtaken": text("Another run has changed {} in the meantime.", endpoint),
         "stuck": text(broken, endpoint, "$reason"),
         "failed": text("Not released: {}", "$failure"),
         "none": text("Not released: {}.", "$own.why"),

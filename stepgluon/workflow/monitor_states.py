@@ -1,4 +1,4 @@
-"""The states of the machine that looks for drift; pipeline.py connects them, docs/decisions/0035-drift.md has the why.
+"""The states of the machine that looks for drift. pipeline.py connects them; docs/decisions/0035-drift.md says why.
 
 Variables: run, id, bucket, work and jobs as in states.py; models has each model's name, key in promoted.json and the
 beginning of its rerun's name; since is the time from which captured rows are compared.
@@ -152,14 +152,14 @@ class MonitorStates(Parts):
         follow = names.pipeline_py("show {}")
         started = text(f"Run {{}} was started with the tables of the last run: {follow}", "$own.rerun", "$own.rerun")
         again = text(
-            "Run {} was started for this model before, and no model of it serves: it was rejected, waits for approval, "
-            f"or the run failed. No other run is started: {follow}", "$own.rerun", "$own.rerun"
+            "Run {} was already started for this model, but its new model does not serve: it was rejected, waits for "
+            f"approval, or the run failed. No other run was started: {follow}", "$own.rerun", "$own.rerun"
         )  # fmt: skip
-        by_hand = quoted(f"Train a new model of newer rows: {names.pipeline_py('start')}")
+        by_hand = quoted(f"Train a new model on newer rows: {names.pipeline_py('start')}")
         then = f"$exists($own.rerun) ? ($own.again ? {again} : {started}) : {by_hand}"
         said = text("{}\n\nPage: {}\n\n{}\n", "$own.sentence", page, f"({then})")
         failed = text(
-            f"The monitor of the pipeline {names.prefix} could not finish its work for model {{}}: {{}}\n{{}}\n",
+            f"The monitor of the pipeline {names.prefix} could not check model {{}}: {{}}\n{{}}\n",
             model, "$own.failure", "($own.sentence = '' ? '' : $own.sentence)"
         )  # fmt: skip
         what = "($own.failure = '' ? ': drift' : ': not monitored')"

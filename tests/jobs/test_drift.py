@@ -208,7 +208,7 @@ def test_tables_with_labels_and_predictions_show_a_larger_error(sandbox: Sandbox
     assert outcome.code == 0, outcome.log
     assert (found["outcome"], found["rows"], found["error"]["rows"]) == ("drift", 120, 120)
     assert found["error"]["now"] == pytest.approx(40) and found["error"]["before"] < 2
-    assert "its error is 40, and was" in found["sentence"]
+    assert "its error is 40 (" in found["sentence"]
     result = json.loads((sandbox.out / "result.json").read_text())
     assert result == {"outcome": "drift", "sentence": found["sentence"], "rows": 120}
     assert "its error is 40" in (sandbox.out / "drift.html").read_text()
@@ -244,7 +244,7 @@ def test_few_rows_say_so_and_are_no_drift(sandbox: Sandbox) -> None:
     frame = tables()["diabetes"]
     outcome, found = job(sandbox, frame[:20], frame[20:])
     assert outcome.code == 0 and found["outcome"] == "unknown"
-    assert found["sentence"] == "20 new rows of model all: too few to compare, which needs 50."
+    assert found["sentence"] == "Model all, 20 new rows: too few to compare (at least 50 are needed)."
 
 
 def test_later_dates_are_no_drift(sandbox: Sandbox) -> None:
