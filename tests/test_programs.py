@@ -27,7 +27,7 @@ def test_a_config_has_the_images_of_its_programs_whatever_their_order() -> None:
 
 
 def test_each_image_says_which_scripts_run_in_it() -> None:
-    assert all_scripts()["data"] == ["prepare", "postprocess", "score_answers", "check_answers"]
+    assert all_scripts()["data"] == ["prepare", "postprocess", "monitor", "score_answers", "check_answers"]
     assert all_scripts()["autogluon"] == ["train", "predict"]
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import encoding
 import job_io
 import model_folder
 import numpy as np
+import programs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -138,7 +140,9 @@ def test_another_program_or_a_newer_one_is_refused(folder: Path, changes: dict[s
 
 
 def test_without_its_library_the_image_is_the_wrong_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(model_folder._PACKAGES, "xgboost", ("not-installed",))
+    monkeypatch.setitem(
+        programs.PROGRAMS, "xgboost", replace(programs.PROGRAMS["xgboost"], packages=("not-installed",))
+    )
     with pytest.raises(job_io.JobError, match=r"trained with XGBoost, which this job's image does not have; predict"):
         model_folder.verified(folder, "all")
 

@@ -86,11 +86,11 @@ def pending(user: User) -> int:
 
 
 def lambda_of(server: int) -> int | None:
-    """The process of the server's trigger."""
-    words = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]
+    """The process of the server's trigger, the first one that a server starts."""
+    words = ["ps", "-A", "-ww", "--sort=start_time", "-o", "pid=,ppid=,args="]
     for line in subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines():
         pid, parent, command = line.split(None, 2)
-        if int(parent) == server and "start_pipeline.handler" in command:
+        if int(parent) == server and "lambda_/runtime.py" in command:
             return int(pid)
     return None
 
