@@ -105,6 +105,7 @@ PARLIAMENT: dict[tuple[str, str, str], str] = {
             "Queue",
             "Registry",
             "Rules",
+            "SeeAndChangeRolesThroughAStack",
             "Stacks",
             "Topic",
         )

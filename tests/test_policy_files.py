@@ -74,6 +74,9 @@ def test_each_role_is_what_its_files_say_trusts_its_own_account_and_has_the_boun
 def test_no_role_has_more_inline_policies_than_iam_takes(name: str) -> None:
     for role, properties in of_type(released(case(name)), "AWS::IAM::Role").items():
         assert sum(characters(one["PolicyDocument"]) for one in properties.get("Policies", [])) <= 10_240, role
+    assert characters(policy(Names(case(name).config), "deployer")) <= 10_240, (
+        "it is an inline policy of a person's role"
+    )
 
 
 def test_the_build_fits_with_the_longest_names_and_all_that_a_pipeline_can_have() -> None:
