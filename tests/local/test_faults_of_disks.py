@@ -112,9 +112,10 @@ def test_a_work_folder_that_is_damaged_during_a_run_is_one_sentence_and_exit_3(
     user: User, damage: Callable[[Path], None]
 ) -> None:
     gate = user.folder / "gate"
-    user.orders(train_gentoo=f"wait for {gate}")
+    user.orders(train_adelie=f"wait for {gate}", train_gentoo=f"wait for {gate}")  # no score is being read meanwhile
     process = user.process("run", "--local", "--data", "orders.json")
-    until(lambda: any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*train-gentoo*")))
+    logs = [f"runs/*/logs/*train-{name}*" for name in ("adelie", "gentoo")]
+    until(lambda: all(any("waiting" in log.read_text() for log in user.work.glob(one)) for one in logs))
     damage(user.work)
     gate.touch()
     _, err = process.communicate(timeout=MINUTES)

@@ -179,5 +179,5 @@ def test_cloudwatch_is_read_from_where_the_last_call_ended() -> None:
 @pytest.mark.parametrize("words", [("logs",), ("fetch",), ("compare", "latest")])
 def test_a_run_that_does_not_exist_is_named(user: User, faults: Picky, words: tuple[str, ...]) -> None:
     code, out, err = user.calls(words[0], "latest", *words[1:])
-    assert (code, out) == (2, "")
+    assert (code, out) == (2, ""), err
     assert err == "error: .local has no runs yet (start one: python pipeline.py run --data FILE)\n"
