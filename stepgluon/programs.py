@@ -152,10 +152,14 @@ def channels_of(model: Model) -> list[str]:
     return [name for name in program.channels if name != "validation" or validates]
 
 
+def used_programs(config: PipelineConfig) -> list[Program]:
+    used = {program_of(model) for model in config.models}
+    return [program for program in PROGRAMS if program in used]
+
+
 def usual_program(config: PipelineConfig) -> Program:
     """The program that all requests are for, unless a model's own part overrides it: one whose image is ours."""
-    used = [program_of(model) for model in config.models]
-    return min(used, key=lambda program: (not program.predicting_image, PROGRAMS.index(program)))
+    return min(used_programs(config), key=lambda program: not program.predicting_image)
 
 
 def builds_of(config: PipelineConfig) -> dict[str, str]:
@@ -177,8 +181,7 @@ def name_of_build(folder: str) -> str:
 
 def images_of(config: PipelineConfig) -> list[str]:
     """Our images that the config's programs run in, and those that are built from the user's folders."""
-    used = {program_of(model) for model in config.models}
-    return [*_scripts_in(program for program in PROGRAMS if program in used), *builds_of(config)]
+    return [*_scripts_in(used_programs(config)), *builds_of(config)]
 
 
 def title_of(image: str) -> str:

@@ -15,12 +15,12 @@ from stepgluon.config.schema import Job, Model, PipelineConfig, Train
 from stepgluon.names import Names
 from stepgluon.programs import (
     DATA,
-    PROGRAMS,
     Program,
     channels_of,
     program_of,
     settings_of,
     transforms,
+    used_programs,
     usual_program,
     waits_for_classes,
 )
@@ -45,8 +45,7 @@ class Jobs:
     def __init__(self, config: PipelineConfig, names: Names) -> None:
         self.config, self.names = config, names
         self.program = usual_program(config)
-        used = {program_of(model) for model in config.models}
-        self._scored = [program for program in PROGRAMS if program in used and program.scoring_image]
+        self._scored = [program for program in used_programs(config) if program.scoring_image]
         asked = [transforms(config, model) for model in config.models]
         self.transforms, self.predicts = any(asked), not all(asked)
         self.scripted = any(self._script_mode(model) for model in config.models)
