@@ -22,7 +22,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from job_sandbox import CODE, MINUTES, Sandbox, points
-from served import EARLY, Response, Served, until
+from serve_process import EARLY, Response, Served, until
 from xgboost_archives import packed, prepared, saved, scored, trained
 
 TABLE = "a,t,day,y\n" + "".join(
