@@ -81,7 +81,7 @@ def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Pat
         assert called(tmp_path, *shlex.split(curl), "--silent", "--noproxy", "*").stdout.split() == answers
 
         again = pipeline(tmp_path, "run", "--local", "--data", str(TABLE), "--note", "again")
-        assert "price: shop-price serves it already." in again.stderr
+        assert "price: shop-price already serves it." in again.stderr
         assert address_in(again.stderr) == address, "clients keep the address"
         called(tmp_path, str(Path(sys.executable).with_name("aws")), *shlex.split(aws)[1:])
         assert (tmp_path / "answers.csv").read_text().split() == answers
