@@ -35,6 +35,7 @@ from moto.stepfunctions.parser.mocking.mock_config import MockedResponseReturn, 
 
 from localaws import moto_fixes
 from localaws.base.patches import Patches
+from localaws.stepfunctions import distributed_map
 from localaws.stepfunctions.execution_archive import history
 
 LIVE = "RUNNING"
@@ -85,7 +86,9 @@ class Run:
 
 
 def run(definition: str, answers: dict[str, Any], given: Any = None, name: str = "june-go") -> Run:
-    """Run to the end. `answers` has for each Task what its service returns, or Throws; mails are answered here."""
+    """Run to the end. `answers` has for each Task what its service returns, or Throws; mails are answered here. The
+    items of a Distributed Map are the answer to "ItemReader".
+    """
     calls: list[tuple[str, Any]] = []
     with _answering(answers, calls), mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         client = _client()
@@ -137,6 +140,10 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
             return MockedResponseThrow(0, 0, error=given.error, cause=given.cause)
         return MockedResponseReturn(0, 0, payload=given)
 
+    def read(reader: Any, value: Any, s3: Any) -> Any:
+        calls.append(("ItemReader", value(reader["Arguments"], "Arguments")))
+        return answers["ItemReader"]
+
     before = service.StateTaskService._before_eval_execution
 
     def recording(task: Any, env: Environment, raw_parameters: Any, **more: Any) -> None:
@@ -147,6 +154,7 @@ def _answering(answers: dict[str, Any], calls: list[tuple[str, Any]]) -> Iterato
         mock.patch.object(Environment, "is_mocked_mode", lambda environment: True),
         mock.patch.object(Environment, "get_current_mocked_response", answer),
         mock.patch.object(service.StateTaskService, "_before_eval_execution", recording),
+        mock.patch.object(distributed_map, "read", read),
         mock.patch.object(mock_eval_utils, "CustomErrorName", _error_name),
         mock.patch.object(WaitFunction, "_wait_interval", lambda function, env, wait_seconds: None),
         # moto has no `.sync` of SageMaker's jobs; with the answers given, none is needed.

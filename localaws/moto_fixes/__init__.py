@@ -6,6 +6,7 @@ jsonata            expressions of JSONata states
 failed_evaluation  how an expression fails
 executions         times, ends, definitions and histories of executions
 services           the services that Tasks and deployments call
+distributed        Distributed Map, in localaws/stepfunctions/distributed_map.py
 tidiness           logs, speed and memory
 
 tests/local/test_moto_fixes.py shows what happens without each fix. When moto gets it right, that test fails and the fix
@@ -29,6 +30,7 @@ def apply(patches: Patches, here: Here, without: str = "") -> None:
     import moto.stepfunctions.responses  # noqa: F401
 
     from localaws.moto_fixes import (  # noqa: F401 - each registers its fixes
+        distributed,
         executions,
         failed_evaluation,
         jsonata,

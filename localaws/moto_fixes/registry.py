@@ -23,6 +23,8 @@ class Here:
     client: Callable[[str, str, str], Any]  # service, region, role -> a client of the local AWS
     seconds: float  # how long one second of a Retry or Wait lasts
     execution_ended: Callable[[Any], None] = lambda execution: None
+    objects: Any = None  # where child executions are archived; without it, they are forgotten with their Map Run
+    may_not_start: Callable[[str, str], str] = lambda role, machine: ""  # why a role cannot start executions
 
 
 Fix = Callable[[Patches, Here], None]

@@ -255,11 +255,12 @@ class Objects:
             ).fetchone()
         return row[0] if row else None
 
-    def documents(self, kind: str) -> list[tuple[str, bytes]]:
+    def documents(self, kind: str, prefix: str = "") -> list[tuple[str, bytes]]:
+        """In the order of their writing."""
+        among = (kind, prefix, prefix + chr(0x10FFFF))
+        query = "select name, content from documents where kind = ? and name >= ? and name < ? order by rowid"
         with self._using():
-            return list(
-                self._base.execute("select name, content from documents where kind = ? order by rowid", (kind,))
-            )
+            return list(self._base.execute(query, among))
 
 
 def _stored(key: str, sha256: str, size: int, etag: str, headers: str, modified: float) -> Stored:

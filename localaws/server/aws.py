@@ -84,6 +84,10 @@ class LocalAws:
         if not self._closing:  # otherwise it has not ended but was abandoned: its name can be used again
             execution_archive.keep(execution, self.objects)
 
+    def _may_not_start(self, role: str, machine: str) -> str:
+        given = {"stateMachineArn": machine}
+        return self.permissions.why_not(self.permissions.user(role), "states:StartExecution", given)
+
     def _start(self, ending: ExitStack) -> None:
         settings = self.settings
         if not _ONE.acquire(blocking=False):
@@ -141,7 +145,9 @@ class LocalAws:
         ending.callback(moto_api_backend.reset)
         patches.entry(default_user_config, "stepfunctions", {"execute_state_machine": True})
         versions.install(patches)
-        here = moto_fixes.Here(self._clients.get, self.settings.waiting, self._execution_ended)
+        here = moto_fixes.Here(
+            self._clients.get, self.settings.waiting, self._execution_ended, self.objects, self._may_not_start
+        )
         moto_fixes.apply(patches, here)
         execution_archive.bring_back(patches, self.objects)
         redrive.install(patches)

@@ -16,6 +16,7 @@ from localaws.s3.store import Objects
 
 KIND = "execution"
 _HEADER = "execution's header"  # read at startup; the document itself only on demand
+_CHILD = "child execution's header"  # of a Distributed Map; not read at startup, because there can be many
 _TIMES = ("start_date", "stop_date", "redriven")
 
 
@@ -81,6 +82,9 @@ def keep(execution: Any, objects: Objects) -> None:
     }
     for field in ("name", "state_machine_arn", "version_arn", "alias_arn", "error", "cause"):
         header[field] = getattr(execution, field)
+    is_child = hasattr(execution, "map_run_arn")
+    if is_child:
+        header["map_run_arn"] = execution.map_run_arn
     for field in _TIMES:
         moment = getattr(execution, field, None)
         header[field] = moment and moment.isoformat()
@@ -88,15 +92,32 @@ def keep(execution: Any, objects: Objects) -> None:
         "input": execution.execution_input,
         "output": execution.output,
         "events": events,
-        "definition": execution.state_machine.definition,
-        "role": execution.role_arn,
+        **({} if is_child else {"definition": execution.state_machine.definition, "role": execution.role_arn}),
     }
-    contents = {KIND: zlib.compress(json.dumps(document).encode(), 1), _HEADER: json.dumps(header).encode()}
-    objects.write_documents(execution.exec_arn, contents)
+    kind, text = _CHILD if is_child else _HEADER, json.dumps(header).encode()
+    objects.write_documents(execution.exec_arn, {KIND: zlib.compress(json.dumps(document).encode(), 1), kind: text})
+    if is_child:
+        return
     backend = stepfunctions_parser_backends[execution.account_id][execution.region_name]
     for machine in backend.state_machines:
         if execution in machine.executions:
             machine.executions[machine.executions.index(execution)] = PastExecution(objects, header)
+
+
+def children(objects: Objects, prefix: str) -> list[PastExecution]:
+    """The ended child executions whose ARNs begin like this, in the order of their ends."""
+    return [PastExecution(objects, json.loads(text)) for _, text in objects.documents(_CHILD, prefix)]
+
+
+def child(objects: Objects, arn: str) -> PastExecution | None:
+    header = objects.document(_CHILD, arn)
+    return PastExecution(objects, json.loads(header)) if header else None
+
+
+def forget_children(objects: Objects, prefix: str) -> None:
+    for name, _ in objects.documents(_CHILD, prefix):
+        for kind in (_CHILD, KIND):
+            objects.remove_document(kind, name)
 
 
 def bring_back(patches: Patches, objects: Objects) -> None:

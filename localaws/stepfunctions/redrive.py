@@ -201,6 +201,8 @@ def _renewed(backend: Any, past: Any) -> Any:
 def _why_not(execution: Any) -> str:
     if execution.status in ("RUNNING", "SUCCEEDED"):
         return f"Execution is {execution.status} and cannot be redriven"
+    if getattr(execution, "map_run_arn", ""):
+        return "Execution is a child of a Map Run: redrive the parent execution"
     if not hasattr(execution, "document"):
         return "Execution is RUNNING and cannot be redriven"  # its document is still being written
     if datetime.datetime.now(datetime.timezone.utc) - execution.stop_date > datetime.timedelta(days=REDRIVABLE_DAYS):
@@ -210,6 +212,8 @@ def _why_not(execution: Any) -> str:
 
 def _redrive_fields(execution: Any) -> dict[str, Any]:
     reason, redriven = _why_not(execution), getattr(execution, "redriven", None)
+    if getattr(execution, "map_run_arn", "") and execution.status not in ("RUNNING", "SUCCEEDED"):
+        return {"redriveCount": execution.redrives, "redriveStatus": "REDRIVABLE_BY_MAP_RUN"}
     return {
         "redriveCount": getattr(execution, "redrives", 0),
         "redriveStatus": "NOT_REDRIVABLE" if reason else "REDRIVABLE",

@@ -21,6 +21,7 @@ from local_aws import ACCOUNT, MINUTES, make_bucket, may_do_everything, settings
 
 from localaws import moto_fixes
 from localaws.moto_fixes import (  # noqa: F401 - each adds its own
+    distributed,
     executions,
     failed_evaluation,
     jsonata,
@@ -103,6 +104,19 @@ def errors_of_states_pass_through_branches(asl: Interpreter) -> None:
     assert asl.output({"S": a_map, "P": CAUGHT}) == "caught"
     told = asl.run({"F": {"Type": "Fail", "Error": "{% $states.input.e %}", "Cause": "c"}}, {"e": "States.TaskFailed"})
     assert (told["error"], told["cause"]) == ("States.TaskFailed", "c")
+
+
+@check
+def a_distributed_map_runs_child_executions(asl: Interpreter) -> None:
+    item = {"P": {"Type": "Pass", "Output": "{% $states.context.Execution.Name %}", "End": True}}
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    processor = {"ProcessorConfig": config, "StartAt": "P", "States": item}
+    a_map = {"Type": "Map", "Items": [1, 2], "ItemBatcher": {"MaxItemsPerBatch": 1}, "ItemProcessor": processor}
+    try:
+        names = asl.output({"M": {**a_map, "End": True}})
+    except ClientError as refused:
+        pytest.fail(str(refused))
+    assert len({"x", *names}) == 3
 
 
 @check
