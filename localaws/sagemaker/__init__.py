@@ -9,6 +9,7 @@ sync_task      Step Functions' Task that waits for a job
 job            a job from its creation to its end, using
   scheduler      the order of jobs, and their cores
   job_files      its inputs from S3, and its uploads, which archives packs
+  checkpoints    its checkpoints, in S3 while it runs
   metrics        numbers that it prints
   images         what it runs for an image: a script, an equivalent or the image itself
   built_in       AWS's own images with an equivalent

@@ -14,8 +14,8 @@ from localaws.base import api_model, requests
 from localaws.base.requests import Application
 from localaws.iam.required_rights import KINDS as NAMES
 from localaws.iam.required_rights import job_arn
+from localaws.sagemaker import checkpoints, transform, tuning
 from localaws.sagemaker import endpoints as of_endpoints
-from localaws.sagemaker import transform, tuning
 from localaws.sagemaker.endpoint import Alarms
 from localaws.sagemaker.endpoints import Endpoints
 from localaws.sagemaker.errors import ApiError
@@ -158,7 +158,9 @@ class SageMaker:
                 raise ApiError("ValidationException", wrong)
         if "OutputDataConfig" in request:
             uris.append(request["OutputDataConfig"]["S3OutputPath"])
-            if wrong := unreadable(request["AlgorithmSpecification"].get("MetricDefinitions", [])):
+            uris += [request["CheckpointConfig"]["S3Uri"]] if "CheckpointConfig" in request else []
+            wrong = unreadable(request["AlgorithmSpecification"].get("MetricDefinitions", []))
+            if wrong := wrong or checkpoints.refused(request):
                 raise ApiError("ValidationException", wrong)
         for uri in uris:
             bucket = uri.removeprefix("s3://").split("/")[0]

@@ -22,6 +22,7 @@ from localaws.iam.permissions import Permissions
 from localaws.s3.buckets import Buckets
 from localaws.sagemaker import images, job_files
 from localaws.sagemaker.built_in import built_in
+from localaws.sagemaker.checkpoints import Checkpoints
 from localaws.sagemaker.job_cache import JobCache
 from localaws.sagemaker.job_process import Instance, JobFailed, Program, Surroundings
 from localaws.sagemaker.metrics import Metrics
@@ -171,7 +172,8 @@ class Job:
                 job_files.write_settings(self.kind, self.request, root, number, len(roots))
                 job_files.lay_out(found, shop.buckets.objects, root, number, len(roots))
             self.state.started = time.time()
-            timed_out = self._work(program, roots, max(1, cores // len(roots)))
+            with Checkpoints(self.request, shop.buckets, self._refused).kept(roots):
+                timed_out = self._work(program, roots, max(1, cores // len(roots)))
             return self._finish(roots, timed_out, fingerprint)
 
     def _cached(self, fingerprint: str) -> bool:

@@ -194,7 +194,7 @@ def upload(outputs: list[Output], roots: list[Path], buckets: Buckets, refused: 
     """Write all contents, then all keys, so an output appears as a whole."""
     done: list[Uploaded] = []
     for number, output in enumerate(outputs):
-        files = [found for root in roots for found in _files(inside(root, output.folder))]
+        files = [found for root in roots for found in files_of(inside(root, output.folder))]
         if output.archive:
             archive = roots[0] / "tmp" / output.archive
             files = [(output.archive, archive)] if pack(files, archive) else []
@@ -213,7 +213,8 @@ def publish(outputs: list[Output], uploaded: list[Uploaded], buckets: Buckets, r
         buckets.put_content(bucket, key, content, now)
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The regular files of a folder, with their paths below it."""
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

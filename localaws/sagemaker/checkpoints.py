@@ -1,0 +1,104 @@
+"""[sm] CheckpointConfig: a training job's folder of checkpoints, in S3 while it runs.
+
+A job finds what an earlier one left; changed files are uploaded every few seconds and at the end, however the job ends.
+So what a killed job had finished is not lost, even if the server was killed with it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from localaws.s3.buckets import Buckets
+from localaws.sagemaker.job_files import Refused, files_of, split
+from localaws.sagemaker.job_process import ROOT, JobFailed, inside
+
+LOCAL_PATH = f"{ROOT}/checkpoints"  # [sm] CheckpointConfig, LocalPath: the default
+EVERY_SECONDS = 3.0  # between two looks for changed files; AWS does not document its own
+
+
+class Checkpoints:
+    def __init__(self, request: dict[str, Any], buckets: Buckets, refused: Refused) -> None:
+        config = request.get("CheckpointConfig", {})
+        self._uri = config.get("S3Uri", "").rstrip("/")
+        self._folder = config.get("LocalPath", LOCAL_PATH).rstrip("/")
+        self._buckets, self._refused = buckets, refused
+        self._known: dict[Path, tuple[int, int]] = {}  # what is uploaded: size and time of change
+        self._problem: Exception | None = None
+
+    @contextmanager
+    def kept(self, roots: list[Path]) -> Iterator[None]:
+        """Download before the job, upload while it runs and after its end."""
+        if not self._uri:
+            yield
+            return
+        for root in roots:
+            self._download(inside(root, self._folder))
+        ended = threading.Event()
+        keeping = threading.Thread(target=self._keep, args=(roots, ended), name="checkpoints", daemon=True)
+        keeping.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            keeping.join()
+            self._upload(roots)
+        if self._problem:
+            raise self._problem
+
+    def _download(self, folder: Path) -> None:
+        bucket, prefix = split(f"{self._uri}/")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._check("s3:ListObjectsV2", {"Bucket": bucket, "Prefix": prefix})
+        for stored in self._buckets.objects.below(bucket, prefix):
+            file = folder / stored.key.removeprefix(prefix)
+            if stored.key.endswith("/") or ".." in file.parts:
+                continue
+            self._check("s3:GetObject", {"Bucket": bucket, "Key": stored.key})
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._buckets.objects.copy_out(stored.content, file)
+            self._known[file] = _version(file)
+
+    def _keep(self, roots: list[Path], ended: threading.Event) -> None:
+        try:
+            while not ended.wait(EVERY_SECONDS):
+                self._upload(roots)
+        except (JobFailed, OSError) as problem:
+            self._problem = problem
+
+    def _upload(self, roots: list[Path]) -> None:
+        bucket, prefix = split(f"{self._uri}/")
+        for root in roots:
+            for name, file in list(files_of(inside(root, self._folder))):
+                try:
+                    version = _version(file)
+                    if self._known.get(file) == version:
+                        continue
+                    content = self._buckets.objects.copy_in(file)
+                except FileNotFoundError:  # the job has renamed or removed it since
+                    continue
+                self._check("s3:PutObject", {"Bucket": bucket, "Key": prefix + name})
+                self._buckets.put_content(bucket, prefix + name, content, time.time())
+                self._known[file] = version
+
+    def _check(self, operation: str, given: dict[str, Any]) -> None:
+        if reason := self._refused(operation, given):
+            raise JobFailed(f"ClientError: Checkpoints: AccessDenied (403): {reason}")
+
+
+def refused(request: dict[str, Any]) -> str:
+    """Why the request's CheckpointConfig is not accepted; empty if it is."""
+    path = request.get("CheckpointConfig", {}).get("LocalPath", LOCAL_PATH)
+    if not path.startswith(f"{ROOT}/") or ".." in path.split("/"):
+        return f"LocalPath {path} of the checkpoints must be a path below {ROOT}."
+    return ""
+
+
+def _version(file: Path) -> tuple[int, int]:
+    found = os.stat(file)
+    return found.st_size, found.st_mtime_ns
