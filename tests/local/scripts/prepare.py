@@ -1,11 +1,17 @@
 import hashlib
 import json
+import sys
 
 from stage import inputs, obey, orders_in, output, read, write
 
 raw = f"{inputs}/raw"
 obey("prepare", raw)
 config, orders = read(f"{inputs}/config/config.json"), orders_in(raw)
+if json.loads(config).get("partitioned"):
+    from prepare_groups import write_groups
+
+    write_groups(config, orders)
+    sys.exit()
 write(f"{output}/profile.json", "{}")
 models = [model["name"] for model in json.loads(config)["models"]]
 told = json.loads(orders)
