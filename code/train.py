@@ -41,6 +41,8 @@ IMPORTANCE_SHARE = 0.1  # of the time limit
 IMPORTANCE_SECONDS = 60
 IMPORTANCE_LEAST = 2.0  # seconds, for as many columns as they allow
 IMPORTANCE_ROWS = (2000, 500, 100)  # fewer if they would take too long
+FAST = "fast"  # our own among AutoGluon's presets: for thousands of small tables
+FAST_MODELS: dict[str, dict[str, Any]] = {"GBM": {}, "XGB": {}}  # for quantiles AutoGluon fits the first alone
 NEED_TORCH = [
     "NN_TORCH", "FASTAI", "AG_AUTOMM", "MITRA", "REALMLP", "TABDPT", "TABICL", "TABM", "TABPFNMIX", "TABPFNV2",
 ]  # fmt: skip
@@ -232,10 +234,11 @@ def problem(model: dict[str, Any], labels: Any) -> dict[str, Any]:
 
 def fit_or_say_why(predictor: Any, model: dict[str, Any], known: Any, cores: int) -> None:
     settings = model["train"]
+    kinds = {"presets": settings["presets"]} if settings["presets"] != FAST else {"hyperparameters": FAST_MODELS}
     try:
         predictor.fit(
             known,
-            presets=settings["presets"],
+            **kinds,
             time_limit=settings["time_limit"],
             num_cpus=cores,
             num_gpus=0,

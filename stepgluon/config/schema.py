@@ -185,8 +185,8 @@ class Predict(Job):
 class Train(Job):
     max_runtime: int = entry(_STOPPED, TRAINING_TIME, 3600)
     presets: str = entry(
-        "AutoGluon's presets; better ones take longer",
-        Choice("medium_quality", "good_quality", "high_quality", "best_quality"),
+        "AutoGluon's presets; better ones take longer; fast: LightGBM and XGBoost alone",
+        Choice("fast", "medium_quality", "good_quality", "high_quality", "best_quality"),
         "medium_quality",
     )
     time_limit: int = entry("time AutoGluon has for one model", TRAINING_TIME, 600)

@@ -107,6 +107,15 @@ def test_the_evaluation_has_what_the_report_shows(trained: Path) -> None:
     assert (found["rows_train"], found["time_limit"], found["notes"]) == (160, 300, [])
 
 
+def test_fast_presets_fit_two_kinds_of_models(sandbox: Sandbox) -> None:
+    outcome = fitted(sandbox, points(60), points(20, 60), presets="fast")
+    assert outcome.code == 0, outcome.log
+    with (sandbox.model / "leaderboard.csv").open() as file:
+        tried = {line["model"] for line in csv.DictReader(file)}
+    assert tried == {"LightGBM", "XGBoost", "WeightedEnsemble_L2"}
+    assert metrics(sandbox)["mae"] < metrics(sandbox)["mae_of_median"]
+
+
 class Slow:
     """A predictor whose best model took 1 s for the held-out rows, and all models together 10 s."""
 
