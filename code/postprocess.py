@@ -8,6 +8,7 @@ Reads   processing/input/rows/                      prepared/rows: all rows, all
                                                     and the models' evaluation.json, for the report
         processing/input/verdicts/verdicts.json     processing/input/profile/profile.json
         processing/input/config/config.json
+        With a model for each partition of the data, see group_results.py
 Writes  processing/output/predictions.csv  predictions.parquet  summary.json  report.html  and, last, _SUCCESS
 
 Rows and predictions are both sorted by `stepgluon_row`, so they are merged in one pass, batch by batch. If a model's
@@ -25,32 +26,19 @@ from pathlib import Path
 from typing import Any
 
 import file_results
+import group_results
+import group_summary
 import job_io
 import numpy as np
 import part_files
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
 import report
-from column_types import NUMBERS, words
+from column_types import words
 from job_io import ROW, JobError, RetryableError, counted, log
 from markup import finite
-from metrics import has_classes
 from predictions import Predictions, found, paired
-from spreadsheet import defused, defused_names
-
-NAMES = {"model": pa.string(), "verdict": pa.string()}  # after the predictions
-
-
-@dataclass(frozen=True)
-class Addition:
-    """The columns that one label's predictions add to the result, with their names."""
-
-    label: str
-    models: tuple[str, ...]
-    names: dict[str, str]  # prediction, model, verdict, ... -> the column's name
-    kinds: dict[str, pa.DataType]
+from result_files import Addition, additions, predicted_kinds, write_result
 
 
 @dataclass
@@ -65,6 +53,11 @@ def main() -> None:
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
+        if config.get("partitioned"):
+            profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
+            group_summary.write(out, config, profile, *group_results.results(config, profile, out), started)
+            (out / job_io.SUCCESS).touch()
+            return
         by_name = verdicts_of(job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json"), config)
         profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
         numbers, predictions = job_io.processing_input("numbers"), job_io.processing_input("predictions")
@@ -127,18 +120,6 @@ def failure_of(verdict: dict[str, Any]) -> str | None:
     return cause or "Its prediction job failed."
 
 
-def predicted_kinds(model: dict[str, Any], profile: dict[str, Any]) -> dict[str, pa.DataType]:
-    """The columns that a prediction job writes for the model: for classes, also probabilities.
-
-    That of the positive class of two may be missing, if a promoted model knows other classes than the data.
-    """
-    if not has_classes(model):
-        return {"prediction": pa.float64()}
-    classes = profile.get("classes", {}).get(model["label"], [])
-    positive = [f"probability_{classes[-1]}"] if len(classes) == 2 else []
-    return {"prediction": pa.string(), **dict.fromkeys(["probability", *positive], pa.float64())}
-
-
 def cursors_of(
     config: dict[str, Any],
     profile: dict[str, Any],
@@ -155,32 +136,6 @@ def cursors_of(
         kinds = predicted_kinds(job_io.model_of(config, name), profile)
         cursors[name] = Predictions(name, pairs, pa.schema(list(kinds.items())))
     return cursors
-
-
-def additions(config: dict[str, Any], columns: dict[str, pa.DataType], profile: dict[str, Any]) -> list[Addition]:
-    """`prediction`, `model` and `verdict`, or with several labels `<label>_prediction` and so on; for classes also
-    `probability`, and for two of them `probability_<positive class>`.
-
-    A predicted class has the label's type. The user's columns keep their names; if an added column would clash, it is
-    prefixed with `stepgluon_`.
-    """
-    models: dict[str, list[dict[str, Any]]] = {}
-    for model in config["models"]:
-        models.setdefault(model["label"], []).append(model)
-    found = []
-    taken = set(columns)
-    for label, these in models.items():
-        names, kinds = {}, predicted_kinds(these[0], profile) | NAMES
-        if profile.get("classes", {}).get(label) and columns[label] in (*NUMBERS, pa.bool_()):
-            kinds["prediction"] = columns[label]
-        for name in kinds:
-            wanted = name if len(models) == 1 else f"{label}_{name}"
-            names[name] = f"stepgluon_{wanted}" if wanted in taken else wanted
-            if names[name] in taken:
-                raise JobError(f"The tables already have a column {names[name]}, which the result needs; rename it.")
-            taken.add(names[name])
-        found.append(Addition(label, tuple(model["name"] for model in these), names, kinds))
-    return found
 
 
 def merged_batches(
@@ -248,43 +203,6 @@ def predicted_columns(
             f"{words(added.kinds['prediction'])}; promote a model that was trained with such a column."
         ) from None
     return [*values, names.take(indices), said.take(indices)]
-
-
-def write_result(
-    merged: Iterator[pa.RecordBatch], out: Path, decimals: dict[str, int | None], style: dict[str, str]
-) -> None:
-    """`decimals` has those of the prediction columns in the CSV file; the Parquet file has the full numbers.
-
-    `style` has the CSV file's separator and decimal sign; numbers with a comma are written as text.
-    """
-    comma = style.get("decimal") == ","
-    first = next(merged)
-    names = first.schema.names
-    headers = defused_names(names)
-    spreadsheet = pa.schema(
-        [
-            pa.field(name, pa.string() if comma and pa.types.is_floating(f.type) else f.type)
-            for f, name in zip(first.schema, headers, strict=True)
-        ]
-    )
-    written = pyarrow.csv.WriteOptions(delimiter=style.get("separator", ","))
-    with (
-        pq.ParquetWriter(out / "predictions.parquet", first.schema) as table,
-        pyarrow.csv.CSVWriter(out / "predictions.csv", spreadsheet, write_options=written) as text,
-    ):
-        for batch in merged:
-            table.write_batch(batch)
-            cells = [defused(rounded(v, decimals.get(n))) for n, v in zip(names, batch.columns, strict=True)]
-            cells = [with_comma(cell) for cell in cells] if comma else cells
-            text.write_batch(pa.RecordBatch.from_arrays(cells, schema=spreadsheet))
-
-
-def with_comma(values: pa.Array) -> pa.Array:
-    return pc.replace_substring(values.cast(pa.string()), ".", ",") if pa.types.is_floating(values.type) else values
-
-
-def rounded(values: pa.Array, decimals: int | None) -> pa.Array:
-    return values if decimals is None else pc.round(values, ndigits=decimals)
 
 
 def check_counts(

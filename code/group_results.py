@@ -1,0 +1,328 @@
+"""Post-process with a model for each partition of the data: adds the predictions of thousands of models to their rows.
+
+Reads, besides what postprocess.py reads,
+        processing/input/numbers/<group>.json       the group's models, as prepare wrote them
+        processing/input/numbers/<group>.parquet    the rows that each of them predicts, a row group for each model
+        processing/input/choices/<group>/           choices.json: verdicts, and what predicts; failure.json if the
+                                                    group's child execution caught a failure
+        .../predictions/groups/<group>/<hash>/<job>/predictions.parquet, with a row group for each model that
+                                                    predicted, and result.json
+Writes  predictions.csv  predictions.parquet, and what group_summary.py writes
+
+A group that failed, or whose files are damaged, costs only its own models. Predictions are kept by row in files that
+the system maps into memory, so memory does not grow with the rows: 12 bytes of disk for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import job_io
+import numpy as np
+import numpy.typing as npt
+import part_files
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from column_types import words
+from job_io import ROW, JobError, RetryableError, counted, log
+from result_files import Addition, additions, predicted_kinds, write_result
+
+NAME = "stepgluon_model"  # the column of predictions.parquet with the model's name
+FRESH = "start a fresh run"
+CHUNK = 1 << 20  # rows to read at once, unless one model has more
+
+
+@dataclass
+class Member:
+    """A model of a group."""
+
+    name: str
+    value: str  # of its partition
+    group: str
+    entry: dict[str, Any]  # of prepare
+    choice: dict[str, Any] = field(default_factory=dict)  # its verdict, and what predicts; empty if the group failed
+    rows: int = 0  # predicted
+    failure: str | None = None
+
+    @property
+    def to_predict(self) -> int:
+        return int(self.entry.get("rows_predict") or 0)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has enough rows to be trained, now or before."""
+        return self.entry.get("train") is not None
+
+    @property
+    def outcome(self) -> str:
+        """`open` if no model predicts the partition, and that was decided."""
+        if self.failure:
+            return "failed"
+        return "open" if self.choice.get("uses", "nothing") == "nothing" and self.to_predict else "predicted"
+
+
+class Damaged(Exception):
+    """A group's predictions cannot be used; the message is shown to the user."""
+
+
+def results(
+    config: dict[str, Any], profile: dict[str, Any], out: Path
+) -> tuple[dict[str, Any], list[Member], list[Addition]]:
+    """Write both files of the result to `out`, and return the counts of rows, and the models by name."""
+    rows, numbers = job_io.processing_input("rows"), job_io.processing_input("numbers")
+    groups = members_of(numbers)
+    members = [member for group in groups.values() for member in group]
+    files = found(job_io.processing_input("predictions"))
+    paths = part_files.part_paths(rows)
+    columns = {each.name: each.type for each in part_files.read_schema(paths[0]) if each.name != ROW}
+    added = additions(config, columns, profile)
+    kinds = predicted_kinds(config["models"][0], profile)
+    with job_io.scratch() as folder:
+        answers = Answers(folder, profile["rows"], kinds)
+        before = 0
+        for group, these in groups.items():
+            choose(group, these, job_io.processing_input("choices") / group)
+            read_group(group, these, before, numbers / f"{group}.parquet", files.get(group, []), answers)
+            before += len(these)
+        if answers.count() != sum(member.rows for member in members):
+            raise JobError("Some rows of the data have predictions of several models; run the pipeline again.")
+        merged = merged_batches(paths, added[0], answers, members)
+        decimals = profile.get("decimals", {}).get(added[0].label)
+        is_number = added[0].kinds["prediction"] == pa.float64()
+        shown = {added[0].names["prediction"]: decimals} if is_number else {}
+        write_result(merged, out, shown, profile.get("csv", {}))
+    predicted = sum(member.rows for member in members)
+    log.info("%s, %s", counted(profile["rows"], "row"), counted(predicted, "prediction"))
+    return {"rows": profile["rows"], "predictions": predicted}, sorted(members, key=lambda one: one.name), added
+
+
+def members_of(numbers: Path) -> dict[str, list[Member]]:
+    """The models of each group, in the order of its files' row groups."""
+    groups: dict[str, list[Member]] = {}
+    taken: set[str] = set()
+    for path in sorted(numbers.glob("g*.json")):
+        models = job_io.read_json(path)["models"]
+        groups[path.stem] = [Member(one["name"], str(one.get("value", "")), path.stem, one) for one in models]
+        twice = taken.intersection(names := [one["name"] for one in models])
+        if twice or len(set(names)) != len(names):
+            raise JobError(f"Two groups have a model {min(twice, default=names[0])}; run the pipeline again.")
+        taken.update(names)
+    if not groups:
+        raise RetryableError(f"There are no groups in {numbers}; the job's inputs are not complete.")
+    return groups
+
+
+def found(folder: Path) -> dict[str, list[Path]]:
+    """The predictions of each group."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("predictions/groups/*/*/*/predictions.parquet")):
+        files.setdefault(path.parts[-4], []).append(path)
+    return files
+
+
+def choose(group: str, members: list[Member], folder: Path) -> None:
+    """Give each model its verdict, or the reason why its group has none."""
+    cause = _cause(folder)
+    try:
+        choices = {one["name"]: one for one in job_io.read_json(folder / "choices.json")["models"]}
+    except (RetryableError, KeyError, TypeError):
+        choices, cause = {}, cause or f"Group {group} ended before its models were judged."
+    for member in members:
+        member.choice = dict(choices.get(member.name, {}))
+        if not member.choice:
+            member.failure = cause or f"Group {group} ended without a verdict of this model."
+        elif member.choice.get("uses", "nothing") != "nothing" and member.to_predict:
+            member.failure = cause or f"The prediction job of group {group} failed."  # until its predictions are read
+
+
+def _cause(folder: Path) -> str:
+    """Why the group's child execution failed, if it caught that."""
+    try:
+        failure = job_io.read_json(folder / "failure.json")
+    except RetryableError:
+        return ""
+    return str(failure.get("Cause") or failure.get("Error") or "") if isinstance(failure, dict) else ""
+
+
+def read_group(
+    group: str, members: list[Member], before: int, numbers: Path, files: list[Path], answers: Answers
+) -> None:
+    """Read the group's predictions. `before` is the number of models in the groups before."""
+    waiting = {member.name: place for place, member in enumerate(members, before) if member.failure and member.choice}
+    if not waiting or not files:
+        return
+    try:
+        if len(files) > 1:
+            raise Damaged(
+                f"Group {group} has predictions of two jobs, {files[0].parent.name} and {files[1].parent.name}."
+            )
+        outcomes = {one["name"]: one for one in job_io.read_json(files[0].with_name("result.json"))["models"]}
+        with pq.ParquetFile(numbers) as rows, pq.ParquetFile(files[0], read_dictionary=[NAME]) as table:
+            chunk: list[tuple[Member, int, int, int]] = []
+            size = 0
+            for name, place in waiting.items():
+                member = members[place - before]
+                if pair := _row_groups(member, outcomes.get(name, {}), rows, table):
+                    chunk.append((member, place, *pair))
+                    size += member.to_predict
+                if size >= CHUNK:
+                    _read(chunk, rows, table, answers)
+                    chunk, size = [], 0
+            if chunk:
+                _read(chunk, rows, table, answers)
+    except (Damaged, RetryableError, OSError, pa.ArrowException, KeyError, TypeError) as problem:
+        said = (
+            str(problem) if isinstance(problem, Damaged) else f"The predictions of group {group} are damaged: {problem}"
+        )
+        log.info("%s", said)
+        for member in members:
+            if member.failure:
+                member.failure = f"{said.rstrip('.')}; {FRESH}."
+
+
+def _row_groups(
+    member: Member, outcome: dict[str, Any], rows: pq.ParquetFile, table: pq.ParquetFile
+) -> tuple[int, int] | None:
+    """The model's row groups in both files; None, with the reason, if it did not predict."""
+    if "row_group" not in outcome:
+        cause = outcome.get("Cause") or outcome.get("Error")
+        member.failure = (
+            str(cause or "").removeprefix(job_io.NOT_RETRIED) or "Its prediction failed, and did not say why."
+        )
+        return None
+    pair = int(member.entry["row_groups"]["predict"]), int(outcome["row_group"])
+    if not (pair[0] < rows.num_row_groups and pair[1] < table.num_row_groups):
+        raise Damaged(f"The predictions of group {member.group} lack those of the model {member.name}.")
+    expected, there = (f.metadata.row_group(n).num_rows for f, n in zip((rows, table), pair, strict=True))
+    if expected != member.to_predict:
+        raise Damaged(f"The rows of group {member.group} are not those of its models.")
+    if there != expected:
+        member.failure = f"It has {counted(there, 'prediction')} for its {counted(expected, 'row')}; {FRESH}."
+        return None
+    return pair
+
+
+def _read(
+    chunk: list[tuple[Member, int, int, int]], rows: pq.ParquetFile, table: pq.ParquetFile, answers: Answers
+) -> None:
+    """Keep the predictions of some models, except those with a prediction that is not a number or class."""
+    places = rows.read_row_groups([row_group for _, _, row_group, _ in chunk], [ROW], use_threads=False)[ROW].to_numpy()
+    wanted = [NAME, *(name for name in answers.kinds if name in table.schema_arrow.names)]
+    read = table.read_row_groups([row_group for _, _, _, row_group in chunk], wanted, use_threads=False)
+    counts = np.array([member.to_predict for member, *_ in chunk])
+    ends = np.cumsum(counts)
+    if not 0 <= int(places.min()) <= int(places.max()) < answers.rows:
+        raise JobError(f"Group {chunk[0][0].group} predicted rows that the data does not have; run the pipeline again.")
+    named = read[NAME].take(pa.array(np.concatenate([ends - counts, ends - 1]))).to_pylist()
+    if named != 2 * [member.name for member, *_ in chunk]:
+        raise Damaged(f"The predictions of group {chunk[0][0].group} are not in the order of its models.")
+    good = answers.usable(read)
+    owners = np.repeat(np.arange(len(chunk)), counts)
+    bad = set(owners[~good].tolist())
+    for number, (member, *_) in enumerate(chunk):
+        member.failure = f"A prediction is not a {answers.noun}; {FRESH}." if number in bad else None
+        member.rows = 0 if number in bad else member.to_predict
+    if bad:
+        kept = ~np.isin(owners, list(bad))
+        places, owners, read = places[kept], owners[kept], read.filter(pa.array(kept))
+    answers.keep(places, np.array([place for _, place, _, _ in chunk], np.int32)[owners], read)
+
+
+class Answers:
+    """The model and the prediction of each row, in scratch files that are mapped into memory."""
+
+    def __init__(self, folder: Path, rows: int, kinds: dict[str, pa.DataType]) -> None:
+        self.rows, self.kinds = rows, kinds
+        self.noun = "number" if kinds["prediction"] == pa.float64() else "class"
+        self._classes: dict[str, int] = {}  # the number of each predicted class
+        self._model = np.memmap(folder / "model", np.int32, "w+", shape=max(rows, 1))  # its number from 1 on; 0: none
+        self._columns = {
+            name: np.memmap(
+                folder / f"column-{number}", np.float64 if kind == pa.float64() else np.int32, "w+", shape=max(rows, 1)
+            )
+            for number, (name, kind) in enumerate(kinds.items())
+        }
+
+    def count(self) -> int:
+        return sum(int(np.count_nonzero(self._model[at : at + CHUNK])) for at in range(0, self.rows, CHUNK))
+
+    def usable(self, read: pa.Table) -> npt.NDArray[np.bool_]:
+        """Whether each prediction is a finite number, or a class."""
+        values = read["prediction"]
+        if pa.types.is_floating(values.type) != (self.noun == "number"):
+            raise Damaged(f"The predictions are of type {values.type}, but the metric needs those of a {self.noun}")
+        good = pc.is_finite(values) if self.noun == "number" else pc.is_valid(values)
+        usable: npt.NDArray[np.bool_] = pc.fill_null(good, False).to_numpy()
+        return usable
+
+    def keep(self, places: npt.NDArray[np.int64], models: npt.NDArray[np.int32], read: pa.Table) -> None:
+        self._model[places] = models + 1
+        for name, column in self._columns.items():
+            if name not in read.column_names:
+                column[places] = np.nan  # a probability that the model does not know
+            elif column.dtype == np.float64:
+                column[places] = read[name].to_numpy()
+            else:
+                coded = read[name].combine_chunks().dictionary_encode()
+                known = [self._classes.setdefault(one, len(self._classes)) for one in coded.dictionary.to_pylist()]
+                column[places] = np.array(known, np.int32)[coded.indices.to_numpy()]
+
+    def columns(self, start: int, stop: int, added: Addition, names: pa.Array, said: pa.Array) -> list[pa.Array]:
+        """The columns to add to some rows; empty for rows without a prediction."""
+        chosen = self._model[start:stop]
+        none = chosen == 0
+        found = []
+        for column in self._columns.values():
+            values = column[start:stop]
+            if column.dtype == np.float64:
+                found.append(pa.array(values, mask=none | np.isnan(values)))
+            else:
+                found.append(self._as(added).take(pa.array(values, mask=none)))
+        models = pa.array(chosen - 1, mask=none)
+        return [*found, names.take(models), said.take(models)]
+
+    def _as(self, added: Addition) -> pa.Array:
+        """The classes, in the label's type."""
+        classes, kind = pa.array(list(self._classes), pa.string()), added.kinds["prediction"]
+        try:
+            return classes.cast(kind)
+        except pa.ArrowInvalid:
+            known = ", ".join(map(job_io.shown, list(self._classes)[:3]))
+            raise JobError(
+                f"The promoted models of {added.label} predict classes such as {known}, but the column holds "
+                f"{words(kind)}; promote models that were trained with such a column."
+            ) from None
+
+
+def merged_batches(
+    paths: list[Path], added: Addition, answers: Answers, members: list[Member]
+) -> Iterator[pa.RecordBatch]:
+    """The rows with their predictions; also an empty batch, to define the columns."""
+    names = pa.array([member.name for member in members], pa.string())
+    said = pa.array([member.choice.get("verdict") for member in members], pa.string())
+    schema = part_files.read_schema(paths[0])
+    kept = [name for name in schema.names if name != ROW]
+    full = pa.schema([*map(schema.field, kept), *((added.names[name], kind) for name, kind in added.kinds.items())])
+    yield pa.RecordBatch.from_pydict({f.name: pa.array([], f.type) for f in full}, schema=full)
+    done = 0
+    for path in paths:
+        for batch in part_files.read_batches(path):
+            if not np.array_equal(batch.column(ROW).to_numpy(), np.arange(done, done + batch.num_rows)):
+                raise AssertionError(f"the rows of {path.name} are not numbered one after the other")
+            more = answers.columns(done, done + batch.num_rows, added, names, said)
+            wrong = np.flatnonzero(pc.and_(batch.column(added.label).is_valid(), more[-2].is_valid()).to_numpy(False))
+            if len(wrong):
+                raise JobError(
+                    f"Row {done + int(wrong[0]) + 1} of the data has a {job_io.shown(added.label)} and a prediction; "
+                    "the predictions belong to other data, run the pipeline again."
+                )
+            done += batch.num_rows
+            yield pa.RecordBatch.from_arrays([*(batch.column(name) for name in kept), *more], schema=full)
+    if done != answers.rows:
+        raise RetryableError(
+            f"The result has {counted(done, 'row')}, the input had {answers.rows}; the job's inputs are not complete."
+        )
