@@ -4,7 +4,7 @@ A job is a function without arguments. `run` calls it and returns the process's 
 failed. On failure, it writes one sentence for the user where SageMaker expects it (output/failure for a training job,
 output/message for a processing job) and leaves the output folder empty. If the user's data or config is wrong, this
 sentence, but not the log, begins with `Not retried: `. Before it, the log has a line for each wrong cell, for reports:
-`cell: ["a.csv", "row 1 (line 2)", "price", "unknown"]`.
+`cell: ["a.csv", "row 1 (line 2)", "price", "unknown"]`. The log of a job that ended well says what the job used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
+
+from usage import Recorder
 
 ROW = "stepgluon_row"  # identifies each row of the run, from prepare to the result
 SUCCESS = "_SUCCESS"
@@ -254,6 +256,7 @@ def empty(folder: Path) -> None:
 def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     _stop_at_once()
+    used = Recorder()
     try:
         job()
     except KeyboardInterrupt:
@@ -272,7 +275,15 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(sentence, "utf-8")
         return 1
+    _log_usage(used)
     return 0
+
+
+def _log_usage(used: Recorder) -> None:
+    try:
+        log.info(used.line(root(), cores()))
+    except Exception as problem:  # the job is done: no figure may make it fail
+        log.info("What the job used is unknown: %s", problem)
 
 
 def sentence_of(problem: BaseException) -> str:

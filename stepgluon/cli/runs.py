@@ -32,7 +32,17 @@ from stepgluon.local.work_folder import (
 )
 from stepgluon.names import Names
 from stepgluon.runs import report
-from stepgluon.runs.executions import LATEST, Execution, last_words, one, sizes, tell, tuning_words, unknown_run
+from stepgluon.runs.executions import (
+    LATEST,
+    Execution,
+    last_words,
+    one,
+    read_usage,
+    sizes,
+    tell,
+    tuning_words,
+    unknown_run,
+)
 from stepgluon.runs.history import score_of
 from stepgluon.runs.model_registry import versions_of, versions_table
 from stepgluon.runs.promote import named, promote
@@ -123,6 +133,7 @@ def _open(call: Call, run: str, file: Path | None) -> None:
 
 def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
     told = tell(door, names, execution, story_of(door, execution.arn))
+    read_usage(door, told)
     return {**told, "said": last_words(door, told)}
 
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from stepgluon.cost.used import add_usage
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.local.journal import Begun
 from stepgluon.local.surroundings import whole, write
@@ -52,9 +53,10 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     events = place.aws.history(begun.arn)
     story = read(events, cached)
     write(folder / "history.json", json.dumps(events, default=str, indent=1))
+    logs: dict[str, list[str]] = {}
     for job in story.jobs:
         log = folder / "logs" / f"{job.name}.log"
-        lines = lines_of(place, job)
+        lines = logs[job.name] = lines_of(place, job)
         if lines or not log.exists():
             write(log, "".join(f"{line}\n" for line in lines) or (CACHED if cached(job) else ""))
     if story.delivered:
@@ -72,6 +74,7 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
         folder=os.fspath(folder),
         outbox=os.fspath(place.outbox),
     )
+    add_usage(run["jobs"], lambda job: logs[job["name"]])
     run["report"] = _write_report(place, begun, folder / REPORT, run, story) if story.ended else None
     write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
     return run

@@ -6,12 +6,14 @@ import difflib
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, answer, instead_of
+from stepgluon.cost.used import add_usage
 from stepgluon.errors import StepgluonError, UsageError
 from stepgluon.errors import listed as any_of
 from stepgluon.names import Names
@@ -22,6 +24,7 @@ from stepgluon.runs.trials import trial_lines
 from stepgluon.runs.view import run_json
 
 LATEST = "latest"
+READERS = 8
 KNOWN = 1000  # runs among which a prefix is searched: one page
 
 
@@ -191,6 +194,22 @@ def trials_of(door: Door, tuning: str) -> list[str]:
         return trial_lines(door.client("sagemaker"), tuning)
     except ClientError:
         return []
+
+
+def read_usage(door: Door, run: dict[str, Any]) -> None:
+    """Add what the jobs used, from the ends of their logs; without permission to read them, nothing."""
+    from botocore.exceptions import ClientError
+
+    logs = door.client("logs")
+
+    def end_of(job: dict[str, Any]) -> list[str]:
+        try:
+            return last_lines(logs, job["kind"], job["name"], LAST_LINES)
+        except ClientError:
+            return []
+
+    with ThreadPoolExecutor(READERS) as readers:
+        list(readers.map(lambda job: add_usage([job], end_of), run["jobs"]))
 
 
 def last_words(door: Door, run: dict[str, Any]) -> list[str]:

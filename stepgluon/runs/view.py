@@ -5,7 +5,7 @@ status, started, seconds, data, note
 models             the verdicts, with each prediction's outcome; for a promoted default also its run; `promoted` if the
                    trained model already was
 jobs               each with its state, status and times, and the sentence if it failed; `billed` are the seconds that
-                   AWS bills for each of its instances, an estimate
+                   AWS bills for each of its instances, an estimate; `used` is what its log says that it used
 cost               {usd, published, models, unpriced}: what these jobs cost on AWS by its prices, an estimate
 rows, predictions, gaps  their counts, from summary.json; data_sha256 is that of the tables
 config             the address of the config that the jobs got
@@ -27,6 +27,7 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.cost.billed import cost_of, cost_words
+from stepgluon.cost.used import used_words
 from stepgluon.runs import history
 from stepgluon.runs.history import Job, Story, finite, metric_of, number, parsed, with_unit
 from stepgluon.runs.job_log import CELL, LAST_LINES, tidied
@@ -362,7 +363,8 @@ def _used(model: dict[str, Any]) -> str:
 def details(record: dict[str, Any], address: str | None = None) -> str:
     """For `show RUN`: the states with their times, the jobs, then the panel."""
     jobs = [
-        f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}{'  cached' if job.get('cached') else ''}"
+        f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}  "
+        f"{'cached' if job.get('cached') else used_words(job.get('used'))}".rstrip()
         for job in record["jobs"]
     ]
     end = panel(record, pipeline_py("redrive", record["run"]), look=False, address=address)

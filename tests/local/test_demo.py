@@ -54,6 +54,11 @@ def test_every_demo_model_is_good_enough_and_better_than_the_median(first: dict[
     assert first["rows"] == len(result(first)) and first["predictions"] >= 60
 
 
+def test_every_job_of_the_demo_says_what_it_used(first: dict[str, Any]) -> None:
+    held = {job["state"]: job["used"]["memory"] for job in first["jobs"]}
+    assert all(0.02 < memory < 8 for memory in held.values()), held
+
+
 def test_the_demo_result_is_its_input_with_the_gaps_filled(first: dict[str, Any]) -> None:
     came = [row for path in DEMO for row in csv.DictReader(path.read_text().splitlines())]
     went = result(first)

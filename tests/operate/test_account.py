@@ -22,7 +22,7 @@ from stepgluon import Run
 from stepgluon.local import data_check
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.runs import status, watch
-from stepgluon.runs.executions import last_words
+from stepgluon.runs.executions import last_words, read_usage
 from stepgluon.runs.job_log import LAST_LINES
 
 
@@ -168,6 +168,19 @@ def test_the_last_words_are_those_of_all_instances_of_the_job_that_failed_last(a
     ]
     assert {line.partition(": ")[0] for line in said} == {"algo-1", "algo-2"}
     assert len(said) == LAST_LINES
+
+
+def test_what_the_jobs_of_a_run_used_is_in_the_ends_of_their_logs(account: Account) -> None:
+    used = "12:00:00 used: 1.3 of 15.4 GB memory, 8.1 s of processor time in 23 s on 4 cores, 0.2 GB of disk"
+    jobs = [
+        {"status": status, "kind": "training", "name": f"penguins-train-{number}", "cached": cached}
+        for number, (status, cached) in enumerate([("Completed", False), ("Completed", True), ("Failed", False)])
+    ]
+    for job in jobs:
+        account.place.aws.logs.stream("training", str(job["name"]), 0)(used)
+    silent = {"status": "Completed", "kind": "transform", "name": "penguins-test", "cached": False}
+    read_usage(account.place.aws, {"jobs": [*jobs, silent]})
+    assert [job.get("used", {}).get("memory") for job in (*jobs, silent)] == [1.3, None, None, None]
 
 
 def test_ctrl_c_leaves_the_run_alone(account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
