@@ -90,8 +90,11 @@ class Names:
     @cached_property
     def config_json(self) -> str:
         """The resolved config for the jobs."""
-        without = ("environment", "cicd", "log_runs", "max_cost", "trigger")  # these do not affect runs
+        without = ("environment", "cicd", "log_runs", "max_cost", "trigger", "fan_out", "partitioned")  # of no job
         told = {name: value for name, value in _given(self.config).items() if name not in without}
+        if self.config.partitioned:
+            told["partitioned"] = self.config.partitioned
+            told["fan_out"] = {"models_per_job": self.config.fan_out.models_per_job}
         if self.scripts:
             told["scripts"] = digests(self.scripts)
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=self._told) + "\n"

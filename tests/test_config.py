@@ -19,7 +19,7 @@ from stepgluon.config.keys import section_in
 from stepgluon.config.kinds import Rest, Section
 from stepgluon.config.load import load, loads
 from stepgluon.config.scalars import Unclear, resolve
-from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.schema import Partitioned, PipelineConfig
 from stepgluon.config.source import LoadedConfig
 from stepgluon.config.units import unit_of
 from stepgluon.errors import ConfigError, Place
@@ -116,7 +116,8 @@ def test_the_json_schema_is_valid_and_accepts_the_demo() -> None:
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(DEMO.read_text(encoding="utf-8")), schema, jsonschema.Draft202012Validator)
-    jsonschema.validate(yaml.safe_load(GENERATED), schema, jsonschema.Draft202012Validator)
+    for text in (GENERATED, FOUND):
+        jsonschema.validate(yaml.safe_load(text), schema, jsonschema.Draft202012Validator)
 
 
 @pytest.mark.parametrize(
@@ -371,6 +372,36 @@ def test_generated_models_are_one_for_each_value_and_named_after_it() -> None:
 def test_an_environment_can_list_other_values_for_generated_models() -> None:
     config = read(GENERATED + "environments: {dev: {models: {values: [Dream]}}}\n", "dev").config
     assert [(model.name, model.label) for model in config.models] == [("Dream", "body_mass_g")]
+
+
+FOUND = """\
+name: shop
+models: {partition_by: Filiale Nr., label: sales, min_rows: 50, otherwise: shared, train: {time_limit: 30s}}
+fan_out: {models_per_job: 25}
+"""
+
+
+def test_without_values_the_config_has_one_model_the_template_of_those_found_in_the_data() -> None:
+    config = read(FOUND).config
+    assert [(model.name, model.label, model.where) for model in config.models] == [("Filiale-Nr", "sales", {})]
+    assert config.partitioned == Partitioned(column="Filiale Nr.", min_rows=50, otherwise="shared")
+    assert (config.fan_out.models_per_job, config.fan_out.jobs_at_once) == (25, 20)
+    assert config.models[0].train.time_limit == 30
+
+
+def test_the_jobs_read_how_values_are_found_and_shared_but_not_how_many_jobs_run_at_once() -> None:
+    told = json.loads(Names(read(FOUND).config).config_json)
+    assert told["partitioned"] == {"column": "Filiale Nr.", "min_rows": 50, "otherwise": "shared"}
+    assert told["fan_out"] == {"models_per_job": 25}
+    assert [model["name"] for model in told["models"]] == ["Filiale-Nr"]
+    assert Names(read(TEXT).config).config_json.count("fan_out") == 0
+
+
+def test_an_environment_may_list_values_in_place_of_those_in_the_data() -> None:
+    text = FOUND.replace("min_rows: 50, otherwise: shared, ", "").replace("fan_out: {models_per_job: 25}\n", "")
+    overlay = "environments: {dev: {models: {values: [7, 8]}}}\n"
+    assert [model.name for model in read(text + overlay, "dev").config.models] == ["7", "8"]
+    assert read(text + overlay).config.partitioned == Partitioned(column="Filiale Nr.")
 
 
 # Places

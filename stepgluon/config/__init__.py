@@ -6,6 +6,7 @@ load                entry point: loads a file, or its text; the stages, in order
   yaml_errors       messages for YAML syntax errors
   scalars           scalar values; refuses what YAML 1.1 and 1.2 read differently
   generated_models  models generated from the values of a column
+  found_models      their template if a run finds the values in the data: what it may not have
   file_models       files in place of tables: what their models may not have, and need
   reader            a tree -> the config of one environment
   rules             rules over a whole config; model_rules: over its models; algorithm_rules: over their algorithms;

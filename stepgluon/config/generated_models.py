@@ -1,4 +1,7 @@
-"""Completes the models: writes out generated ones, and merges each model's `train` over the top-level one."""
+"""Completes the models: writes out generated ones, and merges each model's `train` over the top-level one.
+
+Without values, the config has a template of the models that a run finds in the data: found_models.py.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
+from stepgluon.config import found_models
 from stepgluon.config.keys import meant, unknown_key
 from stepgluon.config.kinds import NO_ROW_VALUE, is_row_value
 from stepgluon.config.nodes import BROKEN, Broken, Node, join, merge
@@ -15,18 +19,27 @@ from stepgluon.config.schema import AUTOGLUONS, Model
 from stepgluon.errors import Problem, found
 
 _MADE = ("name", "where")  # what a generated model gets from its value
-_KEYS = ["partition_by", "values", *(name for name in Model.entries if name not in _MADE)]
+_OF_MODELS = [name for name in Model.entries if name not in _MADE]
+_KEYS = ["partition_by", "values", *found_models.OWN, *_OF_MODELS]
 
 
-def written_out(tree: Node) -> tuple[Node, list[Problem]]:
-    """The tree with a list of whole models."""
-    models = tree.value.get("models")
+def written_out(tree: Node) -> tuple[Node, Node | None, list[Problem]]:
+    """The tree with a list of whole models; and the node of `partitioned` if that is their template."""
+    models, fan_out = tree.value.get("models"), tree.value.get("fan_out")
     problems: list[Problem] = []
+    partitioned = None
     if models is not None and isinstance(models.value, dict):
         problems = list(_problems(models))
-        tree = replace(tree, value={**tree.value, "models": _generated(models, whole=not problems)})
+        whole = not problems
+        if whole and found_models.of(models):
+            partitioned = found_models.section(models)
+            problems = list(found_models.problems(models))
+        tree = replace(tree, value={**tree.value, "models": _generated(models, whole)})
+    if fan_out is not None and not partitioned and not problems:
+        message = "this applies to models for values found in the data (remove it, or write models: {partition_by: …})"
+        problems.append(Problem(fan_out.name_place, fan_out.key, message))
     tree, more = _with_train(tree)
-    return tree, problems + more
+    return tree, partitioned, problems + more
 
 
 def _problems(node: Node) -> Iterator[Problem]:
@@ -34,11 +47,14 @@ def _problems(node: Node) -> Iterator[Problem]:
         if name in _MADE:
             message = "this is made from partition_by and values (remove it, or write the models as a list)"
             yield Problem(child.name_place, child.key, message)
+        elif name in found_models.OWN and "values" in node.value:
+            message = "this applies to values found in the data (remove it, or remove values)"
+            yield Problem(child.name_place, child.key, message)
         elif name not in _KEYS:
             yield Problem(child.name_place, child.key, unknown_key(name, _KEYS))
     column, values = node.value.get("partition_by"), node.value.get("values")
     if column is None and values is None:
-        message = "a mapping is not a list (begin each model with '- name:', or give partition_by and values)"
+        message = "a mapping is not a list (begin each model with '- name:', or give partition_by)"
         yield Problem(node.place, node.key, message)
         return
     tried = {meant(name, _KEYS) for name in node.value if name not in _KEYS}
@@ -47,10 +63,7 @@ def _problems(node: Node) -> Iterator[Problem]:
         yield Problem(node.place, join(node.key, "partition_by"), message)
     elif column and not isinstance(column.value, Broken) and (not isinstance(column.value, str) or not column.value):
         yield Problem(column.place, column.key, f"{column.shown} names no column (text is expected)")
-    if values is None and "values" not in tried:
-        message = "this key is missing (list the values: they are not read from the data yet)"
-        yield Problem(node.place, join(node.key, "values"), message)
-    elif values and (not isinstance(values.value, (list, Broken)) or not values.value):
+    if values and (not isinstance(values.value, (list, Broken)) or not values.value):
         wrong = "the list is empty" if values.value == [] else f"{values.shown} is not a list"
         yield Problem(values.place, values.key, f"{wrong} (a list of values like [Biscoe, Dream] is expected)")
     elif values and isinstance(values.value, list):
@@ -61,11 +74,14 @@ def _problems(node: Node) -> Iterator[Problem]:
 
 def _generated(node: Node, whole: bool) -> Node:
     """A list with one model for each value, or with one representative if the values are unknown."""
-    rest = {name: child for name, child in node.value.items() if name in _KEYS[2:]}
+    rest = {name: child for name, child in node.value.items() if name in _OF_MODELS}
     for name, child in node.value.items():
-        if name not in (*_KEYS, *_MADE) and (other := meant(name, _KEYS)) in _KEYS[2:]:
+        if name not in (*_KEYS, *_MADE) and (other := meant(name, _KEYS)) in _OF_MODELS:
             rest.setdefault(str(other), replace(child, value=BROKEN))  # not missing, but misspelt, which is reported
     column, values = node.value.get("partition_by"), node.value.get("values")
+    if whole and column and not values and not isinstance(column.value, Broken):
+        rest = {name: child for name, child in rest.items() if found_models.suited(name)}
+        return replace(node, value=[replace(node, value={"name": replace(column, value=slug(column.value)), **rest})])
     known = whole and column and values and not any(isinstance(one.value, Broken) for one in (column, values))
     if not known or any(isinstance(one.value, Broken) for one in values.value):
         node = replace(node, sure=False)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config.keys import section_in
-from stepgluon.config.kinds import MISSING, SCALAR, Rest, Section, Text
-from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.kinds import MISSING, SCALAR, Rest, Section
+from stepgluon.config.schema import Partitioned, PipelineConfig
 
 _VARIABLE = {
     "type": "string",
@@ -81,12 +81,13 @@ def _section(section: type[Section], sections: dict[str, Any]) -> dict[str, Any]
 def _generated(model: dict[str, Any]) -> dict[str, Any]:
     """One model for each value of a column; nothing is required, because an environment may override any part."""
     parts = {name: part for name, part in model["properties"].items() if name not in ("name", "where")}
-    column = {"description": "the column whose values make the models", **Text(least=1).schema()}
+    own = _section(Partitioned, {})["properties"]
+    column = own.pop("column")
     values = {
         "type": "array",
         "minItems": 1,
         "items": SCALAR,
-        "description": "one model for each of these values, named after it",
+        "description": "one model for each of these values, named after it; without, for each value found in the data",
     }
-    properties = {"partition_by": column, "values": values, **parts}
+    properties = {"partition_by": column, "values": values, **own, **parts}
     return {"type": "object", "additionalProperties": False, "properties": properties}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from stepgluon.config.kinds import Inner, Kind, List, Map, Section
-from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.schema import Partitioned, PipelineConfig
 from stepgluon.config.tried_keys import NOT_YET, OTHER_NAMES
 from stepgluon.errors import did_you_mean, listed
 
@@ -34,7 +34,8 @@ def _wanted(path: tuple[str, ...]) -> str:
         if section is None:
             break
         if part not in section.entries:
-            return "text" if path == ("models", "partition_by") else ""
+            own = Partitioned.entries.get("column" if part == "partition_by" else part)
+            return own.kind.wanted if own and path == ("models", part) else ""
         kind = section.entries[part].kind
     return kind.item.wanted if isinstance(kind, List) else kind.wanted
 

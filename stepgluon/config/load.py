@@ -2,7 +2,8 @@
 
 parse        yaml_tree: a tree of nodes, each with key and position
 environments merge each overlay over the rest: one tree per environment
-models       generated_models: write out generated ones; merge `train` into each model
+models       generated_models: write out generated ones; merge `train` into each model; found_models: their template
+             if a run finds the values in the data
 read         reader: check each value against schema.py; an invalid one gets its default or a placeholder
 check        rules over the whole config (rules.py), unless they depend on an invalid value
 """
@@ -79,9 +80,9 @@ def loads(
 def _read(base: Node, overlay: Node | None, environment: str | None, reader: Reader) -> LoadedConfig:
     """The config of one environment, with placeholders for invalid values."""
     tree, mistakes = of_files(merge(base, overlay) if overlay else base)
-    tree, more = written_out(tree)
+    tree, partitioned, more = written_out(tree)
     reader.problems += [*mistakes, *more]
-    config = reader.config(tree, environment)
+    config = reader.config(tree, environment, partitioned)
     for finding in rules.findings(config):
         reader.find(finding)
     prefix = f"{config.name}-{environment}"

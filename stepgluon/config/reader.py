@@ -12,7 +12,7 @@ from stepgluon.config.findings import Finding
 from stepgluon.config.keys import meant, unknown_key
 from stepgluon.config.kinds import MISSING, Entry, Inner, Kind, List, Map, Rest, Wrong, too_many
 from stepgluon.config.nodes import Broken, Node, join
-from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.schema import Partitioned, PipelineConfig
 from stepgluon.config.source import Source
 from stepgluon.errors import Place, Problem, found
 
@@ -43,11 +43,12 @@ class Reader:
     unsure: set[str] = field(default_factory=set)  # keys of the resolved config that, with all below, are reported
     gaps: set[str] = field(default_factory=set)  # lists and mappings with left-out parts
 
-    def config(self, tree: Node, environment: str | None) -> PipelineConfig:
+    def config(self, tree: Node, environment: str | None, partitioned: Node | None = None) -> PipelineConfig:
         """The config, with defaults or placeholders for invalid values."""
         self._note("", tree)
         config: PipelineConfig = self._section(PipelineConfig, "", tree)
-        return config.changed(environment=environment)
+        found_in_data = self._section(Partitioned, "partitioned", partitioned) if partitioned else None
+        return config.changed(environment=environment, partitioned=found_in_data)
 
     def _value(self, kind: Kind, key: str, node: Node, description: str = "") -> Any:
         """The node's value, or INVALID after reporting it."""

@@ -16,6 +16,7 @@ from stepgluon.config.aws_facts import facts
 from stepgluon.config.durations import as_duration
 from stepgluon.config.file_models import files_are_complete
 from stepgluon.config.findings import Finding, models_of
+from stepgluon.config.found_models import found_models_are_possible
 from stepgluon.config.model_rules import (
     columns_make_sense,
     default_models_are_the_pipelines_own,
@@ -277,6 +278,7 @@ RULES: tuple[Rule, ...] = (
     tuning_is_possible,
     files_are_complete,
     models_can_be_served,
+    found_models_are_possible,
     retries_fit_into_names,
     cicd_has_one_source,
 )

@@ -98,6 +98,9 @@ FLAG = Flag()
 PROCESSING_TIME, TRAINING_TIME = Duration(limits.PROCESSING_SECONDS), Duration(limits.TRAINING_SECONDS)
 
 
+LEAST_ROWS = 4  # what AutoGluon needs to train
+
+
 class Instance(Section):
     """One instance: these jobs cannot share their work."""
 
@@ -402,6 +405,28 @@ class Model(Section):
         return named(self.metric, higher=self.at_most is None)
 
 
+class Partitioned(Section):
+    """One model for each value that a run finds in a column: `models` with partition_by, but without values."""
+
+    column: str = entry("the column whose values make the models", COLUMN)
+    min_rows: int = entry(
+        "without values: how many rows with a label a value needs for a model of its own", Whole(LEAST_ROWS, 10**9), 4
+    )
+    otherwise: str = entry(
+        "without values: what predicts the rows of values with fewer: leave_open, nothing; promoted, their promoted "
+        "models; shared, one model that is trained with all of them",
+        Choice("leave_open", "promoted", "shared"),
+        "leave_open",
+    )
+
+
+class FanOut(Section):
+    """How the models found in the data share jobs."""
+
+    models_per_job: int = entry("models that one job trains, and another one predicts with", Whole(1, 200), 50)
+    jobs_at_once: int = entry("jobs that run at the same time", Whole(1, 1000), 20)
+
+
 class Fallback(Section):
     threshold: float | None = entry(
         "the highest mean absolute error a model may have, in the label's unit", ABOVE_0, None
@@ -518,6 +543,7 @@ class PipelineConfig(Section):
     models: list[Model] = entry(
         "the models, one branch each", List(Model, 1, way_out="begin each model with '- name:'")
     )
+    fan_out: FanOut = entry("with one model for each value found in the data: how they share jobs", FanOut)
     data: Data = entry("how the raw tables are read and split", Data)
     fallback: Fallback = entry("when a model is good enough, and what replaces it otherwise", Fallback)
     prepare: Prepare = entry("the job that prepares the data", Prepare)
@@ -537,11 +563,14 @@ class PipelineConfig(Section):
         "log failed runs in CloudWatch; false drops the machine's rights over the account's log deliveries", FLAG, True
     )
     cicd: Cicd | None = entry("deploys each push; leave out for no CI/CD", Cicd, None)
-    environment: str | None  # the name given with --env; not a key of the file
+    # Not keys of the file: the name given with --env; and how `models` has one model for each value found in the data,
+    # of which `models` has the template.
+    environment: str | None
+    partitioned: Partitioned | None
 
-    def __init__(self, environment: str | None = None, **values: Any) -> None:
+    def __init__(self, environment: str | None = None, partitioned: Partitioned | None = None, **values: Any) -> None:
         super().__init__(**values)
-        vars(self)["environment"] = environment
+        vars(self).update(environment=environment, partitioned=partitioned)
 
     def limit_of(self, model: Model) -> tuple[str, float] | None:
         """The key and value that limit the model's score: its own, else that in fallback; None without a limit.
