@@ -72,6 +72,26 @@ class Job:
     billed: float | None = None  # seconds of each instance, once it has ended; empty if it never got one
 
 
+@dataclass(eq=False)
+class Visit:
+    """A state from its entry to its exit."""
+
+    name: str
+    kind: str
+    since: float
+    after: Visit | None = field(default=None, repr=False)  # the one before it, in its branch
+    inside: Visit | None = field(default=None, repr=False)  # the Parallel or Map that it belongs to
+    until: float | None = None
+    job: Job | None = None  # the last one
+    tried: float | None = None  # when the first one started
+    quiet: bool = False
+    failure: str = ""
+
+    @property
+    def left(self) -> bool:
+        return self.until is not None
+
+
 @dataclass
 class Story:
     """A run so far; times are seconds since 1970."""
@@ -89,6 +109,7 @@ class Story:
     succeeded: set[str] = field(default_factory=set)  # the Tasks
     lines: list[str] = field(default_factory=list)
     config: str = ""  # the address of the config that the jobs get
+    visits: list[Visit] = field(default_factory=list, compare=False)
 
     @property
     def failed_state(self) -> str:
@@ -112,19 +133,6 @@ class Story:
         return sentence("" if own else self.error, self.cause)
 
 
-@dataclass
-class _Visit:
-    """A state from its entry to its exit."""
-
-    name: str
-    kind: str
-    since: float
-    job: Job | None = None
-    quiet: bool = False
-    left: bool = False
-    failure: str = ""
-
-
 Remark = Callable[[Job], str]
 """A word about a job that is not in the history."""
 
@@ -141,8 +149,8 @@ class _Reader:
     def __init__(self, remark: Remark) -> None:
         self._remark = remark
         self.story = Story()
-        self._visit_of: dict[int, _Visit] = {}  # by the id of each event that belongs to the visit
-        self._named: dict[str, _Visit] = {}  # the latest visit of each state
+        self._visit_of: dict[int, Visit] = {}  # by the id of each event that belongs to the visit
+        self._named: dict[str, Visit] = {}  # the latest visit of each state
         self._limits: dict[str, dict[str, Any]] = {}  # by the models' names
         self._models: dict[str, dict[str, Any]] = {}
 
@@ -158,8 +166,7 @@ class _Reader:
             elif kind.endswith("StateEntered"):
                 self._enter(event, kind[: -len("StateEntered")], at)
             elif kind.endswith("StateExited"):
-                # Its previous event may belong to a branch.
-                self._leave(event["stateExitedEventDetails"], at)
+                self._leave(event, at)
             elif visit := self._visit_of.get(event.get("previousEventId", 0)):
                 self._visit_of[event["id"]] = visit
                 self._go_on(event, kind, visit, at)
@@ -167,13 +174,17 @@ class _Reader:
         return self.story
 
     def _enter(self, event: Event, kind: str, at: float) -> None:
-        visit = _Visit(event["stateEnteredEventDetails"]["name"], kind, at)
-        before = self._named.pop(visit.name, None)  # so that the names are in the order of the last visits
-        if before and before.job and before.failure:
+        before = self._visit_of.get(event.get("previousEventId", 0))
+        visit = Visit(event["stateEnteredEventDetails"]["name"], kind, at)
+        if before:
+            visit.after, visit.inside = (before, before.inside) if before.left else (None, before)
+        self.story.visits.append(visit)
+        earlier = self._named.pop(visit.name, None)  # so that the names are in the order of the last visits
+        if earlier and earlier.job and earlier.failure:
             self._line(at, visit.name, "retrying")
         self._visit_of[event["id"]] = self._named[visit.name] = visit
 
-    def _go_on(self, event: Event, kind: str, visit: _Visit, at: float) -> None:
+    def _go_on(self, event: Event, kind: str, visit: Visit, at: float) -> None:
         details = details_of(event)
         if kind == "TaskScheduled":
             self._schedule(details, visit, at)
@@ -189,7 +200,7 @@ class _Reader:
             if visit.job:
                 _end_job(visit.job, at, "Completed", details.get("output"))
 
-    def _schedule(self, details: dict[str, Any], visit: _Visit, at: float) -> None:
+    def _schedule(self, details: dict[str, Any], visit: Visit, at: float) -> None:
         visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
         if visit.failure:  # of the previous try
             self._line(at, visit.name, f"failed, retrying: {visit.failure}")
@@ -200,9 +211,11 @@ class _Reader:
             machine, count = _MACHINE.search(given), math.prod(map(int, _MACHINES.findall(given)))
             visit.job = Job(found[1].lower(), found[2], visit.name, at, instances=count)
             visit.job.instance = machine[1] if machine else ""
+            visit.tried = visit.tried or at
             self.story.jobs.append(visit.job)
 
-    def _leave(self, details: dict[str, Any], at: float) -> None:
+    def _leave(self, event: Event, at: float) -> None:
+        details = event["stateExitedEventDetails"]
         name, output = details["name"], parsed(details.get("output"))
         assigned = {key: _value(value) for key, value in (details.get("assignedVariables") or {}).items()}
         for models in (output.get("models"), assigned.get("chosen"), assigned.get("verdicts")):
@@ -218,10 +231,10 @@ class _Reader:
             self._learn(outcome[1], output)
         if (release := _RELEASED.fullmatch(name)) and "said" in output:
             self._say(at, f"{release[1]}: {output['said']}")
-        visit = self._named.get(name)
+        visit = self._named.get(name)  # by name: the exit's previous event may belong to a branch
         if visit is None:
             return
-        visit.left = True
+        visit.until, self._visit_of[event["id"]] = at, visit
         # A marker, promoted models or an endpoint that do not exist yet, or what an earlier release made.
         missing = re.search("NoSuchKey|Could not find endpoint|already exist", visit.failure)
         looked_up = _LOOKED_UP.fullmatch(name)
@@ -385,6 +398,12 @@ def _limit(model: dict[str, Any]) -> str:
         return f"limit {number(threshold)}, {share:.15g} % better than {guessing}: {number(median)}"
     limit = "no limit" if threshold is None else f"limit {number(threshold)}"
     return limit if median is None else f"{limit}; {guessing}: {number(median)}"
+
+
+def took(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
 def number(value: Any) -> str:

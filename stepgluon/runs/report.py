@@ -24,6 +24,7 @@ from stepgluon.graph.text import clean
 from stepgluon.names import Names
 from stepgluon.runs import earlier as runs_before
 from stepgluon.runs import model_registry
+from stepgluon.runs.critical_path import share
 from stepgluon.runs.earlier import Earlier
 from stepgluon.runs.history import Job, Story, number
 from stepgluon.runs.view import WORDS, log_tail, scored, took, uses, wrong_cells
@@ -133,10 +134,19 @@ def timeline(record: dict[str, Any], story: Story, logs: bool = False) -> str:
     end = max(story.ended or story.started + record["seconds"], story.started + 0.1)
     rows = [_lane(state, lanes.get(state, []), at, story.started, end, cached, logs) for at, state in sorted(order)]
     head = f"<h2>Timeline</h2><p>{_moment(story.started)}, {took(end - story.started)}.{_legend(''.join(rows))}</p>"
+    head += _path(record.get("critical_path"))
     table = f'<table class="timeline"><tbody>{"".join(rows)}</tbody></table>'
     if len(rows) > FOLDED:
         return f"{head}<details><summary>{len(rows)} jobs</summary><div>{table}</div></details>"
     return f'{head}<div class="panel">{table}</div>'
+
+
+def _path(path: dict[str, Any] | None) -> str:
+    """The states that determined how long the run took."""
+    if not path:
+        return ""
+    steps = [f"<b>{_text(each['state'])}</b> {share(each['seconds'], path['seconds'])}" for each in path["steps"]]
+    return f'<p class="note">Critical path: {" → ".join(steps)}. {_text(path["advice"])}</p>'
 
 
 def _lane(state: str, jobs: list[Job], at: float, start: float, end: float, cached: set[str], logs: bool) -> str:

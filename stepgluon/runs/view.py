@@ -6,6 +6,7 @@ models             the verdicts, with each prediction's outcome; for a promoted 
                    trained model already was
 jobs               each with its state, status and times, and the sentence if it failed; `billed` are the seconds that
                    AWS bills for each of its instances, an estimate; `used` is what its log says that it used
+critical_path      {steps, seconds, other, advice}: the states that determined how long the run took (critical_path.py)
 cost               {usd, published, models, unpriced}: what these jobs cost on AWS by its prices, an estimate
 rows, predictions, gaps  their counts, from summary.json; data_sha256 is that of the tables
 config             the address of the config that the jobs got
@@ -29,10 +30,12 @@ from stepgluon.advice import pipeline_py
 from stepgluon.cost.billed import cost_of, cost_words
 from stepgluon.cost.used import used_words
 from stepgluon.runs import history
+from stepgluon.runs.critical_path import critical_path, path_lines
 from stepgluon.runs.history import Job, Story, finite, metric_of, number, parsed, with_unit
 from stepgluon.runs.job_log import CELL, LAST_LINES, tidied
 
 PORT = 4566  # of the local AWS in suggested commands
+took = history.took
 AGAIN = re.compile(r"-again-\d+$")  # ends the name of a run that repeats another
 WORDS = {
     **history.WORDS,
@@ -65,6 +68,7 @@ def run_json(
         "note": given.get("note", ""),
         "models": [_model(model, _quality(summary, model.get("name"))) for model in story.models],
         "jobs": (jobs := [_job(job, until, cached(job)) for job in story.jobs]),
+        "critical_path": critical_path(story, not str(places.get("folder", "")).startswith("s3://")),
         "cost": cost_of(jobs, str(places.get("arn", ""))),
         **_counts(summary if story.delivered else None),
         "data_sha256": parsed(summary).get("data_sha256"),
@@ -332,12 +336,6 @@ def table(models: list[dict[str, Any]]) -> list[str]:
     return ["  " + "  ".join(row).rstrip() for row in zip(*cells, strict=True)]
 
 
-def took(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
-
-
 def _column(name: str, rows: list[str], right: bool) -> list[str]:
     width = max(map(len, (name, *rows)))
     return [cell.rjust(width) if right else cell.ljust(width) for cell in (name, *rows)]
@@ -369,7 +367,8 @@ def details(record: dict[str, Any], address: str | None = None) -> str:
     ]
     end = panel(record, pipeline_py("redrive", record["run"]), look=False, address=address)
     cost = ["", cost_words(record["cost"])] if record.get("cost") else []
-    return "\n".join([*_course(record, end), "", "Jobs:", *jobs, *cost, ""]) + "\n" + end
+    path = ["", "Critical path:", *path_lines(found)] if (found := record.get("critical_path")) else []
+    return "\n".join([*_course(record, end), "", "Jobs:", *jobs, *path, *cost, ""]) + "\n" + end
 
 
 def _course(record: dict[str, Any], end: str) -> list[str]:
