@@ -70,15 +70,7 @@ def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fr
         *(("where", c) for c in model["where"]),
         *(("drop", c) for c in model["drop"]),
     ]:
-        if column not in kinds:
-            folded = {each.strip().casefold(): each for each in kinds}
-            close = difflib.get_close_matches(column.strip().casefold(), folded, 1)
-            hint = (
-                f"; did you mean {shown(folded[close[0]])}?"
-                if close
-                else f"; there are {', '.join(map(shown, list(kinds)[:8]))}."
-            )
-            raise JobError(f"Model {name}: {use} names the column {shown(column)}, which the tables do not have{hint}")
+        check_column(name, use, column, kinds)
     if len(kinds) == 1:
         raise JobError(
             f"Model {name}: the tables have no column but its label {shown(label)}; add columns to learn from."
@@ -96,6 +88,18 @@ def splitter(model: Mapping[str, Any], kinds: Mapping[str, pa.DataType], test_fr
         raise JobError(f"Model {name}: its label {shown(label)} holds {kind}, not numbers; {way_out}.")
     where = {column: _wanted(name, column, kinds[column], values) for column, values in model["where"].items()}
     return Splitter(name, label, where, test_fraction, seed)
+
+
+def check_column(model: str, use: str, column: str, kinds: Mapping[str, pa.DataType]) -> None:
+    if column not in kinds:
+        folded = {each.strip().casefold(): each for each in kinds}
+        close = difflib.get_close_matches(column.strip().casefold(), folded, 1)
+        hint = (
+            f"; did you mean {shown(folded[close[0]])}?"
+            if close
+            else f"; there are {', '.join(map(shown, list(kinds)[:8]))}."
+        )
+        raise JobError(f"Model {model}: {use} names the column {shown(column)}, which the tables do not have{hint}")
 
 
 def _wanted(model: str, column: str, kind: pa.DataType, values: Any) -> pa.Array:
@@ -147,6 +151,15 @@ def held_out_places(before: int, count: int, share: float, seed: int) -> Mask:
     places = places[(places >= before) & (places < before + count)]
     picked = np.zeros(count, dtype=bool)
     picked[places - before] = True
+    return picked if picked_share == share else ~picked
+
+
+def held_out_ranks(ranks: npt.NDArray[np.int64], share: float, seed: int) -> Mask:
+    """Whether the labelled row with each of these numbers is held out: `held_out_places` for rows of many models."""
+    picked_share = min(share, 1 - share)
+    cells = (ranks * picked_share).astype(np.int64)
+    # Its neighbours too, because a cell's edge may be rounded.
+    picked: Mask = np.any([_pick(cells + other, picked_share, seed) == ranks for other in (-1, 0, 1)], axis=0)
     return picked if picked_share == share else ~picked
 
 

@@ -65,8 +65,8 @@ class PartWriter:
         if not self._writers:
             self._repeating = repeating(table)
             self._writers = self._open(len(self.written))
-        for writer in self._writers:
-            writer.write_table(table.select(writer.schema.names), row_group_size=GROUP_ROWS)
+        for each in self._writers:
+            each.write_table(table.select(each.schema.names), row_group_size=GROUP_ROWS)
         self._file_bytes += self._waiting_bytes
         self._file_rows += self._waiting_rows
         self._waiting, self._waiting_bytes, self._waiting_rows = [], 0, 0
@@ -86,22 +86,12 @@ class PartWriter:
         return self._file_bytes >= FILE_BYTES or self._file_rows >= FILE_ROWS
 
     def _open(self, number: int) -> list[pq.ParquetWriter]:
-        return [self._writer(folder / part_name(number), schema) for folder, schema in self.folders.items()]
-
-    def _writer(self, path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-        return pq.ParquetWriter(
-            path,
-            schema,
-            # After dictionary encoding, compression saves little, and takes as long as writing.
-            use_dictionary=[name for name in schema.names if name in self._repeating] or False,
-            compression={field.name: "snappy" if pa.types.is_string(field.type) else "none" for field in schema},
-            write_statistics=False,
-        )
+        return [writer(folder / part_name(number), schema, self._repeating) for folder, schema in self.folders.items()]
 
     def _close_file(self) -> None:
         if self._writers:
-            for writer in self._writers:
-                writer.close()
+            for each in self._writers:
+                each.close()
             self.written[part_name(len(self.written))] = self._file_rows
         self._writers, self._file_bytes, self._file_rows = [], 0, 0
 
@@ -120,8 +110,8 @@ class PartWriter:
                 path, start = (folder / name).with_suffix(".whole"), 0
                 table = pq.read_table(path)
                 for new, rows in islice(names, pieces):
-                    with self._writer(folder / new, schema) as writer:
-                        writer.write_table(table.slice(start, rows), GROUP_ROWS)
+                    with writer(folder / new, schema, self._repeating) as target:
+                        target.write_table(table.slice(start, rows), GROUP_ROWS)
                     start += rows
                 path.unlink()
 
@@ -151,6 +141,17 @@ class SteadyWriter(PartWriter):
 
     def _is_full(self) -> bool:
         return False
+
+
+def writer(path: Path, schema: pa.Schema, repeating: list[str]) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        schema,
+        # After dictionary encoding, compression saves little, and takes as long as writing.
+        use_dictionary=[name for name in schema.names if name in repeating] or False,
+        compression={field.name: "snappy" if pa.types.is_string(field.type) else "none" for field in schema},
+        write_statistics=False,
+    )
 
 
 def row_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:

@@ -10,6 +10,10 @@ Writes  processing/output/rows/               all rows in order, with all column
         processing/output/profile.json        files; columns with histograms; rows, files and fingerprints of each model
         processing/output/fingerprints.json   the part of it that the state machine reads
 
+If the models are found in the data (the config has `partitioned`), it also reads
+        processing/input/promoted/promoted-partitions.json    if there is one
+and writes groups of models (see group_writer.py) in place of the folders of each.
+
 The rows are read once, in batches: a first look at each file decides its encoding and the columns' types. Only if a
 later value does not fit are all files scanned for the types, and the work starts over. `check.py` does the same without
 writing the rows.
@@ -27,6 +31,7 @@ if __name__ == "__main__":
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import column_types
@@ -40,7 +45,9 @@ from column_types import Misfit
 from common_schema import one_header, one_schema
 from job_io import CELLS, ROW, JobError, Problems, counted, log, shown
 from model_parts import Parts, Splitter, splitter
+from partition_rows import PartitionCounts
 from prepared_folders import PreparedFolders
+from prepared_groups import PreparedGroups
 from raw_file import RawTable, Reread
 from row_counts import DECIMALS, RowCounts
 
@@ -50,9 +57,12 @@ def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
         tables, ignored = raw_tables.find(job_io.processing_input("raw"), config["data"])
+        promoted = promoted_partitions(job_io.processing_input("promoted") / "promoted-partitions.json")
 
-        def folders(schema: pa.Schema) -> PreparedFolders:
+        def folders(schema: pa.Schema) -> Sink:
             job_io.empty(out)
+            if config.get("partitioned"):
+                return PreparedGroups(out, schema, config, promoted)
             return PreparedFolders(out, schema, config)
 
         profile = prepare(tables, config, folders)
@@ -67,6 +77,12 @@ def main() -> None:
         job_io.write_json(out / "fingerprints.json", fingerprints_in(profile))
     for sentence in profile["assumed"]:
         log.info("%s", sentence)
+
+
+def promoted_partitions(file: Path) -> dict[str, Any]:
+    """The promoted models of partitions by name; none without the file."""
+    found: dict[str, Any] = job_io.read_json(file)["models"] if file.is_file() else {}
+    return found
 
 
 def sha256_of(tables: list[RawTable]) -> str:
@@ -125,8 +141,12 @@ def fingerprints_in(profile: dict[str, Any]) -> dict[str, Any]:
     keys = {"name": "name", "train": "train_fingerprint", "predict": "predict_fingerprint", "files": "predict_files"}
     keys["rows"] = "rows_predict"
     keys |= {name: name for name in ("columns", "set", "objective")}
-    models = [{key: model[name] for key, name in keys.items() if name in model} for model in profile["models"]]
-    return {"gaps": profile["gaps"], "models": models}
+    models = profile["models"]
+    if isinstance(models, dict):  # they were found in the data, and are in files of their groups
+        found = {"groups": models["groups"], "models": models["count"], "to_train": models["to_train"]}
+        return {"gaps": profile["gaps"], "partitioned": found | {"small": models["small"]["count"]}}
+    listed = [{key: model[name] for key, name in keys.items() if name in model} for model in models]
+    return {"gaps": profile["gaps"], "models": listed}
 
 
 def read_rows(
@@ -136,13 +156,11 @@ def read_rows(
     sink: Callable[[pa.Schema], Sink],
     unseen: set[str],
 ) -> dict[str, Any]:
-    problems, splitters = Problems(), []
-    for model in config["models"]:
-        with problems.collected():
-            splitters.append(splitter(model, kinds, config["data"]["test_fraction"], config["data"]["seed"]))
-    problems.report()
+    problems = Problems()
+    counts = counts_of(config, kinds)
+    splitters = counts.splitters
     schema = pa.schema([(ROW, pa.int64()), *kinds.items()])
-    counts, stats = RowCounts(splitters, config["models"]), ColumnStats(schema)
+    stats = ColumnStats(schema)
     with sink(schema) as folders:
         for table in tables:
             before = counts.rows
@@ -159,6 +177,17 @@ def read_rows(
         problems.report()
         check_some_rows(tables, counts)
     return profile_of(tables, kinds, counts, stats, [model.profile() for model in folders.models])
+
+
+def counts_of(config: dict[str, Any], kinds: dict[str, pa.DataType]) -> RowCounts:
+    if config.get("partitioned"):
+        return PartitionCounts(config, kinds)
+    problems, splitters = Problems(), []
+    for model in config["models"]:
+        with problems.collected():
+            splitters.append(splitter(model, kinds, config["data"]["test_fraction"], config["data"]["seed"]))
+    problems.report()
+    return RowCounts(splitters, config["models"])
 
 
 def typed_batches(
@@ -195,12 +224,12 @@ def check_some_rows(tables: list[RawTable], counts: RowCounts) -> None:
         raise JobError(f"{names} {have} a header but no rows{read_as}; upload rows to work with.")
     if counts.unselected == counts.rows:
         raise JobError(*counts.selects_nothing())
-    if too_many := counts.too_many_classes():
+    if too_many := counts.too_many():
         raise JobError(*too_many)
     counts.learn_classes()
 
 
-def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], before: int) -> None:
+def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: Sequence[Splitter], before: int) -> None:
     for label in dict.fromkeys(each.label for each in splitters):
         values = batch.column(label)
         if not pa.types.is_floating(values.type):
@@ -216,7 +245,7 @@ def check_labels(table: RawTable, batch: pa.RecordBatch, splitters: list[Splitte
 
 
 def check_one_prediction(
-    table: RawTable, batch: pa.RecordBatch, splitters: list[Splitter], parts: list[Parts], before: int
+    table: RawTable, batch: pa.RecordBatch, splitters: Sequence[Splitter], parts: list[Parts], before: int
 ) -> None:
     """Check that only one model predicts each row; a row may train several."""
     for label in dict.fromkeys(each.label for each in splitters):
@@ -264,10 +293,7 @@ def profile_of(
             for name, kind in kinds.items()
         ],
         **described,
-        "models": [
-            {**model, "can_train": counts.can_train(model["name"], model["rows_train"]), **counts.learnt(model["name"])}
-            for model in models
-        ],
+        "models": counts.in_profile(models),
     }
 
 

@@ -79,7 +79,7 @@ class ModelFolders:
                 writer.write(batch.select(self._columns[part]).filter(pa.array(mask)))
 
     def profile(self) -> dict[str, Any]:
-        train, test, predict = (self._sums[part] for part in PARTS)
+        train, test, predict = (self._sums[part].digest() for part in PARTS)
         files = self.writers["predict"].written
         return {
             "name": self.model["name"],

@@ -63,7 +63,7 @@ class RowCounts:
                 if one["values"] in counter or len(counter) <= MOST_CLASSES:
                     counter[one["values"]] += one["counts"]
 
-    def too_many_classes(self) -> list[str]:
+    def too_many(self) -> list[str]:
         return [
             f"Model {model['name']}: its label {shown(model['label'])} has more than {MOST_CLASSES} classes; choose "
             "another column, or remove metric to predict a number."
@@ -93,6 +93,13 @@ class RowCounts:
         train = self.classes.get(model, {}).get("train")
         return rows >= LEAST_ROWS and (train is None or len([None for count in train.values() if count > 1]) > 1)
 
+    def in_profile(self, models: Sequence[Mapping[str, Any]]) -> Any:
+        """The profile's part `models`."""
+        return [
+            {**model, "can_train": self.can_train(model["name"], model["rows_train"]), **self.learnt(model["name"])}
+            for model in models
+        ]
+
     def labels(self) -> list[str]:
         return list(dict.fromkeys(each.label for each in self.splitters))
 
@@ -109,6 +116,11 @@ class RowCounts:
             for label, values in self.label_values.items()
             if len(values) == 1 and label in {m["label"] for m in self.models if not has_classes(m)}
         ]
+        found += self._about_models(profiles)
+        return found + [sentence for gaps in open_gaps for sentence in _gaps_in_words(gaps)]
+
+    def _about_models(self, profiles: Sequence[Mapping[str, Any]]) -> list[str]:
+        found = []
         for model, splitter, profile in zip(self.models, self.splitters, profiles, strict=True):
             train = profile["rows_train"]
             if train + profile["rows_test"] + profile["rows_predict"] == 0:
@@ -125,7 +137,7 @@ class RowCounts:
                 found.append(
                     f"Model {model['name']} has {rows}, and {needs}; only a promoted model can predict for it."
                 )
-        return found + [sentence for gaps in open_gaps for sentence in _gaps_in_words(gaps)]
+        return found
 
     def _values_without_rows(self, model: Mapping[str, Any], splitter: Splitter) -> list[str]:
         found = []

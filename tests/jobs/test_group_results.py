@@ -16,7 +16,7 @@ import postprocess
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from group_files import HASH, JOB, entries, lay_out_groups
+from group_layout import HASH, JOB, entries, lay_out_groups
 from job_sandbox import Sandbox
 
 GROUP = f"processing/input/predictions/predictions/groups/g0001/{HASH}/{JOB}"
