@@ -102,12 +102,28 @@ def model_output() -> Path:
     return root() / "model"
 
 
+def checkpoints() -> Path:
+    """Kept by SageMaker while a training job runs, and given to the job that tries again."""
+    return root() / "checkpoints"
+
+
 def training_model() -> str:
     """The name of this training job's model."""
+    if name := _hyperparameter("model"):
+        return name
+    raise JobError('hyperparameters.json names no model; it must be like {"model": "NAME"}.')
+
+
+def training_group() -> str:
+    """The group of models that this training job trains; empty if it trains one model."""
+    return _hyperparameter("group")
+
+
+def _hyperparameter(name: str) -> str:
     given = read_json(root() / "input" / "config" / "hyperparameters.json")
-    value = given.get("model") if isinstance(given, dict) else None
+    value = given.get(name) if isinstance(given, dict) else None
     if not isinstance(value, str):
-        raise JobError('hyperparameters.json names no model; it must be like {"model": "NAME"}.')
+        return ""
     # SageMaker's SDK sends hyperparameters as JSON strings, its API as plain text.
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
@@ -201,10 +217,10 @@ def cores() -> int:
     return granted if quota == "max" else max(1, min(granted, int(quota) // int(period)))
 
 
-def limit_threads() -> None:
-    """Keep numeric libraries from using all visible cores."""
+def limit_threads(most: int | None = None) -> None:
+    """Keep numeric libraries from using all visible cores, or more than `most`."""
     with suppress(JobError):  # raised again, and reported, by the job's own call of cores()
-        count = str(cores())
+        count = str(most or cores())
         os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
 
 
@@ -268,7 +284,7 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
                 f"cell: {json.dumps([_one_line(str(part)[:80]) for part in cell], ensure_ascii=False)}", file=sys.stderr
             )
         print(sentence, file=sys.stderr)
-        if _is_final(problem):
+        if is_final(problem):
             sentence = _one_line(NOT_RETRIED + sentence)
         report = root() / "output" / ("failure" if kind == "training" else "message")
         with suppress(OSError):  # the disk may be too full for this too; the sentence is in the log
@@ -298,7 +314,7 @@ def sentence_of(problem: BaseException) -> str:
     return f"This is a bug in stepgluon, please report it with the job's log: {type(problem).__name__}: {problem}"
 
 
-def _is_final(problem: BaseException) -> bool:
+def is_final(problem: BaseException) -> bool:
     """Whether a retry would fail too; a full disk may be due to other jobs."""
     return isinstance(problem, JobError) and not isinstance(problem, RetryableError) and not _disk_is_full(problem)
 

@@ -55,18 +55,18 @@ def write_manifest(
     script: str = "",
 ) -> str:
     """Write the manifest; return its sha256. `script` is that of the user's scripts that an AWS image needs."""
-    sums = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
+    sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in _files(folder)}
     learnt = {"label": label, "features": features} | ({"classes": list(classes)} if classes else {})
     learnt |= {"script": script} if script else {}
     known = {} if PROGRAMS[program].answers else versions(program)
     job_io.write_json(folder / MANIFEST, {PROGRAM: program, "files": sums, **known, **learnt})
-    return _sha256(folder / MANIFEST)
+    return sha256_of(folder / MANIFEST)
 
 
-def pack(folder: Path) -> None:
-    """Write the model as an archive too, which a transform job needs; nothing reads it beside its folder."""
+def pack(folder: Path, archive: Path | None = None) -> None:
+    """Write the model as an archive; by default into its folder, for a transform job, which alone reads it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    with tarfile.open(folder / ARCHIVE, "w:gz", compresslevel=1) as tar:
+    with tarfile.open(archive or folder / ARCHIVE, "w:gz", compresslevel=1) as tar:
         for path in files:
             tar.add(path, path.relative_to(folder).as_posix())
 
@@ -82,7 +82,7 @@ def verified(folder: Path, model: str, expected: str = "") -> dict[str, Any]:
             raise JobError(f"{file} is not in the manifest; train the model again.")
         if name not in here:
             raise RetryableError(f"{file} is missing; train the model again.")
-        if _sha256(here[name]) != sums[name]:
+        if sha256_of(here[name]) != sums[name]:
             raise RetryableError(f"{file} was changed after training; train the model again.")
     _check_versions(manifest, model)
     return manifest
@@ -94,7 +94,7 @@ def read_manifest(folder: Path, model: str, expected: str) -> dict[str, Any]:
     It protects against corruption. `expected`, the manifest's sha256 from a place that jobs cannot write to, protects
     against someone with write access to the bucket.
     """
-    if expected and (folder / MANIFEST).is_file() and _sha256(folder / MANIFEST) != expected:
+    if expected and (folder / MANIFEST).is_file() and sha256_of(folder / MANIFEST) != expected:
         raise RetryableError(
             f"Model {model} is not loaded: its {MANIFEST} is not the one that training wrote (sha256 {expected}); "
             "train the model again."
@@ -192,7 +192,7 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1024 * 1024):

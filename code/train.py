@@ -1,7 +1,7 @@
 """Train: fits one model, measures its error on the held-out part, and saves what prediction needs.
 
 Reads   input/data/data/                        train/, test/ and config.json, written by prepare
-        input/config/hyperparameters.json       {"model": NAME}
+        input/config/hyperparameters.json       {"model": NAME}; with {"group": NAME} see train_group.py
 Writes  model/predictor/                        the deployable predictor
         model/metrics.json  model/leaderboard.csv  model/importance.csv  model/manifest.json
         model/evaluation.json                   for the report; see evaluation.py
@@ -9,13 +9,23 @@ Writes  model/predictor/                        the deployable predictor
 
 Scores, leaderboard and importance get what is left of 1.2 times the time limit. If the scores of all models would take
 longer, the leaderboard has their validation errors alone; and the importance is measured on fewer columns, or on none.
+A model of a group is one of thousands, so there they get a twentieth of the time that the fit took.
 """
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
+
+if __name__ == "__main__":
+    import job_io
+
+    with suppress(job_io.JobError):  # raised again by main
+        if job_io.training_group():
+            job_io.limit_threads(1)  # before numpy is imported: each model of a group has one core
+
 import importlib.util
 import logging
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -25,6 +35,7 @@ import job_io
 import numpy as np
 import pandas as pd
 import row_profile
+import train_group
 from column_types import class_names
 from evaluation import evaluation, notes
 from frames import features_of, frame, read_part
@@ -37,6 +48,7 @@ from tracking import track
 
 AFTERWARDS = 0.2  # of the time limit: what scores, leaderboard and importance may take beyond it
 AFTERWARDS_SECONDS = 5.0  # the least that they get
+BRIEFLY = 0.05  # of the fit, in place of both, for a model of a group
 IMPORTANCE_SHARE = 0.1  # of the time limit
 IMPORTANCE_SECONDS = 60
 IMPORTANCE_LEAST = 2.0  # seconds, for as many columns as they allow
@@ -49,20 +61,33 @@ NEED_TORCH = [
 
 
 def main() -> None:
+    if job_io.training_group():
+        train_group.main(train_and_track)
+        return
     with job_io.complete_or_absent(job_io.model_output()) as out, job_io.scratch() as scratch:
         data = job_io.channel("data")
         config = job_io.read_config(data)
         model = job_io.model_of(config, job_io.training_model())
-        train(model, data / "train", data / "test", out, scratch)
-        if config.get("track"):
-            settings = {key: model["train"][key] for key in ("presets", "time_limit")}
-            known = {"model": model["name"], "label": model["label"], **settings}
-            files = [file for file in sorted(out.iterdir()) if file.is_file()]
-            track(config["track"]["mlflow"], config["name"], known, job_io.read_json(out / METRICS), files)
+        train_and_track(config, model, data, out, scratch)
 
 
-def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path) -> None:
-    """Write the model and its reports to `out`; `scratch` is for temporary files."""
+def train_and_track(
+    config: dict[str, Any], model: dict[str, Any], data: Path, out: Path, scratch: Path, brief: bool = False
+) -> None:
+    train(model, data / "train", data / "test", out, scratch, brief)
+    if config.get("track"):
+        settings = {key: model["train"][key] for key in ("presets", "time_limit")}
+        known = {"model": model["name"], "label": model["label"], **settings}
+        files = [file for file in sorted(out.iterdir()) if file.is_file()]
+        track(config["track"]["mlflow"], config["name"], known, job_io.read_json(out / METRICS), files)
+
+
+def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Path, brief: bool = False) -> None:
+    """Write the model and its reports to `out`; `scratch` is for temporary files.
+
+    A `brief` training is one of many: it spends little time on reports and writes no profile.json, because partitions
+    have no monitor.
+    """
     started = time.monotonic()
     name, label = model["name"], model["label"]
     table, held_out = read_part(train), read_part(test)
@@ -82,14 +107,15 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
         ]
         log.info("model %s: always guessing the median: mean absolute error %s", name, guessed)  # for the live page
     predictor, fitted = fit(model, known, scratch / "predictor", job_io.cores())
-    metrics, answers, tables, evaluated = evaluate(predictor, model, known[label], unknown, fitted)
+    metrics, answers, tables, evaluated = evaluate(predictor, model, known[label], unknown, fitted, brief)
     for file, written in tables.items():
         write_csv(written, out / file)
     logging.getLogger("autogluon").setLevel(logging.ERROR)
     predictor.clone_for_deployment(str(out / PREDICTOR))
     found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(unknown)}
     job_io.write_json(out / EVALUATION, {**found, **evaluated})
-    row_profile.write(out, train, features, known[label], unknown[label], answers["predicted"], metrics)
+    if not brief:
+        row_profile.write(out, train, features, known[label], unknown[label], answers["predicted"], metrics)
     found |= {"seconds": round(time.monotonic() - started, 1), "best_model": predictor.model_best, **versions()}
     classes = classes_of(predictor) if has_classes(model) else ()
     manifest = write_manifest(out, label, features, classes=classes)
@@ -99,14 +125,14 @@ def train(model: dict[str, Any], train: Path, test: Path, out: Path, scratch: Pa
 
 
 def evaluate(
-    predictor: Any, model: dict[str, Any], known_labels: Any, unknown: Any, fitted: float
+    predictor: Any, model: dict[str, Any], known_labels: Any, unknown: Any, fitted: float, brief: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
     """The metrics, the answers to the held-out rows, the tables about the model, and the evaluation.
 
     `fitted` is how many seconds the fit took.
     """
     label, limit, began = model["label"], model["train"]["time_limit"], time.monotonic()
-    end = began + max((1 + AFTERWARDS) * limit - fitted, AFTERWARDS_SECONDS)
+    end = began + (BRIEFLY * fitted if brief else max((1 + AFTERWARDS) * limit - fitted, AFTERWARDS_SECONDS))
     measured = measure_classes if has_classes(model) else measure_numbers
     metrics, answers = measured(predictor, model, known_labels, unknown)
     scored = time.monotonic()
@@ -117,7 +143,7 @@ def evaluate(
         scorable = scorable[:0]  # AutoGluon scores rows of classes that it knows, and roc_auc needs two of them
     board, all_scored = leaderboard(predictor, scorable, scored - began, (end - scored) / 2, metric_of(model))
     listed = time.monotonic()
-    box = max(IMPORTANCE_LEAST, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * limit, end - listed))
+    box = max(0 if brief else IMPORTANCE_LEAST, min(IMPORTANCE_SECONDS, IMPORTANCE_SHARE * limit, end - listed))
     columns, all_measured = importance(predictor, scorable, box, (scored - began) / max(len(unknown), 1))
     remarks = notes(board, fitted, limit, all_scored, all_measured)
     for note in remarks:
@@ -308,6 +334,8 @@ def importance(predictor: Any, unknown: Any, box: float, row_seconds: float) -> 
     if len(unknown) < 2 or not used:
         return pd.DataFrame(columns=kept), True
     turns = len(used) + 1  # one is for the error before shuffling
+    if IMPORTANCE_ROWS[-1] * row_seconds * 3 > box:  # of one column
+        return pd.DataFrame(columns=kept), False
     rows = next((n for n in IMPORTANCE_ROWS if n * row_seconds * turns <= box), IMPORTANCE_ROWS[-1])
     sample = unknown.sample(min(len(unknown), rows), random_state=0)
     began = time.monotonic()

@@ -1,0 +1,198 @@
+"""Runs a function for many models in forked processes, several at once: one that crashes costs one model.
+
+A fork starts with everything that its parent has imported, so AutoGluon is imported once. Import, but do not fit and do
+not predict in the parent: threads of OpenMP do not survive a fork, and the fork would wait for them forever.
+
+A fork's output goes to a file, whose last lines are logged, after the model's name, when the model is done.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import job_io
+import psutil
+from job_io import log
+
+LINES = 12  # of a model's log; of a model that failed FAILED_LINES
+FAILED_LINES = 60
+LOG_BYTES = 64 * 1024  # of which they are taken
+MEMORY = 1024**3  # for each model at once: a fork takes some 300 MB and its table a few times
+LIBRARIES = (
+    *("autogluon.tabular", "autogluon.tabular.models.lgb.callbacks", "autogluon.tabular.models.xgboost.callbacks"),
+    *("sklearn.ensemble", "catboost", "lightgbm", "xgboost", "narwhals.stable.v2", "networkx"),
+)
+_FORK = multiprocessing.get_context("fork")
+
+Work = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a model has no result."""
+
+    sentence: str
+    final: bool = False  # a retry would fail too
+    killed: bool = False  # by SIGKILL, which is what happens when memory runs out
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """For group.json and result.json, in the words of Step Functions."""
+        words = (job_io.NOT_RETRIED if self.final else "") + self.sentence
+        return {"name": name, "Error": "States.TaskFailed", "Cause": words[: job_io.SENTENCE // 2]}
+
+
+def import_autogluon() -> None:
+    """What the forks need: some of it is imported by AutoGluon only when it fits or predicts."""
+    for library in LIBRARIES:
+        with suppress(ModuleNotFoundError):  # a library that is not installed fits no model
+            importlib.import_module(library)
+    # AutoGluon reads the versions of all installed packages three times for each model, longer than a small fit takes.
+    utils = importlib.import_module("autogluon.common.utils.utils")
+    utils.get_package_versions = functools.cache(utils.get_package_versions)  # type: ignore[attr-defined]
+    utils.get_package_versions()
+
+
+def at_once(count: int) -> int:
+    """How many models can be worked on at once, each on one core."""
+    memory: int = psutil.virtual_memory().available
+    return max(1, min(job_io.cores(), count, memory // MEMORY))
+
+
+def results(names: Sequence[str], work: Work, logs: Path, fresh: bool) -> Iterator[tuple[str, Any]]:
+    """Each name with what `work` returned, or a Failure, as they come. With `fresh`, each gets a fork of its own.
+
+    A model that was killed is tried once more, alone.
+    """
+    killed = []
+    for name, found in _results(names, work, logs, fresh, at_once(len(names))):
+        if isinstance(found, Failure) and found.killed and len(names) > 1:
+            killed.append(name)
+        else:
+            yield name, found
+    for name in killed:
+        log.info("%s: trying it once more, alone", name)
+        yield from _results([name], work, logs, True, 1)
+
+
+def _results(names: Sequence[str], work: Work, logs: Path, fresh: bool, together: int) -> Iterator[tuple[str, Any]]:
+    gc.collect()
+    gc.freeze()  # a fork's garbage collection must not touch, and so copy, all shared pages
+    waiting, busy = deque(names), dict[Connection, _Child]()
+    alive = os.pipe()
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < together:
+                child = _Child(work, logs / f"{len(waiting)}.log", alive, fresh)
+                child.give(waiting.popleft())
+                busy[child.pipe] = child
+            for pipe in wait(list(busy)):
+                child = busy[pipe]  # type: ignore[index]  # it returns what it was given
+                found = child.result()
+                _show(child.task, child.log, isinstance(found, Failure))
+                yield child.task, found
+                if waiting and child.lives:
+                    child.give(waiting.popleft())
+                else:
+                    del busy[child.pipe]
+                    child.end()
+    finally:
+        os.close(alive[1])  # which ends all children
+        for child in busy.values():
+            child.end()
+        os.close(alive[0])
+
+
+class _Child:
+    """A fork that works on one model after the other, or with `fresh` on one."""
+
+    def __init__(self, work: Work, file: Path, alive: tuple[int, int], fresh: bool) -> None:
+        self.task, self.log, self.lives = "", file, not fresh
+        self.pipe, end = _FORK.Pipe()
+        self._process = _FORK.Process(target=_serve, args=(work, end, file, alive, fresh))
+        self._process.start()
+        end.close()  # so that the pipe ends with the fork
+
+    def give(self, task: str) -> None:
+        self.task = task
+        with suppress(BrokenPipeError):  # it has died; `result` says why
+            self.pipe.send(task)
+
+    def result(self) -> Any:
+        try:
+            return self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.lives = False
+            self._process.join()
+            return _crash(self.task, self._process.exitcode or 0)
+
+    def end(self) -> None:
+        self.pipe.close()
+        self._process.join()
+        self.log.unlink(missing_ok=True)
+
+
+def _serve(work: Work, pipe: Connection, file: Path, alive: tuple[int, int], fresh: bool) -> None:
+    os.close(alive[1])
+    threading.Thread(target=_end_with_parent, args=(alive[0],), daemon=True).start()
+    with suppress(OSError):  # on Linux: if memory runs out, the kernel kills this model and not the job
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    written = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(written, stream)
+    while True:
+        os.ftruncate(written, 0)
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            found = work(task)
+        except BaseException as problem:  # the model gets a sentence, and the others go on
+            found = Failure(job_io.sentence_of(problem), job_io.is_final(problem))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pipe.send(found)
+        if fresh:
+            return
+
+
+def _end_with_parent(alive: int) -> None:
+    """The pipe has no writer but the parent, so it ends when the parent does, even if the parent was killed."""
+    os.read(alive, 1)
+    os._exit(job_io.STOPPED)
+
+
+def _crash(name: str, code: int) -> Failure:
+    if code == -signal.SIGKILL:
+        return Failure(
+            f"Model {name}: its process was killed, which usually means that memory ran out; give the job an instance "
+            "with more of it.",
+            killed=True,
+        )
+    how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with the exit code {code}"
+    return Failure(f"Model {name}: its process {how}; look at the job's log.")
+
+
+def _show(name: str, file: Path, failed: bool) -> None:
+    with file.open("rb") as written:
+        written.seek(max(0, written.seek(0, os.SEEK_END) - LOG_BYTES))
+        lines = written.read().decode("utf-8", "replace").splitlines()
+    most = FAILED_LINES if failed else LINES
+    if len(lines) > most:
+        lines = ["...", *lines[-most:]]
+    for line in lines:
+        print(f"{name} | {line}", flush=True)

@@ -1,0 +1,119 @@
+"""A group of partitions as prepare writes it, and the job that trains it with a stand-in for AutoGluon."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import forks
+import pyarrow as pa
+import pyarrow.parquet as pq
+from job_sandbox import CODE, MINUTES, Outcome, Sandbox, config, points
+
+PARTS = ("train", "test", "predict")
+
+
+def fingerprint(name: str) -> str:
+    return name.encode().hex().ljust(64, "0")
+
+
+def write_group(folder: Path, names: Sequence[str], rows: dict[str, int] | None = None, **settings: Any) -> None:
+    """The files of prepared/groups/<g>/; each model learns from rows of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = {"train": 40, "test": 10, "predict": 5} | (rows or {})
+    entries = [
+        {
+            "name": name,
+            "value": name.upper(),
+            "row_groups": {},
+            "train": fingerprint(name),
+            "predict": fingerprint(name),
+        }
+        for name in names
+    ]
+    for part in PARTS:
+        table = pa.table(points(rows[part]))
+        table = table.drop_columns(["y"]) if part == "predict" else table
+        with pq.ParquetWriter(folder / f"{part}.parquet", table.schema) as writer:
+            for place, entry in enumerate(entries):
+                start = 1000 * sum(map(ord, entry["name"]))  # the rows depend on the name alone
+                own = pa.table(points(rows[part], start + 100 * PARTS.index(part))).select(table.column_names)
+                if rows[part]:
+                    writer.write_table(own)
+                entry["row_groups"][part] = place if rows[part] else None
+                entry[f"rows_{part}"] = rows[part]
+    template = {"name": "store", "train": {"presets": "fast", "time_limit": 300}} | settings
+    resolved = config(template) | {"partitioned": {"column": "store", "min_rows": 4, "otherwise": "leave_open"}}
+    (folder / "config.json").write_text(json.dumps(resolved))
+    (folder / "group.json").write_text(json.dumps({"group": "g0007", "models": entries}))
+
+
+def to_train(box: Sandbox, names: Sequence[str], todo: Sequence[str] | None = None, **settings: Any) -> None:
+    write_group(box.root / "input/data/data", names, **settings)
+    box.put_json("input/data/todo/todo.json", {"models": list(names if todo is None else todo)})
+    box.put_json("input/config/hyperparameters.json", {"group": "g0007"})
+
+
+STAND_IN = """
+import os, pathlib, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+import children, job_io, model_folder, train_group
+
+children.import_autogluon = lambda: None
+here = pathlib.Path(sys.argv[2])
+
+def fit(config, model, data, out, scratch, brief):
+    name = model["name"]
+    with (here / "tries").open("a") as tries:
+        tries.write(name + "\\n")
+    print("fitting", name)
+    job_io.log.info("cores %d", job_io.cores())
+    if name.startswith("refused"):
+        raise job_io.JobError("It has too few rows.")
+    if name.startswith("broken"):
+        raise ZeroDivisionError("one over nothing")
+    if name.startswith("large"):
+        raise MemoryError
+    if name.startswith("chatty"):
+        print("line of a loop\\n" * 100_000)
+    if name.startswith("crashed"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name.startswith("killed") and not (name == "killed-once" and (here / name).exists()):
+        (here / name).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name.startswith("waits") and not (here / "released").exists():
+        (here / "waiting").write_text(str(os.getpid()))
+        time.sleep(3600)
+    (out / "predictor").mkdir()
+    (out / "predictor/model.pkl").write_text(name)
+    manifest = model_folder.write_manifest(out, "y", {"a": "double"})
+    job_io.write_json(out / "metrics.json", {"model": name, "mae": 1.5, "rows_train": 40, "manifest": manifest})
+
+sys.exit(job_io.run("training", lambda: train_group.main(fit)))
+"""
+
+
+def train_with_stand_in(box: Sandbox) -> Outcome:
+    script = box.root / "stand_in_group.py"
+    script.write_text(STAND_IN)
+    done = forks.run(
+        [sys.executable, str(script), str(CODE), str(box.root)],
+        env=box.environment(STEPGLUON_CORES="2"),
+        capture_output=True,
+        text=True,
+        timeout=MINUTES,
+    )
+    failure = box.root / "output/failure"
+    return Outcome(done.returncode, failure.read_text() if failure.exists() else None, done.stdout + done.stderr, False)
+
+
+def entries(box: Sandbox) -> dict[str, dict[str, Any]]:
+    found = json.loads((box.model / "group.json").read_text())
+    return {each["name"]: each for each in found["models"]}
+
+
+def tries(box: Sandbox) -> list[str]:
+    return (box.root / "tries").read_text().split()
