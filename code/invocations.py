@@ -22,64 +22,35 @@ from request_rows import CSV, JSON, JSON_LINES, Refused, media_type, rows_of
 WRITABLE = (CSV, JSON, JSON_LINES)
 _DISCARDED = 100 * 1024 * 1024  # of a body that is too long: a client that is still sending does not read the answer
 _PIECE = 64 * 1024
-_TEXT = "text/plain; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
 _REASONS = {
     200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
-    408: "Request Timeout", 413: "Content Too Large", 415: "Unsupported Media Type", 500: "Internal Server Error",
+    408: "Request Timeout", 409: "Conflict", 413: "Content Too Large", 415: "Unsupported Media Type",
+    500: "Internal Server Error", 503: "Service Unavailable", 507: "Insufficient Storage",
 }  # fmt: skip
 
 Answer = tuple[int, str, bytes]
 """Status, content type and body."""
 
 
-@dataclass
-class Application:
-    """WSGI; its threads read bodies at the same time, and predict one after the other."""
+class Http:
+    """The WSGI application of a server; `respond` gives the answer to a request."""
 
-    predictor: Predictor
-    model: str
-    features: dict[str, str]
-    schema: pa.Schema  # of the answers
     most: int  # bytes of a body
-    accept: str  # for requests that accept anything
-    parameters: dict[str, Any]  # for /execution-parameters
     body_is_read: Callable[[Any], object]  # gets the socket: from then on the client is not slow
-    _predicting: threading.Lock = field(default_factory=threading.Lock)
+
+    def respond(self, environ: dict[str, Any]) -> Answer:
+        raise NotImplementedError
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        try:
-            status, kind, body = self._answer(environ)
-        except Refused as problem:
-            status, kind, body = problem.status, _TEXT, f"{problem}\n".encode()
-        except JobError as problem:  # the rows do not have the model's columns
-            status, kind, body = 400, _TEXT, f"{problem}\n".encode()
-        except Exception as problem:  # a bug, or no memory, fails one request: the others are served
-            status, kind, body = 500, _TEXT, f"{job_io.sentence_of(problem)}\n".encode()
+        status, kind, body = answer_of(lambda: self.respond(environ))
         if status >= 400:
             log.info("%s %s: %s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], status, body.decode().strip())
         headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
         start_response(f"{status} {_REASONS[status]}", headers)
         return [body]
 
-    def _answer(self, environ: dict[str, Any]) -> Answer:
-        path = environ["PATH_INFO"]
-        method = {"/ping": "GET", "/execution-parameters": "GET", "/invocations": "POST"}.get(path)
-        if method is None:
-            raise Refused(
-                404, f"{shown(path)} does not exist; there are /ping, /invocations and /execution-parameters."
-            )
-        if environ["REQUEST_METHOD"] != method:
-            raise Refused(405, f"{path} needs {method}.")
-        if path == "/ping":
-            return 200, _TEXT, b""
-        if path == "/execution-parameters":
-            return 200, JSON, json.dumps(self.parameters).encode()
-        body = self._body(environ)
-        kind, header = accepted(environ.get("HTTP_ACCEPT", ""), self.accept)
-        with self._predicting:
-            return 200, kind, self._predict(body, environ.get("CONTENT_TYPE", ""), kind, header)
-
-    def _body(self, environ: dict[str, Any]) -> bytes:
+    def body(self, environ: dict[str, Any]) -> bytes:
         """The body, of which no more than allowed is kept, whatever its header says."""
         source, body, size = environ["wsgi.input"], bytearray(), 0
         while size <= self.most + _DISCARDED and (piece := source.read(_PIECE)):
@@ -92,6 +63,55 @@ class Application:
         if size < int(environ.get("CONTENT_LENGTH") or 0):
             raise Refused(408, "The body ended early, or did not arrive in time.")
         return bytes(body)
+
+
+def answer_of(respond: Callable[[], Answer]) -> Answer:
+    """The answer, or why there is none."""
+    try:
+        return respond()
+    except Refused as problem:
+        return problem.status, TEXT, f"{problem}\n".encode()
+    except JobError as problem:  # the rows do not have the model's columns
+        return 400, TEXT, f"{problem}\n".encode()
+    except Exception as problem:  # a bug, or no memory, fails one request: the others are served
+        return 500, TEXT, f"{job_io.sentence_of(problem)}\n".encode()
+
+
+@dataclass
+class Application(Http):
+    """One model's server; its threads read bodies at the same time, and predict one after the other."""
+
+    predictor: Predictor
+    model: str
+    features: dict[str, str]
+    schema: pa.Schema  # of the answers
+    most: int
+    accept: str  # for requests that accept anything
+    parameters: dict[str, Any]  # for /execution-parameters
+    body_is_read: Callable[[Any], object]
+    predicting: threading.Lock = field(default_factory=threading.Lock)
+
+    def respond(self, environ: dict[str, Any]) -> Answer:
+        path = environ["PATH_INFO"]
+        method = {"/ping": "GET", "/execution-parameters": "GET", "/invocations": "POST"}.get(path)
+        if method is None:
+            raise Refused(
+                404, f"{shown(path)} does not exist; there are /ping, /invocations and /execution-parameters."
+            )
+        if environ["REQUEST_METHOD"] != method:
+            raise Refused(405, f"{path} needs {method}.")
+        if path == "/ping":
+            return 200, TEXT, b""
+        if path == "/execution-parameters":
+            return 200, JSON, json.dumps(self.parameters).encode()
+        body = self.body(environ)
+        return self.invoked(body, environ.get("CONTENT_TYPE", ""), environ.get("HTTP_ACCEPT", ""))
+
+    def invoked(self, body: bytes, content_type: str, accept: str) -> Answer:
+        """The predictions for the rows in a body."""
+        kind, header = accepted(accept, self.accept)
+        with self.predicting:
+            return 200, kind, self._predict(body, content_type, kind, header)
 
     def _predict(self, body: bytes, content_type: str, kind: str, header: bool) -> bytes:
         found, rows = [], 0

@@ -21,6 +21,7 @@ from no_pandas import keep_pandas_out
 class Program:
     title: str
     packages: tuple[str, ...] = ()  # the installed one of them has its version; none if it predicts in its own image
+    library: str = ""  # the module to import
     pickled: bool = False  # whether only the same version of it, and of Python, reads its models; else newer ones do
     pandas: bool = True  # whether its library needs pandas or scikit-learn; XGBoost's imports them if they are there
     header: bool = True  # whether its channels of CSV files have one
@@ -34,10 +35,11 @@ class Program:
 
 AUTOGLUON, CONTAINER = "autogluon", "container"
 PROGRAMS = {
-    AUTOGLUON: Program("AutoGluon", ("autogluon.tabular",), pickled=True),
+    AUTOGLUON: Program("AutoGluon", ("autogluon.tabular",), "autogluon.tabular", pickled=True),
     "xgboost": Program(
         "XGBoost",
         ("xgboost-cpu", "xgboost"),
+        "xgboost",
         pandas=False,
         header=False,
         importance="Each column's share of the splits' total gain",

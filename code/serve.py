@@ -1,6 +1,6 @@
 """Serve: answers HTTP requests with a model's predictions, as SageMaker's endpoints and transform jobs need it.
 
-Reads   model/   a folder written by train or score
+Reads   model/   a folder written by train or score; in a multi-model endpoint the folders that SageMaker names
         environment variables
             SAGEMAKER_BIND_TO_PORT                8080
             SAGEMAKER_MODEL_SERVER_WORKERS        processes; one for each core
@@ -9,14 +9,18 @@ Reads   model/   a folder written by train or score
             SAGEMAKER_BATCH                       true in a transform job, whose requests may have 100 MB, not 6
             MAX_CONTENT_LENGTH                    bytes of a request, if neither fits
             STEPGLUON_MANIFEST                    the sha256 of the model's manifest.json; not checked without it
+            SAGEMAKER_MULTI_MODEL                 true in a multi-model endpoint: see shared_models.py
+            STEPGLUON_PROGRAM                     what trained its models, like autogluon: imported before the fork
+            STEPGLUON_MODELS_MB                   memory for its models; 80 % of the container's
 
-The model is loaded once, before the server listens, and all workers share its memory. So if it cannot be loaded, /ping
+One model is loaded before the server listens, and all workers share its memory. So if it cannot be loaded, /ping
 never answers, and the process ends with the reason.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import mmap
 import os
@@ -25,6 +29,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import job_io
@@ -55,7 +60,8 @@ def main() -> int:
         return 1
     gc.collect()
     gc.freeze()  # a collection would write to the memory that the workers share
-    log.info("model %s: serving on port %s with %s", application.model, port, job_io.counted(workers, "worker"))
+    what = f"model {application.model}" if application.model else "many models"
+    log.info("%s: serving on port %s with %s", what, port, job_io.counted(workers, "worker"))
     serve(application, port, workers, seconds)
     return 0
 
@@ -65,31 +71,43 @@ def loaded(workers: int) -> Any:
     from invocations import Application  # numpy, which it imports, reads the number of threads once
     from model_folder import METRICS, verified
     from predict import load, schema_of
+    from programs import PROGRAMS, library_of
 
     accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or TYPES[0]
     if accept not in TYPES:
         raise JobError(
             f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {shown(accept)}; it must be one of {', '.join(TYPES)}."
         )
-    folder = job_io.root() / "model"
-    model = str(job_io.read_json(folder / METRICS)["model"])
-    manifest = verified(folder, model, job_io.prediction_manifest())
     megabytes = 100 if os.environ.get("SAGEMAKER_BATCH") else 6  # [sm] MaxPayloadInMB, and InvokeEndpoint's body
-    return Application(
-        load(folder, model, manifest, in_memory=True),
-        model,
-        manifest["features"],
-        schema_of(manifest.get("classes", [])),
-        number("MAX_CONTENT_LENGTH", megabytes * MEGABYTE),
-        accept,
-        # [sm] the product is at most 100 MB
-        {
-            "MaxConcurrentTransforms": min(workers, 100),
-            "BatchStrategy": "MULTI_RECORD",
-            "MaxPayloadInMB": max(1, min(6, 100 // workers)),
-        },
-        lambda client: _arriving.pop(client, None),
-    )
+    most = number("MAX_CONTENT_LENGTH", megabytes * MEGABYTE)
+    # [sm] the product is at most 100 MB
+    parameters = {
+        "MaxConcurrentTransforms": min(workers, 100),
+        "BatchStrategy": "MULTI_RECORD",
+        "MaxPayloadInMB": max(1, min(6, 100 // workers)),
+    }
+
+    def application(folder: Path, expected: str = "") -> Application:
+        model = str(job_io.read_json(folder / METRICS)["model"])
+        manifest = verified(folder, model, expected)
+        predictor, schema = load(folder, model, manifest, in_memory=True), schema_of(manifest.get("classes", []))
+        return Application(predictor, model, manifest["features"], schema, most, accept, parameters, body_is_read)
+
+    if os.environ.get("SAGEMAKER_MULTI_MODEL", "").lower() != "true":
+        return application(job_io.root() / "model", job_io.prediction_manifest())
+    from shared_models import SharedModels, available_bytes
+
+    if program := os.environ.get("STEPGLUON_PROGRAM", ""):
+        if program not in PROGRAMS or PROGRAMS[program].answers:
+            raise JobError(f"The environment variable STEPGLUON_PROGRAM is {shown(program)}, which serves no model.")
+        library_of(program)  # XGBoost's keeps other libraries out
+        importlib.import_module(PROGRAMS[program].library)
+    memory = number("STEPGLUON_MODELS_MB", available_bytes() * 8 // 10 // MEGABYTE) * MEGABYTE
+    return SharedModels(application, workers, memory, most, body_is_read)
+
+
+def body_is_read(client: Any) -> None:
+    _arriving.pop(client, None)
 
 
 def number(name: str, default: int) -> int:
@@ -148,6 +166,17 @@ def serve(application: Any, port: int, workers: int, seconds: int) -> None:
         requests[worker.place] = 0
         worker.arbiter = arbiter
 
+    def post_fork(_: Any, worker: Any) -> None:
+        application.begin(worker.place)
+
+    def worker_exit(_: Any, worker: Any) -> None:
+        """Answer what other workers pass on, until all have finished their requests."""
+        requests[worker.place], end = 0, time.monotonic() + GRACE_SECONDS
+        while any(requests[:]) and time.monotonic() < end:
+            time.sleep(BUSY_SECONDS)
+
+    shared = {"post_fork": post_fork, "worker_exit": worker_exit} if hasattr(application, "begin") else {}
+
     class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         def load_config(self) -> None:
             # Locally it is a process without a network of its own.
@@ -163,6 +192,7 @@ def serve(application: Any, port: int, workers: int, seconds: int) -> None:
                 "graceful_timeout": GRACE_SECONDS,
                 "loglevel": "warning",
                 "control_socket_disable": True,
+                **shared,
             }
             for name, value in settings.items():
                 self.cfg.set(name, value)
