@@ -23,6 +23,7 @@ tuning         a tuning job, which creates training jobs
 endpoints      answers the calls about endpoints and their configurations
 endpoint       an endpoint and its changes, using
   model_server   the server of a variant, started again when it ends
+  target_models  the models of a multi-model endpoint's server, loaded and unloaded
   traffic        which server answers a request
 invocations    InvokeEndpoint
 data_capture   requests and answers of endpoints, in S3

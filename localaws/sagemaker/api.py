@@ -117,6 +117,8 @@ class SageMaker:
             model = self.models.get(request["ModelName"])
             if model.prefix:
                 raise ApiError("ValidationException", "Batch transform needs an archive: set ModelDataUrl.")
+            if model.multi:
+                raise ApiError("ValidationException", "Batch transform does not support models of Mode MultiModel.")
             job = transform.TransformJob(name, arn, request, self.workshop, model)
         elif kind == tuning.KIND:
             job = tuning.TuningJob(name, arn, request, self.workshop, self._train)

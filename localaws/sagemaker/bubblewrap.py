@@ -91,6 +91,11 @@ def identity(name: str) -> str:
     return str(_inspected(name)["FromImageID"])
 
 
+def labels(name: str) -> dict[str, str]:
+    """The labels of an image that buildah has."""
+    return dict(_inspected(name)["Docker"]["config"].get("Labels") or {})
+
+
 def tag(identity: str, name: str) -> None:
     """Give a local build the name, with the digest, that a registry would have for it."""
     _buildah("tag", identity, _as_tag(name))

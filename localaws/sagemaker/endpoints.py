@@ -90,6 +90,9 @@ class Endpoints:
                     "ServerlessConfig.",
                 )
         models = {one["ModelName"]: asdict(self._models.get(one["ModelName"])) for one in request["ProductionVariants"]}
+        for variant in request["ProductionVariants"]:
+            if models[variant["ModelName"]]["multi"] and "ServerlessConfig" in variant:
+                raise ApiError("ValidationException", "A serverless variant does not support Mode MultiModel.")
         record = {"name": name, "request": request, "models": models, "CreationTime": time.time()}
         record |= {"Tags": request.pop("Tags", [])}
         self._write("endpoint-config", record)

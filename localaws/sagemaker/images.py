@@ -67,9 +67,18 @@ def _process(image: str, verb: str, command: Sequence[str]) -> Script:
     return Script(tuple(command), {"command": [*command], "files": files, "python": _python()}, note)
 
 
+def variables(image: str, code: Path | None) -> dict[str, str]:
+    """What an image of docker/build.sh sets with ENV, for its server as a process."""
+    return {"STEPGLUON_PROGRAM": _last(image)} if code and _is_ours(image, "serve", code) else {}
+
+
+def _last(image: str) -> str:
+    return named(image)[0].rpartition("-")[2]
+
+
 def _is_ours(image: str, verb: str, code: Path) -> bool:
     """Whether an image of docker/build.sh, named after the last dash, has the command."""
-    name = named(image)[0].rpartition("-")[2]
+    name = _last(image)
     return name in _TRAINERS if verb == "train" else verb == "serve" and (code / f"{name}_model.py").is_file()
 
 

@@ -17,15 +17,22 @@ from localaws.sagemaker.endpoint import Endpoint, log_group
 from localaws.sagemaker.endpoints import Endpoints
 from localaws.sagemaker.model_server import INVOKE_SECONDS, Overloaded, Unavailable
 from localaws.sagemaker.serving import Answer
+from localaws.sagemaker.target_models import NoTarget, NotReady
 from localaws.sagemaker.traffic import Member, UnknownVariant
 
 MOST_BYTES = 6 * 1024 * 1024  # [sm] of a body
 _SKIPPED = 1 << 20
 _CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
-_TARGETS = ("MODEL", "CONTAINER_HOSTNAME", "INFERENCE_COMPONENT")
+_TARGETS = ("CONTAINER_HOSTNAME", "INFERENCE_COMPONENT")
+_MODEL = "HTTP_X_AMZN_SAGEMAKER_TARGET_MODEL"
 _TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
     "each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+_NO_TARGET = f"Request {requests.REQUEST_ID} is missing a target model header."
+_NOT_READY = (
+    "Either a serverless endpoint variant's resources are still being provisioned, or a multi-model endpoint is still "
+    "downloading or loading the target model. Wait and try again."
 )
 
 
@@ -71,12 +78,13 @@ class Invocations:
             raise _Refused(400, "ValidationError", f"Endpoint {name} of account {self._endpoints.account} not found.")
         if unknown := [target for target in _TARGETS if f"HTTP_X_AMZN_SAGEMAKER_TARGET_{target}" in environ]:
             raise _Refused(400, "ValidationError", f"Target {unknown[0].lower()} is not available locally.")
+        target = _target(endpoint, environ)
         endpoint.ready.wait(INVOKE_SECONDS)  # it may have been started again just now
         member = self._admitted(endpoint, environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", ""))
         kept = {"Content-Type": "CONTENT_TYPE", "Accept": "HTTP_ACCEPT"}
         kept[_CUSTOM] = "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"
         headers = {header: environ[key] for header, key in kept.items() if environ.get(key)}
-        answer, seconds = member.server.invoke(body, headers)
+        answer, seconds = self._answer(member, body, headers, target)
         self._record(endpoint, member, answer.status or 500, seconds)
         if not 200 <= answer.status < 300:
             raise self._model_error(endpoint, member, answer)
@@ -87,6 +95,14 @@ class Invocations:
             known["customAttributes"] = [custom] if (custom := answer.headers.get(_CUSTOM.lower())) else None
             self._capture.add(endpoint.name, member, given, (kind, answer.body), known)
         return answer, member
+
+    def _answer(self, member: Member, body: bytes, headers: dict[str, str], target: str) -> tuple[Answer, float]:
+        try:
+            return member.server.invoke(body, headers, target)
+        except NoTarget as problem:
+            raise _Refused(400, "ValidationError", str(problem) or _NO_TARGET) from None
+        except NotReady:
+            raise _Refused(429, "ModelNotReadyException", _NOT_READY) from None
 
     def _admitted(self, endpoint: Endpoint, variant: str) -> Member:
         try:
@@ -126,6 +142,18 @@ class Invocations:
             OriginalMessage=text,
             OriginalStatusCode=answer.status,
         )
+
+
+def _target(endpoint: Endpoint, environ: dict[str, Any]) -> str:
+    """TargetModel, which a multi-model endpoint needs and no other one accepts."""
+    given = str(environ.get(_MODEL, ""))
+    multi = any(model.get("multi") for model in endpoint.record["config"]["models"].values())
+    if multi and not given:
+        raise _Refused(400, "ValidationError", _NO_TARGET)
+    if given and not multi:
+        message = f"Endpoint {endpoint.name} is not a multi-model endpoint and does not support target model header."
+        raise _Refused(400, "ValidationError", message, ErrorCode="TARGET_MODEL_HEADER_NOT_SUPPORTED")
+    return given
 
 
 def _body(environ: dict[str, Any]) -> bytes:

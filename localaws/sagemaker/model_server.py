@@ -7,6 +7,7 @@ all of them.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -20,6 +21,7 @@ from localaws.sagemaker.job import Workshop
 from localaws.sagemaker.job_process import ROOT, Instance, JobFailed, Program, Surroundings
 from localaws.sagemaker.models import Model
 from localaws.sagemaker.serving import PING_SECONDS, Answer, NotServing, Server, free_port
+from localaws.sagemaker.target_models import NoTarget, TargetModels
 
 INVOKE_SECONDS = 60.0  # [sm] within which a container must answer
 DRAIN_SECONDS = 70.0  # longer than any request may take
@@ -29,6 +31,7 @@ _DOWNLOAD = (
     'Failed to download model data for container "container_1" from URL: "{uri}". Please ensure that there is an '
     "object located at the URL and that the role passed to CreateModel has permissions to download the object."
 )
+_MEMORY = "STEPGLUON_MODELS_MB"  # for the models in our images' servers; locally, others need memory too
 _LOST = ("RemoteDisconnected", "BrokenPipeError", "ConnectionResetError")  # by a server that had closed a connection
 
 
@@ -46,6 +49,7 @@ class ModelServer:
         self._shop, self._model, self._seconds, self._log = shop, model, seconds, log
         self._folder = shop.folder / name
         self._root = self._folder / "model-server"
+        self._targets = TargetModels(shop, model, self._root, log) if model.multi else None
         self._idle: deque[Server] = deque()
         self._changed = threading.Condition()
         self._running = 0  # requests
@@ -92,6 +96,11 @@ class ModelServer:
     def _begin(self, program: Program, stopped: Callable[[], bool]) -> None:
         shop = self._shop
         service = {"AWS_REGION": shop.region, "SAGEMAKER_REGION": shop.region}
+        if self._targets:
+            self._targets.forget()  # those of a server that has ended
+            service |= {"SAGEMAKER_MULTI_MODEL": "true"} | images.variables(self._model.image, shop.code)
+            if _MEMORY not in self._model.environment:
+                service[_MEMORY] = str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // 2**20)
         given = Surroundings(self._root, self._model.environment, service, shop.scheduler.cores, free_port())
         ended = self._ended = threading.Event()
         try:
@@ -154,7 +163,7 @@ class ModelServer:
             except JobFailed:
                 raise JobFailed(_DOWNLOAD.format(uri=model.prefix)) from None
             job_files.lay_out([found], buckets.objects, self._root, 0, 1)
-        elif model.data:
+        elif model.data and not model.multi:
             bucket, key = job_files.split(model.data)
             stored = buckets.objects.one(bucket, key)
             if stored is None or self._refused("s3:GetObject", {"Bucket": bucket, "Key": key}):
@@ -177,18 +186,30 @@ class ModelServer:
                 raise Overloaded
             self._running += 1
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[Answer, float]:
-        """The answer and its time in seconds; `admit` came before it."""
+    def invoke(self, body: bytes, headers: Mapping[str, str], target: str = "") -> tuple[Answer, float]:
+        """The answer and its time in seconds; `admit` came before it. Raises NoTarget or NotReady of TargetModels."""
         try:
             began = time.perf_counter()
-            return self._sent(body, dict(headers)), time.perf_counter() - began
+            if self._targets is None:
+                answer = self._sent(body, dict(headers))
+            else:
+                answer = self._of_target(body, dict(headers), target, self._targets)
+            return answer, time.perf_counter() - began
         finally:
             with self._changed:
                 self._running -= 1
                 if not self._running:
                     self._changed.notify_all()
 
-    def _sent(self, body: bytes, headers: dict[str, str]) -> Answer:
+    def _of_target(self, body: bytes, headers: dict[str, str], target: str, targets: TargetModels) -> Answer:
+        if not target:
+            raise NoTarget
+        if (instance := self._instance) is None:
+            return Answer(0, b"The container ended.")
+        headers["X-Amzn-SageMaker-Target-Model"] = target
+        return targets.invoke(instance, target, INVOKE_SECONDS, lambda path: self._sent(body, headers, path))
+
+    def _sent(self, body: bytes, headers: dict[str, str], path: str = "/invocations") -> Answer:
         instance = self._instance
         if instance is None:
             return Answer(0, b"The container ended.")
@@ -197,9 +218,9 @@ class ModelServer:
         except IndexError:
             server = Server(instance, INVOKE_SECONDS)
         kept = server.connected
-        answer = server.invoke(body, headers, 1)
+        answer = server.invoke(body, headers, 1, path)
         if kept and not answer.status and answer.body.decode().startswith(_LOST):
-            answer = server.invoke(body, headers, 1)  # on a new connection
+            answer = server.invoke(body, headers, 1, path)  # on a new connection
         if self._instance is instance:
             self._idle.append(server)
         else:

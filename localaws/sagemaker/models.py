@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from localaws.sagemaker import job_files
+from localaws.sagemaker import bubblewrap, job_files
+from localaws.sagemaker.built_in import built_in
 from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Workshop
+
+MULTI = "MultiModel"
+LABEL = "com.amazonaws.sagemaker.capabilities.multi-models"
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Model:
     environment: dict[str, str]
     role: str
     prefix: str = ""  # of an uncompressed model's files
+    multi: bool = False  # whether `data` is a prefix of archives, and each request names one
 
 
 class Models:
@@ -45,7 +50,9 @@ class Models:
             raise ApiError("ValidationException", job_files.NO_ROLE.format(role=role))
         if name.lower() in {known.lower() for known in self._moto._models}:
             raise ApiError("ValidationException", f'Cannot create already existing model "{arn}".')
-        if "ModelDataUrl" in container:
+        if container.get("Mode") == MULTI:
+            _check_multi_model(container)
+        elif "ModelDataUrl" in container:
             self._check_data(container["ModelDataUrl"], role)
         self._moto.create_model(
             name, role, container, request.get("VpcConfig"), request.get("Containers"), request.get("Tags")
@@ -84,6 +91,7 @@ class Models:
             container.get("Environment", {}),
             known.execution_role_arn,
             "" if packed else source.get("S3Uri", ""),
+            container.get("Mode") == MULTI,
         )
 
     def bring_back(self, name: str, model: Model) -> None:
@@ -94,5 +102,18 @@ class Models:
                 source = {"S3Uri": model.prefix, "S3DataType": "S3Prefix", "CompressionType": "None"}
                 container["ModelDataSource"] = {"S3DataSource": source}
             elif model.data:
-                container["ModelDataUrl"] = model.data
+                container |= {"ModelDataUrl": model.data} | ({"Mode": MULTI} if model.multi else {})
             self._moto.create_model(name, model.role, container, None, None, None)
+
+
+def _check_multi_model(container: dict[str, Any]) -> None:
+    image = container["Image"]
+    if not container.get("ModelDataUrl"):
+        raise ApiError("ValidationException", f"Mode {MULTI} needs ModelDataUrl, the prefix of the models' archives.")
+    if container.get("MultiModelConfig", {}).get("ModelCacheSetting") == "Disabled":
+        raise ApiError("ValidationException", "ModelCacheSetting Disabled is not available locally.")
+    if built_in(image):
+        raise ApiError("ValidationException", f"Multi-model endpoints of {image} are not available locally.")
+    if bubblewrap.has(image) and bubblewrap.labels(image).get(LABEL) != "true":
+        message = f"Your Ecr Image {image} does not contain required {LABEL}=true Docker label(s)."
+        raise ApiError("ValidationException", message)

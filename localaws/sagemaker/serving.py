@@ -66,26 +66,26 @@ class Server:
                 last = f"the last answer was {status}" if status else "it did not answer"
                 raise NotServing(f"The container was not healthy within {seconds:.0f} s: /ping: {last}.")
             with closing(Server(self._instance, PING_SECONDS)) as server:
-                status = server._send("GET", "/ping").status
+                status = server.send("GET", "/ping").status
             if status != 200:
                 time.sleep(BETWEEN_SECONDS)
 
     def parameters(self) -> dict[str, Any]:
         """What /execution-parameters proposes; it is optional."""
-        answer = self._send("GET", "/execution-parameters")
+        answer = self.send("GET", "/execution-parameters")
         try:
             found = json.loads(answer.body) if answer.status == 200 else {}
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def invoke(self, body: bytes, headers: dict[str, str], tries: int) -> Answer:
+    def invoke(self, body: bytes, headers: dict[str, str], tries: int, path: str = "/invocations") -> Answer:
         """The answer; a request without one, or answered by a server's error, is tried again."""
         for _ in range(tries - 1):
-            answer = self._send("POST", "/invocations", body, headers)
+            answer = self.send("POST", path, body, headers)
             if 0 < answer.status < 500 or self._instance.code is not None:
                 return answer
-        return self._send("POST", "/invocations", body, headers)
+        return self.send("POST", path, body, headers)
 
     @property
     def connected(self) -> bool:
@@ -95,7 +95,7 @@ class Server:
     def close(self) -> None:
         self._connection.close()
 
-    def _send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+    def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         try:
             self._connection.request(method, path, body or None, headers or {})
             if _QUICK and self._connection.sock:
