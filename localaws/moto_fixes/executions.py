@@ -64,6 +64,9 @@ def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
     def evaluate(self: Any, env: Any) -> None:
         env.next_state_name = self.start_at.start_at_name
         timeout = self.timeout_seconds.timeout_seconds if self.timeout_seconds else None
+        if timeout is None:  # a branch or an item: it has a thread already
+            self._eval_body(env)
+            return
         running = threading.Thread(target=self._eval_body, args=(env,), daemon=True)
         running.start()
         running.join(timeout)

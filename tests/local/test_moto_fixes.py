@@ -467,10 +467,19 @@ def data_is_copied_quickly(asl: Interpreter) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copy, "deepcopy", deepcopy)
         assert asl.output(a_pass(a="{% $states.input.a %}", c="{% $states.input.c %}"), given) == given
-    assert not {"states", "string_expression"} & slowly
+    assert not {"states", "string_expression", "event_manager", "result_path"} & slowly
     from moto.stepfunctions.parser.asl.eval import states
 
     assert states.copy.deepcopy(given)["a"][0] is not given["a"][0]
+
+
+@check
+def paths_are_parsed_once(asl: Interpreter) -> None:
+    from jsonpath_ng.parser import JsonPathParser
+
+    with mock.patch.object(JsonPathParser, "parse", autospec=True, side_effect=JsonPathParser.parse) as parse:
+        asl.output({"P": {"Type": "Pass", "Next": "Q"}, "Q": {"Type": "Pass", "End": True}})
+    assert parse.call_count <= 1
 
 
 @contextmanager

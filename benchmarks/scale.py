@@ -1,0 +1,161 @@
+"""How the local AWS and the pipeline behave with many models: one per partition, in groups.
+
+    python benchmarks/scale.py engine [--groups 40 200]
+
+engine: a Distributed Map whose children have 14 states, eight of them calls of S3, and no jobs. Each size runs in a
+process of its own, one after the other; memory is the highest resident size of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, os.fspath(ROOT))
+MODELS = 50  # of a group
+ACCOUNT, BUCKET = "123456789012", "work"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/machine"
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """What the command prints as JSON in its last line, with its processor time and highest memory."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout
+    told = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+    found: dict[str, float] = json.loads(told.decode().splitlines()[-1])
+    return {**found, "megabytes": peak}
+
+
+# engine
+
+
+def engine(given: argparse.Namespace) -> None:
+    print("groups  models  seconds  children/s  processor ms/state  memory MB")
+    for groups in given.groups:
+        found = measured([sys.executable, __file__, "engine-once", str(groups)])
+        states = found["states"]
+        print(
+            f"{groups:6}  {groups * MODELS:6}  {found['seconds']:7.1f}  {groups / found['seconds']:10.1f}  "
+            f"{1000 * found['cpu'] / states:18.2f}  {found['megabytes']:9.0f}"
+        )
+
+
+def engine_once(groups: int) -> None:
+    """Runs in a process of its own."""
+    from localaws.server.aws import LocalAws, Settings
+
+    with tempfile.TemporaryDirectory() as work, LocalAws(Settings(Path(work), ACCOUNT, "eu-west-1")) as aws:
+        _prepare(aws, groups)
+        steps = aws.client("stepfunctions")
+        machine = steps.create_state_machine(name="many", definition=json.dumps(_machine()), roleArn=ROLE)
+        began, cpu = time.monotonic(), time.process_time()
+        arn = steps.start_execution(stateMachineArn=machine["stateMachineArn"], name="run")["executionArn"]
+        while (told := steps.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.05)
+        seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+        assert told["status"] == "SUCCEEDED" and len(json.loads(told["output"])) == groups, told
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "states": groups * len(_child()["States"])}))
+
+
+def _prepare(aws: Any, groups: int) -> None:
+    rights = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    aws.client("iam").create_role(RoleName="machine", AssumeRolePolicyDocument="{}")
+    aws.client("iam").put_role_policy(RoleName="machine", PolicyName="all", PolicyDocument=json.dumps(rights))
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    items = [{"group": f"g{number:04}", "models": MODELS} for number in range(groups)]
+    s3.put_object(Bucket=BUCKET, Key="groups.json", Body=json.dumps(items).encode())
+    for item in items:
+        models = [
+            {"name": f"{item['group']}-{n}", "train": f"{n:064x}", "predict": f"{n + 1:064x}", "rows": n}
+            for n in range(MODELS)
+        ]
+        content = json.dumps({"group": item["group"], "models": models}).encode()
+        s3.put_object(Bucket=BUCKET, Key=f"groups/{item['group']}.json", Body=content)
+
+
+def _machine() -> dict[str, Any]:
+    reader = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSON"},
+        "Arguments": {"Bucket": BUCKET, "Key": "groups.json"},
+    }
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    groups = {
+        "Type": "Map",
+        "Label": "Groups",
+        "ItemReader": reader,
+        "ItemSelector": {"group": "{% $states.context.Map.Item.Value.group %}", "run": "run"},
+        "MaxConcurrency": 20,
+        "ToleratedFailurePercentage": 100,
+        "ItemProcessor": {"ProcessorConfig": config, **_child()},
+        "End": True,
+    }
+    return {"QueryLanguage": "JSONata", "StartAt": "Groups", "States": {"Groups": groups}}
+
+
+def _child() -> dict[str, Any]:
+    """Like a group of the pipeline: it reads what there is, looks up what is known, and writes what it decides."""
+    states: dict[str, Any] = {}
+    key, named = "{% 'groups/' & $group & '.json' %}", "{% 'made/' & $group & '/{0}.json' %}"
+
+    def add(name: str, **fields: Any) -> None:
+        states[name] = {**fields, "Next": None}
+
+    def task(name: str, call: str, arguments: dict[str, Any], **fields: Any) -> None:
+        resource = f"arn:aws:states:::aws-sdk:s3:{call}"
+        retry = [{"ErrorEquals": ["S3.SdkClientException"], "IntervalSeconds": 1, "MaxAttempts": 3}]
+        given = {"Bucket": BUCKET, **arguments}
+        add(name, Type="Task", Resource=resource, Arguments=given, Retry=retry, TimeoutSeconds=60, **fields)
+
+    add("Begin", Type="Pass", Assign={"group": "{% $states.input.group %}"})
+    read = {"models": "{% $parse($states.result.Body).models %}"}
+    task("Read group", "getObject", {"Key": key}, Assign=read, Output="{% {} %}")
+    for number in range(3):
+        chosen = "{% $models[rows % 2 = 0].{'name': name, 'fingerprint': train} %}"
+        task(f"Write {number}", "putObject", {"Key": named.replace("{0}", f"w{number}"), "Body": {"models": chosen}})
+        add(f"Is there {number}", Type="Choice", Choices=[{"Condition": "{% $count($models) > 0 %}"}], Default=None)
+        judged = "{% [$models.{'name': name, 'verdict': rows < 25 ? 'accepted' : 'rejected'}] %}"
+        given = {"Key": named.replace("{0}", f"w{number}")}
+        task(f"Read {number}", "getObject", given, Assign={"judged": judged}, Output="{% {} %}")
+    task("Remember", "putObject", {"Key": named.replace("{0}", "last"), "Body": {"models": "{% $judged %}"}})
+    add("Count", Type="Pass", Assign={"accepted": "{% $count($judged[verdict = 'accepted']) %}"})
+    add("Report", Type="Pass", Output={"group": "{% $group %}", "accepted": "{% $accepted %}"})
+    names = list(states)
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        state = states[name]
+        del state["Next"]
+        if state["Type"] == "Choice":
+            state["Choices"][0]["Next"] = state["Default"] = following
+        else:
+            state.update({"Next": following} if following else {"End": True})
+    return {"StartAt": "Begin", "States": states}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    of_engine = commands.add_parser("engine", help="the local Step Functions alone")
+    of_engine.add_argument("--groups", type=int, nargs="+", default=[40, 200])
+    of_engine.set_defaults(run=engine)
+    once = commands.add_parser("engine-once")
+    once.add_argument("groups", type=int)
+    once.set_defaults(run=lambda given: engine_once(given.groups))
+    given = parser.parse_args()
+    given.run(given)
+
+
+if __name__ == "__main__":
+    main()
