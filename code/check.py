@@ -51,7 +51,8 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
     except JobError as problem:
         return {"problems": list(problem.args)}
     notes = [*profile.pop("assumed"), *sinks[-1].identifiers({name for table in tables for name in table.dates})]
-    can_train = any(model["can_train"] for model in profile["models"])
+    models = profile["models"]
+    can_train = models["can_train"] if isinstance(models, dict) else any(model["can_train"] for model in models)
     return {"problems": [], "notes": notes, "can_train": can_train, **profile, "files_ignored": ignored}
 
 
@@ -59,8 +60,10 @@ class RowsSeen:
     """Counts rows instead of writing them."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.models = [ModelSeen(model) for model in config["models"]]
+        found = config.get("partitioned")  # the models, whose rows are counted elsewhere
+        self.models = [] if found else [ModelSeen(model) for model in config["models"]]
         self._used = {name for model in config["models"] for name in (model["label"], *model["where"])}
+        self._used |= {found["column"]} if found else set()
         self._used |= set.intersection(*(set(model["drop"]) for model in config["models"]))
         self._rows = 0
         self._unique: dict[str, list[pa.Array]] | None = None  # by column, as long as its values are all different
@@ -72,7 +75,7 @@ class RowsSeen:
         pass
 
     def write(self, batch: pa.RecordBatch, parts: list[Parts]) -> None:
-        for model, part in zip(self.models, parts, strict=True):
+        for model, part in zip(self.models, parts, strict=False):
             for name in PARTS:
                 model.rows[name] += int(getattr(part, name).sum())
         if self._rows < SEEN_ROWS:

@@ -159,19 +159,42 @@ def words(found: dict[str, Any]) -> str:
     if found["problems"]:
         return "\n".join(["A run cannot start:", *(f"  {problem}" for problem in found["problems"])]) + "\n"
     lines = [f"{file['name']}: {counted(file['rows'], 'row')}" for file in found["files"]]
-    models = found["models"]
-    width = max(len("model"), *(len(model["name"]) for model in models))
-    lines += ["", f"{'model':<{width}}  {'to train':>10}  {'held out':>10}  {'to predict':>10}"]
-    for model in models:
-        counts = "  ".join(f"{model[f'rows_{part}']:>10,}" for part in ("train", "test", "predict"))
-        unnamed = model["name"].startswith("value-")  # of a value without ASCII letters
-        lines.append(f"{model['name']:<{width}}  {counts}{_where(model['where']) if unnamed else ''}")
+    lines += (
+        ["", *_of_partitions(found["models"])] if isinstance(found["models"], dict) else _of_models(found["models"])
+    )
     if said := remarks(found):
         lines += ["", *said]
     if ignored := found["files_ignored"]:
         lines.append(f"Ignored: {', '.join(ignored)}.")
-    left = sum(gaps["rows"] for gaps in found["open_gaps"])
+    left = sum(gaps["rows"] for gaps in found["open_gaps"]) + _left_open(found["models"])
     filled = f"models for {found['gaps'] - left:,} of {counted(found['gaps'], 'gap')}" if found["gaps"] else "no gaps"
     rows = f"A run can start: {counted(found['rows'], 'row')}, {filled}."
     none = "A run needs promoted models: with these rows, no model can be trained."
     return "\n".join([*lines, "", rows if found["can_train"] else none]) + "\n"
+
+
+def _of_partitions(models: dict[str, Any]) -> list[str]:
+    """Of models that were found in the data."""
+    counts = ", ".join(
+        f"{models[f'rows_{part}']:,} {words}"
+        for part, words in (("train", "to train"), ("test", "held out"), ("predict", "to predict"))
+    )
+    few = f", {models['to_train']:,} with enough rows to be trained" if models["to_train"] < models["count"] else ""
+    made = "one for each value" if models["count"] > 1 else "for the only value"
+    return [f"{counted(models['count'], 'model')}, {made} of {models['column']}{few}: {counts}"]
+
+
+def _left_open(models: Any) -> int:
+    """Gaps of partitions with too few rows."""
+    few = models["small"] if isinstance(models, dict) else {"otherwise": ""}
+    return int(few["rows_predict"]) if few["otherwise"] == "leave_open" else 0
+
+
+def _of_models(models: list[dict[str, Any]]) -> list[str]:
+    width = max(len("model"), *(len(model["name"]) for model in models))
+    lines = ["", f"{'model':<{width}}  {'to train':>10}  {'held out':>10}  {'to predict':>10}"]
+    for model in models:
+        counts = "  ".join(f"{model[f'rows_{part}']:>10,}" for part in ("train", "test", "predict"))
+        unnamed = model["name"].startswith("value-")  # of a value without ASCII letters
+        lines.append(f"{model['name']:<{width}}  {counts}{_where(model['where']) if unnamed else ''}")
+    return lines
