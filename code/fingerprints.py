@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import channels
@@ -40,35 +41,38 @@ class RowSum:
 
 
 class RowSlices:
-    """The hashes of runs of rows in one table: the same as those of a RowSum, but fast for thousands of runs."""
+    """The hashes of consecutive runs of rows of a table: the same as those of a RowSum, but fast for thousands of runs.
 
-    def __init__(self, rows: pa.Table) -> None:
+    Run n has the rows from `ends[n]` to `ends[n + 1]`.
+    """
+
+    def __init__(self, rows: pa.Table, ends: npt.NDArray[np.int64]) -> None:
+        self._ends = ends
         self._columns = {
-            field.name: (str(field.type), _Streams(rows[field.name].combine_chunks()))
+            field.name: (str(field.type), _Streams(rows[field.name].combine_chunks()).digests(ends))
             for field in rows.schema
             if field.name != ROW
         }
 
-    def digest(self, columns: Sequence[str], start: int, stop: int) -> dict[str, Any]:
-        found: list[list[str]] = []
-        for name in columns:
-            if name in self._columns:
-                kind, streams = self._columns[name]
-                found.append([name, kind, *(_sum_of(data) for data in streams.of(start, stop, 0))])
-        return {"rows": stop - start, "columns": found}
+    def digest(self, columns: Sequence[str], run: int) -> dict[str, Any]:
+        chosen = [(name, *self._columns[name]) for name in columns if name != ROW]
+        found = [[name, kind, *(stream[run] for stream in streams)] for name, kind, streams in chosen]
+        return {"rows": int(self._ends[run + 1] - self._ends[run]), "columns": found}
 
 
 class _ColumnSum:
     def __init__(self, kind: pa.DataType) -> None:
         self.kind = kind
-        self._sums = [hashlib.sha256() for _ in range(3)]
+        self._values, self._missing, self._lengths = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
 
     def add(self, values: pa.Array, before: int) -> None:
-        for found, data in zip(self._sums, _Streams(values).of(0, len(values), before), strict=True):
-            found.update(data)
+        streams = _Streams(values)
+        self._missing.update((streams.missing + before).data)
+        self._lengths.update(streams.lengths.data)
+        self._values.update(streams.values)
 
     def digests(self) -> list[str]:
-        return [each.hexdigest() for each in self._sums]
+        return [each.hexdigest() for each in (self._values, self._missing, self._lengths)]
 
 
 class _Streams:
@@ -76,36 +80,38 @@ class _Streams:
 
     def __init__(self, values: pa.Array) -> None:
         missing = pc.is_null(values).to_numpy(zero_copy_only=False) if values.null_count else ()
-        self._missing = np.flatnonzero(missing)
+        self.missing = np.flatnonzero(missing)
         self._places: npt.NDArray[np.int32] | None = None  # where each text begins
+        self.lengths: npt.NDArray[np.int32] = np.zeros(0, np.int32)
         if pa.types.is_string(values.type):
             values = values.fill_null("") if values.null_count else values
             _, offsets, content = values.buffers()
             self._places = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
-            self._values = memoryview(content if content is not None else b"")
+            self.lengths = np.diff(self._places)
+            self.values = memoryview(content if content is not None else b"")[self._places[0] : self._places[-1]]
             return
         numbers = pc.fill_null(pc.cast(values, _NUMBERS.get(values.type.id, values.type)), 0).to_numpy()
-        self._values = (numbers + 0.0 if pa.types.is_floating(values.type) else numbers).data
+        self.values = (numbers + 0.0 if pa.types.is_floating(values.type) else numbers).data
 
-    def of(self, start: int, stop: int, before: int) -> Iterator[Buffer]:
-        """Of a run of rows, which follows `before` others."""
-        places = self._places
-        yield self._values[start:stop] if places is None else self._values[places[start] : places[stop]]
-        yield self._missing_in(start, stop, before)
-        yield b"" if places is None else np.diff(places[start : stop + 1]).data
-
-    def _missing_in(self, start: int, stop: int, before: int) -> Buffer:
-        if not len(self._missing):
-            return b""
-        first, last = np.searchsorted(self._missing, [start, stop])
-        return (self._missing[first:last] + (before - start)).data
+    def digests(self, ends: npt.NDArray[np.int64]) -> list[list[str]]:
+        """Of each run, as if it had been added alone; a list for each stream."""
+        places, none = self._places, np.zeros_like(ends)
+        missing = np.searchsorted(self.missing, ends)
+        in_run = self.missing[missing[0] : missing[-1]] - np.repeat(ends[:-1], np.diff(missing))
+        return [
+            _sums(self.values, ends if places is None else places[ends] - places[0]),
+            _sums(in_run.data, missing - missing[0]),
+            _sums(self.lengths.data, none if places is None else ends),
+        ]
 
 
-def _sum_of(data: Buffer) -> str:
-    return hashlib.sha256(data).hexdigest() if len(data) else _EMPTY
+def _sums(data: memoryview, ends: npt.NDArray[Any]) -> list[str]:
+    return [
+        hashlib.sha256(data[start:stop]).hexdigest() if start < stop else _EMPTY
+        for start, stop in pairwise(ends.tolist())
+    ]
 
 
-Buffer = bytes | memoryview
 _EMPTY = hashlib.sha256().hexdigest()
 _NUMBERS = {pa.bool_().id: pa.int8(), pa.date32().id: pa.int32(), pa.timestamp("s").id: pa.int64()}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -88,24 +88,23 @@ class GroupWriter:
         rows = _taken(rows.drop_columns([PLACE]), order)
         if self._repeating is None:
             self._repeating = part_files.repeating(rows)
-        sums = RowSlices(rows)
-        place = 0
+        sums = RowSlices(rows, ends)
+        bounds = ends.tolist()
+        run = 0
         for group, some in groupby(models, key=lambda one: one[0]):
             if group != self._group:
                 self._end_group()
                 self._begin_group(group)
             runs: dict[str, list[Run]] = {part: [] for part in PARTS}
             for _, model in some:
-                bounds = ends[place : place + 4]
-                place += 3
-                own = dict(zip(PARTS, pairwise(bounds), strict=True))
-                self._entries.append(self._described(model, own, sums))
-                for part, (start, stop) in own.items():
-                    if start < stop:
-                        runs[part].append((start, stop))
+                self._entries.append(self._described(model, sums, run))
+                for part in PARTS:
+                    if model.rows[part]:
+                        runs[part].append((bounds[run], bounds[run + 1]))
+                    run += 1
             self._queue(rows, runs)
 
-    def _split(self, rows: pa.Table, first: int, count: int) -> tuple[npt.NDArray[np.int64], list[int]]:
+    def _split(self, rows: pa.Table, first: int, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The order of the rows by model and part, and where each part of each model begins in it."""
         place = rows[PLACE].to_numpy().astype(np.int64)
         order = np.argsort(place, kind="stable")
@@ -119,22 +118,22 @@ class GroupWriter:
         key = place * 3 + np.where(labelled, test, 2)
         again = np.argsort(key, kind="stable")
         ends = np.searchsorted(key[again], np.arange(first * 3, (first + count) * 3 + 1))
-        return order[again], ends.tolist()
+        return order[again], ends
 
-    def _described(self, model: PartitionModel, runs: Mapping[str, Run], sums: RowSlices) -> dict[str, Any]:
-        """The model's entry in group.json."""
-        train, test, predict = (sums.digest(self._schemas[part].names, *runs[part]) for part in PARTS)
+    def _described(self, model: PartitionModel, sums: RowSlices, run: int) -> dict[str, Any]:
+        """The model's entry in group.json; its parts are the runs from this one on."""
+        digests = {part: sums.digest(self._schemas[part].names, run + place) for place, part in enumerate(PARTS)}
+        assert {part: found["rows"] for part, found in digests.items()} == model.rows
         row_groups: dict[str, int | None] = {}
-        for part, (start, stop) in runs.items():
-            assert stop - start == model.rows[part]
-            row_groups[part] = self._written[part] if start < stop else None
-            self._written[part] += start < stop
+        for part, rows in model.rows.items():
+            row_groups[part] = self._written[part] if rows else None
+            self._written[part] += rows > 0
         # As the files of a model with a folder of its own, so that its predictions have the same fingerprint.
         files = {part_files.part_name(0): model.rows["predict"]}
         return self._entry(
             model,
-            fingerprints.of_training(self._model, train, test),
-            fingerprints.of_prediction(predict, files),
+            fingerprints.of_training(self._model, digests["train"], digests["test"]),
+            fingerprints.of_prediction(digests["predict"], files),
             row_groups,
         )
 
