@@ -4,7 +4,8 @@
 `release` is a machine beside it, which the config may need (`graph --machine release`).
 The classes are those of the AWS Step Functions Data Science SDK. Each state is created by a method in
 stepgluon/workflow/states.py, those of a model in branch_states.py; in a state's name, * stands for the model's name.
-`monitoring` is a machine of its own, whose states are in monitor_states.py.
+`monitoring` is a machine of its own, whose states are in monitor_states.py. `partitioned` is the workflow with a model
+for each value found in the data; its states are in group_states.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepgluon.config.schema import PipelineConfig
+    from stepgluon.workflow.group_states import GroupStates
     from stepgluon.workflow.monitor_states import MonitorStates
     from stepgluon.workflow.parts import Item
     from stepgluon.workflow.sdk import Chain, Choice, Pass, Task
@@ -25,6 +27,8 @@ def workflow(config: PipelineConfig) -> Chain:
     from stepgluon.workflow.sdk import Chain, Choice
     from stepgluon.workflow.states import States
 
+    if config.partitioned:
+        return partitioned(config)
     make = States(config)
     announce_start = make.mail("Announce start", "started")
     prepare = make.prepare("Prepare data")
@@ -69,11 +73,119 @@ def workflow(config: PipelineConfig) -> Chain:
 
     # A failed state ends the run: the console points at it, and a redrive starts there. The run continues after only
     # three: a mail that cannot be sent, a failed job that a retry may fix, and no promoted models yet.
-    for mail in (announce_start, announce_models, announce_results):
+    continue_after(make, [announce_start, announce_models, announce_results], prepare, postprocess)
+    return chain
+
+
+def continue_after(make: States, mails: list[Task], prepare: Task, postprocess: Task) -> None:
+    """Continue after mails that cannot be sent, and try failed jobs again if that may help."""
+    for mail in mails:
         mail.add_catch(make.ignored(mail))
     for job, question in ((prepare, "Prepare again?"), (postprocess, "Post-process again?")):
         job.add_catch(make.failed_job(make.again(question, job)))
+
+
+def partitioned(config: PipelineConfig) -> Chain:
+    """The workflow with one model for each value found in the data: a Distributed Map over groups of models."""
+    from stepgluon.workflow.group_states import GroupStates
+    from stepgluon.workflow.sdk import Chain, Choice
+
+    make = GroupStates(config)
+    mails = [make.mail("Announce start", "started"), make.mail("Announce results", "finished")]
+    prepare, postprocess = make.prepare("Prepare data"), make.postprocess("Post-process")
+    complete = Choice("Is it complete?")
+    if config.fallback.when == "any":  # a rejected model of any group decides for all
+        mails.insert(1, make.mail("Announce models", "models"))
+        groups = [
+            make.train_groups("Train groups", Chain([train_group(make)])),
+            mails[1],
+            make.predict_groups("Predict groups", "Predict", Chain([predict_trained_group(make)])),
+        ]
+    else:
+        groups = [make.predict_groups("Train and predict groups", "Groups", Chain([train_group(make)]))]
+
+    chain = Chain([
+        make.begin("Begin"),
+        mails[0],
+        make.look_for_promoted("Look for promoted models"),
+        prepare,
+        make.read_fingerprints("Read fingerprints"),
+        *groups,
+        make.list_predictions("List predictions"),
+        postprocess,
+        make.read_headline("Read headline"),
+        mails[-1],
+        complete,
+        make.incomplete("Incomplete"),
+    ])  # fmt: skip
+    complete.add_choice(make.nothing_is_missing(), make.done("Done"))
+    continue_after(make, mails, prepare, postprocess)
     return chain
+
+
+def train_group(make: GroupStates) -> Pass:
+    """Train the models of a group that were not trained before, and judge all; then predict, unless all groups wait."""
+    from stepgluon.workflow.sdk import Chain, Choice
+
+    begin, read, judge = make.begin_group("Begin group"), make.read_group("Read group"), make.judge_group("Judge group")
+    due, again = Choice("Anything to train?"), Choice("Train group again?")
+    todo, train = make.list_models_to_train("List models to train"), make.train_group("Train group")
+    results, remember = make.read_results("Read results of group"), make.remember_group("Remember group")
+    look_up = make.look_up_group("Look up group", due)
+    if make.waits:
+        report = make.report_training("Report training")
+        record = make.record_judged("Record verdicts", report)
+        Chain([record, report])
+    else:
+        record, report = predict_group(make)
+    Chain([begin, read, look_up, due])
+    Chain([todo, train, results, remember, judge, record])
+    due.add_choice(make.models_to_train(), todo)
+    due.default_choice(judge)
+    again.add_choice(make.worth_another_try(), train)
+    again.default_choice(judge)
+    read.add_catch(make.reported(report))
+    for state in (todo, train, results):
+        state.add_catch(make.failed_training(again))
+    remember.add_catch(make.ignored(remember))
+    return begin
+
+
+def predict_trained_group(make: GroupStates) -> Pass:
+    """Choose what predicts in a group whose models are judged already, and predict."""
+    from stepgluon.workflow.sdk import Chain
+
+    begin, read = make.begin_group("Begin predictions"), make.read_group("Read group again")
+    record, report = predict_group(make)
+    verdicts = make.read_verdicts("Read verdicts", report)
+    Chain([begin, read, verdicts, record])
+    read.add_catch(make.reported(report))
+    return begin
+
+
+def predict_group(make: GroupStates) -> tuple[Task, Pass]:
+    """Record what predicts in a group, and predict unless that was done before: the first state, and the last one."""
+    from stepgluon.workflow.sdk import Chain, Choice
+
+    report = make.report_group("Report group")
+    record, due = make.record_choices("Record choices", report), Choice("Anything to predict?")
+    archives, predict = make.list_archives("List archives"), make.predict_group("Predict group")
+    result, remember = make.read_predictions("Read result of group"), make.remember_predictions("Remember predictions")
+    look_up = make.look_up_predictions("Look up predictions", archives)
+    again, failure = Choice("Predict group again?"), make.record_failure("Record failure")
+    Chain([record, due])
+    Chain([archives, predict, result, remember, report])
+    look_up.next(report)
+    failure.next(report)
+    due.add_choice(make.models_to_predict(), look_up)
+    due.default_choice(report)
+    again.add_choice(make.worth_another_try(), predict)
+    again.default_choice(failure)
+    for state in (archives, predict, result):
+        state.add_catch(make.failed_of_group(again))
+    for state in (remember, failure):
+        state.add_catch(make.ignored(state))
+    return record, report
 
 
 def monitoring(config: PipelineConfig) -> Chain:

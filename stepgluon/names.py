@@ -30,6 +30,7 @@ from stepgluon.programs import (
 from stepgluon.scripts import digests, packed, scripts_of
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
+PROMOTED_PARTITIONS = "promoted-partitions.json"  # the same of models for values found in the data, read by prepare
 DEFAULTS = "promoted"  # next to it: the promoted models' files, which stay when the runs' files are cleaned up
 LIVE = "live"
 VARIANT = "AllTraffic"  # an endpoint's only variant

@@ -116,7 +116,8 @@ def test_what_may_be_there_is_no_finding() -> None:
 def test_the_items_of_a_file_may_be_anything() -> None:
     last = {"Type": "Pass", "Output": e("$states.input.Items.any.thing"), "End": True}
     resource = "arn:aws:states:::s3:getObject"
-    reads = {"ItemReader": {"Resource": resource}, "ItemBatcher": {"MaxItemsPerBatch": 2}}
+    file = {"Bucket": "my-bucket", "Key": "any.json"}
+    reads = {"ItemReader": {"Resource": resource, "Arguments": file}, "ItemBatcher": {"MaxItemsPerBatch": 2}}
     writes = {"ResultWriter": {"Resource": "arn:aws:states:::s3:putObject"}, "Output": e("$states.result.any.thing")}
     processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED"}, "StartAt": "last", "States": {"last": last}}
     each = {"Type": "Map", **reads, **writes, "ItemProcessor": processor, "End": True}

@@ -6,7 +6,7 @@
     integrations    what a Resource calls, and rules for requests
     rehearsal       runs the machine with canned responses, checks each request, counts the history's events
     scenarios       the scenarios of these runs           answers         the services' canned responses
-    endpoint_answers  those about endpoints
+    endpoint_answers  those about endpoints       group_answers  files of a run with groups of models
     evaluation      evaluates JSONata                     apis            botocore's model of a request
     alike           picks a few of the equivalent branches to rehearse
     report          the findings
@@ -101,7 +101,7 @@ class SelfCheck:
     def _run(self, root: Scope, scenario: Scenario) -> Rehearsal:
         run = Rehearsal(root, self._shared, scenario)
         self._sizes(run.sizes, scenario)
-        self.events = max(self.events, run.events)
+        self.events = max(self.events, run.events, run.child_events)
         return run
 
     def _large(self, branches: Branches) -> None:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from stepgluon.selfcheck import endpoint_answers
+from stepgluon.selfcheck import endpoint_answers, group_answers
 from stepgluon.selfcheck.endpoint_answers import Endpoints
 from stepgluon.selfcheck.integrations import JOBS, Integration
 
 _FILES = {
+    **group_answers.KINDS,
     "fingerprints": re.compile(r"runs/[^/]+/prepared/fingerprints\.json"),
     "marker": re.compile(r"markers/.*"),
     "score": re.compile(r".*/metrics\.json"),
@@ -83,6 +84,7 @@ class Scenario:
     input: Any = field(default_factory=dict)
     execution: str = LONGEST_NAME
     retried: bool = True  # each Task is at its last retry in the last redrive
+    written: dict[str, Any] = field(default_factory=dict)  # what the machine wrote about groups, by key; it grows
     odd: bool = False  # an input that a service may refuse: its requests are not checked
 
     def answer(self, state: str, called: Integration, request: Any, visit: int) -> Answer | Error:
@@ -94,6 +96,8 @@ class Scenario:
             return Answer({}, False)
         if called.service == "s3" and called.action == "getObject":
             return self._file(str(request.get("Key")), called.api.answer(0))
+        if called.service == "s3" and called.action == "putObject" and _kind(str(request.get("Key"))):
+            self.written[request["Key"]] = request.get("Body")
         if called.action == "createModelPackage" and isinstance(request, dict):
             group = f"arn:aws:sagemaker:eu-west-1:123456789012:model-package/{request.get('ModelPackageGroupName')}"
             return Answer({"ModelPackageArn": f"{group}/1"})
@@ -103,6 +107,8 @@ class Scenario:
         if called.action == "describeModelPackage":
             return Answer({**VERSION, **self.version})
         answer = called.api.answer(visit + self.turn)
+        if called.action == "listObjectsV2":
+            return Answer({**answer, "KeyCount": 0 if self.turn else 1})
         if called.wait and called.action in JOBS:
             key = (id(answer), id(request))
             if key not in self.described:
@@ -116,6 +122,8 @@ class Scenario:
         content = self.files.get(kind, self._usual(kind))
         if kind in self.first and (not models or re.search(rf"(^|/){re.escape(models[0])}/", key)):
             content = self.first[kind]
+        if content is group_answers.WRITTEN:
+            content = self.written.get(key, NO_KEY)
         if isinstance(content, Error):
             return content
         text = content if isinstance(content, str) else json.dumps(content)
@@ -124,12 +132,16 @@ class Scenario:
 
     def _usual(self, kind: str) -> Any:
         if kind == "fingerprints":
-            return {"gaps": 4, "models": [fingerprint(name) for name in self.models]}
+            counts = {"groups": 1, "models": 3, "to_train": 2, "small": 1}
+            return {"gaps": 4, "models": [fingerprint(name) for name in self.models], "partitioned": counts}
+        if (content := group_answers.usual(kind)) is not None:
+            return content
         if kind == "drift":
             return {"outcome": "drift", "sentence": "x" * 1000, "rows": 5}
         if kind == "pointer":
             return {"model": "model", "folder": "s3://bucket/models/model/f/job/output/model/", "run": "may"}
-        return {"score": score(0.5), "marker": NO_KEY, "promoted": NO_KEY}.get(kind, "{}")
+        missing = ("marker", "promoted", "group marker", "predictions marker")
+        return score(0.5) if kind == "score" else NO_KEY if kind in missing else "{}"
 
 
 @lru_cache(maxsize=4096)

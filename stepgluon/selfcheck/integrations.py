@@ -87,6 +87,12 @@ def integration(resource: str) -> Integration | None:
     return Integration(match["partition"], service, action, wait, api, problem, optimized)
 
 
+def reader(resource: str) -> Integration | None:
+    """The call that reads the items of a Distributed Map: https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html"""
+    found = re.fullmatch(r"(arn:aws[a-z-]*:states:::)(s3:(?:getObject|listObjectsV2))", resource)
+    return integration(f"{found[1]}aws-sdk:{found[2]}") if found else None
+
+
 def _problem(service: str, action: str, wait: str) -> str:
     services = (*OPTIMIZED, *OTHERS.split())
     if service not in services:

@@ -5,6 +5,7 @@ Problems that follow from a guessed response (`certain` is false) are never repo
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from stepgluon.selfcheck.report import Report, did_you_mean, is_expression
 from stepgluon.selfcheck.scopes import Scope
 
 MOST_VISITS = 300  # of one state in one rehearsal: canned responses may not end a loop
+CHILDREN = 1000  # of a Distributed Map whose outputs are not written to S3
 MOST_ITEMS = 3  # of a Map are run; the others get the last one's result
 # History events: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
 _EXECUTION = 2  # ExecutionStarted, and how it ended
@@ -73,6 +75,7 @@ class Rehearsal:
         self.sizes: Counter[tuple[str, str]] = Counter()  # the largest value of each field
         self.names: dict[str, str] = {}  # of jobs, with their states
         self.events = _EXECUTION  # with every retry used up
+        self.child_events = 0  # the same of a child execution
         scenario.endpoints.start()
         self.input = shared.values.intern(scenario.input)
         try:
@@ -256,7 +259,7 @@ class Visit:
         times *= self.before.times * scope.stands_for * (1 + self._retries)
         guessed = frozenset({""} if guess else ())
         data = Data(self.before.variables, given, (self.before.guessed - {""}) | guessed, times)
-        output = self._run.play(scope, Data({}, given, guessed, 0) if scope.distributed else data, item)
+        output = self._child(scope, given, guess, item) if scope.distributed else self._run.play(scope, data, item)
         if "" in output.guessed:
             self._guessed.add("result")
         return output.value
@@ -266,7 +269,7 @@ class Visit:
         template = state.get("Items", "{% $states.input %}")
         items, guess = self._value(template, "Items"), self._is_guess(template)
         if "ItemReader" in state:
-            items, guess = [{}], True
+            items, guess = self._read_items(state["ItemReader"])
         elif isinstance(items, dict):
             items = [{"Key": key, "Value": value} for key, value in items.items()]
         else:
@@ -286,7 +289,37 @@ class Visit:
         self._states["context"] = self._context(*self._attempt, self._item)
         if "ResultWriter" in state:
             self._guessed.add("result")
+        elif "ItemReader" in state:
+            largest = max((self._values.size(self._values.intern(one)) + 1 for one in results), default=0)
+            self._run.sizes[(self.name, f"the outputs of {CHILDREN:,} children")] = largest * CHILDREN
         return self._results(results + results[-1:] * (len(items) - len(results)))
+
+    def _read_items(self, reader: dict[str, Any]) -> tuple[Any, bool]:
+        """The items of a file of ours; of any other, one item that may be anything."""
+        called = integrations.reader(str(reader.get("Resource")))
+        if called is None:
+            self._found("item-reader", "Resource must be s3:getObject or s3:listObjectsV2", "ItemReader")
+        request = self._value(reader.get("Arguments", {}), "ItemReader.Arguments")
+        for path, code, message in integrations.problems(called, request):
+            self._add(code, message, f"ItemReader.Arguments{path}")
+        answer = self._scenario.answer(self.name, called, request, 0)
+        if isinstance(answer, Error):
+            raise Ended("States.ItemReaderFailed", answer.cause)
+        items = json.loads(answer.value["Body"]) if answer.certain and called.action == "getObject" else None
+        return (items, False) if isinstance(items, list) else ([{}], True)
+
+    def _child(self, scope: Scope, given: Any, guess: bool, item: Any) -> Any:
+        """The output of a child execution, which has a history of its own; None if it failed and that is tolerated."""
+        run, before = self._run, self._run.events
+        run.events = _EXECUTION
+        try:
+            return run.play(scope, Data({}, given, frozenset({""} if guess else ())), item)
+        except Ended as ended:
+            if self.state.get("ToleratedFailurePercentage") != 100:
+                raise Ended("States.ExceedToleratedFailureThreshold", ended.cause) from None
+            return Data({}, None)
+        finally:
+            run.child_events, run.events = max(run.child_events, run.events), before
 
     def _results(self, results: list[Any]) -> Any:
         self.answer = Answer(results)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from stepgluon.selfcheck import alike
+from stepgluon.selfcheck import alike, group_answers
 from stepgluon.selfcheck.answers import (
     ARCHIVED,
     LONGEST,
@@ -82,7 +82,7 @@ class Scenarios:
         called = {state["Resource"].rpartition(":")[2] for state in self._tasks.values()}
         self._serves, self._versions = "describeEndpoint" in called, "describeModelPackage" in called
         self._released: dict[str, str] = {}  # by the first rehearsal
-        make = partial(Scenario, models=models, read=self._read, described={})
+        make = partial(Scenario, models=models, read=self._read, described={}, written={})
         self._events = [_approved(group) for group in alike.groups({"States": root.states})] if self._versions else []
         self._make = partial(make, input=self._events[0]) if self._events else make
         self.first = self._make("all good", endpoints=Endpoints("is created", self._released))
@@ -117,7 +117,12 @@ class Scenarios:
             yield make(f"promoted.json {what}", files={"score": BAD, "promoted": content})
         if "fingerprints" in self._read:
             some = [fingerprint(name) | {"rows": 2 * place} for place, name in enumerate(self._models)]
-            yield make("a model has no rows to predict", files={"fingerprints": {"gaps": 2, "models": some}})
+            files = {"fingerprints": {"gaps": 2, "models": some}}
+            yield from [make("a model has no rows to predict", files=files)] if "groups" not in self._read else ()
+        for what, files in group_answers.scenarios() if "groups" in self._read else ():
+            yield make(what, files=files)
+        if any(state["Resource"].endswith("s3:listObjectsV2") for state in self._tasks.values()):
+            yield make("there are no objects to list", turn=1)
         for kind in KINDS if self._serves else ():
             yield make(f"the endpoint {kind}", endpoints=Endpoints(kind, self._released))
         for event in self._events[1:]:
@@ -131,7 +136,7 @@ class Scenarios:
         )
         yield from (make(f"the input is {given!r:.60}", input=given, odd=True) for given in _BAD_INPUTS)
         usual = re.compile(
-            r".*(\.sync|s3:getObject|s3:putObject|createModelPackage|describeImages|:sns:publish"
+            r".*(\.sync|s3:getObject|s3:putObject|s3:listObjectsV2|createModelPackage|describeImages|:sns:publish"
             r"|[a-z]+Model|[a-z]+Endpoint|createEndpointConfig|describeModelPackage|Scal[a-zA-Z]+)"
         )
         if any(not usual.fullmatch(state["Resource"]) for state in self._tasks.values()):  # one may query a status

@@ -60,12 +60,12 @@ $merge([$m, {{'place': $place, 'threshold': {overridden} ? $limit : $m.threshold
 )}})])"""
 
 
-def good_enough(model: str, metric: str, given: tuple[str, float] | None) -> str:
-    """Whether a training's score is a number, possible, and within the limit."""
+def good_enough(model: str, metric: str, given: tuple[str, float] | None, found: str = "$own") -> str:
+    """Whether a training's score is a number, possible, and within the limit; `found` is what was read of it."""
     if metric == "mae":
-        score, within = "$own.mae", f"$own.mae >= 0 and $own.mae <= {limit(model, '$own', given)}"
+        score, within = f"{found}.mae", f"{found}.mae >= 0 and {found}.mae <= {limit(model, found, given)}"
     else:
-        score, known = "$own.score", named(metric, higher=given is None or given[0] == "at_least")
+        score, known = f"{found}.score", named(metric, higher=given is None or given[0] == "at_least")
         possible = f"{score} <= 1" if known.highest == 1 else f"{score} >= 0" if known.lowest == 0 else ""
         wanted = f"{score} {'>=' if known.higher else '<='} {model}.{given[0]}" if given else ""
         within = " and ".join(filter(None, (possible, wanted))) or "true"
@@ -82,28 +82,36 @@ def limit(model: str, score: str, given: tuple[str, float] | None) -> str:
     return f"($exists({model}.threshold) ? {model}.threshold : {relative if key else _UNLIMITED})"
 
 
-def verdicts(config: PipelineConfig, jobs: Jobs) -> str:
-    """The branches' verdicts, with the same fields in each."""
-    said, threshold, reason = sentence("$f.Error", "$f.Cause"), "$models[$i].threshold", mails.reason("$v")
-    if any(program_of(model).scoring_image for model in config.models):  # trained in a container of AWS
-        said = once(said)
+def judged(config: PipelineConfig, model: str) -> tuple[str, str, str]:
+    """What a verdict has of the score `$f`: what to assign before, `threshold`, and the fields for any metric."""
+    threshold, own = f"{model}.threshold", ""
     if not config.only_thresholds:
         # A share is rounded for mails: 388.141 * 0.8 has 17 digits.
-        median, share = "$f.mae_of_median", "$models[$i].better_than_median"
+        median, share = "$f.mae_of_median", f"{model}.better_than_median"
         relative = f"($l := {median} * (100 - {share}) / 100; $l > 0.001 ? $round($l, 9) : $l)"
         relative = f"$exists({share}) and $type({median}) = 'number' ? {relative} : null"
         shown = f"$not($exists({threshold})) ? {share}"
         threshold = f"$exists({threshold}) ? {threshold} : {relative}, 'better_than_median': {shown}"
-        reason = mails.reason("$v", only_thresholds=False, only_mae=config.only_mae)
-    judged, own = "'metric': 'mae', 'score': $v.mae, 'baseline': $v.mae_of_median", ""
-    if not config.only_mae:  # the errors of a model that another metric judges are not shown as its MAE
-        own = """$k := $models[$i].metric;
-$f := $merge([$f, $exists($k) ? {'mae': null, 'mae_of_median': null} :
-{'score': $f.mae, 'baseline': $f.mae_of_median}]);
+    if config.only_mae:
+        return own, threshold, "'metric': 'mae', 'score': $v.mae, 'baseline': $v.mae_of_median"
+    # The errors of a model that another metric judges are not shown as its MAE.
+    own = f"""$k := {model}.metric;
+$f := $merge([$f, $exists($k) ? {{'mae': null, 'mae_of_median': null}} :
+{{'score': $f.mae, 'baseline': $f.mae_of_median}}]);
 """
-        judged = """'metric': $exists($k) ? $k : 'mae', 'score': $type($f.score) = 'number' ? $f.score : null,
+    scored = f"""'metric': $exists($k) ? $k : 'mae', 'score': $type($f.score) = 'number' ? $f.score : null,
 'baseline': $type($f.baseline) = 'number' ? $f.baseline : null,
-'at_most': $models[$i].at_most, 'at_least': $models[$i].at_least"""
+'at_most': {model}.at_most, 'at_least': {model}.at_least"""
+    return own, threshold, scored
+
+
+def verdicts(config: PipelineConfig, jobs: Jobs) -> str:
+    """The branches' verdicts, with the same fields in each."""
+    said, reason = sentence("$f.Error", "$f.Cause"), mails.reason("$v", config.only_thresholds, config.only_mae)
+    if any(program_of(model).scoring_image for model in config.models):  # trained in a container of AWS
+        said = once(said)
+    own, threshold, scored = judged(config, "$models[$i]")
+    if not config.only_mae:
         said = f"$f.Error = '' and $exists($f.reason) ? 'No score: ' & $f.reason : {said}"
     if any(model.score and model.score.log for model in config.models):
         reason += " & ($exists($f.logged) ? ' Its own training measured it.' : '')"
@@ -112,16 +120,16 @@ $f := $merge([$f, $exists($k) ? {'mae': null, 'mae_of_median': null} :
         registered = ", 'version': $f.version, 'unregistered': $f.unregistered"
         reason += f" & {mails.registered('$v')}"
     if jobs.transforms:
-        judged += ", 'columns': $models[$i].columns"
+        scored += ", 'columns': $models[$i].columns"
     if jobs.scripted:  # a marker of an earlier version names no script
-        judged += ", 'serving': $exists($f.serving) ? $f.serving : $models[$i].serving"
+        scored += ", 'serving': $exists($f.serving) ? $f.serving : $models[$i].serving"
     return f"""[$map($states.result, function($f, $i) {{(
 {own}$failure := {{'Error': $f.Error, 'Cause': {said}}};
 $v := {{'name': $models[$i].name, 'verdict': $f.verdict, 'mae': $type($f.mae) = 'number' ? $f.mae : null,
 'mae_of_median': $type($f.mae_of_median) = 'number' ? $f.mae_of_median : null,
 'threshold': {threshold}, 'unit': $models[$i].unit, 'failure': $failure, 'job': $f.job, 'manifest': $f.manifest & '',
 'cached': $exists($f.cached), 'run': $f.run & '', 'image': $exists($f.image) ? $f.image : $models[$i].trained.image}};
-$v := $merge([$v, {{{judged}{registered}}}]);
+$v := $merge([$v, {{{scored}{registered}}}]);
 $merge([$v, {{'reason': {reason}}}])
 )}})]"""
 

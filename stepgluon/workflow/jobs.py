@@ -437,6 +437,6 @@ def _channel(name: str, uri: str) -> Request:
 
 
 def _input(name: str, uri: str) -> Request:
-    kind = "ManifestFile" if name == "predictions" else "S3Prefix"
+    kind = "ManifestFile" if name in ("predictions", "models") else "S3Prefix"
     place = {"LocalPath": f"{PROCESSING}/input/{name}", "S3DataType": kind, "S3InputMode": "File", "S3Uri": uri}
     return {"InputName": name, "S3Input": place}

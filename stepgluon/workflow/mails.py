@@ -14,7 +14,10 @@ from stepgluon.names import Names
 from stepgluon.workflow.expressions import quoted, text
 
 Mail = tuple[str, str]
-_FOLLOW = ("$run", "$states.context.Execution.Id")
+FOLLOW = ("$run", "$states.context.Execution.Id")
+# How many gaps are filled, and by how many models.
+_FILLED = """$filled := $map($verdicts, function($v, $i) {$v.outcome = 'predicted' ? $models[$i].gaps : 0});
+$f := $sum($filled); $n := $count($filter($filled, function($v) {$v > 0}));"""
 UNRELEASED = "$filter($verdicts, function($v) {$v.release.outcome in ['rolled back', 'failed', 'stuck']})"
 MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 
@@ -36,9 +39,9 @@ def started(config: PipelineConfig, names: Names) -> Mail:
 Data:   {{}}
 Models: {", ".join(model.name for model in config.models)}
 {{}}
-{_follow(names)}"""
+{follow(names)}"""
     note = f"($input.note = '' ? '' : {text('Note:   {}' + chr(10), '$input.note')})"
-    return _subject(names, "'started'"), text(message, "$run", "$input.data", note, *_FOLLOW)
+    return subject(names, "'started'"), text(message, "$run", "$input.data", note, *FOLLOW)
 
 
 def models(config: PipelineConfig, names: Names) -> Mail:
@@ -46,9 +49,9 @@ def models(config: PipelineConfig, names: Names) -> Mail:
 
 {{}}
 
-{_follow(names)}"""
-    lines = _lines("$chosen", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTS)))
-    return _subject(names, "'models'"), text(message, "$run", lines, *_FOLLOW)
+{follow(names)}"""
+    lines = listed_lines("$chosen", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTS)))
+    return subject(names, "'models'"), text(message, "$run", lines, *FOLLOW)
 
 
 def finished(config: PipelineConfig, names: Names) -> Mail:
@@ -68,20 +71,20 @@ Fetch them:
 Use its models whenever a later one is not good enough:
   {names.pipeline_py("promote {}")}
 """
-    lines = _lines("$missing", text("- {}: {}", "$m.name", "$m.outcome_failure.Cause"))
+    lines = listed_lines("$missing", text("- {}: {}", "$m.name", "$m.outcome_failure.Cause"))
     incomplete = "\nThe result is incomplete. These models could not predict their rows:\n\n{}\n\n{}\n{}\n"
     again = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
     listed = text(incomplete, lines, again, "''")
-    judged = _lines("$verdicts", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTED)))
+    judged = listed_lines("$verdicts", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTED)))
     more = f"($count($missing) = 0 ? '' : {listed})"
     offer = f"($count({_PROMOTABLE}) = 0 ? '' : {text(promote, '$run')})"
     missing = MISSING
     if config.served:
         missing = f"$append({MISSING}, {UNRELEASED})"
         judged = f"{judged} & {_released(config, names)}"
-    whole = text(message, "$run", _gaps(), judged, more, *["$run"] * 3, offer)
+    whole = text(message, "$run", gaps(), judged, more, *["$run"] * 3, offer)
     word = f"($count({missing}) = 0 ? 'finished' : 'incomplete')"
-    return _subject(names, word), f"($missing := {MISSING}; {whole})"
+    return subject(names, word), f"($missing := {MISSING}; {whole})"
 
 
 def released(config: PipelineConfig, names: Names) -> Mail:
@@ -91,7 +94,7 @@ def released(config: PipelineConfig, names: Names) -> Mail:
 Look closer: {names.console}{{}}"""
     word = f"($count({UNRELEASED}) = 0 ? 'released' : 'unreleased')"
     console = "$states.context.Execution.Id"
-    return _subject(names, word), text(message, "$version", _released(config, names), console)
+    return subject(names, word), text(message, "$version", _released(config, names), console)
 
 
 def _released(config: PipelineConfig, names: Names) -> str:
@@ -115,7 +118,7 @@ def _worded(config: PipelineConfig, predicted: str) -> str:
     return re.sub("'([^']*)'", lambda found: f"'{words.get(found[1], found[1])}'", predicted)
 
 
-def _gaps() -> str:
+def gaps(filled: str = _FILLED) -> str:
     """`: 89 of 99 gaps filled by 3 models in 21 s; 10 left open.`; the user's own prepare.py may not count the gaps."""
     took = "$round(($millis() - $toMillis($states.context.Execution.StartTime)) / 1000)"
     words = "$s < 60 ? $s & ' s' : $s < 3600 ? $floor($s / 60) & ' min ' & $s % 60 & ' s' : "
@@ -129,8 +132,7 @@ def _gaps() -> str:
         "($f = $g ? 'none' : $g - $f)",
     )
     return f"""($s := {took}; $took := ({words});
-$filled := $map($verdicts, function($v, $i) {{$v.outcome = 'predicted' ? $models[$i].gaps : 0}});
-$f := $sum($filled); $n := $count($filter($filled, function($v) {{$v > 0}}));
+{filled}
 $gaps = '' ? ' after ' & $took & '.' : $gaps = '0' ? ' after ' & $took & '. There were no gaps to fill.' :
 ($g := $number($gaps); {counted}))"""
 
@@ -169,16 +171,16 @@ def registered(model: str) -> str:
     return f"($exists({model}.version) ? {version} : $exists({failed}) ? {text(' Not registered: {}', failed)} : '')"
 
 
-def _lines(models: str, line: str) -> str:
+def listed_lines(models: str, line: str) -> str:
     return f"$join($map({models}, function($m, $i) {{{line}}}), {quoted(chr(10))})"
 
 
-def _follow(names: Names) -> str:
-    """Where to look; its two gaps are filled in from _FOLLOW."""
+def follow(names: Names) -> str:
+    """Where to look; its two gaps are filled in from FOLLOW."""
     return f"Look closer: {names.pipeline_py('show {}')}\n             {names.console}{{}}"
 
 
-def _subject(names: Names, word: str) -> str:
+def subject(names: Names, word: str) -> str:
     room = limits.SUBJECT - len(names.prefix) - len(" : incomplete")
     end = f"($length($run) > {room} ? '..' & $substring($run, $length($run) - {room - 2}) : $run)"
     whose = f"($substring($run, 0, {len(names.prefix) + 1}) = {quoted(names.prefix + '-')} and $length($run) <= {room}"

@@ -12,10 +12,9 @@ from __future__ import annotations
 from stepgluon.names import PROMOTED, short
 from stepgluon.workflow.expressions import expression, jsonata, literal, once, quoted, sentence, text, words_of_job
 from stepgluon.workflow.jobs import ATTEMPT
-from stepgluon.workflow.parts import ALL, PROCESSING, READ, SMALL_CALL_SECONDS, WRITE, Item, Parts, assign_own
+from stepgluon.workflow.parts import ALL, LIST, PROCESSING, READ, SMALL_CALL_SECONDS, WRITE, Item, Parts, assign_own
 from stepgluon.workflow.sdk import Catch, Fail, Pass, Rule, Succeed, Task
 
-LIST = "aws-sdk:s3:listObjectsV2"
 LIST_RUNS, READ_RUN, START = "aws-sdk:sfn:listExecutions", "aws-sdk:sfn:describeExecution", "states:startExecution"
 _FAILURE = "$merge([{'Cause': ''}, $states.errorOutput])"
 _SENTENCE = once(sentence("$f.Error", f"({words_of_job('$f.Cause', 1000)})"))

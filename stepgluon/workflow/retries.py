@@ -21,6 +21,8 @@ from stepgluon.programs import builds_in_runs, program_of, transforms
 
 # A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.
 QUOTA_SECONDS = 10 * 3600
+MOST_GROUPS = 1000  # code/partitions.py
+CALLS_A_TRY = 50  # with full jitter, a try waits 30 s on average: enough for so many CreateTrainingJob calls
 POLLS = 100  # of an endpoint, whose waits grow from 2 s to 15 min: about 11 hours
 POLL_SECONDS = 12 * 3600
 OTHER_SECONDS = 2 * 24 * 3600  # TimeoutSeconds of the machines around the runs
@@ -46,14 +48,16 @@ class Waiting:
 
     def job_retries(self) -> list[dict[str, Any]]:
         """Fields of the Retry blocks of a job; each error is handled by the first block that names it."""
-        retries = self.config.retries
+        throttling = self.config.retries.throttling
+        if self.config.partitioned and throttling:  # many jobs start at the same moment
+            throttling += self.config.fan_out.jobs_at_once // CALLS_A_TRY
         blocks = []
-        if retries.throttling:
+        if throttling:
             blocks.append({
                 "error_equals": ["SageMaker.AmazonSageMakerException"],
                 "interval_seconds": 2,
-                "max_attempts": retries.throttling,
-                **({"max_delay_seconds": 60} if retries.throttling > 5 else {}),  # earlier delays are shorter
+                "max_attempts": throttling,
+                **({"max_delay_seconds": 60} if throttling > 5 else {}),  # earlier delays are shorter
                 "jitter_strategy": "FULL",
             })  # fmt: skip
         if self.quota_tries:
@@ -99,6 +103,8 @@ class Waiting:
         stages += [config.predict.max_runtime, 2 * config.postprocess.max_runtime] if asked(config) else []
         stages += [limits.IMAGE_BUILD_SECONDS] * len(builds_in_runs(config))
         released = POLL_SECONDS if config.served else 0
+        if config.partitioned:  # one wave of jobs after another
+            stages += [training, config.predict.max_runtime] * math.ceil(MOST_GROUPS / config.fan_out.jobs_at_once - 1)
         tries, waits = 1 + config.retries.job, QUOTA_SECONDS + 60 * config.retries.throttling
         return min(
             sum(tries * (stage + STARTUP_SECONDS) + waits for stage in stages) + 24 * 3600 + released,

@@ -68,7 +68,7 @@ def _also(base: Any, *fields: str) -> Any:
 
 _DATA = ("assign", "output")
 _MANY = (
-    *("items", "item_reader", "item_batcher", "item_selector", "result_writer"),
+    *("label", "items", "item_reader", "item_batcher", "item_selector", "result_writer"),
     *("tolerated_failure_count", "tolerated_failure_percentage"),
 )
 Retry: Any = _also(_sdk.Retry, "max_delay_seconds", "jitter_strategy")
@@ -96,7 +96,7 @@ class Rule(_BaseRule):  # type: ignore[misc] # the SDK has no types
 
 # In reading order; others follow.
 _ORDER = (
-    *("Type", "Comment", "Resource", "Arguments", "Items", "ItemReader", "ItemBatcher", "ItemSelector"),
+    *("Type", "Comment", "Resource", "Arguments", "Label", "Items", "ItemReader", "ItemBatcher", "ItemSelector"),
     *(
         "Error",
         "Cause",
@@ -107,6 +107,7 @@ _ORDER = (
         "Choices",
         "Default",
         "MaxConcurrency",
+        "ToleratedFailurePercentage",
         "ItemProcessor",
     ),
     *("Branches", "ResultWriter", "Retry", "Catch", "Next", "End"),
@@ -171,7 +172,8 @@ def _state(state: Any, names: dict[str, Any]) -> dict[str, Any]:
         fields["Branches"] = [_scope(branch, names) for branch in state.branches]
     elif isinstance(state, Map):
         del fields["Iterator"]  # the SDK's name of ItemProcessor
-        fields["ItemProcessor"] = {"ProcessorConfig": {"Mode": "INLINE"}, **_scope(state.iterator, names)}
+        mode = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"} if "ItemReader" in fields else {"Mode": "INLINE"}
+        fields["ItemProcessor"] = {"ProcessorConfig": mode, **_scope(state.iterator, names)}
     return {**{field: fields[field] for field in _ORDER if field in fields}, **fields}
 
 

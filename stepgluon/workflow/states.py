@@ -32,7 +32,7 @@ A Pass or Choice has no Catch: its expressions must not fail, unless ending the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from stepgluon import limits
 from stepgluon.names import PROMOTED
@@ -58,6 +58,8 @@ from stepgluon.workflow.sdk import Catch, Choice, Fail, Parallel, Pass, Rule, Su
 
 
 class States(EndpointStates, BranchStates):
+    _mails: ClassVar[dict[str, Any]] = mails.MAILS
+
     # The run
 
     def begin(self, name: str) -> Pass:
@@ -89,9 +91,9 @@ class States(EndpointStates, BranchStates):
 
         The mail between Choose models and Predict also assigns the predictions, which depend on the chosen models.
         """
-        subject, message = map(expression, mails.MAILS[kind](self.config, self.names))
+        subject, message = map(expression, self._mails[kind](self.config, self.names))
         predictions = f"[$map($chosen, function($c) {{{self.jobs.prediction('$c')}}})]"
-        own = kind == "models" and self.jobs.predicts
+        own = kind == "models" and self.jobs.predicts and not self.config.partitioned
         assign = {"assign": {"predictions": expression(predictions)}} if own else {}
         arguments = {"TopicArn": self.names.topic_arn, "Subject": subject, "Message": message}
         retries = self._retries_of["SNS"]

@@ -1,0 +1,104 @@
+"""The mails of a run with one model for each value found in the data: counts and the worst models, not all of them."""
+
+from __future__ import annotations
+
+from stepgluon import limits
+from stepgluon.config.schema import PipelineConfig
+from stepgluon.names import Names
+from stepgluon.workflow.expressions import text
+from stepgluon.workflow.mails import FOLLOW, Mail, follow, gaps, listed_lines, subject
+
+
+def started(config: PipelineConfig, names: Names) -> Mail:
+    assert config.partitioned
+    message = f"""Run {{}} of the pipeline {names.prefix} has started.
+
+Data:   {{}}
+Models: one for each {_shown(config)}
+{{}}
+{follow(names)}"""
+    note = f"($input.note = '' ? '' : {text('Note:   {}' + chr(10), '$input.note')})"
+    return subject(names, "'started'"), text(message, "$run", "$input.data", note, *FOLLOW)
+
+
+def models(config: PipelineConfig, names: Names) -> Mail:
+    """With `when: any`, before any model predicts."""
+    message = f"""The models of run {{}} of the pipeline {names.prefix}, one for each {_shown(config)}:
+
+{{}}
+
+{follow(names)}"""
+    all_good = text("All {} models are accepted, and predict now.", "$counts.models")
+    some = text(
+        "{} of {} models {} rejected, so every model that has a promoted one is replaced by it.",
+        "$rejected",
+        "$counts.models",
+        "($rejected = 1 ? 'is' : 'are')",
+    )
+    return subject(names, "'models'"), text(message, "$run", f"($bad ? {some} : {all_good})", *FOLLOW)
+
+
+def finished(config: PipelineConfig, names: Names) -> Mail:
+    folder = f"s3://{names.work_bucket}/runs/{{}}/result/"
+    message = f"""Run {{}} of the pipeline {names.prefix} has finished{{}}
+
+{{}} models, one for each {_shown(config)}: {{}} trained, {{}} cached; {{}} accepted, {{}} rejected.
+{{}}{{}}
+Report:  {folder}report.html
+Results: {folder}
+         predictions.csv, predictions.parquet, models.csv, summary.json
+
+Fetch them:
+  {names.pipeline_py("fetch {}")}
+{{}}"""
+    promote = f"""
+Use its models whenever a later one is not good enough:
+  {names.pipeline_py("promote {}")}
+"""
+    counts = [f"$headline.{key}" for key in ("models", "trained", "cached", "accepted", "rejected")]
+    offer = f"($headline.accepted = 0 ? '' : {text(promote, '$run')})"
+    filled = gaps("$f := $headline.filled; $n := $headline.models - $headline.open - $headline.missing;")
+    counted = f"($gaps := $headline.gaps & ''; {filled})"
+    word = "($headline.missing = 0 ? 'finished' : 'incomplete')"
+    details = f"({_others()} & {_worst()})"
+    message = text(message, "$run", counted, *counts, details, _missing(names), *["$run"] * 3, offer)
+    return subject(names, word), message
+
+
+def _others() -> str:
+    """Who predicts in place of rejected models, and which partitions stay open."""
+    default = text("{} predicted with promoted models.\n", "$headline.default")
+    small = text("{} left open: too few rows with a label for a model.\n", "$headline.open")
+    return f"($headline.default = 0 ? '' : {default}) & ($headline.open = 0 ? '' : {small})"
+
+
+def _worst() -> str:
+    worst = listed_lines("$headline.worst", text("- {} {}: {}", "$m.name", _value(), "$m.reason"))
+    block = text("\nThe worst:\n\n{}\n", worst)
+    return f"($count($headline.worst) = 0 ? '' : {block})"
+
+
+def _missing(names: Names) -> str:
+    named = listed_lines("$headline.missing_models", text("- {} {}: {}", "$m.name", _value(), "$m.reason"))
+    count = "$count($headline.missing_models)"
+    more = text("\n- and {} more", f"($headline.missing - {count})")
+    block = text(
+        "\nThe result is incomplete. These models could not predict their rows:\n\n{}{}\n\n{}\n",
+        named,
+        f"($headline.missing > {count} ? {more} : '')",
+        text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run"),
+    )
+    return f"($headline.missing = 0 ? '' : {block})"
+
+
+def _value() -> str:
+    """The partition's value, if its name does not show it."""
+    return "($m.value = $m.name ? '' : '(' & $m.value & ')')"
+
+
+def _shown(config: PipelineConfig) -> str:
+    assert config.partitioned
+    return config.partitioned.column.replace("{", "(").replace("}", ")")[: limits.SUBJECT]
+
+
+MAILS = {"started": started, "models": models, "finished": finished}
