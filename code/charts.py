@@ -65,7 +65,13 @@ def residuals(errors: Numbers, label: str) -> Markup:
     reach = float(np.quantile(np.abs(errors), 0.99)) or float(np.abs(errors).max()) or 1.0
     counts, edges = np.histogram(np.clip(errors, -reach, reach), bins, (-reach, reach))
     x, y = _scale(-reach, reach, LEFT, WIDE - RIGHT), _scale(0, max(int(counts.max()), 1), HIGH - BOTTOM, TOP)
-    bars = [
+    zero = tag("line", class_="same", x1=_n(x(0)), x2=_n(x(0)), y1=TOP, y2=HIGH - BOTTOM)
+    axes = _axes(-reach, reach, 0, max(int(counts.max()), 1), x, y, "predicted − actual", "rows")
+    return _chart(f"Errors of the predicted {label}", [axes, _bars(counts, edges, x, y), zero])
+
+
+def _bars(counts: npt.NDArray[np.int64], edges: Numbers, x: Any, y: Any) -> list[Markup]:
+    return [
         tag(
             "rect",
             class_="bar",
@@ -77,9 +83,15 @@ def residuals(errors: Numbers, label: str) -> Markup:
         for count, (start, end) in zip(counts, pairwise(edges), strict=True)
         if count
     ]
-    zero = tag("line", class_="same", x1=_n(x(0)), x2=_n(x(0)), y1=TOP, y2=HIGH - BOTTOM)
-    axes = _axes(-reach, reach, 0, max(int(counts.max()), 1), x, y, "predicted − actual", "rows")
-    return _chart(f"Errors of the predicted {label}", [axes, bars, zero])
+
+
+def ratios(values: Numbers, across: str) -> Markup:
+    """A histogram of errors as parts of the baseline's, with a line there; the last bar has all above twice of it."""
+    counts, edges = np.histogram(np.clip(values, 0, 2), 20, (0, 2))
+    x, y = _scale(0, 2, LEFT, WIDE - RIGHT), _scale(0, max(int(counts.max()), 1), HIGH - BOTTOM, TOP)
+    line = tag("line", class_="same", x1=_n(x(1)), x2=_n(x(1)), y1=TOP, y2=HIGH - BOTTOM)
+    axes = _axes(0, 2, 0, max(int(counts.max()), 1), x, y, across, "models")
+    return _chart("Errors of the models", [axes, _bars(counts, edges, x, y), line])
 
 
 def importance(columns: Sequence[dict[str, Any]]) -> Markup:

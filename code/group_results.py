@@ -53,16 +53,21 @@ class Member:
         return int(self.entry.get("rows_predict") or 0)
 
     @property
+    def predicts(self) -> bool:
+        """Whether a model predicts, its own or a promoted one."""
+        return bool(self.choice.get("uses", "nothing") != "nothing")
+
+    @property
     def is_trained(self) -> bool:
         """Whether it has enough rows to be trained, now or before."""
         return self.entry.get("train") is not None
 
     @property
     def outcome(self) -> str:
-        """`open` if no model predicts the partition, and that was decided."""
+        """`open` if no model predicts the partition because it has too few rows."""
         if self.failure:
             return "failed"
-        return "open" if self.choice.get("uses", "nothing") == "nothing" and self.to_predict else "predicted"
+        return "open" if self.to_predict and not self.predicts else "predicted"
 
 
 class Damaged(Exception):
@@ -135,8 +140,14 @@ def choose(group: str, members: list[Member], folder: Path) -> None:
         member.choice = dict(choices.get(member.name, {}))
         if not member.choice:
             member.failure = cause or f"Group {group} ended without a verdict of this model."
-        elif member.choice.get("uses", "nothing") != "nothing" and member.to_predict:
+        elif not member.to_predict:
+            continue
+        elif member.predicts:
             member.failure = cause or f"The prediction job of group {group} failed."  # until its predictions are read
+        elif member.is_trained:
+            failure = member.choice.get("failure")
+            known = failure.get("Cause") if isinstance(failure, dict) else None
+            member.failure = str(known or member.choice.get("reason") or "No model can predict for it.")
 
 
 def _cause(folder: Path) -> str:
@@ -152,7 +163,7 @@ def read_group(
     group: str, members: list[Member], before: int, numbers: Path, files: list[Path], answers: Answers
 ) -> None:
     """Read the group's predictions. `before` is the number of models in the groups before."""
-    waiting = {member.name: place for place, member in enumerate(members, before) if member.failure and member.choice}
+    waiting = {member.name: place for place, member in enumerate(members, before) if member.failure and member.predicts}
     if not waiting or not files:
         return
     try:
@@ -180,7 +191,7 @@ def read_group(
         )
         log.info("%s", said)
         for member in members:
-            if member.failure:
+            if member.failure and member.predicts:
                 member.failure = f"{said.rstrip('.')}; {FRESH}."
 
 

@@ -44,13 +44,15 @@ def write(
     members: list[Member],
     added: list[Addition],
     started: float,
-) -> None:
+) -> dict[str, Any]:
+    """Write all three; return the summary."""
     summary = summary_of(counts, members, added, config, profile)
     summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
     # Without indentation, which the C encoder does not know.
     (out / "summary.json").write_text(json.dumps(summary, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
     write_models(members, out)
     job_io.write_json(out / "headline.json", headline_of(summary, members, config))
+    return summary
 
 
 def score_of(member: Member) -> float | None:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 # Control characters, halves of surrogate pairs, and marks that reverse the direction of the text after them.
-_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _EMPTY = ("br", "line", "rect", "path", "circle")
 
 
@@ -38,7 +38,7 @@ def joined(content: Any) -> Markup:
 
 
 def text(value: Any) -> str:
-    return escape(_INVISIBLE.sub(lambda found: " " if found[0] in "\t\n\r" else "\ufffd", str(value)))
+    return escape(INVISIBLE.sub(lambda found: " " if found[0] in "\t\n\r" else "\ufffd", str(value)))
 
 
 def short(value: Any, length: int = 40) -> str:

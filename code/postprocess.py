@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import file_results
+import group_report
 import group_results
 import group_summary
 import job_io
@@ -55,7 +56,9 @@ def main() -> None:
         config = job_io.read_config(job_io.processing_input("config"))
         if config.get("partitioned"):
             profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
-            group_summary.write(out, config, profile, *group_results.results(config, profile, out), started)
+            counts, members, added = group_results.results(config, profile, out)
+            summary = group_summary.write(out, config, profile, counts, members, added, started)
+            report.write(out, config, profile, summary, members, made=group_report.page)
             (out / job_io.SUCCESS).touch()
             return
         by_name = verdicts_of(job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json"), config)

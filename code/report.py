@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -28,6 +29,7 @@ BYTES = 1_800_000  # of a page; details of further models are left out
 COLUMNS = 100
 SHA256 = 12  # digits of the data's
 NAMED = 3  # values of a `where` without a model
+FOOTER = tag("footer", "Made by stepgluon. The page contains data of this run and loads nothing from other servers.")
 
 
 def evaluations_in(folder: Path) -> dict[str, dict[str, Any]]:
@@ -44,10 +46,10 @@ def evaluations_in(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def write(out: Path, *known: Any) -> None:
-    """Write the report, or log why there is none."""
+def write(out: Path, *known: Any, made: Callable[..., str] | None = None) -> None:
+    """Write the report, or log why there is none. `made` makes it, if it is another one than this page."""
     try:
-        (out / REPORT).write_text(page(*known), "utf-8")
+        (out / REPORT).write_text((made or page)(*known), "utf-8")
     except Exception:  # the result is complete without a report, and an edited job may leave anything in these files
         log.exception("report.html was not written: a bug in stepgluon; please report it with this log.")
         (out / REPORT).unlink(missing_ok=True)
@@ -68,12 +70,7 @@ def page(
     ]
     name, headline = str(config.get("name", "stepgluon")), filled(summary)
     body = [
-        tag(
-            "header",
-            tag("p", f"{name} · predictions", class_="over"),
-            tag("h1", headline),
-            _lead(models, profile, summary.get("unit", "gap")),
-        ),
+        header(name, headline, _lead(models, profile, summary.get("unit", "gap"))),
         _figures(models, profile, summary),
         RUN,
         tag("h2", "Models"),
@@ -86,11 +83,20 @@ def page(
         _details([] if "unit" in summary else models),
         report_files.parts(summary, evaluations),
         TIMELINE,
-        _data(profile),
-        tag("footer", "Made by stepgluon. The page contains data of this run and loads nothing from other servers."),
+        data(profile),
+        FOOTER,
     ]
-    parts = {"script_hash": _sha256(SCRIPT), "script": SCRIPT, "style": STYLE}
-    return Template(PAGE).substitute(parts, title=text(f"{name}: {headline}"), body=joined(body))
+    return document(f"{name}: {headline}", body)
+
+
+def document(title: str, body: list[Any], script: str = "", style: str = "") -> str:
+    """The page around its content; `script` and `style` are added to those of all pages."""
+    parts = {"script_hash": _sha256(SCRIPT + script), "script": SCRIPT + script, "style": STYLE + style}
+    return Template(PAGE).substitute(parts, title=text(title), body=joined(body))
+
+
+def header(name: str, headline: str, lead: Markup) -> Markup:
+    return tag("header", tag("p", f"{name} · predictions", class_="over"), tag("h1", headline), lead)
 
 
 def filled(summary: dict[str, Any]) -> str:
@@ -170,6 +176,11 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
     figures.append(
         (f"{summary.get('unit', 'row').title()}s read", f"{profile['rows']:,}", ", ".join(filter(None, read)))
     )
+    return figures_of(figures)
+
+
+def figures_of(figures: list[tuple[str, str, str]]) -> Markup:
+    """Large numbers, each with its name before and some words after it."""
     cells = [
         tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else None))
         for name, value, more in figures
@@ -206,7 +217,7 @@ def _details(models: list[Model]) -> list[Markup]:
     )
 
 
-def _data(profile: dict[str, Any]) -> list[Markup]:
+def data(profile: dict[str, Any]) -> list[Markup]:
     columns = profile.get("columns", [])
     if not columns:
         return []

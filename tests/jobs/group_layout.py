@@ -30,13 +30,14 @@ def lay_out_groups(
     root: Path,
     models: list[dict[str, Any]],
     rows: int,
+    /,
     per_group: int = 2,
     change: Change | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Every other row is a gap of the next model in turn, and its prediction is its number; return the profile.
 
-    A model's `without` leaves out its part of the files. `change` may change each verdict.
+    A model's `train` may be None, if it has too few rows. `change` may change each verdict.
     """
     given = config({"name": "store", "label": "y"}) | {
         "partitioned": {"column": "store", "min_rows": 4, "otherwise": "leave_open"}
@@ -83,7 +84,7 @@ def _group(inputs: Path, group: str, models: list[dict[str, Any]], parts: list[A
             groups = {"train": len(listed), "test": len(listed), "predict": place if len(rows) else None}
             counts = {"rows_train": 40, "rows_test": 10, "rows_predict": len(rows)}
             named = {"name": model["name"], "value": model["value"]}
-            listed.append({**named, **counts, "train": HASH, "predict": HASH, "row_groups": groups})
+            listed.append({**named, **counts, "train": model.get("train", HASH), "predict": HASH, "row_groups": groups})
             verdict = {"threshold": 2.0, "uses": "trained", "reason": "within the limit", **model, "cached": False}
             verdict["verdict"] = "accepted" if (model["mae"] or 9.9) <= 2.0 else "rejected"
             if change:

@@ -61,6 +61,7 @@ def test_each_row_gets_the_prediction_of_its_own_model_in_the_order_of_the_input
         "models.csv",
         "predictions.csv",
         "predictions.parquet",
+        "report.html",
         "summary.json",
     ]
 
@@ -92,6 +93,8 @@ def test_the_headline_counts_the_models_and_names_the_worst(sandbox: Sandbox) ->
     models[40] |= {"mae": 50.0}
     models[41] |= {"mae": None, "verdict": "rejected", "failure": {"Error": "E", "Cause": "Its labels are equal."}}
 
+    models[4] |= {"train": None, "mae": None}
+
     def change(verdict: dict[str, Any]) -> None:
         if verdict["name"] == "store-00003":
             verdict |= {"uses": "default"}
@@ -103,12 +106,12 @@ def test_the_headline_counts_the_models_and_names_the_worst(sandbox: Sandbox) ->
     lay_out_groups(sandbox.root, models, 240, 7, change)
     postprocess.main()
     headline = told(sandbox, "headline.json")
-    worse = sum((one["mae"] or 9) > 2 for one in models)
+    worse = sum((one["mae"] or 9) > 2 for one in models if "train" not in one)
     assert {key: headline[key] for key in ("models", "trained", "cached", "accepted", "rejected", "default")} == {
         "models": 60,
-        "trained": 57,
+        "trained": 56,
         "cached": 2,
-        "accepted": 60 - worse,
+        "accepted": 59 - worse,
         "rejected": worse,
         "default": 1,
     }
@@ -119,6 +122,18 @@ def test_the_headline_counts_the_models_and_names_the_worst(sandbox: Sandbox) ->
     assert headline["worst"][0]["score"] == 50.0
     assert by_name(sandbox)["store-00004"]["outcome"] == "open"
     assert by_name(sandbox)["store-00041"]["rows"] == 2, "it predicts anyway"
+
+
+def test_a_model_that_was_to_be_trained_and_has_no_other_is_missing(sandbox: Sandbox) -> None:
+    models = entries(4)
+    models[2] |= {"mae": None, "uses": "nothing", "failure": {"Error": "E", "Cause": "Its labels are equal."}}
+    models[3] |= {"mae": 7.0, "uses": "nothing", "reason": "rejected. MAE 7 (limit 2)."}
+    lay_out_groups(sandbox.root, models, 16)
+    postprocess.main()
+    assert {one["name"]: one["reason"] for one in told(sandbox, "headline.json")["missing_models"]} == {
+        "store-00002": "Its labels are equal.",
+        "store-00003": "rejected. MAE 7 (limit 2).",
+    }
 
 
 def test_the_headline_fits_into_a_state_whatever_the_reasons_are(sandbox: Sandbox) -> None:

@@ -1,0 +1,107 @@
+"""The report about thousands of models: what it says, how large it is, and that no name can break out of it."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any
+
+import group_report
+import postprocess
+import pytest
+from group_layout import Change, entries, lay_out_groups
+from job_sandbox import Sandbox
+
+EVIL = "</script><b>bold</b><!--"
+
+
+def page_of(box: Sandbox, models: list[dict[str, Any]], /, change: Change | None = None, **profile: Any) -> str:
+    lay_out_groups(box.root, models, 4 * len(models), 10, change, **profile)
+    postprocess.main()
+    return (box.out / "report.html").read_text("utf-8")
+
+
+def words(page: str) -> str:
+    body = page.partition("<body>")[2]
+    without = re.sub(r"<(script|style)\b.*?</\1>", "", body, flags=re.DOTALL)
+    return html.unescape(re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", without)))
+
+
+def data_in(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="models">(.*?)</script>', page, re.DOTALL)
+    assert found
+    told: dict[str, Any] = json.loads(found[1])
+    return told
+
+
+def test_ten_thousand_models_fit_into_five_megabytes(sandbox: Sandbox) -> None:
+    page = page_of(sandbox, entries(10_000))
+    assert len(page.encode()) < 5_000_000
+    assert {len(values) for key, values in data_in(page).items() if key not in ("words", "good", "reasons")} == {10_000}
+
+
+def test_the_page_begins_with_counts_and_names_the_worst(sandbox: Sandbox) -> None:
+    models = entries(60)
+    models[7] |= {"mae": 30.0, "value": "Köln"}
+    said = words(page_of(sandbox, models))
+    worse = sum(one["mae"] > 2 for one in models)
+    assert "Filled all 120 gaps." in said
+    assert f"{60 - worse} of 60 models accepted." in said
+    assert "Error of 60 models" in said
+    assert re.search(r"The 20 worst models .*? Köln rejected 30 2 1500 % 2 own model", said)
+
+
+def test_a_models_name_is_text_wherever_it_is_shown(sandbox: Sandbox) -> None:
+    models = entries(3)
+    models[0] |= {"value": EVIL, "mae": 30.0, "reason": f"rejected. {EVIL}"}
+    page = page_of(sandbox, models, vanished=None, models={"count": 3, "small": {"count": 1, "examples": [EVIL]}})
+    assert "<b>bold" not in page
+    assert "<!--" not in page.replace("<!--stepgluon:run-->", "").replace("<!--stepgluon:timeline-->", "")
+    assert data_in(page)["value"][0] == EVIL
+    assert data_in(page)["reasons"][data_in(page)["reason"][0]] == f"rejected. {EVIL}"
+    assert EVIL in words(page)
+
+
+def test_marks_that_reverse_a_text_are_replaced(sandbox: Sandbox) -> None:
+    models = entries(3)
+    models[0] |= {"value": "a\u202eb\u2028c"}
+    page = page_of(sandbox, models)
+    assert data_in(page)["value"][0] == "a\ufffdb\u2028c"
+    assert "\u2028" not in page.partition('id="models">')[2]
+
+
+def test_models_without_predictions_are_summed_up_by_their_reasons(sandbox: Sandbox) -> None:
+    lay_out_groups(sandbox.root, entries(40), 160, 10)
+    (sandbox.root / "processing/input/choices/g0002/choices.json").unlink()
+    postprocess.main()
+    said = words((sandbox.out / "report.html").read_text("utf-8"))
+    assert "1 group failed: g0002." in said
+    reason = "Group g0002 ended before its models were judged."
+    assert f"{reason} 10 Store 20, Store 21, Store 22, Store 23, Store 24 and 5 more" in said
+
+
+def test_partitions_that_vanished_or_have_too_few_rows_are_named(sandbox: Sandbox) -> None:
+    sums = {"count": 3, "small": {"count": 2, "examples": ["Ulm", "Ürzig"]}}
+    sums |= {"vanished": {"count": 9, "examples": ["A", "B", "C", "D", "E"]}}
+    said = words(page_of(sandbox, entries(3), models=sums))
+    assert "2 values of store with too few rows for a model of their own: Ulm, Ürzig." in said
+    assert "9 values of store with a promoted model, but no rows: A, B, C, D, E and 4 more." in said
+
+
+def test_all_models_may_be_missing(sandbox: Sandbox) -> None:
+    lay_out_groups(sandbox.root, entries(4), 16)
+    for file in (sandbox.root / "processing/input/choices").rglob("choices.json"):
+        file.unlink()
+    postprocess.main()
+    said = words((sandbox.out / "report.html").read_text("utf-8"))
+    assert "Filled 0 of 8 gaps. 0 of 4 models accepted. 4 models could not predict." in said
+    assert "worst" not in said
+
+
+def test_a_report_that_cannot_be_made_costs_no_result(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_report, "_table", lambda *_: 1 / 0)
+    lay_out_groups(sandbox.root, entries(4), 16)
+    postprocess.main()
+    assert "predictions.csv" in sandbox.written()
+    assert "report.html" not in sandbox.written()
