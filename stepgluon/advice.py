@@ -24,6 +24,7 @@ _OF_A_FOLDER = frozenset(  # commands that have --work
         "clean",
         "models",
         "cost",
+        "advise",
         "monitor",
         "rehearse",
     )

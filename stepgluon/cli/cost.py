@@ -1,19 +1,22 @@
-"""The commands about what runs cost: cost and prices."""
+"""The commands about what runs cost: cost, prices and advise."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from stepgluon.cli.common import Call
-from stepgluon.cli.runs import is_local
+from stepgluon.cli.runs import is_local, of_this_pipeline, told_of
 from stepgluon.cli.terminal import write_file
+from stepgluon.cost import advise as advice
 from stepgluon.cost import prices
 from stepgluon.cost.estimate import estimate, words
 from stepgluon.cost.known import durations, in_account
 from stepgluon.errors import UsageError
 from stepgluon.local.data_check import BadData, check_data
-from stepgluon.local.work_folder import all_runs
+from stepgluon.local.work_folder import all_runs, one_run
 from stepgluon.names import Names
+from stepgluon.runs.executions import one
 from stepgluon.runs.start import check_files
 
 
@@ -50,3 +53,19 @@ def do_prices(call: Call) -> None:
     kinds = ", ".join(f"{len(types)} for {kind}" for kind, types in found.hours.items())
     said = f"Prices of {found.published} in {region}: {kinds}. Commit {prices.FILE}.\n"
     call.result(said, {"region": region, "published": found.published, "hours": found.hours})
+
+
+def do_advise(call: Call) -> None:
+    local, loaded = is_local(call), call.config()
+    if local:
+        of_this_pipeline(call, loaded)
+        run = one_run(call.options.work, call.options.run)
+    else:
+        with call.account() as (door, names):
+            run = told_of(door, names, one(door, names, call.options.run))
+    known = prices.prices_of(loaded.config.region)
+    found = advice.advise(loaded.config, run["jobs"], known, local)
+    if not found:
+        raise UsageError(f"{run['run']} has no jobs (advise on a run that has ended)")
+    text = advice.words(run["run"], found, local, known.published)
+    call.result(text, {"run": run["run"], "local": local, "advice": [asdict(each) for each in found]})

@@ -29,6 +29,7 @@ _JSON = (
     "run",
     "cost",
     "prices",
+    "advise",
     "verify",
     "plan",
     "deploy",
@@ -148,6 +149,7 @@ def _runs(command: Add) -> None:
         ("logs", "Print the logs of a run's jobs, or of one model's."),
         ("fetch", "Copy a run's result, or a model, to this computer."),
         ("compare", "Compare two runs: config, errors, verdicts and rows."),
+        ("advise", "Advise on instance types, spot and groups, from what a run's jobs used."),
     ):
         one = command(_MODULES.get(name, "runs"), name, description)
         if name not in ("runs", "models"):
@@ -199,7 +201,7 @@ def _place(parser: _Parser, local: str, account: str) -> None:
 
 
 _RUN = "name of the run, the beginning of it, or latest"
-_MODULES = {"logs": "results", "fetch": "results", "compare": "results"}
+_MODULES = {"logs": "results", "fetch": "results", "compare": "results", "advise": "cost"}
 
 
 def _more(name: str, one: _Parser) -> None:

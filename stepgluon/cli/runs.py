@@ -107,7 +107,7 @@ def do_show(call: Call) -> None:
     else:
         with call.account() as (door, names):
             execution = one(door, names, call.options.run)
-            run = _told(door, names, execution)
+            run = told_of(door, names, execution)
             file = _fetched_report(door, names, execution, run) if call.options.open else None
     call.result(details(run, _address(call)), run)
     if call.options.open:
@@ -131,7 +131,7 @@ def _open(call: Call, run: str, file: Path | None) -> None:
         call.terminal.say(f"No browser was found; the report is {file}.")
 
 
-def _told(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
+def told_of(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
     told = tell(door, names, execution, story_of(door, execution.arn))
     read_usage(door, told)
     return {**told, "said": last_words(door, told)}
@@ -159,7 +159,7 @@ def do_watch(call: Call) -> int:
                 _open_live(call, f"{page.enter_context(served(door, names))}#{execution.run}")
             said = tuning_words(door)
             watch(door, execution.arn, lambda story: progress.tell(story, said), progress.say, time.sleep)
-        return _ended(call, _told(door, names, execution))
+        return _ended(call, told_of(door, names, execution))
 
 
 def _open_live(call: Call, address: str) -> None:
@@ -180,7 +180,7 @@ def do_redrive(call: Call) -> int:
         from stepgluon.local.redrive import redriven
 
         options, loaded = call.options, call.config()
-        _of_this_pipeline(call, loaded)
+        of_this_pipeline(call, loaded)
         return _ended(call, redriven(loaded, call.workflow, options.work, options.run, call.terminal.progress()))
 
     with call.account() as (door, names):
@@ -190,7 +190,7 @@ def do_redrive(call: Call) -> int:
     return 0
 
 
-def _of_this_pipeline(call: Call, loaded: LoadedConfig) -> str:
+def of_this_pipeline(call: Call, loaded: LoadedConfig) -> str:
     """The run's name; a work folder may also have runs of other pipelines and environments."""
     known, names = one_run(call.options.work, call.options.run), Names(loaded.config)
     if known["arn"] != names.execution_arn(known["run"]):
@@ -216,7 +216,7 @@ def _left(door: Aws, names: Names, run: str) -> tuple[Execution | None, str]:
 def do_promote(call: Call) -> None:
     if is_local(call):
         loaded, work = call.config(), call.options.work
-        run = _of_this_pipeline(call, loaded)
+        run = of_this_pipeline(call, loaded)
         with door_of(loaded, work) as local:
             judged, registry = (lambda: local_story(work, run).models), (lambda: local.client("sagemaker"))
             promoted = promote(local.client("s3"), Names(loaded.config), run, judged, registry)

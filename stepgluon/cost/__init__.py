@@ -4,5 +4,7 @@ prices    prices.json: the price of an hour of each instance type, by region and
 known     how long the jobs of earlier runs took
 estimate  what a run would cost, before it starts; `pipeline.py cost`
 billed    what its jobs cost, from the seconds that AWS bills
+machines  cores and memory of the instance types
+advise    which types would do, by what the jobs used; `pipeline.py advise`
 used      what the jobs used of their machines, from their logs
 """

@@ -399,6 +399,19 @@ def test_logs_fetch_and_compare_work_in_an_account(account: Account) -> None:
     assert "Both have the same config." in out
 
 
+def test_advice_on_a_run_of_an_account_is_from_the_logs_of_its_jobs(account: Account) -> None:
+    run = account.starts()
+    assert account.ended(run) == "SUCCEEDED"
+    job = next(job for job in account.told("show", run)["jobs"] if job["state"] == "Prepare data")
+    used = "12:00:00 used: 1.3 of 15.4 GB memory, 4 s of processor time in 23 s on 4 cores, 0.2 GB of disk"
+    account.place.aws.logs.stream("processing", job["name"], 0)(used)
+    code, out, err = account.calls("advise", run, "--aws")
+    assert code == 0, err
+    assert f"Advice from what the jobs of {run} used, measured on AWS:\n" in out
+    assert "  prepare.instance      ml.m5.xlarge -> ml.m5.large (no price): needs 1.3 of 16 GB memory" in out
+    assert "  predict.instance      keep ml.m5.xlarge: Predict adelie logged no figures;" in out
+
+
 def test_a_run_of_an_account_is_an_object(account: Account) -> None:
     run = account.starts()
     assert account.ended(run) == "SUCCEEDED"
