@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,19 @@ def test_slow_clients_are_dropped_and_others_are_answered_meanwhile(xgboost_root
         assert {answer[:13] for answer in answers} == {b"", b"HTTP/1.1 408 "}
         for client in clients:
             client.close()
+
+
+def test_a_connection_is_kept_for_the_next_request(xgboost_root: Path) -> None:
+    with Served(xgboost_root) as running, closing(HTTPConnection("127.0.0.1", running.port, timeout=MINUTES)) as client:
+        answers = []
+        for method, path, body in (("POST", "/invocations", ROW), ("GET", "/missing", None)) * 2:
+            client.request(method, path, body, {"Content-Type": "text/csv"})
+            response = client.getresponse()
+            answers.append((response.status, response.read(), client.sock))
+        assert [status for status, _, _ in answers] == [200, 404] * 2
+        assert answers[:2] == answers[2:] and client.sock is not None
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(MINUTES) == 0
 
 
 def test_a_killed_worker_comes_back(xgboost_root: Path) -> None:
