@@ -1,6 +1,7 @@
 """Shared by all services.
 
 requests      the service and operation of a request
+quick_http    reads the heads of usual HTTP messages in little time
 logs          the logs of jobs and functions in CloudWatch
 clients       botocore's clients of the local AWS
 api_model     checks requests against botocore's models

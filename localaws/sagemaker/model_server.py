@@ -11,8 +11,9 @@ import os
 import shutil
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from localaws.sagemaker import images, job_files
@@ -50,7 +51,9 @@ class ModelServer:
         self._folder = shop.folder / name
         self._root = self._folder / "model-server"
         self._targets = TargetModels(shop, model, self._root, log) if model.multi else None
-        self._idle: deque[Server] = deque()
+        # By age: the server of the model gives each of the first connections to another worker.
+        self._idle: list[tuple[int, Server]] = []
+        self._ages = count()
         self._changed = threading.Condition()
         self._running = 0  # requests
         self._instance: Instance | None = None  # None until it is healthy, and after its end
@@ -124,7 +127,7 @@ class ModelServer:
         with self._changed:
             self._instance = None
             while self._idle:
-                self._idle.pop().close()
+                self._idle.pop()[1].close()
         if instance is not None:
             instance.terminate()
             self._ended.wait(seconds)
@@ -214,15 +217,15 @@ class ModelServer:
         if instance is None:
             return Answer(0, b"The container ended.")
         try:
-            server = self._idle.pop()
+            age, server = heappop(self._idle)
         except IndexError:
-            server = Server(instance, INVOKE_SECONDS)
+            age, server = next(self._ages), Server(instance, INVOKE_SECONDS)
         kept = server.connected
         answer = server.invoke(body, headers, 1, path)
         if kept and not answer.status and answer.body.decode().startswith(_LOST):
             answer = server.invoke(body, headers, 1, path)  # on a new connection
         if self._instance is instance:
-            self._idle.append(server)
+            heappush(self._idle, (age, server))
         else:
             server.close()
         return answer

@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from localaws.base import quick_http
 from localaws.sagemaker.job_process import Instance
 
 PING_SECONDS = 2.0  # within which /ping must answer
@@ -97,18 +98,32 @@ class Server:
 
     def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         try:
-            self._connection.request(method, path, body or None, headers or {})
-            if _QUICK and self._connection.sock:
-                self._connection.sock.setsockopt(socket.IPPROTO_TCP, _QUICK, 1)
-            response = self._connection.getresponse()
-            content = response.read(LONGEST_ANSWER + 1)
-            if len(content) > LONGEST_ANSWER:
-                self.close()
-                return Answer(0, b"The answer is larger than 100 MB.")
-            return Answer(response.status, content, {name.lower(): value for name, value in response.headers.items()})
+            if self._connection.sock is None:
+                self._connection.connect()
+            connected: socket.socket = self._connection.sock
+            given = {"Host": "localhost", "Accept-Encoding": "identity", **(headers or {})}
+            given |= {"Content-Length": str(len(body))} if method == "POST" else {}
+            connected.sendall(quick_http.message(f"{method} {path} HTTP/1.1", given.items(), body))
+            if _QUICK:
+                connected.setsockopt(socket.IPPROTO_TCP, _QUICK, 1)
+            return self._answer(http.client.HTTPResponse(connected, method=method))
         except (OSError, http.client.HTTPException) as problem:
             self.close()
             return Answer(0, f"{type(problem).__name__}: {problem}".encode())
+
+    def _answer(self, response: http.client.HTTPResponse) -> Answer:
+        if head := quick_http.read_head(response.fp, LONGEST_ANSWER):
+            size = int(head[1]["content-length"])
+            if len(content := response.fp.read(size)) < size:
+                raise http.client.IncompleteRead(content, size - len(content))
+            return Answer(int(head[0].split(" ")[1]), content, head[1])
+        response.begin()
+        content = response.read(LONGEST_ANSWER + 1)
+        if response.will_close or len(content) > LONGEST_ANSWER:
+            self.close()
+        if len(content) > LONGEST_ANSWER:
+            return Answer(0, b"The answer is larger than 100 MB.")
+        return Answer(response.status, content, {name.lower(): value for name, value in response.headers.items()})
 
 
 def free_port() -> int:

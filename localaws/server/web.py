@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import errno
+import io
+import re
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
-from localaws.base import requests
+from localaws.base import quick_http, requests
 from localaws.base.requests import Application, show
 from localaws.errors import ComputerError
 from localaws.iam.enforce import refusal
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
+_INVOCATION = re.compile(rb"POST /endpoints/[A-Za-z0-9-]+/invocations HTTP/1\.1")
+_MOST_BYTES = 6 * 1024 * 1024  # of a body that is read at once
 OF_THE_PAGE = "/_live/"  # not a bucket's: their names begin with a letter or a digit
 
 
@@ -43,6 +48,23 @@ class Web:
         class Handler(MotoRequestHandler):  # type: ignore[misc]
             disable_nagle_algorithm = True  # otherwise each response waits for the client's acknowledgement
 
+            def handle_one_request(self) -> None:
+                """Answer an InvokeEndpoint, and keep its connection as AWS does; moto's server closes all."""
+                invokes = _INVOCATION.match(self.rfile.peek())
+                if invokes and (head := quick_http.read_head(self.rfile, _MOST_BYTES)):
+                    self.close_connection = False
+                    self.connection.sendall(_answer(head, self, application))
+                else:
+                    super().handle_one_request()
+
+            def setup(self) -> None:
+                super().setup()
+                connections.add(self.connection)
+
+            def finish(self) -> None:
+                connections.discard(self.connection)
+                super().finish()
+
             def log(self, *values: Any) -> None:
                 """Log nothing: the first line would load the colouring code."""
 
@@ -53,6 +75,7 @@ class Web:
                 if isinstance(bug, Exception):
                     show(bug)
 
+        connections = self._connections = set[socket.socket]()
         host, port = listener.getsockname()
         self._server = Server(host, port, application, handler=Handler, fd=listener.fileno())
         listener.close()  # the server has a copy
@@ -62,7 +85,28 @@ class Web:
     def close(self) -> None:
         self._server.shutdown()
         self._thread.join()
+        for connection in list(self._connections):
+            with suppress(OSError):  # it was closed just now
+                connection.shutdown(socket.SHUT_RD)  # a kept one ends; a response is still written
         self._server.server_close()
+
+
+def _answer(head: quick_http.Head, handler: Any, application: Application) -> bytes:
+    """The response to an InvokeEndpoint with this head."""
+    first, headers = head
+    method, path, protocol = first.split(" ")
+    environ: dict[str, Any] = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    size = environ.pop("HTTP_CONTENT_LENGTH")
+    environ |= {"REQUEST_METHOD": method, "PATH_INFO": path, "CONTENT_LENGTH": size, "SERVER_PROTOCOL": protocol}
+    environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
+    environ["wsgi.input"] = io.BytesIO(handler.rfile.read(int(size)))
+    given: list[Any] = []
+    try:
+        parts = application(environ, lambda *response: given.extend(response))
+        return quick_http.message(f"HTTP/1.1 {given[0]}", given[1], b"".join(parts))
+    except Exception as bug:  # any bug: the client gets an answer
+        show(bug)
+        return quick_http.message("HTTP/1.1 500 Internal Server Error", [("Content-Length", "0")], b"")
 
 
 def no_web_pages(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, REGION, until
+from local_aws import ACCOUNT, MINUTES, REGION, until
 from served import SAYS, Cli, Served, cli, refused, served
 
 from localaws.sagemaker import model_server
@@ -132,3 +134,25 @@ def test_a_role_may_invoke_only_what_its_policy_allows(served: Served, cli: Cli,
     told = invoke(cli, other, body, credentials=keys)
     assert "(AccessDeniedException) when calling the InvokeEndpoint operation" in told
     assert f"not authorized to perform: sagemaker:InvokeEndpoint on resource: {arn}/{other}" in told
+
+
+def test_a_connection_is_kept_for_the_next_request(served: Served) -> None:
+    name = served.endpoint(served.config(served.saying("x")))
+    with closing(http.client.HTTPConnection("127.0.0.1", served.aws.port, timeout=MINUTES)) as connection:
+
+        def answer(path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+        assert answer(f"/endpoints/{name}/invocations", b"1") == (200, b"x:1")
+        kept = connection.sock
+        assert answer(f"/endpoints/{name}/invocations", b"", Origin="http://evil.example")[0] == 400
+        assert answer("/endpoints/missing/invocations", b"y" * 100_000)[0] == 400
+        assert answer(f"/endpoints/{name}/invocations", b"2") == (200, b"x:2")
+        assert connection.sock is kept
+        assert answer("/", b"Action=GetCallerIdentity&Version=2011-06-15")[0] == 200  # STS, by moto's server
+        assert connection.sock is None
+        body = b"3" * (MOST_BYTES + 1)
+        assert answer(f"/endpoints/{name}/invocations", body)[0] == 413
+        assert answer(f"/endpoints/{name}/invocations", b"4") == (200, b"x:4")
