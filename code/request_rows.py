@@ -227,8 +227,8 @@ def _parquet(body: bytes, features: Features, model: str) -> Iterator[pa.RecordB
 def _typed_batches(batches: Iterable[pa.RecordBatch], features: Features) -> Iterator[pa.RecordBatch]:
     start = 0
     for batch in batches:
-        columns = {name: _typed(name, learnt, batch.column(name), start) for name, learnt in features.items()}
-        yield pa.RecordBatch.from_pydict(columns)
+        columns = [_typed(name, learnt, batch.column(name), start) for name, learnt in features.items()]
+        yield pa.RecordBatch.from_arrays(columns, names=list(features))
         start += batch.num_rows
 
 
