@@ -60,11 +60,12 @@ def do_run(call: Call) -> int:
 
 
 def do_local(call: Call) -> None:
-    from stepgluon.local.left_serving import end_serving
+    from stepgluon.local.left_serving import end_serving, end_with_starter
     from stepgluon.local.run import serve
 
     options, terminal = call.options, call.terminal
     if options.action == "down":
         terminal.result(end_serving(options.work) + "\n")
         return
+    end_with_starter()
     serve(call.config(), call.workflow, options.work, options.port, terminal.progress(), terminal.result, options.open)

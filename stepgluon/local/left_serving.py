@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -29,12 +30,13 @@ from stepgluon.runs.view import asking
 
 SECONDS = 300.0  # for the endpoints to answer, and for a local AWS to end
 LOG, LEFT = "serving.log", "serving.json"
+_WATCHED = "STEPGLUON_STARTER_WATCHED"  # set for a local AWS whose standard input closes if the run is killed
 
 
 @contextmanager
 def still_serving(work: Path, names: Names, say: Callable[[str], None]) -> Iterator[int]:
     """Yield the port for the block's own local AWS, 0 for any. After the block, one in the background serves the
-    pipeline's endpoints, if it has any. Ctrl-C ends everything.
+    pipeline's endpoints, if it has any, and releases versions once they are approved. Ctrl-C ends everything.
     """
     port, ended = _taken_over(work, names.prefix), False
     try:
@@ -80,18 +82,34 @@ def _serve(work: Path, names: Names, endpoints: list[str], port: int) -> str:
     with private_files(), terminated_as_interrupted(), (work / LOG).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "pipeline.py"), *words],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            env={**os.environ, _WATCHED: "1"},
             start_new_session=True,  # a Ctrl-C or the terminal's end does not reach it
         )
         try:
             write(work / LEFT, json.dumps({"process": process.pid, "pipeline": names.prefix}))
-            return _answering(work, names, endpoints, process)
+            answering = _answering(work, names, endpoints, process)
+            assert process.stdin is not None
+            process.stdin.write(b".")  # it stays
+            process.stdin.close()
+            return answering
         except BaseException:  # whatever it is, no server may stay
             process.terminate()
             process.wait()
             raise
+
+
+def end_with_starter() -> None:
+    """End this local AWS if the run that started it is killed before the user knows about it."""
+
+    def watch() -> None:
+        if not os.read(0, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    if os.environ.pop(_WATCHED, ""):
+        threading.Thread(target=watch, name="starter", daemon=True).start()
 
 
 def _answering(work: Path, names: Names, endpoints: list[str], process: subprocess.Popen[bytes]) -> str:

@@ -91,3 +91,29 @@ def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Pat
     assert re.fullmatch(r"Ended the local AWS of \.local \(process \d+\)\. Start it again: .* local up\n", ended)
     until(lambda: not processes(tmp_path))
     assert pipeline(tmp_path, "local", "down").stdout == "No local AWS is running in .local.\n"
+
+
+# A run that waits forever for the endpoints of the local AWS that it has started.
+STARTER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {house!r})
+from stepgluon.config.load import load
+from stepgluon.local import left_serving
+from stepgluon.names import Names
+left_serving._answering = lambda *given: time.sleep(10_000)
+left_serving._serve(Path(".local"), Names(load(Path("pipeline-config.yml"), None, {{}}).config), ["shop-price"], 0)
+"""
+
+
+def test_a_killed_run_leaves_no_local_aws_that_it_was_starting(tmp_path: Path) -> None:
+    (tmp_path / "pipeline-config.yml").write_text(CONFIG)
+    (tmp_path / ".local").mkdir()
+    starter = subprocess.Popen([sys.executable, "-c", STARTER.format(house=str(HOUSE))], cwd=tmp_path)
+    try:
+        until(lambda: (tmp_path / ".local/server.json").exists() or starter.poll() is not None)
+        assert starter.poll() is None and len(processes(tmp_path)) > 1
+    finally:
+        starter.kill()
+        starter.wait()
+    until(lambda: not processes(tmp_path))
