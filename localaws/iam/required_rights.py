@@ -111,8 +111,10 @@ _RESOURCES: dict[str, Callable[[Account, Parameters], str]] = {
     },
     **dict.fromkeys(("sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:SendMessage"), _queue),
     "sns:Publish": lambda account, given: given.get("TopicArn") or given.get("TargetArn") or "*",
+    "sagemaker:DescribeModelPackage": lambda account, given: given["ModelPackageName"],
     "states:DescribeExecution": lambda account, given: given["executionArn"],
     "states:GetExecutionHistory": lambda account, given: given["executionArn"],
+    "states:ListExecutions": lambda account, given: given["stateMachineArn"],
     "states:RedriveExecution": lambda account, given: given["executionArn"],
 }
 

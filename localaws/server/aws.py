@@ -73,8 +73,9 @@ class LocalAws:
         self._closing = True
         self._ending.close()
 
-    def client(self, service: str) -> Any:
-        return self._clients.get(service, self.settings.region)
+    def client(self, service: str, role: str = "") -> Any:
+        """The administrator's client, or a role's, given its ARN."""
+        return self._clients.get(service, self.settings.region, role)
 
     def history(self, arn: str) -> list[dict[str, Any]]:
         """The events of an execution."""

@@ -118,7 +118,7 @@ def _install(aws: LocalAws, names: Names, journal: Journal, ending: ExitStack) -
     in_place(s3_events.install(lambdas.send))
     fit = fitted(names, settings.work)
     in_place(sns_mail.install(sns_mail.Outbox(settings.work / "outbox", once=once(journal, names), fit=fit)))
-    in_place(eventbridge.install(lambdas.send, aws.permissions))
+    in_place(eventbridge.install(lambdas.send, aws.permissions, aws.client))
     in_place(alarms.install(aws.permissions))
     in_place(journal.install())
     return lambdas

@@ -48,7 +48,8 @@ def still_serving(work: Path, names: Names, say: Callable[[str], None]) -> Itera
         port = 0
         raise
     finally:
-        if (ended or port) and (found := endpoints_of(work, names.prefix)):
+        found = endpoints_of(work, names.prefix)
+        if (ended or port) and (found or names.config.served_after_approval) and not is_served(work):
             say(_serve(work, names, found, port))
 
 
@@ -119,7 +120,7 @@ def _answering(work: Path, names: Names, endpoints: list[str], process: subproce
         if address := _address(work, process.pid):
             found = _described(address, names.config.region, endpoints)
             if all(one["EndpointStatus"] in ("InService", "Failed") for one in found):
-                return _words(address, names.config.region, found)
+                return _words(address, names, found)
         time.sleep(0.1)
     what = "ended" if process.poll() is not None else f"is not ready after {SECONDS:.0f} s"
     raise SurroundingsError(f"the local AWS that keeps {listed(endpoints, 'and')} answering {what} (see {work / LOG})")
@@ -139,8 +140,10 @@ def _described(address: str, region: str, endpoints: list[str]) -> list[dict[str
         return [api.describe_endpoint(EndpointName=name) for name in endpoints]
 
 
-def _words(address: str, region: str, found: list[dict[str, Any]]) -> str:
-    lines = []
+def _words(address: str, names: Names, found: list[dict[str, Any]]) -> str:
+    lines, region = [], names.config.region
+    if names.config.served_after_approval:
+        lines += [f"A local AWS at {address} releases the models once they are approved: {pipeline_py('promote RUN')}"]
     for one in found:
         name = one["EndpointName"]
         if one["EndpointStatus"] == "Failed":

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localaws.base.environment import private_files
+from localaws.notifications import eventbridge
 from localaws.server.aws import Settings
 from localaws.server.web import bind
 from localaws.stepfunctions.versions import unqualified
@@ -283,11 +284,16 @@ def serve(
         if open:
             browser.show(f"{place.aws.endpoint}/", progress.say)
         for begun in place.journal.cut_off():
-            if unqualified(begun.machine) == place.names.machine_arn:
+            machine = unqualified(begun.machine)
+            if machine == place.names.machine_arn:
                 progress.say(f"Continuing run {begun.name}, which was cut off.")
+            if machine in (place.names.machine_arn, place.names.release_machine_arn):
                 place.go_on(begun)
         place.functions.deliver_left()  # uploads left by the last server
+        config = place.names.config
         while (work / LOCK).exists():
+            for rule in eventbridge.fire_due(config.account, config.region, place.aws.objects, time.time()):
+                progress.say(f"The schedule {rule} is due.")
             time.sleep(1)
         raise SurroundingsError(f"{work} was deleted")
 
