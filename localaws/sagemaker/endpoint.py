@@ -103,7 +103,7 @@ class Endpoint:
         elif self.status != "Failed":
             if self.status != "Updating":
                 self._turn("SystemUpdating", pending=None)
-            self._run(self._resume)
+            self._run(self._create)
 
     def close(self) -> None:
         """Stop the servers of an endpoint that stays on disk."""
@@ -134,16 +134,7 @@ class Endpoint:
         thread.start()
 
     def _create(self) -> None:
-        try:
-            self._fleet = self._started(self.record["config"])
-        except _RollBack as problem:
-            self._fail(str(problem))
-            return
-        self.traffic.set([(self._fleet, 1.0)])
-        self.ready.set()
-        self._turn("InService")
-
-    def _resume(self) -> None:
+        """Start the servers, also those of an endpoint that was there before a restart."""
         try:
             self._fleet = self._started(self.record["config"])
         except _RollBack as problem:
