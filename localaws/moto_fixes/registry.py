@@ -24,6 +24,7 @@ class Here:
     seconds: float  # how long one second of a Retry or Wait lasts
     execution_ended: Callable[[Any], None] = lambda execution: None
     objects: Any = None  # where child executions are archived; without it, they are forgotten with their Map Run
+    direct_s3: Callable[[str, str, dict[str, Any]], Any] = lambda operation, role, given: None  # None: call over HTTP
     may_not_start: Callable[[str, str], str] = lambda role, machine: ""  # why a role cannot start executions
 
 

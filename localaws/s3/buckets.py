@@ -43,6 +43,13 @@ class Buckets:
         made.last_modified = _moment(modified)
         self.objects.put(bucket, stored(made))
 
+    def put(self, bucket: str, key: str, body: bytes) -> dict[str, Any]:
+        """Put an object as a request does, with its event; return the answer."""
+        made = self._backend.put_object(bucket, key, body)
+        made.set_metadata({"Content-Type": "binary/octet-stream"})
+        version = {} if made.version_id == "null" else {"VersionId": made.version_id}
+        return {"ETag": made.etag, **version}
+
 
 def _moment(seconds: float) -> datetime.datetime:
     """A time in moto's form: UTC, without a time zone."""

@@ -29,7 +29,7 @@ from localaws.base.requests import Application
 from localaws.errors import ComputerError
 from localaws.s3.store import Objects
 from localaws.server.web import HOST, Web, bind, no_web_pages
-from localaws.stepfunctions import execution_archive, queue, redrive, versions
+from localaws.stepfunctions import child_executions, execution_archive, queue, redrive, versions
 
 _ONE = threading.Lock()
 
@@ -80,6 +80,10 @@ class LocalAws:
     def history(self, arn: str) -> list[dict[str, Any]]:
         """The events of an execution."""
         return execution_archive.history(self.settings.account, self.settings.region, arn)
+
+    def children(self, map_run: str) -> list[Any]:
+        """The child executions of a Map Run."""
+        return child_executions.children(self.objects, map_run)
 
     def _execution_ended(self, execution: Any) -> None:
         if not self._closing:  # otherwise it has not ended but was abandoned: its name can be used again
@@ -147,7 +151,12 @@ class LocalAws:
         patches.entry(default_user_config, "stepfunctions", {"execute_state_machine": True})
         versions.install(patches)
         here = moto_fixes.Here(
-            self._clients.get, self.settings.waiting, self._execution_ended, self.objects, self._may_not_start
+            self._clients.get,
+            self.settings.waiting,
+            self._execution_ended,
+            self.objects,
+            lambda *call: self._direct_s3.call(*call),
+            self._may_not_start,
         )
         moto_fixes.apply(patches, here)
         execution_archive.bring_back(patches, self.objects)
@@ -166,6 +175,7 @@ class LocalAws:
         from localaws.notifications import alarms
         from localaws.notifications.endpoint_metrics import EndpointMetrics
         from localaws.s3.buckets import Buckets
+        from localaws.s3.direct import DirectS3
         from localaws.sagemaker import sync_task
         from localaws.sagemaker.api import SageMaker
         from localaws.sagemaker.data_capture import DataCapture
@@ -178,6 +188,7 @@ class LocalAws:
         self.buckets = Buckets(self.objects, settings.account, self.partition)
         self.logs = JobLogs(settings.account, settings.region)
         self.permissions = Permissions(settings.account, self.partition, settings.region)
+        self._direct_s3 = DirectS3(self.buckets, self.permissions)
         workshop = Workshop(
             folder=jobs,
             code=settings.code,

@@ -128,26 +128,45 @@ class ChildExecutions:
         return self._made(child)
 
 
-def map_runs(objects: Any) -> list[MapRun]:
-    """All Map Runs: the running ones, then those on disk."""
-    running = {arn: children.run for arn, children in list(RUNNING.items())}
-    past = [MapRun.of(content) for _, content in objects.documents(KIND)] if objects else []
-    return [*running.values(), *(run for run in past if run.arn not in running)]
+def map_runs(objects: Any, execution: str) -> list[MapRun]:
+    """The Map Runs of an execution: the running ones, then those on disk."""
+    running = [children.run for children in list(RUNNING.values()) if children.run.execution == execution]
+    prefix = execution.rpartition(":")[0].replace(":execution:", ":mapRun:", 1) + "/"
+    past = [MapRun.of(content) for _, content in objects.documents(KIND, prefix)] if objects else []
+    known = {run.arn for run in running}
+    return [*running, *(run for run in past if run.execution == execution and run.arn not in known)]
 
 
-def running_children(map_run: str) -> list[Any]:
-    found = RUNNING.get(map_run)
-    return list(found.running.values()) if found else []
+def map_run(objects: Any, arn: str) -> MapRun | None:
+    if arn in RUNNING:
+        return RUNNING[arn].run
+    content = objects.document(KIND, arn) if objects else None
+    return MapRun.of(content) if content else None
+
+
+def children(objects: Any, arn: str) -> list[Any]:
+    """The child executions of a Map Run: the ended ones, then the running ones."""
+    run = map_run(objects, arn)
+    past = execution_archive.children(objects, run.children) if objects and run else []
+    running = list(RUNNING[arn].running.values()) if arn in RUNNING else []
+    again = {child.execution_arn for child in running}
+    return [*(child for child in past if child.execution_arn not in again), *running]
 
 
 def running_child(arn: str) -> Any:
-    return next((one for run in list(RUNNING) for one in running_children(run) if one.execution_arn == arn), None)
+    every = [child for known in list(RUNNING.values()) for child in list(known.running.values())]
+    return next((child for child in every if child.execution_arn == arn), None)
 
 
-def forget_cut_off(objects: Any, parent: Any) -> None:
-    """Remove the Map Runs of an execution of the same name that kill -9 has cut off: it starts from its beginning."""
-    for arn, content in objects.documents(KIND):
-        run = MapRun.of(content)
-        if run.execution == parent.exec_arn and run.status == "RUNNING" and arn not in RUNNING:
+def forget_cut_off(objects: Any, execution: str, events: list[Any]) -> None:
+    """Remove the Map Runs of an execution that was cut off and starts from its beginning: its history lacks them."""
+    own = {
+        value["mapRunArn"]
+        for event in events
+        for value in event.values()
+        if isinstance(value, dict) and "mapRunArn" in value
+    }
+    for run in map_runs(objects, execution):
+        if run.arn not in own:
             execution_archive.forget_children(objects, run.children)
-            objects.remove_document(KIND, arn)
+            objects.remove_document(KIND, run.arn)

@@ -112,7 +112,8 @@ class _Map:
             tolerated_percentage=None if percentage is None else float(percentage),
         )
         if self.here.objects:
-            forget_cut_off(self.here.objects, self.parent)
+            forget_cut_off(self.here.objects, self.parent.exec_arn, self.env.event_manager._history_event_list)
+        self._keep(run)
         self.event("MapRunStarted", {"mapRunArn": run.arn})
         return run
 
@@ -138,12 +139,15 @@ class _Map:
         self.event("MapRunRedriven", {"mapRunArn": arn, "redriveCount": run.redrives})
         return run
 
+    def _keep(self, run: MapRun) -> None:
+        if self.here.objects:
+            self.here.objects.write_document(KIND, run.arn, run.content())
+
     def _ended(self, run: MapRun, problem: Exception | None) -> None:
         RUNNING.pop(run.arn, None)
         run.stopped = now()
         run.status = "SUCCEEDED" if problem is None else "FAILED" if self.env.is_running() else "ABORTED"
-        if self.here.objects:
-            self.here.objects.write_document(KIND, run.arn, run.content())
+        self._keep(run)
         details = None
         if isinstance(problem, _failure_event()):
             error, cause = problem.extract_error_cause_pair() or (None, None)

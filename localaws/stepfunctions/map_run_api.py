@@ -7,7 +7,7 @@ from typing import Any
 from localaws.base.patches import Patches
 from localaws.moto_fixes.registry import Here, aws_error
 from localaws.stepfunctions import execution_archive
-from localaws.stepfunctions.child_executions import map_runs, running_child, running_children
+from localaws.stepfunctions.child_executions import children, map_run, map_runs, running_child
 from localaws.stepfunctions.map_run import MapRun
 from localaws.stepfunctions.versions import with_more
 
@@ -29,7 +29,7 @@ def install(patches: Patches, here: Here) -> None:
 
     def known(response: Any) -> MapRun:
         arn = response._get_param("mapRunArn")
-        found = next((run for run in map_runs(here.objects) if run.arn == arn), None)
+        found = map_run(here.objects, arn)
         if found is None:
             raise aws_error("ResourceNotFound", f"Resource not found: '{arn}'")
         return found
@@ -38,8 +38,8 @@ def install(patches: Patches, here: Here) -> None:
         if not response._get_param("mapRunArn"):
             return listing(response)
         run, wanted = known(response), response._get_param("statusFilter")
-        children = {child.execution_arn: child for child in _children(run, here)}
-        entries = [_listed(child, run) for child in children.values() if wanted in (None, child.status)]
+        found = children(here.objects, run.arn)
+        entries = [_listed(child, run) for child in found if wanted in (None, child.status)]
         entries.sort(key=lambda entry: entry["startDate"], reverse=True)
         start, most = int(response._get_param("nextToken") or 0), int(response._get_param("maxResults") or 100)
         more = {"nextToken": str(start + most)} if start + most < len(entries) else {}
@@ -48,7 +48,7 @@ def install(patches: Patches, here: Here) -> None:
     def list_map_runs(response: Any) -> Any:
         arn = response._get_param("executionArn")
         response.stepfunction_backend.describe_execution(arn)
-        return ActionResult({"mapRuns": [run.listed() for run in map_runs(here.objects) if run.execution == arn]})
+        return ActionResult({"mapRuns": [run.listed() for run in map_runs(here.objects, arn)]})
 
     def update_map_run(response: Any) -> Any:
         raise NotImplementedError("UpdateMapRun")
@@ -65,11 +65,6 @@ def install(patches: Patches, here: Here) -> None:
     patches.attribute(StepFunctionResponse, "update_map_run", update_map_run)
     plain = StepFunctionResponse.describe_execution
     patches.attribute(StepFunctionResponse, "describe_execution", with_more(plain, its_map_run))
-
-
-def _children(run: MapRun, here: Here) -> list[Any]:
-    past = execution_archive.children(here.objects, run.children) if here.objects else []
-    return [*past, *running_children(run.arn)]
 
 
 def _listed(child: Any, run: MapRun) -> dict[str, Any]:

@@ -247,6 +247,23 @@ def test_a_redriven_parent_repeats_only_what_did_not_succeed(asl: Interpreter) -
     assert "MapRunRedriven" in kinds(asl, arn)
 
 
+def test_of_an_execution_that_starts_again_the_earlier_map_run_is_forgotten(asl: Interpreter, tmp_path: Path) -> None:
+    waits = {"Type": "Wait", "Seconds": "{% $states.input.models = 1 ? 10000000000 : 0 %}", "End": True}
+    arn = asl.start(distributed({"W": waits}, ItemReader=reader()))
+    until(lambda: asl.api.list_map_runs(executionArn=arn)["mapRuns"])
+    until(lambda: children(asl, arn)[0]["executionCounts"]["succeeded"] == 2)
+    asl.aws.__exit__()
+    with LocalAws(settings(tmp_path)) as aws:
+        may_do_everything(aws)
+        again = Interpreter(aws)
+        quick = {"P": {"Type": "Pass", "End": True}}
+        assert again.start(distributed(quick, Items=[1])) == arn, "the name is free: it has not ended"
+        again.ended(arn)
+        run, listed = children(again, arn)
+        assert run["executionCounts"]["total"] == len(listed) == 1
+        assert len(aws.objects.documents("child execution's header")) == 1
+
+
 def test_map_runs_outlive_the_server(asl: Interpreter, tmp_path: Path) -> None:
     arn = asl.start(distributed(ODD, ItemReader=reader(), ToleratedFailureCount=1))
     asl.ended(arn)
