@@ -99,3 +99,15 @@ def test_a_tuning_says_how_far_it_is_and_the_best_so_far() -> None:
     ]
     assert doing(lines[:1]) == "Trial 1 of 20"
     assert doing([*lines, "", "t-002:", "[0]#011train-rmse:3"]) == "Trial 3 of 20, best so far 0.5"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_distributed_maps_say_how_far_they_are(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(stream, colour=False, terminal=terminal, clock=clock)
+    clock.now += 61
+    story = Story(started=900.0, jobs=[Job("training", "job", "Train group g0001", 935.0)])
+    progress.tell(story, maps=["Train groups: 37 of 200 groups"])
+    text = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    assert "Train groups: 37 of 200 groups" in text and "Train group g0001" in text

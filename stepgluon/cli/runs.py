@@ -43,7 +43,8 @@ from stepgluon.runs.executions import (
     tuning_words,
     unknown_run,
 )
-from stepgluon.runs.history import score_of
+from stepgluon.runs.history import Story, score_of
+from stepgluon.runs.map_runs import map_words
 from stepgluon.runs.model_registry import versions_of, versions_table
 from stepgluon.runs.promote import named, promote
 from stepgluon.runs.redrive import planned, redrive
@@ -158,7 +159,12 @@ def do_watch(call: Call) -> int:
 
                 _open_live(call, f"{page.enter_context(served(door, names))}#{execution.run}")
             said = tuning_words(door)
-            watch(door, execution.arn, lambda story: progress.tell(story, said), progress.say, time.sleep)
+            steps = door.client("stepfunctions")
+
+            def tell_progress(story: Story) -> None:
+                progress.tell(story, said, map_words(steps, story))
+
+            watch(door, execution.arn, tell_progress, progress.say, time.sleep)
         return _ended(call, told_of(door, names, execution))
 
 

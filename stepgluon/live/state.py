@@ -205,6 +205,8 @@ def headline(record: Record, models: Sequence[_Model]) -> str:
     """What the run is doing, or its result."""
     if record["status"] != "RUNNING":
         return _ended(record, models)
+    if record.get("progress"):
+        return " · ".join(record["progress"])
     running = {job["state"].partition(" ")[0] for job in record["jobs"] if job["status"] == "InProgress"}
     if running & {"Train", "Tune"}:
         done = sum(one.training in ("done", "rejected") for one in models)

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from localaws.base.environment import harmless
@@ -36,6 +36,7 @@ from stepgluon.deploy.images import SCRIPT
 from stepgluon.deploy.release import Image, Release, release
 from stepgluon.errors import SurroundingsError
 from stepgluon.gc_control import kept, paused
+from stepgluon.local.child_jobs import ChildJobs
 from stepgluon.local.journal import Begun, Journal
 from stepgluon.local.mail_text import fitted
 from stepgluon.local.surroundings import this_computer
@@ -54,6 +55,8 @@ class Deployed:
     journal: Journal
     functions: functions.Functions
     work: Path
+    child_jobs: ChildJobs = field(default_factory=ChildJobs)
+    whole_logs: set[Path] = field(default_factory=set)  # of ended jobs, which are written once
 
     @property
     def outbox(self) -> Path:

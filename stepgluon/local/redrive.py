@@ -70,7 +70,8 @@ def _followed(work: Path, run: str, progress: Progress) -> dict[str, Any]:
         while True:
             record = run_of(work, run)
             if record:
-                progress.tell(replace(local_story(work, run), lines=record["lines"]))
+                story = replace(local_story(work, run), lines=record["lines"])
+                progress.tell(story, maps=record.get("progress", ()))
                 if record["status"] == "CUT OFF" and ran:
                     raise ServerGone(work)
                 if record["status"] != "RUNNING":

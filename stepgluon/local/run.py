@@ -41,7 +41,8 @@ from stepgluon.local.surroundings import (
 )
 from stepgluon.local.work_folder import LOCK, SERVER, refuse_in_use, told_where
 from stepgluon.runs import view
-from stepgluon.runs.history import ENDED, Event, Job
+from stepgluon.runs.history import ENDED, Event, Job, Story
+from stepgluon.runs.map_runs import map_words
 from stepgluon.runs.progress import QUEUED, Progress, doing
 from stepgluon.runs.start import folder_for, stem_of
 from stepgluon.runs.watch import follow
@@ -246,7 +247,13 @@ def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
             raise StepgluonError(f"the run {begun.name} ended without an end (call the same command again)")
         return events
 
-    follow(look, lambda story: progress.tell(story, said), place.journal.wait, remark(place))
+    steps = place.aws.client("stepfunctions")
+
+    def tell(story: Story) -> None:
+        story.jobs += place.child_jobs.of(place.aws, story, remark(place)) if story.running_maps else []
+        progress.tell(story, said, map_words(steps, story))
+
+    follow(look, tell, place.journal.wait, remark(place))
     place.journal.wait_for_end(begun.arn, 10)  # wait until its last mail is written
     progress.done()
 

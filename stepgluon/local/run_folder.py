@@ -29,6 +29,7 @@ from stepgluon.runs import model_registry, report
 from stepgluon.runs.earlier import Earlier, before
 from stepgluon.runs.history import Job, Remark, Story, parsed, read
 from stepgluon.runs.job_log import TUNING
+from stepgluon.runs.map_runs import map_words
 from stepgluon.runs.trials import trial_lines
 from stepgluon.runs.view import run_json, why
 
@@ -52,13 +53,18 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     events = place.aws.history(begun.arn)
     story = read(events, cached)
+    story.jobs += place.child_jobs.of(place.aws, story, cached)
     write(folder / "history.json", json.dumps(events, default=str, indent=1))
     logs: dict[str, list[str]] = {}
     for job in story.jobs:
         log = folder / "logs" / f"{job.name}.log"
         lines = logs[job.name] = lines_of(place, job)
+        if job.ended and log in place.whole_logs:
+            continue
         if lines or not log.exists():
             write(log, "".join(f"{line}\n" for line in lines) or (CACHED if cached(job) else ""))
+        if job.ended:
+            place.whole_logs.add(log)
     if story.delivered:
         _fetch_results(place, begun, folder)
     result = folder / "predictions.csv"
@@ -75,6 +81,7 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
         outbox=os.fspath(place.outbox),
     )
     add_usage(run["jobs"], lambda job: logs[job["name"]])
+    run["progress"] = map_words(place.aws.client("stepfunctions"), story)
     run["report"] = _write_report(place, begun, folder / REPORT, run, story) if story.ended else None
     write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
     return run

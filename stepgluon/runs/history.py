@@ -108,6 +108,8 @@ class Story:
     job: Job | None = None  # the one that ended the run, or of a run that took too long the running one
     succeeded: set[str] = field(default_factory=set)  # the Tasks
     lines: list[str] = field(default_factory=list)
+    map_runs: dict[str, str] = field(default_factory=dict)  # ARNs of Distributed Maps' Map Runs, by their states
+    mapping: set[str] = field(default_factory=set)  # those of their states that run
     config: str = ""  # the address of the config that the jobs get
     visits: list[Visit] = field(default_factory=list, compare=False)
 
@@ -123,6 +125,10 @@ class Story:
     @property
     def running(self) -> list[Job]:
         return [job for job in self.jobs if job.ended is None and self.ended is None]
+
+    @property
+    def running_maps(self) -> dict[str, str]:
+        return {state: arn for state, arn in self.map_runs.items() if state in self.mapping and self.ended is None}
 
     @property
     def sentence(self) -> str:
@@ -186,7 +192,10 @@ class _Reader:
 
     def _go_on(self, event: Event, kind: str, visit: Visit, at: float) -> None:
         details = details_of(event)
-        if kind == "TaskScheduled":
+        if kind in ("MapRunStarted", "MapRunRedriven"):
+            self.story.map_runs[visit.name] = str(details.get("mapRunArn"))
+            self.story.mapping.add(visit.name)
+        elif kind == "TaskScheduled":
             self._schedule(details, visit, at)
         elif kind in _FAILURES:
             visit.failure = sentence(details.get("error") or "", details.get("cause") or "")
@@ -235,6 +244,9 @@ class _Reader:
         if visit is None:
             return
         visit.until, self._visit_of[event["id"]] = at, visit
+        if name in self.story.mapping:
+            self.story.mapping.discard(name)
+            self._line(at, name, f"{at - visit.since:6.1f} s")
         # A marker, promoted models or an endpoint that do not exist yet, or what an earlier release made.
         missing = re.search("NoSuchKey|Could not find endpoint|already exist", visit.failure)
         looked_up = _LOOKED_UP.fullmatch(name)

@@ -44,19 +44,21 @@ class Progress:
         print(self._coloured(visible(text)), file=self._stream, flush=True)
         self._spoken = self._clock()
 
-    def tell(self, story: Story, said: Callable[[Job], str] = no_remark) -> None:
-        """Print the story's new lines and the running jobs; `said` returns what a job is doing, or QUEUED."""
+    def tell(self, story: Story, said: Callable[[Job], str] = no_remark, maps: Sequence[str] = ()) -> None:
+        """Print the story's new lines, how far its Distributed Maps are, and the running jobs; `said` returns what a
+        job is doing, or QUEUED.
+        """
         for line in story.lines[self._told :]:
             self.say(line)
         self._told = len(story.lines)
-        if not story.running:
+        if not story.running and not maps:
             return
         if self._terminal:
-            self._show(lambda room: _table([(job, said(job)) for job in story.running], self._clock(), room))
+            self._show(lambda room: _table([(job, said(job)) for job in story.running], self._clock(), room, maps))
         elif self._clock() - self._spoken >= _QUIET_SECONDS:
             doing = [f"{job.state} {QUEUED if said(job) == QUEUED else 'running'}" for job in story.running]
             more = [f"and {len(doing) - 3} more"] if len(doing) > 3 else []
-            self.say(f"{self._clock() - story.started:7.1f} s  {', '.join([*doing[:3], *more])}")
+            self.say(f"{self._clock() - story.started:7.1f} s  {', '.join([*maps, *doing[:3], *more])}")
 
     def soon(self, text: str) -> None:
         """On a terminal, show this until the next line is printed."""
@@ -101,14 +103,16 @@ class Progress:
         return line
 
 
-def _table(jobs: list[tuple[Job, str]], now: float, room: int) -> Table:
-    """A row for each running job, as many as there is room for, and one for the others."""
+def _table(jobs: list[tuple[Job, str]], now: float, room: int, maps: Sequence[str] = ()) -> Table:
+    """A row for each Distributed Map and each running job, as many as there is room for, and one for the others."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid("", "", "", padding=(0, 2, 0, 0), expand=True)
     for column, ratio in zip(table.columns, (None, None, 1), strict=True):
         column.no_wrap, column.overflow, column.ratio = True, "ellipsis", ratio
+    for words in maps:
+        table.add_row(f"  {words}")
     busy = [(job, text) for job, text in jobs if text != QUEUED]
     for job, text in busy[:room]:
         passed = max(0, int(now - job.started))
