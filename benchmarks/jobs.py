@@ -2,6 +2,7 @@
 
     python benchmarks/jobs.py check [--gb 1]
     python benchmarks/jobs.py prepare [--gb 1]
+    python benchmarks/jobs.py partitions [--millions 1] [--partitions 500]
     python benchmarks/jobs.py predict [--millions 1] [--flat-to 10]
     python benchmarks/jobs.py postprocess [--millions 1]
     python benchmarks/jobs.py report [--models 40]
@@ -92,6 +93,19 @@ MAKE = """
         writer.close()
 """
 
+MAKE_PARTITIONS = """
+    import sys
+    import numpy as np, pyarrow as pa, pyarrow.csv
+    rows, partitions, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    generator = np.random.default_rng(0)
+    columns = {"store": pa.array(np.char.add("store-", generator.integers(0, partitions, rows).astype(str)))}
+    columns |= {f"x{n}": generator.random(rows).round(4) for n in range(10)}
+    columns["word"] = pa.array(["alpha", "beta", "gamma", "delta epsilon"]).take(generator.integers(0, 4, rows))
+    columns |= {"n": generator.integers(0, 1000, rows)}
+    columns["y"] = pa.array(generator.random(rows).round(3), mask=generator.random(rows) < 0.1)
+    pyarrow.csv.write_csv(pa.table(columns), path)
+"""
+
 PLAIN_PREPARE = """
     import sys
     import pyarrow.csv, pyarrow.parquet
@@ -128,12 +142,13 @@ PLAIN_POSTPROCESS = """
 """
 
 
-def lay_out(root: Path, models: list[dict[str, Any]]) -> dict[str, str]:
+def lay_out(root: Path, models: list[dict[str, Any]], **more: Any) -> dict[str, str]:
     """A job's folder with its config; returns the environment that leads the job there."""
     config = {
         "models": [MODEL | {"train": TRAIN} | model for model in models],
         "data": {"format": "auto", "test_fraction": 0.2, "seed": 7},
         "predict": {"instance": {"count": 1}},
+        **more,
     }
     for place in ("processing/input/config", "input/data/data"):
         (root / place).mkdir(parents=True)
@@ -166,6 +181,24 @@ def bench_reading(name: str, folder: Path, gigabytes: float, turns: int) -> None
         plain.append(measured(read, {}))
         ours.append(measured(job(f"{name}.py"), environment))
     compare(f"{name}, a CSV of {table.stat().st_size / 1e9:.2f} GB (budget: {budget})", best(plain), best(ours))
+
+
+def bench_partitions(folder: Path, millions: float, partitions: int, turns: int) -> None:
+    """prepare.py with one model for all rows, and with one for each partition that it finds."""
+    found = {"column": "store", "min_rows": 4, "otherwise": "leave_open"}
+    each = lay_out(folder / "each", [{"name": "store"}], partitioned=found, fan_out={"models_per_job": 50})
+    one = lay_out(folder / "one", [{"name": "all"}])
+    table = folder / "each/processing/input/raw/stores.csv"
+    for raw in (table.parent, folder / "one/processing/input/raw"):
+        raw.mkdir()
+    subprocess.run(script(MAKE_PARTITIONS, int(millions * 1e6), partitions, table), check=True)
+    os.link(table, folder / "one/processing/input/raw" / table.name)
+    plain, ours = [], []
+    for _ in range(turns):
+        plain.append(measured(job("prepare.py"), one))
+        ours.append(measured(job("prepare.py"), each))
+    title = f"prepare {millions:g} million rows in {partitions:,} partitions, and for one model (budget: time 2)"
+    compare(title, best(plain), best(ours))
 
 
 def fitted(folder: Path, rows: int) -> Path:
@@ -315,9 +348,12 @@ def bench_report(folder: Path, models: int, turns: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the jobs against plain ways of doing the same.")
-    parser.add_argument("what", choices=["check", "prepare", "predict", "postprocess", "report"], nargs="*")
+    parser.add_argument(
+        "what", choices=["check", "prepare", "partitions", "predict", "postprocess", "report"], nargs="*"
+    )
     parser.add_argument("--gb", type=float, default=1.0, help="size of the table that is checked or prepared")
     parser.add_argument("--millions", type=float, default=1.0, help="rows that are predicted or put together")
+    parser.add_argument("--partitions", type=int, default=500, help="values of the column that makes the models")
     parser.add_argument("--flat-to", type=float, default=0.0, help="millions of rows to compare the memory at")
     parser.add_argument("--models", type=int, default=40, help="models in the report")
     parser.add_argument("--train-rows", type=int, default=5000, help="rows that the model for predict learns from")
@@ -325,11 +361,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the tables are made; it needs some times their size")
     chosen = parser.parse_args()
-    what = chosen.what or ["check", "prepare", "predict", "postprocess", "report"]
+    what = chosen.what or ["check", "prepare", "partitions", "predict", "postprocess", "report"]
     for each in what:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
             if each in ("check", "prepare"):
                 bench_reading(each, Path(name), chosen.gb, chosen.turns)
+            elif each == "partitions":
+                bench_partitions(Path(name), chosen.millions, chosen.partitions, chosen.turns)
             elif each == "predict":
                 bench_predict(
                     Path(name), chosen.millions, chosen.flat_to, chosen.train_rows, chosen.turns, chosen.model

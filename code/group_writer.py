@@ -32,6 +32,7 @@ from partition_rows import PartitionModel
 
 PLACE = "stepgluon_place"  # a column with each row's model, as a number
 NUMBERS = "numbers"
+TEXT_BYTES = 2**31 - 1  # that one array of Arrow's can hold
 _OTHER_FILES = ("test", "predict", NUMBERS)
 
 Run = tuple[int, int]
@@ -166,11 +167,10 @@ def compact(value: Any) -> str:
 
 
 def _taken(rows: pa.Table, order: npt.NDArray[np.int64]) -> pa.Table:
-    taken = rows.take(pa.array(order)).combine_chunks()
-    for name, values in zip(taken.column_names, taken.columns, strict=True):
-        if values.num_chunks > 1:  # more text than one array of Arrow's can hold
+    for name, values in zip(rows.column_names, rows.columns, strict=True):
+        if pa.types.is_string(values.type) and values.nbytes > TEXT_BYTES:
             raise JobError(
                 f"One partition has more than 2 GB of text in column {shown(name)}, too much for a model in a group; "
-                "list it as a model of its own, or put the column in drop."
+                "leave the column out of the tables, or list the values of partition_by."
             )
-    return taken
+    return rows.take(pa.array(order)).combine_chunks()

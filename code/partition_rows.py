@@ -144,7 +144,7 @@ class Partitions:
     def _about_small(self) -> list[str]:
         if not self.small:
             return []
-        gaps = counted(self.profile()["small"]["rows_predict"], "gap")
+        gaps = f"{self.profile()['small']['rows_predict']:,} gaps"
         ends = {
             "leave_open": f"no model predicts their {gaps}",
             "promoted": f"only promoted models can predict their {gaps}",

@@ -26,7 +26,7 @@ from model_parts import PARTS, Parts
 from part_files import PartWriter
 from partition_rows import EXAMPLES, PartitionModel, PartitionParts, Partitions
 
-BUCKET_BYTES = 128 * 1024 * 1024
+BUCKET_BYTES = 64 * 1024 * 1024
 MOST_BUCKETS = 200  # open files
 _FINGERPRINT = "0" * 64  # for an entry's size
 

@@ -242,6 +242,15 @@ def test_a_giant_partition_is_said(sandbox: Sandbox) -> None:
     assert said in prepared(sandbox, partitioned())["assumed"]
 
 
+def test_a_partition_with_more_text_than_an_array_holds_is_refused(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_writer, "TEXT_BYTES", 1000)
+    put(sandbox, pa.table({"shop": ["a"] * 90, "word": ["long words"] * 90, "y": [float(n) for n in range(90)]}))
+    said = "One partition has more than 2 GB of text in column 'word', too much for a model in a group"
+    assert refused(sandbox, partitioned()).startswith(said)
+
+
 def test_a_column_that_does_not_exist_is_refused(sandbox: Sandbox) -> None:
     put(sandbox, pa.table({"shop": ["a"] * 8, "y": [1.0] * 8}))
     assert refused(sandbox, partitioned("Shopp")) == (
@@ -276,6 +285,28 @@ def test_a_wrong_label_is_named_as_without_partitions(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "shop,y\n" + "a,1\n" * 5 + "a,many\n")
     said = refused(sandbox, partitioned())
     assert "a.csv: column 'y' is the label of model shop and must hold numbers, but 1 row holds text: row 6" in said
+
+
+def test_a_value_of_another_type_further_on_begins_again(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raw_file.BLOCK", 256)
+    sandbox.write("a.csv", "shop,y\n" + "".join(f"{n % 3},{n}\n" for n in range(300)) + "x,1\n" * 8)
+    profile = prepared(sandbox, partitioned())
+    found = in_groups(sandbox)
+    assert found.keys() == {"0", "1", "2", "x"}
+    assert (profile["models"]["rows_train"] + profile["models"]["rows_test"], found["1"]["value"]) == (308, "1")
+
+
+def test_many_tables_and_batches_are_one_table(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = shops(400, ["a", "B", "c c"])
+    put(sandbox, rows)
+    prepared(sandbox, partitioned())
+    whole = in_groups(sandbox)
+    (sandbox.raw / "a.parquet").unlink()
+    monkeypatch.setattr("raw_tables.ROWS", 13)
+    for number, start in enumerate(range(0, 400, 90)):
+        pq.write_table(rows.slice(start, 90), sandbox.raw / f"{number}.parquet")
+    prepared(sandbox, partitioned())
+    assert in_groups(sandbox) == whole
 
 
 def test_a_group_is_small_enough_for_the_state_machine(sandbox: Sandbox) -> None:
