@@ -15,6 +15,13 @@ from frames import frame
 from model_folder import PREDICTOR
 
 
+def predict_with_group(predict: Any) -> None:
+    """Groups have only models of AutoGluon, so only its image has what they need."""
+    import predict_group
+
+    predict_group.main(predict)
+
+
 class Predictor:
     """AutoGluon's predictor; its two steps can run in parallel."""
 

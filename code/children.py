@@ -31,11 +31,8 @@ from job_io import log
 LINES = 12  # of a model's log; of a model that failed FAILED_LINES
 FAILED_LINES = 60
 LOG_BYTES = 64 * 1024  # of which they are taken
+CAUSE = 500  # bytes: the state machine reads those of 256 models at once
 MEMORY = 1024**3  # for each model at once: a fork takes some 300 MB and its table a few times
-LIBRARIES = (
-    *("autogluon.tabular", "autogluon.tabular.models.lgb.callbacks", "autogluon.tabular.models.xgboost.callbacks"),
-    *("sklearn.ensemble", "catboost", "lightgbm", "xgboost", "narwhals.stable.v2", "networkx"),
-)
 _FORK = multiprocessing.get_context("fork")
 
 Work = Callable[[str], Any]
@@ -51,13 +48,13 @@ class Failure:
 
     def entry(self, name: str) -> dict[str, Any]:
         """For group.json and result.json, in the words of Step Functions."""
-        words = (job_io.NOT_RETRIED if self.final else "") + self.sentence
-        return {"name": name, "Error": "States.TaskFailed", "Cause": words[: job_io.SENTENCE // 2]}
+        words = ((job_io.NOT_RETRIED if self.final else "") + self.sentence).encode()[:CAUSE].decode("utf-8", "ignore")
+        return {"name": name, "Error": "States.TaskFailed", "Cause": words}
 
 
-def import_autogluon() -> None:
-    """What the forks need: some of it is imported by AutoGluon only when it fits or predicts."""
-    for library in LIBRARIES:
+def import_autogluon(*libraries: str) -> None:
+    """Import what the forks need."""
+    for library in libraries:
         with suppress(ModuleNotFoundError):  # a library that is not installed fits no model
             importlib.import_module(library)
     # AutoGluon reads the versions of all installed packages three times for each model, longer than a small fit takes.
@@ -140,6 +137,8 @@ class _Child:
             return _crash(self.task, self._process.exitcode or 0)
 
     def end(self) -> None:
+        with suppress(BrokenPipeError):  # it has ended
+            self.pipe.send(None)  # other forks have a copy of the pipe's end, so that closing it does not suffice
         self.pipe.close()
         self._process.join()
         self.log.unlink(missing_ok=True)
@@ -154,11 +153,10 @@ def _serve(work: Work, pipe: Connection, file: Path, alive: tuple[int, int], fre
     for stream in (1, 2):
         os.dup2(written, stream)
     while True:
-        os.ftruncate(written, 0)
-        try:
-            task = pipe.recv()
-        except EOFError:
+        task = pipe.recv()
+        if task is None:
             return
+        os.ftruncate(written, 0)  # its parent has read it
         try:
             found = work(task)
         except BaseException as problem:  # the model gets a sentence, and the others go on

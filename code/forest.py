@@ -13,7 +13,7 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,19 +112,16 @@ def _large(value: object) -> bool:
 
 def keep_on_disk(cores: int) -> None:
     """Make AutoGluon load numeric forests as `StoredForest`, including those in bags."""
-    from autogluon.tabular.models import RFModel
-
-    load_whole = RFModel.load.__func__
 
     def load(cls: Any, path: str, reset_paths: bool = True, verbose: bool = True) -> Any:
         model = read(Path(path) / cls.model_file_name, cores)
         if model is None:
-            return load_whole(cls, path, reset_paths=reset_paths, verbose=verbose)
+            return _load_whole()(cls, path, reset_paths=reset_paths, verbose=verbose)
         if reset_paths:
             model.set_contexts(path)
         return model
 
-    RFModel.load = classmethod(load)
+    _replace_load(load)
 
 
 def keep_in_memory() -> None:
@@ -132,16 +129,29 @@ def keep_in_memory() -> None:
 
     For a few rows, what scikit-learn does around each tree takes ten times as long as the tree.
     """
-    from autogluon.tabular.models import RFModel
-
-    load_whole = RFModel.load.__func__
 
     def load(cls: Any, path: str, reset_paths: bool = True, verbose: bool = True) -> Any:
-        model = load_whole(cls, path, reset_paths=reset_paths, verbose=verbose)
+        model = _load_whole()(cls, path, reset_paths=reset_paths, verbose=verbose)
         if type(model.model).__name__ in _NUMERIC:
             model.model = StoredForest([partial(getattr, each, "tree_") for each in model.model.estimators_], 1)
         return model
 
+    _replace_load(load)
+
+
+@cache
+def _load_whole() -> Callable[..., Any]:
+    """AutoGluon's own, from before it was replaced: a process may load several models."""
+    from autogluon.tabular.models import RFModel
+
+    found: Callable[..., Any] = RFModel.load.__func__
+    return found
+
+
+def _replace_load(load: Callable[..., Any]) -> None:
+    from autogluon.tabular.models import RFModel
+
+    _load_whole()
     RFModel.load = classmethod(load)
 
 

@@ -6,11 +6,20 @@ Reads   processing/input/rows/         this instance's share of the model's pred
 Writes  processing/output/             for each file of rows, one with the same name and the column `prediction`: a
                                        number; or the class as text, and then `probability`, and for two classes
                                        `probability_<positive class>`
+
+With processing/input/group/, it predicts with all models of a group; see predict_group.py.
 """
 
 from __future__ import annotations
 
 import sys
+
+if __name__ == "__main__":
+    import job_io
+
+    if job_io.processing_input("group").is_dir():
+        job_io.limit_threads(1)  # before numpy is imported: each model of a group has one core
+
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +42,9 @@ NUMBER = pa.schema([("prediction", pa.float64())])
 
 
 def main() -> None:
+    if job_io.processing_input("group").is_dir():
+        programs.library_of(programs.AUTOGLUON).predict_with_group(predict)
+        return
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         model = job_io.prediction_model()
@@ -41,13 +53,13 @@ def main() -> None:
     log.info("%s predicted in %.1f s", counted(rows, "row"), time.monotonic() - started)
 
 
-def predict(rows: Path, folder: Path, model: str, expected: str, out: Path) -> int:
+def predict(rows: Path, folder: Path, model: str, expected: str, out: Path, in_memory: bool = False) -> int:
     """Write the predictions for all files in `rows` to `out` and return their number."""
     manifest = verified(folder, model, expected)
     paths = part_files.part_paths(rows)
     for path in paths:
         check_columns(manifest["features"], part_files.read_schema(path), model)
-    predictor = load(folder, model, manifest)
+    predictor = load(folder, model, manifest, in_memory)
     schema = schema_of(manifest.get("classes", []))
     return sum(predict_file(path, out / path.relative_to(rows), predictor, model, schema) for path in paths)
 
@@ -68,7 +80,8 @@ class Predictor(Protocol):
 def load(folder: Path, model: str, manifest: dict[str, Any], in_memory: bool = False) -> Predictor:
     """The predictor of the program that trained the model: each is in the image of its own library alone.
 
-    `in_memory` is for a server, whose many small requests cannot each read large parts of the model from disk.
+    `in_memory` is for small models, and for a server, whose many small requests cannot each read large parts of the
+    model from disk.
     """
     found: Predictor = programs.library_of(program_of(manifest)).Predictor(folder, model, manifest, in_memory)
     return found

@@ -27,10 +27,15 @@ import children
 import job_io
 import pyarrow.parquet as pq
 from children import Failure
-from group_files import GROUP, Group
+from group_folder import GROUP, Group
 from job_io import JobError, counted, log
 from model_folder import METRICS, pack, sha256_of
 
+# Some of them are imported by AutoGluon only when it fits, and each fork would do it again.
+LIBRARIES = (
+    *("autogluon.tabular", "autogluon.tabular.models.lgb.callbacks", "autogluon.tabular.models.xgboost.callbacks"),
+    *("sklearn.ensemble", "catboost", "lightgbm", "xgboost", "narwhals.stable.v2", "networkx"),
+)
 KEPT = ("mae", "mae_of_median", "metric", "score", "baseline", "reason", "rows_train", "rows_test", "manifest")
 
 
@@ -69,7 +74,7 @@ def train_all(
         log.info("group %s: %s finished by an earlier try of this job", group.name, counted(len(entries), "model"))
     rest = sorted((name for name in todo if name not in entries), key=lambda name: -group[name]["rows_train"])
     if rest:
-        children.import_autogluon()
+        children.import_autogluon(*LIBRARIES)
 
     def work(name: str) -> dict[str, Any]:
         os.environ["STEPGLUON_CORES"] = "1"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import forks
+import model_folder
 import pyarrow as pa
 import pyarrow.parquet as pq
 from job_sandbox import CODE, MINUTES, Outcome, Sandbox, config, points
@@ -62,7 +63,7 @@ import os, pathlib, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 import children, job_io, model_folder, train_group
 
-children.import_autogluon = lambda: None
+children.import_autogluon = lambda *_: None
 here = pathlib.Path(sys.argv[2])
 
 def fit(config, model, data, out, scratch, brief):
@@ -97,17 +98,22 @@ sys.exit(job_io.run("training", lambda: train_group.main(fit)))
 
 
 def train_with_stand_in(box: Sandbox) -> Outcome:
-    script = box.root / "stand_in_group.py"
-    script.write_text(STAND_IN)
+    return _run(box, STAND_IN)
+
+
+def _run(box: Sandbox, script: str) -> Outcome:
+    path = box.root / "stand_in_group.py"
+    path.write_text(script)
     done = forks.run(
-        [sys.executable, str(script), str(CODE), str(box.root)],
+        [sys.executable, str(path), str(CODE), str(box.root)],
         env=box.environment(STEPGLUON_CORES="2"),
         capture_output=True,
         text=True,
         timeout=MINUTES,
     )
-    failure = box.root / "output/failure"
-    return Outcome(done.returncode, failure.read_text() if failure.exists() else None, done.stdout + done.stderr, False)
+    reports = [box.root / "output" / name for name in ("failure", "message")]
+    sentence = next((path.read_text() for path in reports if path.exists()), None)
+    return Outcome(done.returncode, sentence, done.stdout + done.stderr, False)
 
 
 def entries(box: Sandbox) -> dict[str, dict[str, Any]]:
@@ -117,3 +123,66 @@ def entries(box: Sandbox) -> dict[str, dict[str, Any]]:
 
 def tries(box: Sandbox) -> list[str]:
     return (box.root / "tries").read_text().split()
+
+
+def to_predict(box: Sandbox, names: Sequence[str], **settings: Any) -> dict[str, dict[str, Any]]:
+    """A model for each name, whose file the stand-in reads; returns the choices, for `choose`."""
+    write_group(box.root / "processing/input/group", names, **settings)
+    choices = {}
+    for name in names:
+        folder = box.root / "trained" / name
+        (folder / "predictor").mkdir(parents=True)
+        (folder / "predictor/model.pkl").write_text(name)
+        manifest = model_folder.write_manifest(folder, "y", {"a": "double"})
+        key = f"models/groups/g0007/{name}.tar.gz"
+        archive = box.root / "processing/input/models" / key
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        model_folder.pack(folder, archive)
+        choices[name] = {"name": name, "uses": "trained", "key": key, "manifest": manifest}
+    choose(box, choices)
+    return choices
+
+
+def choose(box: Sandbox, choices: dict[str, dict[str, Any]]) -> None:
+    box.put_json("processing/input/choices/choices.json", {"models": list(choices.values())})
+
+
+PREDICT_STAND_IN = """
+import os, pathlib, signal, sys
+sys.path.insert(0, sys.argv[1])
+import children, job_io, model_folder, predict_group
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+children.import_autogluon = lambda *_: None
+
+def predict(rows, folder, name, expected, out, in_memory):
+    model_folder.verified(folder, name, expected)
+    said = (folder / "predictor/model.pkl").read_text()
+    if name.startswith("crashed"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name.startswith("broken"):
+        raise ZeroDivisionError("one over nothing")
+    out.mkdir()
+    table = pq.read_table(rows / predict_group.PART)
+    columns = {"prediction": [float(len(said)) + a for a in table["a"].to_pylist()]}
+    if name.startswith("classes"):
+        columns = {"prediction": ["yes"] * len(table), "probability": [0.75] * len(table)}
+    if name == "classes-two":
+        columns["probability_yes"] = [0.75] * len(table)
+    pq.write_table(pa.table(columns), out / predict_group.PART)
+    print("predicted", name)
+    return len(table)
+
+sys.exit(job_io.run("processing", lambda: predict_group.main(predict)))
+"""
+
+
+def predict_with_stand_in(box: Sandbox) -> Outcome:
+    return _run(box, PREDICT_STAND_IN)
+
+
+def results(box: Sandbox) -> dict[str, dict[str, Any]]:
+    found = json.loads((box.out / "result.json").read_text())
+    assert found["failed"] == sum("Error" in each for each in found["models"])
+    return {each["name"]: each for each in found["models"]}

@@ -12,9 +12,9 @@ import job_io
 import pyarrow as pa
 import pyarrow.parquet as pq
 from job_io import JobError, RetryableError, shown
+from partitions import OTHERS
 
 GROUP = "group.json"
-OTHERS = "others"  # the model of all small partitions; it alone learns from the partition's column
 
 
 class Group:
@@ -53,5 +53,6 @@ class Group:
                 raise RetryableError(f"{file.name} in {file.parent} ends before the rows of model {name}.")
         if len(table) != self[name][f"rows_{part}"]:
             raise RetryableError(f"{file.name} in {file.parent} has not the rows of model {name} that {GROUP} counts.")
-        unknown = name == OTHERS or part == "predict" or self._column not in table.schema.names
-        return table if unknown else table.drop_columns([self._column])
+        # Only the model of all small partitions learns from the column of the partitions.
+        kept = name == OTHERS or part == "predict" or self._column not in table.schema.names
+        return table if kept else table.drop_columns([self._column])

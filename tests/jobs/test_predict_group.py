@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from group_sandbox import choose, predict_with_stand_in, results, to_predict
+from job_sandbox import Sandbox, points
+
+
+def test_each_model_predicts_its_rows_in_a_row_group(sandbox: Sandbox) -> None:
+    to_predict(sandbox, ["a", "bb", "ccc"])
+    outcome = predict_with_stand_in(sandbox)
+    assert outcome.code == 0, outcome.log
+    assert sandbox.written() == ["predictions.parquet", "result.json"]
+    assert [results(sandbox)[name]["row_group"] for name in ("a", "bb", "ccc")] == [0, 1, 2]
+    rows = pq.ParquetFile(sandbox.root / "processing/input/group/predict.parquet")
+    written = pq.ParquetFile(sandbox.out / "predictions.parquet")
+    assert written.num_row_groups == 3
+    for place, name in enumerate(["a", "bb", "ccc"]):
+        found = written.read_row_group(place).to_pydict()
+        asked = rows.read_row_group(place)["a"].to_pylist()
+        assert found == {"stepgluon_model": [name] * 5, "prediction": [len(name) + a for a in asked]}
+        assert f"{name} | predicted {name}" in outcome.log
+    assert "progress: 3 of 3 models" in outcome.log
+    assert "group g0007: 3 models predicted" in outcome.log
+
+
+def test_models_that_were_not_chosen_do_not_predict(sandbox: Sandbox) -> None:
+    choices = to_predict(sandbox, ["a", "b", "c"])
+    choices["a"]["uses"] = "nothing"
+    del choices["c"]
+    choose(sandbox, choices)
+    assert predict_with_stand_in(sandbox).code == 0
+    assert results(sandbox) == {"b": {"name": "b", "row_group": 0}}
+
+
+def test_a_model_without_rows_to_predict_has_no_row_group(sandbox: Sandbox) -> None:
+    to_predict(sandbox, ["a"], rows={"predict": 0})
+    assert predict_with_stand_in(sandbox).code == 0
+    assert results(sandbox) == {"a": {"name": "a", "row_group": None}}
+    assert pq.read_table(sandbox.out / "predictions.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [
+        ("crashed", "Model crashed: its process crashed (SIGSEGV); look at the job's log."),
+        (
+            "broken",
+            "This is a bug in stepgluon, please report it with the job's log: ZeroDivisionError: one over nothing",
+        ),
+        (
+            "classes",
+            "Not retried: Model classes predicts classes, which does not suit the metric of 'y'; train it again.",
+        ),
+        ("cut", "Not retried: Model cut: its training's cut.tar.gz is not a complete gzipped tar archive"),
+        ("missing", "Model missing: its archive 'models/groups/g0007/missing.tar.gz' is missing in the inputs."),
+        ("outside", "Model outside: its archive '../outside.tar.gz' is missing in the inputs."),
+        ("other", "Model other is not loaded: its manifest.json is not the one that training wrote"),
+        ("none", "Not retried: Model none is not loaded: choices.json does not have the sha256 of its manifest."),
+    ],
+)
+def test_a_failure_costs_one_model_s_predictions(sandbox: Sandbox, damage: str, cause: str) -> None:
+    choices = to_predict(sandbox, ["a", damage, "z"])
+    path = sandbox.root / "processing/input/models" / choices[damage]["key"]
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:200])
+    if damage == "missing":
+        path.unlink()
+    if damage == "outside":
+        choices[damage]["key"] = "../outside.tar.gz"
+        path.rename(sandbox.root / "processing/input/outside.tar.gz")
+    if damage in ("other", "none"):
+        choices[damage]["manifest"] = choices["a"]["manifest"] if damage == "other" else ""
+    choose(sandbox, choices)
+    outcome = predict_with_stand_in(sandbox)
+    assert outcome.code == 0, outcome.log
+    found = results(sandbox)
+    assert set(found[damage]) == {"name", "Error", "Cause"}
+    assert found[damage]["Cause"].startswith(cause)
+    assert sorted(found[name]["row_group"] for name in ("a", "z")) == [0, 1]
+    assert pq.read_table(sandbox.out / "predictions.parquet").num_rows == 10
+    assert "2 models predicted" in outcome.log and "1 failed" in outcome.log
+
+
+def test_the_columns_are_those_of_all_models_of_classes(sandbox: Sandbox) -> None:
+    to_predict(sandbox, ["classes-one", "classes-two", "numbers"], metric="accuracy")
+    predict_with_stand_in(sandbox)
+    table = pq.read_table(sandbox.out / "predictions.parquet")
+    assert table.column_names == ["stepgluon_model", "prediction", "probability", "probability_yes"]
+    assert table["probability_yes"].to_pylist() == [None] * 5 + [0.75] * 5
+    assert results(sandbox)["numbers"]["Cause"].startswith("Not retried: Model numbers predicts numbers")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{}", "Not retried: choices.json has no list of models that each have a name and what it uses."),
+        ('{"models": [{"name": "x", "uses": "default"}]}', "Not retried: The group g0007 has no model 'x'."),
+    ],
+)
+def test_choices_that_do_not_fit_fail_the_job(sandbox: Sandbox, content: str, sentence: str) -> None:
+    to_predict(sandbox, ["a"])
+    (sandbox.root / "processing/input/choices/choices.json").write_text(content)
+    outcome = predict_with_stand_in(sandbox)
+    assert (outcome.code, outcome.message) == (1, sentence)
+    assert sandbox.written() == []
+
+
+def test_the_files_of_a_group_are_those_of_its_models(sandbox: Sandbox) -> None:
+    """The sandbox's own group, which other tests rely on: rows depend on the model's name alone."""
+    to_predict(sandbox, ["b", "a"])
+    group = json.loads((sandbox.root / "processing/input/group/group.json").read_text())
+    assert [each["row_groups"]["predict"] for each in group["models"]] == [0, 1]
+    rows = pq.ParquetFile(sandbox.root / "processing/input/group/predict.parquet").read_row_group(1)
+    assert rows["a"].to_pylist() == points(5, 97_000 + 200)["a"]
