@@ -47,6 +47,7 @@ from stepgluon.runs.history import Story, score_of
 from stepgluon.runs.map_runs import map_words
 from stepgluon.runs.model_registry import versions_of, versions_table
 from stepgluon.runs.promote import named, promote
+from stepgluon.runs.promote_partitions import promote_partitions, promoted_models, promoted_words, words
 from stepgluon.runs.redrive import planned, redrive
 from stepgluon.runs.run_list import runs_of, runs_table
 from stepgluon.runs.view import details, panel
@@ -213,7 +214,8 @@ def _left(door: Aws, names: Names, run: str) -> tuple[Execution | None, str]:
     try:
         found = one(door, names, run)
     except UsageError:
-        if run == LATEST or not sizes(door.client("s3"), names.work_bucket, f"runs/{run}/verdicts.json"):
+        judged = "groups/" if names.config.partitioned else "verdicts.json"
+        if run == LATEST or not sizes(door.client("s3"), names.work_bucket, f"runs/{run}/{judged}"):
             raise
         return None, run
     return found, found.run
@@ -224,11 +226,15 @@ def do_promote(call: Call) -> None:
         loaded, work = call.config(), call.options.work
         run = of_this_pipeline(call, loaded)
         with door_of(loaded, work) as local:
+            if loaded.config.partitioned:
+                return _of_partitions(call, local.client("s3"), Names(loaded.config), run)
             judged, registry = (lambda: local_story(work, run).models), (lambda: local.client("sagemaker"))
             promoted = promote(local.client("s3"), Names(loaded.config), run, judged, registry)
     else:
         with call.account() as (door, names):
             found, run = _left(door, names, call.options.run)
+            if names.config.partitioned:
+                return _of_partitions(call, door.client("s3"), names, run)
             judged, registry = (
                 (lambda: story_of(door, found.arn).models if found else []),
                 lambda: door.client("sagemaker"),
@@ -238,12 +244,23 @@ def do_promote(call: Call) -> None:
     call.result(f"Promoted from run {run}: {named(promoted)}.\n", {"run": run, "promoted": scores})
 
 
+def _of_partitions(call: Call, s3: Any, names: Names, run: str) -> None:
+    counts = promote_partitions(s3, names, run)
+    call.result(words(run, counts), {"run": run, **counts})
+
+
 def do_models(call: Call) -> None:
     if is_local(call):
         loaded = call.config()
         with door_of(loaded, call.options.work) as local:
+            if loaded.config.partitioned:
+                found = promoted_models(local.client("s3"), Names(loaded.config))
+                return call.result(promoted_words(found), found)
             versions = versions_of(local.client("sagemaker"), local.client("s3"), Names(loaded.config))
     else:
         with call.account() as (door, names):
+            if names.config.partitioned:
+                found = promoted_models(door.client("s3"), names)
+                return call.result(promoted_words(found), found)
             versions = versions_of(door.client("sagemaker"), door.client("s3"), names)
     call.result(versions_table(versions), versions)

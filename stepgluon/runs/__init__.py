@@ -10,7 +10,8 @@ status      the pipeline's state on one screen
 progress    the progress of a run in the terminal; fit_log: the learners and their errors, from a training's log;
             trials: the trainings of a tuning
 map_runs    how far Distributed Maps are
-promote     makes a run's models the defaults; model_registry: their versions and approvals
+promote     makes a run's models the defaults; promote_partitions: those of thousands of partitions;
+            model_registry: their versions and approvals
 endpoints   the pipeline's endpoints, what they cost a day, and how they are deleted
 rollback    makes an earlier version live
 """
