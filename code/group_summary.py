@@ -32,7 +32,7 @@ _KEPT = (
     "verdict",
     "reason",
     "uses",
-    "model_uri",
+    "key",
 )
 
 
@@ -48,10 +48,11 @@ def write(
     """Write all three; return the summary."""
     summary = summary_of(counts, members, added, config, profile)
     summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
+    summary["headline"] = headline_of(summary, members, config)
     # Without indentation, which the C encoder does not know.
     (out / "summary.json").write_text(json.dumps(summary, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
     write_models(members, out)
-    job_io.write_json(out / "headline.json", headline_of(summary, members, config))
+    job_io.write_json(out / "headline.json", summary["headline"])
     return summary
 
 

@@ -3,7 +3,7 @@
     run.json         what `show` and `runs` print (runs/view.py)
     history.json     the execution's events
     logs/<job>.log   each job's log
-    predictions.csv, predictions.parquet, summary.json   the result, if there is one
+    predictions.csv, predictions.parquet, summary.json   the result, if there is one; of partitions also models.csv
     report.html      the result as a page, or why the run failed
 
 Each file is complete or absent.
@@ -33,7 +33,7 @@ from stepgluon.runs.map_runs import map_words
 from stepgluon.runs.trials import trial_lines
 from stepgluon.runs.view import run_json, why
 
-RESULTS = ("predictions.csv", "predictions.parquet", "summary.json")
+RESULTS = ("predictions.csv", "predictions.parquet", "summary.json", "models.csv")
 REPORT = "report.html"
 LOOK_SECONDS = 1.0
 CACHED = (

@@ -12,6 +12,7 @@ progress    the progress of a run in the terminal; fit_log: the learners and the
 map_runs    how far Distributed Maps are
 promote     makes a run's models the defaults; promote_partitions: those of thousands of partitions;
             model_registry: their versions and approvals
+headline    what became of thousands of models: counts, the worst, and why some did not predict
 endpoints   the pipeline's endpoints, what they cost a day, and how they are deleted
 rollback    makes an earlier version live
 """

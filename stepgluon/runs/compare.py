@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stepgluon.runs import headline
 from stepgluon.runs.executions import read_json
 from stepgluon.runs.history import finite, metric_of, number, score_of
 from stepgluon.runs.run_list import started, state
@@ -32,6 +33,7 @@ def compared(runs: tuple[dict[str, Any], dict[str, Any]], configs: tuple[Any, An
             }
             for name in names
         ],
+        "headlines": [record.get("headline") for record in runs],
     }
 
 
@@ -117,6 +119,8 @@ def words(compared: dict[str, Any]) -> str:
     ]
     what = "MAE" if all({*model["metric"]} <= {"mae", None} for model in compared["models"]) else "score"
     lines += ["", *_table([("model", f"{what} of A", "of B", "change", "result"), *models])] if models else []
+    counts = headline.compared(compared["headlines"])
+    lines += ["", *_table([("models of partitions", "A", "B"), *counts])] if counts else []
     return "\n".join(lines) + "\n"
 
 

@@ -61,7 +61,7 @@ def before(record: dict[str, Any], runs: Iterable[dict[str, Any]]) -> tuple[dict
         if run["arn"].rpartition(":")[0] == pipeline
         and run["started"] < record["started"]  # of the execution and of its first event: two clocks
         and run["run"] != record["run"]
-        and any(score_of(model) is not None for model in run["models"])
+        and (run.get("headline") or any(score_of(model) is not None for model in run["models"]))
     )
     return tuple(islice(found, RUNS - 1))
 

@@ -11,7 +11,8 @@ from typing import Any
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, answer
 from stepgluon.names import Names
-from stepgluon.runs.executions import Execution, find, listed
+from stepgluon.runs import headline
+from stepgluon.runs.executions import Execution, find, listed, read_json
 from stepgluon.runs.history import INCOMPLETE, sentence
 from stepgluon.runs.promote import verdicts_of
 from stepgluon.runs.view import took
@@ -27,7 +28,12 @@ def runs_of(door: Door, names: Names, most: int) -> list[dict[str, Any]]:
 
     def row(execution: Execution) -> dict[str, Any]:
         full = find(door, names, execution.run) or execution
-        verdicts = answer(lambda: verdicts_of(s3, names.work_bucket, execution.run), *_GONE) or []
+        bucket, summed = names.work_bucket, None
+        if names.config.partitioned:
+            key, verdicts = f"runs/{execution.run}/result/{headline.FILE}", []
+            summed = headline.checked(answer(lambda: read_json(s3, bucket, key), *_GONE))
+        else:
+            verdicts = answer(lambda: verdicts_of(s3, bucket, execution.run), *_GONE) or []
         failed = full.status not in ("SUCCEEDED", "RUNNING", "PENDING_REDRIVE")
         why = {"state": "", "error": full.error, "sentence": sentence("", full.cause) or full.error}
         return {
@@ -35,6 +41,7 @@ def runs_of(door: Door, names: Names, most: int) -> list[dict[str, Any]]:
             "arn": full.arn,
             "note": full.given.get("note", ""),
             "models": [{key: v.get(key) for key in ("name", "verdict", "mae", "metric", "score")} for v in verdicts],
+            **({"headline": summed} if summed else {}),
             "failure": why if failed else None,
         }
 
@@ -93,6 +100,8 @@ def state(record: dict[str, Any]) -> str:
 
 def _accepted(record: dict[str, Any]) -> str:
     """The number of accepted models, like `2 of 3`; empty until the models are evaluated."""
+    if summed := record.get("headline"):
+        return f"{summed['accepted']:,} of {summed['models']:,}"
     models = record.get("models") or []
     return f"{sum(model['verdict'] == 'accepted' for model in models)} of {len(models)}" if models else ""
 

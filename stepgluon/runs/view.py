@@ -8,6 +8,8 @@ jobs               each with its state, status and times, and the sentence if it
                    AWS bills for each of its instances, an estimate; `used` is what its log says that it used
 critical_path      {steps, seconds, other, advice}: the states that determined how long the run took (critical_path.py)
 cost               {usd, published, models, unpriced}: what these jobs cost on AWS by its prices, an estimate
+headline           of a run with a model for each partition, in place of models: their counts, the worst, and why some
+                   did not predict, see headline.py
 rows, predictions, gaps  their counts, from summary.json; data_sha256 is that of the tables
 config             the address of the config that the jobs got
 failure            {state, error, sentence}, or null
@@ -29,7 +31,7 @@ from typing import Any
 from stepgluon.advice import pipeline_py
 from stepgluon.cost.billed import cost_of, cost_words
 from stepgluon.cost.used import used_words
-from stepgluon.runs import history
+from stepgluon.runs import headline, history
 from stepgluon.runs.critical_path import critical_path, path_lines
 from stepgluon.runs.history import Job, Story, finite, metric_of, number, parsed, with_unit
 from stepgluon.runs.job_log import CELL, LAST_LINES, tidied
@@ -70,6 +72,11 @@ def run_json(
         "jobs": (jobs := [_job(job, until, cached(job)) for job in story.jobs]),
         "critical_path": critical_path(story, not str(places.get("folder", "")).startswith("s3://")),
         "cost": cost_of(jobs, str(places.get("arn", ""))),
+        **(
+            {"headline": found}
+            if story.delivered and (found := headline.checked(parsed(summary).get("headline")))
+            else {}
+        ),
         **_counts(summary if story.delivered else None),
         "data_sha256": parsed(summary).get("data_sha256"),
         "config": story.config,
@@ -183,6 +190,8 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True, address:
     if record["models"]:
         lines += [*table(record["models"]), ""]
         lines += [*reasons, ""] if (reasons := _reasons(record, delivered)) else []
+    if summed := record.get("headline"):
+        lines += [*headline.words(summed), ""]
     if failure and not incomplete:
         lines += _failure(record)
     if delivered:
@@ -197,7 +206,8 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True, address:
         lines.append(f"  logs     {record.get('logs') or log}")
     if delivered or failure:
         lines.append(f"  mails    {shown(record['outbox'])}")
-    if delivered and any(each["verdict"] == "accepted" and not each.get("promoted") for each in record["models"]):
+    promotable = any(each["verdict"] == "accepted" and not each.get("promoted") for each in record["models"])
+    if delivered and (promotable or (summed and summed["accepted"])):
         lines.append(f"  next     {pipeline_py('promote', record['run'])}")
         lines.append(
             "           makes its accepted models the defaults, which predict if a later one is not good enough"
@@ -243,6 +253,8 @@ def _incomplete(record: dict[str, Any]) -> bool:
 
 
 def _missing(record: dict[str, Any]) -> str:
+    if "headline" in record and _incomplete(record):
+        return f": {record['headline']['missing']:,} models did not predict"
     missing = [model["name"] for model in record["models"] if model.get("outcome") == "failed"]
     return f": the rows of {', '.join(missing)} are not predicted" if missing and _incomplete(record) else ""
 
