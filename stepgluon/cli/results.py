@@ -19,7 +19,7 @@ from stepgluon.local.work_folder import buckets_of, local_story, one_run
 from stepgluon.names import PROMOTED, Names
 from stepgluon.runs.compare import compared, config_of, words
 from stepgluon.runs.executions import one, read_json, sizes, tell
-from stepgluon.runs.fetch import NothingToFetch, copied, download, model_address, only_predicted
+from stepgluon.runs.fetch import NothingToFetch, archive, copied, download, model_address, only_predicted
 from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
 from stepgluon.runs.start import check_files
 from stepgluon.runs.view import shown
@@ -61,7 +61,9 @@ def do_fetch(call: Call) -> None:
     options = call.options
     with _told(call) as (told, s3):
         to = options.to or Path(told["run"])
-        if options.model:
+        if options.model and "headline" in told:
+            files = archive(s3, told, options.model, to)
+        elif options.model:
             files = download(s3, model_address(told, options.model), to / options.model)
         elif told["results"]:
             files = download(s3, told["results"], to) if s3 else copied(Path(told["folder"]), to)

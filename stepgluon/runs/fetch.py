@@ -6,12 +6,13 @@ import csv
 import json
 import shutil
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from stepgluon.aws import transfers
 from stepgluon.errors import StepgluonError, SurroundingsError
-from stepgluon.runs.executions import sizes
+from stepgluon.runs.executions import read_json, sizes
 
 RESULT, ONLY = "predictions.csv", "predicted.csv"
 INNER = ("run.json", "history.json", "_SUCCESS")  # files beside a result that are not part of it
@@ -53,6 +54,32 @@ def model_address(record: Mapping[str, Any], model: str) -> str:
             f"{record['run']} predicts nothing with {model}, which was {found['verdict'] or 'not trained'}"
         )
     return str(found["model_uri"]).rstrip("/") + "/"
+
+
+def archive(s3: Any, record: Mapping[str, Any], model: str, to: Path) -> list[Path]:
+    """Download the archive of the model that predicts a partition, by its name or the partition's value."""
+    place = str(record["folder"])
+    bucket = str(record["config"]).removeprefix("s3://").partition("/")[0]  # a local run's folder names none
+    if place.startswith("s3://"):
+        summary = read_json(s3, bucket, f"runs/{record['run']}/result/summary.json")
+    else:
+        summary = json.loads((Path(place) / "summary.json").read_text("utf-8"))
+    models = {one["name"]: one for one in (summary or {}).get("models", [])}
+    by_value = {str(one["value"]): one for one in models.values()}
+    found = models.get(model) or by_value.get(model)
+    if found is None:
+        close = get_close_matches(model, [*models, *by_value], 1)
+        hint = f"did you mean {close[0]}?" if close else "models.csv of the result has all names"
+        raise NothingToFetch(f"{record['run']} has no model {model} ({hint})")
+    if not found.get("key"):
+        raise NothingToFetch(
+            f"{record['run']} predicts nothing with {model}, which was {found['verdict'] or 'not trained'}"
+        )
+    _folder(to)
+    file = to / f"{found['name']}.tar.gz"
+    with transfers(s3) as manager:
+        manager.download(bucket, found["key"], str(file)).result()
+    return [file]
 
 
 def only_predicted(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from test_promote import WORK, Bucket, bucket
 from stepgluon.config.load import loads
 from stepgluon.names import Names
 from stepgluon.runs import promote_partitions as module
+from stepgluon.runs.fetch import NothingToFetch, archive
 from stepgluon.runs.promote import NotPromoted
 from stepgluon.runs.promote_partitions import PROGRESS, promote_partitions, promoted_models, promoted_words, words
 
@@ -153,3 +155,17 @@ def test_the_promoted_models_are_counted_by_run_and_the_worst_are_listed(bucket:
         "  m11  5.5",
     ]
     assert len(said) == 13
+
+
+def test_one_model_of_a_run_is_fetched_as_an_archive_by_its_name_or_value(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("models/groups/g0000/a.tar.gz", b"archive")
+    models = [{"name": "koln-0a", "value": "Köln", "key": "models/groups/g0000/a.tar.gz"}]
+    models.append({"name": "ulm", "value": "ulm", "verdict": None})
+    bucket.put("runs/june/result/summary.json", {"models": models})
+    record = {"run": "june", "folder": f"s3://{WORK}/runs/june", "config": f"s3://{WORK}/config/1/config.json"}
+    for name in ("koln-0a", "Köln"):
+        (file,) = archive(bucket.s3, record, name, tmp_path / name)
+        assert (file.name, file.read_bytes()) == ("koln-0a.tar.gz", b"archive")
+    for name, sentence in (("Kölnn", "did you mean Köln"), ("ulm", "june predicts nothing with ulm")):
+        with pytest.raises(NothingToFetch, match=sentence):
+            archive(bucket.s3, record, name, tmp_path)
