@@ -93,6 +93,30 @@ def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Pat
     assert pipeline(tmp_path, "local", "down").stdout == "No local AWS is running in .local.\n"
 
 
+def test_an_approval_starts_the_release_of_the_model(tmp_path: Path) -> None:
+    (tmp_path / "pipeline-config.yml").write_text(
+        CONFIG.replace("serve: {}", "serve: {}, register: {approval: manual}")
+    )
+    try:
+        first = pipeline(tmp_path, "run", "--local", "--data", str(TABLE)).stderr
+        found = re.search(
+            r"^A local AWS at (\S+) releases the models once they are approved: .* promote RUN$", first, re.M
+        )
+        assert found and "shop-price answers" not in first, first
+        (run,) = (tmp_path / ".local/runs").iterdir()
+        assert "Promoted from run" in pipeline(tmp_path, "promote", run.name).stdout
+        until(lambda: list(tmp_path.glob(".local/outbox/*released*.eml")))
+        (mail,) = tmp_path.glob(".local/outbox/*released*.eml")
+        assert "shop-price serves it now" in mail.read_text()
+        curl = f"curl --silent --noproxy * --data-binary @{TABLE} -H Content-Type:text/csv {found[1]}".split()
+        answers = called(tmp_path, *curl[:-1], f"{found[1]}/endpoints/shop-price/invocations").stdout.split()
+        assert len(answers) == len(TABLE.read_text().splitlines()) - 1
+        assert all(float(answer) > 0 for answer in answers)
+    finally:
+        pipeline(tmp_path, "local", "down")
+    until(lambda: not processes(tmp_path))
+
+
 # A run that waits forever for the endpoints of the local AWS that it has started.
 STARTER = """
 import sys, time
