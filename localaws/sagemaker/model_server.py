@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -71,9 +72,11 @@ class ModelServer:
         program = images.program(self._model.image, [], [], "serve", self._shop.code, self._shop.processes)
         if program.note:
             self._log(f"[local] {program.note}")
-        self._begin(program, lambda: stopped() or self._stopped)
-        self._watcher.append(threading.Thread(target=self._watch, args=(program,), name=self._folder.name, daemon=True))
+        begun = Future[None]()
+        watch = (program, lambda: stopped() or self._stopped, begun)
+        self._watcher.append(threading.Thread(target=self._watch, args=watch, name=self._folder.name, daemon=True))
         self._watcher[0].start()
+        begun.result()
 
     def hurry(self) -> None:
         """Let `close` wait for no request."""
@@ -134,8 +137,17 @@ class ModelServer:
             instance.close()
             self._shop.guard.ended(instance.group)
 
-    def _watch(self, program: Program) -> None:
-        """Start the server again whenever it ends."""
+    def _watch(self, program: Program, stopped: Callable[[], bool], begun: Future[None]) -> None:
+        """Start the server, and start it again whenever it ends.
+
+        One thread starts it each time, and lives as long: bubblewrap's --die-with-parent means the thread.
+        """
+        try:
+            self._begin(program, stopped)
+        except BaseException as problem:  # whatever it is, `start` raises it
+            begun.set_exception(problem)
+            return
+        begun.set_result(None)
         pause = 0.1
         while True:
             self._ended.wait()

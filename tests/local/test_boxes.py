@@ -203,6 +203,27 @@ def test_an_image_serves_a_transform(jobs: Jobs, image: str) -> None:
     assert left() == []
 
 
+def test_an_image_serves_an_endpoint_by_one_container(jobs: Jobs, image: str) -> None:
+    name, runtime = jobs.name(), jobs.aws.client("sagemaker-runtime")
+    jobs.api.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": image})
+    variant = {"VariantName": "a", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    jobs.api.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    jobs.api.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    until(lambda: jobs.api.describe_endpoint(EndpointName=name)["EndpointStatus"] != "Creating")
+    endpoint = jobs.aws.sagemaker.endpoints.endpoints[name]
+    (member,) = endpoint.traffic
+    container = member.server._instance
+    for thread in endpoint._threads:
+        thread.join()  # a container must not end with the thread that created its endpoint
+    for body in (b"1", b"2"):
+        answer = runtime.invoke_endpoint(EndpointName=name, Body=body)["Body"].read()
+        assert answer == b"<%s>\n" % body
+    assert container is not None and member.server._instance is container
+    jobs.api.delete_endpoint(EndpointName=name)
+    until(lambda: name not in jobs.aws.sagemaker.endpoints.endpoints)
+    assert left() == []
+
+
 def test_after_a_kill_the_guard_removes_the_container(image: str, tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys
