@@ -43,6 +43,8 @@ REGISTER, DELETE_MODEL = "aws-sdk:sagemaker:createModelPackage", "aws-sdk:sagema
 FIND_IMAGE, BUILD_IMAGE = "aws-sdk:ecr:describeImages", "codebuild:startBuild.sync"
 ENDPOINT = {f"sagemaker:{do}Endpoint": f"{do.title()}Endpoint" for do in ("create", "update")}
 ENDPOINT |= {f"aws-sdk:sagemaker:{do}Endpoint": f"{do.title()}Endpoint" for do in ("describe", "delete")}
+VERSION, LIST = "aws-sdk:sagemaker:describeModelPackage", "aws-sdk:s3:listObjectsV2"
+LIST_RUNS, READ_RUN, START = "aws-sdk:sfn:listExecutions", "aws-sdk:sfn:describeExecution", "states:startExecution"
 CONFIGURE, DESCRIBE = "sagemaker:createEndpointConfig", "aws-sdk:sagemaker:describeEndpoint"
 SCALING = [f"aws-sdk:applicationautoscaling:{do}ScalableTarget" for do in ("deregister", "register")]
 SCALING += ["aws-sdk:applicationautoscaling:putScalingPolicy"]
@@ -124,6 +126,51 @@ def asked(names: Names, definition: str) -> list[Asked]:
     return list(found.values())
 
 
+def asked_around(names: Names, others: dict[str, str]) -> list[Asked]:
+    """What the machines around the runs ask: the release of an approved version, and the check for drift."""
+    work, runs = f"s3://{names.work_bucket}", []
+    if release := others.get("release"):
+        container = {"Image": names.image(next(iter(all_scripts()))), "Environment": {}}
+        for model in names.config.served_after_approval:
+            folder = {"S3Uri": f"{work}/models/{model.name}/f/job/output/model/"}
+            version = {
+                "ModelApprovalStatus": "Approved",
+                "InferenceSpecification": {"Containers": [{**container, "ModelDataSource": {"S3DataSource": folder}}]},
+                "CustomerMetadataProperties": {"manifest": "0", "job": "job", "run": RUN},
+            }
+            event = {"detail": {"ModelPackageArn": names.model_version_arn(model, 1)}}
+            runs += [(release, {VERSION: version}, first, event) for first in ("Missing", "InService", "Failed")]
+    if monitor := others.get("monitor"):
+        serving = {"folder": f"{work}/promoted/{RUN}/m/job/", "model_uri": f"{work}/promoted/{RUN}/m/job/", "run": RUN}
+        known = {names.key(model): serving for model in names.config.models}
+        found = json.dumps({**serving, **known, "outcome": "drift", "sentence": "Drift.", "data": "s3://raw/june/"})
+        answers: dict[str, Any] = {LIST: {"KeyCount": 1}, READ: {"Body": found}, READ_RUN: {"Input": found}}
+        answers |= {LIST_RUNS: {"Executions": [{"ExecutionArn": names.execution_arn(RUN)}]}, START: {}}
+        runs += [(monitor, answers, first, {}) for first in ("Missing", "InService")]
+    asked_for, missed, reached = list[Asked](), set[str](), set[str]()
+    for number, (definition, answers, first, event) in enumerate(runs):
+        for name, digest in DIGESTS.items():
+            definition = definition.replace(f"${{{name}}}", digest)
+        of = tasks(json.loads(definition))
+        given = _answers(names, of) | {state: answers[kind] for state, kind in of.items() if kind in answers}
+        given |= {state: partial(_endpoint, of, state, first) for state, kind in of.items() if kind == DESCRIBE}
+        if first == "Missing":  # no endpoint serves yet
+            given |= {
+                state: Throws("S3.NoSuchKeyException", "") for state in of if state.startswith("Find what serves")
+            }
+        calls = run(definition, given, event, f"{RUN}{number}").calls
+        asked_for += [(of[state], parameters) for state, parameters in calls]
+        missed, reached = missed | of.keys(), reached | {state for state, _ in calls}
+    assert missed == reached, f"no execution reaches {sorted(missed - reached)}"
+    return asked_for
+
+
+def other_machines(names: Names) -> list[str]:
+    config = names.config
+    releases, monitors = bool(config.served_after_approval), bool(config.monitored)
+    return [names.release_machine] * releases + [names.monitor_machine] * monitors
+
+
 def _endpoint(of: dict[str, str], state: str, first: str, calls: list[tuple[str, Any]]) -> Any:
     """An endpoint as it was at first, or as the run's own calls have left it."""
     name = next(given["EndpointName"] for asking, given in reversed(calls) if asking == state)
@@ -187,7 +234,11 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             **dict.fromkeys(ENDPOINT, _endpoint_changed),
             CONFIGURE: _endpoint_configured,
             **dict.fromkeys(SCALING, _endpoint_scaled),
+            **dict.fromkeys((VERSION, LIST, LIST_RUNS, READ_RUN, START), _asked_around),
         }[integration](call, integration, parameters)
+    for machine in other_machines(names):  # with the role of the rule's target
+        arn = names.arn("states", f"stateMachine:{machine}")
+        yield from call.asks("EventBridge starts a machine", "states:StartExecution", {"stateMachineArn": arn})
     # "Using CloudWatch Logs to log execution history" and "Trace with X-Ray" in the Step Functions guide
     for action in DELIVERIES if names.config.log_runs else ():
         yield call("the machine's log", f"logs:{action}")
@@ -213,6 +264,13 @@ def _job_started(call: Caller, integration: str, parameters: dict[str, Any]) -> 
     # create-training-job.ts grant it without a condition, and none says what the request tells IAM.
     if key := machines.get("VolumeKmsKeyId"):
         yield call("encrypt its disk", "kms:CreateGrant", key)
+
+
+def _asked_around(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
+    service, operation = integration.removeprefix("aws-sdk:").split(":")
+    if service in ("sfn", "states"):
+        service, parameters = "states", {f"{key[0].lower()}{key[1:]}": value for key, value in parameters.items()}
+    yield from call.asks("release or compare", f"{service}:{operation[0].upper()}{operation[1:]}", parameters)
 
 
 def _image_sought(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
@@ -571,6 +629,10 @@ def tell_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             if operation in ("PutObject", "GetObject"):
                 wanted = "GenerateDataKey" if operation == "PutObject" else "Decrypt"
                 yield from call.with_key("encrypt the marker", key, "s3", wanted)
+    for machine in other_machines(names):
+        execution = {"executionArn": names.arn("states", f"execution:{machine}:{RUN}")}
+        for operation in ("DescribeExecution", "GetExecutionHistory"):
+            yield from call.asks("tell a failure", f"states:{operation}", execution)
     yield from _in_lambda(call, "tell")
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
 from golden import CASES, config_of, environment_of
 from made_once import made_once
-from policies.calls import Asked, asked, job_calls, machine_calls, service_calls, tell_calls, topic_key, trigger_calls
+from policies.calls import (
+    Asked,
+    asked,
+    asked_around,
+    job_calls,
+    machine_calls,
+    service_calls,
+    tell_calls,
+    topic_key,
+    trigger_calls,
+)
 from policies.neighbours import kind, neighbours
 from policies.reference import allowed
 
@@ -18,7 +29,7 @@ from stepgluon.config.load import load, loads
 from stepgluon.config.source import LoadedConfig
 from stepgluon.deploy.templates.policies import FOLDER, policy
 from stepgluon.names import Names
-from stepgluon.workflow.compile import build
+from stepgluon.workflow.compile import build, machines
 
 ROLES = ("job", "machine", "trigger", "tell")
 # Default models in two folders, with and without a slash, and a name that is as long as a name may be.
@@ -78,8 +89,15 @@ class Deployed:
 
     @cached_property
     def asked(self) -> list[Asked]:
-        text = build(self.loaded.config, workflow).text  # test_golden.py checks it
-        return [(of, told) for of, told in made_once("asked", text, lambda: asked(self.names, text))]
+        config = self.loaded.config
+        text = build(config, workflow).text  # test_golden.py checks it
+        others = {name: build(config, other, name).text for name, other in machines(config, workflow).items()}
+
+        def found() -> list[Asked]:
+            return asked(self.names, text) + asked_around(self.names, others)
+
+        key = json.dumps([text, others])
+        return [(of, told) for of, told in made_once("asked", key, found)]
 
     @cached_property
     def calls(self) -> dict[str, list[Call]]:

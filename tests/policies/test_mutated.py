@@ -21,13 +21,6 @@ REASONS = {
     ("machine", "UseKey", "kms:DescribeKey"): LOOKS,
     ("boundary", "Key", "kms:DescribeKey"): LOOKS,
 }
-# Of the machines beside that of runs, whose calls are not derived: tests/test_endpoint_templates.py has them.
-BESIDE = {
-    *("StartOtherMachines", "ReadApprovedVersions", "FindLastRun", "ReadLastRun", "Retrain"),
-    *("${pointers_read}", "${drifts}", "${drifts_marked}", "${compared_bucket}", "${compared_rows}", "${comparisons}"),
-    *("${other_runs}", "${other_machines}", "states:ListExecutions", "sagemaker:DescribeModelPackage"),
-}
-BESIDE_ACTIONS = {"states:DescribeExecution", "states:StartExecution"}  # of the machine: with monitor, it starts runs
 
 
 @pytest.mark.parametrize("part", [*ROLES, "boundary"])
@@ -38,15 +31,13 @@ def test_each_granted_action_is_one_that_a_call_needs(part: str) -> None:
         action for case in CASES for _, p in actions_of(deployed(case).policy(part)) for action in actions_like(p)
     }
     assert granted, part
-    beside = BESIDE | BESIDE_ACTIONS if part == "machine" else BESIDE
-    superfluous = {action for action in granted - beside if action.lower() not in made}
+    superfluous = {action for action in granted if action.lower() not in made}
     assert superfluous == {action for of, _, action in REASONS if of == part}
 
 
 @pytest.mark.parametrize("part", [*ROLES, "boundary"])
 def test_whatever_is_taken_away_is_missed_by_a_call(part: str) -> None:
     survivors = {change.name for change in removals(part) if not any(_misses(case, change) for case in CASES)}
-    survivors = {name for name in survivors if not BESIDE & set(name)}
     assert survivors == {reason for reason in REASONS if reason[0] == part}
 
 
@@ -62,7 +53,7 @@ def _misses(case: str, change: Change) -> bool:
 @pytest.mark.parametrize("role", ROLES)
 def test_whatever_is_made_wider_lets_in_a_neighbour(role: str) -> None:
     survivors = [change.name for change in widenings(role) if not any(_lets_in(case, change) for case in CASES)]
-    assert not [name for name in survivors if not BESIDE & set(name)]
+    assert not survivors
 
 
 @pytest.mark.parametrize("role", ROLES)
