@@ -184,7 +184,7 @@ class SharedModels(Http):
         try:
             model = self.load(folder)
         except MemoryError:
-            self._measure()
+            self._free()
             raise self._full(name) from None
         except JobError as problem:  # not the client's
             raise Refused(500, str(problem)) from None
@@ -192,7 +192,7 @@ class SharedModels(Http):
         self._measure()
         if sum(self._used) > self.memory:
             del model
-            self._measure()
+            self._free()
             raise self._full(name)
         self._models[name] = model
 
@@ -205,7 +205,7 @@ class SharedModels(Http):
             url = self._url(name)
             self._file(name).unlink()
             self._models.pop(name, None)
-            self._measure()
+            self._free()
         return _json({"modelName": name, "modelUrl": url})
 
     def _invoke(self, name: str, body: bytes, content_type: str, accept: str) -> Answer:
@@ -218,11 +218,15 @@ class SharedModels(Http):
                 model = self._models[name]
         return model.invoked(body, content_type, accept)
 
-    def _measure(self) -> None:
-        """Return what is free to the system, and publish how much memory the models of this worker take."""
+    def _free(self) -> None:
+        """Return to the system what is free."""
         gc.collect()
         with suppress(AttributeError, OSError):  # glibc alone has it
             ctypes.CDLL(None).malloc_trim(0)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Let the other workers know how much memory this worker's models have."""
         self._used[self._place] = max(0, private_bytes() - self._before)
 
 
