@@ -38,10 +38,10 @@ def section(models: Node) -> Node:
 
 def problems(models: Node) -> Iterator[Problem]:
     for name, child in models.value.items():
-        serves_all = name == "serve" and isinstance(child.value, dict) and "shared" in child.value
+        shared = child.value.get("shared") if name == "serve" and isinstance(child.value, dict) else None
         if name in _UNSUITED and child.value is not None:
             yield Problem(child.name_place, child.key, _UNSUITED[name])
-        elif name == "serve" and child.value is not None and not serves_all:
+        elif name == "serve" and child.value is not None and (shared is None or shared.value is False):
             message = "models for values found in the data share one endpoint (write {shared: true}, or list values)"
             yield Problem(child.name_place, child.key, message)
 

@@ -342,6 +342,9 @@ class Serve(Section):
     capture: Capture | None = entry(
         "capture requests and answers: 20%, or {share: 20%, keep: 30d}", Shorthand(Capture, "share"), None
     )
+    shared: bool = entry(
+        "one endpoint for the models of all values found in the data; each request names one", FLAG, False
+    )
 
     @property
     def machines(self) -> Hosting:

@@ -18,6 +18,11 @@ _OF_INSTANCES = {
     "release": "a serverless endpoint is updated all at once (remove it, or use instance)",
     "capture": "SageMaker captures no requests of a serverless endpoint (remove it, or use instance)",
 }
+# [sm] What SageMaker does not offer for multi-model endpoints.
+_OF_ONE_MODEL = {
+    "serverless": "SageMaker has no serverless endpoints for many models (use instance)",
+    "capture": "SageMaker's Model Monitor supports endpoints of one model only (remove it)",
+}
 STARTUP_SECONDS = 3600  # of the new fleet, before the first step of an update
 
 
@@ -33,10 +38,21 @@ def models_can_be_served(config: PipelineConfig) -> Iterator[Finding]:
         if model.serve is None:
             continue
         at = f"{key}.serve"
-        if model.serve.serverless:
+        yield from _shared(at, model.serve, config)
+        if model.serve.serverless and not model.serve.shared:
             yield from _serverless(at, model.serve, config)
         else:
             yield from _instances(at, model.serve, config)
+
+
+def _shared(at: str, serve: Serve, config: PipelineConfig) -> Iterator[Finding]:
+    if serve.shared and config.partitioned is None:
+        message = "only models for values found in the data share an endpoint (remove it, or write models: "
+        yield Finding(f"{at}.shared", message + "{partition_by: …} without values)")
+    elif serve.shared:
+        for name, message in _OF_ONE_MODEL.items():
+            if getattr(serve, name):
+                yield Finding(f"{at}.{name}", message, (f"{at}.shared",))
 
 
 def _serverless(at: str, serve: Serve, config: PipelineConfig) -> Iterator[Finding]:
