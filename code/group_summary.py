@@ -18,6 +18,7 @@ from result_files import Addition
 from spreadsheet import defused, defused_names
 
 MODELS = "models.csv"
+TARGETS = "targets.json"  # of a shared endpoint
 NAMED = 20  # models in the headline
 WORDS = 200  # characters of a reason in the headline
 HEADLINE = 32_000  # bytes of headline.json, most of which is in a state's variable
@@ -52,8 +53,24 @@ def write(
     # Without indentation, which the C encoder does not know.
     (out / "summary.json").write_text(json.dumps(summary, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
     write_models(members, out)
-    job_io.write_json(out / "headline.json", summary["headline"])
+    headline = summary["headline"]
+    if config["models"][0].get("serve"):
+        targets = targets_of(members)
+        job_io.write_json(out / TARGETS, {"models": targets})
+        headline["served"] = {"models": len(targets), "example": next(iter(targets), "")}
+        headline["served"]["target"] = targets.get(headline["served"]["example"], "")
+    job_io.write_json(out / "headline.json", headline)
     return summary
+
+
+def targets_of(members: list[Member]) -> dict[str, str]:
+    """By model, its archive below the endpoint's prefix: TargetModel of a request. A rejected model is not served."""
+    return {
+        one.name: one.choice["key"]
+        for one in members
+        if one.choice.get("uses") == "default"
+        or (one.choice.get("uses") == "trained" and one.choice.get("verdict") == "accepted")
+    }
 
 
 def score_of(member: Member) -> float | None:

@@ -264,3 +264,29 @@ def test_rows_that_two_models_predict_are_refused(sandbox: Sandbox) -> None:
     with pytest.raises(job_io.JobError, match="predictions of several models"):
         postprocess.main()
     assert sandbox.written() == []
+
+
+def test_a_shared_endpoint_gets_the_archives_of_the_models_that_it_serves(sandbox: Sandbox) -> None:
+    models = entries(6)
+    for one, (error, uses) in zip(
+        models,
+        [(1, "trained"), (9, "trained"), (9, "default"), (9, "nothing"), (1, "trained"), (1, "trained")],
+        strict=True,
+    ):
+        one |= {"mae": error, "uses": uses, "key": f"models/{one['name']}.tar.gz"}
+    lay_out_groups(sandbox.root, models, 24)
+    configured = sandbox.root / "processing/input/config/config.json"
+    given = json.loads(configured.read_text())
+    done(sandbox)
+    assert "targets.json" not in sandbox.written()  # nothing serves them
+    shutil.rmtree(sandbox.out)
+    given["models"][0]["serve"] = {"shared": True}
+    configured.write_text(json.dumps(given))
+    done(sandbox)
+    served = [f"store-{n:05}" for n in (0, 2, 4, 5)]  # neither the rejected one that predicts, nor that without a model
+    assert told(sandbox, "targets.json") == {"models": {name: f"models/{name}.tar.gz" for name in served}}
+    assert told(sandbox, "headline.json")["served"] == {
+        "models": 4,
+        "example": served[0],
+        "target": f"models/{served[0]}.tar.gz",
+    }
