@@ -44,7 +44,7 @@ def tasks(states: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The states that start a job of SageMaker, those in branches too."""
     found = {name: one for name, one in states.items() if one.get("Resource", "").endswith("Job.sync")}
     for state in states.values():
-        for branch in state.get("Branches", []):
+        for branch in [*state.get("Branches", []), state.get("ItemProcessor", {"States": {}})]:
             found |= tasks(branch["States"])
     return found
 
@@ -60,7 +60,13 @@ def test_the_estimate_has_the_jobs_of_the_definition(case: str) -> None:
         job = planned[state]
         assert job.kind == JOBS[task["Resource"].partition(".sync")[0].rpartition(":")[2]]
         trains = state.startswith(("Train ", "Tune "))
-        assert task["TimeoutSeconds"] == (searches[job.model] if trains else job.limit) + STARTUP_SECONDS
+        assert task["TimeoutSeconds"] == (searches.get(job.model, max(searches.values())) if trains else job.limit) + STARTUP_SECONDS
+
+
+def test_of_groups_whose_number_only_the_data_say_the_estimate_has_one() -> None:
+    found = estimate(loaded("partitioned").config, PRICES)
+    assert [line.state for line in found.lines] == ["Prepare data", "Train group", "Predict group", "Post-process"]
+    assert "Train group and Predict group are one of each, for about 100 models" in words(found)
 
 
 def config(**more: Any) -> PipelineConfig:

@@ -28,10 +28,11 @@ SUFFIXES: dict[str, Picture] = {
 
 def do_validate(call: Call) -> None:
     loaded = call.config()
-    count = len(loaded.config.models)
+    found = loaded.config.partitioned
+    models = f"a model for each {found.column}" if found else counted(len(loaded.config.models), "model")
     if not surely_fits(loaded.config):
         call.definition(loaded)  # takes seconds, and reports exceeded limits
-    call.terminal.say(f"{call.options.config}: no mistakes; {counted(count, 'model')}")
+    call.terminal.say(f"{call.options.config}: no mistakes; {models}")
 
 
 def do_compile(call: Call) -> None:

@@ -63,6 +63,9 @@ def found_models_are_possible(config: PipelineConfig) -> Iterator[Finding]:
         yield Finding("predict.instance.count", message, ("models",))
     if config.fallback.default_model != "promoted":
         yield Finding("fallback.default_model", _UNSUITED["default_model"].replace("remove it", "write promoted"))
+    if config.max_cost is not None:
+        message = "what a run may cost is not known before it has found the values (remove it, or list values)"
+        yield Finding("max_cost", message, ("models",))
     if column == model.label:
         message = f"the label {found(column)} is also partition_by, but rows to predict have no label yet"
         yield Finding("models[0].label", f"{message} (partition by another column)", ("partitioned.column",))

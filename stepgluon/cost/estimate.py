@@ -45,6 +45,7 @@ class Estimate:
     region: str
     published: str
     lines: tuple[Line, ...]
+    note: str = ""  # what the sum does not include
 
     @property
     def usd(self) -> float:
@@ -78,9 +79,13 @@ def jobs_of(config: PipelineConfig, without_gaps: Collection[str] = ()) -> Itera
     `without_gaps` are the models that have nothing to predict.
     """
     yield _processing("Prepare data", "", config.prepare)
-    for model in config.models:
+    if config.partitioned:  # those of one group: only a run knows how many there are
+        train = config.models[0].train
+        yield Planned("Train group", "", "Training", train.instance.type, 1, train.max_runtime)
+        yield _processing("Predict group", "", config.predict)
+    for model in config.models if not config.partitioned else ():
         yield from _training(config, model)
-    for model in config.models:
+    for model in config.models if not config.partitioned else ():
         if model.name not in without_gaps:
             yield from _prediction(config, model)
     yield _processing("Post-process", "", config.postprocess)
@@ -120,7 +125,8 @@ def estimate(
     config: PipelineConfig, prices: Prices, known: Mapping[str, Known] | None = None, without_gaps: Collection[str] = ()
 ) -> Estimate:
     lines = tuple(_line(job, prices, (known or {}).get(job.state)) for job in jobs_of(config, without_gaps))
-    return Estimate(config.name, prices.region, prices.published, lines)
+    note = _ONE_GROUP.format(config.fan_out.models_per_job) if config.partitioned else ""
+    return Estimate(config.name, prices.region, prices.published, lines, note)
 
 
 def _line(job: Planned, prices: Prices, known: Known | None) -> Line:
@@ -174,9 +180,14 @@ def words(found: Estimate) -> str:
         for name, machine, time, cost, source in rows
     ]
     lines += ["", f"By model: {by_model(sums)}."] if (sums := found.models()) else []
-    return "\n".join([f"{summary(found)}.", "", *lines, "", f"{_NOT_INCLUDED}\n"])
+    notes = [found.note, ""] if found.note else []
+    return "\n".join([f"{summary(found)}.", "", *lines, "", *notes, f"{_NOT_INCLUDED}\n"])
 
 
+_ONE_GROUP = (
+    "Train group and Predict group are one of each, for about {} models; a run has one for each group, and only its "
+    "data say how many these are."
+)
 _NOT_INCLUDED = "Retries, disks, storage, logs, image builds and endpoints are not included."
 
 

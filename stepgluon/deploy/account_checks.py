@@ -80,11 +80,12 @@ def check_key(names: Names, door: Door) -> None:
 def wanted_instances(config: PipelineConfig) -> Counter[str]:
     """How many instances a run may use at once, by the name of their quota in Service Quotas."""
     training: Counter[str] = Counter()
+    groups = config.fan_out.jobs_at_once if config.partitioned else 1
     for model in config.models:
         kind = "spot training" if model.train.spot else "training"
-        training[f"{model.train.instance.type} for {kind} job usage"] += model.train.instance.count
+        training[f"{model.train.instance.type} for {kind} job usage"] += model.train.instance.count * groups
     processing: Counter[str] = Counter()
-    at_once = ((config.prepare, 1), (config.predict, len(config.models)), (config.postprocess, 1))
+    at_once = ((config.prepare, 1), (config.predict, len(config.models) * groups), (config.postprocess, 1))
     for job, jobs in at_once:
         quota = f"{job.instance.type} for processing job usage"
         processing[quota] = max(processing[quota], job.instance.count * jobs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 from unittest import mock
@@ -29,6 +30,12 @@ from localaws.iam.required_rights import Right, job_right, list_tags, managed_ru
 from stepgluon.deploy.templates.policies import SCALING_ROLE
 from stepgluon.names import Names
 from stepgluon.programs import all_scripts
+from stepgluon.selfcheck.answers import MISTAKE, Fault
+from stepgluon.selfcheck.group_answers import results
+from stepgluon.selfcheck.rehearsal import Rehearsal, Shared, Visit
+from stepgluon.selfcheck.report import Report
+from stepgluon.selfcheck.scenarios import Scenarios
+from stepgluon.selfcheck.scopes import scopes
 
 RUN = "20250131-120000-go-0123456789abcdef0123"
 KEY_ID = "12345678-90ab-cdef-1234-567890abcdef"  # of the key that the pipeline's stack makes
@@ -104,6 +111,8 @@ def asked(names: Names, definition: str) -> list[Asked]:
     for name, digest in DIGESTS.items():
         filled = filled.replace(f"${{{name}}}", digest)
     of = tasks(json.loads(filled))
+    if names.config.partitioned:
+        return _rehearsed(json.loads(filled), of)
     given = {"data": f"s3://{names.raw_bucket}/june/", "note": ""}
     good = _answers(names, of)
     # Every model is rejected, and its default predicts.
@@ -169,6 +178,25 @@ def other_machines(names: Names) -> list[str]:
     config = names.config
     releases, monitors = bool(config.served_after_approval), bool(config.monitored)
     return [names.release_machine] * releases + [names.monitor_machine] * monitors
+
+
+def _rehearsed(machine: dict[str, Any], of: dict[str, str]) -> list[Asked]:
+    """The same of a machine with groups of models, whose children a rehearsal runs; in one run, they cannot predict."""
+    found: dict[str, Asked] = {}
+    mistake = {"Predict group": Fault("States.TaskFailed", MISTAKE)}
+    written: dict[str, Any] = {}
+    for number, (faults, files) in enumerate([({}, {}), (mistake, {"results": results(1e300)})]):
+
+        def watch(visit: Visit, number: int = number) -> None:
+            if visit.name in of:
+                found[f"{number} {visit.name}"] = (of[visit.name], visit.request)
+
+        root = scopes(machine)
+        made = {"faults": faults, "files": files, "written": written, "execution": f"{RUN}{number}", "retried": False}
+        Rehearsal(root, Shared(Report(), watch), replace(Scenarios(root).first, **made))
+    missed = of.keys() - {key.partition(" ")[2] for key in found}
+    assert not missed, f"no run reaches {sorted(missed)}"
+    return list(found.values())
 
 
 def _endpoint(of: dict[str, str], state: str, first: str, calls: list[tuple[str, Any]]) -> Any:
@@ -239,6 +267,8 @@ def machine_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
     for machine in other_machines(names):  # with the role of the rule's target
         arn = names.arn("states", f"stateMachine:{machine}")
         yield from call.asks("EventBridge starts a machine", "states:StartExecution", {"stateMachineArn": arn})
+    if names.config.partitioned:
+        yield from _groups_run(call)
     # "Using CloudWatch Logs to log execution history" and "Trace with X-Ray" in the Step Functions guide
     for action in DELIVERIES if names.config.log_runs else ():
         yield call("the machine's log", f"logs:{action}")
@@ -409,6 +439,16 @@ def _object_read(call: Caller, integration: str, parameters: dict[str, Any]) -> 
     yield from call.with_key("decrypt it", call.names.config.encryption.kms_key, "s3", "Decrypt")
 
 
+def _groups_run(call: Caller) -> Iterator[Call]:
+    """ "IAM policies for using Distributed Map states" in the Step Functions guide."""
+    groups = {"Bucket": call.names.work_bucket, "Key": f"runs/{RUN}0/prepared/groups.json"}
+    yield from _object_read(call, READ, groups)
+    yield call("start a group", "states:StartExecution", call.names.machine_arn)
+    child = call.names.arn("states", f"execution:{call.names.machine}/Groups:0123abcd")
+    for action in ("DescribeExecution", "RedriveExecution", "StopExecution"):
+        yield call("follow a group", f"states:{action}", child)
+
+
 def _object_written(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
     yield from call.asks("write a small file", "s3:PutObject", parameters)
     yield from call.with_key("encrypt it", call.names.config.encryption.kms_key, "s3", "GenerateDataKey")
@@ -439,8 +479,8 @@ def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             yield from _hosted(call, parameters["EndpointName"], config, model)
         if integration == MODEL:
             models[parameters["ModelName"]] = parameters
-        if integration == WRITE and parameters["Key"].endswith("predictions.manifest"):
-            for key in parameters["Body"][1:]:  # what post-process reads by it
+        if integration == WRITE and parameters["Key"].endswith(".manifest"):
+            for key in parameters["Body"][1:]:  # what a job reads by it
                 yield from call.asks("read a listed file", "s3:GetObject", {"Bucket": parameters["Bucket"], "Key": key})
         if integration == PROCESSING:
             job = parameters["ProcessingJobName"]
@@ -459,7 +499,8 @@ def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
             results = parameters["OutputDataConfig"]
             output = f"{results['S3OutputPath']}/{job}/output"
             image = parameters["AlgorithmSpecification"]["TrainingImage"]
-            yield from _job(call, "Training", job, image, places, [output])
+            kept = [found["S3Uri"]] if (found := parameters.get("CheckpointConfig")) else []
+            yield from _job(call, "Training", job, image, [*places, *kept], [output, *kept])
             yield from _encrypts(call, results.get("KmsKeyId"), parameters["ResourceConfig"].get("VolumeKmsKeyId"))
             yield from _in_network(call, parameters.get("VpcConfig"))
         elif integration == TRANSFORM:  # with the role of its model

@@ -13,7 +13,7 @@ from localaws.iam.policy_evaluation import Call, listed
 from stepgluon.deploy.templates import policies as templates
 
 CASES = ("demo", "everything", "default-models", "xgboost", "registered", "built", "tuned", "container", "served")
-CASES += ("one-approved-at-once",)
+CASES += ("one-approved-at-once", "partitioned", "partitioned-any")
 LOOKS = "SageMaker looks at a key before it starts a job with it, as AmazonSageMakerFullAccess lets it"
 # What no derived call needs, and why it is granted all the same.
 REASONS = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stepgluon.config.schema import CicdSource
-from stepgluon.names import VARIANT, Names
+from stepgluon.names import PROMOTED, PROMOTED_PARTITIONS, VARIANT, Names
 from stepgluon.programs import all_scripts, answers, builds_in_runs, builds_of, program_of, transforms
 
 FOLDER = Path(__file__).parents[3] / "policy"
@@ -82,6 +82,7 @@ def _values(names: Names) -> dict[str, str | list[str]]:
         **_registry(names),
         **_endpoints(names),
         **_other_machines(names),
+        **_groups(names),
         **_builds(names),
         **_tunings(names),
         "any_log": ["*"] if config.log_runs else [],
@@ -209,6 +210,35 @@ def _other_machines(names: Names) -> dict[str, list[str]]:
         "comparisons": [s3(f"{work}/monitor/*")] * monitors,
         "retrained": [names.machine_arn] * retrains,
         "retrained_runs": [names.arn("states", f"execution:{names.machine}:*")] * retrains,
+    }
+
+
+def _groups(names: Names) -> dict[str, list[str]]:
+    """What the machine reads and writes, besides what every run has; and with groups of models, their executions.
+
+    A Distributed Map starts executions of its own machine, whose ARNs have its label between the machine's name and
+    theirs: "IAM policies for using Distributed Map states" in Step Functions' Developer Guide.
+    """
+    if names.config.partitioned is None:
+        reads, writes, found = ["models/*/metrics.json", PROMOTED], ["runs/*/verdicts.json"], False
+    else:
+        reads = ["models/groups/*/group.json", "predictions/groups/*/result.json", "runs/*/result/headline.json"]
+        reads += ["runs/*/prepared/groups.json", "runs/*/prepared/groups/*/group.json"]
+        reads += ["runs/*/groups/*/choices.json"] * (names.config.fallback.when == "any")
+        writes, found = ["runs/*/groups/*", "runs/*/todo/*"], True
+
+    def objects(keys: list[str]) -> list[str]:
+        return [names.bucket_arn(f"{names.work_bucket}/{key}") for key in keys]
+
+    return {
+        "machine_reads": objects(reads),
+        "machine_writes": objects(writes),
+        "checkpoints": objects(["models/groups/*/checkpoints/*"] * found),
+        "promoted_partitions": objects([PROMOTED_PARTITIONS] * found),
+        "grouped_machine": [names.machine_arn] * found,
+        "group_machines": [f"{names.machine_arn}/*"] * found,
+        "grouped_runs": [names.arn("states", f"execution:{names.machine}/*:*")] * found,
+        "change_groups": ["states:RedriveExecution", "states:StopExecution"] * found,
     }
 
 
