@@ -1,8 +1,14 @@
 import json
 import os
+import sys
 
 from stage import inputs, obey, output, read, write
 
+if os.path.exists(f"{inputs}/choices"):
+    import groups
+
+    groups.assemble()
+    sys.exit()
 obey("post", f"{inputs}/rows")
 verdicts = json.loads(read(f"{inputs}/verdicts/verdicts.json"))
 folder = f"{inputs}/predictions"

@@ -3,6 +3,11 @@ import sys
 
 from stage import inputs, obey, output, read, write
 
+if os.path.exists(f"{inputs}/group"):
+    import groups
+
+    groups.predict()
+    sys.exit()
 model = os.environ["STEPGLUON_MODEL"]
 obey(f"predict-{model}", f"{inputs}/rows")
 if os.path.exists(f"{inputs}/model/manifest.json"):  # a model for the real job
