@@ -1,7 +1,10 @@
 """How the local AWS and the pipeline behave with many models: one per partition, in groups.
 
     python benchmarks/scale.py engine [--groups 40 200]
+    python benchmarks/scale.py nothing [--models 2000 10000]
 
+nothing: the whole command, from its start to its exit, with groups of 50 models and jobs that do nothing; then the same
+command again, after one model's rows have changed. No model may be missing or predict twice.
 engine: a Distributed Map whose children have 14 states, eight of them calls of S3, and no jobs. Each size runs in a
 process of its own, one after the other; memory is the highest resident size of the process.
 """
@@ -11,10 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +149,56 @@ def _child() -> dict[str, Any]:
     return {"StartAt": "Begin", "States": states}
 
 
+# nothing
+
+CONFIG = """
+name: shop
+models: {partition_by: store_id, label: sales_kg, threshold: 350}
+fan_out: {models_per_job: 50, jobs_at_once: 20}
+"""
+
+
+def nothing(given: argparse.Namespace) -> None:
+    print("models  seconds  memory MB  trained  one changed, again: seconds  trained")
+    for models in given.models:
+        with tempfile.TemporaryDirectory() as folder:
+            work, orders = Path(folder) / "work", Path(folder) / "orders.json"
+            config = Path(folder) / "config.yml"
+            config.write_text(CONFIG)
+            words = [sys.executable, os.fspath(ROOT / "tests" / "local" / "stand_in.py"), f"{folder}/compiled"]
+            words += [os.fspath(ROOT / "tests" / "local" / "scripts"), "run", "--local", "--config", os.fspath(config)]
+            words += ["--work", os.fspath(work), "--data", os.fspath(orders)]
+            figures = []
+            for changed in ({}, {"store-7": 1}):
+                orders.write_text(json.dumps({"partitions": models, "rows": changed}))
+                began = time.monotonic()
+                memory = _peak(words)
+                figures.append((time.monotonic() - began, memory, _trained(work, models)))
+            (first, memory, trained), (again, _, both) = figures
+            print(f"{models:6}  {first:7.1f}  {memory:9.0f}  {trained:7}  {again:26.1f}  {both - trained:7}")
+
+
+def _peak(words: list[str]) -> float:
+    """The command's highest resident memory in MB: its server is in the same process."""
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT)
+    assert process.stdout
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)} failed:\n{said.decode()}")
+    return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+
+
+def _trained(work: Path, models: int) -> int:
+    """How many models all runs have trained; the newest run's result must have each model once."""
+    run = max((work / "runs").glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+    predicted = json.loads(run.read_text())["predicted"]
+    if len(predicted) != models or len(set(predicted)) != models:
+        raise SystemExit(f"{len(set(predicted))} of {models} models predicted")
+    with closing(sqlite3.connect(work / "buckets" / "index.sqlite")) as index:
+        return int(index.execute("SELECT count(*) FROM objects WHERE key LIKE 'models/groups/%.tar.gz'").fetchone()[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -153,6 +208,9 @@ def main() -> None:
     once = commands.add_parser("engine-once")
     once.add_argument("groups", type=int)
     once.set_defaults(run=lambda given: engine_once(given.groups))
+    of_nothing = commands.add_parser("nothing", help="a whole run with jobs that do nothing")
+    of_nothing.add_argument("--models", type=int, nargs="+", default=[2000, 10000])
+    of_nothing.set_defaults(run=nothing)
     given = parser.parse_args()
     given.run(given)
 
