@@ -73,13 +73,13 @@ def _others() -> str:
 
 
 def _worst() -> str:
-    worst = listed_lines("$headline.worst", text("- {} {}: {}", "$m.name", _value(), "$m.reason"))
+    worst = listed_lines("$headline.worst", text("- {}{}: {}", "$m.name", _value(), "$m.reason"))
     block = text("\nThe worst:\n\n{}\n", worst)
     return f"($count($headline.worst) = 0 ? '' : {block})"
 
 
 def _missing(names: Names) -> str:
-    named = listed_lines("$headline.missing_models", text("- {} {}: {}", "$m.name", _value(), "$m.reason"))
+    named = listed_lines("$headline.missing_models", text("- {}{}: {}", "$m.name", _value(), "$m.reason"))
     count = "$count($headline.missing_models)"
     more = text("\n- and {} more", f"($headline.missing - {count})")
     block = text(
@@ -93,7 +93,7 @@ def _missing(names: Names) -> str:
 
 def _value() -> str:
     """The partition's value, if its name does not show it."""
-    return "($m.value = $m.name ? '' : '(' & $m.value & ')')"
+    return "($m.value = $m.name ? '' : ' (' & $m.value & ')')"
 
 
 def _shown(config: PipelineConfig) -> str:
