@@ -60,7 +60,10 @@ def test_the_estimate_has_the_jobs_of_the_definition(case: str) -> None:
         job = planned[state]
         assert job.kind == JOBS[task["Resource"].partition(".sync")[0].rpartition(":")[2]]
         trains = state.startswith(("Train ", "Tune "))
-        assert task["TimeoutSeconds"] == (searches.get(job.model, max(searches.values())) if trains else job.limit) + STARTUP_SECONDS
+        assert (
+            task["TimeoutSeconds"]
+            == (searches.get(job.model, max(searches.values())) if trains else job.limit) + STARTUP_SECONDS
+        )
 
 
 def test_of_groups_whose_number_only_the_data_say_the_estimate_has_one() -> None:

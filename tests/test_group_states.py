@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import workflow
 from stepgluon.config.load import loads
+from stepgluon.graph import render
 from stepgluon.selfcheck import findings
 from stepgluon.selfcheck.answers import LOST, MISTAKE, Fault
 from stepgluon.selfcheck.group_answers import NAMES, WRITTEN, group, headline, predictions, results
@@ -86,6 +87,12 @@ def test_a_group_is_a_child_execution_whose_failure_costs_its_models_only() -> N
     assert "Train group" not in broken.visited
     assert len(broken.requests["List predictions"][0]["Body"]) == 2  # the prefix and the profile
     assert broken.visited[-1] == "Done"
+
+
+def test_the_picture_says_that_groups_are_child_executions() -> None:
+    assert "Train and predict groups  a child execution for each item, 200 at once" in render(
+        compiled().asl, "text", ""
+    )
 
 
 def test_two_hundred_jobs_that_start_at_once_wait_for_each_other() -> None:

@@ -56,7 +56,8 @@ def caption(state: Mapping[str, Any], branches: int) -> str:
     if kind == "Parallel":
         return f"Parallel: {branches} branch{'' if branches == 1 else 'es'}"
     if kind == "Map":
-        return "Map: for each item"
+        children = f"a child execution for each item, {state.get('MaxConcurrency')} at once"
+        return f"Map: {children if 'ItemReader' in state else 'for each item'}"
     if kind != "Task":
         return kind
     parts = str(state.get("Resource", "")).split(":")
