@@ -35,7 +35,7 @@ def page(config: dict[str, Any], profile: dict[str, Any], summary: dict[str, Any
         RUN,
         tag("h2", "Models"),
         tag("p", f"One model for each {short(column)}, measured on held-out rows, which it has not seen."),
-        _notes(summary, profile, column),
+        _failed_groups(summary["failed_groups"]),
         tag("div", _errors(members, guess), _outcomes(members), class_="pair panel"),
         _missing(members, column),
         _worst(members, template, column, guess),
@@ -91,26 +91,13 @@ def _figures(summary: dict[str, Any], members: list[Member], guess: str) -> Mark
     return figures_of(figures)
 
 
-def _notes(summary: dict[str, Any], profile: dict[str, Any], column: str) -> list[Markup]:
-    """Partitions without a model of their own, those that vanished, and failed groups."""
-    found, sums = [], profile.get("models")
-    known = sums if isinstance(sums, dict) else {}
-    for key, words in (
-        ("small", "too few rows for a model of their own"),
-        ("vanished", "a promoted model, but no rows"),
-    ):
-        part = known.get(key) or {}
-        if part.get("count"):
-            names = _named(part.get("examples", []), part["count"])
-            found.append(f"{counted(part['count'], 'value')} of {short(column)} with {words}: {names}.")
-    if groups := summary["failed_groups"]:
-        found.append(f"{counted(len(groups), 'group')} failed: {_named(groups)}.")
-    return [tag("p", sentence, class_="note") for sentence in found]
+def _failed_groups(groups: list[str]) -> Markup | None:
+    return tag("p", f"{counted(len(groups), 'group')} failed: {_named(groups)}.", class_="note") if groups else None
 
 
-def _named(values: list[str], count: int = 0) -> str:
-    """The first names, and the number of others; `count` is that of all, if they are not listed."""
-    more = max(count, len(values)) - len(values[:NAMED])
+def _named(values: list[str]) -> str:
+    """The first names, and the number of others."""
+    more = len(values) - NAMED
     return ", ".join(map(short, values[:NAMED])) + (f" and {more:,} more" if more > 0 else "")
 
 

@@ -111,7 +111,9 @@ def members_of(numbers: Path) -> dict[str, list[Member]]:
     taken: set[str] = set()
     for path in sorted(numbers.glob("g*.json")):
         models = job_io.read_json(path)["models"]
-        groups[path.stem] = [Member(one["name"], str(one.get("value", "")), path.stem, one) for one in models]
+        groups[path.stem] = [
+            Member(one["name"], str(one.get("value") or one["name"]), path.stem, one) for one in models
+        ]
         twice = taken.intersection(names := [one["name"] for one in models])
         if twice or len(set(names)) != len(names):
             raise JobError(f"Two groups have a model {min(twice, default=names[0])}; run the pipeline again.")
@@ -199,7 +201,7 @@ def _row_groups(
     member: Member, outcome: dict[str, Any], rows: pq.ParquetFile, table: pq.ParquetFile
 ) -> tuple[int, int] | None:
     """The model's row groups in both files; None, with the reason, if it did not predict."""
-    if "row_group" not in outcome:
+    if outcome.get("row_group") is None:
         cause = outcome.get("Cause") or outcome.get("Error")
         member.failure = (
             str(cause or "").removeprefix(job_io.NOT_RETRIED) or "Its prediction failed, and did not say why."

@@ -55,7 +55,7 @@ def test_the_page_begins_with_counts_and_names_the_worst(sandbox: Sandbox) -> No
 def test_a_models_name_is_text_wherever_it_is_shown(sandbox: Sandbox) -> None:
     models = entries(3)
     models[0] |= {"value": EVIL, "mae": 30.0, "reason": f"rejected. {EVIL}"}
-    page = page_of(sandbox, models, vanished=None, models={"count": 3, "small": {"count": 1, "examples": [EVIL]}})
+    page = page_of(sandbox, models)
     assert "<b>bold" not in page
     assert "<!--" not in page.replace("<!--stepgluon:run-->", "").replace("<!--stepgluon:timeline-->", "")
     assert data_in(page)["value"][0] == EVIL
@@ -81,12 +81,10 @@ def test_models_without_predictions_are_summed_up_by_their_reasons(sandbox: Sand
     assert f"{reason} 10 Store 20, Store 21, Store 22, Store 23, Store 24 and 5 more" in said
 
 
-def test_partitions_that_vanished_or_have_too_few_rows_are_named(sandbox: Sandbox) -> None:
-    sums = {"count": 3, "small": {"count": 2, "examples": ["Ulm", "Ürzig"]}}
-    sums |= {"vanished": {"count": 9, "examples": ["A", "B", "C", "D", "E"]}}
-    said = words(page_of(sandbox, entries(3), models=sums))
-    assert "2 values of store with too few rows for a model of their own: Ulm, Ürzig." in said
-    assert "9 values of store with a promoted model, but no rows: A, B, C, D, E and 4 more." in said
+def test_the_notes_of_prepare_are_shown_with_the_data(sandbox: Sandbox) -> None:
+    note = "7 promoted models of partitions without a row in these tables: A, B, C, D, E, …."
+    columns = [{"name": "store", "type": "string", "missing": 0, "distinct": 3}]
+    assert note in words(page_of(sandbox, entries(3), assumed=[note], columns=columns))
 
 
 def test_all_models_may_be_missing(sandbox: Sandbox) -> None:

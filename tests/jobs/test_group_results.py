@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from group_layout import HASH, JOB, entries, lay_out_groups
 from job_sandbox import Sandbox
+from test_prepare_groups import partitioned, prepared, put, shops
 
 GROUP = f"processing/input/predictions/predictions/groups/g0001/{HASH}/{JOB}"
 
@@ -290,3 +291,57 @@ def test_a_shared_endpoint_gets_the_archives_of_the_models_that_it_serves(sandbo
         "example": served[0],
         "target": f"models/{served[0]}.tar.gz",
     }
+
+
+def test_it_reads_what_prepare_wrote(sandbox: Sandbox) -> None:
+    names = ["a", "B", "東京", "c c", "small"]
+    put(sandbox, pa.concat_tables([shops(300, names[:4]), shops(3, names[4:], 2)]))
+    resolved = partitioned(per_job=2)
+    prepared(sandbox, resolved)
+    inputs = sandbox.root / "processing/input"
+    for name in ("rows", "numbers"):
+        shutil.copytree(sandbox.out / name, inputs / name)
+    (inputs / "profile").mkdir()
+    shutil.copy(sandbox.out / "profile.json", inputs / "profile/profile.json")
+    for file in sorted((inputs / "numbers").glob("*.json")):
+        predict_all(sandbox, json.loads(file.read_text()))
+    postprocess.main()
+    table = pq.read_table(sandbox.out / "predictions.parquet")
+    models = by_name(sandbox)
+    for shop, label, model, verdict in zip(
+        *(table[key].to_pylist() for key in ("shop", "y", "model", "verdict")), strict=True
+    ):
+        if label is None and shop != "small":
+            assert (models[model]["value"], verdict) == (shop, "accepted")
+        else:
+            assert (model, verdict) == (None, None)
+    assert models["small"]["outcome"] == "open"
+    headline = told(sandbox, "headline.json")
+    assert (headline["models"], headline["open"], headline["missing"]) == (5, 1, 0)
+    assert headline["gaps"] - headline["filled"] == models["small"]["rows_predict"] == 2
+    report = (sandbox.out / "report.html").read_text("utf-8")
+    assert "1 partition of 5 has fewer than 4 rows with a label (&#x27;small&#x27;)" in report
+
+
+def predict_all(box: Sandbox, group: dict[str, Any]) -> None:
+    """Leave the choices and predictions of a group whose models are all good."""
+    choices, results, tables = [], [], []
+    for model in group["models"]:
+        uses = "trained" if model["train"] else "nothing"
+        known = {"name": model["name"], "uses": uses, "verdict": "accepted" if model["train"] else "rejected"}
+        choices.append(
+            {**known, "mae": 1.0 if model["train"] else None, "mae_of_median": 2.0, "reason": "too few rows"}
+        )
+        if model["train"] and model["rows_predict"]:
+            results.append({"name": model["name"], "row_group": len(results)})
+            rows = {
+                "stepgluon_model": [model["name"]] * model["rows_predict"],
+                "prediction": [1.5] * model["rows_predict"],
+            }
+            tables.append(pa.table(rows))
+    box.put_json(f"processing/input/choices/{group['group']}/choices.json", {"models": choices})
+    folder = f"processing/input/predictions/predictions/groups/{group['group']}/{HASH}/{JOB}"
+    box.put_json(f"{folder}/result.json", {"models": results})
+    if tables:
+        box.put_parquet(f"{folder}/predictions.parquet", tables[0])
+        changed(box.root / folder / "predictions.parquet", pa.concat_tables(tables))
