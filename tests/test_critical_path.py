@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from stepgluon.runs import report
 from stepgluon.runs.history import Event, Story, read
 from stepgluon.runs.view import details, run_json
@@ -144,19 +146,20 @@ def test_tries_that_failed_are_named() -> None:
     assert "Train a    100.0 s  100 %  of it 1 min 10 s on tries that failed\n" in details(told(story))
 
 
-def test_a_distributed_map_is_one_state_of_the_path() -> None:
+@pytest.mark.parametrize("name", ["Train and predict groups", "Train groups"])
+def test_a_distributed_map_is_one_state_of_the_path(name: str) -> None:
     history = History()
     history.task("Prepare data", 0, 30)
-    history.add("MapStateEntered", 30, name="Train and predict groups")
+    history.add("MapStateEntered", 30, name=name)
     history.add("MapStateStarted", 30)
     history.add("MapRunStarted", 31)
     ended = history.add("MapRunSucceeded", 990)
     history.add("MapStateSucceeded", 990, ended)
-    history.add("MapStateExited", 990, name="Train and predict groups")
+    history.add("MapStateExited", 990, name=name)
     found = path(history.story(1000))
     assert [(step["state"], step["gain"]) for step in found["steps"]] == [
         ("Prepare data", 30),
-        ("Train and predict groups", 960),
+        (name, 960),
     ]
     assert found["advice"].endswith("more fan_out.jobs_at_once, or fewer models_per_job.")
 

@@ -21,8 +21,8 @@ HOW = {
     "Prepare data": "a larger prepare.instance",
     "Post-process": "a larger postprocess.instance",
     "Build": "algorithm.build.when: push, so that a deploy builds the image",
-    "Train and predict groups": "more fan_out.jobs_at_once, or fewer models_per_job",
 }
+GROUPS = "more fan_out.jobs_at_once, or fewer models_per_job"  # of models found in the data
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ def _advice(steps: list[Step], whole: float, local: bool) -> str:
         many = f"Each of {len(late)} jobs in a row starts a machine; a larger one would not shorten that"
         return f"Jobs on the path waited {took(sum(late))} for a machine. {alone if local else many}."
     longest = max(steps, key=lambda one: one.seconds)
-    how = HOW.get(longest.state) or HOW.get(longest.state.partition(" ")[0])
+    word = longest.state.partition(" ")[0]
+    how = GROUPS if longest.state.endswith(" groups") else HOW.get(longest.state) or HOW.get(word)
     if not how:
         return f"{longest.state} took longest; no setting of the config shortens it."
     if longest.rival and longest.gain < longest.seconds / 2:
