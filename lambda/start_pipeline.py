@@ -3,7 +3,7 @@
 Its events come from EventBridge; notifications of S3 itself, with their list of Records, are accepted too.
 
 Environment: RAW_BUCKET, the bucket; STATE_MACHINE_ARN, the state machine or its alias; REFUSED, the reason if the
-config's max_cost allows no run.
+config's max_cost allows no run; ESTIMATE, what a run may cost, for its first mail.
 
 An execution's name and token depend only on the upload, so an upload starts exactly one execution, regardless of how
 often and in which order S3 delivers its event (docs/decisions/0031). A bad record does not stop the others; the
@@ -171,6 +171,7 @@ def execution_input(record: dict[str, Any], bucket: str, key: str) -> dict[str, 
     return {
         "data": f"s3://{bucket}/{folder}",
         "note": one_line(settings.get("note", "")),
+        **({"estimate": estimate} if (estimate := os.environ.get("ESTIMATE")) else {}),
         "overrides": overrides,
         **({"fresh": True} if settings.get("fresh") else {}),
         "run_file": f"s3://{bucket}/{key}",

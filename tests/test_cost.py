@@ -16,7 +16,7 @@ from stepgluon.config.load import load, loads
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.source import LoadedConfig
 from stepgluon.cost.billed import KINDS, cost_of, cost_words
-from stepgluon.cost.estimate import LIMIT, estimate, jobs_of, refusal, words
+from stepgluon.cost.estimate import LIMIT, estimate, in_a_mail, jobs_of, refusal, words
 from stepgluon.cost.known import Known, durations
 from stepgluon.cost.prices import Prices
 from stepgluon.errors import ConfigError
@@ -135,6 +135,38 @@ def test_cost_says_what_a_run_costs(capsys: pytest.CaptureFixture[str], tmp_path
     assert os.listdir() and not Path(".local").exists()
 
 
+def test_the_mail_of_a_start_has_the_sum_and_where_it_comes_from() -> None:
+    every = {job.state: Known(360, 1, "houses-1") for job in jobs_of(config())}
+    assert in_a_mail(estimate(config(), PRICES)) == (
+        "at most 0.8 USD on AWS, by the time limits of its jobs and the prices of 2026-09-21"
+    )
+    assert in_a_mail(estimate(config(), PRICES, every)) == (
+        "about 0.08 USD on AWS, by earlier runs and the prices of 2026-09-21"
+    )
+    del every["Train price"]
+    partly = Prices("us-east-1", "2026-09-21", {"Training": HOUR, "Processing": {}})
+    assert in_a_mail(estimate(config(), partly, every)) == (
+        "at most 0.2 USD on AWS, without ml.m5.xlarge, by earlier runs and the time limits of its jobs and "
+        "the prices of 2026-09-21"
+    )
+    assert in_a_mail(estimate(config(), Prices("eu-north-1", "", {}))) == ""
+
+
+def test_the_trigger_gets_the_estimate_and_the_definition_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, found = config_of("one-model").read_text("utf-8"), []
+    for region in ("us-east-1", "eu-central-1"):
+        Path("pipeline-config.yml").write_text(text.replace("eu-central-1", region))
+        assert main(workflow, ["template"], {}) == 0
+        resources = json.loads(Path("build/pipeline.json").read_text("utf-8"))["Resources"]
+        found.append(resources["Trigger"]["Properties"]["Environment"]["Variables"].get("ESTIMATE"))
+    assert found == ["at most 0.92 USD on AWS, by the time limits of its jobs and the prices of 2026-09-21", None]
+    cheap = loads(text.replace("eu-central-1", "us-east-1"), "config.yml", None, {})
+    assert "2026-09-21" not in compile_definition(cheap, workflow).text
+
+
 # After a run
 
 
@@ -210,16 +242,22 @@ ARN = "arn:aws:states:us-east-1:123456789012:execution:rents:rents-1"
 def test_the_cost_of_a_run_is_the_sum_by_model() -> None:
     jobs = [a_job("Prepare data", 360), a_job("Train a", 3600, "ml.m5.2xlarge"), a_job("Predict a", None)]
     cost = cost_of(jobs, ARN)
+    told = {"folder": "s3://work/runs/rents-1"}
     assert cost is not None and cost["models"] == pytest.approx({"": 0.023, "a": 0.461})
     assert cost["usd"] == pytest.approx(0.484) and cost["unpriced"] == []
-    assert cost_words(cost) == ("Cost on AWS: about 0.48 USD (a 0.46, all models 0.023), by the prices of 2026-09-21.")
+    assert cost_words({**told, "cost": cost}) == (
+        "Cost on AWS: about 0.48 USD (a 0.46, all models 0.023), by the prices of 2026-09-21."
+    )
     assert cost_of([a_job("Train a", None)], ARN) is None
     unknown = cost_of([a_job("Train a", 60, "ml.c9.xlarge")], ARN)
-    assert unknown is not None and cost_words(unknown).startswith(
+    assert cost_words({**told, "cost": unknown}).startswith(
         "Cost on AWS: unknown, no price for ml.c9.xlarge in us-east-1 (`"
     )
     partly = cost_of([a_job("Train a", 60, "ml.c9.xlarge"), *jobs], ARN)
-    assert partly is not None and cost_words(partly).startswith("Cost on AWS: about 0.48 USD (a 0.46, ")
+    assert cost_words({**told, "cost": partly}).startswith("Cost on AWS: about 0.48 USD (a 0.46, ")
+    local = {"folder": "/work/runs/rents-1"}
+    assert cost_words({**local, "cost": partly}).startswith("Cost on AWS: about 0.48 USD (a 0.46, ")
+    assert cost_words({**local, "cost": unknown}) == cost_words({**local, "cost": None}) == ""
 
 
 def test_show_and_the_report_say_what_a_run_cost() -> None:

@@ -6,11 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from stepgluon.advice import pipeline_py
+from stepgluon.aws import Aws, answer
 from stepgluon.cli.common import Call
-from stepgluon.cost.estimate import check_cost
+from stepgluon.cost.estimate import check_cost, estimate, in_a_mail
+from stepgluon.cost.known import in_account
+from stepgluon.cost.prices import prices_of
 from stepgluon.deploy.plan import workflow_words
 from stepgluon.errors import UsageError
 from stepgluon.local.data_check import checking
+from stepgluon.names import Names
 from stepgluon.runs.rollback import planned, roll_back
 from stepgluon.runs.run_list import runs_table
 from stepgluon.runs.start import check_files, folder_of, look, start, upload
@@ -34,9 +38,17 @@ def do_start(call: Call) -> None:
             call.terminal.say(f"Uploaded the data to {folder}")
         else:
             folder = folder_of(door, names, options.folder or options.data[0])
-        run = start(door, names, folder, options.threshold, options.note, options.fresh)
+        run = start(door, names, folder, options.threshold, options.note, options.fresh, _estimate(door, names))
     text = f"Run {run} has started.\nFollow it: {pipeline_py('watch', run)}\n"
     call.result(text, {"run": run, "data": folder})
+
+
+def _estimate(door: Aws, names: Names) -> str:
+    """What the run may cost, by the durations of earlier runs; empty without prices."""
+    prices = prices_of(names.config.region)
+    # A role that starts runs may not be allowed to read them.
+    known = answer(lambda: in_account(door, names), "AccessDeniedException", "AccessDenied") if prices.hours else {}
+    return in_a_mail(estimate(names.config, prices, known))
 
 
 def do_status(call: Call) -> None:

@@ -32,7 +32,11 @@ def cost_of(jobs: list[dict[str, Any]], arn: str) -> dict[str, Any] | None:
     return {"usd": sum(sums.values()), **about} if billed else None
 
 
-def cost_words(cost: dict[str, Any]) -> str:
+def cost_words(record: dict[str, Any]) -> str:
+    """What a run of run.json cost; nothing without a price if it cost nothing, because it was local."""
+    cost = record.get("cost")
+    if not cost or (not cost["models"] and not str(record["folder"]).startswith("s3://")):
+        return ""
     gaps = unpriced(cost["unpriced"], cost["region"]) if cost["unpriced"] else ""
     if not cost["models"]:
         return f"Cost on AWS: unknown, {gaps}."

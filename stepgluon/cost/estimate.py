@@ -9,7 +9,7 @@ from typing import Any
 from stepgluon.config.schema import Job, Model, PipelineConfig
 from stepgluon.cost.known import Known
 from stepgluon.cost.prices import Prices, by_model, prices_of, unpriced, usd
-from stepgluon.errors import StepgluonError
+from stepgluon.errors import StepgluonError, listed
 from stepgluon.programs import program_of, transforms
 from stepgluon.runs.view import took
 
@@ -189,6 +189,18 @@ _ONE_GROUP = (
     "data say how many these are."
 )
 _NOT_INCLUDED = "Retries, disks, storage, logs, image builds and endpoints are not included."
+
+
+def in_a_mail(found: Estimate) -> str:
+    """For the mail of a run's start; empty if no price is known."""
+    if all(line.usd is None for line in found.lines):
+        return ""
+    known, limits = (any((line.source == LIMIT) == limit for line in found.lines) for limit in (False, True))
+    source = " and ".join(
+        words for words, used in (("earlier runs", known), ("the time limits of its jobs", limits)) if used
+    )
+    gaps = f", without {listed(found.unpriced, 'and')}" if found.unpriced else ""
+    return f"{found.bound} {usd(found.usd)} USD on AWS{gaps}, by {source} and the prices of {found.published}"
 
 
 def summary(found: Estimate) -> str:

@@ -212,8 +212,7 @@ def _about(record: dict[str, Any], local: bool, earlier: Earlier) -> str:
     """The run, when it was and how long it took; the folder of the data only if it is in an account."""
     parts = [f"run {record['run']}", _moment(record["started"]), f"took {took(record['seconds'])}", record["note"]]
     parts += [] if local else [record["data"]]
-    cost = cost_words(record["cost"]) if record["cost"] else ""
-    lines = (" · ".join(filter(None, parts)), earlier.compared(record), cost)
+    lines = (" · ".join(filter(None, parts)), earlier.compared(record), cost_words(record))
     return "".join(f'<p class="about">{_text(line)}</p>' for line in lines if line)
 
 

@@ -53,11 +53,20 @@ def check_files(files: Sequence[Path], option: str = "--data ") -> None:
         raise UsageError(f"{option}{file}: {problem}")
 
 
-def start(door: Door, names: Names, folder: str, threshold: float | None, note: str, fresh: bool = False) -> str:
+def start(
+    door: Door,
+    names: Names,
+    folder: str,
+    threshold: float | None,
+    note: str,
+    fresh: bool = False,
+    estimate: str = "",
+) -> str:
     """Start a run; return its name. The client repeats a lost call with the same name, so only one run starts."""
     overrides, token = {} if threshold is None else {"threshold": threshold}, secrets.token_hex(10)
     given: dict[str, Any] = {"data": folder, "note": one_line(note), "overrides": overrides, "token": token}
     given |= {"fresh": True} if fresh else {}
+    given |= {"estimate": estimate} if estimate else {}
     day = time.strftime("%y%m%d", time.gmtime())
     for length in SUFFIXES:
         name = f"{names.machine}-{day}-{token[:length]}"

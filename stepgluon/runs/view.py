@@ -378,7 +378,7 @@ def details(record: dict[str, Any], address: str | None = None) -> str:
         for job in record["jobs"]
     ]
     end = panel(record, pipeline_py("redrive", record["run"]), look=False, address=address)
-    cost = ["", cost_words(record["cost"])] if record.get("cost") else []
+    cost = ["", said] if (said := cost_words(record)) else []
     path = ["", "Critical path:", *path_lines(found)] if (found := record.get("critical_path")) else []
     return "\n".join([*_course(record, end), "", "Jobs:", *jobs, *path, *cost, ""]) + "\n" + end
 

@@ -20,12 +20,16 @@ _UNLIMITED = "1e308"
 NONE_PROMOTED = "'{}'"  # the text of promoted.json if there is none
 UNUSABLE = "The input of this execution cannot be used: "  # ends a run at Begin
 _INPUT = {"data": "string", "note": "string", "overrides": "object", "fresh": "boolean"}
-_INPUT |= {"run_file": "string", "token": "string"}  # the token identifies the request that started the run
+_INPUT |= {
+    "estimate": "string",
+    "run_file": "string",
+    "token": "string",
+}  # the token identifies the request that started the run
 
 
 def checked_input(raw_bucket: str) -> str:
     """The execution's input, merged over its defaults. After a manual start, it may be anything."""
-    defaults = jsonata({"data": f"s3://{raw_bucket}/", "note": "", "overrides": {}, "fresh": False})
+    defaults = jsonata({"data": f"s3://{raw_bucket}/", "note": "", "estimate": "", "overrides": {}, "fresh": False})
     unknown = text("{} is not a key (the keys are {})", "$key", quoted(", ".join(_INPUT)))
     return f"""($given := $states.input; $kinds := {jsonata(_INPUT)};
 $refuse := function($why) {{$error({quoted(UNUSABLE)} & $why)}};

@@ -38,10 +38,12 @@ def started(config: PipelineConfig, names: Names) -> Mail:
 
 Data:   {{}}
 Models: {", ".join(model.name for model in config.models)}
-{{}}
+{{}}{{}}
 {follow(names)}"""
     note = f"($input.note = '' ? '' : {text('Note:   {}' + chr(10), '$input.note')})"
-    return subject(names, "'started'"), text(message, "$run", "$input.data", note, *FOLLOW)
+    # The amount comes with the input: in the definition, it would change it with every refresh of the prices.
+    cost = f"($input.estimate = '' ? '' : {text('Cost:   {}' + chr(10), '$input.estimate')})"
+    return subject(names, "'started'"), text(message, "$run", "$input.data", cost, note, *FOLLOW)
 
 
 def models(config: PipelineConfig, names: Names) -> Mail:

@@ -3,7 +3,7 @@
 Variables of the machine:
 
     run, id       the execution's name, and ten random characters for the names of its jobs
-    input         {data, note, overrides, fresh}: the defaults merged with the execution's input
+    input         {data, note, estimate, overrides, fresh}: the defaults merged with the execution's input
     bucket        the work bucket; work: s3://<bucket>/; folder: the run's folder in it, with a trailing slash
     jobs          the part of a request for a training and for a prediction that is the same for all models
     job_failures  how often Prepare data or Post-process has failed so far; job_failure: why

@@ -8,6 +8,8 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +21,7 @@ from local_aws import stop_jobs
 from test_run import CONFIG
 
 from stepgluon import Run
+from stepgluon.cost import prices
 from stepgluon.local import data_check
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.runs import status, watch
@@ -116,6 +119,21 @@ def test_nothing_is_uploaded_before_there_is_a_pipeline(account: Account) -> Non
     assert (code, out) == (1, "")
     assert "has no pipeline others" in err
     assert account.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_the_first_mail_says_what_the_run_may_cost(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = {kind: {"ml.m5.xlarge": 0.2, "ml.m5.2xlarge": 0.4} for kind in prices.KINDS}
+    file = account.folder / "prices.json"
+    file.write_text(json.dumps({account.names.config.region: {"published": "2026-09-21", **hours}}))
+    monkeypatch.setattr(prices, "FILE", file)
+    assert account.ended(account.starts()) == "SUCCEEDED"
+    run = account.starts("--data", "orders.json", "--note", "again")
+    assert account.ended(run) == "SUCCEEDED"
+    mails = (message_from_bytes(one.read_bytes(), policy=default) for one in account.place.outbox.glob("*.eml"))
+    texts = [body.get_content() for mail in mails if (body := mail.get_body(("plain",)))]
+    text = next(text for text in texts if text.startswith(f"Run {run} of the pipeline penguins has started."))
+    cost = "Cost:   about .+ USD on AWS, by earlier runs and the prices of 2026-09-21"
+    assert re.search(rf"\nModels: adelie, gentoo\n{cost}\nNote:   again\n\n", text), text
 
 
 @pytest.mark.parametrize("words", [("--folder", "june"), ("--data", "s3://penguins-raw-123456789012-eu-west-1/june")])

@@ -209,6 +209,12 @@ def test_with_a_max_cost_that_allows_no_run_an_upload_is_refused_with_the_reason
     assert not executions()
 
 
+def test_the_input_has_what_a_run_may_cost(start_pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESTIMATE", "at most 0.92 USD on AWS")
+    start_pipeline.handler(upload(b"note: June"), None)
+    assert [given["estimate"] for given in inputs()] == ["at most 0.92 USD on AWS"]
+
+
 # Exactly one execution for each upload
 
 

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from stepgluon.cost.estimate import refusal
+from stepgluon.cost.estimate import estimate, in_a_mail, refusal
+from stepgluon.cost.prices import prices_of
 from stepgluon.deploy.templates.endpoints import alarms
 from stepgluon.deploy.templates.parts import (
     Resource,
@@ -127,14 +128,16 @@ def _roles(names: Names) -> dict[str, Resource]:
 
 
 def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
-    refused = {"REFUSED": reason} if (reason := refusal(names.config)) else {}
+    found = estimate(names.config, prices_of(names.config.region))
+    told = {"REFUSED": refusal(names.config), "ESTIMATE": in_a_mail(found)}
+    variables = {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live}
     function = {
         "FunctionName": names.function,
         "Description": "Starts a run for each .run file that is uploaded",
         "Handler": "start_pipeline.handler",
         "MemorySize": 256,
         "Timeout": 60,
-        "Environment": {"Variables": {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live, **refused}},
+        "Environment": {"Variables": variables | {name: text for name, text in told.items() if text}},
     }
     uploaded = {
         "source": ["aws.s3"],
