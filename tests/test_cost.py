@@ -19,6 +19,7 @@ from stepgluon.cost.billed import KINDS, cost_of, cost_words
 from stepgluon.cost.estimate import LIMIT, estimate, in_a_mail, jobs_of, refusal, words
 from stepgluon.cost.known import Known, durations
 from stepgluon.cost.prices import Prices
+from stepgluon.cost.serving import serving, serving_words
 from stepgluon.errors import ConfigError
 from stepgluon.runs import report
 from stepgluon.runs.history import read
@@ -268,6 +269,40 @@ def test_show_and_the_report_say_what_a_run_cost() -> None:
     assert f'<p class="about">{said}</p>' in report.completed("<!--stepgluon:run-->", told, story)
     cached = run_json("rents-1", {}, story, None, lambda job: True, arn=ARN, results=None, folder="", outbox="")
     assert cached["cost"] is None and "Cost" not in details(cached)
+
+
+# Endpoints
+
+
+def test_endpoints_cost_by_the_day_from_their_fewest_to_their_most_instances() -> None:
+    served = loaded("served").config
+    hosting = Prices("eu-west-1", "2026-09-21", {"Hosting": {"ml.m5.large": 0.1}})
+    assert serving_words(list(serving(served, hosting))) == (
+        "Endpoints, once a run has made them:\n"
+        "  price: 1 to 4 × ml.m5.large, 2.40 to 9.60 USD a day\n"
+        "  rent: serverless, 3 GB, costs by request\n"
+        "  size: ml.m5.large, 2.40 USD a day\n"
+    )
+    assert "  size: ml.m5.large, no price\n" in serving_words(list(serving(served, Prices("eu-west-1", "", {}))))
+    assert serving_words(list(serving(config(), hosting))) == ""
+
+
+def test_the_command_ends_with_the_endpoints(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pipeline-config.yml").write_text(config_of("served").read_text("utf-8"))
+    assert main(workflow, ["cost"], {}) == 0
+    assert capsys.readouterr().out.endswith(
+        "not included.\n\nEndpoints, once a run has made them:\n"
+        + (
+            "  price: 1 to 4 × ml.m5.large, no price\n"
+            "  rent: serverless, 3 GB, costs by request\n"
+            "  size: ml.m5.large, no price\n"
+        )
+    )
+    assert main(workflow, ["cost", "--json"], {}) == 0
+    assert [one["model"] for one in json.loads(capsys.readouterr().out)["endpoints"]] == ["price", "rent", "size"]
 
 
 # max_cost

@@ -12,6 +12,7 @@ from stepgluon.cost import advise as advice
 from stepgluon.cost import prices
 from stepgluon.cost.estimate import estimate, words
 from stepgluon.cost.known import durations, in_account
+from stepgluon.cost.serving import serving, serving_words
 from stepgluon.errors import UsageError
 from stepgluon.local.data_check import BadData, check_data
 from stepgluon.local.work_folder import all_runs, one_run
@@ -28,8 +29,10 @@ def do_cost(call: Call) -> None:
     else:
         with call.account() as (door, names):
             known = in_account(door, names)
-    found = estimate(names.config, prices.prices_of(names.config.region), known, without_gaps)
-    call.result(words(found), found.as_json())
+    listed = prices.prices_of(names.config.region)
+    found, served = estimate(names.config, listed, known, without_gaps), list(serving(names.config, listed))
+    text = "\n".join(filter(None, (words(found), serving_words(served))))
+    call.result(text, {**found.as_json(), "endpoints": [asdict(one) for one in served]})
 
 
 def _without_gaps(call: Call) -> list[str]:

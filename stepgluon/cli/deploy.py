@@ -15,6 +15,7 @@ from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
 from stepgluon.cost.estimate import estimate, refusal, summary
 from stepgluon.cost.known import in_account
 from stepgluon.cost.prices import prices_of
+from stepgluon.cost.serving import serving, serving_words
 from stepgluon.deploy.account_checks import check_identity, check_key
 from stepgluon.deploy.apply import Deployed, deploy
 from stepgluon.deploy.changes import Change
@@ -53,9 +54,12 @@ def do_plan(call: Call) -> None:
     with call.account() as (door, names):
         _check(names, door)
         planned = plan(release, door, time.sleep, call.options.only)
-        cost = estimate(names.config, prices_of(names.config.region), in_account(door, names))
+        prices = prices_of(names.config.region)
+        cost, served = estimate(names.config, prices, in_account(door, names)), list(serving(names.config, prices))
     refused = f"Runs are refused: {reason}.\n" if (reason := refusal(names.config)) else ""
-    call.result(f"{planned.words()}{summary(cost)}.\n{refused}", {**planned.as_json(), "cost": cost.as_json()})
+    text = f"{planned.words()}{summary(cost)}.\n{serving_words(served)}{refused}"
+    costs = {"cost": cost.as_json(), "endpoints": [asdict(one) for one in served]}
+    call.result(text, {**planned.as_json(), **costs})
 
 
 def do_deploy(call: Call) -> None:

@@ -58,7 +58,8 @@ def test_plan_deploy_plan_deploy_destroy(run: Run) -> None:
     cost = "The cost of a run of houses is unknown: no price for ml.m5.xlarge in eu-central-1 (`"
     code, out, err = run("plan")
     assert (code, err) == (0, "") and out.startswith(nothing + cost)
-    assert json.loads(run("plan", "--json")[1])["nothing"] is True
+    planned = json.loads(run("plan", "--json")[1])
+    assert (planned["nothing"], planned["endpoints"]) == (True, [])
     assert run("deploy", "--only", "pipeline")[:2] == (0, DEPLOYED.format("nothing had to be changed"))
     told: dict[str, Any] = json.loads(run("deploy", "--json")[1])
     assert told["changed"] == [] and told["unconfirmed"] == []
