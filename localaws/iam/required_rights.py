@@ -61,6 +61,11 @@ def rights(account: Account, operation: str, given: Parameters, tags_of: TagsOf 
     if operation in _OF_MODELS:
         tags = tags_of("model", given["ModelName"])
         return [Right(operation, _model(account, given), _of_resource(tags))]
+    if kinds := _OF_HOSTED.get(operation):
+        return [
+            Right(operation, resource(account, given), _of_resource(tags_of(kind, given[noun])))
+            for kind, noun, resource in kinds
+        ]
     if operation not in _RULES:
         raise Unknown(operation)
     return list(_RULES[operation](account, given))
@@ -96,11 +101,6 @@ _endpoint, _endpoint_config = _hosted("endpoint", "EndpointName"), _hosted("endp
 
 _RESOURCES: dict[str, Callable[[Account, Parameters], str]] = {
     **dict.fromkeys(("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"), _object),
-    **{
-        f"sagemaker:{verb}": _endpoint
-        for verb in ("DeleteEndpoint", "DescribeEndpoint", "InvokeEndpoint", "UpdateEndpointWeightsAndCapacities")
-    },
-    **{f"sagemaker:{verb}EndpointConfig": _endpoint_config for verb in ("Delete", "Describe")},
     **{
         f"application-autoscaling:Describe{kind}": lambda account, given: "*"
         for kind in ("ScalableTargets", "ScalingPolicies")
@@ -239,6 +239,16 @@ def managed_rule(account: Account, kind: str) -> list[Right]:
 
 _DESCRIBES = {f"sagemaker:Describe{kind}Job": kind for kind in KINDS.values()}
 _DESCRIBES["sagemaker:ListTrainingJobsForHyperParameterTuningJob"] = "HyperParameterTuning"
+_ENDPOINT = ("endpoint", "EndpointName", _endpoint)
+_CONFIG = ("endpoint-config", "EndpointConfigName", _endpoint_config)
+_OF_HOSTED = {  # decided by the tags of what there is
+    **{
+        f"sagemaker:{verb}": [_ENDPOINT]
+        for verb in ("DeleteEndpoint", "DescribeEndpoint", "InvokeEndpoint", "UpdateEndpointWeightsAndCapacities")
+    },
+    **{f"sagemaker:{verb}EndpointConfig": [_CONFIG] for verb in ("Delete", "Describe")},
+    "sagemaker:UpdateEndpoint": [_ENDPOINT, _CONFIG],
+}
 _OF_MODELS = ("sagemaker:DeleteModel", "sagemaker:DescribeModel")
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("s3:GetObject", "s3:HeadObject"), _get_object),
@@ -250,7 +260,6 @@ _RULES: dict[str, Rule] = {
     "sagemaker:CreateModel": _create_model,
     "sagemaker:CreateEndpointConfig": _create_hosted("CreateEndpointConfig", _endpoint_config),
     "sagemaker:CreateEndpoint": _create_hosted("CreateEndpoint", _endpoint, _endpoint_config),
-    "sagemaker:UpdateEndpoint": _create_hosted("UpdateEndpoint", _endpoint, _endpoint_config),
     **{
         operation: _scaling(operation)
         for operation in (

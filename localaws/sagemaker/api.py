@@ -89,6 +89,8 @@ class SageMaker:
     def tags(self, kind: str, name: str) -> dict[str, str]:
         if kind == "model":
             return self.models.tags(name)
+        if kind.startswith("endpoint"):
+            return self.endpoints.tags_of(kind, name)
         job = self._jobs.get((kind, name))
         return job.tags if job else {}
 

@@ -69,6 +69,12 @@ class Endpoints:
                 self._write(kind, record)
         return {} if action == "DeleteTags" else {"Tags": record["Tags"]}
 
+    def tags_of(self, kind: str, name: str) -> dict[str, str]:
+        """Empty if it does not exist."""
+        endpoint = self.endpoints.get(name)
+        record = self._configs.get(name) if kind == "endpoint-config" else endpoint and endpoint.record
+        return {tag["Key"]: tag["Value"] for tag in record["Tags"]} if record else {}
+
     # Configurations
 
     def create_config(self, request: Request) -> dict[str, Any]:

@@ -134,6 +134,25 @@ def test_a_role_deletes_a_scaled_endpoint_only_if_it_may_deregister_its_target(s
     assert not client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
 
 
+def test_a_role_updates_an_endpoint_only_if_it_and_its_config_have_the_tag(served: Served) -> None:
+    ours = [{"Key": "stepgluon", "Value": "shop"}]
+    name, role = served.endpoint(served.config(served.saying("old"))), served.jobs.name()
+    new, iam = served.config(served.saying("new")), served.aws.client("iam")
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
+
+    tagged = {"StringEquals": {"aws:ResourceTag/stepgluon": "shop"}}
+    right = {"Effect": "Allow", "Action": "sagemaker:*Endpoint", "Resource": "*", "Condition": tagged}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [right]})
+    iam.put_role_policy(RoleName=role, PolicyName="update", PolicyDocument=document)
+    update = served.aws.client("sagemaker", f"arn:aws:iam::{ACCOUNT}:role/{role}").update_endpoint
+    for resource in (f"{ARN}:endpoint/{name}", f"{ARN}:endpoint-config/{new}"):
+        said = f"not authorized to perform: sagemaker:UpdateEndpoint on resource: {resource}"
+        assert said in refused(update, EndpointName=name, EndpointConfigName=new)
+        served.api.add_tags(ResourceArn=resource, Tags=ours)
+    update(EndpointName=name, EndpointConfigName=new)
+    assert served.settled(name)["EndpointConfigName"] == new
+
+
 def test_an_update_retains_the_instances_of_scaling_only_if_it_is_told_to(served: Served) -> None:
     model = served.saying("x")
     name, new = served.endpoint(served.config(model)), served.config(model)
