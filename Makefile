@@ -53,6 +53,10 @@ demo-mnist: setup  ## handwritten digits as files, with a container of your own 
 	@$(BIN)/python pipeline.py run --config demo/mnist/pipeline-config.yml --data demo/mnist/digits.tar.gz
 	@echo; echo "== The first predictions"
 	@head -n 4 "$$(ls -dt .local/runs/*/ | head -n 1)predictions.csv"
+	@echo; echo "== The endpoint's answer to the first of these images"
+	@tar -xzOf demo/mnist/digits.tar.gz 1597.pgm | curl --silent --noproxy '*' --data-binary @- -H 'Content-Type: image/x-portable-graymap' \
+		"$$($(BIN)/python -c 'import json; print(json.load(open(".local/server.json"))["endpoint"])')/endpoints/mnist-digits/invocations"
+	@echo; $(BIN)/python pipeline.py local down --config demo/mnist/pipeline-config.yml
 
 demo-%: setup  ## the demo in demo/NAME: churn (two classes) or houses-xgboost (SageMaker's XGBoost)
 	@$(BIN)/python pipeline.py run --config demo/$*/pipeline-config.yml --data demo/$*/*.csv

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from images.containers import BASE, CACHE, alone, call, make_base, missing
@@ -56,18 +57,37 @@ def model(name: str, score: str, algorithm: str = "{build: demo/mnist/digits}") 
 
 
 def test_the_demo_trains_measures_and_predicts_and_a_second_run_does_nothing_twice(store: None, tmp_path: Path) -> None:
-    with pipeline((DEMO / "pipeline-config.yml").read_text(), tmp_path) as whole:
+    # A release that does not wait ends before the container has started.
+    with pipeline((DEMO / "pipeline-config.yml").read_text(), tmp_path, waiting=0.01) as whole:
         ended = ran(whole)
-        assert ended.told["status"] == "SUCCEEDED", ended.told
+        assert ended.told["status"] == "SUCCEEDED", ended.told["failure"]
         digits = verdicts(ended)["digits"]
         assert digits["verdict"] == "accepted" and 0.9 < digits["score"] <= 1
         rows = list(csv.DictReader(result(whole, ended, "predictions.csv").splitlines()))
         assert len(rows) == 200 and {row["prediction"] for row in rows} <= set("0123456789")
         assert "Predicted 200 files." in result(whole, ended, "report.html")
         assert "predicted 200 files." in next(text for kind, text in ended.mails if kind == "finished")
+        assert endpoint_answers(whole) == {row["file"]: row["prediction"] for row in rows[:20]}
         again = ran(whole, "july")
         steps = [step["name"] for step in again.told["jobs"]]
         assert steps and all("-prepare-" in name or "-post-" in name for name in steps)
+
+
+def endpoint_answers(whole: Whole) -> dict[str, str]:
+    """What the demo's endpoint says to the first images that are to be predicted."""
+    runtime, found = whole.place.aws.client("sagemaker-runtime"), {}
+    with tarfile.open(DEMO / "digits.tar.gz") as tar:
+        for member in sorted(tar.getmembers(), key=lambda member: member.name):
+            name = PurePosixPath(member.name).name
+            if name.endswith(".pgm") and "-" not in name and len(found) < 20:
+                image = tar.extractfile(member)
+                assert image
+                body = image.read()
+                answer = runtime.invoke_endpoint(
+                    EndpointName="mnist-digits", Body=body, ContentType="image/x-portable-graymap"
+                )
+                found[name] = answer["Body"].read().decode()
+    return found
 
 
 def test_what_a_training_and_a_script_may_do_wrong_rejects_their_model_alone(store: None, tmp_path: Path) -> None:
@@ -92,7 +112,7 @@ def test_the_best_training_of_a_tuning_is_measured_and_predicts(store: None, tmp
     config = HEAD + model("digits", f"{{with: {SCRIPTS}/evaluate.py}}", algorithm)
     with pipeline(config, tmp_path) as whole:
         ended = ran(whole)
-        assert ended.told["status"] == "SUCCEEDED", ended.told
+        assert ended.told["status"] == "SUCCEEDED", ended.told["failure"]
         assert verdicts(ended)["digits"]["score"] > 0.9, "of the training with the larger C"
         (file,) = [key for key in whole.keys(whole.bucket, "models/") if key.endswith("/trials.json")]
         trials = json.loads(whole.text(whole.bucket, file))

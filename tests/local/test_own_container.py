@@ -51,10 +51,10 @@ def model(
 
 
 @contextmanager
-def pipeline(config: str, work: Path, code: Path = HOUSE / "code") -> Iterator[Whole]:
+def pipeline(config: str, work: Path, code: Path = HOUSE / "code", waiting: float = 0.00001) -> Iterator[Whole]:
     loaded = loads(config, "config.yml", None, {})
     account, region = loaded.config.account, loaded.config.region
-    settings = Settings(work=work, account=account, region=region, code=code, cores=2, waiting=0.00001)
+    settings = Settings(work=work, account=account, region=region, code=code, cores=2, waiting=waiting)
     with deployed(loaded, compile_definition(loaded, workflow).text, settings) as place:
         yield Whole(place, OfOneStage())
 
