@@ -353,9 +353,15 @@ def _endpoint_changed(call: Caller, integration: str, parameters: dict[str, Any]
         arn = names.arn("sagemaker", f"endpoint-config/{config.lower()}")
         context = _request_tags(parameters) if operation == "CreateEndpoint" else own
         yield call("change an endpoint", f"sagemaker:{operation}", arn, **context)
+    yield from _rolls_back(call, parameters)
+
+
+def _rolls_back(call: Caller, parameters: dict[str, Any]) -> Iterator[Call]:
+    """The guide's page on auto-rollback wants it for the "execution role": the caller's or the model's."""
     rollback = parameters.get("DeploymentConfig", {}).get("AutoRollbackConfiguration", {})
     for alarm in rollback.get("Alarms", []):
-        yield call("roll back", "cloudwatch:DescribeAlarms", names.arn("cloudwatch", f"alarm:{alarm['AlarmName']}"))
+        arn = call.names.arn("cloudwatch", f"alarm:{alarm['AlarmName']}")
+        yield call("roll back", "cloudwatch:DescribeAlarms", arn)
 
 
 def _endpoint_configured(call: Caller, integration: str, parameters: dict[str, Any]) -> Iterator[Call]:
@@ -477,6 +483,7 @@ def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
         if integration in ENDPOINT and (config := configs.get(parameters.get("EndpointConfigName", ""))):
             model = models[config["ProductionVariants"][0]["ModelName"]]
             yield from _hosted(call, parameters["EndpointName"], config, model)
+            yield from _rolls_back(call, parameters)
         if integration == MODEL:
             models[parameters["ModelName"]] = parameters
         if integration == WRITE and parameters["Key"].endswith(".manifest"):
