@@ -81,7 +81,18 @@ PARLIAMENT: dict[tuple[str, str, str], str] = {
         ("RESOURCE_MISMATCH", part, statement): (
             "of DescribeExecution parliament wants an express execution too; ours are standard ones"
         )
-        for part, statement in (("boundary", "ReadRuns"), ("tell", "ReadRuns"), ("trigger", "ReadWhoseNameIsTaken"))
+        for part, statement in (
+            ("boundary", "ReadRuns"),
+            ("machine", "ReadLastRun"),
+            ("tell", "ReadRuns"),
+            ("trigger", "ReadWhoseNameIsTaken"),
+        )
+    },
+    **{
+        ("RESOURCE_MISMATCH", part, "FindLastRun"): (
+            "of ListExecutions parliament wants a Map Run too; the machine lists its own executions"
+        )
+        for part in ("boundary", "machine")
     },
     ("RESOURCE_MISMATCH", "boundary", "Endpoints"): (
         "one ARN is for endpoints, configs and models, because a boundary has room for 6,144 characters"
