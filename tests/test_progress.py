@@ -9,6 +9,7 @@ import pytest
 
 from stepgluon.runs.history import Job, Story
 from stepgluon.runs.progress import QUEUED, Progress, doing
+from stepgluon.runs.view import details, run_json
 
 
 class Clock:
@@ -111,3 +112,15 @@ def test_distributed_maps_say_how_far_they_are(terminal: bool, monkeypatch: pyte
     progress.tell(story, maps=["Train groups: 37 of 200 groups"])
     text = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
     assert "Train groups: 37 of 200 groups" in text and "Train group g0001" in text
+
+
+def test_show_lists_of_many_jobs_the_failed_and_the_slowest() -> None:
+    jobs = [Job("training", f"job-{n}", f"Train group g{n:04}", 900.0, 900.0 + n, "Completed") for n in range(100)]
+    jobs[3].status = "Failed"
+    places = {"results": None, "folder": "runs", "outbox": "outbox"}
+    text = details(
+        run_json("run", {}, Story(started=900.0, ended=1000.0, status="SUCCEEDED", jobs=jobs), None, **places)
+    )
+    shown = re.findall(r"(\w+) +[\d.]+ s  (job-\d+)", text)
+    assert shown == [("Failed", "job-3"), *(("Completed", f"job-{n}") for n in range(61, 100))]
+    assert "  and 60 more\n" in text

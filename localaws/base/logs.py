@@ -57,14 +57,19 @@ class JobLogs:
     def __init__(self, account: str, region: str) -> None:
         self._backend = _backend(account, region)
         self._lock = threading.Lock()  # moto's dictionaries of groups and streams have no lock
+        self._names: dict[str, set[str]] = {}  # of the streams of a job, by `kind job`
 
     def stream(self, kind: str, job: str, instance: int, more: str = "") -> Callable[[str], None]:
         """Create a stream; return a function that writes a line to it."""
         with self._lock:
-            stream = _stream(self._backend, GROUPS[kind], f"{job}/algo-{instance + 1}-{int(time.time())}{more}")
+            name = f"{job}/algo-{instance + 1}-{int(time.time())}{more}"
+            stream = _stream(self._backend, GROUPS[kind], name)
+            self._names.setdefault(f"{kind} {job}", set()).add(name)
             streams = self._backend.groups[GROUPS[kind]].streams
             while len(streams) > MOST_STREAMS:
-                streams.pop(next(iter(streams)))
+                old = next(iter(streams))
+                streams.pop(old)
+                self._names.pop(f"{kind} {old.partition('/')[0]}", None)
         return lambda line: _write(stream, [line])
 
     def of_build(self, group: str, name: str) -> Callable[[str], None]:
@@ -77,8 +82,9 @@ class JobLogs:
         """All lines of a job, instance by instance."""
         with self._lock:
             group = self._backend.groups.get(GROUPS[kind])
-            streams = sorted(name for name in group.streams if name.startswith(f"{job}/")) if group else []
-            return [event.message for name in streams for event in group.streams[name].events]
+            known = self._names.get(f"{kind} {job}", ()) if group else ()
+            streams = [group.streams[name] for name in sorted(known) if name in group.streams]
+            return [event.message for stream in streams for event in stream.events]
 
 
 class FunctionLog:

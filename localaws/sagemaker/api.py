@@ -80,8 +80,11 @@ class SageMaker:
             return self._create(kind, name, request)
         return described(self.job(kind, name)) if verb == "describe" else self._stop(self.job(kind, name))
 
+    def known(self, kind: str, name: str) -> Job | None:
+        return self._jobs.get((kind, name))
+
     def job(self, kind: str, name: str) -> Job:
-        job = self._jobs.get((kind, name))
+        job = self.known(kind, name)
         if job is None:
             raise ApiError("ValidationException", f"Could not find requested job with name: {name}")
         return job

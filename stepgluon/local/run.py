@@ -230,8 +230,8 @@ def followed(place: Deployed, begun: Begun, progress: Progress) -> dict[str, Any
 
 def _follow(place: Deployed, begun: Begun, progress: Progress) -> None:
     def said(job: Job) -> str:
-        known = place.aws.sagemaker.jobs()
-        if any(one.name == job.name and one.kind == job.kind and one.state.secondary == "Starting" for one in known):
+        known = place.aws.sagemaker.known(job.kind, job.name)
+        if known and known.state.secondary == "Starting":
             return QUEUED
         return doing(lines_of(place, job))
 

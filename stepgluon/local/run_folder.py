@@ -53,7 +53,7 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     events = place.aws.history(begun.arn)
     story = read(events, cached)
-    story.jobs += place.child_jobs.of(place.aws, story, cached)
+    story.jobs = sorted([*story.jobs, *place.child_jobs.of(place.aws, story, cached)], key=lambda job: job.started)
     write(folder / "history.json", json.dumps(events, default=str, indent=1))
     logs: dict[str, list[str]] = {}
     for job in story.jobs:
@@ -102,9 +102,8 @@ def remark(place: Deployed) -> Remark:
     """Marks a job as `cached` if it did not run because its outputs were known."""
 
     def cached(job: Any) -> str:
-        jobs = place.aws.sagemaker.jobs()
-        found = any(one.name == job.name and one.kind == job.kind and one.state.cached for one in jobs)
-        return "cached" if found else ""
+        found = place.aws.sagemaker.known(job.kind, job.name)
+        return "cached" if found and found.state.cached else ""
 
     return cached
 

@@ -38,6 +38,7 @@ from stepgluon.runs.job_log import CELL, LAST_LINES, tidied
 
 PORT = 4566  # of the local AWS in suggested commands
 took = history.took
+MOST_JOBS = 40  # that `show` lists
 AGAIN = re.compile(r"-again-\d+$")  # ends the name of a run that repeats another
 WORDS = {
     **history.WORDS,
@@ -375,12 +376,22 @@ def details(record: dict[str, Any], address: str | None = None) -> str:
     jobs = [
         f"  {job['status']:<10}  {job['seconds']:7.1f} s  {job['name']}  "
         f"{'cached' if job.get('cached') else used_words(job.get('used'))}".rstrip()
-        for job in record["jobs"]
+        for job in _worth_showing(record["jobs"])
     ]
+    jobs += [f"  and {len(record['jobs']) - len(jobs)} more"] if len(record["jobs"]) > len(jobs) else []
     end = panel(record, pipeline_py("redrive", record["run"]), look=False, address=address)
     cost = ["", said] if (said := cost_words(record)) else []
     path = ["", "Critical path:", *path_lines(found)] if (found := record.get("critical_path")) else []
     return "\n".join([*_course(record, end), "", "Jobs:", *jobs, *path, *cost, ""]) + "\n" + end
+
+
+def _worth_showing(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All, or of many the failed and the slowest, in their order."""
+    if len(jobs) <= MOST_JOBS:
+        return jobs
+    ranked = sorted(jobs, key=lambda job: (job["status"] == "Failed", job["seconds"]), reverse=True)
+    chosen = {job["name"] for job in ranked[:MOST_JOBS]}
+    return [job for job in jobs if job["name"] in chosen]
 
 
 def _course(record: dict[str, Any], end: str) -> list[str]:

@@ -203,6 +203,30 @@ def test_results_are_written_with_a_manifest(asl: Interpreter) -> None:
     assert [json.loads(one["Output"]) for one in content(good["Key"])] == ["fine", "fine"]
 
 
+def test_the_parents_events_are_those_recorded_on_aws(asl: Interpreter) -> None:
+    """https://github.com/localstack/localstack, test_base_scenarios.snapshot.json, test_map_state_result_writer"""
+    writer = {"Resource": "arn:aws:states:::s3:putObject", "Arguments": {"Bucket": "data", "Prefix": "mapJobs"}}
+    a_map = distributed({"P": {"Type": "Pass", "End": True}}, Items=["Hello", "World"], ResultWriter=writer)["Groups"]
+    arn = asl.start({"Groups": a_map})
+    told = json.loads(asl.ended(arn)["output"])
+    events = asl.api.get_execution_history(executionArn=arn)["events"]
+    assert [(event["type"], event["id"], event["previousEventId"]) for event in events] == [
+        ("ExecutionStarted", 1, 0),
+        ("MapStateEntered", 2, 0),
+        ("MapStateStarted", 3, 2),
+        ("MapRunStarted", 4, 3),
+        ("MapRunSucceeded", 5, 4),
+        ("MapStateSucceeded", 6, 5),
+        ("MapStateExited", 7, 5),
+        ("ExecutionSucceeded", 8, 7),
+    ]
+    assert events[2]["mapStateStartedEventDetails"] == {"length": 2}
+    run = events[3]["mapRunStartedEventDetails"]["mapRunArn"]
+    assert ":mapRun:m1/Groups:" in run
+    place = {"Bucket": "data", "Key": f"mapJobs/{run.rpartition(':')[2]}/manifest.json"}
+    assert told == {"MapRunArn": run, "ResultWriterDetails": place}
+
+
 def test_stopping_the_parent_stops_its_children(asl: Interpreter) -> None:
     waits = {"W": {"Type": "Wait", "Seconds": 10_000_000_000, "End": True}}
     arn = asl.start(distributed(waits, ItemReader=reader(), MaxConcurrency=2))
