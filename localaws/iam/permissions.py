@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from localaws.iam.policy_evaluation import Call, Policies, Policy, Value, refusal
+from localaws.iam.policy_evaluation import Call, Policies, Policy, Unchanging, Value, refusal
 from localaws.iam.required_rights import Right, TagsOf, Unknown, rights
 
 UNKNOWN = "the local AWS does not know which right this needs (add it to localaws/iam/required_rights.py)"
@@ -146,5 +146,4 @@ def _in_force(managed: Any) -> str:
 
 @lru_cache(maxsize=256)
 def _parsed(text: str | bytes) -> Policy:
-    found: Policy = json.loads(text)
-    return found if "Statement" in found else {"Statement": []}
+    return Unchanging(json.loads(text))

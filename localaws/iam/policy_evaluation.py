@@ -52,7 +52,8 @@ def refusal(call: Call, policies: Policies) -> str:
     """Why the call is denied, in the words of AWS's messages; empty if it is allowed."""
 
     def says(policy: Policy | None, effect: str) -> list[Policy]:
-        return [s for s in statements(policy) if s["Effect"] == effect and applies(s, call)] if policy else []
+        found = policy.about(effect, call.action) if isinstance(policy, Unchanging) else statements(policy or {})
+        return [statement for statement in found if statement["Effect"] == effect and applies(statement, call)]
 
     def unless_allowed(kind: str, *kinds: Policy | None) -> str:
         allowed = any(says(policy, "Allow") for policy in kinds)
@@ -81,18 +82,39 @@ def _is_role(call: Call) -> bool:
 
 
 def statements(policy: Policy) -> list[Policy]:
-    return listed(policy["Statement"])
+    return listed(policy.get("Statement", []))
 
 
-def applies(statement: Policy, call: Call) -> bool:
-    """Whether the statement covers this call: principal, action, resource and every condition."""
+class Unchanging(dict[str, Any]):
+    """A policy that decides many calls: it knows its statements about each action. It must not be changed."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._about: dict[tuple[str, str], list[Policy]] = {}
+
+    def about(self, effect: str, action: str) -> list[Policy]:
+        known = self._about.get((effect, action))
+        if known is None:
+            same = [statement for statement in statements(self) if statement["Effect"] == effect]
+            known = self._about[effect, action] = [one for one in same if _concerns(one, action)]
+        return known
+
+
+def _concerns(statement: Policy, action: str) -> bool:
+    """Whether the statement is about the action; ValueError if it cannot be evaluated, whatever it is about."""
     if unknown := statement.keys() - _ELEMENTS:
         raise ValueError(f"a statement has {sorted(unknown)}, which is unknown")
     if not statement.keys() & {"Action", "NotAction"}:
         raise ValueError("a statement has no Action")
+    _principals(statement)
+    return _is_one_of(statement, "Action", lambda pattern: _is_action(pattern, action))
+
+
+def applies(statement: Policy, call: Call) -> bool:
+    """Whether the statement covers this call: principal, action, resource and every condition."""
     return (
-        _is_principal(statement, call)
-        and _is_one_of(statement, "Action", lambda pattern: _is_action(pattern, call.action))
+        _concerns(statement, call.action)
+        and _is_principal(statement, call)
         and _is_one_of(statement, "Resource", lambda pattern: pattern == "*" or arn_like(pattern, call.resource, call))
         and all(
             _holds(operator, key, [str(value) for value in listed(wanted)], call)

@@ -97,7 +97,8 @@ class Objects:
 
     def copy_in(self, source: Path) -> Content:
         """Store the content of a file, which stays in place and may be changed afterwards."""
-        return self.join([source])
+        small = source.stat().st_size <= _CHUNK  # read at once, so that a known content is not written again
+        return self.add(source.read_bytes()) if small else self.join([source])
 
     def join(self, sources: list[Path]) -> Content:
         """Store the concatenated contents, never all of them in memory."""
