@@ -28,7 +28,7 @@ from jobs import MODEL, Cost, best, compare, job, measured, script
 CORES = {"STEPGLUON_CORES": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 CONFIG: dict[str, Any] = {
     "name": "scale",
-    "models": [MODEL | {"name": "store", "train": {"presets": "fast", "time_limit": 600}}],
+    "models": [MODEL | {"name": "store", "train": {"presets": "fast", "time_limit": 600, "max_runtime": 36000}}],
     "partitioned": {"column": "store", "min_rows": 4, "otherwise": "leave_open"},
     "data": {"format": "auto", "test_fraction": 0.2, "seed": 7},
     "predict": {"instance": {"count": 1}},

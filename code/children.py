@@ -11,11 +11,13 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -69,34 +71,42 @@ def at_once(count: int) -> int:
     return max(1, min(job_io.cores(), count, memory // MEMORY))
 
 
-def results(names: Sequence[str], work: Work, logs: Path, fresh: bool) -> Iterator[tuple[str, Any]]:
+def results(
+    names: Sequence[str], work: Work, logs: Path, fresh: bool, deadline: float = math.inf
+) -> Iterator[tuple[str, Any]]:
     """Each name with what `work` returned, or a Failure, as they come. With `fresh`, each gets a fork of its own.
 
-    A model that was killed is tried once more, alone.
+    A model that was killed is tried once more, alone. At the deadline, of time.monotonic(), the rest fails.
     """
     killed = []
-    for name, found in _results(names, work, logs, fresh, at_once(len(names))):
+    for name, found in _results(names, work, logs, fresh, at_once(len(names)), deadline):
         if isinstance(found, Failure) and found.killed and len(names) > 1:
             killed.append(name)
         else:
             yield name, found
     for name in killed:
         log.info("%s: trying it once more, alone", name)
-        yield from _results([name], work, logs, True, 1)
+        yield from _results([name], work, logs, True, 1, deadline)
 
 
-def _results(names: Sequence[str], work: Work, logs: Path, fresh: bool, together: int) -> Iterator[tuple[str, Any]]:
+def _results(
+    names: Sequence[str], work: Work, logs: Path, fresh: bool, together: int, deadline: float
+) -> Iterator[tuple[str, Any]]:
     gc.collect()
     gc.freeze()  # a fork's garbage collection must not touch, and so copy, all shared pages
     waiting, busy = deque(names), dict[Connection, _Child]()
     alive = os.pipe()
     try:
         while waiting or busy:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                yield from ((name, _late(name)) for name in [*(child.task for child in busy.values()), *waiting])
+                return
             while waiting and len(busy) < together:
                 child = _Child(work, logs / f"{len(waiting)}.log", alive, fresh)
                 child.give(waiting.popleft())
                 busy[child.pipe] = child
-            for pipe in wait(list(busy)):
+            for pipe in wait(list(busy), None if left == math.inf else left):
                 child = busy[pipe]  # type: ignore[index]  # it returns what it was given
                 found = child.result()
                 _show(child.task, child.log, isinstance(found, Failure))
@@ -107,9 +117,9 @@ def _results(names: Sequence[str], work: Work, logs: Path, fresh: bool, together
                     del busy[child.pipe]
                     child.end()
     finally:
-        os.close(alive[1])  # which ends all children
         for child in busy.values():
-            child.end()
+            child.kill()
+        os.close(alive[1])
         os.close(alive[0])
 
 
@@ -135,6 +145,10 @@ class _Child:
             self.lives = False
             self._process.join()
             return _crash(self.task, self._process.exitcode or 0)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
 
     def end(self) -> None:
         with suppress(BrokenPipeError):  # it has ended
@@ -185,8 +199,16 @@ def _crash(name: str, code: int) -> Failure:
     return Failure(f"Model {name}: its process {how}; look at the job's log.")
 
 
+def _late(name: str) -> Failure:
+    return Failure(
+        f"Model {name}: the job of its group had no time left for it; raise max_runtime or lower "
+        "fan_out.models_per_job."
+    )
+
+
 def _show(name: str, file: Path, failed: bool) -> None:
-    with file.open("rb") as written:
+    lines = []
+    with suppress(FileNotFoundError), file.open("rb") as written:  # it was killed before it wrote one
         written.seek(max(0, written.seek(0, os.SEEK_END) - LOG_BYTES))
         lines = written.read().decode("utf-8", "replace").splitlines()
     most = FAILED_LINES if failed else LINES

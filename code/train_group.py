@@ -16,6 +16,7 @@ models are in the checkpoints.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -36,6 +37,9 @@ LIBRARIES = (
     *("autogluon.tabular", "autogluon.tabular.models.lgb.callbacks", "autogluon.tabular.models.xgboost.callbacks"),
     *("sklearn.ensemble", "catboost", "lightgbm", "xgboost", "narwhals.stable.v2", "networkx"),
 )
+END = (
+    60.0  # seconds before max_runtime, when SageMaker stops the job and all models are lost: it ends with those it has
+)
 KEPT = ("mae", "mae_of_median", "metric", "score", "baseline", "reason", "rows_train", "rows_test", "manifest")
 
 
@@ -47,7 +51,8 @@ def main(fit: Fit) -> None:
     with job_io.complete_or_absent(job_io.model_output()) as out, job_io.scratch() as scratch:
         group = Group(job_io.channel("data"))
         todo = names_in(job_io.channel("todo"), group)
-        found = train_all(fit, group, todo, Checkpoints(job_io.checkpoints()), out, scratch)
+        deadline = started + group.template["train"].get("max_runtime", math.inf) - END
+        found = train_all(fit, group, todo, Checkpoints(job_io.checkpoints()), out, scratch, deadline)
         failed = sum("Error" in each for each in found)
         known = {"group": group.name, "seconds": round(time.monotonic() - started, 1), "failed": failed}
         job_io.write_json(out / GROUP, {**known, "models": found})
@@ -66,7 +71,7 @@ def names_in(folder: Path, group: Group) -> list[str]:
 
 
 def train_all(
-    fit: Fit, group: Group, todo: list[str], checkpoints: Checkpoints, out: Path, scratch: Path
+    fit: Fit, group: Group, todo: list[str], checkpoints: Checkpoints, out: Path, scratch: Path, deadline: float
 ) -> list[dict[str, Any]]:
     """Write the models' archives to `out` and return the entries of group.json, in the order of `todo`."""
     entries = {name: entry for name in todo if (entry := checkpoints.find(name, group[name]["train"], out))}
@@ -80,7 +85,7 @@ def train_all(
         os.environ["STEPGLUON_CORES"] = "1"
         return train_one(fit, group, name, scratch / name)
 
-    for name, found in children.results(rest, work, scratch, fresh=True):
+    for name, found in children.results(rest, work, scratch, fresh=True, deadline=deadline):
         fingerprint = group[name]["train"]
         if isinstance(found, Failure):
             log.warning("%s", found.sentence)

@@ -46,7 +46,7 @@ def write_group(folder: Path, names: Sequence[str], rows: dict[str, int] | None 
                     writer.write_table(own)
                 entry["row_groups"][part] = place if rows[part] else None
                 entry[f"rows_{part}"] = rows[part]
-    template = {"name": "store", "train": {"presets": "fast", "time_limit": 300}} | settings
+    template = {"name": "store", "train": {"presets": "fast", "time_limit": 300, "max_runtime": 3600}} | settings
     resolved = config(template) | {"partitioned": {"column": "store", "min_rows": 4, "otherwise": "leave_open"}}
     (folder / "config.json").write_text(json.dumps(resolved))
     (folder / "group.json").write_text(json.dumps({"group": "g0007", "models": entries}))

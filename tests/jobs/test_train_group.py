@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import tarfile
@@ -155,6 +156,24 @@ def test_partitions_with_equal_rows_have_models_of_their_own(sandbox: Sandbox) -
             with tarfile.open(sandbox.model / f"{name}.tar.gz") as archive:
                 content = archive.extractfile("predictor/model.pkl")
                 assert content and content.read() == name.encode()
+
+
+@pytest.mark.parametrize("seconds", [60, 63])  # 60 of them are for the end: the time is up at once, or while it fits
+def test_models_without_time_left_fail_and_the_others_count(sandbox: Sandbox, seconds: int) -> None:
+    to_train(sandbox, ["a", "waits"], ["a"])
+    train_with_stand_in(sandbox)
+    shutil.rmtree(sandbox.root / "input")
+    settings = {"presets": "fast", "time_limit": 10, "max_runtime": seconds}
+    to_train(sandbox, ["a", "waits"], train=settings)
+    outcome = train_with_stand_in(sandbox)
+    assert outcome.code == 0, outcome.log
+    found = entries(sandbox)
+    assert found["a"]["mae"] == 1.5
+    assert found["waits"]["Cause"] == (
+        "Model waits: the job of its group had no time left for it; raise max_runtime or lower fan_out.models_per_job."
+    )
+    if (waiting := sandbox.root / "waiting").exists():
+        until(lambda: not running(int(waiting.read_text())))
 
 
 def test_nothing_to_train_is_a_group_without_models(sandbox: Sandbox) -> None:
