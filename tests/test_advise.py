@@ -204,7 +204,7 @@ def test_groups_grow_if_starts_take_most_of_the_time_and_shrink_near_the_limit(
 ) -> None:
     given = config()
     vars(given).update(partitioned=True)  # only whether there are groups matters
-    found = advise(given, 3 * [job("Train group", seconds=seconds, billed=billed, used=used(15, 3900))], PRICES)
+    found = advise(given, 3 * [job("Train group g0001", seconds=seconds, billed=billed, used=used(15, 3900))], PRICES)
     assert (found[-1].setting, found[-1].now, found[-1].change) == ("fan_out.models_per_job", "50", change)
 
 

@@ -71,6 +71,10 @@ def test_of_groups_whose_number_only_the_data_say_the_estimate_has_one() -> None
     found = estimate(loaded("partitioned").config, PRICES)
     assert [line.state for line in found.lines] == ["Prepare data", "Train group", "Predict group", "Post-process"]
     assert "Train group and Predict group are one of each, for about 100 models" in words(found)
+    assert in_a_mail(found) == ""
+    known = {state: Known(900, 1, "a", 3) for state in ("Train group", "Predict group")}
+    found = estimate(loaded("partitioned").config, PRICES, known)
+    assert "one of each" not in words(found) and in_a_mail(found).startswith("at most ")
 
 
 def config(**more: Any) -> PipelineConfig:
@@ -102,6 +106,17 @@ def test_the_durations_of_the_latest_run_replace_limits() -> None:
     assert (found.bound, round(found.usd, 3)) == ("about", 0.16)
     del known["Predict price"]
     assert estimate(config(), PRICES, known).bound == "at most"
+
+
+def test_the_jobs_of_all_groups_count_together_from_the_run_with_the_most() -> None:
+    def run(name: str, *groups: int) -> dict[str, Any]:
+        states = [f"Train group g{group:04}" for group in groups]
+        return {"run": name, "jobs": [{"status": "Completed", **a_job(state, 100.0)} for state in states]}
+
+    known = durations([run("c", 7), run("b", 1, 2, 3), run("a", 1, 2, 3)])
+    assert known == {"Train group": Known(300, 1, "b", 3)}
+    cost = cost_of(run("b", 1, 2, 3)["jobs"], ARN)
+    assert cost is not None and cost["models"].keys() == {""}
 
 
 def test_a_model_without_gaps_is_not_predicted() -> None:

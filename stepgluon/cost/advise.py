@@ -181,7 +181,9 @@ def _cores_used(job: dict[str, Any]) -> float:
 
 def _spot(config: PipelineConfig, jobs: Jobs, prices: Prices, local: bool) -> Iterator[Advice]:
     """[sm] A spot training that is interrupted starts over, within twice max_runtime."""
-    model_of = {f"{word} {model.name}": model for word in ("Train", "Tune") for model in config.models}
+    model_of = {f"Train {model.name}": model for model in config.models}
+    if config.partitioned:
+        model_of = {job["state"]: config.models[0] for job in jobs}
     for spot in (False, True):
         mine = [(job, model) for job in jobs if (model := model_of.get(job["state"])) and model.train.spot == spot]
         if spot and mine:
@@ -209,7 +211,7 @@ def _on_demand(mine: list[tuple[dict[str, Any], Model]], prices: Prices) -> Advi
 
 def _groups(config: PipelineConfig, jobs: Jobs) -> Iterator[Advice]:
     """Groups of models found in the data: larger ones if starting machines takes most of the time."""
-    mine = [job for job in jobs if job["state"] == "Train group" and job["billed"]]
+    mine = [job for job in jobs if job["state"].startswith("Train group ") and job["billed"]]
     if config.partitioned is None or not mine:
         return
     size, key = config.fan_out.models_per_job, "fan_out.models_per_job"

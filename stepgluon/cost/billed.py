@@ -13,7 +13,9 @@ KINDS = {
     "processing": "Processing",
     "transform": "Transform",
 }
-_MODEL = re.compile(r"(?:Train|Tune|Test|Score|Predict|Check answers of) (.+)")  # states of pipeline.py
+_MODEL = re.compile(
+    r"(?:Train|Tune|Test|Score|Predict|Check answers of) (\S+)"
+)  # states; those of a group are for many models
 
 
 def cost_of(jobs: list[dict[str, Any]], arn: str) -> dict[str, Any] | None:

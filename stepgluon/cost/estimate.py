@@ -125,7 +125,8 @@ def estimate(
     config: PipelineConfig, prices: Prices, known: Mapping[str, Known] | None = None, without_gaps: Collection[str] = ()
 ) -> Estimate:
     lines = tuple(_line(job, prices, (known or {}).get(job.state)) for job in jobs_of(config, without_gaps))
-    note = _ONE_GROUP.format(config.fan_out.models_per_job) if config.partitioned else ""
+    guessed = any(line.state.endswith(" group") and line.source == LIMIT for line in lines)
+    note = _ONE_GROUP.format(config.fan_out.models_per_job) if guessed else ""
     return Estimate(config.name, prices.region, prices.published, lines, note)
 
 
@@ -192,8 +193,8 @@ _NOT_INCLUDED = "Retries, disks, storage, logs, image builds and endpoints are n
 
 
 def in_a_mail(found: Estimate) -> str:
-    """For the mail of a run's start; empty if no price is known."""
-    if all(line.usd is None for line in found.lines):
+    """For the mail of a run's start; empty if no price is known, or not how many groups of models there are."""
+    if found.note or all(line.usd is None for line in found.lines):
         return ""
     known, limits = (any((line.source == LIMIT) == limit for line in found.lines) for limit in (False, True))
     source = " and ".join(

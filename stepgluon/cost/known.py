@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stepgluon.aws import Door
@@ -11,25 +12,34 @@ from stepgluon.names import Names
 from stepgluon.runs.executions import NotDeployed, listed, tell
 from stepgluon.runs.watch import story_of
 
+_GROUP = re.compile(r"(?<= group) g\d{4}$")  # ends the state of a job for a group of models
 RUNS = 5  # latest ones of an account that are read
 
 
 @dataclass(frozen=True)
 class Known:
-    """The last job of a state."""
+    """The last job of a state, or the sum of its jobs for all groups of models."""
 
     seconds: float
     instances: int
     run: str
+    jobs: int = 1
 
 
 def durations(runs: Iterable[dict[str, Any]]) -> dict[str, Known]:
-    """Of each state, from the latest run in which its job ran to its end; `runs` are like run.json, latest first."""
+    """Of each state, from the latest run in which its job ran to its end; `runs` are like run.json, latest first.
+
+    The groups of a run that are not cached have a job each: the run with the most jobs counts.
+    """
     found: dict[str, Known] = {}
     for run in runs:
+        sums: dict[str, Known] = {}
         for job in run["jobs"]:
             if job["status"] == "Completed" and job.get("billed") is not None:
-                found.setdefault(job["state"], Known(job["billed"], job["instances"], run["run"]))
+                state = _GROUP.sub("", job["state"])
+                sofar = sums.get(state, Known(0, job["instances"], run["run"], 0))
+                sums[state] = replace(sofar, seconds=sofar.seconds + job["billed"], jobs=sofar.jobs + 1)
+        found |= {state: one for state, one in sums.items() if state not in found or one.jobs > found[state].jobs}
     return found
 
 

@@ -6,7 +6,7 @@ from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow.expressions import text
-from stepgluon.workflow.mails import FOLLOW, Mail, follow, gaps, listed_lines, subject
+from stepgluon.workflow.mails import FOLLOW, Mail, cost_and_note, follow, gaps, listed_lines, subject
 
 
 def started(config: PipelineConfig, names: Names) -> Mail:
@@ -17,8 +17,7 @@ Data:   {{}}
 Models: one for each {_shown(config)}
 {{}}
 {follow(names)}"""
-    note = f"($input.note = '' ? '' : {text('Note:   {}' + chr(10), '$input.note')})"
-    return subject(names, "'started'"), text(message, "$run", "$input.data", note, *FOLLOW)
+    return subject(names, "'started'"), text(message, "$run", "$input.data", cost_and_note(), *FOLLOW)
 
 
 def models(config: PipelineConfig, names: Names) -> Mail:

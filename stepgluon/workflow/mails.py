@@ -38,12 +38,15 @@ def started(config: PipelineConfig, names: Names) -> Mail:
 
 Data:   {{}}
 Models: {", ".join(model.name for model in config.models)}
-{{}}{{}}
+{{}}
 {follow(names)}"""
-    note = f"($input.note = '' ? '' : {text('Note:   {}' + chr(10), '$input.note')})"
-    # The amount comes with the input: in the definition, it would change it with every refresh of the prices.
-    cost = f"($input.estimate = '' ? '' : {text('Cost:   {}' + chr(10), '$input.estimate')})"
-    return subject(names, "'started'"), text(message, "$run", "$input.data", cost, note, *FOLLOW)
+    return subject(names, "'started'"), text(message, "$run", "$input.data", cost_and_note(), *FOLLOW)
+
+
+def cost_and_note() -> str:
+    """The amount comes with the input: in the definition, it would change it with every refresh of the prices."""
+    lines = {"estimate": "Cost:   {}\n", "note": "Note:   {}\n"}
+    return " & ".join(f"($input.{key} = '' ? '' : {text(line, f'$input.{key}')})" for key, line in lines.items())
 
 
 def models(config: PipelineConfig, names: Names) -> Mail:
