@@ -117,6 +117,12 @@ def test_the_models_of_a_group_are_trained_in_one_job_which_finds_what_an_earlie
     assert again[0]["TrainingJobName"] != again[1]["TrainingJobName"]
 
 
+def test_a_fresh_run_finds_no_models_that_earlier_runs_have_finished() -> None:
+    (request,) = told({"group marker": WRITTEN}, input={"fresh": True}, execution="june").requests["Train group"]
+    place = request["OutputDataConfig"]["S3OutputPath"]
+    assert request["CheckpointConfig"]["S3Uri"] == f"{place}/june/checkpoints/"
+
+
 def test_models_are_judged_by_the_rules_of_those_with_a_branch_each() -> None:
     found = told().choices()
     assert list(found) == NAMES

@@ -34,7 +34,8 @@ class GroupJobs(Jobs):
 
     def train_group(self) -> str:
         """The request for the job that trains the models of todo.json; another try finds those that were finished."""
-        place = "$work & $found.place"
+        # A run that starts over finds only what its own tries have finished.
+        kept = "$work & $found.place & ($markers = 'markers/' ? '' : '/' & $run) & '/checkpoints/'"
         own = {
             "TrainingJobName": expression(self._name("train")),
             "HyperParameters": {"group": expression("$group")},
@@ -43,7 +44,7 @@ class GroupJobs(Jobs):
                 _channel("todo", "$folder & 'todo/' & $group & '/'"),
             ],
             "OutputDataConfig": self._trained("$found.place", "NONE"),
-            "CheckpointConfig": {"S3Uri": expression(f"{place} & '/checkpoints/'"), "LocalPath": CHECKPOINTS},
+            "CheckpointConfig": {"S3Uri": expression(kept), "LocalPath": CHECKPOINTS},
         }
         return f"$merge([$jobs.train, $model.train, {jsonata(own)}])"
 
