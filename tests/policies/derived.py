@@ -14,7 +14,7 @@ from localaws.iam.policy_evaluation import Call
 from stepgluon.deploy.templates.policies import _values
 from stepgluon.names import Names
 
-ALL = (*CASES, "demo")
+ALL = (*CASES, "demo", "partitioned", "partitioned-any")
 SEVERAL = (
     "kms_key",
     "subnets",
@@ -33,7 +33,8 @@ NAMED = {
     r"[0-9a-f]{64}": "fingerprint",
     r"/[0-9a-f]{10}(/|-answers/)": r"/0123456789\1",
     r"config/[0-9a-f]{16}": "config/0123456789abcdef",
-    r"((?:models|predictions)/)[^/]+(/.)": r"\1model\2",
+    r"((?:models|predictions)/)(?!groups/)[^/]+(/.)": r"\1model\2",
+    r"(?<=/groups/g0000/)[0-9a-f]{32}": "fingerprint",
     rf"(promoted/{RUN}/)[^/]+": r"\1model",
     r"(-model-)[^/]+": r"\1model",
     r"(-(?:train|predict)-).+(-0123456789-0-0-0)": r"\1model\2",

@@ -6,8 +6,8 @@ import os
 
 import pytest
 from policies.deployed import ROLES, deployed
-from policies.deployers import CASES, PARTS, calls
-from policies.derived import derived
+from policies.deployers import PARTS, calls
+from policies.derived import ALL, derived
 
 from stepgluon.deploy.templates.parts import canonical
 from stepgluon.verify.policies import CALLS, _allowed, calls_of
@@ -21,7 +21,7 @@ def test_the_file_has_every_derived_call() -> None:
     assert CALLS.read_text(encoding="utf-8") == text, "GOLDEN=write writes it"
 
 
-@pytest.mark.parametrize("case", (*CASES, "demo"))
+@pytest.mark.parametrize("case", ALL)
 @pytest.mark.parametrize("part", (*ROLES, *PARTS))
 def test_each_call_of_a_pipeline_is_asked_about(part: str, case: str) -> None:
     """Calls that only other configs make are left out where this one's policies do not allow them."""
