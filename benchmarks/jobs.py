@@ -6,6 +6,7 @@
     python benchmarks/jobs.py predict [--millions 1] [--flat-to 10]
     python benchmarks/jobs.py postprocess [--millions 1]
     python benchmarks/jobs.py report [--models 40]
+    python benchmarks/jobs.py groups [--millions 1] [--models 10000]
 
 Each side runs as a process of its own, one after the other, in turns; times are the best of the turns, memory is the
 highest resident size of the process (on Linux).
@@ -27,7 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CODE = Path(__file__).resolve().parents[1] / "code"
+ROOT = Path(__file__).resolve().parents[1]
+CODE = ROOT / "code"
+ALL = ("check", "prepare", "partitions", "predict", "postprocess", "report", "groups")
 MODEL = {"label": "y", "where": {}, "drop": [], "threshold": None, "default_model": None}
 TRAIN = {"presets": "medium_quality", "time_limit": 60}
 BYTES_PER_ROW = 99.3
@@ -346,22 +349,43 @@ def bench_report(folder: Path, models: int, turns: int) -> None:
     compare(title, best(plain), best(ours))
 
 
+GROUPS = """
+    import sys
+    sys.path[:0] = sys.argv[1:3]
+    from pathlib import Path
+    from group_layout import entries, lay_out_groups
+    lay_out_groups(Path(sys.argv[3]), entries(int(sys.argv[4])), int(sys.argv[5]), per_group=50)
+"""
+
+
+def bench_groups(folder: Path, millions: float, models: int, turns: int) -> None:
+    """What thousands of models of partitions cost post-process, in groups of 50, with half of the rows to predict."""
+    for count in (2, models):
+        places = ROOT / "tests", ROOT / "tests/jobs", folder / str(count)
+        subprocess.run(script(GROUPS, *places, count, int(millions * 1e6)), check=True)
+    costs: dict[int, list[Cost]] = {2: [], models: []}
+    for _ in range(turns):
+        for count, found in costs.items():
+            found.append(measured(job("postprocess.py"), {"STEPGLUON_ROOT": str(folder / str(count))}))
+    page = folder / str(models) / "processing/output/report.html"
+    print(f"report.html: {page.stat().st_size / 1e6:.2f} MB")
+    compare(f"post-process of {models} models, {millions:g} million rows, against 2", *map(best, costs.values()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the jobs against plain ways of doing the same.")
-    parser.add_argument(
-        "what", choices=["check", "prepare", "partitions", "predict", "postprocess", "report"], nargs="*"
-    )
+    parser.add_argument("what", choices=ALL, nargs="*")
     parser.add_argument("--gb", type=float, default=1.0, help="size of the table that is checked or prepared")
     parser.add_argument("--millions", type=float, default=1.0, help="rows that are predicted or put together")
     parser.add_argument("--partitions", type=int, default=500, help="values of the column that makes the models")
     parser.add_argument("--flat-to", type=float, default=0.0, help="millions of rows to compare the memory at")
-    parser.add_argument("--models", type=int, default=40, help="models in the report")
+    parser.add_argument("--models", type=int, help="models in the report (40) or in groups (10,000)")
     parser.add_argument("--train-rows", type=int, default=5000, help="rows that the model for predict learns from")
     parser.add_argument("--model", type=Path, help="predict with this model that train wrote, on the same columns")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the tables are made; it needs some times their size")
     chosen = parser.parse_args()
-    what = chosen.what or ["check", "prepare", "partitions", "predict", "postprocess", "report"]
+    what = chosen.what or ALL
     for each in what:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
             if each in ("check", "prepare"):
@@ -373,7 +397,9 @@ def main() -> None:
                     Path(name), chosen.millions, chosen.flat_to, chosen.train_rows, chosen.turns, chosen.model
                 )
             elif each == "report":
-                bench_report(Path(name), chosen.models, chosen.turns)
+                bench_report(Path(name), chosen.models or 40, chosen.turns)
+            elif each == "groups":
+                bench_groups(Path(name), chosen.millions, chosen.models or 10_000, chosen.turns)
             else:
                 bench_postprocess(Path(name), chosen.millions, chosen.turns)
 
