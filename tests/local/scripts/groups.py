@@ -65,9 +65,10 @@ def assemble() -> None:
     counts = {verdict: sum(model["verdict"] == verdict for model in models) for verdict in ("accepted", "rejected")}
     headline = {"models": len(models), "trained": len(models), "cached": 0, **counts, "default": 0, "failed_groups": []}
     headline |= {"open": len(models) - len(there) - len(missing), "missing": len(missing), "gaps": len(models)}
-    headline |= {"filled": len(there), "worst": [], "missing_models": missing[:20]}
+    groups = sum(file.endswith(".json") for file in os.listdir(f"{inputs}/numbers"))
+    headline |= {"filled": len(there), "groups": groups, "worst": [], "missing_models": missing[:20]}
     write(f"{output}/headline.json", json.dumps(headline))
-    write(f"{output}/summary.json", json.dumps({"predicted": sorted(there), "models": models}))
+    write(f"{output}/summary.json", json.dumps({"predicted": sorted(there), "models": models, "headline": headline}))
     write(f"{output}/predictions.csv", "\n".join(sorted(there)))
     write(f"{output}/report.html", "<!--stepgluon:run--> predictions <!--stepgluon:timeline-->")
     write(f"{output}/_SUCCESS", "")

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from stage import output, write
+from stage import inputs, output, read, write
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), *[".."] * 3, "code"))
 from partitions import grouped, name_of
@@ -21,10 +21,14 @@ def write_groups(config: str, orders: str) -> None:
     count, rows, small = told.pop("partitions", 10), told.pop("rows", {}), told.pop("small", 0)
     values = {name_of(f"store-{number}"): f"store-{number}" for number in range(count)}
     few = set(list(values)[:small])
+    known = f"{inputs}/promoted/promoted-partitions.json"
+    promoted = json.loads(read(known))["models"] if os.path.exists(known) else {}
     groups = grouped(dict.fromkeys(values, 400), json.loads(config)["fan_out"]["models_per_job"])
     for group, names in groups.items():
         models = [entry(name, values[name], place, f"{rows.get(name)} {told}") for place, name in enumerate(names)]
         for model in models:
+            if model["name"] in promoted:
+                model["promoted"] = promoted[model["name"]]
             if model["name"] in few:
                 model |= {"train": None, "reason": "1 row with a label, fewer than min_rows: 50"}
         text = json.dumps({"group": group, "models": models})
