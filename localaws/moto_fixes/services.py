@@ -37,7 +37,11 @@ def contents_go_in_and_out_as_text(patches: Patches, here: Here) -> None:
     def call(self: Any, env: Any, normalised_parameters: dict[str, Any], **more: Any) -> None:
         if self.resource.api_name == "s3" and not isinstance(normalised_parameters.get("Body", b""), (str, bytes)):
             normalised_parameters["Body"] = json.dumps(normalised_parameters["Body"], ensure_ascii=False).encode()
-        if self.resource.api_name == "ecr":  # its parameters begin with a small letter, a Task's with a capital one
+        lower = self.resource.api_name in (
+            "ecr",
+            "sfn",
+        )  # their names begin with a small letter, a Task's with a capital
+        if lower:
             normalised_parameters = lower_first(normalised_parameters)
         answer = None
         if self.resource.api_name == "s3":
@@ -46,9 +50,15 @@ def contents_go_in_and_out_as_text(patches: Patches, here: Here) -> None:
         if answer is None:
             plain(self, env=env, normalised_parameters=normalised_parameters, **more)
             answer = env.stack.pop()
-        env.stack.append(_as_json(answer))
+        env.stack.append(_capitalized(_as_json(answer)) if lower else _as_json(answer))
 
     patches.attribute(task, "_eval_service_task", call)
+
+
+def _capitalized(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {f"{key[:1].upper()}{key[1:]}": _capitalized(item) for key, item in value.items()}
+    return [_capitalized(item) for item in value] if isinstance(value, list) else value
 
 
 def _as_json(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from local_aws import ACCOUNT, REGION, until
-from test_moto_fixes import Interpreter, a_pass
+from test_moto_fixes import Interpreter, a_pass, task
 
 from localaws.notifications import eventbridge
 from localaws.server.aws import LocalAws
@@ -100,3 +100,13 @@ def test_a_scheduled_rule_is_due_each_time_its_rate_has_passed(asl: Interpreter)
         {},
     )
     assert one["id"] != two["id"]
+
+
+def test_a_machine_finds_an_execution_and_its_input(asl: Interpreter) -> None:
+    machine = asl.machine(a_pass())
+    arn = asl.api.start_execution(stateMachineArn=machine, name="x", input='{"data": 1}')["executionArn"]
+    found = asl.output({"T": task("aws-sdk:sfn:listExecutions", Arguments={"StateMachineArn": machine})})
+    assert [one["ExecutionArn"] for one in found["Executions"]] == [arn]
+    assert asl.output({"T": task("aws-sdk:sfn:describeExecution", Arguments={"ExecutionArn": arn})})["Input"] == (
+        '{"data": 1}'
+    )
