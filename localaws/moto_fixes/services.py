@@ -55,6 +55,19 @@ def contents_go_in_and_out_as_text(patches: Patches, here: Here) -> None:
     patches.attribute(task, "_eval_service_task", call)
 
 
+@fix
+def a_task_starts_executions(patches: Patches, here: Here) -> None:
+    """states:startExecution takes StateMachineArn and returns ExecutionArn; moto passes them on, and boto fails."""
+    task = loaded(f"{SERVICE}.state_task_service_sfn").StateTaskServiceSfn
+    plain = task._eval_service_task
+
+    def call(self: Any, env: Any, normalised_parameters: dict[str, Any], **more: Any) -> None:
+        plain(self, env=env, normalised_parameters=lower_first(normalised_parameters), **more)
+        env.stack.append(_capitalized(_as_json(env.stack.pop())))
+
+    patches.attribute(task, "_eval_service_task", call)
+
+
 def _capitalized(value: Any) -> Any:
     if isinstance(value, dict):
         return {f"{key[:1].upper()}{key[1:]}": _capitalized(item) for key, item in value.items()}

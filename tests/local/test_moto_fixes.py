@@ -174,6 +174,13 @@ def contents_go_in_and_out_as_text(asl: Interpreter) -> None:
 
 
 @check
+def a_task_starts_executions(asl: Interpreter) -> None:
+    given = {"StateMachineArn": asl.machine(a_pass()), "Name": "y", "Input": {"data": [1]}}
+    arn = asl.output({"T": task("states:startExecution", Arguments=given)})["ExecutionArn"]
+    assert arn.endswith(":y") and json.loads(asl.ended(arn)["input"]) == {"data": [1]}
+
+
+@check
 def logs_are_found_by_their_streams_prefix(asl: Interpreter) -> None:
     for job in ("a-1", "a-2", "b-1"):
         asl.aws.logs.stream("training", job, 0)(f"said by {job}")
