@@ -104,6 +104,15 @@ def partitioned(config: PipelineConfig) -> Chain:
     else:
         groups = [make.predict_groups("Train and predict groups", "Groups", Chain([train_group(make)]))]
 
+    releases: list[Pass | Choice] = []
+    if config.served:
+        (models,) = make.items
+        end = make.end_release(models, "End release of *")
+        releases = [make.choose_to_serve(models, "Serve *"), release_to_endpoint(make, models, end)]
+        end.next(mails[-1])
+        complete.add_choice(make.endpoint_is_stuck(), make.stuck("Repair endpoint"))
+
+    Chain([mails[-1], complete, make.incomplete("Incomplete")])
     chain = Chain([
         make.begin("Begin"),
         mails[0],
@@ -114,9 +123,7 @@ def partitioned(config: PipelineConfig) -> Chain:
         make.list_predictions("List predictions"),
         postprocess,
         make.read_headline("Read headline"),
-        mails[-1],
-        complete,
-        make.incomplete("Incomplete"),
+        *(releases or mails[-1:]),
     ])  # fmt: skip
     complete.add_choice(make.nothing_is_missing(), make.done("Done"))
     continue_after(make, mails, prepare, postprocess)

@@ -105,6 +105,8 @@ def do_rehearse(call: Call) -> None:
     options = call.options
     check_files(options.data or [])
     names, model = _model_of(call)
+    if names.config.partitioned:
+        raise UsageError("models for values found in the data are not rehearsed (compare two runs: compare RUN RUN)")
     to = options.to or Path(f"rehearse-{model.name}")
     with _told(call) as (told, s3):
         new = model_address(told, model.name)

@@ -26,6 +26,7 @@ from stepgluon.local.compile_cache import ROOT
 from stepgluon.local.surroundings import terminated_as_interrupted, write
 from stepgluon.local.work_folder import SERVER, all_runs, is_served
 from stepgluon.names import Names
+from stepgluon.runs.executions import read_json
 from stepgluon.runs.view import asking
 
 SECONDS = 300.0  # for the endpoints to answer, and for a local AWS to end
@@ -140,8 +141,22 @@ def _described(address: str, region: str, endpoints: list[str]) -> list[dict[str
         return [api.describe_endpoint(EndpointName=name) for name in endpoints]
 
 
+def _target(address: str, names: Names) -> str:
+    """A model of the shared endpoint; empty if each endpoint has one model, or nothing was released yet."""
+    shared = next((model for model in names.config.served if model.serve and model.serve.shared), None)
+    if shared is None:
+        return ""
+    with clean_environment(UNREACHABLE), closing(Clients(address)) as clients:
+        s3 = clients.get("s3", names.config.region)
+        pointer = read_json(s3, names.work_bucket, names.pointer(shared)) or {}
+        bucket, _, key = str(pointer.get("targets", "")).removeprefix("s3://").partition("/")
+        targets = read_json(s3, bucket, key) if key else None
+    return str(next(iter(targets["models"].values()), "")) if targets else ""
+
+
 def _words(address: str, names: Names, found: list[dict[str, Any]]) -> str:
-    lines, region = [], names.config.region
+    lines, region, target = [], names.config.region, _target(address, names)
+    header = f" -H 'X-Amzn-SageMaker-Target-Model: {target}'" if target else ""
     if names.config.served_after_approval:
         lines += [f"A local AWS at {address} releases the models once they are approved: {pipeline_py('promote RUN')}"]
     for one in found:
@@ -149,8 +164,9 @@ def _words(address: str, names: Names, found: list[dict[str, Any]]) -> str:
         if one["EndpointStatus"] == "Failed":
             lines.append(f"{name} does not answer: {one.get('FailureReason', '')}")
             continue
-        curl = f"curl --data-binary @rows.csv -H 'Content-Type: text/csv' {address}/endpoints/{name}/invocations"
-        lines += [f"{name} answers at {address}", f"  {asking(name, address, region)}", f"  {curl}"]
+        curl = f"curl --data-binary @rows.csv -H 'Content-Type: text/csv'{header} "
+        curl += f"{address}/endpoints/{name}/invocations"
+        lines += [f"{name} answers at {address}", f"  {asking(name, address, region, target)}", f"  {curl}"]
     return "\n".join([*lines, f"Stop it: {pipeline_py('local down')}"])
 
 

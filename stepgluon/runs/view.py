@@ -240,11 +240,15 @@ def _endpoints(record: dict[str, Any], address: str | None) -> list[str]:
     return [*lines, f"           {asking(serving[0], f'http://127.0.0.1:{PORT}')}"]
 
 
-def asking(endpoint: str, address: str = "", region: str = "") -> str:
-    """The command that asks an endpoint of the account, or of a local AWS, which needs no credentials."""
+def asking(endpoint: str, address: str = "", region: str = "", target: str = "") -> str:
+    """The command that asks an endpoint of the account, or of a local AWS, which needs no credentials.
+
+    `target` is the archive of a model, for an endpoint of many.
+    """
     where = f" --endpoint-url {address} --no-sign-request" if address else ""
     where += f" --region {region}" if region else ""
     call = f"aws{where} sagemaker-runtime invoke-endpoint --endpoint-name {endpoint}"
+    call += f" --target-model {target}" if target else ""
     return f"{call} --content-type text/csv --body fileb://rows.csv answers.csv"
 
 

@@ -5,7 +5,7 @@ states         the states used in pipeline.py; branch_states: those of a model; 
   jobs           the requests for the jobs; tuning: those of a tuned model
   file_jobs      those with files in place of tables
   group_states   the states with one model for each value found in the data; group_jobs, group_decisions, group_mails:
-                 their requests, JSONata and mails
+                 their requests, JSONata and mails; shared_release: the release of all of them to one endpoint
   mails          the texts of the mails
   decisions      the run's decisions, as JSONata
   endpoints      the settings of a served model, and what has become of its release

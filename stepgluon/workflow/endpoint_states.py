@@ -93,11 +93,11 @@ class EndpointStates(Parts):
         """`found` with the names that follow from it, and nothing known of the endpoint yet."""
         model, plain = item.of("models"), item.model
         environment: str = jsonata(literal(self.config.predict.environment))
-        more = [] if item.answers else ["{'STEPGLUON_MANIFEST': $o.manifest}"]
+        more = [] if item.answers or item.shared else ["{'STEPGLUON_MANIFEST': $o.manifest}"]
         more += ["$o.serving"]
         unknown: dict[str, Any] = {"status": "", "serves": "", "reason": "", "did": "", "before": "", "failure": ""}
         unknown |= {"turn": 0, "unknown": 0, "conflicts": 0, "made": False, "stopped": False}
-        place = "archive" if serves_archive(plain) else "folder"
+        place = "archive" if serves_archive(plain) or item.shared else "folder"
         shared = "$sift($jobs.model, function($v, $k) {$k != 'Tags'})"
         hashed = "$substring($hash($string({}), 'SHA-256'), 0, " + f"{_KEPT})"
         named = hashed.replace("{}", f"[$o.{place}, $o.image, $environment, {shared}]")
@@ -168,7 +168,9 @@ $merge([$own, {{'status': $missing ? 'Missing' : 'Unknown', 'serves': '', 'reaso
 
     def create_served(self, item: Item, name: str) -> Task:
         container: dict[str, Any] = {"Image": expression("$own.image"), "ModelDataUrl": expression("$own.archive")}
-        if not serves_archive(item.model):
+        if item.shared:
+            container["Mode"] = "MultiModel"
+        elif not serves_archive(item.model):
             source = {"S3Uri": expression("$own.folder"), "S3DataType": "S3Prefix", "CompressionType": "None"}
             container = {"Image": expression("$own.image"), "ModelDataSource": {"S3DataSource": source}}
         container["Environment"] = expression("$own.environment")

@@ -50,13 +50,13 @@ def _traffic(model: Model) -> dict[str, Any]:
     return {"TrafficRoutingConfiguration": routing, "MaximumExecutionTimeoutInSeconds": most}
 
 
-def outcome(model: str) -> str:
-    """The outcome in a word, and the sentence for mails."""
+def outcome(model: str, what: str = "it") -> str:
+    """The outcome in a word, and the sentence for mails; `what` is what the endpoint serves."""
     endpoint = f"{model}.endpoint"
     broken = "{} needs repair: its update and the rollback failed (UpdateRollbackFailed).{}"
     said = {
-        "released": text("{} serves it now.", endpoint),
-        "unchanged": text("{} already serves it.", endpoint),
+        "released": text(f"{{}} serves {what} now.", endpoint),
+        "unchanged": text(f"{{}} already serves {what}." if what == "it" else f"{{}} serves {what}.", endpoint),
         "rolled back": text("Rolled back: {} serves the previous model again.{}", endpoint, "$reason"),
         "overtaken": text("Another run has changed {} in the meantime.", endpoint),
         "stuck": text(broken, endpoint, "$reason"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
-from stepgluon.workflow.expressions import text
-from stepgluon.workflow.mails import FOLLOW, Mail, cost_and_note, follow, gaps, listed_lines, subject
+from stepgluon.workflow.expressions import jsonata, text
+from stepgluon.workflow.mails import BAD_RELEASES, FOLLOW, Mail, cost_and_note, follow, gaps, listed_lines, subject
 
 
 def started(config: PipelineConfig, names: Names) -> Mail:
@@ -58,8 +58,9 @@ Use its models whenever a later one is not good enough:
     offer = f"($headline.accepted = 0 ? '' : {text(promote, '$run')})"
     filled = gaps("$f := $headline.filled; $n := $headline.models - $headline.open - $headline.missing;")
     counted = f"($gaps := $headline.gaps & ''; {filled})"
-    word = "($headline.missing = 0 ? 'finished' : 'incomplete')"
-    details = f"({_others()} & {_worst()})"
+    bad = f" or $release.outcome in {jsonata(BAD_RELEASES)}" if config.served else ""
+    word = f"($headline.missing > 0{bad} ? 'incomplete' : 'finished')"
+    details = f"({_others()} & {_worst()}{_released(config, names)})"
     message = text(message, "$run", counted, *counts, details, _missing(names), *["$run"] * 3, offer)
     return subject(names, word), message
 
@@ -69,6 +70,20 @@ def _others() -> str:
     default = text("{} predicted with promoted models.\n", "$headline.default")
     small = text("{} left open: too few rows with a label for a model.\n", "$headline.open")
     return f"($headline.default = 0 ? '' : {default}) & ($headline.open = 0 ? '' : {small})"
+
+
+def _released(config: PipelineConfig, names: Names) -> str:
+    """What became of the release, and how a model is asked."""
+    if not config.served:
+        return ""
+    call = f"aws sagemaker-runtime invoke-endpoint --endpoint-name {{}} --region {config.region} "
+    call += "--target-model {} --content-type text/csv --body fileb://rows.csv answers.csv"
+    pointer = f"s3://{names.work_bucket}/{names.pointer(config.models[0])}"
+    message = f"\nEndpoint: {{}}\nAsk a model, like {{}}:\n  {call}\nTargets of all models: {pointer}\n"
+    served = "$headline.served"
+    known = text(message, "$release.said", f"{served}.example", "$model.endpoint", f"{served}.target")
+    none = text("\nEndpoint: {}\n", "$release.said")
+    return f" & ({served}.models = 0 ? {none} : {known})"
 
 
 def _worst() -> str:

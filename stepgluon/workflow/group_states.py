@@ -33,7 +33,7 @@ from stepgluon.workflow.group_jobs import ARCHIVES, CHOICES, FAILURE, TODO, Grou
 from stepgluon.workflow.parts import ALL, LIST, PROCESSING, READ, SMALL_CALL_SECONDS, TRAINING, WRITE, assign_own
 from stepgluon.workflow.retries import longest_training
 from stepgluon.workflow.sdk import Catch, Chain, Fail, Map, Pass, Rule, Succeed, Task
-from stepgluon.workflow.states import States
+from stepgluon.workflow.shared_release import SharedRelease
 
 GROUPS = "'runs/' & $run & '/prepared/groups.json'"
 READ_BYTES = 200_000  # of a job's results: a larger file is cut off, which is caught, as the limit of a state is not
@@ -42,7 +42,7 @@ _UNPREDICTED = assign_own(jsonata({"folder": "", "predicted": 0, "tries": 0, "Er
 _NONE_DUE = {"due": expression(jsonata({"names": [], "keys": [], "place": ""}))}
 
 
-class GroupStates(States):
+class GroupStates(SharedRelease):
     _mails: ClassVar[dict[str, Any]] = group_mails.MAILS
 
     def __init__(self, config: PipelineConfig) -> None:
@@ -119,13 +119,14 @@ class GroupStates(States):
         return self._s3(name, READ, key, assign=assign, output={})
 
     def nothing_is_missing(self) -> Rule:
-        return Rule(expression("$headline.missing = 0"))
+        return Rule(expression(f"$headline.missing = 0{self._released()}"))
 
     def done(self, name: str) -> Succeed:
         return Succeed(name, output={"models": [], "headline": expression("$headline")})
 
     def incomplete(self, name: str) -> Fail:
-        return Fail(name, error="Incomplete", cause=expression(group_decisions.incomplete()))
+        cause = f"($headline.missing = 0 ? '' : {group_decisions.incomplete()}) & {self._unreleased()}"
+        return Fail(name, error="Incomplete", cause=expression(cause))
 
     # A group
 

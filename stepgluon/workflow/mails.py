@@ -11,14 +11,15 @@ import re
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
-from stepgluon.workflow.expressions import quoted, text
+from stepgluon.workflow.expressions import jsonata, quoted, text
 
 Mail = tuple[str, str]
 FOLLOW = ("$run", "$states.context.Execution.Id")
 # How many gaps are filled, and by how many models.
 _FILLED = """$filled := $map($verdicts, function($v, $i) {$v.outcome = 'predicted' ? $models[$i].gaps : 0});
 $f := $sum($filled); $n := $count($filter($filled, function($v) {$v > 0}));"""
-UNRELEASED = "$filter($verdicts, function($v) {$v.release.outcome in ['rolled back', 'failed', 'stuck']})"
+BAD_RELEASES = ["rolled back", "failed", "stuck"]
+UNRELEASED = f"$filter($verdicts, function($v) {{$v.release.outcome in {jsonata(BAD_RELEASES)}}})"
 MISSING = "$filter($verdicts, function($v) {$v.outcome = 'failed'})"
 
 _WHICH = (

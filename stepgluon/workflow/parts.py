@@ -53,6 +53,11 @@ class Item:
         return bool(self.model.serve and self.model.serve.scale)
 
     @property
+    def shared(self) -> bool:
+        """Whether its endpoint is that of many models."""
+        return bool(self.model.serve and self.model.serve.shared)
+
+    @property
     def tested(self) -> bool:
         """Whether the container answers the held-out rows too."""
         return self.answers and not self.program.files

@@ -263,7 +263,6 @@ class States(EndpointStates, BranchStates):
     def stuck(self, name: str) -> Fail:
         return Fail(name, error="UpdateRollbackFailed", cause=expression(self._unreleased()))
 
-    @staticmethod
-    def _unreleased() -> str:
+    def _unreleased(self) -> str:
         line = text("{}: {}", "$v.name", "$v.release.said")
         return f"$join($map({mails.UNRELEASED}, function($v) {{{line}}}), ' ')"
