@@ -54,7 +54,7 @@ def write(
     (out / "summary.json").write_text(json.dumps(summary, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
     write_models(members, out)
     headline = summary["headline"]
-    if config["models"][0].get("serve"):
+    if config.get("shared"):
         targets = targets_of(members)
         job_io.write_json(out / TARGETS, {"models": targets})
         headline["served"] = {"models": len(targets), "example": next(iter(targets), "")}

@@ -96,6 +96,7 @@ class Names:
         if self.config.partitioned:
             told["partitioned"] = self.config.partitioned
             told["fan_out"] = {"models_per_job": self.config.fan_out.models_per_job}
+            told |= {"shared": True} if self.config.served else {}
         if self.scripts:
             told["scripts"] = digests(self.scripts)
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=self._told) + "\n"

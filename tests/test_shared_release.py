@@ -11,6 +11,7 @@ from test_group_states import CONFIG, Told
 
 from pipeline import workflow
 from stepgluon.config.load import loads
+from stepgluon.names import Names
 from stepgluon.selfcheck import findings
 from stepgluon.selfcheck.endpoint_answers import KINDS, Endpoints
 from stepgluon.selfcheck.group_answers import headline
@@ -38,6 +39,12 @@ def last_mail(run: Told) -> tuple[str, str]:
 def test_the_definition_is_sound_whatever_the_endpoint_does() -> None:
     assert findings(compiled().asl, compiled().text) == []
     assert {released(kind).visited[-1] for kind in KINDS} == {"Done", "Incomplete", "Repair endpoint"}
+
+
+def test_post_process_knows_that_the_models_share_an_endpoint() -> None:
+    for serve, shared in (("", None), (SERVE, True)):
+        text = CONFIG.replace("label: sales_kg, ", f"label: sales_kg, {serve}")
+        assert json.loads(Names(loads(text, "config.yml", None, {}).config).config_json).get("shared") is shared
 
 
 def test_one_endpoint_serves_every_archive_of_the_work_bucket() -> None:

@@ -83,7 +83,7 @@ def _released(config: PipelineConfig, names: Names) -> str:
     served = "$headline.served"
     known = text(message, "$release.said", f"{served}.example", "$model.endpoint", f"{served}.target")
     none = text("\nEndpoint: {}\n", "$release.said")
-    return f" & ({served}.models = 0 ? {none} : {known})"
+    return f" & ({served}.models > 0 ? {known} : {none})"
 
 
 def _worst() -> str:

@@ -281,7 +281,7 @@ def test_a_shared_endpoint_gets_the_archives_of_the_models_that_it_serves(sandbo
     done(sandbox)
     assert "targets.json" not in sandbox.written()  # nothing serves them
     shutil.rmtree(sandbox.out)
-    given["models"][0]["serve"] = {"shared": True}
+    given["shared"] = True
     configured.write_text(json.dumps(given))
     done(sandbox)
     served = [f"store-{n:05}" for n in (0, 2, 4, 5)]  # neither the rejected one that predicts, nor that without a model
