@@ -55,6 +55,10 @@ def test_one_endpoint_serves_every_archive_of_the_work_bucket() -> None:
     assert container["Environment"] == {}, "each model has a manifest of its own"
     (created,) = run.requests["Create endpoint of store-id"]
     assert created["EndpointName"] == "shop-store-id"
+    assert created["EndpointConfigName"].startswith("shop-store-id-")
+    assert request["ModelName"].startswith("shop-store-id-")
+    (policy,) = run.requests["Follow traffic of store-id"]
+    assert policy["ResourceId"] == "endpoint/shop-store-id/variant/AllTraffic"
     (pointer,) = run.requests["Point to store-id"]
     assert pointer["Key"] == "endpoints/store-id.json"
     assert pointer["Body"]["targets"].startswith(f"{WORK}runs/")

@@ -101,11 +101,11 @@ class EndpointStates(Parts):
         shared = "$sift($jobs.model, function($v, $k) {$k != 'Tags'})"
         hashed = "$substring($hash($string({}), 'SHA-256'), 0, " + f"{_KEPT})"
         named = hashed.replace("{}", f"[$o.{place}, $o.image, $environment, {shared}]")
-        config = hashed.replace("{}", f"[$model, {model}.serve.variant, {model}.serve.capture, {quoted(self._key)}]")
+        config = hashed.replace("{}", f"[$served, {model}.serve.variant, {model}.serve.capture, {quoted(self._key)}]")
         return (
             f"($o := {found}; $environment := $merge([{', '.join([environment, *more])}]); "
-            f"$model := {model}.of_endpoint & {named}; "
-            f"$merge([$o, {jsonata(unknown)}, {{'environment': $environment, 'model': $model, "
+            f"$served := {model}.of_endpoint & {named}; "
+            f"$merge([$o, {jsonata(unknown)}, {{'environment': $environment, 'model': $served, "
             f"'config': {model}.of_endpoint & {config}}}]))"
         )
 
