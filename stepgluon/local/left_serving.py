@@ -67,7 +67,7 @@ def _taken_over(work: Path, prefix: str) -> int:
 
 def endpoints_of(work: Path, prefix: str) -> list[str]:
     """The pipeline's endpoints in a work folder; none if a local AWS uses it."""
-    if is_served(work) or not (work / "buckets").is_dir():
+    if is_served(work) or not os.path.isdir(work / "buckets"):
         return []
     with closing(Objects(work / "buckets")) as objects:
         records = [json.loads(text) for _, text in objects.documents("endpoint")]
