@@ -79,7 +79,7 @@ def _released(config: PipelineConfig, names: Names) -> str:
     call = f"aws sagemaker-runtime invoke-endpoint --endpoint-name {{}} --region {config.region} "
     call += "--target-model {} --content-type text/csv --body fileb://rows.csv answers.csv"
     pointer = f"s3://{names.work_bucket}/{names.pointer(config.models[0])}"
-    message = f"\nEndpoint: {{}}\nAsk a model, like {{}}:\n  {call}\nTargets of all models: {pointer}\n"
+    message = f"\nEndpoint: {{}}\nAsk a model, like {{}}:\n  {call}\nWhere the archives of all models are: {pointer}\n"
     served = "$headline.served"
     known = text(message, "$release.said", f"{served}.example", "$model.endpoint", f"{served}.target")
     none = text("\nEndpoint: {}\n", "$release.said")
