@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from local_aws import until
+
+from localaws.base.clients import Clients
+from stepgluon.config.load import load
+from stepgluon.names import Names
 
 HOUSE = Path(__file__).resolve().parents[2]
 TABLE = HOUSE / "demo" / "houses-xgboost" / "houses.csv"
@@ -115,6 +121,40 @@ def test_an_approval_starts_the_release_of_the_model(tmp_path: Path) -> None:
     finally:
         pipeline(tmp_path, "local", "down")
     until(lambda: not processes(tmp_path))
+
+
+def test_drift_of_captured_rows_is_found_mailed_and_starts_one_run(tmp_path: Path) -> None:
+    config = tmp_path / "pipeline-config.yml"
+    config.write_text(CONFIG.replace("serve: {}", "serve: {capture: 100%}, monitor: {then: retrain}"))
+    names = Names(load(config, None, {}).config)
+    with TABLE.open(newline="") as file, (tmp_path / "large.csv").open("w", newline="") as large:
+        rows = list(csv.DictReader(file))
+        writer = csv.DictWriter(large, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "area_m2": float(row["area_m2"]) * 3} for row in rows)
+    try:
+        address = address_in(pipeline(tmp_path, "run", "--local", "--data", str(TABLE)).stderr)
+        curl = ["curl", "--silent", "--noproxy", "*", "--data-binary", "@large.csv", "-H", "Content-Type:text/csv"]
+        called(tmp_path, *curl, f"{address}/endpoints/shop-price/invocations")
+        with closing(Clients(address)) as clients:
+            machines, s3 = (clients.get(service, names.config.region) for service in ("stepfunctions", "s3"))
+            captured = {"Bucket": names.work_bucket, "Prefix": "captured/price/"}
+            until(lambda: s3.list_objects_v2(**captured)["KeyCount"])
+            monitor = names.arn("states", f"stateMachine:{names.monitor_machine}")
+            started = machines.start_execution(stateMachineArn=monitor)["executionArn"]
+            until(lambda: machines.describe_execution(executionArn=started)["status"] != "RUNNING")
+            ended = machines.describe_execution(executionArn=started)
+            assert ended["status"] == "SUCCEEDED", ended["cause"]
+            (checked,) = json.loads(ended["output"])["models"]
+            assert checked["outcome"] == "drift" and "area_m2" in checked["sentence"], checked
+            runs = machines.list_executions(stateMachineArn=names.machine_arn)["executions"]
+            (again,) = [run for run in runs if run["name"].startswith("drift-price-")]
+            until(lambda: machines.describe_execution(executionArn=again["executionArn"])["status"] == "SUCCEEDED")
+        texts = [mail.read_text() for mail in tmp_path.glob(".local/outbox/*.eml")]
+        said = f"Run {again['name']} was started with the tables of the last run"
+        assert len([text for text in texts if said in text]) == 1, texts
+    finally:
+        pipeline(tmp_path, "local", "down")
 
 
 # A run that waits forever for the endpoints of the local AWS that it has started.
