@@ -65,6 +65,8 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
             write(log, "".join(f"{line}\n" for line in lines) or (CACHED if cached(job) else ""))
         if job.ended:
             place.whole_logs.add(log)
+    if story.ended:  # nothing of a run stays in memory
+        place.whole_logs.difference_update(folder / "logs" / f"{job.name}.log" for job in story.jobs)
     if story.delivered:
         _fetch_results(place, begun, folder)
     result = folder / "predictions.csv"
