@@ -28,6 +28,9 @@ class ChildJobs:
             found = sorted(self._look(aws, key, remark), key=lambda job: job.started)
             now = time.monotonic()
             self._last[key] = now + _SHARE * (now - began), found
+        if story.ended:  # nothing of a run stays in memory
+            self._last.pop(key, None)
+            self._known.clear()
         return [replace(job) for job in found]  # the caller may change them
 
     def _look(self, aws: LocalAws, map_runs: tuple[str, ...], remark: Remark) -> list[Job]:
