@@ -152,9 +152,9 @@ def test_without_prices_only_a_smaller_one_of_the_family_is_advised() -> None:
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"cached": True}, "its jobs did not run, their results were cached"),
+        ({"cached": True}, "its jobs did not run, because their results were cached"),
         ({}, "Train price logged no figures; its container may not be stepgluon's"),
-        ({"status": "Failed", "sentence": "No."}, "no job ended well"),
+        ({"status": "Failed", "sentence": "No."}, "no job succeeded"),
         ({"instance": "ml.p3.2xlarge"}, "stepgluon does not know its cores and memory"),
     ],
 )
@@ -164,7 +164,7 @@ def test_without_figures_a_machine_is_kept(more: dict[str, Any], reason: str) ->
 
 def test_the_use_of_a_gpu_is_unknown() -> None:
     found = of(job(instance="ml.g5.2xlarge", used=used(1, 10, cores=8)))
-    assert found.change == "" and found.reason.endswith("; the use of its GPU is not recorded")
+    assert found.change == "" and found.reason.endswith("; GPU use is not recorded")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def spot(seconds: float, spot: bool, local: bool = False, prices: Prices = PRICE
 def test_spot_is_advised_if_an_interrupted_training_can_start_over() -> None:
     assert spot(1700, spot=False).words() == (
         "false -> true (no price): an interrupted training starts over, and 1h leaves time for that; "
-        "AWS names savings of up to 90 % of 0.056 USD"
+        "AWS quotes savings of up to 90 % of 0.056 USD"
     )
     assert "USD" not in spot(1700, spot=False, prices=UNKNOWN).words()
     assert spot(1900, spot=False).words() == (

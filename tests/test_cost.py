@@ -70,7 +70,7 @@ def test_the_estimate_has_the_jobs_of_the_definition(case: str) -> None:
 def test_of_groups_whose_number_only_the_data_say_the_estimate_has_one() -> None:
     found = estimate(loaded("partitioned").config, PRICES)
     assert [line.state for line in found.lines] == ["Prepare data", "Train group", "Predict group", "Post-process"]
-    assert "Train group and Predict group are one of each, for about 100 models" in words(found)
+    assert "Train group and Predict group are counted for one group of about 100 models" in words(found)
     assert in_a_mail(found) == ""
     known = {state: Known(900, 1, "a", 3) for state in ("Train group", "Predict group")}
     found = estimate(loaded("partitioned").config, PRICES, known)
@@ -293,9 +293,9 @@ def test_endpoints_cost_by_the_day_from_their_fewest_to_their_most_instances() -
     served = loaded("served").config
     hosting = Prices("eu-west-1", "2026-09-21", {"Hosting": {"ml.m5.large": 0.1}})
     assert serving_words(list(serving(served, hosting))) == (
-        "Endpoints, once a run has made them:\n"
+        "Endpoints, once a run has created them:\n"
         "  price: 1 to 4 × ml.m5.large, 2.40 to 9.60 USD a day\n"
-        "  rent: serverless, 3 GB, costs by request\n"
+        "  rent: serverless, 3 GB, billed by request\n"
         "  size: ml.m5.large, 2.40 USD a day\n"
     )
     assert "  size: ml.m5.large, no price\n" in serving_words(list(serving(served, Prices("eu-west-1", "", {}))))
@@ -309,10 +309,10 @@ def test_the_command_ends_with_the_endpoints(
     Path("pipeline-config.yml").write_text(config_of("served").read_text("utf-8"))
     assert main(workflow, ["cost"], {}) == 0
     assert capsys.readouterr().out.endswith(
-        "not included.\n\nEndpoints, once a run has made them:\n"
+        "not included.\n\nEndpoints, once a run has created them:\n"
         + (
             "  price: 1 to 4 × ml.m5.large, no price\n"
-            "  rent: serverless, 3 GB, costs by request\n"
+            "  rent: serverless, 3 GB, billed by request\n"
             "  size: ml.m5.large, no price\n"
         )
     )

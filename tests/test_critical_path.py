@@ -88,7 +88,7 @@ def test_the_slowest_branch_is_on_the_path_wherever_it_is_listed() -> None:
         assert [step["gain"] for step in found["steps"]] == [30, 131, 10]
         assert found["other"] == 1.0  # the look-up
         assert found["advice"] == (
-            f"To shorten the run by up to 2 min 11 s, until {other} takes longest, shorten {slowest}: "
+            f"To shorten the run by up to 2 min 11 s (then {other} takes longest), shorten {slowest}: "
             "a shorter train.time_limit, faster presets or a larger train.instance."
         )
 
@@ -96,7 +96,7 @@ def test_the_slowest_branch_is_on_the_path_wherever_it_is_listed() -> None:
 def test_two_branches_that_take_as_long_are_both_to_be_shortened() -> None:
     found = path(two_trainings(220, 231).story(241))
     assert found["advice"].startswith(
-        "To shorten the run, shorten both Train b and Train a, which would end only 11.0 s earlier: "
+        "To shorten the run, shorten both Train b and Train a, which ended only 11.0 s earlier: "
     )
 
 
@@ -116,9 +116,9 @@ def test_jobs_that_wait_for_machines_are_the_advice() -> None:
     assert [step["waited"] for step in found["steps"]] == [180, 190]
     assert found["advice"] == (
         "Jobs on the path waited 6 min 10 s for a machine. "
-        "Each of 2 jobs in a row starts a machine; a larger one would not shorten that."
+        "Each of 2 jobs in a row starts a machine; a larger machine would not shorten that."
     )
-    assert "200.0 s  50 %  of it 3 min 00 s waiting for a machine\n" in details(told(story))
+    assert "200.0 s  50 %  including 3 min 00 s waiting for a machine\n" in details(told(story))
     assert "Locally, jobs share this computer's cores" in path(story, folder="/work/runs/r")["advice"]
 
 
@@ -143,7 +143,7 @@ def test_tries_that_failed_are_named() -> None:
     history.add("TaskStateExited", 100, name="Train a")
     story = history.story(100)
     assert path(story)["steps"][0]["tries"] == 70
-    assert "Train a    100.0 s  100 %  of it 1 min 10 s on tries that failed\n" in details(told(story))
+    assert "Train a    100.0 s  100 %  including 1 min 10 s on tries that failed\n" in details(told(story))
 
 
 @pytest.mark.parametrize("name", ["Train and predict groups", "Train groups"])

@@ -158,7 +158,7 @@ def test_any_rejected_model_of_any_group_replaces_all() -> None:
     assert told(more=ANY).uses() == ["trained", "trained", "default"]
     found = told({"results": GOOD_AND_BAD}, more=ANY)
     assert found.uses() == ["default", "default", "default"]
-    assert "1 of 3 models is rejected, so every model" in found.requests["Announce models"][0]["Message"]
+    assert "1 of 3 models was rejected, so each partition" in found.requests["Announce models"][0]["Message"]
     none = told({"results": GOOD_AND_BAD, "group": group(promoted=False)}, more=ANY)
     assert none.uses() == ["nothing", "nothing", "nothing"]
 
@@ -189,7 +189,7 @@ def test_the_marker_keeps_what_was_trained_and_earlier_models_of_the_group() -> 
     assert [one["name"] for one in found.requests["Remember group"][0]["Body"]["models"]] == ["new", "north", "south"]
     assert found.choices()["north"]["cached"] is True
     assert found.choices()["north"]["key"] == first["Body"]["models"][0]["key"]
-    assert found.choices()["more"]["failure"]["Cause"] == "The training job says nothing about this model."
+    assert found.choices()["more"]["failure"]["Cause"] == "The training job reported nothing about this model."
 
 
 def test_what_was_done_before_is_not_done_again() -> None:

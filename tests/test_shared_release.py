@@ -82,9 +82,10 @@ def test_the_mail_says_how_a_model_is_asked() -> None:
     subject, message = last_mail(released())
     assert "finished" in subject
     assert "Endpoint: shop-store-id serves the models of this run now." in message
-    assert "Ask a model, like north:\n  aws sagemaker-runtime invoke-endpoint --endpoint-name shop-store-id " in message
+    assert "Send a request to a model, like north:\n  aws sagemaker-runtime invoke-endpoint " in message
+    assert " --endpoint-name shop-store-id " in message
     assert "--target-model models/groups/g0000/x/y/output/model/north.tar.gz --content-type text/csv" in message
-    assert f"Where the archives of all models are: {WORK}endpoints/store-id.json" in message
+    assert f"The archives of all models: {WORK}endpoints/store-id.json" in message
 
 
 @pytest.mark.parametrize("kind", ["is rolled back", "fails"])

@@ -1,5 +1,6 @@
-"""The heads of HTTP/1.1 messages as nearly all clients and servers write them, read in a tenth of the time that
-Python's own module takes for them. All others are left unread, for that module.
+"""Parses the start line and headers of HTTP/1.1 messages as nearly all clients and servers write them.
+
+This takes a tenth of the time of Python's own module, which reads all other messages.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ _HEADER = re.compile(r"([A-Za-z0-9-]+):[ \t]*([^\r\n\0]*)")
 _LINE_ENDS = dict.fromkeys(map(ord, "\r\n\0"), " ")
 
 Head = tuple[str, dict[str, str]]
-"""The first line, and the headers with their names in lower case."""
+"""The start line, and the headers by their names in lower case."""
 
 
 def read_head(source: BufferedReader, most: int) -> Head | None:
-    """The next message's head, if it arrived at once, is a usual one, and its body has at most so many bytes.
+    """The next message's head, if it arrived whole, is a usual one, and its body has at most `most` bytes.
 
     Otherwise nothing is read.
     """
@@ -25,7 +26,9 @@ def read_head(source: BufferedReader, most: int) -> Head | None:
     first, *lines = found.decode("latin-1").split("\r\n")
     matches = [_HEADER.fullmatch(line) for line in lines]
     headers = {match[1].lower(): match[2].rstrip(" \t") for match in matches if match}
-    if not end or not _FIRST.fullmatch(first) or len(headers) < len(lines):  # a name that is there twice, too
+    if (
+        not end or not _FIRST.fullmatch(first) or len(headers) < len(lines)
+    ):  # this also leaves repeated names to that module
         return None
     size = headers.get("content-length", "")
     if not size.isdecimal() or int(size) > most or headers.keys() & {"transfer-encoding", "expect"}:

@@ -51,7 +51,7 @@ class NotReady(Exception):
 
 @dataclass
 class _Target:
-    name: str  # opaque to the container, and never used again
+    name: str  # opaque to the container, and never reused
     ready: Future[Answer] = field(default_factory=Future)  # the container's answer to the load
     running: int = 0  # requests
 

@@ -1,4 +1,4 @@
-"""The child executions of a Map Run, worked off by a pool of threads."""
+"""The child executions of a Map Run, run by a pool of threads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ChildExecutions:
         whole: bool,
         objects: Any,
     ) -> None:
-        """`whole` keeps the results with the workflows' metadata."""
+        """`whole` keeps the results together with the executions' metadata."""
         self.run, self._parent, self._parent_runs, self._inputs = run, parent, parent_runs, inputs
         self._program, self._whole, self._objects = program, whole, objects
         self._lock, self._idle = threading.Lock(), threading.Condition()
@@ -43,7 +43,7 @@ class ChildExecutions:
         self._machine = self._child_machine(processor)
 
     def work(self) -> None:
-        """Wait until all have ended. If the parent ends or too many fail, stop the running ones and begin no more."""
+        """Wait until all have ended. If the parent ends or too many fail, stop the running ones and start no more."""
         count = min(len(self._inputs), self.run.concurrency or MOST_AT_ONCE, MOST_AT_ONCE)
         self._workers = count
         for number in range(count):
@@ -115,10 +115,12 @@ class ChildExecutions:
         return child
 
     def _past(self) -> dict[str, Any]:
-        """By their inputs: the children of the Map Run that is redriven."""
+        """By input: the earlier children of a redriven Map Run."""
         if not self.run.redrives or not self._objects:
             return {}
-        return {child.execution_input: child for child in execution_archive.children(self._objects, self.run.children)}
+        return {
+            child.execution_input: child for child in execution_archive.children(self._objects, self.run.child_prefix)
+        }
 
     def _renewed(self, past: Any) -> Any:
         child = new_execution(self._parent, self._machine, past.exec_arn, past.start_date, past.execution_input)
@@ -147,7 +149,7 @@ def map_run(objects: Any, arn: str) -> MapRun | None:
 def children(objects: Any, arn: str) -> list[Any]:
     """The child executions of a Map Run: the ended ones, then the running ones."""
     run = map_run(objects, arn)
-    past = execution_archive.children(objects, run.children) if objects and run else []
+    past = execution_archive.children(objects, run.child_prefix) if objects and run else []
     running = list(RUNNING[arn].running.values()) if arn in RUNNING else []
     again = {child.execution_arn for child in running}
     return [*(child for child in past if child.execution_arn not in again), *running]
@@ -159,7 +161,7 @@ def running_child(arn: str) -> Any:
 
 
 def forget_cut_off(objects: Any, execution: str, events: list[Any]) -> None:
-    """Remove the Map Runs of an execution that was cut off and starts from its beginning: its history lacks them."""
+    """Remove the Map Runs that are missing from the history of an execution that was killed and starts over."""
     own = {
         value["mapRunArn"]
         for event in events
@@ -168,5 +170,5 @@ def forget_cut_off(objects: Any, execution: str, events: list[Any]) -> None:
     }
     for run in map_runs(objects, execution):
         if run.arn not in own:
-            execution_archive.forget_children(objects, run.children)
+            execution_archive.forget_children(objects, run.child_prefix)
             objects.remove_document(KIND, run.arn)

@@ -1,8 +1,8 @@
 """A Distributed Map in JSONata: a Map Run of child executions, a few at a time, each an execution of its own.
 
 A child has its own history, context and variables, and is archived as it ends, so that a thousand need little memory.
-The parent's history has the Map Run alone. If the parent is redriven, the children that did not succeed are redriven,
-and those that never began are started. For AWS's behaviour and its sources, see docs/decisions/0073.
+The parent's history has only the Map Run. If the parent is redriven, the children that did not succeed are redriven,
+and those that never started are started. For AWS's behaviour and its sources, see docs/decisions/0073.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def install(patches: Patches, here: Here) -> None:
 
 
 class _Map:
-    """One evaluation of the state, from its fields to its events and result."""
+    """One evaluation of the Map state, from its fields to its events and result."""
 
     def __init__(self, state: Any, env: Any, here: Here) -> None:
         self.state, self.env, self.here = state, env, here
@@ -83,7 +83,7 @@ class _Map:
         run = self._redriven() or self._begun(concurrency)
         try:
             output = self._results(run, items)
-        except Exception as problem:  # whatever it is, the Map Run has ended, and its state fails with it
+        except Exception as problem:  # any failure ends the Map Run, and the state fails with it
             self._ended(run, problem)
             raise
         self._ended(run, None)
@@ -118,7 +118,7 @@ class _Map:
         return run
 
     def _redriven(self) -> MapRun | None:
-        """The Map Run with which a redriven execution continues, if its state had begun one."""
+        """The Map Run that a redriven execution continues, if its state had started one."""
         arn, redriven = "", False
         for event in reversed(self.env.event_manager._history_event_list):
             kind = str(getattr(event["type"], "value", event["type"]))
@@ -132,7 +132,7 @@ class _Map:
                 return None
         else:
             return None
-        if not redriven:  # a retried state begins a Map Run of its own
+        if not redriven:  # a retried state starts a new Map Run
             return None
         run = MapRun.of(known)
         run.redrives, run.redriven, run.status, run.stopped = run.redrives + 1, now(), "RUNNING", ""

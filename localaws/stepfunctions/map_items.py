@@ -1,4 +1,4 @@
-"""The items of a Distributed Map: read from S3 or evaluated, selected, and put together into batches."""
+"""The items of a Distributed Map: read from S3 or evaluated, selected, and combined into batches."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _json_lines(s3: Any, given: dict[str, Any], config: dict[str, Any]) -> list[
 
 
 def _csv(s3: Any, given: dict[str, Any], config: dict[str, Any]) -> list[Any]:
-    """A missing cell is empty, further cells are dropped, as recorded on AWS."""
+    """Missing cells are empty and extra cells are dropped, as recorded on AWS."""
     rows = csv.reader(io.StringIO(_text(s3, given)), delimiter=_DELIMITERS[config.get("CSVDelimiter", "COMMA")])
     headers = config["CSVHeaders"] if config.get("CSVHeaderLocation") == "GIVEN" else next(rows, [])
     if len(set(headers)) < len(headers):

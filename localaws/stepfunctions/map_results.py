@@ -10,7 +10,7 @@ from localaws.stepfunctions.map_run import MapRun
 
 
 def write(writer: dict[str, Any], value: Evaluated, run: MapRun, results: list[dict[str, Any]], s3: Any) -> Any:
-    """The state's result: where the manifest is or, without a Resource, the transformed results."""
+    """The state's result: the manifest's address or, without a Resource, the transformed results."""
     config = writer.get("WriterConfig", {})
     kind = config.get("Transformation", "NONE")
     if "Resource" not in writer:
@@ -35,7 +35,7 @@ def write(writer: dict[str, Any], value: Evaluated, run: MapRun, results: list[d
 
 
 def _transformed(results: list[dict[str, Any]], kind: str) -> list[Any]:
-    """A failed execution's result stays whole."""
+    """The results after the Transformation; a failed execution's keeps its metadata."""
     if kind == "NONE":
         return [one["full"] for one in results]
     values = [one["value"] for one in results]

@@ -1,6 +1,6 @@
-"""A Map Run: the child executions of a Distributed Map, what is known of them, and their results.
+"""A Map Run: the state of a Distributed Map's child executions, and the results that they leave.
 
-While it runs, it is in memory; its children are archived as they end. Afterwards all of it is read from disk.
+A running Map Run is in memory; its children are archived as they end. Afterwards everything is read from disk.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class MapRun:
     redrives: int = 0
     redriven: str = ""
     written: int = 0  # results in S3
-    sizes: list[int] = field(default_factory=list)  # items of each child execution
-    statuses: list[str] = field(default_factory=list)  # of each; empty while it waits for its turn
+    sizes: list[int] = field(default_factory=list)  # the number of items of each child execution
+    statuses: list[str] = field(default_factory=list)  # of each child; empty while it waits for its turn
 
     @classmethod
     def new(cls, machine: str, label: str | None, **known: Any) -> MapRun:
@@ -42,7 +42,7 @@ class MapRun:
 
     @property
     def machine(self) -> str:
-        """The ARN that its child executions have for their state machine."""
+        """The state machine's ARN, as its child executions have it."""
         return self.arn.rpartition(":")[0].replace(":mapRun:", ":stateMachine:", 1)
 
     @property
@@ -50,12 +50,12 @@ class MapRun:
         return self.arn.rpartition(":")[2]
 
     @property
-    def children(self) -> str:
-        """What the ARNs of its child executions begin with: half of a UUID is the Map Run's, so they can be listed."""
+    def child_prefix(self) -> str:
+        """The beginning of its children's ARNs, with half of the Map Run's UUID, so that they can be listed."""
         return f"{self.machine.replace(':stateMachine:', ':execution:', 1)}:{self.id[:19]}"
 
     def new_child(self) -> str:
-        return self.children + str(uuid.uuid4())[18:]
+        return self.child_prefix + str(uuid.uuid4())[18:]
 
     def exceeded(self) -> bool:
         """[sfn] Whether more items failed or timed out than are tolerated; without a threshold, any failure counts."""

@@ -1,4 +1,4 @@
-"""DescribeMapRun, ListMapRuns and ListExecutions of a Map Run, and the child executions in all other calls."""
+"""DescribeMapRun, ListMapRuns and ListExecutions of a Map Run, and child executions in DescribeExecution."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ class Predict(Job):
 class Train(Job):
     max_runtime: int = entry(_STOPPED, TRAINING_TIME, 3600)
     presets: str = entry(
-        "AutoGluon's presets; better ones take longer; fast: LightGBM and XGBoost alone",
+        "AutoGluon's presets; better ones take longer; fast fits only LightGBM and XGBoost",
         Choice("fast", "medium_quality", "good_quality", "high_quality", "best_quality"),
         "medium_quality",
     )
@@ -426,8 +426,10 @@ class Partitioned(Section):
 class FanOut(Section):
     """How the models found in the data share jobs."""
 
-    models_per_job: int = entry("models that one job trains, and another one predicts with", Whole(1, 200), 50)
-    jobs_at_once: int = entry("jobs that run at the same time", Whole(1, 1000), 20)
+    models_per_job: int = entry(
+        "models of a group, on average: one job trains them, and another predicts with them", Whole(1, 200), 50
+    )
+    jobs_at_once: int = entry("the most jobs that run at the same time", Whole(1, 1000), 20)
 
 
 class Fallback(Section):
@@ -546,7 +548,7 @@ class PipelineConfig(Section):
     models: list[Model] = entry(
         "the models, one branch each", List(Model, 1, way_out="begin each model with '- name:'")
     )
-    fan_out: FanOut = entry("with one model for each value found in the data: how they share jobs", FanOut)
+    fan_out: FanOut = entry("how models found in the data share jobs", FanOut)
     data: Data = entry("how the raw tables are read and split", Data)
     fallback: Fallback = entry("when a model is good enough, and what replaces it otherwise", Fallback)
     prepare: Prepare = entry("the job that prepares the data", Prepare)

@@ -1,7 +1,7 @@
-"""Which instance types would do for a run's jobs, spot or not, and groups of which size, from what the jobs used.
+"""Which instance types suffice for a run's jobs, whether spot suits, and how large groups should be, from usage.
 
-Cautious on purpose: a quarter of the memory stays free, and the time on fewer cores is that of work that uses all cores
-alike, the worst case. More cores are only advised for more memory: how much faster they are is not known.
+Cautious on purpose: a quarter of the memory stays free, and the time on fewer cores is the worst case, that of
+work that keeps all cores busy. More cores are advised only for their memory: how much faster they are is not known.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from stepgluon.errors import counted
 from stepgluon.programs import program_of
 from stepgluon.runs.history import took
 
-FULL = 0.85  # of the memory: a little more data, and the job fails
+FULL = 0.85  # of the memory; with a little more data, the job would fail
 FREE = 0.75  # of a machine's memory is what a job may need of it
-SLOWER = 1.25  # a cheaper machine may take so many times as long
+SLOWER = 1.25  # how many times as long a job may take on a cheaper machine
 CHEAPER = 0.9  # of the cost; less of a saving is not worth a change
-WAITS = 0.5  # of the jobs' time, spent on starting machines, asks for larger groups
+WAITS = 0.5  # of the jobs' time; if machines take longer to start, larger groups are advised
 _OUT_OF_MEMORY = re.compile("out of memory|instance type with more memory")
 Jobs = list[dict[str, Any]]  # of run.json
 
@@ -78,7 +78,7 @@ def _instance(setting: str, instance: str, jobs: Jobs, prices: Prices) -> Advice
 
     machine, ran = machine_of(instance), [job for job in jobs if not job["cached"]]
     if not ran:
-        return keep("its jobs did not run, their results were cached")
+        return keep("its jobs did not run, because their results were cached")
     if machine is None:
         return keep("stepgluon does not know its cores and memory")
     full = [job for job in ran if job["status"] == "Failed" and _OUT_OF_MEMORY.search(job["sentence"])]
@@ -89,7 +89,7 @@ def _instance(setting: str, instance: str, jobs: Jobs, prices: Prices) -> Advice
     if silent:
         return keep(f"{silent[0]['state']} logged no figures; its container may not be stepgluon's")
     if not measured:
-        return keep("no job ended well")
+        return keep("no job succeeded")
     return _measured(setting, machine, measured, prices)
 
 
@@ -101,7 +101,7 @@ def _measured(setting: str, machine: Machine, jobs: Jobs, prices: Prices) -> Adv
     if peak > FULL * machine.memory:
         return _larger(setting, machine, jobs, prices, peak, f"{uses}: too little memory for more data")
     if machine.gpus:
-        return Advice(setting, machine.type, "", None, f"{uses}; the use of its GPU is not recorded")
+        return Advice(setting, machine.type, "", None, f"{uses}; GPU use is not recorded")
     fewer = [one for one in alike(machine, KINDS[jobs[0]["kind"]]) if one.cores <= machine.cores]
     roomy = [one for one in fewer if peak <= FREE * one.memory]
     if best := _cheapest(machine, [one for one in roomy if _slower(jobs, machine, one) <= SLOWER], jobs, prices):
@@ -203,9 +203,8 @@ def _on_demand(mine: list[tuple[dict[str, Any], Model]], prices: Prices) -> Advi
     hours = [prices.of("Training", one["instance"]) for one, _ in mine]
     costs = [hour * (one["billed"] or 0) / 3600 for hour, (one, _) in zip(hours, mine, strict=True) if hour]
     whole = f" of {usd(sum(costs))} USD" if len(costs) == len(mine) else ""
-    why = (
-        f"an interrupted training starts over, and {limit} leaves time for that; AWS names savings of up to 90 %{whole}"
-    )
+    why = f"an interrupted training starts over, and {limit} leaves time for that; "
+    why += f"AWS quotes savings of up to 90 %{whole}"
     return Advice("train.spot", "false", "true", None, why)
 
 
@@ -217,11 +216,12 @@ def _groups(config: PipelineConfig, jobs: Jobs) -> Iterator[Advice]:
     size, key = config.fan_out.models_per_job, "fan_out.models_per_job"
     billed, waited = max(job["billed"] for job in mine), sum(job["seconds"] - job["billed"] for job in mine)
     share, limit = waited / max(sum(job["seconds"] for job in mine), 0.001), config.train.max_runtime
-    about = f"{counted(len(mine), 'group')} took up to {took(billed)}, and {100 * share:.0f} % of the time to start"
+    about = f"{counted(len(mine), 'group')} took up to {took(billed)}, and "
+    about += f"machines took {100 * share:.0f} % of the time to start"
     if billed > limit / 2 and size > 1:
         yield Advice(key, str(size), str(max(1, size // 2)), None, f"{about}; max_runtime is {as_duration(limit)}")
     elif share > WAITS and size < 200 and billed < limit / 4:
-        yield Advice(key, str(size), str(min(200, 2 * size)), None, f"{about}: fewer starts take less time")
+        yield Advice(key, str(size), str(min(200, 2 * size)), None, f"{about}; larger groups need fewer starts")
     else:
         yield Advice(key, str(size), "", None, about)
 

@@ -186,8 +186,8 @@ def words(found: Estimate) -> str:
 
 
 _ONE_GROUP = (
-    "Train group and Predict group are one of each, for about {} models; a run has one for each group, and only its "
-    "data say how many these are."
+    "Train group and Predict group are counted for one group of about {} models; only a run's data show how many "
+    "groups it has."
 )
 _NOT_INCLUDED = "Retries, disks, storage, logs, image builds and endpoints are not included."
 

@@ -1,4 +1,4 @@
-"""Cores and memory of SageMaker's instance types, by the rule that their names follow.
+"""Cores and memory of SageMaker's instance types, derived from their names.
 
 Source, 2026-11-30: docs.aws.amazon.com/ec2/latest/instancetypes, the tables of the general purpose, compute optimized,
 memory optimized and accelerated computing types; SageMaker's ml.X is EC2's X. A type that no rule covers is unknown.

@@ -1,4 +1,4 @@
-"""What the config's endpoints would cost a day, whether or not anyone asks them."""
+"""What the config's endpoints would cost per day, with or without requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Serving:
 
     def words(self) -> str:
         if self.machines.startswith("serverless"):
-            return f"{self.model}: {self.machines}, costs by request"
+            return f"{self.model}: {self.machines}, billed by request"
         if self.usd_a_day is None or self.most_a_day is None:
             return f"{self.model}: {self.machines}, no price"
         more = f" to {usd(self.most_a_day)}" if self.most_a_day > self.usd_a_day else ""
@@ -44,5 +44,7 @@ def serving(config: PipelineConfig, prices: Prices) -> Iterator[Serving]:
 def serving_words(found: list[Serving]) -> str:
     """A line for each endpoint; empty without any."""
     return (
-        "".join(["Endpoints, once a run has made them:\n", *(f"  {one.words()}\n" for one in found)]) if found else ""
+        "".join(["Endpoints, once a run has created them:\n", *(f"  {one.words()}\n" for one in found)])
+        if found
+        else ""
     )

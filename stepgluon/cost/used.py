@@ -15,14 +15,14 @@ KEYS = ("memory", "of_memory", "processor", "seconds", "cores", "disk")
 
 
 def used_of(lines: Iterable[str]) -> dict[str, float] | None:
-    """The figures of a job, and of several instances the highest; None if its log has none."""
+    """A job's figures (the highest, if it has several instances); None if its log has none."""
     found = [match for line in lines if "used: " in line and (match := LINE.search(line))]
     amounts = [[float(amount) for amount in match.groups()] for match in found]
     return dict(zip(KEYS, map(max, zip(*amounts, strict=True)), strict=True)) if amounts else None
 
 
 def add_usage(jobs: list[dict[str, Any]], lines_of: Callable[[dict[str, Any]], Iterable[str]]) -> None:
-    """Add `used` to these jobs of run.json, as far as their logs have it."""
+    """Add `used` to those of these run.json jobs whose logs have it."""
     for job in jobs:
         if job["status"] == "Completed" and not job["cached"] and (used := used_of(lines_of(job))):
             job["used"] = used

@@ -9,15 +9,17 @@ from dataclasses import replace
 from localaws.server.aws import LocalAws
 from stepgluon.runs.history import Event, Job, Remark, Story, read
 
-_SHARE = 10  # a look takes at most this part of the time
+_SHARE = 10  # the pause after a look is so many times as long as the look
 
 
 class ChildJobs:
-    """Reads the history of an ended child once, and looks less often if looking takes long."""
+    """Reads the history of an ended child once, and polls less often if a poll takes long."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, int], list[Job]] = {}
-        self._last: dict[tuple[str, ...], tuple[float, list[Job]]] = {}  # by the run's Map Runs: when to look again
+        self._last: dict[
+            tuple[str, ...], tuple[float, list[Job]]
+        ] = {}  # by the run's Map Runs: when to look again, and the jobs found
 
     def of(self, aws: LocalAws, story: Story, remark: Remark) -> list[Job]:
         """Their jobs in the order of their starts; a state's name is followed by its group."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from stepgluon.runs.history import Story, Visit, took
 
-SMALL = 0.01  # of the run; shorter states are summed up
-WAITED = 0.3  # of the run; if jobs waited longer for machines, that is the advice
+SMALL = 0.01  # of the run's duration; shorter states are summed up
+WAITED = 0.3  # of the run's duration; if jobs waited longer for machines, the advice is about that
 HOW = {
     "Train": "a shorter train.time_limit, faster presets or a larger train.instance",
     "Tune": "fewer tune.jobs, more tune.parallel or a larger train.instance",
@@ -22,7 +22,7 @@ HOW = {
     "Post-process": "a larger postprocess.instance",
     "Build": "algorithm.build.when: push, so that a deploy builds the image",
 }
-GROUPS = "more fan_out.jobs_at_once, or fewer models_per_job"  # of models found in the data
+GROUPS = "more fan_out.jobs_at_once, or fewer models_per_job"  # for models found in the data
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Step:
     state: str
     since: float
     seconds: float
-    waited: float  # before its job got a machine
-    tries: float  # of it, spent on tries that failed
+    waited: float  # part of `seconds`: before its job got a machine
+    tries: float  # part of `seconds`: tries that failed
     gain: float  # how much shorter the run would be without this state
     rival: str  # the state that would then determine the duration; empty if none
 
@@ -46,8 +46,8 @@ def critical_path(story: Story, local: bool) -> dict[str, Any] | None:
     if not steps:
         return None
     other = max(0.0, whole - sum(step.seconds for step in steps))
-    told = {"steps": [asdict(step) for step in steps], "seconds": whole, "other": other}
-    return {**_tenths(told), "advice": _advice(steps, whole, local)}
+    path = {"steps": [asdict(step) for step in steps], "seconds": whole, "other": other}
+    return {**_tenths(path), "advice": _advice(steps, whole, local)}
 
 
 def _tenths(value: Any) -> Any:
@@ -111,7 +111,7 @@ def _advice(steps: list[Step], whole: float, local: bool) -> str:
     late = [step.waited for step in steps if step.waited >= 1]
     if sum(late) > WAITED * whole:
         alone = "Locally, jobs share this computer's cores, so only shorter jobs help"
-        many = f"Each of {len(late)} jobs in a row starts a machine; a larger one would not shorten that"
+        many = f"Each of {len(late)} jobs in a row starts a machine; a larger machine would not shorten that"
         return f"Jobs on the path waited {took(sum(late))} for a machine. {alone if local else many}."
     longest = max(steps, key=lambda one: one.seconds)
     word = longest.state.partition(" ")[0]
@@ -119,9 +119,9 @@ def _advice(steps: list[Step], whole: float, local: bool) -> str:
     if not how:
         return f"{longest.state} took longest; no setting of the config shortens it."
     if longest.rival and longest.gain < longest.seconds / 2:
-        near = f"{longest.state} and {longest.rival}, which would end only {took(longest.gain)} earlier"
+        near = f"{longest.state} and {longest.rival}, which ended only {took(longest.gain)} earlier"
         return f"To shorten the run, shorten both {near}: {how}."
-    then = f", until {longest.rival} takes longest" if longest.rival else ""
+    then = f" (then {longest.rival} takes longest)" if longest.rival else ""
     return f"To shorten the run by up to {took(longest.gain)}{then}, shorten {longest.state}: {how}."
 
 
@@ -142,4 +142,4 @@ def share(seconds: float, whole: float) -> str:
 def _remarks(step: dict[str, Any]) -> str:
     known = {"waiting for a machine": step["waited"], "on tries that failed": step["tries"]}
     said = [f"{took(seconds)} {what}" for what, seconds in known.items() if seconds >= 1]
-    return f"of it {' and '.join(said)}" if said else ""
+    return f"including {' and '.join(said)}" if said else ""

@@ -29,7 +29,7 @@ class Served:
 
     def words(self) -> str:
         serverless = self.machines.startswith("serverless")
-        cost = "costs by request" if serverless else "no price"
+        cost = "billed by request" if serverless else "no price"
         cost = cost if self.usd_a_day is None else f"about {usd(self.usd_a_day)} USD a day"
         return f"{self.endpoint}: {self.status}, {self.machines}, {cost}"
 

@@ -1,7 +1,7 @@
-"""What became of the models of a run with one for each partition: counts, the worst, and why some did not predict.
+"""The headline of a run with a model for each partition: counts, the worst models, and why some did not predict.
 
-Post-process writes the headline to headline.json, for the mail, and into summary.json. `show` and others print it: a
-line for each of 10,000 models helps no one; models.csv has these.
+Post-process writes the headline to headline.json, for the mail, and into summary.json. `show` and others print
+it instead of 10,000 lines; models.csv has a line for each model.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GROUPS = 5
 
 
 def checked(headline: Any) -> dict[str, Any] | None:
-    """The headline; None if it is not one, because the user may have changed postprocess.py."""
+    """The headline; None if it is malformed, because the user may have changed postprocess.py."""
     if not isinstance(headline, dict) or any(type(headline.get(key)) is not int for key in COUNTS):
         return None
     if any(not isinstance(headline.get(key), list) for key in _LISTS):
@@ -29,7 +29,7 @@ def checked(headline: Any) -> dict[str, Any] | None:
 
 
 def words(headline: dict[str, Any]) -> list[str]:
-    """For the terminal: at most some 40 lines."""
+    """For the terminal: about 40 lines at most."""
     column = str(headline.get("column") or "partition")
     lines = [
         f"  {counted(headline['models'], 'model')}, one for each {column}, in {counted(headline['groups'], 'group')}",
@@ -44,7 +44,7 @@ def words(headline: dict[str, Any]) -> list[str]:
     if headline["missing_models"]:
         lines += ["", "Not predicted:", *_missing(headline)]
     if headline["worst"]:
-        lines += ["", "The worst:", *_worst(headline)]
+        lines += ["", "The worst models:", *_worst(headline)]
     return lines
 
 

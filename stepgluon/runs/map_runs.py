@@ -1,4 +1,4 @@
-"""How far the Distributed Maps of a run are, in an account or the local AWS."""
+"""The progress of a run's Distributed Maps, in an account or the local AWS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ENDED = ("succeeded", "failed", "timedOut", "aborted")
 
 
 def map_words(client: Any, story: Story) -> list[str]:
-    """`Train groups: 37 of 200 groups, 1 failed` for each running one; none without permission, or if throttled."""
+    """`Train groups: 37 of 200 groups, 1 failed` for each running Map; nothing without permission, or if throttled."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     words = []

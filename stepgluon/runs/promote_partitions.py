@@ -1,8 +1,9 @@
-"""`promote RUN` of a run with a model for each partition: makes its accepted models the defaults, up to some thousands.
+"""`promote RUN` for a run with a model for each partition: makes its accepted models, up to thousands, the defaults.
 
 Copies their archives within S3 to promoted/partitions/<name>/<sha256 of the manifest>.tar.gz in the work bucket, then
 writes promoted-partitions.json, which prepare reads. It is one object, so promotion is atomic and no run lists keys.
-The copies go in the same order each time, and a small object counts them, so an interrupted promotion continues.
+The copies are made in the same order each time, and a small object counts them, so an interrupted promotion can be
+continued.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PROGRESS = f"{FOLDER}unfinished.json"
 READERS = 10  # botocore's pool of connections
 WORST = 10  # models to list
 RUNS = 5
-BATCH = 500  # copies between two notes of the progress
+BATCH = 500  # copies between two updates of PROGRESS
 
 Choice = dict[str, Any]
 
@@ -58,8 +59,8 @@ def promote_partitions(s3: Any, names: Names, run: str) -> dict[str, Any]:
 def choices_of(s3: Any, bucket: str, run: str) -> list[Choice]:
     """What each group's child execution decided about its models, in the groups' order.
 
-    A model that was accepted, but replaced because another was rejected, has the promoted model's key there; its own is
-    in its group's marker.
+    A model that was accepted, but replaced because another was rejected, has the promoted model's key in choices.json;
+    its own key is in its group's marker.
     """
     folder = f"runs/{run}/groups/"
     keys = [key for key in sizes(s3, bucket, folder) if key.endswith("/choices.json")]
@@ -98,7 +99,7 @@ def _entry(run: str, choice: Choice) -> dict[str, Any]:
 
 
 def _copied(s3: Any, bucket: str, copies: dict[str, str]) -> None:
-    """Copy each source to its target; an interrupted promotion of the same models continues where it was."""
+    """Copy each source to its target; an interrupted promotion of the same models is continued."""
     digest = hashlib.sha256(json.dumps(copies).encode()).hexdigest()
     noted = read_json(s3, bucket, PROGRESS)
     done = noted["done"] if isinstance(noted, dict) and noted.get("copies") == digest else 0
@@ -108,8 +109,8 @@ def _copied(s3: Any, bucket: str, copies: dict[str, str]) -> None:
             batch = pairs[start : start + BATCH]
             gone = [source for source in copiers.map(lambda pair: _copy(s3, bucket, *pair), batch) if source]
             if gone:
-                archives = "1 archive of a model is" if len(gone) == 1 else f"{len(gone):,} archives of models are"
-                raise NotPromoted(f"{archives} missing in the bucket {bucket}: {gone[0]} (promote a later run)")
+                archives = "1 model archive is" if len(gone) == 1 else f"{len(gone):,} model archives are"
+                raise NotPromoted(f"{archives} missing from the bucket {bucket}: {gone[0]} (promote a later run)")
             body = json.dumps({"copies": digest, "done": start + len(batch)}).encode()
             s3.put_object(Bucket=bucket, Key=PROGRESS, Body=body, ContentType="application/json")
 
@@ -158,7 +159,8 @@ def promoted_words(found: dict[str, Any]) -> str:
         return f"No models are promoted yet ({pipeline_py('promote RUN')}).\n"
     runs = [f"{counted(count, 'model')} of {run}" for run, count in found["runs"].items()]
     more = f" and of {len(runs) - RUNS} more runs" if len(runs) > RUNS else ""
-    lines = [f"{counted(found['models'], 'partition')} have a promoted model: {', '.join(runs[:RUNS])}{more}."]
+    have = "has" if found["models"] == 1 else "have"
+    lines = [f"{counted(found['models'], 'partition')} {have} a promoted model: {', '.join(runs[:RUNS])}{more}."]
     if found["worst"]:
         lines += ["", f"The largest errors ({found['metric'].replace('mae', 'MAE')}):"]
         width = max(len(one["name"]) for one in found["worst"])

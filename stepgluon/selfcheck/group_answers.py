@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {"train": None, "reason": "1 row with a label, fewer tha
 
 
 def group(names: list[str] = NAMES, promoted: Any = True, **changes: Any) -> dict[str, Any]:
-    """What prepare writes of a group: the last model has too few rows, the one before no rows to predict."""
+    """A group as prepare writes it: the last model has too few rows, the one before it no rows to predict."""
     rows = {"rows_train": 9, "rows_test": 2, "rows_predict": 3, "row_groups": {"train": 0, "test": 0, "predict": 0}}
     own = {"value": "Nord", "train": DIGEST, "predict": DIGEST, **rows, **({"promoted": _PROMOTED} if promoted else {})}
     models = [{"name": name, **own, **changes} for name in names]
@@ -69,7 +69,7 @@ def headline(missing: int = 0) -> dict[str, Any]:
 
 
 def usual(kind: str) -> Any:
-    """The content where all is good; None if there is no file."""
+    """The content if all is well; None if there is no file."""
     usual = {"groups": [{"group": "g0000", "models": 3}], "group": group(), "results": results()}
     return {**usual, "predictions": predictions(), "headline": headline(), "choices": WRITTEN}.get(kind)
 

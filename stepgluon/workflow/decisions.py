@@ -65,7 +65,7 @@ $merge([$m, {{'place': $place, 'threshold': {overridden} ? $limit : $m.threshold
 
 
 def good_enough(model: str, metric: str, given: tuple[str, float] | None, found: str = "$own") -> str:
-    """Whether a training's score is a number, possible, and within the limit; `found` is what was read of it."""
+    """Whether a training's score is a number, possible, and within the limit; `found` is the result that was read."""
     if metric == "mae":
         score, within = f"{found}.mae", f"{found}.mae >= 0 and {found}.mae <= {limit(model, found, given)}"
     else:
@@ -87,7 +87,7 @@ def limit(model: str, score: str, given: tuple[str, float] | None) -> str:
 
 
 def judged(config: PipelineConfig, model: str) -> tuple[str, str, str]:
-    """What a verdict has of the score `$f`: what to assign before, `threshold`, and the fields for any metric."""
+    """What a verdict takes from the score `$f`: assignments, `threshold`, and the fields for any metric."""
     threshold, own = f"{model}.threshold", ""
     if not config.only_thresholds:
         # A share is rounded for mails: 388.141 * 0.8 has 17 digits.

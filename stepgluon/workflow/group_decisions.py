@@ -14,8 +14,8 @@ from stepgluon.workflow.expressions import NOT_RETRIED, quoted, sentence, text, 
 MOST = 256  # models of a group (code/partitions.py), and entries of its marker
 _HASH = 32  # characters of a hash in a group's folders
 _BY_NAME = "$merge($append([{{}}], $map({}, function($e) {{{{$e.name: $e}}}})))"
-# Bytes of the choices of a group, of which [sfn] a request takes 256 KiB; those of one without words; words are kept
-# twice, in the failure and in the reason.
+# Bytes of a group's choices ([sfn] a request takes 256 KiB), bytes of one choice without its words, and characters of
+# its words, which are kept twice: in the failure and in the reason.
 _CHOICES, _CHOICE, _WORDS = 230_000, 700, 1000
 
 
@@ -40,11 +40,11 @@ $todo := [$filter($all, function($t) {{$not($is($t))}})];
 
 
 def results() -> str:
-    """By name: what the training job says of each model, as the group's marker keeps it, or why it failed."""
+    """By name: what the training job reported about each model, as the group's marker keeps it, or why it failed."""
     key = "$found.place & '/' & $own.job & '/output/model/' & $t.name & '.tar.gz'"
     kept = "$merge([$sift($r, function($v, $k) {$k in $scored}), "
     kept += f"{{'name': $t.name, 'fingerprint': $t.fingerprint, 'key': {key}, 'run': $run}}])"
-    lacking = quoted("The training job says nothing about this model.")
+    lacking = quoted("The training job reported nothing about this model.")
     failure = (
         f"{{'name': $t.name, 'Error': 'TrainingFailed', 'Cause': $type($r.Cause) = 'string' ? $r.Cause : {lacking}}}"
     )
@@ -112,7 +112,7 @@ def choices(config: PipelineConfig) -> str:
 
 
 def choices_of_all(config: PipelineConfig) -> str:
-    """The same of recorded verdicts, where one rejected model of any group replaces all."""
+    """The same for recorded verdicts, if one rejected model of any group replaces all models."""
     return f"""($verdicts := {by_name("$parse($states.result.Body).models")};
 [$map($models, function($m) {{{chosen(config, "$lookup($verdicts, $m.name)", "$bad")}}})])"""
 
@@ -138,13 +138,13 @@ def report() -> str:
 
 
 def report_training() -> str:
-    """A model that has too few rows is not counted: it is not to be trained."""
+    """The number of rejected models, without those that have too few rows to be trained."""
     rejected = "$filter($choices, function($c) {$c.verdict = 'rejected' and $c.failure.Error != 'TooFewRows'})"
     return f"{{'group': $group, 'rejected': $count($choices) = 0 ? 1 : $count({rejected})}}"
 
 
 def manifest() -> str:
-    """The manifest of all groups' predictions. `$g` is what a child reports; of one that failed, it may be anything."""
+    """The manifest of all groups' predictions. `$g` is a child's report; a failed child's may be anything."""
     place = "'predictions/groups/' & $g.group & '/' & $g.folder"
     each = f"$g.folder & '' = '' ? [] : [{place} & '/predictions.parquet', {place} & '/result.json']"
     return f"""$append([{{'prefix': $work}}, 'runs/' & $run & '/prepared/profile.json'],

@@ -1,7 +1,7 @@
-"""The requests for the jobs of a group of models, and what the jobs of a whole run read of groups.
+"""The requests for the jobs of a group of models, and what a run's other jobs read about groups.
 
-A group's folders: runs/<run>/prepared/groups/<g>/ from prepare; runs/<run>/groups/<g>/ what the machine decided;
-models/groups/<g>/<hash>/ and predictions/groups/<g>/<hash>/ the results, by what they depend on.
+A group's folders: runs/<run>/prepared/groups/<g>/ from prepare; runs/<run>/groups/<g>/ with the machine's
+decisions; models/groups/<g>/<hash>/ and predictions/groups/<g>/<hash>/ with the results, by a hash of their inputs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class GroupJobs(Jobs):
         return {**request, "ProcessingInputs": [*inputs, choices]}
 
     def train_group(self) -> str:
-        """The request for the job that trains the models of todo.json; another try finds those that were finished."""
-        # A run that starts over finds only what its own tries have finished.
+        """The request for the job that trains the models of todo.json; another try finds the finished ones."""
+        # A fresh run may use only checkpoints of its own tries.
         kept = "$work & $found.place & ($markers = 'markers/' ? '' : '/' & $run) & '/checkpoints/'"
         own = {
             "TrainingJobName": expression(self._name("train")),

@@ -21,18 +21,18 @@ Models: one for each {_shown(config)}
 
 
 def models(config: PipelineConfig, names: Names) -> Mail:
-    """With `when: any`, before any model predicts."""
+    """Sent with `when: any` only, before any model predicts."""
     message = f"""The models of run {{}} of the pipeline {names.prefix}, one for each {_shown(config)}:
 
 {{}}
 
 {follow(names)}"""
-    all_good = text("All {} models are accepted, and predict now.", "$counts.models")
+    all_good = text("All {} models were accepted and now predict.", "$counts.models")
     some = text(
-        "{} of {} models {} rejected, so every model that has a promoted one is replaced by it.",
+        "{} of {} models {} rejected, so each partition that has a promoted model uses it.",
         "$rejected",
         "$counts.models",
-        "($rejected = 1 ? 'is' : 'are')",
+        "($rejected = 1 ? 'was' : 'were')",
     )
     return subject(names, "'models'"), text(message, "$run", f"($bad ? {some} : {all_good})", *FOLLOW)
 
@@ -66,20 +66,22 @@ Use its models whenever a later one is not good enough:
 
 
 def _others() -> str:
-    """Who predicts in place of rejected models, and which partitions stay open."""
-    default = text("{} predicted with promoted models.\n", "$headline.default")
-    small = text("{} left open: too few rows with a label for a model.\n", "$headline.open")
+    """How many partitions the promoted models predict, and how many stay open."""
+    default = text("Predicted by promoted models: {}.\n", "$headline.default")
+    small = text("Left open, because too few rows have a label: {}.\n", "$headline.open")
     return f"($headline.default = 0 ? '' : {default}) & ($headline.open = 0 ? '' : {small})"
 
 
 def _released(config: PipelineConfig, names: Names) -> str:
-    """What became of the release, and how a model is asked."""
+    """The outcome of the release, and the command that sends a model a request."""
     if not config.served:
         return ""
     call = f"aws sagemaker-runtime invoke-endpoint --endpoint-name {{}} --region {config.region} "
     call += "--target-model {} --content-type text/csv --body fileb://rows.csv answers.csv"
     pointer = f"s3://{names.work_bucket}/{names.pointer(config.models[0])}"
-    message = f"\nEndpoint: {{}}\nAsk a model, like {{}}:\n  {call}\nWhere the archives of all models are: {pointer}\n"
+    message = (
+        f"\nEndpoint: {{}}\nSend a request to a model, like {{}}:\n  {call}\nThe archives of all models: {pointer}\n"
+    )
     served = "$headline.served"
     known = text(message, "$release.said", f"{served}.example", "$model.endpoint", f"{served}.target")
     none = text("\nEndpoint: {}\n", "$release.said")
@@ -88,7 +90,7 @@ def _released(config: PipelineConfig, names: Names) -> str:
 
 def _worst() -> str:
     worst = listed_lines("$headline.worst", text("- {}{}: {}", "$m.name", _value(), "$m.reason"))
-    block = text("\nThe worst:\n\n{}\n", worst)
+    block = text("\nThe worst models:\n\n{}\n", worst)
     return f"($count($headline.worst) = 0 ? '' : {block})"
 
 

@@ -7,18 +7,18 @@ machine's variables, so ItemSelector hands it those of _HANDED, and Begin group 
     models    the group's models, as prepare wrote them: name, train and predict (the fingerprints; train is null if
               the model has too few rows to be trained), rows_predict, promoted (its entry of promoted-partitions.json)
     known     the models of the group's marker, trained by this run or earlier ones
-    found     {cached, todo, place}: the names of those that need no training, the others with their fingerprints, and
-              the folder for these
-    results   by name, what the training job says of each model, or why it failed
+    found     {cached, todo, place}: the names of models that need no training, the models to train with their
+              fingerprints, and the folder for the latter
+    results   by name, what the training job reported about each model, or why it failed
     choices   for each model its verdict, and what predicts: {uses, key, manifest, run}, see group_decisions.py
     due       {names, keys, place}: the models that have rows to predict, their archives, and the predictions' folder
-    own       of the training job or prediction job: its name and tries, or Error and Cause; of predictions also folder
-              and the number of models that predicted
+    own       of the current training or prediction job: its name and tries, or Error and Cause; for a prediction job
+              also its folder and the number of models that predicted
 
 With `when: any`, the models of all groups are trained before any predicts: $bad says whether one was rejected.
 
-Nothing fails a child: it reports what failed, and the other groups finish. What a state cannot catch (the data of a
-state exceed 256 KiB) fails the child; its models are then missing.
+A child reports failures and succeeds, so the other groups finish. Only an error that cannot be caught (a state's data
+exceed 256 KiB) fails the child; its models are then missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from stepgluon.workflow.sdk import Catch, Chain, Fail, Map, Pass, Rule, Succeed,
 from stepgluon.workflow.shared_release import SharedRelease
 
 GROUPS = "'runs/' & $run & '/prepared/groups.json'"
-READ_BYTES = 200_000  # of a job's results: a larger file is cut off, which is caught, as the limit of a state is not
+# Of a job's results. A larger file is cut off, an error that can be caught; exceeding a state's limit cannot.
+READ_BYTES = 200_000
 _HANDED = ("run", "id", "bucket", "work", "folder", "jobs", "markers", "scored", "untried")
 _UNPREDICTED = assign_own(jsonata({"folder": "", "predicted": 0, "tries": 0, "Error": "", "Cause": ""}))
 _NONE_DUE = {"due": expression(jsonata({"names": [], "keys": [], "place": ""}))}
@@ -48,7 +49,7 @@ class GroupStates(SharedRelease):
     def __init__(self, config: PipelineConfig) -> None:
         super().__init__(config)
         self.jobs: GroupJobs = GroupJobs(config, self.names)
-        self.waits = config.fallback.when == "any"  # for the verdicts of all groups
+        self.waits = config.fallback.when == "any"  # for all groups' verdicts before any model predicts
 
     # The run
 
@@ -59,7 +60,7 @@ class GroupStates(SharedRelease):
         return begin
 
     def look_for_promoted(self, name: str) -> Task:
-        """A job whose input has no object fails; HeadObject on an object that does not exist, too."""
+        """List instead of HeadObject, which fails without the object, as would a job with it as its input."""
         request = {"Bucket": expression("$bucket"), "Prefix": PROMOTED_PARTITIONS, "MaxKeys": 1}
         assign = {"promoted": expression("$states.result.KeyCount > 0")}
         retries = self._retries_of["S3"]
@@ -76,7 +77,7 @@ class GroupStates(SharedRelease):
         return self._s3(name, READ, key, assign=assign, output={})
 
     def _groups(self, name: str, label: str, child: Chain, **more: Any) -> Map:
-        """A child execution for each group. One that fails costs its models only: post-process names them.
+        """A child execution for each group. One that fails costs only its own models, which post-process names.
 
         `label` is a part of the children's names: https://docs.aws.amazon.com/step-functions/latest/dg/state-map.html
         """
@@ -97,13 +98,13 @@ class GroupStates(SharedRelease):
         )
 
     def train_groups(self, name: str, child: Chain) -> Map:
-        """All models of a child that failed count as one that is rejected."""
+        """A child that failed counts as one rejected model."""
         rejected = "$sum([$map($states.result, function($g) {$exists($g.rejected) ? $g.rejected : 1})])"
         assign = {"rejected": expression(rejected), "bad": expression(f"{rejected} > 0")}
         return self._groups(name, "Train", child, assign=assign, output={})
 
     def predict_groups(self, name: str, label: str, child: Chain) -> Map:
-        """Of each child's output, what List predictions needs is kept."""
+        """Keep only what List predictions needs of each child's output."""
         listed = "$filter($states.result, function($g) {$exists($g.folder)})"
         kept = f"[$map({listed}, function($g) {{{{'group': $g.group, 'folder': $g.folder}}}})]"
         return self._groups(name, label, child, output={"groups": expression(kept)})
@@ -141,7 +142,7 @@ class GroupStates(SharedRelease):
         return self._s3(name, READ, key, assign={"models": models}, output={})
 
     def look_up_group(self, name: str, then: Any) -> Task:
-        """Read the group's marker: which of its models were trained before? An unreadable one counts as none."""
+        """Read from the group's marker which models were trained before. An unreadable marker counts as none."""
 
         def assign(known: str) -> dict[str, Any]:
             found = group_decisions.found(known, self.jobs.depends("$model"))
@@ -188,11 +189,11 @@ class GroupStates(SharedRelease):
         return task
 
     def report_training(self, name: str) -> Pass:
-        """How many models are rejected; all, if the group could not be read or its verdicts not be written."""
+        """How many models are rejected; 1 if the group could not be read or its verdicts could not be written."""
         return Pass(name, output=expression(group_decisions.report_training()))
 
     def read_verdicts(self, name: str, then: Any) -> Task:
-        """Choose what predicts. In a group whose training ended without verdicts, nothing: its models are missing."""
+        """Choose what predicts. If the group's training ended without verdicts, its models are missing."""
         assign = {"choices": expression(group_decisions.choices_of_all(self.config))}
         task = self._s3(name, READ, expression(CHOICES), assign=assign, output={})
         task.add_catch(self.reported(then))
@@ -206,7 +207,7 @@ class GroupStates(SharedRelease):
         return task
 
     def reported(self, then: Any) -> Catch:
-        """The group has no predictions; post-process says so of each of its models."""
+        """The group has no predictions; post-process reports that for each of its models."""
         return Catch(error_equals=ALL, assign=_UNPREDICTED, output={}, next_step=then)
 
     def _record(self, name: str, **more: Any) -> Task:
@@ -218,7 +219,7 @@ class GroupStates(SharedRelease):
         return Rule(expression("$count($due.keys) > 0"))
 
     def look_up_predictions(self, name: str, then: Any) -> Task:
-        """Check whether exactly these models have predicted exactly these rows before, all of them."""
+        """Check whether exactly these models have all predicted exactly these rows before."""
         whole = "$r.predicted = $count($due.keys) ? $r : $error('Not all models have predicted.')"
         found = f"($r := $parse($states.result.Body); $merge([$own, {whole}]))"
         return self._marker_of(name, "$due", found, "$own", then)

@@ -1,8 +1,8 @@
 """The release of all models found in the data to one endpoint; docs/decisions/0077-one-endpoint-for-many-models.md.
 
 The endpoint's archives are all objects of the work bucket, so new models need no new endpoint: post-process writes
-targets.json, the archive of each model, and the machine points to it. The endpoint itself is created, and updated when
-image or settings change, by the states of endpoint_states.py.
+targets.json, which maps each model to its archive, and the machine points to that file. The states of
+endpoint_states.py create the endpoint, and update it if image or settings change.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SharedRelease(States):
         return Pass(item.state(name), assign=assign_own(self._named(item, jsonata(found))), output={})
 
     def point_to_model(self, item: Item, name: str) -> Task:
-        """Write where the archive of each model is; from now on clients ask the models of this run."""
+        """Write where the archive of each model is; from now on clients use the models of this run."""
         own = {"model": "$model.name", "run": "$run", "config": "$own.config", "targets": _TARGETS}
         body = expression(jsonata({key: expression(value) for key, value in own.items()}))
         key = expression("'endpoints/' & $model.name & '.json'")
@@ -52,10 +52,10 @@ class SharedRelease(States):
         return Rule(expression("$release.outcome = 'stuck'"))
 
     def _released(self) -> str:
-        """Whether nothing went wrong with the release, if there is one."""
+        """Condition: nothing went wrong with the release, if there is one."""
         return f" and $not($release.outcome in {jsonata(BAD_RELEASES)})" if self.config.served else ""
 
     def _unreleased(self) -> str:
-        """The sentence of a release that went wrong, else an empty text."""
+        """What went wrong with the release; empty if nothing did."""
         said = text(" {}: {}", "$model.name", "$release.said")
         return f"($release.outcome in {jsonata(BAD_RELEASES)} ? {said} : '')" if self.config.served else "''"

@@ -106,7 +106,7 @@ def test_an_interrupted_promotion_changes_nothing_and_is_continued(
     judged(bucket, "june", *models)
     bucket.s3.delete_object(Bucket=WORK, Key=models[5]["key"])
     monkeypatch.setattr(module, "BATCH", 2)
-    with pytest.raises(NotPromoted, match=r"1 archive of a model is missing .*/m5\.tar\.gz"):
+    with pytest.raises(NotPromoted, match=r"1 model archive is missing .*/m5\.tar\.gz"):
         promote_partitions(bucket.s3, NAMES, "june")
     assert bucket.keys("promoted-") == []
     bucket.put(models[5]["key"], b"m5")
