@@ -86,7 +86,7 @@ def _bars(counts: npt.NDArray[np.int64], edges: Numbers, x: Any, y: Any) -> list
 
 
 def ratios(values: Numbers, across: str) -> Markup:
-    """A histogram of errors as parts of the baseline's, with a line there; the last bar has all above twice of it."""
+    """A histogram of errors relative to the baseline's, with a line at 1; the last bar has all that are above 2."""
     counts, edges = np.histogram(np.clip(values, 0, 2), 20, (0, 2))
     x, y = _scale(0, 2, LEFT, WIDE - RIGHT), _scale(0, max(int(counts.max()), 1), HIGH - BOTTOM, TOP)
     line = tag("line", class_="same", x1=_n(x(1)), x2=_n(x(1)), y1=TOP, y2=HIGH - BOTTOM)

@@ -1,9 +1,9 @@
 """Runs a function for many models in forked processes, several at once: one that crashes costs one model.
 
-A fork starts with everything that its parent has imported, so AutoGluon is imported once. Import, but do not fit and do
-not predict in the parent: threads of OpenMP do not survive a fork, and the fork would wait for them forever.
+A fork starts with everything that its parent has imported, so AutoGluon is imported once. Import in the parent, but do
+not fit or predict there: OpenMP's threads do not survive a fork, and the fork would wait for them forever.
 
-A fork's output goes to a file, whose last lines are logged, after the model's name, when the model is done.
+A fork's output goes to a file. When the model is done, the file's last lines are logged, each after the model's name.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ import job_io
 import psutil
 from job_io import log
 
-LINES = 12  # of a model's log; of a model that failed FAILED_LINES
+LINES = 12  # of a model's log; FAILED_LINES if the model failed
 FAILED_LINES = 60
-LOG_BYTES = 64 * 1024  # of which they are taken
+LOG_BYTES = 64 * 1024  # read from the end of a model's log
 CAUSE = 500  # bytes: the state machine reads those of 256 models at once
-MEMORY = 1024**3  # for each model at once: a fork takes some 300 MB and its table a few times
+MEMORY = 1024**3  # for each model that is worked on: a fork takes about 300 MB, and a few times its table
 _FORK = multiprocessing.get_context("fork")
 
 Work = Callable[[str], Any]
@@ -66,7 +66,7 @@ def import_autogluon(*libraries: str) -> None:
 
 
 def at_once(count: int) -> int:
-    """How many models can be worked on at once, each on one core."""
+    """How many models can run at once, each on one core."""
     memory: int = psutil.virtual_memory().available
     return max(1, min(job_io.cores(), count, memory // MEMORY))
 
@@ -74,9 +74,9 @@ def at_once(count: int) -> int:
 def results(
     names: Sequence[str], work: Work, logs: Path, fresh: bool, deadline: float = math.inf
 ) -> Iterator[tuple[str, Any]]:
-    """Each name with what `work` returned, or a Failure, as they come. With `fresh`, each gets a fork of its own.
+    """Each name with what `work` returned, or a Failure, as models finish. With `fresh`, each gets its own fork.
 
-    A model that was killed is tried once more, alone. At the deadline, of time.monotonic(), the rest fails.
+    A model that was killed is tried once more, alone. At the deadline (by time.monotonic()), the rest fails.
     """
     killed = []
     for name, found in _results(names, work, logs, fresh, at_once(len(names)), deadline):
@@ -124,7 +124,7 @@ def _results(
 
 
 class _Child:
-    """A fork that works on one model after the other, or with `fresh` on one."""
+    """A fork that works on one model after another, or with `fresh` on a single one."""
 
     def __init__(self, work: Work, file: Path, alive: tuple[int, int], fresh: bool) -> None:
         self.task, self.log, self.lives = "", file, not fresh
@@ -152,7 +152,7 @@ class _Child:
 
     def end(self) -> None:
         with suppress(BrokenPipeError):  # it has ended
-            self.pipe.send(None)  # other forks have a copy of the pipe's end, so that closing it does not suffice
+            self.pipe.send(None)  # closing the pipe is not enough, because other forks have a copy of its end
         self.pipe.close()
         self._process.join()
         self.log.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ def _serve(work: Work, pipe: Connection, file: Path, alive: tuple[int, int], fre
         os.ftruncate(written, 0)  # its parent has read it
         try:
             found = work(task)
-        except BaseException as problem:  # the model gets a sentence, and the others go on
+        except BaseException as problem:  # its sentence is this model's failure, and the others continue
             found = Failure(job_io.sentence_of(problem), job_io.is_final(problem))
         sys.stdout.flush()
         sys.stderr.flush()
@@ -192,7 +192,7 @@ def _crash(name: str, code: int) -> Failure:
     if code == -signal.SIGKILL:
         return Failure(
             f"Model {name}: its process was killed, which usually means that memory ran out; give the job an instance "
-            "with more of it.",
+            "with more memory.",
             killed=True,
         )
     how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with the exit code {code}"
@@ -201,8 +201,7 @@ def _crash(name: str, code: int) -> Failure:
 
 def _late(name: str) -> Failure:
     return Failure(
-        f"Model {name}: the job of its group had no time left for it; raise max_runtime or lower "
-        "fan_out.models_per_job."
+        f"Model {name}: its group's job had no time left for it; raise max_runtime or lower fan_out.models_per_job."
     )
 
 

@@ -1,6 +1,6 @@
 """A group of partitions, as prepare wrote it: group.json, config.json, and the rows of all models, a row group each.
 
-The models of partitions have one template in the config.
+All models share one template in the config.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Group:
             else:
                 raise RetryableError(f"{file.name} in {file.parent} ends before the rows of model {name}.")
         if len(table) != self[name][f"rows_{part}"]:
-            raise RetryableError(f"{file.name} in {file.parent} has not the rows of model {name} that {GROUP} counts.")
-        # Only the model of all small partitions learns from the column of the partitions.
+            said = f"does not have as many rows of model {name} as {GROUP} says"
+            raise RetryableError(f"{file.name} in {file.parent} {said}.")
+        # Only the model of all small partitions learns from partition_by: in the others it has a single value.
         kept = name == OTHERS or part == "predict" or self._column not in table.schema.names
         return table if kept else table.drop_columns([self._column])

@@ -1,13 +1,13 @@
 """The part of the report's page about thousands of models: a table to search, filter and sort.
 
-The models are JSON in the page, a list for each column. The script makes only the rows that are visible, all of the
-same height, so 10,000 models take as long as 20. All texts become text nodes, never markup.
+The models are JSON in the page, a list for each column. The script creates only the visible rows, all of
+the same height, so 10,000 models take as long as 20. All texts become text nodes, never markup.
 """
 
 SCRIPT = """
 const all = document.querySelector('.all')
 if (all) {
-  const told = JSON.parse(document.getElementById('models').textContent), ROW = 44, MORE = 6
+  const models = JSON.parse(document.getElementById('models').textContent), ROW = 44, MORE = 6
   const [pane, search, choice, count, said] =
     ['.pane', 'input', 'select', 'output', '.chosen'].map((one) => all.querySelector(one))
   const [table, body] = [pane.querySelector('table'), pane.querySelector('tbody')]
@@ -20,14 +20,14 @@ if (all) {
     return value.toLocaleString('en', {maximumFractionDigits: places, useGrouping: size >= 10000}).replace('-', '−')
   }
   const shown = {
-    result: (at) => told.words[told.result[at]], uses: (at) => told.words[told.uses[at]],
-    ratio: (at) => told.ratio[at] === null ? '–' : `${number(Math.round(told.ratio[at] * 1000) / 10)} %`,
-    value: (at) => told.value[at],
+    result: (at) => models.words[models.result[at]], uses: (at) => models.words[models.uses[at]],
+    ratio: (at) => models.ratio[at] === null ? '–' : `${number(Math.round(models.ratio[at] * 1000) / 10)} %`,
+    value: (at) => models.value[at],
   }
-  const cell = (key, at) => shown[key] ? shown[key](at) : number(told[key][at])
-  const reason = (at) => told.reasons[told.reason[at]]
-  const texts = told.value.map((value, at) => `${value}\\n${told.name[at]}\\n${reason(at)}`.toLowerCase())
-  let order = told.value.map((_, at) => at), found = order, chosen = -1, waiting = false
+  const cell = (key, at) => shown[key] ? shown[key](at) : number(models[key][at])
+  const reason = (at) => models.reasons[models.reason[at]]
+  const texts = models.value.map((value, at) => `${value}\\n${models.name[at]}\\n${reason(at)}`.toLowerCase())
+  let order = models.value.map((_, at) => at), found = order, chosen = -1, waiting = false
 
   const line = (at, place) => {
     const row = document.createElement('tr')
@@ -37,9 +37,9 @@ if (all) {
       const one = row.insertCell(), key = head.dataset.key
       one.className = head.className
       const inner = key === 'result' ? one.appendChild(document.createElement('span')) : one
-      if (key === 'result') inner.className = told.good.includes(told.result[at]) ? 'pill' : 'pill bad'
+      if (key === 'result') inner.className = models.good.includes(models.result[at]) ? 'pill' : 'pill bad'
       inner.append(cell(key, at))
-      if (key === 'value') one.title = told.value[at]
+      if (key === 'value') one.title = models.value[at]
     }
     row.addEventListener('click', () => choose(at))
     return row
@@ -61,17 +61,17 @@ if (all) {
   const later = () => { if (!waiting) { waiting = true; requestAnimationFrame(draw) } }
   const choose = (at) => {
     chosen = at
-    const name = told.name[at] === told.value[at] ? '' : ` (${told.name[at]})`
-    const rows = `${number(told.rows[at])} rows to learn from, ${number(told.filled[at])} gaps filled`
+    const name = models.name[at] === models.value[at] ? '' : ` (${models.name[at]})`
+    const rows = `${number(models.rows[at])} rows with a label, ${number(models.filled[at])} gaps filled`
     const why = reason(at) || `${cell('result', at)}.`
-    said.textContent = `${told.value[at]}${name}: ${why} ${rows}, group ${told.group[at]}.`
+    said.textContent = `${models.value[at]}${name}: ${why} ${rows}, group ${models.group[at]}.`
     draw()
   }
   const select = () => {
     const words = search.value.toLowerCase().trim(), kind = choice.value
     const wanted = kind === '' ? -1 : Number(kind)
     found = order.filter((at) =>
-      (wanted < 0 || told.result[at] === wanted || told.uses[at] === wanted) && texts[at].includes(words))
+      (wanted < 0 || models.result[at] === wanted || models.uses[at] === wanted) && texts[at].includes(words))
     count.textContent = `${found.length.toLocaleString('en')} of ${order.length.toLocaleString('en')} models`
     table.setAttribute('aria-rowcount', found.length + 1)
     pane.scrollTop = 0
@@ -81,7 +81,7 @@ if (all) {
     const key = head.dataset.key, down = head.getAttribute('aria-sort') === 'ascending', sign = down ? -1 : 1
     for (const one of heads) one.removeAttribute('aria-sort')
     head.setAttribute('aria-sort', down ? 'descending' : 'ascending')
-    const value = shown[key] && key !== 'ratio' ? order.map((_, at) => shown[key](at)) : told[key]
+    const value = shown[key] && key !== 'ratio' ? order.map((_, at) => shown[key](at)) : models[key]
     const compare = typeof value[0] === 'string' ? collator.compare : (a, b) => a - b
     order = [...order].sort((a, b) => value[a] === null || value[b] === null
       ? (value[a] === null) - (value[b] === null) : sign * compare(value[a], value[b]))

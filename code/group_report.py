@@ -1,4 +1,4 @@
-"""report.html about thousands of models: counts, the distribution of errors, the worst ones, and a table of all."""
+"""report.html about thousands of models: counts, the distribution of errors, the worst models, and a table of all."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def page(config: dict[str, Any], profile: dict[str, Any], summary: dict[str, Any
         _missing(members, column),
         _worst(members, template, column, guess),
         tag("h2", "All models"),
-        tag("p", f"{MODELS} beside this page has a line for each of them."),
+        tag("p", f"{MODELS}, next to this page, has a line for each model."),
         _table(members, template, column, guess),
         TIMELINE,
         data(profile),
@@ -106,7 +106,7 @@ def _errors(members: list[Member], guess: str) -> Markup | None:
     if not ratios:
         return None
     title = tag("h4", f"Error of {counted(len(ratios), 'model')}")
-    return tag("div", title, charts.ratios(np.array(ratios), f"error, if that of {guess} is 1"))
+    return tag("div", title, charts.ratios(np.array(ratios), f"error relative to {guess}"))
 
 
 def _outcomes(members: list[Member]) -> Markup:
@@ -148,7 +148,7 @@ def _missing(members: list[Member], column: str) -> list[Markup]:
     ]
     heads = tag("tr", tag("th", "reason"), tag("th", "models", class_="n"), tag("th", short(column)))
     rest = len(reasons) - SHOWN
-    more = tag("p", f"and {rest:,} more reasons, see {MODELS}", class_="said") if rest > 0 else None
+    more = tag("p", f"and {rest:,} more reasons; see {MODELS}", class_="said") if rest > 0 else None
     table = tag("div", tag("table", tag("thead", heads), tag("tbody", rows)), more, class_="panel")
     return [tag("h2", "Without predictions"), tag("p", f"{counted(len(missing), 'model')} could not predict."), table]
 
@@ -158,7 +158,7 @@ def _worst(members: list[Member], template: dict[str, Any], column: str, guess: 
     if not bad:
         return []
     heads = [(short(column), None), ("result", None), (called(metric_of(template)), "n")]
-    heads += [("baseline", "n more"), ("of it", "n"), ("limit", "n more"), ("predicts", "more")]
+    heads += [("baseline", "n more"), (_share(guess), "n"), ("limit", "n more"), ("predicts", "more")]
     rows = [
         tag(
             "tr",
@@ -178,6 +178,11 @@ def _worst(members: list[Member], template: dict[str, Any], column: str, guess: 
     return [tag("h2", f"The {counted(len(bad), 'worst model')}"), tag("p", about), tag("div", table, class_="panel")]
 
 
+def _share(guess: str) -> str:
+    """The header of the column with the error as a share of the baseline's."""
+    return "of median" if "median" in guess else "of baseline"
+
+
 def _number(value: Any, side: str = "n") -> Markup:
     return tag("td", f"{value:,}" if isinstance(value, int) else number(value), class_=side)
 
@@ -189,7 +194,7 @@ def _pill(result: str) -> Markup:
 def _table(members: list[Member], template: dict[str, Any], column: str, guess: str) -> list[Markup]:
     """The frame of the table; the script fills it from JSON."""
     heads = [("value", short(column), None), ("result", "result", None), ("score", called(metric_of(template)), "n")]
-    heads += [("ratio", "of median" if "median" in guess else "of baseline", "n"), ("limit", "limit", "n more")]
+    heads += [("ratio", _share(guess), "n"), ("limit", "limit", "n more")]
     heads += [("rows", "rows", "n more"), ("filled", "filled", "n more"), ("uses", "predicts", "more")]
     head = tag(
         "tr", [tag("th", tag("button", words, type="button"), class_=side, data_key=key) for key, words, side in heads]
@@ -211,9 +216,9 @@ def _table(members: list[Member], template: dict[str, Any], column: str, guess: 
         class_="tools",
     )
     table = tag("table", tag("thead", head), tag("tbody"))
-    pane = tag("div", table, class_="pane", tabindex=0, role="region", aria_label="All models; arrow keys choose one")
+    pane = tag("div", table, class_="pane", tabindex=0, role="region", aria_label="All models; arrow keys select one")
     said = tag("p", class_="chosen said", aria_live="polite")
-    without = tag("noscript", tag("p", f"This table needs JavaScript. {MODELS} has the same lines.", class_="note"))
+    without = tag("noscript", tag("p", f"This table needs JavaScript. {MODELS} has the same content.", class_="note"))
     json_ = tag("script", Markup(_json(members, words)), type="application/json", id="models")
     return [tag("section", tools, pane, said, class_="panel all", hidden=""), without, json_]
 

@@ -10,7 +10,7 @@ Reads, besides what postprocess.py reads,
 Writes  predictions.csv  predictions.parquet, and what group_summary.py writes
 
 A group that failed, or whose files are damaged, costs only its own models. Predictions are kept by row in files that
-the system maps into memory, so memory does not grow with the rows: 12 bytes of disk for each.
+are mapped into memory, so memory does not grow with the rows; each takes 12 bytes of disk.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Member:
 
     @property
     def is_trained(self) -> bool:
-        """Whether it has enough rows to be trained, now or before."""
+        """Whether it has enough rows to be trained, in this run or an earlier one."""
         return self.entry.get("train") is not None
 
     @property
@@ -94,7 +94,7 @@ def results(
             read_group(group, these, before, numbers / f"{group}.parquet", files.get(group, []), answers)
             before += len(these)
         if answers.count() != sum(member.rows for member in members):
-            raise JobError("Some rows of the data have predictions of several models; run the pipeline again.")
+            raise JobError("Some rows of the data have predictions from several models; run the pipeline again.")
         merged = merged_batches(paths, added[0], answers, members)
         decimals = profile.get("decimals", {}).get(added[0].label)
         is_number = added[0].kinds["prediction"] == pa.float64()
@@ -132,7 +132,7 @@ def found(folder: Path) -> dict[str, list[Path]]:
 
 
 def choose(group: str, members: list[Member], folder: Path) -> None:
-    """Give each model its verdict, or the reason why its group has none."""
+    """Give each model its verdict, or the reason why it has none."""
     cause = _cause(folder)
     try:
         choices = {one["name"]: one for one in job_io.read_json(folder / "choices.json")["models"]}
@@ -141,7 +141,7 @@ def choose(group: str, members: list[Member], folder: Path) -> None:
     for member in members:
         member.choice = dict(choices.get(member.name, {}))
         if not member.choice:
-            member.failure = cause or f"Group {group} ended without a verdict of this model."
+            member.failure = cause or f"Group {group} ended without a verdict on this model."
         elif not member.to_predict:
             continue
         elif member.predicts:
@@ -164,14 +164,14 @@ def _cause(folder: Path) -> str:
 def read_group(
     group: str, members: list[Member], before: int, numbers: Path, files: list[Path], answers: Answers
 ) -> None:
-    """Read the group's predictions. `before` is the number of models in the groups before."""
+    """Read the group's predictions. `before` is the number of models in the earlier groups."""
     waiting = {member.name: place for place, member in enumerate(members, before) if member.failure and member.predicts}
     if not waiting or not files:
         return
     try:
         if len(files) > 1:
             raise Damaged(
-                f"Group {group} has predictions of two jobs, {files[0].parent.name} and {files[1].parent.name}."
+                f"Group {group} has predictions from two jobs, {files[0].parent.name} and {files[1].parent.name}."
             )
         outcomes = {one["name"]: one for one in job_io.read_json(files[0].with_name("result.json"))["models"]}
         with pq.ParquetFile(numbers) as rows, pq.ParquetFile(files[0], read_dictionary=[NAME]) as table:
@@ -204,7 +204,7 @@ def _row_groups(
     if outcome.get("row_group") is None:
         cause = outcome.get("Cause") or outcome.get("Error")
         member.failure = (
-            str(cause or "").removeprefix(job_io.NOT_RETRIED) or "Its prediction failed, and did not say why."
+            str(cause or "").removeprefix(job_io.NOT_RETRIED) or "Its prediction failed without giving a reason."
         )
         return None
     pair = int(member.entry["row_groups"]["predict"]), int(outcome["row_group"])
@@ -252,7 +252,7 @@ class Answers:
         self.rows, self.kinds = rows, kinds
         self.noun = "number" if kinds["prediction"] == pa.float64() else "class"
         self._classes: dict[str, int] = {}  # the number of each predicted class
-        self._model = np.memmap(folder / "model", np.int32, "w+", shape=max(rows, 1))  # its number from 1 on; 0: none
+        self._model = np.memmap(folder / "model", np.int32, "w+", shape=max(rows, 1))  # numbered from 1; 0 is none
         self._columns = {
             name: np.memmap(
                 folder / f"column-{number}", np.float64 if kind == pa.float64() else np.int32, "w+", shape=max(rows, 1)
@@ -267,7 +267,8 @@ class Answers:
         """Whether each prediction is a finite number, or a class."""
         values = read["prediction"]
         if pa.types.is_floating(values.type) != (self.noun == "number"):
-            raise Damaged(f"The predictions are of type {values.type}, but the metric needs those of a {self.noun}")
+            needed = "numbers" if self.noun == "number" else "classes"
+            raise Damaged(f"The predictions have the type {values.type}, but the metric needs {needed}.")
         good = pc.is_finite(values) if self.noun == "number" else pc.is_valid(values)
         usable: npt.NDArray[np.bool_] = pc.fill_null(good, False).to_numpy()
         return usable

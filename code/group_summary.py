@@ -1,4 +1,4 @@
-"""What became of thousands of models: summary.json, models.csv with a line for each, and headline.json for the mail."""
+"""The results of thousands of models: summary.json, models.csv with a line for each, and headline.json for the mail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from result_files import Addition
 from spreadsheet import defused, defused_names
 
 MODELS = "models.csv"
-TARGETS = "targets.json"  # of a shared endpoint
+TARGETS = "targets.json"  # for a shared endpoint
 NAMED = 20  # models in the headline
 WORDS = 200  # characters of a reason in the headline
 HEADLINE = 32_000  # bytes of headline.json, most of which is in a state's variable
@@ -64,7 +64,7 @@ def write(
 
 
 def targets_of(members: list[Member]) -> dict[str, str]:
-    """By model, its archive below the endpoint's prefix: TargetModel of a request. A rejected model is not served."""
+    """Each model's TargetModel: its archive below the endpoint's prefix. Rejected models are not served."""
     return {
         one.name: one.choice["key"]
         for one in members
@@ -88,7 +88,7 @@ def limit_of(member: Member) -> float | None:
 
 
 def ratio_of(member: Member) -> float | None:
-    """The error divided by that of the baseline, so 1 is as bad as the baseline; of accuracy, what it lacks to 1."""
+    """The error divided by the baseline's, so 1 is as bad as the baseline. For accuracy, the error is 1 - accuracy."""
     score, baseline = score_of(member), baseline_of(member)
     metric = METRICS.get(metric_of(member.choice), METRICS["mae"])
     if score is None or baseline is None:
@@ -158,7 +158,7 @@ def summary_of(
 
 
 def failed_groups(members: Iterable[Member]) -> list[str]:
-    """The groups without a verdict of any model."""
+    """The groups without a verdict on any model."""
     judged, all_groups = set(), set()
     for one in members:
         all_groups.add(one.group)

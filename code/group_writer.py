@@ -5,7 +5,7 @@
     groups/<g>/train.parquet, test.parquet, predict.parquet    one row group per model, in the order of group.json
     numbers/<g>.parquet        `stepgluon_row` of the rows to predict, in the same row groups
 
-A model has no row group in a part without rows; `row_groups` has the numbers of the others.
+A model has no row group in a part in which it has no rows; `row_groups` has the numbers of the others.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from job_io import JobError, shown
 from model_parts import PARTS, held_out_ranks
 from partition_rows import PartitionModel
 
-PLACE = "stepgluon_place"  # a column with each row's model, as a number
+PLACE = "stepgluon_place"  # the column with the number of each row's model
 NUMBERS = "numbers"
-TEXT_BYTES = 2**31 - 1  # that one array of Arrow's can hold
+TEXT_BYTES = 2**31 - 1  # the most that one Arrow array can hold
 _OTHER_FILES = ("test", "predict", NUMBERS)
 
 Run = tuple[int, int]

@@ -73,7 +73,7 @@ def answer_of(respond: Callable[[], Answer]) -> Answer:
         return problem.status, TEXT, f"{problem}\n".encode()
     except JobError as problem:  # the rows do not have the model's columns
         return 400, TEXT, f"{problem}\n".encode()
-    except Exception as problem:  # a bug, or no memory, fails one request: the others are served
+    except Exception as problem:  # a bug or a lack of memory fails this request only
         return 500, TEXT, f"{job_io.sentence_of(problem)}\n".encode()
 
 

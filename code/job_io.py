@@ -298,7 +298,7 @@ def run(kind: Literal["training", "processing"], job: Callable[[], None]) -> int
 def _log_usage(used: Recorder) -> None:
     try:
         log.info(used.line(root(), cores()))
-    except Exception as problem:  # the job is done: no figure may make it fail
+    except Exception as problem:  # the job is done, and statistics must not make it fail
         log.info("What the job used is unknown: %s", problem)
 
 
@@ -309,7 +309,7 @@ def sentence_of(problem: BaseException) -> str:
     if isinstance(problem, JobError):
         return str(problem)
     if isinstance(problem, MemoryError):
-        return "The job ran out of memory; give it an instance with more of it."
+        return "The job ran out of memory; give it an instance with more memory."
     traceback.print_exception(problem)
     return f"This is a bug in stepgluon, please report it with the job's log: {type(problem).__name__}: {problem}"
 

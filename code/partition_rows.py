@@ -59,7 +59,7 @@ class Partitions:
     otherwise: str
     test_fraction: float
     seed: int
-    rows: int = 0  # seen, also of no partition
+    rows: int = 0  # seen, including those of no partition
     values: dict[str, int] = field(default_factory=dict)  # the value's code
     labelled: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
     gaps: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -180,7 +180,7 @@ class PartitionSplitter(Splitter):
 
 
 class PartitionCounts(RowCounts):
-    """What prepare counts, and the notes, if the models are found in the data."""
+    """What prepare counts and notes if the models are found in the data."""
 
     def __init__(self, config: Mapping[str, Any], kinds: Mapping[str, pa.DataType]) -> None:
         (template,), data, given = config["models"], config["data"], config["partitioned"]
@@ -192,7 +192,7 @@ class PartitionCounts(RowCounts):
 
     def selects_nothing(self) -> list[str]:
         return [
-            f"partition_by: {shown(self.found.column)} is empty in all rows, so they make no models; choose another "
+            f"partition_by: {shown(self.found.column)} is empty in all rows, so there are no models; choose another "
             "column."
         ]
 
@@ -216,7 +216,8 @@ class PartitionCounts(RowCounts):
         for gone in (profile["vanished"] for profile in profiles if "vanished" in profile):
             more = ", …" if gone["count"] > len(gone["examples"]) else ""
             models = counted(gone["count"], "promoted model")
-            notes.append(f"{models} of partitions without a row in these tables: {', '.join(gone['examples'])}{more}.")
+            have = "belongs to a partition" if gone["count"] == 1 else "belong to partitions"
+            notes.append(f"{models} {have} without rows in these tables: {', '.join(gone['examples'])}{more}.")
         return notes
 
 

@@ -1,7 +1,7 @@
 """Names and groups of partitions: each value of a config's `partition_by` column has a model of its own.
 
 A name depends on its value alone, and a group on the name and the number of groups, so both stay the same from run to
-run. Another number of groups moves few models: a group's results are found again by its models.
+run. If the number of groups changes, few models move. A group's results are looked up by its models.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from job_io import JobError, shown
 
 OTHERS = "others"  # the shared model of all small partitions
 MOST_PARTITIONS = 200_000
-MOST_GROUPS = 1000  # [sfn] children whose results fit in one state machine's history and output
+MOST_GROUPS = 1000  # [sfn] so that the children's results fit in a state's output
 MOST_IN_GROUP = 256
 GROUP_BYTES = 200_000  # of group.json: [sfn] a state's data has at most 256 KiB
 NAME = 40  # characters, without the hash
@@ -26,7 +26,7 @@ _DIGITS = 10  # of the hash: two of 200,000 values share them with a probability
 
 
 def name_of(value: str) -> str:
-    """The name of a value's model, also part of keys in S3: `Île d'Or` -> ile-d-or-0b3f5c2a91."""
+    """The name of a value's model, also part of keys in S3: `Île d'Or` -> ile-d-or-be20baeb8f."""
     if _PLAIN.fullmatch(value) and len(value) <= NAME and value != OTHERS:
         return value
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]

@@ -96,10 +96,9 @@ def predict_one(predict: Predict, group: Group, choice: dict[str, Any], scratch:
     predict(folder / "rows", folder / "model", name, choice["manifest"], folder / "predicted", size < SMALL)
     kind = pq.read_schema(folder / "predicted" / PART).field("prediction").type
     if kind != columns_of(group)["prediction"]:
-        raise JobError(
-            f"Model {name} predicts {'classes' if kind == pa.string() else 'numbers'}, which does not suit the metric "
-            f"of {shown(group.template['label'])}; train it again."
-        )
+        does, needs = ("classes", "numbers") if kind == pa.string() else ("numbers", "classes")
+        label = shown(group.template["label"])
+        raise JobError(f"Model {name} predicts {does}, but the metric of {label} needs {needs}; train it again.")
     (folder / "predicted" / PART).rename(scratch / f"{name}.parquet")
     shutil.rmtree(folder)
 
@@ -108,7 +107,7 @@ def archive_of(choice: dict[str, Any]) -> Path:
     key = PurePosixPath(choice["key"])
     path = job_io.processing_input("models") / key
     if ".." in key.parts or not path.is_file():
-        raise RetryableError(f"Model {choice['name']}: its archive {shown(str(key), 300)} is missing in the inputs.")
+        raise RetryableError(f"Model {choice['name']}: its archive {shown(str(key), 300)} is missing from the inputs.")
     return path
 
 

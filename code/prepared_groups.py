@@ -1,8 +1,8 @@
 """The sink of all rows if the models are found in the data: writes `rows/`, and at the end the groups of models.
 
-Only when all rows were read is it known which models there are, and their groups. Then the rows are read again, and
-spread over files of about BUCKET_BYTES, each with the rows of neighbouring models, which are sorted in memory. So
-prepare needs memory for one such file, or for the largest model.
+The models and their groups are known only when all rows have been read. Then the rows are read again, and spread over
+files of about BUCKET_BYTES, each with the rows of neighbouring models, which are sorted in memory. So prepare needs
+memory for one such file, or for the largest model.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from part_files import PartWriter
 from partition_rows import EXAMPLES, PartitionModel, PartitionParts, Partitions
 
 BUCKET_BYTES = 64 * 1024 * 1024
-MOST_BUCKETS = 200  # open files
-_FINGERPRINT = "0" * 64  # for an entry's size
+MOST_BUCKETS = 200  # each is an open file
+_FINGERPRINT = "0" * 64  # to compute an entry's size
 
 
 class PreparedGroups:
-    """Gets all rows, and writes the groups at its end."""
+    """Receives all rows, and writes the groups when it is closed."""
 
     def __init__(self, out: Path, schema: pa.Schema, config: Mapping[str, Any], promoted: Mapping[str, Any]) -> None:
         (self._model,) = config["models"]
         self._out, self._config, self._promoted = out, config, promoted
         learnt = [field for field in schema if field.name not in self._model["drop"]]
         asked = [field for field in schema if field.name not in (self._model["label"], ROW)]
-        # As ModelFolders: a model promoted before a column was dropped still needs it.
+        # As in ModelFolders: a model that was promoted before a column was dropped still needs it.
         self._schemas = {"train": pa.schema(learnt), "test": pa.schema(learnt), "predict": pa.schema(asked)}
         self._schemas[NUMBERS] = pa.schema([schema.field(ROW)])
         self._rows = PartWriter({out / "rows": schema})
@@ -101,7 +101,7 @@ class PreparedGroups:
                 writer.write(order[places.start : places.stop], places.start, rows)
 
     def _sorted_by_model(self, models: list[PartitionModel]) -> Iterator[tuple[range, pa.Table]]:
-        """The rows of some models at a time, in each model's order of the input, with their places in `models`."""
+        """The rows of a few models at a time, in the input's order, with the range of these models in `models`."""
         assert self._found is not None
         place = np.full(len(self._found.values) + 1, -1, np.int32)  # by code; the last one is that of no partition
         for number, model in enumerate(models):

@@ -47,7 +47,7 @@ def evaluations_in(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def write(out: Path, *known: Any, made: Callable[..., str] | None = None) -> None:
-    """Write the report, or log why there is none. `made` makes it, if it is another one than this page."""
+    """Write the report, or log why there is none. `made` makes the page, if it is not the one in this module."""
     try:
         (out / REPORT).write_text((made or page)(*known), "utf-8")
     except Exception:  # the result is complete without a report, and an edited job may leave anything in these files
@@ -180,7 +180,7 @@ def _figures(models: list[Model], profile: dict[str, Any], summary: dict[str, An
 
 
 def figures_of(figures: list[tuple[str, str, str]]) -> Markup:
-    """Large numbers, each with its name before and some words after it."""
+    """Large numbers, each between its name and a short remark."""
     cells = [
         tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else None))
         for name, value, more in figures

@@ -8,7 +8,7 @@
     DELETE /models/NAME          unloads it
     POST   /models/NAME/invoke   predictions, as /invocations gives them for one model
 
-Each model is in the memory of one worker, which the hash of its name chooses. A worker passes requests for other models
+Each model is in the memory of one worker, which the hash of its name chooses. Requests for other models are passed
 to their workers through Unix sockets, so models of different workers predict at the same time. A folder has a file for
 each loaded model: a worker that was killed loads its models again when they are invoked.
 
@@ -41,13 +41,13 @@ from request_rows import JSON, Refused
 
 PAGE = 1000
 LONGEST_NAME = 200  # quoted: it is a file's name
-RESTART_SECONDS = 30.0  # in which a worker that has ended is back
+RESTART_SECONDS = 30.0  # how long to wait for a worker that is being restarted
 _PLACE = re.compile(r"/models/(?P<name>.+?)(?P<invoke>/invoke)?")
 _MEGABYTE = 1024 * 1024
 
 
 class SharedModels(Http):
-    model = ""  # many
+    model = ""  # there are many
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class SharedModels(Http):
             return _json({"modelName": found["name"], "modelUrl": self._url(found["name"])})
         if found and not found["invoke"] and method == "DELETE":
             return self._passed(found["name"], "unload")
-        raise Refused(404, f"{method} {shown(path)} does not exist; see code/shared_models.py for what does.")
+        raise Refused(404, f"{method} {shown(path)} is not supported; code/shared_models.py lists what is.")
 
     def _list(self, after: str) -> Answer:
         names = sorted(unquote(file.name) for file in (self._folder / "loaded").iterdir())
@@ -142,7 +142,7 @@ class SharedModels(Http):
                 connection.send((name, *call))
                 answer: Answer = connection.recv()
             except (EOFError, OSError):
-                raise Refused(503, f"The worker of the model {shown(name)} has ended; send it again.") from None
+                raise Refused(503, f"The worker of the model {shown(name)} ended; send the request again.") from None
         return answer
 
     def _listen(self, listener: Listener) -> None:
@@ -166,7 +166,7 @@ class SharedModels(Http):
         with self._loading:
             file = self._file(name)
             if file.exists():
-                raise Refused(409, f"The model {shown(name)} is loaded already.")
+                raise Refused(409, f"The model {shown(name)} is already loaded.")
             self._bring(name, url)
             new = self._folder / f"new-{self._place}"
             new.write_text(url, "utf-8")
@@ -186,7 +186,7 @@ class SharedModels(Http):
         except MemoryError:
             self._free()
             raise self._full(name) from None
-        except JobError as problem:  # not the client's
+        except JobError as problem:  # not the client's mistake
             raise Refused(500, str(problem)) from None
         model.predicting = self._predicting
         self._measure()
@@ -198,7 +198,7 @@ class SharedModels(Http):
 
     def _full(self, name: str) -> Refused:
         used, most = sum(self._used) // _MEGABYTE, self.memory // _MEGABYTE
-        return Refused(507, f"No memory for the model {shown(name)}: the loaded ones have {used} of {most} MB.")
+        return Refused(507, f"Not enough memory for the model {shown(name)}: the loaded ones use {used} of {most} MB.")
 
     def _unload(self, name: str) -> Answer:
         with self._loading:
@@ -219,14 +219,14 @@ class SharedModels(Http):
         return model.invoked(body, content_type, accept)
 
     def _free(self) -> None:
-        """Return to the system what is free."""
+        """Return free memory to the system."""
         gc.collect()
-        with suppress(AttributeError, OSError):  # glibc alone has it
+        with suppress(AttributeError, OSError):  # only glibc has it
             ctypes.CDLL(None).malloc_trim(0)
         self._measure()
 
     def _measure(self) -> None:
-        """Let the other workers know how much memory this worker's models have."""
+        """Show the other workers how much memory this worker's models use."""
         self._used[self._place] = max(0, private_bytes() - self._before)
 
 
@@ -254,7 +254,7 @@ def _json(content: dict[str, Any]) -> Answer:
 
 
 def private_bytes() -> int:
-    """This process's memory that no other one shares; 0 where the system does not say it."""
+    """The memory of this process that no other process shares; 0 if the system does not report it."""
     try:
         text = Path("/proc/self/smaps_rollup").read_text()
     except OSError:

@@ -9,9 +9,9 @@ Writes  model/<name>.tar.gz                     each model's folder; see model_f
                                                 metrics and its manifest's sha256, or "Error" and "Cause"
         checkpoints/<fingerprint>.tar.gz .json  each model as soon as it is finished
 
-A model fits on one core, so its predictions do not depend on its group nor on the computer; as many models as there are
-cores fit at once, those with most rows first. The job succeeds even if models fail. When it is stopped, its finished
-models are in the checkpoints.
+A model fits on one core, so its predictions depend neither on its group nor on the computer. As many models as there
+are cores fit at once, those with the most rows first. The job succeeds even if models fail. When it is stopped, its
+finished models are in the checkpoints.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ from group_folder import GROUP, Group
 from job_io import JobError, counted, log
 from model_folder import METRICS, pack, sha256_of
 
-# Some of them are imported by AutoGluon only when it fits, and each fork would do it again.
+# AutoGluon imports some of these only when it fits, and each fork would import them again.
 LIBRARIES = (
     *("autogluon.tabular", "autogluon.tabular.models.lgb.callbacks", "autogluon.tabular.models.xgboost.callbacks"),
     *("sklearn.ensemble", "catboost", "lightgbm", "xgboost", "narwhals.stable.v2", "networkx"),
 )
-END = (
-    60.0  # seconds before max_runtime, when SageMaker stops the job and all models are lost: it ends with those it has
-)
+# Seconds before max_runtime at which the job ends with the models that it has. At max_runtime SageMaker would stop it.
+END = 60.0
 KEPT = ("mae", "mae_of_median", "metric", "score", "baseline", "reason", "rows_train", "rows_test", "manifest")
 
 
@@ -153,7 +152,7 @@ class Checkpoints:
 
 
 def copy(source: Path, target: Path) -> None:
-    """As a link if both are on the same disk; the target is complete or absent."""
+    """Copy a file, as a link if both are on the same disk; the target is complete or absent."""
     unfinished = target.with_name(f"{target.name}.tmp")
     unfinished.unlink(missing_ok=True)
     try:

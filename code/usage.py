@@ -2,8 +2,8 @@
 
 `used: 1.3 of 15.4 GB memory, 812 s of processor time in 230 s on 4 cores, 0.2 GB of disk`
 
-Memory is the highest sum that a thread found of the job's own processes. A cgroup's memory.peak would be simpler, but
-it counts the cache of files, which the kernel gives back. The thread takes at most 1 % of a core.
+Memory is the highest sum over the job's own processes that a thread sampled. A cgroup's memory.peak would be simpler,
+but it counts the page cache, which the kernel gives back. The thread takes at most 1 % of a core.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 GB = 2**30  # as AWS counts memory and disks
-PAUSE = 0.25  # seconds between two looks, or a hundred times what a look takes
+PAUSE = 0.25  # seconds between two samples, or a hundred times what a sample takes if that is longer
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of cgroup v2 and v1
 _OWN = re.compile(r"^Pss_(?:Anon|Shmem):\s+(\d+) kB$", re.MULTILINE)  # a page shared by 4 processes counts a quarter
 

@@ -82,7 +82,7 @@ def test_models_without_predictions_are_summed_up_by_their_reasons(sandbox: Sand
 
 
 def test_the_notes_of_prepare_are_shown_with_the_data(sandbox: Sandbox) -> None:
-    note = "7 promoted models of partitions without a row in these tables: A, B, C, D, E, …."
+    note = "7 promoted models belong to partitions without rows in these tables: A, B, C, D, E, …."
     columns = [{"name": "store", "type": "string", "missing": 0, "distinct": 3}]
     assert note in words(page_of(sandbox, entries(3), assumed=[note], columns=columns))
 

@@ -262,7 +262,7 @@ def test_rows_that_two_models_predict_are_refused(sandbox: Sandbox) -> None:
     shutil.copy(
         sandbox.root / "processing/input/numbers/g0000.parquet", sandbox.root / "processing/input/numbers/g0001.parquet"
     )
-    with pytest.raises(job_io.JobError, match="predictions of several models"):
+    with pytest.raises(job_io.JobError, match="predictions from several models"):
         postprocess.main()
     assert sandbox.written() == []
 

@@ -211,7 +211,7 @@ def test_a_partition_with_too_few_rows_is_not_trained(sandbox: Sandbox, otherwis
     assert profile["models"]["vanished"] == {"count": 1, "examples": ["gone"]}
     said = f"2 partitions of 3 have fewer than 10 rows with a label ('small', 'Petit'); {SMALL[otherwise]}."
     assert said in profile["assumed"]
-    assert "1 promoted model of partitions without a row in these tables: gone." in profile["assumed"]
+    assert "1 promoted model belongs to a partition without rows in these tables: gone." in profile["assumed"]
 
 
 def test_partitions_with_too_few_rows_share_a_model(sandbox: Sandbox) -> None:
@@ -261,7 +261,7 @@ def test_a_column_that_does_not_exist_is_refused(sandbox: Sandbox) -> None:
 def test_an_empty_column_is_refused(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "shop,y\n" + ",1\n" * 8)
     assert refused(sandbox, partitioned()) == (
-        "partition_by: 'shop' is empty in all rows, so they make no models; choose another column."
+        "partition_by: 'shop' is empty in all rows, so there are no models; choose another column."
     )
 
 

@@ -80,7 +80,7 @@ def test_models_are_loaded_listed_invoked_and_unloaded(server: Served) -> None:
 
 def test_a_model_is_loaded_once(server: Served) -> None:
     assert load(server, "a")[0] == 200
-    assert load(server, "a") == (409, "The model 'a' is loaded already.\n")
+    assert load(server, "a") == (409, "The model 'a' is already loaded.\n")
 
 
 def test_what_cannot_be_loaded_says_why(server: Served) -> None:
@@ -150,7 +150,7 @@ def test_models_beyond_the_memory_are_refused_until_others_are_unloaded(models: 
             if status == 507:
                 break
             loaded.append(f"m{n}")
-        assert answer.startswith(f"No memory for the model 'm{n}': the loaded ones have ")
+        assert answer.startswith(f"Not enough memory for the model 'm{n}': the loaded ones use ")
         assert known(server, f"m{n}")[0] == 404
         while load(server, f"m{n}", "many")[0] == 507:
             assert server.send("DELETE", f"/models/{loaded.pop(0)}")[0] == 200

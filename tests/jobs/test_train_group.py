@@ -53,7 +53,7 @@ def test_each_model_becomes_an_archive_and_an_entry(sandbox: Sandbox) -> None:
     [
         ("refused", "Not retried: It has too few rows."),
         ("broken", "This is a bug in stepgluon, please report it with the job's log: ZeroDivisionError: one over"),
-        ("large", "The job ran out of memory; give it an instance with more of it."),
+        ("large", "The job ran out of memory; give it an instance with more memory."),
         ("crashed", "Model crashed: its process crashed (SIGSEGV); look at the job's log."),
         ("killed", "Model killed: its process was killed, which usually means that memory ran out; give the job an"),
     ],
@@ -170,7 +170,7 @@ def test_models_without_time_left_fail_and_the_others_count(sandbox: Sandbox, se
     found = entries(sandbox)
     assert found["a"]["mae"] == 1.5
     assert found["waits"]["Cause"] == (
-        "Model waits: the job of its group had no time left for it; raise max_runtime or lower fan_out.models_per_job."
+        "Model waits: its group's job had no time left for it; raise max_runtime or lower fan_out.models_per_job."
     )
     if (waiting := sandbox.root / "waiting").exists():
         until(lambda: not running(int(waiting.read_text())))
@@ -212,5 +212,5 @@ def test_rows_that_do_not_fit_cost_their_model(sandbox: Sandbox) -> None:
     train_with_stand_in(sandbox)
     found = entries(sandbox)
     assert "mae" in found["a"]
-    assert "has not the rows of model b that group.json counts" in found["b"]["Cause"]
+    assert "does not have as many rows of model b as group.json says" in found["b"]["Cause"]
     assert "ends before the rows of model c" in found["c"]["Cause"]

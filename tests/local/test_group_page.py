@@ -121,7 +121,7 @@ def test_without_javascript_it_says_where_the_models_are(chromium: Browser, repo
     page = chromium.page("about:blank")
     page.call("Emulation.setScriptExecutionDisabled", value=True)
     page.call("Page.navigate", url=Path(place).as_uri())
-    page.shows("noscript", "This table needs JavaScript. models.csv has the same lines.")
+    page.shows("noscript", "This table needs JavaScript. models.csv has the same content.")
     assert page.js("getComputedStyle(document.querySelector('.all')).display") == "none"
     assert re.search("10,000 models", page.text("main"))
     chromium.close_pages()
