@@ -8,6 +8,7 @@ and those that never started are started. For AWS's behaviour and its sources, s
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -162,27 +163,16 @@ class _Map:
         refused = self.here.may_not_start(role, self.parent.state_machine.arn)
         if refused:
             raise self._failure("StepFunctions.AccessDeniedException", refused)
-        try:
-            found = read(self.fields["ItemReader"], self.value, s3()) if items is None else items
-        except ItemReaderFailed as problem:
-            raise self._failure("States.ItemReaderFailed", str(problem)) from None
-        inputs = list(
-            batches(
-                [self._selected(i, item) for i, item in enumerate(found)], self.fields.get("ItemBatcher"), self.value
-            )
-        )
+        inputs = self._inputs(items, s3)
         run.sizes = [size for _, size in inputs]
-        program = self.state.iteration_component._get_iteration_program()
-        whole = "ResultWriter" in self.fields
-        texts = [json.dumps(given, ensure_ascii=False, separators=(",", ":")) for given, _ in inputs]
         children = RUNNING[run.arn] = ChildExecutions(
             run,
             self.parent,
             self.env.is_running,
-            program,
+            self.state.iteration_component._get_iteration_program(),
             self.fields["ItemProcessor"],
-            texts,
-            whole,
+            [_text(given) for given, _ in inputs],
+            "ResultWriter" in self.fields,
             self.here.objects,
         )
         children.work()
@@ -194,13 +184,22 @@ class _Map:
         if "ResultWriter" in self.fields:
             return write(self.fields["ResultWriter"], self.value, run, children.results, s3())
         output = [one["value"] for one in children.results]
-        if len(json.dumps(output, ensure_ascii=False, separators=(",", ":")).encode()) > _OUTPUT_BYTES:
+        if len(_text(output).encode()) > _OUTPUT_BYTES:
             cause = (
                 f"The state/task '{self.state.name}' returned a result with a size exceeding the maximum number of "
                 "bytes service limit."
             )
             raise self._failure("States.DataLimitExceeded", cause)
         return output
+
+    def _inputs(self, items: list[Any] | None, s3: Callable[[], Any]) -> list[tuple[Any, int]]:
+        """The children's inputs, each with its number of items."""
+        try:
+            found = read(self.fields["ItemReader"], self.value, s3()) if items is None else items
+        except ItemReaderFailed as problem:
+            raise self._failure("States.ItemReaderFailed", str(problem)) from None
+        selected = [self._selected(index, item) for index, item in enumerate(found)]
+        return list(batches(selected, self.fields.get("ItemBatcher"), self.value))
 
     def _selected(self, index: int, item: Any) -> Any:
         if "ItemSelector" not in self.fields:
@@ -209,6 +208,10 @@ class _Map:
 
     def _failure(self, error: str, cause: str) -> Any:
         return failure(self.env, "MapRunFailed", error, cause)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _failure_event() -> Any:
