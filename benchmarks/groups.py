@@ -5,7 +5,7 @@
 The data job prepares a generated table; its parts are what both sides read. The plain side fits the same models with
 AutoGluon and measures their errors, then loads and predicts with each. Each side runs as a process with two workers,
 one side after the other, in turns: on a busy computer compare the processor time. The predictions must be the same.
-Of issue 16: --partitions 500 is a table of 1,000,000 rows.
+With --partitions 500 the table has 1,000,000 rows.
 """
 
 from __future__ import annotations

@@ -34,12 +34,12 @@ def measured(command: list[str]) -> dict[str, float]:
     """What the command prints as JSON in its last line, with its processor time and highest memory."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout
-    told = process.stdout.read()
+    printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
     peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
-    found: dict[str, float] = json.loads(told.decode().splitlines()[-1])
+    found: dict[str, float] = json.loads(printed.decode().splitlines()[-1])
     return {**found, "megabytes": peak}
 
 
@@ -67,10 +67,10 @@ def engine_once(groups: int) -> None:
         machine = steps.create_state_machine(name="many", definition=json.dumps(_machine()), roleArn=ROLE)
         began, cpu = time.monotonic(), time.process_time()
         arn = steps.start_execution(stateMachineArn=machine["stateMachineArn"], name="run")["executionArn"]
-        while (told := steps.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        while (execution := steps.describe_execution(executionArn=arn))["status"] == "RUNNING":
             time.sleep(0.05)
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-        assert told["status"] == "SUCCEEDED" and len(json.loads(told["output"])) == groups, told
+        assert execution["status"] == "SUCCEEDED" and len(json.loads(execution["output"])) == groups, execution
     print(json.dumps({"seconds": seconds, "cpu": cpu, "states": groups * len(_child()["States"])}))
 
 

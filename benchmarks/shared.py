@@ -2,9 +2,9 @@
 
     python benchmarks/shared.py MODEL_FOLDER [--models 500] [--memory 400] [--requests 2000]
 
-MODEL_FOLDER is what train or score wrote; each model is an archive of it with a name of its own. First each model is
-asked once, so it is unpacked, verified and loaded, and others leave memory. Then 4 clients ask the models that were
-loaded last. Memory is the proportional size of the server's processes, looked at twice a second (on Linux).
+MODEL_FOLDER is what train or score wrote; each model is an archive of it with a name of its own. First each model gets
+a request, so it is unpacked, verified and loaded, and others are unloaded. Then 4 clients use the models that were
+loaded last. Memory is the proportional size of the server's processes, sampled twice a second (on Linux).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Memory:
             return 0
 
 
-def told(what: str, times: list[float]) -> None:
+def print_times(what: str, times: list[float]) -> None:
     ordered = sorted(times)
     middle, slow = (1000 * ordered[len(ordered) * part // 100] for part in (50, 99))
     print(f"  {what}: {len(times)} answers, p50 {middle:.1f} ms, p99 {slow:.1f} ms", flush=True)
@@ -136,7 +136,9 @@ def main() -> None:
                 return [client.ask(number, body) for number in part]
 
             found = [one for part in clients.map(first, parts) for one in part]
-            told(f"first ({chosen.models / (time.monotonic() - began):.1f} models a second)", [one[0] for one in found])
+            print_times(
+                f"first ({chosen.models / (time.monotonic() - began):.1f} models a second)", [one[0] for one in found]
+            )
 
             def later(seed: int) -> list[tuple[float, bytes]]:
                 client, chance = Client(port), random.Random(seed)
@@ -146,7 +148,7 @@ def main() -> None:
             list(clients.map(lambda seed: later(seed)[:0], range(CLIENTS)))  # all of them are loaded now
             began = time.monotonic()
             again = [one for part in clients.map(later, range(CLIENTS)) for one in part]
-            told(f"later ({len(again) / (time.monotonic() - began):.0f} a second)", [one[0] for one in again])
+            print_times(f"later ({len(again) / (time.monotonic() - began):.0f} a second)", [one[0] for one in again])
         wrong = sum(answer != found[0][1] for _, answer in [*found, *again])
         print(f"  memory of the server: at most {memory.most} MB ({chosen.memory} for models); {wrong} wrong answers")
         process.stdin.close()
