@@ -18,8 +18,8 @@ _PARSED = ("Type", "Comment", "QueryLanguage", "Assign", "Output", "Next", "End"
 @fix
 def a_distributed_map_runs_child_executions(patches: Patches, here: Here) -> None:
     """Each item or batch is a child execution with a history, a context and variables of its own, and failures are
-    tolerated up to a threshold. moto runs them as threads inside the parent's frame, one for each item, and puts null
-    in the place of a failed one. For JSONPath, moto's own stays.
+    tolerated up to a threshold. moto runs each item in a thread inside the parent's frame, and replaces a failed one
+    with null. JSONPath Maps still run in moto.
     """
     parser = loaded(f"{ASL}.parse.asl_parser").AmazonStateLanguageParser
     plain: Callable[[str], Any] = parser.parse
@@ -75,7 +75,7 @@ def _names(machine: dict[str, Any]) -> dict[int, str]:
 
 
 def _components(states: dict[str, Any]) -> Any:
-    """moto's parsed states, with those inside others."""
+    """moto's parsed states, including nested ones."""
     for name, state in states.items():
         yield name, state
         for program in getattr(getattr(state, "branches", None), "programs", ()):
@@ -85,7 +85,7 @@ def _components(states: dict[str, Any]) -> Any:
 
 
 def _check(state: dict[str, Any]) -> None:
-    """ValueError refuses the definition."""
+    """Raise ValueError, which refuses the definition, for what is not available locally."""
     reader, writer = state.get("ItemReader"), state.get("ResultWriter", {})
     if reader is not None:
         kind = (reader.get("Resource", "").rpartition(":::")[2], reader.get("ReaderConfig", {}).get("InputType"))

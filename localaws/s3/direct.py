@@ -1,8 +1,8 @@
-"""GetObject and PutObject of Tasks, without an HTTP request: serializing, routing and parsing one takes ten times as
-long as the call itself, and a run of 10,000 models makes thousands.
+"""GetObject and PutObject of Tasks without an HTTP request.
 
-Only plain calls are answered: a bucket, a key and a body. None means that HTTP must answer: every other parameter,
-and everything that fails, so that each error has its one wording.
+Serializing, routing and parsing a request takes ten times as long as the call itself, and a run of 10,000 models makes
+thousands of calls. Only plain calls (a bucket, a key and a body) are answered. For other parameters and for failures
+the result is None, and the call goes over HTTP, so that the wording of each error is in one place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""[sm] CheckpointConfig: a training job's folder of checkpoints, in S3 while it runs.
+"""[sm] CheckpointConfig: a training job's folder of checkpoints is kept in S3 while the job runs.
 
-A job finds what an earlier one left; changed files are uploaded every few seconds and at the end, however the job ends.
-So what a killed job had finished is not lost, even if the server was killed with it.
+A job starts with the files of an earlier one; changed files are uploaded every few seconds and when the job ends, for
+whatever reason. So the finished work of a killed job is not lost, even if the server was killed with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from localaws.sagemaker.job_files import Refused, files_of, split
 from localaws.sagemaker.job_process import ROOT, JobFailed, inside
 
 LOCAL_PATH = f"{ROOT}/checkpoints"  # [sm] CheckpointConfig, LocalPath: the default
-EVERY_SECONDS = 3.0  # between two looks for changed files; AWS does not document its own
+EVERY_SECONDS = 3.0  # between two checks for changed files; AWS does not document its interval
 
 
 class Checkpoints:
@@ -28,12 +28,12 @@ class Checkpoints:
         self._uri = config.get("S3Uri", "").rstrip("/")
         self._folder = config.get("LocalPath", LOCAL_PATH).rstrip("/")
         self._buckets, self._refused = buckets, refused
-        self._known: dict[Path, tuple[int, int]] = {}  # what is uploaded: size and time of change
+        self._known: dict[Path, tuple[int, int]] = {}  # size and modification time of each uploaded file
         self._problem: Exception | None = None
 
     @contextmanager
     def kept(self, roots: list[Path]) -> Iterator[None]:
-        """Download before the job, upload while it runs and after its end."""
+        """Download before the job starts; upload while it runs and after it has ended."""
         if not self._uri:
             yield
             return
