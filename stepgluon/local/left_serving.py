@@ -69,7 +69,7 @@ def endpoints_of(work: Path, prefix: str) -> list[str]:
     """The pipeline's endpoints in a work folder; none if a local AWS uses it."""
     if is_served(work) or not os.path.isdir(work / "buckets"):
         return []
-    with closing(Objects(work / "buckets")) as objects:
+    with closing(Objects(work / "buckets", sweep=False)) as objects:
         records = [json.loads(text) for _, text in objects.documents("endpoint")]
     tag = {"Key": "stepgluon", "Value": prefix}
     return sorted(str(record["EndpointName"]) for record in records if tag in record["Tags"])
