@@ -90,6 +90,7 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
     keys_class = _keys_class(models, objects)
     begin, end, list_objects = models.FakeBucket.__init__, models.S3Backend.delete_bucket, models.S3Backend.list_objects
     put, one_at_a_time = responses.S3Response.put_object, threading.Lock()
+    forget = models.S3Backend.reset
 
     def create(bucket: Any, *values: Any, **named: Any) -> None:
         begin(bucket, *values, **named)
@@ -101,6 +102,12 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
         if deleted:
             objects.remove_bucket(bucket_name)
         return deleted
+
+    def reset(backend: Any) -> None:
+        """moto disposes of each key; ours hold no file, and the index has thousands."""
+        for bucket in backend.buckets.values():
+            bucket.keys = models._VersionedKeyStore()
+        forget(backend)
 
     def listed(self: Any, bucket: Any, prefix: str | None, *more: Any, **named: Any) -> Any:
         _thread.prefix = prefix or ""
@@ -116,6 +123,7 @@ def keep_on_disk(patches: Patches, objects: Objects) -> None:
 
     patches.attribute(models.FakeBucket, "__init__", create)
     patches.attribute(models.S3Backend, "delete_bucket", delete)
+    patches.attribute(models.S3Backend, "reset", reset)
     patches.attribute(models.S3Backend, "list_objects", listed)
     patches.attribute(models.S3Backend, "copy_object", _reading(models.S3Backend.copy_object, OnDisk))
     patches.attribute(responses.S3Response, "get_object", _reading(responses.S3Response.get_object, OnDisk))
