@@ -19,7 +19,7 @@ from localaws.iam.required_rights import Right
 from localaws.moto_fixes.registry import failure
 from localaws.sagemaker.errors import ApiError
 
-_STILL_WANTED_SECONDS = 0.05  # how often a waiting Task checks that its execution is still running
+_STILL_WANTED_SECONDS = 0.2  # how often a waiting Task checks that its execution is still running
 
 
 class _NotWanted(Exception):

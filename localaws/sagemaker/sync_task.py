@@ -28,7 +28,7 @@ from localaws.sagemaker.job import Job
 _NAMED = ("ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "Conflict")
 # [sfn] Calls without `.sync`; all others are aws-sdk's.
 _CALLS = ("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint")
-_STILL_WANTED_SECONDS = 0.05  # how often a waiting Task checks that its execution is still running
+_STILL_WANTED_SECONDS = 0.2  # how often a waiting Task checks that its execution is still running
 
 
 class _NotWanted(Exception):
