@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,14 @@ class Checkpoints:
     def _upload(self, roots: list[Path]) -> None:
         bucket, prefix = split(f"{self._uri}/")
         for root in roots:
-            for name, file in list(files_of(inside(root, self._folder))):
-                try:
-                    version = _version(file)
-                    if self._known.get(file) == version:
-                        continue
-                    content = self._buckets.objects.copy_in(file)
-                except FileNotFoundError:  # the job has renamed or removed it since
+            changed = []
+            for name, file in files_of(inside(root, self._folder)):
+                with suppress(FileNotFoundError):
+                    if self._known.get(file) != (version := _version(file)):
+                        changed.append((name, file, version))
+            contents = self._buckets.objects.copy_all([file for _, file, _ in changed])
+            for (name, file, version), content in zip(changed, contents, strict=True):
+                if content is None:  # the job has renamed or removed it since
                     continue
                 self._check("s3:PutObject", {"Bucket": bucket, "Key": prefix + name})
                 self._buckets.put_content(bucket, prefix + name, content, time.time())

@@ -198,7 +198,8 @@ def upload(outputs: list[Output], roots: list[Path], buckets: Buckets, refused: 
         if output.archive:
             archive = roots[0] / "tmp" / output.archive
             files = [(output.archive, archive)] if pack(files, archive) else []
-        done += [(number, relative, buckets.objects.copy_in(file)) for relative, file in files]
+        contents = buckets.objects.copy_all([file for _, file in files])
+        done += [(number, relative, found) for (relative, _), found in zip(files, contents, strict=True) if found]
     publish(outputs, done, buckets, refused)
     return done
 

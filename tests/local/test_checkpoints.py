@@ -80,3 +80,18 @@ def test_what_was_uploaded_outlives_a_killed_server(tmp_path: Path) -> None:
     kept = objects.one("data", "checkpoints/killed/deep/a")
     assert kept and objects.file(kept.content).read_bytes() == b"a"
     objects.close()
+
+
+def test_a_file_that_the_job_removes_meanwhile_is_left_out(tmp_path: Path) -> None:
+    objects = Objects(tmp_path / "buckets")
+    files = [tmp_path / f"{number}" for number in range(40)]
+    for number, file in enumerate(files):
+        file.write_text(str(number % 20))
+    files[7].unlink()
+    found = objects.copy_all(files)
+    objects.close()
+    assert [content and objects.file(content).read_text() for content in found] == [
+        None if number == 7 else str(number % 20) for number in range(40)
+    ]
+    assert sum(1 for file in (tmp_path / "buckets" / "contents").rglob("*") if file.is_file()) == 20
+    assert objects.copy_all([]) == []
