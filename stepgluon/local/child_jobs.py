@@ -9,7 +9,7 @@ from dataclasses import replace
 from localaws.server.aws import LocalAws
 from stepgluon.runs.history import Event, Job, Remark, Story, read
 
-_SHARE = 10  # the pause after a look is so many times as long as the look
+_SHARE = 20  # the pause after a look is so many times as long as the look
 
 
 class ChildJobs:
@@ -17,9 +17,8 @@ class ChildJobs:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, int], list[Job]] = {}
-        self._last: dict[
-            tuple[str, ...], tuple[float, list[Job]]
-        ] = {}  # by the run's Map Runs: when to look again, and the jobs found
+        # By the run's Map Runs: when to look again, and the jobs found.
+        self._last: dict[tuple[str, ...], tuple[float, list[Job]]] = {}
 
     def of(self, aws: LocalAws, story: Story, remark: Remark) -> list[Job]:
         """Their jobs in the order of their starts; a state's name is followed by its group."""

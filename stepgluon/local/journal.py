@@ -91,8 +91,10 @@ class Journal:
                 ended(communication)
             finally:
                 with self._changed:
-                    self._running.discard(communication.execution.exec_arn)
-                    self._changed.notify_all()
+                    # A child execution, of which there can be hundreds, wakes nothing.
+                    if communication.execution.exec_arn in self._running:
+                        self._running.remove(communication.execution.exec_arn)
+                        self._changed.notify_all()
 
         patches = Patches()
         patches.attribute(StepFunctionsParserBackend, "start_execution", started)

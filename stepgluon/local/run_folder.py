@@ -206,7 +206,7 @@ class _Watcher:
             self._keep(begun, begun.arn in running)
         if refresh:
             now = time.monotonic()
-            self._next_refresh = now + max(LOOK_SECONDS, 4 * (now - began))
+            self._next_refresh = now + max(LOOK_SECONDS, 9 * (now - began))
 
     def _keep(self, begun: Begun, runs: bool) -> None:
         try:

@@ -90,4 +90,4 @@ def follow(
         if story.ended is not None:
             return story
         looks += 1
-        wait(0.2 if looks < 50 else 1.0)
+        wait(0.2 if looks < 50 and not story.running_maps else 1.0)
