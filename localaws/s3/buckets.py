@@ -37,11 +37,9 @@ class Buckets:
     def exists(self, bucket: str) -> bool:
         return bucket in self._backend.buckets
 
-    def put_content(self, bucket: str, key: str, content: Content, modified: float) -> None:
+    def put_content(self, bucket: str, key: str, content: Content) -> None:
         """Put an object, or a new version of one, whose content is already stored; sends no event."""
-        made = self._backend.put_object(bucket, key, content, disable_notification=True)
-        made.last_modified = _moment(modified)
-        self.objects.put(bucket, stored(made))
+        self._backend.put_object(bucket, key, content, disable_notification=True)
 
     def put(self, bucket: str, key: str, body: bytes) -> dict[str, Any]:
         """Put an object as a request does, with its event; return the answer."""

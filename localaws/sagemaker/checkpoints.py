@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,7 +83,7 @@ class Checkpoints:
                 if content is None:  # the job has renamed or removed it since
                     continue
                 self._check("s3:PutObject", {"Bucket": bucket, "Key": prefix + name})
-                self._buckets.put_content(bucket, prefix + name, content, time.time())
+                self._buckets.put_content(bucket, prefix + name, content)
                 self._known[file] = version
 
     def _check(self, operation: str, given: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ import base64
 import json
 import random
 import threading
-import time
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -75,7 +74,7 @@ class DataCapture:
                 self._shop.logs.of_build(f"/aws/sagemaker/Endpoints/{endpoint}", "data-capture")(problem)
             else:
                 content = self._shop.buckets.objects.add(("\n".join(lines) + "\n").encode())
-                self._shop.buckets.put_content(bucket, key, content, time.time())
+                self._shop.buckets.put_content(bucket, key, content)
 
     def close(self) -> None:
         if self._timer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,13 +204,12 @@ def upload(outputs: list[Output], roots: list[Path], buckets: Buckets, refused: 
 
 
 def publish(outputs: list[Output], uploaded: list[Uploaded], buckets: Buckets, refused: Refused) -> None:
-    now = time.time()
     places = [(*split(f"{outputs[number].uri}/{relative}"), content) for number, relative, content in uploaded]
     for bucket, key, _ in places:
         if reason := refused("s3:PutObject", {"Bucket": bucket, "Key": key}):
             raise JobFailed(f"ClientError: Artifact upload failed:AccessDenied (403): {reason}")
     for bucket, key, content in places:
-        buckets.put_content(bucket, key, content, now)
+        buckets.put_content(bucket, key, content)
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, Path]]:

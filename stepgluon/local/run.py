@@ -145,7 +145,7 @@ def _upload(place: Deployed, order: Order) -> dict[str, str]:
     contents = {file.name: place.aws.objects.copy_in(file) for file in order.data}
     tables = {name: content.sha256 for name, content in contents.items()}
     for name, content in contents.items():
-        place.aws.buckets.put_content(place.names.raw_bucket, folder_for(tables) + name, content, time.time())
+        place.aws.buckets.put_content(place.names.raw_bucket, folder_for(tables) + name, content)
     return tables
 
 
