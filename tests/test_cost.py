@@ -151,6 +151,19 @@ def test_cost_says_what_a_run_costs(capsys: pytest.CaptureFixture[str], tmp_path
     assert os.listdir() and not Path(".local").exists()
 
 
+def test_cost_reads_the_tables_of_models_found_in_the_data(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pipeline-config.yml").write_text("name: shops\nmodels: {partition_by: shop, label: sales}\n")
+    Path("rows.csv").write_text("shop,size,sales\n" + "".join(f"s{n % 2},{n},{n}\n" for n in range(40)) + "s1,3,\n")
+    assert main(workflow, ["cost", "--data", "rows.csv", "--json"], {}) == 0
+    assert "Train group" in [line["state"] for line in json.loads(capsys.readouterr().out)["lines"]]
+    Path("rows.csv").write_text("shop,size\ns1,3\n")
+    assert main(workflow, ["cost", "--data", "rows.csv"], {}) == 1
+    assert "sales" in capsys.readouterr().err
+
+
 def test_the_mail_of_a_start_has_the_sum_and_where_it_comes_from() -> None:
     every = {job.state: Known(360, 1, "houses-1") for job in jobs_of(config())}
     assert in_a_mail(estimate(config(), PRICES)) == (
