@@ -236,7 +236,7 @@ def _json(members: list[Member], words: list[str]) -> str:
         "result": [words.index(result_of(one)) for one in members],
         "uses": [len(RESULTS) + USES.index(uses_of(one)) for one in members],
         "score": [score_of(one) for one in members],
-        "ratio": [None if ratio is None else round(ratio, 4) for ratio in ratios],
+        "ratio": [None if ratio is None else round(ratio, 3) for ratio in ratios],  # as the page shows it
         "limit": [limit_of(one) for one in members],
         "rows": [(one.entry.get("rows_train") or 0) + (one.entry.get("rows_test") or 0) for one in members],
         "filled": [one.rows for one in members],

@@ -82,9 +82,8 @@ def baseline_of(member: Member) -> float | None:
 
 
 def limit_of(member: Member) -> float | None:
-    return next(
-        (found for key in ("threshold", "at_least", "at_most") if (found := finite(member.choice.get(key)))), None
-    )
+    limits = (finite(member.choice.get(key)) for key in ("threshold", "at_least", "at_most"))
+    return next((limit for limit in limits if limit is not None), None)
 
 
 def ratio_of(member: Member) -> float | None:

@@ -89,6 +89,16 @@ def test_every_model_has_a_line_in_models_csv_and_an_entry_in_the_summary(sandbo
     assert by_name(sandbox)["formula"]["value"] == "=1+1"
 
 
+def test_a_limit_of_zero_is_a_limit(sandbox: Sandbox) -> None:
+    models = entries(2)
+    models[0] |= {"mae": 0, "mae_of_median": 0, "threshold": 0}
+    lay_out_groups(sandbox.root, models, 41)
+    postprocess.main()
+    with (sandbox.out / "models.csv").open(newline="", encoding="utf-8") as file:
+        lines = {line["model"]: line for line in csv.DictReader(file)}
+    assert [lines[models[0]["name"]][key] for key in ("score", "baseline", "limit")] == ["0", "0", "0"]
+
+
 def test_the_headline_counts_the_models_and_names_the_worst(sandbox: Sandbox) -> None:
     models = entries(60)
     models[40] |= {"mae": 50.0}
