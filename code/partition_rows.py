@@ -97,7 +97,7 @@ class Partitions:
             else:
                 found.append(self._model(name, value, [code], is_small))
         if few:
-            found.append(self._model(OTHERS, "", few, bool(self.labelled[few].sum() < LEAST_ROWS)))
+            found.append(self._model(OTHERS, "", few, self._share_too_few))
         return sorted(found, key=lambda model: model.name)
 
     def _model(self, name: str, value: str, codes: list[int], few: bool) -> PartitionModel:
@@ -110,6 +110,12 @@ class Partitions:
     def small(self) -> list[str]:
         """The values with too few rows for a model of their own."""
         return [value for value, code in self.values.items() if self.labelled[code] < self.min_rows]
+
+    @property
+    def _share_too_few(self) -> bool:
+        """Whether the small partitions have too few rows even for the model that they share."""
+        labelled = sum(int(self.labelled[self.values[value]]) for value in self.small)
+        return self.otherwise == "shared" and labelled < LEAST_ROWS
 
     def profile(self) -> dict[str, Any]:
         gaps = sum(int(self.gaps[self.values[value]]) for value in self.small)
@@ -144,16 +150,21 @@ class Partitions:
     def _about_small(self) -> list[str]:
         if not self.small:
             return []
-        gaps = f"{self.profile()['small']['rows_predict']:,} gaps"
+        count = self.profile()["small"]["rows_predict"]
+        gaps = f"{count:,} {'gap' if count == 1 else 'gaps'}"
         ends = {
             "leave_open": f"no model predicts their {gaps}",
             "promoted": f"only promoted models can predict their {gaps}",
             "shared": f"the model {OTHERS} learns from their rows together, and predicts their {gaps}",
         }
+        if self._share_too_few:
+            few = f"together, they have fewer than the {LEAST_ROWS} that the model {OTHERS} needs"
+            ends["shared"] = f"{few}, so only a promoted one can predict their {gaps}"
+        end = ends[self.otherwise] if count else "they have no gaps"
         have = "has" if len(self.small) == 1 else "have"
         return [
             f"{counted(len(self.small), 'partition')} of {len(self.values):,} {have} fewer than {self.min_rows:,} rows "
-            f"with a label ({listed(self.small, 3)}); {ends[self.otherwise]}."
+            f"with a label ({listed(self.small, 3)}); {end}."
         ]
 
     def _about_giant(self) -> list[str]:

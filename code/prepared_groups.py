@@ -21,7 +21,7 @@ import partitions
 import pyarrow as pa
 from background import Background
 from group_writer import NUMBERS, PLACE, GroupWriter, compact
-from job_io import ROW, counted
+from job_io import LEAST_ROWS, ROW, counted
 from model_parts import PARTS, Parts
 from part_files import PartWriter
 from partition_rows import EXAMPLES, PartitionModel, PartitionParts, Partitions
@@ -143,8 +143,10 @@ class PreparedGroups:
         entry |= {f"rows_{part}": rows for part, rows in model.rows.items()}
         entry |= {"train": None if model.few else train, "predict": predict, "row_groups": dict(row_groups)}
         if model.few:
-            least = self._config["partitioned"]["min_rows"]
-            entry["reason"] = f"{counted(model.labelled, 'row')} with a label, fewer than min_rows: {least}"
+            least = f"fewer than min_rows: {self._config['partitioned']['min_rows']}"
+            if not model.value:  # the shared one
+                least = f"and the model of all small partitions needs {LEAST_ROWS}"
+            entry["reason"] = f"{counted(model.labelled, 'row')} with a label, {least}"
         if model.name in self._promoted and not (
             model.few and self._config["partitioned"]["otherwise"] == "leave_open"
         ):

@@ -180,8 +180,12 @@ def _of_partitions(models: dict[str, Any]) -> list[str]:
         for part, words in (("train", "to train"), ("test", "held out"), ("predict", "to predict"))
     )
     few = f", {models['to_train']:,} with enough rows to be trained" if models["to_train"] < models["count"] else ""
-    made = "one for each value" if models["count"] > 1 else "for the only value"
-    return [f"{counted(models['count'], 'model')}, {made} of {models['column']}{few}: {counts}"]
+    count, column = models["count"], models["column"]
+    made = f", one for each value of {column}" if count > 1 else f", for the only value of {column}"
+    if models["small"]["otherwise"] == "shared" and models["small"]["count"]:
+        many = f"{made} with enough rows, and one for the others"
+        made = many if count > 1 else f" for all values of {column}"
+    return [f"{counted(count, 'model')}{made}{few}: {counts}"]
 
 
 def _left_open(models: Any) -> int:

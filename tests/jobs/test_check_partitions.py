@@ -39,7 +39,7 @@ SHOPS = ["a"] * 20 + ["b", "c"] * 2
     [
         ("leave_open", "3 models, one for each value of shop, 1 with enough", "no model predicts their 2 gaps.", 1),
         ("promoted", "3 models, one for each value of shop, 1 with enough", "only promoted models can predict", 3),
-        ("shared", "2 models, one for each value of shop, 1 with enough", "the model others learns from", 3),
+        ("shared", "2 models, one for each value of shop with enough rows, and one for the others, 1", "together", 3),
     ],
 )
 def test_it_says_what_becomes_of_small_partitions(
@@ -50,6 +50,14 @@ def test_it_says_what_becomes_of_small_partitions(
     assert models in text
     assert f"\n2 partitions of 3 have fewer than 4 rows with a label ('b', 'c'); {said}" in text
     assert text.endswith(f"A run can start: 24 rows, models for {filled} of 3 gaps.\n")
+
+
+def test_it_says_that_small_partitions_have_no_gaps(sandbox: Sandbox) -> None:
+    text = checked(sandbox, {"shop": SHOPS, "y": range(24)}, otherwise="shared")
+    assert "('b', 'c'); they have no gaps." in text
+    assert "2 models, one for each value of shop with enough rows, and one for the others: " in text
+    text = checked(sandbox, {"shop": ["a", "b", "c"], "y": range(3)}, otherwise="shared")
+    assert "1 model for all values of shop, 0 with enough rows to be trained: " in text
 
 
 def test_it_says_that_no_partition_has_enough_rows(sandbox: Sandbox) -> None:

@@ -227,6 +227,19 @@ def test_partitions_with_too_few_rows_share_a_model(sandbox: Sandbox) -> None:
     assert others["train"]
 
 
+def test_a_shared_model_needs_rows_too(sandbox: Sandbox) -> None:
+    rows = [("large", n) for n in range(20)] + [("b", None), ("b", 3), ("c", 4)]
+    put(sandbox, pa.table({"shop": [s for s, _ in rows], "n": range(23), "y": [n for _, n in rows]}))
+    profile = prepared(sandbox, partitioned(min_rows=10, otherwise="shared"))
+    others = in_groups(sandbox)["others"]
+    assert others["train"] is None
+    assert others["reason"] == "2 rows with a label, and the model of all small partitions needs 4"
+    assert (
+        "2 partitions of 3 have fewer than 10 rows with a label ('b', 'c'); together, they have fewer than the "
+        "4 that the model others needs, so only a promoted one can predict their 1 gap."
+    ) in profile["assumed"]
+
+
 def test_a_partition_called_others_is_not_the_shared_model(sandbox: Sandbox) -> None:
     rows = [("others", n) for n in range(20)] + [("b", 1), ("c", 2), ("d", 3), ("e", 4)]
     put(sandbox, pa.table({"shop": [s for s, _ in rows], "y": [float(n) for _, n in rows]}))
