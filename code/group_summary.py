@@ -49,16 +49,15 @@ def write(
     """Write all three; return the summary."""
     summary = summary_of(counts, members, added, config, profile)
     summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
-    summary["headline"] = headline_of(summary, members, config)
-    # Without indentation, which the C encoder does not know.
-    (out / "summary.json").write_text(json.dumps(summary, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
-    write_models(members, out)
-    headline = summary["headline"]
+    headline = summary["headline"] = headline_of(summary, members, config)
     if config.get("shared"):
         targets = targets_of(members)
         job_io.write_json(out / TARGETS, {"models": targets})
         headline["served"] = {"models": len(targets), "example": next(iter(targets), "")}
         headline["served"]["target"] = targets.get(headline["served"]["example"], "")
+    # Without indentation, which the C encoder does not know.
+    (out / "summary.json").write_text(json.dumps(summary, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+    write_models(members, out)
     job_io.write_json(out / "headline.json", headline)
     return summary
 

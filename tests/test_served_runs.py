@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stepgluon.runs import history
+from stepgluon.runs import headline, history
 from stepgluon.runs.view import panel, run_json
 
 START = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
@@ -65,6 +65,20 @@ def test_an_endpoint_that_is_not_there_cannot_be_asked() -> None:
     text = told(failed, "local-run/runs/r")
     assert "  endpoint price: Not released: the quota is 2 instances." in text
     assert "invoke-endpoint" not in text
+
+
+def test_a_shared_endpoint_is_asked_for_one_of_its_models() -> None:
+    said = {**SAID, "endpoint": "shop-store", "said": "shop-store serves the models of this run now."}
+    left = {"name": "End release of store", "output": "{}", "assignedVariables": {"release": json.dumps(said)}}
+    story = history.read([history.kept(event) for event in events(("PassStateExited", left))])
+    assert story.lines[-1].endswith("store: shop-store serves the models of this run now.")
+    story.status = "SUCCEEDED"
+    counts = dict.fromkeys(headline.COUNTS, 1) | {"worst": [], "missing_models": [], "failed_groups": []}
+    served = {"models": 1, "example": "s1", "target": "models/s1.tar.gz"}
+    found = run_json("r", {}, story, {"headline": {**counts, "served": served}}, folder="x", results="x", outbox="x")
+    text = panel(found, address="http://127.0.0.1:1")
+    assert "  endpoint store: shop-store serves the models of this run now." in text
+    assert "--endpoint-name shop-store --target-model models/s1.tar.gz --content-type" in text
 
 
 @pytest.mark.parametrize("cause", ['Could not find endpoint "arn:…".', "Cannot create already existing model"])

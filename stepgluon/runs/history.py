@@ -51,7 +51,7 @@ _MACHINES = re.compile(r'"(?:InstanceCount|MaxParallelTrainingJobs)"\s*:\s*(\d+)
 _WORDS_OF_A_JOB = {f"{kind}JobName" for kind in ("Training", "Processing", "Transform", "HyperParameterTuning")}
 _WORDS_OF_A_JOB |= {"ExitMessage", "FailureReason", "Error"}
 _SETTINGS = ("unit", "metric", "threshold", "better_than_median", "at_most", "at_least", "tune")
-_ABOUT_MODELS = {"models", "chosen", "verdicts"}  # variables
+_ABOUT_MODELS = {"models", "chosen", "verdicts", "release"}  # variables
 _FAILURES = ("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed")
 
 
@@ -110,6 +110,7 @@ class Story:
     lines: list[str] = field(default_factory=list)
     map_runs: dict[str, str] = field(default_factory=dict)  # ARNs of Distributed Maps' Map Runs, by their states
     mapping: set[str] = field(default_factory=set)  # those of their states that run
+    shared: dict[str, dict[str, Any]] = field(default_factory=dict)  # releases to an endpoint that many models share
     config: str = ""  # the address of the config that the jobs get
     visits: list[Visit] = field(default_factory=list, compare=False)
 
@@ -238,8 +239,11 @@ class _Reader:
             }
         if (outcome := _OUTCOME.fullmatch(name)) and output:
             self._learn(outcome[1], output)
-        if (release := _RELEASED.fullmatch(name)) and "said" in output:
-            self._say(at, f"{release[1]}: {output['said']}")
+        if release := _RELEASED.fullmatch(name):
+            if "said" in (shared := parsed(assigned.get("release"))):
+                self.story.shared[release[1]] = shared
+            if said := shared.get("said") or output.get("said"):
+                self._say(at, f"{release[1]}: {said}")
         visit = self._named.get(name)  # by name: the exit's previous event may belong to a branch
         if visit is None:
             return

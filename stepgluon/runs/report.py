@@ -27,7 +27,7 @@ from stepgluon.runs import model_registry
 from stepgluon.runs.critical_path import share
 from stepgluon.runs.earlier import Earlier
 from stepgluon.runs.history import Job, Story, number
-from stepgluon.runs.view import WORDS, log_tail, scored, took, uses, wrong_cells
+from stepgluon.runs.view import WORDS, log_tail, releases, scored, took, uses, wrong_cells
 
 SKELETON = Path(__file__).parents[2] / "code" / "report_page.py"
 RUN, TIMELINE = "<!--stepgluon:run-->", "<!--stepgluon:timeline-->"
@@ -110,8 +110,8 @@ def _reasons(record: dict[str, Any], sentence: str) -> list[str]:
 
 def _endpoints(record: dict[str, Any]) -> str:
     """What each endpoint serves. The address of a local one changes, so `show` says how it is asked."""
-    released = [(model["name"], model["release"]) for model in record["models"] if "release" in model]
-    rows = [[name, str(release.get("endpoint") or ""), str(release.get("said") or "")] for name, release in released]
+    found = releases(record)
+    rows = [[name, str(release.get("endpoint") or ""), str(release.get("said") or "")] for name, release in found]
     how = f"<p>How to ask: <code>{_text(pipeline_py('show', record['run']))}</code></p>" if rows else ""
     return _table("Endpoints", ("model", "endpoint", "in this run"), rows) + how
 

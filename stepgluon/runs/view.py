@@ -4,6 +4,7 @@ run, arn           its name and its execution
 status, started, seconds, data, note
 models             the verdicts, with each prediction's outcome; for a promoted default also its run; `promoted` if the
                    trained model already was
+shared             the release of the endpoint that the models of all partitions share, by its name in the config
 jobs               each with its state, status and times, and the sentence if it failed; `billed` are the seconds that
                    AWS bills for each of its instances, an estimate; `used` is what its log says that it used
 critical_path      {steps, seconds, other, advice}: the states that determined how long the run took (critical_path.py)
@@ -71,6 +72,7 @@ def run_json(
         "note": given.get("note", ""),
         "models": [_model(model, _quality(summary, model.get("name"))) for model in story.models],
         "jobs": (jobs := [_job(job, until, cached(job)) for job in story.jobs]),
+        **({"shared": story.shared} if story.shared else {}),
         "critical_path": critical_path(story, not str(places.get("folder", "")).startswith("s3://")),
         "cost": cost_of(jobs, str(places.get("arn", ""))),
         **(
@@ -227,17 +229,24 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True, address:
 
 def _endpoints(record: dict[str, Any], address: str | None) -> list[str]:
     """What each endpoint serves, and how the first one is asked."""
-    released = [(model["name"], model["release"]) for model in record["models"] if "release" in model]
+    released = releases(record)
     lines = [f"  endpoint {name}: {release['said']}" for name, release in released]
     serving = [release["endpoint"] for _, release in released if release["outcome"] not in ("none", "failed")]
     if not serving or address == "":
         return lines
+    target = str(parsed((record.get("headline") or {}).get("served")).get("target") or "")
     if str(record["folder"]).startswith("s3://"):
-        return [*lines, f"  ask      {asking(serving[0])}"]
+        return [*lines, f"  ask      {asking(serving[0], target=target)}"]
     if address:
-        return [*lines, f"  ask      {asking(serving[0], address)}"]
+        return [*lines, f"  ask      {asking(serving[0], address, target=target)}"]
     lines += [f"  ask      {pipeline_py('local up', '--port', str(PORT))}, and in another shell"]
-    return [*lines, f"           {asking(serving[0], f'http://127.0.0.1:{PORT}')}"]
+    return [*lines, f"           {asking(serving[0], f'http://127.0.0.1:{PORT}', target=target)}"]
+
+
+def releases(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What became of each endpoint, by the name of its model or models."""
+    own = [(model["name"], model["release"]) for model in record["models"] if "release" in model]
+    return [*own, *record.get("shared", {}).items()]
 
 
 def asking(endpoint: str, address: str = "", region: str = "", target: str = "") -> str:

@@ -301,6 +301,7 @@ def test_a_shared_endpoint_gets_the_archives_of_the_models_that_it_serves(sandbo
         "example": served[0],
         "target": f"models/{served[0]}.tar.gz",
     }
+    assert told(sandbox, "summary.json")["headline"] == told(sandbox, "headline.json")
 
 
 def test_it_reads_what_prepare_wrote(sandbox: Sandbox) -> None:
