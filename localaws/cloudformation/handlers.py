@@ -147,7 +147,7 @@ def set_queue_policy(aws: Aws, given: Properties, document: str) -> None:
 
 
 def configure_rule(aws: Aws, name: str, old: Properties, new: Properties) -> None:
-    """A rule with a schedule is kept and starts nothing locally."""
+    """EventBridge here knows patterns and rates; it names a rule with cron(…) in its log, and starts nothing."""
     client = aws("events")
     pattern = {"EventPattern": json.dumps(new["EventPattern"])} if "EventPattern" in new else {}
     client.put_rule(Name=name, **pattern, **only(new, "Description", "ScheduleExpression", "State", "Tags"))

@@ -96,6 +96,15 @@ def fire_due(account: str, region: str, objects: Objects, now: float) -> list[st
     return fired
 
 
+def never_due(account: str, region: str) -> dict[str, str]:
+    """The enabled rules whose schedule is not a rate, like cron(0 3 * * ? *), with that schedule."""
+    from moto.events.models import events_backends
+
+    rules = list(events_backends[account][region].event_buses["default"].rules.values())
+    schedules = {rule.name: rule.scheduled_expression or "" for rule in rules if rule.state == "ENABLED"}
+    return {name: schedule for name, schedule in schedules.items() if schedule and not _RATE.fullmatch(schedule)}
+
+
 def service_event(
     source: str, kind: str, account: str, region: str, resources: list[str], detail: dict[str, Any]
 ) -> dict[str, Any]:

@@ -298,7 +298,12 @@ def serve(
                 place.go_on(begun)
         place.functions.deliver_left()  # uploads left by the last server
         config = place.names.config
+        ignored: dict[str, str] = {}
         while (work / LOCK).exists():
+            never = eventbridge.never_due(config.account, config.region)
+            for rule, schedule in never.items() - ignored.items():
+                progress.say(f"The schedule {rule} is ignored: the local AWS knows rate(…), but not {schedule}.")
+            ignored = never
             for rule in eventbridge.fire_due(config.account, config.region, place.aws.objects, time.time()):
                 progress.say(f"The schedule {rule} is due.")
             time.sleep(1)

@@ -102,6 +102,16 @@ def test_a_scheduled_rule_is_due_each_time_its_rate_has_passed(asl: Interpreter)
     assert one["id"] != two["id"]
 
 
+def test_a_schedule_that_is_not_a_rate_is_found(asl: Interpreter) -> None:
+    events, nightly = asl.aws.client("events"), "cron(0 3 * * ? *)"
+    events.put_rule(Name="nightly", ScheduleExpression=nightly)
+    events.put_rule(Name="hourly", ScheduleExpression="rate(1 hour)")
+    events.put_rule(Name="off", ScheduleExpression=nightly, State="DISABLED")
+    events.put_rule(Name="pattern", EventPattern='{"source": ["aws.s3"]}')
+    assert eventbridge.never_due(ACCOUNT, REGION) == {"nightly": nightly}
+    assert eventbridge.fire_due(ACCOUNT, REGION, asl.aws.objects, 1_800_000_000.0) == []
+
+
 def test_a_machine_finds_an_execution_and_its_input(asl: Interpreter) -> None:
     machine = asl.machine(a_pass())
     arn = asl.api.start_execution(stateMachineArn=machine, name="x", input='{"data": 1}')["executionArn"]
