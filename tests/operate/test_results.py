@@ -12,10 +12,11 @@ from account import Picky
 from test_run import CONFIG, User
 
 from stepgluon.config.load import loads
+from stepgluon.errors import UsageError
 from stepgluon.names import Names
 from stepgluon.runs.compare import changed, compared, words
 from stepgluon.runs.fetch import only_predicted
-from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
+from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs, jobs_of
 
 
 def test_the_logs_the_result_and_a_model_of_a_run_are_fetched(user: User) -> None:
@@ -181,3 +182,11 @@ def test_a_run_that_does_not_exist_is_named(user: User, faults: Picky, words: tu
     code, out, err = user.calls(words[0], "latest", *words[1:])
     assert (code, out) == (2, ""), err
     assert err == "error: .local has no runs yet (start one: python pipeline.py run --data FILE)\n"
+
+
+def test_a_model_found_in_the_data_has_the_log_of_its_group() -> None:
+    jobs = [{"name": "j", "state": f"Train group {group}"} for group in ("g0000", "g0001")]
+    record = {"run": "shop-1", "models": [], "jobs": jobs}
+    assert jobs_of(record, "g0001") == jobs[1:]
+    with pytest.raises(UsageError, match=r"no job of store-7 alone \(give a model's group, like g0000; models.csv"):
+        jobs_of(record, "store-7")
