@@ -36,7 +36,7 @@ def written_out(tree: Node) -> tuple[Node, Node | None, list[Problem]]:
             problems = list(found_models.problems(models))
         tree = replace(tree, value={**tree.value, "models": _generated(models, whole)})
     if fan_out is not None and not partitioned and not problems:
-        message = "this applies to models for values found in the data (remove it, or write models: {partition_by: …})"
+        message = "this applies to models for values found in the data (remove it, or use partition_by without values)"
         problems.append(Problem(fan_out.name_place, fan_out.key, message))
     tree, more = _with_train(tree)
     return tree, partitioned, problems + more

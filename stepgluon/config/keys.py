@@ -53,6 +53,8 @@ def unknown_key(name: str, known: list[str]) -> str:
         return f"not supported yet ({NOT_YET[plain]})"
     if guess is None and (elsewhere := [key for key in _all_keys() if key.split(".")[-1] == name]):
         return f"unknown key (the key exists elsewhere: {listed(elsewhere)})"
+    if guess is None and name in ("partition_by", "min_rows", "otherwise"):
+        return "unknown key (write models as a mapping, not a list: models: {partition_by: …})"
     if guess is None and (other := OTHER_NAMES.get(plain)):
         guess = listed([key for key in _all_keys() if key.split(".")[-1] == other]) or other
     return f"unknown key ({f'did you mean {guess}?' if guess else f'expected: {listed(known)}'})"
