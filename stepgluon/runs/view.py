@@ -221,7 +221,9 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True, address:
         lines.append(f"           continues it{'' if again else ', and so does the command that started it'}")
     if failure and not incomplete and look:
         lines.append(f"  look     {pipeline_py('show', record['run'])}")
-    if failure and command:
+    if incomplete and summed and headline.all_rejected(summed):
+        lines.append("  next     loosen the limit, set fallback.if_missing: use_trained, or promote an earlier run")
+    elif failure and command:
         lines.append(f"  again    {command}")
         lines.append("           repeats only what did not finish: trained models and predictions are reused")
     return "\n".join(lines) + "\n"
