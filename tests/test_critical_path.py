@@ -164,6 +164,22 @@ def test_a_distributed_map_is_one_state_of_the_path(name: str) -> None:
     assert found["advice"].endswith("more fan_out.jobs_at_once, or fewer models_per_job.")
 
 
+def test_a_state_that_is_visited_again_and_again_is_one_step() -> None:
+    history = History()
+    history.job("Train a", 0, 0, 10)
+    for at in (10, 50, 90):
+        history.task("Wait for endpoint of a", at, at + 30)
+        history.task("Describe endpoint of a", at + 30, at + 40)
+    path = told(history.story(130))["critical_path"]
+    steps = [(step["state"], step["seconds"], step["gain"]) for step in path["steps"]]
+    assert steps == [
+        ("Train a", 10, 10),
+        ("Wait for endpoint of a", 90, 90),
+        ("Describe endpoint of a", 30, 30),
+    ]
+    assert path["other"] == 0
+
+
 def test_a_run_in_progress_or_without_a_history_has_none() -> None:
     history = two_trainings(100, 231)
     assert told(read(history.events))["critical_path"] is None

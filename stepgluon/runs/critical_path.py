@@ -7,7 +7,7 @@ from the run's end gives the chain. All of it is in the execution's history, loc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from stepgluon.runs.history import Story, Visit, took
@@ -40,7 +40,7 @@ def critical_path(story: Story, local: bool) -> dict[str, Any] | None:
     """The path for run.json; None for a run that has not ended."""
     if story.ended is None or not story.visits:
         return None
-    every = _steps(story)
+    every = _repeated(_steps(story))
     whole = story.ended - every[0].since  # after a redrive, since then
     steps = [step for step in every if step.seconds >= max(SMALL * whole, 0.05)]
     if not steps:
@@ -48,6 +48,17 @@ def critical_path(story: Story, local: bool) -> dict[str, Any] | None:
     other = max(0.0, whole - sum(step.seconds for step in steps))
     path = {"steps": [asdict(step) for step in steps], "seconds": whole, "other": other}
     return {**_tenths(path), "advice": _advice(steps, whole, local)}
+
+
+def _repeated(steps: list[Step]) -> list[Step]:
+    """Visits of one state, like the waits for an endpoint, as one step where the first of them is."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        if first := found.get(step.state):
+            sums = {key: getattr(first, key) + getattr(step, key) for key in ("seconds", "waited", "tries", "gain")}
+            step = replace(first, **sums, rival=first.rival or step.rival)
+        found[step.state] = step
+    return list(found.values())
 
 
 def _tenths(value: Any) -> Any:
