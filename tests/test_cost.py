@@ -114,6 +114,8 @@ def test_the_jobs_of_all_groups_count_together_from_the_run_with_the_most() -> N
         return {"run": name, "jobs": [{"status": "Completed", **a_job(state, 100.0)} for state in states]}
 
     known = durations([run("c", 7), run("b", 1, 2, 3), run("a", 1, 2, 3)])
+    going = {**run("d", 7), "status": "RUNNING"}
+    assert "Train group" not in durations([going]), "it has more groups to train"
     assert known == {"Train group": Known(300, 1, "b", 3)}
     cost = cost_of(run("b", 1, 2, 3)["jobs"], ARN)
     assert cost is not None and cost["models"].keys() == {""}

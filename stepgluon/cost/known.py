@@ -13,6 +13,7 @@ from stepgluon.runs.executions import NotDeployed, listed, tell
 from stepgluon.runs.watch import story_of
 
 _GROUP = re.compile(r"(?<= group) g\d{4}$")  # ends the state of a job for a group of models
+_PARTIAL = ("RUNNING", "CUT OFF", "ABORTED", "TIMED_OUT")
 RUNS = 5  # latest ones of an account that are read
 
 
@@ -29,7 +30,8 @@ class Known:
 def durations(runs: Iterable[dict[str, Any]]) -> dict[str, Known]:
     """Of each state, from the latest run in which its job ran to its end; `runs` are like run.json, latest first.
 
-    The groups of a run that are not cached have a job each: the run with the most jobs counts.
+    The groups of a run that are not cached have a job each: the run with the most jobs counts. A run that has not
+    ended, or was stopped, may lack the jobs of some groups.
     """
     found: dict[str, Known] = {}
     for run in runs:
@@ -37,6 +39,8 @@ def durations(runs: Iterable[dict[str, Any]]) -> dict[str, Known]:
         for job in run["jobs"]:
             if job["status"] == "Completed" and job.get("billed") is not None:
                 state = _GROUP.sub("", job["state"])
+                if state != job["state"] and run.get("status") in _PARTIAL:
+                    continue
                 sofar = sums.get(state, Known(0, job["instances"], run["run"], 0))
                 sums[state] = replace(sofar, seconds=sofar.seconds + job["billed"], jobs=sofar.jobs + 1)
         found |= {state: one for state, one in sums.items() if state not in found or one.jobs > found[state].jobs}
