@@ -334,7 +334,7 @@ def importance(predictor: Any, unknown: Any, box: float, row_seconds: float) -> 
     if len(unknown) < 2 or not used:
         return pd.DataFrame(columns=kept), True
     turns = len(used) + 1  # one is for the error before shuffling
-    if IMPORTANCE_ROWS[-1] * row_seconds * 3 > box:  # of one column
+    if min(len(unknown), IMPORTANCE_ROWS[-1]) * row_seconds * 3 > box:  # of one column
         return pd.DataFrame(columns=kept), False
     rows = next((n for n in IMPORTANCE_ROWS if n * row_seconds * turns <= box), IMPORTANCE_ROWS[-1])
     sample = unknown.sample(min(len(unknown), rows), random_state=0)

@@ -25,7 +25,7 @@ STACKS, MACHINE, EXECUTION, REPOSITORY, TOPIC, QUEUE = "stacks", "machine", "exe
 FUNCTION_LOG, KEY, GROUP, VERSION = "function log", "key", "group", "version"
 LIVE, OBJECT, BUCKET, LOG, STREAM, NONE, FUNCTION = "live", "object", "bucket", "log", "stream", "none", "function"
 TUNING, ENDPOINT, ENDPOINT_CONFIG, MODEL, SCALED = "tuning", "endpoint", "endpoint config", "model", "scaled"
-ANY_ENDPOINT, ENDPOINTS_TAGS = "any endpoint", "endpoints' tags"
+ANY_ENDPOINT, ENDPOINTS_TAGS, MAP_RUN = "any endpoint", "endpoints' tags", "map run"
 
 # Where an operation asks for more than one action, or for one of another name, AWS's page of the operation says so.
 OPERATIONS: dict[str, tuple[str, str]] = {
@@ -86,7 +86,10 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "update_model_package": ("sagemaker:UpdateModelPackage", VERSION),
     # start, watch, status, redrive, promote and rollback
     "copy": ("s3:GetObject s3:GetObjectTagging s3:PutObject s3:PutObjectTagging s3:AbortMultipartUpload", OBJECT),
+    "copy_object": ("s3:GetObject s3:GetObjectTagging s3:PutObject s3:PutObjectTagging", OBJECT),
+    "delete_object": ("s3:DeleteObject", OBJECT),
     "describe_execution": ("states:DescribeExecution", EXECUTION),
+    "describe_map_run": ("states:DescribeMapRun", MAP_RUN),
     "get_execution_history": ("states:GetExecutionHistory", EXECUTION),
     "list_executions": ("states:ListExecutions", MACHINE),
     "start_execution": ("states:StartExecution", LIVE),
@@ -318,6 +321,7 @@ def _resources(names: Names, about: str) -> list[str]:
         MACHINE: [names.machine_arn],
         LIVE: [names.machine_arn],
         EXECUTION: [names.arn("states", f"execution:{names.machine}:{RUN}")],
+        MAP_RUN: [names.arn("states", f"mapRun:{names.machine}/Groups:0123")] if names.config.partitioned else [],
         BUCKET: buckets,
         OBJECT: [f"{buckets[0]}/june/my.csv", f"{buckets[1]}/promoted.json"],
         GROUP: [names.arn("sagemaker", f"model-package-group/{group}") for group in groups],

@@ -237,6 +237,7 @@ def _groups(names: Names) -> dict[str, list[str]]:
         "promoted_partitions": objects([PROMOTED_PARTITIONS] * found),
         "grouped_machine": [names.machine_arn] * found,
         "group_machines": [f"{names.machine_arn}/*"] * found,
+        "map_runs": [names.arn("states", f"mapRun:{names.machine}/*")] * found,
         "grouped_runs": [names.arn("states", f"execution:{names.machine}/*:*")] * found,
         "change_groups": ["states:RedriveExecution", "states:StopExecution"] * found,
     }
