@@ -49,9 +49,10 @@ def still_serving(work: Path, names: Names, say: Callable[[str], None]) -> Itera
         port = 0
         raise
     finally:
-        found = endpoints_of(work, names.prefix)
-        if (ended or port) and (found or names.config.served_after_approval) and not is_served(work):
-            say(_serve(work, names, found, port))
+        if ended or port:  # otherwise the run's own error matters, like that of a full disk
+            found = endpoints_of(work, names.prefix)
+            if (found or names.config.served_after_approval) and not is_served(work):
+                say(_serve(work, names, found, port))
 
 
 def _taken_over(work: Path, prefix: str) -> int:
