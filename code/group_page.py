@@ -122,7 +122,7 @@ border:1px solid var(--line);border-radius:8px;padding:6px 10px;min-width:0}.too
 .pane td{height:44px;padding:0 14px 0 0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .pane tbody tr{cursor:pointer}.pane tr.chosen td{background:var(--track)}.pane tr.space{cursor:default}
 .pane tr.space td{height:0;padding:0;border:0}.pane td:first-child{font-weight:600}
-.pane .n{width:7.2em}.pane th:nth-child(2){width:8em}.pane th:last-child{width:11.5em}
+.pane .n{width:7.2em}.pane th:nth-child(2){width:10em}.pane th:last-child{width:11.5em}
 .chosen.said{min-height:2.9em}.outcomes td:nth-child(2){width:50%}.outcomes svg{display:block;width:100%;height:12px}
 .outcomes td:first-child{min-width:0}.outcomes+h4{margin-top:22px}
 @media (max-width:640px){.pane .more,.worst .more{display:none}.pane td,.pane th{padding-right:8px}
