@@ -39,8 +39,7 @@ def promote_partitions(s3: Any, names: Names, run: str) -> dict[str, Any]:
     choices = choices_of(s3, bucket, run)
     accepted = {one["name"]: one for one in choices if one.get("verdict") == "accepted"}
     if not accepted:
-        verdicts = f"{counted(len(choices), 'model')} of {run} {'was' if len(choices) == 1 else 'were'} judged"
-        raise NotPromoted(f"{verdicts}, and none accepted (promote a run that was good, or loosen its limit)")
+        raise NotPromoted(f"no model of {run} was accepted (promote a run that was good, or loosen its limit)")
     own = {name: one for name, one in accepted.items() if one.get("key") and one.get("manifest")}
     if not own:
         raise NotPromoted(f"the models that {run} accepted were trained again since then (promote the later run)")
