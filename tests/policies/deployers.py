@@ -23,6 +23,7 @@ from stepgluon.programs import builds_in_runs
 
 # With a connection, CodeCommit and a zip; with a key of the config and without; in three partitions.
 CASES = ("everything", "cn-northwest-1", "us-gov-west-1", "registered", "built", "container", "tuned", "served")
+CASES += ("partitioned",)
 PARTS = ("build", "check", "deployer", "image", "pipeline", "start")
 KEYS = (
     "config/0123456789abcdef/config.json",
@@ -48,7 +49,7 @@ SHARED = {
 # Of what is made later only the beginning of its name is known, as of the objects of a bucket; and no policy grows with
 # the models, which have a group each.
 MADE_LATER = [":stack/", ":execution:", ":log-stream:", "-job/", ":key/", "*", "-model-"]
-MADE_LATER += [":endpoint/", ":endpoint-config/", ":model/"]
+MADE_LATER += [":endpoint/", ":endpoint-config/", ":model/", ":mapRun:"]
 MADE_LATER += ["/config/", "/definitions/", "/trigger/", "/tell/", "/Source/", "/builds/", "/june/", "/promoted"]
 
 

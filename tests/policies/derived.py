@@ -14,7 +14,7 @@ from localaws.iam.policy_evaluation import Call
 from stepgluon.deploy.templates.policies import _values
 from stepgluon.names import Names
 
-ALL = (*CASES, "demo", "partitioned", "partitioned-any")
+ALL = (*CASES, "demo", "partitioned-any")
 SEVERAL = (
     "kms_key",
     "subnets",
