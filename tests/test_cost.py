@@ -273,7 +273,7 @@ ARN = "arn:aws:states:us-east-1:123456789012:execution:rents:rents-1"
 def test_the_cost_of_a_run_is_the_sum_by_model() -> None:
     jobs = [a_job("Prepare data", 360), a_job("Train a", 3600, "ml.m5.2xlarge"), a_job("Predict a", None)]
     cost = cost_of(jobs, ARN)
-    told = {"folder": "s3://work/runs/rents-1"}
+    told = {"folder": "s3://bucket/runs/rents-1"}
     assert cost is not None and cost["models"] == pytest.approx({"": 0.023, "a": 0.461})
     assert cost["usd"] == pytest.approx(0.484) and cost["unpriced"] == []
     assert cost_words({**told, "cost": cost}) == (
@@ -286,7 +286,7 @@ def test_the_cost_of_a_run_is_the_sum_by_model() -> None:
     )
     partly = cost_of([a_job("Train a", 60, "ml.c9.xlarge"), *jobs], ARN)
     assert cost_words({**told, "cost": partly}).startswith("Cost on AWS: about 0.48 USD (a 0.46, ")
-    local = {"folder": "/work/runs/rents-1"}
+    local = {"folder": "/data/runs/rents-1"}
     assert cost_words({**local, "cost": partly}).startswith("Cost on AWS: about 0.48 USD (a 0.46, ")
     assert cost_words({**local, "cost": unknown}) == cost_words({**local, "cost": None}) == ""
 

@@ -55,7 +55,7 @@ class History:
         return read(self.events)
 
 
-def told(story: Story, folder: str = "s3://work/runs/r") -> dict[str, Any]:
+def told(story: Story, folder: str = "s3://bucket/runs/r") -> dict[str, Any]:
     return run_json("r", {}, story, None, arn="arn", results=None, folder=folder, outbox="outbox", said=[])
 
 
@@ -119,7 +119,7 @@ def test_jobs_that_wait_for_machines_are_the_advice() -> None:
         "Each of 2 jobs in a row starts a machine; a larger machine would not shorten that."
     )
     assert "200.0 s  50 %  including 3 min 00 s waiting for a machine\n" in details(told(story))
-    assert "Locally, jobs share this computer's cores" in path(story, folder="/work/runs/r")["advice"]
+    assert "Locally, jobs share this computer's cores" in path(story, folder="/data/runs/r")["advice"]
 
 
 def test_a_failed_run_s_path_ends_in_the_state_that_failed() -> None:
