@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stepgluon.cli.common import Call
-from stepgluon.cli.runs import is_local, of_this_pipeline, told_of
+from stepgluon.cli.runs import is_local, of_this_pipeline, record_of
 from stepgluon.cli.terminal import write_file
 from stepgluon.cost import advise as advice
 from stepgluon.cost import prices
@@ -67,7 +67,7 @@ def do_advise(call: Call) -> None:
         run = one_run(call.options.work, call.options.run)
     else:
         with call.account() as (door, names):
-            run = told_of(door, names, one(door, names, call.options.run))
+            run = record_of(door, names, one(door, names, call.options.run))
     known = prices.prices_of(loaded.config.region)
     found = advice.advise(loaded.config, run["jobs"], known, local)
     if not found:

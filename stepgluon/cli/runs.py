@@ -109,7 +109,7 @@ def do_show(call: Call) -> None:
     else:
         with call.account() as (door, names):
             execution = one(door, names, call.options.run)
-            run = told_of(door, names, execution)
+            run = record_of(door, names, execution)
             file = _fetched_report(door, names, execution, run) if call.options.open else None
     call.result(details(run, _address(call)), run)
     if call.options.open:
@@ -133,7 +133,7 @@ def _open(call: Call, run: str, file: Path | None) -> None:
         call.terminal.say(f"No browser was found; the report is {file}.")
 
 
-def told_of(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
+def record_of(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
     told = tell(door, names, execution, story_of(door, execution.arn))
     read_usage(door, told)
     return {**told, "said": last_words(door, told)}
@@ -166,7 +166,7 @@ def do_watch(call: Call) -> int:
                 progress.tell(story, said, map_words(steps, story))
 
             watch(door, execution.arn, tell_progress, progress.say, time.sleep)
-        return _ended(call, told_of(door, names, execution))
+        return _ended(call, record_of(door, names, execution))
 
 
 def _open_live(call: Call, address: str) -> None:
