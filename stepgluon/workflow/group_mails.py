@@ -6,7 +6,17 @@ from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow.expressions import jsonata, text
-from stepgluon.workflow.mails import BAD_RELEASES, FOLLOW, Mail, cost_and_note, follow, gaps, listed_lines, subject
+from stepgluon.workflow.mails import (
+    BAD_RELEASES,
+    FOLLOW,
+    Mail,
+    cost_and_note,
+    follow,
+    gaps,
+    listed_lines,
+    promotion,
+    subject,
+)
 
 
 def started(config: PipelineConfig, names: Names) -> Mail:
@@ -50,12 +60,8 @@ Results: {folder}
 Fetch them:
   {names.pipeline_py("fetch {}")}
 {{}}"""
-    promote = f"""
-Use its models whenever a later one is not good enough:
-  {names.pipeline_py("promote {}")}
-"""
     counts = [f"$headline.{key}" for key in ("models", "trained", "cached", "accepted", "rejected")]
-    offer = f"($headline.accepted = 0 ? '' : {text(promote, '$run')})"
+    offer = f"($headline.accepted = 0 ? '' : {promotion(names)})"
     filled = gaps("$f := $headline.filled; $n := $headline.models - $headline.open - $headline.missing;")
     counted = f"($gaps := $headline.gaps & ''; {filled})"
     bad = f" or $release.outcome in {jsonata(BAD_RELEASES)}" if config.served else ""

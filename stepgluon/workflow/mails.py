@@ -73,17 +73,13 @@ Results: {folder}
 Fetch them:
   {names.pipeline_py("fetch {}")}
 {{}}"""
-    promote = f"""
-Use its models whenever a later one is not good enough:
-  {names.pipeline_py("promote {}")}
-"""
     lines = listed_lines("$missing", text("- {}: {}", "$m.name", "$m.outcome_failure.Cause"))
     incomplete = "\nThe result is incomplete. These models could not predict their rows:\n\n{}\n\n{}\n{}\n"
     again = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
     listed = text(incomplete, lines, again, "''")
     judged = listed_lines("$verdicts", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTED)))
     more = f"($count($missing) = 0 ? '' : {listed})"
-    offer = f"($count({_PROMOTABLE}) = 0 ? '' : {text(promote, '$run')})"
+    offer = f"($count({_PROMOTABLE}) = 0 ? '' : {promotion(names)})"
     missing = MISSING
     if config.served:
         missing = f"$append({MISSING}, {UNRELEASED})"
@@ -122,6 +118,11 @@ def _worded(config: PipelineConfig, predicted: str) -> str:
     words = {"It has no gaps to fill.": "It has no files to predict.", "Its gaps stay open.": "It predicted none."}
     words |= {" filled ": " predicted ", " gap.": " file.", " gaps.": " files.", "its gaps.": "its files."}
     return re.sub("'([^']*)'", lambda found: f"'{words.get(found[1], found[1])}'", predicted)
+
+
+def promotion(names: Names) -> str:
+    command = names.pipeline_py("promote {}")
+    return text(f"\nUse its models whenever a later one is not good enough:\n  {command}\n", "$run")
 
 
 def gaps(filled: str = _FILLED) -> str:
