@@ -51,7 +51,7 @@ def install(patches: Patches, here: Here) -> None:
         return ActionResult({"mapRuns": [run.listed() for run in map_runs(here.objects, arn)]})
 
     def update_map_run(response: Any) -> Any:
-        raise NotImplementedError("UpdateMapRun")
+        raise NotImplementedError("UpdateMapRun")  # as moto answers what it lacks
 
     def its_map_run(response: Any) -> dict[str, Any]:
         execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))
