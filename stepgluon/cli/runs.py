@@ -19,7 +19,7 @@ from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
 from stepgluon.config.source import LoadedConfig
 from stepgluon.cost.estimate import check_cost
-from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.errors import StepgluonError, SurroundingsError, UsageError
 from stepgluon.local.work_folder import (
     all_runs,
     door_of,
@@ -88,9 +88,12 @@ def _names(call: Call) -> Names | None:
 
 
 def _address(call: Call) -> str | None:
-    """Where a local AWS serves the work folder."""
+    """Where a local AWS serves the work folder; None also while it is starting or ending."""
     work = call.options.work
-    return endpoint(work) if work and is_served(work) else None
+    try:
+        return endpoint(work) if work and is_served(work) else None
+    except SurroundingsError:
+        return None
 
 
 def do_runs(call: Call) -> None:

@@ -71,6 +71,14 @@ def test_latest_of_a_pipeline_without_runs_names_it(folder: Folder) -> None:
         )
 
 
+def test_a_server_that_is_starting_or_ending_keeps_no_run_from_being_shown(folder: Folder) -> None:
+    with Path(".local/lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert folder.shows("penguins-a2") == "penguins-a2"
+        code, out, _ = folder.calls("watch", "penguins-a2")
+    assert (code, out.splitlines()[1]) == (0, "Run penguins-a2 finished after 1.0 s.")
+
+
 def test_a_folder_in_use_names_the_run_that_uses_it(folder: Folder) -> None:
     since = time.time() - 100
     folder.has("penguins", "penguins-now", since, "RUNNING")
