@@ -50,7 +50,7 @@ class Page:
         try:
             return self.call("Runtime.evaluate", **given)
         except RuntimeError as problem:
-            if "context" not in str(problem):
+            if not any(word in str(problem) for word in ("context", "navigated")):
                 raise
             return None
 
