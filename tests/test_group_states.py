@@ -223,6 +223,7 @@ def test_prepare_reads_the_promoted_models_if_there_are_any() -> None:
 def test_the_mail_has_counts_and_the_worst_models_and_names_what_is_missing() -> None:
     message = told({"headline": headline(700)}).requests["Announce results"][0]["Message"]
     assert "9 models, one for each store_id: 5 trained, 3 cached; 7 accepted, 1 rejected." in message
+    assert ": 8 of 9 gaps filled by 6 models in " in message
     assert message.count("- north (Nord): MAE 0.5\n") == 20
     assert message.count("- south: The prediction job failed.") == 20
     assert "- and 680 more" in message

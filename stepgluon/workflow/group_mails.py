@@ -62,7 +62,7 @@ Fetch them:
 {{}}"""
     counts = [f"$headline.{key}" for key in ("models", "trained", "cached", "accepted", "rejected")]
     offer = f"($headline.accepted = 0 ? '' : {promotion(names)})"
-    filled = gaps("$f := $headline.filled; $n := $headline.models - $headline.open - $headline.missing;")
+    filled = gaps("$f := $headline.filled; $n := $headline.predicting;")
     counted = f"($gaps := $headline.gaps & ''; {filled})"
     bad = f" or $release.outcome in {jsonata(BAD_RELEASES)}" if config.served else ""
     word = f"($headline.missing > 0{bad} ? 'incomplete' : 'finished')"

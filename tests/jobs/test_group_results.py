@@ -135,6 +135,12 @@ def test_the_headline_counts_the_models_and_names_the_worst(sandbox: Sandbox) ->
     assert by_name(sandbox)["store-00041"]["rows"] == 2, "it predicts anyway"
 
 
+def test_a_model_without_gaps_fills_none(sandbox: Sandbox) -> None:
+    lay_out_groups(sandbox.root, entries(5), 8)  # four gaps
+    postprocess.main()
+    assert (told(sandbox, "headline.json")["models"], told(sandbox, "headline.json")["predicting"]) == (5, 4)
+
+
 def test_a_model_that_was_to_be_trained_and_has_no_other_is_missing(sandbox: Sandbox) -> None:
     models = entries(4)
     models[2] |= {"mae": None, "uses": "nothing", "failure": {"Error": "E", "Cause": "Its labels are equal."}}

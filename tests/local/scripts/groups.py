@@ -66,7 +66,8 @@ def assemble() -> None:
     headline = {"models": len(models), "trained": len(models), "cached": 0, **counts, "default": 0, "failed_groups": []}
     headline |= {"open": len(models) - len(there) - len(missing), "missing": len(missing), "gaps": len(models)}
     groups = sum(file.endswith(".json") for file in os.listdir(f"{inputs}/numbers"))
-    headline |= {"filled": len(there), "groups": groups, "worst": [], "missing_models": missing[:20]}
+    headline |= {"filled": len(there), "predicting": len(there), "groups": groups}
+    headline |= {"worst": [], "missing_models": missing[:20]}
     write(f"{output}/headline.json", json.dumps(headline))
     write(f"{output}/summary.json", json.dumps({"predicted": sorted(there), "models": models, "headline": headline}))
     write(f"{output}/predictions.csv", "\n".join(sorted(there)))
