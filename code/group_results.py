@@ -63,6 +63,17 @@ class Member:
         return self.entry.get("train") is not None
 
     @property
+    def training_failure(self) -> str:
+        """Why it has no score, if the training said so."""
+        failure = self.choice.get("failure")
+        return str(failure.get("Cause") or "") if isinstance(failure, dict) else ""
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether it does not predict because another model was rejected (`when: any`)."""
+        return self.choice.get("verdict") == "accepted" and not self.predicts
+
+    @property
     def outcome(self) -> str:
         """`open` if no model predicts the partition because it has too few rows."""
         if self.failure:
@@ -147,9 +158,9 @@ def choose(group: str, members: list[Member], folder: Path) -> None:
         elif member.predicts:
             member.failure = cause or f"The prediction job of group {group} failed."  # until its predictions are read
         elif member.is_trained:
-            failure = member.choice.get("failure")
-            known = failure.get("Cause") if isinstance(failure, dict) else None
-            member.failure = str(known or member.choice.get("reason") or "No model can predict for it.")
+            member.failure = member.training_failure or str(member.choice.get("reason") or "No model predicts for it.")
+            if member.was_replaced:
+                member.failure = "Another model was rejected, and none is promoted for this partition."
 
 
 def _cause(folder: Path) -> str:

@@ -97,8 +97,7 @@ def ratio_of(member: Member) -> float | None:
 
 def reason_of(member: Member) -> str:
     """Why the model failed, or the verdict in words."""
-    failure = member.choice.get("failure")
-    cause = failure.get("Cause") if isinstance(failure, dict) and score_of(member) is None else None
+    cause = member.training_failure if score_of(member) is None else ""
     return member.failure or str(cause or member.choice.get("reason") or "")
 
 
@@ -166,6 +165,15 @@ def failed_groups(members: Iterable[Member]) -> list[str]:
     return sorted(all_groups - judged)
 
 
+def is_repeatable(members: list[Member]) -> bool:
+    """Whether a run with the same input may predict what is missing: not if all of it was scored and rejected."""
+    missing = [one for one in members if one.outcome == "failed"]
+    trained = members if any(one.was_replaced for one in missing) else missing
+    return any(not one.choice or one.predicts for one in missing) or any(
+        one.is_trained and one.training_failure for one in trained
+    )
+
+
 def _entry(one: Member, label: str) -> dict[str, Any]:
     rows = {key: one.entry.get(key) for key in ("rows_train", "rows_test", "rows_predict")}
     known = {key: one.choice[key] for key in _KEPT if one.choice.get(key) is not None}
@@ -205,6 +213,7 @@ def headline_of(summary: dict[str, Any], members: list[Member], config: dict[str
         "filled": summary["predictions"],
         "worst": bad,
         "missing_models": missing,
+        "repeatable": is_repeatable(members),
     }
     while len(json.dumps(headline, ensure_ascii=False).encode()) > HEADLINE:  # reasons in other scripts
         longest = max(("worst", "missing_models", "failed_groups"), key=lambda key: len(headline[key]))

@@ -232,6 +232,12 @@ def test_the_mail_has_counts_and_the_worst_models_and_names_what_is_missing() ->
     assert failed.ended == "Incomplete"
 
 
+def test_the_mail_does_not_offer_to_repeat_a_run_whose_missing_models_were_all_rejected() -> None:
+    message = told({"headline": headline(1)}).requests["Announce results"][0]["Message"]
+    assert "redrive" not in message
+    assert "Loosen the limit, set fallback.if_missing: use_trained, or promote an earlier run." in message
+
+
 MUTANTS = [
     (MAP, '"run": "{% $run %}", ', "", "expression-undefined"),
     (MAP, "$states.context.Map.Item.Value.group", "$states.context.Map.Item.Valu.group", "expression-undefined"),

@@ -28,12 +28,6 @@ def checked(headline: Any) -> dict[str, Any] | None:
     return headline if rows else None
 
 
-def all_rejected(headline: dict[str, Any]) -> bool:
-    """Whether each missing model was rejected: repeating the run changes nothing."""
-    rejected = [one for one in headline["missing_models"] if str(one.get("reason")).startswith("rejected.")]
-    return bool(rejected) and len(rejected) == headline["missing"]
-
-
 def words(headline: dict[str, Any]) -> list[str]:
     """For the terminal: about 40 lines at most."""
     column = str(headline.get("column") or "partition")

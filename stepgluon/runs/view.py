@@ -221,7 +221,7 @@ def panel(record: dict[str, Any], command: str = "", look: bool = True, address:
         lines.append(f"           continues it{'' if again else ', and so does the command that started it'}")
     if failure and not incomplete and look:
         lines.append(f"  look     {pipeline_py('show', record['run'])}")
-    if incomplete and summed and headline.all_rejected(summed):
+    if incomplete and summed and summed.get("repeatable") is False:
         lines.append("  next     loosen the limit, set fallback.if_missing: use_trained, or promote an earlier run")
     elif failure and command:
         lines.append(f"  again    {command}")

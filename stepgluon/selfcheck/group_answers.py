@@ -65,7 +65,7 @@ def headline(missing: int = 0) -> dict[str, Any]:
     counts = {"models": 9, "trained": 5, "cached": 3, "accepted": 7, "rejected": 1, "default": 1, "open": 1}
     more = {"missing": missing, "failed_groups": ["g0000"] * (missing > 0), "gaps": 9, "filled": 8, "predicting": 6}
     served = {"models": 8, "example": "north", "target": "models/groups/g0000/x/y/output/model/north.tar.gz"}
-    return {**counts, **more, "worst": bad, "missing_models": named, "served": served}
+    return {**counts, **more, "worst": bad, "missing_models": named, "served": served, "repeatable": missing > 1}
 
 
 def usual(kind: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepgluon import limits
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
-from stepgluon.workflow.expressions import jsonata, text
+from stepgluon.workflow.expressions import jsonata, quoted, text
 from stepgluon.workflow.mails import (
     BAD_RELEASES,
     FOLLOW,
@@ -104,11 +104,16 @@ def _missing(names: Names) -> str:
     named = listed_lines("$headline.missing_models", text("- {}{}: {}", "$m.name", _value(), "$m.reason"))
     count = "$count($headline.missing_models)"
     more = text("\n- and {} more", f"($headline.missing - {count})")
+    redrive = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
+    final = (
+        "Repeating the run would change nothing. Loosen the limit, set fallback.if_missing: use_trained, or promote "
+    )
+    final += "an earlier run."
     block = text(
         "\nThe result is incomplete. These models could not predict their rows:\n\n{}{}\n\n{}\n",
         named,
         f"($headline.missing > {count} ? {more} : '')",
-        text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run"),
+        f"($headline.repeatable = false ? {quoted(final)} : {redrive})",
     )
     return f"($headline.missing = 0 ? '' : {block})"
 

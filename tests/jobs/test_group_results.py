@@ -153,6 +153,45 @@ def test_a_model_that_was_to_be_trained_and_has_no_other_is_missing(sandbox: San
     }
 
 
+UNTRAINED: dict[str, Any] = {"mae": None, "failure": {"Error": "E", "Cause": "The machine was lost."}}
+REJECTED: dict[str, Any] = {"mae": 7.0, "uses": "nothing", "reason": "rejected. MAE 7 (limit 2)."}
+
+
+@pytest.mark.parametrize(
+    ("changes", "repeatable"),
+    [
+        ([REJECTED], False),
+        ([REJECTED] * 25, False),
+        ([REJECTED, UNTRAINED | {"uses": "nothing"}], True),
+        ([REJECTED, UNTRAINED | {"uses": "trained"}], False),
+        ([{"mae": 1.0, "uses": "nothing"}, REJECTED], False),  # when: any
+        ([{"mae": 1.0, "uses": "nothing"}, UNTRAINED], True),
+    ],
+)
+def test_repeating_a_run_helps_unless_all_that_is_missing_was_scored(
+    sandbox: Sandbox, changes: list[dict[str, Any]], repeatable: bool
+) -> None:
+    models = entries(30)
+    for model, change in zip(models, changes, strict=False):
+        model |= change
+    lay_out_groups(sandbox.root, models, 120)
+    postprocess.main()
+    assert told(sandbox, "headline.json")["repeatable"] is repeatable
+    (sandbox.root / "processing/input/choices/g0014/choices.json").unlink()
+    shutil.rmtree(sandbox.out)
+    postprocess.main()
+    assert told(sandbox, "headline.json")["repeatable"] is True, "a group failed"
+
+
+def test_an_accepted_model_that_another_one_replaced_says_so(sandbox: Sandbox) -> None:
+    models = entries(4)
+    models[1] |= {"mae": 1.0, "uses": "nothing", "reason": "accepted. MAE 1 (limit 2)."}
+    lay_out_groups(sandbox.root, models, 16)
+    postprocess.main()
+    (missing,) = told(sandbox, "headline.json")["missing_models"]
+    assert missing["reason"] == "Another model was rejected, and none is promoted for this partition."
+
+
 def test_the_headline_fits_into_a_state_whatever_the_reasons_are(sandbox: Sandbox) -> None:
     models = [one | {"reason": "理由" * 5000, "value": "京" * 400} for one in entries(60)]
     lay_out_groups(sandbox.root, models, 240, 20)
