@@ -20,9 +20,9 @@ from report_models import called
 SHOWN = 20  # of the worst models, and of the reasons why some could not predict
 NAMED = 5  # partitions in a sentence
 WORDS = 300  # characters of a reason
-ACCEPTED, TOO_SMALL, OPEN, PROMOTED = "accepted", "too few rows", "left open", "promoted model"
+ACCEPTED, TOO_SMALL, OPEN, NO_GAPS, PROMOTED = "accepted", "too few rows", "left open", "no gaps", "promoted model"
 RESULTS = (ACCEPTED, "rejected", "not trained", TOO_SMALL, "missing")
-USES = ("own model", "own model, cached", PROMOTED, OPEN, "nothing")
+USES = ("own model", "own model, cached", PROMOTED, OPEN, NO_GAPS, "nothing")
 
 
 def page(config: dict[str, Any], profile: dict[str, Any], summary: dict[str, Any], members: list[Member]) -> str:
@@ -61,6 +61,8 @@ def uses_of(one: Member) -> str:
     """What predicts."""
     if one.outcome == "failed":
         return "nothing"
+    if one.outcome == NO_GAPS:
+        return NO_GAPS
     own = "own model, cached" if one.choice.get("cached") is True else "own model"
     return {"trained": own, "default": PROMOTED}.get(str(one.choice.get("uses")), OPEN)
 

@@ -78,7 +78,7 @@ class Member:
         """`open` if no model predicts the partition because it has too few rows."""
         if self.failure:
             return "failed"
-        return "open" if self.to_predict and not self.predicts else "predicted"
+        return "no gaps" if not self.to_predict else "predicted" if self.predicts else "open"
 
 
 class Damaged(Exception):

@@ -120,7 +120,7 @@ def counts_of(members: list[Member]) -> dict[str, int]:
         "cached": sum(one.choice.get("cached") is True for one in scored),
         "accepted": sum(one.choice.get("verdict") == "accepted" for one in members),
         "rejected": sum(one.choice.get("verdict") == "rejected" and one.is_trained for one in members),
-        "default": sum(one.choice.get("uses") == "default" for one in members),
+        "default": sum(one.choice.get("uses") == "default" and one.rows > 0 for one in members),
         "predicting": sum(one.rows > 0 for one in members),
         "open": sum(one.outcome == "open" for one in members),
         "missing": sum(one.outcome == "failed" for one in members),

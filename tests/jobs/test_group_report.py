@@ -81,6 +81,20 @@ def test_models_without_predictions_are_summed_up_by_their_reasons(sandbox: Sand
     assert f"{reason} 10 Store 20, Store 21, Store 22, Store 23, Store 24 and 5 more" in said
 
 
+@pytest.mark.parametrize("uses", ["trained", "default", "nothing"])
+def test_a_model_without_gaps_leaves_none_open(sandbox: Sandbox, uses: str) -> None:
+    models = entries(5)
+    models[4] |= {"mae": 9.0, "uses": uses}
+    lay_out_groups(sandbox.root, models, 8)  # four gaps
+    postprocess.main()
+    page, summary = (sandbox.out / "report.html").read_text("utf-8"), sandbox.out / "summary.json"
+    assert "left open" not in words(page)
+    assert "What predicts own model 4 no gaps 1" in words(page)
+    told = json.loads(summary.read_text("utf-8"))
+    assert told["models"][4]["outcome"] == "no gaps"
+    assert (told["counts"]["open"], told["counts"]["default"]) == (0, 0)
+
+
 def test_the_notes_of_prepare_are_shown_with_the_data(sandbox: Sandbox) -> None:
     note = "7 promoted models belong to partitions without rows in these tables: A, B, C, D, E, …."
     columns = [{"name": "store", "type": "string", "missing": 0, "distinct": 3}]
