@@ -63,6 +63,10 @@ class Member:
         return self.entry.get("train") is not None
 
     @property
+    def is_accepted(self) -> bool:
+        return bool(self.choice.get("verdict") == "accepted")
+
+    @property
     def training_failure(self) -> str:
         """Why it has no score, if the training said so."""
         failure = self.choice.get("failure")
@@ -71,7 +75,7 @@ class Member:
     @property
     def was_replaced(self) -> bool:
         """Whether it does not predict because another model was rejected (`when: any`)."""
-        return self.choice.get("verdict") == "accepted" and not self.predicts
+        return self.is_accepted and not self.predicts
 
     @property
     def outcome(self) -> str:

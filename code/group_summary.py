@@ -67,8 +67,7 @@ def targets_of(members: list[Member]) -> dict[str, str]:
     return {
         one.name: one.choice["key"]
         for one in members
-        if one.choice.get("uses") == "default"
-        or (one.choice.get("uses") == "trained" and one.choice.get("verdict") == "accepted")
+        if one.choice.get("uses") == "default" or (one.choice.get("uses") == "trained" and one.is_accepted)
     }
 
 
@@ -118,9 +117,10 @@ def counts_of(members: list[Member]) -> dict[str, int]:
         "models": len(members),
         "trained": sum(one.choice.get("cached") is not True for one in scored),
         "cached": sum(one.choice.get("cached") is True for one in scored),
-        "accepted": sum(one.choice.get("verdict") == "accepted" for one in members),
+        "accepted": sum(one.is_accepted for one in members),
         "rejected": sum(one.choice.get("verdict") == "rejected" and one.is_trained for one in members),
         "default": sum(one.choice.get("uses") == "default" and one.rows > 0 for one in members),
+        "anyway": sum(one.rows > 0 and one.choice["uses"] == "trained" and not one.is_accepted for one in members),
         "predicting": sum(one.rows > 0 for one in members),
         "open": sum(one.outcome == "open" for one in members),
         "missing": sum(one.outcome == "failed" for one in members),

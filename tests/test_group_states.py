@@ -158,9 +158,21 @@ def test_any_rejected_model_of_any_group_replaces_all() -> None:
     assert told(more=ANY).uses() == ["trained", "trained", "default"]
     found = told({"results": GOOD_AND_BAD}, more=ANY)
     assert found.uses() == ["default", "default", "default"]
-    assert "1 of 3 models was rejected, so each partition" in found.requests["Announce models"][0]["Message"]
+    message = found.requests["Announce models"][0]["Message"]
+    assert "1 of 2 models was rejected, so each partition that has a promoted model uses it. The gaps of" in message
     none = told({"results": GOOD_AND_BAD, "group": group(promoted=False)}, more=ANY)
     assert none.uses() == ["nothing", "nothing", "nothing"]
+
+
+def test_with_use_trained_rejected_models_predict_where_none_is_promoted() -> None:
+    anyway = ANY.replace("fail", "use_trained")
+    found = told({"results": GOOD_AND_BAD, "group": group(promoted=False)}, more=anyway)
+    assert found.uses() == ["trained", "trained", "nothing"]
+    (message,) = (request["Message"] for request in found.requests["Announce models"])
+    assert "The other partitions use their own models, also rejected ones." in message
+    (message,) = (request["Message"] for request in found.requests["Announce results"])
+    assert "Predicted by rejected models, because none is promoted: 1.\n" in message
+    assert "All 2 models were accepted" in told(more=anyway).requests["Announce models"][0]["Message"]
 
 
 def test_a_model_that_failed_costs_itself_and_says_why() -> None:

@@ -36,8 +36,9 @@ def words(headline: dict[str, Any]) -> list[str]:
         f"  {headline['trained']:,} trained, {headline['cached']:,} cached; {headline['accepted']:,} accepted, "
         f"{headline['rejected']:,} rejected",
     ]
-    more = {"default": "predicted by a promoted model", "open": "left open: too few rows", "missing": "not predicted"}
-    lines += [f"  {headline[key]:,} {said}" for key, said in more.items() if headline[key]]
+    more = {"default": "predicted by a promoted model", "anyway": "predicted by a rejected model: none is promoted"}
+    more |= {"open": "left open: too few rows", "missing": "not predicted"}
+    lines += [f"  {headline[key]:,} {said}" for key, said in more.items() if headline.get(key)]
     if groups := headline["failed_groups"]:
         rest = f" and {len(groups) - GROUPS} more" if len(groups) > GROUPS else ""
         lines.append(f"  {counted(len(groups), 'group')} failed: {', '.join(map(str, groups[:GROUPS]))}{rest}")

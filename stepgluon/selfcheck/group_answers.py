@@ -62,7 +62,16 @@ def headline(missing: int = 0) -> dict[str, Any]:
         {"name": "north", "value": "Nord", "score": 0.5, "limit": 1, "verdict": "accepted", "reason": "MAE 0.5"}
     ] * 20
     named = [{"name": "south", "value": "south", "reason": "The prediction job failed."}] * min(missing, 20)
-    counts = {"models": 9, "trained": 5, "cached": 3, "accepted": 7, "rejected": 1, "default": 1, "open": 1}
+    counts = {
+        "models": 9,
+        "trained": 5,
+        "cached": 3,
+        "accepted": 7,
+        "rejected": 1,
+        "default": 1,
+        "open": 1,
+        "anyway": 1,
+    }
     more = {"missing": missing, "failed_groups": ["g0000"] * (missing > 0), "gaps": 9, "filled": 8, "predicting": 6}
     served = {"models": 8, "example": "north", "target": "models/groups/g0000/x/y/output/model/north.tar.gz"}
     return {**counts, **more, "worst": bad, "missing_models": named, "served": served, "repeatable": missing > 1}

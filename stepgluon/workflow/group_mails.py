@@ -37,13 +37,13 @@ def models(config: PipelineConfig, names: Names) -> Mail:
 {{}}
 
 {follow(names)}"""
-    all_good = text("All {} models were accepted and now predict.", "$counts.models")
-    some = text(
-        "{} of {} models {} rejected, so each partition that has a promoted model uses it.",
-        "$rejected",
-        "$counts.models",
-        "($rejected = 1 ? 'was' : 'were')",
-    )
+    all_good = text("All {} models were accepted and now predict.", "$counts.to_train")
+    some = "{} of {} models {} rejected, so each partition that has a promoted model uses it. "
+    if config.fallback.if_missing == "use_trained":
+        some += "The other partitions use their own models, also rejected ones."
+    else:
+        some += "The gaps of the others stay open."
+    some = text(some, "$rejected", "$counts.to_train", "($rejected = 1 ? 'was' : 'were')")
     return subject(names, "'models'"), text(message, "$run", f"($bad ? {some} : {all_good})", *FOLLOW)
 
 
@@ -66,16 +66,18 @@ Fetch them:
     counted = f"($gaps := $headline.gaps & ''; {filled})"
     bad = f" or $release.outcome in {jsonata(BAD_RELEASES)}" if config.served else ""
     word = f"($headline.missing > 0{bad} ? 'incomplete' : 'finished')"
-    details = f"({_others()} & {_worst()}{_released(config, names)})"
+    details = f"({_others(config)} & {_worst()}{_released(config, names)})"
     message = text(message, "$run", counted, *counts, details, _missing(names), *["$run"] * 3, offer)
     return subject(names, word), message
 
 
-def _others() -> str:
-    """How many partitions the promoted models predict, and how many stay open."""
-    default = text("Predicted by promoted models: {}.\n", "$headline.default")
-    small = text("Left open, because too few rows have a label: {}.\n", "$headline.open")
-    return f"($headline.default = 0 ? '' : {default}) & ($headline.open = 0 ? '' : {small})"
+def _others(config: PipelineConfig) -> str:
+    """How many partitions other models than accepted ones predict, and how many stay open."""
+    lines = {"default": "Predicted by promoted models: {}.\n"}
+    if config.fallback.if_missing == "use_trained":
+        lines["anyway"] = "Predicted by rejected models, because none is promoted: {}.\n"
+    lines["open"] = "Left open, because too few rows have a label: {}.\n"
+    return " & ".join(f"($headline.{key} > 0 ? {text(line, f'$headline.{key}')} : '')" for key, line in lines.items())
 
 
 def _released(config: PipelineConfig, names: Names) -> str:

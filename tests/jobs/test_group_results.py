@@ -133,6 +133,7 @@ def test_the_headline_counts_the_models_and_names_the_worst(sandbox: Sandbox) ->
     assert headline["worst"][0]["score"] == 50.0
     assert by_name(sandbox)["store-00004"]["outcome"] == "open"
     assert by_name(sandbox)["store-00041"]["rows"] == 2, "it predicts anyway"
+    assert headline["anyway"] == worse
 
 
 def test_a_model_without_gaps_fills_none(sandbox: Sandbox) -> None:
