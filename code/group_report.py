@@ -29,12 +29,13 @@ def page(config: dict[str, Any], profile: dict[str, Any], summary: dict[str, Any
     name, headline = str(config.get("name", "stepgluon")), filled(summary)
     template, column = config["models"][0], str(summary["partition_by"])
     guess = "always guessing the median" if metric_of(template) == "mae" else "the baseline"
+    others = " with enough rows, and one for the others" if summary["headline"]["others"] else ""
     body = [
         header(name, headline, _lead(summary, profile)),
         _figures(summary, members, guess),
         RUN,
         tag("h2", "Models"),
-        tag("p", f"One model for each {short(column)}, measured on held-out rows, which it has not seen."),
+        tag("p", f"One model for each {short(column)}{others}, measured on held-out rows, which it has not seen."),
         _failed_groups(summary["failed_groups"]),
         tag("div", _errors(members, guess), _outcomes(members), class_="pair panel"),
         _missing(members, column),

@@ -14,6 +14,7 @@ import pyarrow.csv
 from group_results import Member
 from markup import finite, short
 from metrics import METRICS, metric_of
+from partitions import OTHERS
 from result_files import Addition
 from spreadsheet import defused, defused_names
 
@@ -205,6 +206,7 @@ def headline_of(summary: dict[str, Any], members: list[Member], config: dict[str
     headline = {
         **summary["counts"],
         "column": summary["partition_by"],
+        "others": any(one.name == OTHERS for one in members),
         "label": template["label"],
         "metric": metric_of(template),
         "groups": len({one.group for one in members}),

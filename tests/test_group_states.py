@@ -244,6 +244,16 @@ def test_the_mail_has_counts_and_the_worst_models_and_names_what_is_missing() ->
     assert failed.ended == "Incomplete"
 
 
+def test_the_mails_say_that_small_partitions_share_a_model() -> None:
+    shared = Told(compiled(ANY, "otherwise: promoted", "otherwise: shared"), {}, {})
+    each = "one for each store_id with enough rows, and one for the others"
+    for state in ("Announce start", "Announce models", "Announce results"):
+        assert each in shared.requests[state][0]["Message"]
+    few = {**headline(), "others": False}
+    message = Told(compiled("", "otherwise: promoted", "otherwise: shared"), {"headline": few}, {})
+    assert "9 models, one for each store_id: " in message.requests["Announce results"][0]["Message"]
+
+
 def test_the_mail_does_not_offer_to_repeat_a_run_whose_missing_models_were_all_rejected() -> None:
     message = told({"headline": headline(1)}).requests["Announce results"][0]["Message"]
     assert "redrive" not in message

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stepgluon.cli.common import Call
 from stepgluon.cli.terminal import write_file
+from stepgluon.config.found_models import OTHERS
 from stepgluon.errors import UsageError, counted
 from stepgluon.workflow.size_estimate import surely_fits
 
@@ -29,7 +30,8 @@ SUFFIXES: dict[str, Picture] = {
 def do_validate(call: Call) -> None:
     loaded = call.config()
     found = loaded.config.partitioned
-    models = f"a model for each {found.column}" if found else counted(len(loaded.config.models), "model")
+    shared = OTHERS if found and found.otherwise == "shared" else ""
+    models = f"a model for each {found.column}{shared}" if found else counted(len(loaded.config.models), "model")
     if not surely_fits(loaded.config):
         call.definition(loaded)  # takes seconds, and reports exceeded limits
     call.terminal.say(f"{call.options.config}: no mistakes; {models}")

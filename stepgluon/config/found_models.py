@@ -14,6 +14,7 @@ from stepgluon.config.schema import PipelineConfig
 from stepgluon.errors import Problem, found
 
 OWN = ("min_rows", "otherwise")
+OTHERS = " with enough rows, and one for the others"  # after "one for each …", if small partitions share a model
 _LIST = "remove it, or list values"
 _UNSUITED = {
     "algorithm": f"only AutoGluon trains models for values found in the data ({_LIST})",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from localaws.sagemaker.job_process import Surroundings, environment
+from stepgluon.config.found_models import OTHERS
 from stepgluon.errors import StepgluonError, SurroundingsError, counted
 from stepgluon.names import Names
 
@@ -183,7 +184,7 @@ def _of_partitions(models: dict[str, Any]) -> list[str]:
     count, column = models["count"], models["column"]
     made = f", one for each value of {column}" if count > 1 else f", for the only value of {column}"
     if models["small"]["otherwise"] == "shared" and models["small"]["count"]:
-        many = f"{made} with enough rows, and one for the others"
+        many = f"{made}{OTHERS}"
         made = many if count > 1 else f" for all values of {column}"
     return [f"{counted(count, 'model')}{made}{few}: {counts}"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepgluon.config.found_models import OTHERS
 from stepgluon.errors import counted
 from stepgluon.runs.history import number
 
@@ -30,7 +31,7 @@ def checked(headline: Any) -> dict[str, Any] | None:
 
 def words(headline: dict[str, Any]) -> list[str]:
     """For the terminal: about 40 lines at most."""
-    column = str(headline.get("column") or "partition")
+    column = str(headline.get("column") or "partition") + (OTHERS if headline.get("others") else "")
     lines = [
         f"  {counted(headline['models'], 'model')}, one for each {column}, in {counted(headline['groups'], 'group')}",
         f"  {headline['trained']:,} trained, {headline['cached']:,} cached; {headline['accepted']:,} accepted, "

@@ -74,7 +74,15 @@ def headline(missing: int = 0) -> dict[str, Any]:
     }
     more = {"missing": missing, "failed_groups": ["g0000"] * (missing > 0), "gaps": 9, "filled": 8, "predicting": 6}
     served = {"models": 8, "example": "north", "target": "models/groups/g0000/x/y/output/model/north.tar.gz"}
-    return {**counts, **more, "worst": bad, "missing_models": named, "served": served, "repeatable": missing > 1}
+    return {
+        **counts,
+        **more,
+        "worst": bad,
+        "missing_models": named,
+        "served": served,
+        "repeatable": missing > 1,
+        "others": True,
+    }
 
 
 def usual(kind: str) -> Any:

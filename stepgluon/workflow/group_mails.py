@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stepgluon import limits
+from stepgluon.config.found_models import OTHERS
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow.expressions import jsonata, quoted, text
@@ -24,15 +25,16 @@ def started(config: PipelineConfig, names: Names) -> Mail:
     message = f"""Run {{}} of the pipeline {names.prefix} has started.
 
 Data:   {{}}
-Models: one for each {_shown(config)}
+Models: one for each {{}}
 {{}}
 {follow(names)}"""
-    return subject(names, "'started'"), text(message, "$run", "$input.data", cost_and_note(), *FOLLOW)
+    whole = text(message, "$run", "$input.data", _partition(config), cost_and_note(), *FOLLOW)
+    return subject(names, "'started'"), whole
 
 
 def models(config: PipelineConfig, names: Names) -> Mail:
     """Sent with `when: any` only, before any model predicts."""
-    message = f"""The models of run {{}} of the pipeline {names.prefix}, one for each {_shown(config)}:
+    message = f"""The models of run {{}} of the pipeline {names.prefix}, one for each {{}}:
 
 {{}}
 
@@ -44,14 +46,15 @@ def models(config: PipelineConfig, names: Names) -> Mail:
     else:
         some += "The gaps of the others stay open."
     some = text(some, "$rejected", "$counts.to_train", "($rejected = 1 ? 'was' : 'were')")
-    return subject(names, "'models'"), text(message, "$run", f"($bad ? {some} : {all_good})", *FOLLOW)
+    each = _partition(config, "$counts.small > 0")
+    return subject(names, "'models'"), text(message, "$run", each, f"($bad ? {some} : {all_good})", *FOLLOW)
 
 
 def finished(config: PipelineConfig, names: Names) -> Mail:
     folder = f"s3://{names.work_bucket}/runs/{{}}/result/"
     message = f"""Run {{}} of the pipeline {names.prefix} has finished{{}}
 
-{{}} models, one for each {_shown(config)}: {{}} trained, {{}} cached; {{}} accepted, {{}} rejected.
+{{}} models, one for each {{}}: {{}} trained, {{}} cached; {{}} accepted, {{}} rejected.
 {{}}{{}}
 Report:  {folder}report.html
 Results: {folder}
@@ -61,6 +64,7 @@ Fetch them:
   {names.pipeline_py("fetch {}")}
 {{}}"""
     counts = [f"$headline.{key}" for key in ("models", "trained", "cached", "accepted", "rejected")]
+    counts.insert(1, _partition(config, "$headline.others"))
     offer = f"($headline.accepted = 0 ? '' : {promotion(names)})"
     filled = gaps("$f := $headline.filled; $n := $headline.predicting;")
     counted = f"($gaps := $headline.gaps & ''; {filled})"
@@ -125,9 +129,13 @@ def _value() -> str:
     return "($m.value = $m.name ? '' : ' (' & $m.value & ')')"
 
 
-def _shown(config: PipelineConfig) -> str:
+def _partition(config: PipelineConfig, others: str = "") -> str:
+    """What each model is for; with `others`, small partitions share one only if this is true."""
     assert config.partitioned
-    return config.partitioned.column.replace("{", "(").replace("}", ")")[: limits.SUBJECT]
+    column = quoted(config.partitioned.column[: limits.SUBJECT])
+    if config.partitioned.otherwise != "shared":
+        return column
+    return f"{column} & ({others} ? {quoted(OTHERS)} : '')" if others else f"{column} & {quoted(OTHERS)}"
 
 
 MAILS = {"started": started, "models": models, "finished": finished}

@@ -95,6 +95,16 @@ def test_a_model_without_gaps_leaves_none_open(sandbox: Sandbox, uses: str) -> N
     assert (told["counts"]["open"], told["counts"]["default"]) == (0, 0)
 
 
+@pytest.mark.parametrize("name", ["store-00002", "others"])
+def test_the_page_and_the_headline_say_whether_small_partitions_share_a_model(sandbox: Sandbox, name: str) -> None:
+    models = entries(3)
+    models[2] |= {"name": name}
+    said = words(page_of(sandbox, models))
+    assert ("One model for each store with enough rows, and one for the others, " in said) is (name == "others")
+    headline = json.loads((sandbox.out / "headline.json").read_text("utf-8"))
+    assert headline["others"] is (name == "others")
+
+
 def test_the_notes_of_prepare_are_shown_with_the_data(sandbox: Sandbox) -> None:
     note = "7 promoted models belong to partitions without rows in these tables: A, B, C, D, E, …."
     columns = [{"name": "store", "type": "string", "missing": 0, "distinct": 3}]

@@ -52,6 +52,11 @@ def test_a_run_of_ten_thousand_models_fits_on_a_screen() -> None:
     assert any(line.endswith("promote june") for line in said)
 
 
+def test_it_says_that_small_partitions_share_a_model() -> None:
+    said = panel(told(others=True))
+    assert "  10,000 models, one for each store with enough rows, and one for the others, in 200 groups\n" in said
+
+
 def test_a_run_whose_missing_models_were_all_rejected_is_not_to_be_repeated() -> None:
     said = panel(told("FAILED", repeatable=False), "run again")
     assert "  next     loosen the limit, set fallback.if_missing: use_trained, or promote an earlier run\n" in said
