@@ -43,21 +43,26 @@ def written_out(tree: Node) -> tuple[Node, Node | None, list[Problem]]:
 
 
 def _problems(node: Node) -> Iterator[Problem]:
+    column, values = node.value.get("partition_by"), node.value.get("values")
+    tried = {meant(name, _KEYS) for name in node.value if name not in _KEYS}
+    single = column is None and values is None and "partition_by" not in tried
     for name, child in node.value.items():
+        if name in _MADE and single:
+            continue
         if name in _MADE:
-            message = "this is made from partition_by and values (remove it, or write the models as a list)"
+            message = "this is made from the values of partition_by (remove it, or write the models as a list)"
             yield Problem(child.name_place, child.key, message)
         elif name in found_models.OWN and "values" in node.value:
             message = "this applies to values found in the data (remove it, or remove values)"
             yield Problem(child.name_place, child.key, message)
         elif name not in _KEYS:
             yield Problem(child.name_place, child.key, unknown_key(name, _KEYS))
-    column, values = node.value.get("partition_by"), node.value.get("values")
-    if column is None and values is None:
-        message = "a mapping is not a list (begin each model with '- name:', or give partition_by)"
+    if single:
+        given = ("name: NAME", *(f"{name}: …" for name in ("where", *_OF_MODELS) if name in node.value))
+        message = f"this is not a list (write one, like [{{{', '.join(given)}}}], or give partition_by: COLUMN for a "
+        message += "model for each of its values)"
         yield Problem(node.place, node.key, message)
         return
-    tried = {meant(name, _KEYS) for name in node.value if name not in _KEYS}
     if column is None and "partition_by" not in tried:
         message = "this key is missing (the column whose values make the models)"
         yield Problem(node.place, join(node.key, "partition_by"), message)
