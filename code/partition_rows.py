@@ -120,6 +120,7 @@ class Partitions:
     def profile(self) -> dict[str, Any]:
         gaps = sum(int(self.gaps[self.values[value]]) for value in self.small)
         few = {"count": len(self.small), "otherwise": self.otherwise, "rows_predict": gaps}
+        few["promoted_only"] = self.otherwise == "promoted" or self._share_too_few
         to_train = sum(not model.few for model in self.models)
         return {
             "column": self.column,

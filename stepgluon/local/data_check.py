@@ -167,9 +167,11 @@ def words(found: dict[str, Any]) -> str:
         lines += ["", *said]
     if ignored := found["files_ignored"]:
         lines.append(f"Ignored: {', '.join(ignored)}.")
-    left = sum(gaps["rows"] for gaps in found["open_gaps"]) + _left_open(found["models"])
+    few, promoted = _gaps_of_few(found["models"])
+    left = sum(gaps["rows"] for gaps in found["open_gaps"]) + few
     filled = f"models for {found['gaps'] - left:,} of {counted(found['gaps'], 'gap')}" if found["gaps"] else "no gaps"
-    rows = f"A run can start: {counted(found['rows'], 'row')}, {filled}."
+    more = f"; only promoted models can predict {promoted:,} of the others" if promoted else ""
+    rows = f"A run can start: {counted(found['rows'], 'row')}, {filled}{more}."
     none = "A run needs promoted models: with these rows, no model can be trained."
     return "\n".join([*lines, "", rows if found["can_train"] else none]) + "\n"
 
@@ -189,10 +191,13 @@ def _of_partitions(models: dict[str, Any]) -> list[str]:
     return [f"{counted(count, 'model')}{made}{few}: {counts}"]
 
 
-def _left_open(models: Any) -> int:
-    """Gaps of partitions with too few rows."""
+def _gaps_of_few(models: Any) -> tuple[int, int]:
+    """The gaps of partitions with too few rows that no model of the run predicts; those that a promoted one may."""
     few = models["small"] if isinstance(models, dict) else {"otherwise": ""}
-    return int(few["rows_predict"]) if few["otherwise"] == "leave_open" else 0
+    if few["otherwise"] == "" or (few["otherwise"] == "shared" and not few["promoted_only"]):
+        return 0, 0
+    gaps = int(few["rows_predict"])
+    return gaps, gaps if few["promoted_only"] else 0
 
 
 def _of_models(models: list[dict[str, Any]]) -> list[str]:

@@ -38,8 +38,8 @@ SHOPS = ["a"] * 20 + ["b", "c"] * 2
     ("otherwise", "models", "said", "filled"),
     [
         ("leave_open", "3 models, one for each value of shop, 1 with enough", "no model predicts their 2 gaps.", 1),
-        ("promoted", "3 models, one for each value of shop, 1 with enough", "only promoted models can predict", 3),
-        ("shared", "2 models, one for each value of shop with enough rows, and one for the others, 1", "together", 3),
+        ("promoted", "3 models, one for each value of shop, 1 with enough", "only promoted models can predict", 1),
+        ("shared", "2 models, one for each value of shop with enough rows, and one for the others, 1", "together", 1),
     ],
 )
 def test_it_says_what_becomes_of_small_partitions(
@@ -49,7 +49,13 @@ def test_it_says_what_becomes_of_small_partitions(
     text = checked(sandbox, {"shop": SHOPS, "y": labels}, otherwise=otherwise)
     assert models in text
     assert f"\n2 partitions of 3 have fewer than 4 rows with a label ('b', 'c'); {said}" in text
-    assert text.endswith(f"A run can start: 24 rows, models for {filled} of 3 gaps.\n")
+    more = "; only promoted models can predict 2 of the others" if otherwise != "leave_open" else ""
+    assert text.endswith(f"A run can start: 24 rows, models for {filled} of 3 gaps{more}.\n")
+
+
+def test_a_shared_model_with_enough_rows_predicts_the_gaps_of_small_partitions(sandbox: Sandbox) -> None:
+    rows = {"shop": [*SHOPS, "b", "c"], "y": [None, *range(23), None, None]}
+    assert checked(sandbox, rows, otherwise="shared").endswith("A run can start: 26 rows, models for 3 of 3 gaps.\n")
 
 
 def test_it_says_that_small_partitions_have_no_gaps(sandbox: Sandbox) -> None:

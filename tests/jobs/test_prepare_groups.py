@@ -207,7 +207,7 @@ def test_a_partition_with_too_few_rows_is_not_trained(sandbox: Sandbox, otherwis
     kept = {name for name, model in found.items() if "promoted" in model}
     assert kept == ({"large", "small"} if otherwise == "promoted" else {"large"})
     few = {"count": 2, "otherwise": otherwise, "rows_predict": 2, "examples": ["small", "Petit"]}
-    assert profile["models"]["small"] == few
+    assert profile["models"]["small"] == few | {"promoted_only": otherwise == "promoted"}
     assert profile["models"]["vanished"] == {"count": 1, "examples": ["gone"]}
     said = f"2 partitions of 3 have fewer than 10 rows with a label ('small', 'Petit'); {SMALL[otherwise]}."
     assert said in profile["assumed"]
