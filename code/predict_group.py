@@ -9,7 +9,8 @@ Writes  processing/output/predictions.parquet   `stepgluon_model` and the column
         processing/output/result.json           {"failed", "models": [{"name", "row_group"}]}, "row_group" null without
                                                 rows to predict; or in its place "Error" and "Cause"
 
-A model that fails costs its predictions alone. Each process unpacks, checks and loads one model at a time.
+A model that fails costs its predictions alone. Each process unpacks, checks and loads one model at a time; while
+AutoGluon is imported, which uses one core, the others unpack the first models.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def predict_all(
     found = {name: {"name": name} for name in choices}
     due = sorted((name for name in choices if group[name]["rows_predict"]), key=lambda n: -group[n]["rows_predict"])
     if due:
-        children.import_autogluon("autogluon.tabular")
+        with children.meanwhile(due, lambda name: unpack(choices[name], scratch)):
+            children.import_autogluon("autogluon.tabular")
 
     def work(name: str) -> None:
         os.environ["STEPGLUON_CORES"] = "1"
@@ -90,7 +92,7 @@ def predict_one(predict: Predict, group: Group, choice: dict[str, Any], scratch:
     (folder / "rows").mkdir(parents=True)
     if not choice.get("manifest"):
         raise JobError(f"Model {name} is not loaded: choices.json does not have the sha256 of its manifest.")
-    archive.unpack(archive_of(choice), folder / "model", name, archive.limits_of_disk(scratch))
+    unpack(choice, scratch).rename(folder / "model")
     pq.write_table(group.rows(name, "predict"), folder / "rows" / PART)
     size = sum(path.stat().st_size for path in (folder / "model").rglob("*"))
     predict(folder / "rows", folder / "model", name, choice["manifest"], folder / "predicted", size < SMALL)
@@ -101,6 +103,16 @@ def predict_one(predict: Predict, group: Group, choice: dict[str, Any], scratch:
         raise JobError(f"Model {name} predicts {does}, but the metric of {label} needs {needs}; train it again.")
     (folder / "predicted" / PART).rename(scratch / f"{name}.parquet")
     shutil.rmtree(folder)
+
+
+def unpack(choice: dict[str, Any], scratch: Path) -> Path:
+    """The folder with the model's files, which is complete or absent."""
+    whole, begun = (scratch / f"{choice['name']}.{state}" for state in ("unpacked", "begun"))
+    if not whole.is_dir():
+        shutil.rmtree(begun, ignore_errors=True)
+        archive.unpack(archive_of(choice), begun, choice["name"], archive.limits_of_disk(scratch))
+        begun.rename(whole)
+    return whole
 
 
 def archive_of(choice: dict[str, Any]) -> Path:

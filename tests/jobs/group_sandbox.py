@@ -148,13 +148,25 @@ def choose(box: Sandbox, choices: dict[str, dict[str, Any]]) -> None:
 
 
 PREDICT_STAND_IN = """
-import os, pathlib, signal, sys
+import os, pathlib, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 import children, job_io, model_folder, predict_group
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-children.import_autogluon = lambda *_: None
+children.MEMORY = 1
+inputs = pathlib.Path(sys.argv[2]) / "processing/input"
+
+def importing(*_):
+    waits = inputs / "ahead.txt"  # for these models to be unpacked; then it removes their archives
+    if waits.exists():
+        (scratch,) = job_io._scratch
+        for name in waits.read_text().split():
+            while not (scratch / f"{name}.unpacked").exists():
+                time.sleep(0.01)
+            next(inputs.rglob(f"{name}.tar.gz")).unlink()
+
+children.import_autogluon = importing
 
 def predict(rows, folder, name, expected, out, in_memory):
     model_folder.verified(folder, name, expected)

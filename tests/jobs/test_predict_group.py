@@ -84,6 +84,18 @@ def test_a_failure_costs_one_model_s_predictions(sandbox: Sandbox, damage: str, 
     assert "2 models predicted" in outcome.log and "1 failed" in outcome.log
 
 
+def test_models_are_unpacked_while_the_library_is_imported(sandbox: Sandbox) -> None:
+    choices = to_predict(sandbox, ["cut", "a", "b"])
+    cut = sandbox.root / "processing/input/models" / choices["cut"]["key"]
+    cut.write_bytes(cut.read_bytes()[:200])
+    (sandbox.root / "processing/input/ahead.txt").write_text("a b")
+    outcome = predict_with_stand_in(sandbox)
+    assert outcome.code == 0, outcome.log
+    found = results(sandbox)
+    assert (found["a"]["row_group"], found["b"]["row_group"]) == (0, 1)
+    assert "cut.tar.gz is not a complete gzipped tar archive" in found["cut"]["Cause"]
+
+
 def test_the_columns_are_those_of_all_models_of_classes(sandbox: Sandbox) -> None:
     to_predict(sandbox, ["classes-one", "classes-two", "numbers"], metric="accuracy")
     predict_with_stand_in(sandbox)
