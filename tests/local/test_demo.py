@@ -12,6 +12,12 @@ from typing import Any
 import pytest
 from demo_runs import told
 
+from stepgluon.config.load import load
+from stepgluon.cost.billed import cost_of
+from stepgluon.cost.estimate import estimate
+from stepgluon.cost.known import durations
+from stepgluon.cost.prices import prices_of
+
 HOUSE = Path(__file__).resolve().parents[2]
 DEMO = sorted((HOUSE / "demo").glob("*.csv"))
 PENGUINS = ("adelie", "chinstrap", "gentoo")
@@ -22,13 +28,13 @@ class Place:
     """A folder with the demo's config, with less time for training."""
 
     def __init__(self, folder: Path) -> None:
-        self._config, self.work = folder / "pipeline-config.yml", folder / "work"
+        self.config, self.work = folder / "pipeline-config.yml", folder / "work"
         text, changed = re.subn(r"time_limit: 10m", "time_limit: 10s", (HOUSE / "pipeline-config.yml").read_text())
         assert changed
-        self._config.write_text(text)
+        self.config.write_text(text)
 
     def call(self, *words: str) -> dict[str, Any]:
-        return told(*words, "--config", str(self._config), "--work", str(self.work))
+        return told(*words, "--config", str(self.config), "--work", str(self.work))
 
     def run(self, *words: str) -> dict[str, Any]:
         return self.call("run", "--local", "--data", *map(str, DEMO), *words)
@@ -57,6 +63,17 @@ def test_every_demo_model_is_good_enough_and_better_than_the_median(first: dict[
 def test_every_job_of_the_demo_says_what_it_used(first: dict[str, Any]) -> None:
     held = {job["state"]: job["used"]["memory"] for job in first["jobs"]}
     assert all(0.02 < memory < 8 for memory in held.values()), held
+
+
+def test_what_the_demo_cost_is_the_estimate_for_the_next_run(place: Place, first: dict[str, Any]) -> None:
+    region = "us-east-1"  # whose prices are known
+    config, prices = load(place.config, None, {}).config.changed(region=region), prices_of(region)
+    cost = cost_of(first["jobs"], f"arn:aws:states:{region}:123456789012:execution:penguins:{first['run']}")
+    found = estimate(config, prices, durations([first]))
+    assert cost is not None and (found.bound, found.unpriced, cost["unpriced"]) == ("about", [], [])
+    assert found.usd == pytest.approx(cost["usd"], rel=0.2)
+    assert found.models() == pytest.approx(cost["models"], rel=0.2)
+    assert estimate(config, prices).usd > 2 * found.usd, "the time limits are far from it"
 
 
 def test_the_demo_result_is_its_input_with_the_gaps_filled(first: dict[str, Any]) -> None:
