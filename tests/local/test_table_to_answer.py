@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from local_aws import until
@@ -25,6 +26,11 @@ CONFIG = """
 name: shop
 models:
   - {name: price, label: price_eur, drop: [house], serve: {}, algorithm: {xgboost: 3.0-5, set: {num_round: 20}}}
+"""
+PARTITIONS = """
+name: shop
+models: {partition_by: store, label: y, better_than_median: 1%, serve: {shared: true}}
+train: {presets: fast}
 """
 
 
@@ -97,6 +103,48 @@ def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Pat
     assert re.fullmatch(r"Ended the local AWS of \.local \(process \d+\)\. Start it again: .* local up\n", ended)
     until(lambda: not processes(tmp_path))
     assert pipeline(tmp_path, "local", "down").stdout == "No local AWS is running in .local.\n"
+
+
+def test_partitions_get_models_that_answer_behind_one_endpoint(tmp_path: Path) -> None:
+    (tmp_path / "pipeline-config.yml").write_text(PARTITIONS)
+    rows = [{"store": f"store-{n % 2}", "n": n, "y": (3 if n % 2 else 7) * n + 10.0625} for n in range(200)]
+    written(tmp_path / "sales.csv", [{**row, "y": row["y"] if row["n"] % 10 > 1 else ""} for row in rows])
+    try:
+        said = pipeline(tmp_path, "run", "--local", "--data", "sales.csv").stderr
+        (printed,) = re.findall(r"^  (aws .*--target-model .*)$", said, re.MULTILINE)
+        names, address = Names(load(tmp_path / "pipeline-config.yml", None, {}).config), shlex.split(printed)
+        with closing(Clients(address[address.index("--endpoint-url") + 1])) as clients:
+            s3 = clients.get("s3", names.config.region)
+
+            def content(key: str) -> dict[str, Any]:
+                found: dict[str, Any] = json.load(s3.get_object(Bucket=names.work_bucket, Key=key)["Body"])
+                return found
+
+            targets = content("endpoints/store.json")["targets"]
+            models = content(targets.removeprefix(f"s3://{names.work_bucket}/"))["models"]
+        assert models.keys() == {"store-0", "store-1"}
+
+        (predicted,) = tmp_path.glob(".local/runs/*/predictions.csv")
+        with predicted.open(newline="") as file:
+            filled = [row for row in csv.DictReader(file) if row["prediction"]]
+        (example,) = (key for key in models.values() if key in printed)
+        for store, key in models.items():
+            own = [row for row in filled if row["store"] == store]
+            written(tmp_path / "rows.csv", [{"n": row["n"]} for row in own])
+            aws = str(Path(sys.executable).with_name("aws"))
+            called(tmp_path, aws, *shlex.split(printed.replace(example, key))[1:])
+            answers = [float(answer) for answer in (tmp_path / "answers.csv").read_text().split()]
+            assert answers == pytest.approx([float(row["prediction"]) for row in own], abs=1e-4) and len(own) == 20
+    finally:
+        pipeline(tmp_path, "local", "down")
+    until(lambda: not processes(tmp_path))
+
+
+def written(path: Path, rows: list[dict[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def test_an_approval_starts_the_release_of_the_model(tmp_path: Path) -> None:
