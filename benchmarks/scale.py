@@ -2,7 +2,10 @@
 
     python benchmarks/scale.py engine [--groups 40 200]
     python benchmarks/scale.py nothing [--models 2000 10000]
+    python benchmarks/scale.py real [--partitions 500] [--rows 2000] [--changed 5]
 
+real: the whole command with the jobs of code/, which train a model for each partition with `presets: fast`;
+then the same command again, after the rows of some partitions have changed.
 nothing: the whole command, from its start to its exit, with groups of 50 models and jobs that do nothing; then the same
 command again, after one model's rows have changed. No model may be missing or predict twice.
 engine: a Distributed Map whose children have 14 states, eight of them calls of S3, and no jobs. Each size runs in a
@@ -19,9 +22,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, os.fspath(ROOT))
@@ -171,32 +180,84 @@ def nothing(given: argparse.Namespace) -> None:
             figures = []
             for changed in ({}, {"store-7": 1}):
                 orders.write_text(json.dumps({"partitions": models, "rows": changed}))
-                began = time.monotonic()
-                memory = _peak(words)
-                figures.append((time.monotonic() - began, memory, _trained(work, models)))
-            (first, memory, trained), (again, _, both) = figures
-            print(f"{models:6}  {first:7.1f}  {memory:9.0f}  {trained:7}  {again:26.1f}  {both - trained:7}")
+                figures.append((_cost(words), _trained(work, models)))
+            (first, trained), (again, both) = figures
+            print(
+                f"{models:6}  {first.seconds:7.1f}  {first.megabytes:9.0f}  {trained:7}  {again.seconds:26.1f}  "
+                f"{both - trained:7}"
+            )
 
 
-def _peak(words: list[str]) -> float:
-    """The command's highest resident memory in MB: its server is in the same process."""
+@dataclass(frozen=True)
+class Cost:
+    seconds: float
+    cpu: float  # of the command and its jobs
+    megabytes: float  # the command's highest resident memory: its server is in the same process
+
+
+def _cost(words: list[str]) -> Cost:
+    began = time.monotonic()
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT)
     assert process.stdout
     said = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(words)} failed:\n{said.decode()}")
-    return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+    peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+    return Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, peak)
 
 
 def _trained(work: Path, models: int) -> int:
     """How many models all runs have trained; the newest run's result must have each model once."""
     run = max((work / "runs").glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
-    predicted = json.loads(run.read_text())["predicted"]
+    summary = json.loads(run.read_text())
+    predicted = summary.get("predicted") or [one["name"] for one in summary["models"] if one["outcome"] == "predicted"]
     if len(predicted) != models or len(set(predicted)) != models:
         raise SystemExit(f"{len(set(predicted))} of {models} models predicted")
     with closing(sqlite3.connect(work / "buckets" / "index.sqlite")) as index:
-        return int(index.execute("SELECT count(*) FROM objects WHERE key LIKE 'models/groups/%.tar.gz'").fetchone()[0])
+        trained = "SELECT count(*) FROM objects WHERE key LIKE 'models/groups/%/output/model/%.tar.gz'"
+        return int(index.execute(trained).fetchone()[0])
+
+
+# real
+
+REAL = """
+name: shop
+models: {partition_by: store, label: y, better_than_median: 1%}
+train: {presets: fast, time_limit: 10m, max_runtime: 10h}
+fan_out: {models_per_job: 50}
+"""
+
+
+def real(given: argparse.Namespace) -> None:
+    print("                     seconds  processor s  server MB  models trained")
+    with tempfile.TemporaryDirectory() as folder:
+        work, data, config = (Path(folder) / name for name in ("work", "sales.csv", "config.yml"))
+        config.write_text(REAL)
+        words = [sys.executable, os.fspath(ROOT / "pipeline.py"), "run", "--local", "--config", os.fspath(config)]
+        words += ["--work", os.fspath(work), "--data", os.fspath(data)]
+        costs, trained = [], 0
+        for title, changed in (("all partitions", ()), (f"{given.changed} changed, again", range(given.changed))):
+            _sales(data, given.partitions, given.rows, changed)
+            costs.append(cost := _cost(words))
+            before, trained = trained, _trained(work, given.partitions)
+            figures = f"{cost.seconds:7.1f}  {cost.cpu:11.1f}  {cost.megabytes:9.0f}  {trained - before:14}"
+            print(f"{title:19}  {figures}", flush=True)
+        first, again = costs
+        print(f"{'ratio':19}  {again.seconds / first.seconds:7.3f}  {again.cpu / first.cpu:11.3f}")
+
+
+def _sales(path: Path, partitions: int, rows: int, changed: Collection[int]) -> None:
+    """Each partition has a rule of its own, and a tenth of its labels is missing."""
+    generator = np.random.default_rng(0)
+    store = generator.permutation(np.repeat(np.arange(partitions), rows))
+    columns = {f"n{number}": np.round(generator.normal(100, 20, len(store)), 2) for number in range(4)}
+    word, day = generator.integers(0, 3, len(store)), generator.integers(0, 7, len(store))
+    y = columns["n0"] * (2 + store % 7) + columns["n1"] / 3 + 10 * (word == 1) + np.isin(store, list(changed))
+    y = pa.array(np.round(y + generator.normal(0, 3, len(store)), 2), mask=generator.random(len(store)) < 0.1)
+    names = pa.array([f"store-{number}" for number in range(partitions)]).take(pa.array(store))
+    words = pa.array(["alpha", "beta", "gamma"]).take(pa.array(word))
+    pyarrow.csv.write_csv(pa.table({"store": names, **columns, "word": words, "day": day, "y": y}), path)
 
 
 def main() -> None:
@@ -211,6 +272,11 @@ def main() -> None:
     of_nothing = commands.add_parser("nothing", help="a whole run with jobs that do nothing")
     of_nothing.add_argument("--models", type=int, nargs="+", default=[2000, 10000])
     of_nothing.set_defaults(run=nothing)
+    of_real = commands.add_parser("real", help="two whole runs with real models")
+    of_real.add_argument("--partitions", type=int, default=500)
+    of_real.add_argument("--rows", type=int, default=2000, help="of each partition")
+    of_real.add_argument("--changed", type=int, default=5, help="partitions with other rows in the second run")
+    of_real.set_defaults(run=real)
     given = parser.parse_args()
     given.run(given)
 
