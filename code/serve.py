@@ -72,9 +72,8 @@ def main() -> int:
 
 def loaded(workers: int) -> Any:
     """The application with its model."""
-    from invocations import Application  # numpy, which it imports, reads the number of threads once
     from model_folder import METRICS, verified
-    from predict import load, schema_of
+    from predict import load, schema_of  # numpy, which it imports, reads the number of threads once
     from programs import PROGRAMS, library_of
 
     accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or TYPES[0]
@@ -91,21 +90,23 @@ def loaded(workers: int) -> Any:
         "MaxPayloadInMB": max(1, min(6, 100 // workers)),
     }
 
-    def application(folder: Path, expected: str = "") -> Application:
+    def application(folder: Path, expected: str = "") -> Any:
         model = str(job_io.read_json(folder / METRICS)["model"])
         manifest = verified(folder, model, expected)
         predictor, schema = load(folder, model, manifest, in_memory=True), schema_of(manifest.get("classes", []))
+        from invocations import Application  # after the library: XGBoost's keeps out pandas, which this would import
+
         return Application(predictor, model, manifest["features"], schema, most, accept, parameters, body_is_read)
 
     if os.environ.get("SAGEMAKER_MULTI_MODEL", "").lower() != "true":
         return application(job_io.root() / "model", job_io.prediction_manifest())
-    from shared_models import SharedModels, available_bytes
-
     if program := os.environ.get("STEPGLUON_PROGRAM", ""):
         if program not in PROGRAMS or PROGRAMS[program].answers:
             raise JobError(f"The environment variable STEPGLUON_PROGRAM is {shown(program)}, which serves no model.")
         library_of(program)  # XGBoost's keeps other libraries out
         importlib.import_module(PROGRAMS[program].library)
+    from shared_models import SharedModels, available_bytes
+
     memory = number("STEPGLUON_MODELS_MB", available_bytes() * 8 // 10 // MEGABYTE) * MEGABYTE
     return SharedModels(application, workers, memory, most, body_is_read)
 

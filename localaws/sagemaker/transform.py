@@ -88,11 +88,9 @@ class TransformJob(Job):
                 made.mkdir(parents=True)
             self._unpack(archive, root / "model")
             self.state.started = time.time()
-            self._serve(program, root, cores, found, folder / "out")
+            uploaded = self._serve(program, root, cores, found, folder)
             if self._stop.is_set():
                 return "Stopped", "Stopped", ""
-            # The service keeps the results of the other objects.
-            uploaded = self._upload([folder])
             if self._failures:
                 return "Failed", "Failed", self._failures[0]
             shop.cache.put(fingerprint, uploaded, "", [])
@@ -130,7 +128,9 @@ class TransformJob(Job):
         known = {name: str(value) for name, value in given.items() if value is not None}
         return {"AWS_REGION": self._shop.region, "SAGEMAKER_BATCH": "true", **known}
 
-    def _serve(self, program: Program, root: Path, cores: int, found: job_files.Found, out: Path) -> None:
+    def _serve(
+        self, program: Program, root: Path, cores: int, found: job_files.Found, folder: Path
+    ) -> list[job_files.Uploaded]:
         self._turn("Transforming")
         log = self._shop.logs.stream(self.kind, self.name, 0)
         said = self._shop.logs.stream(self.kind, self.name, 0, "/data-log")
@@ -150,9 +150,12 @@ class TransformJob(Job):
                 say(str(problem))
                 raise JobFailed(f"AlgorithmError: {problem} See job logs for more information") from None
             if not self._stop.is_set():
-                self._transform(instance, found, out, say)
+                self._transform(instance, found, folder / "out", say)
             instance.terminate()
+            # While the server ends. The service keeps the results of the other objects, if one failed.
+            uploaded = [] if self._stop.is_set() else self._upload([folder])
             self._wait(self._shop.grace_seconds)
+            return uploaded
 
     def _limits(self, instance: Instance) -> _Limits:
         with closing(Server(instance, PING_SECONDS)) as server:

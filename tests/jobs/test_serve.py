@@ -106,6 +106,25 @@ def test_a_model_of_autogluon_answers_each_format_with_the_numbers_of_predict(
             assert np.allclose([float(line) for line in answer.split()], expected, rtol=1e-12), kind
 
 
+def test_xgboost_answers_one_row_or_many_without_pandas(xgboost_root: Path) -> None:
+    """Importing pandas takes longer than loading the model."""
+    look = (
+        f"import sys; sys.path.insert(0, {str(CODE)!r})\n"
+        "import serve; application = serve.loaded(1)\n"
+        "def answers(rows):\n"
+        f"    status, _, said = application.invoked({ROW!r} * rows, 'text/csv', 'text/csv')\n"
+        "    assert status == 200, said\n"
+        "    return [float(line) for line in said.split()]\n"
+        "assert answers(1000) == answers(1) * 1000\n"
+        "assert not sys.modules.get('pandas'), 'pandas was imported'\n"
+    )
+    command = [sys.executable, "-c", look]
+    done = subprocess.run(
+        command, env=os.environ | {"STEPGLUON_ROOT": str(xgboost_root)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_hundred_thousand_rows_are_one_request(server: Served) -> None:
     status, answer = server.invoke(ROW * 100_000)
     assert status == 200
