@@ -15,6 +15,7 @@ GROUPS = {kind: f"/aws/sagemaker/{kind.title()}Jobs" for kind in ("training", "p
 MOST_STREAMS = 500  # per group of jobs; the logs of older runs are in DIR/runs/
 # Per stream, in memory; the oldest lines are dropped. A line may have 256 KiB.
 MOST_LINES, MOST_CHARACTERS = 10_000, 16 * 1024 * 1024
+_KEPT = f"the local AWS keeps the last {MOST_LINES:,} lines of a log, {MOST_CHARACTERS // 1024**2} MB at most"
 
 
 def _backend(account: str, region: str) -> Any:
@@ -39,16 +40,20 @@ def _write(stream: Any, lines: Iterable[str]) -> None:
 
 
 def _shorten(stream: Any) -> None:
-    """Keep the last nine tenths of what a stream may have, so that this is rare."""
+    """Keep the last nine tenths of what a stream may have, so that this is rare, and say how many lines went."""
     kept = characters = 0
     for event in reversed(stream.events):
         if kept >= MOST_LINES * 9 // 10 or characters + len(event.message) > MOST_CHARACTERS * 9 // 10:
             break
         kept, characters = kept + 1, characters + len(event.message)
-    del stream.events[: len(stream.events) - kept]
+    gone = len(stream.events) - kept
+    earlier = getattr(stream, "dropped", 0)  # the first event says so
+    stream.dropped = earlier + gone - bool(earlier)
+    del stream.events[:gone]
     stream.characters = characters
-    for event in stream.events[:1]:
-        type(event).instances_tracked.clear()  # moto lists each event a second time, until its reset
+    first = stream.events[0]
+    text = f"[local] {stream.dropped:,} earlier lines were dropped; {_KEPT}."
+    stream.events.insert(0, type(first)(first.ingestion_time, {"timestamp": first.timestamp, "message": text}))
 
 
 class JobLogs:

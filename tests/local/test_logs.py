@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
 from local_aws import ACCOUNT, REGION
-from moto.logs.models import logs_backends
+from moto.logs.models import LogEvent, logs_backends
 
 from localaws.base.logs import MOST_CHARACTERS, MOST_LINES, JobLogs
 from localaws.server.aws import LocalAws
@@ -41,10 +42,17 @@ def test_a_log_of_long_lines_is_kept_in_bounded_memory(aws: LocalAws) -> None:
     write = logs.stream("processing", "long", 0)
     for number in range(200):
         write(f"{number} " + "x" * 256 * 1024)
-    kept = logs.lines("processing", "long")
-    assert kept[-1].startswith("199 ") and len(kept) < 200
+    note, *kept = logs.lines("processing", "long")
+    assert kept[-1].startswith("199 ") and note.startswith(f"[local] {200 - len(kept)} earlier lines were dropped; ")
     assert sum(map(len, kept)) <= MOST_CHARACTERS
-    for number in range(2 * MOST_LINES):
+
+
+def test_a_log_of_many_lines_frees_the_first_ones_and_says_how_many(aws: LocalAws) -> None:
+    logs, count = JobLogs(ACCOUNT, REGION), 5 * MOST_LINES
+    write = logs.stream("training", "many", 0)
+    for number in range(count):
         write(str(number))
-    kept = logs.lines("processing", "long")
-    assert len(kept) <= MOST_LINES and kept[-3:] == [str(2 * MOST_LINES - 3 + one) for one in range(3)]
+    note, *kept = logs.lines("training", "many")
+    assert len(kept) < MOST_LINES and kept == [str(number) for number in range(count - len(kept), count)]
+    assert note.startswith(f"[local] {count - len(kept):,} earlier lines were dropped; ")
+    assert sum(isinstance(one, LogEvent) for one in gc.get_objects()) < 2 * MOST_LINES, "dropped lines stay in memory"
