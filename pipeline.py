@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """The workflow. Change it here, and view it with `python pipeline.py graph -o workflow.html`.
 
-`release` is a machine beside it, which the config may need (`graph --machine release`).
 The classes are those of the AWS Step Functions Data Science SDK. Each state is created by a method in
 stepgluon/workflow/states.py, those of a model in branch_states.py; in a state's name, * stands for the model's name.
-`monitoring` is a machine of its own, whose states are in monitor_states.py. `partitioned` is the workflow with a model
-for each value found in the data; its states are in group_states.py.
+`partitioned` is the workflow with a model for each value found in the data; its states are in group_states.py.
+
+`release` and `monitoring` are machines beside it, for configs that need them (`graph --machine release`); the states of
+`monitoring` are in monitor_states.py.
 """
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
+
+from stepgluon.workflow.release_machine import release as release
+from stepgluon.workflow.release_machine import release_to_endpoint
 
 if TYPE_CHECKING:
     from stepgluon.config.schema import PipelineConfig
@@ -83,6 +87,117 @@ def continue_after(make: States, mails: list[Task], prepare: Task, postprocess: 
         mail.add_catch(make.ignored(mail))
     for job, question in ((prepare, "Prepare again?"), (postprocess, "Post-process again?")):
         job.add_catch(make.failed_job(make.again(question, job)))
+
+
+def builds(make: States, then: Task) -> list[Task]:
+    """Build the images that the config builds in runs, unless ECR has them: a tag is the hash of an image's content."""
+    looks = [make.look_for_image(image, f"Look for image {image}") for image in make.images]
+    for image, look, following in zip(make.images, looks, [*looks[1:], then], strict=False):
+        build = make.build_image(image, f"Build image {image}")
+        build.next(following)
+        look.add_catch(make.without_image(build))
+    return looks
+
+
+def train_one(make: States, model: Item) -> Chain:
+    """Train one model and evaluate it. A failed training rejects the model, but does not fail the run."""
+    from stepgluon.workflow.sdk import Chain, Choice
+
+    judge = Choice(model.state("Judge *"))
+    train = make.tune(model, "Tune *") if model.tuned else make.train(model, "Train *")
+    read_score = make.read_score(model, "Read score of *")
+    accept = make.accept(model, "Accept *")
+    if model.approval:  # the marker says which version of the registry a model is, so a cached one gets no second
+        register, record = make.register(model, "Register *"), make.remember(model, "Remember version of *")
+        Chain([register, record, accept])
+        register.add_catch(make.unregistered(accept))
+        record.add_catch(make.ignored(record))
+        judge.add_choice(make.registered(model), accept)
+        judge.add_choice(make.good_enough(model), register)
+    else:
+        judge.add_choice(make.good_enough(model), accept)
+
+    remember, failed = make.remember(model, "Remember *"), judge
+    scoring = [make.score(model, "Score *")] if model.archived else []  # takes the archive that the training leaves
+    asking = test_one(make, model, judge, scoring[0]) if model.tested else []
+    if measuring := [*asking, *scoring]:  # a model that could not be measured is not trained again
+        judge.add_choice(make.worth_another_measurement(), measuring[0])
+    judge.add_choice(make.worth_another_try(of_aws=model.archived), train)
+    judge.default_choice(make.reject(model, "Reject *"))
+    listing = []
+    if model.tuned:  # a tuning's best training goes on; the report shows the others
+        trials, write = make.list_trials(model, "List trials of *"), make.write_trials(model, "Write trials of *")
+        trials.add_catch(make.no_trials(write))
+        write.add_catch(make.failed_score(judge))
+        listing = [trials, write]
+        failed = make.find_failure(model, "Find failure of *")
+        failed.add_catch(make.unknown_failure(judge))
+        failed.next(judge)
+    Chain([*(scoring if asking else []), read_score, remember, judge])
+    Chain([train, *listing, *(asking[:1] or [*scoring, read_score])])
+    train.add_catch(make.failed_training(failed))
+    for job in scoring:
+        job.add_catch(make.failed_measurement(judge))
+    read_score.add_catch(make.failed_score(judge))
+    remember.add_catch(make.ignored(remember))
+    look_up = make.look_up(model, "Look up *", train)  # was exactly this trained before?
+    look_up.next(judge)
+    return Chain([look_up])
+
+
+def test_one(make: States, model: Item, judge: Choice, score: Task) -> list[Task]:
+    """Let a container answer the held-out rows. SageMaker's model is deleted afterwards, even if the job failed."""
+    from stepgluon.workflow.sdk import Chain
+
+    create, test = make.create_model(model, "Create model of *"), make.ask(model, "Test *")
+    delete = make.delete_model(model, "Delete model of *")
+    judge.add_choice(make.answered(), score)
+    Chain([create, test, delete, judge])
+    create.add_catch(make.failed_measurement(judge))
+    test.add_catch(make.failed_measurement(delete))
+    delete.add_catch(make.ignored(delete))
+    return [create, test]
+
+
+def predict_one(make: States, model: Item) -> Chain:
+    """Predict one model's rows, if it has any. A failed prediction is reported, and the others are delivered."""
+    from stepgluon.workflow.sdk import Chain, Choice
+
+    necessary = Choice(model.state("Due *?"))
+    remember = make.remember_result(model, "Remember * result")
+    report = make.report(model, "Report *")
+    if model.transforms:  # a server answers the rows; its answers to files are the predictions
+        first, answer = make.create_chosen(model, "Create chosen model of *"), make.transform(model, "Predict *")
+        delete = make.delete_model(model, "Delete chosen model of *")
+        predicting = [make.check(model, "Check answers of *")] if model.checked else []
+        necessary.add_choice(make.answered(), [*predicting, remember][0])
+        Chain([first, answer, delete, necessary])
+        first.add_catch(make.failed_answers(necessary))
+        answer.add_catch(make.failed_answers(delete))
+        delete.add_catch(make.ignored(delete))
+    else:
+        first = make.predict(model, "Predict *")
+        predicting = [first]
+    necessary.add_choice(make.worth_another_try(), first)
+    necessary.default_choice(report)
+
+    Chain([*predicting, remember, report])
+    for job in predicting:
+        job.add_catch(make.failed_prediction(necessary))
+    remember.add_catch(make.ignored(remember))
+    look_up = make.look_up_result(model, "Look up * result", necessary)
+    look_up.next(report)
+    return Chain([look_up])
+
+
+def release_one(make: States, model: Item) -> Chain:
+    """Release a model to its endpoint, if it has one."""
+    from stepgluon.workflow.sdk import Chain
+
+    if model.model not in make.config.served:
+        return Chain([make.without_endpoint(model, "No endpoint of *")])
+    choose = make.choose_to_serve(model, "Choose * to serve")
+    return Chain([choose, release_to_endpoint(make, model, make.end_release(model, "End release of *"))])
 
 
 def partitioned(config: PipelineConfig) -> Chain:
@@ -244,186 +359,6 @@ def monitor_one(make: MonitorStates, model: Item) -> Chain:
         task.add_catch(make.failed(announce))
     announce.add_catch(make.unsent(report))
     return Chain([served])
-
-
-def builds(make: States, then: Task) -> list[Task]:
-    """Build the images that the config builds in runs, unless ECR has them: a tag is the hash of an image's content."""
-    looks = [make.look_for_image(image, f"Look for image {image}") for image in make.images]
-    for image, look, following in zip(make.images, looks, [*looks[1:], then], strict=False):
-        build = make.build_image(image, f"Build image {image}")
-        build.next(following)
-        look.add_catch(make.without_image(build))
-    return looks
-
-
-def train_one(make: States, model: Item) -> Chain:
-    """Train one model and evaluate it. A failed training rejects the model, but does not fail the run."""
-    from stepgluon.workflow.sdk import Chain, Choice
-
-    judge = Choice(model.state("Judge *"))
-    train = make.tune(model, "Tune *") if model.tuned else make.train(model, "Train *")
-    read_score = make.read_score(model, "Read score of *")
-    accept = make.accept(model, "Accept *")
-    if model.approval:  # the marker says which version of the registry a model is, so a cached one gets no second
-        register, record = make.register(model, "Register *"), make.remember(model, "Remember version of *")
-        Chain([register, record, accept])
-        register.add_catch(make.unregistered(accept))
-        record.add_catch(make.ignored(record))
-        judge.add_choice(make.registered(model), accept)
-        judge.add_choice(make.good_enough(model), register)
-    else:
-        judge.add_choice(make.good_enough(model), accept)
-
-    remember, failed = make.remember(model, "Remember *"), judge
-    scoring = [make.score(model, "Score *")] if model.archived else []  # takes the archive that the training leaves
-    asking = test_one(make, model, judge, scoring[0]) if model.tested else []
-    if measuring := [*asking, *scoring]:  # a model that could not be measured is not trained again
-        judge.add_choice(make.worth_another_measurement(), measuring[0])
-    judge.add_choice(make.worth_another_try(of_aws=model.archived), train)
-    judge.default_choice(make.reject(model, "Reject *"))
-    listing = []
-    if model.tuned:  # a tuning's best training goes on; the report shows the others
-        trials, write = make.list_trials(model, "List trials of *"), make.write_trials(model, "Write trials of *")
-        trials.add_catch(make.no_trials(write))
-        write.add_catch(make.failed_score(judge))
-        listing = [trials, write]
-        failed = make.find_failure(model, "Find failure of *")
-        failed.add_catch(make.unknown_failure(judge))
-        failed.next(judge)
-    Chain([*(scoring if asking else []), read_score, remember, judge])
-    Chain([train, *listing, *(asking[:1] or [*scoring, read_score])])
-    train.add_catch(make.failed_training(failed))
-    for job in scoring:
-        job.add_catch(make.failed_measurement(judge))
-    read_score.add_catch(make.failed_score(judge))
-    remember.add_catch(make.ignored(remember))
-    look_up = make.look_up(model, "Look up *", train)  # was exactly this trained before?
-    look_up.next(judge)
-    return Chain([look_up])
-
-
-def test_one(make: States, model: Item, judge: Choice, score: Task) -> list[Task]:
-    """Let a container answer the held-out rows. SageMaker's model is deleted afterwards, even if the job failed."""
-    from stepgluon.workflow.sdk import Chain
-
-    create, test = make.create_model(model, "Create model of *"), make.ask(model, "Test *")
-    delete = make.delete_model(model, "Delete model of *")
-    judge.add_choice(make.answered(), score)
-    Chain([create, test, delete, judge])
-    create.add_catch(make.failed_measurement(judge))
-    test.add_catch(make.failed_measurement(delete))
-    delete.add_catch(make.ignored(delete))
-    return [create, test]
-
-
-def predict_one(make: States, model: Item) -> Chain:
-    """Predict one model's rows, if it has any. A failed prediction is reported, and the others are delivered."""
-    from stepgluon.workflow.sdk import Chain, Choice
-
-    necessary = Choice(model.state("Due *?"))
-    remember = make.remember_result(model, "Remember * result")
-    report = make.report(model, "Report *")
-    if model.transforms:  # a server answers the rows; its answers to files are the predictions
-        first, answer = make.create_chosen(model, "Create chosen model of *"), make.transform(model, "Predict *")
-        delete = make.delete_model(model, "Delete chosen model of *")
-        predicting = [make.check(model, "Check answers of *")] if model.checked else []
-        necessary.add_choice(make.answered(), [*predicting, remember][0])
-        Chain([first, answer, delete, necessary])
-        first.add_catch(make.failed_answers(necessary))
-        answer.add_catch(make.failed_answers(delete))
-        delete.add_catch(make.ignored(delete))
-    else:
-        first = make.predict(model, "Predict *")
-        predicting = [first]
-    necessary.add_choice(make.worth_another_try(), first)
-    necessary.default_choice(report)
-
-    Chain([*predicting, remember, report])
-    for job in predicting:
-        job.add_catch(make.failed_prediction(necessary))
-    remember.add_catch(make.ignored(remember))
-    look_up = make.look_up_result(model, "Look up * result", necessary)
-    look_up.next(report)
-    return Chain([look_up])
-
-
-def release_one(make: States, model: Item) -> Chain:
-    """Release a model to its endpoint, if it has one."""
-    from stepgluon.workflow.sdk import Chain
-
-    if model.model not in make.config.served:
-        return Chain([make.without_endpoint(model, "No endpoint of *")])
-    choose = make.choose_to_serve(model, "Choose * to serve")
-    return Chain([choose, release_to_endpoint(make, model, make.end_release(model, "End release of *"))])
-
-
-def release_to_endpoint(make: States, model: Item, end: Pass) -> Choice:
-    """The endpoint answers all the time: SageMaker starts the new model first, and rolls a bad one back."""
-    from stepgluon.workflow.sdk import Chain, Choice
-
-    state = Choice(model.state("Endpoint of *?"))
-    look, wait = make.describe_endpoint(model, "Describe endpoint of *"), make.wait(model, "Wait for endpoint of *")
-    add_model, add_config = make.create_served(model, "Create served model *"), make.create_config(model, "Configure *")
-    create, delete = (
-        make.create_endpoint(model, "Create endpoint of *"),
-        make.delete_endpoint(model, "Delete endpoint of *"),
-    )
-    update, point = make.update_endpoint(model, "Update endpoint of *"), make.point_to_model(model, "Point to *")
-    last = [end]
-    if model.scaled:
-        stop, scale = make.stop_scaling(model, "Stop scaling of *"), make.scale(model, "Scale *")
-        last = [scale, make.follow_traffic(model, "Follow traffic of *"), end]
-        stop.next(state)
-        stop.add_catch(make.not_scaled(state))
-        for task in last[:2]:
-            task.add_catch(make.noted("Its scaling could not be set", end))
-        state.add_choice(make.failed_release(stopped=True), scale)
-    state.add_choice(make.unknown_endpoint(), look)
-    state.add_choice(make.failed_release(), end)
-    state.add_choice(make.in_progress(), wait)
-    state.add_choice(make.serves(), point)
-    state.add_choice(make.rolled_back(), last[0])
-    state.add_choice(make.needs("Missing|Failed|InService", unless="made"), add_model)
-    if model.scaled:
-        state.add_choice(make.needs("Failed|InService", unless="stopped"), stop)
-    state.add_choice(make.needs("Missing"), create)
-    state.add_choice(make.needs("Failed"), delete)
-    state.add_choice(make.needs("InService"), update)
-    state.default_choice(end)
-
-    Chain([wait, look, state])
-    Chain([add_model, add_config, state])
-    Chain([point, *last])
-    look.add_catch(make.undescribed(state))
-    add_model.add_catch(make.made_before(add_config))
-    add_config.add_catch(make.made_before(state))
-    for task in (create, delete, update):
-        task.next(wait)
-        task.add_catch(make.refused(wait))
-    point.add_catch(make.noted("Which model it serves could not be written", last[0]))
-    return state
-
-
-def release(config: PipelineConfig) -> Chain:
-    """A machine of its own: release a version of the registry that was approved; the registry's event starts it."""
-    from stepgluon.workflow.sdk import Chain, Choice
-    from stepgluon.workflow.states import States
-
-    make = States(config)
-    which, complete = Choice("Which model?"), Choice("Is it released?")
-    announce = make.mail("Announce release", "released")
-    for model in make.approved_items:
-        look = make.describe_version(model, "Describe version of *")
-        end = make.end_release(model, "End release of *", approved=True)
-        end.next(announce)
-        which.add_choice(make.is_of(model), Chain([look, release_to_endpoint(make, model, end)]))
-    which.default_choice(make.not_served("Not served"))
-    complete.add_choice(make.endpoint_is_stuck(), make.stuck("Repair endpoint"))
-    complete.add_choice(make.all_released(), make.done("Done"))
-    complete.default_choice(make.not_released("Not released"))
-    Chain([announce, complete])
-    announce.add_catch(make.ignored(announce))
-    return Chain([make.begin_release("Begin"), which])
 
 
 if __name__ == "__main__":

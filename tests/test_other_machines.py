@@ -92,5 +92,5 @@ def test_a_machine_that_cannot_run_is_refused_by_its_name(
     broken = Succeed("Released", output="{% $lookup(5 %}")
     monkeypatch.setitem(globals(), "release", lambda config: broken)
     assert main(workflow, ["compile", "--out", "build"], {}) == 1
-    assert "the machine release in pipeline.py would not run on AWS" in capsys.readouterr().err
+    assert "the machine release would not run on AWS" in capsys.readouterr().err
     assert os.listdir() == ["pipeline-config.yml"]

@@ -13,6 +13,7 @@ states         the states used in pipeline.py; branch_states: those of a model; 
   monitor_states the states of the machine that looks for drift
   retries        what is retried, how often and when
   expressions    JSONata as text
+release_machine  the release to an endpoint, in a run and as a machine of its own for approved versions
 sdk            the Data Science SDK, with its gaps closed
 compile        graph -> canonical text, checked
 size_estimate  estimates the size for validate, without compiling

@@ -1,6 +1,6 @@
 """Compiles the workflow's graph to the definition: canonical bytes, checked before use.
 
-A pipeline may have other machines around its runs: those of OTHERS that the config needs and pipeline.py makes.
+A pipeline may have other machines beside its runs: those of OTHERS that the config needs and pipeline.py names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stepgluon.selfcheck import Finding, SelfCheck
 from stepgluon.workflow.retries import OTHER_SECONDS, Waiting
 
 Workflow = Callable[[PipelineConfig], Any]
-# The other machines: their functions in pipeline.py, and the models that they are for.
+# The other machines: their functions, which pipeline.py imports or defines, and the models that they are for.
 OTHERS: dict[str, tuple[str, Callable[[PipelineConfig], list[Model]]]] = {
     "release": ("release", lambda config: config.served_after_approval),
     "monitor": ("monitoring", lambda config: config.monitored),
@@ -56,7 +56,7 @@ def compile_definition(loaded: LoadedConfig, workflow: Workflow) -> Definition:
         raise ConfigError(loaded.source.file, problems)
     _refuse("the workflow in pipeline.py", found)
     for name, more in problems_of_others.items():
-        _refuse(f"the machine {name} in pipeline.py", more)
+        _refuse(f"the machine {name}", more)
     return replace(definition, others=others)
 
 
