@@ -15,8 +15,9 @@ from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
-from stepgluon.config.kinds import Section
-from stepgluon.config.schema import AUTOGLUONS, Data, Model, PipelineConfig
+from stepgluon.config.job_schema import AUTOGLUONS
+from stepgluon.config.schema import Data, Model, PipelineConfig
+from stepgluon.config.sections import Section
 from stepgluon.programs import (
     builds_in_runs,
     channels_of,

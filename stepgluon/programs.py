@@ -7,8 +7,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 from stepgluon.config import container_rules, xgboost_rules
+from stepgluon.config.algorithm_schema import Algorithm
 from stepgluon.config.findings import Finding
-from stepgluon.config.schema import Algorithm, Model, PipelineConfig
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.config.xgboost_settings import complete
 
 DATA = "data"  # the image that prepares the tables and assembles the result, whatever the algorithm

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from stepgluon.config import yaml_tree
 from stepgluon.config.json_schema import json_schema
 from stepgluon.config.keys import section_in
-from stepgluon.config.kinds import Rest, Section
 from stepgluon.config.load import load, loads
 from stepgluon.config.scalars import Unclear, resolve
 from stepgluon.config.schema import Partitioned, PipelineConfig
+from stepgluon.config.sections import Rest, Section
 from stepgluon.config.source import LoadedConfig
 from stepgluon.config.units import unit_of
 from stepgluon.errors import ConfigError, Place

@@ -12,9 +12,9 @@ from golden import HERE, same_as
 from pipeline import workflow
 from stepgluon.cli.main import main
 from stepgluon.config.keys import section_in
-from stepgluon.config.kinds import MISSING, Entry, Rest, Section
 from stepgluon.config.load import load, loads
 from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.sections import MISSING, Entry, Rest, Section
 from stepgluon.errors import ConfigError
 from stepgluon.graph import render
 from stepgluon.workflow.compile import build, compile_definition, most_models

@@ -11,7 +11,7 @@ from stepgluon.aws import Door
 from stepgluon.cli.common import Call
 from stepgluon.cli.parser import PARTS
 from stepgluon.cli.terminal import write_file
-from stepgluon.config.schema import Cicd, CicdSource, CodeCommit
+from stepgluon.config.cicd_schema import Cicd, CicdSource, CodeCommit
 from stepgluon.cost.estimate import estimate, refusal, summary
 from stepgluon.cost.known import in_account
 from stepgluon.cost.prices import prices_of

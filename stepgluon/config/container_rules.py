@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 from stepgluon import limits
 from stepgluon.config import aws_images
+from stepgluon.config.algorithm_schema import Algorithm, Objective
 from stepgluon.config.aws_facts import facts
 from stepgluon.config.findings import Finding
 from stepgluon.config.kinds import as_text
 from stepgluon.config.metrics import METRICS
 from stepgluon.config.nodes import join
-from stepgluon.config.schema import Algorithm, Model, Objective
+from stepgluon.config.schema import Model
 from stepgluon.errors import found, listed
 
 _IMAGE = re.compile(

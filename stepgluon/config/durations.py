@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from stepgluon.config.kinds import Kind, Wrong
+from stepgluon.config.kinds import Kind, Wrong, wrong_or_missing
 from stepgluon.config.nodes import Node
 
 _NOTATION = r"^[1-9][0-9]{0,6}(s|m|h)$"
@@ -46,9 +46,7 @@ class Duration(Kind):
                 way_out = f"write {as_duration(length)}" if length <= self.most else limits
         if node.spoken and way_out.startswith("write"):  # it would reveal the value
             way_out = _LIKE
-        if written is None and not node.spoken:
-            raise Wrong(f"the value is missing ({way_out})")
-        raise Wrong(f"{node.shown} {wrong} ({way_out})")
+        raise wrong_or_missing(node, wrong, way_out)
 
     def default(self, value: Any) -> Any:
         return as_duration(value)
@@ -71,9 +69,7 @@ class Interval(Duration):
             if length <= self.most:
                 return length
             raise Wrong(f"{node.shown} is too long (at most {self.default(self.most)})")
-        if node.value is None and not node.spoken:
-            raise Wrong(f"the value is missing ({self.like})")
-        raise Wrong(f"{node.shown} is not {self.what} ({self.like})")
+        raise wrong_or_missing(node, f"is not {self.what}", self.like)
 
     def default(self, value: Any) -> Any:
         unit, length = next((unit, length) for unit, length in reversed(self.units.items()) if value % length == 0)

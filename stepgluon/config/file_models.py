@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 
 from stepgluon import limits
 from stepgluon import scripts as of_the_user
+from stepgluon.config.algorithm_schema import Score
 from stepgluon.config.findings import Finding, models_of
 from stepgluon.config.kinds import Name
 from stepgluon.config.nodes import BROKEN, Node, join
-from stepgluon.config.schema import Data, Model, PipelineConfig, Score
+from stepgluon.config.schema import Data, Model, PipelineConfig
 from stepgluon.errors import Problem, found
 from stepgluon.programs import AUTOGLUON, CONTAINER, programs_of
 

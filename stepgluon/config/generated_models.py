@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stepgluon.config import found_models
+from stepgluon.config.job_schema import AUTOGLUONS
 from stepgluon.config.keys import meant, unknown_key
 from stepgluon.config.kinds import NO_ROW_VALUE, is_row_value
 from stepgluon.config.nodes import BROKEN, Broken, Node, join, merge
-from stepgluon.config.schema import AUTOGLUONS, Model
+from stepgluon.config.schema import Model
 from stepgluon.errors import Problem, found
 
 _MADE = ("name", "where")  # what a generated model gets from its value

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from stepgluon.config.keys import section_in
-from stepgluon.config.kinds import MISSING, SCALAR, Rest, Section
+from stepgluon.config.kinds import SCALAR
 from stepgluon.config.schema import Partitioned, PipelineConfig
+from stepgluon.config.sections import MISSING, Rest, Section
 
 _VARIABLE = {
     "type": "string",

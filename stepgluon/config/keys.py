@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from stepgluon.config.kinds import Inner, Kind, List, Map, Section
+from stepgluon.config.kinds import Kind
 from stepgluon.config.schema import Partitioned, PipelineConfig
+from stepgluon.config.sections import Inner, List, Map, Section
 from stepgluon.config.tried_keys import NOT_YET, OTHER_NAMES
 from stepgluon.errors import did_you_mean, listed
 

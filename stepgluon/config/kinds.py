@@ -1,6 +1,6 @@
-"""The kinds of values. Each checks a value, says what is wrong with it, and has a JSON Schema for editors.
+"""The kinds of single values. Each checks a value, says what is wrong with it, and has a JSON Schema for editors.
 
-docs/decisions/0003 says why this is not pydantic.
+Sections, lists and mappings are in sections.py. docs/decisions/0003 says why this is not pydantic.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any
 
 from stepgluon.config.nodes import Node
 from stepgluon.errors import did_you_mean, found, listed
 
-S = TypeVar("S", bound="Section")
-MISSING = object()  # the default of a required key
 VARIABLE = {"$ref": "#/$defs/Variable"}
 SCALAR = {"anyOf": [{"type": ["string", "number", "boolean"]}, VARIABLE]}
 
@@ -44,17 +42,23 @@ class Kind(ABC):
         return {"anyOf": [self.json, VARIABLE]}
 
 
-def _json(kind: str, **limits: Any) -> dict[str, Any]:
+def json_type(kind: str, **limits: Any) -> dict[str, Any]:
     """A JSON Schema with the limits that are set."""
     return {"type": kind, **{name: limit for name, limit in limits.items() if limit not in (None, "")}}
 
 
-def _not(node: Node, what: str, expected: str) -> Wrong:
-    """`the text 'low' is not a number (…)`, `the value is missing (…)`."""
+def wrong_or_missing(node: Node, wrong: str, way_out: str) -> Wrong:
+    """`40 is not an amount in USD (…)`, or `the value is missing (…)`."""
     if node.value is None and not node.spoken:
-        return Wrong(f"the value is missing ({expected})")
-    text = "the text " if isinstance(node.value, str) and not node.spoken else ""
-    return Wrong(f"{text}{node.shown} is not {what} ({expected})")
+        return Wrong(f"the value is missing ({way_out})")
+    return Wrong(f"{node.shown} {wrong} ({way_out})")
+
+
+def not_a(node: Node, what: str, expected: str) -> Wrong:
+    """`the text 'low' is not a number (…)`, `the value is missing (…)`."""
+    if isinstance(node.value, str) and not node.spoken:
+        return Wrong(f"the text {node.shown} is not {what} ({expected})")
+    return wrong_or_missing(node, f"is not {what}", expected)
 
 
 def too_many(node: Node, most: int) -> str:
@@ -71,7 +75,7 @@ class Text(Kind):
     ) -> None:
         """`like` is the pattern in plain words. In place of a `free` text, a number only lacks its quotes."""
         self.pattern, self.like, self.most, self.least, self.free = pattern, like, most, least, free
-        self.json = _json("string", pattern=pattern, maxLength=most, minLength=least)
+        self.json = json_type("string", pattern=pattern, maxLength=most, minLength=least)
 
     def value(self, node: Node, description: str) -> Any:
         text = node.value
@@ -79,7 +83,7 @@ class Text(Kind):
             expected = self.like or (description if text is not None else "") or "text is expected"
             if self.free and isinstance(text, (int, float)):
                 expected = "write the variable in quotes" if node.spoken else f"put it in quotes: '{found(text)}'"
-            raise _not(node, "text", expected)
+            raise not_a(node, "text", expected)
         if self.least and not text:
             empty = "the text is empty (write something)"
             raise Wrong(f"{node.spoken} is not text (text is expected)" if node.spoken else empty)
@@ -88,6 +92,9 @@ class Text(Kind):
         if self.pattern and not re.fullmatch(self.pattern, text):
             raise Wrong(f"{node.shown} is not allowed (expected: {self.like})")
         return text
+
+
+TEXT = Text(least=1, most=1024)
 
 
 class Account(Text):
@@ -142,7 +149,7 @@ class Number(Kind):
         self.wanted, self.low, self.high = "number", -math.inf if above is None else above, below
         between = " and ".join(f"{word} {end}" for word, end in (("above", above), ("below", below)) if end is not None)
         self.expected = f"a number {between} is expected" if between else "a number like 0.85 is expected"
-        self.json = _json("number", exclusiveMinimum=above, exclusiveMaximum=below)
+        self.json = json_type("number", exclusiveMinimum=above, exclusiveMaximum=below)
 
     def value(self, node: Node, description: str) -> Any:
         number = node.value
@@ -151,9 +158,9 @@ class Number(Kind):
             written = [] if node.spoken or not isinstance(number, str) else numbers_in(number)
             written = written if float in self.types else [one for one in written if "." not in one]
             way_out = f"write {listed(written)}" if written else self.expected
-            raise _not(node, f"a {self.wanted}", "remove the quotes" if quoted else way_out)
+            raise not_a(node, f"a {self.wanted}", "remove the quotes" if quoted else way_out)
         if not math.isfinite(number):
-            raise _not(node, "a finite number", self.expected)
+            raise not_a(node, "a finite number", self.expected)
         if wrong := self.outside(number):
             raise Wrong(f"{node.shown} is too {wrong} ({self.expected})")
         return self.types[-1](number)
@@ -172,16 +179,16 @@ class Whole(Number):
     def __init__(self, low: int, high: int) -> None:
         self.wanted, self.low, self.high = "whole number", low - 1, high + 1
         self.expected = f"a whole number from {low} to {high} is expected"
-        self.json = _json("integer", minimum=low, maximum=high)
+        self.json = json_type("integer", minimum=low, maximum=high)
 
 
 class Flag(Kind):
-    wanted, json = "true or false", _json("boolean")
+    wanted, json = "true or false", json_type("boolean")
 
     def value(self, node: Node, description: str) -> Any:
         if not isinstance(node.value, bool):
             quoted = isinstance(node.value, str) and node.value.lower() in ("true", "false")
-            raise _not(node, self.wanted, "remove the quotes" if quoted else "true or false is expected")
+            raise not_a(node, self.wanted, "remove the quotes" if quoted else "true or false is expected")
         return node.value
 
 
@@ -189,7 +196,7 @@ class Choice(Kind):
     wanted = "text"
 
     def __init__(self, *choices: str) -> None:
-        self.choices, self.json = choices, _json("string", enum=list(choices))
+        self.choices, self.json = choices, json_type("string", enum=list(choices))
 
     def value(self, node: Node, description: str) -> Any:
         if node.value in self.choices:
@@ -212,7 +219,7 @@ class Name(str):
 class ChoiceOrName(Choice):
     def __init__(self, *choices: str) -> None:
         super().__init__(*choices)
-        self.json = {"anyOf": [self.json, _json("string", pattern="^[A-Za-z]")]}
+        self.json = {"anyOf": [self.json, json_type("string", pattern="^[A-Za-z]")]}
 
     def value(self, node: Node, description: str) -> Any:
         return str(node.value) if isinstance(node.value, Name) else super().value(node, description)
@@ -256,136 +263,3 @@ class RowValues(Kind):
 
     def schema(self) -> dict[str, Any]:
         return {"anyOf": [SCALAR, {"type": "array", "minItems": 1, "items": SCALAR}]}
-
-
-@dataclass(eq=False, repr=False)
-class List(Kind):
-    item: Any  # a kind or section
-    least: int | None = None
-    most: int | None = None
-    way_out: str = ""
-
-    def __post_init__(self) -> None:
-        self.item = Inner(self.item) if isinstance(self.item, type) else self.item
-
-    def value(self, node: Node, description: str) -> Any:
-        """The items, which are not checked yet."""
-        if not isinstance(node.value, list):
-            way_out = self.way_out or "a list is expected"
-            if node.spoken and not self.way_out:
-                way_out = 'a variable is one text: write ["${FIRST}", "${SECOND}"]'
-            elif isinstance(node.value, str) and not self.way_out and re.fullmatch(r"[\w.@/-]{1,50}", node.value):
-                way_out = f"write [{node.value}]"
-            raise _not(node, "a list", way_out)
-        if self.least and not node.value:
-            raise Wrong("the list is empty (give at least one entry)")
-        return node.value
-
-    def default(self, value: Any) -> Any:
-        return [self.item.default(one) for one in value]
-
-    def schema(self) -> dict[str, Any]:
-        return _json("array", items=self.item.schema(), minItems=self.least, maxItems=self.most)
-
-
-@dataclass(eq=False, repr=False)
-class Map(Kind):
-    """A mapping with keys of the user's."""
-
-    item: Kind
-    name: Text | None = None
-    most: int | None = None
-
-    def value(self, node: Node, description: str) -> Any:
-        if not isinstance(node.value, dict):
-            raise _no_mapping(node, "a mapping (key: value)", "a mapping like key: value")
-        return node.value
-
-    def schema(self) -> dict[str, Any]:
-        names = self.name and self.name.json
-        return _json("object", additionalProperties=self.item.schema(), propertyNames=names, maxProperties=self.most)
-
-
-class Rest(Map):
-    """The keys of a section that have no entry of their own."""
-
-
-def _no_mapping(node: Node, missing: str, like: str) -> Wrong:
-    if node.value is None and not node.spoken:
-        return Wrong(f"the value is missing ({missing} is expected: give it a key, or remove the line)")
-    return _not(node, "a mapping", f"{like} is expected")
-
-
-class Entry(NamedTuple):
-    description: str  # for editors, docs and messages
-    kind: Kind
-    default: Any  # MISSING if the key is required; None if it may be null
-
-
-class Section:
-    """A part of the config, frozen; its keys are made by `entry`. Twenty dataclasses would take longer to make."""
-
-    entries: ClassVar[dict[str, Entry]] = {}
-
-    def __init_subclass__(cls) -> None:
-        own = {name.rstrip("_"): one for name, one in vars(cls).items() if isinstance(one, Entry)}  # with_, for with
-        cls.entries = {**cls.entries, **own}
-
-    def __init__(self, **values: Any) -> None:
-        for name, entry in self.entries.items():
-            vars(self)[name] = values.pop(name) if name in values else entry.default
-        if values or MISSING in vars(self).values():
-            raise TypeError(f"{type(self).__name__} has unknown or missing keys")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is frozen")
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({vars(self)})"
-
-    def changed(self: S, **values: Any) -> S:
-        return type(self)(**{**vars(self), **values})
-
-
-def entry(description: str, kind: Kind | type[Section], default: Any = MISSING) -> Any:
-    """A key of a section; one that holds another section has that section's defaults."""
-    if isinstance(kind, type):
-        return Entry(description, Inner(kind), kind() if default is MISSING else default)
-    return Entry(description, kind, default)
-
-
-@dataclass(eq=False, repr=False)
-class Inner(Kind):
-    section: type[Section]
-
-    def value(self, node: Node, description: str) -> Any:
-        if not isinstance(node.value, dict):
-            keys = f"a mapping with keys like {listed(list(self.section.entries)[:3])}"
-            raise _no_mapping(node, keys, keys)
-        return node.value
-
-    def schema(self) -> dict[str, Any]:
-        return {"$ref": f"#/$defs/{self.section.__name__}"}
-
-    def whole(self, node: Node) -> Node:
-        """The node with the section's keys."""
-        return node
-
-
-@dataclass(eq=False, repr=False)
-class Shorthand(Inner):
-    """A section that may be written as the value of its key `short`."""
-
-    short: str
-
-    def value(self, node: Node, description: str) -> Any:
-        return node.value if isinstance(node.value, dict) else {self.short: node}
-
-    def whole(self, node: Node) -> Node:
-        return replace(node, value=self.value(node, ""), spoken="")
-
-    def schema(self) -> dict[str, Any]:
-        return {"anyOf": [super().schema(), self.section.entries[self.short].kind.schema()]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from stepgluon.config.kinds import Kind, Wrong
+from stepgluon.config.kinds import Kind, Wrong, wrong_or_missing
 from stepgluon.config.nodes import Node
 
 _LIKE = "an amount above 0 is expected, like 40 USD"
@@ -27,9 +27,7 @@ class Money(Kind):
             way_out = f"write {match[1]} USD"
         if node.spoken:  # the hint would reveal the value
             way_out = _LIKE
-        if written is None and not node.spoken:
-            raise Wrong(f"the value is missing ({way_out})")
-        raise Wrong(f"{node.shown} is not an amount in USD ({way_out})")
+        raise wrong_or_missing(node, "is not an amount in USD", way_out)
 
     def default(self, value: Any) -> Any:
         return None if value is None else f"{value:.15g} USD"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from stepgluon.config.kinds import Kind, Wrong
+from stepgluon.config.kinds import Kind, Wrong, wrong_or_missing
 from stepgluon.config.nodes import Node
 
 _LIKE = "a percentage above 0% and below 100% is expected, like 20%"
@@ -29,9 +29,7 @@ class Percentage(Kind):
             way_out = f"write {written * 100 if written < 1 else written:.15g}%"
         if node.spoken:  # the hint would reveal the value
             way_out = _LIKE
-        if written is None and not node.spoken:
-            raise Wrong(f"the value is missing ({way_out})")
-        raise Wrong(f"{node.shown} is not a percentage ({way_out})")
+        raise wrong_or_missing(node, "is not a percentage", way_out)
 
     def default(self, value: Any) -> Any:
         return None if value is None else f"{value:.15g}%"

@@ -10,9 +10,10 @@ from typing import Any
 
 from stepgluon.config.findings import Finding
 from stepgluon.config.keys import meant, unknown_key
-from stepgluon.config.kinds import MISSING, Entry, Inner, Kind, List, Map, Rest, Wrong, too_many
+from stepgluon.config.kinds import Kind, Wrong, too_many
 from stepgluon.config.nodes import Broken, Node, join
 from stepgluon.config.schema import Partitioned, PipelineConfig
+from stepgluon.config.sections import MISSING, Entry, Inner, List, Map, Rest
 from stepgluon.config.source import Source
 from stepgluon.errors import Place, Problem, found
 

@@ -17,6 +17,7 @@ from stepgluon.config.durations import as_duration
 from stepgluon.config.file_models import files_are_complete
 from stepgluon.config.findings import Finding, models_of
 from stepgluon.config.found_models import found_models_are_possible
+from stepgluon.config.job_schema import Instance
 from stepgluon.config.model_rules import (
     columns_make_sense,
     default_models_are_the_pipelines_own,
@@ -29,8 +30,9 @@ from stepgluon.config.model_rules import (
     repeated,
 )
 from stepgluon.config.nodes import join
-from stepgluon.config.schema import Hosting, Instance, PipelineConfig
+from stepgluon.config.schema import PipelineConfig
 from stepgluon.config.serving_rules import models_can_be_served
+from stepgluon.config.serving_schema import Hosting
 from stepgluon.config.tuning_rules import tuning_is_possible
 from stepgluon.errors import did_you_mean, found, listed
 

@@ -8,7 +8,8 @@ from stepgluon import limits
 from stepgluon.config.aws_facts import facts
 from stepgluon.config.durations import as_duration
 from stepgluon.config.model_rules import Finding, models_of, repeated
-from stepgluon.config.schema import PipelineConfig, Release, Scale, Serve
+from stepgluon.config.schema import PipelineConfig
+from stepgluon.config.serving_schema import Release, Scale, Serve
 from stepgluon.errors import did_you_mean, found
 
 # [sm] What SageMaker does not offer for serverless endpoints.

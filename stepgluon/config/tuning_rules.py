@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 
 from stepgluon import limits
+from stepgluon.config.algorithm_schema import Tune
 from stepgluon.config.findings import Finding, models_of
 from stepgluon.config.nodes import join
-from stepgluon.config.schema import Model, PipelineConfig, Tune
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.programs import Rules, rules_of
 
 # [sm] the name of a tuning job has 32 characters: the pipeline's, -train- and 10 of a hash

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from localaws.containers.xgboost.hyperparameters import ALIASES as ALIASES  # also a part of the row's rules
 from localaws.containers.xgboost.hyperparameters import INTEGERS, MAXIMIZE, TUNABLE
 from stepgluon.config import aws_images, xgboost_settings
+from stepgluon.config.algorithm_schema import Algorithm, Objective
 from stepgluon.config.findings import Finding
 from stepgluon.config.nodes import join
 from stepgluon.config.ranges import Range
-from stepgluon.config.schema import Algorithm, Model, Objective
+from stepgluon.config.schema import Model
 from stepgluon.errors import did_you_mean, found, listed
 
 TUNED = TUNABLE.split()

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stepgluon.config.schema import Job, Model, PipelineConfig
+from stepgluon.config.job_schema import Job
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.cost.known import Known
 from stepgluon.cost.prices import Prices, by_model, prices_of, unpriced, usd
 from stepgluon.errors import StepgluonError, listed

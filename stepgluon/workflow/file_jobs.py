@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stepgluon.config.schema import Job, Model
+from stepgluon.config.job_schema import Job
+from stepgluon.config.schema import Model
 from stepgluon.programs import DATA, Program
 from stepgluon.scripts import OURS
 from stepgluon.workflow.expressions import expression, jsonata, quoted

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepgluon.config.job_schema import Job, Train
 from stepgluon.config.kinds import as_text
-from stepgluon.config.schema import Job, Model, PipelineConfig, Train
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.names import Names
 from stepgluon.programs import (
     DATA,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stepgluon.config.schema import APPROVAL, Model, PipelineConfig
+from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.config.serving_schema import APPROVAL
 from stepgluon.config.units import unit_of
 from stepgluon.names import Names, short
 from stepgluon.programs import Program, answers, builds_in_runs, program_of, transforms

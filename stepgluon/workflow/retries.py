@@ -16,7 +16,8 @@ import math
 from typing import Any
 
 from stepgluon import limits
-from stepgluon.config.schema import Model, PipelineConfig, Train
+from stepgluon.config.job_schema import Train
+from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.programs import builds_in_runs, program_of, transforms
 
 # A job's tries against an account limit are spread over this time. With full jitter, the mean wait is half of it.

@@ -11,8 +11,9 @@ from test_own_container import HEAD, HOUSE, pipeline, ran, result, verdicts
 
 from stepgluon import programs
 from stepgluon.config import container_rules
-from stepgluon.config.kinds import entry
-from stepgluon.config.schema import TEXT, Algorithm
+from stepgluon.config.algorithm_schema import Algorithm
+from stepgluon.config.kinds import TEXT
+from stepgluon.config.sections import entry
 from stepgluon.programs import PROGRAMS, Program
 
 # In an image that has numpy and pyarrow, so that the test needs no other.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon.config.schema import CicdSource
+from stepgluon.config.cicd_schema import CicdSource
 from stepgluon.deploy.templates.parts import (
     BUILD_IMAGE,
     REASONS_OF_CICD,

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stepgluon.config.schema import CicdSource
+from stepgluon.config.cicd_schema import CicdSource
 from stepgluon.names import PROMOTED, PROMOTED_PARTITIONS, VARIANT, Names
 from stepgluon.programs import all_scripts, answers, builds_in_runs, builds_of, program_of, transforms
 
