@@ -23,7 +23,8 @@ from stepgluon.cost.serving import serving, serving_words
 from stepgluon.errors import ConfigError
 from stepgluon.runs import report
 from stepgluon.runs.history import read
-from stepgluon.runs.view import details, run_json
+from stepgluon.runs.run_record import run_json
+from stepgluon.runs.view import details
 from stepgluon.workflow.compile import compile_definition
 from stepgluon.workflow.retries import STARTUP_SECONDS, longest_search
 

@@ -9,7 +9,8 @@ import pytest
 
 from stepgluon.runs import report
 from stepgluon.runs.history import Event, Story, read
-from stepgluon.runs.view import details, run_json
+from stepgluon.runs.run_record import run_json
+from stepgluon.runs.view import details
 
 START = 1_700_000_000
 

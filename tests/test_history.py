@@ -17,7 +17,7 @@ from localaws.stepfunctions.jsonata import evaluate
 from stepgluon.deploy.release import TELL
 from stepgluon.runs import history
 from stepgluon.runs.history import Event, Job, number, read, seconds, verdict
-from stepgluon.runs.view import run_json
+from stepgluon.runs.run_record import run_json
 from stepgluon.runs.watch import follow
 from stepgluon.workflow.mails import reason
 

@@ -9,7 +9,8 @@ import pytest
 
 from stepgluon.runs.history import Job, Story
 from stepgluon.runs.progress import QUEUED, Progress, doing
-from stepgluon.runs.view import details, run_json
+from stepgluon.runs.run_record import run_json
+from stepgluon.runs.view import details
 
 
 class Clock:

@@ -13,7 +13,7 @@ import pytest
 from stepgluon.runs import report
 from stepgluon.runs.earlier import RUNS, Earlier, before
 from stepgluon.runs.history import Job, Story, kept, read
-from stepgluon.runs.view import run_json
+from stepgluon.runs.run_record import run_json
 
 EVIL = "<script>alert(1)</script>\x00"
 POST = "<main><!--stepgluon:run-->models<!--stepgluon:timeline-->data</main>"

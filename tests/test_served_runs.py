@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stepgluon.runs import headline, history
-from stepgluon.runs.view import panel, run_json
+from stepgluon.runs.run_record import run_json
+from stepgluon.runs.view import panel
 
 START = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
 SAID = {"outcome": "released", "endpoint": "shop-price", "said": "shop-price serves it now."}

@@ -12,7 +12,7 @@ from stepgluon.cost.known import Known
 from stepgluon.cost.prices import Prices, by_model, prices_of, unpriced, usd
 from stepgluon.errors import StepgluonError, listed
 from stepgluon.programs import program_of, transforms
-from stepgluon.runs.view import took
+from stepgluon.runs.history import took
 
 LIMIT = "its limit"  # the source of a duration that no run has
 

@@ -1,6 +1,6 @@
 """A run's folder, DIR/runs/<run>/, for commands that need no server.
 
-    run.json         what `show` and `runs` print (runs/view.py)
+    run.json         what `show` and `runs` print (runs/run_record.py)
     history.json     the execution's events
     logs/<job>.log   each job's log
     predictions.csv, predictions.parquet, summary.json   the result, if there is one; of partitions also models.csv
@@ -30,8 +30,9 @@ from stepgluon.runs.earlier import Earlier, before
 from stepgluon.runs.history import Job, Remark, Story, parsed, read
 from stepgluon.runs.job_log import TUNING
 from stepgluon.runs.map_runs import map_words
+from stepgluon.runs.run_record import run_json
 from stepgluon.runs.trials import trial_lines
-from stepgluon.runs.view import run_json, why
+from stepgluon.runs.view import why
 
 RESULTS = ("predictions.csv", "predictions.parquet", "summary.json", "models.csv")
 REPORT = "report.html"

@@ -17,9 +17,8 @@ from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError, listed
 from stepgluon.local.surroundings import this_computer, write
 from stepgluon.runs.executions import meant, unknown_run
-from stepgluon.runs.history import Story, read
+from stepgluon.runs.history import Story, read, took
 from stepgluon.runs.run_list import started
-from stepgluon.runs.view import took
 
 if TYPE_CHECKING:
     from stepgluon.config.source import LoadedConfig

@@ -3,7 +3,8 @@
 start       starts a run; redrive repeats a failed one
 history     the story of an execution from its events; watch reads and follows them; job_log: the end of a job's log
 critical_path  the states that determined how long a run took
-executions  runs in Step Functions, and their files; view: a run as JSON and as text; run_list: runs as a table
+executions  runs in Step Functions, and their files
+run_record  a run as JSON; view: as text; run_list: runs as a table
 logs        the logs of jobs; fetch: results and models as files; compare: two runs
 report      report.html, with the run's name and times, or why it failed; earlier: the runs before it, for the report
 status      the pipeline's state on one screen

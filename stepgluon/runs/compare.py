@@ -8,9 +8,8 @@ from typing import Any
 
 from stepgluon.runs import headline
 from stepgluon.runs.executions import read_json
-from stepgluon.runs.history import finite, metric_of, number, score_of
+from stepgluon.runs.history import finite, metric_of, number, score_of, took
 from stepgluon.runs.run_list import started, state
-from stepgluon.runs.view import took
 
 SHOWN = 12  # changed settings
 _ABSENT = "absent"

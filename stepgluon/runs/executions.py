@@ -20,8 +20,8 @@ from stepgluon.names import Names
 from stepgluon.runs.history import Job, Story, parsed, seconds
 from stepgluon.runs.job_log import LAST_LINES, LOGS, TUNING, last_lines
 from stepgluon.runs.progress import doing
+from stepgluon.runs.run_record import run_json
 from stepgluon.runs.trials import trial_lines
-from stepgluon.runs.view import run_json
 
 LATEST = "latest"
 READERS = 8
@@ -150,7 +150,7 @@ def _execution(described: dict[str, Any], given: dict[str, Any]) -> Execution:
 
 
 def tell(door: Door, names: Names, execution: Execution, story: Story) -> dict[str, Any]:
-    """The run in the format of view.py; `logs` is the command that shows its logs."""
+    """The run's record; `logs` is the command that shows its logs."""
     folder = f"s3://{names.work_bucket}/runs/{execution.run}"
     summary = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.run}/result/summary.json")
     return run_json(

@@ -26,8 +26,9 @@ from stepgluon.runs import earlier as runs_before
 from stepgluon.runs import model_registry
 from stepgluon.runs.critical_path import share
 from stepgluon.runs.earlier import Earlier
-from stepgluon.runs.history import Job, Story, number
-from stepgluon.runs.view import WORDS, log_tail, releases, scored, took, uses, wrong_cells
+from stepgluon.runs.history import Job, Story, number, took
+from stepgluon.runs.run_record import log_tail, releases, wrong_cells
+from stepgluon.runs.view import WORDS, scored, uses
 
 SKELETON = Path(__file__).parents[2] / "code" / "report_page.py"
 RUN, TIMELINE = "<!--stepgluon:run-->", "<!--stepgluon:timeline-->"

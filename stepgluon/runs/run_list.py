@@ -13,9 +13,8 @@ from stepgluon.aws import Door, answer
 from stepgluon.names import Names
 from stepgluon.runs import headline
 from stepgluon.runs.executions import Execution, find, listed, read_json
-from stepgluon.runs.history import INCOMPLETE, sentence
+from stepgluon.runs.history import INCOMPLETE, sentence, took
 from stepgluon.runs.promote import verdicts_of
-from stepgluon.runs.view import took
 
 STATES = {"SUCCEEDED": "finished", "ABORTED": "stopped", "TIMED_OUT": "took too long"}  # others in lower case
 READERS = 8

@@ -1,44 +1,20 @@
-"""A run as JSON, for run.json and `show --json`, and as text: a panel made from the JSON.
-
-run, arn           its name and its execution
-status, started, seconds, data, note
-models             the verdicts, with each prediction's outcome; for a promoted default also its run; `promoted` if the
-                   trained model already was
-shared             the release of the endpoint that the models of all partitions share, by its name in the config
-jobs               each with its state, status and times, and the sentence if it failed; `billed` are the seconds that
-                   AWS bills for each of its instances, an estimate; `used` is what its log says that it used
-critical_path      {steps, seconds, other, advice}: the states that determined how long the run took (critical_path.py)
-cost               {usd, published, models, unpriced}: what these jobs cost on AWS by its prices, an estimate
-headline           of a run with a model for each partition, in place of models: their counts, the worst, and why some
-                   did not predict, see headline.py
-rows, predictions, gaps  their counts, from summary.json; data_sha256 is that of the tables
-config             the address of the config that the jobs got
-failure            {state, error, sentence}, or null
-results, folder    the paths of the result, if there is one, and of everything else
-report             the path of report.html, once the run has ended; the key is missing in runs of earlier versions
-outbox             the path of the mails
-lines              what `watch` prints
-"""
+"""A run's record as text: the panel after a run, what `show` prints, and the table of its models."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from stepgluon.advice import pipeline_py
-from stepgluon.cost.billed import cost_of, cost_words
+from stepgluon.cost.billed import cost_words
 from stepgluon.cost.used import used_words
 from stepgluon.runs import headline, history
-from stepgluon.runs.critical_path import critical_path, path_lines
-from stepgluon.runs.history import Job, Story, finite, metric_of, number, parsed, with_unit
-from stepgluon.runs.job_log import CELL, LAST_LINES, tidied
+from stepgluon.runs.critical_path import path_lines
+from stepgluon.runs.history import metric_of, number, parsed, with_unit
+from stepgluon.runs.run_record import last_failed, log_tail, releases
 
 PORT = 4566  # of the local AWS in suggested commands
-took = history.took
 MOST_JOBS = 40  # that `show` lists
 AGAIN = re.compile(r"-again-\d+$")  # ends the name of a run that repeats another
 WORDS = {
@@ -47,137 +23,6 @@ WORDS = {
     "RUNNING": "is running",
     "CUT OFF": "was cut off",
 }
-
-
-def run_json(
-    run: str,
-    given: dict[str, Any],
-    story: Story,
-    summary: Any,
-    cached: Callable[[Job], bool] = lambda job: False,
-    now: float = 0.0,
-    **places: Any,
-) -> dict[str, Any]:
-    """`given` is the execution's input, `summary` summary.json; `places` are arn, results, folder, outbox.
-
-    The duration of an unfinished job or run is computed up to `now`.
-    """
-    until = story.ended or max(now, story.started)
-    return {
-        "run": run,
-        "status": story.status,
-        "started": story.started,
-        "seconds": round(until - story.started, 1) if story.started else 0.0,
-        "data": given.get("data", ""),
-        "note": given.get("note", ""),
-        "models": [_model(model, _quality(summary, model.get("name"))) for model in story.models],
-        "jobs": (jobs := [_job(job, until, cached(job)) for job in story.jobs]),
-        **({"shared": story.shared} if story.shared else {}),
-        "critical_path": critical_path(story, not str(places.get("folder", "")).startswith("s3://")),
-        "cost": cost_of(jobs, str(places.get("arn", ""))),
-        **(
-            {"headline": found}
-            if story.delivered and (found := headline.checked(parsed(summary).get("headline")))
-            else {}
-        ),
-        **_counts(summary if story.delivered else None),
-        "data_sha256": parsed(summary).get("data_sha256"),
-        "config": story.config,
-        "failure": _failure_of(story),
-        **places,
-        "lines": story.lines,
-    }
-
-
-def _model(model: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
-    promoted = model.get("uses") == "default" and "default_mae" in model  # not a default named in the config
-    return {
-        **{key: model.get(key) for key in ("name", "verdict", "reason", "uses", "model_uri", "outcome")},
-        **{key: finite(model.get(key)) for key in ("mae", "mae_of_median", "threshold")},
-        "unit": model.get("unit"),
-        **({"version": model["version"]} if model.get("version") else {}),
-        **_judged(model),
-        **quality,
-        **{key: _why(model.get(key)) for key in ("failure", "outcome_failure")},
-        "cached": model.get("cached") is True,
-        **({"release": release} if (release := parsed(model.get("release"))) else {}),
-        "promoted": model.get("promoted") is True,
-        "predictions_cached": model.get("predictions_cached") is True,
-        "default_of_run": model.get("run") if promoted else None,
-        "default_mae": model["default_mae"] if promoted else None,
-    }
-
-
-def _judged(model: dict[str, Any]) -> dict[str, Any]:
-    """The score of a model judged by a metric other than mae."""
-    if metric_of(model) == "mae":
-        return {}
-    numbers = {key: finite(model.get(key)) for key in ("score", "baseline", "at_most", "at_least")}
-    return {"metric": metric_of(model), **numbers}
-
-
-def scored(models: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Metric, score, baseline and limit of each model, for a table; limits name their direction unless all are MAEs."""
-    only_mae = all(metric_of(model) == "mae" for model in models)
-    return [_scored(model, only_mae) for model in models]
-
-
-def _scored(model: dict[str, Any], only_mae: bool) -> dict[str, str]:
-    if metric_of(model) == "mae":
-        baseline, limit = (number(model.get(key)) for key in ("mae_of_median", "threshold"))
-        limit = limit if only_mae or limit == "-" else f"at most {limit}"
-        return {"metric": "MAE", "score": with_unit(model), "baseline": baseline, "limit": limit}
-    ends = [
-        f"{key.replace('_', ' ')} {number(model[key])}" for key in ("at_least", "at_most") if model.get(key) is not None
-    ]
-    known = {key: number(model.get(key)) for key in ("score", "baseline")}
-    return {"metric": metric_of(model), **known, "limit": (ends or ["-"])[0]}
-
-
-def _quality(summary: Any, name: Any) -> dict[str, Any]:
-    """R² and the learner, from summary.json, which the user's own postprocess.py may have written."""
-    models = summary.get("models") if isinstance(summary, dict) else None
-    listed = models if isinstance(models, list) else []
-    found = next((one for one in listed if isinstance(one, dict) and one.get("name") == name), {})
-    learner = found.get("learner")
-    return {"r2": finite(found.get("r2")), "learner": learner if isinstance(learner, str) else None}
-
-
-def _why(failure: Any) -> str | None:
-    """The sentence in a verdict's failure."""
-    record = failure if isinstance(failure, dict) else {}
-    return str(record.get("Cause") or record.get("Error") or "") or None
-
-
-def _job(job: Job, until: float, cached: bool) -> dict[str, Any]:
-    return {
-        "name": job.name,
-        "kind": job.kind,
-        "state": job.state,
-        "status": job.status,
-        "started": job.started,
-        "seconds": round((job.ended or max(until, job.started)) - job.started, 1),
-        "cached": cached,
-        "instance": job.instance,
-        "instances": job.instances,
-        "billed": None if cached else job.billed if job.ended else max(0.0, until - job.started),
-        "sentence": job.sentence,
-    }
-
-
-def _counts(summary: Any) -> dict[str, int | None]:
-    """The counts, checked: the user may change postprocess.py, so its summary may contain anything."""
-    counts = summary if isinstance(summary, dict) else {}
-    return {key: counts[key] if type(counts.get(key)) is int else None for key in ("rows", "predictions", "gaps")}
-
-
-def _failure_of(story: Story) -> dict[str, Any] | None:
-    if story.status in ("RUNNING", "SUCCEEDED"):
-        return None
-    return {"state": story.failed_state, "error": story.error, "sentence": story.sentence}
-
-
-# Text
 
 
 def panel(record: dict[str, Any], command: str = "", look: bool = True, address: str | None = None) -> str:
@@ -245,12 +90,6 @@ def _endpoints(record: dict[str, Any], address: str | None) -> list[str]:
     return [*lines, f"           {asking(serving[0], f'http://127.0.0.1:{PORT}', target=target)}"]
 
 
-def releases(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """What became of each endpoint, by the name of its model or models."""
-    own = [(model["name"], model["release"]) for model in record["models"] if "release" in model]
-    return [*own, *record.get("shared", {}).items()]
-
-
 def asking(endpoint: str, address: str = "", region: str = "", target: str = "") -> str:
     """The command that asks an endpoint of the account, or of a local AWS, which needs no credentials.
 
@@ -306,39 +145,22 @@ def _failure(record: dict[str, Any]) -> list[str]:
     return lines + ([f"  The last lines of {job or 'the log'}:", *said, ""] if said else [])
 
 
-def log_tail(record: dict[str, Any]) -> list[str]:
-    """The last lines of the failed job's log, without its cells and the sentences that are shown beside them."""
-    known = [(record["failure"] or {}).get("sentence"), *(model.get("failure") for model in record["models"])]
-    return tidied((line for line in _end_of_log(record) if not CELL.search(line)), filter(None, known))
+def scored(models: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Metric, score, baseline and limit of each model, for a table; limits name their direction unless all are MAEs."""
+    only_mae = all(metric_of(model) == "mae" for model in models)
+    return [_scored(model, only_mae) for model in models]
 
 
-def wrong_cells(record: dict[str, Any]) -> list[list[str]]:
-    """File, row, column and value of the cells that made a job fail, as code/job_io.py logs them."""
-    found = (CELL.search(line) for line in _end_of_log(record))
-    return [json.loads(each[1]) for each in found if each]
-
-
-def _end_of_log(record: dict[str, Any]) -> list[str]:
-    job = last_failed(record)
-    return (
-        record["said"]
-        if "said" in record
-        else last_lines(Path(record["folder"]) / "logs" / f"{job}.log")
-        if job
-        else []
-    )
-
-
-def last_failed(record: dict[str, Any]) -> str:
-    failed = [job["name"] for job in record["jobs"] if job["status"] == "Failed"]
-    return failed[-1] if failed else ""
-
-
-def last_lines(log: Path) -> list[str]:
-    try:
-        return log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
-    except OSError:
-        return []
+def _scored(model: dict[str, Any], only_mae: bool) -> dict[str, str]:
+    if metric_of(model) == "mae":
+        baseline, limit = (number(model.get(key)) for key in ("mae_of_median", "threshold"))
+        limit = limit if only_mae or limit == "-" else f"at most {limit}"
+        return {"metric": "MAE", "score": with_unit(model), "baseline": baseline, "limit": limit}
+    ends = [
+        f"{key.replace('_', ' ')} {number(model[key])}" for key in ("at_least", "at_most") if model.get(key) is not None
+    ]
+    known = {key: number(model.get(key)) for key in ("score", "baseline")}
+    return {"metric": metric_of(model), **known, "limit": (ends or ["-"])[0]}
 
 
 def table(models: list[dict[str, Any]]) -> list[str]:

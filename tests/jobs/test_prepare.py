@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from job_sandbox import Sandbox, config
 
-from stepgluon.runs.view import log_tail, wrong_cells
+from stepgluon.runs.run_record import log_tail, wrong_cells
 from stepgluon.selfcheck import answers
 
 

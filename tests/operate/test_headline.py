@@ -9,7 +9,8 @@ import pytest
 from stepgluon.runs import compare, headline
 from stepgluon.runs.history import Story
 from stepgluon.runs.run_list import runs_table
-from stepgluon.runs.view import panel, run_json
+from stepgluon.runs.run_record import run_json
+from stepgluon.runs.view import panel
 
 WORST = {"score": 9.5, "baseline": 2.0, "limit": 3, "verdict": "rejected", "reason": "rejected. MAE 9.5 (limit 3)."}
 

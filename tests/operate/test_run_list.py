@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from stepgluon.runs.history import DELIVERS, Story
+from stepgluon.runs.history import DELIVERS, Story, took
 from stepgluon.runs.run_list import runs_table
-from stepgluon.runs.view import panel, run_json, table, took
+from stepgluon.runs.run_record import run_json
+from stepgluon.runs.view import panel, table
 
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:penguins:"
 
