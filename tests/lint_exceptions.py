@@ -49,7 +49,7 @@ BANDIT = {
     ("B105", "localaws/stepfunctions/jsonata_scan.py"): "a token of the language, compared with the name $states",
     ("B105", "stepgluon/graph/words.py"): "the word Pass names a kind of state",
     ("B105", "stepgluon/workflow/decisions.py"): "the type of the input's token, which is no secret",
-    ("B105", "stepgluon/selfcheck/rehearsal.py"): "a rehearsed task's token, which no service ever sees",
+    ("B105", "stepgluon/selfcheck/state_fields.py"): "a rehearsed task's token, which no service ever sees",
     ("B104", "code/serve.py"): "in a container SageMaker asks from outside; locally it is told 127.0.0.1",
     ("B311", "localaws/sagemaker/tuning.py"): "a search for hyperparameters is seeded, so that it can be repeated",
     ("B311", "localaws/stepfunctions/versions.py"): "an alias shares executions out by weight: that keeps no secret",

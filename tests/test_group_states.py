@@ -15,10 +15,11 @@ from stepgluon.graph import render
 from stepgluon.selfcheck import findings
 from stepgluon.selfcheck.answers import LOST, MISTAKE, Fault
 from stepgluon.selfcheck.group_answers import NAMES, WRITTEN, group, headline, predictions, results
-from stepgluon.selfcheck.rehearsal import Rehearsal, Shared, Visit
+from stepgluon.selfcheck.rehearsal import Rehearsal, Visit
 from stepgluon.selfcheck.report import Report
 from stepgluon.selfcheck.scenarios import Scenarios
 from stepgluon.selfcheck.scopes import scopes
+from stepgluon.selfcheck.state_fields import Shared
 from stepgluon.workflow.compile import Definition, compile_definition
 
 CONFIG = """

@@ -4,7 +4,8 @@
     scopes          names, targets, reachability, ends
     expressions     JSONata's syntax, and the names of functions and variables
     integrations    what a Resource calls, and rules for requests
-    rehearsal       runs the machine with canned responses, checks each request, counts the history's events
+    rehearsal       runs the machine with canned responses and checks each request; state_fields: the values of a
+                    state's fields; history_events: counts what a state writes to the history
     scenarios       the scenarios of these runs           answers         the services' canned responses
     endpoint_answers  those about endpoints       group_answers  files of a run with groups of models
     evaluation      evaluates JSONata                     apis            botocore's model of a request
@@ -26,10 +27,11 @@ from stepgluon.gc_control import paused
 from stepgluon.selfcheck import alike, expressions, form, integrations, scopes
 from stepgluon.selfcheck.alike import Branches
 from stepgluon.selfcheck.answers import Scenario
-from stepgluon.selfcheck.rehearsal import Rehearsal, Shared, Visit
+from stepgluon.selfcheck.rehearsal import Rehearsal, Visit
 from stepgluon.selfcheck.report import Finding, Report
 from stepgluon.selfcheck.scenarios import Scenarios
 from stepgluon.selfcheck.scopes import Scope
+from stepgluon.selfcheck.state_fields import Shared
 
 __all__ = ["Finding", "SelfCheck", "findings", "worst_case_events"]
 

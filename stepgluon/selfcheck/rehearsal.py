@@ -7,63 +7,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any
 
-from stepgluon import limits
-from stepgluon.selfcheck import expressions, form, integrations
+from stepgluon.selfcheck import integrations
 from stepgluon.selfcheck.answers import Answer, Error, Scenario
-from stepgluon.selfcheck.evaluation import Evaluation, Failed, Reads
-from stepgluon.selfcheck.report import Report, did_you_mean, is_expression
+from stepgluon.selfcheck.history_events import EXECUTION, ITERATION, events_of
+from stepgluon.selfcheck.report import is_expression
 from stepgluon.selfcheck.scopes import Scope
+from stepgluon.selfcheck.state_fields import Data, Ended, Shared, StateFields, Stopped
 
 MOST_VISITS = 300  # of one state in one rehearsal: canned responses may not end a loop
 CHILDREN = 1000  # of a Distributed Map whose outputs are not written to S3
 MOST_ITEMS = 3  # of a Map are run; the others get the last one's result
-# History events: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
-_EXECUTION = 2  # ExecutionStarted, and how it ended
-_STATE = 2  # entered, exited
-_CALL = 3  # TaskScheduled, TaskStarted, TaskSucceeded or TaskFailed
-_JOB = 4  # the same, plus TaskSubmitted once the call is accepted
-_PARALLEL = 2  # ParallelStateStarted, ParallelStateSucceeded or ParallelStateFailed; the same for Map
-_ITERATION = 2  # MapIterationStarted, MapIterationSucceeded
 _NAME_ONCE = "SageMaker takes a name once"
-
-
-class Ended(Exception):
-    """The run fails with AWS's error and cause."""
-
-    def __init__(self, error: str, cause: str | None = None) -> None:
-        super().__init__(error)
-        self.error, self.cause = error, cause
-
-
-class Stopped(Exception):
-    """The rehearsal cannot continue: a mistake was found, or a loop does not end."""
-
-
-@dataclass
-class Shared:
-    """What the rehearsals of one machine share."""
-
-    report: Report
-    watch: Callable[[Visit], None] = lambda visit: None
-    values: Evaluation = field(default_factory=Evaluation)
-    checked: dict[tuple[int, str], list[Any]] = field(default_factory=dict)  # the problems of requests
-    seen: set[int] = field(default_factory=set)  # the ids of fields whose paths below $states exist
-    contexts: dict[Hashable, Any] = field(default_factory=dict)
-    named: dict[str, str] = field(default_factory=dict)  # by state: its job's name at the first attempt
-
-
-@dataclass(frozen=True)
-class Data:
-    """The variables and data that a state sees, and which of them are guessed."""
-
-    variables: dict[str, Any]
-    value: Any  # its input
-    guessed: frozenset[str] = frozenset()  # variables; "" is the input
-    times: int = 1  # how many runs of this scope this one stands for
 
 
 class Rehearsal:
@@ -74,7 +31,7 @@ class Rehearsal:
         self.visited: Counter[str] = Counter()
         self.sizes: Counter[tuple[str, str]] = Counter()  # the largest value of each field
         self.names: dict[str, str] = {}  # of jobs, with their states
-        self.events = _EXECUTION  # with every retry used up
+        self.events = EXECUTION  # with every retry used up
         self.child_events = 0  # the same of a child execution
         scenario.endpoints.start()
         self.input = shared.values.intern(scenario.input)
@@ -103,51 +60,16 @@ class Rehearsal:
         return data
 
 
-class Visit:
+class Visit(StateFields):
     """One visit of a state: its input, its service's response, and the results."""
 
     def __init__(self, run: Rehearsal, scope: Scope, name: str, data: Data, item: Any) -> None:
-        self.name, self.state = name, scope.states[name]
-        self.before = self.after = data
+        super().__init__(run, scope, name, data, item)
+        self.after = data
         self.request: Any = None  # a Task's evaluated Arguments
         self.answer: Answer | Error | None = None  # of a Task; for a Parallel or Map, its branches' outputs
         self.following: str | None = None
         self.error = ""  # with which the state ends the run
-        self._run, self._scope, self._item = run, scope, item
-        self._shared, self._scenario, self._values = run.shared, run.scenario, run.shared.values
-        self._guessed: set[str] = {"input"} if "" in data.guessed else set()  # parts of $states
-        self._retries = sum(retrier.get("MaxAttempts", 3) for retrier in self.state.get("Retry", ()))
-        self._attempt: tuple[int, int] = (self._retries, limits.REDRIVES) if run.scenario.retried else (0, 0)
-        self._states = {"input": data.value, "context": self._context(*self._attempt, item)}
-
-    @property
-    def context(self) -> Any:
-        return self._states["context"]
-
-    @property
-    def reads(self) -> Reads:
-        return self._values.reads(expressions.own(self.state))
-
-    def _context(self, retry: int, redrive: int, item: Any) -> Any:
-        machine, name = "arn:aws:states:eu-west-1:123456789012:stateMachine:rehearsed", self._scenario.execution
-        time, key = "2026-01-31T23:59:59.999Z", (name, id(self._run.input), self.name, retry, redrive, id(item))
-        if key in self._shared.contexts:
-            return self._shared.contexts[key]
-        context = {
-            "Execution": {
-                "Id": f"{machine.replace('stateMachine', 'execution')}:{name}",
-                **{"Input": self._run.input, "Name": name, "StartTime": time},
-                **({"RedriveTime": time} if redrive else {}),
-                **{"RoleArn": "arn:aws:iam::123456789012:role/rehearsed", "RedriveCount": redrive},
-            },
-            "State": {"Name": self.name, "EnteredTime": time, "RetryCount": retry},
-            "StateMachine": {"Id": machine, "Name": "rehearsed"},
-        }
-        if self.state.get("Resource", "").endswith(".waitForTaskToken"):
-            context["Task"] = {"Token": "token"}
-        if item is not None:
-            context["Map"] = {"Item": item}
-        return self._shared.contexts.setdefault(key, self._values.intern(context))
 
     def play(self) -> None:
         try:
@@ -160,7 +82,7 @@ class Visit:
 
     def _enter(self) -> str | None:
         state, kind = self.state, self.state["Type"]
-        self._run.events += self.before.times * self._events()
+        self._run.events += self.before.times * events_of(self.state)
         for name in ("TimeoutSeconds", "HeartbeatSeconds", "Seconds", "Timestamp"):
             if is_expression(state.get(name)):
                 self._typed(state[name], name)
@@ -175,17 +97,6 @@ class Visit:
             return self._leave(state, "", self._states["result"], "result")
         except Ended as ended:
             return self._catch(ended)
-
-    def _events(self) -> int:
-        """A service's own exceptions refuse the call; later failures are States.… errors."""
-        if self.state["Type"] != "Task":
-            return _STATE + (_PARALLEL * (1 + self._retries) if self.state["Type"] in ("Parallel", "Map") else 0)
-        accepted = _JOB if self.state["Resource"].endswith((".sync", ".sync:2", ".waitForTaskToken")) else _CALL
-        events = _STATE + accepted
-        for retrier in self.state.get("Retry", ()):
-            refused = not any(error.startswith("States.") for error in retrier["ErrorEquals"])
-            events += retrier.get("MaxAttempts", 3) * (_CALL if refused else accepted)
-        return events
 
     # The kinds of state
 
@@ -284,7 +195,7 @@ class Visit:
             if "ItemBatcher" in state:
                 given, guess = self._values.intern({"Items": [given], "BatchInput": {}}), True
             times = len(items) - index if index == MOST_ITEMS - 1 else 1
-            self._run.events += 0 if scope.distributed else _ITERATION * times * self.before.times * (1 + self._retries)
+            self._run.events += 0 if scope.distributed else ITERATION * times * self.before.times * (1 + self._retries)
             results.append(self._inner(scope, given, guess, item, times))
         self._states["context"] = self._context(*self._attempt, self._item)
         if "ResultWriter" in state:
@@ -311,7 +222,7 @@ class Visit:
     def _child(self, scope: Scope, given: Any, guess: bool, item: Any) -> Any:
         """The output of a child execution, which has a history of its own; None if it failed and that is tolerated."""
         run, before = self._run, self._run.events
-        run.events = _EXECUTION
+        run.events = EXECUTION
         try:
             return run.play(scope, Data({}, given, frozenset({""} if guess else ())), item)
         except Ended as ended:
@@ -349,66 +260,6 @@ class Visit:
         guessed |= (data.guessed - {"", *assigned}) | ({""} if guess else set())
         self.after = Data({**data.variables, **assigned}, output, frozenset(guessed), data.times)
         return fields.get("Next")
-
-    # Values
-
-    def _value(self, template: Any, place: str, attempt: int = 0) -> Any:
-        variables, reads = self.before.variables, self._values.reads(template)
-        for name in reads.variables:
-            if name not in variables:
-                code, why = expressions.unassigned(self._scope, name)
-                self._found(code, f"it reads ${name}, {why}", place)
-        if id(template) not in self._shared.seen:
-            self._paths(reads.paths, place)
-            self._shared.seen.add(id(template))
-        run = (self._scenario.execution, self._run.visited[self.name], attempt) if reads.impure else None
-        try:
-            value = self._values.value(template, variables, self._states, place, run)
-        except Failed as failed:
-            if failed.on_purpose or self._is_guess(template):
-                raise Ended("States.QueryEvaluationError", str(failed)) from None
-            where, _, message = str(failed).partition(": ")
-            self._found("expression-undefined" if message == "it is undefined" else "expression-fails", message, where)
-        if place != "Items":  # which may be as large as a variable
-            self._sized(place, value)
-        return value
-
-    def _paths(self, paths: Iterable[tuple[str, ...]], place: str) -> None:
-        """Check that each part of $states exists, and each member of the context."""
-        for path in paths:
-            there: Any = self._states
-            for part in path[: 3 if path[0] == "context" else 1] if path else ():
-                if part not in there:
-                    what = f"$states.{'.'.join(path)}, which does not exist there{did_you_mean(part, there)}"
-                    self._found("states-part", f"it reads {what}", place)
-                there = there[part]
-
-    def _typed(self, template: Any, place: str) -> Any:
-        """The value of a field that accepts only some values."""
-        value = self._value(template, place)
-        for _, code, message in form.problems(place.rpartition(".")[2], value):
-            if self._is_guess(template):
-                raise Stopped
-            self._found(code, message, place)
-        return value
-
-    def _is_guess(self, template: Any) -> bool:
-        if not self._guessed and not self.before.guessed:
-            return False
-        reads = self._values.reads(template)
-        parts = self._guessed if "*" in reads.states else self._guessed.intersection(reads.states)
-        return bool(parts) or not self.before.guessed.isdisjoint(reads.variables)
-
-    def _sized(self, place: str, value: Any) -> None:
-        size, key = self._values.size(value), (self.name, place)
-        self._run.sizes[key] = max(size, self._run.sizes[key])
-
-    def _add(self, code: str, message: str, place: str) -> None:
-        self._shared.report.add(code, self.name, f"{place}: {message} ({self._scenario.name})", place)
-
-    def _found(self, code: str, message: str, place: str) -> NoReturn:
-        self._add(code, message, place)
-        raise Stopped
 
 
 def takes(errors: list[str], error: str) -> bool:

@@ -32,10 +32,11 @@ from stepgluon.names import Names
 from stepgluon.programs import all_scripts
 from stepgluon.selfcheck.answers import MISTAKE, Fault
 from stepgluon.selfcheck.group_answers import results
-from stepgluon.selfcheck.rehearsal import Rehearsal, Shared, Visit
+from stepgluon.selfcheck.rehearsal import Rehearsal, Visit
 from stepgluon.selfcheck.report import Report
 from stepgluon.selfcheck.scenarios import Scenarios
 from stepgluon.selfcheck.scopes import scopes
+from stepgluon.selfcheck.state_fields import Shared
 
 RUN = "20250131-120000-go-0123456789abcdef0123"
 KEY_ID = "12345678-90ab-cdef-1234-567890abcdef"  # of the key that the pipeline's stack makes
