@@ -16,6 +16,7 @@ from string import Template
 from typing import Any
 
 import charts
+import model_details
 import report_files
 import report_models
 from job_io import log
@@ -192,7 +193,7 @@ def _details(models: list[Model]) -> list[Markup]:
     shown, size = [], 0
     for model in models:
         try:
-            part = report_models.details(model, unfolded=len(models) == 1)
+            part = model_details.details(model, unfolded=len(models) == 1)
         except Exception:  # an edited job may have left anything in the evaluation; the other models are shown
             log.exception("The report leaves out the details of model %s.", model.name)
             continue

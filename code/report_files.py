@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from markup import Markup, finite, number, short, tag
-from report_models import trials
+from model_details import trials
 
 MOST = 40  # metrics of a model
 

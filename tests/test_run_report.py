@@ -180,7 +180,7 @@ def test_nothing_of_a_run_is_markup() -> None:
 
 def test_the_page_of_a_failed_run_runs_the_same_script_as_post_processs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(report.SKELETON.parent))
-    for name in ("report", "report_page", "report_models", "markup", "charts", "job_io"):
+    for name in ("report", "report_page", "report_models", "model_details", "markup", "charts", "job_io"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import report as of_code
 

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import autogluon_fit
 import evaluation
 import job_io
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import train
 from job_sandbox import Sandbox, config
 
 CHURN = {"name": "churn", "label": "left", "metric": "roc_auc", "at_least": 0.7}
@@ -160,13 +160,13 @@ def test_classes_that_are_hardly_learnt_are_noted(sandbox: Sandbox) -> None:
 def test_a_model_needs_two_classes() -> None:
     model = config(CHURN)["models"][0]
     with pytest.raises(job_io.JobError, match="all training rows have the class 'no'; add rows of another class"):
-        train.problem(model, _Labels(["no"]))
-    assert train.problem(model, _Labels(["yes", "no"])) == {
+        autogluon_fit.problem(model, _Labels(["no"]))
+    assert autogluon_fit.problem(model, _Labels(["yes", "no"])) == {
         "problem_type": "binary",
         "eval_metric": "roc_auc",
         "positive_class": "yes",
     }
-    assert train.problem(model, _Labels(["a", "b", "c"]))["eval_metric"] == "roc_auc_ovr_macro"
+    assert autogluon_fit.problem(model, _Labels(["a", "b", "c"]))["eval_metric"] == "roc_auc_ovr_macro"
 
 
 class _Labels(list[str]):

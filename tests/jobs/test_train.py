@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import autogluon_fit
 import evaluation
 import job_io
 import numpy as np
@@ -218,9 +219,9 @@ def test_two_labelled_rows_are_one_sentence(sandbox: Sandbox) -> None:
 def test_a_models_where_is_named_only_if_it_has_one() -> None:
     model = {"name": "all", "label": "y", "where": {"species": "Adelie"}}
     with pytest.raises(job_io.JobError, match=r"with a value in 'y', or check its where\.$"):
-        train.check_rows(model, 1)
+        autogluon_fit.check_rows(model, 1)
     with pytest.raises(job_io.JobError, match=r"no row has a value in 'y'\. "):
-        train.check_rows(model | {"where": {}}, 0)
+        autogluon_fit.check_rows(model | {"where": {}}, 0)
 
 
 def test_a_handful_of_rows_and_none_held_out_gives_a_model_without_an_error(sandbox: Sandbox) -> None:
@@ -288,7 +289,7 @@ def test_a_time_limit_too_small_for_any_model_is_one_sentence(problem: Exception
             raise problem
 
     with pytest.raises(job_io.JobError, match=r"no model to 5 rows in 1 s; raise time_limit or give it more rows"):
-        train.fit_or_say_why(
+        autogluon_fit.fit_or_say_why(
             Predictor(), config({"train": {"presets": "x", "time_limit": 1}})["models"][0], range(5), 1
         )
 
@@ -301,7 +302,7 @@ def test_a_class_of_one_row_is_named_when_no_model_can_be_fitted() -> None:
     (model,) = config({"train": {"presets": "x", "time_limit": 1}})["models"]
     known = pd.DataFrame({model["label"]: ["no", "no", "no", "yes"]})
     with pytest.raises(job_io.JobError, match=r"no model to 4 rows: the class 'yes' has only one; add more"):
-        train.fit_or_say_why(Predictor(), model | {"metric": "roc_auc"}, known, 1)
+        autogluon_fit.fit_or_say_why(Predictor(), model | {"metric": "roc_auc"}, known, 1)
 
 
 # The surroundings
