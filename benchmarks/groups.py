@@ -23,7 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from jobs import MODEL, Cost, best, compare, job, measured, script
+from jobs import MODEL, job
+from process_cost import Cost, best, compare, measured, script
 
 CORES = {"STEPGLUON_CORES": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 CONFIG: dict[str, Any] = {

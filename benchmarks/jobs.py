@@ -17,16 +17,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from plain_scripts import (
+    GROUPS,
+    MAKE,
+    MAKE_PARTITIONS,
+    PLAIN_CHECK,
+    PLAIN_POSTPROCESS,
+    PLAIN_PREDICT,
+    PLAIN_PREPARE,
+    WITHOUT_REPORT,
+)
+from process_cost import Cost, best, compare, measured, script
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "code"
@@ -34,115 +42,6 @@ ALL = ("check", "prepare", "partitions", "predict", "postprocess", "report", "gr
 MODEL = {"label": "y", "where": {}, "drop": [], "threshold": None, "default_model": None}
 TRAIN = {"presets": "medium_quality", "time_limit": 60}
 BYTES_PER_ROW = 99.3
-
-
-@dataclass(frozen=True)
-class Cost:
-    seconds: float
-    cpu: float  # seconds of all cores; what a busy computer changes least
-    megabytes: float
-
-
-def measured(command: list[str], environment: dict[str, str]) -> Cost:
-    """Runs the command and returns what it cost; its children's memory is not added up."""
-    started = time.monotonic()
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command[:3])} failed")
-    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, peak(usage))
-
-
-def peak(usage: resource.struct_rusage) -> float:
-    return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
-
-
-def best(costs: list[Cost]) -> Cost:
-    return Cost(
-        min(cost.seconds for cost in costs), min(cost.cpu for cost in costs), max(cost.megabytes for cost in costs)
-    )
-
-
-def compare(title: str, plain: Cost, ours: Cost) -> None:
-    print(f"{title}")
-    for name, cost in (("plain", plain), ("job", ours)):
-        print(f"  {name:6} {cost.seconds:8.2f} s {cost.cpu:8.2f} s of CPU {cost.megabytes:8.0f} MB")
-    ratios = ours.seconds / plain.seconds, ours.cpu / plain.cpu, ours.megabytes / plain.megabytes
-    print("  ratio  {:8.2f}   {:8.2f}          {:8.2f}".format(*ratios), flush=True)
-
-
-def script(text: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)]
-
-
-MAKE = """
-    import sys
-    import numpy as np, pyarrow as pa, pyarrow.csv
-    rows, path, gap = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-    generator = np.random.default_rng(0)
-    words = pa.array(["alpha", "beta", "gamma", "delta epsilon", "zeta"])
-    with pa.OSFile(path, "wb") as file:
-        writer = None
-        for start in range(0, rows, 500_000):
-            count = min(500_000, rows - start)
-            columns = {f"n{i}": np.round(generator.normal(100, 20, count), 2) for i in range(6)}
-            columns |= {f"i{i}": generator.integers(0, 5000, count) for i in range(4)}
-            columns |= {f"t{i}": words.take(pa.array(generator.integers(0, 5, count))) for i in range(4)}
-            y = columns["n0"] * 2 + columns["i0"] / 100 + generator.normal(0, 3, count)
-            columns["y"] = pa.array(np.round(y, 2), mask=generator.random(count) < gap)
-            table = pa.table(columns)
-            writer = writer or pyarrow.csv.CSVWriter(file, table.schema)
-            writer.write(table)
-        writer.close()
-"""
-
-MAKE_PARTITIONS = """
-    import sys
-    import numpy as np, pyarrow as pa, pyarrow.csv
-    rows, partitions, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    generator = np.random.default_rng(0)
-    columns = {"store": pa.array(np.char.add("store-", generator.integers(0, partitions, rows).astype(str)))}
-    columns |= {f"x{n}": generator.random(rows).round(4) for n in range(10)}
-    columns["word"] = pa.array(["alpha", "beta", "gamma", "delta epsilon"]).take(generator.integers(0, 4, rows))
-    columns |= {"n": generator.integers(0, 1000, rows)}
-    columns["y"] = pa.array(generator.random(rows).round(3), mask=generator.random(rows) < 0.1)
-    pyarrow.csv.write_csv(pa.table(columns), path)
-"""
-
-PLAIN_PREPARE = """
-    import sys
-    import pyarrow.csv, pyarrow.parquet
-    pyarrow.parquet.write_table(pyarrow.csv.read_csv(sys.argv[1]), sys.argv[2])
-"""
-
-PLAIN_CHECK = """
-    import sys
-    import pyarrow.csv
-    pyarrow.csv.read_csv(sys.argv[1])
-"""
-
-PLAIN_PREDICT = """
-    import sys
-    import pandas as pd
-    from autogluon.tabular import TabularPredictor
-    rows = pd.read_csv(sys.argv[1])
-    predictor = TabularPredictor.load(sys.argv[2], verbosity=0)
-    rows["prediction"] = predictor.predict(rows)
-    rows.to_csv(sys.argv[3], index=False)
-"""
-
-PLAIN_POSTPROCESS = """
-    import sys
-    from pathlib import Path
-    import pandas as pd
-    rows = pd.read_parquet(sys.argv[1])
-    numbers = {f.name: f for f in Path(sys.argv[3]).rglob("*.parquet")}
-    answers = pd.concat(
-        [pd.read_parquet(numbers[f.name]).join(pd.read_parquet(f)).assign(model="all")
-         for f in Path(sys.argv[2]).rglob("*.parquet")]
-    )
-    rows.merge(answers, how="left", on="stepgluon_row").to_csv(sys.argv[4], index=False)
-"""
 
 
 def lay_out(root: Path, models: list[dict[str, Any]], **more: Any) -> dict[str, str]:
@@ -302,15 +201,6 @@ def bench_postprocess(folder: Path, millions: float, turns: int) -> None:
     compare(f"post-process, {millions:g} million rows, against a pandas merge", best(plain), best(ours))
 
 
-WITHOUT_REPORT = """
-    import runpy, sys
-    sys.path.insert(0, sys.argv[1])
-    import report
-    report.write = lambda *known: None
-    runpy.run_path(sys.argv[1] + "/postprocess.py", run_name="__main__")
-"""
-
-
 def bench_report(folder: Path, models: int, turns: int) -> None:
     """What the report adds to post-process, for 300,000 rows and models with 5,000 held-out predictions each."""
     share = 5000 // models
@@ -347,15 +237,6 @@ def bench_report(folder: Path, models: int, turns: int) -> None:
     print(f"report.html: {page.stat().st_size / 1e6:.2f} MB")
     title = f"post-process with the report of {models} models and 300,000 rows, and without it (budget: 3 s, 500 MB)"
     compare(title, best(plain), best(ours))
-
-
-GROUPS = """
-    import sys
-    sys.path[:0] = sys.argv[1:3]
-    from pathlib import Path
-    from group_layout import entries, lay_out_groups
-    lay_out_groups(Path(sys.argv[3]), entries(int(sys.argv[4])), int(sys.argv[5]), per_group=50)
-"""
 
 
 def bench_groups(folder: Path, millions: float, models: int, turns: int) -> None:
