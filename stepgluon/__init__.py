@@ -16,6 +16,7 @@ live/         a run's page in the browser, while it runs
 cli/          the command line
 
 names         the names, ARNs and addresses of everything
+resolved_config  the config that the jobs get
 programs      what trains a model, and what predicts with it: one row for each algorithm
 scripts       the user's Python files that run in their container, with files in place of tables
 limits        the services' limits, and our own

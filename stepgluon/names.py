@@ -7,28 +7,16 @@ the longest region: the bucket `{prefix}-work-{account}-{region}` has 59.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from stepgluon import limits
 from stepgluon.config.aws_facts import CONSOLES, Partition, facts
-from stepgluon.config.job_schema import AUTOGLUONS
-from stepgluon.config.schema import Data, Model, PipelineConfig
-from stepgluon.config.sections import Section
-from stepgluon.programs import (
-    builds_in_runs,
-    channels_of,
-    name_of_build,
-    program_of,
-    serves_archive,
-    settings_of,
-    title_of,
-    transforms,
-)
-from stepgluon.scripts import digests, packed, scripts_of
+from stepgluon.config.schema import Model, PipelineConfig
+from stepgluon.programs import builds_in_runs, name_of_build, program_of, title_of
+from stepgluon.resolved_config import resolved_config
+from stepgluon.scripts import packed, scripts_of
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 PROMOTED_PARTITIONS = "promoted-partitions.json"  # the same of models for values found in the data, read by prepare
@@ -92,15 +80,7 @@ class Names:
     @cached_property
     def config_json(self) -> str:
         """The resolved config for the jobs."""
-        without = ("environment", "cicd", "log_runs", "max_cost", "trigger", "fan_out", "partitioned")  # of no job
-        told = {name: value for name, value in _given(self.config).items() if name not in without}
-        if self.config.partitioned:
-            told["partitioned"] = self.config.partitioned
-            told["fan_out"] = {"models_per_job": self.config.fan_out.models_per_job}
-            told |= {"shared": True} if self.config.served else {}
-        if self.scripts:
-            told["scripts"] = digests(self.scripts)
-        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, default=self._told) + "\n"
+        return resolved_config(self)
 
     @cached_property
     def scripts(self) -> dict[str, bytes]:
@@ -120,26 +100,6 @@ class Names:
     @cached_property
     def source_sha256(self) -> str:
         return hashlib.sha256(packed(self.scripts)).hexdigest()
-
-    def _told(self, section: Section) -> dict[str, Any]:
-        told = _given(section)
-        if isinstance(section, Model) and transforms(self.config, section):
-            told["transform"] = True
-        elif isinstance(section, Model) and serves_archive(section):
-            told["archive"] = True
-        if isinstance(section, Model) and (algorithm := section.algorithm):
-            program = program_of(section)
-            told["algorithm"] = {
-                "name": program.name,
-                **({"version": version} if (version := program.version(algorithm)) else {}),
-                "image": self.training_image(section),
-                "channels": channels_of(section),
-                "encoded": program.encoded,
-                "set": settings_of(section),
-                **({"script": self.source_sha256} if algorithm.script else {}),
-            }
-            told["train"] = {key: value for key, value in _given(section.train).items() if key not in AUTOGLUONS}
-        return told
 
     @cached_property
     def config_uri(self) -> str:
@@ -333,37 +293,6 @@ class Names:
         host = CONSOLES.get(self.partition.name)
         region = self.config.region
         return f"https://{region}.{host}/states/home?region={region}#/v2/executions/details/" if host else ""
-
-
-_OF_NO_JOB = ("register", "serve", "monitor")
-
-
-def _given(section: Section) -> dict[str, Any]:
-    """The keys of a section; without those of later versions that are not used, so that a config keeps its address."""
-    later = (
-        "better_than_median",
-        "separator",
-        "decimal",
-        "encoding",
-        "track",
-        "metric",
-        "quantile",
-        "at_most",
-        "at_least",
-        "algorithm",
-        "tune",
-        "files",
-        "score",
-        *(["prepare"] if isinstance(section, Data) else []),
-        "with",
-        "payload",
-        "strategy",
-    )
-    unset = (None, "auto", "mae", "job")
-    known = {key: value for key, value in vars(section).items() if key not in _OF_NO_JOB}
-    return {
-        key: value for key, value in known.items() if key not in later or (value not in unset and value is not False)
-    }
 
 
 def short(model: Model, most: int = SHORT) -> str:
