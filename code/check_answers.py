@@ -21,6 +21,7 @@ from typing import Any
 
 import answers
 import job_io
+import job_model
 import part_files
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,8 +33,8 @@ from programs import PROGRAMS
 
 def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
-        model = job_io.prediction_model()
-        manifest = read_manifest(job_io.processing_input("manifest"), model, job_io.prediction_manifest())
+        model = job_model.prediction_model()
+        manifest = read_manifest(job_io.processing_input("manifest"), model, job_model.prediction_manifest())
         check(job_io.processing_input("answers"), job_io.processing_input("numbers"), manifest, model, out)
 
 

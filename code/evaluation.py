@@ -7,7 +7,7 @@
                  classes those whose own class has the lowest probability, with that "probability"
     importance   how much the error grows if a column is shuffled: [{"column", "importance", "stddev"}]
     leaderboard  one object per tried model, best first
-    trials       of a tuned model: the content of trials.json, best first; see job_io.tried
+    trials       of a tuned model: the content of trials.json, best first; see job_model.tried
     notes        sentences about what the time limit allowed
 
 All of it is small: a report has the evaluations of all models.

@@ -38,6 +38,7 @@ from typing import Any
 import drift
 import drift_page
 import job_io
+import job_model
 import new_rows
 import numpy as np
 import pyarrow as pa
@@ -56,7 +57,7 @@ NAMED = 3  # columns in the sentence
 def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
-        model = job_io.model_of(config, job_io.prediction_model())
+        model = job_io.model_of(config, job_model.prediction_model())
         found = monitor(model, config, limit_of(os.environ.get("STEPGLUON_DRIFT", str(LIMIT))))
         job_io.write_json(out / "drift.json", found)
         job_io.write_json(out / "result.json", {key: found[key] for key in ("outcome", "sentence", "rows")})

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import job_io
+import job_model
 import numpy as np
 import numpy.typing as npt
 import part_files
@@ -47,8 +48,8 @@ def main() -> None:
         return
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
-        model = job_io.prediction_model()
-        manifest = job_io.prediction_manifest()
+        model = job_model.prediction_model()
+        manifest = job_model.prediction_manifest()
         rows = predict(job_io.processing_input("rows"), job_io.processing_input("model"), model, manifest, out)
     log.info("%s predicted in %.1f s", counted(rows, "row"), time.monotonic() - started)
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import charts
 import job_io
+import job_model
 import new_rows
 import numpy as np
 import part_files
@@ -48,7 +49,7 @@ PAIRS = 5000
 def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
-        found = rehearse(job_io.model_of(config, job_io.prediction_model()), config)
+        found = rehearse(job_io.model_of(config, job_model.prediction_model()), config)
         pairs = found.pop("pairs")
         found |= {"sentence": sentence(found), "figures": figures(found)}
         job_io.write_json(out / "rehearse.json", found)

@@ -28,6 +28,7 @@ from typing import Any
 import archive
 import encoding
 import job_io
+import job_model
 import numpy as np
 import part_files
 import programs
@@ -44,7 +45,7 @@ from predict import rows_at_once
 def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         data = job_io.processing_input("data")
-        model = job_io.model_of(job_io.read_config(data), job_io.prediction_model())
+        model = job_io.model_of(job_io.read_config(data), job_model.prediction_model())
         score(model, data, job_io.processing_input("archive") / "model.tar.gz", out)
 
 
@@ -62,7 +63,7 @@ def score(model: dict[str, Any], data: Path, trained: Path, out: Path) -> None:
     seconds = round(time.monotonic() - started, 1)
     found = {"model": name, **metrics, "rows_train": len(known), "rows_test": len(truth)}
     more = {"label": label, PROGRAM: program, **predictor.facts(), "seconds": {"score": seconds}, "best_model": title}
-    trials = job_io.tried(job_io.processing_input("trials"))
+    trials = job_model.tried(job_io.processing_input("trials"))
     job_io.write_json(out / EVALUATION, {**found, **more, "notes": [], **trials, **evaluation})
     found |= {"seconds": seconds, "best_model": title, PROGRAM: program, **versions(program)}
     row_profile.write(out, data / "train", predictor.features, known, truth, predicted, metrics)

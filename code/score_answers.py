@@ -28,6 +28,7 @@ from typing import Any
 import answers
 import held_out
 import job_io
+import job_model
 import numpy as np
 import part_files
 import pyarrow.parquet as pq
@@ -45,7 +46,7 @@ NEED_CHANCES = ("roc_auc", "log_loss")
 def main() -> None:
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         data = job_io.processing_input("data")
-        model = job_io.model_of(job_io.read_config(data), job_io.prediction_model())
+        model = job_io.model_of(job_io.read_config(data), job_model.prediction_model())
         score(model, data, job_io.processing_input("answers"), job_io.processing_input("archive") / ARCHIVE, out)
 
 
@@ -74,7 +75,7 @@ def score(model: dict[str, Any], data: Path, answered: Path, trained: Path, out:
     more = {"label": label, PROGRAM: CONTAINER, "best_model": image, "seconds": {"score": seconds}, "notes": []}
     evaluation = evaluation_of(truth, given.predicted, list(features), cells, [], [], metric, own)
     job_io.write_json(
-        out / EVALUATION, {**found, **more, **evaluation, **job_io.tried(job_io.processing_input("trials"))}
+        out / EVALUATION, {**found, **more, **evaluation, **job_model.tried(job_io.processing_input("trials"))}
     )
     row_profile.write(out, data / "train", features, known, truth, given.predicted, metrics)
     manifest = write_manifest(out, label, features, CONTAINER, classes or (), model["algorithm"].get("script", ""))

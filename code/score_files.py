@@ -28,6 +28,7 @@ from typing import Any
 
 import archive
 import job_io
+import job_model
 import user_script
 from job_io import JobError, RetryableError, log, shown
 
@@ -39,7 +40,7 @@ MOST = 100  # metrics that are kept
 def main() -> None:
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
-        name = job_io.prediction_model()
+        name = job_model.prediction_model()
         model = job_io.model_of(job_io.read_config(job_io.processing_input("config")), name)
         packed, metric = job_io.processing_input("archive") / "model.tar.gz", model.get("metric") or "mae"
         if not packed.is_file():
@@ -57,7 +58,7 @@ def main() -> None:
         known = {key: value for key, value in found.items() if _number(value) is not None}
         about = {"model": name, "metric": metric, "score": score, "baseline": None}
         about |= {"program": "files", "seconds": round(time.monotonic() - started, 1)}
-        more = {"metrics": dict(list(known.items())[:MOST]), "notes": [], **job_io.tried(trials)}
+        more = {"metrics": dict(list(known.items())[:MOST]), "notes": [], **job_model.tried(trials)}
         job_io.write_json(out / "evaluation.json", {**about, **more})
         manifest = write_manifest(out, name)
         about |= {"mae": score} if metric == "mae" else {}

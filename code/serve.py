@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import job_io
+import job_model
 from job_io import JobError, log, shown
 
 MEGABYTE = 1024 * 1024
@@ -99,7 +100,7 @@ def loaded(workers: int) -> Any:
         return Application(predictor, model, manifest["features"], schema, most, accept, parameters, body_is_read)
 
     if os.environ.get("SAGEMAKER_MULTI_MODEL", "").lower() != "true":
-        return application(job_io.root() / "model", job_io.prediction_manifest())
+        return application(job_io.root() / "model", job_model.prediction_manifest())
     if program := os.environ.get("STEPGLUON_PROGRAM", ""):
         if program not in PROGRAMS or PROGRAMS[program].answers:
             raise JobError(f"The environment variable STEPGLUON_PROGRAM is {shown(program)}, which serves no model.")

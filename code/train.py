@@ -19,9 +19,10 @@ from contextlib import suppress
 
 if __name__ == "__main__":
     import job_io
+    import job_model
 
     with suppress(job_io.JobError):  # raised again by main
-        if job_io.training_group():
+        if job_model.training_group():
             job_io.limit_threads(1)  # before numpy is imported: each model of a group has one core
 
 import logging
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import job_io
+import job_model
 import numpy as np
 import pandas as pd
 import row_profile
@@ -55,13 +57,13 @@ IMPORTANCE_ROWS = (2000, 500, 100)  # fewer if they would take too long
 
 
 def main() -> None:
-    if job_io.training_group():
+    if job_model.training_group():
         train_group.main(train_and_track)
         return
     with job_io.complete_or_absent(job_io.model_output()) as out, job_io.scratch() as scratch:
         data = job_io.channel("data")
         config = job_io.read_config(data)
-        model = job_io.model_of(config, job_io.training_model())
+        model = job_io.model_of(config, job_model.training_model())
         train_and_track(config, model, data, out, scratch)
 
 

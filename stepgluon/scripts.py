@@ -16,7 +16,7 @@ from stepgluon.config.schema import PipelineConfig
 
 OURS = "stepgluon"
 REPOSITORY = Path(__file__).parents[1]
-_WRAPPERS = ("archive", "job_io", "prepare_files", "score_files", "usage", "user_script")
+_WRAPPERS = ("archive", "job_io", "job_model", "prepare_files", "score_files", "usage", "user_script")
 
 
 def scripts_of(config: PipelineConfig) -> dict[str, bytes]:

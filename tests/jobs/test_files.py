@@ -257,12 +257,14 @@ def test_a_measurement_that_is_none_is_refused(sandbox: Sandbox, metrics: str, s
     assert sandbox.written() == []
 
 
-@pytest.mark.parametrize("name", ["prepare_files", "score_files", "user_script", "job_io", "usage", "archive"])
+@pytest.mark.parametrize(
+    "name", ["prepare_files", "score_files", "user_script", "job_io", "job_model", "usage", "archive"]
+)
 def test_what_runs_in_the_user_s_container_needs_no_package(name: str) -> None:
     tree = ast.parse((CODE / f"{name}.py").read_text(), feature_version=(3, 9))
     imported = {part.name for node in ast.walk(tree) if isinstance(node, ast.Import) for part in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     import sys
 
-    ours = {"job_io", "archive", "usage", "user_script"}
+    ours = {"job_io", "job_model", "archive", "usage", "user_script"}
     assert {one.partition(".")[0] for one in imported} <= {*sys.stdlib_module_names, *ours}

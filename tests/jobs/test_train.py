@@ -12,6 +12,7 @@ from typing import Any
 import autogluon_fit
 import evaluation
 import job_io
+import job_model
 import numpy as np
 import pandas as pd
 import pytest
@@ -311,7 +312,7 @@ def test_a_class_of_one_row_is_named_when_no_model_can_be_fitted() -> None:
 def test_a_quoted_model_name_is_the_same_as_a_plain_one(sandbox: Sandbox) -> None:
     for written in ("all", '"all"'):
         sandbox.put_json("input/config/hyperparameters.json", {"model": written})
-        assert job_io.training_model() == "all"
+        assert job_model.training_model() == "all"
 
 
 def test_an_unknown_model_is_named(sandbox: Sandbox) -> None:
