@@ -75,7 +75,7 @@ Fetch them:
 {{}}"""
     lines = listed_lines("$missing", text("- {}: {}", "$m.name", "$m.outcome_failure.Cause"))
     incomplete = "\nThe result is incomplete. These models could not predict their rows:\n\n{}\n\n{}\n{}\n"
-    again = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
+    again = text(f"Repeat only these predictions: {names.pipeline_py('redrive {}')}", "$run")
     listed = text(incomplete, lines, again, "''")
     judged = listed_lines("$verdicts", text("- {}: {} {}", "$m.name", "$m.reason", _worded(config, _PREDICTED)))
     more = f"($count($missing) = 0 ? '' : {listed})"
@@ -107,7 +107,7 @@ def _released(config: PipelineConfig, names: Names) -> str:
     call = f"aws sagemaker-runtime invoke-endpoint --endpoint-name {{}} --region {config.region} "
     call += f"--content-type {kind} --body fileb://{file} answers.csv"
     lines = f"$join($map($found, function($v) {{{line}}}), {quoted(chr(10))})"
-    block = text(f"\n\nEndpoints:\n\n{{}}\n\nAsk one:\n  {call}\n", lines, "$found[0].release.endpoint")
+    block = text(f"\n\nEndpoints:\n\n{{}}\n\nExample of a call:\n  {call}\n", lines, "$found[0].release.endpoint")
     return f"($found := [{found}]; $count($found) = 0 ? '' : {block})"
 
 
