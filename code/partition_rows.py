@@ -203,10 +203,7 @@ class PartitionCounts(RowCounts):
         super().__init__([PartitionSplitter(one, self.found)], config["models"])
 
     def selects_nothing(self) -> list[str]:
-        return [
-            f"partition_by: {shown(self.found.column)} is empty in all rows, so there are no models; choose another "
-            "column."
-        ]
+        return [f"partition_by: {shown(self.found.column)} has no value in any row; choose another column."]
 
     def too_many(self) -> list[str]:
         # Raises JobError if the names or the groups are impossible, before anything is written.

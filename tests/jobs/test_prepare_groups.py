@@ -273,9 +273,7 @@ def test_a_column_that_does_not_exist_is_refused(sandbox: Sandbox) -> None:
 
 def test_an_empty_column_is_refused(sandbox: Sandbox) -> None:
     sandbox.write("a.csv", "shop,y\n" + ",1\n" * 8)
-    assert refused(sandbox, partitioned()) == (
-        "partition_by: 'shop' is empty in all rows, so there are no models; choose another column."
-    )
+    assert refused(sandbox, partitioned()) == ("partition_by: 'shop' has no value in any row; choose another column.")
 
 
 def test_too_many_partitions_are_refused(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
