@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,14 +35,14 @@ Answer = tuple[int, str, bytes]
 """Status, content type and body."""
 
 
-class Http:
+class Http(ABC):
     """The WSGI application of a server; `respond` gives the answer to a request."""
 
     most: int  # bytes of a body
     body_is_read: Callable[[Any], object]  # gets the socket: from then on the client is not slow
 
-    def respond(self, environ: dict[str, Any]) -> Answer:
-        raise NotImplementedError
+    @abstractmethod
+    def respond(self, environ: dict[str, Any]) -> Answer: ...
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         status, kind, body = answer_of(lambda: self.respond(environ))
