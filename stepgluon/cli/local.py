@@ -47,16 +47,16 @@ def do_run(call: Call) -> int:
     again += ["--threshold", str(options.threshold)] if options.threshold is not None else []
     again += ["--note", one_line(options.note)] if options.note else []
 
-    def show(told: dict[str, Any]) -> None:
-        call.result(f"\n{panel(told, pipeline_py('run --data', *again), address='')}", told)
+    def show(record: dict[str, Any]) -> None:
+        call.result(f"\n{panel(record, pipeline_py('run --data', *again), address='')}", record)
 
     with (
         call.terminal.progress() as progress,
         still_serving(options.work, names, progress.say) as port,
         checking(names, options.data, progress.say) as check,
     ):
-        told = run(loaded, call.workflow, replace(order, port=port), progress, check, show)
-    return 0 if told["status"] == "SUCCEEDED" else 1
+        record = run(loaded, call.workflow, replace(order, port=port), progress, check, show)
+    return 0 if record["status"] == "SUCCEEDED" else 1
 
 
 def do_local(call: Call) -> None:

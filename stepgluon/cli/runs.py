@@ -76,7 +76,7 @@ def is_local(call: Call, which: str = "run") -> bool:
     of = ""
     if run == LATEST and runs and (names := _names(call)):
         of = of_others(names.prefix, runs)
-    raise unknown_run(run, [told["run"] for told in runs], str(options.work), "runs", of)
+    raise unknown_run(run, [record["run"] for record in runs], str(options.work), "runs", of)
 
 
 def _names(call: Call) -> Names | None:
@@ -137,9 +137,9 @@ def _open(call: Call, run: str, file: Path | None) -> None:
 
 
 def record_of(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
-    told = tell(door, names, execution, story_of(door, execution.arn))
-    read_usage(door, told)
-    return {**told, "said": last_words(door, told)}
+    record = tell(door, names, execution, story_of(door, execution.arn))
+    read_usage(door, record)
+    return {**record, "said": last_words(door, record)}
 
 
 def do_watch(call: Call) -> int:
@@ -178,10 +178,10 @@ def _open_live(call: Call, address: str) -> None:
     show(address, call.terminal.say)
 
 
-def _ended(call: Call, told: dict[str, Any]) -> int:
-    text = panel(told, pipeline_py("redrive", told["run"]), address=_address(call))
-    call.result(f"\n{text}", told)
-    return 0 if told["status"] == "SUCCEEDED" else 1
+def _ended(call: Call, record: dict[str, Any]) -> int:
+    text = panel(record, pipeline_py("redrive", record["run"]), address=_address(call))
+    call.result(f"\n{text}", record)
+    return 0 if record["status"] == "SUCCEEDED" else 1
 
 
 def do_redrive(call: Call) -> int:
