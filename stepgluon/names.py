@@ -16,7 +16,7 @@ from stepgluon.config.aws_facts import CONSOLES, Partition, facts
 from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.programs import builds_in_runs, name_of_build, program_of, title_of
 from stepgluon.resolved_config import resolved_config
-from stepgluon.scripts import packed, scripts_of
+from stepgluon.scripts import scripts_of, source_digest
 
 PROMOTED = "promoted.json"  # in the work bucket: the default models, written by promote, read by the state machine
 PROMOTED_PARTITIONS = "promoted-partitions.json"  # the same of models for values found in the data, read by prepare
@@ -80,7 +80,7 @@ class Names:
     @cached_property
     def config_json(self) -> str:
         """The resolved config for the jobs."""
-        return resolved_config(self)
+        return resolved_config(self.config, self.scripts, self.training_image)
 
     @cached_property
     def scripts(self) -> dict[str, bytes]:
@@ -92,14 +92,10 @@ class Names:
         """Next to the config, whose address depends on the scripts."""
         return f"{self.config_uri.removesuffix('config.json')}code/"
 
-    @property
+    @cached_property
     def source_uri(self) -> str:
         """The user's scripts as AWS's images read them. The address has their hash, so a model keeps its script."""
-        return f"s3://{self.work_bucket}/config/{self.source_sha256[:16]}/sourcedir.tar.gz"
-
-    @cached_property
-    def source_sha256(self) -> str:
-        return hashlib.sha256(packed(self.scripts)).hexdigest()
+        return f"s3://{self.work_bucket}/config/{source_digest(self.scripts)[:16]}/sourcedir.tar.gz"
 
     @cached_property
     def config_uri(self) -> str:

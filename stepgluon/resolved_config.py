@@ -7,37 +7,38 @@ keys that the jobs read.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stepgluon.config.job_schema import AUTOGLUONS
-from stepgluon.config.schema import Data, Model
+from stepgluon.config.schema import Data, Model, PipelineConfig
 from stepgluon.config.sections import Section
 from stepgluon.programs import channels_of, program_of, serves_archive, settings_of, transforms
-from stepgluon.scripts import digests
-
-if TYPE_CHECKING:
-    from stepgluon.names import Names
+from stepgluon.scripts import digests, source_digest
 
 OF_NO_JOB = ("environment", "cicd", "log_runs", "max_cost", "trigger", "fan_out", "partitioned")
 MODELS_OF_NO_JOB = ("register", "serve", "monitor")
 
 
-def resolved_config(names: Names) -> str:
-    config = names.config
+def resolved_config(config: PipelineConfig, scripts: dict[str, bytes], image_of: Callable[[Model], str]) -> str:
+    """`scripts` are those of the user and ours for them; `image_of` names the image that trains a model."""
     kept = {name: value for name, value in _given(config).items() if name not in OF_NO_JOB}
     if config.partitioned:
         kept["partitioned"] = config.partitioned
         kept["fan_out"] = {"models_per_job": config.fan_out.models_per_job}
         kept |= {"shared": True} if config.served else {}
-    if names.scripts:
-        kept["scripts"] = digests(names.scripts)
-    return json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False, default=partial(_section, names)) + "\n"
+    if scripts:
+        kept["scripts"] = digests(scripts)
+    section = partial(_section, config, scripts, image_of)
+    return json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False, default=section) + "\n"
 
 
-def _section(names: Names, section: Section) -> dict[str, Any]:
+def _section(
+    config: PipelineConfig, scripts: dict[str, bytes], image_of: Callable[[Model], str], section: Section
+) -> dict[str, Any]:
     kept = _given(section)
-    if isinstance(section, Model) and transforms(names.config, section):
+    if isinstance(section, Model) and transforms(config, section):
         kept["transform"] = True
     elif isinstance(section, Model) and serves_archive(section):
         kept["archive"] = True
@@ -46,11 +47,11 @@ def _section(names: Names, section: Section) -> dict[str, Any]:
         kept["algorithm"] = {
             "name": program.name,
             **({"version": version} if (version := program.version(algorithm)) else {}),
-            "image": names.training_image(section),
+            "image": image_of(section),
             "channels": channels_of(section),
             "encoded": program.encoded,
             "set": settings_of(section),
-            **({"script": names.source_sha256} if algorithm.script else {}),
+            **({"script": source_digest(scripts)} if algorithm.script else {}),
         }
         kept["train"] = {key: value for key, value in _given(section.train).items() if key not in AUTOGLUONS}
     return kept

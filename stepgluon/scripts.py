@@ -45,3 +45,7 @@ def packed(scripts: dict[str, bytes]) -> bytes:
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     return made.getvalue()
+
+
+def source_digest(scripts: dict[str, bytes]) -> str:
+    return hashlib.sha256(packed(scripts)).hexdigest()

@@ -6,7 +6,6 @@ Problems that follow from a guessed response (`certain` is false) are never repo
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from stepgluon.selfcheck.answers import Answer, Error, Scenario
 from stepgluon.selfcheck.history_events import EXECUTION, ITERATION, events_of
 from stepgluon.selfcheck.report import is_expression
 from stepgluon.selfcheck.scopes import Scope
-from stepgluon.selfcheck.state_fields import Data, Ended, Shared, StateFields, Stopped
+from stepgluon.selfcheck.state_fields import Data, Ended, Run, Shared, StateFields, Stopped
 
 MOST_VISITS = 300  # of one state in one rehearsal: canned responses may not end a loop
 CHILDREN = 1000  # of a Distributed Map whose outputs are not written to S3
@@ -23,18 +22,12 @@ MOST_ITEMS = 3  # of a Map are run; the others get the last one's result
 _NAME_ONCE = "SageMaker takes a name once"
 
 
-class Rehearsal:
+class Rehearsal(Run):
     """One run of the machine."""
 
     def __init__(self, root: Scope, shared: Shared, scenario: Scenario) -> None:
-        self.shared, self.scenario = shared, scenario
-        self.visited: Counter[str] = Counter()
-        self.sizes: Counter[tuple[str, str]] = Counter()  # the largest value of each field
-        self.names: dict[str, str] = {}  # of jobs, with their states
-        self.events = EXECUTION  # with every retry used up
-        self.child_events = 0  # the same of a child execution
+        super().__init__(shared, scenario)
         scenario.endpoints.start()
-        self.input = shared.values.intern(scenario.input)
         try:
             self.play(root, Data({}, self.input), None)
         except Ended:
@@ -65,6 +58,7 @@ class Visit(StateFields):
 
     def __init__(self, run: Rehearsal, scope: Scope, name: str, data: Data, item: Any) -> None:
         super().__init__(run, scope, name, data, item)
+        self._rehearsal = run
         self.after = data
         self.request: Any = None  # a Task's evaluated Arguments
         self.answer: Answer | Error | None = None  # of a Task; for a Parallel or Map, its branches' outputs
@@ -170,7 +164,9 @@ class Visit(StateFields):
         times *= self.before.times * scope.stands_for * (1 + self._retries)
         guessed = frozenset({""} if guess else ())
         data = Data(self.before.variables, given, (self.before.guessed - {""}) | guessed, times)
-        output = self._child(scope, given, guess, item) if scope.distributed else self._run.play(scope, data, item)
+        output = (
+            self._child(scope, given, guess, item) if scope.distributed else self._rehearsal.play(scope, data, item)
+        )
         if "" in output.guessed:
             self._guessed.add("result")
         return output.value
@@ -224,7 +220,7 @@ class Visit(StateFields):
         run, before = self._run, self._run.events
         run.events = EXECUTION
         try:
-            return run.play(scope, Data({}, given, frozenset({""} if guess else ())), item)
+            return self._rehearsal.play(scope, Data({}, given, frozenset({""} if guess else ())), item)
         except Ended as ended:
             if self.state.get("ToleratedFailurePercentage") != 100:
                 raise Ended("States.ExceedToleratedFailureThreshold", ended.cause) from None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from stepgluon import limits
 from stepgluon.selfcheck import expressions, form
+from stepgluon.selfcheck.answers import Scenario
 from stepgluon.selfcheck.evaluation import Evaluation, Failed, Reads
-from stepgluon.selfcheck.history_events import retries_of
+from stepgluon.selfcheck.history_events import EXECUTION, retries_of
 from stepgluon.selfcheck.report import Report, did_you_mean
 from stepgluon.selfcheck.scopes import Scope
-
-if TYPE_CHECKING:
-    from stepgluon.selfcheck.rehearsal import Rehearsal, Visit
 
 
 class Ended(Exception):
@@ -34,7 +33,7 @@ class Shared:
     """What the rehearsals of one machine share."""
 
     report: Report
-    watch: Callable[[Visit], None] = lambda visit: None
+    watch: Callable[[Any], None] = lambda visit: None  # gets each Visit
     values: Evaluation = field(default_factory=Evaluation)
     checked: dict[tuple[int, str], list[Any]] = field(default_factory=dict)  # the problems of requests
     seen: set[int] = field(default_factory=set)  # the ids of fields whose paths below $states exist
@@ -52,10 +51,23 @@ class Data:
     times: int = 1  # how many runs of this scope this one stands for
 
 
+class Run:
+    """What the visits of one rehearsal share."""
+
+    def __init__(self, shared: Shared, scenario: Scenario) -> None:
+        self.shared, self.scenario = shared, scenario
+        self.visited: Counter[str] = Counter()
+        self.sizes: Counter[tuple[str, str]] = Counter()  # the largest value of each field
+        self.names: dict[str, str] = {}  # of jobs, with their states
+        self.events = EXECUTION  # with every retry used up
+        self.child_events = 0  # the same of a child execution
+        self.input = shared.values.intern(scenario.input)
+
+
 class StateFields:
     """The fields of a state, as one visit of it sees them."""
 
-    def __init__(self, run: Rehearsal, scope: Scope, name: str, data: Data, item: Any) -> None:
+    def __init__(self, run: Run, scope: Scope, name: str, data: Data, item: Any) -> None:
         self.name, self.state, self.before = name, scope.states[name], data
         self._run, self._scope, self._item = run, scope, item
         self._shared, self._scenario, self._values = run.shared, run.scenario, run.shared.values
