@@ -77,8 +77,8 @@ def test_it_never_takes_the_partitions_for_an_identifier_of_rows(sandbox: Sandbo
 
 
 PROBLEMS = [
-    ({"shop": [None] * 6, "y": [1, 2] * 3}, {}, "'shop' is empty in all rows"),
-    ({"shop": ["", " "] * 3, "y": [1, 2] * 3}, {}, "'shop' is empty in all rows"),
+    ({"shop": [None] * 6, "y": [1, 2] * 3}, {}, "'shop' has no value in any row"),
+    ({"shop": ["", " "] * 3, "y": [1, 2] * 3}, {}, "'shop' has no value in any row"),
     ({"shop": ["a", "b"] * 3, "y": [1, 2] * 3}, {"column": "shp"}, "does not|do not have; did you mean 'shop'?"),
     ({"shop": list(range(101)), "y": [1] * 101}, {}, "more than 100 different values in 101 rows"),
     ({"shop": ["Köln", "koln-430b4fc55e"] * 3, "y": [1, 2] * 3}, {}, "have the same name"),
