@@ -114,7 +114,7 @@ _RESOURCES: dict[str, Callable[[Account, Parameters], str]] = {
     "sagemaker:DescribeModelPackage": lambda account, given: given["ModelPackageName"],
     "states:DescribeExecution": lambda account, given: given["executionArn"],
     "states:GetExecutionHistory": lambda account, given: given["executionArn"],
-    "states:ListExecutions": lambda account, given: given["stateMachineArn"],
+    "states:ListExecutions": lambda account, given: given.get("mapRunArn") or given["stateMachineArn"],
     "states:RedriveExecution": lambda account, given: given["executionArn"],
 }
 

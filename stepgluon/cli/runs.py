@@ -32,6 +32,7 @@ from stepgluon.local.work_folder import (
 )
 from stepgluon.names import Names
 from stepgluon.runs import report
+from stepgluon.runs.child_jobs import whole_run
 from stepgluon.runs.executions import (
     LATEST,
     Execution,
@@ -39,7 +40,6 @@ from stepgluon.runs.executions import (
     one,
     read_usage,
     sizes,
-    tell,
     tuning_words,
     unknown_run,
 )
@@ -137,7 +137,7 @@ def _open(call: Call, run: str, file: Path | None) -> None:
 
 
 def record_of(door: Aws, names: Names, execution: Execution) -> dict[str, Any]:
-    record = tell(door, names, execution, story_of(door, execution.arn))
+    record, _ = whole_run(door, names, execution)
     read_usage(door, record)
     return {**record, "said": last_words(door, record)}
 

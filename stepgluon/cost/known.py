@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from stepgluon.aws import Door
 from stepgluon.names import Names
-from stepgluon.runs.executions import NotDeployed, listed, tell
-from stepgluon.runs.watch import story_of
+from stepgluon.runs.child_jobs import MOST, whole_run
+from stepgluon.runs.executions import NotDeployed, listed
 
 _GROUP = re.compile(r"(?<= group) g\d{4}$")  # ends the state of a job for a group of models
 _PARTIAL = ("RUNNING", "CUT OFF", "ABORTED", "TIMED_OUT")
@@ -49,6 +49,18 @@ def durations(runs: Iterable[dict[str, Any]]) -> dict[str, Known]:
 
 def in_account(door: Door, names: Names) -> dict[str, Known]:
     try:
-        return durations(tell(door, names, one, story_of(door, one.arn)) for one in listed(door, names, RUNS))
+        return durations(_runs(door, names))
     except NotDeployed:
         return {}
+
+
+def _runs(door: Door, names: Names) -> Iterator[dict[str, Any]]:
+    """The latest runs; with the jobs of groups, until a run had a job for each, or too many groups were read."""
+    left = MOST
+    for execution in listed(door, names, RUNS):
+        run, children = whole_run(door, names, execution, left)
+        grouped = [job for job in run["jobs"] if _GROUP.search(job["state"])]
+        left = 0 if grouped and len(grouped) >= children else left - children
+        if "unread" in run:  # their sum would be too small
+            run["jobs"] = [job for job in run["jobs"] if job not in grouped]
+        yield run

@@ -9,7 +9,7 @@ compile_cache  caches the compiled definition
 deployed       a local AWS with the pipeline deployed to it
 mail_text      fits the mails to a local run
 run_folder     writes and refreshes a run's folder, DIR/runs/<run>/
-child_jobs     the jobs of child executions, for the run's folder
+child_jobs     the child executions of runs, for their folders
 work_folder    reads the runs' folders, with or without a server
 drift_check    compares new rows with those that trained a model, and two models on the same rows
 clean          deletes the files of old runs

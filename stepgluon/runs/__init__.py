@@ -10,7 +10,7 @@ report      report.html, with the run's name and times, or why it failed; earlie
 status      the pipeline's state on one screen
 progress    the progress of a run in the terminal; fit_log: the learners and their errors, from a training's log;
             trials: the trainings of a tuning
-map_runs    how far Distributed Maps are
+map_runs    how far Distributed Maps are; child_jobs: the jobs of their child executions
 promote     makes a run's models the defaults; promote_partitions: those of thousands of partitions;
             model_registry: their versions and approvals
 headline    what became of thousands of models: counts, the worst, and why some did not predict

@@ -216,6 +216,7 @@ def details(record: dict[str, Any], address: str | None = None) -> str:
         for job in _worth_showing(record["jobs"])
     ]
     jobs += [f"  and {len(record['jobs']) - len(jobs)} more"] if len(record["jobs"]) > len(jobs) else []
+    jobs += [f"  {record['unread']}"] if record.get("unread") else []
     end = panel(record, pipeline_py("redrive", record["run"]), look=False, address=address)
     cost = ["", said] if (said := cost_words(record)) else []
     path = ["", "Critical path:", *path_lines(found)] if (found := record.get("critical_path")) else []

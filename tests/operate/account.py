@@ -39,16 +39,16 @@ class Picky(Scripted):
 class Account:
     """Calls commands, and changes what is deployed."""
 
-    def __init__(self, place: Deployed, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, place: Deployed, folder: Path, capsys: pytest.CaptureFixture[str], config: str = CONFIG) -> None:
         self.place, self.folder, self._capsys = place, folder, capsys
         self.machines = place.aws.client("stepfunctions")
         self.s3 = place.aws.client("s3")
         self.names = place.names
-        (folder / "pipeline-config.yml").write_text(CONFIG)
+        (folder / "pipeline-config.yml").write_text(config)
         self.orders()
         self._release()
 
-    def orders(self, **orders: str) -> None:
+    def orders(self, **orders: Any) -> None:
         text = json.dumps({stage.replace("_", "-"): order for stage, order in orders.items()})
         (self.folder / "orders.json").write_text(text)
 
@@ -100,14 +100,14 @@ class Account:
 
 
 @cache
-def compiled() -> tuple[LoadedConfig, str]:
-    loaded = loads(CONFIG, "config.yml", None, {})
+def compiled(config: str = CONFIG) -> tuple[LoadedConfig, str]:
+    loaded = loads(config, "config.yml", None, {})
     return loaded, compile_definition(loaded, workflow).text
 
 
 @contextmanager
-def deployed_for(folder: Path, faults: Scripted) -> Iterator[Deployed]:
-    loaded, definition = compiled()
+def deployed_for(folder: Path, faults: Scripted, config: str = CONFIG) -> Iterator[Deployed]:
+    loaded, definition = compiled(config)
     chosen = settings(folder / "aws", account="123456789012", region="eu-west-1", cores=2, fresh=True)
     with pytest.MonkeyPatch.context() as patch, faults.active(), deployed(loaded, definition, chosen) as place:
         forks.arrange(patch.setattr)

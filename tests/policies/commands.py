@@ -26,6 +26,7 @@ FUNCTION_LOG, KEY, GROUP, VERSION = "function log", "key", "group", "version"
 LIVE, OBJECT, BUCKET, LOG, STREAM, NONE, FUNCTION = "live", "object", "bucket", "log", "stream", "none", "function"
 TUNING, ENDPOINT, ENDPOINT_CONFIG, MODEL, SCALED = "tuning", "endpoint", "endpoint config", "model", "scaled"
 ANY_ENDPOINT, ENDPOINTS_TAGS, MAP_RUN = "any endpoint", "endpoints' tags", "map run"
+ANY_EXECUTION, LISTED = "execution or child", "machine or map run"
 
 # Where an operation asks for more than one action, or for one of another name, AWS's page of the operation says so.
 OPERATIONS: dict[str, tuple[str, str]] = {
@@ -90,8 +91,8 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "delete_object": ("s3:DeleteObject", OBJECT),
     "describe_execution": ("states:DescribeExecution", EXECUTION),
     "describe_map_run": ("states:DescribeMapRun", MAP_RUN),
-    "get_execution_history": ("states:GetExecutionHistory", EXECUTION),
-    "list_executions": ("states:ListExecutions", MACHINE),
+    "get_execution_history": ("states:GetExecutionHistory", ANY_EXECUTION),
+    "list_executions": ("states:ListExecutions", LISTED),
     "start_execution": ("states:StartExecution", LIVE),
     "describe_state_machine": ("states:DescribeStateMachine", MACHINE),
     "describe_state_machine_alias": ("states:DescribeStateMachineAlias", MACHINE),
@@ -304,6 +305,8 @@ def _resources(names: Names, about: str) -> list[str]:
     tuned = any(model.tune for model in names.config.models)
     served = [model for model in names.config.models if model.serve]
     made = [f"{names.of_endpoint(model)}0123456789ab" for model in served]
+    map_runs = [names.arn("states", f"mapRun:{names.machine}/Groups:0123")] if names.config.partitioned else []
+    executions = [names.arn("states", f"execution:{names.machine}{child}:{RUN}") for child in ("", "/Groups")]
     return {
         ENDPOINT: [names.endpoint_arn(model) for model in served],
         ENDPOINT_CONFIG: [names.arn("sagemaker", f"endpoint-config/{name}") for name in made],
@@ -321,7 +324,9 @@ def _resources(names: Names, about: str) -> list[str]:
         MACHINE: [names.machine_arn],
         LIVE: [names.machine_arn],
         EXECUTION: [names.arn("states", f"execution:{names.machine}:{RUN}")],
-        MAP_RUN: [names.arn("states", f"mapRun:{names.machine}/Groups:0123")] if names.config.partitioned else [],
+        MAP_RUN: map_runs,
+        ANY_EXECUTION: executions[: 1 + len(map_runs)],
+        LISTED: [names.machine_arn, *map_runs],
         BUCKET: buckets,
         OBJECT: [f"{buckets[0]}/june/my.csv", f"{buckets[1]}/promoted.json"],
         GROUP: [names.arn("sagemaker", f"model-package-group/{group}") for group in groups],

@@ -1,0 +1,85 @@
+"""show, advise and cost of a run with groups of models, in an account that a local AWS stands for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from account import Account, Picky, deployed_for
+from botocore.exceptions import ClientError
+from test_run import CONFIG
+
+from stepgluon.runs import child_jobs
+from stepgluon.runs.child_jobs import in_account
+from stepgluon.runs.executions import one
+from stepgluon.runs.watch import story_of
+
+MODELS = 12
+GROUPS = (
+    CONFIG.partition("models:")[0]
+    + """
+models: {partition_by: store_id, label: sales_kg, threshold: 350}
+fan_out: {models_per_job: 4, jobs_at_once: 2}
+retries: {job: 0}
+"""
+)
+
+
+@pytest.fixture(name="account")
+def _account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Account]:
+    monkeypatch.chdir(tmp_path)
+    with deployed_for(tmp_path / "account", Picky(), GROUPS) as place:
+        account = Account(place, tmp_path, capsys, GROUPS)
+        account.orders(partitions=MODELS)
+        yield account
+
+
+class Client:
+    """Refuses some requests for the histories of children."""
+
+    def __init__(self, client: Any, code: str, refused: int) -> None:
+        self._client, self._code, self._left, self.asked = client, code, refused, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_execution_history(self, **given: Any) -> Any:
+        self.asked += 1
+        if self.asked <= self._left:
+            raise ClientError({"Error": {"Code": self._code, "Message": "No."}}, "GetExecutionHistory")
+        return self._client.get_execution_history(**given)
+
+
+def test_a_run_has_the_jobs_of_its_groups(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = account.starts()
+    assert account.ended(run) == "SUCCEEDED"
+    groups = sorted({key.split("/")[5] for key in _keys(account, f"runs/{run}/prepared/groups/")})
+    wanted = {f"{what} group {group}" for what in ("Train", "Predict") for group in groups}
+    told = account.told("show", run)
+    states = Counter(job["state"] for job in told["jobs"])
+    assert len(groups) > 1 and states == Counter({*wanted, "Prepare data", "Post-process"})
+    assert {job["status"] for job in told["jobs"]} == {"Completed"} and "unread" not in told
+    assert [job["started"] for job in told["jobs"]] == sorted(job["started"] for job in told["jobs"])
+    code, out, err = account.calls("advise", run, "--aws")
+    assert code == 0 and "  train.instance " in out, err
+    sources = {line["state"]: line["source"] for line in account.told("cost", "--aws")["lines"]}
+    assert sources["Train group"].startswith(run) and sources["Predict group"].startswith(run)
+    # What may not or cannot be read.
+    monkeypatch.setattr(child_jobs, "READERS", 1)
+    story, client = story_of(account.place.aws, one(account.place.aws, account.names, run).arn), account.machines
+    denied = Client(client, "AccessDeniedException", 99)
+    found, unread = in_account(denied, story)
+    assert (found, denied.asked) == ([], 1)
+    assert unread.startswith(f"The jobs of {len(groups)} groups are missing: ") and "policy/deployer.json" in unread
+    found, unread = in_account(Client(client, "ThrottlingException", 1), story)
+    assert len(found) == len(groups) - 1
+    assert unread.startswith("The jobs of 1 group are missing: AWS is too busy for GetExecutionHistory")
+    found, unread = in_account(client, story, 1)
+    assert (len(found), unread) == (1, "Only the jobs of the latest 1 groups are listed.")
+
+
+def _keys(account: Account, folder: str) -> list[str]:
+    return [f"/{entry.key}" for entry in account.place.aws.objects.below(account.names.work_bucket, folder)]
