@@ -331,8 +331,8 @@ def monitor_one(make: MonitorStates, model: Item) -> Chain:
     report, announce = make.report(model, "Report *"), make.announce(model, "Announce drift of *")
     rows, drifted = Choice(model.state("Are there rows of *?")), Choice(model.state("Has * drifted?"))
     served, promoted = make.find_served(model, "Find what serves *"), make.find_promoted(model, "Find promoted *")
-    captured = make.look_for(model, "Look for captured rows of *", "captured")
-    tables = make.look_for(model, "Look for tables of *", "tables")
+    captured, more = make.find_captured(model, "Find captured rows of *"), Choice(model.state("More rows of *?"))
+    tables, choose = make.find_tables(model, "Find tables of *"), make.choose_rows(model, "Choose captured rows of *")
     compare, read = make.compare(model, "Compare rows of *"), make.read_result(model, "Read result of *")
     rerun = []
     if make.retrains(model):
@@ -343,19 +343,22 @@ def monitor_one(make: MonitorStates, model: Item) -> Chain:
             make.read_its_input(model, "Read its input for *"),
         )
         rerun = [mark, last, given, make.retrain(model, "Retrain *")]
-    Chain([served, captured, tables, rows])
+    Chain([served, captured, more])
+    more.add_choice(make.more_parts(), captured)
+    more.default_choice(tables)
+    Chain([tables, rows])
     promoted.next(captured)
     served.add_catch(make.nothing_there(promoted))
     promoted.add_catch(make.nothing_there(report))
-    rows.add_choice(make.serves(), compare)
+    rows.add_choice(make.serves(), choose)
     rows.default_choice(report)
-    Chain([compare, read, drifted])
+    Chain([choose, compare, read, drifted])
     drifted.add_choice(make.drifted(), [*rerun, announce][0])
     drifted.default_choice(report)
     Chain([*rerun, announce, report])
     for task in (served, promoted):
         task.add_catch(make.failed(announce, "$nothing"))
-    for task in (captured, tables, compare, read, *rerun[1:]):
+    for task in (captured, tables, choose, compare, read, *rerun[1:]):
         task.add_catch(make.failed(announce))
     announce.add_catch(make.unsent(report))
     return Chain([served])

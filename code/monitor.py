@@ -3,13 +3,12 @@
 Reads   processing/input/profile/profile.json     of the model's folder; see row_profile.py
         processing/input/manifest/manifest.json   also from there
         processing/input/config/config.json
-        processing/input/captured/     the endpoint's captured requests, in SageMaker's lines of JSON
+        processing/input/captured/     captured requests, in SageMaker's lines of JSON
         processing/input/tables/       uploaded tables, in any format of prepare; with the column `prediction` and the
                                        label, as predictions.csv has them, the error is compared, too
         environment variables
             STEPGLUON_MODEL            the model's name
             STEPGLUON_DRIFT            the highest difference that is accepted; 0.2
-            STEPGLUON_SINCE            captured requests from this time on, like 2026-11-30T12:00:00Z; all without it
             STEPGLUON_PREDICT          true: the model, whose folder is processing/input/model/, predicts rows that have
                                        no prediction, and the other two files are read from its folder
 Writes  processing/output/drift.json   every column's measures; see drift.py
@@ -83,7 +82,7 @@ def monitor(model: Mapping[str, Any], config: Mapping[str, Any], limit: float) -
         raise JobError(f"Model {name} has no {FILE}: it was trained by an older version; train it again.")
     profile, manifest = job_io.read_json(places[0] / FILE), job_io.read_json(places[1] / MANIFEST)
     rows = NewRows(manifest["features"], bool(manifest.get("classes")), predicts)
-    new_rows.read_captured(job_io.processing_input("captured"), name, os.environ.get("STEPGLUON_SINCE", ""), rows)
+    new_rows.read_captured(job_io.processing_input("captured"), name, rows)
     new_rows.read_tables(job_io.processing_input("tables"), config, model, rows)
     sample = rows.sample
     if predicts and len(sample):

@@ -159,8 +159,7 @@ def columns_of(batch: pa.RecordBatch, into: NewRows, label: str) -> dict[str, pa
 # Captured requests: lines of JSON, as SageMaker's data capture writes them
 
 
-def read_captured(folder: Path, model: str, since: str, into: NewRows) -> None:
-    """`since` is a time in UTC like 2026-11-30T12:00:00Z; earlier requests are left out."""
+def read_captured(folder: Path, model: str, into: NewRows) -> None:
     files = sorted(path for path in folder.rglob("*.jsonl") if path.is_file()) if folder.is_dir() else []
     count = sum(1 for file in files for _ in _lines(file))
     step = -(-count // REQUESTS) or 1
@@ -169,8 +168,6 @@ def read_captured(folder: Path, model: str, since: str, into: NewRows) -> None:
             continue
         try:
             captured = json.loads(line)
-            if str(captured["eventMetadata"]["inferenceTime"]) < since:
-                continue
             given, said = (captured["captureData"].get(name) for name in ("endpointInput", "endpointOutput"))
             into.requests += 1
             for columns, rows in _request(given, said, model, into):

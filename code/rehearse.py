@@ -80,7 +80,7 @@ def rows_of(
 ) -> NewRows:
     features = {**manifests["old"]["features"], **manifests["new"]["features"]}
     rows = NewRows(features, classes, whole_texts=True)
-    new_rows.read_captured(job_io.processing_input("captured"), model["name"], "", rows)
+    new_rows.read_captured(job_io.processing_input("captured"), model["name"], rows)
     new_rows.read_tables(job_io.processing_input("tables"), config, model, rows)
     if (held_out := job_io.processing_input("test")).is_dir():
         for path in part_files.part_paths(held_out):

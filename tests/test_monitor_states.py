@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -25,6 +28,7 @@ models:
   - {name: kind, label: kind, metric: accuracy, at_least: 0.8, serve: {capture: 20%}, monitor: {every: 6h, drift: 0.3}}
 """
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:shop"
+Calls = list[tuple[str, Any]]
 LAST = "arn:aws:states:eu-west-1:123456789012:execution:shop:june-1"
 NO_FILE = Throws("S3.NoSuchKeyException", "The specified key does not exist.")
 NOT_THE_FIRST = Throws("S3.S3Exception", "At least one of the pre-conditions you specified did not hold (412)")
@@ -40,12 +44,30 @@ def body(**content: Any) -> dict[str, Any]:
     return {"Body": json.dumps(content)}
 
 
+def one_of_each_part(calls: Calls) -> Any:
+    _, request = calls[-1]
+    return {"KeyCount": 1, "Contents": [{"Key": f"{request['StartAfter']}-00-123-5c1f.jsonl", "Size": 5}]}
+
+
+def bucket(sizes: dict[str, int]) -> Callable[[Calls], Any]:
+    """What S3 lists of these objects, which are in the order of their keys."""
+
+    def listed(calls: Calls) -> Any:
+        _, request = calls[-1]
+        keys = [key for key in sizes if key.startswith(request["Prefix"]) and key > request["StartAfter"]]
+        found = [{"Key": key, "Size": sizes[key]} for key in keys[: request["MaxKeys"]]]
+        return {"KeyCount": len(found), **({"Contents": found} if found else {})}
+
+    return listed
+
+
 def answers(outcome: str = "drift", **changed: Any) -> dict[str, Any]:
     good: dict[str, Any] = {}
     for model in ("price", "kind"):
         good[f"Find what serves {model}"] = body(model=model, folder=FOLDER.format(model), run="may-1")
-        good[f"Look for captured rows of {model}"] = {"KeyCount": 1}
-        good[f"Look for tables of {model}"] = {"KeyCount": 0}
+        good[f"Find captured rows of {model}"] = one_of_each_part
+        good[f"Find tables of {model}"] = {"KeyCount": 0}
+        good[f"Choose captured rows of {model}"] = {}
         good[f"Compare rows of {model}"] = {}
         good[f"Read result of {model}"] = body(outcome=outcome, sentence=f"Model {model}: {outcome}.", rows=70)
     good |= {"Remember drift of price": {}, "Retrain price": {"ExecutionArn": MACHINE}}
@@ -83,18 +105,41 @@ def test_the_job_gets_the_models_profile_and_what_was_captured() -> None:
     assert inputs == {
         "profile": f"{folder}profile.json",
         "manifest": f"{folder}manifest.json",
-        "captured": "s3://shop-work-123456789012-eu-west-1/captured/kind/",
+        "captured": "s3://shop-work-123456789012-eu-west-1/monitor/kind/june-go/captured.manifest",
     }
-    since = request["Environment"].pop("STEPGLUON_SINCE")
+    (kind,) = {one["S3Input"]["S3DataType"] for one in request["ProcessingInputs"] if one["InputName"] == "captured"}
+    assert kind == "ManifestFile"
     assert request["Environment"] == {"STEPGLUON_MODEL": "kind", "STEPGLUON_DRIFT": "0.3"}
-    assert len(since) == len("2026-11-30T12:00:00Z") and since.endswith("Z")
     assert request["AppSpecification"]["ContainerEntrypoint"] == ["python3", "/opt/program/monitor.py"]
     output = request["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
     assert output == "s3://shop-work-123456789012-eu-west-1/monitor/kind/june-go"
 
 
+@pytest.mark.parametrize(("size", "kept"), [(1000, 40), (30_000_000, 3), (900_000_000, 1)])
+def test_some_captured_rows_of_every_part_of_the_time_since_the_last_check_are_compared(size: int, kept: int) -> None:
+    folder, now = "captured/kind/shop-kind/AllTraffic/", datetime.now(timezone.utc)
+    moments = (now + timedelta(seconds=second) for second in range(-8 * 3600, 8 * 3600, 20))
+    files = {f"{folder}{moment:%Y/%m/%d/%H/%M-%S}-000-5c1f.jsonl": size for moment in moments}
+    done = ended("none", Find_captured_rows_of_kind=bucket(files))
+    asked = [request for state, request in done.calls if state == "Find captured rows of kind"]
+    starts = [datetime.strptime(one["StartAfter"], f"{folder}%Y/%m/%d/%H/%M") for one in asked]
+    assert len(starts) == 12 and {b - a for a, b in pairwise(starts)} == {timedelta(minutes=30)}, "the shortest is 6 h"
+    manifest = done.call("Choose captured rows of kind")
+    assert manifest["Key"] == "monitor/kind/june-go/captured.manifest"
+    first, *keys = manifest["Body"]
+    assert first == {"prefix": f"s3://shop-work-123456789012-eu-west-1/{folder}"}
+    chosen = [[key for key in files if key > one["StartAfter"]][:kept] for one in asked]
+    assert [f"{folder}{key}" for key in keys] == [key for part in chosen for key in part]
+
+
+def test_rows_captured_before_the_last_check_are_left_out() -> None:
+    files = {"captured/kind/shop-kind/AllTraffic/2020/01/01/00/00-00-000-5c1f.jsonl": 5}
+    done = ended("none", Find_captured_rows_of_kind=bucket(files))
+    assert done.status == "SUCCEEDED" and "Compare rows of kind" not in done.states
+
+
 def test_uploaded_tables_are_compared_too() -> None:
-    done = ended("none", Look_for_tables_of_kind={"KeyCount": 1}, Look_for_captured_rows_of_kind={"KeyCount": 0})
+    done = ended("none", Find_tables_of_kind={"KeyCount": 1}, Find_captured_rows_of_kind={"KeyCount": 0})
     inputs = {
         one["InputName"]: one["S3Input"]["S3Uri"] for one in done.call("Compare rows of kind")["ProcessingInputs"]
     }
@@ -148,7 +193,7 @@ def test_without_any_model_nothing_is_compared(promoted: Any) -> None:
 
 
 def test_without_rows_nothing_is_compared() -> None:
-    done = ended("none", Look_for_captured_rows_of_kind={"KeyCount": 0})
+    done = ended("none", Find_captured_rows_of_kind={"KeyCount": 0})
     assert done.status == "SUCCEEDED" and "Compare rows of kind" not in done.states
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
 from stepgluon.runs.start import check_files
 from stepgluon.runs.view import shown
 from stepgluon.runs.watch import story_of
+
+CAPTURED_BYTES = 256 * 1024 * 1024  # of the newest captured rows, for a rehearsal
 
 
 def do_logs(call: Call) -> None:
@@ -118,7 +121,7 @@ def do_rehearse(call: Call) -> None:
         old = pointer.get("folder") or promoted.get("model_uri")
         if not old:
             raise NothingToFetch(f"no model {model.name} serves or is promoted (`{pipeline_py('promote RUN')}`)")
-        rows = {"captured": f"captured/{model.name}/"}
+        rows = {"captured": names.captured(model)}
         if not sizes(s3, bucket, rows["captured"]):
             rows = {"test": f"runs/{told['run']}/prepared/models/{model.name}/test/"}
 
@@ -126,7 +129,8 @@ def do_rehearse(call: Call) -> None:
             for side, address in (("old", old), ("new", new)):
                 download(s3, address, inputs / side)
             for kind, folder in () if options.data else rows.items():
-                if not download(s3, f"s3://{bucket}/{folder}", inputs / kind):
+                most = CAPTURED_BYTES if kind == "captured" else inf
+                if not download(s3, f"s3://{bucket}/{folder}", inputs / kind, most):
                     raise NothingToFetch(f"the rows of {told['run']} are gone (name some with --data)")
 
         found = rehearsal_of(names, model.name, options.data or [], fetch, to)

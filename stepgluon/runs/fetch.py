@@ -7,6 +7,8 @@ import json
 import shutil
 from collections.abc import Mapping
 from difflib import get_close_matches
+from itertools import accumulate
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,13 @@ class NothingToFetch(StepgluonError):
     """The run has no such files."""
 
 
-def download(s3: Any, address: str, to: Path) -> list[Path]:
-    """Download a folder of S3; return the files."""
+def download(s3: Any, address: str, to: Path, most: float = inf) -> list[Path]:
+    """Download a folder of S3, or its last files, until they have `most` bytes; return the files."""
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
-    names = [name for name in sizes(s3, bucket, prefix) if name and name not in INNER]
+    found = sizes(s3, bucket, prefix)
+    after = accumulate((found[name] for name in reversed(found)), initial=0)
+    last = [name for name, later in zip(reversed(found), after, strict=False) if later < most]
+    names = [name for name in reversed(last) if name and name not in INNER]
     with transfers(s3) as manager:
         sent = []
         for name in names:

@@ -286,13 +286,14 @@ class Jobs:
         return self._processing(DATA, "monitor", self.config.postprocess)
 
     def monitor(self, model: str, rows: dict[str, str], limit: float, unique: str) -> str:
-        """The request for the job that compares rows with a model's; of `rows`, `own` says which there are."""
+        """The request for the job that compares rows with a model's; `own` says which of `rows` there are."""
         inputs = [
             _input("config", self.names.config_uri),
             *(_input(name, expression(f"$own.folder & '{name}.json'")) for name in ("profile", "manifest")),
         ]
         listed = [f"[{', '.join(map(jsonata, inputs))}]"]
-        listed += [f"$own.{name} ? [{jsonata(_input(name, expression(uri)))}] : []" for name, uri in rows.items()]
+        there = {"captured": "$count($own.captured) > 0", "tables": "$own.tables"}
+        listed += [f"{there[name]} ? [{jsonata(_input(name, expression(uri)))}] : []" for name, uri in rows.items()]
         request = {
             "ProcessingJobName": expression(f"{self.name('monitor', model)} & {unique}"),
             "ProcessingInputs": expression(f"$append($append({listed[0]}, {listed[1]}), {listed[2]})"),
@@ -301,7 +302,6 @@ class Jobs:
         own = {
             "STEPGLUON_MODEL": expression(f"{model}.name"),
             "STEPGLUON_DRIFT": f"{limit:g}",
-            "STEPGLUON_SINCE": expression("$since"),
         }
         return _merged("$jobs.monitor", self.config.postprocess, request, own)
 
@@ -438,6 +438,6 @@ def _channel(name: str, uri: str) -> Request:
 
 
 def _input(name: str, uri: str) -> Request:
-    kind = "ManifestFile" if name in ("predictions", "models") else "S3Prefix"
+    kind = "ManifestFile" if name in ("captured", "models", "predictions") else "S3Prefix"
     place = {"LocalPath": f"{PROCESSING}/input/{name}", "S3DataType": kind, "S3InputMode": "File", "S3Uri": uri}
     return {"InputName": name, "S3Input": place}

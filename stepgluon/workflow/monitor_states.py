@@ -1,15 +1,16 @@
 """The states of the machine that looks for drift. pipeline.py connects them; docs/decisions/0035-drift.md says why.
 
 Variables: run, id, bucket, work and jobs as in states.py; models has each model's name, key in promoted.json and the
-beginning of its rerun's name; since is the time from which captured rows are compared.
+beginning of its rerun's name; moments divide the time since the last check into PARTS, as in captured files' keys.
 
-`own` of a branch: the folder, run and mark of the model that serves; captured and tables, whether there are rows; the
-check's outcome and sentence; rerun, the run that was started for this model, now or before (again); failure.
+`own` of a branch: the folder, run and mark of the model that serves; captured, the files that are compared, of the
+first `part` parts; tables, whether there are any; the check's outcome and sentence; rerun, the run that was started for
+this model, now or before (again); failure.
 """
 
 from __future__ import annotations
 
-from stepgluon.names import PROMOTED, short
+from stepgluon.names import PROMOTED, VARIANT, short
 from stepgluon.workflow.expressions import expression, jsonata, literal, once, quoted, sentence, text, words_of_job
 from stepgluon.workflow.jobs import ATTEMPT
 from stepgluon.workflow.parts import ALL, LIST, PROCESSING, READ, SMALL_CALL_SECONDS, WRITE, Item, Parts, assign_own
@@ -18,7 +19,14 @@ from stepgluon.workflow.sdk import Catch, Fail, Pass, Rule, Succeed, Task
 LIST_RUNS, READ_RUN, START = "aws-sdk:sfn:listExecutions", "aws-sdk:sfn:describeExecution", "states:startExecution"
 _FAILURE = "$merge([{'Cause': ''}, $states.errorOutput])"
 _SENTENCE = once(sentence("$f.Error", f"({words_of_job('$f.Cause', 1000)})"))
-_NOTHING = {"folder": "", "captured": False, "tables": False, "outcome": "none", "sentence": "", "failure": ""}
+_NOTHING = {
+    **{"folder": "", "captured": [], "part": 0, "tables": False},
+    **{"outcome": "none", "sentence": "", "failure": ""},
+}
+_MOMENT = "[Y0001]/[M01]/[D01]/[H01]/[m01]"
+# Captured files that are compared, of each part of the time between two checks: the first ones, until there are
+# PART_FILES of them, or PART_BYTES. One listing is about 300 bytes a file, of the 256 KiB that a state may have.
+PARTS, PART_FILES, PART_BYTES = 12, 40, 64 * 1024 * 1024
 
 
 class MonitorStates(Parts):
@@ -32,7 +40,9 @@ class MonitorStates(Parts):
 
     def begin(self, name: str) -> Pass:
         every = min(model.monitor.every for model in self.config.monitored if model.monitor)
-        moment = f"$toMillis($states.context.Execution.StartTime) - {every * 1000}"
+        start = "$toMillis($states.context.Execution.StartTime)"
+        before = f"{start} - ({PARTS} - $part) * {every * 1000 // PARTS}"
+        moments = f"$map({[*range(PARTS)]}, function($part) {{$fromMillis({before}, {quoted(_MOMENT)})}})"
         models = [
             {"name": one.name, "short": short(one), "key": self.names.key(one), "rerun": f"drift-{short(one)}-"}
             for one in self.config.models
@@ -44,7 +54,7 @@ class MonitorStates(Parts):
                 "id": expression("$substring($uuid(), 24, 10)"),
                 "bucket": self.names.work_bucket,
                 "work": f"s3://{self.names.work_bucket}/",
-                "since": expression(f"$fromMillis({moment}, '[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01]Z')"),
+                "moments": expression(f"$append({moments}, '9')"),  # the last part ends now
                 "jobs": {"monitor": literal(self.jobs.monitoring())},
                 "models": literal(models),
                 "nothing": expression(jsonata(_NOTHING)),
@@ -79,23 +89,57 @@ class MonitorStates(Parts):
 
     # The check
 
-    def look_for(self, item: Item, name: str, kind: str) -> Task:
-        """Whether there are captured rows, or uploaded tables: a job whose input has no object fails."""
-        bucket, prefix = self._rows_of(item, kind)
-        request = {"Bucket": expression(bucket), "Prefix": expression(prefix), "MaxKeys": 1}
-        own = assign_own(f"$merge([$own, {{'{kind}': $states.result.KeyCount > 0}}])")
-        retries = self._retries_of["S3"]
-        return self._task(item.state(name), LIST, request, SMALL_CALL_SECONDS, retries, assign=own, output={})
+    def find_captured(self, item: Item, name: str) -> Task:
+        """The captured files of one part of the time since the last check: their keys end with the time."""
+        folder = quoted(self._captured(item))
+        request = {
+            "Bucket": expression("$bucket"),
+            "Prefix": expression(folder),
+            "StartAfter": expression(f"{folder} & $moments[$own.part]"),
+            "MaxKeys": PART_FILES,
+        }
+        found = f"$append([], $states.result.Contents[Key < {folder} & $moments[$own.part + 1]])"
+        more = f"{{'bytes': $kept.bytes + $one.Size, 'keys': $append($kept.keys, $substringAfter($one.Key, {folder}))}}"
+        kept = f"$reduce({found}, function($kept, $one) {{$kept.bytes < {PART_BYTES} ? {more} : $kept}}, $none)"
+        keys = f"($none := {{'bytes': 0, 'keys': $own.captured}}; {kept}.keys)"
+        own = assign_own(f"$merge([$own, {{'captured': {keys}, 'part': $own.part + 1}}])")
+        return self._listed(item.state(name), request, own)
 
-    def _rows_of(self, item: Item, kind: str) -> tuple[str, str]:
-        bucket, folder = ("$bucket", "captured") if kind == "captured" else (quoted(self.names.raw_bucket), "monitor")
-        return bucket, f"'{folder}/' & {item.of('models')}.name & '/'"
+    def more_parts(self) -> Rule:
+        return Rule(expression(f"$own.part < {PARTS}"))
+
+    def find_tables(self, item: Item, name: str) -> Task:
+        """Whether there are uploaded tables: a job whose input has no object fails."""
+        prefix = expression(f"'monitor/' & {item.of('models')}.name & '/'")
+        request = {"Bucket": self.names.raw_bucket, "Prefix": prefix, "MaxKeys": 1}
+        return self._listed(
+            item.state(name), request, assign_own("$merge([$own, {'tables': $states.result.KeyCount > 0}])")
+        )
+
+    def _listed(self, name: str, request: object, assign: object) -> Task:
+        retries = self._retries_of["S3"]
+        return self._task(name, LIST, request, SMALL_CALL_SECONDS, retries, assign=assign, output={})
+
+    def _captured(self, item: Item) -> str:
+        """The folder in which SageMaker makes one for each hour."""
+        return f"{self.names.captured(item.model)}{self.names.endpoint(item.model)}/{VARIANT}/"
 
     def serves(self) -> Rule:
-        return Rule(expression("$own.folder != '' and ($own.captured or $own.tables)"))
+        return Rule(expression("$own.folder != '' and ($count($own.captured) > 0 or $own.tables)"))
+
+    def choose_rows(self, item: Item, name: str) -> Task:
+        prefix = jsonata({"prefix": expression(f"$work & {quoted(self._captured(item))}")})
+        given = {"Body": expression(f"$append([{prefix}], $own.captured)")}
+        return self._s3(item.state(name), WRITE, expression(self._chosen(item)), given, output={})
+
+    def _chosen(self, item: Item) -> str:
+        return f"'monitor/' & {item.of('models')}.name & '/' & $run & '/captured.manifest'"
 
     def compare(self, item: Item, name: str) -> Task:
-        rows = {kind: "'s3://' & {} & '/' & {}".format(*self._rows_of(item, kind)) for kind in ("captured", "tables")}
+        rows = {
+            "captured": f"$work & {self._chosen(item)}",
+            "tables": f"{quoted(f's3://{self.names.raw_bucket}/monitor/')} & {item.of('models')}.name & '/'",
+        }
         monitor = item.model.monitor
         assert monitor, "the item is monitored"
         request = self.jobs.monitor(item.of("models"), rows, monitor.drift, f"'0' & {ATTEMPT}")

@@ -26,6 +26,7 @@ from stepgluon.local import data_check
 from stepgluon.local.deployed import Deployed, end_executions
 from stepgluon.runs import status, watch
 from stepgluon.runs.executions import last_words, read_usage
+from stepgluon.runs.fetch import download
 from stepgluon.runs.job_log import LAST_LINES
 
 
@@ -108,6 +109,14 @@ def test_bad_tables_are_named_before_they_are_uploaded(account: Account, monkeyp
         "error: the data:\n  a.csv is empty.\n  b.csv is empty.\n",
     )
     assert not any("new" in entry.key for entry in account.place.aws.objects.below(account.names.raw_bucket, ""))
+
+
+def test_the_last_files_of_a_folder_are_downloaded_up_to_a_number_of_bytes(account: Account, tmp_path: Path) -> None:
+    bucket = account.names.work_bucket
+    for hour in range(5):
+        account.s3.put_object(Bucket=bucket, Key=f"captured/x/{hour}/a.jsonl", Body=b"12345")
+    got = [download(account.s3, f"s3://{bucket}/captured/x/", tmp_path / f"{most}", most) for most in (10, 11, 1, 99)]
+    assert [[file.parent.name for file in files] for files in got] == [["3", "4"], ["2", "3", "4"], ["4"], [*"01234"]]
 
 
 def test_nothing_is_uploaded_before_there_is_a_pipeline(account: Account) -> None:

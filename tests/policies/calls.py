@@ -154,7 +154,7 @@ def asked_around(names: Names, others: dict[str, str]) -> list[Asked]:
         serving = {"folder": f"{work}/promoted/{RUN}/m/job/", "model_uri": f"{work}/promoted/{RUN}/m/job/", "run": RUN}
         known = {names.key(model): serving for model in names.config.models}
         found = json.dumps({**serving, **known, "outcome": "drift", "sentence": "Drift.", "data": "s3://raw/june/"})
-        answers: dict[str, Any] = {LIST: {"KeyCount": 1}, READ: {"Body": found}, READ_RUN: {"Input": found}}
+        answers: dict[str, Any] = {LIST: _one_object, READ: {"Body": found}, READ_RUN: {"Input": found}}
         answers |= {LIST_RUNS: {"Executions": [{"ExecutionArn": names.execution_arn(RUN)}]}, START: {}}
         runs += [(monitor, answers, first, {}) for first in ("Missing", "InService")]
     asked_for, missed, reached = list[Asked](), set[str](), set[str]()
@@ -198,6 +198,11 @@ def _rehearsed(machine: dict[str, Any], of: dict[str, str]) -> list[Asked]:
     missed = of.keys() - {key.partition(" ")[2] for key in found}
     assert not missed, f"no run reaches {sorted(missed)}"
     return list(found.values())
+
+
+def _one_object(calls: list[tuple[str, Any]]) -> Any:
+    _, request = calls[-1]
+    return {"KeyCount": 1, "Contents": [{"Key": f"{request['Prefix']}2001/02/03/04/05-06-007-5c1f.jsonl", "Size": 5}]}
 
 
 def _endpoint(of: dict[str, str], state: str, first: str, calls: list[tuple[str, Any]]) -> Any:
@@ -488,8 +493,10 @@ def job_calls(names: Names, asked_for: list[Asked]) -> Iterator[Call]:
         if integration == MODEL:
             models[parameters["ModelName"]] = parameters
         if integration == WRITE and parameters["Key"].endswith(".manifest"):
-            for key in parameters["Body"][1:]:  # what a job reads by it
-                yield from call.asks("read a listed file", "s3:GetObject", {"Bucket": parameters["Bucket"], "Key": key})
+            first, *keys = parameters["Body"]
+            bucket, _, folder = first["prefix"].removeprefix("s3://").partition("/")
+            for key in keys:  # what a job reads by it
+                yield from call.asks("read a listed file", "s3:GetObject", {"Bucket": bucket, "Key": folder + key})
         if integration == PROCESSING:
             job = parameters["ProcessingJobName"]
             places = [i["S3Input"]["S3Uri"] for i in parameters["ProcessingInputs"]]

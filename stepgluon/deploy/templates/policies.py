@@ -205,6 +205,7 @@ def _other_machines(names: Names) -> dict[str, list[str]]:
         "pointers_read": [s3(f"{work}/endpoints/*.json")] * monitors,
         "drifts": [s3(f"{work}/monitor/*/result.json")] * monitors,
         "drifts_marked": [s3(f"{work}/monitor/*/retrained/*.json")] * retrains,
+        "rows_chosen": [s3(f"{work}/monitor/*/captured.manifest")] * monitors,
         "compared_bucket": [s3(names.raw_bucket)] * monitors,
         "compared_rows": [s3(f"{work}/captured/*")] * monitors,
         "comparisons": [s3(f"{work}/monitor/*")] * monitors,
