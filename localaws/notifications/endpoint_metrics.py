@@ -1,5 +1,7 @@
 """CloudWatch's metrics of endpoints, and the alarms on them, computed from the endpoints' invocations.
 
+moto answers GetMetricStatistics, GetMetricData and ListMetrics from the metrics of each minute of the last day.
+
 A local deployment waits a fraction of the seconds in its configuration, so an alarm's period lasts the same fraction:
 an alarm over three of five minutes still fits into a bake of ten.
 https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
@@ -13,13 +15,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
+
+from localaws.base.patches import Patches
 
 NAMESPACE = "AWS/SageMaker"
 SLOT_SECONDS = 10  # [cloudwatch] the shortest period of an alarm
 MOST_SLOTS = 1440  # four hours
 LOOK_SECONDS = 0.2  # how often the alarms are computed
 MOST_LATENCIES = 1000  # of a slot, from which its percentiles are computed
+MOST_MINUTES = 1440  # a day
+_UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
 _TESTS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": lambda value, limit: value > limit,
     "GreaterThanOrEqualToThreshold": lambda value, limit: value >= limit,
@@ -37,6 +44,19 @@ class _Slot:
     latencies: list[float] = field(default_factory=list)  # microseconds
 
 
+@dataclass
+class _Minute:
+    number: int  # since 1970
+    metrics: dict[str, list[float]] = field(default_factory=dict)  # minimum, maximum, count and sum
+
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if found := self.metrics.get(name):
+                found[:] = min(found[0], value), max(found[1], value), found[2] + 1, found[3] + value
+            else:
+                self.metrics[name] = [value, value, 1, value]
+
+
 class EndpointMetrics:
     def __init__(self, account: str, region: str, waiting: float, fired: Callable[[Any], object]) -> None:
         """`waiting` is how long a second of an alarm's period lasts; `fired` gets moto's alarms that go into ALARM."""
@@ -46,6 +66,7 @@ class EndpointMetrics:
         self._slot_seconds = SLOT_SECONDS * waiting
         self._fired = fired
         self._slots: dict[tuple[str, str, str], deque[_Slot]] = {}
+        self._minutes: dict[tuple[str, str], deque[_Minute]] = {}  # by endpoint and variant
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -59,13 +80,56 @@ class EndpointMetrics:
         while not self._closed.wait(LOOK_SECONDS):
             self.evaluate()
 
-    def record(self, endpoint: str, variant: str, config: str, status: int, seconds: float, instances: int) -> None:
-        """An invocation; without an answer its status is 500."""
-        number = self._now()
+    def install(self, patches: Patches) -> None:
+        """Let moto know the metrics."""
+        from moto.cloudwatch.models import CloudWatchBackend
+
+        others: Any = CloudWatchBackend.aws_metric_data
+        both = property(lambda backend: others.fget(backend) + self._data())
+        patches.attribute(CloudWatchBackend, "aws_metric_data", both)
+
+    def _data(self) -> list[Any]:
+        from moto.cloudwatch.models import MetricAggregatedDatum
+
+        with self._lock:
+            return [
+                MetricAggregatedDatum(
+                    *(NAMESPACE, name, *numbers),
+                    [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}],
+                    datetime.fromtimestamp(minute.number * 60, timezone.utc).replace(tzinfo=None),
+                    _UNITS.get(name, "None"),
+                )
+                for (endpoint, variant), minutes in self._minutes.items()
+                for minute in minutes
+                for name, numbers in minute.metrics.items()
+            ]
+
+    def record(
+        self,
+        endpoint: str,
+        variant: str,
+        config: str,
+        status: int,
+        seconds: float,
+        instances: int,
+        overhead: float = 0.0,
+    ) -> None:
+        """An invocation; without an answer its status is 500. `overhead` is the time besides the model's `seconds`."""
+        number, minute = self._now(), int(time.time() // 60)
+        values = {
+            **{"Invocations": 1.0, "InvocationsPerInstance": 1 / instances},
+            **{f"Invocation{kind}XXErrors": float(status // 100 == kind) for kind in (4, 5)},
+        }
+        if seconds:  # the model was asked
+            values |= {"ModelLatency": seconds * 1e6, "OverheadLatency": overhead * 1e6}
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="endpoint alarms", daemon=True)
                 self._thread.start()
+            minutes = self._minutes.setdefault((endpoint, variant), deque(maxlen=MOST_MINUTES))
+            if not minutes or minutes[-1].number != minute:
+                minutes.append(_Minute(minute))
+            minutes[-1].add(values)
             slots = self._slots.setdefault((endpoint, variant, config), deque(maxlen=MOST_SLOTS))
             if not slots or slots[-1].number != number:
                 slots.append(_Slot(number))

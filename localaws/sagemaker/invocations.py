@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndp
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -73,6 +74,7 @@ class Invocations:
         return application
 
     def _invoke(self, name: str, body: bytes, environ: dict[str, Any]) -> tuple[Answer, Member]:
+        began = time.perf_counter()
         endpoint = self._endpoints.endpoints.get(name)
         if endpoint is None or endpoint.status in ("Creating", "Failed", "Deleting"):
             raise _Refused(400, "ValidationError", f"Endpoint {name} of account {self._endpoints.account} not found.")
@@ -85,7 +87,8 @@ class Invocations:
         kept[_CUSTOM] = "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"
         headers = {header: environ[key] for header, key in kept.items() if environ.get(key)}
         answer, seconds = self._answer(member, body, headers, target)
-        self._record(endpoint, member, answer.status or 500, seconds)
+        overhead = max(0.0, time.perf_counter() - began - seconds)
+        self._record(endpoint, member, answer.status or 500, seconds, overhead)
         if not 200 <= answer.status < 300:
             raise self._model_error(endpoint, member, answer)
         if member.capture:
@@ -118,9 +121,9 @@ class Invocations:
             message = "The model's server is starting again; see the endpoint's log."
             raise _Refused(503, "ServiceUnavailable", message) from None
 
-    def _record(self, endpoint: Endpoint, member: Member, status: int, seconds: float) -> None:
+    def _record(self, endpoint: Endpoint, member: Member, status: int, seconds: float, overhead: float = 0.0) -> None:
         instances = int(member.variant.get("InitialInstanceCount", 1))
-        self._metrics.record(endpoint.name, member.name, member.config, status, seconds, instances)
+        self._metrics.record(endpoint.name, member.name, member.config, status, seconds, instances, overhead)
 
     def _model_error(self, endpoint: Endpoint, member: Member, answer: Answer) -> _Refused:
         group, arn = log_group(endpoint.name), endpoint.record["EndpointArn"].split(":")

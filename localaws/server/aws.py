@@ -209,6 +209,7 @@ class LocalAws:
             lambda alarm: alarms.mail(alarm, settings.account, self.permissions),
         )
         ending.callback(self.metrics.close)
+        self.metrics.install(patches)
         self.capture = DataCapture(workshop)
         ending.callback(self.capture.close)
         self.sagemaker = SageMaker(workshop, self.metrics, settings.deploying)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from localaws.sagemaker import model_server
 from localaws.sagemaker.invocations import MOST_BYTES
 
 __all__ = ["cli", "served"]  # fixtures
+DAY = timedelta(days=1)
 ECHO = """
 def respond(body): return 200, body
 import json
@@ -68,6 +70,42 @@ def test_the_container_s_errors_are_model_errors(served: Served, cli: Cli, tmp_p
         found: dict[str, Any] = problem.value.response
         assert (found["OriginalStatusCode"], found["OriginalMessage"]) == (status, "no such row")
         assert found["ResponseMetadata"]["HTTPStatusCode"] == 424
+
+
+def test_the_command_line_gets_the_metrics_of_an_endpoint(served: Served, cli: Cli) -> None:
+    do = "def respond(body): return int(body), b'answer'"
+    name = served.endpoint(served.config(served.model(do)))
+    for status in (200, 200, 400, 500):
+        with suppress(ClientError):
+            served.ask(name, str(status).encode())
+    dimensions = [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "a"}]
+    variant = [f"Name={one['Name']},Value={one['Value']}" for one in dimensions]
+    now = datetime.now(timezone.utc)
+    since = ["--start-time", f"{now - DAY:%Y-%m-%dT%H:%M:%SZ}", "--end-time", f"{now + DAY:%Y-%m-%dT%H:%M:%SZ}"]
+    statistics = ["SampleCount", "Sum", "Average", "Minimum", "Maximum"]
+
+    def statistics_of(metric: str) -> dict[str, Any]:
+        words = ["--namespace", "AWS/SageMaker", "--metric-name", metric, "--dimensions", *variant, *since]
+        told = cli("cloudwatch", "get-metric-statistics", *words, "--period", "86400", "--statistics", *statistics)
+        (point,) = told["Datapoints"]
+        return {key: value for key, value in point.items() if key != "Timestamp"}
+
+    errors = {"SampleCount": 4, "Sum": 1, "Average": 0.25, "Minimum": 0, "Maximum": 1, "Unit": "None"}
+    assert statistics_of("Invocations") == {**errors, "Sum": 4, "Average": 1, "Minimum": 1}
+    assert statistics_of("Invocation4XXErrors") == statistics_of("Invocation5XXErrors") == errors
+    for metric in ("ModelLatency", "OverheadLatency"):
+        found = statistics_of(metric)
+        assert (found["SampleCount"], found["Unit"]) == (4, "Microseconds")
+        assert 0 <= found["Minimum"] <= found["Average"] <= found["Maximum"]
+    of = {"Namespace": "AWS/SageMaker", "MetricName": "Invocations", "Dimensions": dimensions}
+    query = [{"Id": "asked", "MetricStat": {"Metric": of, "Period": 86400, "Stat": "Sum"}}]
+    told = cli("cloudwatch", "get-metric-data", "--metric-data-queries", json.dumps(query), *since)
+    assert sum(told["MetricDataResults"][0]["Values"]) == 4
+    told = cli("cloudwatch", "list-metrics", "--namespace", "AWS/SageMaker", "--dimensions", variant[0])
+    assert {one["MetricName"] for one in told["Metrics"]} == {
+        *("Invocations", "InvocationsPerInstance", "Invocation4XXErrors", "Invocation5XXErrors"),
+        *("ModelLatency", "OverheadLatency"),
+    }
 
 
 def test_a_container_that_takes_too_long_is_a_model_error(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
