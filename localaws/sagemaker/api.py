@@ -24,6 +24,7 @@ from localaws.sagemaker.job_files import NO_ROLE
 from localaws.sagemaker.metrics import unreadable
 from localaws.sagemaker.model_registry import ACTIONS, ModelRegistry, changed_tags
 from localaws.sagemaker.models import Models
+from localaws.sagemaker.pages import page
 
 MOST_JOBS = 1000  # in memory; older ones are in the executions' histories
 KINDS = {kind: f"{name}Job" for kind, name in NAMES.items()}
@@ -65,7 +66,7 @@ class SageMaker:
             return self.models.create(request)
         if action == _TRIALS:
             job: Any = self.job(tuning.KIND, request["HyperParameterTuningJobName"])
-            return _page("TrainingJobSummaries", job.summaries(request), request)
+            return page("TrainingJobSummaries", job.summaries(request), request)
         if action in ACTIONS:
             return self.registry.call(action, request)
         if action in of_endpoints.ACTIONS:
@@ -194,7 +195,7 @@ class SageMaker:
             key=lambda job: job.name if by_name else job.state.created,
             reverse=request.get("SortOrder", "Descending") == "Descending",
         )
-        return _page(f"{noun}Summaries", [described(job) for job in found], request)
+        return page(f"{noun}Summaries", [described(job) for job in found], request)
 
     def _tags(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         arn = request["ResourceArn"]
@@ -208,13 +209,6 @@ class SageMaker:
         if action != "ListTags":
             job.request["Tags"] = changed_tags(job.request.get("Tags", []), request)
         return {} if action == "DeleteTags" else {"Tags": job.request.get("Tags", [])}
-
-
-def _page(member: str, found: list[dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
-    """A page of the answer; clients ignore members of an entry that are not in the model."""
-    start = int(request.get("NextToken", 0))
-    end = start + request.get("MaxResults", 10)
-    return {member: found[start:end]} | ({"NextToken": str(end)} if end < len(found) else {})
 
 
 def described(job: Job) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from localaws.sagemaker.endpoint import IN_PROGRESS, Alarms, Endpoint, Record, S
 from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Workshop
 from localaws.sagemaker.models import Model, Models
+from localaws.sagemaker.pages import in_order, page
 from localaws.sagemaker.scaling import Scaling
 
 Request = dict[str, Any]
@@ -118,7 +119,7 @@ class Endpoints:
 
     def list_configs(self, request: Request) -> dict[str, Any]:
         found = [self.describe_config({"EndpointConfigName": name}) for name in self._configs]
-        return _page("EndpointConfigs", "EndpointConfigName", found, request)
+        return _listed("EndpointConfigs", "EndpointConfigName", found, request)
 
     # Endpoints
 
@@ -205,7 +206,7 @@ class Endpoints:
         found = [self.describe({"EndpointName": name}) for name in self.endpoints]
         if status := request.get("StatusEquals"):
             found = [one for one in found if one["EndpointStatus"] == status]
-        return _page("Endpoints", "EndpointName", found, request)
+        return _listed("Endpoints", "EndpointName", found, request)
 
     # Parts
 
@@ -291,14 +292,9 @@ def _summary(variant: Record, config: Record) -> dict[str, Any]:
     return summary
 
 
-def _page(member: str, name: str, found: list[dict[str, Any]], request: Request) -> dict[str, Any]:
-    """A page of the answer; clients ignore members of an entry that are not in the model."""
-    found = [one for one in found if request.get("NameContains", "") in one[name]]
-    by = name if request.get("SortBy") == "Name" else "CreationTime"
-    found.sort(key=lambda one: one[by], reverse=request.get("SortOrder", "Descending") == "Descending")
-    start = int(request.get("NextToken", 0))
-    end = start + request.get("MaxResults", 10)
-    return {member: found[start:end]} | ({"NextToken": str(end)} if end < len(found) else {})
+def _listed(member: str, name: str, found: list[dict[str, Any]], request: Request) -> dict[str, Any]:
+    named = [one for one in found if request.get("NameContains", "") in one[name]]
+    return page(member, in_order(name, named, request, "Descending"), request)
 
 
 ACTIONS: dict[str, Callable[[Endpoints, Request], dict[str, Any]]] = {

@@ -15,6 +15,7 @@ from localaws.iam.permissions import Permissions
 from localaws.notifications.eventbridge import put_event, service_event
 from localaws.s3.store import Objects
 from localaws.sagemaker.errors import ApiError
+from localaws.sagemaker.pages import in_order, page
 
 KIND = "model package group"
 _SUMMARY = {
@@ -58,7 +59,9 @@ class ModelRegistry:
     def list_groups(self, request: Request) -> dict[str, Any]:
         wanted = request.get("NameContains", "")
         found = [self._group_summary(name) for name in self._groups if wanted in name]
-        return _page(found, request, "ModelPackageGroupSummaryList", "ModelPackageGroupName")
+        return page(
+            "ModelPackageGroupSummaryList", in_order("ModelPackageGroupName", found, request, "Ascending"), request
+        )
 
     def delete_group(self, request: Request) -> dict[str, Any]:
         name = self._name(request["ModelPackageGroupName"])
@@ -125,7 +128,8 @@ class ModelRegistry:
             for version in self._groups[name]["versions"].values()
             if status in (None, version["ModelApprovalStatus"])
         ]
-        return _page(found, request, "ModelPackageSummaryList", "ModelPackageArn")
+        found = in_order("ModelPackageArn", found, request, "Ascending")
+        return page("ModelPackageSummaryList", found, request)
 
     def update(self, request: Request) -> dict[str, Any]:
         if unknown := sorted(request.keys() - {"ModelPackageArn", "ClientToken", *_APPROVAL, *_METADATA}):
@@ -195,14 +199,6 @@ def changed_tags(tags: list[dict[str, str]], request: Request) -> list[dict[str,
     """After AddTags or DeleteTags."""
     values = {tag["Key"]: tag["Value"] for tag in [*tags, *request.get("Tags", [])]}
     return [{"Key": key, "Value": value} for key, value in values.items() if key not in request.get("TagKeys", [])]
-
-
-def _page(found: list[dict[str, Any]], request: Request, key: str, name: str) -> dict[str, Any]:
-    by = name if request.get("SortBy") == "Name" else "CreationTime"
-    found.sort(key=lambda one: one[by], reverse=request.get("SortOrder") == "Descending")
-    start = int(request.get("NextToken", 0))
-    end = start + request.get("MaxResults", 10)
-    return {key: found[start:end]} | ({"NextToken": str(end)} if end < len(found) else {})
 
 
 ACTIONS: dict[str, Callable[[ModelRegistry, Request], dict[str, Any]]] = {
