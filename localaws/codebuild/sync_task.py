@@ -7,44 +7,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
-    StateTaskServiceCallback,
-)
-
 from localaws.base.patches import Patches
 from localaws.codebuild.api import CodeBuild
 from localaws.iam.required_rights import Right
-from localaws.moto_fixes.registry import failure
 from localaws.sagemaker.errors import ApiError
-
-_STILL_WANTED_SECONDS = 0.2  # how often a waiting Task checks that its execution is still running
-
-
-class _NotWanted(Exception):
-    """The execution was stopped or the Task timed out."""
-
-
-class _Failed(Exception):
-    """The build did not succeed; the message is its description."""
+from localaws.stepfunctions import waiting_task
+from localaws.stepfunctions.waiting_task import Failed, WaitingTask
 
 
 def install(patches: Patches, codebuild: CodeBuild) -> None:
-    others = state_task_factory.state_task_service_for
-
-    def service_for(service_name: str) -> Any:
-        return CodeBuildTask() if service_name == "codebuild" else others(service_name)
-
-    patches.attribute(CodeBuildTask, "codebuild", codebuild)
-    patches.attribute(state_task_factory, "state_task_service_for", service_for)
+    waiting_task.install(patches, "codebuild", CodeBuildTask, codebuild)
 
 
-class CodeBuildTask(StateTaskServiceCallback):  # type: ignore[misc] # moto has no types
-    codebuild: CodeBuild  # a class attribute, so that a parsed definition can outlive the server
-
-    def __init__(self) -> None:
-        super().__init__(supported_integration_patterns={ResourceCondition.Sync})
+class CodeBuildTask(WaitingTask):
+    service: CodeBuild
 
     def _get_supported_parameters(self) -> set[str] | None:
         """None refuses the definition."""
@@ -55,41 +31,36 @@ class CodeBuildTask(StateTaskServiceCallback):  # type: ignore[misc] # moto has 
     ) -> None:
         given = lower_first(normalised_parameters)
         self._check(state_credentials, "StartBuild", given.get("projectName", ""))
-        env.stack.append(self.codebuild.start(given).id)
+        env.stack.append(self.service.start(given).id)
 
     def _eval_integration_pattern(
         self, env: Any, normalised_parameters: dict[str, Any], state_credentials: Any, **_: Any
     ) -> None:
-        build = self.codebuild.build(env.stack.pop())
+        build = self.service.build(env.stack.pop())
         name = build.project["name"]
-        while not build.done.wait(_STILL_WANTED_SECONDS):
-            if not env.is_running():
-                self._check(state_credentials, "StopBuild", name)
-                build.stop()
-                raise _NotWanted
+
+        def stop() -> None:
+            self._check(state_credentials, "StopBuild", name)
+            build.stop()
+
+        self._wait(env, build.done, stop)
         self._check(state_credentials, "BatchGetBuilds", name)
         described = {"Build": upper_first(build.described())}
         if build.status != "SUCCEEDED":
-            raise _Failed(json.dumps(described, separators=(",", ":"), ensure_ascii=False))
+            raise Failed(json.dumps(described, separators=(",", ":"), ensure_ascii=False))
         env.stack.append(described)
 
     def _check(self, credentials: Any, action: str, project: str) -> None:
-        permissions = self.codebuild.workshop.permissions
+        permissions = self.service.workshop.permissions
         right = Right(f"codebuild:{action}", permissions.arn("codebuild", f"project/{project}"))
         if refused := permissions.refused(permissions.user(credentials.role_arn), [right]):
             raise ApiError("AccessDeniedException", refused)
 
-    def _from_error(self, env: Any, ex: Exception) -> Any:
-        if isinstance(ex, _Failed):
-            error, cause = "States.TaskFailed", str(ex)
-        elif isinstance(ex, ApiError):
-            named = ex.code != "AccessDeniedException"
-            error = f"CodeBuild.{ex.code}" if named else "CodeBuild.AWSCodeBuildException"
-            cause = f"{ex.message} (Service: AWSCodeBuild; Status Code: 400; Error Code: {ex.code})"
-        else:
-            return super()._from_error(env=env, ex=ex)
-        place = {"resource": self._get_sfn_resource(), "resourceType": self._get_sfn_resource_type()}
-        return failure(env, "TaskFailed", error, cause, **place).failure_event
+    def _error_of(self, refusal: ApiError) -> tuple[str, str]:
+        named = refusal.code != "AccessDeniedException"
+        error = f"CodeBuild.{refusal.code}" if named else "CodeBuild.AWSCodeBuildException"
+        details = f"Service: AWSCodeBuild; Status Code: 400; Error Code: {refusal.code}"
+        return error, f"{refusal.message} ({details})"
 
 
 def lower_first(value: Any) -> Any:

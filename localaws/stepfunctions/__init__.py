@@ -1,5 +1,6 @@
 """Extends moto's Step Functions.
 
+waiting_task       a Task that starts a job or build and waits for its end
 versions           versions and aliases of state machines
 queue              runs a few executions at a time, in the order of their starts
 execution_archive  ended executions, on disk

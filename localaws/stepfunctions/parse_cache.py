@@ -69,8 +69,10 @@ def _deciding() -> list[Path]:
     """The files that affect the result."""
     from localaws import moto_fixes
     from localaws.sagemaker import sync_task
+    from localaws.stepfunctions import waiting_task
 
-    return [*sorted(Path(moto_fixes.__file__).parent.glob("*.py")), Path(sync_task.__file__)]
+    tasks = [Path(sync_task.__file__), Path(waiting_task.__file__)]
+    return [*sorted(Path(moto_fixes.__file__).parent.glob("*.py")), *tasks]
 
 
 class _OfTheInterpreter(pickle.Unpickler):

@@ -76,7 +76,9 @@ def test_runs_that_begin_at_once_parse_their_definition_once(tmp_path: Path, cou
 def test_a_change_of_what_decides_makes_it_anew(
     tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {"language.py", "executions.py", "sync_task.py"} <= {file.name for file in parse_cache._deciding()}
+    assert {"language.py", "executions.py", "sync_task.py", "waiting_task.py"} <= {
+        file.name for file in parse_cache._deciding()
+    }
     ours = tmp_path / "ours.py"
     monkeypatch.setattr(parse_cache, "_deciding", lambda: [ours])
     for text in ("a = 1", "a = 2"):
