@@ -17,45 +17,45 @@ BEST = 12  # of the leaderboard, and of a tuning's trainings
 
 def details(model: Model, unfolded: bool = False) -> Markup | None:
     """The rest of train's evaluation of a model; None if there is none."""
-    found = model.evaluation
-    if not found:
+    evaluation = model.evaluation
+    if not evaluation:
         return None
     about = f"{called(model.metric)} {model.error}" + (f", R² {model.fit}" if model.r2 is not None else "")
     content = [
-        *(tag("p", note, class_="note") for note in found.get("notes", [])),
-        _confusion(found["confusion"]) if "confusion" in found else _held_out(found, model.label),
-        tag("div", _importance(found), _leaderboard(found), trials(found), class_="pair"),
-        _worst(found, model.label),
-        tag("p", _took(found), class_="said"),
+        *(tag("p", note, class_="note") for note in evaluation.get("notes", [])),
+        _confusion(evaluation["confusion"]) if "confusion" in evaluation else _held_out(evaluation, model.label),
+        tag("div", _importance(evaluation), _leaderboard(evaluation), trials(evaluation), class_="pair"),
+        _worst(evaluation, model.label),
+        tag("p", _took(evaluation), class_="said"),
     ]
     state = {"open": ""} if unfolded else {}
     return tag("details", tag("summary", model.name, tag("small", about)), tag("div", content), **state)
 
 
-def _confusion(found: dict[str, Any]) -> Markup | None:
+def _confusion(evaluation: dict[str, Any]) -> Markup | None:
     """How many held-out rows of each class, in its row, were predicted as each."""
-    if not found["classes"]:
+    if not evaluation["classes"]:
         return None
-    names = ["others" if name is None else short(name, 24) for name in found["classes"]]
+    names = ["others" if name is None else short(name, 24) for name in evaluation["classes"]]
     rows = [
         tag(
             "tr",
             tag("th", name),
             [tag("td", tag("b", n) if i == k else f"{n:,}", class_="n") for k, n in enumerate(row)],
         )
-        for i, (name, row) in enumerate(zip(names, found["rows"], strict=True))
+        for i, (name, row) in enumerate(zip(names, evaluation["rows"], strict=True))
     ]
     head = tag("thead", tag("tr", tag("th", "actual"), [tag("th", name, class_="n") for name in names]))
     table = tag("div", tag("table", head, tag("tbody", rows)), class_="wide")
     return tag("div", tag("h4", "Held-out rows by actual class (rows) and predicted class (columns)"), table)
 
 
-def _held_out(found: dict[str, Any], label: str) -> Markup | None:
-    pairs = zip(found["held_out"]["actual"], found["held_out"]["predicted"], strict=True)
+def _held_out(evaluation: dict[str, Any], label: str) -> Markup | None:
+    pairs = zip(evaluation["held_out"]["actual"], evaluation["held_out"]["predicted"], strict=True)
     kept = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
     if not len(kept):
         return None
-    of = found["held_out"]["of"]
+    of = evaluation["held_out"]["of"]
     some = f"{len(kept):,} of {of:,} held-out rows" if len(kept) < of else counted(of, "held-out row")
     return tag(
         "div",
@@ -65,18 +65,18 @@ def _held_out(found: dict[str, Any], label: str) -> Markup | None:
     )
 
 
-def _importance(found: dict[str, Any]) -> Markup | None:
-    bars = [each for each in found.get("importance", []) if finite(each["importance"]) is not None][:BARS]
+def _importance(evaluation: dict[str, Any]) -> Markup | None:
+    bars = [each for each in evaluation.get("importance", []) if finite(each["importance"]) is not None][:BARS]
     if not bars:
         return None
-    return tag("div", tag("h4", _program(found).importance), charts.importance(bars))
+    return tag("div", tag("h4", _program(evaluation).importance), charts.importance(bars))
 
 
-def _leaderboard(found: dict[str, Any]) -> Markup | None:
-    board = found.get("leaderboard", [])
+def _leaderboard(evaluation: dict[str, Any]) -> Markup | None:
+    board = evaluation.get("leaderboard", [])
     if not board:
         return None
-    metric = str(found.get("metric") or "mae")
+    metric = str(evaluation.get("metric") or "mae")
     name = called(metric)
     columns = {"model": "model", f"{metric}_test": f"held-out {name}", f"{metric}_val": f"validation {name}"}
     columns |= {"fit_time": "fit, s"}
@@ -91,9 +91,9 @@ def _leaderboard(found: dict[str, Any]) -> Markup | None:
     return tag("div", tag("h4", "Leaderboard"), tag("div", tag("table", head, tag("tbody", rows)), left, class_="wide"))
 
 
-def trials(found: dict[str, Any]) -> Markup | None:
+def trials(evaluation: dict[str, Any]) -> Markup | None:
     """What the trainings of a tuning tried, best first."""
-    tuning = found.get("trials", {})
+    tuning = evaluation.get("trials", {})
     listed = tuning.get("trials", [])
     names = sorted({name for one in listed for name in one["set"]})
     if not names:
@@ -136,12 +136,12 @@ def _side(key: str) -> str | None:
     return None if key == "model" else "n"
 
 
-def _worst(found: dict[str, Any], label: str) -> Markup | None:
-    worst = found.get("worst", {})
+def _worst(evaluation: dict[str, Any], label: str) -> Markup | None:
+    worst = evaluation.get("worst", {})
     if not worst.get("rows"):
         return None
     columns = worst["columns"][:SHOWN_COLUMNS]
-    last = "probability of actual" if "confusion" in found else "off by"
+    last = "probability of actual" if "confusion" in evaluation else "off by"
     heads = [
         *(tag("th", short(name, 24)) for name in columns),
         *(tag("th", w, class_="n") for w in ("actual", "predicted", last)),
@@ -176,20 +176,20 @@ def _off(row: dict[str, Any]) -> str:
     return f"{'+' if error > 0 else ''}{number(error)}"
 
 
-def _program(found: dict[str, Any]) -> Program:
-    return PROGRAMS[found.get("program", AUTOGLUON)]
+def _program(evaluation: dict[str, Any]) -> Program:
+    return PROGRAMS[evaluation.get("program", AUTOGLUON)]
 
 
-def _took(found: dict[str, Any]) -> str:
-    program = _program(found)
+def _took(evaluation: dict[str, Any]) -> str:
+    program = _program(evaluation)
     if program.answers:
-        return f"The container {short(found.get('best_model'))} trained the model."
-    if "time_limit" not in found:
-        what = counted(found["trees"], "tree") if "trees" in found else "the model"
-        best = ", with the best hyperparameters of its tuning" if found.get("trials") else ""
+        return f"The container {short(evaluation.get('best_model'))} trained the model."
+    if "time_limit" not in evaluation:
+        what = counted(evaluation["trees"], "tree") if "trees" in evaluation else "the model"
+        best = ", with the best hyperparameters of its tuning" if evaluation.get("trials") else ""
         return f"{program.title} trained {what}{best}."
-    seconds, limit = found.get("seconds", {}), found.get("time_limit")
+    seconds, limit = evaluation.get("seconds", {}), evaluation.get("time_limit")
     fit = f"{program.title} fitted for {number(seconds.get('fit'))} s of at most {number(limit)} s"
-    tried = len(found.get("leaderboard", []))
-    chosen = f"tried {counted(tried, 'model')} and chose {found.get('best_model')}"
-    return f"{fit} (presets {short(found.get('presets'))}), {chosen}."
+    tried = len(evaluation.get("leaderboard", []))
+    chosen = f"tried {counted(tried, 'model')} and chose {evaluation.get('best_model')}"
+    return f"{fit} (presets {short(evaluation.get('presets'))}), {chosen}."

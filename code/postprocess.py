@@ -38,7 +38,7 @@ import report
 from column_types import words
 from job_io import ROW, JobError, RetryableError, counted, log
 from markup import finite
-from predictions import Predictions, found, paired
+from predictions import Predictions, files_by_model, paired
 from result_files import Addition, additions, predicted_kinds, write_result
 
 
@@ -54,30 +54,33 @@ def main() -> None:
     started = time.monotonic()
     with job_io.complete_or_absent(job_io.processing_output()) as out:
         config = job_io.read_config(job_io.processing_input("config"))
+        profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
         if config.get("partitioned"):
-            profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
             counts, members, added = group_results.results(config, profile, out)
             summary = group_summary.write(out, config, profile, counts, members, added, started)
             report.write(out, config, profile, summary, members, made=group_report.page)
-            (out / job_io.SUCCESS).touch()
-            return
-        by_name = verdicts_of(job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json"), config)
-        profile = job_io.read_json(job_io.processing_input("profile") / "profile.json")
-        numbers, predictions = job_io.processing_input("numbers"), job_io.processing_input("predictions")
-        if config["data"].get("files"):
-            failures = {name: failure_of(verdict) for name, verdict in by_name.items()}
-            summary = file_results.results(by_name, profile, job_io.processing_input("answers"), failures, out)
         else:
-            cursors = cursors_of(config, profile, by_name, numbers, predictions)
-            summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
-        summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
-        evaluations = report.evaluations_in(predictions)
-        for model in summary["models"]:
-            found = evaluations.get(model["name"], {})
-            model |= {"r2": finite(found.get("r2")), "learner": str(found.get("best_model") or "") or None}
-        job_io.write_json(out / "summary.json", summary)
-        report.write(out, config, by_name, profile, summary, evaluations)
+            write_results(config, profile, out, started)
         (out / job_io.SUCCESS).touch()
+
+
+def write_results(config: dict[str, Any], profile: dict[str, Any], out: Path, started: float) -> None:
+    """Write the result, the summary and the report of the config's own models."""
+    by_name = verdicts_of(job_io.read_json(job_io.processing_input("verdicts") / "verdicts.json"), config)
+    numbers, predictions = job_io.processing_input("numbers"), job_io.processing_input("predictions")
+    if config["data"].get("files"):
+        failures = {name: failure_of(verdict) for name, verdict in by_name.items()}
+        summary = file_results.results(by_name, profile, job_io.processing_input("answers"), failures, out)
+    else:
+        cursors = cursors_of(config, profile, by_name, numbers, predictions)
+        summary = postprocess(job_io.processing_input("rows"), cursors, by_name, profile, config, out)
+    summary["seconds"] = {"prepare": profile.get("seconds"), "postprocess": round(time.monotonic() - started, 1)}
+    evaluations = report.evaluations_in(predictions)
+    for model in summary["models"]:
+        evaluation = evaluations.get(model["name"], {})
+        model |= {"r2": finite(evaluation.get("r2")), "learner": str(evaluation.get("best_model") or "") or None}
+    job_io.write_json(out / "summary.json", summary)
+    report.write(out, config, by_name, profile, summary, evaluations)
 
 
 def postprocess(
@@ -130,7 +133,7 @@ def cursors_of(
     numbers: Path,
     predictions: Path,
 ) -> dict[str, Predictions]:
-    files = found(predictions)
+    files = files_by_model(predictions)
     cursors = {}
     for model in profile["models"]:
         name, pairs = model["name"], {}

@@ -21,7 +21,7 @@ Rows = npt.NDArray[np.int64]
 NUMBER = pa.schema([("prediction", pa.float64())])
 
 
-def found(folder: Path) -> dict[str, list[Path]]:
+def files_by_model(folder: Path) -> dict[str, list[Path]]:
     """Each model's prediction files, below `folder` as .../predictions/<model>/<fingerprint>/<job>/<file>."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("predictions/*/*/*/*.parquet")):
