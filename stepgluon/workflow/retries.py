@@ -41,7 +41,7 @@ class Waiting:
     def __init__(self, config: PipelineConfig) -> None:
         self.config, quota = config, config.retries.quota
         events = _events_without_quota(config)
-        jobs = 2 * len(config.models) + scored(config) + 2 * asked(config) + 2
+        jobs = 2 * len(config.models) + scored_models(config) + 2 * container_models(config) + 2
         each = REFUSED * jobs * (1 + config.retries.job)  # of one try in every job
         fitting = max(0, min(limits.MOST_QUOTA_TRIES, (limits.EVENTS - events) // each))
         self.quota_tries = fitting if quota is None else quota
@@ -100,8 +100,8 @@ class Waiting:
         config = self.config
         training = max(longest_search(model) for model in config.models)
         stages = [config.prepare.max_runtime, training, config.predict.max_runtime, config.postprocess.max_runtime]
-        stages += [config.predict.max_runtime] if scored(config) else []
-        stages += [config.predict.max_runtime, 2 * config.postprocess.max_runtime] if asked(config) else []
+        stages += [config.predict.max_runtime] if scored_models(config) else []
+        stages += [config.predict.max_runtime, 2 * config.postprocess.max_runtime] if container_models(config) else []
         stages += [limits.IMAGE_BUILD_SECONDS] * len(builds_in_runs(config))
         released = POLL_SECONDS if config.served else 0
         if config.partitioned:  # one wave of jobs after another
@@ -145,15 +145,15 @@ def _events_without_quota(config: PipelineConfig) -> int:
     # The polls with their waits; creating, updating and scaling; the Parallel.
     released = (POLLS * (3 * STATE + REFUSED) + 9 * small) * len(config.served) + 2 * STATE * len(config.models)
     registered += released if config.served else 0
-    more = job * scored(config) + answered * asked(config) + registered + tuned
+    more = job * scored_models(config) + answered * container_models(config) + registered + tuned
     return per_model * len(config.models) + more + whole_run
 
 
-def scored(config: PipelineConfig) -> int:
+def scored_models(config: PipelineConfig) -> int:
     """How many models have a score job."""
     return sum(bool(program_of(model).scoring_image) for model in config.models)
 
 
-def asked(config: PipelineConfig) -> int:
-    """How many models are containers that answer rows: each has two models, two transform jobs and a check more."""
+def container_models(config: PipelineConfig) -> int:
+    """How many models are containers that answer rows: each has two transform jobs, their models and a check more."""
     return sum(transforms(config, model) for model in config.models)
