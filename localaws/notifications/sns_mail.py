@@ -110,8 +110,8 @@ def install(outbox: Outbox) -> Patches:
             if subscription.topic is topic
             and subscription.protocol == "email"
             and (
-                not (wants := subscription._filter_policy_matcher)
-                or wants.matches(kwargs.get("message_attributes"), message)
+                not (policy := subscription._filter_policy_matcher)
+                or policy.matches(kwargs.get("message_attributes"), message)
             )
         ]
         if to and kwargs.get("message_structure") == "json":

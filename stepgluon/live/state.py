@@ -98,10 +98,10 @@ def _row(row: Record) -> Record:
 
 
 def _run(record: Record) -> Record:
-    runs = record["status"] == "RUNNING"
+    running = record["status"] == "RUNNING"
     accepted = any(one["verdict"] == "accepted" and one["uses"] == "trained" for one in record["models"])
     failure = record["failure"] and {key: record["failure"][key] for key in ("state", "sentence")}
-    return {**_row(record), "failure": failure, "stop": runs, "promote": accepted and not runs}
+    return {**_row(record), "failure": failure, "stop": running, "promote": accepted and not running}
 
 
 class _Model:
@@ -115,7 +115,7 @@ class _Model:
         given: Settings | None,
     ) -> None:
         self.name, self.judged, self._given = name, judged or {}, given
-        self._runs = record["status"] == "RUNNING"
+        self._running = record["status"] == "RUNNING"
         self._train = jobs.get(f"Train {name}") or jobs.get(f"Tune {name}")
         self.training = self._phase(source, self._train)
         self.predicting = self._phase(source, jobs.get(f"Predict {name}"))
@@ -130,16 +130,16 @@ class _Model:
         if job is None:
             return "waiting"
         if job["status"] == "InProgress":
-            return ("running" if source.begun(job) is not None else "queued") if self._runs else "stopped"
+            return ("running" if source.begun(job) is not None else "queued") if self._running else "stopped"
         return {"Completed": "done", "Failed": "failed"}.get(job["status"], "stopped")
 
     def word(self) -> str:
         """The model's state in a word or two."""
         verdict = self.judged.get("verdict", "")
         if not verdict:
-            words = {"running": "training", "done": "trained", "failed": "retrying" if self._runs else "failed"}
+            words = {"running": "training", "done": "trained", "failed": "retrying" if self._running else "failed"}
             return words.get(
-                self.training, self.training if self._runs or self.training != "waiting" else "not trained"
+                self.training, self.training if self._running or self.training != "waiting" else "not trained"
             )
         if self.predicting == "failed":
             return f"{verdict}, not predicted"
@@ -179,8 +179,8 @@ class _Model:
 
 def stages(record: Record, jobs: Mapping[str, Record], models: Sequence[_Model]) -> list[dict[str, Any]]:
     """Each stage with the state of each of its jobs."""
-    runs = record["status"] == "RUNNING"
-    words = {"InProgress": "running" if runs else "stopped", "Completed": "done", "Failed": "failed"}
+    running = record["status"] == "RUNNING"
+    words = {"InProgress": "running" if running else "stopped", "Completed": "done", "Failed": "failed"}
     first, last = (
         [words.get(jobs[name]["status"], "stopped") if name in jobs else "waiting"]
         for name in ("Prepare data", "Post-process")

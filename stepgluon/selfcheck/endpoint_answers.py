@@ -1,11 +1,11 @@
-"""Canned endpoints: what SageMaker says of one, and after the machine's own calls. Each kind is one story of it."""
+"""Canned endpoints for rehearsals: how SageMaker describes one before and after the machine's calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
 MISSING = 'Could not find endpoint "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/shop-price".'
-# The status of the endpoint before, and the status and config after it was created or updated.
+# By scenario: the status before; and after a creation or update, the status and which config the endpoint has.
 KINDS = {
     "is created": ("Missing", "InService", "new"),
     "is updated": ("InService", "InService", "new"),
@@ -19,6 +19,7 @@ KINDS = {
     "is created for ever": ("Missing", "Creating", "new"),
     "is deleted by somebody": ("InService", "Missing", ""),
 }
+# The scenario in which the machine makes this call.
 NEEDED = {"updateEndpoint": "is updated", "deregisterScalableTarget": "is updated", "deleteEndpoint": "failed before"}
 ACTIONS = ("describeEndpoint", "createEndpoint", "updateEndpoint", "deleteEndpoint")
 

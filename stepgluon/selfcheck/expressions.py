@@ -30,6 +30,7 @@ _TOKEN = re.compile(
     r"""|\$(?P<name>\w+)(?P<path>(?:\s*\.\s*\w+)*)\s*(?P<after>\(|:=)?""",
     re.DOTALL,
 )
+# A text that reads like an expression: JSONPath, variables, an intrinsic function of JSONPath.
 _FORGOTTEN = re.compile(r"\$\$?\.[\w.$\[\]*]+|\$states\b.*|\$[a-z]\w*(\.\w+)*|States\.\w+\(.*\)", re.DOTALL)
 _NAME_IT = " Read $states.input, or name the item: $map($list, function($item) {...})"
 _OWN_TEXT = (".Environment", ".Tags", ".HyperParameters")  # the user's variables and tags may contain anything
@@ -130,7 +131,7 @@ def _problems(place: str, text: Any, known: frozenset[str]) -> Iterator[tuple[st
 
 
 def _misplaced(kind: str, place: str, text: Any) -> Iterator[tuple[str, str]]:
-    """The results of a state exist only where it ends; a rehearsal does not visit every Catch."""
+    """Results and errors exist only where a state ends; a rehearsal would not visit every Catch that reads them."""
     if is_expression(text):
         there = {
             "result": kind in ("Task", "Parallel", "Map") and place.startswith(("Assign", "Output")),
