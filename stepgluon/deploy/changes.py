@@ -59,15 +59,15 @@ def changes_of(described: list[dict[str, Any]], stack: str) -> tuple[Change, ...
 
 def change_of(found: dict[str, Any], stack: str) -> Change:
     """One of the Changes of DescribeChangeSet."""
-    told = found.get("ResourceChange")
-    if not told:  # a change set without resources changes the stack's outputs, parameters or tags
+    change = found.get("ResourceChange")
+    if not change:  # a change set without resources changes the stack's outputs, parameters or tags
         return Change("changed", stack, "AWS::CloudFormation::Stack", stack)
-    action = _ACTIONS.get(told["Action"], "changed")
+    action = _ACTIONS.get(change["Action"], "changed")
     if action == "changed":
-        action = _REPLACED.get(told.get("Replacement", ""), action)
-    elif action == "removed" and told.get("PolicyAction") == "Retain":
+        action = _REPLACED.get(change.get("Replacement", ""), action)
+    elif action == "removed" and change.get("PolicyAction") == "Retain":
         action = "let go"
-    targets = [detail.get("Target", {}) for detail in told.get("Details", [])]
+    targets = [detail.get("Target", {}) for detail in change.get("Details", [])]
     properties = {str(target.get("Name") or target.get("Attribute") or "") for target in targets} - {""}
-    resource, kind, name = told["LogicalResourceId"], told["ResourceType"], told.get("PhysicalResourceId") or ""
+    resource, kind, name = change["LogicalResourceId"], change["ResourceType"], change.get("PhysicalResourceId") or ""
     return Change(action, str(resource), str(kind), str(name), tuple(sorted(properties)))

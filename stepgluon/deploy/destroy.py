@@ -100,8 +100,8 @@ def end_runs(names: Names, door: Door, stop: bool, tell: Tell) -> None:
     """Stop the runs in progress, or raise RunsGoOn."""
     running = _running(names, door)
     if running and not stop:
-        told = ", ".join(running[:3]) + (f" and {len(running) - 3} more" if len(running) > 3 else "")
-        raise RunsGoOn(f"runs are going on: {told} (wait for their end, or add --stop-runs)")
+        some = ", ".join(running[:3]) + (f" and {len(running) - 3} more" if len(running) > 3 else "")
+        raise RunsGoOn(f"runs are in progress: {some} (wait for their end, or add --stop-runs)")
     for run in running:
         tell(f"stopping the run {run}")
         door.client("stepfunctions").stop_execution(

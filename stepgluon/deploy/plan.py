@@ -50,11 +50,11 @@ class Plan:
         return not (self.images or self.objects or any(stack.changes for stack in self.stacks))
 
     def as_json(self) -> dict[str, Any]:
-        told = asdict(self)
-        for stack in told["stacks"]:
+        found = asdict(self)
+        for stack in found["stacks"]:
             for change in stack["changes"]:
                 change["loses"] = Change(**change).loses
-        return {**told, "nothing": self.nothing}
+        return {**found, "nothing": self.nothing}
 
     def words(self) -> str:
         place = f"{self.pipeline} in account {self.account}, {self.region}"

@@ -48,15 +48,15 @@ class Events:
         """Return when the stack's change has ended. Unless it has `begun`, wait for an event with the stack's status:
         without one, the status may still be the previous one.
         """
-        quiet, told = 0, ""
+        quiet, reported = 0, ""
         while True:
             status = self._status()  # read before the events, so none is missed
             fresh = self._new()
             for event in fresh:
                 self._note(event)
-                told = str(event["ResourceStatus"]) if self._is_stack(event) else told
+                reported = str(event["ResourceStatus"]) if self._is_stack(event) else reported
             quiet = 0 if fresh else quiet + 1
-            if not status.endswith("_IN_PROGRESS") and (begun or told == status or quiet > QUIET_POLLS):
+            if not status.endswith("_IN_PROGRESS") and (begun or reported == status or quiet > QUIET_POLLS):
                 return End(status, self._failed)
             self._wait(POLL_SECONDS)
 

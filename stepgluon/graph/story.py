@@ -18,10 +18,10 @@ _ENDS = ("Succeed", "Fail", "Pass")  # a Pass that is not plumbing ends its scop
 
 
 def tell(definition: Mapping[str, Any]) -> Scope:
-    return _told(read(definition, alike=0), "", across=False)
+    return _shortened(read(definition, alike=0), "", across=False)
 
 
-def _told(scope: Scope, item: str, across: bool) -> Scope:
+def _shortened(scope: Scope, item: str, across: bool) -> Scope:
     place = {state.id: number for number, state in enumerate(scope.states)}
     ahead: dict[str, list[Edge]] = defaultdict(list)
     for edge in scope.edges:
@@ -79,6 +79,6 @@ def _leads(pair: tuple[str, str], edges: set[tuple[str, str]]) -> bool:
 
 def _named(state: State, item: str) -> State:
     inner = state.items[0] if state.items else item
-    branches = tuple(_told(branch, inner, across=True) for branch in state.branches)
+    branches = tuple(_shortened(branch, inner, across=True) for branch in state.branches)
     name = state.name if state.type == "Stack" else words.without(item, state.name)
     return replace(state, name=name, caption=words.plain(state.caption), branches=branches)

@@ -172,7 +172,7 @@ class _Watcher:
         self._place = place
         self._say = say
         begun, self._failed = place.journal.begun(), set[str]()  # by an earlier server
-        self._told = {one.arn for one in begun}
+        self._announced = {one.arn for one in begun}
         self._done = {one.arn for one in begun if not self._was_missed(one)}
         self._next_refresh = 0.0
         self.closed = threading.Event()
@@ -199,8 +199,8 @@ class _Watcher:
         for begun in self._place.journal.begun():
             if begun.arn in self._done:
                 continue
-            if begun.arn not in self._told:
-                self._told.add(begun.arn)
+            if begun.arn not in self._announced:
+                self._announced.add(begun.arn)
                 self._tell(f"Run {begun.name} has started.")
             elif begun.arn in running and not refresh:
                 continue

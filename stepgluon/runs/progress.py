@@ -29,7 +29,7 @@ class Progress:
         self, stream: TextIOBase, colour: bool, terminal: bool, clock: Callable[[], float] = time.time
     ) -> None:
         self._stream, self._colour, self._terminal, self._clock = stream, colour, terminal, clock
-        self._told = 0
+        self._printed = 0
         self._spoken = clock()
         self._live: Live | None = None
 
@@ -48,9 +48,9 @@ class Progress:
         """Print the story's new lines, how far its Distributed Maps are, and the running jobs; `said` returns what a
         job is doing, or QUEUED.
         """
-        for line in story.lines[self._told :]:
+        for line in story.lines[self._printed :]:
             self.say(line)
-        self._told = len(story.lines)
+        self._printed = len(story.lines)
         if not story.running and not maps:
             return
         if self._terminal:

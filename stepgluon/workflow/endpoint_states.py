@@ -281,9 +281,9 @@ $c <= {CONFLICTS} and $contains({_CAUSE}, {_LATER}) ? $own.failure : {_SENTENCE}
 
     def point_to_model(self, item: Item, name: str) -> Task:
         """Write which model the endpoint serves."""
-        model, told = item.of("models"), ["folder", "job", "run", "fingerprint", "config"]
-        told += ["archive"] if serves_archive(item.model) else []
-        pointer = {"model": expression(f"{model}.name"), **{key: expression(f"$own.{key}") for key in told}}
+        model, keys = item.of("models"), ["folder", "job", "run", "fingerprint", "config"]
+        keys += ["archive"] if serves_archive(item.model) else []
+        pointer = {"model": expression(f"{model}.name"), **{key: expression(f"$own.{key}") for key in keys}}
         pointer["profile"] = expression("$own.folder & 'profile.json'")
         if self.config.data.files:
             del pointer["profile"]

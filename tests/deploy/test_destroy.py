@@ -95,7 +95,7 @@ def test_runs_that_go_on_are_stopped_only_when_that_is_said(door: Door, what: Re
         with pytest.raises(RunsGoOn) as caught:
             gone(what, door, Order())
         told = str(caught.value)
-        assert told.startswith("runs are going on: ") and told.endswith(
+        assert told.startswith("runs are in progress: ") and told.endswith(
             " and 1 more (wait for their end, or add --stop-runs)"
         )
         assert door.client("cloudformation").describe_stacks(StackName="houses-pipeline"), "nothing has been deleted"

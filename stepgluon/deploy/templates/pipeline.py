@@ -129,7 +129,7 @@ def _roles(names: Names) -> dict[str, Resource]:
 
 def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
     found = estimate(names.config, prices_of(names.config.region))
-    told = {"REFUSED": refusal(names.config), "ESTIMATE": in_a_mail(found)}
+    texts = {"REFUSED": refusal(names.config), "ESTIMATE": in_a_mail(found)}
     variables = {"RAW_BUCKET": names.raw_bucket, "STATE_MACHINE_ARN": names.live}
     function = {
         "FunctionName": names.function,
@@ -137,7 +137,7 @@ def _trigger(names: Names, trigger_key: str) -> dict[str, Resource]:
         "Handler": "start_pipeline.handler",
         "MemorySize": 256,
         "Timeout": 60,
-        "Environment": {"Variables": variables | {name: text for name, text in told.items() if text}},
+        "Environment": {"Variables": variables | {name: text for name, text in texts.items() if text}},
     }
     uploaded = {
         "source": ["aws.s3"],
