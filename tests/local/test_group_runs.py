@@ -87,11 +87,11 @@ def test_any_rejected_model_of_any_group_replaces_all_that_have_a_default(seller
 
 def test_after_kill_9_the_same_command_trains_and_predicts_each_model_once(seller: User) -> None:
     seller.orders(partitions=MODELS)
-    gate = Gate(seller, "predict-g0003")
+    gate = Gate(seller, "predict-g0003 train-g0004")
     for module in ("partitions.py", "job_io.py", "usage.py"):  # which prepare_groups.py finds beside the original
         shutil.copy(SCRIPTS.parents[2] / "code" / module, seller.code)
     process = seller.process("run", "--local", "--data", "orders.json", start=forks.plain)
-    until(lambda: _finished(seller) >= 2)
+    until(lambda: (_markers(seller, "groups/"), _markers(seller, "predictions/groups/")) == (4, 3))
     process.kill()
     process.communicate()
     until(lambda: not _processes(seller))
@@ -103,11 +103,11 @@ def test_after_kill_9_the_same_command_trains_and_predicts_each_model_once(selle
     assert seller.kinds() == ["started", "finished"]
 
 
-def _finished(user: User) -> int:
-    """How many groups have predicted, while the run has the work folder."""
+def _markers(user: User, folder: str) -> int:
+    """How many groups have been trained or have predicted, while the run has the work folder."""
     try:
         with closing(sqlite3.connect(f"file:{user.work}/buckets/index.sqlite?mode=ro", uri=True)) as index:
-            found = index.execute("SELECT count(*) FROM objects WHERE key LIKE 'markers/predictions/groups/%'")
+            found = index.execute("SELECT count(*) FROM objects WHERE key LIKE ?", [f"markers/{folder}%"])
             return int(found.fetchone()[0])
     except sqlite3.Error:  # it is not there yet
         return 0

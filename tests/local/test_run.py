@@ -603,7 +603,10 @@ def _processes(user: User) -> list[int]:
 
 
 class Gate:
-    """Jobs of one stage wait while the gate is closed; they do not know it, so they stay the same jobs."""
+    """Jobs of a stage wait while the gate is closed; they do not know it, so they stay the same jobs.
+
+    Several stages are separated by blanks.
+    """
 
     def __init__(self, user: User, stage: str) -> None:
         self._file = user.folder / "gate"
@@ -624,7 +627,7 @@ gate, plain = {file!r}, obey
 
 def closed(stage: str) -> bool:
     try:
-        return read(gate) == stage
+        return stage in read(gate).split()
     except FileNotFoundError:
         return False
 
