@@ -145,7 +145,7 @@ def compared(sample: pa.Table, answered: Mapping[str, Any], classes: bool) -> di
 
 def sentence(found: Mapping[str, Any]) -> str:
     """`The new model predicts 12 of 40 rows differently. Its error is 3.1; the model that serves has 4.2.`"""
-    said = f"The new model predicts {found['differ']:,} of {counted(found['rows'], 'row')} differently"
+    said = f"The new model predicts {found['differ']} of {counted(found['rows'], 'row')} differently"
     if not found["classes"]:
         said += f", by {found['difference']:.6g} on average"
     old, new = found["old"], found["new"]

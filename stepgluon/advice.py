@@ -50,3 +50,19 @@ def as_given(config: Path | None, environment: str | None, work: Path | None = N
     finally:
         _given.reset(given)
         _folder.reset(folder)
+
+
+REQUESTS = {False: ("rows.csv", "text/csv"), True: ("FILE", "application/octet-stream")}
+
+
+def asking(endpoint: str, address: str = "", region: str = "", target: str = "", files: bool = False) -> str:
+    """The command that asks an endpoint of the account, or of a local AWS, which needs no credentials.
+
+    `target` is the archive of a model, for an endpoint of many; `files` says that a request is a file, not rows.
+    """
+    where = f" --endpoint-url {address} --no-sign-request" if address else ""
+    call = f"aws{where} sagemaker-runtime invoke-endpoint --endpoint-name {endpoint}"
+    call += f" --region {region}" if region else ""
+    call += f" --target-model {target}" if target else ""
+    file, kind = REQUESTS[files]
+    return f"{call} --content-type {kind} --body fileb://{file} answers.csv"

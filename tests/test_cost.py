@@ -318,6 +318,14 @@ def test_endpoints_cost_by_the_day_from_their_fewest_to_their_most_instances() -
     assert serving_words(list(serving(config(), hosting))) == ""
 
 
+def test_the_mail_of_a_start_says_what_all_endpoints_cost_a_day() -> None:
+    served = loaded("served").config
+    hosting = Prices("eu-west-1", "2026-09-21", {"Hosting": {"ml.m5.large": 0.1}, "Processing": HOUR})
+    assert in_a_mail(estimate(served, hosting)).endswith("; then 4.80 to 12.00 USD a day for its endpoints")
+    unknown = Prices("eu-west-1", "2026-09-21", {"Hosting": {}, "Processing": HOUR})
+    assert in_a_mail(estimate(served, unknown)).endswith(" and the prices of 2026-09-21")
+
+
 def test_the_command_ends_with_the_endpoints(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

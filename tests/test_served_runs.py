@@ -13,6 +13,7 @@ from stepgluon.runs.run_record import run_json
 from stepgluon.runs.view import panel
 
 START = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
+ARN = "arn:aws:states:eu-west-1:123456789012:execution:shop:r"
 SAID = {"outcome": "released", "endpoint": "shop-price", "said": "shop-price serves it now."}
 VERDICT = {
     "name": "price",
@@ -36,7 +37,9 @@ def events(*found: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 def told(release: dict[str, Any], folder: str, address: str | None = None) -> str:
     story = history.Story(status="SUCCEEDED", models=[{**VERDICT, "release": release}], succeeded={history.DELIVERS})
-    return panel(run_json("r", {}, story, None, folder=folder, results=folder, outbox="outbox"), address=address)
+    return panel(
+        run_json("r", {}, story, None, folder=folder, results=folder, outbox="outbox", arn=ARN), address=address
+    )
 
 
 def test_the_end_of_a_local_run_says_how_its_endpoint_is_asked() -> None:
@@ -53,6 +56,7 @@ def test_a_run_whose_endpoint_a_local_aws_serves_says_where() -> None:
     assert "  ask      aws --endpoint-url http://127.0.0.1:1 --no-sign-request sagemaker-runtime " in text
     assert "local up" not in text
     assert "ask " not in told(SAID, "local-run/runs/r", ""), "the caller adds how"
+    assert "--endpoint-name shop-price --region eu-west-1 --content-type text/csv --body fileb://rows.csv" in text
     assert "127.0.0.1" not in told(SAID, "s3://bucket/runs/r/", "http://127.0.0.1:1")
 
 

@@ -121,6 +121,10 @@ def do_rehearse(call: Call) -> None:
         old = pointer.get("folder") or promoted.get("model_uri")
         if not old:
             raise NothingToFetch(f"no model {model.name} serves or is promoted (`{pipeline_py('promote RUN')}`)")
+        if old.rstrip("/") == new.rstrip("/"):
+            raise NothingToFetch(
+                f"the model {model.name} of {told['run']} is the one that serves (rehearse another run)"
+            )
         rows = {"captured": names.captured(model)}
         if not sizes(s3, bucket, rows["captured"]):
             rows = {"test": f"runs/{told['run']}/prepared/models/{model.name}/test/"}

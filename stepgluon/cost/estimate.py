@@ -10,6 +10,7 @@ from stepgluon.config.job_schema import Job
 from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.cost.known import Known
 from stepgluon.cost.prices import Prices, by_model, prices_of, unpriced, usd
+from stepgluon.cost.serving import all_a_day, serving
 from stepgluon.errors import StepgluonError, listed
 from stepgluon.programs import program_of, transforms
 from stepgluon.runs.history import took
@@ -47,6 +48,7 @@ class Estimate:
     published: str
     lines: tuple[Line, ...]
     note: str = ""  # what the sum does not include
+    endpoints: str = ""  # what they cost a day, if that is known
 
     @property
     def usd(self) -> float:
@@ -128,7 +130,7 @@ def estimate(
     lines = tuple(_line(job, prices, (known or {}).get(job.state)) for job in jobs_of(config, without_gaps))
     guessed = any(line.state.endswith(" group") and line.source == LIMIT for line in lines)
     note = _ONE_GROUP.format(config.fan_out.models_per_job) if guessed else ""
-    return Estimate(config.name, prices.region, prices.published, lines, note)
+    return Estimate(config.name, prices.region, prices.published, lines, note, all_a_day(serving(config, prices)))
 
 
 def _line(job: Planned, prices: Prices, known: Known | None) -> Line:
@@ -202,7 +204,8 @@ def in_a_mail(found: Estimate) -> str:
         words for words, used in (("earlier runs", known), ("the time limits of its jobs", limits)) if used
     )
     gaps = f", without {listed(found.unpriced, 'and')}" if found.unpriced else ""
-    return f"{found.bound} {usd(found.usd)} USD on AWS{gaps}, by {source} and the prices of {found.published}"
+    more = f"; then {found.endpoints} a day for its endpoints" if found.endpoints else ""
+    return f"{found.bound} {usd(found.usd)} USD on AWS{gaps}, by {source} and the prices of {found.published}{more}"
 
 
 def summary(found: Estimate) -> str:

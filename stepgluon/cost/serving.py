@@ -41,6 +41,16 @@ def serving(config: PipelineConfig, prices: Prices) -> Iterator[Serving]:
         yield Serving(model.name, machine.type if count == "1" else f"{count} × {machine.type}", *costs)
 
 
+def all_a_day(found: Iterator[Serving]) -> str:
+    """`4.80 to 9.60 USD` for all endpoints; empty if there are none that cost by the day, or one has no price."""
+    billed = [one for one in found if not one.machines.startswith("serverless")]
+    known = [(one.usd_a_day, one.most_a_day) for one in billed if one.usd_a_day and one.most_a_day]
+    if not billed or len(known) < len(billed):
+        return ""
+    least, most = map(sum, zip(*known, strict=True))
+    return f"{usd(least)} USD" if most == least else f"{usd(least)} to {usd(most)} USD"
+
+
 def serving_words(found: list[Serving]) -> str:
     """A line for each endpoint; empty without any."""
     return (

@@ -20,14 +20,13 @@ from localaws.base.environment import UNREACHABLE, clean_environment, private_fi
 from localaws.errors import ComputerError
 from localaws.s3.store import Objects
 from localaws.server.web import bind
-from stepgluon.advice import pipeline_py
+from stepgluon.advice import REQUESTS, asking, pipeline_py
 from stepgluon.errors import SurroundingsError, listed
 from stepgluon.local.compile_cache import ROOT
 from stepgluon.local.surroundings import terminated_as_interrupted, write
 from stepgluon.local.work_folder import SERVER, all_runs, is_served
 from stepgluon.names import Names
 from stepgluon.runs.executions import read_json
-from stepgluon.runs.view import asking
 
 SECONDS = 300.0  # for the endpoints to answer, and for a local AWS to end
 LOG, LEFT = "serving.log", "serving.json"
@@ -157,6 +156,8 @@ def _target(address: str, names: Names) -> str:
 
 def _words(address: str, names: Names, found: list[dict[str, Any]]) -> str:
     lines, region, target = [], names.config.region, _target(address, names)
+    files = names.config.data.files
+    file, kind = REQUESTS[files]
     header = f" -H 'X-Amzn-SageMaker-Target-Model: {target}'" if target else ""
     if names.config.served_after_approval:
         lines += [f"A local AWS at {address} releases the models once they are approved: {pipeline_py('promote RUN')}"]
@@ -165,9 +166,9 @@ def _words(address: str, names: Names, found: list[dict[str, Any]]) -> str:
         if one["EndpointStatus"] == "Failed":
             lines.append(f"{name} does not answer: {one.get('FailureReason', '')}")
             continue
-        curl = f"curl --data-binary @rows.csv -H 'Content-Type: text/csv'{header} "
+        curl = f"curl --data-binary @{file} -H 'Content-Type: {kind}'{header} "
         curl += f"{address}/endpoints/{name}/invocations"
-        lines += [f"{name} answers at {address}", f"  {asking(name, address, region, target)}", f"  {curl}"]
+        lines += [f"{name} answers at {address}", f"  {asking(name, address, region, target, files)}", f"  {curl}"]
     return "\n".join([*lines, f"Stop it: {pipeline_py('local down')}"])
 
 

@@ -15,6 +15,7 @@ from stepgluon.advice import pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.view import shown
 
+_ASK = re.compile(r"(?<=^Ask one:\n  )aws .*$", re.M)
 _COMMAND = re.compile(r"python pipeline\.py (show|fetch|promote|redrive) ('[^'\n]*'|[\w.-]+)(?: --env \S+)?$", re.M)
 
 
@@ -26,9 +27,13 @@ def fitted(names: Names, work: Path) -> Callable[[str], str]:
     def command(found: re.Match[str]) -> str:
         return given.copy().run(pipeline_py, found[1], *shlex.split(found[2]))
 
+    def ask() -> str:
+        shows = given.copy().run(pipeline_py, "show", "latest")
+        return f"{shows}  # has the command for the local AWS"
+
     def fit(text: str) -> str:
         lines = [line for line in text.split("\n") if not (names.console and line.strip().startswith(names.console))]
-        text = _COMMAND.sub(command, "\n".join(lines))
+        text = _ASK.sub(lambda found: ask(), _COMMAND.sub(command, "\n".join(lines)))
         return result.sub(lambda found: shown(f"{work}/runs/{found[1]}/{found[2]}"), text)
 
     return fit

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from stepgluon.advice import pipeline_py
+from stepgluon.advice import asking, pipeline_py
 from stepgluon.cost.billed import cost_words
 from stepgluon.cost.used import used_words
 from stepgluon.runs import headline, history
@@ -82,24 +82,18 @@ def _endpoints(record: dict[str, Any], address: str | None) -> list[str]:
     if not serving or address == "":
         return lines
     target = str(parsed((record.get("headline") or {}).get("served")).get("target") or "")
+    region = str(record.get("arn") or ":::").split(":")[3]
+    files = record["gaps"] is None and record["predictions"] is not None
+
+    def ask(address: str) -> str:
+        return asking(serving[0], address, region, target, files)
+
     if str(record["folder"]).startswith("s3://"):
-        return [*lines, f"  ask      {asking(serving[0], target=target)}"]
+        return [*lines, f"  ask      {ask('')}"]
     if address:
-        return [*lines, f"  ask      {asking(serving[0], address, target=target)}"]
+        return [*lines, f"  ask      {ask(address)}"]
     lines += [f"  ask      {pipeline_py('local up', '--port', str(PORT))}, and in another shell"]
-    return [*lines, f"           {asking(serving[0], f'http://127.0.0.1:{PORT}', target=target)}"]
-
-
-def asking(endpoint: str, address: str = "", region: str = "", target: str = "") -> str:
-    """The command that asks an endpoint of the account, or of a local AWS, which needs no credentials.
-
-    `target` is the archive of a model, for an endpoint of many.
-    """
-    where = f" --endpoint-url {address} --no-sign-request" if address else ""
-    where += f" --region {region}" if region else ""
-    call = f"aws{where} sagemaker-runtime invoke-endpoint --endpoint-name {endpoint}"
-    call += f" --target-model {target}" if target else ""
-    return f"{call} --content-type text/csv --body fileb://rows.csv answers.csv"
+    return [*lines, f"           {ask(f'http://127.0.0.1:{PORT}')}"]
 
 
 def _incomplete(record: dict[str, Any]) -> bool:

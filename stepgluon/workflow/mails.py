@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from stepgluon import limits
+from stepgluon.advice import asking
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow.expressions import jsonata, quoted, text
@@ -93,6 +94,7 @@ def released(config: PipelineConfig, names: Names) -> Mail:
     """About an approved version; `released` is a machine of its own, so `show` does not know its execution."""
     message = f"""A version of the pipeline {names.prefix} was approved: {{}}
 {{}}
+
 Look closer: {names.console}{{}}"""
     word = f"($count({UNRELEASED}) = 0 ? 'released' : 'unreleased')"
     console = "$states.context.Execution.Id"
@@ -103,11 +105,9 @@ def _released(config: PipelineConfig, names: Names) -> str:
     """What each endpoint serves, and how it is called."""
     line = text("- {}: {}", "$v.name", "$v.release.said")
     found = "$filter($verdicts, function($v) {$exists($v.release)})"
-    kind, file = ("application/octet-stream", "FILE") if config.data.files else ("text/csv", "rows.csv")
-    call = f"aws sagemaker-runtime invoke-endpoint --endpoint-name {{}} --region {config.region} "
-    call += f"--content-type {kind} --body fileb://{file} answers.csv"
+    call = asking("{}", region=config.region, files=config.data.files)
     lines = f"$join($map($found, function($v) {{{line}}}), {quoted(chr(10))})"
-    block = text(f"\n\nEndpoints:\n\n{{}}\n\nExample of a call:\n  {call}\n", lines, "$found[0].release.endpoint")
+    block = text(f"\n\nEndpoints:\n\n{{}}\n\nExample of a call:\n  {call}", lines, "$found[0].release.endpoint")
     return f"($found := [{found}]; $count($found) = 0 ? '' : {block})"
 
 

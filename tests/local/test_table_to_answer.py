@@ -98,6 +98,8 @@ def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Pat
         called(tmp_path, str(Path(sys.executable).with_name("aws")), *shlex.split(aws)[1:])
         assert (tmp_path / "answers.csv").read_text().split() == answers
         assert f"--endpoint-url {address} " in pipeline(tmp_path, "show", "latest").stdout
+        with pytest.raises(AssertionError, match=r"the model price of .* is the one that serves"):
+            pipeline(tmp_path, "rehearse", "latest", "price")
     finally:
         ended = pipeline(tmp_path, "local", "down").stdout
     assert re.fullmatch(r"Ended the local AWS of \.local \(process \d+\)\. Start it again: .* local up\n", ended)
