@@ -89,14 +89,12 @@ def test_a_shared_endpoint_is_asked_for_one_of_its_models() -> None:
 @pytest.mark.parametrize("cause", ['Could not find endpoint "arn:…".', "Cannot create already existing model"])
 def test_what_a_release_expects_is_no_failure_in_the_course_of_the_run(cause: str) -> None:
     name = {"name": "Describe endpoint of price", "output": "{}"}
+    asked = {"resourceType": "aws-sdk:sagemaker", "resource": "describeEndpoint", "parameters": "{}"}
+    refused = {"error": "SageMaker.SageMakerException", "cause": cause}
     found = history.read(
         events(
             ("TaskStateEntered", {**name, "input": "{}"}),
-            (
-                "TaskScheduled",
-                {"resourceType": "aws-sdk:sagemaker", "resource": "describeEndpoint", "parameters": "{}"},
-            ),
-            ("TaskFailed", {"error": "SageMaker.SageMakerException", "cause": cause}),
+            *[("TaskScheduled", asked), ("TaskFailed", refused)] * 2,
             ("TaskStateExited", name),
             ("PassStateExited", {"name": "End release of price", "output": json.dumps(SAID)}),
         )

@@ -264,8 +264,17 @@ def test_two_runs_that_update_at_once_do_so_one_after_the_other() -> None:
     ended = ran(looks, Update_endpoint_of_price=[busy, busy, busy, busy, {}])
     assert release_of(ended) == "- price: shop-price serves it now."
     late = ran([*UPDATED[:2], endpoint("InService", "theirs")])
-    assert release_of(late) == "- price: Another run has changed shop-price in the meantime."
+    assert release_of(late) == "- price: Another run or a person has changed shop-price in the meantime."
     assert late.status == "SUCCEEDED"
+
+
+def test_an_endpoint_that_is_deleted_by_hand_during_a_release_is_said_and_made_by_the_next_run() -> None:
+    for looks in ([MISSING, endpoint("Creating")], [endpoint("InService"), endpoint("Updating"), endpoint("Deleting")]):
+        ended = ran([*looks, MISSING])
+        assert (ended.status, ended.error) == ("FAILED", "Incomplete")
+        assert release_of(ended) == "- price: Not released: shop-price was deleted during the release."
+        assert "Point to price" not in ended.states
+    assert release_of(ran([MISSING, *NEXT])) == "- price: shop-price serves it now."
 
 
 def test_throttled_polls_are_repeated_and_a_forbidden_one_is_not() -> None:

@@ -18,6 +18,8 @@ Event = dict[str, Any]
 # Names of states in pipeline.py, as far as a story depends on them; the tests look for each in a definition.
 DELIVERS, MAILS_RESULT = "Post-process", "Announce results"
 AGAIN = " again?"  # raises the sentence of the failed job before it
+# A marker, promoted models or an endpoint that do not exist yet, or what an earlier release made.
+_EXPECTED = re.compile("NoSuchKey|Could not find endpoint|already exist")
 _LOOKED_UP = re.compile(r"Look up (.+?)( result)?")  # Look up m saves Train m, Look up m result saves Predict m
 _OUTCOME = re.compile(r"(?:Accept|Reject|Report) (.+)")  # its output is the outcome of a model
 _RELEASED = re.compile(r"End release of (.+)")
@@ -212,7 +214,7 @@ class _Reader:
 
     def _schedule(self, details: dict[str, Any], visit: Visit, at: float) -> None:
         visit.quiet = str(details.get("resourceType", "")).startswith("aws-sdk")
-        if visit.failure:  # of the previous try
+        if visit.failure and not _EXPECTED.search(visit.failure):  # of the previous try
             self._line(at, visit.name, f"failed, retrying: {visit.failure}")
         found, config = (known.search(str(details.get("parameters"))) for known in (_JOB, _CONFIG))
         self.story.config = config[0] if config else self.story.config
@@ -251,8 +253,7 @@ class _Reader:
         if name in self.story.mapping:
             self.story.mapping.discard(name)
             self._line(at, name, f"{at - visit.since:6.1f} s")
-        # A marker, promoted models or an endpoint that do not exist yet, or what an earlier release made.
-        missing = re.search("NoSuchKey|Could not find endpoint|already exist", visit.failure)
+        missing = _EXPECTED.search(visit.failure)
         looked_up = _LOOKED_UP.fullmatch(name)
         if visit.kind == "Pass" and outcome and "verdict" in output:
             # Why the job failed is in a line above.

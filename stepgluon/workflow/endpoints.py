@@ -58,14 +58,16 @@ def outcome(model: str, what: str = "it") -> str:
         "released": text(f"{{}} serves {what} now.", endpoint),
         "unchanged": text(f"{{}} already serves {what}." if what == "it" else f"{{}} serves {what}.", endpoint),
         "rolled back": text("Rolled back: {} serves the previous model again.{}", endpoint, "$reason"),
-        "overtaken": text("Another run has changed {} in the meantime.", endpoint),
+        "overtaken": text("Another run or a person has changed {} in the meantime.", endpoint),
         "stuck": text(broken, endpoint, "$reason"),
         "failed": text("Not released: {}", "$failure"),
         "none": text("Not released: {}.", "$own.why"),
     }
+    deleted = text("{} was deleted during the release.", endpoint)
     sentences = jsonata({word: expression(one) for word, one in said.items()})
     return f"""($reason := $own.reason = '' ? '' : ' ' & $own.reason;
-$failure := $own.failure != '' ? $own.failure : {endpoint} & ' is ' & $own.status & '.' & $reason;
+$failure := $own.failure != '' ? $own.failure : $own.status = 'Missing' ? {deleted} :
+{endpoint} & ' is ' & $own.status & '.' & $reason;
 $word := $own.why != '' ? 'none' : $own.failure != '' ? 'failed' :
 {SERVES} ? ($own.did = '' ? 'unchanged' : 'released') : $own.status = 'UpdateRollbackFailed' ? 'stuck' :
 $own.status = 'InService' and $own.did = 'updated' ?
