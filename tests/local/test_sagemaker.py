@@ -306,7 +306,7 @@ def test_the_rest_of_sagemaker_is_still_answered(jobs: Jobs) -> None:
 
 def tells_its_cores(until_there: Path) -> str:
     """A job that goes on until a file is there."""
-    told = "print(os.environ['STEPGLUON_CORES'], os.environ['OMP_NUM_THREADS'], flush=True)"
+    told = "print(*map(os.environ.get, ('STEPGLUON_CORES', 'OMP_NUM_THREADS', 'GOMP_SPINCOUNT')), flush=True)"
     return f"import os, time\n{told}\nwhile not os.path.exists({str(until_there)!r}): time.sleep(0.01)"
 
 
@@ -322,7 +322,7 @@ def test_a_job_has_all_cores_and_those_that_wait_side_by_side_share_them(jobs: J
     then.touch()
     assert [jobs.ended(name)["status"] for name in (alone, *both)] == ["Completed"] * 3
     said = [jobs.aws.logs.lines("processing", name) for name in (alone, *both)]
-    assert said == [["2 2"], ["1 1"], ["1 1"]]
+    assert said == [["2 2 10000"], ["1 1 10000"], ["1 1 10000"]]
 
 
 def test_a_job_gets_no_more_cores_than_a_job_may_have() -> None:
