@@ -23,8 +23,8 @@ def network() -> nn.Module:
 
 
 def pair(photograph: Path) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """A photograph and its pedestrians: in the mask, each has a number of its own."""
-    mask = pil_to_tensor(Image.open(photograph.with_name(f"{photograph.stem}_mask.png")).convert("L"))[0]
+    """A photograph and its pedestrians: in the mask, grey or with a palette, each has a number of its own."""
+    mask = pil_to_tensor(Image.open(photograph.with_name(f"{photograph.stem}_mask.png")))[0]
     numbers = mask.unique()[1:]
     masks = mask[None] == numbers[:, None, None]
     found = {"boxes": ops.masks_to_boxes(masks), "labels": torch.ones(len(numbers), dtype=torch.int64)}
