@@ -18,6 +18,9 @@ from test_transform import log, transformed
 from localaws.sagemaker import bubblewrap, images
 from localaws.sagemaker.job_cache import code_of
 from localaws.sagemaker.job_process import JobFailed, Script
+from stepgluon.config.load import loads
+from stepgluon.local.left_serving import _words
+from stepgluon.names import Names
 
 HOUSE = Path(__file__).resolve().parents[2]
 CODE = HOUSE / "code"
@@ -148,3 +151,21 @@ def test_our_images_are_known_by_their_names(
 def test_what_loads_a_model_counts_as_imported() -> None:
     for script in ("predict.py", "serve.py"):
         assert {"predict.py", "xgboost_model.py", "encoding.py", "autogluon_model.py"} <= code_of(CODE / script).keys()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "file"),
+    [("", "text/csv", "rows.csv"), ("data: {files: true, prepare: pipeline.py}\n", "application/octet-stream", "FILE")],
+)
+def test_how_to_ask_an_endpoint_fits_its_rows_or_files(data: str, kind: str, file: str) -> None:
+    how = "score: {log: 'accuracy: (.*)'}, metric: accuracy" if data else "label: y"
+    image = f"{XGBOOST.partition(':')[0]}@sha256:{'0' * 64}"
+    model = f"{{name: a, {how}, algorithm: {{image: '{image}'}}, serve: {{instance: {{type: ml.m5.large}}}}}}"
+    names = Names(
+        loads(f"name: shop\nregion: ap-northeast-1\n{data}models: [{model}]\n", "config.yml", None, {}).config
+    )
+    said = _words("http://127.0.0.1:1", names, [{"EndpointName": "shop-a", "EndpointStatus": "InService"}])
+    assert f"--content-type {kind} --body fileb://{file} answers.csv" in said
+    assert (
+        f"curl --data-binary @{file} -H 'Content-Type: {kind}' http://127.0.0.1:1/endpoints/shop-a/invocations" in said
+    )
