@@ -2,12 +2,15 @@
 
 Reads   processing/input/group/                 prepared/groups/<g>/: group.json, config.json, predict.parquet
         processing/input/choices/choices.json   {"models": [{"name", "uses", "key", "manifest"}, ...]}
-        processing/input/models/<key>           the models' archives, as train_group.py wrote them
+        processing/input/models/<key>           the models' archives, as train_group.py wrote them; and below
+                                                predictions/, if there is one, the output of the group's last job
 Writes  processing/output/predictions.parquet   `stepgluon_model` and the columns of predict.py; a row group for each
                                                 model that predicted, in the order of group.json, with a row for each
                                                 row of its row group in predict.parquet
-        processing/output/result.json           {"failed", "models": [{"name", "row_group"}]}, "row_group" null without
-                                                rows to predict; or in its place "Error" and "Cause"
+        processing/output/result.json           {"failed", "models": [{"name", "of", "row_group"}]}, "row_group" null
+                                                without rows to predict; or in its place "Error" and "Cause". "of" is a
+                                                hash of the model and its rows, by which the next job of the group takes
+                                                over predictions that would be the same.
 
 A model that fails costs its predictions alone. Each process unpacks, checks and loads one model at a time; while
 AutoGluon is imported, which uses one core, the others unpack the first models.
@@ -15,6 +18,8 @@ AutoGluon is imported, which uses one core, the others unpack the first models.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import time
@@ -68,8 +73,12 @@ def predict_all(
     predict: Predict, group: Group, choices: dict[str, dict[str, Any]], scratch: Path
 ) -> dict[str, dict[str, Any]]:
     """The entries of result.json by name, without row groups; predictions are in scratch/<name>.parquet."""
-    found = {name: {"name": name} for name in choices}
-    due = sorted((name for name in choices if group[name]["rows_predict"]), key=lambda n: -group[n]["rows_predict"])
+    found = {name: {"name": name, "of": hash_of(group, choice)} for name, choice in choices.items()}
+    done = taken_over(group, found, scratch)
+    due = [name for name in choices if group[name]["rows_predict"] and name not in done]
+    due.sort(key=lambda name: -group[name]["rows_predict"])
+    if done:
+        log.info("group %s: %s as in the last run", group.name, counted(len(done), "model"))
     if due:
         with children.meanwhile(due, lambda name: unpack(choices[name], scratch)):
             children.import_autogluon("autogluon.tabular")
@@ -78,12 +87,38 @@ def predict_all(
         os.environ["STEPGLUON_CORES"] = "1"
         predict_one(predict, group, choices[name], scratch)
 
-    for done, (name, outcome) in enumerate(children.results(due, work, scratch, fresh=False), 1):
+    for ended, (name, outcome) in enumerate(children.results(due, work, scratch, fresh=False), 1):
         if isinstance(outcome, Failure):
             log.warning("%s", outcome.sentence)
             found[name] = outcome.entry(name)
-        log.info("progress: %d of %s", done, counted(len(due), "model"))
+        log.info("progress: %d of %s", ended, counted(len(due), "model"))
     return found
+
+
+def hash_of(group: Group, choice: dict[str, Any]) -> str:
+    """Of what a model's predictions depend on, besides the image and the environment of the job."""
+    depends = [group[choice["name"]]["predict"], choice.get("key"), choice.get("manifest")]
+    return hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
+
+
+def taken_over(group: Group, wanted: dict[str, dict[str, Any]], scratch: Path) -> set[str]:
+    """The models whose predictions the group's last job has; write them to scratch/<name>.parquet."""
+    done = set()
+    for result in job_io.processing_input("models").glob("predictions/groups/*/*/*/result.json"):
+        try:
+            places = {one["of"]: one["row_group"] for one in job_io.read_json(result)["models"] if "Error" not in one}
+            with pq.ParquetFile(result.with_name("predictions.parquet")) as file:
+                for name, entry in wanted.items():
+                    if (place := places.get(entry["of"])) is None:
+                        continue
+                    rows = file.read_row_group(place, use_threads=False)  # threads do not survive a fork
+                    if len(rows) == group[name]["rows_predict"]:
+                        empty = [each for each in rows.column_names if rows[each].null_count == len(rows)]
+                        pq.write_table(rows.drop_columns([MODEL, *empty]), scratch / f"{name}.parquet")
+                        done.add(name)
+        except (JobError, KeyError, TypeError, OSError, pa.ArrowException) as problem:
+            log.warning("The group's last predictions are damaged, and not used: %s", problem)
+    return done
 
 
 def predict_one(predict: Predict, group: Group, choice: dict[str, Any], scratch: Path) -> None:

@@ -221,6 +221,19 @@ def test_predictions_in_which_a_model_failed_are_made_again() -> None:
     assert "Predict group" in found.visited
 
 
+def test_the_job_gets_the_group_s_last_predictions_unless_image_or_environment_have_changed() -> None:
+    changed = {"group": group(predict="f" * 64), "group marker": WRITTEN}
+    found = told({**changed, "predictions marker": WRITTEN})
+    (before,), (marker,) = found.before["Remember predictions"], found.requests["Remember predictions"]
+    assert marker["Key"] == before["Key"] == "markers/predictions/groups/g0000.json"
+    assert marker["Body"]["place"] != before["Body"]["place"]
+    listed = found.requests["List archives"][0]["Body"][-2:]
+    folder = f"{before['Body']['place']}/{before['Body']['folder']}"
+    assert listed == [f"{folder}/predictions.parquet", f"{folder}/result.json"]
+    other = told({**changed, "predictions marker": {**before["Body"], "setting": "f" * 64}})
+    assert all("predictions/" not in path for path in other.requests["List archives"][0]["Body"][1:])
+
+
 def test_a_threshold_of_the_execution_applies_to_all_models() -> None:
     found = told(input={"overrides": {"threshold": 0.25}})
     assert [one["verdict"] for one in found.choices().values()] == ["rejected"] * 3

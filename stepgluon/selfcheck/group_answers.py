@@ -16,7 +16,7 @@ KINDS = {
     "groups": re.compile(r"runs/[^/]+/prepared/groups\.json"),
     "group": re.compile(r"runs/[^/]+/prepared/groups/g[0-9]{4}/group\.json"),
     "group marker": re.compile(r"markers/(fresh/)?groups/g[0-9]{4}\.json"),
-    "predictions marker": re.compile(r"markers/(fresh/)?predictions/groups/g[0-9]{4}/[0-9a-f]+\.json"),
+    "predictions marker": re.compile(r"markers/(fresh/)?predictions/groups/g[0-9]{4}\.json"),
     "results": re.compile(r"models/groups/g[0-9]{4}/[0-9a-f]+/[^/]+/output/model/group\.json"),
     "choices": re.compile(r"runs/[^/]+/groups/g[0-9]{4}/choices\.json"),
     "predictions": re.compile(r"predictions/groups/g[0-9]{4}/[0-9a-f]+/[^/]+/result\.json"),
@@ -114,7 +114,8 @@ def scenarios() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "no model predicted", {"predictions": {"models": []}}
     yield "a prediction job's results are damaged", {"predictions": "<html>"}
     yield "everything was done before", {"group marker": WRITTEN, "predictions marker": WRITTEN}
-    yield "a model was trained before", {"group marker": WRITTEN, "group": group([*NAMES, "new", "more", "small"])}
+    more = {"group": group([*NAMES, "new", "more", "small"]), "predictions marker": WRITTEN}
+    yield "some models were trained and predicted before", {**more, "group marker": WRITTEN}
     yield "a group's marker is damaged", {"group marker": "<html>", "predictions marker": "<html>"}
     yield "a group's marker is of an earlier version", {"group marker": {"models": ["north"]}, "predictions marker": {}}
     yield "a group's marker is a text", {"group marker": '"x"', "predictions marker": '"x"'}

@@ -119,13 +119,26 @@ def choices_of_all(config: PipelineConfig) -> str:
 
 def due(environment: dict[str, str]) -> str:
     """The models that have rows to predict, and the folder of their predictions: the same for the same models."""
-    depends = "$join([$map($due, function($d) {$d.rows & ' ' & $d.key & ' ' & $d.manifest})], '|')"
-    depends = f"{depends} & $jobs.predict.AppSpecification.ImageUri & {quoted(json.dumps(environment))}"
-    return f"""($of := {by_name("$choices")};
+    setting = f"$jobs.predict.AppSpecification.ImageUri & {quoted(json.dumps(environment))}"
+    return f"""($of := {by_name("$choices")}; $setting := $hash({setting}, 'SHA-256');
 $due := [$map($models, function($m) {{($c := $lookup($of, $m.name); $m.rows_predict > 0 and $c.uses != 'nothing' ?
 {{'name': $m.name, 'rows': $m.predict, 'key': $c.key, 'manifest': $c.manifest}})}})];
-$hash := $substring($hash({depends}, 'SHA-256'), 0, {_HASH});
-{{'names': [$due.name], 'keys': [$due.key], 'place': 'predictions/groups/' & $group & '/' & $hash}})"""
+$depends := $join([$map($due, function($d) {{$d.rows & ' ' & $d.key & ' ' & $d.manifest}})], '|') & $setting;
+$hash := $substring($hash($depends, 'SHA-256'), 0, {_HASH});
+{{'names': [$due.name], 'keys': [$due.key], 'place': 'predictions/groups/' & $group & '/' & $hash,
+'setting': $setting}})"""
+
+
+def predicted_before() -> tuple[str, str]:
+    """From the marker of the group's last predictions: `own` with them, if exactly these models have all predicted
+    exactly these rows; and otherwise their files, from which the job takes those of unchanged models.
+    """
+    own = """($r := $parse($states.result.Body);
+$r.place = $due.place and $r.predicted = $count($due.keys) and $type($r.folder) = 'string' ?
+$merge([$own, {'folder': $r.folder, 'predicted': $r.predicted}]) : $own)"""
+    place = "$r.place & '/' & $r.folder"
+    files = f"[{place} & '/predictions.parquet', {place} & '/result.json']"
+    return own, f"($r := $parse($states.result.Body); $r.setting = $due.setting ? {files} : [])"
 
 
 def report() -> str:

@@ -15,6 +15,7 @@ CHECKPOINTS = "/opt/ml/checkpoints"  # SageMaker copies it to S3 while the job r
 TODO = "'runs/' & $run & '/todo/' & $group & '/todo.json'"
 ARCHIVES = "'runs/' & $run & '/todo/' & $group & '.manifest'"
 CHOICES = "'runs/' & $run & '/groups/' & $group & '/choices.json'"
+PREDICTED = "'predictions/groups/' & $group & '.json'"  # below the folder of markers
 FAILURE = "'runs/' & $run & '/groups/' & $group & '/failure.json'"
 
 

@@ -11,7 +11,9 @@ machine's variables, so ItemSelector hands it those of _HANDED, and Begin group 
               fingerprints, and the folder for the latter
     results   by name, what the training job reported about each model, or why it failed
     choices   for each model its verdict, and what predicts: {uses, key, manifest, run}, see group_decisions.py
-    due       {names, keys, place}: the models that have rows to predict, their archives, and the predictions' folder
+    due       {names, keys, place, setting}: the models that have rows to predict, their archives, the predictions'
+              folder, and a hash of the prediction job's image and environment
+    earlier   the files of the group's last predictions
     own       of the current training or prediction job: its name and tries, or Error and Cause; for a prediction job
               also its folder and the number of models that predicted
 
@@ -29,7 +31,7 @@ from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import PROMOTED_PARTITIONS
 from stepgluon.workflow import group_decisions, group_mails
 from stepgluon.workflow.expressions import expression, jsonata, sentence, words_of_job
-from stepgluon.workflow.group_jobs import ARCHIVES, CHOICES, FAILURE, TODO, GroupJobs
+from stepgluon.workflow.group_jobs import ARCHIVES, CHOICES, FAILURE, PREDICTED, TODO, GroupJobs
 from stepgluon.workflow.parts import ALL, LIST, PROCESSING, READ, SMALL_CALL_SECONDS, TRAINING, WRITE, assign_own
 from stepgluon.workflow.retries import longest_training
 from stepgluon.workflow.sdk import Catch, Chain, Fail, Map, Pass, Rule, Succeed, Task
@@ -40,7 +42,7 @@ GROUPS = "'runs/' & $run & '/prepared/groups.json'"
 READ_BYTES = 200_000
 _HANDED = ("run", "id", "bucket", "work", "folder", "jobs", "markers", "scored", "untried")
 _UNPREDICTED = assign_own(jsonata({"folder": "", "predicted": 0, "tries": 0, "Error": "", "Cause": ""}))
-_NONE_DUE = {"due": expression(jsonata({"names": [], "keys": [], "place": ""}))}
+_NONE_DUE = {"due": expression(jsonata({"names": [], "keys": [], "place": "", "setting": ""}))}
 
 
 class GroupStates(SharedRelease):
@@ -219,13 +221,19 @@ class GroupStates(SharedRelease):
         return Rule(expression("$count($due.keys) > 0"))
 
     def look_up_predictions(self, name: str, then: Any) -> Task:
-        """Check whether exactly these models have all predicted exactly these rows before."""
-        whole = "$r.predicted = $count($due.keys) ? $r : $error('Not all models have predicted.')"
-        found = f"($r := $parse($states.result.Body); $merge([$own, {whole}]))"
-        return self._marker_of(name, "$due", found, "$own", then)
+        """Read from the group's marker what it predicted last. An unreadable marker counts as none."""
+        own, earlier = group_decisions.predicted_before()
+        key, assign = expression(f"$markers & {PREDICTED}"), {**assign_own(own), "earlier": expression(earlier)}
+        task = self._s3(name, READ, key, retry=False, assign=assign, output={})
+        task.add_catch(Catch(error_equals=ALL, assign={"earlier": expression("[]")}, output={}, next_step=then))
+        return task
+
+    def predicted_before(self) -> Rule:
+        return Rule(expression("$own.predicted > 0"))
 
     def list_archives(self, name: str) -> Task:
-        listed = "$append([{'prefix': $work}], $distinct($due.keys))"
+        """For the prediction job: also the group's last predictions, which stay valid for unchanged models."""
+        listed = "$append([{'prefix': $work}], $append($distinct($due.keys), $earlier))"
         return self._s3(name, WRITE, expression(ARCHIVES), {"Body": expression(listed)}, output={})
 
     def predict_group(self, name: str) -> Task:
@@ -241,8 +249,9 @@ class GroupStates(SharedRelease):
         return self._s3(name, READ, key, part, assign=own, output={})
 
     def remember_predictions(self, name: str) -> Task:
-        body = {"Body": expression("{'folder': $own.folder, 'predicted': $own.predicted}")}
-        return self._s3(name, WRITE, expression("'markers/' & $due.place & '.json'"), body, retry=False, output={})
+        kept = "'setting': $due.setting, 'folder': $own.folder, 'predicted': $own.predicted"
+        body = {"Body": expression(f"{{'place': $due.place, {kept}}}")}
+        return self._s3(name, WRITE, expression(f"'markers/' & {PREDICTED}"), body, retry=False, output={})
 
     def record_failure(self, name: str) -> Task:
         """Write why the group's models did not predict, for post-process."""

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -32,13 +35,13 @@ def test_models_that_were_not_chosen_do_not_predict(sandbox: Sandbox) -> None:
     del choices["c"]
     choose(sandbox, choices)
     assert predict_with_stand_in(sandbox).code == 0
-    assert results(sandbox) == {"b": {"name": "b", "row_group": 0}}
+    assert {name: one["row_group"] for name, one in results(sandbox).items()} == {"b": 0}
 
 
 def test_a_model_without_rows_to_predict_has_no_row_group(sandbox: Sandbox) -> None:
     to_predict(sandbox, ["a"], rows={"predict": 0})
     assert predict_with_stand_in(sandbox).code == 0
-    assert results(sandbox) == {"a": {"name": "a", "row_group": None}}
+    assert {name: one["row_group"] for name, one in results(sandbox).items()} == {"a": None}
     assert pq.read_table(sandbox.out / "predictions.parquet").num_rows == 0
 
 
@@ -82,6 +85,60 @@ def test_a_failure_costs_one_model_s_predictions(sandbox: Sandbox, damage: str, 
     assert sorted(found[name]["row_group"] for name in ("a", "z")) == [0, 1]
     assert pq.read_table(sandbox.out / "predictions.parquet").num_rows == 10
     assert "2 models predicted" in outcome.log and "1 failed" in outcome.log
+
+
+def as_earlier_job(box: Sandbox) -> Path:
+    """Make the output of the last job an input of the next one."""
+    folder = box.root / "processing/input/models/predictions/groups/g0007/0123/job"
+    shutil.copytree(box.out, folder)
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "gone"), [("a", "more"), ("classes", "more"), ("classes", "two")])
+def test_only_models_that_changed_predict_again(sandbox: Sandbox, kind: str, gone: str) -> None:
+    settings = {"metric": "accuracy"} if kind == "classes" else {}
+    names = [f"{kind}-{which}" for which in ("same", "model", "rows", "two", "more")]
+    choices = to_predict(sandbox, names, **settings)
+    assert predict_with_stand_in(sandbox).code == 0
+    before = pq.read_table(sandbox.out / "predictions.parquet").to_pylist()
+    as_earlier_job(sandbox)
+    del choices[f"{kind}-{gone}"]
+    choices[names[1]]["key"] += ".gz"
+    archive = sandbox.root / "processing/input/models" / choices[names[0]]["key"]
+    (archive.parent / f"{names[1]}.tar.gz").rename(archive.parent / f"{names[1]}.tar.gz.gz")
+    choose(sandbox, choices)
+    group = json.loads((sandbox.root / "processing/input/group/group.json").read_text())
+    group["models"][2]["predict"] = "f" * 64
+    sandbox.put_json("processing/input/group/group.json", group)
+    outcome = predict_with_stand_in(sandbox)
+    assert outcome.code == 0, outcome.log
+    assert sorted(re.findall(r"\| predicted (\S+)", outcome.log)) == sorted(names[1:3])
+    assert "group g0007: 2 models as in the last run" in outcome.log
+    after = pq.read_table(sandbox.out / "predictions.parquet")
+    kept = [row for row in before if row["stepgluon_model"] != f"{kind}-{gone}"]
+    assert after.to_pylist() == [{name: row[name] for name in after.column_names} for row in kept]
+    assert ("probability_yes" in after.column_names) == (kind == "classes" and gone != "two")
+    assert [one["row_group"] for one in results(sandbox).values()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("damage", ["no table", "cut table", "no list", "other rows"])
+def test_damaged_predictions_of_the_last_job_are_made_again(sandbox: Sandbox, damage: str) -> None:
+    to_predict(sandbox, ["a", "b"])
+    assert predict_with_stand_in(sandbox).code == 0
+    earlier = as_earlier_job(sandbox)
+    table = earlier / "predictions.parquet"
+    if damage == "no table":
+        table.unlink()
+    if damage == "cut table":
+        table.write_bytes(table.read_bytes()[:-20])
+    if damage == "no list":
+        (earlier / "result.json").write_text('{"models": 5}')
+    if damage == "other rows":
+        pq.write_table(pq.read_table(table), table, row_group_size=2)
+    outcome = predict_with_stand_in(sandbox)
+    assert outcome.code == 0, outcome.log
+    assert sorted(re.findall(r"\| predicted (\S+)", outcome.log)) == ["a", "b"]
+    assert [one["row_group"] for one in results(sandbox).values()] == [0, 1]
 
 
 def test_models_are_unpacked_while_the_library_is_imported(sandbox: Sandbox) -> None:

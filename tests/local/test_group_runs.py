@@ -62,6 +62,8 @@ def test_a_second_run_trains_the_one_model_whose_rows_changed(seller: User) -> N
     told = seller.told()
     assert set(result(seller, told)["predicted"]) == stores()
     assert trained(seller) == Counter([*stores(), "store-7"])
+    (log,) = (seller.work / "runs" / told["run"] / "logs").glob("shop-predict-*")
+    assert "predicted last: " in log.read_text(), "the job gets the group's last predictions"
 
 
 def test_a_group_whose_job_fails_costs_its_models_only(seller: User) -> None:

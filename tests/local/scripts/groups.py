@@ -30,6 +30,9 @@ def predict() -> None:
     group = json.loads(read(f"{inputs}/group/group.json"))
     obey(f"predict-{group['group']}", f"{inputs}/group")
     choices = {one["name"]: one for one in json.loads(read(f"{inputs}/choices/choices.json"))["models"]}
+    for place, _, files in os.walk(f"{inputs}/models/predictions"):
+        if "predictions.parquet" in files:
+            print("predicted last:", len(json.loads(read(f"{place}/result.json"))["models"]))
     found = []
     for model in group["models"]:
         choice = choices[model["name"]]
