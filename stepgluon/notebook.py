@@ -66,8 +66,8 @@ class Run:
         with as_given(self._config, env, self._work):
             found = None if aws else find_run(self._work, name, self._names)
             self._local = found is not None
-            self.record: dict[str, Any] = found or self._in_account(name, aws)
-        self.name: str = self.record["run"]
+            self.told: dict[str, Any] = found or self._in_account(name, aws)
+        self.name: str = self.told["run"]
 
     @classmethod
     def latest(cls, **places: Any) -> Run:
@@ -76,13 +76,13 @@ class Run:
 
     @property
     def status(self) -> str:
-        return str(self.record["status"])
+        return str(self.told["status"])
 
     @property
     def models(self) -> list[Model]:
         return [
             Model(**{key: model.get(key) for key in _FIELDS}, metric=metric_of(model), score=score_of(model))
-            for model in self.record["models"]
+            for model in self.told["models"]
         ]
 
     def predictions(self) -> pandas.DataFrame:
@@ -108,11 +108,11 @@ class Run:
 
     def _repr_html_(self) -> str:
         """The report, in a frame so that its style stays its own; without one, the end of `show`."""
-        report = self.record.get("report") if self._local else None  # also of a failed run, which has no result
+        report = self.told.get("report") if self._local else None  # also of a failed run, which has no result
         try:
             page = (Path(report) if report else self._result / REPORT).read_text("utf-8")
         except (OSError, NothingToFetch):
-            return f"<pre>{html.escape(panel(self.record))}</pre>"
+            return f"<pre>{html.escape(panel(self.told))}</pre>"
         return f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: 50em; border: 0"></iframe>'
 
     # Where the files are
@@ -131,7 +131,7 @@ class Run:
         if not aws and not there_are_credentials():
             runs, mine = all_runs(self._work), self._names()
             of = of_others(mine.prefix, runs) if runs and mine and name == LATEST else ""
-            raise unknown_run(name, [record["run"] for record in runs], str(self._work), "runs", of)
+            raise unknown_run(name, [told["run"] for told in runs], str(self._work), "runs", of)
         with self._door() as (door, names):
             execution = one(door, names, name)
             return tell(door, names, execution, story_of(door, execution.arn))
@@ -164,12 +164,12 @@ class Run:
 
     @cached_property
     def _result(self) -> Path:
-        if not self.record["results"]:
+        if not self.told["results"]:
             raise NothingToFetch(f"{self.name} has no result")
-        return Path(self.record["folder"]) if self._local else self._fetched(self.record["results"], "result")
+        return Path(self.told["folder"]) if self._local else self._fetched(self.told["results"], "result")
 
     def _model(self, model: str) -> Path:
-        return self._fetched(model_address(self.record, model), f"models/{model}")
+        return self._fetched(model_address(self.told, model), f"models/{model}")
 
     def _autogluon(self, model: str) -> Path:
         folder = self._model(model)
