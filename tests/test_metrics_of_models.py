@@ -13,7 +13,7 @@ from test_workflow import PROMOTED, answers, answers_of, models
 
 from pipeline import workflow
 from stepgluon.config.load import loads
-from stepgluon.live.local import models_of
+from stepgluon.live.state import models_of
 from stepgluon.names import Names
 from stepgluon.runs.history import verdict
 from stepgluon.runs.view import table

@@ -2,6 +2,6 @@
 
 page     serves page.html, its events and its buttons, as a WSGI application
 state    what the page shows: a run as in run.json, with its config and its jobs' logs
-local    the runs of a local AWS; account: those of an account
+account  the runs of an account; those of a local AWS are in local/live_runs.py
 browser  opens the page
 """

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 from localaws.server.web import Web, bind, no_web_pages
 from stepgluon.aws import Door
-from stepgluon.live.local import models_of
 from stepgluon.live.page import LivePage
-from stepgluon.live.state import Record, Settings
+from stepgluon.live.state import Record, Settings, models_of
 from stepgluon.names import Names
 from stepgluon.runs.executions import find, listed, tell, trials_of
 from stepgluon.runs.history import read

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stepgluon.runs.fit_log import fit_of
 from stepgluon.runs.history import metric_of
 from stepgluon.runs.view import WORDS
+
+if TYPE_CHECKING:
+    from stepgluon.names import Names
 
 Record = dict[str, Any]
 """A run as in run.json, or a job in it."""
@@ -34,6 +37,16 @@ class Settings:
         if self.limit == "better_than_median" and self.value is not None:
             return None if median is None else median * (1 - self.value / 100)
         return self.value
+
+
+def models_of(names: Names, threshold: Any) -> list[Settings]:
+    """The config's models; `threshold` replaces the limits of mae in this run if it is a number."""
+    found = []
+    for model in names.config.models:
+        replaced = threshold and model.metric == "mae"
+        key, value = ("threshold", threshold) if replaced else names.config.limit_of(model) or ("", None)
+        found.append(Settings(model.name, model.label, key, value, model.train.time_limit))
+    return found
 
 
 class Source(Protocol):

@@ -6,6 +6,7 @@ run            `run` from the data files to the panel, and `local up`
 left_serving   keeps a run's endpoints answering after it
 redrive        redrives and watches a local run
 compile_cache  caches the compiled definition
+live_runs      the runs for the live page
 deployed       a local AWS with the pipeline deployed to it
 mail_text      fits the mails to a local run
 run_folder     writes and refreshes a run's folder, DIR/runs/<run>/

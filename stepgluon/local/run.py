@@ -26,11 +26,11 @@ from localaws.stepfunctions.versions import unqualified
 from stepgluon.config.source import LoadedConfig
 from stepgluon.errors import StepgluonError, SurroundingsError
 from stepgluon.live import browser
-from stepgluon.live.local import LocalRuns
 from stepgluon.live.page import LivePage
 from stepgluon.local.compile_cache import ROOT, compiled
 from stepgluon.local.deployed import Deployed, deployed, processes
 from stepgluon.local.journal import Begun
+from stepgluon.local.live_runs import LocalRuns
 from stepgluon.local.run_folder import collect, lines_of, refreshed, remark
 from stepgluon.local.surroundings import (
     blame_the_disk,

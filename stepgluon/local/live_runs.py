@@ -13,29 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from localaws.sagemaker.errors import ApiError
 from stepgluon.errors import UsageError
-from stepgluon.live.state import Record, Settings
+from stepgluon.live.state import Record, Settings, models_of
 from stepgluon.local.work_folder import local_story, machine_of, run_of
 from stepgluon.runs.promote import named, promote
 
 if TYPE_CHECKING:
     from stepgluon.local.deployed import Deployed
-    from stepgluon.names import Names
 
 MOST_RUNS = 30
 MOST_MAILS = 8
 MOST_FILES = 1000  # in memory
 LOG_BYTES = 1 << 18
 LONGEST_MAIL = 20_000
-
-
-def models_of(names: Names, threshold: Any) -> list[Settings]:
-    """The config's models; `threshold` replaces the limits of mae in this run if it is a number."""
-    found = []
-    for model in names.config.models:
-        replaced = threshold and model.metric == "mae"
-        key, value = ("threshold", threshold) if replaced else names.config.limit_of(model) or ("", None)
-        found.append(Settings(model.name, model.label, key, value, model.train.time_limit))
-    return found
 
 
 class _Files:
