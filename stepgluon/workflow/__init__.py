@@ -10,10 +10,10 @@ states         the states used in pipeline.py; branch_states: those of a model; 
   decisions      the run's decisions, as JSONata
   endpoints      the settings of a served model, and what has become of its release
   registration   the request that makes a model a version in the registry
-  monitor_states the states of the machine that looks for drift
   retries        what is retried, how often and when
   expressions    JSONata as text
 release_machine  the release to an endpoint, in a run and as a machine of its own for approved versions
+monitor_machine  the machine that looks for drift; monitor_states: its states
 sdk            the Data Science SDK, with its gaps closed
 compile        graph -> canonical text, checked
 size_estimate  estimates the size for validate, without compiling
