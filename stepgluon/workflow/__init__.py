@@ -2,7 +2,7 @@
 
 states         the states used in pipeline.py; branch_states: those of a model; endpoint_states: those of its
                release; parts: what all share. Made from
-  jobs           the requests for the jobs; tuning: those of a tuned model
+  jobs           the requests for the jobs, made of request_parts; tuning: those of a tuned model
   file_jobs      those with files in place of tables
   group_states   the states with one model for each value found in the data; group_jobs, group_decisions, group_mails:
                  their requests, JSONata and mails; shared_release: the release of all of them to one endpoint

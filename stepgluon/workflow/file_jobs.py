@@ -7,7 +7,8 @@ from stepgluon.config.schema import Model
 from stepgluon.programs import DATA, Program
 from stepgluon.scripts import OURS
 from stepgluon.workflow.expressions import expression, jsonata, quoted
-from stepgluon.workflow.jobs import ATTEMPT, PROCESSING, TRIALS_KEY, Jobs, Request, _channel, _input, _merged
+from stepgluon.workflow.jobs import TRIALS_KEY, Jobs
+from stepgluon.workflow.request_parts import ATTEMPT, PROCESSING, Request, channel, input_of, merged
 
 MOST_MEGABYTES = 100  # [sm] of a file to predict: MaxPayloadInMB
 
@@ -27,7 +28,7 @@ class FileJobs(Jobs):
         inputs = [one for one in request["ProcessingInputs"] if one["InputName"] not in unused]
         # A folder of answers for each model: a manifest of 100,000 answers would not fit into a state.
         answered = "$filter($verdicts, function($v, $i) {$v.outcome = 'predicted' and $not($models[$i].gaps = 0)})"
-        answers = _input("{% 'answers-' & $i %}", expression("$work & $v.place & '/' & $v.folder & '/'"))
+        answers = input_of("{% 'answers-' & $i %}", expression("$work & $v.place & '/' & $v.folder & '/'"))
         answers["S3Input"]["LocalPath"] = expression(f"'{PROCESSING}/input/answers/' & $v.name")
         found = f"$append({jsonata(inputs)}, $map({answered}, function($v, $i) {{{jsonata(answers)}}}))"
         return {**request, "ProcessingInputs": expression(found)}
@@ -39,7 +40,7 @@ class FileJobs(Jobs):
         return request
 
     def training(self, model: str, place: str) -> str:
-        channels = _channel("{% $c %}", "$folder & 'prepared/files/' & $c & '/'")
+        channels = channel("{% $c %}", "$folder & 'prepared/files/' & $c & '/'")
         given = f"[$map($found.channels, function($c) {{{jsonata(channels)}}})]"
         own = {"InputDataConfig": expression(given), "OutputDataConfig": self._trained(place, "GZIP")}
         return f"$merge([{model}.train, {jsonata(own)}])"
@@ -47,7 +48,7 @@ class FileJobs(Jobs):
     def score(self, model: str, answered: bool, tuned: bool) -> str:
         """The request for the job in which the user's script measures the model, in the model's image."""
         trained = f"$work & {model}.place & '/' & $own.job & '/output/"
-        trials = [_input("trials", expression(f"$work & {TRIALS_KEY.format(model)}"))] if tuned else []
+        trials = [input_of("trials", expression(f"$work & {TRIALS_KEY.format(model)}"))] if tuned else []
         request = {
             "ProcessingJobName": expression(f"{self.name('score', model)} & $own.tries & {ATTEMPT}"),
             "AppSpecification": {
@@ -55,16 +56,16 @@ class FileJobs(Jobs):
                 "ContainerEntrypoint": _script("score_files"),
             },
             "ProcessingInputs": [
-                _input("archive", expression(f"{trained}model.tar.gz'")),
-                _input("test", expression("$folder & 'prepared/files/test/'")),
-                _input("config", self.names.config_uri),
-                _input("code", self.names.code_uri),
+                input_of("archive", expression(f"{trained}model.tar.gz'")),
+                input_of("test", expression("$folder & 'prepared/files/test/'")),
+                input_of("config", self.names.config_uri),
+                input_of("code", self.names.code_uri),
                 *trials,
             ],
             "ProcessingOutputConfig": self._output(f"{trained}model'"),
         }
         own = {"STEPGLUON_MODEL": expression(f"{model}.name"), "STEPGLUON_LOGGED": expression("$own.logged & ''")}
-        return _merged("$jobs.score.files", self.config.predict, request, own)
+        return merged("$jobs.score.files", self.config.predict, request, own)
 
     def scoring_job(self, answered: bool) -> Job:
         return self.config.predict

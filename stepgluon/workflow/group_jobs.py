@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from stepgluon.names import PROMOTED_PARTITIONS
 from stepgluon.workflow.expressions import expression, jsonata, quoted
-from stepgluon.workflow.jobs import ATTEMPT, Jobs, Request, _channel, _input
+from stepgluon.workflow.jobs import Jobs
+from stepgluon.workflow.request_parts import ATTEMPT, Request, channel, input_of
 
 CHECKPOINTS = "/opt/ml/checkpoints"  # SageMaker copies it to S3 while the job runs, and back for another try
 # The machine's files of a group, below runs/<run>/.
@@ -23,14 +24,14 @@ class GroupJobs(Jobs):
     def prepare(self) -> Request:
         """Prepare adds the promoted models to their groups."""
         request = super().prepare()
-        promoted = _input("promoted", f"s3://{self.names.work_bucket}/{PROMOTED_PARTITIONS}")
+        promoted = input_of("promoted", f"s3://{self.names.work_bucket}/{PROMOTED_PARTITIONS}")
         inputs = f"$append({jsonata(request['ProcessingInputs'])}, $promoted ? [{jsonata(promoted)}] : [])"
         return {**request, "ProcessingInputs": expression(inputs)}
 
     def postprocess(self) -> Request:
         request = super().postprocess()
         inputs = [one for one in request["ProcessingInputs"] if one["InputName"] != "verdicts"]
-        choices = _input("choices", expression("$folder & 'groups/'"))
+        choices = input_of("choices", expression("$folder & 'groups/'"))
         return {**request, "ProcessingInputs": [*inputs, choices]}
 
     def train_group(self) -> str:
@@ -41,8 +42,8 @@ class GroupJobs(Jobs):
             "TrainingJobName": expression(self._name("train")),
             "HyperParameters": {"group": expression("$group")},
             "InputDataConfig": [
-                _channel("data", "$folder & 'prepared/groups/' & $group & '/'"),
-                _channel("todo", "$folder & 'todo/' & $group & '/'"),
+                channel("data", "$folder & 'prepared/groups/' & $group & '/'"),
+                channel("todo", "$folder & 'todo/' & $group & '/'"),
             ],
             "OutputDataConfig": self._trained("$found.place", "NONE"),
             "CheckpointConfig": {"S3Uri": expression(kept), "LocalPath": CHECKPOINTS},
@@ -53,9 +54,9 @@ class GroupJobs(Jobs):
         own = {
             "ProcessingJobName": expression(self._name("predict")),
             "ProcessingInputs": [
-                _input("group", expression("$folder & 'prepared/groups/' & $group & '/'")),
-                _input("choices", expression(f"$work & {CHOICES}")),
-                _input("models", expression(f"$work & {ARCHIVES}")),
+                input_of("group", expression("$folder & 'prepared/groups/' & $group & '/'")),
+                input_of("choices", expression(f"$work & {CHOICES}")),
+                input_of("models", expression(f"$work & {ARCHIVES}")),
             ],
             "ProcessingOutputConfig": self._output("$work & $due.place & '/' & $id"),
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepgluon.config.job_schema import Job, Train
+from stepgluon.config.job_schema import Job
 from stepgluon.config.kinds import as_text
 from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.names import Names
@@ -27,32 +27,23 @@ from stepgluon.programs import (
 )
 from stepgluon.workflow import tuning
 from stepgluon.workflow.expressions import expression, jsonata, literal, quoted
-from stepgluon.workflow.retries import longest_training
-
-PROCESSING = "/opt/ml/processing"
-# Names are unique: each has the run's id, the try, Step Functions' own retry, and the redrive.
-ATTEMPT = "'-' & $states.context.State.RetryCount & '-' & $states.context.Execution.RedriveCount"
+from stepgluon.workflow.request_parts import ATTEMPT, Request, RequestParts, channel, input_of, merged
 
 PREDICTING = "$jobs.predict.AppSpecification.ImageUri"  # the image that predicts with this run's models
 
 TRIALS_KEY = "{}.place & '/' & $own.job & '/trials.json'"
 
-Request = dict[str, Any]
 
-
-class Jobs:
+class Jobs(RequestParts):
     checks = True  # whether a job checks the answers of transform jobs
 
     def __init__(self, config: PipelineConfig, names: Names) -> None:
-        self.config, self.names = config, names
+        super().__init__(config, names)
         self.program = usual_program(config)
         self._scored = [program for program in used_programs(config) if program.scoring_image]
         asked = [transforms(config, model) for model in config.models]
         self.transforms, self.predicts = any(asked), not all(asked)
         self.scripted = any(self._script_mode(model) for model in config.models)
-        key = config.encryption.kms_key
-        self._disk_key = {"VolumeKmsKeyId": key} if key else {}
-        self._output_key = {"KmsKeyId": key} if key else {}
 
     # The whole run's jobs
 
@@ -142,14 +133,6 @@ class Jobs:
             **({"tune": tuning.settings(self.config, self.names, model)} if model.tune else {}),
         }
 
-    def _script_mode(self, model: Model) -> dict[str, str]:
-        """What AWS's images read: from hyperparameters in a training, and from the environment when they serve."""
-        if not model.algorithm or not model.algorithm.script:
-            return {}
-        program = model.algorithm.script.rpartition("/")[2]
-        known = {"PROGRAM": program, "SUBMIT_DIRECTORY": self.names.source_uri, "REGION": self.config.region}
-        return {f"SAGEMAKER_{name}": value for name, value in known.items()}
-
     def logged(self, model: Model) -> str:
         return ""
 
@@ -167,7 +150,7 @@ class Jobs:
     def training(self, model: str, place: str) -> str:
         """The value that Read fingerprints assigns as a model's `train`; `$found` is its entry in fingerprints.json."""
         folder = f"$folder & 'prepared/models/' & {model}.name & '/'"
-        data = _channel("data", folder)
+        data = channel("data", folder)
         usual = {
             "HyperParameters": {"model": expression(f"{model}.name")},
             "InputDataConfig": [data],
@@ -176,7 +159,7 @@ class Jobs:
         if not self._scored:
             return f"$merge([{model}.train, {jsonata(usual)}])"
         # A channel of CSV files for each that the program reads.
-        each = _channel("{% $c %}", f"{folder} & 'channels/' & $c & '/'")
+        each = channel("{% $c %}", f"{folder} & 'channels/' & $c & '/'")
         channels = f"[$map({model}.channels, function($c) {{{jsonata({**each, 'ContentType': 'text/csv'})}}})]"
         archived = {"InputDataConfig": expression(channels), "OutputDataConfig": self._trained(place, "GZIP")}
         if any(map(waits_for_classes, self.config.models)):
@@ -200,20 +183,20 @@ class Jobs:
         """The request for the job that takes a training's archive and measures the model."""
         trained = f"$work & {model}.place & '/' & $own.job & '/output/"
         inputs = [
-            _input("archive", expression(f"{trained}model.tar.gz'")),
-            _input("data", expression(f"$folder & 'prepared/models/' & {model}.name & '/'")),
+            input_of("archive", expression(f"{trained}model.tar.gz'")),
+            input_of("data", expression(f"$folder & 'prepared/models/' & {model}.name & '/'")),
         ]
         if answered:
-            inputs.append(_input("answers", expression(f"{trained}answers/'")))
+            inputs.append(input_of("answers", expression(f"{trained}answers/'")))
         if tuned:
-            inputs.append(_input("trials", expression(f"$work & {TRIALS_KEY.format(model)}")))
+            inputs.append(input_of("trials", expression(f"$work & {TRIALS_KEY.format(model)}")))
         request = {
             "ProcessingJobName": expression(f"{self.name('score', model)} & $own.tries & {ATTEMPT}"),
             "ProcessingInputs": inputs,
             "ProcessingOutputConfig": self._output(f"{trained}model'"),
         }
         own = {"STEPGLUON_MODEL": expression(f"{model}.name")}
-        return _merged(f"$lookup($jobs.score, {model}.program)", self.scoring_job(answered), request, own)
+        return merged(f"$lookup($jobs.score, {model}.program)", self.scoring_job(answered), request, own)
 
     # A container's models and transform jobs
 
@@ -269,9 +252,9 @@ class Jobs:
         request = {
             "ProcessingJobName": expression(f"{self.name('check', model)} & $own.tries & {ATTEMPT}"),
             "ProcessingInputs": [
-                _input("answers", expression(self.answers(chosen))),
-                _input("numbers", expression(f"$folder & 'prepared/numbers/' & {chosen}.name & '/'")),
-                _input("manifest", expression(f"{chosen}.model_uri & 'manifest.json'")),
+                input_of("answers", expression(self.answers(chosen))),
+                input_of("numbers", expression(f"$folder & 'prepared/numbers/' & {chosen}.name & '/'")),
+                input_of("manifest", expression(f"{chosen}.model_uri & 'manifest.json'")),
             ],
             "ProcessingOutputConfig": self._output(f"$work & {chosen}.place & '/' & $id"),
         }
@@ -279,7 +262,7 @@ class Jobs:
             "STEPGLUON_MODEL": expression(f"{chosen}.name"),
             "STEPGLUON_MANIFEST": expression(f"{chosen}.manifest"),
         }
-        return _merged("$jobs.check", self.config.postprocess, request, own)
+        return merged("$jobs.check", self.config.postprocess, request, own)
 
     def monitoring(self) -> Request:
         """The part of a monitor's request that is the same for all models."""
@@ -288,12 +271,12 @@ class Jobs:
     def monitor(self, model: str, rows: dict[str, str], limit: float, unique: str) -> str:
         """The request for the job that compares rows with a model's; `own` says which of `rows` there are."""
         inputs = [
-            _input("config", self.names.config_uri),
-            *(_input(name, expression(f"$own.folder & '{name}.json'")) for name in ("profile", "manifest")),
+            input_of("config", self.names.config_uri),
+            *(input_of(name, expression(f"$own.folder & '{name}.json'")) for name in ("profile", "manifest")),
         ]
         listed = [f"[{', '.join(map(jsonata, inputs))}]"]
         there = {"captured": "$count($own.captured) > 0", "tables": "$own.tables"}
-        listed += [f"{there[name]} ? [{jsonata(_input(name, expression(uri)))}] : []" for name, uri in rows.items()]
+        listed += [f"{there[name]} ? [{jsonata(input_of(name, expression(uri)))}] : []" for name, uri in rows.items()]
         request = {
             "ProcessingJobName": expression(f"{self.name('monitor', model)} & {unique}"),
             "ProcessingInputs": expression(f"$append($append({listed[0]}, {listed[1]}), {listed[2]})"),
@@ -303,7 +286,7 @@ class Jobs:
             "STEPGLUON_MODEL": expression(f"{model}.name"),
             "STEPGLUON_DRIFT": f"{limit:g}",
         }
-        return _merged("$jobs.monitor", self.config.postprocess, request, own)
+        return merged("$jobs.monitor", self.config.postprocess, request, own)
 
     def image(self, model: str) -> str:
         """The image that predicts with the model."""
@@ -333,7 +316,7 @@ class Jobs:
 
     def prediction(self, chosen: str) -> str:
         """The value that Announce models assigns as a model's entry in `predictions`."""
-        rows = _input("rows", expression(f"$folder & 'prepared/predict/' & {chosen}.name & '/'"))
+        rows = input_of("rows", expression(f"$folder & 'prepared/predict/' & {chosen}.name & '/'"))
         if self.config.predict.instance.count > 1:
             rows["S3Input"]["S3DataDistributionType"] = "ShardedByS3Key"
         return jsonata(
@@ -341,7 +324,7 @@ class Jobs:
                 "AppSpecification": expression(
                     f"$merge([$jobs.predict.AppSpecification, {{'ImageUri': {chosen}.image}}])"
                 ),
-                "ProcessingInputs": [rows, _input("model", expression(f"{chosen}.model_uri"))],
+                "ProcessingInputs": [rows, input_of("model", expression(f"{chosen}.model_uri"))],
                 "ProcessingOutputConfig": self._output(f"$work & {chosen}.place & '/' & $id"),
                 "Environment": {
                     "STEPGLUON_MODEL": expression(f"{chosen}.name"),
@@ -349,95 +332,3 @@ class Jobs:
                 },
             }
         )
-
-    def name(self, step: str, model: str = "") -> str:
-        """The beginning of a job's name, up to the number of the try."""
-        own = f" & {model}.short & '-'" if model else ""
-        return f"{quoted(f'{self.names.prefix}-{step}-')}{own} & $id & '-'"
-
-    # Parts of a request
-
-    def _of_run(self, script: str, job: Job, step: str, inputs: dict[str, str], folder: str) -> Request:
-        return {
-            "ProcessingJobName": expression(f"{self.name(step)} & $job_failures & {ATTEMPT}"),
-            **literal(self._processing(DATA, script, job)),
-            "ProcessingInputs": [_input(name, uri) for name, uri in inputs.items()],
-            "ProcessingOutputConfig": self._output(f"$folder & {quoted(folder)}"),
-        }
-
-    def _processing(self, image: str, script: str, job: Job) -> Request:
-        network = self._network()
-        return {
-            "AppSpecification": {"ImageUri": self.names.image(image), "ContainerEntrypoint": _script(script)},
-            "ProcessingResources": {"ClusterConfig": self._machine(job)},
-            "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime},
-            **self._of_all(),
-            **({"NetworkConfig": network} if network else {}),
-            **({"Environment": job.environment} if job.environment else {}),
-        }
-
-    def _algorithm(self, model: Model) -> Request:
-        script = program_of(model).training_script
-        entrypoint = {"ContainerEntrypoint": _script(script)} if script else {}
-        metrics = tuning.metric_definitions(model)
-        return {"TrainingImage": self.names.training_image(model), "TrainingInputMode": "File", **entrypoint, **metrics}
-
-    def _trained(self, place: str, compression: str) -> Request:
-        return {"S3OutputPath": expression(f"$work & {place}"), "CompressionType": compression, **self._output_key}
-
-    def _train_fields(self, job: Train) -> Request:
-        waiting = {"MaxWaitTimeInSeconds": longest_training(job)} if job.spot else {}
-        return {
-            "ResourceConfig": self._machine(job),
-            "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime, **waiting},
-            "EnableManagedSpotTraining": job.spot,
-            "Environment": job.environment,
-        }
-
-    def _machine(self, job: Job) -> Request:
-        one = job.instance
-        size = {"InstanceCount": one.count, "InstanceType": one.type, "VolumeSizeInGB": one.volume_gb}
-        return {**size, **self._disk_key}
-
-    def _of_all(self) -> Request:
-        tags = {"stepgluon": self.names.prefix, **self.config.tags}
-        return {
-            "RoleArn": self.names.job_role_arn,
-            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-        }
-
-    def _network(self) -> Request:
-        network = self.config.network
-        vpc = {"SecurityGroupIds": network.security_groups, "Subnets": network.subnets}
-        return {
-            **({"VpcConfig": vpc} if network.subnets else {}),
-            **({"EnableNetworkIsolation": True} if network.isolate else {}),
-            **({"EnableInterContainerTrafficEncryption": True} if network.encrypt_traffic else {}),
-        }
-
-    def _output(self, uri: str) -> Request:
-        place = {"LocalPath": f"{PROCESSING}/output", "S3UploadMode": "EndOfJob", "S3Uri": expression(uri)}
-        return {"Outputs": [{"OutputName": "output", "S3Output": place}], **self._output_key}
-
-
-def _merged(shared: str, job: Job, request: Request, environment: dict[str, str]) -> str:
-    """A job's own part over the shared one, and its variables over the config's."""
-    variables: Any = environment
-    if job.environment:
-        variables = expression(f"$merge([{shared}.Environment, {jsonata(environment)}])")
-    return f"$merge([{shared}, {jsonata({**request, 'Environment': variables})}])"
-
-
-def _script(name: str) -> list[str]:
-    return ["python3", f"/opt/program/{name}.py"]
-
-
-def _channel(name: str, uri: str) -> Request:
-    source = {"S3DataType": "S3Prefix", "S3Uri": expression(uri)}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
-
-
-def _input(name: str, uri: str) -> Request:
-    kind = "ManifestFile" if name in ("captured", "models", "predictions") else "S3Prefix"
-    place = {"LocalPath": f"{PROCESSING}/input/{name}", "S3DataType": kind, "S3InputMode": "File", "S3Uri": uri}
-    return {"InputName": name, "S3Input": place}

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from stepgluon.names import PROMOTED, VARIANT, short
 from stepgluon.workflow.expressions import expression, jsonata, literal, once, quoted, sentence, text, words_of_job
-from stepgluon.workflow.jobs import ATTEMPT
 from stepgluon.workflow.parts import ALL, LIST, PROCESSING, READ, SMALL_CALL_SECONDS, WRITE, Item, Parts, assign_own
+from stepgluon.workflow.request_parts import ATTEMPT
 from stepgluon.workflow.sdk import Catch, Fail, Pass, Rule, Succeed, Task
 
 LIST_RUNS, READ_RUN, START = "aws-sdk:sfn:listExecutions", "aws-sdk:sfn:describeExecution", "states:startExecution"
