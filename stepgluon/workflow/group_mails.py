@@ -110,7 +110,7 @@ def _missing(names: Names) -> str:
     named = listed_lines("$headline.missing_models", text("- {}{}: {}", "$m.name", _value(), "$m.reason"))
     count = "$count($headline.missing_models)"
     more = text("\n- and {} more", f"($headline.missing - {count})")
-    redrive = text(f"Predict them again, and nothing else: {names.pipeline_py('redrive {}')}", "$run")
+    redrive = text(f"Repeat only these predictions: {names.pipeline_py('redrive {}')}", "$run")
     final = (
         "Repeating the run would change nothing. Loosen the limit, set fallback.if_missing: use_trained, or promote "
     )
