@@ -22,18 +22,16 @@ from typing import Any
 
 import job_io
 import numpy as np
-import numpy.typing as npt
 import part_files
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from column_types import words
 from job_io import ROW, JobError, RetryableError, counted, log
+from mapped_answers import CHUNK, Damaged, MappedAnswers
 from result_files import Addition, additions, predicted_kinds, write_result
 
 NAME = "stepgluon_model"  # the column of predictions.parquet with the model's name
 FRESH = "start a fresh run"
-CHUNK = 1 << 20  # rows to read at once, unless one model has more
 
 
 @dataclass
@@ -85,10 +83,6 @@ class Member:
         return "no gaps" if not self.to_predict else "predicted" if self.predicts else "open"
 
 
-class Damaged(Exception):
-    """A group's predictions cannot be used; the message is shown to the user."""
-
-
 def results(
     config: dict[str, Any], profile: dict[str, Any], out: Path
 ) -> tuple[dict[str, Any], list[Member], list[Addition]]:
@@ -96,13 +90,13 @@ def results(
     rows, numbers = job_io.processing_input("rows"), job_io.processing_input("numbers")
     groups = members_of(numbers)
     members = [member for group in groups.values() for member in group]
-    files = found(job_io.processing_input("predictions"))
+    files = files_by_group(job_io.processing_input("predictions"))
     paths = part_files.part_paths(rows)
     columns = {each.name: each.type for each in part_files.read_schema(paths[0]) if each.name != ROW}
     added = additions(config, columns, profile)
     kinds = predicted_kinds(config["models"][0], profile)
     with job_io.scratch() as folder:
-        answers = Answers(folder, profile["rows"], kinds)
+        answers = MappedAnswers(folder, profile["rows"], kinds)
         before = 0
         for group, these in groups.items():
             choose(group, these, job_io.processing_input("choices") / group)
@@ -134,11 +128,11 @@ def members_of(numbers: Path) -> dict[str, list[Member]]:
             raise JobError(f"Two groups have a model {min(twice, default=names[0])}; run the pipeline again.")
         taken.update(names)
     if not groups:
-        raise RetryableError(f"There are no groups in {numbers}; the job's inputs are not complete.")
+        raise RetryableError(f"No group of models was found in {numbers}; the job's inputs are not complete.")
     return groups
 
 
-def found(folder: Path) -> dict[str, list[Path]]:
+def files_by_group(folder: Path) -> dict[str, list[Path]]:
     """The predictions of each group."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("predictions/groups/*/*/*/predictions.parquet")):
@@ -177,7 +171,7 @@ def _cause(folder: Path) -> str:
 
 
 def read_group(
-    group: str, members: list[Member], before: int, numbers: Path, files: list[Path], answers: Answers
+    group: str, members: list[Member], before: int, numbers: Path, files: list[Path], answers: MappedAnswers
 ) -> None:
     """Read the group's predictions. `before` is the number of models in the earlier groups."""
     waiting = {member.name: place for place, member in enumerate(members, before) if member.failure and member.predicts}
@@ -235,7 +229,7 @@ def _row_groups(
 
 
 def _read(
-    chunk: list[tuple[Member, int, int, int]], rows: pq.ParquetFile, table: pq.ParquetFile, answers: Answers
+    chunk: list[tuple[Member, int, int, int]], rows: pq.ParquetFile, table: pq.ParquetFile, answers: MappedAnswers
 ) -> None:
     """Keep the predictions of some models, except those with a prediction that is not a number or class."""
     places = rows.read_row_groups([row_group for _, _, row_group, _ in chunk], [ROW], use_threads=False)[ROW].to_numpy()
@@ -260,75 +254,8 @@ def _read(
     answers.keep(places, np.array([place for _, place, _, _ in chunk], np.int32)[owners], read)
 
 
-class Answers:
-    """The model and the prediction of each row, in scratch files that are mapped into memory."""
-
-    def __init__(self, folder: Path, rows: int, kinds: dict[str, pa.DataType]) -> None:
-        self.rows, self.kinds = rows, kinds
-        self.noun = "number" if kinds["prediction"] == pa.float64() else "class"
-        self._classes: dict[str, int] = {}  # the number of each predicted class
-        self._model = np.memmap(folder / "model", np.int32, "w+", shape=max(rows, 1))  # numbered from 1; 0 is none
-        self._columns = {
-            name: np.memmap(
-                folder / f"column-{number}", np.float64 if kind == pa.float64() else np.int32, "w+", shape=max(rows, 1)
-            )
-            for number, (name, kind) in enumerate(kinds.items())
-        }
-
-    def count(self) -> int:
-        return sum(int(np.count_nonzero(self._model[at : at + CHUNK])) for at in range(0, self.rows, CHUNK))
-
-    def usable(self, read: pa.Table) -> npt.NDArray[np.bool_]:
-        """Whether each prediction is a finite number, or a class."""
-        values = read["prediction"]
-        if pa.types.is_floating(values.type) != (self.noun == "number"):
-            needed = "numbers" if self.noun == "number" else "classes"
-            raise Damaged(f"The predictions have the type {values.type}, but the metric needs {needed}.")
-        good = pc.is_finite(values) if self.noun == "number" else pc.is_valid(values)
-        usable: npt.NDArray[np.bool_] = pc.fill_null(good, False).to_numpy()
-        return usable
-
-    def keep(self, places: npt.NDArray[np.int64], models: npt.NDArray[np.int32], read: pa.Table) -> None:
-        self._model[places] = models + 1
-        for name, column in self._columns.items():
-            if name not in read.column_names:
-                column[places] = np.nan  # a probability that the model does not know
-            elif column.dtype == np.float64:
-                column[places] = read[name].to_numpy()
-            else:
-                coded = read[name].combine_chunks().dictionary_encode()
-                known = [self._classes.setdefault(one, len(self._classes)) for one in coded.dictionary.to_pylist()]
-                column[places] = np.array(known, np.int32)[coded.indices.to_numpy()]
-
-    def columns(self, start: int, stop: int, added: Addition, names: pa.Array, said: pa.Array) -> list[pa.Array]:
-        """The columns to add to some rows; empty for rows without a prediction."""
-        chosen = self._model[start:stop]
-        none = chosen == 0
-        found = []
-        for column in self._columns.values():
-            values = column[start:stop]
-            if column.dtype == np.float64:
-                found.append(pa.array(values, mask=none | np.isnan(values)))
-            else:
-                found.append(self._as(added).take(pa.array(values, mask=none)))
-        models = pa.array(chosen - 1, mask=none)
-        return [*found, names.take(models), said.take(models)]
-
-    def _as(self, added: Addition) -> pa.Array:
-        """The classes, in the label's type."""
-        classes, kind = pa.array(list(self._classes), pa.string()), added.kinds["prediction"]
-        try:
-            return classes.cast(kind)
-        except pa.ArrowInvalid:
-            known = ", ".join(map(job_io.shown, list(self._classes)[:3]))
-            raise JobError(
-                f"The promoted models of {added.label} predict classes such as {known}, but the column holds "
-                f"{words(kind)}; promote models that were trained with such a column."
-            ) from None
-
-
 def merged_batches(
-    paths: list[Path], added: Addition, answers: Answers, members: list[Member]
+    paths: list[Path], added: Addition, answers: MappedAnswers, members: list[Member]
 ) -> Iterator[pa.RecordBatch]:
     """The rows with their predictions; also an empty batch, to define the columns."""
     names = pa.array([member.name for member in members], pa.string())
