@@ -16,7 +16,7 @@ from botocore import xform_name
 from policies.calls import RUN, Caller
 
 from localaws.iam.policy_evaluation import Call
-from stepgluon.deploy.templates.policies import connection_arns
+from stepgluon.deploy.templates.policy_values import connection_arns
 from stepgluon.names import Names
 from stepgluon.programs import all_scripts, builds_in_runs, transforms
 

@@ -11,7 +11,7 @@ from policies.deployed import ROLES, deployed
 from policies.deployers import CASES, PARTS, calls
 
 from localaws.iam.policy_evaluation import Call
-from stepgluon.deploy.templates.policies import _values
+from stepgluon.deploy.templates.policy_values import values_of
 from stepgluon.names import Names
 
 ALL = (*CASES, "demo", "partitioned-any")
@@ -57,7 +57,7 @@ def _calls(case: str, part: str) -> list[Written]:
 
 
 def _written(names: Names, call: Call) -> Written:
-    values = _values(names)
+    values = values_of(names)
     several = next((f"${{{name}}}" for name in SEVERAL if call.resource in values[name]), "")
     context = {key: _text(names, value) for key, value in call.context.items()}
     return call.action, several or _text(names, call.resource), tuple(sorted(context.items()))

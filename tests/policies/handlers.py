@@ -18,7 +18,7 @@ from typing import Any
 from policies.calls import KEY_ID, Caller
 
 from localaws.iam.policy_evaluation import Call, Value
-from stepgluon.deploy.templates.policies import connection_arns
+from stepgluon.deploy.templates.policy_values import connection_arns
 from stepgluon.names import Names
 
 Resource = dict[str, Any]

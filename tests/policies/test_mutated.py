@@ -11,6 +11,7 @@ from policies.reference import actions_like, actions_of
 
 from localaws.iam.policy_evaluation import Call, listed
 from stepgluon.deploy.templates import policies as templates
+from stepgluon.deploy.templates.policy_values import values_of
 
 CASES = ("demo", "everything", "default-models", "xgboost", "registered", "built", "tuned", "container", "served")
 CASES += ("one-approved-at-once", "partitioned", "partitioned-any")
@@ -81,7 +82,7 @@ def _neighbours(case: str, role: str) -> list[Call]:
 
 
 def _actions(statement: Document, of: Deployed) -> set[str]:
-    values = templates._values(of.names)
+    values = values_of(of.names)
     filled = [values[text[2:-1]] if text.startswith("${") else [text] for text in listed(statement["Action"])]
     return {action.lower() for patterns in filled for pattern in patterns for action in actions_like(pattern)}
 

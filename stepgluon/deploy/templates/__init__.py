@@ -4,6 +4,6 @@ base      the base stack: both buckets, image repositories, the boundary of all 
 pipeline  the pipeline stack: trigger, state machine, mails
 endpoints what endpoints need of both: alarms, and how long captured rows are kept
 cicd      the stack that deploys a push
-policies  policy/*.json, filled in for one pipeline
+policies  policy/*.json, filled in for one pipeline; policy_values: what their placeholders stand for
 parts     shared by all documents, and a document as the bytes that are sent
 """
