@@ -61,7 +61,7 @@ def do_run(call: Call) -> int:
 
 def do_local(call: Call) -> None:
     from stepgluon.local.left_serving import end_serving, end_with_starter
-    from stepgluon.local.run import serve
+    from stepgluon.local.up import serve
 
     options, terminal = call.options, call.terminal
     if options.action == "down":

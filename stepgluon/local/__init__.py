@@ -2,7 +2,7 @@
 
 doctor         says what this computer can do
 data_check     reads tables before a run, with prepare's own code
-run            `run` from the data files to the panel, and `local up`
+run            `run` from the data files to the panel; up: `local up`
 left_serving   keeps a run's endpoints answering after it
 redrive        redrives and watches a local run
 compile_cache  caches the compiled definition
