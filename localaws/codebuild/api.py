@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from localaws.base import api_model, requests
+from localaws.base.api_error import ApiError
 from localaws.base.requests import Application
 from localaws.codebuild.build import Build
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Workshop
 
 TARGET = "CodeBuild_20161006"

@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from localaws.base.api_error import ApiError
 from localaws.base.patches import Patches
 from localaws.codebuild.api import CodeBuild
 from localaws.iam.required_rights import Right
-from localaws.sagemaker.errors import ApiError
 from localaws.stepfunctions import waiting_task
 from localaws.stepfunctions.waiting_task import Failed, WaitingTask
 

@@ -2,7 +2,7 @@
 or containers.
 
 api            answers the calls about jobs, models and endpoints; moto answers all others
-errors         the error that refuses a call; pages: answers of calls that list something
+pages          answers of calls that list something
 models         SageMaker's models, in moto
 model_registry its registry of models' versions, on disk
 sync_task      Step Functions' Task that waits for a job

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from localaws.base import api_model, requests
+from localaws.base.api_error import ApiError
 from localaws.base.requests import Application
 from localaws.iam.required_rights import KINDS as NAMES
 from localaws.iam.required_rights import job_arn
@@ -18,7 +19,6 @@ from localaws.sagemaker import checkpoints, transform, tuning
 from localaws.sagemaker import endpoints as of_endpoints
 from localaws.sagemaker.endpoint import Alarms
 from localaws.sagemaker.endpoints import Endpoints
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job, Workshop
 from localaws.sagemaker.job_files import NO_ROLE
 from localaws.sagemaker.metrics import unreadable

@@ -10,8 +10,8 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
+from localaws.base.api_error import ApiError
 from localaws.sagemaker.endpoint import IN_PROGRESS, Alarms, Endpoint, Record, Surroundings, variants, weight
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Workshop
 from localaws.sagemaker.models import Model, Models
 from localaws.sagemaker.pages import in_order, page

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from localaws.base.api_error import ApiError
 from localaws.iam.permissions import Permissions
 from localaws.notifications.eventbridge import put_event, service_event
 from localaws.s3.store import Objects
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.pages import in_order, page
 
 KIND = "model package group"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from localaws.base.api_error import ApiError
 from localaws.sagemaker import bubblewrap, job_files
 from localaws.sagemaker.built_in import built_in
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Workshop
 
 MULTI = "MultiModel"

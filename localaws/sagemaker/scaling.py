@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from localaws.base import api_model, requests
+from localaws.base.api_error import ApiError
 from localaws.base.requests import Application
 from localaws.iam.permissions import Permissions
 from localaws.s3.store import Objects
-from localaws.sagemaker.errors import ApiError
 
 SERVICE = "application-autoscaling"
 KIND = "scalable target"

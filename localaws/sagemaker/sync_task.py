@@ -7,11 +7,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from localaws.base.api_error import ApiError
 from localaws.base.patches import Patches
 from localaws.base.requests import REQUEST_ID
 from localaws.iam.required_rights import KINDS, job_right, list_tags
 from localaws.sagemaker.api import SageMaker, described
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job
 from localaws.stepfunctions import waiting_task
 from localaws.stepfunctions.waiting_task import Failed, WaitingTask

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from localaws.base.api_error import ApiError
 from localaws.sagemaker.built_in import built_in
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job, Workshop
 from localaws.sagemaker.job_process import JobFailed
 

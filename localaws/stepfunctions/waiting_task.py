@@ -15,9 +15,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceCallback,
 )
 
+from localaws.base.api_error import ApiError
 from localaws.base.patches import Patches
 from localaws.moto_fixes.registry import failure
-from localaws.sagemaker.errors import ApiError
 
 _STILL_WANTED_SECONDS = 0.2  # how often a waiting Task checks that its execution is still running
 

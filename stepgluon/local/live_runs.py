@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localaws.sagemaker.errors import ApiError
+from localaws.base.api_error import ApiError
 from stepgluon.errors import UsageError
 from stepgluon.live.state import Record, Settings, models_of
 from stepgluon.local.work_folder import local_story, machine_of, run_of

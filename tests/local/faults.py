@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from localaws.base.api_error import ApiError
 from localaws.iam.required_rights import KINDS
 from localaws.sagemaker.api import SageMaker
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.job import Job
 
 

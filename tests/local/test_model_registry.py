@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 from local_aws import ACCOUNT, REGION
 from test_moto_fixes import Interpreter, task
 
+from localaws.base.api_error import ApiError
 from localaws.base.environment import harmless
-from localaws.sagemaker.errors import ApiError
 from localaws.sagemaker.model_registry import ModelRegistry
 from localaws.server.aws import LocalAws
 
