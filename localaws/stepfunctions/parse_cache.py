@@ -18,7 +18,8 @@ from typing import Any
 
 from localaws.base.patches import Patches
 
-_ALLOWED = ("moto.stepfunctions.parser.", "localaws.sagemaker.sync_task")
+_ALLOWED = ("moto.stepfunctions.parser.", "localaws.sagemaker.sync_task", "localaws.codebuild.sync_task")
+_LOCALAWS = Path(__file__).parents[1]
 _MOST = 64  # definitions in memory; older ones are read again
 _made: dict[str, Any] = {}
 _making = threading.Lock()  # uploads start runs in parallel: one parses, the others wait
@@ -67,12 +68,8 @@ def _surroundings() -> str:
 
 def _deciding() -> list[Path]:
     """The files that affect the result."""
-    from localaws import moto_fixes
-    from localaws.sagemaker import sync_task
-    from localaws.stepfunctions import waiting_task
-
-    tasks = [Path(sync_task.__file__), Path(waiting_task.__file__)]
-    return [*sorted(Path(moto_fixes.__file__).parent.glob("*.py")), *tasks]
+    tasks = [*_LOCALAWS.glob("*/sync_task.py"), _LOCALAWS / "stepfunctions" / "waiting_task.py"]
+    return sorted([*_LOCALAWS.glob("moto_fixes/*.py"), *tasks])
 
 
 class _OfTheInterpreter(pickle.Unpickler):

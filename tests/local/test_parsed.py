@@ -57,6 +57,15 @@ def test_a_definition_is_parsed_once_for_all_processes(tmp_path: Path, counted: 
     assert counted.times == 1
 
 
+@pytest.mark.parametrize("action", ["sagemaker:createTrainingJob.sync", "codebuild:startBuild.sync"])
+def test_a_definition_with_jobs_is_read_by_the_next_process(tmp_path: Path, counted: Counted, action: str) -> None:
+    task = {"Type": "Task", "Resource": f"arn:aws:states:::{action}", "Parameters": {}, "End": True}
+    definition = json.dumps({"StartAt": "T", "States": {"T": task}})
+    program(tmp_path, definition=definition)
+    program(tmp_path, definition=definition)
+    assert counted.times == 1
+
+
 def test_runs_that_begin_at_once_parse_their_definition_once(tmp_path: Path, counted: Counted) -> None:
     together = threading.Barrier(8)
 
