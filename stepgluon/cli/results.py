@@ -62,25 +62,25 @@ def do_logs(call: Call) -> None:
 
 def do_fetch(call: Call) -> None:
     options = call.options
-    with _told(call) as (told, s3):
-        to = options.to or Path(told["run"])
-        if options.model and "headline" in told:
-            files = archive(s3, told, options.model, to)
+    with _record_of(call) as (record, s3):
+        to = options.to or Path(record["run"])
+        if options.model and "headline" in record:
+            files = archive(s3, record, options.model, to)
         elif options.model:
-            files = download(s3, model_address(told, options.model), to / options.model)
-        elif told["results"]:
-            files = download(s3, told["results"], to) if s3 else copied(Path(told["folder"]), to)
+            files = download(s3, model_address(record, options.model), to / options.model)
+        elif record["results"]:
+            files = download(s3, record["results"], to) if s3 else copied(Path(record["folder"]), to)
         else:
             files = []
     if not files:
-        gone = f"the files of {options.model} are gone" if options.model else f"{told['run']} has no result"
-        raise NothingToFetch(f"{gone} (`{pipeline_py('show', told['run'])}` shows the run)")
+        gone = f"the files of {options.model} are gone" if options.model else f"{record['run']} has no result"
+        raise NothingToFetch(f"{gone} (`{pipeline_py('show', record['run'])}` shows the run)")
     if options.only_predicted and not options.model:
         files.append(only_predicted(to))
     listing = [shown(str(file.resolve())) for file in files]
     text = "".join(f"{file}\n" for file in listing[:8])
     text += f"and {len(listing) - 8} more in {shown(str(to.resolve()))}\n" if len(listing) > 8 else ""
-    call.result(text, {"run": told["run"], "files": listing})
+    call.result(text, {"run": record["run"], "files": listing})
 
 
 def do_monitor(call: Call) -> None:
@@ -91,8 +91,8 @@ def do_monitor(call: Call) -> None:
     names, model = _model_of(call)
     limit = options.drift or (model.monitor.drift if model.monitor else 0.2)
     to = options.to or Path(f"drift-{options.model}")
-    with _told(call) as (told, s3):
-        address = model_address(told, options.model)
+    with _record_of(call) as (record, s3):
+        address = model_address(record, options.model)
         found = drift_of(
             *(names, model.name, options.data, limit),
             lambda inputs: download(s3, address, inputs / "model"),
@@ -111,10 +111,10 @@ def do_rehearse(call: Call) -> None:
     if names.config.partitioned:
         raise UsageError("models for values found in the data are not rehearsed (compare two runs: compare RUN RUN)")
     to = options.to or Path(f"rehearse-{model.name}")
-    with _told(call) as (told, s3):
-        new = model_address(told, model.name)
-        if next(one for one in told["models"] if one["name"] == model.name)["uses"] != "trained":
-            raise NothingToFetch(f"{told['run']} has no accepted model {model.name} (rehearse another run)")
+    with _record_of(call) as (record, s3):
+        new = model_address(record, model.name)
+        if next(one for one in record["models"] if one["name"] == model.name)["uses"] != "trained":
+            raise NothingToFetch(f"{record['run']} has no accepted model {model.name} (rehearse another run)")
         bucket = names.work_bucket
         pointer = read_json(s3, bucket, names.pointer(model)) or {}
         promoted = (read_json(s3, bucket, PROMOTED) or {}).get(names.key(model), {})
@@ -123,11 +123,11 @@ def do_rehearse(call: Call) -> None:
             raise NothingToFetch(f"no model {model.name} serves or is promoted (`{pipeline_py('promote RUN')}`)")
         if old.rstrip("/") == new.rstrip("/"):
             raise NothingToFetch(
-                f"the model {model.name} of {told['run']} is the one that serves (rehearse another run)"
+                f"the model {model.name} of {record['run']} is the one that serves (rehearse another run)"
             )
         rows = {"captured": names.captured(model)}
         if not sizes(s3, bucket, rows["captured"]):
-            rows = {"test": f"runs/{told['run']}/prepared/models/{model.name}/test/"}
+            rows = {"test": f"runs/{record['run']}/prepared/models/{model.name}/test/"}
 
         def fetch(inputs: Path) -> None:
             for side, address in (("old", old), ("new", new)):
@@ -135,7 +135,7 @@ def do_rehearse(call: Call) -> None:
             for kind, folder in () if options.data else rows.items():
                 most = CAPTURED_BYTES if kind == "captured" else inf
                 if not download(s3, f"s3://{bucket}/{folder}", inputs / kind, most):
-                    raise NothingToFetch(f"the rows of {told['run']} are gone (name some with --data)")
+                    raise NothingToFetch(f"the rows of {record['run']} are gone (name some with --data)")
 
         found = rehearsal_of(names, model.name, options.data or [], fetch, to)
     call.result(rehearsed_words(found, shown(str((to / "rehearse.html").resolve()))), found)
@@ -152,13 +152,13 @@ def _model_of(call: Call) -> tuple[Names, Model]:
 
 
 @contextmanager
-def _told(call: Call) -> Iterator[tuple[dict[str, Any], Any]]:
+def _record_of(call: Call) -> Iterator[tuple[dict[str, Any], Any]]:
     """The run and an S3 client, which the result of a local run does not need."""
     options = call.options
     if is_local(call):
-        told = one_run(options.work, options.run)
+        record = one_run(options.work, options.run)
         with buckets_of(call.config(), options.work) if options.model else nullcontext() as s3:
-            yield told, s3
+            yield record, s3
         return
     with call.account() as (door, names):
         execution = one(door, names, options.run)
@@ -178,7 +178,7 @@ def do_compare(call: Call) -> None:
     else:
         with call.account() as (door, pipeline):
             found = [_in_account(door, pipeline, run) for run in (options.run, options.other)]
-            runs = [told for told, _ in found]
+            runs = [record for record, _ in found]
             configs = [config_of(door.client("s3"), place) for _, place in found]
     result = compared((runs[0], runs[1]), (configs[0], configs[1]))
     call.result(words(result), result)
