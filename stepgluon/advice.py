@@ -55,6 +55,9 @@ def as_given(config: Path | None, environment: str | None, work: Path | None = N
 REQUESTS = {False: ("rows.csv", "text/csv"), True: ("FILE", "application/octet-stream")}
 
 
+EXAMPLE = "Example of a call:"  # before `asking` in a mail, by which a local run finds it
+
+
 def asking(endpoint: str, address: str = "", region: str = "", target: str = "", files: bool = False) -> str:
     """The command that asks an endpoint of the account, or of a local AWS, which needs no credentials.
 

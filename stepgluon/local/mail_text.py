@@ -11,11 +11,11 @@ from collections.abc import Callable
 from contextvars import copy_context
 from pathlib import Path
 
-from stepgluon.advice import pipeline_py
+from stepgluon.advice import EXAMPLE, pipeline_py
 from stepgluon.names import Names
 from stepgluon.runs.view import shown
 
-_ASK = re.compile(r"(?<=^Ask one:\n  )aws .*$", re.M)
+_ASK = re.compile(rf"(?<=^{EXAMPLE}\n  )aws .*$", re.M)
 _COMMAND = re.compile(r"python pipeline\.py (show|fetch|promote|redrive) ('[^'\n]*'|[\w.-]+)(?: --env \S+)?$", re.M)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from stepgluon import limits
-from stepgluon.advice import asking
+from stepgluon.advice import EXAMPLE, asking
 from stepgluon.config.schema import PipelineConfig
 from stepgluon.names import Names
 from stepgluon.workflow.expressions import jsonata, quoted, text
@@ -107,7 +107,7 @@ def _released(config: PipelineConfig, names: Names) -> str:
     found = "$filter($verdicts, function($v) {$exists($v.release)})"
     call = asking("{}", region=config.region, files=config.data.files)
     lines = f"$join($map($found, function($v) {{{line}}}), {quoted(chr(10))})"
-    block = text(f"\n\nEndpoints:\n\n{{}}\n\nExample of a call:\n  {call}", lines, "$found[0].release.endpoint")
+    block = text(f"\n\nEndpoints:\n\n{{}}\n\n{EXAMPLE}\n  {call}", lines, "$found[0].release.endpoint")
     return f"($found := [{found}]; $count($found) = 0 ? '' : {block})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stepgluon.advice import as_given, asking
+from stepgluon.advice import EXAMPLE, as_given, asking
 from stepgluon.config.schema import Model, PipelineConfig
 from stepgluon.local.mail_text import fitted
 from stepgluon.names import Names
@@ -53,9 +53,9 @@ Look closer: python pipeline.py show {RUN} {options}
 def test_an_endpoint_is_asked_at_the_local_aws() -> None:
     with as_given(Path("pipeline-config.yml"), None, Path("work")):
         fit = fitted(NAMES, Path("work").absolute())
-    text = f"Ask one:\n  {asking('shop-price', region='eu-west-1')}\n\nReport"
+    text = f"{EXAMPLE}\n  {asking('shop-price', region='eu-west-1')}\n\nReport"
     shows = "python pipeline.py show latest --work work"
-    assert fit(text) == f"Ask one:\n  {shows}  # has the command for the local AWS\n\nReport"
+    assert fit(text) == f"{EXAMPLE}\n  {shows}  # has the command for the local AWS\n\nReport"
 
 
 def test_other_texts_are_unchanged() -> None:
