@@ -27,7 +27,7 @@ from trigger.lambda_events import event, record, trigger
 
 from localaws.iam.policy_evaluation import Call, Value
 from localaws.iam.required_rights import Right, job_right, list_tags, managed_rule, rights
-from stepgluon.deploy.templates.policies import SCALING_ROLE
+from stepgluon.deploy.templates.policy_values import SCALING_ROLE
 from stepgluon.names import Names
 from stepgluon.programs import all_scripts
 from stepgluon.selfcheck.answers import MISTAKE, Fault
