@@ -229,7 +229,7 @@ PREDICTING = {
 
 def test_wrong_answers_to_the_rows_leave_their_cells_empty_and_the_run_incomplete(image: str, tmp_path: Path) -> None:
     """At least 16 rows are held out for each model and at most 10 are to be predicted, so a container can know."""
-    config = HEAD
+    config = HEAD.replace("job: 0", "job: 1")
     for (name, (code, _)), where in zip(PREDICTING.items(), PLACES, strict=True):
         serve = f"my $r = $reply; $reply = sub {{ {code} $r->(@_) }}"
         config += model(name, image, serve=serve, **where)
@@ -240,6 +240,8 @@ def test_wrong_answers_to_the_rows_leave_their_cells_empty_and_the_run_incomplet
         summary = json.loads(result(whole, ended, "summary.json"))
         missing = {one["name"]: one["reason"] for one in summary["missing"]}
         assert missing.keys() == PREDICTING.keys(), missing
+        tries = [name for name in PREDICTING for job in ended.told["jobs"] if f"-predict-{name}-" in job["name"]]
+        assert tries == [*PREDICTING, "dying"], "wrong answers would be wrong again"
         for name, (_, said) in PREDICTING.items():
             assert said in missing[name], missing[name]
             assert missing[name] in ended.mails[-1][1]
