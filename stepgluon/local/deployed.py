@@ -174,6 +174,8 @@ class Images:
                 "processes, in algorithm.local)"
             )
         address = f"{self._address(image)}={image.folder}"
+        if not bubblewrap.has(f"{self._address(image)}:{image.tag}"):
+            print(f"Building the image of {image.folder}; this may take minutes.", file=sys.stderr, flush=True)
         engine = {**os.environ, "ENGINE": "buildah", "BUILDAH_ISOLATION": "chroot"}
         done = subprocess.run(["bash", str(SCRIPT), address], capture_output=True, text=True, env=engine)
         if done.returncode:

@@ -19,12 +19,13 @@ from stand_in import SCRIPTS
 
 from pipeline import workflow
 from stepgluon.config.load import load
-from stepgluon.deploy.release import images
+from stepgluon.deploy.release import Image, images
 from stepgluon.errors import StepgluonError
 from stepgluon.local import run_folder
 from stepgluon.local.deployed import Deployed, Images, deployed
 from stepgluon.local.journal import Begun
 from stepgluon.local.run import followed
+from stepgluon.names import Names
 from stepgluon.runs.progress import Progress
 from stepgluon.workflow.compile import compile_definition
 
@@ -160,3 +161,25 @@ def test_the_digest_of_an_image_changes_with_the_scripts_that_run_in_it_and_with
     second = builder.push(image)
     monkeypatch.setattr("stepgluon.local.deployed.packages", lambda: ["autogluon-99.dist-info"])
     assert len({first, second, builder.push(image)}) == 3
+
+
+def test_a_build_that_may_take_minutes_is_announced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = Names(load(HERE / "golden" / "built" / "config.yml", None, {}).config)
+    image = Image("digits", "built-digits", "0123", "", folder="docker/digits")
+    known = set[str]()
+
+    def build(command: list[str], **given: Any) -> SimpleNamespace:
+        known.add(f"{command[-1].partition('=')[0]}:{image.tag}")
+        return SimpleNamespace(returncode=0, stdout=image.tag)
+
+    monkeypatch.setattr("localaws.sagemaker.bubblewrap.missing", lambda: "")
+    monkeypatch.setattr("localaws.sagemaker.bubblewrap.has", known.__contains__)
+    monkeypatch.setattr("localaws.sagemaker.bubblewrap.identity", lambda name: "5" * 64)
+    monkeypatch.setattr("subprocess.run", build)
+    built = Images(None, names)._built  # type: ignore[arg-type]  # buildah needs no AWS
+    assert built(image) == "5" * 64
+    assert capsys.readouterr().err == f"Building the image of {image.folder}; this may take minutes.\n"
+    built(image)
+    assert capsys.readouterr().err == ""
