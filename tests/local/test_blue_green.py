@@ -26,6 +26,12 @@ def respond(body):
     return (500, b'sorry') if next(count) % 20 == 0 else (200, b'new:' + body)
 """
 SLOW = "import time\ndef respond(body):\n    time.sleep(0.3)\n    return 200, b'new:' + body"
+DIES = """
+import os, threading
+def respond(body):
+    threading.Timer(0.05, os._exit, (1,)).start()
+    return 200, b'new:' + body
+"""
 ERRORS = {"MetricName": "Invocation5XXErrors", "Statistic": "Average", "Threshold": 0.01}
 LATENCY = {"MetricName": "ModelLatency", "ExtendedStatistic": "p90", "Threshold": 200_000}
 
@@ -69,7 +75,7 @@ def asked(served: Served, name: str, clients: int = 3) -> Iterator[Counter[bytes
             thread.join()
 
 
-@pytest.mark.parametrize(("model", "metric"), [(FAILS_SOMETIMES, ERRORS), (SLOW, LATENCY)])
+@pytest.mark.parametrize(("model", "metric"), [(FAILS_SOMETIMES, ERRORS), (SLOW, LATENCY), (DIES, ERRORS)])
 def test_a_bad_model_is_rolled_back_by_its_alarm(served: Served, model: str, metric: dict[str, Any]) -> None:
     old, new = served.config(served.saying("old")), served.config(served.model(model))
     name = served.endpoint(old)
@@ -80,7 +86,7 @@ def test_a_bad_model_is_rolled_back_by_its_alarm(served: Served, model: str, met
     assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", old)
     assert described["FailureReason"] == f"The deployment was rolled back: in ALARM: {given['AlarmName']}."
     assert answers[b"new"] or answers[b"ModelError"]
-    assert answers.keys() <= {b"old", b"new", b"ModelError"}
+    assert answers.keys() <= {b"old", b"new", b"ModelError", b"ServiceUnavailable"}
     assert {served.ask(name) for _ in range(10)} == {b"old:1"}
     assert any("gets 50% of the traffic for 3600 s, which last 36 s locally" in line for line in served.log(name))
 
