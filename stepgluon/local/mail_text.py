@@ -32,7 +32,7 @@ def fitted(names: Names, work: Path) -> Callable[[str], str]:
         return f"{shows}  # has the command for the local AWS"
 
     def fit(text: str) -> str:
-        lines = [line for line in text.split("\n") if not (names.console and line.strip().startswith(names.console))]
+        lines = [line for line in text.split("\n") if not (names.console and names.console in line)]
         text = _ASK.sub(lambda found: ask(), _COMMAND.sub(command, "\n".join(lines)))
         return result.sub(lambda found: shown(f"{work}/runs/{found[1]}/{found[2]}"), text)
 

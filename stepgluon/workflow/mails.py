@@ -92,8 +92,7 @@ Fetch them:
 
 def released(config: PipelineConfig, names: Names) -> Mail:
     """About an approved version; `released` is a machine of its own, so `show` does not know its execution."""
-    message = f"""A version of the pipeline {names.prefix} was approved: {{}}
-{{}}
+    message = f"""A version of the pipeline {names.prefix} was approved: {{}}{{}}
 
 Look closer: {names.console}{{}}"""
     word = f"($count({UNRELEASED}) = 0 ? 'released' : 'unreleased')"

@@ -50,6 +50,11 @@ Look closer: python pipeline.py show {RUN} {options}
     )
 
 
+def test_a_console_has_no_local_execution() -> None:
+    fit = fitted(NAMES, Path("work").absolute())
+    assert fit(f"Approved.\n\nLook closer: {NAMES.console}{NAMES.execution_arn(RUN)}\n") == "Approved.\n\n"
+
+
 def test_an_endpoint_is_asked_at_the_local_aws() -> None:
     with as_given(Path("pipeline-config.yml"), None, Path("work")):
         fit = fitted(NAMES, Path("work").absolute())
