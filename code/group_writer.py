@@ -32,6 +32,7 @@ from partition_rows import PartitionModel
 
 PLACE = "stepgluon_place"  # the column with the number of each row's model
 NUMBERS = "numbers"
+BUFFER = 1024**2  # bytes
 TEXT_BYTES = 2**31 - 1  # the most that one Arrow array can hold
 _OTHER_FILES = ("test", "predict", NUMBERS)
 
@@ -46,7 +47,9 @@ class GroupFiles:
         folder = out / "groups" / group
         folder.mkdir(parents=True)
         paths = {part: folder / f"{part}.parquet" for part in PARTS} | {NUMBERS: out / NUMBERS / f"{group}.parquet"}
-        self._writers = {name: part_files.writer(path, schemas[name], repeating) for name, path in paths.items()}
+        # A row group of a few rows would otherwise be dozens of writes to the disk.
+        self._sinks = {name: pa.output_stream(path, None, BUFFER) for name, path in paths.items()}
+        self._writers = {name: part_files.writer(sink, schemas[name], repeating) for name, sink in self._sinks.items()}
 
     def write(self, name: str, rows: pa.Table, runs: Sequence[Run]) -> None:
         writer = self._writers[name]
@@ -57,6 +60,7 @@ class GroupFiles:
     def close(self, *names: str) -> None:
         for name in names:
             self._writers[name].close()
+            self._sinks[name].close()
 
 
 class GroupWriter:

@@ -143,9 +143,9 @@ class SteadyWriter(PartWriter):
         return False
 
 
-def writer(path: Path, schema: pa.Schema, repeating: list[str]) -> pq.ParquetWriter:
+def writer(where: Path | pa.NativeFile, schema: pa.Schema, repeating: list[str]) -> pq.ParquetWriter:
     return pq.ParquetWriter(
-        path,
+        where,
         schema,
         # After dictionary encoding, compression saves little, and takes as long as writing.
         use_dictionary=[name for name in schema.names if name in repeating] or False,
