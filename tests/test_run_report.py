@@ -155,7 +155,7 @@ def test_the_wrong_cells_are_a_table() -> None:
 
 def test_failed_trainings_come_before_the_sentence_that_no_model_can_predict() -> None:
     model = {"name": "rents", "verdict": "rejected", "failure": {"Cause": "Label must be positive."}}
-    missing = "No model can predict for rents: training failed, and no model is promoted."
+    missing = "No model can predict for rents: training or testing failed, and no model is promoted."
     story = ended(status="FAILED", states=["Choose models"], cause=missing, models=[model])
     page = report.failed(told(story), story)
     reasons = ["rents: Label must be positive.", missing]

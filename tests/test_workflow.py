@@ -423,7 +423,7 @@ def test_without_a_default_the_trained_model_is_used_where_the_config_says_so() 
 def test_a_training_that_failed_leaves_no_model_to_use_anyway() -> None:
     ended = run(definition("if_missing: use_trained"), answers(Train_gentoo=failed_job("Not retried: gone")))
     assert (ended.status, ended.states[-1]) == ("FAILED", "Choose models")
-    assert "No model can predict for gentoo: training failed, and no model is promoted." in ended.cause
+    assert "No model can predict for gentoo: training or testing failed, and no model is promoted." in ended.cause
 
 
 def test_the_trained_model_is_used_by_default() -> None:

@@ -151,7 +151,7 @@ def chosen(config: PipelineConfig, names: Names, jobs: Jobs, promoted: str) -> s
     good = f"promote the models of a good run ({names.pipeline_py('promote RUN')})"
     if fallback.if_missing == "use_trained":
         anyway = "$m.job != ''"
-        why = f"training failed, and no model is promoted. Fix its cause, or {good}."
+        why = f"training or testing failed, and no model is promoted. Fix its cause, or {good}."
     else:
         anyway = "false"
         why = "the trained one was not good enough, and no default model takes its place. Improve the data, "
