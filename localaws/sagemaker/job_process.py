@@ -22,7 +22,7 @@ LONGEST_LINE = 256 * 1024  # [logs] a log event's message
 _THREADS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")] + ["VECLIB_MAXIMUM_THREADS"]
 
 # GNU's OpenMP turns this often before a thread that waits for others gives its core away. By default it goes on for
-# milliseconds, so that beside other busy processes a training takes ten times as long.
+# milliseconds, so that beside other busy processes a training may take ten times as long.
 _SPINS = "10000"
 
 
