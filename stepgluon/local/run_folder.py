@@ -26,10 +26,12 @@ from stepgluon.local.journal import Begun
 from stepgluon.local.surroundings import whole, write
 from stepgluon.local.work_folder import all_runs, run_of
 from stepgluon.runs import model_registry, report
+from stepgluon.runs.child_jobs import GROUPS, Child, jobs_of
 from stepgluon.runs.earlier import Earlier, before
+from stepgluon.runs.executions import read_json
 from stepgluon.runs.history import Job, Remark, Story, parsed, read
 from stepgluon.runs.job_log import TUNING
-from stepgluon.runs.map_runs import map_words
+from stepgluon.runs.map_runs import map_words, models_done
 from stepgluon.runs.run_record import run_json
 from stepgluon.runs.trials import trial_lines
 from stepgluon.runs.view import why
@@ -54,7 +56,8 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     events = place.aws.history(begun.arn)
     story = read(events, cached)
-    story.jobs = sorted([*story.jobs, *place.child_jobs.of(place.aws, story, cached)], key=lambda job: job.started)
+    children = place.child_jobs.children(place.aws, story, cached)
+    story.jobs = sorted([*story.jobs, *jobs_of(children)], key=lambda job: job.started)
     write(folder / "history.json", json.dumps(events, default=str, indent=1))
     logs: dict[str, list[str]] = {}
     for job in story.jobs:
@@ -84,10 +87,15 @@ def _collect(place: Deployed, begun: Begun) -> dict[str, Any]:
         outbox=os.fspath(place.outbox),
     )
     add_usage(run["jobs"], lambda job: logs[job["name"]])
-    run["progress"] = map_words(place.aws.client("stepfunctions"), story)
+    run["progress"] = _progress(place, begun, story, children) if story.running_maps else []
     run["report"] = _write_report(place, begun, folder / REPORT, run, story) if story.ended else None
     write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
     return run
+
+
+def _progress(place: Deployed, begun: Begun, story: Story, children: list[Child]) -> list[str]:
+    groups = read_json(place.aws.client("s3"), place.names.work_bucket, f"runs/{begun.name}/{GROUPS}")
+    return map_words(place.aws.client("stepfunctions"), story, models_done(children, groups))
 
 
 def lines_of(place: Deployed, job: Job) -> list[str]:

@@ -12,10 +12,12 @@ from typing import Any
 from stepgluon.aws import Denied, Door, one_sentence
 from stepgluon.errors import StepgluonError, counted
 from stepgluon.names import Names
-from stepgluon.runs.executions import READERS, Execution, tell
+from stepgluon.runs.executions import READERS, Execution, read_json, tell
 from stepgluon.runs.history import Event, Job, Remark, Story, no_remark, read
+from stepgluon.runs.map_runs import map_words, models_done
 from stepgluon.runs.watch import History, story_of
 
+GROUPS = "prepared/groups.json"  # in a run's folder
 MOST = 1000  # children whose histories are read
 _PATIENCE = 10  # histories that could not be read, before the others are left out
 
@@ -53,6 +55,9 @@ def whole_run(door: Door, names: Names, execution: Execution, most: int = MOST) 
     if children:
         story.jobs = sorted([*story.jobs, *jobs_of(children)], key=lambda job: job.started)
     run = tell(door, names, execution, story)
+    if story.running_maps:
+        groups = read_json(door.client("s3"), names.work_bucket, f"runs/{execution.run}/{GROUPS}")
+        run["progress"] = map_words(client, story, {} if unread else models_done(children, groups))
     return {**run, "unread": unread} if unread else run, len(children)
 
 

@@ -17,6 +17,7 @@ failure            {state, error, sentence}, or null
 results, folder    the paths of the result, if there is one, and of everything else
 report             the path of report.html, once the run has ended; the key is missing in runs of earlier versions
 outbox             the path of the mails
+progress           of a run in progress: how far its Distributed Maps are
 unread             of a run in an account: why jobs of its groups are missing, if any are
 lines              what `watch` prints
 """

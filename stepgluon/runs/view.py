@@ -214,7 +214,8 @@ def details(record: dict[str, Any], address: str | None = None) -> str:
     end = panel(record, pipeline_py("redrive", record["run"]), look=False, address=address)
     cost = ["", said] if (said := cost_words(record)) else []
     path = ["", "Critical path:", *path_lines(found)] if (found := record.get("critical_path")) else []
-    return "\n".join([*_course(record, end), "", "Jobs:", *jobs, *path, *cost, ""]) + "\n" + end
+    course = [*_course(record, end), *(f"  {line}" for line in record.get("progress") or [])]
+    return "\n".join([*course, "", "Jobs:", *jobs, *path, *cost, ""]) + "\n" + end
 
 
 def _worth_showing(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:

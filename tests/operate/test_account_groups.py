@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from account import Account, Picky, deployed_for
+from account import Account, Picky, deployed_for, until
 from botocore.exceptions import ClientError
 from test_run import CONFIG
 
 from stepgluon.runs import child_jobs
 from stepgluon.runs.child_jobs import in_account
-from stepgluon.runs.executions import one
+from stepgluon.runs.executions import one, read_json
 from stepgluon.runs.watch import story_of
 
 MODELS = 12
@@ -22,7 +22,7 @@ GROUPS = (
     CONFIG.partition("models:")[0]
     + """
 models: {partition_by: store_id, label: sales_kg, threshold: 350}
-fan_out: {models_per_job: 4, jobs_at_once: 2}
+fan_out: {models_per_job: 4, jobs_at_once: 1}
 retries: {job: 0}
 """
 )
@@ -79,6 +79,25 @@ def test_a_run_has_the_jobs_of_its_groups(account: Account, monkeypatch: pytest.
     assert unread.startswith("The jobs of 1 group are missing: AWS is too busy for GetExecutionHistory")
     found, unread = in_account(client, story, 1)
     assert (len(found), unread) == (1, "Only the jobs of the latest 1 groups are listed.")
+
+
+def test_a_run_in_progress_says_how_many_groups_and_models_are_done(account: Account) -> None:
+    account.orders(partitions=MODELS, predict_g0002=f"wait for {account.folder}/opened, then ")
+    run = account.starts()
+
+    def two_done() -> Any:
+        told = account.told("show", run)
+        done = [job for job in told["jobs"] if job["state"].startswith("Predict") and job["status"] == "Completed"]
+        return told if len(done) == 2 and "2 of 3" in str(told["progress"]) else None
+
+    until(two_done)
+    groups = read_json(account.s3, account.names.work_bucket, f"runs/{run}/prepared/groups.json")
+    (waiting,) = (one["models"] for one in groups if one["group"] == "g0002")
+    line = f"  Train and predict groups: 2 of 3 groups, {MODELS - waiting} of {MODELS} models\n"
+    assert line in account.calls("show", run)[1]
+    (account.folder / "opened").touch()
+    assert account.ended(run) == "SUCCEEDED"
+    assert "progress" not in account.told("show", run)
 
 
 def _keys(account: Account, folder: str) -> list[str]:
