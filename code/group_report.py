@@ -20,6 +20,7 @@ from report_models import called
 SHOWN = 20  # of the worst models, and of the reasons why some could not predict
 NAMED = 5  # partitions in a sentence
 WORDS = 300  # characters of a reason
+ROW, FEW = 44, 12  # pixels of the table's row; fewer models need no pane to scroll
 ACCEPTED, TOO_SMALL, OPEN, NO_GAPS, PROMOTED = "accepted", "too few rows", "left open", "no gaps", "promoted model"
 RESULTS = (ACCEPTED, "rejected", "not trained", TOO_SMALL, "missing")
 USES = ("own model", "own model, cached", PROMOTED, OPEN, NO_GAPS, "nothing")
@@ -219,7 +220,16 @@ def _table(members: list[Member], template: dict[str, Any], column: str, guess: 
         class_="tools",
     )
     table = tag("table", tag("thead", head), tag("tbody"))
-    pane = tag("div", table, class_="pane", tabindex=0, role="region", aria_label="All models; arrow keys select one")
+    few = f"height:{ROW * (len(members) + 1) + 1}px" if len(members) < FEW else None
+    pane = tag(
+        "div",
+        table,
+        class_="pane",
+        style=few,
+        tabindex=0,
+        role="region",
+        aria_label="All models; arrow keys select one",
+    )
     said = tag("p", class_="chosen said", aria_live="polite")
     without = tag("noscript", tag("p", f"This table needs JavaScript. {MODELS} has the same content.", class_="note"))
     json_ = tag("script", Markup(_json(members, words)), type="application/json", id="models")

@@ -64,10 +64,14 @@ def _worst(headline: dict[str, Any]) -> list[str]:
         scores = (number(one.get(key)) for key in ("score", "baseline", "limit"))
         rows.append((_named(one), *scores, str(one.get("verdict") or "-")))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  " + "  ".join(cell.rjust(width) if 0 < place < 4 else cell.ljust(width) for place, (cell, width) in line)
-        for line in (list(enumerate(zip(row, widths, strict=True))) for row in rows)
-    ]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 0 < place < 4 else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"  {'  '.join(cells)}".rstrip())
+    return lines
 
 
 def _named(one: dict[str, Any]) -> str:

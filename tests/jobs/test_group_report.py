@@ -52,6 +52,11 @@ def test_the_page_begins_with_counts_and_names_the_worst(sandbox: Sandbox) -> No
     assert re.search(r"The 20 worst models .*? Köln rejected 30 2 1500 % 2 own model", said)
 
 
+@pytest.mark.parametrize(("count", "style"), [(3, ' style="height:177px"'), (20, "")])
+def test_the_table_of_few_models_is_no_higher_than_they_are(sandbox: Sandbox, count: int, style: str) -> None:
+    assert f'class="pane"{style} tabindex' in page_of(sandbox, entries(count))
+
+
 def test_a_models_name_is_text_wherever_it_is_shown(sandbox: Sandbox) -> None:
     models = entries(3)
     models[0] |= {"value": EVIL, "mae": 30.0, "reason": f"rejected. {EVIL}"}

@@ -50,6 +50,7 @@ def test_a_run_of_ten_thousand_models_fits_on_a_screen() -> None:
     assert "  store-0 (Store 0)  9.5              2      3  rejected" in said
     assert sum(line.startswith("  store-1 ") or "(Store 1" in line for line in said) == 1
     assert "  495,100 of 500,000 gaps filled" in said
+    assert said == [line.rstrip() for line in said]
     assert any(line.endswith("promote june") for line in said)
 
 
