@@ -66,7 +66,7 @@ def rehearse(model: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
     rows = rows_of(model, config, manifests, classes.pop())
     sample = rows.sample
     if not len(sample):
-        raise JobError(f"Model {name} has no rows to predict; name tables that have some with --data.")
+        raise JobError(f"Model {name} has no rows to predict; pass tables with rows for it with --data.")
     missing = rows.missing | rows.other_type.keys()
     if missing:
         raise JobError(f"The rows lack the column {shown(sorted(missing)[0])}, or it has another type.")

@@ -40,7 +40,8 @@ from job_io import JobError, log, shown
 MEGABYTE = 1024 * 1024
 THREADS = 16  # of a worker: they read bodies and answer /ping while one of them predicts
 GRACE_SECONDS = 25  # to finish requests after SIGTERM; SageMaker sends SIGKILL after 30
-# For which a worker leaves a new connection to those that have fewer. Python passes its lock on after 5 ms.
+# A busier worker waits this long before it accepts a connection, so that a less busy one can take it. Longer than the
+# 5 ms after which Python hands over its lock.
 BUSY_SECONDS = 0.006
 KEPT_SECONDS = 5  # for which a local connection is kept
 NEXT_SECONDS = 0.05  # for which a thread waits for a connection's next request: cheaper than passing it on

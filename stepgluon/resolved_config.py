@@ -1,4 +1,4 @@
-"""The config that the jobs get: one JSON file with what concerns them, without defaults that came later.
+"""The config that the jobs get: one JSON file with the keys that concern them, without newer keys at their default.
 
 Its address is a hash of its content, and a run keeps the config that it was started with. docs/decisions/0001 lists the
 keys that the jobs read.
@@ -58,7 +58,7 @@ def _section(
 
 
 def _given(section: Section) -> dict[str, Any]:
-    """The keys of a section; without those of later versions that are not used, so that a config keeps its address."""
+    """The keys of a section; those of later versions only if they are used, so that a config keeps its address."""
     later = (
         "better_than_median",
         "separator",

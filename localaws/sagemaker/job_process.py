@@ -21,8 +21,8 @@ ROOT = "/opt/ml"  # replaced by the job's folder
 LONGEST_LINE = 256 * 1024  # [logs] a log event's message
 _THREADS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")] + ["VECLIB_MAXIMUM_THREADS"]
 
-# GNU's OpenMP turns this often before a thread that waits for others gives its core away. By default it goes on for
-# milliseconds, so that beside other busy processes a training may take ten times as long.
+# How often a waiting thread of GNU's OpenMP spins before it yields its core. By default it spins for milliseconds, and
+# beside other busy processes a training may take ten times as long.
 _SPINS = "10000"
 
 

@@ -1,5 +1,5 @@
-"""A Task in moto's interpreter that starts something, waits for its end (`.sync`), and stops it if its execution no
-longer waits.
+"""A `.sync` Task in moto's interpreter: starts a job or build, waits for its end, and stops it if the execution stops
+or the Task times out.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def in_account(door: Door, names: Names) -> dict[str, Known]:
 
 
 def _runs(door: Door, names: Names) -> Iterator[dict[str, Any]]:
-    """The latest runs; with the jobs of groups, until a run had a job for each, or too many groups were read."""
+    """The latest runs; with the jobs of groups until a run had one for each group, or MOST children were read."""
     left = MOST
     for execution in listed(door, names, RUNS):
         run, children = whole_run(door, names, execution, left)

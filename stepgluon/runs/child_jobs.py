@@ -46,7 +46,7 @@ def jobs_of(children: Iterable[Child]) -> list[Job]:
 
 
 def whole_run(door: Door, names: Names, execution: Execution, most: int = MOST) -> tuple[dict[str, Any], int]:
-    """The run in the format of view.py with the jobs of its child executions, and the number of these.
+    """The run in the format of run_record.py with the jobs of its child executions, and the number of children read.
 
     If some are missing, `unread` says why.
     """

@@ -1,7 +1,7 @@
 """The states of the machine that looks for drift. pipeline.py connects them; docs/decisions/0035-drift.md says why.
 
 Variables: run, id, bucket, work and jobs as in states.py; models has each model's name, key in promoted.json and the
-beginning of its rerun's name; moments divide the time since the last check into PARTS, as in captured files' keys.
+beginning of its rerun's name; moments divide the time that a check covers into PARTS, as in captured files' keys.
 
 `own` of a branch: the folder, run and mark of the model that serves; captured, the files that are compared, of the
 first `part` parts; tables, whether there are any; the check's outcome and sentence; rerun, the run that was started for
@@ -24,8 +24,8 @@ _NOTHING = {
     **{"outcome": "none", "sentence": "", "failure": ""},
 }
 _MOMENT = "[Y0001]/[M01]/[D01]/[H01]/[m01]"
-# Captured files that are compared, of each part of the time between two checks: the first ones, until there are
-# PART_FILES of them, or PART_BYTES. One listing is about 300 bytes a file, of the 256 KiB that a state may have.
+# The time that a check covers has PARTS parts. Of each, the first captured files are compared: up to PART_FILES, or
+# until they reach PART_BYTES. A listing has about 300 bytes per file, and a state may have 256 KiB.
 PARTS, PART_FILES, PART_BYTES = 12, 40, 64 * 1024 * 1024
 
 
@@ -90,7 +90,7 @@ class MonitorStates(Parts):
     # The check
 
     def find_captured(self, item: Item, name: str) -> Task:
-        """The captured files of one part of the time since the last check: their keys end with the time."""
+        """The captured files of one part of the time that a check covers: their keys end with the time."""
         folder = quoted(self._captured(item))
         request = {
             "Bucket": expression("$bucket"),
