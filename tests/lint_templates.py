@@ -25,7 +25,7 @@ from stepgluon.deploy.templates.policies import FOLDER, policy  # noqa: E402
 from stepgluon.names import Names  # noqa: E402
 
 BIN = Path(sys.executable).parent
-CHECKOV_BIN = ROOT / ".venv-checkov" / "bin" / "checkov"
+CHECKOV_PYTHON = ROOT / ".venv-checkov" / "bin" / "python"
 CODE = ["stepgluon", "localaws", "code", "lambda", "docker", "pipeline.py"]
 
 
@@ -72,7 +72,8 @@ def parliament(names: dict[str, Names]) -> Iterator[str]:
 def checkov() -> Iterator[str]:
     files = [str(file) for case in TEMPLATE_CASES for file in templates(case)]
     files += map(str, sorted((ROOT / "docker").glob("*/Dockerfile")))
-    command = [str(CHECKOV_BIN), "--framework", "cloudformation", "dockerfile", "--skip-download", "--quiet"]
+    command = [str(CHECKOV_PYTHON), "-m", "checkov.main"]  # its script cannot start in a folder with spaces
+    command += ["--framework", "cloudformation", "dockerfile", "--skip-download", "--quiet"]
     command += ["--skip-check", ",".join(CHECKOV_SKIPPED)]
     ran = run([*command, "--output", "json", "--file", *files])
     found = {}
