@@ -31,6 +31,8 @@ from typing import Any
 
 VARIABLE = "STEPGLUON_TESTS_FORKS"  # the folder of the servers' sockets, for processes that the tests start
 _folder = os.environ.get(VARIABLE, "")  # a local AWS hides most variables from this process
+# The aws command line, which pip's own script cannot start in a folder with spaces.
+AWS = f'#!/bin/sh\nexec "{sys.executable}" "{Path(sys.executable).with_name("aws")}" "$@"\n'
 SERVER = os.fspath(Path(__file__).with_name("fork_server.py"))
 ONE_THREAD = {
     "LANG": "C.UTF-8",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 import yaml
 
@@ -106,7 +107,7 @@ class Checkout:
         (self.root / "pipeline-config.yml").write_text(CONFIG)
         self.notes.mkdir()
         programs.mkdir()
-        for name, text in (("make", MAKE), ("docker", DOCKER)):
+        for name, text in (("make", MAKE), ("docker", DOCKER), ("aws", forks.AWS)):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         make = shutil.which("make")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import forks
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -323,7 +324,7 @@ def ecr(checkout: Checkout) -> Iterator[Checkout]:
     host, port = server.get_host_and_port()
     account = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
     checkout.environment |= {**account, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    (checkout.programs / "aws").write_text(f'#!/bin/sh\nexec "{Path(sys.executable).parent / "aws"}" "$@"\n')
+    (checkout.programs / "aws").write_text(forks.AWS)
     (checkout.programs / "aws").chmod(0o755)
     client = boto3.client(
         "ecr",

@@ -34,6 +34,9 @@ train: {presets: fast}
 """
 
 
+AWS = (sys.executable, os.fspath(Path(sys.executable).with_name("aws")))
+
+
 def called(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The command's end; without any credentials."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -87,7 +90,7 @@ def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Pat
         assert len(set(expected)) > 50
 
         aws, curl = re.findall(r"^  (aws .*|curl .*)$", first.stderr, re.MULTILINE)
-        called(tmp_path, str(Path(sys.executable).with_name("aws")), *shlex.split(aws)[1:])
+        called(tmp_path, *AWS, *shlex.split(aws)[1:])
         answers = (tmp_path / "answers.csv").read_text().split()
         assert [float(answer) for answer in answers] == pytest.approx(expected, rel=5e-6), "the file has six digits"
         assert called(tmp_path, *shlex.split(curl), "--silent", "--noproxy", "*").stdout.split() == answers
@@ -95,7 +98,7 @@ def test_a_table_becomes_an_endpoint_that_answers_until_local_down(tmp_path: Pat
         again = pipeline(tmp_path, "run", "--local", "--data", str(TABLE), "--note", "again")
         assert "price: shop-price already serves it." in again.stderr
         assert address_in(again.stderr) == address, "clients keep the address"
-        called(tmp_path, str(Path(sys.executable).with_name("aws")), *shlex.split(aws)[1:])
+        called(tmp_path, *AWS, *shlex.split(aws)[1:])
         assert (tmp_path / "answers.csv").read_text().split() == answers
         assert f"--endpoint-url {address} " in pipeline(tmp_path, "show", "latest").stdout
         with pytest.raises(AssertionError, match=r"the model price of .* is the one that serves"):
@@ -133,8 +136,7 @@ def test_partitions_get_models_that_answer_behind_one_endpoint(tmp_path: Path) -
         for store, key in models.items():
             own = [row for row in filled if row["store"] == store]
             written(tmp_path / "rows.csv", [{"n": row["n"]} for row in own])
-            aws = str(Path(sys.executable).with_name("aws"))
-            called(tmp_path, aws, *shlex.split(printed.replace(example, key))[1:])
+            called(tmp_path, *AWS, *shlex.split(printed.replace(example, key))[1:])
             answers = [float(answer) for answer in (tmp_path / "answers.csv").read_text().split()]
             assert answers == pytest.approx([float(row["prediction"]) for row in own], abs=1e-4) and len(own) == 20
     finally:
