@@ -95,9 +95,9 @@ def test_a_model_without_gaps_leaves_none_open(sandbox: Sandbox, uses: str) -> N
     page, summary = (sandbox.out / "report.html").read_text("utf-8"), sandbox.out / "summary.json"
     assert "left open" not in words(page)
     assert "What predicts own model 4 no gaps 1" in words(page)
-    told = json.loads(summary.read_text("utf-8"))
-    assert told["models"][4]["outcome"] == "no gaps"
-    assert (told["counts"]["open"], told["counts"]["default"]) == (0, 0)
+    found = json.loads(summary.read_text("utf-8"))
+    assert found["models"][4]["outcome"] == "no gaps"
+    assert (found["counts"]["open"], found["counts"]["default"]) == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["store-00002", "others"])
