@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -63,7 +64,7 @@ def _address(image: str) -> str:
 
 def _process(image: str, verb: str, command: Sequence[str]) -> Script:
     files = {word: code_of(Path(word)) for word in command if os.path.isfile(word)}
-    note = f"{named(image)[0]} is a container; locally its {verb} runs as a process: {' '.join(command)}"
+    note = f"{named(image)[0]} is a container; locally its {verb} runs as a process: {shlex.join(command)}"
     return Script(tuple(command), {"command": [*command], "files": files, "python": _python()}, note)
 
 

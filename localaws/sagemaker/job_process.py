@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,6 +26,8 @@ _THREADS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "
 # How often a waiting thread of GNU's OpenMP spins before it yields its core. By default it spins for milliseconds, and
 # beside other busy processes a training may take ten times as long.
 _SPINS = "10000"
+
+_UNFIT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC)  # of a program that can never be started
 
 
 class JobFailed(Exception):
@@ -66,15 +70,20 @@ class Script:
     def start(self, surroundings: Surroundings, log: Callable[[str], None], ended: Callable[[], None]) -> Instance:
         if refused := dropped(surroundings.declared):
             log(f"The local AWS does not set {', '.join(refused)}.")
-        process = subprocess.Popen(
-            self.command,
-            cwd=surroundings.root,
-            env=environment(surroundings),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                self.command,
+                cwd=surroundings.root,
+                env=environment(surroundings),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as problem:
+            if problem.errno not in _UNFIT:
+                raise
+            raise JobFailed(f"ClientError: cannot start {shlex.quote(self.command[0])}: {problem.strerror}") from None
         return Instance(process, log, ended, surroundings.port)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from test_own_container import HEAD, HOUSE, ran, result, verdicts
 from whole import OfOneStage, Whole
 
 from localaws.sagemaker import bubblewrap, images
-from localaws.sagemaker.job_process import JobFailed
+from localaws.sagemaker.job_process import JobFailed, Script, Surroundings
 from localaws.server.aws import Settings
 from pipeline import workflow
 from stepgluon.config.load import loads
@@ -61,7 +62,7 @@ def no_buildah(monkeypatch: pytest.MonkeyPatch) -> None:
 def config(folder: Path, algorithm: str) -> str:
     (folder / "train.py").write_text(TRAIN)
     (folder / "serve.py").write_text(SERVE)
-    local = {verb: f"{sys.executable} {folder / verb}.py" for verb in ("train", "serve")}
+    local = {verb: shlex.join([sys.executable, f"{folder / verb}.py"]) for verb in ("train", "serve")}
     more = f"drop: [bird], algorithm: {{{algorithm}, set: {{by: sex}}, local: {json.dumps(local)}}}"
     return f"{HEAD}  - {{name: gentoo, label: body_mass_g, where: {{species: Gentoo}}, {more}}}\n"
 
@@ -81,8 +82,8 @@ def test_a_folder_is_trained_and_served_by_processes_and_the_output_says_so(tmp_
         assert "gentoo" in result(whole, ended, "report.html")
     known = images.program(f"{next(iter(own))}@sha256:0", [], [], "train", code, own)
     assert known.note == (
-        f"penguins-line-model is a container; locally its train runs as a process: {sys.executable} "
-        f"{tmp_path / 'train'}.py"
+        "penguins-line-model is a container; locally its train runs as a process: "
+        f"{shlex.join([sys.executable, f'{tmp_path}/train.py'])}"
     )
 
 
@@ -100,3 +101,12 @@ def test_without_commands_containers_are_refused_as_ever(tmp_path: Path) -> None
         deployed(loaded, compile_definition(loaded, workflow).text, settings),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [("pyhton", "No such file or directory"), ("/my models/python", "No such file"), ("/", "denied")],
+)
+def test_a_program_that_cannot_be_started_is_named(tmp_path: Path, program: str, why: str) -> None:
+    with pytest.raises(JobFailed, match=f"^ClientError: cannot start {shlex.quote(program)}: .*{why}"):
+        Script((program, "train.py"), None).start(Surroundings(tmp_path, {}, {}, 1), print, lambda: None)

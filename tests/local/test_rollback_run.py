@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import threading
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def config(folder: Path, bad: bool) -> str:
     good = '(root / "model/means.json")'
     (folder / "train.py").write_text(TRAIN.replace(good, f"means |= {{'bad': 5000.0}} if {bad} else {{}}\n{good}"))
     (folder / "serve.py").write_text(SERVE.replace("http.server.HTTPServer((", f"{BAD}\nhttp.server.HTTPServer(("))
-    local = {verb: f"{sys.executable} {folder / verb}.py" for verb in ("train", "serve")}
+    local = {verb: shlex.join([sys.executable, f"{folder / verb}.py"]) for verb in ("train", "serve")}
     algorithm = f"{{build: tests/local/line-model, set: {{by: sex, turn: {int(bad)}}}, local: {json.dumps(local)}}}"
     model = f"label: body_mass_g, where: {{species: Gentoo}}, drop: [bird], serve: {RELEASE}, algorithm: {algorithm}"
     return f"{HEAD}  - {{name: gentoo, {model}}}\n"

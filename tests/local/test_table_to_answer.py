@@ -166,8 +166,8 @@ def test_an_approval_starts_the_release_of_the_model(tmp_path: Path) -> None:
         until(lambda: list(tmp_path.glob(".local/outbox/*released*.eml")))
         (mail,) = tmp_path.glob(".local/outbox/*released*.eml")
         assert "shop-price serves it now" in mail.read_text()
-        curl = f"curl --silent --noproxy * --data-binary @{TABLE} -H Content-Type:text/csv {found[1]}".split()
-        answers = called(tmp_path, *curl[:-1], f"{found[1]}/endpoints/shop-price/invocations").stdout.split()
+        curl = ["curl", "--silent", "--noproxy", "*", "--data-binary", f"@{TABLE}", "-H", "Content-Type:text/csv"]
+        answers = called(tmp_path, *curl, f"{found[1]}/endpoints/shop-price/invocations").stdout.split()
         assert len(answers) == len(TABLE.read_text().splitlines()) - 1
         assert all(float(answer) > 0 for answer in answers)
     finally:
