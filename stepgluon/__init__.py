@@ -24,6 +24,7 @@ errors        every error a user can meet
 aws           all access to AWS
 notebook      runs as Python objects: `from stepgluon import Run`
 advice        the commands that messages suggest
+figures       durations and tables, as the terminal shows them
 gc_control    Python's garbage collector, paused where it only costs time
 
 Code that runs elsewhere imports nothing from this package: code/ (the jobs), lambda/ (starts runs, mails failures).

@@ -104,7 +104,7 @@ def test_two_branches_that_take_as_long_are_both_to_be_shortened() -> None:
 def test_show_and_the_report_have_the_path_with_its_shares() -> None:
     story = two_trainings(100, 231).story(241)
     text, page = details(told(story)), report.completed("<main><!--stepgluon:timeline--></main>", told(story), story)
-    assert "Critical path:\n  Prepare data     30.0 s  12 %\n  Train b         200.0 s  83 %\n" in text
+    assert "Critical path:\n  Prepare data   30.0 s  12 %\n  Train b       200.0 s  83 %\n" in text
     assert "Critical path: <b>Prepare data</b> 12 % → <b>Train b</b> 83 % → <b>Post-process</b> 4 %. To shorten" in page
 
 
@@ -144,7 +144,7 @@ def test_tries_that_failed_are_named() -> None:
     history.add("TaskStateExited", 100, name="Train a")
     story = history.story(100)
     assert path(story)["steps"][0]["tries"] == 70
-    assert "Train a    100.0 s  100 %  including 1 min 10 s on tries that failed\n" in details(told(story))
+    assert "Train a  100.0 s  100 %  including 1 min 10 s on tries that failed\n" in details(told(story))
 
 
 @pytest.mark.parametrize("name", ["Train and predict groups", "Train groups"])

@@ -17,8 +17,8 @@ from stepgluon.cost.billed import KINDS
 from stepgluon.cost.machines import Machine, alike, machine_of
 from stepgluon.cost.prices import Prices, usd
 from stepgluon.errors import counted
+from stepgluon.figures import aligned, took
 from stepgluon.programs import program_of
-from stepgluon.runs.history import took
 
 FULL = 0.85  # of the memory; with a little more data, the job would fail
 FREE = 0.75  # of a machine's memory is what a job may need of it
@@ -230,7 +230,7 @@ def _groups(config: PipelineConfig, jobs: Jobs) -> Iterator[Advice]:
 
 
 def words(run: str, found: list[Advice], local: bool, published: str) -> str:
-    lines = [f"  {one.setting:<{max(len(each.setting) for each in found)}}  {one.words()}" for one in found]
+    lines = aligned([(one.setting, one.words()) for one in found], indent="  ")
     where = "measured on this computer; on AWS, times differ" if local else "measured on AWS"
     prices = f", by the prices of {published}" if published else ""
     return "\n".join([f"Advice from what the jobs of {run} used, {where}{prices}:", "", *lines, ""])

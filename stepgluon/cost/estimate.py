@@ -12,8 +12,8 @@ from stepgluon.cost.known import Known
 from stepgluon.cost.prices import Prices, by_model, prices_of, unpriced, usd
 from stepgluon.cost.serving import all_a_day, serving
 from stepgluon.errors import StepgluonError, listed
+from stepgluon.figures import aligned, took
 from stepgluon.programs import program_of, transforms
-from stepgluon.runs.history import took
 
 LIMIT = "its limit"  # the source of a duration that no run has
 
@@ -178,11 +178,7 @@ def words(found: Estimate) -> str:
     for line in found.lines:
         machines = f"{line.count} × {line.instance}" if line.count > 1 else line.instance
         rows.append((line.state, machines, took(line.seconds), usd(line.usd), line.source))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        f"  {name:<{widths[0]}}  {machine:<{widths[1]}}  {time:>{widths[2]}}  {cost:>{widths[3]}}  {source}"
-        for name, machine, time, cost, source in rows
-    ]
+    lines = aligned(rows, right=(2, 3), indent="  ")
     lines += ["", f"By model: {by_model(sums)}."] if (sums := found.models()) else []
     notes = [found.note, ""] if found.note else []
     return "\n".join([f"{summary(found)}.", "", *lines, "", *notes, f"{_NOT_INCLUDED}\n"])

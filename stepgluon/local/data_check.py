@@ -21,6 +21,7 @@ from typing import Any
 from localaws.sagemaker.job_process import Surroundings, environment
 from stepgluon.config.found_models import OTHERS
 from stepgluon.errors import StepgluonError, SurroundingsError, counted
+from stepgluon.figures import aligned
 from stepgluon.names import Names
 
 CODE = Path(__file__).resolve().parents[2] / "code"
@@ -152,7 +153,7 @@ def remarks(found: dict[str, Any]) -> list[str]:
 
 
 def _where(where: dict[str, Any]) -> str:
-    return "".join(f"  {column} = {value}" for column, value in where.items())
+    return "  ".join(f"{column} = {value}" for column, value in where.items())
 
 
 def words(found: dict[str, Any]) -> str:
@@ -201,10 +202,9 @@ def _gaps_of_few(models: Any) -> tuple[int, int]:
 
 
 def _of_models(models: list[dict[str, Any]]) -> list[str]:
-    width = max(len("model"), *(len(model["name"]) for model in models))
-    lines = ["", f"{'model':<{width}}  {'to train':>10}  {'held out':>10}  {'to predict':>10}"]
+    rows = [("model", "to train", "held out", "to predict", "")]
     for model in models:
-        counts = "  ".join(f"{model[f'rows_{part}']:>10,}" for part in ("train", "test", "predict"))
+        train, test, predict = (f"{model[f'rows_{part}']:,}" for part in ("train", "test", "predict"))
         unnamed = model["name"].startswith("value-")  # of a value without ASCII letters
-        lines.append(f"{model['name']:<{width}}  {counts}{_where(model['where']) if unnamed else ''}")
-    return lines
+        rows.append((model["name"], train, test, predict, _where(model["where"]) if unnamed else ""))
+    return ["", *aligned(rows, right=(1, 2, 3))]

@@ -14,6 +14,7 @@ from typing import Any
 
 from localaws.sagemaker.job_process import Surroundings, environment
 from stepgluon.errors import StepgluonError, SurroundingsError
+from stepgluon.figures import aligned, cut
 from stepgluon.local.data_check import CODE, CORES
 from stepgluon.names import Names
 
@@ -73,18 +74,17 @@ def words(found: dict[str, Any], page: str) -> str:
     drifted = [each for each in found["columns"] if each["drifted"]]
     lines = [found["sentence"]]
     if drifted:
-        width = max(len("column"), *(len(each["name"][:40]) for each in drifted))
-        lines += ["", f"{'column':<{width}}  {'PSI':>6}  {'KS':>6}  {'JS':>6}  {'missing':>15}"]
+        rows = [("column", "PSI", "KS", "JS", "missing")]
         for each in drifted[:20]:
-            measures = "  ".join(f"{each[key]:>6.2f}" if key in each else f"{'':>6}" for key in ("psi", "ks", "js"))
+            psi, ks, js = (f"{each[key]:.2f}" if key in each else "" for key in ("psi", "ks", "js"))
             missing = " -> ".join(f"{each[f'missing_{when}']:.1%}" for when in ("before", "now"))
-            lines.append(f"{each['name'][:40]:<{width}}  {measures}  {missing:>15}")
+            rows.append((cut(each["name"], 40), psi, ks, js, missing))
+        lines += ["", *aligned(rows, right=range(1, 5))]
     return "\n".join([*lines, "", f"Page: {page}"]) + "\n"
 
 
 def rehearsed_words(found: dict[str, Any], page: str) -> str:
     """What `rehearse` prints."""
-    width = max(len(name) for name, _ in found["figures"])
-    lines = [found["sentence"], "", f"{'':<{width}}  {'serves':>14}  {'new':>14}"]
-    lines += [f"{name:<{width}}  {cells['old']:>14}  {cells['new']:>14}" for name, cells in found["figures"]]
+    rows = [("", "serves", "new"), *((name, str(one["old"]), str(one["new"])) for name, one in found["figures"])]
+    lines = [found["sentence"], "", *aligned(rows, right=(1, 2))]
     return "\n".join([*lines, "", f"Page with the largest differences: {page}"]) + "\n"

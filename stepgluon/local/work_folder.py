@@ -15,9 +15,10 @@ from localaws.base.clients import Clients
 from localaws.base.environment import UNREACHABLE, clean_environment
 from stepgluon.advice import pipeline_py
 from stepgluon.errors import SurroundingsError, UsageError, listed
+from stepgluon.figures import took
 from stepgluon.local.surroundings import this_computer, write
 from stepgluon.runs.executions import meant, unknown_run
-from stepgluon.runs.history import Story, read, took
+from stepgluon.runs.history import Story, read
 from stepgluon.runs.run_list import started
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stepgluon.figures import aligned, took
 from stepgluon.runs import headline
 from stepgluon.runs.executions import read_json
-from stepgluon.runs.history import finite, metric_of, number, score_of, took
+from stepgluon.runs.history import finite, metric_of, number, score_of
 from stepgluon.runs.run_list import started, state
 
 SHOWN = 12  # changed settings
@@ -105,7 +106,7 @@ def words(compared: dict[str, Any]) -> str:
         ("rows", *(_count(run["rows"]) for run in both)),
         ("gaps filled", *(_filled(run) for run in both)),
     ]
-    lines = [*_table([row for row in rows if any(row[1:])]), ""]
+    lines = [*aligned([row for row in rows if any(row[1:])]), ""]
     settings = [f"  {change(key, values)}" for key, values in compared["config"].items()]
     more = [f"  and {len(settings) - SHOWN} more"] if len(settings) > SHOWN else []
     if not compared["configs_known"]:
@@ -117,15 +118,10 @@ def words(compared: dict[str, Any]) -> str:
         for model in compared["models"]
     ]
     what = "MAE" if all({*model["metric"]} <= {"mae", None} for model in compared["models"]) else "score"
-    lines += ["", *_table([("model", f"{what} of A", "of B", "change", "result"), *models])] if models else []
+    lines += ["", *aligned([("model", f"{what} of A", "of B", "change", "result"), *models])] if models else []
     counts = headline.compared(compared["headlines"])
-    lines += ["", *_table([("models of partitions", "A", "B"), *counts])] if counts else []
+    lines += ["", *aligned([("models of partitions", "A", "B"), *counts])] if counts else []
     return "\n".join(lines) + "\n"
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _count(count: Any) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from stepgluon.runs.history import Story, Visit, took
+from stepgluon.figures import aligned, took
+from stepgluon.runs.history import Story, Visit
 
 SMALL = 0.01  # of the run's duration; shorter states are summed up
 WAITED = 0.3  # of the run's duration; if jobs waited longer for machines, the advice is about that
@@ -139,11 +140,10 @@ def _advice(steps: list[Step], whole: float, local: bool) -> str:
 def path_lines(path: dict[str, Any]) -> list[str]:
     """For `show`: a line for each state of the path."""
     whole = path["seconds"]
-    rows = [(step["state"], step["seconds"], _remarks(step)) for step in path["steps"]]
-    rows += [("other states", path["other"], "")] if path["other"] >= SMALL * whole else []
-    width = max(len(name) for name, _, _ in rows)
-    lines = [f"  {name:<{width}}  {seconds:7.1f} s  {share(seconds, whole):>4}  {more}" for name, seconds, more in rows]
-    return [*(line.rstrip() for line in lines), f"  {path['advice']}"]
+    steps = [(step["state"], step["seconds"], _remarks(step)) for step in path["steps"]]
+    steps += [("other states", path["other"], "")] if path["other"] >= SMALL * whole else []
+    rows = [(name, f"{seconds:.1f} s", share(seconds, whole), more) for name, seconds, more in steps]
+    return [*aligned(rows, right=(1, 2), indent="  "), f"  {path['advice']}"]
 
 
 def share(seconds: float, whole: float) -> str:

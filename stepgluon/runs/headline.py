@@ -10,6 +10,7 @@ from typing import Any
 
 from stepgluon.config.found_models import OTHERS
 from stepgluon.errors import counted
+from stepgluon.figures import aligned
 from stepgluon.runs.history import number
 
 FILE = "headline.json"
@@ -63,15 +64,7 @@ def _worst(headline: dict[str, Any]) -> list[str]:
     for one in headline["worst"][:WORST]:
         scores = (number(one.get(key)) for key in ("score", "baseline", "limit"))
         rows.append((_named(one), *scores, str(one.get("verdict") or "-")))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if 0 < place < 4 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(f"  {'  '.join(cells)}".rstrip())
-    return lines
+    return aligned(rows, right=(1, 2, 3), indent="  ")
 
 
 def _named(one: dict[str, Any]) -> str:

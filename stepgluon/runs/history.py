@@ -417,12 +417,6 @@ def _limit(model: dict[str, Any]) -> str:
     return limit if median is None else f"{limit}; {guessing}: {number(median)}"
 
 
-def took(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
-
-
 def number(value: Any) -> str:
     """A number for lines and tables; a dash if it is not finite or not a number."""
     return "-" if finite(value) is None else f"{value:.6g}"

@@ -10,6 +10,7 @@ from typing import Any
 from stepgluon.aws import answer
 from stepgluon.config.schema import Model
 from stepgluon.errors import StepgluonError, UsageError
+from stepgluon.figures import aligned
 from stepgluon.names import PROMOTED, Names
 from stepgluon.runs.executions import read_json
 from stepgluon.runs.history import number
@@ -105,9 +106,7 @@ def versions_table(versions: list[dict[str, Any]]) -> str:
         default = "default" if one["default"] else ""
         registered = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["registered"]))
         rows.append((one["model"], str(one["version"]), one["approval"], _score(one), one["run"], registered, default))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, *_disagreements(versions)]) + "\n"
+    return "\n".join([*aligned(rows), *_disagreements(versions)]) + "\n"
 
 
 def _score(version: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from stepgluon.advice import pipeline_py
 from stepgluon.aws import answer, transfers
 from stepgluon.config.metrics import METRICS
 from stepgluon.errors import counted
+from stepgluon.figures import aligned
 from stepgluon.names import DEFAULTS, PROMOTED_PARTITIONS, Names
 from stepgluon.runs.executions import read_json, sizes
 from stepgluon.runs.history import metric_of, number, score_of
@@ -162,6 +163,5 @@ def promoted_words(found: dict[str, Any]) -> str:
     lines = [f"{counted(found['models'], 'partition')} {have} a promoted model: {', '.join(runs[:RUNS])}{more}."]
     if found["worst"]:
         lines += ["", f"The largest errors ({found['metric'].replace('mae', 'MAE')}):"]
-        width = max(len(one["name"]) for one in found["worst"])
-        lines += [f"  {one['name']:<{width}}  {number(one['score'])}" for one in found["worst"]]
+        lines += aligned([(one["name"], number(one["score"])) for one in found["worst"]], indent="  ")
     return "\n".join(lines) + "\n"

@@ -20,13 +20,14 @@ from typing import Any
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, answer
 from stepgluon.cost.billed import cost_words
+from stepgluon.figures import took
 from stepgluon.graph.text import clean
 from stepgluon.names import Names
 from stepgluon.runs import earlier as runs_before
 from stepgluon.runs import model_registry
 from stepgluon.runs.critical_path import share
 from stepgluon.runs.earlier import Earlier
-from stepgluon.runs.history import Job, Story, number, took
+from stepgluon.runs.history import Job, Story, number
 from stepgluon.runs.run_record import log_tail, releases, wrong_cells
 from stepgluon.runs.view import WORDS, scored, uses
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from stepgluon.advice import pipeline_py
 from stepgluon.aws import Door, answer
+from stepgluon.figures import aligned, cells, cut, took
 from stepgluon.names import Names
 from stepgluon.runs import headline
 from stepgluon.runs.executions import Execution, find, listed, read_json
-from stepgluon.runs.history import INCOMPLETE, sentence, took
+from stepgluon.runs.history import INCOMPLETE, sentence
 from stepgluon.runs.promote import verdicts_of
 
 STATES = {"SUCCEEDED": "finished", "ABORTED": "stopped", "TIMED_OUT": "took too long"}  # others in lower case
@@ -62,23 +63,24 @@ def runs_table(runs: list[dict[str, Any]], start: str = "run --data FILE") -> st
         "state": [state(record) for record in runs],
         "accepted": [_accepted(record) for record in runs],
     }
-    widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
     for name in ("pipeline", "accepted"):  # a run's name begins with the pipeline's
-        if sum(widths.values()) + 2 * (len(widths) - 1) > width:
-            del columns[name], widths[name]
-    padded = [
-        [cell.rjust(widths[name]) if name == "took" else cell.ljust(widths[name]) for cell in (name, *cells)]
-        for name, cells in columns.items()
-    ]
-    head, *rows = ["  ".join(cells) for cells in zip(*padded, strict=True)]
-    beside = any(record["note"] for record in runs) and width - len(head) > NOTE
-    lines = [f"{head}  note" if beside else head]
+        if _wide(columns) > width:
+            del columns[name]
+    beside = any(record["note"] for record in runs) and width - _wide(columns) > NOTE
+    if beside:
+        columns["note"] = [record["note"] for record in runs]
+    head, *rows = aligned([tuple(columns), *zip(*columns.values(), strict=True)], right=[[*columns].index("took")])
+    lines = [head]
     for record, row in zip(runs, rows, strict=True):
         failure, note = record.get("failure"), record["note"]
-        lines.append(_cut(f"{row}  {note}", width) if beside else row)
+        lines.append(cut(row, width) if beside else row)
         below = [failure["sentence"] or failure["error"]] if failure else []
-        lines += [_cut(f"    {text}", width) for text in below + ([note] if note and not beside else [])]
+        lines += [cut(f"    {text}", width) for text in below + ([note] if note and not beside else [])]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _wide(columns: dict[str, list[str]]) -> int:
+    return sum(max(map(cells, (name, *rows))) + 2 for name, rows in columns.items()) - 2
 
 
 def _pipeline(record: dict[str, Any]) -> str:
@@ -103,7 +105,3 @@ def _accepted(record: dict[str, Any]) -> str:
         return f"{summed['accepted']:,} of {summed['models']:,}"
     models = record.get("models") or []
     return f"{sum(model['verdict'] == 'accepted' for model in models)} of {len(models)}" if models else ""
-
-
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: width - 1]}…"

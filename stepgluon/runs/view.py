@@ -9,6 +9,7 @@ from typing import Any
 from stepgluon.advice import asking, pipeline_py
 from stepgluon.cost.billed import cost_words
 from stepgluon.cost.used import used_words
+from stepgluon.figures import aligned
 from stepgluon.runs import headline, history
 from stepgluon.runs.critical_path import path_lines
 from stepgluon.runs.history import metric_of, number, parsed, with_unit
@@ -176,13 +177,8 @@ def table(models: list[dict[str, Any]]) -> list[str]:
         if set(columns[optional]) == {"-"}:
             del columns[optional]
     numbers = (score, baseline, "R²", "limit")
-    cells = [_column(name, rows, name in numbers) for name, rows in columns.items()]
-    return ["  " + "  ".join(row).rstrip() for row in zip(*cells, strict=True)]
-
-
-def _column(name: str, rows: list[str], right: bool) -> list[str]:
-    width = max(map(len, (name, *rows)))
-    return [cell.rjust(width) if right else cell.ljust(width) for cell in (name, *rows)]
+    right = [place for place, name in enumerate(columns) if name in numbers]
+    return aligned([tuple(columns), *zip(*columns.values(), strict=True)], right, "  ")
 
 
 def uses(model: dict[str, Any]) -> str:

@@ -54,9 +54,9 @@ def test_good_tables_are_described(call: Call) -> None:
         out
         == """my table.csv: 60 rows
 
-model      to train    held out  to predict
-bonn             12           4           4
-cologne           0           0           0
+model    to train  held out  to predict
+bonn           12         4           4
+cologne         0         0           0
 
 Model cologne: no row has Stadt = 'Koln'; did you mean 'Köln'?
 Stadt = Köln: 8 gaps, no model.

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from stepgluon.runs.history import DELIVERS, Story, took
+from stepgluon.figures import took
+from stepgluon.runs.history import DELIVERS, Story
 from stepgluon.runs.run_list import runs_table
 from stepgluon.runs.run_record import run_json
 from stepgluon.runs.view import panel, table
