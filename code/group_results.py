@@ -68,7 +68,12 @@ class Member:
     def training_failure(self) -> str:
         """Why it has no score, if the training said so."""
         failure = self.choice.get("failure")
-        return str(failure.get("Cause") or "") if isinstance(failure, dict) else ""
+        return self.said_of_it(failure.get("Cause")) if isinstance(failure, dict) else ""
+
+    def said_of_it(self, cause: Any) -> str:
+        """A job's sentence without the model's name, which is beside it wherever it is shown."""
+        said = str(cause or "").removeprefix(job_io.NOT_RETRIED).removeprefix(f"Model {self.name}: ")
+        return said[:1].upper() + said[1:]
 
     @property
     def was_replaced(self) -> bool:
@@ -212,9 +217,7 @@ def _row_groups(
     """The model's row groups in both files; None, with the reason, if it did not predict."""
     if outcome.get("row_group") is None:
         cause = outcome.get("Cause") or outcome.get("Error")
-        member.failure = (
-            str(cause or "").removeprefix(job_io.NOT_RETRIED) or "Its prediction failed without giving a reason."
-        )
+        member.failure = member.said_of_it(cause) or "Its prediction failed without giving a reason."
         return None
     pair = int(member.entry["row_groups"]["predict"]), int(outcome["row_group"])
     if not (pair[0] < rows.num_row_groups and pair[1] < table.num_row_groups):

@@ -144,7 +144,8 @@ def test_a_model_without_gaps_fills_none(sandbox: Sandbox) -> None:
 
 def test_a_model_that_was_to_be_trained_and_has_no_other_is_missing(sandbox: Sandbox) -> None:
     models = entries(4)
-    models[2] |= {"mae": None, "uses": "nothing", "failure": {"Error": "E", "Cause": "Its labels are equal."}}
+    cause = f"Not retried: Model {models[2]['name']}: its labels are equal."
+    models[2] |= {"mae": None, "uses": "nothing", "failure": {"Error": "E", "Cause": cause}}
     models[3] |= {"mae": 7.0, "uses": "nothing", "reason": "rejected. MAE 7 (limit 2)."}
     lay_out_groups(sandbox.root, models, 16)
     postprocess.main()
