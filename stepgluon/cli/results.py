@@ -18,6 +18,7 @@ from stepgluon.config.schema import Model
 from stepgluon.errors import UsageError
 from stepgluon.local.work_folder import buckets_of, local_story, one_run
 from stepgluon.names import PROMOTED, Names
+from stepgluon.runs.child_jobs import Child, whole_run
 from stepgluon.runs.compare import compared, config_of, words
 from stepgluon.runs.executions import one, read_json, sizes, tell
 from stepgluon.runs.fetch import NothingToFetch, archive, copied, download, model_address, only_predicted
@@ -46,9 +47,16 @@ def do_logs(call: Call) -> None:
     else:
         with call.account() as (door, names):
             execution, logs = one(door, names, options.run), door.client("logs")
+            groups: dict[str, Child] = {}
+            unread = ""
 
             def look() -> dict[str, Any]:
-                return tell(door, names, execution, story_of(door, execution.arn))
+                nonlocal unread
+                record, _ = whole_run(door, names, execution, known=groups)
+                if record.get("unread", unread) != unread:
+                    unread = record["unread"]
+                    call.terminal.say(unread)
+                return record
 
             count = follow_logs(
                 look, lambda job: CloudWatchLog(logs, job["kind"], job["name"]), options.model, say, wait

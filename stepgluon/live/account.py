@@ -12,7 +12,8 @@ from stepgluon.aws import Door
 from stepgluon.live.page import LivePage
 from stepgluon.live.state import Record, Settings, models_of
 from stepgluon.names import Names
-from stepgluon.runs.executions import find, listed, tell, trials_of
+from stepgluon.runs.child_jobs import Child, whole_run
+from stepgluon.runs.executions import find, listed, trials_of
 from stepgluon.runs.history import read
 from stepgluon.runs.job_log import TUNING, last_lines
 from stepgluon.runs.promote import named, promote
@@ -36,6 +37,7 @@ class AccountRuns:
         self.recipients = ", ".join(names.config.notify)
         self._known: dict[Any, tuple[float, Any]] = {}
         self._histories: dict[str, History] = {}
+        self._children: dict[str, dict[str, Child]] = {}
         self._logs = LOGS_AT_ONCE
 
     def _kept(self, key: Any, seconds: float, ask: Callable[[], T]) -> T:
@@ -64,7 +66,8 @@ class AccountRuns:
             return None
         client = self._door.client("stepfunctions")
         history = self._histories.setdefault(name, History(client, execution.arn))
-        return tell(self._door, self._names, execution, read(history.look()))
+        story, known = read(history.look()), self._children.setdefault(name, {})
+        return whole_run(self._door, self._names, execution, known=known, story=story)[0]
 
     def settings(self, record: Record) -> list[Settings]:
         execution = self._kept(("given", record["run"]), float("inf"), lambda: self._given(record["run"]))

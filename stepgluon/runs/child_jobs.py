@@ -45,13 +45,20 @@ def jobs_of(children: Iterable[Child]) -> list[Job]:
     return sorted((replace(job) for child in children for job in child.jobs), key=lambda job: job.started)
 
 
-def whole_run(door: Door, names: Names, execution: Execution, most: int = MOST) -> tuple[dict[str, Any], int]:
+def whole_run(
+    door: Door,
+    names: Names,
+    execution: Execution,
+    most: int = MOST,
+    known: dict[str, Child] | None = None,
+    story: Story | None = None,
+) -> tuple[dict[str, Any], int]:
     """The run in the format of run_record.py with the jobs of its child executions, and the number of children read.
 
-    If some are missing, `unread` says why.
+    If some are missing, `unread` says why. The children in `known` that have ended are not read again.
     """
-    story, client = story_of(door, execution.arn), door.client("stepfunctions")
-    children, unread = in_account(client, story, most)
+    story, client = story or story_of(door, execution.arn), door.client("stepfunctions")
+    children, unread = in_account(client, story, most, known)
     if children:
         story.jobs = sorted([*story.jobs, *jobs_of(children)], key=lambda job: job.started)
     run = tell(door, names, execution, story)
@@ -61,9 +68,12 @@ def whole_run(door: Door, names: Names, execution: Execution, most: int = MOST) 
     return {**run, "unread": unread} if unread else run, len(children)
 
 
-def in_account(client: Any, story: Story, most: int = MOST) -> tuple[list[Child], str]:
+def in_account(
+    client: Any, story: Story, most: int = MOST, known: dict[str, Child] | None = None
+) -> tuple[list[Child], str]:
     """The latest children, and why others are missing. The client waits if it is throttled."""
     found: list[Child] = []
+    known = {} if known is None else known
     problems: list[StepgluonError] = []
     try:
         with one_sentence():
@@ -74,10 +84,13 @@ def in_account(client: Any, story: Story, most: int = MOST) -> tuple[list[Child]
     def look(entry: dict[str, Any]) -> None:
         if len(problems) >= _PATIENCE or any(isinstance(problem, Denied) for problem in problems):
             return
+        arn, ended = entry["executionArn"], entry["status"] != "RUNNING"
         try:
-            with one_sentence():
-                events = History(client, entry["executionArn"]).look()
-            found.append(child_of(entry["mapRunArn"], entry["status"] != "RUNNING", events))
+            if not (ended and arn in known and known[arn].ended):
+                with one_sentence():
+                    events = History(client, arn).look()
+                known[arn] = child_of(entry["mapRunArn"], ended, events)
+            found.append(known[arn])
         except StepgluonError as problem:
             problems.append(problem)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from account import Account, Picky, deployed_for, until
 from botocore.exceptions import ClientError
 from test_run import CONFIG
 
+from stepgluon.live.account import AccountRuns
 from stepgluon.runs import child_jobs
 from stepgluon.runs.child_jobs import in_account
 from stepgluon.runs.executions import one, read_json
@@ -88,16 +90,22 @@ def test_a_run_in_progress_says_how_many_groups_and_models_are_done(account: Acc
     def two_done() -> Any:
         told = account.told("show", run)
         done = [job for job in told["jobs"] if job["state"].startswith("Predict") and job["status"] == "Completed"]
-        return told if len(done) == 2 and "2 of 3" in str(told["progress"]) else None
+        running = [job["state"] for job in told["jobs"] if job["status"] == "InProgress"]
+        return told if len(done) == 2 and running == ["Predict group g0002"] and "2 of 3" in str(told) else None
 
-    until(two_done)
+    told = until(two_done)
     groups = read_json(account.s3, account.names.work_bucket, f"runs/{run}/prepared/groups.json")
+    page = AccountRuns(account.place.aws, account.names).run(run)
+    assert page and [job["name"] for job in page["jobs"]] == [job["name"] for job in told["jobs"]]
     (waiting,) = (one["models"] for one in groups if one["group"] == "g0002")
     line = f"  Train and predict groups: 2 of 3 groups, {MODELS - waiting} of {MODELS} models\n"
     assert line in account.calls("show", run)[1]
     (account.folder / "opened").touch()
     assert account.ended(run) == "SUCCEEDED"
     assert "progress" not in account.told("show", run)
+    for words in ((), ("--follow",)):
+        _, out, err = account.calls("logs", run, "g0002", *words)
+        assert re.fullmatch(r"Predict group g0002 \(penguins-\S+\):\nwaiting\n", out), err
 
 
 def _keys(account: Account, folder: str) -> list[str]:
