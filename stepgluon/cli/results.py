@@ -21,7 +21,7 @@ from stepgluon.names import PROMOTED, Names
 from stepgluon.runs.child_jobs import Child, whole_run
 from stepgluon.runs.compare import compared, config_of, words
 from stepgluon.runs.executions import one, read_json, sizes, tell
-from stepgluon.runs.fetch import NothingToFetch, archive, copied, download, model_address, only_predicted
+from stepgluon.runs.fetch import NothingToFetch, archive, copied, download, model_address, of_partition, only_predicted
 from stepgluon.runs.logs import CloudWatchLog, FileLog, follow_logs
 from stepgluon.runs.start import check_files
 from stepgluon.runs.view import shown
@@ -37,10 +37,11 @@ def do_logs(call: Call) -> None:
     wait = time.sleep if options.follow and not options.json else None
     if is_local(call):
         work, run = options.work, options.run
+        whose = _group_of(None, one_run(work, run), options.model)
         count = follow_logs(
             lambda: one_run(work, run),
             lambda job: FileLog(work / "runs" / run / "logs" / f"{job['name']}.log"),
-            options.model,
+            whose,
             say,
             wait,
         )
@@ -58,14 +59,20 @@ def do_logs(call: Call) -> None:
                     call.terminal.say(unread)
                 return record
 
-            count = follow_logs(
-                look, lambda job: CloudWatchLog(logs, job["kind"], job["name"]), options.model, say, wait
-            )
+            whose = _group_of(door.client("s3"), look(), options.model)
+            count = follow_logs(look, lambda job: CloudWatchLog(logs, job["kind"], job["name"]), whose, say, wait)
     if options.json:
         call.result("", {"run": options.run, "lines": "".join(collected).splitlines()})
     elif not count:
-        whose = f"job of {options.model}" if options.model else "job"
-        call.terminal.say(f"No {whose} of this run has a log: none ran, or its result was cached.")
+        job = f"job of {options.model}" if options.model else "job"
+        call.terminal.say(f"No {job} of this run has a log: none ran, or its result was cached.")
+
+
+def _group_of(s3: Any, record: dict[str, Any], model: str | None) -> str | None:
+    """A model found in the data has the log of its group."""
+    if not model or "headline" not in record or any(job["state"].endswith(f" group {model}") for job in record["jobs"]):
+        return model
+    return str(of_partition(s3, record, model)["group"])
 
 
 def do_fetch(call: Call) -> None:

@@ -63,19 +63,7 @@ def model_address(record: Mapping[str, Any], model: str) -> str:
 
 def archive(s3: Any, record: Mapping[str, Any], model: str, to: Path) -> list[Path]:
     """Download the archive of the model that predicts a partition, by its name or the partition's value."""
-    place = str(record["folder"])
-    bucket = str(record["config"]).removeprefix("s3://").partition("/")[0]  # a local run's folder names none
-    if place.startswith("s3://"):
-        summary = read_json(s3, bucket, f"runs/{record['run']}/result/summary.json")
-    else:
-        summary = json.loads((Path(place) / "summary.json").read_text("utf-8"))
-    models = {one["name"]: one for one in (summary or {}).get("models", [])}
-    by_value = {str(one["value"]): one for one in models.values()}
-    found = models.get(model) or by_value.get(model)
-    if found is None:
-        close = get_close_matches(model, [*models, *by_value], 1)
-        hint = f"did you mean {close[0]}?" if close else "models.csv of the result has all names"
-        raise NothingToFetch(f"{record['run']} has no model {model} ({hint})")
+    found = of_partition(s3, record, model)
     if not found.get("key"):
         raise NothingToFetch(
             f"{record['run']} predicts nothing with {model}, which was {found['verdict'] or 'not trained'}"
@@ -83,8 +71,29 @@ def archive(s3: Any, record: Mapping[str, Any], model: str, to: Path) -> list[Pa
     _folder(to)
     file = to / f"{found['name']}.tar.gz"
     with transfers(s3) as manager:
-        manager.download(bucket, found["key"], str(file)).result()
+        manager.download(_bucket(record), found["key"], str(file)).result()
     return [file]
+
+
+def _bucket(record: Mapping[str, Any]) -> str:
+    return str(record["config"]).removeprefix("s3://").partition("/")[0]  # a local run's folder names none
+
+
+def of_partition(s3: Any, record: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """A partition's entry in the summary of the result, by its model's name or by its value."""
+    place = str(record["folder"])
+    if place.startswith("s3://"):
+        summary = read_json(s3, _bucket(record), f"runs/{record['run']}/result/summary.json")
+    else:
+        summary = json.loads((Path(place) / "summary.json").read_text("utf-8"))
+    models: dict[str, dict[str, Any]] = {one["name"]: one for one in (summary or {}).get("models", [])}
+    by_value = {str(one["value"]): one for one in models.values()}
+    found = models.get(model) or by_value.get(model)
+    if found is None:
+        close = get_close_matches(model, [*models, *by_value], 1)
+        hint = f"did you mean {close[0]}?" if close else "models.csv of the result has all names"
+        raise NothingToFetch(f"{record['run']} has no model {model} ({hint})")
+    return found
 
 
 def only_predicted(folder: Path) -> Path:

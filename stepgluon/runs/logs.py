@@ -73,7 +73,7 @@ def jobs_of(record: dict[str, Any], model: str | None) -> list[dict[str, Any]]:
     if not found and known and model not in known:
         raise UsageError(f"{record['run']} has no model {model} (it has {listed(known, 'and')})")
     if not found and any(job["state"].startswith("Train group ") for job in jobs):
-        found_in = "give a model's group, like g0000; models.csv has it"
+        found_in = "until the run has a result, give a model's group, like g0000"
         raise UsageError(f"{record['run']} has no job of {model} alone ({found_in})")
     return found
 

@@ -103,8 +103,10 @@ def test_a_run_in_progress_says_how_many_groups_and_models_are_done(account: Acc
     (account.folder / "opened").touch()
     assert account.ended(run) == "SUCCEEDED"
     assert "progress" not in account.told("show", run)
-    for words in ((), ("--follow",)):
-        _, out, err = account.calls("logs", run, "g0002", *words)
+    models = read_json(account.s3, account.names.work_bucket, f"runs/{run}/result/summary.json")["models"]
+    (model, *_) = (one["name"] for one in models if one["group"] == "g0002")
+    for words in (["g0002"], ["g0002", "--follow"], [model]):
+        _, out, err = account.calls("logs", run, *words)
         assert re.fullmatch(r"Predict group g0002 \(penguins-\S+\):\nwaiting\n", out), err
 
 

@@ -188,5 +188,5 @@ def test_a_model_found_in_the_data_has_the_log_of_its_group() -> None:
     jobs = [{"name": "j", "state": f"Train group {group}"} for group in ("g0000", "g0001")]
     record = {"run": "shop-1", "models": [], "jobs": jobs}
     assert jobs_of(record, "g0001") == jobs[1:]
-    with pytest.raises(UsageError, match=r"no job of store-7 alone \(give a model's group, like g0000; models.csv"):
+    with pytest.raises(UsageError, match=r"no job of store-7 alone \(until the run has a result, give a"):
         jobs_of(record, "store-7")

@@ -62,7 +62,8 @@ def assemble() -> None:
         choices = {one["name"]: one for one in json.loads(read(found))["models"]} if os.path.exists(found) else {}
         for model in json.loads(read(f"{inputs}/numbers/{file}"))["models"]:
             choice = choices.get(model["name"], {"uses": "", "verdict": "", "reason": "Its group failed."})
-            models.append({"name": model["name"], "uses": choice["uses"], "verdict": choice["verdict"]})
+            named = {"name": model["name"], "value": model["value"], "group": file[:-5]}
+            models.append({**named, "uses": choice["uses"], "verdict": choice["verdict"]})
             if model["name"] not in there and (choice["uses"] != "nothing" or model["train"]):
                 missing.append({"name": model["name"], "value": model["value"], "reason": choice["reason"]})
     counts = {verdict: sum(model["verdict"] == verdict for model in models) for verdict in ("accepted", "rejected")}
