@@ -405,6 +405,7 @@ def test_states_are_captioned_like_the_console_does() -> None:
     assert captions["Predict"] == "Parallel: 2 branches"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=90), st.integers(40, 300))
 def test_wrapped_text_fits_and_loses_nothing_silently(text: str, limit: int) -> None:
     lines = wrap(text, NAME_SIZE, limit, 2)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from policies.reference import allowed
@@ -209,6 +209,7 @@ RESOURCES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["Allow", "Deny"]), st.booleans(), ACTIONS, RESOURCES), min_size=1, max_size=4),
     st.sampled_from(["s3:GetObject", "s3:PutObject"]),
