@@ -13,6 +13,13 @@ from stepgluon.runs.run_record import run_json
 from stepgluon.runs.view import details
 
 
+@pytest.fixture(autouse=True)
+def xterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich draws no table on a dumb terminal, and cuts lines to the width that the shell exports."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 class Clock:
     now = 1000.0
 
@@ -104,8 +111,7 @@ def test_a_tuning_says_how_far_it_is_and_the_best_so_far() -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_distributed_maps_say_how_far_they_are(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_distributed_maps_say_how_far_they_are(terminal: bool) -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(stream, colour=False, terminal=terminal, clock=clock)
     clock.now += 61
