@@ -36,7 +36,7 @@ def start(thread):
 @pytest.mark.parametrize("how", [["-p", "no:xdist"], ["-n", "1"]], ids=["alone", "xdist"])
 def test_a_thread_that_dies_fails_its_test_unless_it_is_moto_s(tmp_path: Path, how: list[str]) -> None:
     (tmp_path / "test_them.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, *how, tmp_path]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, "--color=no"]
+    ended = subprocess.run([*command, *how, tmp_path], capture_output=True, text=True, cwd=tmp_path)
     failed = re.findall(r"^FAILED test_them.py::test_(\w+)", ended.stdout, re.MULTILINE)
     assert sorted(failed) == ["nameless", *["ours"] * 5] and "6 failed, 1 passed" in ended.stdout, ended.stdout
