@@ -26,6 +26,10 @@ os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
+# No proxy of the shell's is asked for the servers that tests start.
+proxied = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{proxied},127.0.0.1,localhost".lstrip(",")
+
 forks.start()
 
 

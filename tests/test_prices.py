@@ -34,7 +34,6 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Quiet(*given, directory=os.fspath(folder)))
     thread = threading.Thread(target=server.serve_forever, name="_read")
     thread.start()
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(prices, "LIST", f"http://127.0.0.1:{server.server_port}/{{}}/index.csv")
     file = tmp_path / "prices.json"
     file.write_bytes(prices.FILE.read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -158,21 +157,18 @@ def test_settings_that_are_no_settings_are_named(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_endpoint_that_nobody_listens_at_is_named(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    assert call() == f"127.0.0.1:{port} cannot be reached (look at the network, the region's name and AWS_ENDPOINT_URL)"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert call() == "127.0.0.1:1 cannot be reached (look at the network, the region's name and AWS_ENDPOINT_URL)"
 
 
 def test_a_proxy_that_does_not_answer_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch, account: Account
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    monkeypatch.setenv("HTTPS_PROXY", f"http://jo:secret@127.0.0.1:{port}")
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://jo:secret@127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    assert call() == f"the proxy 127.0.0.1:{port} does not answer (look at HTTPS_PROXY and NO_PROXY)"
+    assert call() == "the proxy 127.0.0.1:1 does not answer (look at HTTPS_PROXY and NO_PROXY)"
 
 
 def test_a_region_that_is_no_host_name_is_said() -> None:
