@@ -46,7 +46,6 @@ def environ() -> dict[str, str]:
 
 def make_store() -> None:
     """Layers on top of each other where the kernel and the disk can do that, copies elsewhere."""
-    CACHE.mkdir(parents=True, exist_ok=True)
     for driver in ("overlay", "vfs"):
         store = {"driver": driver, "graphroot": str(CACHE / f"images-{driver}"), "runroot": str(CACHE / "run")}
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in store.items()]
@@ -58,9 +57,10 @@ def make_store() -> None:
 @contextmanager
 def alone() -> Iterator[None]:
     """Keeps other test runs of this user from the store; what one that was killed left in it goes."""
-    make_store()
+    CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        make_store()
         call("buildah", "rm", "--all")
         yield
 
