@@ -91,7 +91,7 @@ def test_a_stopped_job_keeps_what_is_finished_and_ends_its_forks(sandbox: Sandbo
     script = sandbox.write("stand_in.py", STAND_IN)
     command = [sys.executable, str(script), str(CODE), str(sandbox.root)]
     with forks.Popen(command, env=sandbox.environment(STEPGLUON_CORES="2"), modules=()) as process:
-        until(lambda: (sandbox.root / "waiting").exists())
+        until(lambda: (sandbox.root / "waiting").exists() and (sandbox.root / "waiting").read_text())
         until(lambda: (sandbox.root / f"checkpoints/{fingerprint('a')}.json").exists())
         fork = int((sandbox.root / "waiting").read_text())
         os.kill(process.pid, signal.SIGTERM)
