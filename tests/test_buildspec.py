@@ -104,6 +104,7 @@ class Checkout:
             else:
                 shutil.copy2(source, place)
         (self.root / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)  # as the cache would leave it
+        os.utime(self.root / "requirements.lock", (0, 0))  # as if git had written it before make wrote .venv
         (self.root / "pipeline-config.yml").write_text(CONFIG)
         self.notes.mkdir()
         programs.mkdir()
