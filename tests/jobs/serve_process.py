@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -59,13 +61,20 @@ def until(holds: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+def free_port() -> int:
+    """One below those that the kernel gives to others before the server has it."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Served:
     """`root` has the model; the server is healthy when the block begins."""
 
     def __init__(self, root: Path, held: Path | None = None, code: str = HELD, **variables: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         given = {"STEPGLUON_ROOT": str(root), "STEPGLUON_CORES": "2", "SAGEMAKER_BIND_TO_PORT": str(self.port)}
         script = CODE / "serve.py"
