@@ -8,6 +8,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -171,7 +172,8 @@ class Whole:
                 content = (self.place.outbox / name).read_bytes()
                 letter = email.message_from_bytes(content, policy=email.policy.default)
                 self._mails[name] = str(letter["Subject"]).rpartition(": ")[2], str(letter.get_content())
-        return [self._mails[name] for name in names if run in self._mails[name][1]]
+        whole = re.compile(rf"{run}(?![0-9a-f])")  # its name may begin that of another run, by chance
+        return [self._mails[name] for name in names if whole.search(self._mails[name][1])]
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
         return [stored.key for stored in self.place.aws.objects.below(bucket, prefix)]

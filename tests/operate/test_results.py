@@ -70,8 +70,8 @@ def test_clean_says_what_it_would_delete_and_keeps_models_and_promoted_runs(user
     assert len(json.loads(user.calls("runs", "--json")[1])) == 3
     assert user.calls("clean", "--keep", "1", "--yes")[1].startswith("Deleted 1 run of penguins, ")
     assert [run["run"] for run in json.loads(user.calls("runs", "--json")[1])] == [third, first]
-    assert not [key for key in user.objects("runs/") if second in key]
-    assert [key for key in user.objects("runs/") if third in key]
+    assert not [key for key in user.objects("runs/") if f"/{second}/" in key]
+    assert [key for key in user.objects("runs/") if f"/{third}/" in key]
     assert (user.objects("models/").keys(), user.objects("markers/").keys()) == (models.keys(), markers.keys())
     assert user.told()["models"][0]["cached"] is True
     assert user.calls("clean", "--keep", "9", "--work", "typo")[0] == 2
