@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localaws.stepfunctions.jsonata import QueryEvaluationError, Undefined, check, evaluate
@@ -209,6 +209,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_JSON)
 def test_any_value_survives_variables_and_evaluation(anything: Any) -> None:
     states = {"input": {"v": anything}}
@@ -216,11 +217,13 @@ def test_any_value_survives_variables_and_evaluation(anything: Any) -> None:
         assert evaluate(expression, {"v": anything, "states": states}) == anything
 
 
+@settings(deadline=None)
 @given(_TEXT, _TEXT)
 def test_a_string_is_never_part_of_the_expression(one: str, other: str) -> None:
     assert evaluate("$a & $b = $b & $a or $a & $b = $c", {"a": one, "b": other, "c": one + other}) is True
 
 
+@settings(deadline=None)
 @given(st.integers())
 def test_an_integer_beyond_doubles_is_the_nearest_double(number: int) -> None:
     assert evaluate("$n", {"n": number}) == float(number)
