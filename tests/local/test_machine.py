@@ -24,10 +24,6 @@ from stepgluon.runs.watch import History
 from stepgluon.workflow.compile import compile_definition
 
 CONFIG = penguins(
-    "train: {time_limit: 1s, max_runtime: 2s}",
-    "prepare: {max_runtime: 1s}",
-    "predict: {max_runtime: 1s}",
-    "postprocess: {max_runtime: 1s}",
     "fallback: {threshold: 350, if_missing: fail}",
     "retries: {throttling: 3, quota: 3, job: 1}",
     region="ap-northeast-1",
