@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from local_aws import until
-from served import SAYS, Served, canary, refused, routed, served
+from served import ENDS, SAYS, Served, canary, refused, routed, served
 from test_cloudformation import Account
 
 from localaws.notifications.endpoint_metrics import EndpointMetrics
@@ -123,9 +123,8 @@ def test_deployments_that_aws_refuses_are_refused(served: Served) -> None:
 
 def test_a_rollback_without_the_old_server_says_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("localaws.sagemaker.endpoint.HEALTHY_SECONDS", 0.2)
-    dies = "import os, threading, pathlib\nmark = root / 'tmp' / 'began'\nif mark.exists(): os._exit(4)\nmark.touch()\n"
-    do = dies + SAYS.format(name="old").replace("return", "threading.Timer(0.05, os._exit, (5,)).start(); return")
-    old = served.config(served.model(do))
+    once = "mark = root / 'tmp' / 'began'\nif mark.exists(): os._exit(4)\nmark.touch()\n"
+    old = served.config(served.model(once + SAYS.format(name="old") + ENDS))
     name = served.endpoint(old)
     assert served.ask(name) == b"old:1"
     until(lambda: any("exit code 5" in line for line in served.log(name)))
