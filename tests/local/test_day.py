@@ -155,8 +155,10 @@ def test_an_execution_can_be_stopped_and_its_jobs_stop(day: Day, morning: str) -
     day.aws("s3", "cp", "orders.json", f"s3://{RAW}/july/")
     day.aws("s3", "cp", "-", f"s3://{RAW}/july/go.run", given="")
     client = day.client("sagemaker")
-    until(lambda: client.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"])
-    listed = day.aws("sagemaker", "list-training-jobs", "--status-equals", "InProgress")
+    hangs = {"StatusEquals": "InProgress", "NameContains": "adelie"}
+    until(lambda: client.list_training_jobs(**hangs)["TrainingJobSummaries"])
+    words = ("--status-equals", "InProgress", "--name-contains", "adelie")
+    listed = day.aws("sagemaker", "list-training-jobs", *words)
     hanging = listed["TrainingJobSummaries"][0]["TrainingJobName"]
     running = next(e["executionArn"] for e in day.executions() if e["status"] == "RUNNING")
     day.aws("stepfunctions", "stop-execution", "--execution-arn", running, "--cause", "too long")
