@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from local_aws import until
+from local_aws import MINUTES, until
 from whole import Whole, whole
 
 
@@ -24,7 +24,7 @@ def refused(pipeline: Whole, folder: str) -> None:
     place, before = pipeline.place, in_queue(pipeline)
     place.aws.client("s3").put_object(Bucket=place.names.raw_bucket, Key=f"{folder}/go.run", Body=b"hurry: please")
     until(lambda: in_queue(pipeline) == before + 1)
-    assert place.functions.drain(60), "whatever is mailed has been"
+    assert place.functions.drain(MINUTES), "whatever is mailed has been"
 
 
 def in_queue(pipeline: Whole) -> int:

@@ -219,6 +219,7 @@ def test_the_same_event_64_times_at_once_starts_one_run(pipeline: Whole) -> None
     (begun,) = [one for one in pipeline.place.journal.begun() if one.run_file.endswith(f"{folder}/again.run")]
     until(lambda: pipeline.place.journal.ended(begun.arn))
     assert pipeline.place.journal.wait_for_end(begun.arn, MINUTES)
+    assert pipeline.place.functions.drain(MINUTES, pipeline.place.names.tell_function)
     assert [kind for kind, _ in pipeline.mails(begun.name)] == ["started", "failed"]
 
 
