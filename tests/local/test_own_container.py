@@ -184,7 +184,7 @@ TRAINING = {
     "failing": ("open(F, '>/opt/ml/output/failure'); print F 'no luck'; close F; exit 3", "", "no luck"),
     "empty": ("open(F, '>/opt/ml/model/x'); close F; exit 0", "", "exit code 2 before it answered /ping"),
     "forking": (CHILDREN, "", "rejected. The training saved nothing in /opt/ml/model, so there is no model."),
-    "silent": ("", "sleep 100", "was not healthy within 2 s: /ping: it did not answer."),
+    "silent": ("", "sleep 100", "was not healthy within 5 s: /ping: it did not answer."),
     "few": ("", "my $r = $reply; $reply = sub { $r->(@_[1 .. $#_]) }", "its container returned"),
     "words": ("", "$answer = sub { 'heavy' }", "which is not a number."),
     "dying": ("", "$reply = sub { exit 1 }", "The container failed during prediction; see the job's log"),
@@ -195,7 +195,7 @@ PLACES = [{"sex": sex, "year": year} for sex in ("male", "female") for year in (
 def test_a_hostile_container_is_rejected_with_a_sentence_and_the_others_are_not(
     image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "HEALTHY_SECONDS", 2.0)
+    monkeypatch.setattr(serving, "HEALTHY_SECONDS", 5.0)  # also for those that answer
     rows = [{"species": species, **place} for species in ("Gentoo", "Adelie") for place in PLACES]
     config = HEAD + "".join(
         model(name, image, train, serve, **where)
