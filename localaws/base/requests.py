@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -87,7 +88,8 @@ def show(bug: Exception) -> None:
     Errors of the disk and used-up threads or memory are not bugs: the run that they end reports them in one sentence.
     """
     if getattr(bug, "errno", None) not in _DISK and not is_exhaustion(repr(bug)):
-        traceback.print_exception(bug)
+        # One write: other threads print, too.
+        sys.stderr.write("".join(traceback.format_exception(bug)))
 
 
 def _of_s3(environ: dict[str, Any]) -> Operation:
