@@ -26,7 +26,7 @@ class DataCapture:
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
         self._lines: dict[tuple[str, str, str, str], list[str]] = {}  # by endpoint, variant, address and role
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._timer: threading.Timer | None = None
 
     def add(
@@ -58,6 +58,11 @@ class DataCapture:
                 self._timer.start()
 
     def flush(self) -> None:
+        """Return when all captured lines are written, also those that the timer's thread is writing."""
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             found, self._lines, self._timer = self._lines, {}, None
         permissions = self._shop.permissions

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import until
+from local_aws import MINUTES, until
 from served import Served, served
 
 __all__ = ["served"]  # a fixture
@@ -58,6 +59,27 @@ def test_requests_and_answers_are_json_lines_below_endpoint_variant_and_hour(ser
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first["eventMetadata"]["inferenceTime"])
     assert second["captureData"]["endpointInput"]["encoding"] == "JSON"
     assert base64.b64decode(third["captureData"]["endpointInput"]["data"]) == b"\xff\x00"
+
+
+def test_lines_that_another_thread_is_writing_are_waited_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = f"captured/{served.jobs.name()}"
+    name = served.endpoint(served.config(served.saying("x"), DataCaptureConfig=capture(prefix, "Input")))
+    plain, writes, over = served.aws.buckets.put_content, threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> None:
+        writes.set()
+        over.wait(0.2)
+        plain(*given)
+
+    monkeypatch.setattr(served.aws.buckets, "put_content", slowly)
+    served.ask(name)
+    other = threading.Thread(target=served.aws.capture.flush)
+    other.start()
+    assert writes.wait(MINUTES)
+    found = captured(served, prefix)
+    over.set()
+    other.join()
+    assert len(found) == 1
 
 
 def test_one_side_a_share_and_answers_alone_are_captured(served: Served) -> None:
