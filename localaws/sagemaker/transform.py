@@ -63,6 +63,12 @@ class TransformJob(Job):
     def max_seconds(self) -> float:
         return float(5 * DAY)  # [sm]
 
+    def stop(self) -> None:
+        super().stop()
+        for instance in self._instances:
+            if instance.code is None:
+                instance.terminate()  # its answer may take an hour
+
     def _program(self) -> Program:
         return images.program(self._model.image, [], [], "serve", self._shop.code, self._shop.processes)
 

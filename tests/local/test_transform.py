@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, REGION, ROLE, Jobs
+from local_aws import ACCOUNT, REGION, ROLE, Jobs, until
 from test_moto_fixes import Interpreter, task
 
 from localaws.iam.required_rights import rights
@@ -211,9 +211,8 @@ def test_a_container_that_ends_at_once_fails_the_job(jobs: Jobs, serves: Serves)
 def test_a_stopped_transform_ends_its_server(jobs: Jobs, serves: Serves) -> None:
     given = request(jobs, serves("def respond(body): import time; time.sleep(600)"), {"a": b"1\n"})
     name = given["TransformJobName"]
-    jobs.api.create_transform_job(**given, ModelClientConfig={"InvocationsTimeoutInSeconds": 1})
-    while not any("asked" in line for line in log(jobs, name)):
-        assert not jobs.aws.sagemaker.job("transform", name).done.wait(0.05)
+    jobs.api.create_transform_job(**given)
+    until(lambda: any("asked" in line for line in log(jobs, name)))
     jobs.api.stop_transform_job(TransformJobName=name)
     assert jobs.aws.sagemaker.job("transform", name).done.wait(300)
     assert jobs.api.describe_transform_job(TransformJobName=name)["TransformJobStatus"] == "Stopped"
