@@ -68,7 +68,7 @@ def children() -> set[str]:
 def test_it_listens_on_this_computer_alone(tmp_path: Path) -> None:
     with LocalAws(settings(tmp_path)) as aws:
         assert aws.endpoint == f"http://127.0.0.1:{aws.port}"
-        listening = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+        listening = "".join(file.read_text() for file in Path("/proc/net").glob("tcp*"))  # tcp6 may be missing
         assert f"0100007F:{aws.port:04X} 00000000:0000 0A" in listening
         assert f"00000000:{aws.port:04X}" not in listening
 
