@@ -90,6 +90,14 @@ def until(true: Any, seconds: float = MINUTES) -> Any:
     return found
 
 
+def alive(pid: int) -> bool:
+    """Whether the process is running; in a container without init, an orphan that has ended stays a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Jobs:
     """SageMaker as a client of the web API sees it; a job does what a text of Python says."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_aws import ACCOUNT, REGION, make_bucket, may_do_everything, until
+from local_aws import ACCOUNT, REGION, alive, make_bucket, may_do_everything, until
 from served import Served
 from test_transform import SERVER, pack
 
@@ -60,14 +59,6 @@ def asked(client: Any) -> int:
     return int(client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"1")["Body"].read())
 
 
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
     folder = tmp_path / "code"
@@ -92,7 +83,7 @@ def test_an_endpoint_survives_a_kill_and_no_server_is_left(tmp_path: Path, code:
         before = asked(client)
         child.send_signal(signal.SIGKILL)
         clients.close()
-    until(lambda: gone(before))
+    until(lambda: not alive(before))
     with running(work, code) as aws:
         described = aws.client("sagemaker").describe_endpoint(EndpointName="e")
         assert described["EndpointStatus"] in ("SystemUpdating", "InService")
@@ -104,7 +95,7 @@ def test_an_endpoint_survives_a_kill_and_no_server_is_left(tmp_path: Path, code:
             "ScalableTargets"
         ]
         assert target["MaxCapacity"] == 2
-    assert gone(after)
+    assert not alive(after)
 
 
 def test_an_endpoint_without_its_role_keeps_its_record_until_the_role_is_there(tmp_path: Path, code: Path) -> None:

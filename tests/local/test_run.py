@@ -645,10 +645,9 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing_that_was_fini
     process = user.process("run", "--local", "--data", "orders.json", "--note", "the one", start=forks.plain)
     until(lambda: any("waiting" in log.read_text() for log in user.work.glob("runs/*/logs/*predict-gentoo*")))
     until(lambda: user.statuses().get("Predict adelie") == "Completed")
-    waiting = _processes(user)
     process.kill()
     process.communicate()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in waiting))
+    until(lambda: not _processes(user))
     (cut,) = json.loads(user.calls("runs", "--json")[1])
     assert cut["status"] == "CUT OFF"
     assert user.kinds() == ["started", "models"]

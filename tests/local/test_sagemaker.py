@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import Jobs, Scripted, input_of, until
+from local_aws import Jobs, Scripted, alive, input_of, until
 
 from localaws.sagemaker import bubblewrap
 from localaws.sagemaker.scheduler import Scheduler
@@ -184,19 +184,11 @@ def test_a_stopped_job_is_stopping_and_then_stopped_and_its_children_are_gone(jo
     assert jobs.told(name)["status"] in ("Stopping", "Stopped")
     assert jobs.ended(name)["status"] == "Stopped"
     child = int(jobs.aws.logs.lines("processing", name)[1])
-    until(lambda: not _alive(child))
+    until(lambda: not alive(child))
     assert (
         refused(lambda: jobs.api.stop_processing_job(ProcessingJobName=name)).response["Error"]["Code"]
         == "ValidationException"
     )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_child_that_leaves_its_session_and_keeps_the_log_open_does_not_keep_the_job(jobs: Jobs) -> None:

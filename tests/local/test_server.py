@@ -17,7 +17,18 @@ from typing import Any
 import forks
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import ACCOUNT, NOTES_THE_TIME, REGION, ROLE, Jobs, make_bucket, may_do_everything, settings, until
+from local_aws import (
+    ACCOUNT,
+    NOTES_THE_TIME,
+    REGION,
+    ROLE,
+    Jobs,
+    alive,
+    make_bucket,
+    may_do_everything,
+    settings,
+    until,
+)
 
 from localaws.base.patches import Patches
 from localaws.errors import ComputerError
@@ -258,7 +269,7 @@ def test_after_a_kill_nothing_runs_and_nothing_is_lost(tmp_path: Path, ending: i
         assert server.stdout is not None
         job = int(server.stdout.readline().split()[0])
         server.send_signal(ending)
-    until(lambda: not Path(f"/proc/{job}").exists())
+    until(lambda: not alive(job))
     until(lambda: not list(tmp_path.glob(".jobs-*")))
     with LocalAws(settings(tmp_path)) as aws:
         assert get(aws, "last") == b"kept"
