@@ -35,6 +35,7 @@ def arrange(
     import forks
 
     from localaws.stepfunctions import parse_cache, queue
+    from stepgluon.live import page
     from stepgluon.local import data_check, redrive, run
 
     if faults:
@@ -49,7 +50,12 @@ def arrange(
     set_attribute(data_check, "started", unchecked)  # the stand-in jobs' orders are no tables
     set_attribute(parse_cache, "install", lambda work: install(shared))
     # The product's own deadlines are for users, whose machine is not that busy.
-    for module, deadline in ((redrive, "KEPT_SECONDS"), (run, "TRIGGER_SECONDS"), (queue, "BEGINS_SECONDS")):
+    for module, deadline in (
+        (redrive, "KEPT_SECONDS"),
+        (run, "TRIGGER_SECONDS"),
+        (queue, "BEGINS_SECONDS"),
+        (page, "CLOSING_SECONDS"),
+    ):
         set_attribute(module, deadline, MINUTES)
 
 

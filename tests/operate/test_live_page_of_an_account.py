@@ -15,6 +15,7 @@ from account import Account
 from local_aws import MINUTES
 from test_account import account, all_faults, faults, place
 
+from stepgluon.live import page
 from stepgluon.live.account import AccountRuns
 
 __all__ = ["account", "all_faults", "faults", "place"]
@@ -57,6 +58,7 @@ def test_watch_open_serves_the_page_until_the_run_has_ended(account: Account, mo
             go.touch()
             over.set()
 
+    monkeypatch.setattr(page, "CLOSING_SECONDS", MINUTES)
     account.orders(train_adelie=f"wait for {go}, then ")
     monkeypatch.setattr("webbrowser.open", look)
     run = account.starts()
