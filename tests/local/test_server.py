@@ -349,9 +349,9 @@ def test_a_part_that_others_patched_too_is_reported() -> None:
 
 def test_files_of_the_work_folder_are_for_its_user_alone(tmp_path: Path) -> None:
     work = tmp_path / "work"
-    (work / "runs" / "old").mkdir(parents=True)
     before = os.umask(0o022)
     try:
+        (work / "runs" / "old").mkdir(parents=True)
         with LocalAws(settings(work)) as aws:
             make_bucket(aws)
             may_do_everything(aws)
