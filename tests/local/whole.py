@@ -224,6 +224,7 @@ def whole(work: Path, definition: str = "", **changed: Any) -> Iterator[Whole]:
         "grace_seconds": 0.3,
         "cores": 2,
         "cores_per_job": 1,
+        "ending_seconds": MINUTES,
     }
     settings = replace(Settings(work=work, account=config.account, region=config.region), **{**usual, **changed})
     with pytest.MonkeyPatch.context() as patch, faults.active(), deployed(loaded, definition, settings) as place:
