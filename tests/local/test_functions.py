@@ -260,7 +260,9 @@ def test_a_function_that_hangs_is_killed_with_all_that_it_started(
             time.sleep(0.01)
         (group,) = groups
         assert "Task timed out after 1.00 seconds" in waiting.result()["Payload"]["errorMessage"]
-    assert not groups and not alive(group)
+    assert not groups
+    while alive(group):  # the end of what it started may take a moment
+        time.sleep(0.01)
 
 
 def test_a_damaged_zip_is_a_failure_and_not_the_end(cloud: Cloud, functions: Functions) -> None:
