@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import http.client
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import forks
 from job_sandbox import CODE, MINUTES
+
+from localaws.sagemaker.serving import free_port
 
 Response = tuple[int, bytes]
 
@@ -59,15 +58,6 @@ def until(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """One below those that the kernel gives to others before the server has it."""
-    while True:
-        port = random.randrange(10_000, 32_768)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Served:
