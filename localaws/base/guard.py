@@ -2,7 +2,8 @@
 
 A separate process reads from a pipe whose other end only the server holds: `+PID` and `-PID` report process groups that
 begin and end; `+PID` is followed by a command that cleans up after the group, as JSON. When the pipe closes, for any
-reason, the guard kills the remaining groups, runs their commands and removes the folder of the jobs' files.
+reason, the guard kills the remaining groups, runs their commands and removes the folder of the jobs' files. A job that
+had just begun may not be reported yet: on Linux, the guard finds it by its variable STEPGLUON_ROOT.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -59,11 +60,23 @@ def main(folder: str) -> None:
     for each in groups:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(each, signal.SIGKILL)
+    for process in _begun(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     for command in filter(None, groups.values()):
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # A killed process may still be writing.
     for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begun(folder: str) -> Iterator[int]:
+    """The processes of jobs in the folder."""
+    root = f"STEPGLUON_ROOT={folder}{os.sep}".encode()
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if any(variable.startswith(root) for variable in place.read_bytes().split(b"\0")):
+                yield int(place.parent.name)
 
 
 if __name__ == "__main__":

@@ -267,9 +267,15 @@ with LocalAws(settings(Path(sys.argv[1]))) as aws:
 """
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
-def test_after_a_kill_nothing_runs_and_nothing_is_lost(tmp_path: Path, ending: int) -> None:
-    with subprocess.Popen([sys.executable, "-c", SERVER, tmp_path], stdout=subprocess.PIPE, text=True) as server:
+# Ends between a job's start and its report to the guard.
+EARLY = SERVER.replace("    name =", "    aws.guard.began = lambda *_: time.sleep(600)\n    name =")
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"), [(signal.SIGKILL, SERVER), (signal.SIGTERM, SERVER), (signal.SIGKILL, EARLY)]
+)
+def test_after_a_kill_nothing_runs_and_nothing_is_lost(tmp_path: Path, ending: int, code: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         job = int(server.stdout.readline().split()[0])
         server.send_signal(ending)
