@@ -34,6 +34,7 @@ from stepgluon.local.run_folder import collect
 from stepgluon.local.surroundings import blame_the_disk
 from stepgluon.workflow.compile import compile_definition
 
+_NAME = re.compile(r"[\w-]+")  # the name of a run may begin that of another
 MODELS = ("adelie", "chinstrap", "gentoo")
 CONFIG = penguins(
     "fallback: {threshold: 350, if_missing: fail}",
@@ -172,8 +173,7 @@ class Whole:
                 content = (self.place.outbox / name).read_bytes()
                 letter = email.message_from_bytes(content, policy=email.policy.default)
                 self._mails[name] = str(letter["Subject"]).rpartition(": ")[2], str(letter.get_content())
-        whole = re.compile(rf"{run}(?![0-9a-f])")  # its name may begin that of another run, by chance
-        return [self._mails[name] for name in names if whole.search(self._mails[name][1])]
+        return [self._mails[name] for name in names if run in _NAME.findall(self._mails[name][1])]
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
         return [stored.key for stored in self.place.aws.objects.below(bucket, prefix)]
