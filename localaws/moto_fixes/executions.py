@@ -57,12 +57,14 @@ def retries_are_counted_under_one_key(patches: Patches, here: Here) -> None:
 @fix
 def a_timed_out_execution_is_over(patches: Patches, here: Here) -> None:
     """TIMED_OUT comes with its event and stop date; moto sets the status before the event, and no stop date. An
-    execution that is stopped before its first state also ends; moto's `eval` does nothing then.
+    execution that is stopped before its first state, or its branch's, also ends; moto's `eval` does nothing then, and
+    its branch fails in its thread, for which the execution then waits forever.
     """
     program = loaded(f"{ASL}.component.program.program").Program
 
     def evaluate(self: Any, env: Any) -> None:
-        env.next_state_name = self.start_at.start_at_name
+        with contextlib.suppress(RuntimeError):  # it is stopped already
+            env.next_state_name = self.start_at.start_at_name
         timeout = self.timeout_seconds.timeout_seconds if self.timeout_seconds else None
         if timeout is None:  # a branch or an item: it has a thread already
             self._eval_body(env)

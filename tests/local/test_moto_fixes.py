@@ -296,12 +296,27 @@ def waits_are_scaled_and_end_with_the_execution(asl: Interpreter) -> None:
 
 @check
 def a_timed_out_execution_is_over(asl: Interpreter) -> None:
+    from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.branch_worker import BranchWorker
+
     loop = {"P": {"Type": "Pass", "Next": "Q"}, "Q": {"Type": "Pass", "Next": "P"}}
     arn = asl.start(loop, TimeoutSeconds=1)
     told = asl.ended(arn)
     assert told["status"] == "TIMED_OUT"
     assert "stopDate" in told and told["stopDate"] > told["startDate"]
     assert asl.api.get_execution_history(executionArn=arn)["events"][-1]["type"] == "ExecutionTimedOut"
+    branch = {"StartAt": "P", "States": a_pass(a=1)}
+    machine = asl.machine({"B": {"Type": "Parallel", "Branches": [branch], "End": True}})
+    arn = f"{machine.replace(':stateMachine:', ':execution:')}:x"
+    plain = BranchWorker.start
+
+    def stopped_first(worker: Any) -> None:
+        asl.api.stop_execution(executionArn=arn)
+        plain(worker)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BranchWorker, "start", stopped_first)
+        asl.api.start_execution(stateMachineArn=machine, name="x", input="{}")
+        assert asl.ended(arn)["status"] == "ABORTED"
 
 
 @check
