@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import random
+import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -130,7 +130,7 @@ class Server:
 def free_port() -> int:
     """A port below those that the system assigns to others, because the server takes it seconds later."""
     while True:
-        port = random.randrange(10_000, 32_768)
+        port = 10_000 + secrets.randbelow(22_768)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
