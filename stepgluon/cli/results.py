@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from math import inf
@@ -37,7 +37,7 @@ def do_logs(call: Call) -> None:
     wait = time.sleep if options.follow and not options.json else None
     if is_local(call):
         work, run = options.work, options.run
-        whose = _group_of(None, one_run(work, run), options.model)
+        whose = _group_of(None, lambda: one_run(work, run), options.model)
         count = follow_logs(
             lambda: one_run(work, run),
             lambda job: FileLog(work / "runs" / run / "logs" / f"{job['name']}.log"),
@@ -59,7 +59,7 @@ def do_logs(call: Call) -> None:
                     call.terminal.say(unread)
                 return record
 
-            whose = _group_of(door.client("s3"), look(), options.model)
+            whose = _group_of(door.client("s3"), look, options.model)
             count = follow_logs(look, lambda job: CloudWatchLog(logs, job["kind"], job["name"]), whose, say, wait)
     if options.json:
         call.result("", {"run": options.run, "lines": "".join(collected).splitlines()})
@@ -68,9 +68,12 @@ def do_logs(call: Call) -> None:
         call.terminal.say(f"No {job} of this run has a log: none ran, or its result was cached.")
 
 
-def _group_of(s3: Any, record: dict[str, Any], model: str | None) -> str | None:
+def _group_of(s3: Any, look: Callable[[], dict[str, Any]], model: str | None) -> str | None:
     """A model found in the data has the log of its group."""
-    if not model or "headline" not in record or any(job["state"].endswith(f" group {model}") for job in record["jobs"]):
+    if not model:
+        return None
+    record = look()
+    if "headline" not in record or any(job["state"].endswith(f" group {model}") for job in record["jobs"]):
         return model
     return str(of_partition(s3, record, model)["group"])
 
