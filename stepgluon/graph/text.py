@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from stepgluon.figures import cells
 
 NAME_SIZE, CAPTION_SIZE, LABEL_SIZE = 13.0, 11.0, 11.0
 
@@ -40,9 +41,9 @@ def width(text: str, size: float) -> float:
 def _width(character: str) -> int:
     if character in _WIDTHS:
         return _WIDTHS[character]
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+    if not (taken := cells(character)):
         return 0
-    if ord(character) > 0xFFFF or unicodedata.east_asian_width(character) in "WF":
+    if taken == 2 or ord(character) > 0xFFFF:
         return 1250  # emoji are wider than their square in some fonts
     return 700
 
