@@ -20,6 +20,8 @@ from local_aws import MINUTES, until
 from stand_in import HERE, SCRIPTS
 from test_run import CONFIG
 
+from localaws.sagemaker.serving import free_port
+
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 RAW, WORK = (f"penguins-{part}-{ACCOUNT}-{REGION}" for part in ("raw", "work"))
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:penguins"
@@ -38,7 +40,7 @@ class Day:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "pipeline-config.yml").write_text(CONFIG)
-        self.port = 20_000 + os.getpid() % 10_000  # below the range from which the system assigns ports
+        self.port = free_port()
         self.server = self.started("local", "up", "--port", str(self.port), start=forks.plain)
         assert self.server.stdout
         first = self.server.stdout.readline()
