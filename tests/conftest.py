@@ -26,7 +26,7 @@ os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
-# No proxy of the shell's is asked for the servers that tests start.
+# Tests reach the servers they start directly, whatever proxy the shell has.
 proxied = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{proxied},127.0.0.1,localhost".lstrip(",")
 

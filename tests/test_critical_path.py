@@ -28,8 +28,8 @@ class History:
         if kind.endswith(("StateEntered", "StateExited")):
             key = f"stateE{kind.rpartition('StateE')[2]}EventDetails"
         before = number - 1 if after is None else after
-        told = {"id": number, "previousEventId": before, "type": kind, "timestamp": START + at, key: details}
-        self.events.append(told)
+        event = {"id": number, "previousEventId": before, "type": kind, "timestamp": START + at, key: details}
+        self.events.append(event)
         return number
 
     def task(self, name: str, since: float, until: float, after: int | None = None) -> int:
@@ -56,12 +56,12 @@ class History:
         return read(self.events)
 
 
-def told(story: Story, folder: str = "s3://bucket/runs/r") -> dict[str, Any]:
+def recorded(story: Story, folder: str = "s3://bucket/runs/r") -> dict[str, Any]:
     return run_json("r", {}, story, None, arn="arn", results=None, folder=folder, outbox="outbox", said=[])
 
 
 def path(story: Story, **more: Any) -> dict[str, Any]:
-    found: dict[str, Any] = told(story, **more)["critical_path"]
+    found: dict[str, Any] = recorded(story, **more)["critical_path"]
     return found
 
 
@@ -103,7 +103,10 @@ def test_two_branches_that_take_as_long_are_both_to_be_shortened() -> None:
 
 def test_show_and_the_report_have_the_path_with_its_shares() -> None:
     story = two_trainings(100, 231).story(241)
-    text, page = details(told(story)), report.completed("<main><!--stepgluon:timeline--></main>", told(story), story)
+    text, page = (
+        details(recorded(story)),
+        report.completed("<main><!--stepgluon:timeline--></main>", recorded(story), story),
+    )
     assert "Critical path:\n  Prepare data   30.0 s  12 %\n  Train b       200.0 s  83 %\n" in text
     assert "Critical path: <b>Prepare data</b> 12 % → <b>Train b</b> 83 % → <b>Post-process</b> 4 %. To shorten" in page
 
@@ -119,7 +122,7 @@ def test_jobs_that_wait_for_machines_are_the_advice() -> None:
         "Jobs on the path waited 6 min 10 s for a machine. "
         "Each of 2 jobs in a row starts a machine; a larger machine would not shorten that."
     )
-    assert "200.0 s  50 %  including 3 min 00 s waiting for a machine\n" in details(told(story))
+    assert "200.0 s  50 %  including 3 min 00 s waiting for a machine\n" in details(recorded(story))
     assert "Locally, jobs share this computer's cores" in path(story, folder="/data/runs/r")["advice"]
 
 
@@ -144,7 +147,7 @@ def test_tries_that_failed_are_named() -> None:
     history.add("TaskStateExited", 100, name="Train a")
     story = history.story(100)
     assert path(story)["steps"][0]["tries"] == 70
-    assert "Train a  100.0 s  100 %  including 1 min 10 s on tries that failed\n" in details(told(story))
+    assert "Train a  100.0 s  100 %  including 1 min 10 s on tries that failed\n" in details(recorded(story))
 
 
 @pytest.mark.parametrize("name", ["Train and predict groups", "Train groups"])
@@ -171,7 +174,7 @@ def test_a_state_that_is_visited_again_and_again_is_one_step() -> None:
     for at in (10, 50, 90):
         history.task("Wait for endpoint of a", at, at + 30)
         history.task("Describe endpoint of a", at + 30, at + 40)
-    path = told(history.story(130))["critical_path"]
+    path = recorded(history.story(130))["critical_path"]
     steps = [(step["state"], step["seconds"], step["gain"]) for step in path["steps"]]
     assert steps == [
         ("Train a", 10, 10),
@@ -183,8 +186,8 @@ def test_a_state_that_is_visited_again_and_again_is_one_step() -> None:
 
 def test_a_run_in_progress_or_without_a_history_has_none() -> None:
     history = two_trainings(100, 231)
-    assert told(read(history.events))["critical_path"] is None
-    assert told(Story(started=START, ended=START + 9.0, status="FAILED"))["critical_path"] is None
+    assert recorded(read(history.events))["critical_path"] is None
+    assert recorded(Story(started=START, ended=START + 9.0, status="FAILED"))["critical_path"] is None
 
 
 def test_after_a_redrive_the_path_is_what_ran_since() -> None:

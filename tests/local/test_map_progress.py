@@ -40,14 +40,14 @@ def test_a_running_map_says_how_far_it_is_and_which_jobs_it_has(
     arn = asl.start(distributed(states, ItemReader=reader()))
     jobs = ChildJobs()
 
-    def told() -> Any:
+    def two_done() -> Any:
         story = read(asl.aws.history(arn))
         found = {job.state: job.status for job in jobs.of(asl.aws, story, no_remark)}
         ended = sorted(found.values()) == ["Completed", "Completed", "InProgress"]
         # A group ends a moment after its job.
         return found if ended and map_words(asl.api, story) == ["Groups: 2 of 3 groups"] else None
 
-    found = until(told)
+    found = until(two_done)
     assert found == {
         "Predict group g0000": "Completed",
         "Predict group g0001": "Completed",

@@ -60,11 +60,11 @@ def test_a_run_has_the_jobs_of_its_groups(account: Account, monkeypatch: pytest.
     assert account.ended(run) == "SUCCEEDED"
     groups = sorted({key.split("/")[5] for key in _keys(account, f"runs/{run}/prepared/groups/")})
     wanted = {f"{what} group {group}" for what in ("Train", "Predict") for group in groups}
-    told = account.told("show", run)
-    states = Counter(job["state"] for job in told["jobs"])
+    record = account.told("show", run)
+    states = Counter(job["state"] for job in record["jobs"])
     assert len(groups) > 1 and states == Counter({*wanted, "Prepare data", "Post-process"})
-    assert {job["status"] for job in told["jobs"]} == {"Completed"} and "unread" not in told
-    assert [job["started"] for job in told["jobs"]] == sorted(job["started"] for job in told["jobs"])
+    assert {job["status"] for job in record["jobs"]} == {"Completed"} and "unread" not in record
+    assert [job["started"] for job in record["jobs"]] == sorted(job["started"] for job in record["jobs"])
     code, out, err = account.calls("advise", run, "--aws")
     assert code == 0 and "  train.instance " in out, err
     sources = {line["state"]: line["source"] for line in account.told("cost", "--aws")["lines"]}
@@ -88,15 +88,15 @@ def test_a_run_in_progress_says_how_many_groups_and_models_are_done(account: Acc
     run = account.starts()
 
     def two_done() -> Any:
-        told = account.told("show", run)
-        done = [job for job in told["jobs"] if job["state"].startswith("Predict") and job["status"] == "Completed"]
-        running = [job["state"] for job in told["jobs"] if job["status"] == "InProgress"]
-        return told if len(done) == 2 and running == ["Predict group g0002"] and "2 of 3" in str(told) else None
+        record = account.told("show", run)
+        done = [job for job in record["jobs"] if job["state"].startswith("Predict") and job["status"] == "Completed"]
+        running = [job["state"] for job in record["jobs"] if job["status"] == "InProgress"]
+        return record if len(done) == 2 and running == ["Predict group g0002"] and "2 of 3" in str(record) else None
 
-    told = until(two_done)
+    record = until(two_done)
     groups = read_json(account.s3, account.names.work_bucket, f"runs/{run}/prepared/groups.json")
     page = AccountRuns(account.place.aws, account.names).run(run)
-    assert page and [job["name"] for job in page["jobs"]] == [job["name"] for job in told["jobs"]]
+    assert page and [job["name"] for job in page["jobs"]] == [job["name"] for job in record["jobs"]]
     (waiting,) = (one["models"] for one in groups if one["group"] == "g0002")
     line = f"  Train and predict groups: 2 of 3 groups, {MODELS - waiting} of {MODELS} models\n"
     assert line in account.calls("show", run)[1]
